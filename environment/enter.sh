@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# enter.sh ROOT CHECKOUT FOLDER CMD...: runs CMD in the private Debian root, in FOLDER.
+#
+# Called under `unshare --mount`: every mount made here belongs to that mount namespace alone,
+# and is gone with its last process, also after kill -9.
+set -euo pipefail
+root=$1 top=$2 folder=$3
+shift 3
+
+bind() { # the host's folder $1 at the same place inside
+    mkdir -p "$root$1"
+    mount --rbind "$1" "$root$1"
+}
+
+for system in /proc /sys /dev; do bind "$system"; done
+# What is not the operating system is the user's (homes, scratch, data): the same paths inside.
+for entry in /*; do
+    case $entry in
+        /bin | /sbin | /lib* | /usr | /etc | /var | /boot | /proc | /sys | /dev | /run | /lost+found) continue ;;
+    esac
+    if [ -d "$entry" ] && [ ! -L "$entry" ]; then bind "$entry"; fi
+done
+for entry in "$top" "$folder"; do
+    [ "$(stat -c %d:%i "$entry")" = "$(stat -c %d:%i "$root$entry" 2>/dev/null)" ] || bind "$entry"
+done
+cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
+
+export PATH=$top/.environment/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL=C.UTF-8
+unset LD_LIBRARY_PATH LD_PRELOAD CONDA_PREFIX
+[ -z "${TMPDIR:-}" ] || [ -d "$root$TMPDIR" ] || unset TMPDIR
+# shellcheck disable=SC2016  # expanded by the inner shell
+exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$folder" "$@"

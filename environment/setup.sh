@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# setup.sh FINGERPRINT: makes the environment that ./shell enters. The first that is to be had:
+#
+#   system  a Python that has ndcctools already: a venv that sees it
+#   conda   conda, mamba or micromamba: the environment of environment.yml
+#   debian  root on a Debian or Ubuntu: a private Debian 13 root, by debootstrap
+#   plain   a venv without Work Queue: the `local` engine alone
+#
+# All lies in .environment/ of the checkout. `ready` names kind and fingerprint and is written
+# last, so that an interrupted set-up is seen and made again.
+set -euo pipefail
+fingerprint=$1
+top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+state=$top/.environment
+log=$state/setup.log
+mkdir -p "$state"
+
+say() { printf 'wqmaster: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 3
+}
+logged() { # runs a command with its output in the log; its last lines are shown if it fails
+    if ! "$@" >> "$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        fail "set-up failed at: $* (whole log: $log)"
+    fi
+}
+
+# One set-up at a time; who waited finds it done.
+exec 9> "$state/lock"
+flock 9
+if read -r _ ready 2>/dev/null < "$state/ready" && [ "$ready" = "$fingerprint" ]; then exit 0; fi
+rm -f "$state/ready"
+: > "$log"
+
+has_ndcctools() {
+    "$1" -c 'import sys; assert sys.version_info >= (3, 11)
+import venv, cloudpickle, ndcctools.work_queue' > /dev/null 2>&1
+}
+python_with_ndcctools() {
+    local python
+    for python in "${CONDA_PREFIX:-/nowhere}/bin/python" python3 /usr/bin/python3; do
+        if python=$(command -v "$python") && has_ndcctools "$python"; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+find_conda() {
+    local name
+    for name in micromamba mamba conda; do
+        if command -v "$name"; then return; fi
+    done
+    for name in "${MAMBA_EXE:-}" "${CONDA_EXE:-}"; do
+        if [ -x "$name" ]; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+find_python() {
+    local python
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$python" -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' > /dev/null 2>&1; then
+            command -v "$python"
+            return
+        fi
+    done
+    return 1
+}
+is_debian() { [ -r /etc/os-release ] && grep -qE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release; }
+get_debootstrap() {
+    [ "$(id -u)" = 0 ] && is_debian || return 1
+    unshare --mount true 2>> "$log" || return 1
+    command -v debootstrap > /dev/null && return
+    say "installing the package debootstrap"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap debian-archive-keyring; } >> "$log" 2>&1
+}
+
+choose() {
+    if python_with_ndcctools > /dev/null; then echo system
+    elif find_conda > /dev/null; then echo conda
+    elif get_debootstrap; then echo debian
+    else echo plain; fi
+}
+
+host_mirror() { # the Debian mirror that the host's apt uses
+    local found
+    found=$( { sed -n 's/^URIs:[[:space:]]*//p' /etc/apt/sources.list.d/*.sources
+               sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
+             } 2>/dev/null | tr ' ' '\n' | grep -E '^https?://.*/debian/?$' | head -n 1 || true)
+    echo "${DEBIAN_MIRROR:-${found:-http://deb.debian.org/debian}}"
+}
+
+make_root() {
+    local packages wanted new proxy
+    packages=$(grep -v '^#' "$top/environment/debian-packages.txt" | paste -sd,)
+    wanted="trixie $packages"
+    if [ "$(cat "$state/root/.wqmaster" 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "making a private Debian 13 in .environment/root (once, about a minute; log: $log)"
+    new=$state/root.new
+    rm -rf --one-file-system "$new"
+    # shellcheck disable=SC2046  # one word
+    proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy 2>/dev/null || true)
+    if [ -n "$proxy" ] && [ "$proxy" != DIRECT ]; then export http_proxy=${http_proxy:-$proxy}; fi
+    # In a mount namespace of its own: what debootstrap mounts cannot outlive it.
+    logged unshare --mount --propagation private -- \
+        debootstrap --variant=minbase --include="$packages" trixie "$new" "$(host_mirror)"
+    rm -rf "$new"/var/cache/apt/archives/*.deb
+    echo "$wanted" > "$new/.wqmaster"
+    rm -rf --one-file-system "$state/root" "$state/venv"
+    mv "$new" "$state/root"
+}
+pass_in() { # what the host knows of certificates, proxies and pip: copied at the same path
+    local file
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf "${SSL_CERT_FILE:-}" "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}"; do
+        if [ -n "$file" ] && [ -f "$file" ]; then
+            mkdir -p "$state/root$(dirname "$file")"
+            cp -L "$file" "$state/root$file"
+        fi
+    done
+}
+
+inside() { # a command in the private root, where there is one
+    if [ "$kind" = debian ]; then
+        unshare --mount --propagation private -- bash "$top/environment/enter.sh" "$state/root" "$top" "$top" "$@"
+    else
+        "$@"
+    fi
+}
+make_venv() { # make_venv PYTHON [OPTION...]: the package, editable, with all its extras
+    if ! inside "$state/venv/bin/python" -c 'import pip' > /dev/null 2>&1; then
+        rm -rf --one-file-system "$state/venv"
+        logged inside "$@" "$state/venv"
+    fi
+    say "installing the Python packages (log: $log)"
+    logged inside "$state/venv/bin/python" -m pip install --quiet --editable "${top}[all,test]"
+}
+
+kind=${WQMASTER_ENVIRONMENT:-$(choose)}
+if [ "$(cat "$state/kind" 2>/dev/null)" != "$kind" ]; then rm -rf --one-file-system "$state/venv"; fi
+echo "$kind" > "$state/kind"
+case $kind in
+    system)
+        python=$(python_with_ndcctools) || fail "no Python >= 3.11 here has ndcctools.work_queue, cloudpickle and venv"
+        say "environment: a venv on $python, which has ndcctools"
+        make_venv "$python" -m venv --system-site-packages ;;
+    conda)
+        conda=$(find_conda) || fail "none of conda, mamba, micromamba is on the PATH"
+        say "environment: environment.yml by $conda (log: $log)"
+        rm -rf --one-file-system "$state/conda"
+        case $(basename "$conda") in
+            micromamba) logged "$conda" create -y -p "$state/conda" -f "$top/environment.yml" ;;
+            *) logged "$conda" env create -y -p "$state/conda" -f "$top/environment.yml" ;;
+        esac
+        logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,test]" ;;
+    debian)
+        get_debootstrap || fail "a private Debian root needs root on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
+        make_root
+        pass_in
+        make_venv /usr/bin/python3 -m venv --system-site-packages ;;
+    plain)
+        python=$(find_python) || fail "no Python >= 3.11 with venv here: install python3.11-venv or newer, or conda"
+        say "Work Queue (ndcctools) is missing, so only 'engine: local' will run. To get it: conda install -c conda-forge ndcctools, or apt install python3-workqueue coop-computing-tools python3-cloudpickle (Debian 13)"
+        make_venv "$python" -m venv ;;
+    *) fail "WQMASTER_ENVIRONMENT=$kind: it is one of system, conda, debian, plain" ;;
+esac
+printf '%s %s\n' "$kind" "$fingerprint" > "$state/ready.new"
+mv "$state/ready.new" "$state/ready"
+say "environment ready: $kind"

@@ -1,0 +1,5 @@
+"""``python -m wqmaster`` is the command ``wqmaster``."""
+
+from wqmaster.cli import main
+
+main()

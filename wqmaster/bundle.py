@@ -1,0 +1,142 @@
+"""Jobs into a task's inputs.tar, and its outputs.tar back into outcomes of jobs."""
+
+import hashlib
+import io
+import shlex
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from wqmaster.errors import ArchiveError
+from wqmaster.job import Execution, Job, Outcome, StepOutcome
+
+# A single file of an output that is larger than this is not read (bytes).
+MAX_FILE = 1 << 30
+_MAX_MANIFEST = 16 << 20
+
+_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError, IndexError)
+
+
+def _line(step: Execution) -> str:
+    words = ["step", step.name, " ".join(step.outputs), " ".join(step.clean)]
+    if step.environment:
+        words.append("env")
+        words += [f"{name}={value}" for name, value in sorted(step.environment.items())]
+    return shlex.join([*words, *step.argv])
+
+
+def job_script(job: Job) -> str:
+    """job.sh: calls of the runner's `step`, each only if the one before it ended well."""
+    return " &&\n".join(_line(step) for step in job.steps) + "\n"
+
+
+def pack(jobs: Sequence[Job]) -> bytes:
+    """inputs.tar: a folder for each job, in order, with its files and its job.sh."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, job in enumerate(jobs):
+            for name, content in {**job.files, "job.sh": job_script(job).encode()}.items():
+                member = tarfile.TarInfo(f"{number}/{name}")
+                member.size = len(content)
+                member.mode = 0o600
+                tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+class Archive:
+    """A returned outputs.tar. Nothing of it is written to disk; every file's sum is checked.
+
+    Raises:
+        ArchiveError: cut short, altered, or not made by the runner.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._tar = tarfile.open(path, mode="r:*")  # noqa: SIM115  # closed by close()
+        except _BROKEN as error:
+            raise ArchiveError(f"the archive cannot be opened: {error}") from error
+        try:
+            self._members = {
+                member.name.removeprefix("./"): member
+                for member in self._tar.getmembers()
+                if member.isreg()
+            }
+            self._read_manifest()
+        except (*_BROKEN, ArchiveError) as error:
+            self._tar.close()
+            if isinstance(error, ArchiveError):
+                raise
+            raise ArchiveError(f"the archive is broken: {error}") from error
+
+    def _read_manifest(self) -> None:
+        lines = self._content("manifest", _MAX_MANIFEST).decode().splitlines()
+        if not lines or lines[0] != "wqmaster 1" or lines[-1] != "end":
+            raise ArchiveError("the manifest of the archive is not whole")
+        self.host = ""
+        self._sums: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        self._steps: dict[int, list[tuple[str, int, float, bool]]] = {}
+        for line in lines[1:-1]:
+            words = line.split()
+            if words[0] == "host":
+                self.host = words[1]
+            elif words[0] == "step":
+                job, name, code, wall, timed_out = words[1:]
+                self._steps.setdefault(int(job), []).append(
+                    (name, int(code), int(wall) / 100, timed_out == "1")
+                )
+            elif words[0] == "size":
+                self._sizes[words[2].removeprefix("./")] = int(words[1])
+            else:
+                self._sums[words[1].removeprefix("./")] = words[0]
+        if set(self._sums) != set(self._members) - {"manifest"}:
+            raise ArchiveError("the archive has other files than its manifest names")
+
+    def _content(self, name: str, most: int = MAX_FILE) -> bytes:
+        member = self._members.get(name)
+        if member is None:
+            raise ArchiveError(f"'{name}' is missing from the archive")
+        if member.size > most:
+            raise ArchiveError(f"'{name}' is too large to be read ({member.size} bytes)")
+        handle = self._tar.extractfile(member)
+        content = handle.read() if handle else b""
+        if len(content) != member.size:
+            raise ArchiveError(f"'{name}' is cut short")
+        return content
+
+    def outcome(self, job: int) -> Outcome:
+        """The outcome of the job of this number, counted from 0."""
+        steps = []
+        for name, code, wall, timed_out in self._steps.get(job, ()):
+            prefix = f"{job}/{name}/"
+            files = {}
+            for path in self._members:
+                if path.startswith(prefix):
+                    try:
+                        content = self._content(path)
+                    except _BROKEN as error:
+                        raise ArchiveError(f"the archive is broken: {error}") from error
+                    if hashlib.sha256(content).hexdigest() != self._sums[path]:
+                        raise ArchiveError(f"the check sum of '{path}' is wrong")
+                    if len(content) != self._sizes.get(path):
+                        raise ArchiveError(f"the size of '{path}' is wrong")
+                    files[path.removeprefix(prefix)] = content
+            steps.append(StepOutcome(name, code, wall, timed_out, files))
+        return Outcome(self.host, tuple(steps))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tar.close()
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

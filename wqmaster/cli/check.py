@@ -1,0 +1,59 @@
+"""wqmaster check: validate, count, show the first job; run nothing."""
+
+from pathlib import Path
+
+import click
+
+from wqmaster import bundle, engines, rehearsal, session
+from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.recipe import resolve
+
+_SHOWN = 4000
+
+
+@click.command()
+@campaign_argument
+@json_option
+def command(campaign: Path, as_json: bool) -> None:
+    """Validate CAMPAIGN, count its documents, print the first job. Runs nothing."""
+    file = loaded(campaign)
+    recipe = resolve(file)
+    engine, why = engines.choose(file.campaign)
+    with session.opened(file) as store:
+        counts = store.counts()
+        session.check_matches(store, counts)
+        molecule = rehearsal.first_molecule(store)
+        job = rehearsal.build(recipe, molecule)
+        place = store.documents.full_name
+        size = store.size()
+    script = bundle.job_script(job)
+    files = {name: content.decode(errors="replace") for name, content in job.files.items()}
+    if as_json:
+        print_json(
+            {
+                "campaign": file.campaign.campaign,
+                "recipe": recipe.hash,
+                "engine": engine,
+                "collection": place,
+                "documents": size,
+                "matching": counts.undone,
+                "done": counts.done,
+                "failed": counts.failed,
+                "first": {"document": molecule.id, "commands": script, "files": files},
+            }
+        )
+        return
+    click.echo(f"campaign    {file.campaign.campaign} (recipe {recipe.hash})")
+    click.echo(f"engine      {engine}: {why}")
+    click.echo(
+        f"documents   {place}: {size} in all, {counts.undone} match without a result, "
+        f"{counts.done} done, {counts.failed} failed"
+    )
+    click.echo(f"folder      {file.folder}")
+    click.echo(f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n")
+    click.echo(script)
+    for name, content in files.items():
+        click.echo(f"--- {name}")
+        click.echo(content[:_SHOWN].rstrip("\n"))
+        if len(content) > _SHOWN:
+            click.echo(f"... ({len(content)} characters)")

@@ -1,0 +1,34 @@
+"""What several verbs share: arguments, ids, JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from bson import ObjectId, json_util
+
+from wqmaster.campaign import LoadedCampaign, load
+
+campaign_argument = click.argument(
+    "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def loaded(path: Path) -> LoadedCampaign:
+    """The campaign file at `path`."""
+    return load(path)
+
+
+def possible_ids(text: str) -> list[Any]:
+    """The `_id` that `text` may mean: the string, an ObjectId, a whole number."""
+    found: list[Any] = [text]
+    if ObjectId.is_valid(text):
+        found.insert(0, ObjectId(text))
+    if text.lstrip("-").isdigit() and len(text) < 19:
+        found.append(int(text))
+    return found
+
+
+def print_json(value: Any) -> None:
+    """Print `value`; what JSON has no word for (ids, dates) as MongoDB's relaxed extended JSON."""
+    click.echo(json_util.dumps(value, indent=2, json_options=json_util.RELAXED_JSON_OPTIONS))

@@ -1,0 +1,82 @@
+"""wqmaster failures: what was given up, and why."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wqmaster import session
+from wqmaster.campaign import nearest
+from wqmaster.cli.common import campaign_argument, json_option, loaded, possible_ids, print_json
+from wqmaster.errors import CampaignError
+from wqmaster.failures import FailureClass
+from wqmaster.store import Document, Store
+
+
+def _retry(store: Store, text: str) -> int:
+    if any(text == member.label for member in FailureClass):
+        return store.retry(kind=text)
+    count = sum(store.retry(document=candidate) for candidate in possible_ids(text))
+    if not count:
+        hint = nearest(text, [member.label for member in FailureClass])
+        raise CampaignError(f"'{text}' is no given-up document and no failure class; {hint}")
+    return count
+
+
+def _show(attempts: list[Document]) -> None:
+    for attempt in attempts:
+        click.echo(
+            f"attempt {attempt['attempt']}: {attempt['class']}: {attempt['message']}\n"
+            f"  step {attempt.get('step') or '-'}, host {attempt.get('host') or '-'}, "
+            f"finished {attempt.get('finished') or attempt['recorded']:%Y-%m-%d %H:%M:%S}, "
+            f"remedy {attempt.get('remedy') or '-'}, "
+            f"{'given up' if attempt.get('final') else 'to be run again'}"
+        )
+        if attempt.get("archive"):
+            click.echo(f"  archive {attempt['archive']}")
+        for line in (attempt.get("tail") or "").splitlines():
+            click.echo(f"  | {line}")
+
+
+@click.command()
+@campaign_argument
+@click.option("--show", metavar="ID", help="Show all failed attempts of one document.")
+@click.option("--retry", metavar="CLASS|ID", help="Let a class, or one document, run again.")
+@json_option
+def command(campaign: Path, show: str | None, retry: str | None, as_json: bool) -> None:
+    """List what was given up in CAMPAIGN, by class and signature."""
+    file = loaded(campaign)
+    with session.opened(file) as store:
+        if retry is not None:
+            count = _retry(store, retry)
+            if as_json:
+                print_json({"retried": count})
+            else:
+                click.echo(f"{count} to be run again: wqmaster run {campaign}")
+            return
+        if show is not None:
+            attempts = [a for i in possible_ids(show) for a in store.failures_of(i)]
+            if as_json:
+                print_json(attempts)
+            elif attempts:
+                _show(attempts)
+            else:
+                click.echo(f"no failed attempt of document {show!r}")
+            return
+        groups = store.failure_groups()
+    if as_json:
+        print_json(groups)
+        return
+    if not groups:
+        click.echo("nothing was given up")
+        return
+    table = Table("count", "class", "message", "example", box=None)
+    for group in groups:
+        row = (str(group["count"]), group["class"], group["signature"], str(group["example"]))
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+    click.echo(f"one document's attempts: wqmaster failures {campaign} --show ID")

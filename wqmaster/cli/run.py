@@ -1,0 +1,64 @@
+"""wqmaster run: a campaign to its end."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from wqmaster import session
+from wqmaster.cli.common import campaign_argument, loaded
+from wqmaster.cli.view import summary, view
+from wqmaster.master import Master
+
+
+@click.command()
+@campaign_argument
+@click.option("--engine", type=click.Choice(["auto", "work_queue", "local"]), help="The engine.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port for workers; 0 is any.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N documents.")
+@click.option("--watch", is_flag=True, help="At the end, wait for documents that come later.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For running tasks, when the run is stopped.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress; errors and the end only.")
+def command(
+    campaign: Path,
+    engine: str | None,
+    port: int | None,
+    limit: int | None,
+    watch: bool,
+    grace: float,
+    quiet: bool,
+) -> None:
+    """Run CAMPAIGN: documents without a result go to the workers, and come back with one.
+
+    Ctrl-C stops: running tasks may end within the grace, what came back is committed. Twice stops
+    at once. Nothing is lost either way: the same command goes on.
+    """
+    file = loaded(campaign).replaced(engine=engine, port=port)
+    stopped_by: list[int] = []
+    with view(quiet=quiet) as shown:
+
+        def begins(master: Master, why: str) -> None:
+            def stop(number: int, frame: FrameType | None) -> None:
+                stopped_by.append(number)
+                master.stop()
+                shown.stopping(len(stopped_by), grace)
+
+            signal.signal(signal.SIGINT, stop)
+            signal.signal(signal.SIGTERM, stop)
+            shown.begins(master.progress, why)
+
+        options = session.RunOptions(watch=watch, limit=limit, grace=grace)
+        progress = session.run(file, options, begins=begins, show=shown.show)
+    summary(progress, file, campaign)
+    if stopped_by:
+        raise SystemExit(128 + stopped_by[0])
+    if progress.failed or progress.failed_before:
+        raise SystemExit(1)

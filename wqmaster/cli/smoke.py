@@ -1,0 +1,75 @@
+"""wqmaster smoke: one document, run on this machine, with the values printed."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wqmaster import rehearsal, session
+from wqmaster.cli.common import campaign_argument, json_option, loaded, possible_ids, print_json
+from wqmaster.errors import NothingMatches
+from wqmaster.molecule import Molecule
+from wqmaster.recipe import resolve
+from wqmaster.store import Store
+
+_SHOWN = 6
+
+
+def _molecule(store: Store, text: str | None) -> Molecule:
+    if text is None:
+        return rehearsal.first_molecule(store)
+    for candidate in possible_ids(text):
+        if store.one(candidate) is not None:
+            return rehearsal.first_molecule(store, candidate)
+    raise NothingMatches(f"there is no document {text!r} in {store.documents.full_name}")
+
+
+def _shortened(value: Any) -> str:
+    if isinstance(value, list) and len(value) > _SHOWN:
+        inner = ", ".join(_shortened(item) for item in value[:_SHOWN])
+        return f"[{inner}, ... {len(value)} in all]"
+    if isinstance(value, list):
+        return f"[{', '.join(_shortened(item) for item in value)}]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+@click.command()
+@campaign_argument
+@click.option("--id", "document", metavar="ID", help="The document; the first one by default.")
+@json_option
+def command(campaign: Path, document: str | None, as_json: bool) -> None:
+    """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
+    file = loaded(campaign)
+    recipe = resolve(file)
+    session.check_program(recipe)
+    with session.opened(file) as store:
+        molecule = _molecule(store, document)
+    result = rehearsal.rehearse(file, recipe, molecule)
+    failure = result.verdict.failure
+    if as_json:
+        print_json(
+            {
+                "document": result.document,
+                "failure": failure
+                and {
+                    "class": failure.kind.label,
+                    "message": failure.message,
+                    "step": failure.step,
+                    "tail": failure.tail,
+                },
+                "values": {step.step: step.values for step in result.verdict.results},
+            }
+        )
+    else:
+        click.echo(f"document {result.document!r} ({len(molecule.numbers)} atoms)")
+        for step in result.verdict.results:
+            version = f" {step.program_version}" if step.program_version else ""
+            program = f", {recipe.program}{version}" if recipe.program else ""
+            click.echo(f"\nstep {step.step}: {step.wall_time:.2f} s{program}")
+            for name, value in step.values.items():
+                click.echo(f"  {name:<16} {_shortened(value)}")
+        if failure:
+            click.echo(f"\nfailed: {failure.kind.label}: {failure.message}")
+            click.echo(failure.tail)
+    if failure:
+        raise SystemExit(1)

@@ -1,0 +1,196 @@
+"""What `run` shows: a live view on a terminal, a plain line every ten seconds elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from wqmaster.campaign import LoadedCampaign
+from wqmaster.status import Progress, duration, line
+
+# Seconds between two plain lines, and between two hints that no worker is connected.
+INTERVAL = 10.0
+
+
+class View(Protocol):
+    """Shows a run."""
+
+    def begins(self, progress: Progress, why: str) -> None:
+        """The run begins; `why` this engine was taken."""
+
+    def show(self, progress: Progress) -> None:
+        """The counts, several times a second."""
+
+    def stopping(self, times: int, grace: float) -> None:
+        """Ctrl-C was pressed, so many times."""
+
+
+def _first_line(progress: Progress, why: str) -> str:
+    return f"{progress.campaign}: engine {progress.engine} ({why})"
+
+
+def _no_worker(progress: Progress) -> str | None:
+    """How to start a worker, while none is connected."""
+    if progress.stats.workers or not progress.how_to_connect or progress.state != "running":
+        return None
+    return f"no worker is connected; start one with: {progress.how_to_connect}"
+
+
+def _stop_words(times: int, grace: float) -> str:
+    if times == 1:
+        return (
+            f"stopping: running tasks may end within {grace:.0f} s, what came back is committed; "
+            "Ctrl-C again stops at once"
+        )
+    return "stopping at once; what came back is kept in the spool for the next run"
+
+
+class PlainView:
+    """One line every ten seconds, for pipes and batch logs."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def begins(self, progress: Progress, why: str) -> None:
+        """The first line."""
+        click.echo(_first_line(progress, why))
+        self._next = time.monotonic() + INTERVAL
+        hint = _no_worker(progress)
+        if hint and progress.waits_for_workers:
+            click.echo(f"{progress.campaign}: {hint}")
+
+    def show(self, progress: Progress) -> None:
+        """A line, if one is due."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + INTERVAL
+        click.echo(line(progress))
+        hint = _no_worker(progress)
+        if hint:
+            click.echo(f"{progress.campaign}: {hint}")
+
+    def stopping(self, times: int, grace: float) -> None:
+        """A line that says so."""
+        click.echo(_stop_words(times, grace))
+
+
+class LiveView:
+    """A view that is drawn anew several times a second."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+        self._title = ""
+        self._notice = ""
+
+    def __enter__(self) -> "LiveView":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def begins(self, progress: Progress, why: str) -> None:
+        """The title."""
+        self._title = _first_line(progress, why)
+        self.show(progress)
+
+    def show(self, progress: Progress) -> None:
+        """Draw."""
+        self._live.update(self._drawn(progress), refresh=True)
+
+    def stopping(self, times: int, grace: float) -> None:
+        """A line below the view."""
+        self._notice = _stop_words(times, grace)
+
+    def _drawn(self, progress: Progress) -> Group:
+        done = progress.done_before + progress.done
+        failed = progress.failed_before + progress.failed
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(
+                total=progress.total,
+                completed=done + failed,
+                width=40,
+                pulse=progress.total is None,
+            ),
+            f"{done + failed}/{'?' if progress.total is None else progress.total}",
+            f"{progress.rate.per_second():.1f} jobs/s",
+            f"{duration(progress.seconds_left)} left",
+        )
+        counts = Table.grid(padding=(0, 2))
+        counts.add_row(
+            "documents",
+            f"{done} done, {failed} failed, {progress.running} running, {progress.spooled} spooled",
+        )
+        stats = progress.stats
+        counts.add_row(
+            "workers",
+            f"{stats.workers} with {stats.cores} cores, "
+            f"{stats.running} tasks running, {stats.waiting} waiting",
+        )
+        for name, count in progress.failures.most_common(8):
+            counts.add_row("", f"{count} {name}")
+        notices = [progress.trouble, _no_worker(progress), self._notice]
+        return Group(
+            Text(self._title, style="bold"),
+            bar,
+            counts,
+            *(Text(notice, style="yellow") for notice in notices if notice),
+        )
+
+
+class QuietView:
+    """Shows nothing."""
+
+    def begins(self, progress: Progress, why: str) -> None:
+        """Nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def stopping(self, times: int, grace: float) -> None:
+        """Only that it was heard."""
+        click.echo(_stop_words(times, grace), err=True)
+
+
+@contextlib.contextmanager
+def view(*, quiet: bool) -> Iterator[View]:
+    """The view for where standard output goes."""
+    if quiet:
+        yield QuietView()
+    elif sys.stdout.isatty():
+        with LiveView(Console()) as live:
+            yield live
+    else:
+        yield PlainView()
+
+
+def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
+    """The table at the end: what was done, where it is, what to do next."""
+    database = loaded.campaign.database
+    rate = progress.done / progress.seconds if progress.seconds else 0.0
+    done = progress.done_before + progress.done
+    rows = [
+        ("done", f"{done} ({progress.done} in this run)"),
+        ("failed", f"{progress.failed_before + progress.failed} ({progress.failed} in this run)"),
+        *((f"  {name}", str(count)) for name, count in progress.failures.most_common()),
+        ("left", "?" if progress.left is None else str(progress.left)),
+        ("speed", f"{rate:.1f} jobs/s, {duration(progress.seconds)} in all"),
+        ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
+        ("folder", str(loaded.folder)),
+    ]
+    click.echo(f"\n{loaded.campaign.campaign}: {progress.state}")
+    for name, value in rows:
+        click.echo(f"  {name:<20} {value}")
+    click.echo("next:")
+    for next_command in (f"status {path}", f"failures {path}", f"db url {path}"):
+        click.echo(f"  wqmaster {next_command}")

@@ -1,0 +1,343 @@
+"""A process that checks, parses, judges and commits what is in the spool.
+
+    python -m wqmaster.collector
+
+It hears its configuration, then one task a line, on standard input, and tells the master on
+standard output what it begins and what became of it; all as JSON. It ends when standard input
+closes, so that it never outlives the master by more than the tasks in its hands.
+"""
+
+import hashlib
+import json
+import logging
+import logging.handlers
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bson import json_util
+from pymongo.errors import PyMongoError
+
+from wqmaster.bundle import Archive
+from wqmaster.campaign import Campaign, LoadedCampaign, Source
+from wqmaster.engines import Returned
+from wqmaster.errors import ArchiveError, DatabaseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked, Outcome
+from wqmaster.judgement import Verdict, judge
+from wqmaster.recipe import Recipe, resolve
+from wqmaster.spool import Spool
+from wqmaster.store import Document, Result, Store, key_of
+
+log = logging.getLogger("wqmaster.collector")
+
+# Tasks, and bytes of values, that are committed in one go.
+BATCH = 50
+BATCH_BYTES = 32 << 20
+# Seconds between two tries to reach a database that went away.
+_PAUSE = 2.0
+_LONGEST_NAME = 200
+
+_BY_RESULT = {
+    "lost": FailureClass.WORKER_LOST,
+    "time_limit": FailureClass.TIME_LIMIT,
+    "no_output": FailureClass.TRANSFER,
+    "error": FailureClass.TRANSFER,
+}
+
+
+def safe_name(document_id: Any) -> str:
+    """A document's `_id` as part of a file name; different ids have different ones."""
+    text = document_id if isinstance(document_id, str) else str(document_id)
+    name = quote(text, safe=" ,=+@()[]")
+    if len(name) > _LONGEST_NAME:
+        return hashlib.sha256(text.encode()).hexdigest()
+    return name.replace(".", "%2E") if name.startswith(".") else name
+
+
+@dataclass
+class _Judged:
+    """A job with its verdict, and where it came from."""
+
+    task: str
+    number: int  # within the task
+    asked: Asked
+    returned: Returned
+    outcome: Outcome | None
+    verdict: Verdict
+
+
+@dataclass
+class _Batch:
+    jobs: list[_Judged] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+class Collector:
+    """Judges returned tasks and commits them, a batch at a time."""
+
+    def __init__(self, recipe: Recipe, store: Store, spool: Spool, kept: Path) -> None:
+        self._recipe = recipe
+        self._store = store
+        self._spool = spool
+        self._kept = kept
+
+    def process(self, requests: list[Document]) -> Iterator[Document]:
+        """Bring the tasks of `requests` to an end; what the master is to hear."""
+        batch = _Batch()
+        for request in requests:
+            yield from self._judge_task(request, batch)
+            if batch.size > BATCH_BYTES:
+                yield from self._commit(batch)
+                batch = _Batch()
+        yield from self._commit(batch)
+
+    # --- judging -----------------------------------------------------------------------------
+
+    def _judge_task(self, request: Document, batch: _Batch) -> Iterator[Document]:
+        task = request["task"]
+        try:
+            asked, returned, archive_path = self._spool.read(task)
+        except FileNotFoundError:
+            # A collector of a master that was killed has brought it to an end.
+            yield {"ended": task, "jobs": []}
+            return
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("the records of task %s are torn, it will run again: %s", task, error)
+            self._spool.remove(task)
+            yield {"ended": task, "jobs": []}
+            return
+        batch.tasks.append(task)
+        archive, problem = _open(archive_path, returned)
+        try:
+            for number, job in enumerate(asked):
+                yield {"begins": task, "job": number}
+                outcome: Outcome | None = None
+                if number in request.get("skip", ()):
+                    verdict = Verdict(
+                        failure=Failure(
+                            FailureClass.COLLECTOR_CRASH,
+                            "a collector crashed or hung on this output, twice",
+                        )
+                    )
+                elif archive is None:
+                    verdict = Verdict(failure=problem)
+                else:
+                    outcome, verdict = self._judge_job(archive, number, job)
+                    batch.size += sum(
+                        len(c) for s in (outcome.steps if outcome else ()) for c in s.files.values()
+                    )
+                batch.jobs.append(_Judged(task, number, job, returned, outcome, verdict))
+        finally:
+            if archive is not None:
+                archive.close()
+
+    def _judge_job(
+        self, archive: Archive, number: int, asked: Asked
+    ) -> tuple[Outcome | None, Verdict]:
+        try:
+            outcome = archive.outcome(number)
+        except ArchiveError as error:
+            return None, Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
+        return outcome, judge(self._recipe, asked, outcome)
+
+    # --- committing --------------------------------------------------------------------------
+
+    def _commit(self, batch: _Batch) -> Iterator[Document]:
+        if not batch.tasks:
+            return
+        for job in batch.jobs:
+            if job.verdict.failure is None:
+                self._keep_files(job)
+        results = [self._result(job) for job in batch.jobs if job.verdict.failure is None]
+        yield {"commits": len(batch.jobs)}
+        while True:
+            try:
+                refused = self._store.commit(results)
+                for job in batch.jobs:
+                    why = refused.get(key_of(job.asked.document))
+                    if job.verdict.failure is None and why is not None:
+                        job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+                failed = [job for job in batch.jobs if job.verdict.failure is not None]
+                self._store.record_failures([self._record(job) for job in failed])
+                break
+            except PyMongoError as error:
+                log.warning("the database cannot be reached, trying again: %s", error)
+                yield {"waits": "the database cannot be reached"}
+                time.sleep(_PAUSE)
+        ended: dict[str, list[Document]] = {task: [] for task in batch.tasks}
+        for job in batch.jobs:
+            ended[job.task].append(self._told(job))
+        for task, jobs in ended.items():
+            self._spool.remove(task)
+            yield {"ended": task, "jobs": jobs}
+
+    def _keep_files(self, job: _Judged) -> None:
+        steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
+        for wanted in self._recipe.steps:
+            for file, pattern in wanted.keep_files:
+                name = pattern.replace("{id}", safe_name(job.asked.document))
+                content = steps[wanted.request.name].files[file]
+                part = self._kept / f".{name}.part"
+                part.write_bytes(content)
+                part.rename(self._kept / name)
+
+    def _result(self, job: _Judged) -> Result:
+        steps: dict[str, Document] = {}
+        for step in job.verdict.results:
+            run = {
+                "recipe": job.asked.recipe,
+                "campaign": self._store.campaign.campaign,
+                "program": self._recipe.program,
+                "program_version": step.program_version,
+                "parser_version": step.parser_version,
+                "host": job.outcome.host if job.outcome else None,
+                "attempt": job.asked.attempt,
+                "remedy": job.asked.remedy,
+                "wall_time": step.wall_time,
+                "finished": datetime.fromtimestamp(job.returned.finished, UTC),
+            }
+            steps[step.step] = {**step.values, "_run": run}
+        return Result(job.asked.document, steps)
+
+    def _record(self, job: _Judged) -> Document:
+        failure = job.verdict.failure
+        assert failure is not None  # noqa: S101  # only failed ones come here
+        name = f"{safe_name(job.asked.document)}.{job.asked.attempt}"
+        kept = self._spool.keep_failed(job.task, name)
+        return {
+            "document": job.asked.document,
+            "attempt": job.asked.attempt,
+            "final": failure.is_final(job.asked.attempt),
+            "class": failure.kind.label,
+            "family": failure.kind.family.value,
+            "step": failure.step,
+            "message": failure.message,
+            "tail": failure.tail,
+            "host": job.outcome.host if job.outcome else job.returned.host,
+            "started": datetime.fromtimestamp(job.returned.started, UTC),
+            "finished": datetime.fromtimestamp(job.returned.finished, UTC),
+            "recipe": job.asked.recipe,
+            "remedy": job.asked.remedy,
+            "archive": str(kept) if kept else None,
+        }
+
+    def _told(self, job: _Judged) -> Document:
+        told: Document = {"key": key_of(job.asked.document)}
+        failure = job.verdict.failure
+        if failure is not None:
+            told["class"] = failure.kind.label
+            told["message"] = failure.message
+            told["final"] = failure.is_final(job.asked.attempt)
+        return told
+
+
+def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
+    """The archive of a returned task, or why there is none."""
+    if returned.result == "ok":
+        try:
+            return Archive(path), None
+        except ArchiveError as error:
+            return None, Failure(FailureClass.TRUNCATED, error.message)
+    last = next((line for line in reversed(returned.message.splitlines()) if line.strip()), "")
+    kind = _BY_RESULT.get(returned.result, FailureClass.TRANSFER)
+    if "disk full" in last or "No space left on device" in returned.message:
+        kind = FailureClass.DISK_FULL
+    message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
+    return None, Failure(kind, message.rstrip(": "), tail=returned.message)
+
+
+# --- the process -------------------------------------------------------------------------------
+
+
+def _lines(descriptor: int) -> Iterator[list[bytes]]:
+    """What has arrived, as whole lines, at most a batch of them at a time; until it closes."""
+    rest = b""
+    waiting: list[bytes] = []
+    while True:
+        while len(waiting) < BATCH and (not waiting or select.select([descriptor], [], [], 0)[0]):
+            chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                # The master is gone: what was not begun waits in the spool for the next one.
+                return
+            *whole, rest = (rest + chunk).split(b"\n")
+            waiting += whole
+        yield waiting[:BATCH]
+        del waiting[:BATCH]
+
+
+def _tell(message: Document) -> None:
+    os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
+
+
+def configuration(loaded: LoadedCampaign, uri: str) -> Document:
+    """What a collector needs to know. It holds secrets: it goes through a pipe, nowhere else."""
+    return {
+        "campaign": json_util.dumps(loaded.campaign.model_dump(exclude={"folder"})),
+        "path": str(loaded.source.path.absolute()),
+        "folder": str(loaded.folder),
+        "uri": uri,
+    }
+
+
+def main() -> None:
+    """Run until standard input closes."""
+    batches = _lines(sys.stdin.fileno())
+    first, *waiting = next(batches, [b""])
+    if not first:
+        return
+    configured = json.loads(first)
+    folder = Path(configured["folder"])
+    handler = logging.handlers.RotatingFileHandler(
+        folder / "logs" / "collector.log", maxBytes=5_000_000, backupCount=3, delay=True
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    logging.getLogger("wqmaster").addHandler(handler)
+
+    campaign = Campaign.model_validate(
+        {**json_util.loads(configured["campaign"]), "folder": folder}
+    )
+    loaded = LoadedCampaign(campaign, Source(Path(configured["path"]), None), frozenset())
+    spool = Spool(folder / "spool")
+    kept = folder / "kept"
+    kept.mkdir(exist_ok=True)
+    recipe = resolve(loaded)
+    store: Store | None = None
+    while store is None:
+        try:
+            store = Store(configured["uri"], campaign)
+        except DatabaseError as error:
+            _tell({"waits": error.message})
+            time.sleep(_PAUSE)
+    try:
+        collector = Collector(recipe, store, spool, kept)
+        if waiting:
+            _run(collector, waiting)
+        for batch in batches:
+            _run(collector, batch)
+    finally:
+        store.close()
+
+
+def _run(collector: Collector, batch: list[bytes]) -> None:
+    for message in collector.process([json.loads(line) for line in batch]):
+        _tell(message)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:
+        # The master is gone; what was begun is committed or stays in the spool.
+        sys.exit(0)
+    except Exception:
+        log.exception("the collector ends")
+        raise

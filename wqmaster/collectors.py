@@ -1,0 +1,188 @@
+"""The master's side of its collectors: hands out tasks, hears verdicts, replaces the dead.
+
+A collector that crashes or hangs is started anew. The job it was at is tried once more; the second
+time that job alone is given up, as `collector_crash`.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+from wqmaster.errors import ServiceError
+
+log = logging.getLogger("wqmaster.collectors")
+
+# Tasks in the hands of one collector.
+MOST = 64
+# Seconds without a word, with work in hand, after which a collector hangs.
+HANG_TIME = 120.0
+# How often a collector may die on one job.
+STRIKES = 2
+# How many may die in a row before they said a word.
+MOST_DEATHS = 3
+
+Message = dict[str, Any]
+
+
+class _Process:
+    """One collector process and the tasks that it has."""
+
+    def __init__(self, configuration: Message, errors: Path, keep_open: Sequence[int]) -> None:
+        with errors.open("ab") as stderr:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "wqmaster.collector"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                pass_fds=keep_open,
+            )
+        self.stdin = cast("IO[bytes]", self.popen.stdin)
+        self.stdout = cast("IO[bytes]", self.popen.stdout)
+        os.set_blocking(self.stdout.fileno(), False)
+        self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
+        self.at: tuple[str, int] | None = None  # what it began last
+        self.heard = time.monotonic()
+        self.silent = True  # it has not said a word yet
+        self._rest = b""
+        self.tell(configuration)
+
+    def tell(self, message: Message) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(json.dumps(message).encode() + b"\n")
+            self.stdin.flush()
+
+    def hear(self) -> tuple[list[Message], bool]:
+        """What it said since, and whether it is still there."""
+        chunk: bytes | None = self.stdout.read()
+        if chunk is None:
+            return [], True
+        self.heard = time.monotonic()
+        self.silent = self.silent and not chunk
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [json.loads(line) for line in lines], bool(chunk)
+
+    def end(self, *, kill: bool = False) -> None:
+        if kill:
+            self.popen.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.close()
+        self.popen.wait()
+        self.stdout.close()
+
+
+class Collectors:
+    """`count` collector processes."""
+
+    def __init__(
+        self,
+        count: int,
+        configuration: Mapping[str, Any],
+        logs: Path,
+        *,
+        keep_open: Sequence[int] = (),
+        hang_time: float = HANG_TIME,
+    ) -> None:
+        self._configuration = dict(configuration)
+        self._errors = logs / "collector.err"
+        self._keep_open = keep_open
+        self._hang_time = hang_time
+        self._backlog: deque[tuple[str, list[int]]] = deque()
+        self._strikes: Counter[tuple[str, int]] = Counter()
+        self._selector = selectors.DefaultSelector()
+        self._processes = [self._begin() for _ in range(count)]
+        self._deaths = 0
+        # What a collector waits for (the database), as it last said.
+        self.trouble: str | None = None
+
+    def _begin(self) -> _Process:
+        process = _Process(self._configuration, self._errors, self._keep_open)
+        self._selector.register(process.stdout, selectors.EVENT_READ, process)
+        return process
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes, for status and tests."""
+        return [process.popen.pid for process in self._processes]
+
+    @property
+    def busy(self) -> int:
+        """Tasks that are not committed yet."""
+        return len(self._backlog) + sum(len(process.tasks) for process in self._processes)
+
+    def collect(self, task: str) -> None:
+        """Have the returned `task` brought to an end."""
+        self._backlog.append((task, []))
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._backlog:
+            process = min(self._processes, key=lambda process: len(process.tasks))
+            if len(process.tasks) >= MOST:
+                return
+            task, skip = self._backlog.popleft()
+            if not process.tasks:
+                process.heard = time.monotonic()
+            process.tasks[task] = skip
+            process.tell({"task": task, "skip": skip})
+
+    def listen(self, seconds: float) -> Iterator[Message]:
+        """The verdicts that arrive within `seconds`, as soon as there are any.
+
+        Yields one `{"ended": task, "jobs": [...]}` a task.
+        """
+        for key, _ in self._selector.select(seconds):
+            process = cast("_Process", key.data)
+            messages, alive = process.hear()
+            for message in messages:
+                if "begins" in message:
+                    process.at = message["begins"], message["job"]
+                elif "commits" in message:
+                    process.at = None
+                elif "waits" in message:
+                    self.trouble = message["waits"]
+                else:
+                    self.trouble = None
+                    process.tasks.pop(message["ended"], None)
+                    yield message
+            if not alive:
+                self._replace(process, f"ended with exit code {process.popen.wait()}")
+        for process in list(self._processes):
+            if process.tasks and time.monotonic() > process.heard + self._hang_time:
+                self._replace(process, f"said nothing for {self._hang_time:.0f} s")
+        self._hand_out()
+
+    def _replace(self, process: _Process, why: str) -> None:
+        self._selector.unregister(process.stdout)
+        process.end(kill=True)
+        self._deaths = self._deaths + 1 if process.silent else 0
+        if self._deaths > MOST_DEATHS:
+            last = self._errors.read_text(errors="replace").splitlines()[-1:] or [""]
+            raise ServiceError(f"collectors cannot be started: {last[0]} (log: {self._errors})")
+        log.error("a collector %s, at %s; see %s", why, process.at, self._errors)
+        for task, skip in process.tasks.items():
+            if process.at is not None and process.at[0] == task:
+                self._strikes[process.at] += 1
+                if self._strikes[process.at] >= STRIKES:
+                    skip.append(process.at[1])
+                    del self._strikes[process.at]
+            self._backlog.appendleft((task, skip))
+        self._processes[self._processes.index(process)] = self._begin()
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the processes; without `kill`, after they have finished what they began."""
+        for process in self._processes:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        for process in self._processes:
+            process.end(kill=kill)
+        self._selector.close()

@@ -1,0 +1,116 @@
+"""Engines take tasks and return archives. One contract for all of them."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wqmaster.campaign import Campaign
+from wqmaster.errors import EngineError
+from wqmaster.job import Task
+
+RUNNER = Path(__file__).parent.parent / "tasks" / "runner.sh"
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A task that came back from an engine."""
+
+    task_id: str
+    # ok: the runner ended, its archive is in the task's folder. lost: workers went away too often.
+    # time_limit: past the task's own limit. no_output: there is no archive. error: all else.
+    result: str
+    exit_code: int  # of the runner
+    host: str
+    started: float  # seconds since 1970
+    finished: float
+    message: str = ""  # last lines of what the runner said
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """An engine, as it stands now."""
+
+    workers: int = 0  # connected
+    cores: int = 0  # of these workers together
+    waiting: int = 0  # tasks that no worker has yet
+    running: int = 0  # tasks on workers
+    bytes_sent: int = 0  # to workers, since the engine was started
+    workers_lost: int = 0  # that went away while they had tasks
+
+
+class Engine(Protocol):
+    """What the master asks of an engine. A single thread calls it."""
+
+    name: str
+
+    def submit(self, task: Task, folder: Path) -> None:
+        """Take `task`; its inputs.tar is in `folder`, and its outputs.tar is to come there."""
+
+    def wait(self, seconds: float) -> Returned | None:
+        """A task that came back, or None after at most `seconds` (and about one second)."""
+
+    def hungry(self) -> int:
+        """How many more tasks the engine can soon place."""
+
+    def cancel(self, task_id: str) -> None:
+        """End the task, wherever it is; it is never returned. Unknown ones are passed over."""
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Send no task to `host` for a while."""
+
+    def stats(self) -> EngineStats:
+        """Counts of workers and tasks."""
+
+    def how_to_connect(self) -> str | None:
+        """The command line that starts a worker for this engine; None if it needs none."""
+
+    def close(self) -> None:
+        """End all that runs, and free the port."""
+
+
+def work_queue_imports() -> bool:
+    """Whether ndcctools is there with Work Queue."""
+    try:
+        return importlib.util.find_spec("ndcctools.work_queue") is not None
+    except ImportError:
+        return False
+
+
+def choose(campaign: Campaign) -> tuple[str, str]:
+    """The engine for `campaign`, and why it is that one."""
+    asked = campaign.engine.type
+    if asked != "auto":
+        return asked, "as the campaign says"
+    if work_queue_imports():
+        return "work_queue", "ndcctools is installed"
+    if campaign.workers.type == "none":
+        raise EngineError(
+            "the campaign waits for workers (workers: none), and Work Queue (ndcctools) is not "
+            "installed: conda install -c conda-forge ndcctools, or on Debian 13 apt install "
+            "python3-workqueue coop-computing-tools python3-cloudpickle"
+        )
+    return "local", "Work Queue (ndcctools) is not installed here"
+
+
+def create(name: str, campaign: Campaign, slots: int, environ: Mapping[str, str]) -> Engine:
+    """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
+    the environment for what it starts.
+
+    Raises:
+        EngineError: it is not installed, or cannot be started.
+    """
+    if name == "local":
+        from wqmaster.engines.local import LocalEngine
+
+        return LocalEngine(slots, environ)
+    if not work_queue_imports():
+        raise EngineError(
+            "the engine work_queue needs ndcctools: conda install -c conda-forge ndcctools, or on "
+            "Debian 13 apt install python3-workqueue coop-computing-tools python3-cloudpickle; "
+            "or run with --engine local"
+        )
+    from wqmaster.engines.work_queue import WorkQueueEngine
+
+    return WorkQueueEngine(campaign.engine.port)

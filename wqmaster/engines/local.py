@@ -1,0 +1,214 @@
+"""The local pool: tasks as processes of this machine, in exactly a worker's sandbox."""
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from wqmaster.engines import RUNNER, EngineStats, Returned
+from wqmaster.job import Input, Task
+
+# How often a task whose runner was killed from outside is run again.
+MAX_LOSSES = 5
+_MESSAGE = 2000
+
+
+@dataclass
+class _Run:
+    task: Task
+    folder: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    losses: int = 0
+    said: bytearray = field(default_factory=bytearray)
+
+    @property
+    def sandbox(self) -> Path:
+        return self.folder / "sandbox"
+
+
+class LocalEngine:
+    """Runs `slots` tasks at a time. A runner that is killed is a lost worker: its task runs again.
+
+    Should the master be killed, the kernel tells each runner, which ends what it started.
+    """
+
+    name = "local"
+
+    def __init__(self, slots: int, environ: Mapping[str, str]) -> None:
+        self.slots = slots
+        self._environ = dict(environ)
+        self._waiting: deque[_Run] = deque()
+        self._running: dict[str, _Run] = {}
+        self._ended: deque[_Run] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._cache = Path(tempfile.mkdtemp(prefix="wqmaster-cache-"))
+        self._cached: dict[Input, Path] = {}
+        self._bytes_sent = 0
+        self._losses = 0
+        setpriv = shutil.which("setpriv")
+        self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+    def submit(self, task: Task, folder: Path) -> None:
+        """Take `task`."""
+        self._waiting.append(_Run(task, folder))
+        self._start()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < self.slots:
+            run = self._waiting.popleft()
+            self._prepare(run)
+            run.said.clear()
+            run.started = time.time()
+            limit = run.task.time_limit_per_job
+            run.process = subprocess.Popen(
+                [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
+                cwd=run.sandbox,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running[run.task.id] = run
+            pipe = cast("IO[bytes]", run.process.stdout)
+            os.set_blocking(pipe.fileno(), False)
+            self._selector.register(pipe, selectors.EVENT_READ, run)
+
+    def _prepare(self, run: _Run) -> None:
+        shutil.rmtree(run.sandbox, ignore_errors=True)
+        (run.sandbox / "shared").mkdir(parents=True)
+        shutil.copyfile(RUNNER, run.sandbox / "runner.sh")
+        inputs = run.folder / "inputs.tar"
+        shutil.copyfile(inputs, run.sandbox / "inputs.tar")
+        self._bytes_sent += inputs.stat().st_size
+        for shared in run.task.inputs:
+            if shared not in self._cached:
+                place = self._cache / f"{len(self._cached)}-{shared.name}"
+                shutil.copyfile(shared.path, place)
+                self._cached[shared] = place
+                self._bytes_sent += place.stat().st_size
+            (run.sandbox / "shared" / shared.name).symlink_to(self._cached[shared])
+
+    def wait(self, seconds: float) -> Returned | None:
+        """A task that ended, or None after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not self._ended:
+            left = deadline - time.monotonic()
+            self._listen(max(0.0, min(left, 1.0)))
+            if left <= 0 and not self._ended:
+                return None
+        return self._result(self._ended.popleft())
+
+    def _listen(self, seconds: float) -> None:
+        if not self._selector.get_map():
+            # Nothing runs: only the caller's own clock can change that.
+            time.sleep(seconds)
+            return
+        overdue = time.time()
+        for run in list(self._running.values()):
+            if overdue > run.started + run.task.time_limit:
+                self._kill(run)
+        for key, _ in self._selector.select(seconds):
+            run = cast("_Run", key.data)
+            said = cast("IO[bytes]", key.fileobj).read()
+            if said:
+                run.said += said
+                del run.said[:-_MESSAGE]
+            elif said is not None:
+                self._finish(run)
+
+    def _finish(self, run: _Run) -> None:
+        code = self._reap(run)
+        del self._running[run.task.id]
+        if code < 0 and time.time() < run.started + run.task.time_limit:
+            run.losses += 1
+            self._losses += 1
+            if run.losses < MAX_LOSSES:
+                self._waiting.append(run)
+                self._start()
+                return
+        self._ended.append(run)
+        self._start()
+
+    def _kill(self, run: _Run) -> None:
+        assert run.process is not None  # noqa: S101  # a running one has a process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.process.pid, signal.SIGKILL)
+
+    def _reap(self, run: _Run) -> int:
+        """Forget the process of `run`, end what it left behind; its exit code."""
+        assert run.process is not None  # noqa: S101
+        pipe = cast("IO[bytes]", run.process.stdout)
+        self._selector.unregister(pipe)
+        pipe.close()
+        self._kill(run)
+        return run.process.wait()
+
+    def _result(self, run: _Run) -> Returned:
+        assert run.process is not None  # noqa: S101
+        code = run.process.returncode
+        finished = time.time()
+        outputs = run.sandbox / "outputs.tar"
+        if outputs.exists():
+            outputs.rename(run.folder / "outputs.tar")
+            result = "ok"
+        elif code < 0 and finished >= run.started + run.task.time_limit:
+            result = "time_limit"
+        else:
+            result = "lost" if code < 0 else "no_output"
+        shutil.rmtree(run.sandbox, ignore_errors=True)
+        said = run.said.decode(errors="replace")
+        return Returned(run.task.id, result, code, os.uname().nodename, run.started, finished, said)
+
+    def hungry(self) -> int:
+        """Enough to keep every slot busy, and as many again to wait."""
+        return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
+
+    def cancel(self, task_id: str) -> None:
+        """End the task; it is never returned."""
+        for queue in (self._waiting, self._ended):
+            for run in [run for run in queue if run.task.id == task_id]:
+                queue.remove(run)
+                shutil.rmtree(run.sandbox, ignore_errors=True)
+        found = self._running.pop(task_id, None)
+        if found is not None:
+            self._kill(found)
+            self._reap(found)
+            shutil.rmtree(found.sandbox, ignore_errors=True)
+            self._start()
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Nothing: there is no other host to go to."""
+
+    def stats(self) -> EngineStats:
+        """Counts; the slots count as one worker with as many cores."""
+        return EngineStats(
+            workers=1,
+            cores=self.slots,
+            waiting=len(self._waiting),
+            running=len(self._running),
+            bytes_sent=self._bytes_sent,
+            workers_lost=self._losses,
+        )
+
+    def how_to_connect(self) -> str | None:
+        """None: no worker connects to it."""
+        return None
+
+    def close(self) -> None:
+        """End all that runs."""
+        self._waiting.clear()
+        for task_id in list(self._running):
+            self.cancel(task_id)
+        self._selector.close()
+        shutil.rmtree(self._cache, ignore_errors=True)

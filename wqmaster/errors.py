@@ -1,0 +1,68 @@
+"""The errors a user can meet. A class's docstring is its message when it is raised without one."""
+
+import inspect
+
+
+class WqmasterError(Exception):
+    """wqmaster stopped because of an error."""
+
+    # The exit code of the command: 2 file or command line, 3 a service is missing.
+    exit_code = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or inspect.getdoc(type(self)) or ""
+        super().__init__(self.message)
+
+
+class CampaignError(WqmasterError):
+    """The campaign file is wrong."""
+
+    exit_code = 2
+
+
+class NothingMatches(CampaignError):
+    """The query of the campaign matches no document."""
+
+
+class StructureError(WqmasterError):
+    """A structure file cannot be imported."""
+
+    exit_code = 2
+
+
+class ServiceError(WqmasterError):
+    """A service that the campaign needs is missing."""
+
+    exit_code = 3
+
+
+class DatabaseError(ServiceError):
+    """The database cannot be reached."""
+
+
+class EngineError(ServiceError):
+    """The engine cannot be started."""
+
+
+class ProgramMissing(ServiceError):
+    """A program that the campaign needs is not installed."""
+
+
+class FolderError(ServiceError):
+    """The campaign's folder cannot be written."""
+
+
+class CampaignLocked(ServiceError):
+    """Another master is running this campaign."""
+
+
+class BadDocument(WqmasterError):
+    """The document holds no molecule that can be computed. The job fails, the campaign goes on."""
+
+
+class ParseError(WqmasterError):
+    """A block that a parser needs is missing from an output. The job fails with `parse_error`."""
+
+
+class ArchiveError(WqmasterError):
+    """A returned archive is cut short or was altered. The job is run again elsewhere."""

@@ -1,0 +1,128 @@
+"""The ways in which a job fails, and signatures to group failures by."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Family(Enum):
+    """What is to blame."""
+
+    INFRASTRUCTURE = "infrastructure"
+    RESOURCE = "resource"
+    INPUT = "input"
+    CONVERGENCE = "convergence"
+    PROGRAM = "program"
+    PARSE = "parse"
+    JUDGEMENT = "judgement"
+
+
+class FailureClass(Enum):
+    """One member for each way to fail: its name in the database, its family, and whether running
+    the same again, elsewhere, can help."""
+
+    WORKER_LOST = "worker_lost", Family.INFRASTRUCTURE, True
+    """Workers went away with the task, again and again. Running it elsewhere can help."""
+
+    TRANSFER = "transfer", Family.INFRASTRUCTURE, True
+    """The engine brought no archive back. Running it elsewhere can help."""
+
+    TRUNCATED = "truncated", Family.INFRASTRUCTURE, True
+    """The archive is cut short, or a check sum in it is wrong. Running it elsewhere can help."""
+
+    PROGRAM_MISSING = "program_missing", Family.INFRASTRUCTURE, True
+    """The worker has no such program, or may not execute it. Running it elsewhere can help."""
+
+    LIBRARY_MISSING = "library_missing", Family.INFRASTRUCTURE, True
+    """The program lacks a shared library on that worker. Running it elsewhere can help."""
+
+    DISK_FULL = "disk_full", Family.INFRASTRUCTURE, True
+    """No space was left on the worker. Running it elsewhere can help."""
+
+    KILLED = "killed", Family.INFRASTRUCTURE, True
+    """The program was killed from outside. Running it elsewhere can help."""
+
+    COLLECTOR_CRASH = "collector_crash", Family.PARSE, False
+    """The collector crashed or hung on this output, twice. Running it again does not help."""
+
+    TIME_LIMIT = "time_limit", Family.RESOURCE, False
+    """The job ran longer than `job_timeout`. Running the same again does not help."""
+
+    BAD_DOCUMENT = "bad_document", Family.INPUT, False
+    """The document holds no molecule that can be computed. Running it again does not help."""
+
+    TASK_FUNCTION = "task_function", Family.INPUT, False
+    """The task function raised an error for this molecule. Running it again does not help."""
+
+    SCF_NOT_CONVERGED = "scf_not_converged", Family.CONVERGENCE, False
+    """The self-consistent field did not converge. The same again does not help; a remedy may."""
+
+    PROGRAM_ERROR = "program_error", Family.PROGRAM, False
+    """The program ended with an error that has no class of its own."""
+
+    MISSING_OUTPUT = "missing_output", Family.PROGRAM, False
+    """The program ended well, yet a file that was asked for is not there."""
+
+    PARSE_ERROR = "parse_error", Family.PARSE, False
+    """A block that a parser needs is missing from the output, or a parser broke."""
+
+    NOT_FINITE = "not_finite", Family.JUDGEMENT, False
+    """A parsed value is not a finite number, though the program reported success."""
+
+    ATOM_COUNT = "atom_count", Family.JUDGEMENT, False
+    """The output is of another number of atoms than the document."""
+
+    IMPLAUSIBLE_ENERGY = "implausible_energy", Family.JUDGEMENT, False
+    """The energy cannot be that of a molecule, though the program reported success."""
+
+    NOT_AS_ASKED = "not_as_asked", Family.JUDGEMENT, False
+    """The output states another charge, multiplicity or option than was asked for."""
+
+    NOT_STORED = "not_stored", Family.JUDGEMENT, False
+    """The database refused the result (too large for a document, or a field in its way)."""
+
+    def __init__(self, label: str, family: Family, again: bool) -> None:
+        self.label = label
+        self.family = family
+        self.again = again
+
+    @classmethod
+    def of(cls, label: str) -> "FailureClass":
+        """The member that the database calls `label`; KeyError if there is none."""
+        return {member.label: member for member in cls}[label]
+
+
+# How often a job is run when running the same again can help.
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one attempt of a job failed."""
+
+    kind: FailureClass
+    message: str  # names the cause, one line
+    step: str | None = None  # the step it happened in
+    tail: str = ""  # the last lines of the output
+
+    def is_final(self, attempt: int) -> bool:
+        """Whether the job is given up after this attempt (counted from 1)."""
+        return not self.kind.again or attempt >= MAX_ATTEMPTS
+
+
+# In the order in which they are applied: a later pattern sees what an earlier one left.
+_VARYING = (
+    (re.compile(r"0x[0-9a-fA-F]+"), "#"),
+    (re.compile(r"(?:[\w.~-]*/)+[\w.-]+"), "PATH"),
+    (re.compile(r"\b[\w-]+(?:\.[\w-]+)+\.[a-z]{2,}\b"), "HOST"),
+    (re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eEdD][-+]?\d+)?"), "N"),
+    (re.compile(r"\bnan\b|\binf\b", re.IGNORECASE), "N"),
+    (re.compile(r"\s+"), " "),
+)
+
+
+def signature(message: str) -> str:
+    """`message` without what differs from job to job (numbers, paths, hosts, quoted words)."""
+    for pattern, word in _VARYING:
+        message = pattern.sub(word, message)
+    return message.strip()[:200]

@@ -1,0 +1,111 @@
+"""The words job, task, input, outcome as frozen dataclasses."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
+
+
+def check_file_name(name: str) -> str:
+    """`name` again, if it can be a file in a sandbox: letters, digits, `.`, `_`, `-`, no folder.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _FILE_NAME.match(name):
+        raise ValueError(f"{name!r} cannot be the name of a file in the sandbox")
+    return name
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that many tasks share; a worker keeps it. Jobs find it as `../shared/NAME`."""
+
+    path: Path  # where it lies on the master's machine
+    name: str  # how it is called on the worker
+
+    def __post_init__(self) -> None:
+        check_file_name(self.name)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One program run: a step as the worker executes it."""
+
+    name: str  # of the step
+    argv: tuple[str, ...]  # program and arguments; nothing in it comes from a document
+    outputs: tuple[str, ...] = ()  # files to return, beside stdout and stderr
+    clean: tuple[str, ...] = ()  # files of an earlier step to remove first
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.outputs, *self.clean):
+            check_file_name(name)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One document and all the steps: the unit of result, retry and failure."""
+
+    steps: tuple[Execution, ...]
+    files: Mapping[str, bytes]  # what lies in the sandbox at the start: name -> content
+    inputs: tuple[Input, ...] = ()  # shared files that the steps use
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            check_file_name(name)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job was asked for, to hold its output against. Travels with it through the spool."""
+
+    document: Any  # the document's _id
+    attempt: int  # counted from 1
+    natoms: int
+    charge: int  # units of e
+    multiplicity: int  # 2 S + 1
+    recipe: str  # the recipe's hash
+    remedy: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the engine runs: one or more jobs, bundled."""
+
+    id: str  # unique for ever: <master's token>-<count>
+    jobs: int  # how many are bundled
+    time_limit_per_job: int  # seconds; kept by the runner
+    inputs: tuple[Input, ...] = ()
+    category: str = "default"
+    cores: int = 1
+    memory: int | None = None  # MB
+    disk: int | None = None  # MB
+    compression: str = "none"  # none or gzip, of outputs.tar
+
+    @property
+    def time_limit(self) -> int:
+        """Seconds for the whole task: the engine's backstop, should the runner hang."""
+        return self.jobs * self.time_limit_per_job + 120
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What came back of one step."""
+
+    name: str
+    exit_code: int
+    wall_time: float  # seconds
+    timed_out: bool
+    files: Mapping[str, bytes]  # stdout, stderr and the declared outputs that are there
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came back of one job: the steps that ran, in order."""
+
+    host: str
+    steps: tuple[StepOutcome, ...]

@@ -1,0 +1,161 @@
+"""Whether an outcome is a result: exit codes, diagnosis, parsers, checks. Pure functions."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.parsers import Output
+from wqmaster.recipe import Recipe, StepRecipe
+
+_TAIL_LINES = 15
+_TAIL_BYTES = 4000
+# Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
+_NOT_FOUND = (126, 127)
+_KILLED = 128 + 9
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The values of one step, and how they were made."""
+
+    step: str
+    values: Mapping[str, Any]
+    program_version: str | None
+    parser_version: str | None
+    wall_time: float  # seconds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a job: results of all its steps, or one failure."""
+
+    results: tuple[StepResult, ...] = ()
+    failure: Failure | None = None
+
+
+def _tail(step: StepOutcome) -> str:
+    text = b"\n".join(
+        step.files.get(name, b"")[-_TAIL_BYTES:].strip() for name in ("stdout", "stderr")
+    )
+    return "\n".join(text.decode(errors="replace").strip().splitlines()[-_TAIL_LINES:])
+
+
+def not_finite(value: Any, path: str = "") -> str | None:
+    """Where in `value` there is a number that is not finite; None if there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return path or "the value"
+    if isinstance(value, Mapping):
+        children = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        children = ((f"{path}[{place}]", item) for place, item in enumerate(value))
+    else:
+        return None
+    return next((found for name, item in children if (found := not_finite(item, name))), None)
+
+
+def plain(value: Any) -> Any:
+    """`value` as BSON can hold it: arrays and numbers of numpy become lists and numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _by_exit_code(step: StepOutcome) -> Failure | None:
+    """What the exit code alone says."""
+    if step.timed_out:
+        return Failure(FailureClass.TIME_LIMIT, "the job ran into its time limit")
+    errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
+    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "").strip()
+    if step.exit_code == _NOT_FOUND[1] and "error while loading shared libraries" in errors:
+        return Failure(FailureClass.LIBRARY_MISSING, last)
+    if step.exit_code in _NOT_FOUND:
+        return Failure(FailureClass.PROGRAM_MISSING, last or f"exit code {step.exit_code}")
+    if "No space left on device" in errors and step.exit_code:
+        return Failure(FailureClass.DISK_FULL, last)
+    if step.exit_code == _KILLED:
+        return Failure(FailureClass.KILLED, "the program was killed (SIGKILL)")
+    return None
+
+
+def _step_failure(
+    step: StepOutcome, wanted: StepRecipe, recipe: Recipe, asked: Asked
+) -> Failure | None:
+    """Why the step is no result, before its values are looked at."""
+    failure = _by_exit_code(step)
+    diagnosis = recipe.diagnosis
+    if failure is None and diagnosis is not None:
+        failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
+    if failure is None and step.exit_code:
+        return Failure(FailureClass.PROGRAM_ERROR, f"exit code {step.exit_code}")
+    if failure is None:
+        missing = sorted(wanted.request.files - set(step.files))
+        if missing:
+            return Failure(FailureClass.MISSING_OUTPUT, f"{', '.join(missing)} is missing")
+    return failure
+
+
+def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
+    values: dict[str, Any] = {}
+    output = Output(step.files)
+    for call in wanted.parsers:
+        try:
+            value = plain(call.function(output.beside(call.file)))
+        except ParseError as error:
+            return Failure(FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
+        except Exception as error:  # a user's parser may raise anything
+            return Failure(FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {error!r}")
+        place = not_finite(value, call.name)
+        if place:
+            return Failure(FailureClass.NOT_FINITE, f"{place} is not finite")
+        values[call.name] = value
+    return values
+
+
+# Values with one entry for each atom.
+_PER_ATOM = frozenset({"gradient", "charges"})
+
+
+def _counts(values: Mapping[str, Any], natoms: int) -> Failure | None:
+    for name in _PER_ATOM & set(values):
+        if isinstance(values[name], list) and len(values[name]) != natoms:
+            return Failure(
+                FailureClass.ATOM_COUNT,
+                f"{name} is of {len(values[name])} atoms, the document has {natoms}",
+            )
+    return None
+
+
+def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
+    """The verdict on one job: every step must pass integrity, diagnosis, parsers and checks."""
+    results = []
+    came_back = {step.name: step for step in outcome.steps}
+    for wanted in recipe.steps:
+        name = wanted.request.name
+        step = came_back.get(name)
+        if step is None:
+            failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
+            return Verdict(failure=failure)
+        found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted)
+        if isinstance(found, dict):
+            found = _counts(found, asked.natoms) or found
+        if isinstance(found, Failure):
+            return Verdict(failure=Failure(found.kind, found.message, name, _tail(step)))
+        diagnosis = recipe.diagnosis
+        results.append(
+            StepResult(
+                step=name,
+                values=found,
+                program_version=diagnosis.program_version(Output(step.files))
+                if diagnosis
+                else None,
+                parser_version=diagnosis.VERSION if diagnosis else None,
+                wall_time=step.wall_time,
+            )
+        )
+    return Verdict(results=tuple(results))

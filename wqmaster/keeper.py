@@ -1,0 +1,111 @@
+"""Runs a command, and ends it with all its descendants when its own standard input closes.
+
+    python -m wqmaster.keeper LOG COMMAND...
+
+The master holds the other end of that pipe, so that factory and workers end with the master, also
+after kill -9. (work_queue_factory, asked to end, ends only the shells of its local workers.)
+Orphans come to the keeper, which is a "child subreaper" (prctl(2)), so that none is missed. What
+the command prints goes to LOG, which is rotated.
+"""
+
+import contextlib
+import ctypes
+import logging
+import logging.handlers
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, cast
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+# Seconds that the processes have to end by themselves, after SIGTERM.
+PATIENCE = 5.0
+
+
+def descendants() -> list[int]:
+    """The processes below this one."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+    found, layer = [], {os.getpid()}
+    while layer:
+        layer = {pid for pid, parent in parents.items() if parent in layer}
+        found += sorted(layer)
+    return found
+
+
+def _reap() -> bool:
+    """Collect what has ended; whether there are children left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def end_all() -> None:
+    """End every descendant: SIGTERM, then SIGKILL, until none is left."""
+    deadline = time.monotonic() + PATIENCE
+    sent: set[tuple[int, int]] = set()
+    while _reap():
+        wanted = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
+        for pid in descendants():
+            if (pid, wanted) not in sent or wanted == signal.SIGKILL:
+                sent.add((pid, wanted))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, wanted)
+        time.sleep(0.02)
+
+
+def main(log: str, command: list[str]) -> int:
+    """Keep `command` until standard input closes or it ends by itself; its exit code."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    logger = logging.getLogger("keeper")
+    handler = logging.handlers.RotatingFileHandler(log, maxBytes=5_000_000, backupCount=3)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+    stop, stopping = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.write(stopping, b"x") and None)
+    logger.info("%s", " ".join(command))
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output = cast("IO[bytes]", child.stdout)
+    os.set_blocking(output.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        for source in (sys.stdin.buffer, stop, output):
+            selector.register(source, selectors.EVENT_READ)
+        ended, rest = False, b""
+        while not ended:
+            for key, _ in selector.select(1.0):
+                if key.fileobj is not output:
+                    # Nothing is ever written to our input: it is readable when it has closed.
+                    ended = True
+                    continue
+                said = output.read()
+                if said == b"":
+                    selector.unregister(output)
+                *lines, rest = (rest + (said or b"")).split(b"\n")
+                for line in lines:
+                    logger.info("%s", line.decode(errors="replace"))
+            ended = ended or child.poll() is not None
+    code = child.poll()
+    if code is not None:
+        logger.info("ended by itself with exit code %d", code)
+    end_all()
+    return code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,333 @@
+"""The loop: take from the feed while the engine is hungry, wait, spool what returns, hear verdicts.
+
+The master never parses and never writes results. It is single-threaded: ndcctools keeps Python's
+lock inside `wait`, and a fatal error of the C library ends the process.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from wqmaster import bundle
+from wqmaster.collectors import Collectors, Message
+from wqmaster.engines import Engine, Returned
+from wqmaster.factory import Factory
+from wqmaster.failures import FailureClass
+from wqmaster.feed import Fed, Feed
+from wqmaster.job import Asked, Job, Task
+from wqmaster.recipe import Recipe
+from wqmaster.spool import Spool
+from wqmaster.status import Progress
+from wqmaster.store import Document, Store, key_of
+
+log = logging.getLogger("wqmaster.master")
+
+# Seconds between two heartbeats.
+HEARTBEAT = 3.0
+# Seconds between two looks at the counts.
+SHOW = 0.25
+# Jobs in the spool above which nothing is fed: the collectors, or the database, are behind.
+MOST_SPOOLED = 5000
+# Seconds between two tries to reach a database that went away.
+_PAUSE = 2.0
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A job on its way: between feed and verdict."""
+
+    document: Any
+    attempt: int
+
+
+class Master:
+    """Runs one campaign to its end. The parts are given to it, started."""
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        recipe: Recipe,
+        store: Store,
+        spool: Spool,
+        engine: Engine,
+        collectors: Collectors,
+        factory: Factory | None,
+        progress: Progress,
+        watch: bool = False,
+        limit: int | None = None,
+        grace: float = 60.0,
+        show: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.token = token
+        self._recipe = recipe
+        self._campaign = store.campaign
+        self._store = store
+        self._spool = spool
+        self._engine = engine
+        self._collectors = collectors
+        self._factory = factory
+        self.progress = progress
+        self._grace = grace
+        self._show = show
+        self._count = 0
+        # By key_of the document: jobs that are on their way.
+        self._flights: dict[str, _Flight] = {}
+        # By task: the keys of its jobs, in order.
+        self._tasks: dict[str, list[str]] = {}
+        self._spooled: dict[str, int] = {}
+        self._feed = Feed(store, self._flights.__contains__, watch=watch, limit=limit)
+        self._stopping_since: float | None = None
+        self._at_once = False
+        self._beat = 0.0
+        self._shown = 0.0
+        self._no_database_until = 0.0
+
+    # --- from outside ------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop feeding; running tasks may end within the grace. Called again: stop now.
+
+        A signal handler calls it.
+        """
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            self.progress.state = "stopping"
+        else:
+            self._at_once = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping_since is not None
+
+    def run(self) -> None:
+        """Run until all that the feed has is committed, or until `stop`.
+
+        Raises:
+            CampaignLocked: another master took over.
+            EngineError: the factory ended.
+        """
+        self._replay()
+        while True:
+            if not self.stopping:
+                self._fill()
+            elif self._at_once or self._overdue():
+                self._cancel_all()
+            if self._at_once:
+                break
+            if not self._tasks and not self._collectors.busy and self._ended():
+                break
+            self._wait()
+            for message in self._collectors.listen(0.0 if self._tasks else 0.2):
+                self._hear(message)
+            self._beat_if_due()
+        self.progress.state = "stopped" if self.stopping else "ended"
+        self._store.heartbeat(self.token, self.progress.published())
+
+    def _ended(self) -> bool:
+        return self.stopping or self._feed.exhausted
+
+    # --- feeding -----------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        """Bring to an end what an earlier master left in the spool."""
+        for task in self._spool.waiting():
+            try:
+                asked, _, _ = self._spool.read(task)
+            except (ValueError, TypeError, KeyError, FileNotFoundError):
+                asked = []
+            if any(job.recipe != self._recipe.hash for job in asked):
+                place = self._spool.set_aside(task)
+                log.warning("task %s was asked by another recipe; it is kept in %s", task, place)
+                continue
+            keys = [key_of(job.document) for job in asked]
+            for key, job in zip(keys, asked, strict=True):
+                self._flights[key] = _Flight(job.document, job.attempt)
+            self._collect(task, keys)
+
+    def _fill(self) -> None:
+        size = self._campaign.bundle.size
+        if time.monotonic() < self._no_database_until:
+            return
+        if sum(self._spooled.values()) > MOST_SPOOLED:
+            return
+        hungry = self._engine.hungry()
+        try:
+            while hungry > 0:
+                fed = self._feed.take(size)
+                if not fed:
+                    break
+                if self._submit(fed):
+                    hungry -= 1
+            self._recovered()
+        except PyMongoError as error:
+            self._lost_database(error)
+
+    def _submit(self, fed: list[Fed]) -> bool:
+        """Make a task of what was fed; whether there was anything to run."""
+        built: list[tuple[Asked, Job]] = []
+        bad: list[Document] = []
+        for entry in fed:
+            job = self._build(entry, bad)
+            if job is not None and entry.molecule is not None:
+                molecule = entry.molecule
+                asked = Asked(
+                    document=entry.document,
+                    attempt=entry.attempt,
+                    natoms=len(molecule.numbers),
+                    charge=molecule.charge,
+                    multiplicity=molecule.multiplicity,
+                    recipe=self._recipe.hash,
+                )
+                built.append((asked, job))
+        self._give_up(bad)
+        if not built:
+            return False
+        self._count += 1
+        resources = self._campaign.resources
+        task = Task(
+            id=f"{self.token}-{self._count:09d}",
+            jobs=len(built),
+            time_limit_per_job=self._campaign.campaign_config.job_timeout,
+            inputs=tuple(dict.fromkeys(shared for _, job in built for shared in job.inputs)),
+            category=self._campaign.submit.queue or self._campaign.campaign,
+            cores=resources.cores,
+            memory=resources.memory,
+            disk=resources.disk,
+            compression=self._campaign.archive.compression,
+        )
+        inputs = bundle.pack([job for _, job in built])
+        folder = self._spool.submit(task.id, [asked for asked, _ in built], inputs)
+        self._engine.submit(task, folder)
+        keys = [key_of(asked.document) for asked, _ in built]
+        for key, (asked, _) in zip(keys, built, strict=True):
+            self._flights[key] = _Flight(asked.document, asked.attempt)
+        self._tasks[task.id] = keys
+        self.progress.running += len(keys)
+        return True
+
+    def _build(self, entry: Fed, bad: list[Document]) -> Job | None:
+        record: Document = {"document": entry.document, "attempt": entry.attempt, "final": True}
+        kind, message = FailureClass.BAD_DOCUMENT, entry.problem
+        if entry.molecule is not None:
+            try:
+                return self._recipe.build(entry.molecule)
+            except Exception as error:  # a user's task function may raise anything
+                log.debug("the task function failed", exc_info=True)
+                kind, message = FailureClass.TASK_FUNCTION, f"{self._recipe.function}: {error!r}"
+        bad.append({**record, "class": kind.label, "family": kind.family.value, "message": message})
+        return None
+
+    def _give_up(self, bad: list[Document]) -> None:
+        while bad:
+            try:
+                self._store.record_failures(bad)
+                break
+            except PyMongoError as error:
+                self._lost_database(error)
+                time.sleep(_PAUSE)
+        for record in bad:
+            log.warning(
+                "document %s: %s: %s", record["document"], record["class"], record["message"]
+            )
+            self.progress.failures[record["class"]] += 1
+
+    # --- what returns ------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Wait for the engine at most a second, then take all that has come back."""
+        if not self._tasks:
+            if not self._collectors.busy:
+                time.sleep(0.1)  # --watch, or a database that went away
+            return
+        returned = self._engine.wait(1)
+        while returned is not None:
+            self._take_back(returned)
+            returned = self._engine.wait(0)
+
+    def _take_back(self, returned: Returned) -> None:
+        keys = self._tasks.pop(returned.task_id, None)
+        if keys is None:
+            return
+        self._spool.give_back(returned)
+        self.progress.running -= len(keys)
+        self._collect(returned.task_id, keys)
+
+    def _collect(self, task: str, keys: list[str]) -> None:
+        self._spooled[task] = len(keys)
+        self.progress.spooled += len(keys)
+        self._collectors.collect(task)
+
+    def _hear(self, message: Message) -> None:
+        task = message["ended"]
+        self.progress.spooled -= self._spooled.pop(task, 0)
+        for job in message["jobs"]:
+            flight = self._flights.pop(job["key"], None)
+            if "class" not in job:
+                self.progress.done += 1
+                self.progress.rate.add(1)
+                continue
+            log.warning("document %s: %s: %s", job["key"], job["class"], job["message"])
+            if job["final"]:
+                self.progress.failures[job["class"]] += 1
+                self.progress.rate.add(1)
+            else:
+                self.progress.attempts_failed += 1
+                if flight is not None:
+                    self._feed.again(flight.document)
+
+    # --- stopping ----------------------------------------------------------------------------
+
+    def _overdue(self) -> bool:
+        since = self._stopping_since
+        return since is not None and time.monotonic() > since + self._grace
+
+    def _cancel_all(self) -> None:
+        for task, keys in list(self._tasks.items()):
+            self._engine.cancel(task)
+            self._spool.drop(task)
+            del self._tasks[task]
+            self.progress.running -= len(keys)
+            for key in keys:
+                self._flights.pop(key, None)
+
+    # --- beats -------------------------------------------------------------------------------
+
+    def _beat_if_due(self) -> None:
+        now = time.monotonic()
+        if now > self._shown + SHOW:
+            self._shown = now
+            self.progress.stats = self._engine.stats()
+            self.progress.trouble = self._trouble()
+            self._show(self.progress)
+        if now < self._beat + HEARTBEAT:
+            return
+        self._beat = now
+        if self._factory is not None and not self.stopping:
+            self._factory.check()
+        try:
+            self._store.heartbeat(self.token, self.progress.published())
+            self._recovered()
+        except PyMongoError as error:
+            self._lost_database(error)
+
+    def _trouble(self) -> str | None:
+        if self._no_database_until:
+            return "the database cannot be reached"
+        return self._collectors.trouble
+
+    def _lost_database(self, error: Exception) -> None:
+        if not self._no_database_until:
+            log.error("the database cannot be reached: %s", json.dumps(str(error)[:500]))
+        self._no_database_until = time.monotonic() + _PAUSE
+
+    def _recovered(self) -> None:
+        if self._no_database_until:
+            log.warning("the database is back")
+        self._no_database_until = 0.0

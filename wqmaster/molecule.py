@@ -1,0 +1,145 @@
+"""A document's molecule."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wqmaster.campaign import MoleculeFields
+from wqmaster.errors import BadDocument
+
+# fmt: off
+SYMBOLS = (
+    "X", "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S",
+    "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge",
+    "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd",
+    "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd",
+    "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg",
+    "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm",
+    "Bk", "Cf", "Es", "Fm", "Md", "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn",
+    "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+)
+# fmt: on
+_NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """Atoms, charge and multiplicity of one document."""
+
+    id: Any  # the document's _id
+    numbers: tuple[int, ...]  # atomic numbers, shape (n,)
+    coordinates: tuple[tuple[float, float, float], ...]  # Angstrom, shape (n, 3)
+    charge: int = 0  # units of e
+    multiplicity: int = 1  # 2 S + 1
+    document: Mapping[str, Any] = field(default_factory=dict)  # the fields that were fetched
+
+    @property
+    def unpaired(self) -> int:
+        """The number of unpaired electrons, 2 S."""
+        return self.multiplicity - 1
+
+    def xyz(self) -> str:
+        """The molecule as an XYZ file, Angstrom with 12 decimals."""
+        lines = [str(len(self.numbers)), ""]
+        for number, (x, y, z) in zip(self.numbers, self.coordinates, strict=True):
+            lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
+        return "\n".join(lines) + "\n"
+
+
+def lookup(document: Mapping[str, Any], name: str) -> Any:
+    """The value of the field `name` (dots for fields within fields), None where it is missing."""
+    value: Any = document
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _atomic_number(value: Any, position: int) -> int:
+    if isinstance(value, str):
+        number = _NUMBER_OF.get(value.strip().capitalize(), 0)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+        number = int(value)
+    else:
+        number = 0
+    if not 0 < number < len(SYMBOLS):
+        raise BadDocument(f"atom {position} is of an unknown element: {value!r}")
+    return number
+
+
+def _finite(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadDocument(f"{what} is not a number: {value!r}")
+    if not math.isfinite(value):
+        raise BadDocument(f"{what} is not finite: {value!r}")
+    return float(value)
+
+
+def _whole(document: Mapping[str, Any], name: str, default: int) -> int:
+    value = lookup(document, name)
+    if value is None:
+        return default
+    number = _finite(value, f"'{name}'")
+    if number != int(number):
+        raise BadDocument(f"'{name}' is not a whole number: {value!r}")
+    return int(number)
+
+
+def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]:
+    value = lookup(document, name)
+    if value is None:
+        has = ", ".join(sorted(str(key) for key in document if key != "_id")[:12]) or "no other"
+        raise BadDocument(
+            f"the document has no '{name}' (its fields: {has}); "
+            f"set molecule.{setting} if it has another name"
+        )
+    if not isinstance(value, (list, tuple)) or not value:
+        raise BadDocument(f"'{name}' is not a list with something in it: {value!r:.60}")
+    return value
+
+
+def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, float], ...]:
+    rows: Sequence[Any] = values
+    if not isinstance(values[0], (list, tuple)):
+        if len(values) % 3:
+            raise BadDocument(f"'{name}' has {len(values)} numbers, not three for each atom")
+        rows = [values[start : start + 3] for start in range(0, len(values), 3)]
+    found = []
+    for position, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)) or len(row) != 3:
+            raise BadDocument(f"'{name}' of atom {position} is not three numbers: {row!r:.60}")
+        x, y, z = (_finite(value, f"a coordinate of atom {position}") for value in row)
+        found.append((x, y, z))
+    return tuple(found)
+
+
+def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecule:
+    """The molecule of `document`, whose fields are named as `fields` says.
+
+    Raises:
+        BadDocument: what is missing, not finite, unknown or at odds, with the number of the atom
+            (counted from 0).
+    """
+    listed = _list(document, fields.atomic_numbers, "atomic_numbers")
+    numbers = tuple(_atomic_number(value, position) for position, value in enumerate(listed))
+    coordinates = _coordinates(
+        _list(document, fields.coordinates, "coordinates"), fields.coordinates
+    )
+    if len(numbers) != len(coordinates):
+        raise BadDocument(
+            f"'{fields.atomic_numbers}' names {len(numbers)} atoms, "
+            f"'{fields.coordinates}' has {len(coordinates)}"
+        )
+    charge = _whole(document, fields.charge, 0)
+    multiplicity = _whole(document, fields.multiplicity, 1)
+    electrons = sum(numbers) - charge
+    if electrons < 0:
+        raise BadDocument(f"charge {charge} is more than the {sum(numbers)} electrons there are")
+    if multiplicity < 1 or multiplicity - 1 > electrons or (multiplicity - 1 - electrons) % 2:
+        raise BadDocument(
+            f"multiplicity {multiplicity} is impossible with {electrons} electrons "
+            f"(charge {charge})"
+        )
+    return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document)

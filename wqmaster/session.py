@@ -1,0 +1,241 @@
+"""A campaign's run, put together: folder, locks, database, engine, workers, collectors, master."""
+
+import contextlib
+import logging
+import logging.handlers
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo.errors import ExecutionTimeout, PyMongoError
+
+from wqmaster import engines
+from wqmaster.campaign import Campaign, LoadedCampaign
+from wqmaster.collector import configuration
+from wqmaster.collectors import Collectors
+from wqmaster.engines import Engine
+from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
+from wqmaster.factory import Factory
+from wqmaster.lock import FolderLock
+from wqmaster.master import Master
+from wqmaster.mongod import Mongod
+from wqmaster.recipe import Recipe, resolve
+from wqmaster.spool import Spool, check_writable
+from wqmaster.status import Progress
+from wqmaster.store import Counts, Store
+
+log = logging.getLogger("wqmaster")
+
+# Seconds that counting the documents may take before a run begins without a total.
+_COUNT_TIME = 20.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line may say beside the campaign file."""
+
+    watch: bool = False  # go on for documents that come later
+    limit: int | None = None  # documents of this run
+    grace: float = 60.0  # seconds for running tasks when the run is stopped
+    collectors: int | None = None  # processes; cores - 1 where it is None
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def mongod(loaded: LoadedCampaign) -> Mongod:
+    """The private server of a campaign, running or not."""
+    return Mongod(loaded.folder / "mongod")
+
+
+@contextlib.contextmanager
+def opened(loaded: LoadedCampaign) -> Iterator[Store]:
+    """The store of a campaign; where the file names no database, on its private server.
+
+    Raises:
+        DatabaseError: it cannot be reached, or it went away.
+    """
+    with contextlib.ExitStack() as stack:
+        uri = loaded.campaign.database.uri
+        if uri is None:
+            uri = stack.enter_context(mongod(loaded).used())
+        store = Store(uri, loaded.campaign)
+        stack.callback(store.close)
+        try:
+            yield store
+        except PyMongoError as error:
+            log.debug("the database failed", exc_info=True)
+            raise DatabaseError(f"the database failed: {str(error)[:300]}") from error
+
+
+@contextlib.contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """Log to logs/master.log below `folder`, with rotation, for the time of a `with`."""
+    (folder / "logs").mkdir(exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield
+    except Exception:
+        log.exception("the run ends with an error")
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def check_program(recipe: Recipe) -> None:
+    """See that the program is there, where workers run on this machine.
+
+    Raises:
+        ProgramMissing: it is not.
+    """
+    if recipe.program is None:
+        return
+    name = recipe.software.argv(recipe.program)[0]
+    if shutil.which(name) is None:
+        raise ProgramMissing(
+            f"'{name}' is not installed on this machine, where the workers of this campaign run: "
+            f"install {recipe.program} (apt install {recipe.program}, or conda install -c "
+            f"conda-forge {recipe.program}), or say where it is with 'software: "
+            f"{{{recipe.program}: /path/to/{recipe.program}}}' in the campaign file"
+        )
+
+
+def check_matches(store: Store, counts: Counts | None) -> None:
+    """See that there is something to run, or was.
+
+    Raises:
+        NothingMatches: the query selects no document, and none has a result.
+    """
+    if store.page(None, 1) or (counts and counts.done):
+        return
+    place = store.documents.full_name
+    if store.size() == 0:
+        raise NothingMatches(
+            f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
+            "name another one with 'database: {name: ..., collection: ...}'"
+        )
+    raise NothingMatches(
+        f"the query {store.campaign.submit.query} selects none of the {store.size()} documents of "
+        f"{place}; change 'submit: query:', and see 'wqmaster check'"
+    )
+
+
+def first_counts(store: Store) -> Counts | None:
+    """The counts at the start of a run; None where counting takes too long."""
+    try:
+        return store.counts(_COUNT_TIME)
+    except ExecutionTimeout:
+        log.warning("counting takes more than %d s: the run goes on without a total", _COUNT_TIME)
+        return None
+
+
+def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
+    """The environment for workers: without the variables that the campaign file reads."""
+    return {name: value for name, value in os.environ.items() if name not in loaded.variables}
+
+
+def _engine(
+    loaded: LoadedCampaign, name: str, count: int, folder: Path
+) -> tuple[Engine, Callable[[], Factory | None]]:
+    campaign = loaded.campaign
+    environ = worker_environment(loaded)
+    engine = engines.create(name, campaign, count, environ)
+
+    def factory() -> Factory | None:
+        port = getattr(engine, "port", None)
+        if campaign.workers.type != "local" or port is None:
+            return None
+        return Factory(count, campaign.resources.cores, port, folder, environ)
+
+    return engine, factory
+
+
+def _local_count(campaign: Campaign) -> int:
+    return campaign.workers.count or max(1, cores() // campaign.resources.cores)
+
+
+def run(
+    loaded: LoadedCampaign,
+    options: RunOptions,
+    *,
+    begins: Callable[[Master, str], None],
+    show: Callable[[Progress], None],
+) -> Progress:
+    """Run a campaign to its end. `begins` hears of the master, and which engine was taken and why.
+
+    Raises:
+        WqmasterError: it cannot begin, or had to end; the message says why and what to do.
+    """
+    campaign = loaded.campaign
+    recipe = resolve(loaded)
+    name, why = engines.choose(campaign)
+    if name == "local" or campaign.workers.type == "local":
+        check_program(recipe)
+    folder = loaded.folder
+    check_writable(folder)
+    with contextlib.ExitStack() as stack:
+        lock = FolderLock(folder)
+        stack.callback(lock.close)
+        spool = Spool(folder / "spool")
+        spool.prepare()
+        stack.enter_context(logged(folder))
+        store = stack.enter_context(opened(loaded))
+        token = secrets.token_hex(4)
+        store.lock(token)
+        stack.callback(store.unlock, token)
+        store.prepare()
+        counts = first_counts(store)
+        if not options.watch and not any(spool.waiting()):
+            check_matches(store, counts)
+
+        progress = Progress(campaign.campaign, name)
+        if counts is not None:
+            progress.done_before, progress.failed_before = counts.done, counts.failed
+            progress.total = counts.done + max(counts.undone, counts.failed)
+        engine, factory_of = _engine(loaded, name, _local_count(campaign), folder)
+        stack.callback(engine.close)
+        progress.how_to_connect = engine.how_to_connect()
+        factory = factory_of()
+        progress.waits_for_workers = factory is None and progress.how_to_connect is not None
+        if factory is not None:
+            stack.callback(factory.close)
+        collectors = Collectors(
+            options.collectors or max(1, cores() - 1),
+            configuration(loaded, store.uri),
+            folder / "logs",
+            keep_open=[lock.fileno()],
+        )
+        stack.callback(collectors.close)
+        master = Master(
+            token=token,
+            recipe=recipe,
+            store=store,
+            spool=spool,
+            engine=engine,
+            collectors=collectors,
+            factory=factory,
+            progress=progress,
+            watch=options.watch,
+            limit=options.limit,
+            grace=options.grace,
+            show=show,
+        )
+        log.info("engine %s: %s", name, why)
+        begins(master, why)
+        try:
+            master.run()
+        except OSError as error:
+            raise FolderError(f"the campaign's folder {folder} failed: {error}") from error
+        return progress

@@ -1,0 +1,137 @@
+"""The durable directory between engine and database.
+
+`running/ID` holds a task that the engine has, `returned/ID` one that came back. A task moves from
+the one to the other by one atomic rename, and is removed after its commit was acknowledged. What a
+killed master leaves in `running` is run again; what it leaves in `returned` is replayed. There is
+no fsync: a file torn by a power cut is found by its check sums, and its task run again.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+
+from wqmaster.engines import Returned
+from wqmaster.errors import FolderError
+from wqmaster.job import Asked
+
+INPUTS = "inputs.tar"
+OUTPUTS = "outputs.tar"
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` if need be, and see that files can be written and renamed in it.
+
+    Raises:
+        FolderError: they cannot.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.stat().st_mode & 0o222:
+            raise PermissionError(13, "its mode allows no writing", str(folder))
+        probe.write_bytes(b"x")
+        probe.rename(probe.with_suffix(".renamed"))
+        probe.with_suffix(".renamed").unlink()
+    except OSError as error:
+        raise FolderError(
+            f"the folder {folder} cannot be written ({error.strerror or error}); make it writable, "
+            "or name another one with 'folder:' in the campaign file"
+        ) from error
+
+
+class Spool:
+    """The spool of one campaign, in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.running = root / "running"
+        self.returned = root / "returned"
+        self.failed = root / "failed"
+
+    def prepare(self) -> None:
+        """Make the folders; forget the tasks that a killed master left running.
+
+        Raises:
+            FolderError: the spool cannot be written.
+        """
+        for folder in (self.root, self.running, self.returned, self.failed):
+            check_writable(folder)
+        for left in self.running.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+
+    def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
+        """The new folder of a task that is about to run."""
+        folder = self.running / task_id
+        folder.mkdir()
+        (folder / INPUTS).write_bytes(inputs)
+        record = json_util.dumps([asdict(job) for job in jobs])
+        (folder / "jobs.json").write_text(record)
+        return folder
+
+    def give_back(self, result: Returned) -> None:
+        """Note how the task ended and move it to `returned`, in one step."""
+        folder = self.running / result.task_id
+        (folder / "result.json").write_text(json.dumps(asdict(result)))
+        folder.rename(self.returned / result.task_id)
+
+    def waiting(self) -> Iterator[str]:
+        """The tasks in `returned`, oldest first."""
+        if not self.returned.exists():
+            return iter(())
+        return iter(sorted(entry.name for entry in self.returned.iterdir()))
+
+    def read(self, task_id: str) -> tuple[list[Asked], Returned, Path]:
+        """What a returned task was asked, how it ended, and its archive (which may be missing).
+
+        Raises:
+            FileNotFoundError: the task is not in `returned` (any more).
+            ValueError: its records are torn.
+        """
+        folder = self.returned / task_id
+        jobs: list[dict[str, Any]] = json_util.loads((folder / "jobs.json").read_text())
+        result = Returned(**json.loads((folder / "result.json").read_text()))
+        return [Asked(**job) for job in jobs], result, folder / OUTPUTS
+
+    def keep_failed(self, task_id: str, name: str) -> Path | None:
+        """Keep the archive of a returned task under `failed/name`; None if it has none."""
+        archive = self.returned / task_id / OUTPUTS
+        kept = self.failed / f"{name}.tar"
+        try:
+            kept.unlink(missing_ok=True)
+            os.link(archive, kept)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            shutil.copyfile(archive, kept)
+        return kept
+
+    def set_aside(self, task_id: str) -> Path:
+        """Move a returned task out of the way, to `set-aside/`; where it is now."""
+        place = self.root / "set-aside" / task_id
+        place.parent.mkdir(exist_ok=True)
+        (self.returned / task_id).rename(place)
+        return place
+
+    def jobs_returned(self) -> int:
+        """How many jobs wait in `returned`."""
+        count = 0
+        for task_id in self.waiting():
+            try:
+                count += len(self.read(task_id)[0])
+            except (OSError, ValueError, TypeError, KeyError):
+                count += 1
+        return count
+
+    def remove(self, task_id: str) -> None:
+        """Forget a returned task: its results are committed."""
+        shutil.rmtree(self.returned / task_id, ignore_errors=True)
+
+    def drop(self, task_id: str) -> None:
+        """Forget a task that was cancelled before it came back."""
+        shutil.rmtree(self.running / task_id, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""Counts, rates and the time that is left."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wqmaster.engines import EngineStats
+from wqmaster.spool import Spool
+from wqmaster.store import Store
+
+# Seconds over which rates are taken.
+WINDOW = 60.0
+
+
+class Rate:
+    """Events a second over the last minute."""
+
+    def __init__(self, window: float = WINDOW) -> None:
+        self._window = window
+        self._started = time.monotonic()
+        self._events: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, count: int, now: float | None = None) -> None:
+        """Note `count` events. Those of a tenth of a second are kept as one."""
+        now = time.monotonic() if now is None else now
+        if self._events and now - self._events[-1][0] < 0.1:
+            self._events[-1] = (self._events[-1][0], self._events[-1][1] + count)
+        else:
+            self._events.append((now, count))
+        self._sum += count
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        while self._events and self._events[0][0] < now - self._window:
+            self._sum -= self._events.popleft()[1]
+
+    def per_second(self, now: float | None = None) -> float:
+        """The rate now."""
+        now = time.monotonic() if now is None else now
+        self._forget(now)
+        span = min(self._window, now - self._started)
+        return self._sum / span if span > 0 else 0.0
+
+
+@dataclass
+class Progress:
+    """The counts of one run, as the master keeps them."""
+
+    campaign: str
+    engine: str
+    done_before: int = 0
+    failed_before: int = 0
+    total: int | None = None  # documents of the campaign, where they could be counted
+    done: int = 0  # in this run
+    running: int = 0  # jobs that the engine has
+    spooled: int = 0  # jobs that came back and are not committed yet
+    failures: Counter[str] = field(default_factory=Counter)  # given up, by class
+    attempts_failed: int = 0  # that are run again
+    stats: EngineStats = field(default_factory=EngineStats)
+    started: float = field(default_factory=time.monotonic)
+    rate: Rate = field(default_factory=Rate)
+    state: str = "running"
+    trouble: str | None = None
+    how_to_connect: str | None = None  # the command line of a worker
+    waits_for_workers: bool = False  # nobody but the user starts them
+
+    @property
+    def failed(self) -> int:
+        """Documents given up in this run."""
+        return sum(self.failures.values())
+
+    @property
+    def left(self) -> int | None:
+        """Documents that are neither done nor given up; None where they could not be counted."""
+        if self.total is None:
+            return None
+        before = self.done_before + self.failed_before
+        return max(0, self.total - before - self.done - self.failed)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take at the present rate."""
+        rate = self.rate.per_second()
+        return self.left / rate if self.left is not None and rate > 0 else None
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has taken."""
+        return time.monotonic() - self.started
+
+    def published(self) -> Mapping[str, Any]:
+        """What the database holds for `wqmaster status`."""
+        return {
+            "engine": self.engine,
+            "state": self.state,
+            "running": self.running,
+            "spooled": self.spooled,
+            "jobs_per_second": round(self.rate.per_second(), 3),
+            "seconds_left": self.seconds_left,
+            "workers": self.stats.workers,
+            "cores": self.stats.cores,
+            "tasks_waiting": self.stats.waiting,
+            "tasks_running": self.stats.running,
+            "workers_lost": self.stats.workers_lost,
+            "trouble": self.trouble,
+        }
+
+
+def overview(store: Store, spool: Spool) -> dict[str, Any]:
+    """The counts of documents of a campaign as database, spool and a living master have them.
+
+    `pending` are those that are neither done, failed, running nor spooled.
+    """
+    counts = store.counts()
+    live = store.published()
+    running = live["running"] if live else 0
+    spooled = live["spooled"] if live else spool.jobs_returned()
+    return {
+        "campaign": store.campaign.campaign,
+        "done": counts.done,
+        "failed": counts.failed,
+        "pending": max(0, counts.undone - counts.failed - running - spooled),
+        "running": running,
+        "spooled": spooled,
+        "failures": dict(counts.failures),
+        "master": live,
+    }
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def line(progress: Progress) -> str:
+    """One plain line for a log: what `run` prints every ten seconds when it is piped."""
+    done = progress.done_before + progress.done
+    failed = progress.failed_before + progress.failed
+    total = "?" if progress.total is None else f"{progress.total}"
+    parts = [
+        f"{done}/{total} done",
+        f"{failed} failed",
+        f"{progress.running} running",
+        f"{progress.spooled} spooled",
+        f"{progress.rate.per_second():.1f} jobs/s",
+        f"{duration(progress.seconds_left)} left",
+        f"{progress.stats.workers} workers, {progress.stats.cores} cores",
+    ]
+    if progress.trouble:
+        parts.append(progress.trouble)
+    return f"{progress.campaign}: {', '.join(parts)}"

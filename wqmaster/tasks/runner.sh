@@ -1,0 +1,122 @@
+#!/bin/sh
+# runner.sh: runs the jobs of one task on a worker. Needs a POSIX shell, tar, timeout, sha256sum.
+#
+#   sh runner.sh none|gzip SECONDS
+#
+# inputs.tar holds a folder per job (0, 1, ...), with a file job.sh that calls `step` below.
+# Leaves outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, sums:
+#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT | SUM  FILE | size BYTES FILE
+# SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
+set -u
+umask 077
+compression=$1
+limit=$2
+top=$PWD
+LC_ALL=C HOME=$top TMPDIR=$top
+export LC_ALL HOME TMPDIR
+# shellcheck disable=SC3045  # where it is known; large molecules need the stack
+ulimit -s unlimited 2> /dev/null
+
+die() {
+    echo "runner.sh: $1" >&2
+    exit "${2:-1}"
+}
+
+now=0
+clock() { # hundredths of seconds, without a fork where there is /proc
+    if read -r up _ < /proc/uptime; then
+        now=${up%.*}${up#*.}
+    else
+        now=$(date +%s)00
+    fi 2> /dev/null
+}
+
+# All processes of a job stay in one process group, so that whoever ends the task ends them all.
+if timeout --foreground 5 true 2> /dev/null; then
+    timeout="timeout --foreground -k 5"
+else
+    timeout="timeout -k 5"
+fi
+is_leader() { # of its process group: only then is the group ours to signal
+    read -r stat < /proc/$$/stat || return 1
+    stat=${stat##*) }
+    # shellcheck disable=SC2086  # fields
+    set -- $stat
+    [ "$3" = "$$" ]
+}
+end_group() {
+    if is_leader 2> /dev/null; then
+        trap '' TERM
+        kill -TERM 0
+        trap 'end_group; exit 143' TERM
+    fi
+}
+trap 'end_group; exit 143' TERM
+
+# step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
+step() {
+    name=$1 outputs=$2 clean=$3
+    shift 3
+    out=$top/out/$job/$name
+    mkdir -p "$out" || die "no folder for outputs"
+    # shellcheck disable=SC2086  # lists of plain names
+    [ -z "$clean" ] || rm -f $clean
+    clock
+    started=$now
+    left=$(((deadline - now + 99) / 100))
+    timed_out=0
+    if [ "$left" -gt 0 ]; then
+        $timeout "$left" "$@" > "$out/stdout" 2> "$out/stderr" < /dev/null &
+        wait $!
+        code=$?
+    else
+        : > "$out/stdout"
+        : > "$out/stderr"
+        code=124
+    fi
+    clock
+    if [ "$now" -ge "$deadline" ]; then
+        case $code in 124 | 137 | 143) timed_out=1 end_group ;; esac
+    fi
+    for file in $outputs; do
+        if [ -f "$file" ] && [ ! -h "$file" ]; then cp "$file" "$out/$file" || die "disk full" 28; fi
+    done
+    echo "step $job $name $code $((now - started)) $timed_out" >> "$top/out/manifest"
+    return "$code"
+}
+
+tar -xf inputs.tar || die "inputs.tar cannot be unpacked"
+rm -rf out outputs.tar
+mkdir out || die "no folder for outputs"
+{
+    echo "wqmaster 1"
+    echo "host $(uname -n)"
+} > out/manifest || die "disk full" 28
+
+job=0
+while [ -d "$job" ]; do
+    mkdir -p "out/$job"
+    cd "$job" || die "no folder of job $job"
+    clock
+    deadline=$((now + limit * 100))
+    # shellcheck disable=SC1091  # written by the master
+    . ./job.sh
+    cd "$top" || die "no sandbox"
+    rm -rf "$job"
+    job=$((job + 1))
+done
+
+cd out || die "no outputs"
+find . -type f ! -name manifest -exec sha256sum {} + > ../sums || die "sums cannot be made"
+find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "sizes cannot be read"
+{
+    cat ../sums
+    while read -r size file; do [ "$file" = total ] || echo "size $size $file"; done < ../sizes
+    echo "end"
+} >> manifest || die "disk full" 28
+if [ "$compression" = gzip ]; then
+    tar -cf - . | gzip -1 > ../outputs.part || die "disk full" 28
+else
+    tar -cf ../outputs.part . || die "disk full" 28
+fi
+mv ../outputs.part ../outputs.tar
