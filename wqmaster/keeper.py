@@ -24,6 +24,8 @@ from typing import IO, cast
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # Seconds that the processes have to end by themselves, after SIGTERM.
 PATIENCE = 5.0
+# Seconds between two signals to the same process.
+AGAIN = 0.5
 
 
 def descendants() -> list[int]:
@@ -54,14 +56,15 @@ def _reap() -> bool:
 def end_all() -> None:
     """End every descendant: SIGTERM, then SIGKILL, until none is left."""
     deadline = time.monotonic() + PATIENCE
-    sent: set[tuple[int, int]] = set()
+    again = 0.0
     while _reap():
-        wanted = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
-        for pid in descendants():
-            if (pid, wanted) not in sent or wanted == signal.SIGKILL:
-                sent.add((pid, wanted))
+        now = time.monotonic()
+        if now > again:
+            # More than once: a factory that has just begun misses the first.
+            again = now + AGAIN
+            for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, wanted)
+                    os.kill(pid, signal.SIGTERM if now < deadline else signal.SIGKILL)
         time.sleep(0.02)
 
 

@@ -19,6 +19,7 @@ from wqmaster.collectors import Collectors
 from wqmaster.engines import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
 from wqmaster.factory import Factory
+from wqmaster.feed import Feed
 from wqmaster.lock import FolderLock
 from wqmaster.master import Master
 from wqmaster.mongod import Mongod
@@ -197,13 +198,15 @@ def run(
         stack.callback(store.unlock, token)
         store.prepare()
         counts = first_counts(store)
-        if not options.watch and not any(spool.waiting()):
-            check_matches(store, counts)
-
         progress = Progress(campaign.campaign, name)
         if counts is not None:
             progress.done_before, progress.failed_before = counts.done, counts.failed
             progress.total = counts.done + max(counts.undone, counts.failed)
+        if not options.watch and not any(spool.waiting()):
+            check_matches(store, counts)
+            if not Feed(store, lambda key: False).take(1):
+                progress.state = "nothing to do: all documents have a result, or were given up"
+                return progress
         engine, factory_of = _engine(loaded, name, _local_count(campaign), folder)
         stack.callback(engine.close)
         progress.how_to_connect = engine.how_to_connect()

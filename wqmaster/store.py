@@ -120,6 +120,9 @@ class Store:
         missing = [{path: None} for path in self._paths]
         return {"$and": [self.campaign.submit.query, {"$or": missing}]}
 
+    def _done(self) -> Document:
+        return {"$and": [{path: {"$ne": None}} for path in self._paths]}
+
     def _projection(self) -> Document:
         fields = {*self.campaign.molecule.model_dump().values(), *self.campaign.submit.projection}
         # MongoDB refuses a field together with one below it.
@@ -153,11 +156,14 @@ class Store:
         return list(self.documents.find(query, self._projection()))
 
     def one(self, document_id: Any | None) -> Document | None:
-        """The document of this id, or the first one that the query selects, done or not."""
+        """The document of this id; or the first one without a result, else any that has one."""
         if document_id is not None:
             return self.documents.find_one({"_id": document_id}, self._projection())
-        found = self.documents.find_one(self._undone(), self._projection())
-        return found or self.documents.find_one(self.campaign.submit.query, self._projection())
+        for query in (self._undone(), self.campaign.submit.query, self._done()):
+            found = self.documents.find_one(query, self._projection())
+            if found is not None:
+                return found
+        return None
 
     def counts(self, seconds: float | None = None) -> Counts:
         """Documents done, failed and without a result, as the database has them now.
@@ -166,9 +172,7 @@ class Store:
             ExecutionTimeout: (of pymongo) a count took more than `seconds`.
         """
         bound: dict[str, Any] = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
-        done = self.documents.count_documents(
-            {"$and": [{path: {"$ne": None}} for path in self._paths]}, **bound
-        )
+        done = self.documents.count_documents(self._done(), **bound)
         classes = self.failures.aggregate(
             [
                 {"$match": {"campaign": self.campaign.campaign, "final": True}},

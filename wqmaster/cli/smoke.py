@@ -30,7 +30,7 @@ def _shortened(value: Any) -> str:
         return f"[{inner}, ... {len(value)} in all]"
     if isinstance(value, list):
         return f"[{', '.join(_shortened(item) for item in value)}]"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 @click.command()

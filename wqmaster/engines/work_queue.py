@@ -51,6 +51,7 @@ class WorkQueueEngine:
         try:
             with _quiet_stdout():
                 self._queue: Any = work_queue.WorkQueue(port=port)
+                self._queue.wait(0)  # says that it speaks in plain text, as it will once
         except Exception as error:
             raise EngineError(_why_no_queue(port, error)) from error
         self.port: int = self._queue.port

@@ -1,0 +1,171 @@
+"""Fixtures of all tests: a real mongod, campaign files, the command line as a process."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pymongo import MongoClient
+
+from wqmaster.mongod import Mongod
+
+# No test ever talks to a public catalog.
+os.environ["CATALOG_HOST"] = "127.0.0.1"
+
+WATER = {
+    "atomic_numbers": [8, 1, 1],
+    "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]],
+}
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What `condition` returns, as soon as that is true; AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{condition} was not met within {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A real MongoDB server for the whole session."""
+    server = Mongod(tmp_path_factory.mktemp("mongod"))
+    server.start()
+    yield server
+    server.stop()
+
+
+class Campaigns:
+    """Writes campaign files on a database of their own, and fills it."""
+
+    def __init__(self, folder: Path, uri: str) -> None:
+        self.folder = folder
+        self.uri = uri
+        self.database = f"test_{secrets.token_hex(6)}"
+        self._client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
+        self.documents = self._client[self.database]["molecules"]
+        self.failures = self._client[self.database]["wqmaster.failures"]
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """A campaign of xtb single points named `test`, with `changes` of its top-level keys."""
+        return {
+            "campaign": "test",
+            "campaign_config": {
+                "func_name": "wqmaster.tasks.xtb.singlepoint",
+                "job_timeout": 60,
+                "args": [{"name": "gfn2", "parsers": ["energy", "gradient"]}],
+                "kwargs": {"mongo_output_key": "xtb"},
+            },
+            "submit": {"query": {"xtb.gfn2": None}},
+            "database": {"uri": self.uri, "name": self.database},
+            "engine": "local",
+            "workers": {"type": "local", "count": 2},
+            **changes,
+        }
+
+    def write(self, text: str | None = None, **changes: Any) -> Path:
+        """The path of a new campaign file."""
+        path = self.folder / "campaign.yaml"
+        path.write_text(text if text is not None else yaml.safe_dump(self.settings(**changes)))
+        return path
+
+    def insert(self, *documents: Mapping[str, Any]) -> None:
+        """Insert `documents` into the collection of molecules."""
+        self.documents.insert_many([dict(document) for document in documents])
+
+    def waters(self, count: int) -> None:
+        """Insert `count` water molecules with ids 1, 2, ..., each a little different."""
+        self.insert(
+            *(
+                {
+                    "_id": number,
+                    "atomic_numbers": [8, 1, 1],
+                    "coordinates": [
+                        [0.0, 0.0, 0.0],
+                        [0.0, 0.0, 0.96 + 1e-5 * number],
+                        [0.93, 0.0, -0.24],
+                    ],
+                }
+                for number in range(1, count + 1)
+            )
+        )
+
+    def close(self) -> None:
+        """Drop the database."""
+        self._client.drop_database(self.database)
+        self._client.close()
+
+
+@pytest.fixture
+def campaigns(tmp_path: Path, mongod: Mongod) -> Iterator[Campaigns]:
+    """Campaign files in tmp_path, on a fresh database of the real server."""
+    found = Campaigns(tmp_path, mongod.uri)
+    yield found
+    found.close()
+
+
+class Cli:
+    """The command line as a process; what still runs at the end of a test is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def start(
+        self, *words: str | Path, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
+        """`wqmaster WORDS...` in the background."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wqmaster", *map(str, words)],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self._processes.append(process)
+        return process
+
+    def __call__(
+        self,
+        *words: str | Path,
+        code: int | Sequence[int] = 0,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+    ) -> str:
+        """Standard output of `wqmaster WORDS...`; its exit code must be `code`.
+
+        Standard error is in `self.errors`; it must hold no traceback.
+        """
+        process = self.start(*words, env=env)
+        output, self.errors = process.communicate(timeout=timeout)
+        allowed = [code] if isinstance(code, int) else code
+        assert process.returncode in allowed, (process.returncode, output, self.errors)
+        assert "Traceback" not in self.errors
+        return output
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    """The command line, run in tmp_path."""
+    found = Cli(tmp_path)
+    yield found
+    found.close()
