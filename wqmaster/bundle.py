@@ -1,13 +1,16 @@
 """Jobs into a task's inputs.tar, and its outputs.tar back into outcomes of jobs."""
 
+import gzip
 import hashlib
 import io
 import shlex
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO, cast
 
 from wqmaster.errors import ArchiveError
 from wqmaster.job import Execution, Job, Outcome, StepOutcome
@@ -15,6 +18,9 @@ from wqmaster.job import Execution, Job, Outcome, StepOutcome
 # A single file of an output that is larger than this is not read (bytes).
 MAX_FILE = 1 << 30
 _MAX_MANIFEST = 16 << 20
+# Of a compressed archive: what is unpacked in memory, and at all.
+_IN_MEMORY = 64 << 20
+_MAX_ARCHIVE = 8 << 30
 
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError, IndexError)
 
@@ -45,6 +51,25 @@ def pack(jobs: Sequence[Job]) -> bytes:
     return buffer.getvalue()
 
 
+def _plain(path: Path) -> IO[bytes]:
+    """The archive at `path`, unpacked if need be; that checks the sum of gzip as well."""
+    file = path.open("rb")
+    if file.read(2) != b"\x1f\x8b":
+        file.seek(0)
+        return file
+    with file:
+        file.seek(0)
+        unpacked = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by close()
+        with gzip.open(file) as stream:
+            while block := stream.read(1 << 20):
+                unpacked.write(block)
+                if unpacked.tell() > _MAX_ARCHIVE:
+                    unpacked.close()
+                    raise ValueError("it is too large when unpacked")
+    unpacked.seek(0)
+    return cast("IO[bytes]", unpacked)
+
+
 class Archive:
     """A returned outputs.tar. Nothing of it is written to disk; every file's sum is checked.
 
@@ -54,31 +79,38 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._tar = tarfile.open(path, mode="r:*")  # noqa: SIM115  # closed by close()
+            self._file = _plain(path)
         except _BROKEN as error:
             raise ArchiveError(f"the archive cannot be opened: {error}") from error
         try:
+            self._tar = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115  # as above
             self._members = {
                 member.name.removeprefix("./"): member
                 for member in self._tar.getmembers()
-                if member.isreg()
+                if not member.isdir()
             }
+            if not all(member.isreg() for member in self._members.values()):
+                raise ArchiveError("the archive holds what is no plain file")
             self._read_manifest()
         except (*_BROKEN, ArchiveError) as error:
-            self._tar.close()
+            self._file.close()
             if isinstance(error, ArchiveError):
                 raise
             raise ArchiveError(f"the archive is broken: {error}") from error
 
     def _read_manifest(self) -> None:
-        lines = self._content("manifest", _MAX_MANIFEST).decode().splitlines()
-        if not lines or lines[0] != "wqmaster 1" or lines[-1] != "end":
+        content = self._content("manifest", _MAX_MANIFEST)
+        body, mark, end = content.rpartition(b"end ")
+        if not mark or hashlib.sha256(body).hexdigest().encode() != end.strip():
             raise ArchiveError("the manifest of the archive is not whole")
+        first, *lines = body.decode().splitlines()
+        if first != "wqmaster 1":
+            raise ArchiveError(f"the archive is of another version: {first[:40]!r}")
         self.host = ""
         self._sums: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
         self._steps: dict[int, list[tuple[str, int, float, bool]]] = {}
-        for line in lines[1:-1]:
+        for line in lines:
             words = line.split()
             if words[0] == "host":
                 self.host = words[1]
@@ -128,7 +160,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the file."""
-        self._tar.close()
+        self._file.close()
 
     def __enter__(self) -> "Archive":
         return self

@@ -284,7 +284,12 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
         used.add(name)
         return environ[name]
 
+    visited: set[int] = set()
+
     def visit(node: yaml.Node | None) -> None:
+        if id(node) in visited:  # an alias
+            return
+        visited.add(id(node))
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
@@ -351,8 +356,9 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         raise CampaignError(f"{path}: there is no such campaign file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CampaignError(f"{path}: the campaign file cannot be read: {error}") from error
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         source = Source(path, root)
         variables = _variables(root, source, environ)
@@ -365,7 +371,8 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     except (yaml.YAMLError, ValueError) as error:
         raise CampaignError(f"{path}: this is no YAML: {error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(data, dict):
         raise CampaignError(f"{path}:1: a campaign file is a mapping, with 'campaign:' first")
     try:
@@ -374,6 +381,6 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         campaign = Campaign.model_validate(data)
     except ValidationError as error:
         raise describe(error, source) from error
-    except Exception as error:
+    except (Exception, RecursionError) as error:
         raise source.error(f"the query cannot be read: {error}", "submit", "query") from error
     return LoadedCampaign(campaign, source, frozenset(variables))

@@ -110,19 +110,22 @@ class Failure:
         return not self.kind.again or attempt >= MAX_ATTEMPTS
 
 
+# What of a message its signature is made from (characters).
+_MOST = 1000
 # In the order in which they are applied: a later pattern sees what an earlier one left.
 _VARYING = (
     (re.compile(r"0x[0-9a-fA-F]+"), "#"),
     (re.compile(r"(?:[\w.~-]*/)+[\w.-]+"), "PATH"),
     (re.compile(r"\b[\w-]+(?:\.[\w-]+)+\.[a-z]{2,}\b"), "HOST"),
     (re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eEdD][-+]?\d+)?"), "N"),
-    (re.compile(r"\bnan\b|\binf\b", re.IGNORECASE), "N"),
+    (re.compile(r"[-+]?\b(?:nan|inf)\b", re.IGNORECASE), "N"),
     (re.compile(r"\s+"), " "),
 )
 
 
 def signature(message: str) -> str:
-    """`message` without what differs from job to job (numbers, paths, hosts, quoted words)."""
+    """`message` without what differs from job to job (numbers, paths, hosts)."""
+    message = message[:_MOST]
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
     return message.strip()[:200]

@@ -15,7 +15,7 @@ def check_file_name(name: str) -> str:
     Raises:
         ValueError: it cannot.
     """
-    if not _FILE_NAME.match(name):
+    if not _FILE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of a file in the sandbox")
     return name
 
@@ -56,7 +56,8 @@ class Job:
 
     def __post_init__(self) -> None:
         for name in self.files:
-            check_file_name(name)
+            if check_file_name(name) == "job.sh":
+                raise ValueError("job.sh is the name of a file of the runner")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
-from wqmaster.parsers import Output
+from wqmaster.parsers import Output, ProgramParsers
 from wqmaster.recipe import Recipe, StepRecipe
 
 _TAIL_LINES = 15
@@ -90,11 +90,14 @@ def _step_failure(
     failure = _by_exit_code(step)
     diagnosis = recipe.diagnosis
     if failure is None and diagnosis is not None:
-        failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
+        try:
+            failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
+        except Exception as error:  # an output may hold anything
+            failure = Failure(FailureClass.PARSE_ERROR, f"the output cannot be judged: {error}")
     if failure is None and step.exit_code:
         return Failure(FailureClass.PROGRAM_ERROR, f"exit code {step.exit_code}")
     if failure is None:
-        missing = sorted(wanted.request.files - set(step.files))
+        missing = sorted(wanted.needed - set(step.files))
         if missing:
             return Failure(FailureClass.MISSING_OUTPUT, f"{', '.join(missing)} is missing")
     return failure
@@ -108,7 +111,7 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
             value = plain(call.function(output.beside(call.file)))
         except ParseError as error:
             return Failure(FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
-        except Exception as error:  # a user's parser may raise anything
+        except (Exception, SystemExit) as error:  # a user's parser may raise anything
             return Failure(FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {error!r}")
         place = not_finite(value, call.name)
         if place:
@@ -131,6 +134,13 @@ def _counts(values: Mapping[str, Any], natoms: int) -> Failure | None:
     return None
 
 
+def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | None:
+    try:
+        return diagnosis.program_version(Output(step.files)) if diagnosis else None
+    except ParseError:
+        return None
+
+
 def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
     """The verdict on one job: every step must pass integrity, diagnosis, parsers and checks."""
     results = []
@@ -151,9 +161,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
             StepResult(
                 step=name,
                 values=found,
-                program_version=diagnosis.program_version(Output(step.files))
-                if diagnosis
-                else None,
+                program_version=_version(diagnosis, step),
                 parser_version=diagnosis.VERSION if diagnosis else None,
                 wall_time=step.wall_time,
             )

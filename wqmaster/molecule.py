@@ -60,7 +60,9 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
 def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
         number = _NUMBER_OF.get(value.strip().capitalize(), 0)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer():
         number = int(value)
     else:
         number = 0

@@ -51,6 +51,8 @@ class StepRecipe:
     request: StepRequest
     parsers: tuple[ParserCall, ...]
     keep_files: tuple[tuple[str, str], ...]  # file -> name with {id}
+    # Files without which there is no result.
+    needed: frozenset[str]
     # Options as plain data, for the hash and for diagnosis.
     options: dict[str, Any]
 
@@ -135,6 +137,7 @@ class _Resolver:
     def __init__(self, loaded: LoadedCampaign) -> None:
         self.loaded = loaded
         self.config = loaded.campaign.campaign_config
+        self.kept: set[str] = set()  # names of kept files, of all steps
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         return self.loaded.source.error(message, "campaign_config", *keys)
@@ -149,14 +152,17 @@ class _Resolver:
     def step(self, position: int, step: Step, function: Build) -> StepRecipe:
         keys: tuple[str | int, ...] = ("args", position)
         model: type[BaseModel] = getattr(function, "options", NoOptions)
+        for key in step.options:
+            if key not in model.model_fields and model.model_config.get("extra") == "forbid":
+                hint = nearest(key, {*model.model_fields, *Step.model_fields})
+                raise self.error(f"unknown key '{key}'; {hint}", *keys, key)
         try:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
         parsers = tuple(self.parsers(step, keys, getattr(function, "program", None)))
-        files = {
-            file for call in parsers for file in (call.file, *getattr(call.function, "files", ()))
-        }
+        needed = {call.file for call in parsers} | set(step.keep_files)
+        files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
         for file, name in step.keep_files.items():
             if not re.fullmatch(r"[A-Za-z0-9._{}-]+", name) or "{id}" not in name:
                 raise self.error(
@@ -165,7 +171,9 @@ class _Resolver:
                     "keep_files",
                     file,
                 )
-        files |= set(step.keep_files)
+            if name in self.kept:
+                raise self.error(f"two files would be kept as '{name}'", *keys, "keep_files", file)
+            self.kept.add(name)
         for file in files:
             try:
                 check_file_name(file)
@@ -175,6 +183,7 @@ class _Resolver:
             request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
             parsers=parsers,
             keep_files=tuple(step.keep_files.items()),
+            needed=frozenset(needed),
             options=options.model_dump(mode="json", exclude_none=True),
         )
 

@@ -22,19 +22,23 @@ def documents(path: Path, fields: MoleculeFields, prefix: str | None = None) -> 
 
     Their `_id` is `PREFIX-NUMBER`, the number counted from 1; the prefix is the file's name unless
     one is given. JSON lines may have their own `_id`. `charge` and `multiplicity` come from the
-    structure's information, else they are 0 and 1; all else in there becomes fields as well.
+    structure's information, else they are 0 and 1; all else in there becomes fields as well (but
+    energies and forces, which ASE keeps elsewhere).
 
     Raises:
         StructureError: the file cannot be read, or a structure holds no molecule.
     """
     prefix = prefix if prefix is not None else _SUFFIXES.sub("", path.name)
     read = _json_lines if re.search(r"\.jsonl(\.gz)?$", path.name) else _structures
-    number = 0
+    number = 1
     try:
         for number, document in enumerate(read(path, fields), start=1):
+            if not isinstance(document, dict):
+                raise StructureError(f"{path}: structure {number} is no document: {document!r:.60}")
             document.setdefault("_id", f"{prefix}-{number:07d}")
             from_document(document, fields)
             yield document
+            number += 1
     except BadDocument as error:
         raise StructureError(f"{path}: structure {number}: {error.message}") from error
     except StructureError:
@@ -42,7 +46,7 @@ def documents(path: Path, fields: MoleculeFields, prefix: str | None = None) -> 
     except FileNotFoundError as error:
         raise StructureError(f"{path}: there is no such file") from error
     except Exception as error:  # ASE's readers raise whatever they stumble on
-        raise StructureError(f"{path}: structure {number + 1} cannot be read: {error}") from error
+        raise StructureError(f"{path}: structure {number} cannot be read: {error}") from error
 
 
 def _json_lines(path: Path, fields: MoleculeFields) -> Iterator[Document]:
@@ -81,9 +85,15 @@ def _structures(path: Path, fields: MoleculeFields) -> Iterator[Document]:
                 document[name] = plain
         _put(document, fields.atomic_numbers, atoms.numbers.tolist())
         _put(document, fields.coordinates, atoms.positions.tolist())
-        _put(document, fields.charge, int(info.get("charge", 0)))
-        _put(document, fields.multiplicity, int(info.get("multiplicity", 1)))
+        _put(document, fields.charge, _whole(info.get("charge", 0)))
+        _put(document, fields.multiplicity, _whole(info.get("multiplicity", 1)))
         yield document
+
+
+def _whole(value: Any) -> Any:
+    """2 for 2.0; what is no whole number is left, for the molecule's check to refuse."""
+    plain = _plain(value)
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def _put(document: Document, name: str, value: Any) -> None:

@@ -55,7 +55,9 @@ class WorkQueueEngine:
         except Exception as error:
             raise EngineError(_why_no_queue(port, error)) from error
         self.port: int = self._queue.port
-        self._numbers: dict[str, int] = {}
+        self._tasks: dict[str, Any] = {}
+        # Cancelled tasks must live as long as the queue, which may still read them.
+        self._cancelled: list[Any] = []
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
@@ -76,7 +78,8 @@ class WorkQueueEngine:
         for shared in task.inputs:
             wanted.specify_input_file(str(shared.path), f"shared/{shared.name}", cache=True)
         wanted.specify_output_file(str(folder / "outputs.tar"), "outputs.tar", cache=False)
-        self._numbers[task.id] = self._queue.submit(wanted)
+        self._queue.submit(wanted)
+        self._tasks[task.id] = wanted
 
     def wait(self, seconds: float) -> Returned | None:
         """A task that came back.
@@ -84,9 +87,8 @@ class WorkQueueEngine:
         The library counts in whole seconds, does nothing at all for 0, and keeps Python's lock.
         """
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
-        if task is None:
-            return None
-        self._numbers.pop(task.tag, None)
+        if task is None or self._tasks.pop(task.tag, None) is None:
+            return None  # none, or one that was cancelled while it waited
         wq = self._wq
         names = {
             wq.WORK_QUEUE_RESULT_MAX_RETRIES: "lost",
@@ -124,9 +126,15 @@ class WorkQueueEngine:
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
-        number = self._numbers.pop(task_id, None)
-        if number is not None:
-            self._queue.cancel_by_taskid(number)
+        task = self._tasks.pop(task_id, None)
+        if task is None:
+            return
+        if self._queue.task_state(task.id) == self._wq.WORK_QUEUE_TASK_READY:
+            # 7.14.5 leaves a waiting task that is cancelled in its queue, and still sends it to a
+            # worker, or crashes. One whose time is over it takes out, and returns: see wait().
+            task.specify_end_time(1)
+        else:
+            self._cancelled.append(self._queue.cancel_by_taskid(task.id))
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no task to `host` for `seconds`."""
@@ -150,7 +158,7 @@ class WorkQueueEngine:
 
     def close(self) -> None:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""
-        for task_id in list(self._numbers):
+        for task_id in list(self._tasks):
             self.cancel(task_id)
         self._queue._free()
 

@@ -26,10 +26,7 @@ _VERSION = re.compile(r"^\s*\* xtb version (\S+)", re.MULTILINE)
 _NET_CHARGE = re.compile(r"^\s*:: total charge\s+(\S+) e", re.MULTILINE)
 
 # What a line of xtb's error block says -> the class of the failure.
-_CAUSES = (
-    ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
-    ("Error while loading shared libraries", FailureClass.LIBRARY_MISSING),
-)
+_CAUSES = (("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),)
 
 
 def _json(output: Output) -> dict[str, Any]:
@@ -147,6 +144,8 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
 
     xtb exits with 0 and "normal termination" on diverged energies and impossible charges.
     """
+    if not output.has("stdout"):
+        return Failure(FailureClass.MISSING_OUTPUT, "xtb: there is no standard output")
     text = output.text
     errors = output.file("stderr") if output.has("stderr") else ""
     if "[ERROR]" in text or "abnormal termination" in text + errors:

@@ -5,10 +5,13 @@
 #
 # inputs.tar holds a folder per job (0, 1, ...), with a file job.sh that calls `step` below.
 # Leaves outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, sums:
-#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT | SUM  FILE | size BYTES FILE
+#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT | SUM  FILE | size BYTES FILE |
+#   end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
 set -u
 umask 077
+# A worker's open sockets are not ours: with them in our hands, the manager does not see it die.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 compression=$1
 limit=$2
 top=$PWD
@@ -75,8 +78,9 @@ step() {
         code=124
     fi
     clock
-    if [ "$now" -ge "$deadline" ]; then
-        case $code in 124 | 137 | 143) timed_out=1 end_group ;; esac
+    # A tenth of a second early: the clock counts in hundredths, and is not that of timeout.
+    if [ "$((now + 10))" -ge "$deadline" ]; then
+        case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
     fi
     for file in $outputs; do
         if [ -f "$file" ] && [ ! -h "$file" ]; then cp "$file" "$out/$file" || die "disk full" 28; fi
@@ -112,8 +116,9 @@ find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "sizes cannot
 {
     cat ../sums
     while read -r size file; do [ "$file" = total ] || echo "size $size $file"; done < ../sizes
-    echo "end"
 } >> manifest || die "disk full" 28
+sum=$(sha256sum < manifest) || die "sums cannot be made"
+echo "end ${sum%% *}" >> manifest || die "disk full" 28
 if [ "$compression" = gzip ]; then
     tar -cf - . | gzip -1 > ../outputs.part || die "disk full" 28
 else

@@ -1,0 +1,92 @@
+"""Fixtures of the acceptance tests: a program that can be held up, and what still runs."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """The processes that name `folder` in their command line, or run in it: pid -> command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            place = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if line and (str(folder) in line or f"{place}/".startswith(f"{folder}/")):
+            found[int(entry.name)] = line.strip()
+    return found
+
+
+def at_once(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of commands that have nothing to do with each other."""
+    found = []
+    for process in [cli.start(*words) for words in commands]:
+        output, errors = process.communicate(timeout=60)
+        found.append((process.returncode, output, errors))
+    return found
+
+
+class HeldXtb:
+    """An xtb that waits for `let_go` before it computes; it notes each time that it begins."""
+
+    def __init__(self, folder: Path, xtb: str) -> None:
+        self._gate = folder / "gate"
+        self._begun = folder / "begun"
+        self._begun.mkdir(parents=True)
+        self.command = folder / "held-xtb"
+        self.command.write_text(
+            "#!/bin/sh\n"
+            f': > "{self._begun}/$$"\n'
+            f'while [ ! -e "{self._gate}" ]; do sleep 0.05; done\n'
+            f'exec "{xtb}" "$@"\n'
+        )
+        self.command.chmod(self.command.stat().st_mode | stat.S_IXUSR)
+
+    @property
+    def software(self) -> dict[str, str]:
+        """`software:` of a campaign that uses it."""
+        return {"xtb": str(self.command)}
+
+    def begun(self) -> int:
+        """How often it was started."""
+        return sum(1 for _ in self._begun.iterdir())
+
+    def let_go(self) -> None:
+        """Let all compute, those that wait and those that come."""
+        self._gate.touch()
+
+
+@pytest.fixture
+def held_xtb(tmp_path: Path) -> HeldXtb:
+    """An xtb that waits until the test lets it go."""
+    xtb = shutil.which("xtb")
+    if xtb is None:
+        pytest.skip("xtb is not installed")
+    return HeldXtb(tmp_path / "held", xtb)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A mounted tmpfs that can be remounted; skipped where the test may not mount."""
+    place = tmp_path / "tmpfs"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]
+    try:
+        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount(8) here")
+    if mounted.returncode:
+        pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

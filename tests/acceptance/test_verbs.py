@@ -1,0 +1,493 @@
+"""The verbs, one by one, as a user types them."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+import wqmaster
+from tests.acceptance.conftest import HeldXtb, at_once, processes_of
+from tests.conftest import WATER, Campaigns, Cli, wait_until
+from wqmaster.mongod import Mongod
+
+ENERGY = -5.070383095219  # Eh, of WATER with GFN2-xTB
+TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.001]]}
+
+TWO = """\
+3
+Properties=species:S:1:pos:R:3 charge=0 origin=first
+O 0.0 0.0 0.0
+H 0.0 0.0 0.96
+H 0.93 0.0 -0.24
+2
+Properties=species:S:1:pos:R:3 charge=1 multiplicity=2
+H 0.0 0.0 0.0
+H 0.0 0.0 1.05
+"""
+
+
+# --- check -------------------------------------------------------------------------------------
+
+
+def test_check_counts_and_prints_the_first_job_and_runs_nothing(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
+) -> None:
+    campaigns.waters(3)
+    campaigns.documents.update_one({"_id": 2}, {"$set": {"xtb.gfn2.energy": -1.0}})
+    campaigns.insert({"_id": "other", **WATER, "hidden": True})
+    query = {"hidden": {"$exists": False}}
+    path = campaigns.write(software=held_xtb.software, submit={"query": query})
+
+    (code, output, errors), (json_code, as_json, _) = at_once(
+        cli, ["check", path], ["check", path, "--json"]
+    )
+    assert (code, json_code, errors) == (0, 0, "")
+    assert re.search(r"^campaign +test \(recipe [0-9a-f]{16}\)$", output, re.MULTILINE)
+    assert re.search(r"^engine +local: as the campaign says$", output, re.MULTILINE)
+    assert (
+        f"{campaigns.database}.molecules: 4 in all, 2 match without a result, 1 done, 0 failed"
+    ) in output
+    assert "The first job, of document 1 (3 atoms):" in output
+    assert f"{held_xtb.command} molecule.xyz --gfn 2 --json --grad" in output
+    assert "OMP_NUM_THREADS=1" in output
+    assert "--- molecule.xyz\n3\n\nO " in output
+    assert "--- .CHRG\n0\n" in output
+    assert "--- .UHF\n0\n" in output
+
+    found = json.loads(as_json)
+    first = found.pop("first")
+    assert len(found.pop("recipe")) == 16
+    assert found == {
+        "campaign": "test",
+        "engine": "local",
+        "collection": f"{campaigns.database}.molecules",
+        "documents": 4,
+        "matching": 2,
+        "done": 1,
+        "failed": 0,
+    }
+    assert first["document"] == 1
+    assert "molecule.xyz --gfn 2 --json --grad" in first["commands"]
+    assert set(first["files"]) == {"molecule.xyz", ".CHRG", ".UHF"}
+
+    assert held_xtb.begun() == 0
+    assert campaigns.documents.count_documents({"xtb": {"$exists": True}}) == 1
+    assert campaigns.failures.database.list_collection_names() == ["molecules"]
+    assert not (cli.folder / "test.run").exists()
+
+
+# --- smoke -------------------------------------------------------------------------------------
+
+
+def test_smoke_prints_the_values_of_one_document_and_stores_nothing(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(1)
+    campaigns.insert({"_id": "water", **WATER})
+    path = campaigns.write()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+
+    one = cli.start("smoke", path, env={"TMPDIR": str(temporary)})
+    ((code, as_json, _),) = at_once(cli, ["smoke", path, "--id", "water", "--json"])
+    output, errors = one.communicate(timeout=60)
+    assert (code, one.returncode, errors) == (0, 0, "")
+    assert "document 1 (3 atoms)" in output
+    assert re.search(r"^step gfn2: \d+\.\d\d s, xtb 6\.", output, re.MULTILINE)
+    assert re.search(r"^  energy +-5\.0703\d+$", output, re.MULTILINE)
+    assert re.search(r"^  gradient +\[\[", output, re.MULTILINE)
+
+    found = json.loads(as_json)
+    assert (found["document"], found["failure"]) == ("water", None)
+    assert found["values"]["gfn2"]["energy"] == pytest.approx(ENERGY, abs=1e-9)
+    assert len(found["values"]["gfn2"]["gradient"]) == 3
+
+    assert campaigns.documents.count_documents({"xtb": {"$exists": True}}) == 0
+    assert campaigns.failures.database.list_collection_names() == ["molecules"]
+    assert not (cli.folder / "test.run").exists()
+    assert list(temporary.iterdir()) == []
+
+
+def test_smoke_says_the_failure_class_and_exits_with_1(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    campaigns.insert({"_id": "close", **TOO_CLOSE})
+    path = campaigns.write()
+    (code, output, _), (json_code, as_json, _), unknown = at_once(
+        cli,
+        ["smoke", path, "--id", "close"],
+        ["smoke", path, "--id", "close", "--json"],
+        ["smoke", path, "--id", "nobody"],
+    )
+    place = f"{campaigns.database}.molecules"
+    assert unknown == (2, "", f"wqmaster: there is no document 'nobody' in {place}\n")
+    assert (code, json_code) == (1, 1)
+    assert "document 'close' (2 atoms)" in output
+    assert re.search(r"^failed: [a-z_]+: xtb: \S", output, re.MULTILINE)
+    assert "energy  " not in output
+    failure = json.loads(as_json)["failure"]
+    assert failure["class"] in ("implausible_energy", "not_finite", "scf_not_converged")
+    assert failure["step"] == "gfn2"
+    assert f"failed: {failure['class']}: {failure['message']}" in output
+    assert campaigns.failures.count_documents({}) == 0
+
+
+# --- status and failures -----------------------------------------------------------------------
+
+
+def test_status_shows_what_a_living_master_does(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
+) -> None:
+    campaigns.waters(6)
+    path = campaigns.write(software=held_xtb.software)
+    master = cli.start("run", path)
+
+    def live() -> dict[str, Any] | None:
+        status: dict[str, Any] = json.loads(cli("status", path, "--json"))
+        return status if status["running"] else None
+
+    status = wait_until(live)
+    assert status["running"] + status["pending"] == 6
+    assert (status["done"], status["failed"], status["spooled"]) == (0, 0, 0)
+    assert status["master"]["master"]["pid"] == master.pid
+    assert status["master"]["engine"] == "local"
+    assert f"master    process {master.pid} on " in cli("status", path)
+    held_xtb.let_go()
+    master.communicate(timeout=60)
+    assert master.returncode == 0
+    output = cli("status", path)
+    assert re.findall(r"^(\w+) +(\w+)", output, re.MULTILINE) == [
+        ("campaign", "test"),
+        ("done", "6"),
+        ("failed", "0"),
+        ("pending", "0"),
+        ("running", "0"),
+        ("spooled", "0"),
+        ("master", "none"),
+    ]
+
+
+def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write()
+    campaigns.insert(
+        {"_id": 17, **TOO_CLOSE},
+        {"_id": "odd", **WATER, "multiplicity": 2},
+        {"_id": "odder", **WATER, "multiplicity": 4},
+    )
+    cli("run", path, code=1)
+
+    answers = at_once(
+        cli,
+        ["failures", path],
+        ["failures", path, "--json"],
+        ["failures", path, "--show", "17"],
+        ["failures", path, "--retry", "bad_documnt"],
+    )
+    (code, output, _), (json_code, as_json, _), (show_code, shown, _), refusal = answers
+    assert (code, json_code, show_code) == (0, 0, 0)
+    assert re.search(r"^ *count +class +message +example", output)
+    assert re.search(r"^ *2 +bad_document +multiplicity N is impossible .* odd *$", output, re.M)
+    (close,) = campaigns.failures.find({"document": 17})
+    assert re.search(rf"^ *1 +{close['class']} +xtb: .* 17 *$", output, re.MULTILINE)
+    assert f"one document's attempts: wqmaster failures {path} --show ID" in output
+    groups = json.loads(as_json)
+    assert [(g["count"], g["class"], g["example"]) for g in groups] == [
+        (2, "bad_document", "odd"),
+        (1, close["class"], 17),
+    ]
+
+    assert shown.startswith(f"attempt 1: {close['class']}: {close['message']}\n  step gfn2, ")
+    assert "given up" in shown
+    assert f"  archive {close['archive']}\n" in shown
+    assert Path(close["archive"]).is_file()
+    assert "\n  | " in shown
+
+    assert refusal == (
+        2,
+        "",
+        "wqmaster: 'bad_documnt' is no given-up document and no failure class; "
+        "did you mean 'bad_document'?\n",
+    )
+    output = cli("failures", path, "--retry", "17")
+    assert output == f"1 to be run again: wqmaster run {path}\n"
+    cli("run", path, code=1)
+    attempts = list(campaigns.failures.find({"document": 17}).sort("attempt"))
+    assert [(entry["attempt"], entry["final"]) for entry in attempts] == [(1, False), (2, True)]
+    assert campaigns.failures.count_documents({"class": "bad_document"}) == 2
+
+
+def test_before_the_first_run_all_documents_are_pending_and_none_failed(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    path = campaigns.write()
+    (code, output, errors), failures, attempts = at_once(
+        cli, ["status", "--json"], ["failures", path], ["failures", path, "--show", "nobody"]
+    )
+    assert (code, errors) == (0, "")
+    assert json.loads(output) == {
+        "campaign": "test",
+        "done": 0,
+        "failed": 0,
+        "pending": 2,
+        "running": 0,
+        "spooled": 0,
+        "failures": {},
+        "master": None,
+    }
+    assert failures == (0, "nothing was given up\n", "")
+    assert attempts == (0, "no failed attempt of document 'nobody'\n", "")
+
+
+# --- import ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty(campaigns: Campaigns) -> Path:
+    """A campaign file on a database without documents."""
+    return campaigns.write()
+
+
+def test_import_takes_extxyz_once(campaigns: Campaigns, cli: Cli, empty: Path) -> None:
+    file = cli.folder / "two.extxyz"
+    file.write_text(TWO)
+    place = f"{campaigns.database}.molecules"
+    assert cli("import", empty, file) == f"{file}: 2 imported into {place}\n"
+    first, second = campaigns.documents.find().sort("_id")
+    assert first == {
+        "_id": "two-0000001",
+        **WATER,
+        "charge": 0,
+        "multiplicity": 1,
+        "origin": "first",
+    }
+    assert (second["_id"], second["charge"], second["multiplicity"]) == ("two-0000002", 1, 2)
+
+    # The same file again adds nothing; another file, whose ids are the same, is refused whole.
+    clash = cli.folder / "other" / "two.extxyz"
+    clash.parent.mkdir()
+    clash.write_text(TWO.replace("1.05", "1.06") + TWO)
+    again, refusal = at_once(cli, ["import", empty, file], ["import", empty, clash])
+    assert again == (0, f"{file}: 0 imported into {place}, 2 were there already\n", "")
+    assert refusal == (
+        2,
+        "",
+        f"wqmaster: the collection {place} has another document 'two-0000002' already "
+        "('coordinates' differs); nothing of this part was imported: choose other ids with "
+        "--prefix\n",
+    )
+    assert list(campaigns.documents.find().sort("_id")) == [first, second]
+    assert cli("import", empty, clash, "--prefix", "new") == f"{clash}: 4 imported into {place}\n"
+    assert campaigns.documents.count_documents({"_id": {"$regex": "^new-000000[1-4]$"}}) == 4
+
+
+def test_import_takes_gzip_and_json_lines(campaigns: Campaigns, cli: Cli, empty: Path) -> None:
+    zipped = cli.folder / "zipped.extxyz.gz"
+    zipped.write_bytes(gzip.compress(TWO.encode()))
+    lines = cli.folder / "lines.jsonl"
+    own = {"_id": {"$oid": "0123456789abcdef01234567"}, **WATER, "name": "water"}
+    lines.write_text(f"{json.dumps(WATER)}\n\n{json.dumps(own)}\n")
+    packed = cli.folder / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(WATER).encode()))
+    output = cli("import", empty, zipped, lines, packed)
+    assert [line.split(": ")[1].split()[0] for line in output.splitlines()] == ["2", "2", "1"]
+    ids = {str(document["_id"]) for document in campaigns.documents.find()}
+    assert ids == {
+        "zipped-0000001",
+        "zipped-0000002",
+        "lines-0000001",
+        "0123456789abcdef01234567",
+        "packed-0000001",
+    }
+
+
+BROKEN: list[tuple[str, str | None, str]] = [
+    (
+        "cut.extxyz",
+        TWO + "3\nProperties=species:S:1:pos:R:3\nO 0.0 0.0 0.0\n",
+        "structure 3 cannot be read: ",
+    ),
+    (
+        "nan.extxyz",
+        TWO.replace("1.05", "nan"),
+        "structure 2: a coordinate of atom 1 is not finite: nan",
+    ),
+    (
+        "odd.extxyz",
+        TWO.replace("charge=1 ", ""),
+        "structure 2: multiplicity 2 is impossible with 2 electrons (charge 0)",
+    ),
+    (
+        "cut.jsonl",
+        f'{json.dumps(WATER)}\n{{"atomic_numbers": [8,\n',
+        "structure 2 cannot be read: ",
+    ),
+    (
+        "list.jsonl",
+        f"{json.dumps(WATER)}\n[1, 2]\n",
+        "structure 2",
+    ),
+    (
+        "element.jsonl",
+        json.dumps({**WATER, "atomic_numbers": [8, float("nan"), 1]}) + "\n",
+        "structure 1: atom 1 is of an unknown element: nan",
+    ),
+    (
+        "twice.jsonl",
+        f"{json.dumps({'_id': 'a', **WATER})}\n{json.dumps({'_id': 'a', **WATER, 'n': 1})}\n",
+        "'a'",
+    ),
+    (
+        "number.jsonl",
+        json.dumps({"_id": 10**30, **WATER}) + "\n",
+        "structure 1",
+    ),
+    ("nowhere.extxyz", None, "there is no such file"),
+]
+
+
+@pytest.fixture(scope="module")
+def broken_imports(
+    tmp_path_factory: pytest.TempPathFactory, mongod: Mongod
+) -> Iterator[tuple[Campaigns, dict[str, tuple[int, str, str]]]]:
+    """All of BROKEN imported at once, into a collection with one document; what each one said."""
+    folder = tmp_path_factory.mktemp("broken")
+    campaigns, cli = Campaigns(folder, mongod.uri), Cli(folder)
+    campaigns.insert({"_id": "before", **WATER})
+    path = campaigns.write()
+    for name, content, _ in BROKEN:
+        if content is not None:
+            (folder / name).write_text(content)
+    commands: list[list[str | Path]] = [["import", path, folder / name] for name, _, _ in BROKEN]
+    said = at_once(cli, *commands)
+    yield campaigns, dict(zip((name for name, _, _ in BROKEN), said, strict=True))
+    cli.close()
+    campaigns.close()
+
+
+@pytest.mark.parametrize(("name", "content", "said"), BROKEN, ids=[name for name, _, _ in BROKEN])
+def test_a_broken_structure_is_named_by_number(
+    name: str,
+    content: str | None,
+    said: str,
+    broken_imports: tuple[Campaigns, dict[str, tuple[int, str, str]]],
+) -> None:
+    campaigns, answers = broken_imports
+    code, output, errors = answers[name]
+    assert "Traceback" not in errors
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"wqmaster: {campaigns.folder / name}: ")
+    assert said in errors
+
+
+def test_a_broken_structure_file_adds_nothing_and_changes_nothing(
+    broken_imports: tuple[Campaigns, dict[str, tuple[int, str, str]]],
+) -> None:
+    campaigns, _ = broken_imports
+    assert list(campaigns.documents.find()) == [{"_id": "before", **WATER}]
+
+
+# --- the private server ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def private(campaigns: Campaigns, cli: Cli) -> Iterator[Path]:
+    """A campaign file that names no database; its server is stopped at the end."""
+    path = campaigns.write(database={})
+    yield path
+    cli("db", "stop", path)
+    assert processes_of(cli.folder) == {}
+
+
+def mongods(folder: Path) -> list[int]:
+    """The private servers below `folder`."""
+    return [pid for pid, line in processes_of(folder).items() if "mongod --dbpath" in line]
+
+
+def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path, cli: Cli) -> None:
+    assert cli("db", "stop", private) == "it was not running\n"
+    uri = cli("db", "start", private).strip()
+    assert uri.startswith("mongodb://")
+    (server,) = mongods(cli.folder)
+    assert cli("db", "start", private).strip() == uri
+    assert mongods(cli.folder) == [server]
+    assert cli("db", "url", private).strip() == uri
+    found = json.loads(cli("db", "url", private, "--json"))
+    assert found == {"uri": uri, "name": "wqmaster", "collection": "molecules", "running": True}
+    client: MongoClient[dict[str, Any]]
+    with MongoClient(uri, document_class=dict) as client:
+        client["wqmaster"]["molecules"].insert_one({"_id": "kept", **WATER})
+
+    # A run leaves a server alone that was asked to stay.
+    assert "done                 1 (1 in this run)" in cli("run", private)
+    assert mongods(cli.folder) == [server]
+
+    assert cli("db", "stop", private) == "stopped\n"
+    assert mongods(cli.folder) == []
+    assert cli("db", "url", private).strip() == uri
+    assert cli.errors == f"the server is not running: wqmaster db start {private}\n"
+    cli("db", "start", private)
+    with MongoClient(uri) as client:
+        (found,) = client["wqmaster"]["molecules"].find({"_id": "kept"})
+        assert found["xtb"]["gfn2"]["energy"] == pytest.approx(ENERGY, abs=1e-9)
+
+
+def test_a_private_server_lives_no_longer_than_the_verb_that_uses_it(
+    private: Path, cli: Cli
+) -> None:
+    file = cli.folder / "two.extxyz"
+    file.write_text(TWO)
+    assert cli("import", private, file) == f"{file}: 2 imported into wqmaster.molecules\n"
+    assert processes_of(cli.folder) == {}
+    assert "done                 2 (2 in this run)" in cli("run", private)
+    assert processes_of(cli.folder) == {}
+
+
+def test_db_of_a_campaign_with_its_own_database_starts_nothing(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write()
+    lines = path.read_text().splitlines()
+    (line,) = [number for number, text in enumerate(lines, start=1) if "uri:" in text]
+    assert cli("db", "start", path, code=2) == ""
+    assert cli.errors == (
+        f"wqmaster: {path}:{line}: the campaign names its own database; "
+        "there is no private one to start or stop\n"
+    )
+    assert cli("db", "url", path) == f"{campaigns.uri}\n"
+    assert cli.errors == ""
+
+
+# --- help --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], ["run", "check", "smoke", "status", "failures", "import", "db", "--version"]),
+        (["run"], ["[CAMPAIGN]", "--engine", "--port", "--limit", "--watch", "--grace", "--quiet"]),
+        (["check"], ["[CAMPAIGN]", "--json", "Runs nothing"]),
+        (["smoke"], ["[CAMPAIGN]", "--id", "--json", "store nothing"]),
+        (["status"], ["[CAMPAIGN]", "--json"]),
+        (["failures"], ["[CAMPAIGN]", "--show", "--retry", "--json"]),
+        (["import"], ["CAMPAIGN FILES...", "--prefix"]),
+        (["db"], ["start", "stop", "url"]),
+        (["db", "url"], ["[CAMPAIGN]", "--json"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and len(value) < 3 else "",
+)
+def test_help_tells_arguments_and_options(words: list[str], said: list[str], cli: Cli) -> None:
+    output = cli(*words, "--help")
+    assert output.startswith("Usage: ")
+    for word in said:
+        assert word in output
+    assert cli.errors == ""
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    assert cli("--version") == f"wqmaster, version {wqmaster.__version__}\n"

@@ -1,0 +1,262 @@
+"""The contract of engines: the same tests for each of them, with real workers."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from wqmaster import bundle
+from wqmaster.engines import Engine, Returned
+from wqmaster.engines.local import LocalEngine
+from wqmaster.engines.work_queue import WorkQueueEngine
+from wqmaster.factory import Factory
+from wqmaster.job import Execution, Input, Job, Outcome, Task
+
+
+def processes(words: str) -> list[int]:
+    """The processes that have `words` in their command line or their working folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                folder = str((entry / "cwd").readlink())
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if state != "Z" and (words in command.replace("\0", " ") or words in folder):
+                found.append(int(entry.name))
+    return found
+
+
+def shell_job(script: str, *, outputs: tuple[str, ...] = (), inputs: tuple[Input, ...] = ()) -> Job:
+    """A job of one step that runs `script`."""
+    return Job((Execution("work", ("sh", "script"), outputs),), {"script": script.encode()}, inputs)
+
+
+@dataclass
+class Bench:
+    """An engine with its workers, and the folders of its tasks."""
+
+    engine: Engine
+    folder: Path
+    worker: Callable[[], list[int]]  # processes of which one is killed as "the worker"
+    returned: dict[str, Returned] = field(default_factory=dict)
+
+    def submit(self, name: str, *jobs: Job, limit: int = 30, compression: str = "none") -> Task:
+        """Hand a task of `jobs` to the engine."""
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "inputs.tar").write_bytes(bundle.pack(jobs))
+        inputs = tuple(dict.fromkeys(shared for job in jobs for shared in job.inputs))
+        task = Task(name, len(jobs), limit, inputs, compression=compression)
+        self.engine.submit(task, folder)
+        return task
+
+    def wait_for(self, count: int) -> None:
+        """Wait until `count` tasks in all have come back, each once."""
+
+        def enough() -> bool:
+            returned = self.engine.wait(1)
+            if returned is not None:
+                assert returned.task_id not in self.returned, "a task came back twice"
+                self.returned[returned.task_id] = returned
+            return len(self.returned) >= count
+
+        wait_until(enough)
+
+    def outcome(self, name: str, job: int = 0) -> Outcome:
+        """What came back of a task."""
+        with bundle.Archive(self.folder / name / "outputs.tar") as archive:
+            return archive.outcome(job)
+
+
+@pytest.fixture(params=["local", "work_queue"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Each engine in turn, with two slots."""
+    (tmp_path / "logs").mkdir()
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    environ = dict(os.environ)
+    if request.param == "local":
+        engine: Engine = LocalEngine(2, environ)
+        factory = None
+        found = Bench(engine, tasks, lambda: processes("sh runner.sh"))
+    else:
+        work_queue = WorkQueueEngine()
+        engine = work_queue
+        factory = Factory(2, 1, work_queue.port, tmp_path, environ)
+        found = Bench(engine, tasks, lambda: processes("work_queue_worker 127.0.0.1"))
+        wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
+    yield found
+    engine.close()
+    if factory is not None:
+        factory.close()
+    assert not processes(str(tmp_path)), "processes were left behind"
+    assert not processes("work_queue_worker"), "workers were left behind"
+
+
+def test_a_task_succeeds(bench: Bench) -> None:
+    bench.submit("t", shell_job("echo said; echo bad >&2; echo made > file", outputs=("file",)))
+    bench.wait_for(1)
+    result = bench.returned["t"]
+    assert (result.result, result.exit_code) == ("ok", 0)
+    assert 0 < result.started <= result.finished
+    step = bench.outcome("t").steps[0]
+    assert (step.exit_code, step.timed_out) == (0, False)
+    assert step.files == {"stdout": b"said\n", "stderr": b"bad\n", "file": b"made\n"}
+    assert bench.outcome("t").host == result.host == os.uname().nodename
+
+
+def test_a_compressed_archive_comes_back(bench: Bench) -> None:
+    bench.submit("t", shell_job("seq 10000"), compression="gzip")
+    bench.wait_for(1)
+    packed = (bench.folder / "t" / "outputs.tar").read_bytes()
+    assert packed[:2] == b"\x1f\x8b"
+    content = bench.outcome("t").steps[0].files["stdout"]
+    assert content.endswith(b"\n10000\n")
+    assert len(packed) < len(content)
+
+
+def test_a_program_that_fails_returns_what_it_wrote_and_ends_its_job_alone(bench: Bench) -> None:
+    failing = Execution("first", ("sh", "-c", "echo some; exit 3"))
+    never = Execution("second", ("sh", "-c", "echo never"))
+    good = shell_job("echo good")
+    bench.submit("t", Job((failing, never), {}), good)
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+    steps = bench.outcome("t", 0).steps
+    assert [(step.name, step.exit_code) for step in steps] == [("first", 3)]
+    assert steps[0].files["stdout"] == b"some\n"
+    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"good\n"
+
+
+def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench) -> None:
+    slow = shell_job("echo part; echo made > file; sleep 600 & sleep 601", outputs=("file",))
+    bench.submit("t", slow, shell_job("echo next"), limit=1)
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+    step = bench.outcome("t", 0).steps[0]
+    assert step.timed_out
+    assert 0.9 < step.wall_time < 10
+    assert step.files == {"stdout": b"part\n", "stderr": b"", "file": b"made\n"}
+    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
+    wait_until(lambda: not processes("sleep 60"))
+
+
+def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(bench: Bench) -> None:
+    bench.submit("t", shell_job("exit 124"))
+    bench.wait_for(1)
+    step = bench.outcome("t").steps[0]
+    assert (step.exit_code, step.timed_out) == (124, False)
+
+
+def test_a_missing_output_is_missing_from_the_outcome(bench: Bench) -> None:
+    bench.submit("t", shell_job("ln -s /etc/passwd linked", outputs=("absent", "linked")))
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+    assert set(bench.outcome("t").steps[0].files) == {"stdout", "stderr"}
+
+
+def test_a_shared_input_is_used_twice_and_sent_once(bench: Bench) -> None:
+    shared = bench.folder.parent / "receptor"
+    shared.write_bytes(b"x" * 3_000_000)
+    before = bench.engine.stats().bytes_sent
+    for number in range(6):
+        bench.submit(
+            f"t{number}", shell_job("wc -c < ../shared/grid", inputs=(Input(shared, "grid"),))
+        )
+    bench.wait_for(6)
+    for number in range(6):
+        assert bench.outcome(f"t{number}").steps[0].files["stdout"].strip() == b"3000000"
+    # Once a worker, of which there are two.
+    assert bench.engine.stats().bytes_sent - before < 2.5 * 3_000_000
+
+
+def test_a_cancelled_task_ends_and_never_comes_back(bench: Bench, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    bench.submit("running", shell_job(f"touch {begun}; exec sleep 700"))
+    wait_until(lambda: bench.engine.wait(1) or begun.exists())
+    for number in range(4):
+        bench.submit(f"waiting{number}", shell_job("exec sleep 700"))
+    for name in ("running", "waiting0", "waiting1", "waiting2", "waiting3", "unknown"):
+        bench.engine.cancel(name)
+    bench.submit("last", shell_job("echo last"))
+    bench.wait_for(1)
+    assert list(bench.returned) == ["last"]
+    wait_until(lambda: bench.engine.wait(1) or not processes("sleep 700"))
+    stats = bench.engine.stats()
+    assert (stats.waiting, stats.running) == (0, 0)
+
+
+def test_many_tasks_come_back_once_each(bench: Bench) -> None:
+    for number in range(100):
+        bench.submit(f"t{number}", shell_job(f"echo {number}"))
+    assert bench.engine.hungry() == 0
+    bench.wait_for(100)
+    for number in range(100):
+        assert bench.outcome(f"t{number}").steps[0].files["stdout"] == b"%d\n" % number
+    assert bench.engine.wait(0) is None
+    assert bench.engine.hungry() > 0
+
+
+def test_a_task_whose_worker_is_killed_runs_again(bench: Bench, tmp_path: Path) -> None:
+    """One worker is killed with SIGKILL; which of them had the task, the other one finishes it."""
+    runs = tmp_path / "runs"
+    go = tmp_path / "go"
+    bench.submit(
+        "t", shell_job(f"echo $$ >> {runs}; while [ ! -e {go} ]; do sleep 0.1; done; echo done")
+    )
+    wait_until(lambda: bench.engine.wait(1) or runs.exists())
+    pid = int(runs.read_text())
+    workers = bench.worker()
+    while pid not in workers:  # the one above the program
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: bench.engine.wait(1) or len(runs.read_text().split()) == 2)
+    go.touch()
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+    assert bench.outcome("t").steps[0].files["stdout"] == b"done\n"
+    assert bench.engine.wait(1) is None
+
+
+def test_nothing_of_the_sandbox_is_seen_by_the_next_task(bench: Bench) -> None:
+    bench.submit("a", shell_job("echo secret > left; echo secret > ../left; echo $HOME"))
+    bench.wait_for(1)
+    bench.submit("b", shell_job("ls . .. $HOME $TMPDIR; cat left ../left"))
+    bench.wait_for(2)
+    assert b"secret" not in bench.outcome("b").steps[0].files["stdout"]
+    assert bench.outcome("a").steps[0].files["stdout"].strip() not in (b"", b"/root")
+
+
+def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    """The keeper ends factory, workers and tasks when its pipe closes, as after kill -9."""
+    (tmp_path / "logs").mkdir()
+    script = (
+        "import os, sys, pathlib\n"
+        "from wqmaster.engines.work_queue import WorkQueueEngine\n"
+        "from wqmaster.factory import Factory\n"
+        f"engine = WorkQueueEngine()\n"
+        f"factory = Factory(2, 1, engine.port, pathlib.Path({str(tmp_path)!r}), dict(os.environ))\n"
+        "while engine.stats().workers < 2: engine.wait(1)\n"
+        "print('up', flush=True)\n"
+        "while True: engine.wait(1)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, text=True
+    ) as master:
+        try:
+            assert master.stdout is not None
+            assert master.stdout.readline() == "up\n"
+            assert len(processes("work_queue_worker 127.0.0.1")) >= 2
+        finally:
+            master.kill()
+    wait_until(lambda: not processes("work_queue_worker") and not processes("work_queue_factory"))
+    wait_until(lambda: not processes("wqmaster.keeper"))

@@ -1,0 +1,391 @@
+"""Jobs into inputs.tar, and outputs.tar back into outcomes."""
+
+import gzip
+import hashlib
+import io
+import lzma
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from wqmaster.bundle import MAX_FILE, Archive, job_script, pack
+from wqmaster.errors import ArchiveError
+from wqmaster.job import Execution, Job, Outcome
+
+# A `step` that prints what it is called with, each argument between brackets.
+SHOW = 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
+NASTY = (
+    "plain",
+    "",
+    "two words",
+    "it's",
+    'a "quoted" word',
+    "$HOME `id` $(id)",
+    "a;b && c | d > e < f &",
+    "line one\nline two",
+    "*",
+    "~",
+    "back\\slash\\",
+    "!history #comment",
+    "-n",
+    "é 中 \U0001f9ea",
+    "tab\there",
+)
+
+
+def run(script: str, before: str = SHOW) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["sh", "-c", f"set -u\n{before}{script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )
+
+
+def shown(*words: str) -> str:
+    return "".join(f"[{word}]" for word in words) + f"<{len(words)}>\n"
+
+
+# --- job.sh ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_an_argument_reaches_step_as_it_is(word: str) -> None:
+    found = run(job_script(Job((Execution("a", ("program", word)),), {})))
+    assert found.stderr == ""
+    assert found.stdout == shown("a", "", "", "program", word)
+
+
+def test_all_arguments_together_reach_step_in_order() -> None:
+    found = run(job_script(Job((Execution("a", NASTY),), {})))
+    assert found.stdout == shown("a", "", "", *NASTY)
+
+
+def test_outputs_and_files_to_clean_are_one_argument_each() -> None:
+    step = Execution("a", ("x",), outputs=("b.gbw", "c.engrad"), clean=("d", "e"))
+    assert run(job_script(Job((step,), {}))).stdout == shown("a", "b.gbw c.engrad", "d e", "x")
+
+
+def test_the_environment_is_set_for_the_program_and_values_are_quoted() -> None:
+    step = Execution("a", ("x",), environment={"B": "1 2;$HOME", "A": "it's"})
+    assert run(job_script(Job((step,), {}))).stdout == shown(
+        "a", "", "", "env", "A=it's", "B=1 2;$HOME", "x"
+    )
+
+
+def test_the_next_step_runs_only_if_the_one_before_ended_well() -> None:
+    steps = tuple(Execution(name, ("x",)) for name in ("a", "b", "c"))
+    before = 'step() { echo "$1"; [ "$1" != b ]; }\n'
+    assert run(job_script(Job(steps, {})), before).stdout == "a\nb\n"
+
+
+# --- inputs.tar --------------------------------------------------------------------------------
+
+
+def test_inputs_are_a_tar_with_a_folder_for_each_job() -> None:
+    first = Job((Execution("a", ("x",)),), {"molecule.xyz": b"1\n\nH 0 0 0\n", ".CHRG": b"0\n"})
+    second = Job((Execution("b", ("y",)),), {"empty": b"", "bytes": bytes(range(256)) * 5})
+    with tarfile.open(fileobj=io.BytesIO(pack([first, second]))) as tar:
+        members = {member.name: member for member in tar}
+        found = {
+            name: handle.read()
+            for name, member in members.items()
+            if (handle := tar.extractfile(member))
+        }
+    assert found == {
+        "0/molecule.xyz": b"1\n\nH 0 0 0\n",
+        "0/.CHRG": b"0\n",
+        "0/job.sh": job_script(first).encode(),
+        "1/empty": b"",
+        "1/bytes": bytes(range(256)) * 5,
+        "1/job.sh": job_script(second).encode(),
+    }
+    assert all(member.mode == 0o600 for member in members.values())
+
+
+def test_packing_the_same_jobs_twice_gives_the_same_bytes() -> None:
+    job = Job((Execution("a", ("x",)),), {"molecule.xyz": b"1"})
+    assert pack([job, job]) == pack([job, job])
+
+
+# --- outputs.tar -------------------------------------------------------------------------------
+
+FILES = {
+    "0/gfn2/stdout": b"energy -5.07\n" * 30,
+    "0/gfn2/stderr": b"",
+    "0/gfn2/xtbout.json": b'{"a": 1}',
+    "0/opt/stdout": b"second step",
+    "1/gfn2/stdout": bytes(range(256)),
+}
+STEPS = ("step 0 gfn2 0 123 0", "step 0 opt 1 45 0", "step 1 gfn2 124 6000 1")
+
+
+def manifest(
+    files: Mapping[str, bytes] = FILES,
+    steps: tuple[str, ...] = STEPS,
+    sums: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> bytes:
+    """A manifest as runner.sh writes it, with some sums and sizes replaced."""
+    lines = ["wqmaster 1", "host node1", *steps]
+    for name, content in files.items():
+        lines.append(f"{(sums or {}).get(name, hashlib.sha256(content).hexdigest())}  ./{name}")
+    for name, content in files.items():
+        lines.append(f"size {(sizes or {}).get(name, len(content))} ./{name}")
+    return "\n".join([*lines, "end"]).encode() + b"\n"
+
+
+def tar_of(
+    files: Mapping[str, bytes], *members: tarfile.TarInfo, layout: int = tarfile.GNU_FORMAT
+) -> bytes:
+    """A tar of `files`, then of `members` without content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=layout) as tar:
+        for name in (".", "./0", "./0/gfn2"):
+            folder = tarfile.TarInfo(name)
+            folder.type = tarfile.DIRTYPE
+            tar.addfile(folder)
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        for member in members:
+            tar.addfile(member)
+    return buffer.getvalue()
+
+
+GOOD = tar_of({**FILES, "manifest": manifest()})
+
+
+def opened(folder: Path, content: bytes, jobs: int = 2) -> list[Outcome]:
+    """The outcomes of all jobs of an archive with this content."""
+    path = folder / "outputs.tar"
+    path.write_bytes(content)
+    with Archive(path) as archive:
+        return [archive.outcome(job) for job in range(jobs)]
+
+
+def refused(folder: Path, content: bytes) -> str:
+    with pytest.raises(ArchiveError) as caught:
+        opened(folder, content)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_whole_archive_gives_the_outcome_of_each_job(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    first, second = opened(tmp_path, compress(GOOD))
+    assert first.host == second.host == "node1"
+    gfn2, opt = first.steps
+    assert (gfn2.name, gfn2.exit_code, gfn2.wall_time, gfn2.timed_out) == ("gfn2", 0, 1.23, False)
+    assert gfn2.files == {
+        "stdout": FILES["0/gfn2/stdout"],
+        "stderr": b"",
+        "xtbout.json": b'{"a": 1}',
+    }
+    assert (opt.name, opt.exit_code, opt.files) == ("opt", 1, {"stdout": b"second step"})
+    [late] = second.steps
+    assert (late.exit_code, late.wall_time, late.timed_out) == (124, 60.0, True)
+    assert late.files == {"stdout": bytes(range(256))}
+
+
+def test_a_job_that_never_ran_has_no_steps(tmp_path: Path) -> None:
+    assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
+
+
+def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError):
+        Archive(tmp_path / "outputs.tar")
+
+
+def test_a_folder_is_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError):
+        Archive(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive\n" * 200, gzip.compress(b""), b"\0" * 10240])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    refused(tmp_path, content)
+
+
+def test_an_archive_cut_before_its_end_is_refused_at_any_length(tmp_path: Path) -> None:
+    end = len(GOOD.rstrip(b"\0"))
+    for length in [*range(0, end, 97), *range(0, end, 512), end - 1]:
+        refused(tmp_path, GOOD[:length])
+
+
+def test_a_cut_compressed_archive_is_refused_or_whole_at_any_length(tmp_path: Path) -> None:
+    content = gzip.compress(GOOD, mtime=0)
+    whole = opened(tmp_path, content)
+    for length in range(len(content)):
+        try:
+            assert opened(tmp_path, content[:length]) == whole, length
+        except ArchiveError:
+            continue
+
+
+def test_an_archive_whose_end_was_lost_with_its_last_file_is_refused(tmp_path: Path) -> None:
+    early = tar_of({"manifest": manifest(), **FILES})
+    assert len(opened(tmp_path, early)) == 2
+    for length in range(0, len(early.rstrip(b"\0")), 256):
+        refused(tmp_path, early[:length])
+
+
+def unnoticed(folder: Path, content: bytes, places: range, mask: int) -> list[int]:
+    """Where a byte can be changed so that outcomes differ and nobody complains."""
+    whole = opened(folder, content)
+    found = []
+    for place in places:
+        altered = bytearray(content)
+        altered[place] ^= mask
+        try:
+            if opened(folder, bytes(altered)) != whole:
+                found.append(place)
+        except ArchiveError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80])
+def test_a_flipped_byte_of_a_file_is_noticed(tmp_path: Path, mask: int) -> None:
+    content = tar_of({**FILES, "manifest": manifest()})
+    assert unnoticed(tmp_path, content, range(0, content.index(b"./manifest"), 11), mask) == []
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x02])
+def test_a_flipped_byte_of_a_compressed_archive_is_noticed(tmp_path: Path, mask: int) -> None:
+    content = gzip.compress(GOOD, mtime=0)
+    assert unnoticed(tmp_path, content, range(len(content)), mask) == []
+
+
+def test_a_flipped_byte_of_the_manifest_is_noticed(tmp_path: Path) -> None:
+    start = GOOD.index(b"wqmaster 1\n")
+    places = range(start, start + len(manifest()))
+    altered = unnoticed(tmp_path, GOOD, places, 0x01)
+    assert [GOOD[place - 8 : place + 8] for place in altered] == []
+
+
+def test_a_flipped_byte_of_an_archive_of_another_compression_is_refused(tmp_path: Path) -> None:
+    content = bytearray(lzma.compress(GOOD))
+    content[len(content) // 2] ^= 0xFF
+    refused(tmp_path, bytes(content))
+
+
+def test_a_wrong_check_sum_is_named(tmp_path: Path) -> None:
+    wrong = manifest(sums={"0/gfn2/stdout": "0" * 64})
+    message = refused(tmp_path, tar_of({**FILES, "manifest": wrong}))
+    assert message == "the check sum of '0/gfn2/stdout' is wrong"
+
+
+def test_a_wrong_check_sum_costs_one_job_only(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.tar"
+    path.write_bytes(tar_of({**FILES, "manifest": manifest(sums={"0/gfn2/stdout": "0" * 64})}))
+    with Archive(path) as archive:
+        assert archive.outcome(1).steps[0].exit_code == 124
+
+
+def test_a_wrong_size_is_named(tmp_path: Path) -> None:
+    wrong = manifest(sizes={"0/gfn2/xtbout.json": 9})
+    message = refused(tmp_path, tar_of({**FILES, "manifest": wrong}))
+    assert message == "the size of '0/gfn2/xtbout.json' is wrong"
+
+
+def test_an_additional_file_is_refused(tmp_path: Path) -> None:
+    content = tar_of({**FILES, "0/gfn2/other": b"x", "manifest": manifest()})
+    assert refused(tmp_path, content) == "the archive has other files than its manifest names"
+
+
+def test_a_file_that_is_named_and_not_there_is_refused(tmp_path: Path) -> None:
+    fewer = {name: content for name, content in FILES.items() if name != "0/gfn2/stderr"}
+    content = tar_of({**fewer, "manifest": manifest()})
+    assert refused(tmp_path, content) == "the archive has other files than its manifest names"
+
+
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, tar_of(FILES)) == "'manifest' is missing from the archive"
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        b"",
+        manifest().replace(b"wqmaster 1", b"wqmaster 2"),
+        manifest().removesuffix(b"end\n"),
+        manifest()[:200],
+        manifest().replace(b"host node1\n", b"host node1\n\n"),
+        manifest().replace(b"host node1\n", b"host\n"),
+        manifest().replace(b"gfn2 0 123 0", b"gfn2 0 123"),
+        manifest().replace(b"gfn2 0 123 0", b"gfn2 zero 123 0"),
+        manifest().replace(b"node1", b"node\xff"),
+    ],
+    ids=["empty", "version", "end", "cut", "blank", "host", "fields", "number", "bytes"],
+)
+def test_a_manifest_that_the_runner_did_not_write_is_refused(
+    tmp_path: Path, altered: bytes
+) -> None:
+    refused(tmp_path, tar_of({**FILES, "manifest": altered}))
+
+
+def special(kind: bytes, name: str, target: str = "/etc/passwd") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    member.linkname = target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else ""
+    return member
+
+
+KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_or_device_in_the_place_of_a_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+    fewer = {name: content for name, content in FILES.items() if name != "0/gfn2/stdout"}
+    content = tar_of({**fewer, "manifest": manifest()}, special(kind, "./0/gfn2/stdout"))
+    refused(tmp_path, content)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_or_device_as_the_manifest_is_refused(tmp_path: Path, kind: bytes) -> None:
+    refused(tmp_path, tar_of(FILES, special(kind, "./manifest", "./0/gfn2/stdout")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_additional_link_or_device_is_refused(tmp_path: Path, kind: bytes) -> None:
+    refused(tmp_path, tar_of({**FILES, "manifest": manifest()}, special(kind, "./0/gfn2/other")))
+
+
+@pytest.mark.parametrize("size", [MAX_FILE + 1, 1 << 40, 1 << 62, 1 << 64, 1 << 80])
+@pytest.mark.parametrize("name", ["0/gfn2/stdout", "manifest"])
+def test_an_absurd_size_is_refused(tmp_path: Path, name: str, size: int) -> None:
+    files = {**FILES, "manifest": manifest()}
+    files.pop(name)
+    member = tarfile.TarInfo(f"./{name}")
+    member.size = size
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    others = tar_of(files)
+    end = -(-len(others.rstrip(b"\0")) // 512) * 512
+    refused(tmp_path, others[:end] + header + b"x" * 512)
+    refused(tmp_path, header + others)
+
+
+def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
+    """A sparse file on disk: its size is real, its content is not."""
+    member = tarfile.TarInfo("./0/gfn2/stdout")
+    member.size = MAX_FILE + 1
+    others = {name: FILES[name] for name in FILES if name != "0/gfn2/stdout"}
+    path = tmp_path / "outputs.tar"
+    with path.open("wb") as handle:
+        handle.write(member.tobuf(tarfile.GNU_FORMAT))
+        handle.seek((MAX_FILE // 512 + 1) * 512, io.SEEK_CUR)
+        handle.write(tar_of({**others, "manifest": manifest()}))
+    with Archive(path) as archive, pytest.raises(ArchiveError, match="too large to be read"):
+        archive.outcome(0)
+
+
+def test_nothing_is_written_beside_the_archive(tmp_path: Path) -> None:
+    opened(tmp_path, GOOD)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["outputs.tar"]

@@ -1,0 +1,431 @@
+"""The campaign file: what is accepted, and what an error says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from bson import ObjectId
+from pydantic import ValidationError
+
+from wqmaster.campaign import Campaign, LoadedCampaign, load, nearest
+from wqmaster.errors import CampaignError
+
+MINIMAL = """\
+campaign: small
+campaign_config:
+  func_name: wqmaster.tasks.xtb.singlepoint
+  args:
+    - name: gfn2
+      parsers: [energy]
+"""
+
+# The first block of DESIGN.md, word for word: the format of the RQ framework.
+LEGACY = """\
+campaign: wb97mv
+campaign_config:
+  func_name: wqmaster.tasks.orca.sequential
+  job_timeout: 15000
+  args:
+    - name: wb97md3bj
+      route: |
+        ! wB97m-d3bj def2-tzvpp def2/j rijcosx engrad tightscf
+        %elprop dipole true quadrupole true end
+        %output PrintLevel mini Print[P_DFTD_GRAD] 1 end
+        %scf maxiter 256 end
+      parsers:
+        stdout:
+          - wqmaster.parsers.orca.total_energy
+          - wqmaster.parsers.orca.gradient
+          - wqmaster.parsers.orca.dipole
+      keep_files:
+        stdout: '{id}_wb97md3bj.out'
+        orca.gbw: '{id}_wb97md3bj.gbw'
+  kwargs:
+    mongo_output_key: wb97mv
+submit:
+  query: {wb97mv.wb97md3bj: null}
+  projection: []
+  queue: orca:high
+"""
+
+
+def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> LoadedCampaign:
+    path = folder / "campaign.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, environ or {})
+
+
+def refused(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> str:
+    """What the error says, without the folder."""
+    with pytest.raises(CampaignError) as caught:
+        loaded(folder, text, environ)
+    assert caught.value.exit_code == 2
+    return caught.value.message.replace(f"{folder}/", "")
+
+
+def test_a_short_file_gets_the_documented_defaults(tmp_path: Path) -> None:
+    campaign = loaded(tmp_path, MINIMAL).campaign
+    assert campaign.campaign_config.job_timeout == 3600
+    assert campaign.output_key == "small"
+    assert campaign.submit.query == {}
+    assert campaign.database.uri is None
+    assert (campaign.database.name, campaign.database.collection) == ("wqmaster", "molecules")
+    assert campaign.engine.type == "auto"
+    assert campaign.workers.type == "local"
+    assert campaign.bundle.size == 1
+    assert campaign.archive.compression == "none"
+
+
+def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> None:
+    campaign = loaded(tmp_path, LEGACY).campaign
+    [step] = campaign.steps
+    assert campaign.output_key == "wb97mv"
+    assert campaign.campaign_config.job_timeout == 15000
+    assert campaign.submit.query == {"wb97mv.wb97md3bj": None}
+    assert campaign.submit.queue == "orca:high"
+    assert list(step.options) == ["route"]
+    assert step.options["route"].splitlines()[3] == "%scf maxiter 256 end"
+    assert isinstance(step.parsers, dict)
+    assert step.parsers["stdout"][2] == "wqmaster.parsers.orca.dipole"
+    assert step.keep_files == {
+        "stdout": "{id}_wb97md3bj.out",
+        "orca.gbw": "{id}_wb97md3bj.gbw",
+    }
+
+
+def test_a_campaign_cannot_be_changed_by_accident(tmp_path: Path) -> None:
+    campaign = loaded(tmp_path, MINIMAL).campaign
+    with pytest.raises(ValidationError, match="frozen"):
+        campaign.campaign = "other"
+
+
+def test_keys_that_a_step_does_not_know_are_options_in_their_own_types(tmp_path: Path) -> None:
+    text = MINIMAL + "      gfn: 1\n      gradient: no\n      nested: {list: [1, 2.5, x]}\n"
+    [step] = loaded(tmp_path, text).campaign.steps
+    assert step.options == {"gfn": 1, "gradient": False, "nested": {"list": [1, 2.5, "x"]}}
+
+
+def test_the_options_of_a_step_are_a_copy(tmp_path: Path) -> None:
+    [step] = loaded(tmp_path, MINIMAL + "      gfn: 1\n").campaign.steps
+    step.options["gfn"] = 2
+    assert step.options == {"gfn": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "engine", "workers"),
+    [
+        ("engine: local", "local", "local"),
+        ("engine: {type: local}", "local", "local"),
+        ("workers: none", "auto", "none"),
+    ],
+)
+def test_a_type_alone_stands_for_the_whole_section(
+    tmp_path: Path, line: str, engine: str, workers: str
+) -> None:
+    campaign = loaded(tmp_path, f"{MINIMAL}{line}\n").campaign
+    assert (campaign.engine.type, campaign.workers.type) == (engine, workers)
+
+
+def test_a_command_alone_stands_for_a_program_of_software(tmp_path: Path) -> None:
+    text = MINIMAL + "software:\n  xtb: nice -n 5 xtb\n  orca: {command: /opt/orca}\n"
+    software = loaded(tmp_path, text).campaign.software
+    assert {name: program.command for name, program in software.items()} == {
+        "xtb": "nice -n 5 xtb",
+        "orca": "/opt/orca",
+    }
+
+
+# --- variables ---------------------------------------------------------------------------------
+
+
+def test_a_variable_is_replaced_inside_a_longer_text_and_its_name_is_noted(tmp_path: Path) -> None:
+    text = MINIMAL + "database: {uri: 'mongodb://me:${SECRET}@${HOST}/?x=${SECRET}'}\n"
+    found = loaded(tmp_path, text, {"SECRET": "a:b#c{}", "HOST": "db", "OTHER": "x"})
+    assert found.campaign.database.uri == "mongodb://me:a:b#c{}@db/?x=a:b#c{}"
+    assert found.variables == {"SECRET", "HOST"}
+
+
+def test_the_environment_of_the_process_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WQMASTER_TEST_KEY", "from_outside")
+    path = tmp_path / "campaign.yaml"
+    path.write_text(MINIMAL + "molecule: {charge: '${WQMASTER_TEST_KEY}'}\n")
+    assert load(path).campaign.molecule.charge == "from_outside"
+
+
+def test_a_variable_can_hold_a_number(tmp_path: Path) -> None:
+    found = loaded(tmp_path, MINIMAL + "engine: {port: '${PORT}'}\n", {"PORT": "9123"})
+    assert found.campaign.engine.port == 9123
+
+
+def test_a_value_with_yaml_in_it_stays_a_single_text(tmp_path: Path) -> None:
+    text = MINIMAL + "submit: {query: {name: '${NAME}'}}\n"
+    found = loaded(tmp_path, text, {"NAME": "{$gt: ''}\nengine: local"})
+    assert found.campaign.submit.query == {"name": "{$gt: ''}\nengine: local"}
+
+
+def test_a_value_that_looks_like_a_variable_is_not_replaced_again(tmp_path: Path) -> None:
+    text = MINIMAL + "submit: {query: {a: '${A}'}}\n"
+    found = loaded(tmp_path, text, {"A": "${B}", "B": "secret"})
+    assert found.campaign.submit.query == {"a": "${B}"}
+    assert found.variables == {"A"}
+
+
+def test_two_dollars_keep_the_braces_as_they_are(tmp_path: Path) -> None:
+    text = MINIMAL + "submit: {query: {a: '$${X} and ${X}', $where: $x}}\n"
+    found = loaded(tmp_path, text, {"X": "1"})
+    assert found.campaign.submit.query == {"a": "${X} and 1", "$where": "$x"}
+    assert loaded(tmp_path, MINIMAL + "      route: $${X}\n").variables == frozenset()
+
+
+def test_an_escape_that_an_alias_repeats_stays_escaped(tmp_path: Path) -> None:
+    text = MINIMAL + "submit: {query: {a: &once '$${X}', b: *once}}\n"
+    found = loaded(tmp_path, text, {"X": "1"})
+    assert found.campaign.submit.query == {"a": "${X}", "b": "${X}"}
+
+
+def test_a_missing_variable_is_named_with_its_line(tmp_path: Path) -> None:
+    text = MINIMAL + "database:\n  name: x\n  uri: ${MONGO_URI}\n"
+    message = refused(tmp_path, text)
+    assert message.startswith("campaign.yaml:9: ")
+    assert "'MONGO_URI' is not set" in message
+
+
+def test_a_variable_in_a_comment_need_not_be_set(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "# ${NOT_SET}\n" + MINIMAL).variables == frozenset()
+
+
+# --- what is wrong, and where ------------------------------------------------------------------
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=r"nowhere\.yaml: there is no such campaign file"):
+        load(tmp_path / "nowhere.yaml", {})
+
+
+def test_a_folder_is_no_campaign_file(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match="cannot be read"):
+        load(tmp_path, {})
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"campaign: \xff\xfe\x00")
+    with pytest.raises(CampaignError, match="cannot be read"):
+        load(tmp_path / "binary.yaml", {})
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b"])
+def test_a_control_character_is_refused(tmp_path: Path, character: str) -> None:
+    assert "campaign.yaml" in refused(tmp_path, MINIMAL + f"folder: a{character}b\n")
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "\ufeff" + MINIMAL).campaign.campaign == "small"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (MINIMAL + "submit: {query: {a: 1}\nengine: local\n", 8),
+        (MINIMAL + "\tengine: local\n", 7),
+        (MINIMAL + "engine: &a\nworkers: *b\n", 8),
+        (MINIMAL + "engine: !!python/object:os.system {}\n", 7),
+        (MINIMAL + "---\ncampaign: second\n", 7),
+    ],
+    ids=["open brace", "tab", "unknown alias", "python tag", "two documents"],
+)
+def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: this is no YAML: ")
+
+
+def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    assert "campaign.yaml" in refused(tmp_path, MINIMAL + "submit: {query: &a {b: *a}}\n")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[1, 2]\n", "word\n", "null\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert refused(tmp_path, text).startswith("campaign.yaml:1: a campaign file is a mapping")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        (MINIMAL + "campaign: again\n", 7, "campaign"),
+        (MINIMAL + "      gfn: 1\n      gfn: 2\n", 8, "gfn"),
+        (MINIMAL + 'submit: {query: {a: 1,\n  "a": 2}}\n', 8, "a"),
+    ],
+    ids=["top", "step", "query"],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, line: int, key: str) -> None:
+    message = refused(tmp_path, text)
+    assert message.startswith(f"campaign.yaml:{line}: the key '{key}' stands twice")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "hint"),
+    [
+        (MINIMAL + "\ndatabse: {}\n", 8, "databse", "did you mean 'database'?"),
+        (MINIMAL + "database:\n  name: x\n  url: y\n", 9, "url", "did you mean 'uri'?"),
+        (MINIMAL + "resources: {cpus: 4}\n", 7, "cpus", "known here: cores, disk, memory"),
+        (MINIMAL + "engine:\n  type: local\n  prot: 1\n", 9, "prot", "did you mean 'port'?"),
+        (
+            MINIMAL.replace("  args:", "  job_time_out: 5\n  args:"),
+            4,
+            "job_time_out",
+            "did you mean 'job_timeout'?",
+        ),
+        (MINIMAL + "software:\n  xtb:\n    comand: x\n", 9, "comand", "'command'?"),
+        (MINIMAL + "7: x\n", 7, "7", "known here: archive, bundle"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(
+    tmp_path: Path, text: str, line: int, key: str, hint: str
+) -> None:
+    message = refused(tmp_path, text)
+    assert message.startswith(f"campaign.yaml:{line}: ")
+    assert f"unknown key '{key}'; " in message
+    assert hint in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("campaign: small", "campaign: small/er", 1, "campaign: 'small/er' is not a name"),
+        ("name: gfn2", "name: gfn.2", 5, "args.0.name: 'gfn.2' is not a name"),
+        ("name: gfn2", "name: -gfn2", 5, "'-gfn2' is not a name"),
+        ("name: gfn2", 'name: "gfn2\\n"', 5, "is not a name"),
+        ("[energy]", "energy", 6, "parsers: should be a valid list"),
+        ("[energy]", "[energy, 7]", 6, "should be a valid string"),
+        ("  args:", "  job_timeout: 0\n  args:", 4, "job_timeout: should be greater than 0"),
+        ("  args:", "  kwargs: {mongo_output_key: $x}\n  args:", 4, "'$x' is not a name"),
+        ("  args:", "  kwargs: {mongo_output_key: a..b}\n  args:", 4, "'a..b' is not a name"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_line_and_key(
+    tmp_path: Path, old: str, new: str, line: int, words: str
+) -> None:
+    message = refused(tmp_path, MINIMAL.replace(old, new))
+    assert all(text.startswith(f"campaign.yaml:{line}: ") for text in message.splitlines())
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("addition", "words"),
+    [
+        ("engine: slurm", "should be 'auto', 'work_queue' or 'local'"),
+        ("engine: {port: 70000}", "less than or equal to 65535"),
+        ("workers: {type: local, count: 0}", "greater than 0"),
+        ("bundle: {size: 100000}", "less than or equal to 1000"),
+        ("resources: {cores: 1.5}", "integer"),
+        ("submit: {query: [1]}", "submit.query"),
+        ("archive: {compression: xz}", "should be 'gzip' or 'none'"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(tmp_path: Path, addition: str, words: str) -> None:
+    message = refused(tmp_path, f"{MINIMAL}{addition}\n")
+    assert message.startswith("campaign.yaml:7: ")
+    assert words in message
+
+
+def test_a_missing_key_is_named_at_the_place_where_it_should_stand(tmp_path: Path) -> None:
+    message = refused(tmp_path, MINIMAL.replace("name: gfn2", "gfn: 2"))
+    assert message == "campaign.yaml:5: campaign_config.args.0: the key 'name' is missing"
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
+    lines = refused(tmp_path, text).splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
+
+
+def test_two_steps_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert "two steps are named 'gfn2'" in refused(tmp_path, MINIMAL + "    - name: gfn2\n")
+
+
+def test_a_campaign_without_steps_is_refused(tmp_path: Path) -> None:
+    text = "campaign: a\ncampaign_config: {func_name: a.b, args: []}\n"
+    assert "campaign_config.args" in refused(tmp_path, text)
+
+
+def test_an_error_does_not_print_the_secret_in_the_uri(tmp_path: Path) -> None:
+    text = MINIMAL + "database: {uri: '${URI}', nam: x}\n"
+    assert "hunter2" not in refused(tmp_path, text, {"URI": "mongodb://me:hunter2@db"})
+    found = loaded(tmp_path, MINIMAL + "database: {uri: '${URI}'}\n", {"URI": "mongodb://hunter2"})
+    assert "hunter2" not in repr(found.campaign)
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "hint"),
+    [
+        ("enrgy", ["energy", "gradient"], "did you mean 'energy'?"),
+        ("zzz", ["b", "a"], "known here: a, b"),
+        ("zzz", [], "none is known here"),
+    ],
+)
+def test_the_nearest_word_is_hinted_at(word: str, words: list[str], hint: str) -> None:
+    assert nearest(word, words) == hint
+
+
+# --- the query ---------------------------------------------------------------------------------
+
+
+def test_an_object_id_can_stand_anywhere_in_the_query(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        "submit:\n"
+        "  query:\n"
+        "    $or:\n"
+        "      - _id: {$oid: 507f1f77bcf86cd799439011}\n"
+        "      - _id: {$gt: {$oid: 507f1f77bcf86cd799439012}}\n"
+    )
+    assert loaded(tmp_path, text).campaign.submit.query == {
+        "$or": [
+            {"_id": ObjectId("507f1f77bcf86cd799439011")},
+            {"_id": {"$gt": ObjectId("507f1f77bcf86cd799439012")}},
+        ]
+    }
+
+
+def test_a_wrong_object_id_is_refused_at_the_query(tmp_path: Path) -> None:
+    message = refused(tmp_path, MINIMAL + "submit:\n  query: {_id: {$oid: 123}}\n")
+    assert message.startswith("campaign.yaml:8: the query cannot be read: ")
+    assert "'123'" in message
+
+
+# --- folder and command line -------------------------------------------------------------------
+
+
+def test_the_folder_lies_beside_the_campaign_file_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = loaded(tmp_path, MINIMAL)
+    assert found.folder == tmp_path / "small.run"
+    monkeypatch.chdir(tmp_path)
+    assert load("campaign.yaml", {}).folder == tmp_path / "small.run"
+
+
+def test_a_relative_folder_is_seen_from_the_campaign_file(tmp_path: Path) -> None:
+    assert loaded(tmp_path, MINIMAL + "folder: runs/one\n").folder == tmp_path / "runs" / "one"
+
+
+def test_an_absolute_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert loaded(tmp_path, MINIMAL + "folder: /scratch/me\n").folder == Path("/scratch/me")
+
+
+def test_the_command_line_replaces_only_what_it_names(tmp_path: Path) -> None:
+    found = loaded(tmp_path, MINIMAL + "engine: {type: work_queue, port: 9000}\n")
+    assert found.replaced(engine="local").campaign.engine.model_dump() == {
+        "type": "local",
+        "port": 9000,
+    }
+    assert found.replaced(port=0).campaign.engine.port == 0
+    assert found.replaced().campaign == found.campaign
+    assert found.campaign.engine.type == "work_queue"
+
+
+def test_a_campaign_survives_being_handed_to_another_process(tmp_path: Path) -> None:
+    campaign = loaded(tmp_path, LEGACY).campaign
+    again = Campaign.model_validate(yaml.safe_load(yaml.safe_dump(campaign.model_dump())))
+    assert again == campaign

@@ -1,0 +1,385 @@
+"""A campaign's words become functions; what cannot be meant is refused with the nearest word."""
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wqmaster.campaign import load
+from wqmaster.errors import CampaignError
+from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.judgement import judge
+from wqmaster.molecule import Molecule
+from wqmaster.parsers import xtb as xtb_parsers
+from wqmaster.recipe import Recipe, resolve
+from wqmaster.tasks.xtb import Singlepoint
+
+DATA = Path(__file__).parent / "data" / "xtb"
+XTB = "wqmaster.tasks.xtb.singlepoint"
+_COUNT = itertools.count()
+OWN = """\
+from wqmaster.job import Execution, Job
+
+
+def count_atoms(molecule, steps, software):
+    number = str(len(molecule.numbers))
+    runs = tuple(Execution(step.name, ("echo", step.options.word)) for step in steps)
+    return Job(runs, {"n": number.encode()})
+
+
+def first_word(output):
+    return output.text.split()[0]
+
+
+not_callable = 7
+"""
+
+
+@pytest.fixture(autouse=True)
+def path_as_before() -> Iterator[None]:
+    before, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = before
+    for name in set(sys.modules) - modules:
+        if name.startswith("own_module_"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """The name of a user's module beside the campaign file."""
+    name = f"own_module_{next(_COUNT)}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    return name
+
+
+def recipe(here: Path, *steps: dict[str, Any], function: str = XTB, **top: Any) -> Recipe:
+    settings = {
+        "campaign": "test",
+        "campaign_config": {"func_name": function, "args": [dict(step) for step in steps]},
+        **top,
+    }
+    path = here / "campaign.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return resolve(load(path, {}))
+
+
+def refused(folder: Path, *steps: dict[str, Any], function: str = XTB) -> tuple[str, str]:
+    """The line of the file that the error names, and what it says."""
+    with pytest.raises(CampaignError) as caught:
+        recipe(folder, *steps, function=function)
+    place, _, message = caught.value.message.replace(f"{folder}/", "").partition(": ")
+    assert place.startswith("campaign.yaml:")
+    number = int(place.partition(":")[2])
+    return (folder / "campaign.yaml").read_text().splitlines()[number - 1].strip(), message
+
+
+def names(found: Recipe) -> list[tuple[str, str]]:
+    return [(call.name, call.file) for call in found.steps[0].parsers]
+
+
+# --- names that are found ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["energy", "wqmaster.parsers.xtb.energy", "htrq.htrun.parser.xtb.energy"]
+)
+def test_a_parser_is_found_by_its_short_its_dotted_and_its_older_name(
+    tmp_path: Path, name: str
+) -> None:
+    found = recipe(tmp_path, {"name": "a", "parsers": [name]})
+    [call] = found.steps[0].parsers
+    assert (call.name, call.function) == ("energy", xtb_parsers.energy)
+
+
+@pytest.mark.parametrize("name", [XTB, "htrq.htrun.scripts.xtb.singlepoint"])
+def test_a_task_function_is_found_by_its_name_and_its_older_one(tmp_path: Path, name: str) -> None:
+    found = recipe(tmp_path, {"name": "a"}, function=name)
+    assert (found.function, found.program) == (XTB, "xtb")
+    assert found.diagnosis is xtb_parsers
+
+
+def test_an_older_name_is_asking_for_the_same(tmp_path: Path) -> None:
+    old = recipe(tmp_path, {"name": "a"}, function="htrq.htrun.scripts.xtb.singlepoint")
+    assert old.hash == recipe(tmp_path, {"name": "a"}).hash
+
+
+def test_parsers_read_the_files_that_they_are_made_for(tmp_path: Path) -> None:
+    found = recipe(tmp_path, {"name": "a", "parsers": ["bond_orders", "charges"]})
+    assert names(found) == [("bond_orders", "wbo"), ("charges", "xtbout.json")]
+    assert found.steps[0].request.files == {"wbo", "xtbout.json"}
+
+
+def test_parsers_can_be_listed_by_file(tmp_path: Path) -> None:
+    parsers = {"stdout": ["energy"], "molecule.engrad": ["gradient"]}
+    assert names(recipe(tmp_path, {"name": "a", "parsers": parsers})) == [
+        ("energy", "stdout"),
+        ("gradient", "molecule.engrad"),
+    ]
+
+
+def test_options_become_the_model_of_the_function(tmp_path: Path) -> None:
+    found = recipe(tmp_path, {"name": "a", "gfn": 1, "accuracy": 0.1})
+    assert found.steps[0].request.options == Singlepoint(gfn=1, accuracy=0.1)
+    assert found.steps[0].options == {"gfn": 1, "gradient": True, "accuracy": 0.1}
+
+
+def test_software_and_resources_reach_the_job(tmp_path: Path) -> None:
+    found = recipe(tmp_path, {"name": "a"}, software={"xtb": "/opt/xtb"}, resources={"cores": 4})
+    [step] = found.build(Molecule(1, (1, 1), ((0, 0, 0), (0, 0, 0.74)))).steps
+    assert step.argv[0] == "/opt/xtb"
+    assert step.environment["OMP_NUM_THREADS"] == "4"
+
+
+def test_an_energy_without_a_gradient_is_a_result(tmp_path: Path) -> None:
+    found = recipe(tmp_path, {"name": "a", "gradient": False, "parsers": ["energy"]})
+    files = {path.name: path.read_bytes() for path in (DATA / "water-no-gradient").iterdir()}
+    outcome = Outcome("node1", (StepOutcome("a", 0, 1.0, False, files),))
+    verdict = judge(found, Asked(1, 1, 3, 0, 1, found.hash), outcome)
+    assert verdict.failure is None
+    assert verdict.results[0].values == {"energy": -5.07038310}
+
+
+# --- a user's own module -----------------------------------------------------------------------
+
+
+def test_a_users_own_module_beside_the_campaign_file_is_found(tmp_path: Path, own: str) -> None:
+    found = recipe(
+        tmp_path,
+        {"name": "a", "word": "hello", "parsers": [f"{own}.first_word"]},
+        function=f"{own}.count_atoms",
+    )
+    assert (found.program, found.diagnosis) == (None, None)
+    assert names(found) == [("first_word", "stdout")]
+    job = found.build(Molecule(1, (1, 1), ((0, 0, 0), (0, 0, 0.74))))
+    assert job.steps[0].argv == ("echo", "hello")
+    assert job.files == {"n": b"2"}
+
+
+def test_a_users_own_parser_can_read_the_output_of_xtb(tmp_path: Path, own: str) -> None:
+    found = recipe(tmp_path, {"name": "a", "parsers": ["energy", f"{own}.first_word"]})
+    assert names(found) == [("energy", "xtbout.json"), ("first_word", "stdout")]
+
+
+def test_a_module_of_the_user_does_not_hide_one_that_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("raise RuntimeError('wrong yaml')\n")
+    recipe(tmp_path, {"name": "a"})
+    assert str(tmp_path) == sys.path[-1]
+
+
+@pytest.mark.parametrize("name", ["not_callable", "missing"])
+def test_a_users_module_without_that_function_is_refused(
+    tmp_path: Path, own: str, name: str
+) -> None:
+    line, message = refused(tmp_path, {"name": "a"}, function=f"{own}.{name}")
+    assert line == f"func_name: {own}.{name}"
+    assert message.startswith(f"unknown task function '{own}.{name}'")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def f(:\n", "SyntaxError"),
+        ("import no_such_package_at_all\n", "no_such_package_at_all"),
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("from wqmaster.parsers import no_such_name\n", "no_such_name"),
+    ],
+)
+def test_a_users_module_that_fails_to_import_says_why(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    name = f"own_module_{next(_COUNT)}"
+    (tmp_path / f"{name}.py").write_text(text)
+    _, message = refused(tmp_path, {"name": "a"}, function=f"{name}.f")
+    assert message.startswith(f"the module '{name}' fails to import: ")
+    assert words in message
+
+
+# --- names that are wrong ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("wqmaster.tasks.xtb.singelpoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb'?"),
+        ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("singlepoint", "'singlepoint' is no dotted path of a task function"),
+        ("no.such.module", "there is no module 'no.such' for the task function"),
+        (".xtb.singlepoint", "the module '.xtb' fails to import"),
+        ("", "is no dotted path"),
+    ],
+)
+def test_an_unknown_task_function_is_refused_at_its_line(
+    tmp_path: Path, function: str, words: str
+) -> None:
+    line, message = refused(tmp_path, {"name": "a"}, function=function)
+    assert line.startswith("func_name:")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("parser", "words"),
+    [
+        ("enrgy", "did you mean 'wqmaster.parsers.xtb.energy'?"),
+        ("wqmaster.parsers.xtb.gradientt", "did you mean 'wqmaster.parsers.xtb.gradient'?"),
+        ("wqmaster.parsers.xtbb.energy", "did you mean 'wqmaster.parsers.xtb'?"),
+        ("htrq.htrun.parser.xtb.dipol", "did you mean 'wqmaster.parsers.xtb.dipole'?"),
+        ("VERSION", "unknown parser"),
+        ("", "parser"),
+    ],
+)
+@pytest.mark.parametrize("by_file", [False, True])
+def test_an_unknown_parser_is_refused_at_its_line(
+    tmp_path: Path, parser: str, words: str, by_file: bool
+) -> None:
+    listed: Any = ["charges", parser]
+    step = {"name": "a", "parsers": {"stdout": listed} if by_file else listed}
+    line, message = refused(tmp_path, {"name": "first"}, step)
+    assert line == f"- {parser}" if parser else "- ''"
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"gnf": 2}, "unknown key 'gnf'; did you mean 'gfn'?"),
+        ({"gfn": 3}, "should be 1 or 2"),
+        ({"iterations": "many"}, "should be a valid integer"),
+        ({"parser": ["energy"]}, "unknown key 'parser'; did you mean 'parsers'?"),
+        ({"keep_file": {}}, "unknown key 'keep_file'; did you mean 'keep_files'?"),
+    ],
+)
+def test_a_wrong_option_is_refused_at_its_line(
+    tmp_path: Path, option: dict[str, Any], words: str
+) -> None:
+    line, message = refused(tmp_path, {"name": "first"}, {"name": "a", **option})
+    assert line.startswith(f"{next(iter(option))}:")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    "parsers",
+    [
+        ["energy", "energy"],
+        ["energy", "wqmaster.parsers.xtb.energy"],
+        {"stdout": ["energy"], "stderr": ["energy"]},
+    ],
+)
+def test_two_parsers_of_one_name_are_refused(tmp_path: Path, parsers: Any) -> None:
+    _, message = refused(tmp_path, {"name": "a", "parsers": parsers})
+    assert message == "two values would be stored as 'energy'"
+
+
+def test_two_steps_can_have_the_same_parser(tmp_path: Path) -> None:
+    found = recipe(
+        tmp_path, {"name": "a", "parsers": ["energy"]}, {"name": "b", "parsers": ["energy"]}
+    )
+    assert [step.parsers[0].name for step in found.steps] == ["energy", "energy"]
+
+
+# --- files to keep -----------------------------------------------------------------------------
+
+
+def test_files_to_keep_come_back_from_the_worker(tmp_path: Path) -> None:
+    keep = {"stdout": "{id}_a.out", "wbo": "{id}.wbo"}
+    [step] = recipe(tmp_path, {"name": "a", "keep_files": keep}).steps
+    assert step.keep_files == (("stdout", "{id}_a.out"), ("wbo", "{id}.wbo"))
+    assert step.request.files == {"wbo"}
+
+
+@pytest.mark.parametrize(
+    "name", ["same.out", "{ID}.out", "../{id}.out", "/x/{id}.out", "{id} a", "{id}\n", ""]
+)
+def test_a_kept_file_needs_a_plain_name_that_differs_from_document_to_document(
+    tmp_path: Path, name: str
+) -> None:
+    line, message = refused(tmp_path, {"name": "a", "keep_files": {"stdout": name}})
+    assert line.startswith("stdout:")
+    assert "must be a plain file name with {id} in it" in message
+
+
+@pytest.mark.parametrize("file", ["../secret", "/etc/passwd", "a b", "-rf", "*", "a\n"])
+def test_a_file_outside_the_sandbox_cannot_be_kept(tmp_path: Path, file: str) -> None:
+    _, message = refused(tmp_path, {"name": "a", "keep_files": {file: "{id}.x"}})
+    assert "cannot be the name of a file in the sandbox" in message
+
+
+def test_two_files_of_a_step_cannot_be_kept_under_one_name(tmp_path: Path) -> None:
+    keep = {"stdout": "{id}.out", "wbo": "{id}.out"}
+    assert "{id}.out" in refused(tmp_path, {"name": "a", "keep_files": keep})[1]
+
+
+def test_two_steps_cannot_keep_files_under_one_name(tmp_path: Path) -> None:
+    keep = {"stdout": "{id}.out"}
+    steps = [{"name": name, "keep_files": keep} for name in ("a", "b")]
+    assert "{id}.out" in refused(tmp_path, *steps)[1]
+
+
+# --- the hash ----------------------------------------------------------------------------------
+
+BASE = {"name": "a", "gfn": 2, "parsers": ["energy"]}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{**BASE, "gfn": 1}],
+        [{**BASE, "gradient": False}],
+        [{**BASE, "accuracy": 0.5}],
+        [BASE, {**BASE, "name": "b"}],
+    ],
+)
+def test_the_hash_changes_with_what_determines_the_result(
+    tmp_path: Path, steps: list[dict[str, Any]]
+) -> None:
+    assert recipe(tmp_path, *steps).hash != recipe(tmp_path, BASE).hash
+
+
+def test_the_hash_changes_with_the_function(tmp_path: Path, own: str) -> None:
+    step = {"name": "a", "word": "x"}
+    (tmp_path / f"{own}.py").write_text(OWN + "\nother = count_atoms\n")
+    one = recipe(tmp_path, step, function=f"{own}.count_atoms")
+    assert one.hash != recipe(tmp_path, step, function=f"{own}.other").hash
+    other = recipe(tmp_path, {"name": "a", "word": "y"}, function=f"{own}.count_atoms")
+    assert one.hash != other.hash
+
+
+def test_the_hash_changes_with_the_order_of_steps(tmp_path: Path) -> None:
+    one, two = {"name": "a", "gfn": 1}, {"name": "b", "gfn": 2}
+    assert recipe(tmp_path, one, two).hash != recipe(tmp_path, two, one).hash
+
+
+@pytest.mark.parametrize(
+    ("step", "top"),
+    [
+        ({**BASE, "parsers": ["charges", "dipole"]}, {}),
+        ({**BASE, "name": "other"}, {}),
+        ({**BASE, "keep_files": {"stdout": "{id}.out"}}, {}),
+        ({"gfn": 2, "name": "a"}, {}),
+        ({**BASE, "gradient": True}, {}),
+        (BASE, {"resources": {"cores": 8, "memory": 4000}}),
+        (BASE, {"software": {"xtb": "/opt/xtb"}}),
+        (BASE, {"engine": "local", "bundle": {"size": 50}, "folder": "elsewhere"}),
+        (BASE, {"submit": {"query": {"a": 1}}, "database": {"name": "other"}}),
+    ],
+)
+def test_the_hash_does_not_change_with_what_leaves_the_result_alone(
+    tmp_path: Path, step: dict[str, Any], top: dict[str, Any]
+) -> None:
+    assert recipe(tmp_path, step, **top).hash == recipe(tmp_path, BASE).hash
+
+
+def test_the_hash_does_not_change_with_the_order_of_options(tmp_path: Path, own: str) -> None:
+    one = {"name": "a", "x": {"p": 1, "q": 2}, "y": 3}
+    two = {"name": "a", "y": 3, "x": {"q": 2, "p": 1}}
+    function = f"{own}.count_atoms"
+    assert json.dumps(one) != json.dumps(two)
+    assert recipe(tmp_path, one, function=function).hash == (
+        recipe(tmp_path, two, function=function).hash
+    )

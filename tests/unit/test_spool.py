@@ -1,0 +1,199 @@
+"""The durable directory between engine and database."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Binary, Decimal128, ObjectId
+
+from wqmaster.engines import Returned
+from wqmaster.errors import FolderError
+from wqmaster.job import Asked
+from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable
+from wqmaster.store import key_of
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    found = Spool(tmp_path / "spool")
+    found.prepare()
+    return found
+
+
+def asked(document: Any = 1, attempt: int = 1) -> Asked:
+    return Asked(document, attempt, natoms=3, charge=-1, multiplicity=2, recipe="abc")
+
+
+def returned(task_id: str) -> Returned:
+    return Returned(task_id, "ok", 0, "node1", 1.5, 2.5, "said")
+
+
+def come_back(spool: Spool, task_id: str, *jobs: Asked, archive: bytes | None = b"tar") -> None:
+    """Bring a task to `returned`."""
+    folder = spool.submit(task_id, jobs or [asked()], b"inputs")
+    if archive is not None:
+        (folder / OUTPUTS).write_bytes(archive)
+    spool.give_back(returned(task_id))
+
+
+def test_a_submitted_task_has_its_inputs_and_does_not_wait(spool: Spool) -> None:
+    folder = spool.submit("t-1", [asked()], b"inputs")
+    assert (folder / INPUTS).read_bytes() == b"inputs"
+    assert list(spool.waiting()) == []
+    assert spool.jobs_returned() == 0
+
+
+def test_a_task_that_came_back_says_what_was_asked_and_how_it_ended(spool: Spool) -> None:
+    come_back(spool, "t-1", asked("a"), asked("b", attempt=2))
+    assert list(spool.waiting()) == ["t-1"]
+    jobs, result, archive = spool.read("t-1")
+    assert jobs == [asked("a"), asked("b", attempt=2)]
+    assert result == returned("t-1")
+    assert archive.read_bytes() == b"tar"
+    assert list(spool.running.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "text",
+        7,
+        2**62,
+        1.5,
+        ObjectId("507f1f77bcf86cd799439011"),
+        {"set": "a", "number": 3},
+        Binary(bytes(range(16)), 4),
+        Decimal128("1.10"),
+        datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    ],
+    ids=repr,
+)
+def test_an_id_of_any_type_comes_back_as_it_was(spool: Spool, document: Any) -> None:
+    come_back(spool, "t-1", asked(document))
+    [[job], _, _] = spool.read("t-1")
+    assert key_of(job.document) == key_of(document)
+
+
+def test_a_task_without_an_archive_can_be_read(spool: Spool) -> None:
+    come_back(spool, "t-1", archive=None)
+    assert not spool.read("t-1")[2].exists()
+
+
+def test_tasks_wait_in_the_order_of_their_ids(spool: Spool) -> None:
+    for count in (10, 9, 100):
+        come_back(spool, f"t-{count:09d}")
+    assert list(spool.waiting()) == ["t-000000009", "t-000000010", "t-000000100"]
+
+
+def test_a_task_is_not_submitted_twice(spool: Spool) -> None:
+    spool.submit("t-1", [asked()], b"")
+    with pytest.raises(FileExistsError):
+        spool.submit("t-1", [asked()], b"")
+
+
+def test_a_removed_task_is_gone_and_removing_it_again_does_no_harm(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    spool.remove("t-1")
+    spool.remove("t-1")
+    assert list(spool.waiting()) == []
+    with pytest.raises(FileNotFoundError):
+        spool.read("t-1")
+
+
+def test_a_dropped_task_leaves_nothing(spool: Spool) -> None:
+    spool.submit("t-1", [asked()], b"")
+    spool.drop("t-1")
+    assert list(spool.running.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["jobs.json", "result.json"])
+@pytest.mark.parametrize("left", [0, 1, 10])
+def test_torn_records_are_a_value_error(spool: Spool, name: str, left: int) -> None:
+    come_back(spool, "t-1")
+    record = spool.returned / "t-1" / name
+    record.write_text(record.read_text()[:left])
+    with pytest.raises(ValueError, match=r".*"):
+        spool.read("t-1")
+
+
+def test_a_task_with_torn_records_counts_as_a_job(spool: Spool) -> None:
+    come_back(spool, "t-1", asked(1), asked(2))
+    come_back(spool, "t-2")
+    (spool.returned / "t-2" / "jobs.json").write_text("")
+    assert spool.jobs_returned() == 3
+
+
+def test_set_aside_moves_a_task_out_of_the_way_whole(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    place = spool.set_aside("t-1")
+    assert list(spool.waiting()) == []
+    assert (place / OUTPUTS).read_bytes() == b"tar"
+    assert json.loads((place / "result.json").read_text())["host"] == "node1"
+
+
+def test_the_archive_of_a_failure_outlives_its_task(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    kept = spool.keep_failed("t-1", "7.1")
+    spool.remove("t-1")
+    assert kept == spool.failed / "7.1.tar"
+    assert kept.read_bytes() == b"tar"
+
+
+def test_a_failure_without_an_archive_keeps_none(spool: Spool) -> None:
+    come_back(spool, "t-1", archive=None)
+    assert spool.keep_failed("t-1", "7.1") is None
+    assert list(spool.failed.iterdir()) == []
+
+
+def test_a_kept_archive_is_replaced_by_a_newer_one_of_its_name(spool: Spool) -> None:
+    come_back(spool, "t-1", archive=b"old")
+    come_back(spool, "t-2", archive=b"new")
+    spool.keep_failed("t-1", "7.1")
+    kept = spool.keep_failed("t-2", "7.1")
+    assert kept is not None
+    assert kept.read_bytes() == b"new"
+    assert spool.read("t-1")[2].read_bytes() == b"old"
+
+
+def test_a_new_master_forgets_what_was_running_and_keeps_what_came_back(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    spool.submit("t-2", [asked()], b"")
+    spool.set_aside("t-1")
+    come_back(spool, "t-3")
+    again = Spool(spool.root)
+    again.prepare()
+    assert list(again.running.iterdir()) == []
+    assert list(again.waiting()) == ["t-3"]
+    assert (again.root / "set-aside" / "t-1").is_dir()
+
+
+def test_a_spool_that_was_never_prepared_has_nothing_waiting(tmp_path: Path) -> None:
+    assert list(Spool(tmp_path / "none").waiting()) == []
+
+
+def test_checking_a_folder_makes_it_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize("inner", ["", "running", "returned", "failed"])
+def test_a_read_only_folder_is_refused_by_its_mode(tmp_path: Path, inner: str) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    folder = spool.root / inner
+    folder.chmod(0o555)
+    with pytest.raises(FolderError, match=r"cannot be written.*'folder:'") as caught:
+        spool.prepare()
+    folder.chmod(0o755)
+    assert f"the folder {folder} cannot" in caught.value.message
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("below", ["file", "file/spool"])
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(FolderError, match="cannot be written"):
+        Spool(tmp_path / below).prepare()
+    assert (tmp_path / "file").read_text() == "precious"

@@ -1,0 +1,152 @@
+"""Rates, the time that is left, and the line in the log."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from wqmaster.engines import EngineStats
+from wqmaster.status import Progress, Rate, duration, line
+
+
+class Steady(Rate):
+    """A rate that is known."""
+
+    def __init__(self, known: float) -> None:
+        super().__init__()
+        self.known = known
+
+    def per_second(self, now: float | None = None) -> float:
+        return self.known
+
+
+def progress(rate: float = 0.0, **settings: object) -> Progress:
+    return Progress("test", "local", rate=Steady(rate), **settings)  # type: ignore[arg-type]
+
+
+def test_nothing_has_happened_at_a_rate_of_zero() -> None:
+    assert Rate().per_second() == 0.0
+    assert Rate().per_second(time.monotonic() + 1000) == 0.0
+
+
+def test_a_rate_is_taken_over_the_whole_window() -> None:
+    rate, now = Rate(window=60.0), time.monotonic() + 1000
+    for second in range(60):
+        rate.add(3, now + second)
+    assert rate.per_second(now + 59) == pytest.approx(3.0)
+
+
+def test_a_young_rate_is_taken_over_its_own_age() -> None:
+    rate, now = Rate(window=60.0), time.monotonic()
+    rate.add(50, now + 10)
+    assert rate.per_second(now + 10) == pytest.approx(5.0, rel=0.01)
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    rate, now = Rate(window=60.0), time.monotonic() + 1000
+    rate.add(600, now)
+    rate.add(60, now + 50)
+    assert rate.per_second(now + 50) == pytest.approx(11.0)
+    assert rate.per_second(now + 70) == pytest.approx(1.0)
+    assert rate.per_second(now + 200) == 0.0
+
+
+def test_events_of_the_same_moment_are_counted_each() -> None:
+    rate, now = Rate(window=10.0), time.monotonic() + 1000
+    for _ in range(1000):
+        rate.add(1, now)
+    assert rate.per_second(now) == pytest.approx(100.0)
+
+
+def test_a_steady_stream_of_close_events_is_forgotten_bit_by_bit() -> None:
+    rate, now = Rate(window=10.0), time.monotonic() + 1000
+    for step in range(2000):
+        rate.add(1, now + step * 0.01)
+    assert rate.per_second(now + 20) == pytest.approx(100.0, rel=0.02)
+    assert rate.per_second(now + 25) == pytest.approx(50.0, rel=0.03)
+
+
+def test_left_is_what_is_neither_done_nor_given_up() -> None:
+    found = progress(
+        total=100,
+        done_before=20,
+        failed_before=5,
+        done=30,
+        failures=Counter(killed=3, time_limit=2),
+        running=7,
+    )
+    assert found.failed == 5
+    assert found.left == 40
+
+
+def test_left_is_never_negative() -> None:
+    assert progress(total=3, done=5).left == 0
+
+
+def test_what_could_not_be_counted_is_unknown() -> None:
+    found = progress(2.0, done=5)
+    assert found.left is None
+    assert found.seconds_left is None
+
+
+def test_the_time_left_follows_from_the_rate() -> None:
+    assert progress(4.0, total=100, done=20).seconds_left == pytest.approx(20.0)
+    assert progress(4.0, total=100, done=100).seconds_left == 0.0
+
+
+def test_the_time_left_is_unknown_while_nothing_comes_back() -> None:
+    assert progress(0.0, total=100).seconds_left is None
+
+
+def test_what_is_published_has_the_counts_under_their_names() -> None:
+    found = progress(
+        1.23456, total=10, running=2, spooled=3, stats=EngineStats(workers=4, cores=8, waiting=1)
+    ).published()
+    assert (found["running"], found["spooled"], found["workers"], found["cores"]) == (2, 3, 4, 8)
+    assert found["jobs_per_second"] == 1.235
+    assert found["tasks_waiting"] == 1
+    assert found["trouble"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "?"),
+        (0, "0 s"),
+        (42.4, "42 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.9, "1 h 00 min"),
+        (2 * 3600 + 7 * 60 + 59, "2 h 07 min"),
+        (86399.9, "1 d 0 h"),
+        (3 * 86400 + 4 * 3600, "3 d 4 h"),
+    ],
+)
+def test_a_duration_reads_as_people_say_it(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_line_has_all_counts_of_this_run_and_those_before() -> None:
+    found = progress(
+        2.5,
+        total=100,
+        done_before=10,
+        failed_before=1,
+        done=20,
+        failures=Counter(killed=4),
+        running=6,
+        spooled=7,
+        stats=EngineStats(workers=8, cores=16),
+    )
+    assert line(found) == (
+        "test: 30/100 done, 5 failed, 6 running, 7 spooled, 2.5 jobs/s, 26 s left, "
+        "8 workers, 16 cores"
+    )
+
+
+def test_the_line_says_what_is_unknown_and_what_is_wrong() -> None:
+    text = line(progress(trouble="the database cannot be reached"))
+    assert text.startswith("test: 0/? done, ")
+    assert ", ? left, " in text
+    assert text.endswith(", the database cannot be reached")
+    assert "\n" not in text
