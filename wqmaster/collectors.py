@@ -24,7 +24,7 @@ log = logging.getLogger("wqmaster.collectors")
 # Tasks in the hands of one collector.
 MOST = 64
 # Seconds without a word, with work in hand, after which a collector hangs.
-HANG_TIME = 120.0
+HANG_TIME = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
 # How often a collector may die on one job.
 STRIKES = 2
 # How many may die in a row before they said a word.

@@ -61,7 +61,7 @@ def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
         number = _NUMBER_OF.get(value.strip().capitalize(), 0)
     elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
+        number = int(value)
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
     else:

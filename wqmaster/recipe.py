@@ -113,7 +113,7 @@ def _resolve(name: str, what: str, package: ModuleType) -> Any:
         raise ValueError(
             f"there is no module '{module_name}' for the {what} '{name}'; {hint}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's module may do anything
         raise ValueError(f"the module '{module_name}' fails to import: {error!r}") from error
     found = getattr(module, function, None)
     if not callable(found):

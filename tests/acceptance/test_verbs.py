@@ -414,10 +414,13 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
     uri = cli("db", "start", private).strip()
     assert uri.startswith("mongodb://")
     (server,) = mongods(cli.folder)
-    assert cli("db", "start", private).strip() == uri
+    again, url, (code, as_json, _) = at_once(
+        cli, ["db", "start", private], ["db", "url", private], ["db", "url", private, "--json"]
+    )
+    assert again == url == (0, f"{uri}\n", "")
     assert mongods(cli.folder) == [server]
-    assert cli("db", "url", private).strip() == uri
-    found = json.loads(cli("db", "url", private, "--json"))
+    assert code == 0
+    found = json.loads(as_json)
     assert found == {"uri": uri, "name": "wqmaster", "collection": "molecules", "running": True}
     client: MongoClient[dict[str, Any]]
     with MongoClient(uri, document_class=dict) as client:

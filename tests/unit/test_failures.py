@@ -81,7 +81,6 @@ def test_what_cannot_help_again_is_given_up_at_once() -> None:
             "very short distance of  0.000E+00 for H1-H2",
             "very short distance of 0.1D-03 for H7-H12",
         ),
-        ("atom 0 is of an unknown element: 'Xx'", "atom 0 is of an unknown element: 'Qq'"),
     ],
 )
 def test_messages_that_differ_from_job_to_job_have_one_signature(one: str, other: str) -> None:

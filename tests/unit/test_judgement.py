@@ -36,6 +36,7 @@ def recipe(
     *calls: ParserCall,
     program: str | None = None,
     files: tuple[str, ...] = (),
+    needed: tuple[str, ...] = (),
     steps: tuple[str, ...] = ("a",),
 ) -> Recipe:
     options: BaseModel = NoOptions()
@@ -43,7 +44,13 @@ def recipe(
         function="own.function",
         program=program,
         steps=tuple(
-            StepRecipe(StepRequest(name, options, frozenset(files)), calls, (), {})
+            StepRecipe(
+                request=StepRequest(name, options, frozenset({*files, *needed})),
+                parsers=calls,
+                keep_files=(),
+                needed=frozenset(needed),
+                options={},
+            )
             for name in steps
         ),
         software=Software(),
@@ -202,7 +209,7 @@ def test_a_single_endless_line_does_not_fill_the_tail() -> None:
 def test_the_diagnosis_of_the_program_is_heard_before_its_exit_code(
     name: str, code: int, kind: FailureClass
 ) -> None:
-    found = failure(step(code, files=run_of(name)), program="xtb", files=("molecule.engrad",))
+    found = failure(step(code, files=run_of(name)), program="xtb", needed=("molecule.engrad",))
     assert found.kind is kind
     assert found.message.startswith("xtb: ")
 
@@ -221,8 +228,14 @@ def test_an_outcome_without_streams_is_a_failure_and_no_exception() -> None:
 
 
 def test_missing_outputs_are_all_named() -> None:
-    found = failure(step(files={**GOOD, "b.txt": b""}), files=("c.txt", "b.txt", "a.txt"))
+    found = failure(step(files={**GOOD, "b.txt": b""}), needed=("c.txt", "b.txt", "a.txt"))
     assert (found.kind, found.message) == (FailureClass.MISSING_OUTPUT, "a.txt, c.txt is missing")
+
+
+def test_a_file_that_is_fetched_and_not_needed_may_be_missing() -> None:
+    result = verdict(step(), call(lambda output: output.has("a.txt")), files=("a.txt",))
+    assert result.failure is None
+    assert result.results[0].values == {"value": False}
 
 
 def test_a_block_that_is_missing_is_a_parse_error_of_the_named_parser() -> None:

@@ -113,6 +113,13 @@ def test_parsers_read_the_files_that_they_are_made_for(tmp_path: Path) -> None:
     found = recipe(tmp_path, {"name": "a", "parsers": ["bond_orders", "charges"]})
     assert names(found) == [("bond_orders", "wbo"), ("charges", "xtbout.json")]
     assert found.steps[0].request.files == {"wbo", "xtbout.json"}
+    assert found.steps[0].needed == {"wbo", "xtbout.json"}
+
+
+def test_what_a_parser_reads_besides_its_file_is_fetched_and_not_needed(tmp_path: Path) -> None:
+    [step] = recipe(tmp_path, {"name": "a", "parsers": ["energy"]}).steps
+    assert step.request.files == {"xtbout.json", "molecule.engrad"}
+    assert step.needed == {"xtbout.json"}
 
 
 def test_parsers_can_be_listed_by_file(tmp_path: Path) -> None:
@@ -291,6 +298,7 @@ def test_files_to_keep_come_back_from_the_worker(tmp_path: Path) -> None:
     [step] = recipe(tmp_path, {"name": "a", "keep_files": keep}).steps
     assert step.keep_files == (("stdout", "{id}_a.out"), ("wbo", "{id}.wbo"))
     assert step.request.files == {"wbo"}
+    assert step.needed == {"stdout", "wbo"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,159 @@
+"""A bad output costs one job; a database that goes away costs none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Campaigns, Cli, wait_until
+from wqmaster.mongod import Mongod
+
+
+def parsed_by(campaigns: Campaigns, source: str, **changes: object) -> Path:
+    """A campaign file with a parser of its own, of this source."""
+    (campaigns.folder / "own.py").write_text(source)
+    settings = campaigns.settings(**changes)
+    settings["campaign_config"]["args"][0]["parsers"] = {"molecule.engrad": ["own.value"]}
+    return campaigns.write(**settings)
+
+
+def test_a_parser_that_kills_its_collector_costs_one_job(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(30)
+    path = parsed_by(
+        campaigns,
+        "import os, signal\n"
+        "def value(output):\n"
+        # Bohr of water 17: 0.96017 Angstrom
+        "    if '1.8144583' in output.text: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return 1\n",
+        bundle={"size": 4},
+    )
+    cli("run", path, code=1)
+    status = json.loads(cli("status", "--json"))
+    assert (status["done"], status["failed"]) == (29, 1)
+    assert status["failures"] == {"collector_crash": 1}
+    assert campaigns.failures.find_one()["document"] == 17
+    assert Path(campaigns.failures.find_one()["archive"]).exists()
+
+
+def test_a_parser_that_hangs_costs_one_job(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(6)
+    path = parsed_by(
+        campaigns,
+        "import re\n"
+        "def value(output):\n"
+        "    if '1.8141938' in output.text: re.match('(a+)+b', 'a' * 60)\n"
+        "    return 1\n",
+    )
+    cli("run", path, code=1, env={"WQMASTER_HANG_TIME": "2"})
+    assert campaigns.failures.distinct("class") == ["collector_crash"]
+    assert campaigns.documents.count_documents({"xtb.gfn2.value": 1}) == 5
+
+
+def test_collectors_that_cannot_start_end_the_run_in_words(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    path = parsed_by(
+        campaigns,
+        "import sys\n"
+        "if 'wqmaster.collector' in ' '.join(sys.orig_argv): sys.exit('it does not like collectors')\n"
+        "def value(output): return 1\n",
+    )
+    cli("run", path, code=3)
+    assert "collectors cannot be started" in cli.errors
+    assert "it does not like collectors" in cli.errors
+
+
+def test_a_parser_that_raises_fails_alone(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    path = parsed_by(
+        campaigns,
+        "def value(output):\n"
+        "    if '1.8141938' in output.text: return {}['block']\n"
+        "    return {'a.b': float('nan')} if '1.8141749' in output.text else [1, 2]\n",
+    )
+    cli("run", path, code=1)
+    classes = json.loads(cli("status", "--json"))["failures"]
+    assert classes == {"parse_error": 1, "not_finite": 1}
+
+
+def test_a_result_too_large_for_a_document_fails_alone(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    path = parsed_by(
+        campaigns,
+        "def value(output):\n    return 'x' * (17 << 20 if '1.8141938' in output.text else 5)\n",
+    )
+    cli("run", path, code=1)
+    assert json.loads(cli("status", "--json"))["failures"] == {"not_stored": 1}
+
+
+def test_a_result_below_a_field_that_is_null_is_stored(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(4)
+    campaigns.documents.update_one({"_id": 2}, {"$set": {"xtb": None}})
+    campaigns.documents.update_one({"_id": 3}, {"$set": {"xtb": {"gfn2": None, "other": 7}}})
+    campaigns.documents.update_one({"_id": 4}, {"$set": {"xtb": "in the way"}})
+    cli("run", campaigns.write(), code=1)
+    found = {d["_id"]: d["xtb"] for d in campaigns.documents.find()}
+    assert all(found[number]["gfn2"]["energy"] < -5 for number in (1, 2, 3))
+    assert found[3]["other"] == 7
+    assert found[4] == "in the way"
+    assert json.loads(cli("status", "--json"))["failures"] == {"not_stored": 1}
+
+
+def test_a_database_that_goes_away_for_a_while_costs_nothing(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    own = Mongod(tmp_path / "own")
+    own.start()
+    try:
+        other = Campaigns(tmp_path, own.uri)
+        other.waters(150)
+        master = cli.start("run", other.write(), "--quiet")
+        done = {"xtb.gfn2": {"$ne": None}}
+        wait_until(lambda: other.documents.count_documents(done) > 20)
+        log = tmp_path / "test.run" / "logs" / "master.log"
+        own.stop()
+        wait_until(lambda: "cannot be reached" in log.read_text())
+        own.start()
+        output, errors = master.communicate(timeout=120)
+        assert master.returncode == 0, (output, errors)
+        assert other.documents.count_documents(done) == 150
+        assert other.failures.count_documents({}) == 0
+        other.close()
+    finally:
+        own.stop()
+
+
+def test_secrets_of_the_environment_reach_no_worker_and_no_log(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    leaked = campaigns.folder / "leaked"
+    program = campaigns.folder / "spying-xtb"
+    program.write_text(f'#!/bin/sh\nenv >> {leaked}\nexec xtb "$@"\n')
+    program.chmod(0o755)
+    path = campaigns.write(
+        database={"uri": "${SECRET_URI}", "name": campaigns.database},
+        software={"xtb": str(program)},
+        engine="work_queue",
+    )
+    secret = campaigns.uri.replace("directConnection=true", "directConnection=true&appName=hush")
+    cli("run", path, env={"SECRET_URI": secret})
+    assert "HOME=" in leaked.read_text()
+    for file in [leaked, *(campaigns.folder / "test.run").rglob("*")]:
+        if file.is_file():
+            assert b"hush" not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("engine", ["local", "work_queue"])
+def test_a_program_that_is_missing_on_the_workers_is_tried_again(
+    campaigns: Campaigns, cli: Cli, engine: str
+) -> None:
+    """`env` is there when the run begins; the program that it is to call is not."""
+    campaigns.waters(1)
+    path = campaigns.write(engine=engine, software={"xtb": "env /nowhere/xtb"})
+    cli("run", path, code=1)
+    attempts = list(campaigns.failures.find().sort("attempt"))
+    assert [entry["attempt"] for entry in attempts] == [1, 2, 3]
+    assert [entry["final"] for entry in attempts] == [False, False, True]
+    assert {entry["class"] for entry in attempts} == {"program_missing"}
+    assert "/nowhere/xtb" in attempts[0]["message"]

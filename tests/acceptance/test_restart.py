@@ -1,0 +1,145 @@
+"""kill -9 of the master at any moment, then the same command: nothing lost, nothing twice."""
+
+import os
+import random
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Campaigns, Cli, wait_until
+from tests.integration.test_engines import processes
+
+JOBS = 300
+KILLS = 5
+
+
+def done(campaigns: Campaigns) -> dict[int, Any]:
+    """The committed results, by id."""
+    found = campaigns.documents.find({"xtb.gfn2": {"$ne": None}})
+    return {document["_id"]: document["xtb"]["gfn2"] for document in found}
+
+
+@pytest.mark.parametrize("engine", ["work_queue", "local"])
+def test_a_killed_master_goes_on_where_it_was(campaigns: Campaigns, cli: Cli, engine: str) -> None:
+    """Five times at a random moment. The program logs each molecule that it runs."""
+    seed = random.SystemRandom().randrange(10**6)
+    chance = random.Random(seed)  # noqa: S311  # no secret
+    print(f"seed {seed}")
+    campaigns.waters(JOBS)
+    ran = campaigns.folder / "ran"
+    ran.touch()
+    program = campaigns.folder / "logging-xtb"
+    program.write_text(
+        f'#!/bin/sh\nsed -n 4p molecule.xyz >> {ran}\nexec {shutil.which("xtb")} "$@"\n'
+    )
+    program.chmod(0o755)
+    path = campaigns.write(engine=engine, software={"xtb": str(program)})
+    before: list[tuple[dict[int, Any], int]] = []
+    for moment in sorted(chance.sample(range(JOBS - 20), KILLS)):
+        master = cli.start("run", path, "--quiet")
+        wait_until(
+            lambda moment=moment, master=master: (
+                len(done(campaigns)) >= moment or master.poll() is not None
+            )
+        )
+        assert master.poll() is None, master.communicate()
+        master.send_signal(signal.SIGKILL)
+        master.wait()
+        before.append((done(campaigns), len(ran.read_text().splitlines())))
+    cli("run", path)
+    results = done(campaigns)
+    assert len(results) == JOBS
+    assert campaigns.failures.count_documents({}) == 0
+    lines = ran.read_text().splitlines()
+    for committed, logged in before:
+        # Written once: what was there at a kill is there unchanged, to the time of its run.
+        assert {number: results[number] for number in committed} == committed
+        again = {round((float(line.split()[3]) - 0.96) * 1e5) for line in lines[logged:]}
+        assert not again & set(committed), "a committed job ran again"
+    spool = campaigns.folder / "test.run" / "spool"
+    assert [*(spool / "running").iterdir(), *(spool / "returned").iterdir()] == []
+    wait_until(lambda: not processes(str(campaigns.folder)))
+
+
+def test_what_returned_before_a_kill_is_not_run_again(campaigns: Campaigns, cli: Cli) -> None:
+    """The collectors are held up by a parser of the campaign's own; then the master is killed."""
+    (campaigns.folder / "held.py").write_text(
+        "import pathlib, time\n"
+        "GO = pathlib.Path(__file__).with_name('go')\n"
+        "def value(output):\n"
+        "    while not GO.exists(): time.sleep(0.05)\n"
+        "    return 1\n"
+    )
+    campaigns.waters(6)
+    ran = campaigns.folder / "ran"
+    program = campaigns.folder / "logging-xtb"
+    program.write_text(f'#!/bin/sh\necho >> {ran}\nexec {shutil.which("xtb")} "$@"\n')
+    program.chmod(0o755)
+    settings = campaigns.settings(software={"xtb": str(program)})
+    settings["campaign_config"]["args"][0]["parsers"] = {"stdout": ["held.value"]}
+    path = campaigns.write(**settings)
+    returned = campaigns.folder / "test.run" / "spool" / "returned"
+    master = cli.start("run", path)
+    wait_until(lambda: returned.exists() and len(list(returned.iterdir())) == 6)
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    # Its collector must be gone as well, or it would go on by itself, as it may.
+    for pid in processes("wqmaster.collector"):
+        os.kill(pid, signal.SIGKILL)
+    assert not done(campaigns)
+    (campaigns.folder / "go").touch()
+    cli("run", path)
+    assert len(done(campaigns)) == 6
+    assert ran.read_text() == "\n" * 6
+
+
+def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(database={"uri": "mongodb://127.0.0.1:1"})
+    cli("run", path, code=3)
+    path = campaigns.write()
+    cli("run", path)
+    spool = campaigns.folder / "test.run" / "spool"
+    old = spool / "returned" / "old-000000001"
+    old.mkdir()
+    (old / "jobs.json").write_text(
+        '[{"document": 1, "attempt": 1, "natoms": 3, "charge": 0, "multiplicity": 1, '
+        '"recipe": "another", "remedy": null}]'
+    )
+    (old / "result.json").write_text(
+        '{"task_id": "old-000000001", "result": "ok", "exit_code": 0, "host": "h", '
+        '"started": 1, "finished": 2, "message": ""}'
+    )
+    cli("run", path)
+    assert (spool / "set-aside" / "old-000000001").is_dir()
+    assert not list((spool / "returned").iterdir())
+
+
+def memory(pid: int) -> float:
+    """The resident memory of a process, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+def test_memory_does_not_grow_with_the_jobs(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1100)
+    path = campaigns.write(engine="work_queue", bundle={"size": 5})
+    master = cli.start("run", path, "--quiet")
+    sizes = []
+    for count in (100, 1000):
+        wait_until(lambda: len(done(campaigns)) >= count or master.poll() is not None)  # noqa: B023
+        assert master.poll() is None, master.communicate()
+        collectors = [p for p in processes("wqmaster.collector") if parent(p) == master.pid]
+        sizes.append([memory(pid) for pid in (master.pid, *collectors)])
+    assert len(sizes[0]) == len(sizes[1]) >= 2
+    assert all(late - early < 10 for early, late in zip(*sizes, strict=True)), sizes
+    master.wait()
+    assert len(done(campaigns)) == 1100
+
+
+def parent(pid: int) -> int:
+    """The parent of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
