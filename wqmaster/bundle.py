@@ -57,15 +57,17 @@ def _plain(path: Path) -> IO[bytes]:
     if file.read(2) != b"\x1f\x8b":
         file.seek(0)
         return file
-    with file:
-        file.seek(0)
-        unpacked = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by close()
-        with gzip.open(file) as stream:
+    file.seek(0)
+    unpacked = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by close()
+    try:
+        with file, gzip.open(file) as stream:
             while block := stream.read(1 << 20):
                 unpacked.write(block)
                 if unpacked.tell() > _MAX_ARCHIVE:
-                    unpacked.close()
                     raise ValueError("it is too large when unpacked")
+    except BaseException:
+        unpacked.close()
+        raise
     unpacked.seek(0)
     return cast("IO[bytes]", unpacked)
 
@@ -84,13 +86,12 @@ class Archive:
             raise ArchiveError(f"the archive cannot be opened: {error}") from error
         try:
             self._tar = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115  # as above
-            self._members = {
-                member.name.removeprefix("./"): member
-                for member in self._tar.getmembers()
-                if not member.isdir()
-            }
-            if not all(member.isreg() for member in self._members.values()):
+            entries = [entry for entry in self._tar.getmembers() if not entry.isdir()]
+            self._members = {entry.name.removeprefix("./"): entry for entry in entries}
+            if not all(entry.isreg() for entry in entries):
                 raise ArchiveError("the archive holds what is no plain file")
+            if len(self._members) != len(entries):
+                raise ArchiveError("the archive holds a file twice")
             self._read_manifest()
         except (*_BROKEN, ArchiveError) as error:
             self._file.close()

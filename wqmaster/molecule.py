@@ -60,10 +60,8 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
 def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
         number = _NUMBER_OF.get(value.strip().capitalize(), 0)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = int(value)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = int(value) if math.isfinite(value) and value == int(value) else 0
     else:
         number = 0
     if not 0 < number < len(SYMBOLS):
