@@ -61,7 +61,7 @@ def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
         number = _NUMBER_OF.get(value.strip().capitalize(), 0)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = int(value) if math.isfinite(value) and value == int(value) else 0
+        number = int(value) if 0 < value < len(SYMBOLS) and value == int(value) else 0
     else:
         number = 0
     if not 0 < number < len(SYMBOLS):
@@ -72,7 +72,7 @@ def _atomic_number(value: Any, position: int) -> int:
 def _finite(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadDocument(f"{what} is not a number: {value!r}")
-    if not math.isfinite(value):
+    if not abs(value) < math.inf:
         raise BadDocument(f"{what} is not finite: {value!r}")
     return float(value)
 
