@@ -6,13 +6,22 @@ An error names file and line, what is wrong there, and the nearest right word.
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from bson import ObjectId
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from wqmaster.errors import CampaignError
@@ -146,7 +155,23 @@ class Resources(Model):
 class Program(Model):
     """How to call one program of `software:`."""
 
-    command: str = Field(min_length=1)
+    # Program and first arguments, quoted as in a shell.
+    command: str
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, command: str) -> str:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "no_command",
+                "'{command}' is no command: {why}",
+                {"command": command, "why": str(error)},
+            ) from error
+        if not words or not words[0]:
+            raise PydanticCustomError("no_command", "there is no command here")
+        return command
 
 
 class Engine(Model):
@@ -368,6 +393,12 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         line = mark.line + 1 if mark else 1
         problem = " ".join(part for part in (error.problem, error.context) if part)
         raise CampaignError(f"{path}:{line}: this is no YAML: {problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise CampaignError(
+            f"{path}:{line}: this is no YAML: the character {chr(error.character)!a} cannot be "
+            "in it"
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise CampaignError(f"{path}: this is no YAML: {error}") from error
     finally:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from wqmaster.errors import CampaignLocked
+from wqmaster.errors import CampaignLocked, FolderError
 from wqmaster.store import alive
 
 # Seconds to wait for the collectors of a master that was killed.
@@ -25,7 +25,10 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file: IO[str] = (folder / "lock").open("a+")
+        try:
+            self._file: IO[str] = (folder / "lock").open("a+")
+        except OSError as error:
+            raise FolderError(f"the lock of {folder} cannot be opened: {error}") from error
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

@@ -117,8 +117,10 @@ class Master:
         while True:
             if not self.stopping:
                 self._fill()
-            elif self._at_once or self._overdue():
-                self._cancel_all()
+            else:
+                self._drop(self._engine.cancel_waiting())
+                if self._at_once or self._overdue():
+                    self._cancel_all()
             if self._at_once:
                 break
             if not self._tasks and not self._collectors.busy and self._ended():
@@ -127,6 +129,7 @@ class Master:
             for message in self._collectors.listen(0.0 if self._tasks else 0.2):
                 self._hear(message)
             self._beat_if_due()
+        self._show(self.progress)
         self.progress.state = "stopped" if self.stopping else "ended"
         self._store.heartbeat(self.token, self.progress.published())
 
@@ -289,10 +292,15 @@ class Master:
         return since is not None and time.monotonic() > since + self._grace
 
     def _cancel_all(self) -> None:
-        for task, keys in list(self._tasks.items()):
+        for task in self._tasks:
             self._engine.cancel(task)
+        self._drop(list(self._tasks))
+
+    def _drop(self, tasks: list[str]) -> None:
+        """Forget tasks that the engine has cancelled."""
+        for task in tasks:
+            keys = self._tasks.pop(task)
             self._spool.drop(task)
-            del self._tasks[task]
             self.progress.running -= len(keys)
             for key in keys:
                 self._flights.pop(key, None)

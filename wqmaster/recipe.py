@@ -222,11 +222,19 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
         resolver.step(position, step, function) for position, step in enumerate(campaign.steps)
     )
     name = _current(campaign.campaign_config.func_name)
+    program = getattr(function, "program", None)
+    for called in campaign.software:
+        if name.startswith(f"{wqmaster.tasks.__name__}.") and called != program:
+            raise loaded.source.error(
+                f"{name} calls no program '{called}'; {nearest(called, [str(program)])}",
+                "software",
+                called,
+            )
     asked = {"function": name, "steps": [step.options for step in steps]}
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
     return Recipe(
         function=name,
-        program=getattr(function, "program", None),
+        program=program,
         steps=steps,
         software=Software(
             commands={name: program.command for name, program in campaign.software.items()},

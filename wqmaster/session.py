@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymongo.errors import ExecutionTimeout, PyMongoError
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster import engines
 from wqmaster.campaign import Campaign, LoadedCampaign
@@ -32,6 +32,8 @@ log = logging.getLogger("wqmaster")
 
 # Seconds that counting the documents may take before a run begins without a total.
 _COUNT_TIME = 20.0
+# Codes with which MongoDB refuses a query: BadValue, FailedToParse, TypeMismatch, a regex.
+_BAD_QUERY = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ def opened(loaded: LoadedCampaign) -> Iterator[Store]:
         stack.callback(store.close)
         try:
             yield store
+        except OperationFailure as error:
+            if error.code not in _BAD_QUERY:
+                raise DatabaseError(f"the database refuses: {str(error)[:300]}") from error
+            message = f"the database refuses the query: {str(error)[:300]}"
+            raise loaded.source.error(message, "submit", "query") from error
         except PyMongoError as error:
             log.debug("the database failed", exc_info=True)
             raise DatabaseError(f"the database failed: {str(error)[:300]}") from error
@@ -77,7 +84,7 @@ def opened(loaded: LoadedCampaign) -> Iterator[Store]:
 @contextlib.contextmanager
 def logged(folder: Path) -> Iterator[None]:
     """Log to logs/master.log below `folder`, with rotation, for the time of a `with`."""
-    (folder / "logs").mkdir(exist_ok=True)
+    check_writable(folder / "logs")
     handler = logging.handlers.RotatingFileHandler(
         folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
     )
@@ -194,11 +201,11 @@ def run(
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))
         token = secrets.token_hex(4)
-        store.lock(token)
+        progress = Progress(campaign.campaign, name)
+        store.lock(token, progress.published())
         stack.callback(store.unlock, token)
         store.prepare()
         counts = first_counts(store)
-        progress = Progress(campaign.campaign, name)
         if counts is not None:
             progress.done_before, progress.failed_before = counts.done, counts.failed
             progress.total = counts.done + max(counts.undone, counts.failed)

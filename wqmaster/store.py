@@ -13,7 +13,7 @@ from typing import Any
 from bson import encode, json_util
 from bson.errors import BSONError
 from pymongo import ASCENDING, InsertOne, MongoClient, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign import Campaign
@@ -39,7 +39,7 @@ def key_of(document_id: Any) -> str:
 
 def redacted(uri: str) -> str:
     """`uri` without user and password."""
-    return re.sub(r"//[^@/]*@", "//...@", uri)
+    return re.sub(r"//.*@", "//...@", uri)
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,13 @@ class Store:
                 tz_aware=True,
             )
             self._client.admin.command("ping")
+        except (InvalidURI, ValueError):
+            # What they say may quote a part of the password.
+            raise DatabaseError(
+                f"'{redacted(uri)}' is no address of a MongoDB server (database: uri: in the "
+                "campaign file); in user and password, the characters /:?#[]@ must be written as "
+                "%2F and so on"
+            ) from None
         except PyMongoError as error:
             raise DatabaseError(
                 f"the database {redacted(uri)} cannot be reached: {_short(error)}; is the server "
@@ -188,26 +195,36 @@ class Store:
         """About how many documents the collection has."""
         return self.documents.estimated_document_count()
 
-    def add_documents(self, documents: Sequence[Document]) -> int:
-        """Insert those that are not there yet; how many those were.
+    def add_documents(self, documents: Sequence[Document], origin: str) -> int:
+        """Insert those that are not there yet; how many those were. An error names `origin`.
 
         Raises:
             StructureError: another document has the same `_id`.
         """
+        ids = set()
+        for document in documents:
+            if key_of(document["_id"]) in ids:
+                raise StructureError(
+                    f"{origin}: two documents have the _id {document['_id']!r}; nothing of this "
+                    "part was imported"
+                )
+            ids.add(key_of(document["_id"]))
         known = {
-            entry["_id"]: entry
+            key_of(entry["_id"]): entry
             for entry in self.documents.find({"_id": {"$in": [d["_id"] for d in documents]}})
         }
         for document in documents:
-            other = known.get(document["_id"], document)
+            other = known.get(key_of(document["_id"]), document)
             for name, value in document.items():
                 if encode({"v": other.get(name)}) != encode({"v": value}):
                     raise StructureError(
-                        f"the collection {self.documents.full_name} has another document "
+                        f"{origin}: the collection {self.documents.full_name} has another document "
                         f"{document['_id']!r} already ('{name}' differs); nothing of this part was "
                         "imported: choose other ids with --prefix"
                     )
-        new = [InsertOne(document) for document in documents if document["_id"] not in known]
+        new = [
+            InsertOne(document) for document in documents if key_of(document["_id"]) not in known
+        ]
         if new:
             self.documents.bulk_write(new, ordered=False)
         return len(new)
@@ -359,8 +376,8 @@ class Store:
 
     # --- lock and status ---------------------------------------------------------------------
 
-    def lock(self, token: str) -> None:
-        """Take the campaign for the master `token`.
+    def lock(self, token: str, status: Mapping[str, Any]) -> None:
+        """Take the campaign for the master `token`, and publish its first status.
 
         Raises:
             CampaignLocked: a living master has it.
@@ -384,7 +401,15 @@ class Store:
         if holder and holder.get("boot") == mine["boot"] and not alive(holder.get("pid", 0)):
             free.append({"lock.owner": holder["owner"]})
         taken = self._campaigns.update_one(
-            {"_id": name, "$or": free}, [{"$set": {"lock": {**mine, "heartbeat": "$$NOW"}}}]
+            {"_id": name, "$or": free},
+            [
+                {
+                    "$set": {
+                        "lock": {**mine, "heartbeat": "$$NOW"},
+                        "status": {"$literal": dict(status)},
+                    }
+                }
+            ],
         )
         if not taken.matched_count:
             raise CampaignLocked(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bson import json_util
+from bson import encode, json_util
 
 from wqmaster.campaign import MoleculeFields
 from wqmaster.errors import BadDocument, StructureError
@@ -37,6 +37,7 @@ def documents(path: Path, fields: MoleculeFields, prefix: str | None = None) -> 
                 raise StructureError(f"{path}: structure {number} is no document: {document!r:.60}")
             document.setdefault("_id", f"{prefix}-{number:07d}")
             from_document(document, fields)
+            encode(document)  # what MongoDB cannot hold is refused here, with its number
             yield document
             number += 1
     except BadDocument as error:

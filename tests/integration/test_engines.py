@@ -260,3 +260,22 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
             master.kill()
     wait_until(lambda: not processes("work_queue_worker") and not processes("work_queue_factory"))
     wait_until(lambda: not processes("wqmaster.keeper"))
+
+
+def test_tasks_that_have_not_begun_can_be_cancelled_alone(bench: Bench, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    go = tmp_path / "go"
+    for number in range(6):
+        bench.submit(
+            f"t{number}",
+            shell_job(f"touch {begun}/{number}; while [ ! -e {go} ]; do sleep 0.1; done"),
+        )
+    wait_until(lambda: bench.engine.wait(1) or len(list(begun.iterdir())) == 2)
+    cancelled = bench.engine.cancel_waiting()
+    assert len(cancelled) == 4
+    go.touch()
+    bench.wait_for(2)
+    assert sorted([*cancelled, *bench.returned]) == [f"t{number}" for number in range(6)]
+    assert bench.engine.wait(1) is None
+    assert len(list(begun.iterdir())) == 2

@@ -7,6 +7,7 @@ service (database, engine, program) is missing, 130 stopped by Ctrl-C.
 import importlib
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
@@ -49,6 +50,8 @@ class _Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Ends what was begun, as Ctrl-C does, in the place of the process alone.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             return super().invoke(ctx)
         except WqmasterError as error:
@@ -56,6 +59,9 @@ class _Verbs(click.Group):
                 logging.getLogger(__name__).exception("the command failed")
             click.echo(f"wqmaster: {error.message}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("wqmaster: stopped", err=True)
+            ctx.exit(130)
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,7 @@ def command(campaign: Path, files: tuple[Path, ...], prefix: str | None) -> None
             new = total = 0
             found = documents(path, file.campaign.molecule, prefix)
             while batch := list(islice(found, _BATCH)):
-                new += store.add_documents(batch)
+                new += store.add_documents(batch, str(path))
                 total += len(batch)
             there = f", {total - new} were there already" if new < total else ""
             click.echo(f"{path}: {new} imported into {store.documents.full_name}{there}")

@@ -1,6 +1,7 @@
 """What `run` shows: a live view on a terminal, a plain line every ten seconds elsewhere."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -57,8 +58,11 @@ def _stop_words(times: int, grace: float) -> str:
 class PlainView:
     """One line every ten seconds, for pipes and batch logs."""
 
+    _err = False  # whether notices go to standard error
+
     def __init__(self) -> None:
         self._next = 0.0
+        self._notices: list[str] = []
 
     def begins(self, progress: Progress, why: str) -> None:
         """The first line."""
@@ -70,6 +74,8 @@ class PlainView:
 
     def show(self, progress: Progress) -> None:
         """A line, if one is due."""
+        while self._notices:
+            click.echo(self._notices.pop(0), err=self._err)
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + INTERVAL
@@ -79,8 +85,8 @@ class PlainView:
             click.echo(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
-        """A line that says so."""
-        click.echo(_stop_words(times, grace))
+        """A line that says so, when it is next shown: a signal handler must not print."""
+        self._notices.append(_stop_words(times, grace))
 
 
 class LiveView:
@@ -148,18 +154,14 @@ class LiveView:
         )
 
 
-class QuietView:
-    """Shows nothing."""
+class QuietView(PlainView):
+    """Shows nothing but that a stop was heard."""
+
+    _err = True
 
     def begins(self, progress: Progress, why: str) -> None:
         """Nothing."""
-
-    def show(self, progress: Progress) -> None:
-        """Nothing."""
-
-    def stopping(self, times: int, grace: float) -> None:
-        """Only that it was heard."""
-        click.echo(_stop_words(times, grace), err=True)
+        self._next = math.inf
 
 
 @contextlib.contextmanager

@@ -57,6 +57,9 @@ class Engine(Protocol):
     def cancel(self, task_id: str) -> None:
         """End the task, wherever it is; it is never returned. Unknown ones are passed over."""
 
+    def cancel_waiting(self) -> list[str]:
+        """Cancel the tasks that no worker has yet; which those were."""
+
     def block_host(self, host: str, seconds: float) -> None:
         """Send no task to `host` for a while."""
 

@@ -187,6 +187,12 @@ class LocalEngine:
             shutil.rmtree(found.sandbox, ignore_errors=True)
             self._start()
 
+    def cancel_waiting(self) -> list[str]:
+        """End the tasks that have not begun; which those were."""
+        waiting = [run.task.id for run in self._waiting]
+        self._waiting.clear()
+        return waiting
+
     def block_host(self, host: str, seconds: float) -> None:
         """Nothing: there is no other host to go to."""
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +20,21 @@ _MESSAGE = 2000
 
 
 @contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """The C library prints to file descriptor 1; it is not ours to spoil what a user pipes."""
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  # a file descriptor is wanted
-        os.dup2(nowhere.fileno(), 1)
+def _quiet() -> Iterator[None]:
+    """The C library prints to descriptors 1 and 2; what it has to say, an error says in words."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
+        for number in (1, 2):
+            os.dup2(nowhere, number)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, other in zip((1, 2), kept, strict=True):
+            os.dup2(other, number)
+            os.close(other)
+        os.close(nowhere)
 
 
 class WorkQueueEngine:
@@ -49,7 +55,7 @@ class WorkQueueEngine:
 
         self._wq: Any = work_queue
         try:
-            with _quiet_stdout():
+            with _quiet():
                 self._queue: Any = work_queue.WorkQueue(port=port)
                 self._queue.wait(0)  # says that it speaks in plain text, as it will once
         except Exception as error:
@@ -129,12 +135,22 @@ class WorkQueueEngine:
         task = self._tasks.pop(task_id, None)
         if task is None:
             return
-        if self._queue.task_state(task.id) == self._wq.WORK_QUEUE_TASK_READY:
+        if self._waits(task):
             # 7.14.5 leaves a waiting task that is cancelled in its queue, and still sends it to a
             # worker, or crashes. One whose time is over it takes out, and returns: see wait().
             task.specify_end_time(1)
         else:
             self._cancelled.append(self._queue.cancel_by_taskid(task.id))
+
+    def _waits(self, task: Any) -> bool:
+        return bool(self._queue.task_state(task.id) == self._wq.WORK_QUEUE_TASK_READY)
+
+    def cancel_waiting(self) -> list[str]:
+        """End the tasks that no worker has yet; which those were."""
+        waiting = [name for name, task in self._tasks.items() if self._waits(task)]
+        for name in waiting:
+            self.cancel(name)
+        return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no task to `host` for `seconds`."""
