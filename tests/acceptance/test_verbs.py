@@ -277,7 +277,7 @@ def test_import_takes_extxyz_once(campaigns: Campaigns, cli: Cli, empty: Path) -
     assert refusal == (
         2,
         "",
-        f"wqmaster: the collection {place} has another document 'two-0000002' already "
+        f"wqmaster: {clash}: the collection {place} has another document 'two-0000002' already "
         "('coordinates' differs); nothing of this part was imported: choose other ids with "
         "--prefix\n",
     )
