@@ -170,7 +170,10 @@ class WorkQueueEngine:
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""
-        return f"work_queue_worker {socket.getfqdn()} {self.port}"
+        host = socket.getfqdn()
+        if host.startswith("localhost"):
+            host = socket.gethostname()
+        return f"work_queue_worker {host} {self.port}"
 
     def close(self) -> None:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""
