@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -194,5 +195,8 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     for name, value in rows:
         click.echo(f"  {name:<20} {value}")
     click.echo("next:")
+    # Outside of ./shell there is no wqmaster on the PATH.
+    shell = os.environ.get("WQMASTER_CALLED_BY")
+    called = f"{shell} wqmaster" if shell else "wqmaster"
     for next_command in (f"status {path}", f"failures {path}", f"db url {path}"):
-        click.echo(f"  wqmaster {next_command}")
+        click.echo(f"  {called} {next_command}")
