@@ -44,6 +44,7 @@ BATCH_BYTES = 32 << 20
 # Seconds between two tries to reach a database that went away.
 _PAUSE = 2.0
 _LONGEST_NAME = 200
+_LONGEST_MESSAGE = 2000
 
 _BY_RESULT = {
     "lost": FailureClass.WORKER_LOST,
@@ -154,24 +155,15 @@ class Collector:
     def _commit(self, batch: _Batch) -> Iterator[Document]:
         if not batch.tasks:
             return
-        for job in batch.jobs:
-            if job.verdict.failure is None:
-                self._keep_files(job)
-        results = [self._result(job) for job in batch.jobs if job.verdict.failure is None]
         yield {"commits": len(batch.jobs)}
         while True:
             try:
-                refused = self._store.commit(results)
-                for job in batch.jobs:
-                    why = refused.get(key_of(job.asked.document))
-                    if job.verdict.failure is None and why is not None:
-                        job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
-                failed = [job for job in batch.jobs if job.verdict.failure is not None]
-                self._store.record_failures([self._record(job) for job in failed])
+                self._store_batch(batch)
                 break
-            except PyMongoError as error:
-                log.warning("the database cannot be reached, trying again: %s", error)
-                yield {"waits": "the database cannot be reached"}
+            except (PyMongoError, OSError) as error:
+                # Of the database, or of a full disk: nothing is lost by trying again.
+                log.warning("results cannot be stored, trying again: %s", error)
+                yield {"waits": f"results cannot be stored: {str(error)[:200]}"}
                 time.sleep(_PAUSE)
         ended: dict[str, list[Document]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
@@ -179,6 +171,19 @@ class Collector:
         for task, jobs in ended.items():
             self._spool.remove(task)
             yield {"ended": task, "jobs": jobs}
+
+    def _store_batch(self, batch: _Batch) -> None:
+        good = [job for job in batch.jobs if job.verdict.failure is None]
+        for job in good:
+            self._keep_files(job)
+        refused = self._store.commit([self._result(job) for job in good])
+        for job in good:
+            why = refused.get(key_of(job.asked.document))
+            if why is not None:
+                job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+        self._store.record_failures(
+            [self._record(job) for job in batch.jobs if job.verdict.failure is not None]
+        )
 
     def _keep_files(self, job: _Judged) -> None:
         steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
@@ -220,7 +225,7 @@ class Collector:
             "class": failure.kind.label,
             "family": failure.kind.family.value,
             "step": failure.step,
-            "message": failure.message,
+            "message": _storable(failure.message),
             "tail": failure.tail,
             "host": job.outcome.host if job.outcome else job.returned.host,
             "started": datetime.fromtimestamp(job.returned.started, UTC),
@@ -235,9 +240,14 @@ class Collector:
         failure = job.verdict.failure
         if failure is not None:
             told["class"] = failure.kind.label
-            told["message"] = failure.message
+            told["message"] = _storable(failure.message)
             told["final"] = failure.is_final(job.asked.attempt)
         return told
+
+
+def _storable(text: str) -> str:
+    """`text` as the database can hold it, whatever a user's parser has put into it."""
+    return text[:_LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:

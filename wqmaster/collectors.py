@@ -27,7 +27,9 @@ MOST = 64
 HANG_TIME = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
 # How often a collector may die on one job.
 STRIKES = 2
-# How many may die in a row before they said a word.
+# Seconds for them to end by themselves, at the end.
+PATIENCE = 10.0
+# How many may die in a row when no job is to blame.
 MOST_DEATHS = 3
 
 Message = dict[str, Any]
@@ -52,7 +54,6 @@ class _Process:
         self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
         self.at: tuple[str, int] | None = None  # what it began last
         self.heard = time.monotonic()
-        self.silent = True  # it has not said a word yet
         self._rest = b""
         self.tell(configuration)
 
@@ -67,16 +68,17 @@ class _Process:
         if chunk is None:
             return [], True
         self.heard = time.monotonic()
-        self.silent = self.silent and not chunk
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [json.loads(line) for line in lines], bool(chunk)
 
-    def end(self, *, kill: bool = False) -> None:
-        if kill:
-            self.popen.kill()
+    def end(self, patience: float = 0.0) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.stdin.close()
-        self.popen.wait()
+        try:
+            self.popen.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
         self.stdout.close()
 
 
@@ -152,6 +154,7 @@ class Collectors:
                     self.trouble = message["waits"]
                 else:
                     self.trouble = None
+                    self._deaths = 0
                     process.tasks.pop(message["ended"], None)
                     yield message
             if not alive:
@@ -163,11 +166,13 @@ class Collectors:
 
     def _replace(self, process: _Process, why: str) -> None:
         self._selector.unregister(process.stdout)
-        process.end(kill=True)
-        self._deaths = self._deaths + 1 if process.silent else 0
+        process.end()
+        self._deaths = self._deaths + 1 if process.at is None else 0
         if self._deaths > MOST_DEATHS:
             last = self._errors.read_text(errors="replace").splitlines()[-1:] or [""]
-            raise ServiceError(f"collectors cannot be started: {last[0]} (log: {self._errors})")
+            raise ServiceError(
+                f"collectors cannot be started, or cannot commit: {last[0]} (log: {self._errors})"
+            )
         log.error("a collector %s, at %s; see %s", why, process.at, self._errors)
         for task, skip in process.tasks.items():
             if process.at is not None and process.at[0] == task:
@@ -178,11 +183,16 @@ class Collectors:
             self._backlog.appendleft((task, skip))
         self._processes[self._processes.index(process)] = self._begin()
 
-    def close(self, *, kill: bool = False) -> None:
-        """End the processes; without `kill`, after they have finished what they began."""
+    def close(self) -> None:
+        """End the processes, once they have finished what they began.
+
+        Those that wait for a database do not get that far: they are killed, and what they had
+        stays in the spool.
+        """
+        deadline = time.monotonic() + PATIENCE
         for process in self._processes:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         for process in self._processes:
-            process.end(kill=kill)
+            process.end(max(0.0, deadline - time.monotonic()))
         self._selector.close()

@@ -59,7 +59,7 @@ def test_collectors_that_cannot_start_end_the_run_in_words(campaigns: Campaigns,
         "def value(output): return 1\n",
     )
     cli("run", path, code=3)
-    assert "collectors cannot be started" in cli.errors
+    assert "collectors cannot be started, or cannot commit" in cli.errors
     assert "not here" in cli.errors
 
 
