@@ -82,9 +82,12 @@ step() {
     if [ "$((now + 10))" -ge "$deadline" ]; then
         case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
     fi
+    there=
     for file in $outputs; do
-        if [ -f "$file" ] && [ ! -h "$file" ]; then cp "$file" "$out/$file" || die "disk full" 28; fi
+        if [ -f "$file" ] && [ ! -h "$file" ]; then there="$there $file"; fi
     done
+    # shellcheck disable=SC2086  # a list of plain names
+    [ -z "$there" ] || cp $there "$out/" || die "disk full" 28
     echo "step $job $name $code $((now - started)) $timed_out" >> "$top/out/manifest"
     return "$code"
 }
@@ -94,29 +97,30 @@ rm -rf out outputs.tar
 mkdir out || die "no folder for outputs"
 {
     echo "wqmaster 1"
-    echo "host $(uname -n)"
+    read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
+    echo "host $host"
 } > out/manifest || die "disk full" 28
 
 job=0
 while [ -d "$job" ]; do
-    mkdir -p "out/$job"
     cd "$job" || die "no folder of job $job"
     clock
     deadline=$((now + limit * 100))
     # shellcheck disable=SC1091  # written by the master
     . ./job.sh
     cd "$top" || die "no sandbox"
-    rm -rf "$job"
-    job=$((job + 1))
+    next=$((job + 1))
+    if [ -d "$next" ]; then rm -rf "$job"; fi
+    job=$next
 done
 
 cd out || die "no outputs"
-find . -type f ! -name manifest -exec sha256sum {} + > ../sums || die "sums cannot be made"
 find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "sizes cannot be read"
-{
-    cat ../sums
-    while read -r size file; do [ "$file" = total ] || echo "size $size $file"; done < ../sizes
-} >> manifest || die "disk full" 28
+while read -r size file; do
+    [ "$file" = total ] || echo "size $size $file"
+done < ../sizes >> manifest || die "disk full" 28
+# shellcheck disable=SC2094  # find passes the manifest over
+find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "sums cannot be made"
 sum=$(sha256sum < manifest) || die "sums cannot be made"
 echo "end ${sum%% *}" >> manifest || die "disk full" 28
 if [ "$compression" = gzip ]; then
