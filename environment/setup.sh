@@ -36,7 +36,7 @@ rm -f "$state/ready"
 
 has_ndcctools() {
     "$1" -c 'import sys; assert sys.version_info >= (3, 11)
-import venv, cloudpickle, ndcctools.work_queue' > /dev/null 2>&1
+import venv, ensurepip, cloudpickle, ndcctools.work_queue' > /dev/null 2>&1
 }
 python_with_ndcctools() {
     local python

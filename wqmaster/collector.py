@@ -7,11 +7,14 @@ standard output what it begins and what became of it; all as JSON. It ends when 
 closes, so that it never outlives the master by more than the tasks in its hands.
 """
 
+import errno
 import hashlib
+import itertools
 import json
 import logging
 import logging.handlers
 import os
+import re
 import select
 import sys
 import time
@@ -22,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bson import json_util
+from bson import ObjectId, json_util
 from pymongo.errors import PyMongoError
 
 from wqmaster.bundle import Archive
@@ -43,8 +46,19 @@ BATCH = 50
 BATCH_BYTES = 32 << 20
 # Seconds between two tries to reach a database that went away.
 _PAUSE = 2.0
-_LONGEST_NAME = 200
-_LONGEST_MESSAGE = 2000
+# With a pattern of at most 60 characters, less than the 255 bytes of a file system.
+_LONGEST_NAME = 180
+# Strings that a number or an object id would be printed like.
+_LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
+# Troubles of a disk that pass.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+_LONGEST_MESSAGE = 4000
+
+# In the place of a job's number: the archive of all of them.
+WHOLE = -1
+_CRASHED = Failure(
+    FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
+)
 
 _BY_RESULT = {
     "lost": FailureClass.WORKER_LOST,
@@ -55,12 +69,22 @@ _BY_RESULT = {
 
 
 def safe_name(document_id: Any) -> str:
-    """A document's `_id` as part of a file name; different ids have different ones."""
-    text = document_id if isinstance(document_id, str) else str(document_id)
-    name = quote(text, safe=" ,=+@()[]")
+    """A document's `_id` as part of a file name; different ids have different ones.
+
+    Strings, whole numbers and object ids are as they are printed. What `quote` never makes tells
+    the rest apart: a letter or digit written as %XX, and %00.
+    """
+    if isinstance(document_id, str):
+        name = quote(document_id, safe=" ,=+@()[]")
+        if _LIKE_OTHERS.fullmatch(name) or name.startswith("."):
+            name = f"%{ord(name[0]):02X}{name[1:]}"
+    elif isinstance(document_id, (int, ObjectId)) and not isinstance(document_id, bool):
+        name = str(document_id)
+    else:
+        name = "%00" + quote(json_util.dumps(document_id), safe="")
     if len(name) > _LONGEST_NAME:
-        return hashlib.sha256(text.encode()).hexdigest()
-    return name.replace(".", "%2E") if name.startswith(".") else name
+        return "%00" + hashlib.sha256(name.encode()).hexdigest()
+    return name or "%00"
 
 
 @dataclass
@@ -117,18 +141,19 @@ class Collector:
             yield {"ended": task, "jobs": []}
             return
         batch.tasks.append(task)
-        archive, problem = _open(archive_path, returned)
+        skip = request.get("skip", ())
+        archive: Archive | None = None
+        if WHOLE in skip:
+            problem: Failure | None = _CRASHED
+        else:
+            yield {"begins": task, "job": WHOLE}
+            archive, problem = _open(archive_path, returned)
         try:
             for number, job in enumerate(asked):
                 yield {"begins": task, "job": number}
                 outcome: Outcome | None = None
-                if number in request.get("skip", ()):
-                    verdict = Verdict(
-                        failure=Failure(
-                            FailureClass.COLLECTOR_CRASH,
-                            "a collector crashed or hung on this output, twice",
-                        )
-                    )
+                if number in skip:
+                    verdict = Verdict(failure=_CRASHED)
                 elif archive is None:
                     verdict = Verdict(failure=problem)
                 else:
@@ -174,8 +199,24 @@ class Collector:
 
     def _store_batch(self, batch: _Batch) -> None:
         good = [job for job in batch.jobs if job.verdict.failure is None]
-        for job in good:
-            self._keep_files(job)
+        now = self._store.molecules([job.asked.document for job in good])
+        for job in list(good):
+            key = key_of(job.asked.document)
+            if key in now and now[key] != job.asked.molecule:
+                failure = Failure(
+                    FailureClass.DOCUMENT_CHANGED, "the molecule was changed while its job was away"
+                )
+                job.verdict = Verdict(failure=failure)
+                good.remove(job)
+                continue
+            try:
+                self._keep_files(job)
+            except OSError as error:
+                if error.errno in _PASSING:
+                    raise
+                failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
+                job.verdict = Verdict(failure=failure)
+                good.remove(job)
         refused = self._store.commit([self._result(job) for job in good])
         for job in good:
             why = refused.get(key_of(job.asked.document))
@@ -191,7 +232,7 @@ class Collector:
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))
                 content = steps[wanted.request.name].files[file]
-                part = self._kept / f".{name}.part"
+                part = self._kept / f".{os.getpid()}.part"
                 part.write_bytes(content)
                 part.rename(self._kept / name)
 
@@ -226,7 +267,7 @@ class Collector:
             "family": failure.kind.family.value,
             "step": failure.step,
             "message": _storable(failure.message),
-            "tail": failure.tail,
+            "tail": _storable(failure.tail),
             "host": job.outcome.host if job.outcome else job.returned.host,
             "started": datetime.fromtimestamp(job.returned.started, UTC),
             "finished": datetime.fromtimestamp(job.returned.finished, UTC),
@@ -284,8 +325,19 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
         del waiting[:BATCH]
 
 
-def _tell(message: Document) -> None:
-    os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
+class _Channel:
+    """To the master. What a user's parser prints goes to standard error instead."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(sys.stdout.fileno())
+        os.set_inheritable(self._descriptor, False)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(self, message: Document) -> None:
+        """Send a message, whole."""
+        rest = json.dumps(message).encode() + b"\n"
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
 
 
 def configuration(loaded: LoadedCampaign, uri: str) -> Document:
@@ -300,6 +352,7 @@ def configuration(loaded: LoadedCampaign, uri: str) -> Document:
 
 def main() -> None:
     """Run until standard input closes."""
+    channel = _Channel()
     batches = _lines(sys.stdin.fileno())
     first, *waiting = next(batches, [b""])
     if not first:
@@ -307,7 +360,10 @@ def main() -> None:
     configured = json.loads(first)
     folder = Path(configured["folder"])
     handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / "collector.log", maxBytes=5_000_000, backupCount=3, delay=True
+        folder / "logs" / f"collector-{configured['number']}.log",
+        maxBytes=5_000_000,
+        backupCount=3,
+        delay=True,
     )
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     logging.getLogger("wqmaster").addHandler(handler)
@@ -325,21 +381,15 @@ def main() -> None:
         try:
             store = Store(configured["uri"], campaign)
         except DatabaseError as error:
-            _tell({"waits": error.message})
+            channel.tell({"waits": error.message})
             time.sleep(_PAUSE)
     try:
         collector = Collector(recipe, store, spool, kept)
-        if waiting:
-            _run(collector, waiting)
-        for batch in batches:
-            _run(collector, batch)
+        for batch in itertools.chain([waiting], batches):
+            for message in collector.process([json.loads(line) for line in batch]):
+                channel.tell(message)
     finally:
         store.close()
-
-
-def _run(collector: Collector, batch: list[bytes]) -> None:
-    for message in collector.process([json.loads(line) for line in batch]):
-        _tell(message)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from wqmaster.errors import ServiceError
+from wqmaster.spool import rotate
 
 log = logging.getLogger("wqmaster.collectors")
 
@@ -69,16 +70,24 @@ class _Process:
             return [], True
         self.heard = time.monotonic()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines], bool(chunk)
+        messages = []
+        for line in lines:
+            try:
+                messages.append(json.loads(line))
+            except ValueError:
+                log.error("a collector said what is no message: %r", line[:200])
+        return messages, bool(chunk)
 
     def end(self, patience: float = 0.0) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.stdin.close()
-        try:
-            self.popen.wait(patience)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
+        deadline = time.monotonic() + patience
+        while self.popen.poll() is None and time.monotonic() < deadline:
+            # It may have much to tell before it comes to its end.
+            self.stdout.read()
+            time.sleep(0.01)
+        self.popen.kill()
+        self.popen.wait()
         self.stdout.close()
 
 
@@ -96,25 +105,22 @@ class Collectors:
     ) -> None:
         self._configuration = dict(configuration)
         self._errors = logs / "collector.err"
+        rotate(self._errors)
         self._keep_open = keep_open
         self._hang_time = hang_time
         self._backlog: deque[tuple[str, list[int]]] = deque()
         self._strikes: Counter[tuple[str, int]] = Counter()
         self._selector = selectors.DefaultSelector()
-        self._processes = [self._begin() for _ in range(count)]
+        self._processes = [self._begin(number) for number in range(1, count + 1)]
         self._deaths = 0
         # What a collector waits for (the database), as it last said.
         self.trouble: str | None = None
 
-    def _begin(self) -> _Process:
-        process = _Process(self._configuration, self._errors, self._keep_open)
+    def _begin(self, number: int) -> _Process:
+        configuration = {**self._configuration, "number": number}
+        process = _Process(configuration, self._errors, self._keep_open)
         self._selector.register(process.stdout, selectors.EVENT_READ, process)
         return process
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes, for status and tests."""
-        return [process.popen.pid for process in self._processes]
 
     @property
     def busy(self) -> int:
@@ -181,7 +187,8 @@ class Collectors:
                     skip.append(process.at[1])
                     del self._strikes[process.at]
             self._backlog.appendleft((task, skip))
-        self._processes[self._processes.index(process)] = self._begin()
+        place = self._processes.index(process)
+        self._processes[place] = self._begin(place + 1)
 
     def close(self) -> None:
         """End the processes, once they have finished what they began.

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from wqmaster.errors import EngineError
 IDLE = 3600
 
 
-def command(count: int, cores: int, port: int, scratch: Path) -> list[str]:
+def command(
+    count: int, cores: int, port: int, scratch: Path, password: Path | None = None
+) -> list[str]:
     """The command line that keeps `count` workers of `cores` cores each on this machine."""
     return [
         "work_queue_factory",
@@ -23,6 +26,7 @@ def command(count: int, cores: int, port: int, scratch: Path) -> list[str]:
         *("--cores", str(cores)),
         *("--timeout", str(IDLE)),
         *("--scratch-dir", str(scratch)),
+        *(("--password", str(password)) if password else ()),
         "127.0.0.1",
         str(port),
     ]
@@ -36,7 +40,13 @@ class Factory:
     """
 
     def __init__(
-        self, count: int, cores: int, port: int, folder: Path, environ: Mapping[str, str]
+        self,
+        count: int,
+        cores: int,
+        port: int,
+        folder: Path,
+        environ: Mapping[str, str],
+        password: Path | None = None,
     ) -> None:
         for program in ("work_queue_factory", "work_queue_worker"):
             if shutil.which(program, path=environ.get("PATH")) is None:
@@ -44,15 +54,15 @@ class Factory:
                     f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
                     "ndcctools (conda-forge), or run with --engine local"
                 )
-        scratch = folder / "workers"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        for left in folder.glob("workers-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=folder))
         self.log = folder / "logs" / "workers.log"
         self._scratch = scratch
         self._keeper = subprocess.Popen(
             [
                 *(sys.executable, "-m", "wqmaster.keeper", str(self.log)),
-                *command(count, cores, port, scratch),
+                *command(count, cores, port, scratch, password),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -51,6 +51,9 @@ class FailureClass(Enum):
     BAD_DOCUMENT = "bad_document", Family.INPUT, False
     """The document holds no molecule that can be computed. Running it again does not help."""
 
+    DOCUMENT_CHANGED = "document_changed", Family.INFRASTRUCTURE, True
+    """The molecule was changed while its job was away. Running it again computes the new one."""
+
     TASK_FUNCTION = "task_function", Family.INPUT, False
     """The task function raised an error for this molecule. Running it again does not help."""
 

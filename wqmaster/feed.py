@@ -43,7 +43,7 @@ class Feed:
         self._page: deque[Fed] = deque()
         self._again: deque[Any] = deque()
         self._retried: deque[Fed] = deque()
-        self._after: Any = None
+        self._after: tuple[Any] | None = None
         self._at_end = False
         self._next_pass = 0.0
 
@@ -96,7 +96,7 @@ class Feed:
             self._next_pass = time.monotonic() + PAUSE
             return False
         self._page.extend(self._fed(documents, retried=False))
-        self._after = documents[-1]["_id"]
+        self._after = (documents[-1]["_id"],)
         return True
 
     def _fed(self, documents: list[Document], *, retried: bool) -> list[Fed]:

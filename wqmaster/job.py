@@ -29,6 +29,8 @@ class Input:
 
     def __post_init__(self) -> None:
         check_file_name(self.name)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no file {self.path}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Execution:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.argv or not all(isinstance(word, str) for word in self.argv):
+            raise TypeError(f"the command of step {self.name!r} must be a list of strings")
         for name in (self.name, *self.outputs, *self.clean):
             check_file_name(name)
 
@@ -55,7 +59,11 @@ class Job:
     inputs: tuple[Input, ...] = ()  # shared files that the steps use
 
     def __post_init__(self) -> None:
-        for name in self.files:
+        if not self.steps or not all(isinstance(step, Execution) for step in self.steps):
+            raise TypeError("a job needs steps, each of them an Execution")
+        for name, content in self.files.items():
+            if not isinstance(content, bytes):
+                raise TypeError(f"the content of {name!r} must be bytes")
             if check_file_name(name) == "job.sh":
                 raise ValueError("job.sh is the name of a file of the runner")
 
@@ -69,7 +77,9 @@ class Asked:
     natoms: int
     charge: int  # units of e
     multiplicity: int  # 2 S + 1
+    molecule: str  # fingerprint of the molecule that was computed
     recipe: str  # the recipe's hash
+    target: str  # where results go, and which files they need: the recipe's `target`
     remedy: str | None = None
 
 

@@ -120,16 +120,13 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
     return values
 
 
-# Values with one entry for each atom.
-_PER_ATOM = frozenset({"gradient", "charges"})
-
-
-def _counts(values: Mapping[str, Any], natoms: int) -> Failure | None:
-    for name in _PER_ATOM & set(values):
-        if isinstance(values[name], list) and len(values[name]) != natoms:
+def _counts(values: Mapping[str, Any], wanted: StepRecipe, natoms: int) -> Failure | None:
+    for call in wanted.parsers:
+        value = values[call.name]
+        if getattr(call.function, "per_atom", False) and len(value) != natoms:
             return Failure(
                 FailureClass.ATOM_COUNT,
-                f"{name} is of {len(values[name])} atoms, the document has {natoms}",
+                f"{call.name} is of {len(value)} atoms, the document has {natoms}",
             )
     return None
 
@@ -153,7 +150,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
             return Verdict(failure=failure)
         found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted)
         if isinstance(found, dict):
-            found = _counts(found, asked.natoms) or found
+            found = _counts(found, wanted, asked.natoms) or found
         if isinstance(found, Failure):
             return Verdict(failure=Failure(found.kind, found.message, name, _tail(step)))
         diagnosis = recipe.diagnosis

@@ -37,7 +37,8 @@ class FolderLock:
             except BlockingIOError:
                 self._file.seek(0)
                 holder = self._file.read().strip()
-                if alive(int(holder or 0)) or time.monotonic() > deadline:
+                pid = int(holder) if holder.isdigit() else 0
+                if alive(pid) or time.monotonic() > deadline:
                     self._file.close()
                     raise CampaignLocked(
                         f"another master (process {holder or 'unknown'}) is running in {folder}; "

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster import bundle
 from wqmaster.collectors import Collectors, Message
@@ -80,7 +80,8 @@ class Master:
         self._flights: dict[str, _Flight] = {}
         # By task: the keys of its jobs, in order.
         self._tasks: dict[str, list[str]] = {}
-        self._spooled: dict[str, int] = {}
+        # The same, of tasks that have returned and are not committed yet.
+        self._spooled: dict[str, list[str]] = {}
         self._feed = Feed(store, self._flights.__contains__, watch=watch, limit=limit)
         self._stopping_since: float | None = None
         self._at_once = False
@@ -145,9 +146,14 @@ class Master:
                 asked, _, _ = self._spool.read(task)
             except (ValueError, TypeError, KeyError, FileNotFoundError):
                 asked = []
-            if any(job.recipe != self._recipe.hash for job in asked):
+            mine = (self._recipe.hash, self._recipe.target)
+            if any((job.recipe, job.target) != mine for job in asked):
                 place = self._spool.set_aside(task)
-                log.warning("task %s was asked by another recipe; it is kept in %s", task, place)
+                log.warning(
+                    "task %s was asked by another recipe, or for another place; it is kept in %s",
+                    task,
+                    place,
+                )
                 continue
             keys = [key_of(job.document) for job in asked]
             for key, job in zip(keys, asked, strict=True):
@@ -158,7 +164,7 @@ class Master:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
             return
-        if sum(self._spooled.values()) > MOST_SPOOLED:
+        if self.progress.spooled > MOST_SPOOLED:
             return
         hungry = self._engine.hungry()
         try:
@@ -169,6 +175,8 @@ class Master:
                 if self._submit(fed):
                     hungry -= 1
             self._recovered()
+        except OperationFailure:
+            raise  # an answer of the server: trying again does not help
         except PyMongoError as error:
             self._lost_database(error)
 
@@ -186,7 +194,9 @@ class Master:
                     natoms=len(molecule.numbers),
                     charge=molecule.charge,
                     multiplicity=molecule.multiplicity,
+                    molecule=molecule.fingerprint,
                     recipe=self._recipe.hash,
+                    target=self._recipe.target,
                 )
                 built.append((asked, job))
         self._give_up(bad)
@@ -244,7 +254,7 @@ class Master:
     # --- what returns ------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for the engine at most a second, then take all that has come back."""
+        """Wait for the engine at most a second, and take what has come back."""
         if not self._tasks:
             if not self._collectors.busy:
                 time.sleep(0.1)  # --watch, or a database that went away
@@ -263,13 +273,19 @@ class Master:
         self._collect(returned.task_id, keys)
 
     def _collect(self, task: str, keys: list[str]) -> None:
-        self._spooled[task] = len(keys)
+        self._spooled[task] = keys
         self.progress.spooled += len(keys)
         self._collectors.collect(task)
 
     def _hear(self, message: Message) -> None:
         task = message["ended"]
-        self.progress.spooled -= self._spooled.pop(task, 0)
+        keys = self._spooled.pop(task, [])
+        self.progress.spooled -= len(keys)
+        for key in set(keys) - {job["key"] for job in message["jobs"]}:
+            # Its record was torn, or an earlier collector ended it: the feed asks the database.
+            lost = self._flights.pop(key, None)
+            if lost is not None:
+                self._feed.again(lost.document)
         for job in message["jobs"]:
             flight = self._flights.pop(job["key"], None)
             if "class" not in job:

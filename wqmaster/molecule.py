@@ -1,5 +1,6 @@
 """A document's molecule."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,12 @@ class Molecule:
     def unpaired(self) -> int:
         """The number of unpaired electrons, 2 S."""
         return self.multiplicity - 1
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this molecule from every other: a hash of all that is computed with."""
+        text = repr((self.numbers, self.coordinates, self.charge, self.multiplicity))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def xyz(self) -> str:
         """The molecule as an XYZ file, Angstrom with 12 decimals."""

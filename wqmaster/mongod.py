@@ -2,7 +2,7 @@
 
 It listens on a Unix socket that only its owner can open: no port, no password. Each command that
 uses it holds a shared lock; the last one that goes stops the server, unless `db start` asked it to
-stay.
+stay. (After kill -9 of the last one it runs on, until the next command that uses it.)
 """
 
 import contextlib
@@ -10,8 +10,10 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,10 +22,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wqmaster.errors import DatabaseError
-from wqmaster.spool import check_writable
+from wqmaster.spool import check_writable, rotate
 
-# Seconds in which the server must answer.
-START_TIME = 60.0
+# Seconds in which the server must answer; and in which it must end.
+START_TIME = 600.0
+STOP_TIME = 60.0
 _MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 107
 
 
@@ -64,12 +67,13 @@ class Mongod:
         self.log = folder / "mongod.log"
         self._stays = folder / "stays"
         self._users = folder / "users"
-        socket = folder / "mongod.sock"
-        if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
+        self._host = folder / "host"
+        place = folder / "mongod.sock"
+        if len(os.fsencode(place)) > _MAX_SOCKET_PATH:
             short = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
             base = Path(tempfile.gettempdir()) / f"wqmaster-{os.getuid()}"
-            socket = base / f"{short}.sock"
-        self.socket = socket
+            place = base / f"{short}.sock"
+        self.socket = place
 
     @property
     def uri(self) -> str:
@@ -98,19 +102,33 @@ class Mongod:
             yield
 
     def _start(self) -> None:
-        if self.pid() is not None and self.socket.exists():
+        deadline = time.monotonic() + START_TIME
+        while not self._answers():
+            # One whose starter was killed may still be on its way up.
+            if self.pid() is None or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
             return
+        elsewhere = self._host.read_text().strip() if self._host.exists() else ""
+        lock = self.data / "mongod.lock"
+        if elsewhere not in ("", socket.gethostname()) and lock.exists() and lock.stat().st_size:
+            raise DatabaseError(
+                f"the private MongoDB server in {self.folder} runs on the machine '{elsewhere}': "
+                f"run this command there, or, if that machine is gone, remove {self._host}"
+            )
         program = find_mongod()
+        rotate(self.log)
         self.data.mkdir(mode=0o700, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
             raise DatabaseError(f"the folder {self.socket.parent} belongs to somebody else")
-        self.socket.unlink(missing_ok=True)
+        self._host.write_text(f"{socket.gethostname()}\n")
         process = subprocess.Popen(
             [
                 *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
                 *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
-                *("--logpath", str(self.log), "--logRotate", "rename"),
+                *("--logpath", str(self.log), "--logappend"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             ],
             stdin=subprocess.DEVNULL,
@@ -127,24 +145,34 @@ class Mongod:
                 process.wait()
             raise
 
-    def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
+    def _answers(self) -> bool:
+        """Whether a server listens on the socket: of this machine, in whatever namespace."""
         from pymongo import MongoClient
         from pymongo.errors import PyMongoError
 
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.socket))
+            except OSError:
+                return False
+        client: MongoClient[dict[str, object]]
+        with contextlib.suppress(PyMongoError):
+            with MongoClient(self.uri, serverSelectionTimeoutMS=2000) as client:
+                client.admin.command("ping")
+            return True
+        return False
+
+    def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
+        # After a kill, a large database takes its time to recover.
         deadline = time.monotonic() + START_TIME
         while time.monotonic() < deadline and process.poll() is None:
-            if not self.socket.exists():
-                time.sleep(0.02)
-                continue
-            client: MongoClient[dict[str, object]]
-            with contextlib.suppress(PyMongoError):
-                with MongoClient(self.uri, serverSelectionTimeoutMS=1000) as client:
-                    client.admin.command("ping")
+            if self._answers():
                 if process.stdout:
                     process.stdout.close()
                 # It outlives this process: that it is not waited for is meant.
                 process.returncode = 0
                 return
+            time.sleep(0.02)
         said = b""
         if process.poll() is None:
             process.kill()
@@ -165,12 +193,13 @@ class Mongod:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
             try:
-                import select
-
-                select.select([descriptor], [], [], START_TIME)
+                select.select([descriptor], [], [], STOP_TIME)
             finally:
                 os.close(descriptor)
         while self.pid() is not None:
+            # Its journal keeps what it was told.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.02)

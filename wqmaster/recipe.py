@@ -66,11 +66,24 @@ class Recipe:
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
+    # Hash of where results go and which files they are read from: what is in the spool for
+    # another target is not for this one.
+    target: str
     _build: Build
 
     def build(self, molecule: Molecule) -> Job:
-        """The job of `molecule`."""
-        return self._build(molecule, [step.request for step in self.steps], self.software)
+        """The job of `molecule`. What a user's task function raises passes through.
+
+        Raises:
+            TypeError: the task function returned no Job, or one with other steps.
+        """
+        job = self._build(molecule, [step.request for step in self.steps], self.software)
+        if not isinstance(job, Job):
+            raise TypeError(f"a task function returns a Job, not {type(job).__name__}")
+        wanted = [step.request.name for step in self.steps]
+        if [step.name for step in job.steps] != wanted:
+            raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
+        return job
 
     @property
     def diagnosis(self) -> ProgramParsers | None:
@@ -164,9 +177,9 @@ class _Resolver:
         needed = {call.file for call in parsers} | set(step.keep_files)
         files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
         for file, name in step.keep_files.items():
-            if not re.fullmatch(r"[A-Za-z0-9._{}-]+", name) or "{id}" not in name:
+            if not re.fullmatch(r"[A-Za-z0-9._{}-]{4,60}", name) or "{id}" not in name:
                 raise self.error(
-                    f"'{name}' must be a plain file name with {{id}} in it",
+                    f"'{name}' must be a plain file name of at most 60 characters, with {{id}}",
                     *keys,
                     "keep_files",
                     file,
@@ -206,6 +219,11 @@ class _Resolver:
             yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
 
 
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def resolve(loaded: LoadedCampaign) -> Recipe:
     """The recipe of a campaign. The folder of the campaign file is searched for its own modules.
 
@@ -231,7 +249,11 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
                 called,
             )
     asked = {"function": name, "steps": [step.options for step in steps]}
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+    place = campaign.database
+    target = [
+        *(campaign.campaign, place.name, place.collection, campaign.output_key),
+        *([step.request.name, sorted(step.request.files)] for step in steps),
+    ]
     return Recipe(
         function=name,
         program=program,
@@ -241,6 +263,7 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
             cores=campaign.resources.cores,
             memory=campaign.resources.memory,
         ),
-        hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+        hash=_hash(asked),
+        target=_hash(target),
         _build=function,
     )

@@ -59,7 +59,14 @@ def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehe
     """Run the job of `molecule` on this machine, in exactly a worker's sandbox."""
     job = build(recipe, molecule)
     asked = Asked(
-        molecule.id, 1, len(molecule.numbers), molecule.charge, molecule.multiplicity, recipe.hash
+        document=molecule.id,
+        attempt=1,
+        natoms=len(molecule.numbers),
+        charge=molecule.charge,
+        multiplicity=molecule.multiplicity,
+        molecule=molecule.fingerprint,
+        recipe=recipe.hash,
+        target=recipe.target,
     )
     limit = loaded.campaign.campaign_config.job_timeout
     engine = LocalEngine(1, worker_environment(loaded))

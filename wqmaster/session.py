@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster import engines
@@ -43,7 +44,6 @@ class RunOptions:
     watch: bool = False  # go on for documents that come later
     limit: int | None = None  # documents of this run
     grace: float = 60.0  # seconds for running tasks when the run is stopped
-    collectors: int | None = None  # processes; cores - 1 where it is None
 
 
 def cores() -> int:
@@ -57,15 +57,23 @@ def mongod(loaded: LoadedCampaign) -> Mongod:
 
 
 @contextlib.contextmanager
-def opened(loaded: LoadedCampaign) -> Iterator[Store]:
+def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]:
     """The store of a campaign; where the file names no database, on its private server.
+
+    `existing`: a private server that never was is not made.
 
     Raises:
         DatabaseError: it cannot be reached, or it went away.
+        NothingMatches: (with `existing`) there is no private server yet.
     """
     with contextlib.ExitStack() as stack:
         uri = loaded.campaign.database.uri
         if uri is None:
+            if existing and not mongod(loaded).exists:
+                raise NothingMatches(
+                    f"the campaign has no database yet in {loaded.folder}: fill one with "
+                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
+                )
             uri = stack.enter_context(mongod(loaded).used())
         store = Store(uri, loaded.campaign)
         stack.callback(store.close)
@@ -76,7 +84,7 @@ def opened(loaded: LoadedCampaign) -> Iterator[Store]:
                 raise DatabaseError(f"the database refuses: {str(error)[:300]}") from error
             message = f"the database refuses the query: {str(error)[:300]}"
             raise loaded.source.error(message, "submit", "query") from error
-        except PyMongoError as error:
+        except (PyMongoError, BSONError) as error:
             log.debug("the database failed", exc_info=True)
             raise DatabaseError(f"the database failed: {str(error)[:300]}") from error
 
@@ -126,7 +134,7 @@ def check_matches(store: Store, counts: Counts | None) -> None:
     Raises:
         NothingMatches: the query selects no document, and none has a result.
     """
-    if store.page(None, 1) or (counts and counts.done):
+    if store.page(None, 1) or (counts and counts.done and not store.selects_nothing()):
         return
     place = store.documents.full_name
     if store.size() == 0:
@@ -159,13 +167,17 @@ def _engine(
 ) -> tuple[Engine, Callable[[], Factory | None]]:
     campaign = loaded.campaign
     environ = worker_environment(loaded)
-    engine = engines.create(name, campaign, count, environ)
+    password = folder / "password"
+    if not password.exists():
+        with open(password, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+    engine = engines.create(name, campaign, count, environ, password)
 
     def factory() -> Factory | None:
         port = getattr(engine, "port", None)
         if campaign.workers.type != "local" or port is None:
             return None
-        return Factory(count, campaign.resources.cores, port, folder, environ)
+        return Factory(count, campaign.resources.cores, port, folder, environ, password)
 
     return engine, factory
 
@@ -207,7 +219,8 @@ def run(
         store.prepare()
         counts = first_counts(store)
         if counts is not None:
-            progress.done_before, progress.failed_before = counts.done, counts.failed
+            progress.done_before = counts.done
+            progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
         if not options.watch and not any(spool.waiting()):
             check_matches(store, counts)
@@ -222,7 +235,7 @@ def run(
         if factory is not None:
             stack.callback(factory.close)
         collectors = Collectors(
-            options.collectors or max(1, cores() - 1),
+            max(1, cores() - 1),
             configuration(loaded, store.uri),
             folder / "logs",
             keep_open=[lock.fileno()],
@@ -246,6 +259,8 @@ def run(
         begins(master, why)
         try:
             master.run()
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise FolderError(f"the campaign's folder {folder} failed: {error}") from error
         return progress

@@ -45,6 +45,12 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
+def rotate(log: Path, most: int = 5_000_000) -> None:
+    """Put a log that has become large out of the way, in the place of the one before it."""
+    if log.exists() and log.stat().st_size > most:
+        log.rename(log.with_name(f"{log.name}.1"))
+
+
 class Spool:
     """The spool of one campaign, in the folder `root`."""
 
@@ -81,7 +87,7 @@ class Spool:
         folder.rename(self.returned / result.task_id)
 
     def waiting(self) -> Iterator[str]:
-        """The tasks in `returned`, oldest first."""
+        """The tasks in `returned`, in the order of their names."""
         if not self.returned.exists():
             return iter(())
         return iter(sorted(entry.name for entry in self.returned.iterdir()))

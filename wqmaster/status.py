@@ -52,7 +52,7 @@ class Progress:
     campaign: str
     engine: str
     done_before: int = 0
-    failed_before: int = 0
+    failures_before: Counter[str] = field(default_factory=Counter)  # given up, by class
     total: int | None = None  # documents of the campaign, where they could be counted
     done: int = 0  # in this run
     running: int = 0  # jobs that the engine has
@@ -71,6 +71,11 @@ class Progress:
     def failed(self) -> int:
         """Documents given up in this run."""
         return sum(self.failures.values())
+
+    @property
+    def failed_before(self) -> int:
+        """Documents given up before this run."""
+        return sum(self.failures_before.values())
 
     @property
     def left(self) -> int | None:

@@ -17,8 +17,9 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, InvalidURI, PyMong
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign import Campaign
-from wqmaster.errors import CampaignLocked, DatabaseError, StructureError
+from wqmaster.errors import BadDocument, CampaignLocked, DatabaseError, StructureError
 from wqmaster.failures import signature
+from wqmaster.molecule import from_document
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
 LOCK_TIMEOUT = 60
@@ -84,6 +85,9 @@ class Store:
                 serverSelectionTimeoutMS=_FIND_TIME * 1000,
                 appname="wqmaster",
                 tz_aware=True,
+                # A document that somebody else wrote badly must not stop a campaign.
+                datetime_conversion="DATETIME_AUTO",
+                unicode_decode_error_handler="replace",
             )
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
@@ -106,6 +110,10 @@ class Store:
             write_concern=WriteConcern(w=1, j=True)
         )
         self._campaigns = database["wqmaster.campaigns"]
+        self._mine = {
+            "campaign": campaign.campaign,
+            "collection": campaign.database.collection,
+        }
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]
 
     def close(self) -> None:
@@ -115,11 +123,9 @@ class Store:
     def prepare(self) -> None:
         """Make the indexes that are missing."""
         self.failures.create_index(
-            [("campaign", ASCENDING), ("document", ASCENDING), ("attempt", ASCENDING)], unique=True
+            [(name, ASCENDING) for name in (*self._mine, "document", "attempt")], unique=True
         )
-        self.failures.create_index(
-            [("campaign", ASCENDING), ("final", ASCENDING), ("class", ASCENDING)]
-        )
+        self.failures.create_index([(name, ASCENDING) for name in (*self._mine, "final", "class")])
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -139,8 +145,8 @@ class Store:
             if not any(name.startswith(f"{other}.") for other in fields)
         }
 
-    def page(self, after: Any, limit: int) -> list[Document]:
-        """The next documents without a result, in the order of `_id`; `after` None is the start.
+    def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
+        """The next documents without a result, in the order of `_id`, after the id in `after`.
 
         `min` on the index of `_id` is used, since `{_id: {$gt: x}}` sees ids of x's type only.
         """
@@ -151,9 +157,9 @@ class Store:
             .limit(limit + 1)
         )
         if after is not None:
-            cursor = cursor.min([("_id", after)])
+            cursor = cursor.min([("_id", after[0])])
         page = list(cursor)
-        if page and after is not None and page[0]["_id"] == after:
+        if page and after is not None and page[0]["_id"] == after[0]:
             del page[0]
         return page[:limit]
 
@@ -161,6 +167,33 @@ class Store:
         """Those of the documents that still have no result."""
         query = {"$and": [{"_id": {"$in": list(document_ids)}}, self._undone()]}
         return list(self.documents.find(query, self._projection()))
+
+    def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
+        """By `key_of` the document: the fingerprint of its molecule as it is now.
+
+        None where it holds no molecule; documents that are gone are left out.
+        """
+        found: dict[str, str | None] = {}
+        query = {"_id": {"$in": list(document_ids)}}
+        for document in self.documents.find(query, self._projection()):
+            try:
+                molecule = from_document(document, self.campaign.molecule)
+            except BadDocument:
+                found[key_of(document["_id"])] = None
+            else:
+                found[key_of(document["_id"])] = molecule.fingerprint
+        return found
+
+    def selects_nothing(self) -> bool:
+        """Whether the query would select no document even if none had a result."""
+        key = self.campaign.output_key
+        others = {
+            name: value
+            for name, value in self.campaign.submit.query.items()
+            if name != key and not name.startswith(f"{key}.")
+        }
+        # A condition on results within $or and the like cannot be told from the others.
+        return f"{key}." not in str(others) and self.documents.find_one(others, {"_id": 1}) is None
 
     def one(self, document_id: Any | None) -> Document | None:
         """The document of this id; or the first one without a result, else any that has one."""
@@ -182,7 +215,7 @@ class Store:
         done = self.documents.count_documents(self._done(), **bound)
         classes = self.failures.aggregate(
             [
-                {"$match": {"campaign": self.campaign.campaign, "final": True}},
+                {"$match": {**self._mine, "final": True}},
                 {"$group": {"_id": "$class", "count": {"$sum": 1}}},
                 {"$sort": {"count": -1, "_id": 1}},
             ]
@@ -301,7 +334,7 @@ class Store:
     def attempts(self, document_ids: Sequence[Any]) -> dict[str, Attempt]:
         """What failed before, by `key_of` the document."""
         found: dict[str, Attempt] = {}
-        query = {"campaign": self.campaign.campaign, "document": {"$in": list(document_ids)}}
+        query = {**self._mine, "document": {"$in": list(document_ids)}}
         for entry in self.failures.find(query, {"document": 1, "attempt": 1, "final": 1}):
             key = key_of(entry["document"])
             known = found.get(key, Attempt(0, False))
@@ -318,7 +351,7 @@ class Store:
         inserts = [
             InsertOne(
                 {
-                    "campaign": self.campaign.campaign,
+                    **self._mine,
                     **record,
                     "signature": signature(record["message"]),
                     "recorded": now,
@@ -338,7 +371,7 @@ class Store:
         return list(
             self.failures.aggregate(
                 [
-                    {"$match": {"campaign": self.campaign.campaign, "final": True}},
+                    {"$match": {**self._mine, "final": True}},
                     {
                         "$group": {
                             "_id": {"class": "$class", "signature": "$signature"},
@@ -364,12 +397,12 @@ class Store:
 
     def failures_of(self, document_id: Any) -> list[Document]:
         """All failed attempts of a document, the first one first."""
-        query = {"campaign": self.campaign.campaign, "document": document_id}
+        query = {**self._mine, "document": document_id}
         return list(self.failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
 
     def retry(self, *, kind: str | None = None, document: Any = None) -> int:
         """Let given-up documents run again: those of a class, or one; how many they are."""
-        query: Document = {"campaign": self.campaign.campaign, "final": True}
+        query: Document = {**self._mine, "final": True}
         query |= {"class": kind} if kind is not None else {"document": document}
         update = {"$set": {"final": False, "retried": datetime.now(UTC)}}
         return self.failures.update_many(query, update).modified_count

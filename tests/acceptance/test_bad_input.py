@@ -16,7 +16,7 @@ from bson import encode
 
 from tests.acceptance.conftest import HeldXtb, at_once
 from tests.conftest import WATER, Campaigns, Cli, wait_until
-from wqmaster.engines import work_queue_imports
+from wqmaster.engines import why_no_work_queue
 
 FILE_IS_WRONG = 2
 SERVICE_IS_MISSING = 3
@@ -397,7 +397,9 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
     runs_well(campaigns, cli, path, done=1)
 
 
-@pytest.mark.skipif(not work_queue_imports(), reason="Work Queue (ndcctools) is not installed")
+@pytest.mark.skipif(
+    why_no_work_queue() is not None, reason="Work Queue (ndcctools) is not installed"
+)
 def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     with socket.create_server(("", 0)) as other:

@@ -107,7 +107,7 @@ def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli
     old.mkdir()
     (old / "jobs.json").write_text(
         '[{"document": 1, "attempt": 1, "natoms": 3, "charge": 0, "multiplicity": 1, '
-        '"recipe": "another", "remedy": null}]'
+        '"molecule": "m", "recipe": "another", "target": "t", "remedy": null}]'
     )
     (old / "result.json").write_text(
         '{"task_id": "old-000000001", "result": "ok", "exit_code": 0, "host": "h", '

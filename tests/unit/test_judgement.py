@@ -14,13 +14,13 @@ from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.judgement import Verdict, judge, not_finite, plain
 from wqmaster.molecule import Molecule
-from wqmaster.parsers import Output
+from wqmaster.parsers import Output, reads
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.tasks import NoOptions, Software, StepRequest
 
 DATA = Path(__file__).parent / "data" / "xtb"
-ASKED = Asked(1, 1, natoms=3, charge=0, multiplicity=1, recipe="abc")
+ASKED = Asked(1, 1, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="abc", target="t")
 GOOD = {"stdout": b"fine\n", "stderr": b""}
 
 
@@ -55,6 +55,7 @@ def recipe(
         ),
         software=Software(),
         hash="abc",
+        target="t",
         _build=never,
     )
 
@@ -351,15 +352,17 @@ def test_values_of_numpy_become_plain_ones(value: Any, stored: Any) -> None:
 @pytest.mark.parametrize("name", ["gradient", "charges"])
 @pytest.mark.parametrize("count", [0, 2, 4, 9])
 def test_a_list_per_atom_of_another_length_is_refused(name: str, count: int) -> None:
-    found = failure(step(), call(lambda output: np.zeros((count, 3)), name))
+    found = failure(
+        step(), call(reads("stdout", per_atom=True)(lambda output: np.zeros((count, 3))), name)
+    )
     assert found.kind is FailureClass.ATOM_COUNT
     assert found.message == f"{name} is of {count} atoms, the document has 3"
 
 
 def test_a_list_per_atom_of_the_right_length_and_other_lists_pass() -> None:
     found = values(
-        call(lambda output: np.zeros((3, 3)), "gradient"),
-        call(lambda output: [0.0] * 3, "charges"),
+        call(reads("stdout", per_atom=True)(lambda output: np.zeros((3, 3))), "gradient"),
+        call(reads("stdout", per_atom=True)(lambda output: [0.0] * 3), "charges"),
         call(lambda output: [0.0] * 99, "spectrum"),
     )
     assert len(found["gradient"]) == 3

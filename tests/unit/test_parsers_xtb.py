@@ -50,7 +50,7 @@ def replaced(name: str, file: str, old: str, new: str) -> Output:
 
 
 def asked(natoms: int = 3, charge: int = 0, multiplicity: int = 1) -> Asked:
-    return Asked(1, 1, natoms, charge, multiplicity, "recipe")
+    return Asked(1, 1, natoms, charge, multiplicity, "molecule", "recipe", "target")
 
 
 def diagnosis(found: Output, asked_for: Asked | None = None) -> tuple[FailureClass, str]:

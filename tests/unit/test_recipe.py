@@ -147,7 +147,7 @@ def test_an_energy_without_a_gradient_is_a_result(tmp_path: Path) -> None:
     found = recipe(tmp_path, {"name": "a", "gradient": False, "parsers": ["energy"]})
     files = {path.name: path.read_bytes() for path in (DATA / "water-no-gradient").iterdir()}
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.0, False, files),))
-    verdict = judge(found, Asked(1, 1, 3, 0, 1, found.hash), outcome)
+    verdict = judge(found, Asked(1, 1, 3, 0, 1, "m", found.hash, found.target), outcome)
     assert verdict.failure is None
     assert verdict.results[0].values == {"energy": -5.07038310}
 
@@ -309,7 +309,7 @@ def test_a_kept_file_needs_a_plain_name_that_differs_from_document_to_document(
 ) -> None:
     line, message = refused(tmp_path, {"name": "a", "keep_files": {"stdout": name}})
     assert line.startswith("stdout:")
-    assert "must be a plain file name with {id} in it" in message
+    assert "must be a plain file name of at most 60 characters, with {id}" in message
 
 
 @pytest.mark.parametrize("file", ["../secret", "/etc/passwd", "a b", "-rf", "*", "a\n"])

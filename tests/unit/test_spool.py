@@ -23,7 +23,16 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def asked(document: Any = 1, attempt: int = 1) -> Asked:
-    return Asked(document, attempt, natoms=3, charge=-1, multiplicity=2, recipe="abc")
+    return Asked(
+        document,
+        attempt,
+        natoms=3,
+        charge=-1,
+        multiplicity=2,
+        molecule="m",
+        recipe="abc",
+        target="t",
+    )
 
 
 def returned(task_id: str) -> Returned:

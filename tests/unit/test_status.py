@@ -70,7 +70,7 @@ def test_left_is_what_is_neither_done_nor_given_up() -> None:
     found = progress(
         total=100,
         done_before=20,
-        failed_before=5,
+        failures_before=Counter(time_limit=5),
         done=30,
         failures=Counter(killed=3, time_limit=2),
         running=7,
@@ -131,7 +131,7 @@ def test_the_line_has_all_counts_of_this_run_and_those_before() -> None:
         2.5,
         total=100,
         done_before=10,
-        failed_before=1,
+        failures_before=Counter(killed=1),
         done=20,
         failures=Counter(killed=4),
         running=6,

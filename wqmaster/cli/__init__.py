@@ -51,7 +51,8 @@ class _Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         # Ends what was begun, as Ctrl-C does, in the place of the process alone.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
         try:
             return super().invoke(ctx)
         except WqmasterError as error:

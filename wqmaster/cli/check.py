@@ -1,10 +1,11 @@
 """wqmaster check: validate, count, show the first job; run nothing."""
 
+import shlex
 from pathlib import Path
 
 import click
 
-from wqmaster import bundle, engines, rehearsal, session
+from wqmaster import engines, rehearsal, session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
 from wqmaster.recipe import resolve
 
@@ -26,8 +27,8 @@ def command(campaign: Path, as_json: bool) -> None:
         job = rehearsal.build(recipe, molecule)
         place = store.documents.full_name
         size = store.size()
-    script = bundle.job_script(job)
     files = {name: content.decode(errors="replace") for name, content in job.files.items()}
+    commands = {step.name: shlex.join(step.argv) for step in job.steps}
     if as_json:
         print_json(
             {
@@ -39,7 +40,7 @@ def command(campaign: Path, as_json: bool) -> None:
                 "matching": counts.undone,
                 "done": counts.done,
                 "failed": counts.failed,
-                "first": {"document": molecule.id, "commands": script, "files": files},
+                "first": {"document": molecule.id, "commands": commands, "files": files},
             }
         )
         return
@@ -51,7 +52,9 @@ def command(campaign: Path, as_json: bool) -> None:
     )
     click.echo(f"folder      {file.folder}")
     click.echo(f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n")
-    click.echo(script)
+    for name, words in commands.items():
+        click.echo(f"{name}: {words}")
+    click.echo("")
     for name, content in files.items():
         click.echo(f"--- {name}")
         click.echo(content[:_SHOWN].rstrip("\n"))

@@ -47,7 +47,7 @@ def _show(attempts: list[Document]) -> None:
 def command(campaign: Path, show: str | None, retry: str | None, as_json: bool) -> None:
     """List what was given up in CAMPAIGN, by class and signature."""
     file = loaded(campaign)
-    with session.opened(file) as store:
+    with session.opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry)
             if as_json:

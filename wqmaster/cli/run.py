@@ -51,8 +51,8 @@ def command(
                 master.stop()
                 shown.stopping(len(stopped_by), grace)
 
-            signal.signal(signal.SIGINT, stop)
-            signal.signal(signal.SIGTERM, stop)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, stop)
             shown.begins(master.progress, why)
 
         options = session.RunOptions(watch=watch, limit=limit, grace=grace)
@@ -60,5 +60,5 @@ def command(
     summary(progress, file, campaign)
     if stopped_by:
         raise SystemExit(128 + stopped_by[0])
-    if progress.failed or progress.failed_before:
+    if progress.failed or progress.failed_before or (progress.left and limit is None):
         raise SystemExit(1)

@@ -16,7 +16,7 @@ from wqmaster.status import duration, overview
 def command(campaign: Path, as_json: bool) -> None:
     """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled."""
     file = loaded(campaign)
-    with session.opened(file) as store:
+    with session.opened(file, existing=True) as store:
         found = overview(store, Spool(file.folder / "spool"))
     if as_json:
         print_json(found)

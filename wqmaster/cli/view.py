@@ -56,6 +56,16 @@ def _stop_words(times: int, grace: float) -> str:
     return "stopping at once; what came back is kept in the spool for the next run"
 
 
+def _say(text: str, *, err: bool = False) -> None:
+    """Print; if whoever read it has gone, as `| head` does, the run goes on in silence."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.close(nowhere)
+
+
 class PlainView:
     """One line every ten seconds, for pipes and batch logs."""
 
@@ -67,23 +77,23 @@ class PlainView:
 
     def begins(self, progress: Progress, why: str) -> None:
         """The first line."""
-        click.echo(_first_line(progress, why))
+        _say(_first_line(progress, why))
         self._next = time.monotonic() + INTERVAL
         hint = _no_worker(progress)
         if hint and progress.waits_for_workers:
-            click.echo(f"{progress.campaign}: {hint}")
+            _say(f"{progress.campaign}: {hint}")
 
     def show(self, progress: Progress) -> None:
         """A line, if one is due."""
         while self._notices:
-            click.echo(self._notices.pop(0), err=self._err)
+            _say(self._notices.pop(0), err=self._err)
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + INTERVAL
-        click.echo(line(progress))
+        _say(line(progress))
         hint = _no_worker(progress)
         if hint:
-            click.echo(f"{progress.campaign}: {hint}")
+            _say(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
         """A line that says so, when it is next shown: a signal handler must not print."""
@@ -144,7 +154,10 @@ class LiveView:
             f"{stats.workers} with {stats.cores} cores, "
             f"{stats.running} tasks running, {stats.waiting} waiting",
         )
-        for name, count in progress.failures.most_common(8):
+        failures = progress.failures + progress.failures_before
+        if progress.attempts_failed:
+            counts.add_row("", f"{progress.attempts_failed} failed attempts are run again")
+        for name, count in failures.most_common(8):
             counts.add_row("", f"{count} {name}")
         notices = [progress.trouble, _no_worker(progress), self._notice]
         return Group(
@@ -185,18 +198,21 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     rows = [
         ("done", f"{done} ({progress.done} in this run)"),
         ("failed", f"{progress.failed_before + progress.failed} ({progress.failed} in this run)"),
-        *((f"  {name}", str(count)) for name, count in progress.failures.most_common()),
+        *(
+            (f"  {name}", str(count))
+            for name, count in (progress.failures + progress.failures_before).most_common()
+        ),
         ("left", "?" if progress.left is None else str(progress.left)),
         ("speed", f"{rate:.1f} jobs/s, {duration(progress.seconds)} in all"),
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]
-    click.echo(f"\n{loaded.campaign.campaign}: {progress.state}")
+    _say(f"\n{loaded.campaign.campaign}: {progress.state}")
     for name, value in rows:
-        click.echo(f"  {name:<20} {value}")
-    click.echo("next:")
+        _say(f"  {name:<20} {value}")
+    _say("next:")
     # Outside of ./shell there is no wqmaster on the PATH.
     shell = os.environ.get("WQMASTER_CALLED_BY")
     called = f"{shell} wqmaster" if shell else "wqmaster"
     for next_command in (f"status {path}", f"failures {path}", f"db url {path}"):
-        click.echo(f"  {called} {next_command}")
+        _say(f"  {called} {next_command}")

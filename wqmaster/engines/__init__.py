@@ -1,6 +1,7 @@
 """Engines take tasks and return archives. One contract for all of them."""
 
-import importlib.util
+import importlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ from wqmaster.campaign import Campaign
 from wqmaster.errors import EngineError
 from wqmaster.job import Task
 
+_GET_IT = (
+    "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "
+    "coop-computing-tools python3-cloudpickle"
+)
 RUNNER = Path(__file__).parent.parent / "tasks" / "runner.sh"
 
 
@@ -73,12 +78,19 @@ class Engine(Protocol):
         """End all that runs, and free the port."""
 
 
-def work_queue_imports() -> bool:
-    """Whether ndcctools is there with Work Queue."""
+def why_no_work_queue() -> str | None:
+    """Why ndcctools cannot be used here; None if it can."""
     try:
-        return importlib.util.find_spec("ndcctools.work_queue") is not None
-    except ImportError:
-        return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
+            importlib.import_module("ndcctools.work_queue")
+    except ModuleNotFoundError as error:
+        if error.name in ("ndcctools", "ndcctools.work_queue"):
+            return "Work Queue (ndcctools) is not installed"
+        return f"Work Queue (ndcctools) fails to import: {error}"
+    except Exception as error:  # a library that is missing, or another version's
+        return f"Work Queue (ndcctools) fails to import: {error}"
+    return None
 
 
 def choose(campaign: Campaign) -> tuple[str, str]:
@@ -86,20 +98,19 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     asked = campaign.engine.type
     if asked != "auto":
         return asked, "as the campaign says"
-    if work_queue_imports():
+    why = why_no_work_queue()
+    if why is None:
         return "work_queue", "ndcctools is installed"
     if campaign.workers.type == "none":
-        raise EngineError(
-            "the campaign waits for workers (workers: none), and Work Queue (ndcctools) is not "
-            "installed: conda install -c conda-forge ndcctools, or on Debian 13 apt install "
-            "python3-workqueue coop-computing-tools python3-cloudpickle"
-        )
-    return "local", "Work Queue (ndcctools) is not installed here"
+        raise EngineError(f"the campaign waits for workers (workers: none), and {why}: {_GET_IT}")
+    return "local", why
 
 
-def create(name: str, campaign: Campaign, slots: int, environ: Mapping[str, str]) -> Engine:
+def create(
+    name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], password: Path
+) -> Engine:
     """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
-    the environment for what it starts.
+    the environment for what it starts, `password` a file that workers must have as well.
 
     Raises:
         EngineError: it is not installed, or cannot be started.
@@ -108,12 +119,9 @@ def create(name: str, campaign: Campaign, slots: int, environ: Mapping[str, str]
         from wqmaster.engines.local import LocalEngine
 
         return LocalEngine(slots, environ)
-    if not work_queue_imports():
-        raise EngineError(
-            "the engine work_queue needs ndcctools: conda install -c conda-forge ndcctools, or on "
-            "Debian 13 apt install python3-workqueue coop-computing-tools python3-cloudpickle; "
-            "or run with --engine local"
-        )
+    why = why_no_work_queue()
+    if why is not None:
+        raise EngineError(f"{why}: {_GET_IT}; or run with --engine local")
     from wqmaster.engines.work_queue import WorkQueueEngine
 
-    return WorkQueueEngine(campaign.engine.port)
+    return WorkQueueEngine(campaign.engine.port, password)

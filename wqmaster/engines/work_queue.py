@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ def _quiet() -> Iterator[None]:
 
 
 class WorkQueueEngine:
-    """A Work Queue manager. `port` 0 takes any free one.
+    """A Work Queue manager. `port` 0 takes any free one; workers must have the file `password`.
 
     Raises:
         EngineError: the port is in use, or the manager cannot be started.
@@ -46,7 +47,7 @@ class WorkQueueEngine:
 
     name = "work_queue"
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, password: Path | None = None) -> None:
         # Without this, manager and workers talk to a public catalog.
         os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
         with warnings.catch_warnings():
@@ -60,6 +61,9 @@ class WorkQueueEngine:
                 self._queue.wait(0)  # says that it speaks in plain text, as it will once
         except Exception as error:
             raise EngineError(_why_no_queue(port, error)) from error
+        self._password = password
+        if password is not None:
+            self._queue.specify_password_file(str(password))
         self.port: int = self._queue.port
         self._tasks: dict[str, Any] = {}
         # Cancelled tasks must live as long as the queue, which may still read them.
@@ -114,8 +118,8 @@ class WorkQueueEngine:
             result=result,
             exit_code=task.return_status,
             host=task.hostname or "",
-            started=task.execute_cmd_start / 1e6,
-            finished=task.execute_cmd_finish / 1e6,
+            started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if it never ran
+            finished=task.execute_cmd_finish / 1e6 or time.time(),
             message=said,
         )
 
@@ -173,13 +177,16 @@ class WorkQueueEngine:
         host = socket.getfqdn()
         if host.startswith("localhost"):
             host = socket.gethostname()
-        return f"work_queue_worker {host} {self.port}"
+        password = f"--password {self._password} " if self._password else ""
+        return f"work_queue_worker {password}{host} {self.port}"
 
     def close(self) -> None:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""
         for task_id in list(self._tasks):
             self.cancel(task_id)
         self._queue._free()
+        for task in self._cancelled:
+            task._task = None  # what it pointed to may be gone with the queue
 
 
 def _why_no_queue(port: int, error: Exception) -> str:

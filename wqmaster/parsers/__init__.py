@@ -68,11 +68,15 @@ class ProgramParsers(Protocol):
         """The version of the program, as the output states it."""
 
 
-def reads(*files: str) -> Callable[[Parser], Parser]:
-    """Mark a function as a parser that reads `files`; the first is the one it is named for."""
+def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
+    """Mark a function as a parser that reads `files`; the first is the one it is named for.
+
+    `per_atom`: its value is a list with one entry for each atom, which is checked.
+    """
 
     def mark(function: Parser) -> Parser:
         function.files = files  # type: ignore[attr-defined]
+        function.per_atom = per_atom  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -89,7 +89,7 @@ def energy(output: Output) -> float:
     return exact
 
 
-@reads("molecule.engrad")
+@reads("molecule.engrad", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
     """Gradient of the energy in Eh/Bohr, shape (n, 3)."""
     return _engrad(output)[1]
@@ -104,7 +104,7 @@ def dipole(output: Output) -> list[float]:
     return found
 
 
-@reads("xtbout.json")
+@reads("xtbout.json", per_atom=True)
 def charges(output: Output) -> list[float]:
     """Atomic partial charges in e, shape (n,). GFN2: Mulliken; GFN1: CM5."""
     return _numbers(_entry(output, "partial charges"), "the list of charges")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from wqmaster.campaign import Model
 from wqmaster.job import Execution, Job
@@ -19,6 +19,14 @@ class Singlepoint(Model):
 
     # The parametrisation: GFN1-xTB or GFN2-xTB.
     gfn: Literal[1, 2] = 2
+
+    @field_validator("gfn", mode="before")
+    @classmethod
+    def _no_bool(cls, value: object) -> object:
+        if isinstance(value, bool):  # True equals 1
+            raise ValueError("should be 1 or 2")
+        return value
+
     # Whether the gradient is computed as well.
     gradient: bool = True
     # xtb's --acc: scales all thresholds; smaller is tighter.
