@@ -397,9 +397,7 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
     runs_well(campaigns, cli, path, done=1)
 
 
-@pytest.mark.skipif(
-    why_no_work_queue() is not None, reason="Work Queue (ndcctools) is not installed"
-)
+@pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue()))
 def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     with socket.create_server(("", 0)) as other:

@@ -63,6 +63,19 @@ def test_collectors_that_cannot_start_end_the_run_in_words(campaigns: Campaigns,
     assert "not here" in cli.errors
 
 
+def test_a_parser_that_prints_does_no_harm(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    path = parsed_by(
+        campaigns,
+        "import os\nprint('imported', flush=True)\n"
+        "def value(output):\n"
+        "    print('{\"ended\": 1}', flush=True); os.write(1, b'raw\\n')\n"
+        "    return 1\n",
+    )
+    cli("run", path)
+    assert campaigns.documents.count_documents({"xtb.gfn2.value": 1}) == 3
+
+
 def test_a_parser_that_raises_fails_alone(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(3)
     path = parsed_by(

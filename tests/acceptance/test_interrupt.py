@@ -153,9 +153,7 @@ def test_sigterm_stops_like_ctrl_c_with_its_own_exit_code(
     assert spooled(cli) == []
 
 
-@pytest.mark.skipif(
-    why_no_work_queue() is not None, reason="Work Queue (ndcctools) is not installed"
-)
+@pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue()))
 def test_ctrl_c_twice_ends_the_workers_of_work_queue_too(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
 from tests.integration.test_engines import processes
@@ -94,6 +95,69 @@ def test_what_returned_before_a_kill_is_not_run_again(campaigns: Campaigns, cli:
     cli("run", path)
     assert len(done(campaigns)) == 6
     assert ran.read_text() == "\n" * 6
+
+
+def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
+    """A campaign killed with `count` tasks returned and none committed; `touch go` lets it on."""
+    (campaigns.folder / "held.py").write_text(
+        "import pathlib, time\n"
+        "GO = pathlib.Path(__file__).with_name('go')\n"
+        "def value(output):\n"
+        "    while not GO.exists(): time.sleep(0.05)\n"
+        "    return float(output.text.split()[-2])\n"
+    )
+    settings = campaigns.settings()
+    settings["campaign_config"]["args"][0]["parsers"] = {"molecule.engrad": ["held.value"]}
+    path = campaigns.write(**settings)
+    returned = campaigns.folder / "test.run" / "spool" / "returned"
+    master = cli.start("run", path)
+    wait_until(lambda: returned.exists() and len(list(returned.iterdir())) == count)
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    for pid in processes("wqmaster.collector"):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes("wqmaster.collector"))
+    (campaigns.folder / "go").touch()
+    return path, returned
+
+
+def test_a_result_of_a_molecule_that_was_changed_meanwhile_is_not_stored(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path, _ = held(campaigns, cli, 3)
+    campaigns.documents.update_one({"_id": 2}, {"$set": {"coordinates.1.2": 1.5}})
+    cli("run", path)
+    found = {d["_id"]: d["xtb"]["gfn2"] for d in campaigns.documents.find()}
+    assert [found[number]["_run"]["attempt"] for number in (1, 2, 3)] == [1, 2, 1]
+    assert campaigns.failures.distinct("class") == ["document_changed"]
+
+
+def test_what_was_spooled_for_one_collection_is_not_stored_in_another(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path, returned = held(campaigns, cli, 3)
+    database = campaigns.documents.database
+    for document in campaigns.documents.find():
+        document["coordinates"][1][2] += 0.1
+        database["others"].insert_one(document)
+    settings = yaml.safe_load(path.read_text())
+    settings["database"]["collection"] = "others"
+    cli("run", campaigns.write(**settings))
+    assert len(list((returned.parent / "set-aside").iterdir())) == 3
+    assert database["others"].count_documents({"xtb.gfn2": {"$ne": None}}) == 3
+    assert not done(campaigns)
+
+
+def test_a_record_that_is_torn_is_run_again(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(3)
+    path, returned = held(campaigns, cli, 3)
+    (next(returned.iterdir()) / "jobs.json").write_text('[{"docu')
+    archive = sorted(returned.iterdir())[-1] / "outputs.tar"
+    archive.write_bytes(archive.read_bytes()[:1000])
+    cli("run", path)
+    assert len(done(campaigns)) == 3
 
 
 def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli: Cli) -> None:

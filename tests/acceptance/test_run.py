@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+from bson import ObjectId
+
 from tests.conftest import WATER, Campaigns, Cli
 
 
@@ -15,3 +18,72 @@ def test_a_document_comes_back_with_its_result(campaigns: Campaigns, cli: Cli) -
     assert result["_run"]["program_version"].startswith("6.")
     status = json.loads(cli("status", "--json"))
     assert (status["done"], status["pending"], status["failed"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return None", "a task function returns a Job, not NoneType"),
+        ("return job(files={'a': 'text'})", "the content of 'a' must be bytes"),
+        ("return job(name='other')", "the steps of its Job must be first"),
+        ("return job(argv=('x', 3))", "must be a list of strings"),
+        ("raise KeyError('smiles')", "KeyError('smiles')"),
+    ],
+)
+def test_a_task_function_that_fails_for_a_molecule_costs_that_one(
+    campaigns: Campaigns, cli: Cli, body: str, said: str
+) -> None:
+    campaigns.waters(2)
+    (campaigns.folder / "own.py").write_text(
+        "from wqmaster.job import Execution, Job\n"
+        "def job(name='first', argv=('echo', '4'), files={}):\n"
+        "    return Job((Execution(name, argv),), files)\n"
+        "def function(molecule, steps, software):\n"
+        "    if molecule.id == 1: return job()\n"
+        f"    {body}\n"
+        "def four(output): return int(output.text)\n"
+    )
+    settings = campaigns.settings(submit={"query": {}})
+    settings["campaign_config"] = {
+        "func_name": "own.function",
+        "args": [{"name": "first", "parsers": {"stdout": ["own.four"]}}],
+        "kwargs": {"mongo_output_key": "mine"},
+    }
+    cli("run", campaigns.write(**settings), code=1)
+    assert campaigns.documents.find_one({"_id": 1})["mine"]["first"]["four"] == 4
+    (failure,) = campaigns.failures.find()
+    assert (failure["document"], failure["class"]) == (2, "task_function")
+    assert said in failure["message"]
+
+
+def test_a_run_whose_reader_goes_away_goes_on(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(5)
+    master = cli.start("run", campaigns.write())
+    assert master.stdout is not None
+    master.stdout.readline()
+    master.stdout.close()
+    assert master.wait(60) == 0
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
+
+
+def test_a_query_that_matches_nothing_is_told_also_when_others_are_done(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    cli("run", campaigns.write())
+    cli("run", campaigns.write())
+    path = campaigns.write(submit={"query": {"sett": "training", "xtb.gfn2": None}})
+    cli("run", path, code=2)
+    assert "selects none of the 1 documents" in cli.errors
+
+
+def test_kept_files_of_ids_that_print_alike_are_apart(campaigns: Campaigns, cli: Cli) -> None:
+    oid = ObjectId()
+    ids = [5, "5", oid, str(oid), "a/b", "..", "x" * 300, "a b", 1.5, "1.5", "é"]
+    campaigns.insert(*({"_id": one, **WATER} for one in ids))
+    settings = campaigns.settings()
+    settings["campaign_config"]["args"][0]["keep_files"] = {"stdout": "{id}" + "_" * 56}
+    cli("run", campaigns.write(**settings))
+    kept = list((campaigns.folder / "test.run" / "kept").iterdir())
+    assert len(kept) == len(ids)
+    assert all(b"normal termination" in f.read_bytes() or f.stat().st_size > 1000 for f in kept)

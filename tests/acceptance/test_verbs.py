@@ -72,7 +72,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "failed": 0,
     }
     assert first["document"] == 1
-    assert "molecule.xyz --gfn 2 --json --grad" in first["commands"]
+    assert "molecule.xyz --gfn 2 --json --grad" in first["commands"]["gfn2"]
     assert set(first["files"]) == {"molecule.xyz", ".CHRG", ".UHF"}
 
     assert held_xtb.begun() == 0

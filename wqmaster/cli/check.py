@@ -28,7 +28,10 @@ def command(campaign: Path, as_json: bool) -> None:
         place = store.documents.full_name
         size = store.size()
     files = {name: content.decode(errors="replace") for name, content in job.files.items()}
-    commands = {step.name: shlex.join(step.argv) for step in job.steps}
+    commands = {}
+    for step in job.steps:
+        environment = [f"{name}={value}" for name, value in step.environment.items()]
+        commands[step.name] = " ".join([*environment, shlex.join(step.argv)])
     if as_json:
         print_json(
             {
