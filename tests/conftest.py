@@ -19,6 +19,29 @@ from wqmaster.mongod import Mongod
 # No test ever talks to a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
 
+_exit_code = 0
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember how the session ended."""
+    global _exit_code
+    _exit_code = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End without Python's own clean-up, once all is said.
+
+    The SWIG module of ndcctools 7.14.5 crashed in it (SwigPyObject's destructor, after its types are
+    gone), in a process that had used several managers and then SciPy. No run of the command line
+    was ever seen to.
+    """
+    if "ndcctools" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_code)
+
+
 WATER = {
     "atomic_numbers": [8, 1, 1],
     "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]],

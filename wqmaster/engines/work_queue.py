@@ -184,9 +184,13 @@ class WorkQueueEngine:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""
         for task_id in list(self._tasks):
             self.cancel(task_id)
-        self._queue._free()
-        for task in self._cancelled:
-            task._task = None  # what it pointed to may be gone with the queue
+        queue, self._queue = self._queue, None
+        left = [*self._cancelled, *queue._task_table.values()]
+        queue._free()
+        for task in left:
+            task._task = None  # what it pointed to is gone with the queue
+        # SWIG's structs crash the interpreter if they are still there when it ends.
+        queue._stats = queue._stats_hierarchy = None
 
 
 def _why_no_queue(port: int, error: Exception) -> str:
