@@ -32,9 +32,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End without Python's own clean-up, once all is said.
 
-    The SWIG module of ndcctools 7.14.5 crashed in it (SwigPyObject's destructor, after its types are
-    gone), in a process that had used several managers and then SciPy. No run of the command line
-    was ever seen to.
+    The SWIG module of ndcctools 7.14.5 crashed in it (SwigPyObject's destructor, after its types
+    are gone), in a process that had used several managers and then SciPy. No run of the command
+    line was ever seen to.
     """
     if "ndcctools" in sys.modules:
         sys.stdout.flush()
