@@ -87,28 +87,29 @@ choose() {
     else echo plain; fi
 }
 
-host_mirror() { # the Debian mirror that the host's apt uses
+host_mirror() { # the Debian mirror that the host's apt uses; nothing: debootstrap's own default
     local found
     found=$( { sed -n 's/^URIs:[[:space:]]*//p' /etc/apt/sources.list.d/*.sources
                sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
              } 2>/dev/null | tr ' ' '\n' | grep -E '^https?://.*/debian/?$' | head -n 1 || true)
-    echo "${DEBIAN_MIRROR:-${found:-http://deb.debian.org/debian}}"
+    echo "${DEBIAN_MIRROR:-$found}"
 }
 
 make_root() {
-    local packages wanted new proxy
+    local packages wanted new proxy mirror
     packages=$(grep -v '^#' "$top/environment/debian-packages.txt" | paste -sd,)
     wanted="trixie $packages"
     if [ "$(cat "$state/root/.wqmaster" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "making a private Debian 13 in .environment/root (once, about a minute; log: $log)"
     new=$state/root.new
+    mirror=$(host_mirror)
     rm -rf --one-file-system "$new"
     # shellcheck disable=SC2046  # one word
     proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy 2>/dev/null || true)
     if [ -n "$proxy" ] && [ "$proxy" != DIRECT ]; then export http_proxy=${http_proxy:-$proxy}; fi
     # In a mount namespace of its own: what debootstrap mounts cannot outlive it.
     logged unshare --mount --propagation private -- \
-        debootstrap --variant=minbase --include="$packages" trixie "$new" "$(host_mirror)"
+        debootstrap --variant=minbase --include="$packages" trixie "$new" ${mirror:+"$mirror"}
     rm -rf "$new"/var/cache/apt/archives/*.deb
     echo "$wanted" > "$new/.wqmaster"
     rm -rf --one-file-system "$state/root" "$state/venv"

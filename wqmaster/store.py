@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bson import encode, json_util
@@ -19,6 +18,7 @@ from pymongo.write_concern import WriteConcern
 from wqmaster.campaign import Campaign
 from wqmaster.errors import BadDocument, CampaignLocked, DatabaseError, StructureError
 from wqmaster.failures import signature
+from wqmaster.lock import alive, boot
 from wqmaster.molecule import from_document
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
@@ -416,7 +416,7 @@ class Store:
             CampaignLocked: a living master has it.
         """
         name = self.campaign.campaign
-        mine = {"owner": token, "host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
+        mine = {"owner": token, "host": socket.gethostname(), "pid": os.getpid(), "boot": boot()}
         with contextlib.suppress(DuplicateKeyError):
             self._campaigns.update_one({"_id": name}, {"$setOnInsert": {"lock": None}}, upsert=True)
         free: list[Document] = [
@@ -486,7 +486,7 @@ class Store:
         if entry is None or not entry.get("lock"):
             return None
         lock = entry["lock"]
-        if lock.get("boot") == _boot() and not alive(lock.get("pid", 0)):
+        if lock.get("boot") == boot() and not alive(lock.get("pid", 0)):
             return None
         return {**entry.get("status", {}), "master": {"host": lock["host"], "pid": lock["pid"]}}
 
@@ -494,19 +494,3 @@ class Store:
 def _short(error: Exception) -> str:
     """The first words of an error of pymongo, which tells its whole topology."""
     return re.split(r", Timeout: |, Topology Description", str(error))[0][:300]
-
-
-def _boot() -> str:
-    """What tells this boot of this machine, and its set of process numbers, from all others."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
-
-
-def alive(pid: int) -> bool:
-    """Whether `pid` is a process of wqmaster on this machine."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, IndexError):
-        return False
-    return state != "Z" and b"wqmaster" in command
