@@ -169,8 +169,10 @@ def _engine(
     environ = worker_environment(loaded)
     password = folder / "password"
     if not password.exists():
-        with open(password, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(secrets.token_hex(32))
+        part = password.with_suffix(".part")
+        part.touch(mode=0o600)
+        part.write_text(secrets.token_hex(32))
+        part.rename(password)  # never half-written, also not by a kill
     engine = engines.create(name, campaign, count, environ, password)
 
     def factory() -> Factory | None:
