@@ -26,7 +26,9 @@ _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError
 
 
 def _line(step: Execution) -> str:
-    words = ["step", step.name, " ".join(step.outputs), " ".join(step.clean)]
+    outputs = [*step.outputs, *(f"+{name}" for name in step.rescue if name not in step.outputs)]
+    first = [*(f"{old}={new}" for old, new in step.rename), *step.clean]
+    words = ["step", step.name, " ".join(outputs), " ".join(first)]
     if step.environment:
         words.append("env")
         words += [f"{name}={value}" for name, value in sorted(step.environment.items())]

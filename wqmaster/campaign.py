@@ -140,6 +140,13 @@ class MoleculeFields(Model):
     charge: str = Field(default="charge", pattern=FIELD)
     # 1 where a document has none.
     multiplicity: str = Field(default="multiplicity", pattern=FIELD)
+    # Whether a document without atoms is refused; some task functions need none (docking).
+    required: bool = True
+
+    @property
+    def names(self) -> set[str]:
+        """The fields that are to be fetched."""
+        return {self.atomic_numbers, self.coordinates, self.charge, self.multiplicity}
 
 
 class Resources(Model):
@@ -201,6 +208,8 @@ class Archive(Model):
 
     # gzip for the wide network; none where workers are near.
     compression: Literal["gzip", "none"] = "none"
+    # Whose raw outputs are kept: of failed attempts, of all (for `wqmaster reparse`), of none.
+    keep: Literal["failed", "all", "none"] = "failed"
 
 
 def _command(value: Any) -> Any:
@@ -221,6 +230,8 @@ class Campaign(Model):
     workers: Annotated[Workers, BeforeValidator(_typed)] = Field(default_factory=Workers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
+    # Failure class -> its ladder of remedies, in the place of the program's own; false: none.
+    remedies: dict[str, list[dict[str, Any] | str]] | Literal[False] = Field(default_factory=dict)
     # Folder of spool, logs, kept files; beside the campaign file where it is left out.
     folder: Path | None = None
 
@@ -276,6 +287,17 @@ class LoadedCampaign:
         self.source = source
         # Names of the environment variables that the file takes values from: secrets, maybe.
         self.variables = variables
+
+    def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
+        """The campaign with what its task function needs: fields of a document, a molecule."""
+        campaign = self.campaign
+        projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
+        required = campaign.molecule.required and molecule
+        changes = {
+            "submit": campaign.submit.model_copy(update={"projection": projection}),
+            "molecule": campaign.molecule.model_copy(update={"required": required}),
+        }
+        return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
 
     def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
         """The campaign with what the command line says in the place of what the file says."""

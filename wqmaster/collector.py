@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from urllib.parse import quote
 from bson import ObjectId, json_util
 from pymongo.errors import PyMongoError
 
+from wqmaster import records, remedies
 from wqmaster.bundle import Archive
 from wqmaster.campaign import Campaign, LoadedCampaign, Source
 from wqmaster.engines import Returned
@@ -35,9 +35,11 @@ from wqmaster.errors import ArchiveError, DatabaseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Outcome
 from wqmaster.judgement import Verdict, judge
+from wqmaster.ledger import Document, History, key_of
 from wqmaster.recipe import Recipe, resolve
+from wqmaster.remedies import Past, plan_of
 from wqmaster.spool import Spool
-from wqmaster.store import Document, Result, Store, key_of
+from wqmaster.store import Store
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -52,7 +54,6 @@ _LONGEST_NAME = 180
 _LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
 # Troubles of a disk that pass.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
-_LONGEST_MESSAGE = 4000
 
 # In the place of a job's number: the archive of all of them.
 WHOLE = -1
@@ -97,6 +98,7 @@ class _Judged:
     returned: Returned
     outcome: Outcome | None
     verdict: Verdict
+    final: bool = False  # given up
 
 
 @dataclass
@@ -194,7 +196,7 @@ class Collector:
         for job in batch.jobs:
             ended[job.task].append(self._told(job))
         for task, jobs in ended.items():
-            self._spool.remove(task)
+            self._spool.remove(task, keep=self._store.campaign.archive.keep == "all")
             yield {"ended": task, "jobs": jobs}
 
     def _store_batch(self, batch: _Batch) -> None:
@@ -217,14 +219,32 @@ class Collector:
                 failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
                 job.verdict = Verdict(failure=failure)
                 good.remove(job)
-        refused = self._store.commit([self._result(job) for job in good])
+        refused = self._store.commit(
+            [
+                records.result(
+                    self._recipe, job.asked, job.returned, job.outcome, job.verdict.results
+                )
+                for job in good
+            ]
+        )
         for job in good:
             why = refused.get(key_of(job.asked.document))
             if why is not None:
                 job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
-        self._store.record_failures(
-            [self._record(job) for job in batch.jobs if job.verdict.failure is not None]
-        )
+        failed = [job for job in batch.jobs if job.verdict.failure is not None]
+        histories = self._store.ledger.histories([job.asked.document for job in failed])
+        for job in failed:
+            history = histories.get(key_of(job.asked.document), History())
+            job.final = self._is_final(job, history)
+        self._store.ledger.record([self._record(job) for job in failed])
+
+    def _is_final(self, job: _Judged, history: History) -> bool:
+        failure = job.verdict.failure
+        assert failure is not None  # noqa: S101  # only failed ones come here
+        now = Past(job.asked.attempt, failure.kind, failure.step, plan_of(job.asked.remedy))
+        # A batch that is stored for the second time finds this attempt recorded.
+        before = [past for past in history.past if past.attempt < now.attempt]
+        return remedies.plan(self._recipe.ladders, [*before, now]) is None
 
     def _keep_files(self, job: _Judged) -> None:
         steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
@@ -236,59 +256,34 @@ class Collector:
                 part.write_bytes(content)
                 part.rename(self._kept / name)
 
-    def _result(self, job: _Judged) -> Result:
-        steps: dict[str, Document] = {}
-        for step in job.verdict.results:
-            run = {
-                "recipe": job.asked.recipe,
-                "campaign": self._store.campaign.campaign,
-                "program": self._recipe.program,
-                "program_version": step.program_version,
-                "parser_version": step.parser_version,
-                "host": job.outcome.host if job.outcome else None,
-                "attempt": job.asked.attempt,
-                "remedy": job.asked.remedy,
-                "wall_time": step.wall_time,
-                "finished": datetime.fromtimestamp(job.returned.finished, UTC),
-            }
-            steps[step.step] = {**step.values, "_run": run}
-        return Result(job.asked.document, steps)
-
     def _record(self, job: _Judged) -> Document:
         failure = job.verdict.failure
         assert failure is not None  # noqa: S101  # only failed ones come here
         name = f"{safe_name(job.asked.document)}.{job.asked.attempt}"
-        kept = self._spool.keep_failed(job.task, name)
-        return {
-            "document": job.asked.document,
-            "attempt": job.asked.attempt,
-            "final": failure.is_final(job.asked.attempt),
-            "class": failure.kind.label,
-            "family": failure.kind.family.value,
-            "step": failure.step,
-            "message": _storable(failure.message),
-            "tail": _storable(failure.tail),
-            "host": job.outcome.host if job.outcome else job.returned.host,
-            "started": datetime.fromtimestamp(job.returned.started, UTC),
-            "finished": datetime.fromtimestamp(job.returned.finished, UTC),
-            "recipe": job.asked.recipe,
-            "remedy": job.asked.remedy,
-            "archive": str(kept) if kept else None,
-        }
+        kept = None
+        if self._store.campaign.archive.keep != "none":
+            kept = self._spool.keep_failed(job.task, name)
+        return records.failed(
+            job.asked,
+            job.returned,
+            job.outcome,
+            failure,
+            final=job.final,
+            number=job.number,
+            archive=str(kept) if kept else None,
+        )
 
     def _told(self, job: _Judged) -> Document:
-        told: Document = {"key": key_of(job.asked.document)}
+        told: Document = {
+            "key": key_of(job.asked.document),
+            "host": job.returned.host,  # as the engine calls it
+        }
         failure = job.verdict.failure
         if failure is not None:
             told["class"] = failure.kind.label
-            told["message"] = _storable(failure.message)
-            told["final"] = failure.is_final(job.asked.attempt)
+            told["message"] = records.storable(failure.message)
+            told["final"] = job.final
         return told
-
-
-def _storable(text: str) -> str:
-    """`text` as the database can hold it, whatever a user's parser has put into it."""
-    return text[:_LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:

@@ -24,6 +24,12 @@ class NothingMatches(CampaignError):
     """The query of the campaign matches no document."""
 
 
+class RecipeMismatch(WqmasterError):
+    """Results under the same key were made with another recipe."""
+
+    exit_code = 2
+
+
 class StructureError(WqmasterError):
     """A structure file cannot be imported."""
 

@@ -28,10 +28,11 @@ class FailureClass(Enum):
     """The engine brought no archive back. Running it elsewhere can help."""
 
     TRUNCATED = "truncated", Family.INFRASTRUCTURE, True
-    """The archive is cut short, or a check sum in it is wrong. Running it elsewhere can help."""
+    """The archive or an output in it ends before its end. Running it elsewhere can help."""
 
     PROGRAM_MISSING = "program_missing", Family.INFRASTRUCTURE, True
-    """The worker has no such program, or may not execute it. Running it elsewhere can help."""
+    """The worker has no such program, may not execute it, or another one of its name ran.
+    Running it elsewhere can help."""
 
     LIBRARY_MISSING = "library_missing", Family.INFRASTRUCTURE, True
     """The program lacks a shared library on that worker. Running it elsewhere can help."""
@@ -42,26 +43,59 @@ class FailureClass(Enum):
     KILLED = "killed", Family.INFRASTRUCTURE, True
     """The program was killed from outside. Running it elsewhere can help."""
 
-    COLLECTOR_CRASH = "collector_crash", Family.PARSE, False
-    """The collector crashed or hung on this output, twice. Running it again does not help."""
+    DOCUMENT_CHANGED = "document_changed", Family.INFRASTRUCTURE, True
+    """The molecule was changed while its job was away. Running it again computes the new one."""
 
     TIME_LIMIT = "time_limit", Family.RESOURCE, False
     """The job ran longer than `job_timeout`. Running the same again does not help."""
 
+    MEMORY = "memory", Family.RESOURCE, False
+    """The program had less memory than it needs. The same again does not help; more may."""
+
+    DISK_LIMIT = "disk_limit", Family.RESOURCE, False
+    """The job needs more disk than it asked for. The same again does not help; more may."""
+
+    TOO_MANY_PROCESSES = "too_many_processes", Family.RESOURCE, False
+    """The molecule is too small for so many processes. The same again does not help; fewer do."""
+
     BAD_DOCUMENT = "bad_document", Family.INPUT, False
     """The document holds no molecule that can be computed. Running it again does not help."""
-
-    DOCUMENT_CHANGED = "document_changed", Family.INFRASTRUCTURE, True
-    """The molecule was changed while its job was away. Running it again computes the new one."""
 
     TASK_FUNCTION = "task_function", Family.INPUT, False
     """The task function raised an error for this molecule. Running it again does not help."""
 
+    INPUT_KEYWORD = "input_keyword", Family.INPUT, False
+    """The program does not know a keyword or option of its input. Never helped by the same."""
+
+    INPUT_BASIS = "input_basis", Family.INPUT, False
+    """There is no such basis set, or none for an element. Running it again does not help."""
+
+    CHARGE_MULTIPLICITY = "charge_multiplicity", Family.INPUT, False
+    """Charge and multiplicity are impossible for the molecule. Never helped by the same."""
+
+    COINCIDENT_ATOMS = "coincident_atoms", Family.INPUT, False
+    """Two atoms are in the same place, or nearly. Running it again does not help."""
+
+    INPUT_ERROR = "input_error", Family.INPUT, False
+    """The program refuses its input for a reason of no class of its own. Never helped."""
+
     SCF_NOT_CONVERGED = "scf_not_converged", Family.CONVERGENCE, False
     """The self-consistent field did not converge. The same again does not help; a remedy may."""
 
+    CC_NOT_CONVERGED = "cc_not_converged", Family.CONVERGENCE, False
+    """The coupled-cluster equations did not converge. The same does not help; a remedy may."""
+
+    OPT_NOT_CONVERGED = "opt_not_converged", Family.CONVERGENCE, False
+    """The geometry did not converge in the steps allowed. The same does not help; a remedy may."""
+
+    RESPONSE_NOT_CONVERGED = "response_not_converged", Family.CONVERGENCE, False
+    """Response, CP-SCF or excited-state equations did not converge. A remedy may help."""
+
     PROGRAM_ERROR = "program_error", Family.PROGRAM, False
     """The program ended with an error that has no class of its own."""
+
+    MODULE_CRASH = "module_crash", Family.PROGRAM, False
+    """A part of the program crashed and gave no reason. Running the same again seldom helps."""
 
     MISSING_OUTPUT = "missing_output", Family.PROGRAM, False
     """The program ended well, yet a file that was asked for is not there."""
@@ -69,14 +103,20 @@ class FailureClass(Enum):
     PARSE_ERROR = "parse_error", Family.PARSE, False
     """A block that a parser needs is missing from the output, or a parser broke."""
 
+    COLLECTOR_CRASH = "collector_crash", Family.PARSE, False
+    """The collector crashed or hung on this output, twice. Running it again does not help."""
+
     NOT_FINITE = "not_finite", Family.JUDGEMENT, False
-    """A parsed value is not a finite number, though the program reported success."""
+    """A value is not a finite number, though the program reported success."""
+
+    DIVERGED = "diverged", Family.JUDGEMENT, False
+    """A trajectory or iteration ran away, though the program reported success."""
 
     ATOM_COUNT = "atom_count", Family.JUDGEMENT, False
     """The output is of another number of atoms than the document."""
 
     IMPLAUSIBLE_ENERGY = "implausible_energy", Family.JUDGEMENT, False
-    """The energy cannot be that of a molecule, though the program reported success."""
+    """The energy cannot be that of the molecule, though the program reported success."""
 
     NOT_AS_ASKED = "not_as_asked", Family.JUDGEMENT, False
     """The output states another charge, multiplicity or option than was asked for."""
@@ -95,7 +135,7 @@ class FailureClass(Enum):
         return {member.label: member for member in cls}[label]
 
 
-# How often a job is run when running the same again can help.
+# How often a job may fail in ways that running the same again can help.
 MAX_ATTEMPTS = 3
 
 
@@ -107,10 +147,6 @@ class Failure:
     message: str  # names the cause, one line
     step: str | None = None  # the step it happened in
     tail: str = ""  # the last lines of the output
-
-    def is_final(self, attempt: int) -> bool:
-        """Whether the job is given up after this attempt (counted from 1)."""
-        return not self.kind.again or attempt >= MAX_ATTEMPTS
 
 
 # What of a message its signature is made from (characters).

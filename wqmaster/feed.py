@@ -3,12 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.errors import BadDocument
+from wqmaster.ledger import Document, History, key_of
 from wqmaster.molecule import Molecule, from_document
-from wqmaster.store import Attempt, Document, Store, key_of
+from wqmaster.store import Store
 
 PAGE = 200
 # Seconds between two passes of --watch.
@@ -23,6 +24,7 @@ class Fed:
     attempt: int  # that now begins, counted from 1
     molecule: Molecule | None
     problem: str = ""  # why there is no molecule
+    history: History = field(default_factory=History)  # what failed before
 
 
 class Feed:
@@ -100,19 +102,20 @@ class Feed:
         return True
 
     def _fed(self, documents: list[Document], *, retried: bool) -> list[Fed]:
-        attempts = self._store.attempts([document["_id"] for document in documents])
+        histories = self._store.ledger.histories([document["_id"] for document in documents])
         found = []
         for document in documents:
             key = key_of(document["_id"])
-            before = attempts.get(key, Attempt(0, False))
+            before = histories.get(key, History())
             if before.final or (not retried and self._busy(key)):
                 continue
-            found.append(self._one(document, before.last + 1))
+            found.append(self._one(document, before))
         return found
 
-    def _one(self, document: Document, attempt: int) -> Fed:
+    def _one(self, document: Document, history: History) -> Fed:
+        attempt = history.attempts + 1
         try:
             molecule = from_document(document, self._store.campaign.molecule)
         except BadDocument as error:
             return Fed(document["_id"], attempt, None, error.message)
-        return Fed(document["_id"], attempt, molecule)
+        return Fed(document["_id"], attempt, molecule, history=history)

@@ -1,7 +1,7 @@
 """The words job, task, input, outcome as frozen dataclasses."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,15 @@ class Execution:
     argv: tuple[str, ...]  # program and arguments; nothing in it comes from a document
     outputs: tuple[str, ...] = ()  # files to return, beside stdout and stderr
     clean: tuple[str, ...] = ()  # files of an earlier step to remove first
+    rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), before that
+    rescue: tuple[str, ...] = ()  # files to return if the exit code is not 0, for a remedy
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.argv or not all(isinstance(word, str) for word in self.argv):
             raise TypeError(f"the command of step {self.name!r} must be a list of strings")
-        for name in (self.name, *self.outputs, *self.clean):
+        moved = [name for pair in self.rename for name in pair]
+        for name in (self.name, *self.outputs, *self.clean, *moved, *self.rescue):
             check_file_name(name)
 
 
@@ -80,7 +83,8 @@ class Asked:
     molecule: str  # fingerprint of the molecule that was computed
     recipe: str  # the recipe's hash
     target: str  # where results go, and which files they need: the recipe's `target`
-    remedy: str | None = None
+    # By step, the names of the remedies it takes.
+    remedy: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

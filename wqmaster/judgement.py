@@ -23,6 +23,7 @@ class StepResult:
     """The values of one step, and how they were made."""
 
     step: str
+    recipe: str  # the step's hash
     values: Mapping[str, Any]
     program_version: str | None
     parser_version: str | None
@@ -157,6 +158,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         results.append(
             StepResult(
                 step=name,
+                recipe=wanted.hash,
                 values=found,
                 program_version=_version(diagnosis, step),
                 parser_version=diagnosis.VERSION if diagnosis else None,

@@ -9,21 +9,25 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster import bundle
+from wqmaster import bundle, remedies
 from wqmaster.collectors import Collectors, Message
 from wqmaster.engines import Engine, Returned
+from wqmaster.errors import BadDocument
 from wqmaster.factory import Factory
 from wqmaster.failures import FailureClass
 from wqmaster.feed import Fed, Feed
+from wqmaster.hosts import BLOCK_TIME, Hosts
 from wqmaster.job import Asked, Job, Task
+from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import Recipe
 from wqmaster.spool import Spool
 from wqmaster.status import Progress
-from wqmaster.store import Document, Store, key_of
+from wqmaster.store import Store
 
 log = logging.getLogger("wqmaster.master")
 
@@ -76,6 +80,7 @@ class Master:
         self._grace = grace
         self._show = show
         self._count = 0
+        self._hosts = Hosts()
         # By key_of the document: jobs that are on their way.
         self._flights: dict[str, _Flight] = {}
         # By task: the keys of its jobs, in order.
@@ -132,7 +137,7 @@ class Master:
             self._beat_if_due()
         self._show(self.progress)
         self.progress.state = "stopped" if self.stopping else "ended"
-        self._store.heartbeat(self.token, self.progress.published())
+        self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _ended(self) -> bool:
         return self.stopping or self._feed.exhausted
@@ -172,47 +177,45 @@ class Master:
                 fed = self._feed.take(size)
                 if not fed:
                     break
-                if self._submit(fed):
-                    hungry -= 1
+                hungry -= self._submit(fed)
             self._recovered()
         except OperationFailure:
             raise  # an answer of the server: trying again does not help
         except PyMongoError as error:
             self._lost_database(error)
 
-    def _submit(self, fed: list[Fed]) -> bool:
-        """Make a task of what was fed; whether there was anything to run."""
-        built: list[tuple[Asked, Job]] = []
+    def _submit(self, fed: list[Fed]) -> int:
+        """Make tasks of what was fed; how many. A job with a remedy is a task of its own."""
+        plain: list[tuple[Asked, Job]] = []
+        changed: list[tuple[Asked, Job]] = []
         bad: list[Document] = []
         for entry in fed:
-            job = self._build(entry, bad)
+            plan = remedies.plan(self._recipe.ladders, entry.history.past) or {}
+            job = self._build(entry, plan, bad)
             if job is not None and entry.molecule is not None:
-                molecule = entry.molecule
-                asked = Asked(
-                    document=entry.document,
-                    attempt=entry.attempt,
-                    natoms=len(molecule.numbers),
-                    charge=molecule.charge,
-                    multiplicity=molecule.multiplicity,
-                    molecule=molecule.fingerprint,
-                    recipe=self._recipe.hash,
-                    target=self._recipe.target,
-                )
-                built.append((asked, job))
+                asked = self._recipe.asked_of(entry.molecule, entry.attempt, plan)
+                (changed if plan else plain).append((asked, job))
         self._give_up(bad)
-        if not built:
-            return False
+        bundles = [plain] if plain else []
+        bundles += [[one] for one in changed]
+        for built in bundles:
+            self._submit_task(built)
+        return len(bundles)
+
+    def _submit_task(self, built: list[tuple[Asked, Job]]) -> None:
         self._count += 1
         resources = self._campaign.resources
+        more = remedies.factors(self._recipe.ladders, remedies.plan_of(built[0][0].remedy))
+        seconds = self._campaign.campaign_config.job_timeout
         task = Task(
             id=f"{self.token}-{self._count:09d}",
             jobs=len(built),
-            time_limit_per_job=self._campaign.campaign_config.job_timeout,
+            time_limit_per_job=int(seconds * more.time),
             inputs=tuple(dict.fromkeys(shared for _, job in built for shared in job.inputs)),
             category=self._campaign.submit.queue or self._campaign.campaign,
             cores=resources.cores,
-            memory=resources.memory,
-            disk=resources.disk,
+            memory=resources.memory and int(resources.memory * more.memory),
+            disk=resources.disk and int(resources.disk * more.disk),
             compression=self._campaign.archive.compression,
         )
         inputs = bundle.pack([job for _, job in built])
@@ -223,24 +226,35 @@ class Master:
             self._flights[key] = _Flight(asked.document, asked.attempt)
         self._tasks[task.id] = keys
         self.progress.running += len(keys)
-        return True
 
-    def _build(self, entry: Fed, bad: list[Document]) -> Job | None:
+    def _build(self, entry: Fed, plan: remedies.Plan, bad: list[Document]) -> Job | None:
         record: Document = {"document": entry.document, "attempt": entry.attempt, "final": True}
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
         if entry.molecule is not None:
             try:
-                return self._recipe.build(entry.molecule)
+                return self._recipe.build(entry.molecule, plan, self._rescued(entry, plan))
+            except BadDocument as error:
+                message = error.message
             except Exception as error:  # a user's task function may raise anything
                 log.debug("the task function failed", exc_info=True)
                 kind, message = FailureClass.TASK_FUNCTION, f"{self._recipe.function}: {error!r}"
         bad.append({**record, "class": kind.label, "family": kind.family.value, "message": message})
         return None
 
+    def _rescued(self, entry: Fed, plan: remedies.Plan) -> dict[str, dict[str, bytes]]:
+        """What the failed attempt left, where a remedy begins from it; of this very molecule."""
+        left, molecule = entry.history.rescue, entry.molecule
+        if left is None or molecule is None or left.molecule != molecule.fingerprint:
+            return {}
+        names = plan.get(left.step, ())
+        if not any(rung.restart for rung in remedies.rungs(self._recipe.ladders, names)):
+            return {}
+        return {left.step: self._spool.rescued(Path(left.archive), left.number, left.step)}
+
     def _give_up(self, bad: list[Document]) -> None:
         while bad:
             try:
-                self._store.record_failures(bad)
+                self._store.ledger.record(bad)
                 break
             except PyMongoError as error:
                 self._lost_database(error)
@@ -288,6 +302,9 @@ class Master:
                 self._feed.again(lost.document)
         for job in message["jobs"]:
             flight = self._flights.pop(job["key"], None)
+            if self._hosts.heard(job.get("host", ""), job.get("class")):
+                log.warning("host %s spoils jobs: none for %d s", job["host"], BLOCK_TIME)
+                self._engine.block_host(job["host"], BLOCK_TIME)
             if "class" not in job:
                 self.progress.done += 1
                 self.progress.rate.add(1)
@@ -336,7 +353,7 @@ class Master:
         if self._factory is not None and not self.stopping:
             self._factory.check()
         try:
-            self._store.heartbeat(self.token, self.progress.published())
+            self._store.presence.heartbeat(self.token, self.progress.published())
             self._recovered()
         except PyMongoError as error:
             self._lost_database(error)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bson import json_util
+
 from wqmaster.campaign import MoleculeFields
 from wqmaster.errors import BadDocument
 
@@ -34,6 +36,7 @@ class Molecule:
     charge: int = 0  # units of e
     multiplicity: int = 1  # 2 S + 1
     document: Mapping[str, Any] = field(default_factory=dict)  # the fields that were fetched
+    further: str = ""  # those of them that are not of the molecule, as JSON
 
     @property
     def unpaired(self) -> int:
@@ -43,7 +46,8 @@ class Molecule:
     @property
     def fingerprint(self) -> str:
         """What tells this molecule from every other: a hash of all that is computed with."""
-        text = repr((self.numbers, self.coordinates, self.charge, self.multiplicity))
+        known = (self.numbers, self.coordinates, self.charge, self.multiplicity)
+        text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def xyz(self) -> str:
@@ -128,6 +132,11 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
         BadDocument: what is missing, not finite, unknown or at odds, with the number of the atom
             (counted from 0).
     """
+    others = {name: document[name] for name in document if name not in ("_id", *fields.names)}
+    further = json_util.dumps(others, sort_keys=True) if others else ""
+    named = (fields.atomic_numbers, fields.coordinates)
+    if not fields.required and all(lookup(document, name) is None for name in named):
+        return Molecule(document["_id"], (), (), document=document, further=further)
     listed = _list(document, fields.atomic_numbers, "atomic_numbers")
     numbers = tuple(_atomic_number(value, position) for position, value in enumerate(listed))
     coordinates = _coordinates(
@@ -148,4 +157,4 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
             f"multiplicity {multiplicity} is impossible with {electrons} electrons "
             f"(charge {charge})"
         )
-    return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document)
+    return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document, further)

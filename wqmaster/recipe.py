@@ -11,8 +11,9 @@ import json
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -20,12 +21,14 @@ from pydantic import BaseModel, ValidationError
 
 import wqmaster.parsers
 import wqmaster.tasks
+from wqmaster import remedies
 from wqmaster.campaign import LoadedCampaign, Step, describe, nearest
 from wqmaster.errors import CampaignError
-from wqmaster.job import Job, check_file_name
+from wqmaster.failures import FailureClass, Family
+from wqmaster.job import Asked, Job, check_file_name
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
-from wqmaster.tasks import Build, NoOptions, Software, StepRequest
+from wqmaster.tasks import Build, Ladders, Rung, Software, StepRequest, Traits, traits_of
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -55,6 +58,10 @@ class StepRecipe:
     needed: frozenset[str]
     # Options as plain data, for the hash and for diagnosis.
     options: dict[str, Any]
+    # All that determines this step's results: its own options and those of the steps before it,
+    # which may leave something to it; and the hash of that.
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,41 @@ class Recipe:
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
+    ladders: Ladders
+    # The campaign, with the fields that the task function needs.
+    loaded: LoadedCampaign
     # Hash of where results go and which files they are read from: what is in the spool for
     # another target is not for this one.
     target: str
     _build: Build
 
-    def build(self, molecule: Molecule) -> Job:
+    def build(
+        self,
+        molecule: Molecule,
+        plan: remedies.Plan | None = None,
+        rescued: Mapping[str, Mapping[str, bytes]] | None = None,
+    ) -> Job:
         """The job of `molecule`. What a user's task function raises passes through.
+
+        `plan` are the remedies it takes, `rescued` by step the files that a failed attempt left.
 
         Raises:
             TypeError: the task function returned no Job, or one with other steps.
         """
-        job = self._build(molecule, [step.request for step in self.steps], self.software)
+        requests, software = [step.request for step in self.steps], self.software
+        if plan:
+            requests = [
+                replace(
+                    request,
+                    remedies=remedies.rungs(self.ladders, plan.get(request.name, ())),
+                    rescued=(rescued or {}).get(request.name, {}),
+                )
+                for request in requests
+            ]
+            if software.memory is not None:
+                more = remedies.factors(self.ladders, plan).memory
+                software = replace(software, memory=int(software.memory * more))
+        job = self._build(molecule, requests, software)
         if not isinstance(job, Job):
             raise TypeError(f"a task function returns a Job, not {type(job).__name__}")
         wanted = [step.request.name for step in self.steps]
@@ -85,13 +115,62 @@ class Recipe:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
         return job
 
+    def asked_of(
+        self, molecule: Molecule, attempt: int = 1, plan: remedies.Plan | None = None
+    ) -> Asked:
+        """What the job of `molecule` is asked for."""
+        return Asked(
+            document=molecule.id,
+            attempt=attempt,
+            natoms=len(molecule.numbers),
+            charge=molecule.charge,
+            multiplicity=molecule.multiplicity,
+            molecule=molecule.fingerprint,
+            recipe=self.hash,
+            target=self.target,
+            remedy={step: list(names) for step, names in (plan or {}).items()},
+        )
+
+    def programs(self) -> list[str]:
+        """The programs that the steps call: names, or paths."""
+        traits = traits_of(self._build)
+        if traits.runs is not None:
+            called = [
+                name
+                for step in self.steps
+                for name in traits.runs(step.request.options, self.software)
+            ]
+        else:
+            called = [self.software.argv(self.program)[0]] if self.program else []
+        return list(dict.fromkeys(called))
+
+    def impostor(self, path: Path) -> str | None:
+        """Why the file at `path` is not the recipe's program; None if nothing speaks against it."""
+        refuse = traits_of(self._build).impostor
+        return refuse(path) if refuse is not None else None
+
+    def prepare(self) -> None:
+        """Make what all jobs share (maps of a receptor), once, on this machine.
+
+        Raises:
+            WqmasterError: it cannot be made; says why.
+        """
+        make = traits_of(self._build).prepare
+        if make is not None and self.software.cache is not None:
+            self.software.cache.mkdir(parents=True, exist_ok=True)
+            make([step.request for step in self.steps], self.software)
+
     @property
     def diagnosis(self) -> ProgramParsers | None:
         """The module that judges the program's output, if there is one."""
         if self.program is None:
             return None
-        module = importlib.import_module(f"wqmaster.parsers.{self.program}")
-        return cast("ProgramParsers", module)
+        return parsers_of(self.program)
+
+
+def parsers_of(program: str) -> ProgramParsers:
+    """The module with the parsers of `program`."""
+    return cast("ProgramParsers", importlib.import_module(f"wqmaster.parsers.{program}"))
 
 
 def _current(name: str) -> str:
@@ -107,7 +186,7 @@ def _functions(module: ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if inspect.isfunction(value)
         and not name.startswith("_")
-        and (hasattr(value, "files") or hasattr(value, "program"))
+        and (hasattr(value, "files") or hasattr(value, "traits"))
     ]
 
 
@@ -133,6 +212,18 @@ def _resolve(name: str, what: str, package: ModuleType) -> Any:
         hint = nearest(name, [f"{module_name}.{known}" for known in _functions(module)])
         raise ValueError(f"unknown {what} '{name}'; {hint}")
     return found
+
+
+def resolve_parser(name: str, program: str | None) -> Parser:
+    """The parser of this dotted name, or short name of one of the program's own.
+
+    Raises:
+        ValueError: there is none; with the nearest right name.
+    """
+    full = _current(name)
+    if "." not in full and program is not None:
+        full = f"wqmaster.parsers.{program}.{full}"
+    return cast("Parser", _resolve(full, "parser", wqmaster.parsers))
 
 
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
@@ -162,9 +253,9 @@ class _Resolver:
             raise self.error(str(error), "func_name") from error
         return cast("Build", found)
 
-    def step(self, position: int, step: Step, function: Build) -> StepRecipe:
+    def step(self, position: int, step: Step, traits: Traits) -> StepRecipe:
         keys: tuple[str | int, ...] = ("args", position)
-        model: type[BaseModel] = getattr(function, "options", NoOptions)
+        model: type[BaseModel] = traits.options
         for key in step.options:
             if key not in model.model_fields and model.model_config.get("extra") == "forbid":
                 hint = nearest(key, {*model.model_fields, *Step.model_fields})
@@ -173,7 +264,7 @@ class _Resolver:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
-        parsers = tuple(self.parsers(step, keys, getattr(function, "program", None)))
+        parsers = tuple(self.parsers(step, keys, traits.program))
         needed = {call.file for call in parsers} | set(step.keep_files)
         files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
         for file, name in step.keep_files.items():
@@ -200,19 +291,32 @@ class _Resolver:
             options=options.model_dump(mode="json", exclude_none=True),
         )
 
+    def asked(self, name: str, steps: Sequence[StepRecipe], traits: Traits) -> dict[str, Any]:
+        """What determines the results of the last of `steps`."""
+        asked: dict[str, Any] = {"function": name, "steps": [step.options for step in steps]}
+        used = {file for step in steps for file in traits.uses(step.request.options)}
+        if used:
+            beside = self.loaded.source.path.parent
+            asked["files"] = {file: self.sum_of(beside / file) for file in sorted(used)}
+        return asked
+
+    def sum_of(self, path: Path) -> str:
+        """The check sum of a file that an option names."""
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise self.error(f"the file {path} cannot be read: {error.strerror}", "args") from error
+
     def parsers(
         self, step: Step, keys: tuple[str | int, ...], program: str | None
     ) -> Iterable[ParserCall]:
         seen: set[str] = set()
         for file, name, place in _listed(step):
-            full = _current(name)
-            if "." not in full and program is not None:
-                full = f"wqmaster.parsers.{program}.{full}"
             try:
-                function = _resolve(full, "parser", wqmaster.parsers)
+                function = resolve_parser(name, program)
             except ValueError as error:
                 raise self.error(str(error), *keys, *place) from error
-            stored = full.rpartition(".")[2]
+            stored = name.rpartition(".")[2]
             if stored in seen or stored == "_run":
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
             seen.add(stored)
@@ -230,40 +334,119 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
     Raises:
         CampaignError: a function, parser or option is unknown; with file, line and the nearest.
     """
-    beside = str(loaded.source.path.parent.absolute())
-    if beside not in sys.path:
-        sys.path.append(beside)
+    beside = loaded.source.path.parent.absolute()
+    if str(beside) not in sys.path:
+        sys.path.append(str(beside))
     resolver = _Resolver(loaded)
     campaign = loaded.campaign
     function = resolver.function()
+    traits = traits_of(function)
     steps = tuple(
-        resolver.step(position, step, function) for position, step in enumerate(campaign.steps)
+        resolver.step(position, step, traits) for position, step in enumerate(campaign.steps)
     )
     name = _current(campaign.campaign_config.func_name)
-    program = getattr(function, "program", None)
     for called in campaign.software:
-        if name.startswith(f"{wqmaster.tasks.__name__}.") and called != program:
+        if name.startswith(f"{wqmaster.tasks.__name__}.") and called != traits.program:
             raise loaded.source.error(
-                f"{name} calls no program '{called}'; {nearest(called, [str(program)])}",
+                f"{name} calls no program '{called}'; {nearest(called, [str(traits.program)])}",
                 "software",
                 called,
             )
-    asked = {"function": name, "steps": [step.options for step in steps]}
+    software = Software(
+        commands={name: program.command for name, program in campaign.software.items()},
+        cores=campaign.resources.cores,
+        memory=campaign.resources.memory,
+        beside=beside,
+        cache=loaded.folder / "cache",
+    )
+    if traits.check is not None:
+        try:
+            traits.check([step.request for step in steps], software)
+        except ValueError as error:
+            raise resolver.error(str(error), "args") from error
+    steps = tuple(
+        replace(step, asked=asked, hash=_hash(asked))
+        for end, step in enumerate(steps, start=1)
+        for asked in [resolver.asked(name, steps[:end], traits)]
+    )
     place = campaign.database
     target = [
         *(campaign.campaign, place.name, place.collection, campaign.output_key),
         *([step.request.name, sorted(step.request.files)] for step in steps),
     ]
+    fields = [field for step in steps for field in traits.fields(step.request.options)]
     return Recipe(
         function=name,
-        program=program,
+        program=traits.program,
         steps=steps,
-        software=Software(
-            commands={name: program.command for name, program in campaign.software.items()},
-            cores=campaign.resources.cores,
-            memory=campaign.resources.memory,
-        ),
-        hash=_hash(asked),
+        software=software,
+        hash=steps[-1].hash,
+        ladders=_ladders(loaded, traits),
+        loaded=loaded.completed(fields, traits.molecule),
         target=_hash(target),
         _build=function,
     )
+
+
+def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
+    """The program's ladders, with those of the campaign in their places."""
+    campaign = loaded.campaign
+    given = campaign.remedies
+    if given is False:
+        return {}
+    memory = campaign.resources.memory
+    ladders: dict[FailureClass, list[Rung]] = {
+        # More of an unknown amount of memory cannot be asked for.
+        kind: [rung for rung in ladder if rung.memory is None or memory is not None]
+        for kind, ladder in traits.ladders.items()
+    }
+    known = {rung.name: rung for ladder in traits.ladders.values() for rung in ladder}
+    for label, entries in given.items():
+        kind = _curable(loaded, label)
+        ladders[kind] = []
+        for position, entry in enumerate(entries):
+            keys = ("remedies", label, position)
+            if isinstance(entry, str):
+                if entry not in known:
+                    hint = nearest(entry, known)
+                    raise loaded.source.error(f"there is no remedy '{entry}'; {hint}", *keys)
+                rung = known[entry]
+            else:
+                try:
+                    rung = traits.rung.model_validate(entry)
+                except ValidationError as error:
+                    raise describe(error, loaded.source, *keys) from error
+            if rung.memory is not None and memory is None:
+                raise loaded.source.error(
+                    f"'{rung.name}' asks for {rung.memory:g} times the memory, of which "
+                    "'resources: {memory: MB}' says nothing",
+                    *keys,
+                )
+            ladders[kind].append(rung)
+    named: dict[str, Rung] = {}
+    for rung in (rung for ladder in ladders.values() for rung in ladder):
+        if named.setdefault(rung.name, rung) != rung:
+            raise loaded.source.error(
+                f"two different remedies are named '{rung.name}'; name yours otherwise", "remedies"
+            )
+    return ladders
+
+
+def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
+    """The failure class of this name, if remedies can be meant for it."""
+    curable = {
+        kind.label: kind
+        for kind in FailureClass
+        if not kind.again and kind.family is not Family.INPUT
+    }
+    if label not in curable:
+        all_labels = {kind.label: kind for kind in FailureClass}
+        why = nearest(label, curable)
+        if label in all_labels:
+            why = (
+                "it is run again elsewhere by itself"
+                if all_labels[label].again
+                else "an input that is wrong is never retried"
+            )
+        raise loaded.source.error(f"there are no remedies for '{label}': {why}", "remedies", label)
+    return curable[label]

@@ -10,7 +10,7 @@ from wqmaster.campaign import LoadedCampaign
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Job, Outcome, Task
+from wqmaster.job import Job, Outcome, Task
 from wqmaster.judgement import Verdict, judge
 from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
@@ -48,7 +48,10 @@ def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
 def build(recipe: Recipe, molecule: Molecule) -> Job:
     """The job of `molecule`; an error of the task function in words."""
     try:
+        recipe.prepare()
         return recipe.build(molecule)
+    except WqmasterError:
+        raise
     except Exception as error:
         raise WqmasterError(
             f"{recipe.function} fails for document {molecule.id!r}: {error!r}"
@@ -58,16 +61,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
 def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehearsal:
     """Run the job of `molecule` on this machine, in exactly a worker's sandbox."""
     job = build(recipe, molecule)
-    asked = Asked(
-        document=molecule.id,
-        attempt=1,
-        natoms=len(molecule.numbers),
-        charge=molecule.charge,
-        multiplicity=molecule.multiplicity,
-        molecule=molecule.fingerprint,
-        recipe=recipe.hash,
-        target=recipe.target,
-    )
+    asked = recipe.asked_of(molecule)
     limit = loaded.campaign.campaign_config.job_timeout
     engine = LocalEngine(1, worker_environment(loaded))
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import engines
+from wqmaster import engines, guard
 from wqmaster.campaign import Campaign, LoadedCampaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
@@ -111,21 +111,24 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 def check_program(recipe: Recipe) -> None:
-    """See that the program is there, where workers run on this machine.
+    """See that the programs are there, where workers run on this machine.
 
     Raises:
-        ProgramMissing: it is not.
+        ProgramMissing: one is not, or another program has its name.
     """
-    if recipe.program is None:
-        return
-    name = recipe.software.argv(recipe.program)[0]
-    if shutil.which(name) is None:
-        raise ProgramMissing(
-            f"'{name}' is not installed on this machine, where the workers of this campaign run: "
-            f"install {recipe.program} (apt install {recipe.program}, or conda install -c "
-            f"conda-forge {recipe.program}), or say where it is with 'software: "
-            f"{{{recipe.program}: /path/to/{recipe.program}}}' in the campaign file"
-        )
+    for name in recipe.programs():
+        found = shutil.which(name)
+        what = recipe.program or name
+        if found is None:
+            raise ProgramMissing(
+                f"'{name}' is not installed on this machine, where the workers of this campaign "
+                f"run: install {what} (apt install {what}, or conda install -c conda-forge "
+                f"{what}), or say where it is with 'software: {{{what}: /path/to/{what}}}' in the "
+                "campaign file"
+            )
+        why = recipe.impostor(Path(found))
+        if why is not None:
+            raise ProgramMissing(f"'{found}' is not {what}: {why}")
 
 
 def check_matches(store: Store, counts: Counts | None) -> None:
@@ -200,8 +203,8 @@ def run(
     Raises:
         WqmasterError: it cannot begin, or had to end; the message says why and what to do.
     """
-    campaign = loaded.campaign
     recipe = resolve(loaded)
+    loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = engines.choose(campaign)
     if name == "local" or campaign.workers.type == "local":
         check_program(recipe)
@@ -216,9 +219,10 @@ def run(
         store = stack.enter_context(opened(loaded))
         token = secrets.token_hex(4)
         progress = Progress(campaign.campaign, name)
-        store.lock(token, progress.published())
-        stack.callback(store.unlock, token)
+        store.presence.lock(token, progress.published())
+        stack.callback(store.presence.unlock, token)
         store.prepare()
+        guard.check(store, recipe)
         counts = first_counts(store)
         if counts is not None:
             progress.done_before = counts.done
@@ -229,6 +233,7 @@ def run(
             if not Feed(store, lambda key: False).take(1):
                 progress.state = "nothing to do: all documents have a result, or were given up"
                 return progress
+        recipe.prepare()
         engine, factory_of = _engine(loaded, name, _local_count(campaign), folder)
         stack.callback(engine.close)
         progress.how_to_connect = engine.how_to_connect()

@@ -16,12 +16,15 @@ from typing import Any
 
 from bson import json_util
 
+from wqmaster import bundle
 from wqmaster.engines import Returned
-from wqmaster.errors import FolderError
+from wqmaster.errors import ArchiveError, FolderError
 from wqmaster.job import Asked
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
+JOBS = "jobs.json"
+RESULT = "result.json"
 
 
 def check_writable(folder: Path) -> None:
@@ -59,6 +62,7 @@ class Spool:
         self.running = root / "running"
         self.returned = root / "returned"
         self.failed = root / "failed"
+        self.archive = root / "archive"
 
     def prepare(self) -> None:
         """Make the folders; forget the tasks that a killed master left running.
@@ -77,13 +81,13 @@ class Spool:
         folder.mkdir()
         (folder / INPUTS).write_bytes(inputs)
         record = json_util.dumps([asdict(job) for job in jobs])
-        (folder / "jobs.json").write_text(record)
+        (folder / JOBS).write_text(record)
         return folder
 
     def give_back(self, result: Returned) -> None:
         """Note how the task ended and move it to `returned`, in one step."""
         folder = self.running / result.task_id
-        (folder / "result.json").write_text(json.dumps(asdict(result)))
+        (folder / RESULT).write_text(json.dumps(asdict(result)))
         folder.rename(self.returned / result.task_id)
 
     def waiting(self) -> Iterator[str]:
@@ -99,23 +103,52 @@ class Spool:
             FileNotFoundError: the task is not in `returned` (any more).
             ValueError: its records are torn.
         """
-        folder = self.returned / task_id
-        jobs: list[dict[str, Any]] = json_util.loads((folder / "jobs.json").read_text())
-        result = Returned(**json.loads((folder / "result.json").read_text()))
-        return [Asked(**job) for job in jobs], result, folder / OUTPUTS
+        return read_task(self.returned / task_id)
 
     def keep_failed(self, task_id: str, name: str) -> Path | None:
-        """Keep the archive of a returned task under `failed/name`; None if it has none."""
-        archive = self.returned / task_id / OUTPUTS
-        kept = self.failed / f"{name}.tar"
+        """Keep the archive of a returned task in `failed/NAME/`, with what it was asked.
+
+        Returns:
+            the archive kept; None if the task has none.
+        """
+        folder = self.returned / task_id
+        kept = self.failed / name
+        kept.mkdir(exist_ok=True)
+        for file in (JOBS, RESULT, OUTPUTS):
+            (kept / file).unlink(missing_ok=True)
+            try:
+                os.link(folder / file, kept / file)
+            except FileNotFoundError:
+                shutil.rmtree(kept)
+                return None
+            except OSError:
+                shutil.copyfile(folder / file, kept / file)
+        return kept / OUTPUTS
+
+    def rescued(self, archive: Path, number: int, step: str) -> dict[str, bytes]:
+        """The files that a step of a job left, from a kept archive; {} if it is gone or broken."""
+        if archive.parent.parent != self.failed:
+            return {}
         try:
-            kept.unlink(missing_ok=True)
-            os.link(archive, kept)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            shutil.copyfile(archive, kept)
-        return kept
+            with bundle.Archive(archive) as opened:
+                outcome = opened.outcome(number)
+        except ArchiveError:
+            return {}
+        return next((dict(came.files) for came in outcome.steps if came.name == step), {})
+
+    def discard(self, archive: Path) -> bool:
+        """Remove a kept archive; whether there was one. Nothing outside `failed/` is touched."""
+        folder = archive.parent
+        if folder.parent != self.failed or not folder.is_dir():
+            return False
+        shutil.rmtree(folder)
+        return True
+
+    def archived(self) -> Iterator[Path]:
+        """The folders of returned tasks whose archives were kept, of failed attempts as well."""
+        for place in (self.archive, self.failed):
+            if place.exists():
+                yield from sorted(entry for entry in place.iterdir() if (entry / OUTPUTS).exists())
 
     def set_aside(self, task_id: str) -> Path:
         """Move a returned task out of the way, to `set-aside/`; where it is now."""
@@ -134,10 +167,22 @@ class Spool:
                 count += 1
         return count
 
-    def remove(self, task_id: str) -> None:
-        """Forget a returned task: its results are committed."""
-        shutil.rmtree(self.returned / task_id, ignore_errors=True)
+    def remove(self, task_id: str, *, keep: bool = False) -> None:
+        """Forget a returned task: its results are committed. `keep`: move it to `archive/`."""
+        folder = self.returned / task_id
+        if keep and (folder / OUTPUTS).exists():
+            self.archive.mkdir(exist_ok=True)
+            (folder / INPUTS).unlink(missing_ok=True)
+            folder.rename(self.archive / task_id)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def drop(self, task_id: str) -> None:
         """Forget a task that was cancelled before it came back."""
         shutil.rmtree(self.running / task_id, ignore_errors=True)
+
+
+def read_task(folder: Path) -> tuple[list[Asked], Returned, Path]:
+    """What the task in `folder` was asked, how it ended, and its archive; as `Spool.read`."""
+    jobs: list[dict[str, Any]] = json_util.loads((folder / JOBS).read_text())
+    result = Returned(**json.loads((folder / RESULT).read_text()))
+    return [Asked(**job) for job in jobs], result, folder / OUTPUTS

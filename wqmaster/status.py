@@ -120,7 +120,7 @@ def overview(store: Store, spool: Spool) -> dict[str, Any]:
     `pending` are those that are neither done, failed, running nor spooled.
     """
     counts = store.counts()
-    live = store.published()
+    live = store.presence.published()
     running = live["running"] if live else 0
     spooled = live["spooled"] if live else spool.jobs_returned()
     return {

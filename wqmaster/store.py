@@ -1,41 +1,28 @@
 """All access to MongoDB: pages of documents, commits, failures, lock, status, indexes."""
 
-import contextlib
-import os
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bson import encode, json_util
 from bson.errors import BSONError
 from pymongo import ASCENDING, InsertOne, MongoClient, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign import Campaign
-from wqmaster.errors import BadDocument, CampaignLocked, DatabaseError, StructureError
-from wqmaster.failures import signature
-from wqmaster.lock import alive, boot
-from wqmaster.molecule import from_document
+from wqmaster.errors import BadDocument, DatabaseError, StructureError
+from wqmaster.ledger import Document, Ledger, key_of
+from wqmaster.molecule import from_document, lookup
+from wqmaster.presence import Presence
 
-# Seconds without a heartbeat after which a master on another machine counts as dead.
-LOCK_TIMEOUT = 60
 # Seconds in which a server must be found.
 _FIND_TIME = 5
 # Codes of MongoDB: a field in the way of a path.
 _PATH_NOT_VIABLE = 28
 # 16 MB is the limit of a document; a result may not fill it alone.
 _MAX_RESULT = 15 << 20
-
-Document = dict[str, Any]
-
-
-def key_of(document_id: Any) -> str:
-    """A document's `_id` as a string that is unique over all types."""
-    return json_util.dumps(document_id)
 
 
 def redacted(uri: str) -> str:
@@ -49,14 +36,6 @@ class Result:
 
     document: Any
     steps: Mapping[str, Document]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What is known of a document's failed attempts."""
-
-    last: int  # number of the last attempt
-    final: bool  # whether it was given up
 
 
 @dataclass(frozen=True)
@@ -106,14 +85,9 @@ class Store:
         self.documents = database[campaign.database.collection].with_options(
             write_concern=WriteConcern(w=1, j=True)
         )
-        self.failures = database["wqmaster.failures"].with_options(
-            write_concern=WriteConcern(w=1, j=True)
-        )
-        self._campaigns = database["wqmaster.campaigns"]
-        self._mine = {
-            "campaign": campaign.campaign,
-            "collection": campaign.database.collection,
-        }
+        self.ledger = Ledger(database, campaign)
+        self._recipes = database["wqmaster.recipes"]
+        self.presence = Presence(database, campaign, self.documents.full_name)
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]
 
     def close(self) -> None:
@@ -122,10 +96,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make the indexes that are missing."""
-        self.failures.create_index(
-            [(name, ASCENDING) for name in (*self._mine, "document", "attempt")], unique=True
-        )
-        self.failures.create_index([(name, ASCENDING) for name in (*self._mine, "final", "class")])
+        self.ledger.prepare()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -137,7 +108,7 @@ class Store:
         return {"$and": [{path: {"$ne": None}} for path in self._paths]}
 
     def _projection(self) -> Document:
-        fields = {*self.campaign.molecule.model_dump().values(), *self.campaign.submit.projection}
+        fields = {*self.campaign.molecule.names, *self.campaign.submit.projection}
         # MongoDB refuses a field together with one below it.
         return {
             name: 1
@@ -205,6 +176,35 @@ class Store:
                 return found
         return None
 
+    def recipes(self, seconds: float) -> dict[str, dict[str | None, int]]:
+        """By step: the hashes of recipes that results state, and how many results each.
+
+        Raises:
+            ExecutionTimeout: (of pymongo) it took more than `seconds`.
+        """
+        found = {}
+        for step in self.campaign.steps:
+            path = f"{self.campaign.output_key}.{step.name}"
+            groups = self.documents.aggregate(
+                [
+                    {"$match": {path: {"$ne": None}}},
+                    {"$group": {"_id": f"${path}._run.recipe", "count": {"$sum": 1}}},
+                ],
+                maxTimeMS=int(seconds * 1000),
+            )
+            found[step.name] = {entry["_id"]: entry["count"] for entry in groups}
+        return found
+
+    def recipe(self, hash: str) -> Document | None:
+        """What the recipe of this hash asked for, if it was noted here."""
+        entry = self._recipes.find_one({"_id": hash})
+        return entry and json_util.loads(entry["asked"])
+
+    def note_recipe(self, hash: str, asked: Mapping[str, Any]) -> None:
+        """Keep what the recipe of this hash asks for."""
+        entry = {"asked": json_util.dumps(asked)}
+        self._recipes.update_one({"_id": hash}, {"$setOnInsert": entry}, upsert=True)
+
     def counts(self, seconds: float | None = None) -> Counts:
         """Documents done, failed and without a result, as the database has them now.
 
@@ -213,14 +213,7 @@ class Store:
         """
         bound: dict[str, Any] = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
         done = self.documents.count_documents(self._done(), **bound)
-        classes = self.failures.aggregate(
-            [
-                {"$match": {**self._mine, "final": True}},
-                {"$group": {"_id": "$class", "count": {"$sum": 1}}},
-                {"$sort": {"count": -1, "_id": 1}},
-            ]
-        )
-        failures = {entry["_id"]: entry["count"] for entry in classes}
+        failures = self.ledger.by_class()
         undone = self.documents.count_documents(self._undone(), **bound)
         return Counts(done, sum(failures.values()), undone, failures)
 
@@ -300,6 +293,32 @@ class Store:
             refused |= self._gone(results, refused)
         return refused
 
+    def results(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
+        """By `key_of` the document: its stored steps ({} for none); documents gone are left out."""
+        fields = dict.fromkeys(self._paths, 1)
+        found = {}
+        for document in self.documents.find({"_id": {"$in": list(document_ids)}}, fields):
+            steps = {
+                step.name: lookup(document, path)
+                for step, path in zip(self.campaign.steps, self._paths, strict=True)
+            }
+            found[key_of(document["_id"])] = {
+                name: values for name, values in steps.items() if isinstance(values, dict)
+            }
+        return found
+
+    def replace(self, document: Any, step: str, attempt: int, values: Document) -> bool:
+        """Store other values for a step that this attempt has made; whether they were."""
+        path = f"{self.campaign.output_key}.{step}"
+        query = {"_id": document, f"{path}._run.attempt": attempt}
+        return bool(self.documents.update_one(query, {"$set": {path: values}}).matched_count)
+
+    def withdraw(self, document: Any, attempt: int) -> None:
+        """Take out the results of all steps that this attempt has made."""
+        for path in self._paths:
+            query = {"_id": document, f"{path}._run.attempt": attempt}
+            self.documents.update_one(query, {"$set": {path: None}})
+
     def _update(self, result: Result, step: str, values: Document) -> UpdateOne:
         path = f"{self.campaign.output_key}.{step}"
         return UpdateOne({"_id": result.document, path: None}, {"$set": {path: values}})
@@ -328,167 +347,6 @@ class Store:
         there = self.documents.find({"_id": {"$in": list(wanted.values())}}, {"_id": 1})
         missing = set(wanted) - {key_of(entry["_id"]) for entry in there} - set(refused)
         return dict.fromkeys(missing, "the document is no longer in the collection")
-
-    # --- failures ----------------------------------------------------------------------------
-
-    def attempts(self, document_ids: Sequence[Any]) -> dict[str, Attempt]:
-        """What failed before, by `key_of` the document."""
-        found: dict[str, Attempt] = {}
-        query = {**self._mine, "document": {"$in": list(document_ids)}}
-        for entry in self.failures.find(query, {"document": 1, "attempt": 1, "final": 1}):
-            key = key_of(entry["document"])
-            known = found.get(key, Attempt(0, False))
-            found[key] = Attempt(
-                max(known.last, entry["attempt"]), known.final or entry.get("final", False)
-            )
-        return found
-
-    def record_failures(self, records: Sequence[Document]) -> None:
-        """Note failed attempts; those that were noted before are left as they are."""
-        if not records:
-            return
-        now = datetime.now(UTC)
-        inserts = [
-            InsertOne(
-                {
-                    **self._mine,
-                    **record,
-                    "signature": signature(record["message"]),
-                    "recorded": now,
-                }
-            )
-            for record in records
-        ]
-        try:
-            self.failures.bulk_write(inserts, ordered=False)
-        except BulkWriteError as error:
-            others = [e for e in error.details.get("writeErrors", []) if e.get("code") != 11000]
-            if others:
-                raise
-
-    def failure_groups(self) -> list[Document]:
-        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`."""
-        return list(
-            self.failures.aggregate(
-                [
-                    {"$match": {**self._mine, "final": True}},
-                    {
-                        "$group": {
-                            "_id": {"class": "$class", "signature": "$signature"},
-                            "count": {"$sum": 1},
-                            "example": {"$min": "$document"},
-                            "message": {"$first": "$message"},
-                        }
-                    },
-                    {"$sort": {"count": -1, "_id": 1}},
-                    {
-                        "$project": {
-                            "_id": 0,
-                            "class": "$_id.class",
-                            "signature": "$_id.signature",
-                            "count": 1,
-                            "example": 1,
-                            "message": 1,
-                        }
-                    },
-                ]
-            )
-        )
-
-    def failures_of(self, document_id: Any) -> list[Document]:
-        """All failed attempts of a document, the first one first."""
-        query = {**self._mine, "document": document_id}
-        return list(self.failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
-
-    def retry(self, *, kind: str | None = None, document: Any = None) -> int:
-        """Let given-up documents run again: those of a class, or one; how many they are."""
-        query: Document = {**self._mine, "final": True}
-        query |= {"class": kind} if kind is not None else {"document": document}
-        update = {"$set": {"final": False, "retried": datetime.now(UTC)}}
-        return self.failures.update_many(query, update).modified_count
-
-    # --- lock and status ---------------------------------------------------------------------
-
-    def lock(self, token: str, status: Mapping[str, Any]) -> None:
-        """Take the campaign for the master `token`, and publish its first status.
-
-        Raises:
-            CampaignLocked: a living master has it.
-        """
-        name = self.campaign.campaign
-        mine = {"owner": token, "host": socket.gethostname(), "pid": os.getpid(), "boot": boot()}
-        with contextlib.suppress(DuplicateKeyError):
-            self._campaigns.update_one({"_id": name}, {"$setOnInsert": {"lock": None}}, upsert=True)
-        free: list[Document] = [
-            {"lock": None},
-            {
-                "$expr": {
-                    "$lt": [
-                        "$lock.heartbeat",
-                        {"$subtract": ["$$NOW", LOCK_TIMEOUT * 1000]},
-                    ]
-                }
-            },
-        ]
-        holder = ((self._campaigns.find_one({"_id": name}) or {}).get("lock")) or {}
-        if holder and holder.get("boot") == mine["boot"] and not alive(holder.get("pid", 0)):
-            free.append({"lock.owner": holder["owner"]})
-        taken = self._campaigns.update_one(
-            {"_id": name, "$or": free},
-            [
-                {
-                    "$set": {
-                        "lock": {**mine, "heartbeat": "$$NOW"},
-                        "status": {"$literal": dict(status)},
-                    }
-                }
-            ],
-        )
-        if not taken.matched_count:
-            raise CampaignLocked(
-                f"another master (process {holder.get('pid')} on {holder.get('host')}) is running "
-                f"the campaign '{name}' on {self.documents.full_name}; see 'wqmaster status', stop "
-                f"that one first, or wait {LOCK_TIMEOUT} s if its machine is gone"
-            )
-
-    def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Keep the lock, and publish the master's counts.
-
-        Raises:
-            CampaignLocked: another master has taken it.
-        """
-        kept = self._campaigns.update_one(
-            {"_id": self.campaign.campaign, "lock.owner": token},
-            [{"$set": {"lock.heartbeat": "$$NOW", "status": {"$literal": dict(status)}}}],
-        )
-        if not kept.matched_count:
-            raise CampaignLocked(
-                f"another master has taken the campaign '{self.campaign.campaign}' from this one; "
-                "this one stops, what it has spooled is kept"
-            )
-
-    def unlock(self, token: str) -> None:
-        """Give the campaign free."""
-        self._campaigns.update_one(
-            {"_id": self.campaign.campaign, "lock.owner": token}, {"$set": {"lock": None}}
-        )
-
-    def published(self) -> Document | None:
-        """What a living master last published, with `master` (host, pid); None if there is none."""
-        entry = self._campaigns.find_one(
-            {
-                "_id": self.campaign.campaign,
-                "$expr": {
-                    "$gt": ["$lock.heartbeat", {"$subtract": ["$$NOW", LOCK_TIMEOUT * 1000]}]
-                },
-            }
-        )
-        if entry is None or not entry.get("lock"):
-            return None
-        lock = entry["lock"]
-        if lock.get("boot") == boot() and not alive(lock.get("pid", 0)):
-            return None
-        return {**entry.get("status", {}), "master": {"host": lock["host"], "pid": lock["pid"]}}
 
 
 def _short(error: Exception) -> str:

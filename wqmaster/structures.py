@@ -11,8 +11,8 @@ from bson import encode, json_util
 
 from wqmaster.campaign import MoleculeFields
 from wqmaster.errors import BadDocument, StructureError
+from wqmaster.ledger import Document
 from wqmaster.molecule import from_document
-from wqmaster.store import Document
 
 _SUFFIXES = re.compile(r"(\.(extxyz|xyz|jsonl|json|sdf|mol|pdb|cif|traj|db))?(\.(gz|bz2|xz))?$")
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from wqmaster.failures import MAX_ATTEMPTS, Failure, FailureClass, Family, signature
+from wqmaster.failures import FailureClass, Family, signature
 
 
 def test_every_class_has_a_label_of_its_own() -> None:
@@ -49,16 +49,6 @@ def test_an_unknown_label_is_an_error(label: str) -> None:
 @pytest.mark.parametrize("member", FailureClass)
 def test_only_failures_of_the_infrastructure_are_run_again(member: FailureClass) -> None:
     assert member.again == (member.family is Family.INFRASTRUCTURE)
-
-
-def test_what_can_help_again_is_given_up_at_the_last_attempt() -> None:
-    failure = Failure(FailureClass.KILLED, "killed")
-    finals = [failure.is_final(attempt) for attempt in range(1, MAX_ATTEMPTS + 2)]
-    assert finals == [False] * (MAX_ATTEMPTS - 1) + [True, True]
-
-
-def test_what_cannot_help_again_is_given_up_at_once() -> None:
-    assert Failure(FailureClass.SCF_NOT_CONVERGED, "no").is_final(1)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from wqmaster.campaign import LoadedCampaign
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Job, Outcome, StepOutcome
@@ -56,6 +57,8 @@ def recipe(
         software=Software(),
         hash="abc",
         target="t",
+        ladders={},
+        loaded=cast("LoadedCampaign", None),  # a verdict needs no more than the steps
         _build=never,
     )
 

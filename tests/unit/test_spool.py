@@ -11,8 +11,8 @@ from bson import Binary, Decimal128, ObjectId
 from wqmaster.engines import Returned
 from wqmaster.errors import FolderError
 from wqmaster.job import Asked
-from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable
-from wqmaster.store import key_of
+from wqmaster.ledger import key_of
+from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
 
 
 @pytest.fixture
@@ -146,8 +146,38 @@ def test_the_archive_of_a_failure_outlives_its_task(spool: Spool) -> None:
     come_back(spool, "t-1")
     kept = spool.keep_failed("t-1", "7.1")
     spool.remove("t-1")
-    assert kept == spool.failed / "7.1.tar"
+    assert kept == spool.failed / "7.1" / "outputs.tar"
     assert kept.read_bytes() == b"tar"
+    assert [folder.name for folder in spool.archived()] == ["7.1"]
+
+
+def test_what_is_asked_for_is_kept_beside_the_archive(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    asked = spool.read("t-1")[0]
+    kept = spool.keep_failed("t-1", "7.1")
+    spool.remove("t-1")
+    assert kept is not None
+    assert read_task(kept.parent)[0] == asked
+
+
+def test_an_archive_is_discarded_and_nothing_outside_is(spool: Spool, tmp_path: Path) -> None:
+    come_back(spool, "t-1")
+    kept = spool.keep_failed("t-1", "7.1")
+    other = tmp_path / "mine" / "outputs.tar"
+    other.parent.mkdir()
+    other.touch()
+    assert kept is not None
+    assert [spool.discard(kept), spool.discard(kept), spool.discard(other)] == [True, False, False]
+    assert other.exists()
+    assert list(spool.failed.iterdir()) == []
+
+
+def test_all_that_came_back_is_kept_where_that_is_wished(spool: Spool) -> None:
+    come_back(spool, "t-1")
+    spool.remove("t-1", keep=True)
+    assert not list(spool.waiting())
+    [folder] = spool.archived()
+    assert (folder / "outputs.tar").read_bytes() == b"tar"
 
 
 def test_a_failure_without_an_archive_keeps_none(spool: Spool) -> None:

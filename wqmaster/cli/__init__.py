@@ -22,6 +22,8 @@ VERBS = {
     "smoke": "smoke",
     "status": "status",
     "failures": "failures",
+    "parse": "parse",
+    "reparse": "reparse",
     "import": "import_",
     "db": "db",
 }

@@ -19,6 +19,7 @@ def command(campaign: Path, as_json: bool) -> None:
     """Validate CAMPAIGN, count its documents, print the first job. Runs nothing."""
     file = loaded(campaign)
     recipe = resolve(file)
+    file = recipe.loaded
     engine, why = engines.choose(file.campaign)
     with session.opened(file) as store:
         counts = store.counts()

@@ -8,6 +8,9 @@ from bson import ObjectId, json_util
 
 from wqmaster.campaign import LoadedCampaign, load
 
+# Entries of a list that are shown.
+_SHOWN = 6
+
 campaign_argument = click.argument(
     "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
 )
@@ -32,3 +35,15 @@ def possible_ids(text: str) -> list[Any]:
 def print_json(value: Any) -> None:
     """Print `value`; what JSON has no word for (ids, dates) as MongoDB's relaxed extended JSON."""
     click.echo(json_util.dumps(value, indent=2, json_options=json_util.RELAXED_JSON_OPTIONS))
+
+
+def shortened(value: Any) -> str:
+    """A parsed value in a line: the first few of a long list, and how many there are."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {shortened(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list) and len(value) > _SHOWN:
+        inner = ", ".join(shortened(item) for item in value[:_SHOWN])
+        return f"[{inner}, ... {len(value)} in all]"
+    if isinstance(value, list):
+        return f"[{', '.join(shortened(item) for item in value)}]"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

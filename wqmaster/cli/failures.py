@@ -11,17 +11,46 @@ from wqmaster.campaign import nearest
 from wqmaster.cli.common import campaign_argument, json_option, loaded, possible_ids, print_json
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass
-from wqmaster.store import Document, Store
+from wqmaster.ledger import Document
+from wqmaster.remedies import plan_of
+from wqmaster.spool import Spool
+from wqmaster.store import Store
 
 
 def _retry(store: Store, text: str) -> int:
     if any(text == member.label for member in FailureClass):
-        return store.retry(kind=text)
-    count = sum(store.retry(document=candidate) for candidate in possible_ids(text))
+        return store.ledger.retry(kind=text)
+    count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
         hint = nearest(text, [member.label for member in FailureClass])
         raise CampaignError(f"'{text}' is no given-up document and no failure class; {hint}")
     return count
+
+
+def _discard(store: Store, spool: Spool, text: str) -> int:
+    if text == "all":
+        paths = store.ledger.discard()
+    elif any(text == member.label for member in FailureClass):
+        paths = store.ledger.discard(kind=text)
+    else:
+        paths = [p for i in possible_ids(text) for p in store.ledger.discard(document=i)]
+        if not paths:
+            hint = nearest(text, ["all", *(member.label for member in FailureClass)])
+            raise CampaignError(
+                f"no archive is kept of a document '{text}', and it is no failure class; {hint}"
+            )
+    return sum(spool.discard(Path(path)) for path in paths)
+
+
+def _times(attempt: Document) -> str:
+    ended = attempt.get("finished") or attempt["recorded"]
+    took = f", ran {attempt['wall_time']:.1f} s" if attempt.get("wall_time") is not None else ""
+    return f"finished {ended:%Y-%m-%d %H:%M:%S} UTC{took}"
+
+
+def _remedies(attempt: Document) -> str:
+    taken = plan_of(attempt.get("remedy"))
+    return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items()) or "-"
 
 
 def _show(attempts: list[Document]) -> None:
@@ -29,8 +58,7 @@ def _show(attempts: list[Document]) -> None:
         click.echo(
             f"attempt {attempt['attempt']}: {attempt['class']}: {attempt['message']}\n"
             f"  step {attempt.get('step') or '-'}, host {attempt.get('host') or '-'}, "
-            f"finished {attempt.get('finished') or attempt['recorded']:%Y-%m-%d %H:%M:%S}, "
-            f"remedy {attempt.get('remedy') or '-'}, "
+            f"{_times(attempt)}, remedy {_remedies(attempt)}, "
             f"{'given up' if attempt.get('final') else 'to be run again'}"
         )
         if attempt.get("archive"):
@@ -43,8 +71,13 @@ def _show(attempts: list[Document]) -> None:
 @campaign_argument
 @click.option("--show", metavar="ID", help="Show all failed attempts of one document.")
 @click.option("--retry", metavar="CLASS|ID", help="Let a class, or one document, run again.")
+@click.option(
+    "--discard", metavar="CLASS|ID|all", help="Remove the kept archives; the records stay."
+)
 @json_option
-def command(campaign: Path, show: str | None, retry: str | None, as_json: bool) -> None:
+def command(
+    campaign: Path, show: str | None, retry: str | None, discard: str | None, as_json: bool
+) -> None:
     """List what was given up in CAMPAIGN, by class and signature."""
     file = loaded(campaign)
     with session.opened(file, existing=True) as store:
@@ -55,8 +88,15 @@ def command(campaign: Path, show: str | None, retry: str | None, as_json: bool) 
             else:
                 click.echo(f"{count} to be run again: wqmaster run {campaign}")
             return
+        if discard is not None:
+            count = _discard(store, Spool(file.folder / "spool"), discard)
+            if as_json:
+                print_json({"discarded": count})
+            else:
+                click.echo(f"{count} archives removed")
+            return
         if show is not None:
-            attempts = [a for i in possible_ids(show) for a in store.failures_of(i)]
+            attempts = [a for i in possible_ids(show) for a in store.ledger.of(i)]
             if as_json:
                 print_json(attempts)
             elif attempts:
@@ -64,7 +104,7 @@ def command(campaign: Path, show: str | None, retry: str | None, as_json: bool) 
             else:
                 click.echo(f"no failed attempt of document {show!r}")
             return
-        groups = store.failure_groups()
+        groups = store.ledger.groups()
     if as_json:
         print_json(groups)
         return

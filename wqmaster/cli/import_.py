@@ -7,6 +7,7 @@ import click
 
 from wqmaster import session
 from wqmaster.cli.common import loaded
+from wqmaster.recipe import resolve
 from wqmaster.structures import documents
 
 _BATCH = 500
@@ -21,7 +22,7 @@ def command(campaign: Path, files: tuple[Path, ...], prefix: str | None) -> None
 
     What is there already is passed over, so that a broken import can be repeated.
     """
-    file = loaded(campaign)
+    file = resolve(loaded(campaign)).loaded
     with session.opened(file) as store:
         for path in files:
             new = total = 0

@@ -1,18 +1,22 @@
 """wqmaster smoke: one document, run on this machine, with the values printed."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from wqmaster import rehearsal, session
-from wqmaster.cli.common import campaign_argument, json_option, loaded, possible_ids, print_json
+from wqmaster.cli.common import (
+    campaign_argument,
+    json_option,
+    loaded,
+    possible_ids,
+    print_json,
+    shortened,
+)
 from wqmaster.errors import NothingMatches
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import resolve
 from wqmaster.store import Store
-
-_SHOWN = 6
 
 
 def _molecule(store: Store, text: str | None) -> Molecule:
@@ -24,15 +28,6 @@ def _molecule(store: Store, text: str | None) -> Molecule:
     raise NothingMatches(f"there is no document {text!r} in {store.documents.full_name}")
 
 
-def _shortened(value: Any) -> str:
-    if isinstance(value, list) and len(value) > _SHOWN:
-        inner = ", ".join(_shortened(item) for item in value[:_SHOWN])
-        return f"[{inner}, ... {len(value)} in all]"
-    if isinstance(value, list):
-        return f"[{', '.join(_shortened(item) for item in value)}]"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
 @click.command()
 @campaign_argument
 @click.option("--id", "document", metavar="ID", help="The document; the first one by default.")
@@ -41,6 +36,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
     """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
     file = loaded(campaign)
     recipe = resolve(file)
+    file = recipe.loaded
     session.check_program(recipe)
     with session.opened(file) as store:
         molecule = _molecule(store, document)
@@ -67,7 +63,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
             program = f", {recipe.program}{version}" if recipe.program else ""
             click.echo(f"\nstep {step.step}: {step.wall_time:.2f} s{program}")
             for name, value in step.values.items():
-                click.echo(f"  {name:<16} {_shortened(value)}")
+                click.echo(f"  {name:<16} {shortened(value)}")
         if failure:
             click.echo(f"\nfailed: {failure.kind.label}: {failure.message}")
             click.echo(failure.tail)

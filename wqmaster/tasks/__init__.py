@@ -5,14 +5,37 @@ reaches the worker as the content of files, never inside a command line.
 """
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from wqmaster.campaign import NAME, Model
+from wqmaster.failures import FailureClass
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
+
+
+class Rung(Model):
+    """One remedy: what of the *way* to the answer is changed, never the answer's level of theory.
+
+    A program's own rungs are subclasses that add settings of the program. They are tried in the
+    order of their ladder, and each at most once for a document.
+    """
+
+    # Stored in `_run.remedy`.
+    name: str = Field(pattern=NAME)
+    # Begin from what the failed attempt left: orbitals, geometry.
+    restart: bool = False
+    # Factors on `resources:` and `job_timeout`.
+    memory: float | None = Field(default=None, gt=1, le=100)
+    disk: float | None = Field(default=None, gt=1, le=100)
+    time: float | None = Field(default=None, gt=1, le=100)
+
+
+Ladders = Mapping[FailureClass, Sequence[Rung]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +45,8 @@ class StepRequest:
     name: str
     options: Any  # an instance of the function's options model
     files: frozenset[str]  # files of the sandbox that parsers and keep_files want
+    remedies: tuple[Any, ...] = ()  # rungs that this attempt takes, of the function's rung model
+    rescued: Mapping[str, bytes] = field(default_factory=dict)  # files of the attempt that failed
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,8 @@ class Software:
     commands: Mapping[str, str] = field(default_factory=dict)  # of `software:` in the campaign
     cores: int = 1
     memory: int | None = None  # MB
+    beside: Path = Path()  # folder of the campaign file; paths in options start there
+    cache: Path | None = None  # folder of what the function's `prepare` has made
 
     def argv(self, program: str) -> tuple[str, ...]:
         """The first words of the command line of `program`; its own name by default."""
@@ -46,12 +73,45 @@ class NoOptions(BaseModel):
     model_config = {"extra": "allow", "frozen": True}
 
 
-def task(*, program: str, options: type[BaseModel] = NoOptions) -> Callable[[Build], Build]:
-    """Mark a task function: the program whose parsers judge its output, and its options."""
+def _nothing(options: Any) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What `@task` says about a task function."""
+
+    program: str | None = None  # whose parsers judge its output
+    options: type[BaseModel] = NoOptions  # the model of a step's options
+    rung: type[Rung] = Rung  # the model of its remedies
+    ladders: Ladders = field(default_factory=dict)  # remedies where the campaign names none
+    # Whether a document without a molecule is refused. Else it comes as one of no atoms.
+    molecule: bool = True
+    # Files beside the campaign that an option names and that determine a result (relative paths).
+    uses: Callable[[Any], Iterable[str]] = _nothing
+    # Fields of a document that an option names, to be fetched with it.
+    fields: Callable[[Any], Iterable[str]] = _nothing
+    # Makes, once before a campaign on the master's machine, shared inputs in `software.cache`.
+    prepare: Callable[[Sequence[StepRequest], Software], None] | None = None
+    # Why a file is not the program of this name, or None.
+    impostor: Callable[[Path], str | None] | None = None
+    # First words of the commands that a step runs; the program's by default.
+    runs: Callable[[Any, Software], Iterable[str]] | None = None
+    # Refuses steps that cannot be: raises ValueError with the reason.
+    check: Callable[[Sequence[StepRequest], Software], None] | None = None
+
+
+def task(**traits: Any) -> Callable[[Build], Build]:
+    """Mark a task function with its `Traits`."""
 
     def mark(function: Build) -> Build:
-        function.program = program  # type: ignore[attr-defined]
-        function.options = options  # type: ignore[attr-defined]
+        function.traits = Traits(**traits)  # type: ignore[attr-defined]
         return function
 
     return mark
+
+
+def traits_of(function: Build) -> Traits:
+    """The traits of a task function; those of one that declares none."""
+    found = getattr(function, "traits", None)
+    return found if isinstance(found, Traits) else Traits()

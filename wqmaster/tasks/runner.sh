@@ -57,12 +57,20 @@ end_group() {
 trap 'end_group; exit 143' TERM
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
+# An output +FILE is returned only if the program fails; OLD=NEW renames a file first.
 step() {
-    name=$1 outputs=$2 clean=$3
+    name=$1 outputs=$2 first=$3
     shift 3
     out=$top/out/$job/$name
     mkdir -p "$out" || die "no folder for outputs"
-    # shellcheck disable=SC2086  # lists of plain names
+    clean=
+    for file in $first; do
+        case $file in
+            *=*) [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" || die "no renaming" ;;
+            *) clean="$clean $file" ;;
+        esac
+    done
+    # shellcheck disable=SC2086  # a list of plain names
     [ -z "$clean" ] || rm -f $clean
     clock
     started=$now
@@ -84,6 +92,11 @@ step() {
     fi
     there=
     for file in $outputs; do
+        case $file in +*)
+            [ "$code" -ne 0 ] || continue
+            file=${file#+}
+            ;;
+        esac
         if [ -f "$file" ] && [ ! -h "$file" ]; then there="$there $file"; fi
     done
     # shellcheck disable=SC2086  # a list of plain names

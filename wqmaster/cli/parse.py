@@ -1,0 +1,46 @@
+"""wqmaster parse: diagnosis and values of outputs at hand; no campaign, no database."""
+
+import json
+from pathlib import Path
+
+import click
+
+from wqmaster.cli.common import shortened
+from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
+
+
+def _printed(reading: Reading, asked: bool) -> None:
+    click.echo(f"{reading.file}")
+    if reading.failure is not None:
+        click.echo(f"  failed: {reading.failure.kind.label}: {reading.failure.message}")
+    width = max((len(name) for name in reading.values), default=0)
+    for name, value in reading.values.items():
+        click.echo(f"  {name:<{width}}  {shortened(value)}")
+    if asked:
+        for name, message in reading.errors.items():
+            click.echo(f"  {name}: {message}")
+    elif reading.errors:
+        click.echo(f"  not in it: {', '.join(reading.errors)}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--program", required=True, help=f"What wrote the files: {', '.join(PROGRAMS)}.")
+@click.option(
+    "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a file, one a line.")
+def command(files: tuple[Path, ...], program: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Read FILES as a campaign would: say why each failed, if it did, and its values.
+
+    A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
+    x.engrad, x.property.json, poses.pdbqt), or a folder with all of a run. The exit code is 0 also
+    for runs that failed.
+    """
+    parsers = parsers_named(program, names)
+    for path in files:
+        reading = read(path, program, parsers)
+        if as_json:
+            click.echo(json.dumps(reading.as_json(), allow_nan=False))
+        else:
+            _printed(reading, bool(names))

@@ -1,0 +1,63 @@
+"""wqmaster reparse: today's parsers on the archives that were kept."""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from wqmaster import session
+from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.lock import FolderLock
+from wqmaster.recipe import resolve
+from wqmaster.reparse import Kind, Reparse, told
+from wqmaster.spool import Spool
+
+# Documents of each kind that are told by name.
+_TOLD = 10
+
+
+@click.command()
+@campaign_argument
+@click.option("--write", is_flag=True, help="Store what differs; without it, only report.")
+@json_option
+def command(campaign: Path, write: bool, as_json: bool) -> None:
+    """Read the kept archives of CAMPAIGN with its parsers of today; report what differs.
+
+    Archives of failed attempts are kept by default, of all jobs with 'archive: {keep: all}'. With
+    --write, changed and new values are stored, failed attempts that are results now become so, and
+    results that are refused now are taken out and recorded as failures. What was replaced is kept
+    in reparse-DATE.jsonl in the campaign's folder.
+    """
+    recipe = resolve(loaded(campaign))
+    file = recipe.loaded
+    told_of: Counter[Kind] = Counter()
+    shown: list[str] = []
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(session.opened(file, existing=True))
+        if write:
+            stack.callback(FolderLock(file.folder).close)
+        work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
+        for finding in work.findings():
+            told_of[finding.kind] += 1
+            if finding.kind is not Kind.SAME and told_of[finding.kind] <= _TOLD:
+                shown += told(finding)
+            if write:
+                work.write(finding)
+    counts = {kind.value: work.counts[kind] for kind in Kind}
+    if as_json:
+        log = str(work.log) if work.log else None
+        print_json({"counts": counts, "examples": shown, "written": work.written, "before": log})
+        return
+    for line in shown:
+        click.echo(line)
+    click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing")
+    if not sum(counts.values()):
+        click.echo(
+            f"no archive is kept in {file.folder / 'spool'}; 'archive: {{keep: all}}' keeps them"
+        )
+    elif write:
+        kept = f"; what was replaced: {work.log}" if work.log else ""
+        click.echo(f"{work.written} written{kept}")
+    elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
+        click.echo(f"nothing was written; to store this: wqmaster reparse {campaign} --write")

@@ -1,0 +1,45 @@
+"""Hosts that spoil one job after another, and how long they are left alone."""
+
+from collections import Counter
+
+from wqmaster.failures import FailureClass
+
+# Failures in a row, of which the host may be the cause, after which it is left alone.
+STRIKES = 3
+# Seconds for which it is.
+BLOCK_TIME = 900
+
+_TO_BLAME = frozenset(
+    kind.label
+    for kind in (
+        FailureClass.TRANSFER,
+        FailureClass.TRUNCATED,
+        FailureClass.PROGRAM_MISSING,
+        FailureClass.LIBRARY_MISSING,
+        FailureClass.DISK_FULL,
+        FailureClass.KILLED,
+    )
+)
+
+
+class Hosts:
+    """What verdicts say of hosts. The only host there is is never blocked."""
+
+    def __init__(self) -> None:
+        self._strikes: Counter[str] = Counter()
+        self._good: set[str] = set()
+
+    def heard(self, host: str, failure: str | None) -> bool:
+        """Note the verdict on a job that ran on `host`; whether the host is to be blocked now."""
+        if not host:
+            return False
+        if failure is None:
+            self._good.add(host)
+        if failure not in _TO_BLAME:
+            self._strikes.pop(host, None)
+            return False
+        self._strikes[host] += 1
+        if self._strikes[host] < STRIKES or not self._good - {host}:
+            return False
+        del self._strikes[host]
+        return True

@@ -1,0 +1,204 @@
+"""The failures in the database: what was tried, how it ended, and what was given up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import json_util
+from pymongo import ASCENDING, InsertOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+from pymongo.write_concern import WriteConcern
+
+from wqmaster.campaign import Campaign
+from wqmaster.failures import FailureClass, signature
+from wqmaster.remedies import Past, plan_of
+
+Document = dict[str, Any]
+
+
+def key_of(document_id: Any) -> str:
+    """A document's `_id` as a string that is unique over all types."""
+    return json_util.dumps(document_id)
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """Where the outputs of a failed attempt lie, for one that begins from them."""
+
+    archive: str
+    number: int  # the job's, within its task
+    step: str
+    molecule: str  # fingerprint of what was computed
+
+
+@dataclass(frozen=True)
+class History:
+    """A document's failed attempts."""
+
+    past: tuple[Past, ...] = ()  # the first one first
+    final: bool = False  # whether it was given up
+    rescue: Rescue | None = None  # of the last attempt that failed for a reason of its own
+    archives: Mapping[int, str] = field(default_factory=dict)  # by attempt: what is kept of it
+
+    @property
+    def attempts(self) -> int:
+        """The number of the last attempt."""
+        return self.past[-1].attempt if self.past else 0
+
+
+class Ledger:
+    """The failed attempts of one campaign: collection `wqmaster.failures`."""
+
+    def __init__(self, database: Database[Document], campaign: Campaign) -> None:
+        self._failures = database["wqmaster.failures"].with_options(
+            write_concern=WriteConcern(w=1, j=True)
+        )
+        self._mine = {
+            "campaign": campaign.campaign,
+            "collection": campaign.database.collection,
+        }
+
+    def prepare(self) -> None:
+        """Make the indexes that are missing."""
+        self._failures.create_index(
+            [(name, ASCENDING) for name in (*self._mine, "document", "attempt")], unique=True
+        )
+        self._failures.create_index([(name, ASCENDING) for name in (*self._mine, "final", "class")])
+
+    def by_class(self) -> dict[str, int]:
+        """Given-up documents: class -> how many."""
+        classes = self._failures.aggregate(
+            [
+                {"$match": {**self._mine, "final": True}},
+                {"$group": {"_id": "$class", "count": {"$sum": 1}}},
+                {"$sort": {"count": -1, "_id": 1}},
+            ]
+        )
+        return {entry["_id"]: entry["count"] for entry in classes}
+
+    def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
+        """What failed before, by `key_of` the document; those without a failure are left out."""
+        found: dict[str, History] = {}
+        query = {**self._mine, "document": {"$in": list(document_ids)}}
+        fields = dict.fromkeys(_OF_HISTORY, 1)
+        for entry in self._failures.find(query, fields).sort("attempt", ASCENDING):
+            key = key_of(entry["document"])
+            known = found.get(key, History())
+            found[key] = History(
+                (*known.past, _past(entry)),
+                known.final or entry.get("final", False),
+                _rescue(entry) or known.rescue,
+                {**known.archives, entry["attempt"]: entry.get("archive") or ""},
+            )
+        return found
+
+    def record(self, records: Sequence[Document]) -> None:
+        """Note failed attempts; those that were noted before are left as they are."""
+        if not records:
+            return
+        now = datetime.now(UTC)
+        inserts = [
+            InsertOne(
+                {
+                    **self._mine,
+                    **record,
+                    "signature": signature(record["message"]),
+                    "recorded": now,
+                }
+            )
+            for record in records
+        ]
+        try:
+            self._failures.bulk_write(inserts, ordered=False)
+        except BulkWriteError as error:
+            others = [e for e in error.details.get("writeErrors", []) if e.get("code") != 11000]
+            if others:
+                raise
+
+    def groups(self) -> list[Document]:
+        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`."""
+        return list(
+            self._failures.aggregate(
+                [
+                    {"$match": {**self._mine, "final": True}},
+                    {
+                        "$group": {
+                            "_id": {"class": "$class", "signature": "$signature"},
+                            "count": {"$sum": 1},
+                            "example": {"$min": "$document"},
+                            "message": {"$first": "$message"},
+                        }
+                    },
+                    {"$sort": {"count": -1, "_id": 1}},
+                    {
+                        "$project": {
+                            "_id": 0,
+                            "class": "$_id.class",
+                            "signature": "$_id.signature",
+                            "count": 1,
+                            "example": 1,
+                            "message": 1,
+                        }
+                    },
+                ]
+            )
+        )
+
+    def of(self, document_id: Any) -> list[Document]:
+        """All failed attempts of a document, the first one first."""
+        query = {**self._mine, "document": document_id}
+        return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
+
+    def cured(self, document: Any) -> None:
+        """The document has a result after all: it is given up no longer."""
+        self._failures.update_many(
+            {**self._mine, "document": document, "final": True},
+            {"$set": {"final": False, "cured": datetime.now(UTC)}},
+        )
+
+    def discard(self, *, kind: str | None = None, document: Any = None) -> list[str]:
+        """Forget the archives of a class, of a document, or of all; the paths of the files."""
+        query: Document = {**self._mine, "archive": {"$ne": None}}
+        if kind is not None:
+            query["class"] = kind
+        if document is not None:
+            query["document"] = document
+        paths = [entry["archive"] for entry in self._failures.find(query, {"archive": 1})]
+        self._failures.update_many(query, {"$set": {"archive": None}})
+        return paths
+
+    def retry(self, *, kind: str | None = None, document: Any = None) -> int:
+        """Let given-up documents run again: those of a class, or one; how many they are."""
+        query: Document = {**self._mine, "final": True}
+        query |= {"class": kind} if kind is not None else {"document": document}
+        update = {"$set": {"final": False, "retried": datetime.now(UTC)}}
+        return self._failures.update_many(query, update).modified_count
+
+
+_OF_HISTORY = (
+    *("document", "attempt", "final", "class", "step", "remedy", "retried"),
+    *("archive", "number", "molecule"),
+)
+
+
+def _past(entry: Document) -> Past:
+    try:
+        kind = FailureClass.of(entry.get("class", ""))
+    except KeyError:  # of another version
+        kind = None
+    return Past(
+        attempt=entry["attempt"],
+        kind=kind,
+        step=entry.get("step"),
+        remedy=plan_of(entry.get("remedy")),
+        retried="retried" in entry,
+    )
+
+
+def _rescue(entry: Document) -> Rescue | None:
+    step, archive = entry.get("step"), entry.get("archive")
+    if not step or not archive or "number" not in entry:
+        return None
+    return Rescue(archive, entry["number"], step, entry.get("molecule", ""))

@@ -1,0 +1,126 @@
+"""Outputs at hand, read without a campaign: diagnosis, and what each parser makes of them."""
+
+import inspect
+import math
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wqmaster.parsers
+from wqmaster.campaign import nearest
+from wqmaster.errors import CampaignError, ParseError, StructureError
+from wqmaster.failures import Failure, FailureClass, signature
+from wqmaster.judgement import plain
+from wqmaster.parsers import Output, Parser
+from wqmaster.recipe import parsers_of, resolve_parser
+
+PROGRAMS = sorted(module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__))
+# A file that is larger than this is not read (bytes).
+_MAX_FILE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was made of one file, or of a folder."""
+
+    file: str
+    failure: Failure | None
+    values: Mapping[str, Any]  # by parser
+    errors: Mapping[str, str]  # by parser: why there is no value
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data: file, failure (class, message, signature) or null, values, errors."""
+        failure = self.failure and {
+            "class": self.failure.kind.label,
+            "message": self.failure.message,
+            "signature": signature(self.failure.message),
+        }
+        return {
+            "file": self.file,
+            "failure": failure,
+            "values": dict(self.values),
+            "errors": dict(self.errors),
+        }
+
+
+def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
+    """Parsers of a program by the names they were asked by; all of them if none is named.
+
+    Raises:
+        CampaignError: there is no such program or parser; with the nearest.
+    """
+    if program not in PROGRAMS:
+        raise CampaignError(f"there are no parsers for '{program}'; {nearest(program, PROGRAMS)}")
+    module = parsers_of(program)
+    if not names:
+        return {
+            name: function
+            for name, function in sorted(vars(module).items())
+            if inspect.isfunction(function) and hasattr(function, "files")
+        }
+    found = {}
+    for name in names:
+        try:
+            found[name] = resolve_parser(name, program)
+        except ValueError as error:
+            raise CampaignError(str(error)) from error
+    return found
+
+
+def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
+    """The files of a run by the names that parsers know, and which of them is `path` itself.
+
+    Raises:
+        StructureError: it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
+            return {entry.name: _content(entry) for entry in entries}, "stdout"
+        name = getattr(parsers_of(program), "file_name", lambda name: "stdout")(path.name)
+        return {name: _content(path)}, name
+    except OSError as error:
+        raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_FILE:
+        raise StructureError(f"{path}: it is larger than {_MAX_FILE} bytes")
+    return path.read_bytes()
+
+
+def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:
+    """Read the output at `path` with `parsers`.
+
+    Raises:
+        StructureError: there is no such file.
+    """
+    files, main = files_at(path, program)
+    output = Output(files, main)
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    try:
+        failure = parsers_of(program).diagnose(output, None, {})
+    except ParseError as error:
+        failure = Failure(FailureClass.PARSE_ERROR, error.message)
+    for name, parser in parsers.items():
+        try:
+            value = plain(parser(output.beside(getattr(parser, "files", (main,))[0])))
+        except ParseError as error:
+            errors[name] = error.message
+        except Exception as error:  # a user's parser may raise anything
+            errors[name] = f"the parser broke: {error!r}"
+        else:
+            values[name] = _finite(value)
+    return Reading(str(path), failure, values, errors)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with strings in the place of numbers that JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,76 @@
+"""A verdict as the database has it: a result with `_run`, or a failed attempt."""
+
+from datetime import UTC, datetime
+
+from wqmaster.engines import Returned
+from wqmaster.failures import Failure
+from wqmaster.job import Asked, Outcome
+from wqmaster.judgement import StepResult
+from wqmaster.ledger import Document
+from wqmaster.recipe import Recipe
+from wqmaster.store import Result
+
+_LONGEST_MESSAGE = 4000
+
+
+def storable(text: str) -> str:
+    """`text` as the database can hold it, whatever a user's parser has put into it."""
+    return text[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+
+
+def result(
+    recipe: Recipe,
+    asked: Asked,
+    returned: Returned,
+    outcome: Outcome | None,
+    results: tuple[StepResult, ...],
+) -> Result:
+    """The values of all steps, each with how they were made in `_run`."""
+    steps: dict[str, Document] = {}
+    for step in results:
+        run = {
+            "recipe": step.recipe,
+            "campaign": recipe.loaded.campaign.campaign,
+            "program": recipe.program,
+            "program_version": step.program_version,
+            "parser_version": step.parser_version,
+            "host": outcome.host if outcome else None,
+            "attempt": asked.attempt,
+            "remedy": ", ".join(asked.remedy.get(step.step, ())) or None,
+            "wall_time": step.wall_time,
+            "finished": datetime.fromtimestamp(returned.finished, UTC),
+        }
+        steps[step.step] = {**step.values, "_run": run}
+    return Result(asked.document, steps)
+
+
+def failed(
+    asked: Asked,
+    returned: Returned,
+    outcome: Outcome | None,
+    failure: Failure,
+    *,
+    final: bool,
+    number: int,
+    archive: str | None,
+) -> Document:
+    """The record of a failed attempt; `number` is the job's within its task, and its archive."""
+    return {
+        "document": asked.document,
+        "attempt": asked.attempt,
+        "final": final,
+        "class": failure.kind.label,
+        "family": failure.kind.family.value,
+        "step": failure.step,
+        "message": storable(failure.message),
+        "tail": storable(failure.tail),
+        "host": outcome.host if outcome else returned.host,
+        "started": datetime.fromtimestamp(returned.started, UTC),
+        "finished": datetime.fromtimestamp(returned.finished, UTC),
+        "recipe": asked.recipe,
+        "molecule": asked.molecule,
+        "remedy": {step: list(names) for step, names in asked.remedy.items()},
+        "wall_time": sum(step.wall_time for step in outcome.steps) if outcome else None,
+        "archive": archive,
+        "number": number,
+    }

@@ -1,0 +1,92 @@
+"""What comes after a failed attempt: the same elsewhere, the same with a remedy, or nothing.
+
+A class that running the same again can help (`FailureClass.again`) is retried elsewhere, and uses
+up no rung. Any other has a ladder of rungs, from the program's task module or from `remedies:` in
+the campaign; each rung is tried at most once for a document and step. Rungs of different ladders
+add up: what had been cured stays cured. Pure functions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wqmaster.failures import MAX_ATTEMPTS, FailureClass
+from wqmaster.tasks import Ladders, Rung
+
+# By the step's name: the names of the rungs that it takes.
+Plan = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Past:
+    """A failed attempt, as the next one is planned from it."""
+
+    attempt: int  # counted from 1
+    kind: FailureClass | None  # None: a class that this version does not know
+    step: str | None
+    remedy: Plan = field(default_factory=dict)  # what that attempt had taken
+    retried: bool = False  # whether a person asked for another try after it
+
+
+def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
+    """A plan as JSON or the database hold it."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(step): tuple(map(str, names)) for step, names in value.items()}
+
+
+def plan(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
+    """The remedies of the next attempt, {} for none; None if there shall be no next attempt.
+
+    `history` are all failed attempts of the document, the first one first.
+    """
+    if not history:
+        return {}
+    last = history[-1]
+    if last.kind is not None and last.kind.again:
+        asked = max((n for n, past in enumerate(history) if past.retried), default=-1)
+        lost = sum(past.kind is not None and past.kind.again for past in history[asked + 1 :])
+        return dict(last.remedy) if lost < MAX_ATTEMPTS else None
+    higher = _higher(ladders, history)
+    if higher is None and last.retried:
+        return dict(last.remedy)
+    return higher
+
+
+def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
+    """The last plan with the next rung of the ladder of the last failure."""
+    last = history[-1]
+    if last.kind is None or last.step is None:
+        return None
+    ladder = [rung.name for rung in ladders.get(last.kind, ())]
+    tried = {name for past in history for name in past.remedy.get(last.step, ())}
+    rung = next((name for name in ladder if name not in tried), None)
+    if rung is None:
+        return None
+    others = tuple(name for name in last.remedy.get(last.step, ()) if name not in ladder)
+    return {**last.remedy, last.step: (*others, rung)}
+
+
+def rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
+    """The rungs of these names; one that the campaign no longer has is left out."""
+    known = {rung.name: rung for ladder in ladders.values() for rung in ladder}
+    return tuple(known[name] for name in names if name in known)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """How much more than `resources:` and `job_timeout` an attempt may use."""
+
+    memory: float = 1.0
+    disk: float = 1.0
+    time: float = 1.0
+
+
+def factors(ladders: Ladders, plan: Plan) -> Factors:
+    """The largest factors of the rungs of all steps of a plan."""
+    taken = [rung for names in plan.values() for rung in rungs(ladders, names)]
+    return Factors(
+        memory=max((rung.memory or 1.0 for rung in taken), default=1.0),
+        disk=max((rung.disk or 1.0 for rung in taken), default=1.0),
+        time=max((rung.time or 1.0 for rung in taken), default=1.0),
+    )

@@ -1,0 +1,249 @@
+"""The parsers of today on the archives of yesterday, held against what is stored.
+
+First a report; only `write` changes the database, and all that it replaces or takes out stands in
+a file of the campaign's folder, so that nothing is lost.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+
+from wqmaster import records
+from wqmaster.bundle import Archive
+from wqmaster.engines import Returned
+from wqmaster.errors import ArchiveError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked, Outcome
+from wqmaster.judgement import Verdict, judge
+from wqmaster.ledger import Document, key_of
+from wqmaster.recipe import Recipe
+from wqmaster.spool import OUTPUTS, Spool, read_task
+from wqmaster.store import Result, Store
+
+
+class Kind(Enum):
+    """What the parsers of today make of an archived job."""
+
+    SAME = "same"  # as stored
+    CHANGED = "changed"  # a stored value differs
+    NEW = "new"  # values that are not stored, of a result that is
+    CURED = "cured"  # a failed attempt that is a result now
+    FAILING = "now failing"  # a stored result that is refused now
+    FAILED = "still failed"
+    SKIPPED = "skipped"  # of another recipe, molecule, or attempt than what is stored
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value of one step: as it is stored (None: not at all), and as it is read today."""
+
+    step: str
+    parser: str
+    before: Any
+    now: Any
+
+    @property
+    def largest(self) -> float | None:
+        """The largest difference of two numbers in the same place; None if shapes differ."""
+        return _largest(self.before, self.now)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found for one archived job."""
+
+    kind: Kind
+    asked: Asked
+    why: str = ""  # of a failure, or of having been skipped
+    differences: tuple[Difference, ...] = ()
+    # What writing needs.
+    result: dict[str, Document] = field(default_factory=dict)
+    record: Document = field(default_factory=dict)
+
+
+def _largest(before: Any, now: Any) -> float | None:
+    if isinstance(before, (int, float)) and isinstance(now, (int, float)):
+        return abs(before - now)
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        found = [_largest(old, new) for old, new in zip(before, now, strict=True)]
+        numbers = [value for value in found if value is not None]
+        return max(numbers, default=0.0) if len(numbers) == len(found) else None
+    return None
+
+
+@dataclass(frozen=True)
+class _Archived:
+    asked: Asked
+    number: int  # within its task
+    returned: Returned
+    outcome: Outcome | None
+    place: str  # of the archive
+
+
+class Reparse:
+    """Goes through the archives of a campaign, one task at a time."""
+
+    def __init__(self, recipe: Recipe, store: Store, spool: Spool, folder: Path) -> None:
+        self._recipe = recipe
+        self._store = store
+        self._spool = spool
+        self._folder = folder
+        self.counts: Counter[Kind] = Counter()
+        self.written = 0
+        self.log: Path | None = None  # where what was replaced stands
+
+    def findings(self) -> Iterator[Finding]:
+        """Every archived job, each once."""
+        for folder in self._spool.archived():
+            try:
+                asked, returned, path = read_task(folder)
+                archive = Archive(path)
+            except (ArchiveError, ValueError, TypeError, KeyError, OSError):
+                continue  # was a failure by itself when it came back
+            with archive:
+                yield from self._of_task(folder, asked, returned, archive)
+
+    def _of_task(
+        self, folder: Path, asked: list[Asked], returned: Returned, archive: Archive
+    ) -> Iterator[Finding]:
+        documents = [job.document for job in asked]
+        stored = self._store.results(documents)
+        molecules = self._store.molecules(documents)
+        histories = self._store.ledger.histories(documents)
+        for number, job in enumerate(asked):
+            key = key_of(job.document)
+            kept = histories[key].archives if key in histories else {}
+            # An attempt that failed has a folder of its own, with all jobs of its bundle.
+            own = kept.get(job.attempt, "") == str(folder / OUTPUTS)
+            if own != (folder.parent == self._spool.failed):
+                continue
+            outcome: Outcome | None = None
+            try:
+                outcome = archive.outcome(number)
+                verdict = judge(self._recipe, job, outcome)
+            except ArchiveError as error:
+                verdict = Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
+            archived = _Archived(job, number, returned, outcome, str(folder / OUTPUTS))
+            finding = self._compare(archived, verdict, stored.get(key), molecules.get(key))
+            self.counts[finding.kind] += 1
+            yield finding
+
+    def _compare(
+        self,
+        archived: _Archived,
+        verdict: Verdict,
+        stored: dict[str, Document] | None,
+        molecule: str | None,
+    ) -> Finding:
+        asked = archived.asked
+        if asked.recipe != self._recipe.hash:
+            return Finding(Kind.SKIPPED, asked, "it was computed with another recipe")
+        if stored is None:
+            return Finding(Kind.SKIPPED, asked, "the document is no longer in the collection")
+        if molecule != asked.molecule:
+            return Finding(Kind.SKIPPED, asked, "the document's molecule was changed since")
+        mine = {
+            step: values
+            for step, values in stored.items()
+            if values.get("_run", {}).get("attempt") == asked.attempt
+        }
+        if stored and not mine:
+            return Finding(Kind.SKIPPED, asked, "what is stored is of another attempt")
+        if verdict.failure is not None:
+            return self._failed(archived, verdict.failure, bool(mine))
+        made = records.result(
+            self._recipe, asked, archived.returned, archived.outcome, verdict.results
+        )
+        result = dict(made.steps)
+        if not stored:
+            return Finding(Kind.CURED, asked, result=result)
+        found = tuple(_differences(mine, result))
+        kind = Kind.SAME
+        if found:
+            new = all(difference.before is None for difference in found)
+            kind = Kind.NEW if new else Kind.CHANGED
+        return Finding(kind, asked, differences=found, result=result)
+
+    def _failed(self, archived: _Archived, failure: Failure, stored: bool) -> Finding:
+        asked = archived.asked
+        if stored and failure.kind is FailureClass.MISSING_OUTPUT:
+            return Finding(Kind.SKIPPED, asked, f"its archive is not enough: {failure.message}")
+        record = records.failed(
+            asked,
+            archived.returned,
+            archived.outcome,
+            failure,
+            final=True,
+            number=archived.number,
+            archive=archived.place,
+        )
+        why = f"{failure.kind.label}: {failure.message}"
+        return Finding(Kind.FAILING if stored else Kind.FAILED, asked, why, record=record)
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def write(self, finding: Finding) -> None:
+        """Bring the database to what the parsers of today say of this job."""
+        document = finding.asked.document
+        if finding.kind in (Kind.CHANGED, Kind.NEW):
+            self._note(finding)
+            steps = {difference.step for difference in finding.differences}
+            for step in steps:
+                values = {**finding.result[step]}
+                values["_run"] = {**values["_run"], "reparsed": datetime.now(UTC)}
+                self._store.replace(document, step, finding.asked.attempt, values)
+        elif finding.kind is Kind.CURED:
+            refused = self._store.commit([Result(document, finding.result)])
+            if refused:
+                return
+            self._store.ledger.cured(document)
+        elif finding.kind is Kind.FAILING:
+            self._note(finding)
+            self._store.ledger.record([finding.record])
+            self._store.withdraw(document, finding.asked.attempt)
+        else:
+            return
+        self.written += 1
+
+    def _note(self, finding: Finding) -> None:
+        """Keep what is about to be replaced, on disk before it is."""
+        if self.log is None:
+            self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
+        key = key_of(finding.asked.document)
+        before = self._store.results([finding.asked.document]).get(key)
+        line = {"document": finding.asked.document, "why": finding.why, "before": before}
+        with self.log.open("a") as file:
+            file.write(json_util.dumps(line) + "\n")
+
+
+def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Iterator[Difference]:
+    for step, before in stored.items():
+        for parser, value in now[step].items():
+            if parser != "_run" and before.get(parser) != value:
+                yield Difference(step, parser, before.get(parser), value)
+
+
+def told(finding: Finding) -> list[str]:
+    """What there is to say of a finding, a line each."""
+    name = json.dumps(finding.asked.document, default=str)
+    if finding.kind in (Kind.FAILING, Kind.SKIPPED, Kind.FAILED):
+        return [f"{name}: {finding.kind.value}: {finding.why}"]
+    if finding.kind is Kind.CURED:
+        return [f"{name}: cured: attempt {finding.asked.attempt} is a result now"]
+    lines = []
+    for difference in finding.differences:
+        place = f"{name}: {difference.step}.{difference.parser}"
+        if difference.before is None:
+            lines.append(f"{place}: new")
+        elif difference.largest is not None:
+            lines.append(f"{place}: changed by at most {difference.largest:.6g}")
+        else:
+            lines.append(f"{place}: changed in shape or kind")
+    return lines

@@ -1,0 +1,235 @@
+"""ORCA: any route, in steps that may read what an earlier one left."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from wqmaster.campaign import NAME, Model
+from wqmaster.errors import ParseError
+from wqmaster.job import Execution, Job
+from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.parsers import Output
+from wqmaster.parsers.orca import geometry
+from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, applied, comments_out, without
+
+# Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
+_BASE = "orca"
+# What a run leaves, and a later one in the same sandbox would leave as its own or begin from.
+_LEFT = (
+    *("orca.engrad", "orca.hess", "orca.opt", "orca.property.json", "orca.property.txt"),
+    *("orca_property.txt", "orca_trj.xyz", "orca.densities", "orca.densitiesinfo", "orca.cis"),
+    *("orca.scfp", "orca.scfp.tmp", "orca.gbw.tmp", "orca.bibtex", "orca.ges", "orca.carthess"),
+)
+# Part of the memory that %maxcore may take; ORCA exceeds it at times (manual, "Memory").
+_MAXCORE_SHARE = 0.75
+# Finds the program on the PATH: for a parallel run ORCA must be called by its full path.
+_BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
+_RESTART = "restart.gbw"
+_MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
+_NPROCS = re.compile(r"%\s*pal\b.*?\bnprocs\s+(\d+)|!.*?\bpal(\d+)\b", re.IGNORECASE | re.DOTALL)
+_MAXCORE = re.compile(r"%\s*maxcore\s+(\d+)", re.IGNORECASE)
+_OPTIMISES = re.compile(r"^\s*!.*?\b\w*opt(ts)?\b", re.IGNORECASE | re.MULTILINE)
+# What a route cannot have, and why.
+_NOT_HERE = (
+    (re.compile(r"^\s*\*", re.MULTILINE), "coordinates come from the document, not from the route"),
+    (re.compile(r"%\s*coords\b", re.I), "coordinates come from the document, not from the route"),
+    (re.compile(r"\$new_job", re.I), "a further job is a further step in 'args:'"),
+    (re.compile(r"%\s*base\b", re.I), "the files of a run are called orca.*; %base would rename"),
+    (re.compile(r"%\s*compound\b", re.I), "%compound scripts are not supported; use steps"),
+)
+
+
+class Step(Model):
+    """Options of a step of `sequential`."""
+
+    # ORCA's input without the coordinates: lines of "!" keywords and %blocks.
+    route: str = Field(min_length=1)
+    # The earlier step whose orbitals this one begins from (! moread, %moinp).
+    moread: str | None = Field(default=None, pattern=NAME)
+    # The earlier step whose optimised geometry this one takes.
+    geometry: str | None = Field(default=None, pattern=NAME)
+
+    @field_validator("route")
+    @classmethod
+    def _plain(cls, route: str) -> str:
+        text = comments_out(route)
+        for pattern, why in _NOT_HERE:
+            if pattern.search(text):
+                raise ValueError(why)
+        if not text.strip():
+            raise ValueError("there is nothing in it")
+        return route
+
+
+def check(steps: Sequence[StepRequest], software: Software) -> None:
+    """See that the routes agree with `resources:`, and that what is read was left before.
+
+    Raises:
+        ValueError: they do not; says which step and what to write.
+    """
+    before: list[str] = []
+    for step in steps:
+        text = comments_out(step.options.route)
+        where = f"step '{step.name}'"
+        if step.name == _BASE and len(steps) > 1:
+            raise ValueError("a step cannot be called 'orca', as the files of all steps are")
+        asked = {"moread": step.options.moread, "geometry": step.options.geometry}
+        for key, earlier in asked.items():
+            if earlier is not None and earlier not in before:
+                raise ValueError(f"{where}: '{key}: {earlier}' names no earlier step")
+        for name in _MOINP.findall(text):
+            if name not in [f"{earlier}.gbw" for earlier in before]:
+                there = ", ".join(f"{earlier}.gbw" for earlier in before) or "none here"
+                raise ValueError(
+                    f'{where}: %moinp "{name}" is left by no earlier step; there are: {there}'
+                )
+        nprocs = _NPROCS.search(text)
+        if nprocs and int(nprocs[1] or nprocs[2]) != software.cores:
+            raise ValueError(
+                f"{where}: the route asks for {nprocs[1] or nprocs[2]} processes, "
+                f"'resources: {{cores: {software.cores}}}' gives {software.cores}; make them agree"
+            )
+        maxcore = _MAXCORE.search(text)
+        if maxcore and software.memory and int(maxcore[1]) * software.cores > software.memory:
+            raise ValueError(
+                f"{where}: %maxcore {maxcore[1]} for {software.cores} processes is more than "
+                f"'resources: {{memory: {software.memory}}}'"
+            )
+        before.append(step.name)
+
+
+def impostor(program: Path) -> str | None:
+    """Why the file `program` is not ORCA; None if nothing speaks against it.
+
+    Debian's package `orca` is the GNOME screen reader, a Python script.
+    """
+    try:
+        with program.open("rb") as file:
+            head = file.read(20_000)
+    except OSError:
+        return None
+    if head.startswith(b"#!") and re.search(
+        rb"import orca|from orca|gi\.repository|Orca Team", head
+    ):
+        return (
+            "it is the GNOME screen reader (package 'orca' of Debian), not the quantum chemistry "
+            "program; say where that one is with 'software: {orca: /path/to/orca}'"
+        )
+    return None
+
+
+def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float, float], ...]:
+    """Where the atoms are: in the document, or where the optimisation that failed was."""
+    restart = any(rung.restart for rung in step.remedies)
+    if not restart or not _OPTIMISES.search(comments_out(step.options.route)):
+        return molecule.coordinates
+    try:
+        left = geometry(Output(dict(step.rescued)))
+        found = tuple((float(x), float(y), float(z)) for x, y, z in left["coordinates"])
+    except (ParseError, ValueError, KeyError, TypeError):
+        return molecule.coordinates
+    if [symbol.capitalize() for symbol in left["symbols"]] != [
+        SYMBOLS[n] for n in molecule.numbers
+    ]:
+        return molecule.coordinates
+    if not all(math.isfinite(value) for row in found for value in row):
+        return molecule.coordinates
+    return found
+
+
+def _processes(step: StepRequest, software: Software) -> int:
+    asked = [rung.processes for rung in step.remedies if rung.processes]
+    return min([software.cores, *asked])
+
+
+def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str:
+    """ORCA's input of one step: route, %maxcore, %pal, charge, multiplicity, coordinates (A)."""
+    options: Step = step.options
+    route = options.route
+    moinp = None
+    if options.moread is not None:
+        route, moinp = f"{without(route, {'moread'})}\n! moread\n", f"{options.moread}.gbw"
+    rung: OrcaRung
+    for rung in step.remedies:
+        if rung.restart and "orca.gbw" not in step.rescued:
+            rung = rung.model_copy(update={"restart": False})
+        route = applied(route, rung)
+        if rung.restart:
+            moinp = _RESTART
+    if moinp is not None:
+        route = _MOINP.sub("", route)
+    lines = [route.rstrip("\n")]
+    if moinp is not None:
+        lines.append(f'%moinp "{moinp}"')
+    processes = _processes(step, software)
+    text = comments_out(options.route)
+    if processes != (software.cores if _NPROCS.search(text) else 1):
+        lines.append(f"%pal nprocs {processes} end")
+    maxcore = _MAXCORE.search(text)
+    if maxcore:
+        more = max((rung.memory or 1.0 for rung in step.remedies), default=1.0)
+        if more > 1:
+            lines.append(f"%maxcore {int(int(maxcore[1]) * more)}")
+    elif software.memory is not None:
+        lines.append(f"%maxcore {max(1, int(software.memory * _MAXCORE_SHARE / processes))}")
+    state = f"{molecule.charge} {molecule.multiplicity}"
+    if options.geometry is not None:
+        lines.append(f"* xyzfile {state} {options.geometry}.xyz")
+    else:
+        lines.append(f"* xyz {state}")
+        for number, (x, y, z) in zip(molecule.numbers, _geometry(molecule, step), strict=True):
+            lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
+        lines.append("*")
+    return "\n".join(lines) + "\n"
+
+
+def _program(software: Software) -> tuple[str, ...]:
+    words = software.argv("orca")
+    if software.cores > 1 and len(words) == 1 and "/" not in words[0]:
+        return (*_BY_FULL_PATH, *words)
+    return words
+
+
+@task(
+    program="orca",
+    options=Step,
+    rung=OrcaRung,
+    ladders=LADDERS,
+    check=check,
+    impostor=impostor,
+)
+def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Steps one after another in one sandbox.
+
+    A step's files are called orca.*; when the next one begins, its orbitals are STEP.gbw and its
+    last geometry STEP.xyz, for `moread:`, `geometry:` or %moinp in a route. Charge, multiplicity
+    and coordinates come from the document, %maxcore and %pal from `resources:`.
+    """
+    files: dict[str, bytes] = {}
+    executions = []
+    for position, step in enumerate(steps):
+        own = f"{step.name}.inp"
+        files[own] = input_text(molecule, step, software).encode()
+        if any(rung.restart for rung in step.remedies) and "orca.gbw" in step.rescued:
+            files[_RESTART] = step.rescued["orca.gbw"]
+        earlier = steps[position - 1].name if position else None
+        rename = [(own, "orca.inp")] if own != "orca.inp" else []
+        if earlier is not None:
+            rename += [("orca.gbw", f"{earlier}.gbw"), ("orca.xyz", f"{earlier}.xyz")]
+        outputs = sorted(step.files - {"stdout", "stderr"})
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(*_program(software), "orca.inp"),
+                outputs=tuple(outputs),
+                clean=tuple(sorted({*_LEFT, *outputs} - {"orca.inp"})),
+                rename=tuple(rename),
+                rescue=("orca.gbw",),
+                environment={"OMP_NUM_THREADS": "1"},
+            )
+        )
+    return Job(tuple(executions), files)
