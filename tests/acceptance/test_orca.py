@@ -1,0 +1,226 @@
+"""ORCA end to end, with a stand-in that answers with real outputs: engine, judgement, remedies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Campaigns, Cli
+from wqmaster.engines import why_no_work_queue
+
+HERE = Path(__file__).resolve()
+OUTPUTS = HERE.parents[3] / "shared" / "data" / "orca"
+STAND_IN = HERE.parents[1] / "stand_ins" / "orca_stand_in"
+EXAMPLE = HERE.parents[2] / "examples" / "orca-wb97mv"
+
+pytestmark = pytest.mark.skipif(
+    not OUTPUTS.is_dir(), reason="real outputs of ORCA are not there: ../shared/data/orca"
+)
+ENGINES = [
+    pytest.param(
+        "work_queue",
+        marks=pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue())),
+    ),
+    "local",
+]
+# What the stand-in does for each document, by the x coordinate of its first atom.
+CASES = {
+    "good": 0.001,
+    "scf": 0.002,
+    "keyword": 0.003,
+    "endless": 0.004,
+    "cut": 0.005,
+    "memory": 0.006,
+    "other": 0.007,
+}
+
+
+def document(name: str) -> dict[str, Any]:
+    return {
+        "_id": name,
+        "atomic_numbers": [8, 1, 1],
+        "coordinates": [[CASES[name], 0.01, 0.0], [0.121, 0.976, 0.086], [0.75, -0.331, -0.545]],
+        "charge": 0,
+        "multiplicity": 1,
+    }
+
+
+def job_file(
+    campaigns: Campaigns, engine: str, *, name: str = "campaign.yaml", **more: Any
+) -> Path:
+    """The job file of the example, unchanged, with what says where it runs here."""
+    here = {
+        "database": {"uri": campaigns.uri, "name": campaigns.database},
+        "engine": engine,
+        "workers": {"type": "local", "count": 2},
+        "software": {"orca": f"{STAND_IN} {OUTPUTS}"},
+        **more,
+    }
+    text = (EXAMPLE / name).read_text()
+    return campaigns.write(text + yaml.safe_dump(here))
+
+
+def stored(campaigns: Campaigns, name: str) -> Mapping[str, Any]:
+    found = campaigns.documents.find_one({"_id": name}) or {}
+    result: Mapping[str, Any] = found.get("wb97mv", {})
+    return result
+
+
+def failures(campaigns: Campaigns, name: str) -> Sequence[Mapping[str, Any]]:
+    return list(campaigns.failures.find({"document": name}).sort("attempt"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(*(document(name) for name in CASES if name != "endless"))
+    path = job_file(campaigns, engine, resources={"memory": 1000})
+    cli("run", path, code=1)
+
+    energy = json.loads((OUTPUTS / "expected.json").read_text())["files"]["6.1/water.grad.out"]
+    for name, remedy in {"good": None, "scf": "kdiis_soscf", "memory": "memory_2x"}.items():
+        result = stored(campaigns, name)["wb97md3bj"]
+        assert result["total_energy"] == pytest.approx(
+            energy["text"]["final_single_point_energy"], abs=1e-9
+        )
+        assert result["gradient"] == energy["text"]["gradient"]
+        assert (result["_run"]["remedy"], result["_run"]["program_version"]) == (remedy, "6.1.0")
+    assert [f["class"] for f in failures(campaigns, "scf")] == ["scf_not_converged"] * 2
+    assert [f["remedy"] for f in failures(campaigns, "scf")] == [{}, {"wb97md3bj": ["slow_conv"]}]
+    assert [f["class"] for f in failures(campaigns, "memory")] == ["memory"]
+
+    # Wrong input is never retried, a truncated output elsewhere and without using up a rung.
+    [keyword] = failures(campaigns, "keyword")
+    assert (keyword["class"], keyword["final"]) == ("input_keyword", True)
+    cut = failures(campaigns, "cut")
+    assert [f["class"] for f in cut] == ["truncated"] * 3
+    assert [f["remedy"] for f in cut] == [{}] * 3
+    assert [f["final"] for f in cut] == [False, False, True]
+    [other] = failures(campaigns, "other")
+    assert (other["class"], other["final"]) == ("not_as_asked", True)
+    assert all(not stored(campaigns, name) for name in ("keyword", "cut", "other"))
+
+    kept = path.parent / "wb97mv.run" / "kept"
+    assert {file.name for file in kept.iterdir()} == {
+        f"{name}_wb97md3bj.{kind}" for name in ("good", "scf", "memory") for kind in ("out", "gbw")
+    }
+
+
+def test_the_old_names_run_as_well(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(document("good"))
+    cli("run", job_file(campaigns, "local", name="campaign-htrq.yaml"))
+    assert stored(campaigns, "good")["wb97md3bj"]["dipole"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_job_that_runs_into_its_time_limit_returns_what_it_wrote(
+    engine: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert(document("endless"))
+    path = job_file(campaigns, engine)
+    path.write_text(path.read_text().replace("job_timeout: 15000", "job_timeout: 2"))
+    cli("run", path, code=1)
+    [record] = failures(campaigns, "endless")
+    assert record["class"] == "time_limit"
+    assert record["tail"]
+    assert record["wall_time"] >= 2
+
+
+def two_steps(campaigns: Campaigns, engine: str) -> Path:
+    first = {"name": "first", "route": "! PBE def2-SVP", "parsers": ["total_energy"]}
+    second = {
+        "name": "second",
+        "route": "! wB97X def2-TZVP EnGrad",
+        "moread": "first",
+        "parsers": ["total_energy", "gradient", "mulliken_charges"],
+        "keep_files": {"orca.gbw": "{id}.gbw"},
+    }
+    return campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.orca.sequential",
+            "job_timeout": 60,
+            "args": [first, second],
+            "kwargs": {"mongo_output_key": "wb97mv"},
+        },
+        submit={"query": {}},
+        engine=engine,
+        software={"orca": f"{STAND_IN} {OUTPUTS}"},
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_second_step_begins_from_the_orbitals_of_the_first(
+    engine: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert(document("good"))
+    path = two_steps(campaigns, engine)
+    cli("run", path)
+    result = stored(campaigns, "good")
+    assert set(result["second"]) == {"total_energy", "gradient", "mulliken_charges", "_run"}
+    assert len(result["second"]["mulliken_charges"]) == 3
+    assert set(result["first"]) == {"total_energy", "_run"}
+    orbitals = (path.parent / "test.run" / "kept" / "good.gbw").read_text()
+    assert orbitals.count("stand-in for orbitals") == 2
+
+
+def test_the_second_step_is_not_run_after_a_failure_of_the_first(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert(document("keyword"))
+    cli("run", two_steps(campaigns, "local"), code=1)
+    [record] = failures(campaigns, "keyword")
+    assert (record["class"], record["step"]) == ("input_keyword", "first")
+
+
+def test_a_remedy_of_the_campaign_is_taken(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(document("scf"))
+    ladder = {"scf_not_converged": [{"name": "mine", "route": "! KDIIS"}]}
+    path = job_file(campaigns, "local", remedies=ladder)
+    cli("run", path)
+    assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "mine"
+
+
+def test_without_remedies_it_is_given_up_and_more_of_them_can_be_tried_later(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert(document("scf"))
+    path = job_file(campaigns, "local", remedies=False)
+    cli("run", path, code=1)
+    assert len(failures(campaigns, "scf")) == 1
+    path = job_file(campaigns, "local")
+    cli("failures", path, "--retry", "scf_not_converged")
+    cli("run", path)
+    assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
+    shown = cli("failures", path, "--show", "scf")
+    assert "remedy wb97md3bj: slow_conv" in shown
+
+
+def test_the_screen_reader_is_refused_before_anything_runs(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    reader = tmp_path / "bin" / "orca"
+    reader.parent.mkdir()
+    reader.write_text(
+        "#!/usr/bin/python3\n# Copyright The Orca Team\nfrom gi.repository import Atspi\n"
+    )
+    reader.chmod(0o755)
+    campaigns.insert(document("good"))
+    path = job_file(campaigns, "local", software={"orca": str(reader)})
+    cli("run", path, code=3)
+    assert "screen reader" in cli.errors
+    assert len(cli.errors.strip().splitlines()) == 1
+
+
+def test_results_of_another_route_are_not_mixed_in(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(document("good"))
+    path = job_file(campaigns, "local")
+    cli("run", path)
+    campaigns.insert({**document("good"), "_id": "later"})
+    path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
+    cli("run", path, code=2)
+    assert "1 results were made with another recipe" in cli.errors
+    assert "-! wB97m-d3bj def2-tzvpp" in cli.errors
+    assert "+! wB97m-d3bj def2-svp" in cli.errors
+    assert not stored(campaigns, "later")

@@ -1,0 +1,369 @@
+"""The task function of ORCA: routes, resources, remedies."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from wqmaster.campaign import load
+from wqmaster.errors import CampaignError
+from wqmaster.failures import FailureClass
+from wqmaster.job import Job
+from wqmaster.molecule import Molecule
+from wqmaster.recipe import resolve
+from wqmaster.tasks import Software, StepRequest
+from wqmaster.tasks.orca import Step, check, impostor, sequential
+from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, check_route
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "orca-wb97mv"
+ROUTE = "! B3LYP def2-SVP EnGrad\n%scf maxiter 100 end\n"
+RADICAL = Molecule(
+    id="x'; rm -rf / #",
+    numbers=(8, 1),
+    coordinates=((0.125, 0.0, 1 / 3), (0.0, -1e-7, 0.96875)),
+    charge=-2,
+    multiplicity=3,
+)
+
+
+def request(name: str = "sp", route: str = ROUTE, **more: Any) -> StepRequest:
+    taken = {key: more.pop(key) for key in ("remedies", "rescued", "files") if key in more}
+    return StepRequest(name, Step(route=route, **more), taken.pop("files", frozenset()), **taken)
+
+
+def build(*steps: StepRequest, **software: Any) -> Job:
+    check(steps, Software(**software))
+    return sequential(RADICAL, steps, Software(**software))
+
+
+def text(job: Job, name: str = "sp") -> str:
+    return job.files[f"{name}.inp"].decode()
+
+
+def test_the_input_is_the_route_and_the_molecule() -> None:
+    assert text(build(request())).splitlines() == [
+        "! B3LYP def2-SVP EnGrad",
+        "%scf maxiter 100 end",
+        "* xyz -2 3",
+        "O        0.125000000000       0.000000000000       0.333333333333",
+        "H        0.000000000000      -0.000000100000       0.968750000000",
+        "*",
+    ]
+
+
+def test_resources_become_pal_and_maxcore() -> None:
+    lines = text(build(request(), cores=4, memory=8000)).splitlines()
+    assert lines[2:4] == ["%pal nprocs 4 end", "%maxcore 1500"]
+    lines = text(build(request(), memory=8000)).splitlines()
+    assert lines[2:4] == ["%maxcore 6000", "* xyz -2 3"]
+
+
+def test_a_route_that_asks_for_the_same_processes_is_left_alone() -> None:
+    for route in ("! HF\n%pal nprocs 4 end", "! HF PAL4", "%PAL\n  nprocs 4\nend\n! HF"):
+        assert "nprocs 4 end\n*" not in text(build(request(route=route), cores=4)).replace(
+            route, ""
+        )
+
+
+@pytest.mark.parametrize(
+    ("route", "software", "said"),
+    [
+        ("! HF\n%pal nprocs 8 end", {"cores": 4}, "asks for 8 processes"),
+        ("! HF PAL4", {}, "asks for 4 processes"),
+        ("! HF\n%maxcore 4000", {"cores": 4, "memory": 8000}, "%maxcore 4000 for 4"),
+        ('! HF moread\n%moinp "scf.gbw"', {}, "left by no earlier step"),
+    ],
+)
+def test_a_route_at_odds_with_the_campaign_is_refused(
+    route: str, software: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        check([request(route=route)], Software(**software))
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "! HF\n* xyz 0 1\nH 0 0 0\n*",
+        "! HF\n*xyzfile 0 1 a.xyz",
+        "! HF\n%coords\nend",
+        "! HF\n$new_job\n! HF",
+        '! HF\n%base "x"',
+        "# only a comment",
+        "",
+    ],
+)
+def test_what_is_no_route_is_refused(route: str) -> None:
+    with pytest.raises(ValidationError):
+        Step(route=route)
+
+
+def test_a_comment_is_no_part_of_a_route() -> None:
+    Step(route="! HF # * xyz 0 1 # def2-SVP\n# %coords\n")
+
+
+def test_a_later_step_finds_what_an_earlier_one_left() -> None:
+    job = build(request("first"), request("second", "! wB97X\n", moread="first", geometry="first"))
+    lines = text(job, "second").splitlines()
+    assert lines == ["! wB97X", "! moread", '%moinp "first.gbw"', "* xyzfile -2 3 first.xyz"]
+    first, second = job.steps
+    assert first.rename == (("first.inp", "orca.inp"),)
+    assert second.rename == (
+        ("second.inp", "orca.inp"),
+        ("orca.gbw", "first.gbw"),
+        ("orca.xyz", "first.xyz"),
+    )
+    assert first.argv == second.argv == ("orca", "orca.inp")
+
+
+def test_moread_may_stand_in_the_route() -> None:
+    build(request("a"), request("b", '! HF moread\n%moinp "a.gbw"'))
+    with pytest.raises(ValueError, match="names no earlier step"):
+        build(request("a", moread="b"), request("b"))
+
+
+def test_files_that_are_wanted_are_returned_and_stale_ones_are_not() -> None:
+    [step] = build(request(files=frozenset({"orca.engrad", "orca.gbw", "stdout"}))).steps
+    assert step.outputs == ("orca.engrad", "orca.gbw")
+    assert {"orca.engrad", "orca.hess", "orca.property.json"} <= set(step.clean)
+    assert step.rescue == ("orca.gbw",)
+
+
+def test_a_parallel_orca_is_called_by_its_full_path() -> None:
+    [step] = build(request(), cores=2).steps
+    assert step.argv[:2] == ("sh", "-c")
+    assert step.argv[-2:] == ("orca", "orca.inp")
+    [step] = build(request(), cores=2, commands={"orca": "/opt/orca/orca"}).steps
+    assert step.argv == ("/opt/orca/orca", "orca.inp")
+
+
+def test_nothing_of_the_document_is_in_a_command_line() -> None:
+    job = build(request())
+    assert not any("rm" in word or "-2" in word for step in job.steps for word in step.argv)
+
+
+# --- remedies ------------------------------------------------------------------------------------
+
+
+def with_rung(
+    route: str, rung: OrcaRung, rescued: dict[str, bytes] | None = None, **more: Any
+) -> str:
+    return text(build(request(route=route, remedies=(rung,), rescued=rescued or {}), **more))
+
+
+def test_a_rung_adds_to_the_route() -> None:
+    rung = OrcaRung(name="slow", route="! SlowConv KDIIS\n%scf maxiter 500 end")
+    assert with_rung(ROUTE, rung).splitlines()[:4] == [
+        "! B3LYP def2-SVP EnGrad",
+        "%scf maxiter 100 end",
+        "! SlowConv KDIIS",
+        "%scf maxiter 500 end",
+    ]
+
+
+def test_a_keyword_is_never_given_twice_and_opposites_are_taken_out() -> None:
+    rung = OrcaRung(name="slow", route="! VerySlowConv KDIIS")
+    lines = with_rung("! HF slowconv KDIIS def2-SVP # slowconv", rung).splitlines()
+    assert lines[0].split()[:3] == ["!", "HF", "def2-SVP"]
+    assert lines[1] == "! VerySlowConv KDIIS"
+
+
+def test_a_restart_begins_from_the_orbitals_that_came_back() -> None:
+    rung = OrcaRung(name="again", restart=True)
+    step = request(remedies=(rung,), rescued={"orca.gbw": b"orbitals"})
+    job = build(step)
+    assert job.files["restart.gbw"] == b"orbitals"
+    assert '! moread\n%moinp "restart.gbw"\n' in text(job)
+    assert "moread" not in with_rung(ROUTE, rung)
+
+
+GEOMETRY = b"""
+---------------------------------
+CARTESIAN COORDINATES (ANGSTROEM)
+---------------------------------
+  O      0.500000    0.000000    0.000000
+  H      1.500000    0.000000    0.250000
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "output", "x"),
+    [
+        ("! HF Opt", GEOMETRY, "0.500000000000"),
+        ("! HF TightOpt", GEOMETRY, "0.500000000000"),
+        ("! HF OptTS", GEOMETRY, "0.500000000000"),
+        ("! HF", GEOMETRY, "0.125000000000"),
+        ("! HF Opt", GEOMETRY.replace(b"  H ", b"  F "), "0.125000000000"),
+        ("! HF Opt", GEOMETRY.replace(b"0.500000", b"     nan"), "0.125000000000"),
+        ("! HF Opt", GEOMETRY[:150], "0.125000000000"),
+        ("! HF Opt", b"", "0.125000000000"),
+    ],
+)
+def test_an_optimisation_is_continued_where_it_was(route: str, output: bytes, x: str) -> None:
+    rung = OrcaRung(name="again", restart=True)
+    lines = with_rung(route, rung, {"stdout": output}).splitlines()
+    [atom] = [line for line in lines if line.startswith("O ")]
+    assert atom.split()[1] == x
+
+
+def test_fewer_processes_have_more_memory_each() -> None:
+    rung = OrcaRung(name="serial", processes=1)
+    assert "%maxcore 6000\n" in with_rung(ROUTE, rung, cores=4, memory=8000)
+    lines = with_rung("! HF\n%pal nprocs 4 end", rung, cores=4)
+    assert "%pal nprocs 1 end" in lines
+
+
+def test_the_routes_own_maxcore_grows_with_the_memory() -> None:
+    rung = OrcaRung(name="more", memory=2)
+    assert "%maxcore 2000\n*" in with_rung("! HF\n%maxcore 1000", rung, memory=8000)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "! def2-TZVPP",
+        "! B3LYP",
+        "! NoRI",
+        "! RIJCOSX",
+        "! DefGrid3",
+        "! LooseSCF",
+        "! TightSCF",
+        "! SlowConv B3LYP",
+        "! NoIter",
+        "! UKS",
+        "%scf convergence loose end",
+        "%scf tole 1e-4 end",
+        "%scf thresh 1e-8 end",
+        "%scf smeartemp 5000 end",
+        "%scf hftyp uhf end",
+        "%scf brokensym 1,1 end",
+        "%basis basis def2-SVP end",
+        '%basis newgto H "x" end end',
+        "%method functional pbe end",
+        "%method grid 5 end",
+        "%geom convergence loose end",
+        "%geom tole 1e-3 end",
+        "%mdci tcutpno 1e-5 end",
+        "%cpcm epsilon 80 end",
+        "%maxcore 4000",
+        "%pal nprocs 4 end",
+        '%moinp "other.gbw"',
+        "* xyz 0 1",
+        "%scf maxiter 500",
+        "%scf maxiter end",
+        "%scf shift convergence loose end end",
+        "%scf maxiter $(reboot) end",
+        "B3LYP",
+        "! SlowConv\nB3LYP",
+    ],
+)
+def test_a_rung_that_may_change_the_level_of_theory_is_refused(route: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        check_route(route)
+    with pytest.raises(ValidationError):
+        OrcaRung(name="x", route=route)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "! SlowConv",
+        "! kdiis SOSCF notrah",
+        "! PAtom # B3LYP",
+        "%scf maxiter 500 guess hueckel end",
+        "%scf\n  Shift Shift 0.1 ErrOff 0.1 end\n  DIISMaxEq 15\nend",
+        "%geom maxiter 200 coordsys cartesian end\n%scf maxiter 300 end",
+        "%mdci maxiter 200 lshift 0.5 end",
+        "",
+    ],
+)
+def test_a_rung_of_the_way_alone_is_taken(route: str) -> None:
+    assert OrcaRung(name="x", route=route).route == route
+
+
+@pytest.mark.parametrize(
+    "rung", [rung for ladder in LADDERS.values() for rung in ladder], ids=lambda rung: rung.name
+)
+def test_the_default_rungs_pass_their_own_check(rung: OrcaRung) -> None:
+    check_route(rung.route)
+
+
+# --- the campaign --------------------------------------------------------------------------------
+
+
+def changed(folder: Path, more: str) -> Path:
+    path = folder / "campaign.yaml"
+    path.write_text((EXAMPLE / "campaign.yaml").read_text() + more)
+    return path
+
+
+def test_the_job_file_is_the_same_by_its_old_names() -> None:
+    new = resolve(load(EXAMPLE / "campaign.yaml", {}))
+    old = resolve(load(EXAMPLE / "campaign-htrq.yaml", {}))
+    assert (new.hash, new.target, new.function) == (old.hash, old.target, old.function)
+    [step] = new.steps
+    assert [call.name for call in step.parsers] == ["total_energy", "gradient", "dipole"]
+    assert step.needed == {"stdout", "orca.gbw"}
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "said"),
+    [
+        ("remedies: {scf_not_convrged: []}\n", 26, "did you mean 'scf_not_converged'"),
+        ("remedies: {input_keyword: [slow_conv]}\n", 26, "never retried"),
+        ("remedies: {killed: [slow_conv]}\n", 26, "by itself"),
+        ("remedies: {scf_not_converged: [slowconv]}\n", 26, "did you mean 'slow_conv'"),
+        (
+            "remedies:\n  scf_not_converged:\n  - {name: a, route: '! PBE'}\n",
+            28,
+            "'pbe' may change the level of theory",
+        ),
+        ("remedies: {memory: [{name: a, memory: 2}]}\n", 26, "'resources: {memory: MB}'"),
+        ("remedies: {memory: [{name: a, memroy: 2}]}\n", 26, "did you mean 'memory'"),
+        ("remedies: {diverged: [{name: slow_conv, time: 2}]}\n", 26, "name yours otherwise"),
+    ],
+)
+def test_a_wrong_remedy_is_refused_with_its_line(
+    tmp_path: Path, more: str, line: int, said: str
+) -> None:
+    with pytest.raises(CampaignError) as caught:
+        resolve(load(changed(tmp_path, more), {}))
+    assert said in caught.value.message
+    assert f"campaign.yaml:{line}: " in caught.value.message
+
+
+def test_the_campaign_changes_ladders_and_leaves_the_others(tmp_path: Path) -> None:
+    more = (
+        "resources: {memory: 4000}\n"
+        "remedies:\n  scf_not_converged: [kdiis_soscf, {name: mine, route: '! LShift'}]\n"
+        "  opt_not_converged: []\n"
+    )
+    ladders = resolve(load(changed(tmp_path, more), {})).ladders
+    names = {kind: [rung.name for rung in ladder] for kind, ladder in ladders.items()}
+    assert names[FailureClass.SCF_NOT_CONVERGED] == ["kdiis_soscf", "mine"]
+    assert names[FailureClass.OPT_NOT_CONVERGED] == []
+    assert names[FailureClass.MEMORY] == ["memory_2x", "memory_4x"]
+
+
+def test_remedies_can_be_switched_off(tmp_path: Path) -> None:
+    assert resolve(load(changed(tmp_path, "remedies: false\n"), {})).ladders == {}
+
+
+def test_more_of_an_unknown_memory_is_never_asked_for() -> None:
+    ladders = resolve(load(EXAMPLE / "campaign.yaml", {})).ladders
+    assert ladders[FailureClass.MEMORY] == []
+
+
+def test_the_screen_reader_is_not_taken_for_orca(tmp_path: Path) -> None:
+    reader = tmp_path / "orca"
+    reader.write_text(
+        "#!/usr/bin/python3\n#\n# Orca\n#\n# Copyright 2012 The Orca Team\n\nimport argparse\n"
+        'import gi\ngi.require_version("Atspi", "2.0")\nfrom orca import debug\n'
+    )
+    assert "screen reader" in (impostor(reader) or "")
+    reader.write_bytes(b"\x7fELF" + b"\x00" * 100)
+    assert impostor(reader) is None
+    reader.write_text('#!/bin/sh\nexec /opt/orca/orca "$@"\n')
+    assert impostor(reader) is None
