@@ -64,6 +64,7 @@ _CRASHED = Failure(
 _BY_RESULT = {
     "lost": FailureClass.WORKER_LOST,
     "time_limit": FailureClass.TIME_LIMIT,
+    "disk_limit": FailureClass.DISK_LIMIT,
     "no_output": FailureClass.TRANSFER,
     "error": FailureClass.TRANSFER,
 }

@@ -16,6 +16,8 @@ _TAIL_BYTES = 4000
 # Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
 _NOT_FOUND = (126, 127)
 _KILLED = 128 + 9
+# strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
+_OVER_QUOTA = ("Disk quota exceeded", "File too large", "File size limit exceeded")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
         return Failure(FailureClass.PROGRAM_MISSING, last or f"exit code {step.exit_code}")
     if "No space left on device" in errors and step.exit_code:
         return Failure(FailureClass.DISK_FULL, last)
+    if step.exit_code and any(words in errors for words in _OVER_QUOTA):
+        return Failure(FailureClass.DISK_LIMIT, last)
     if step.exit_code == _KILLED:
         return Failure(FailureClass.KILLED, "the program was killed (SIGKILL)")
     return None

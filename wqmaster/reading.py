@@ -75,11 +75,12 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     Raises:
         StructureError: it cannot be read.
     """
+    known = getattr(parsers_of(program), "file_name", lambda name: None)
     try:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
-            return {entry.name: _content(entry) for entry in entries}, "stdout"
-        name = getattr(parsers_of(program), "file_name", lambda name: "stdout")(path.name)
+            return {known(entry.name) or entry.name: _content(entry) for entry in entries}, "stdout"
+        name = known(path.name) or "stdout"
         return {name: _content(path)}, name
     except OSError as error:
         raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import re
 import sys
@@ -345,10 +346,13 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
         resolver.step(position, step, traits) for position, step in enumerate(campaign.steps)
     )
     name = _current(campaign.campaign_config.func_name)
+    calls = [str(traits.program)]
+    if traits.runs is not None:
+        calls = [run for step in steps for run in traits.runs(step.request.options, Software())]
     for called in campaign.software:
-        if name.startswith(f"{wqmaster.tasks.__name__}.") and called != traits.program:
+        if name.startswith(f"{wqmaster.tasks.__name__}.") and called not in calls:
             raise loaded.source.error(
-                f"{name} calls no program '{called}'; {nearest(called, [str(traits.program)])}",
+                f"{name} calls no program '{called}'; {nearest(called, calls)}",
                 "software",
                 called,
             )
@@ -395,12 +399,13 @@ def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
     if given is False:
         return {}
     memory = campaign.resources.memory
+    own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
     ladders: dict[FailureClass, list[Rung]] = {
         # More of an unknown amount of memory cannot be asked for.
         kind: [rung for rung in ladder if rung.memory is None or memory is not None]
-        for kind, ladder in traits.ladders.items()
+        for kind, ladder in own.items()
     }
-    known = {rung.name: rung for ladder in traits.ladders.values() for rung in ladder}
+    known = {rung.name: rung for ladder in own.values() for rung in ladder}
     for label, entries in given.items():
         kind = _curable(loaded, label)
         ladders[kind] = []
@@ -423,6 +428,13 @@ def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                     *keys,
                 )
             ladders[kind].append(rung)
+    if campaign.workers.type == "local" and memory is not None:
+        # A task that is larger than this machine would wait for ever.
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+        ladders = {
+            kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]
+            for kind, ladder in ladders.items()
+        }
     named: dict[str, Rung] = {}
     for rung in (rung for ladder in ladders.values() for rung in ladder):
         if named.setdefault(rung.name, rung) != rung:

@@ -13,6 +13,8 @@ from typing import Any
 from wqmaster.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.tasks import Ladders, Rung
 
+# In the place of a step's name, where the engine has ended a job without saying in which.
+WHOLE_JOB = "job"
 # By the step's name: the names of the rungs that it takes.
 Plan = Mapping[str, tuple[str, ...]]
 
@@ -56,15 +58,16 @@ def plan(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]
 def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
     """The last plan with the next rung of the ladder of the last failure."""
     last = history[-1]
-    if last.kind is None or last.step is None:
+    if last.kind is None:
         return None
+    step = last.step or WHOLE_JOB
     ladder = [rung.name for rung in ladders.get(last.kind, ())]
-    tried = {name for past in history for name in past.remedy.get(last.step, ())}
+    tried = {name for past in history for name in past.remedy.get(step, ())}
     rung = next((name for name in ladder if name not in tried), None)
     if rung is None:
         return None
-    others = tuple(name for name in last.remedy.get(last.step, ()) if name not in ladder)
-    return {**last.remedy, last.step: (*others, rung)}
+    others = tuple(name for name in last.remedy.get(step, ()) if name not in ladder)
+    return {**last.remedy, step: (*others, rung)}
 
 
 def rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:

@@ -121,8 +121,11 @@ class Reparse:
             key = key_of(job.document)
             kept = histories[key].archives if key in histories else {}
             # An attempt that failed has a folder of its own, with all jobs of its bundle.
-            own = kept.get(job.attempt, "") == str(folder / OUTPUTS)
-            if own != (folder.parent == self._spool.failed):
+            own = Path(kept.get(job.attempt, "")).parent
+            if own.parent.name == self._spool.failed.name:
+                if (folder.parent.name, folder.name) != (own.parent.name, own.name):
+                    continue
+            elif folder.parent == self._spool.failed:
                 continue
             outcome: Outcome | None = None
             try:

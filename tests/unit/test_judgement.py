@@ -180,6 +180,12 @@ def test_a_full_disk_is_found_in_what_the_program_said() -> None:
     assert found.message == said.decode().strip()
 
 
+@pytest.mark.parametrize("why", ["Disk quota exceeded", "File too large"])
+def test_more_than_the_allowed_disk_is_a_class_of_its_own(why: str) -> None:
+    found = failure(step(1, stderr=f"cp: error writing 'a': {why}\n".encode()), program="xtb")
+    assert found.kind is FailureClass.DISK_LIMIT
+
+
 @pytest.mark.parametrize("code", [1, 2, 139, 255])
 def test_any_other_exit_code_is_an_error_of_the_program(code: int) -> None:
     found = failure(step(code), call(lambda output: 1))

@@ -83,6 +83,13 @@ def test_a_class_of_another_version_is_final() -> None:
     assert plan(LADDERS, [Past(1, None, "a")]) is None
 
 
+def test_a_job_that_the_engine_ended_has_a_ladder_as_well() -> None:
+    past = [Past(1, MEMORY, None)]
+    assert plan(LADDERS, past) == {"job": ("more",)}
+    past.append(Past(2, MEMORY, None, {"job": ("more",)}))
+    assert plan(LADDERS, past) == {"job": ("most",)}
+
+
 def test_factors_are_the_largest_of_all_steps() -> None:
     assert factors(LADDERS, {}) == Factors()
     both = {"a": ("more",), "b": ("most", "last")}

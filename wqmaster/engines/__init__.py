@@ -24,7 +24,8 @@ class Returned:
 
     task_id: str
     # ok: the runner ended, its archive is in the task's folder. lost: workers went away too often.
-    # time_limit: past the task's own limit. no_output: there is no archive. error: all else.
+    # time_limit: past the task's own limit. disk_limit: past its `disk`. no_output: there is no
+    # archive. error: all else.
     result: str
     exit_code: int  # of the runner
     host: str

@@ -105,6 +105,8 @@ class WorkQueueEngine:
             wq.WORK_QUEUE_RESULT_FORSAKEN: "lost",
             wq.WORK_QUEUE_RESULT_TASK_TIMEOUT: "time_limit",
             wq.WORK_QUEUE_RESULT_TASK_MAX_RUN_TIME: "time_limit",
+            # Without a resource monitor, disk is all that a worker watches.
+            wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION: "disk_limit",
             wq.WORK_QUEUE_RESULT_OUTPUT_MISSING: "no_output",
             wq.WORK_QUEUE_RESULT_OUTPUT_TRANSFER_ERROR: "no_output",
         }

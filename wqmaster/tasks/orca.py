@@ -142,7 +142,7 @@ def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float
 
 
 def _processes(step: StepRequest, software: Software) -> int:
-    asked = [rung.processes for rung in step.remedies if rung.processes]
+    asked: list[int] = [rung.processes for rung in step.remedies if rung.processes]
     return min([software.cores, *asked])
 
 

@@ -1,0 +1,94 @@
+"""The examples of a command and of a Python function, as their READMEs say to run them."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Campaigns, Cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# Boltzmann's constant in Eh/K (CODATA 2018), and the energy of clusters in their own units.
+EH_PER_KELVIN = 3.1668115634556e-6
+LENNARD_JONES = {2: -1.0, 3: -3.0, 4: -6.0, 7: -16.505384, 13: -44.326801}
+
+
+def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str, Any]]:
+    """The documents of an example after it was run, on the tests' database."""
+    for file in (EXAMPLES / name).iterdir():
+        if file.is_file():
+            shutil.copy(file, campaigns.folder)
+    settings = yaml.safe_load((EXAMPLES / name / "campaign.yaml").read_text())
+    settings["database"] = {"uri": campaigns.uri, "name": campaigns.database}
+    path = campaigns.write(yaml.safe_dump({**settings, "engine": engine}))
+    cli("import", path, "documents.jsonl")
+    cli("check", path)
+    cli("smoke", path)
+    cli("run", path)
+    assert campaigns.failures.count_documents({}) == 0
+    return list(campaigns.documents.find())
+
+
+@pytest.mark.parametrize("engine", ["work_queue", "local"])
+def test_the_command_computes_what_is_known(engine: str, campaigns: Campaigns, cli: Cli) -> None:
+    documents = run("command", engine, campaigns, cli)
+    assert len(documents) == 20
+    for document in documents:
+        found = document["results"]["lj"]
+        depth = document["lennard_jones"]["epsilon"] * EH_PER_KELVIN
+        known = LENNARD_JONES[len(document["atomic_numbers"])]
+        assert found["energy"] == pytest.approx(depth * known, rel=1e-6)
+        assert len(found["gradient"]) == len(document["atomic_numbers"])
+        assert max(abs(value) for row in found["gradient"] for value in row) < 1e-9
+
+
+@pytest.mark.parametrize("engine", ["work_queue", "local"])
+def test_the_python_function_computes_what_is_known(
+    engine: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    documents = run("python-function", engine, campaigns, cli)
+    assert len(documents) == 20
+    found = {document["_id"]: document["results"]["rotor"]["result"] for document in documents}
+    # GHz; measured: 57.636 in the ground state, and a prolate or oblate top has two that agree.
+    assert found["carbon-monoxide"]["linear"] is True
+    assert found["carbon-monoxide"]["rotational_constants"] == pytest.approx([57.636], rel=0.01)
+    first, second, third = found["benzene"]["rotational_constants"]
+    assert first == pytest.approx(second, rel=1e-4)
+    assert third == pytest.approx(first / 2, rel=1e-4)
+    assert all(math.isfinite(value) for one in found.values() for value in one["moments"])
+
+
+def test_a_changed_function_is_another_recipe(campaigns: Campaigns, cli: Cli) -> None:
+    run("python-function", "local", campaigns, cli)
+    module = campaigns.folder / "rotor.py"
+    module.write_text(module.read_text() + "\n# changed\n")
+    path = campaigns.folder / "campaign.yaml"
+    cli("run", path, code=2)
+    assert "20 results were made with another recipe" in cli.errors
+    assert "files.rotor.py" in cli.errors
+
+
+def test_a_program_of_the_command_can_be_named_in_software(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({"_id": "x"})
+    other = tmp_path / "other"
+    other.write_text("#!/bin/sh\necho 42\n")
+    other.chmod(0o755)
+    settings = {
+        "campaign_config": {
+            "func_name": "wqmaster.tasks.command.run",
+            "args": [{"name": "a", "command": "prog x", "parsers": ["number"]}],
+        },
+        "submit": {"query": {}},
+    }
+    cli("run", campaigns.write(**settings), code=3)
+    assert "'prog' is not installed" in cli.errors
+    cli("run", campaigns.write(**settings, software={"prg": str(other)}), code=2)
+    assert "did you mean 'prog'" in cli.errors
+    cli("run", campaigns.write(**settings, software={"prog": str(other)}))
+    [document] = campaigns.documents.find()
+    assert document["test"]["a"]["number"] == 42

@@ -1,0 +1,227 @@
+"""Kept archives, read again; and outputs at hand, read without a campaign."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Campaigns, Cli
+
+# A user's parser, of yesterday and of today.
+OWN = """
+from wqmaster.errors import ParseError
+
+def cycles(output):
+    count = output.text.count("*** convergence criteria satisfied")
+    {more}
+    return {value}
+"""
+
+
+def counts(cli: Cli, *words: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cli("reparse", *words, "--json"))
+    return {name: count for name, count in found["counts"].items() if count}
+
+
+def written(
+    campaigns: Campaigns, *more: str, step: dict[str, Any] | None = None, **top: Any
+) -> Path:
+    """A campaign file with the user's parser, and `more` parsers."""
+    first = {"name": "gfn2", "parsers": ["energy", "own.cycles", *more], **(step or {})}
+    return campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.xtb.singlepoint",
+            "job_timeout": 60,
+            "args": [first],
+            "kwargs": {"mongo_output_key": "xtb"},
+        },
+        **top,
+    )
+
+
+@pytest.fixture
+def archived(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> Path:
+    """A campaign of four documents that was run and keeps its archives."""
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    campaigns.waters(4)
+    path = written(campaigns, archive={"keep": "all"}, bundle={"size": 2})
+    cli("run", path)
+    return path
+
+
+def test_what_reads_the_same_is_left_alone(archived: Path, cli: Cli) -> None:
+    assert counts(cli, archived) == {"same": 4}
+    assert counts(cli, archived, "--write") == {"same": 4}
+
+
+def test_a_changed_parser_is_reported_before_anything_is_written(
+    archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
+) -> None:
+    before = list(campaigns.documents.find())
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count + 41"))
+    told = cli("reparse", archived)
+    assert "1: gfn2.cycles: changed by at most 41" in told
+    assert "4 changed" in told
+    assert list(campaigns.documents.find()) == before
+
+    told = cli("reparse", archived, "--write")
+    assert "4 written" in told
+    after = list(campaigns.documents.find())
+    for old, new in zip(before, after, strict=True):
+        assert new["xtb"]["gfn2"]["cycles"] == old["xtb"]["gfn2"]["cycles"] + 41
+        assert new["xtb"]["gfn2"]["energy"] == old["xtb"]["gfn2"]["energy"]
+        assert "reparsed" in new["xtb"]["gfn2"]["_run"]
+    # What was replaced is not lost.
+    [log] = (tmp_path / "test.run").glob("reparse-*.jsonl")
+    kept = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [entry["before"]["gfn2"]["cycles"] for entry in kept] == [
+        old["xtb"]["gfn2"]["cycles"] for old in before
+    ]
+    assert counts(cli, archived) == {"same": 4}
+
+
+def test_a_parser_that_was_added_is_new(archived: Path, cli: Cli, campaigns: Campaigns) -> None:
+    written(campaigns, "charges")
+    assert "gfn2.charges: new" in cli("reparse", archived)
+    assert counts(cli, archived, "--write") == {"new": 4}
+    for document in campaigns.documents.find():
+        assert len(document["xtb"]["gfn2"]["charges"]) == 3
+
+
+def test_a_file_that_was_not_fetched_takes_no_result_away(
+    archived: Path, cli: Cli, campaigns: Campaigns
+) -> None:
+    written(campaigns, "bond_orders")
+    assert counts(cli, archived, "--write") == {"skipped": 4}
+
+
+def test_what_is_refused_now_is_taken_out_and_recorded(
+    archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
+) -> None:
+    refuse = 'if "xtb" in output.text: raise ParseError("refused")'
+    (tmp_path / "own.py").write_text(OWN.format(more=refuse, value="count"))
+    assert counts(cli, archived) == {"now failing": 4}
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
+    cli("reparse", archived, "--write")
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 4
+    records = list(campaigns.failures.find())
+    assert {(r["class"], r["final"]) for r in records} == {("parse_error", True)}
+    [log] = (tmp_path / "test.run").glob("reparse-*.jsonl")
+    assert all(
+        "energy" in json.loads(line)["before"]["gfn2"] for line in log.read_text().splitlines()
+    )
+
+    # The same parsers as before: all that was taken out comes back.
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    assert counts(cli, archived, "--write") == {"cured": 4}
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
+    assert "nothing was given up" in cli("failures", archived)
+
+
+def test_a_failure_of_a_parser_is_cured_from_its_archive(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count // 0"))
+    campaigns.waters(2)
+    path = written(campaigns, bundle={"size": 2})
+    cli("run", path, code=1)
+    assert counts(cli, path) == {"still failed": 2}
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    assert counts(cli, path, "--write") == {"cured": 2}
+    assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": -5}}) == 2
+    cli("run", path)
+
+
+def test_results_of_another_recipe_are_skipped(
+    archived: Path, cli: Cli, campaigns: Campaigns
+) -> None:
+    written(campaigns, step={"accuracy": 2})
+    assert counts(cli, archived, "--write") == {"skipped": 4}
+
+
+def test_archives_of_failures_stay_until_they_are_discarded(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count // 0"))
+    campaigns.waters(3)
+    path = written(campaigns)
+    cli("run", path, code=1)
+    failed = tmp_path / "test.run" / "spool" / "failed"
+    assert len(list(failed.iterdir())) == 3
+    assert json.loads(cli("failures", path, "--discard", "2", "--json")) == {"discarded": 1}
+    assert {folder.name for folder in failed.iterdir()} == {"1.1", "3.1"}
+    assert "archive" not in cli("failures", path, "--show", "2")
+    cli("failures", path, "--discard", "parse_eror", code=2)
+    assert "did you mean 'parse_error'" in cli.errors
+    cli("failures", path, "--discard", "parse_error")
+    assert not list(failed.iterdir())
+    [group] = json.loads(cli("failures", path, "--json"))
+    assert (group["count"], group["class"]) == (3, "parse_error")
+
+
+# --- wqmaster parse ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def water(tmp_path: Path) -> Path:
+    """A folder with a run of xtb on water."""
+    if shutil.which("xtb") is None:
+        pytest.skip("xtb is not installed")
+    folder = tmp_path / "water"
+    folder.mkdir()
+    (folder / "w.xyz").write_text("3\n\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
+    with (folder / "stdout").open("w") as stdout:
+        words = ["xtb", "w.xyz", "--grad", "--json"]
+        subprocess.run(words, cwd=folder, stdout=stdout, stderr=subprocess.DEVNULL, check=True)
+    return folder
+
+
+def test_an_output_is_read_without_a_campaign(water: Path, cli: Cli) -> None:
+    line = cli("parse", water / "stdout", "--program", "xtb", "--parser", "energy", "--json")
+    found = json.loads(line)
+    assert set(found) == {"file", "failure", "values", "errors"}
+    assert found["failure"] is None
+    assert found["values"]["energy"] == pytest.approx(-5.07, abs=0.01)
+    assert found["errors"] == {}
+
+
+def test_each_file_is_an_object_on_a_line_of_its_own(water: Path, cli: Cli) -> None:
+    (water / "cut").write_text((water / "stdout").read_text()[:3000])
+    output = cli("parse", water / "cut", water / "stdout", "--program", "xtb", "--json")
+    cut, whole = (json.loads(line) for line in output.splitlines())
+    assert set(cut["failure"]) == {"class", "message", "signature"}
+    assert whole["failure"] is None
+    assert "energy" in cut["errors"]
+
+
+def test_a_folder_is_read_with_all_of_its_files(water: Path, cli: Cli) -> None:
+    found = json.loads(cli("parse", water, "--program", "xtb", "--json"))
+    assert found["failure"] is None
+    assert len(found["values"]["gradient"]) == 3
+    assert found["values"]["dipole"]
+
+
+def test_what_cannot_be_read_is_said(water: Path, cli: Cli) -> None:
+    cli("parse", water / "nothing", "--program", "xtb", code=2)
+    assert "No such file" in cli.errors
+    cli("parse", water / "stdout", "--program", "xtbb", code=2)
+    assert "did you mean 'xtb'" in cli.errors
+    cli("parse", water / "stdout", "--program", "xtb", "--parser", "enrgy", code=2)
+    assert "energy'" in cli.errors
+
+
+def test_binary_rubbish_is_a_failure_and_no_error(water: Path, cli: Cli) -> None:
+    (water / "rubbish").write_bytes(bytes(range(256)) * 100)
+    for program in ("xtb", "orca", "vina"):
+        found = json.loads(cli("parse", water / "rubbish", "--program", program, "--json"))
+        assert found["failure"] is not None
+        assert found["values"] == {} or program == "vina"
+
+
+def test_values_are_shown_to_people_as_well(water: Path, cli: Cli) -> None:
+    output = cli("parse", water / "stdout", "--program", "xtb")
+    assert "energy" in output
+    assert "-5.07" in output

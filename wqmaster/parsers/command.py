@@ -1,0 +1,125 @@
+"""Parsers for the output of any program: files of a plain form.
+
+For all others, write a function beside the campaign and name it `module.function`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output, reads
+
+VERSION = "1"
+# What is longer is no number that a program would print.
+_MOST_SIGNS = 400
+# MongoDB's documents have 16 MB, and a number in a list takes 11 bytes or more.
+_MOST_NUMBERS = 1_000_000
+
+
+def to_number(word: str) -> float | None:
+    """The number that `word` is, as C, Fortran or Python print one; None if it is none.
+
+    NaN and infinity are numbers here, and refused later. An exponent may begin with D.
+    """
+    if len(word) > _MOST_SIGNS or not word.isascii() or "_" in word:
+        return None
+    lower = word.lower()
+    try:
+        return float(lower if "n" in lower else lower.replace("d", "e"))
+    except ValueError:
+        return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+@reads("stdout")
+def json_value(output: Output) -> Any:
+    """The file as JSON, whole."""
+    try:
+        return json.loads(output.text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"{output.name} is no JSON: {error}") from error
+
+
+@reads("stdout")
+def number(output: Output) -> float:
+    """The one number that the file holds; anything beside it is an error."""
+    found = output.text.split(maxsplit=1)
+    value = to_number(found[0].strip()) if len(found) == 1 else None
+    if value is None:
+        raise ParseError(f"{output.name} does not hold one number and nothing else")
+    return value
+
+
+@reads("stdout")
+def text(output: Output) -> str:
+    """The file as it is."""
+    return output.text
+
+
+def _row(words: list[str], place: str) -> list[float]:
+    found = []
+    for word in words:
+        value = to_number(word)
+        if value is None:
+            raise ParseError(f"{place}: {word[:40]!r} is no number")
+        found.append(value)
+    return found
+
+
+@reads("stdout")
+def table(output: Output) -> list[list[float]]:
+    """The rows of a table of numbers, columns separated by blanks; each row has as many.
+
+    Empty lines and those that begin with # are passed over.
+    """
+    rows: list[list[float]] = []
+    count = 0
+    # Then `float` reads nothing that is not a number of a program.
+    is_plain = output.text.isascii() and "_" not in output.text
+    for place, line in enumerate(output.text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            row = (
+                list(map(float, words)) if is_plain else _row(words, f"{output.name}, line {place}")
+            )
+        except ValueError:
+            row = _row(words, f"{output.name}, line {place}")
+        if rows and len(row) != len(rows[0]):
+            raise ParseError(
+                f"{output.name}, line {place}: {len(row)} columns, {len(rows[0])} above"
+            )
+        rows.append(row)
+        count += len(row)
+        if count > _MOST_NUMBERS:
+            raise ParseError(f"{output.name} holds more numbers than a document can")
+    if not rows:
+        raise ParseError(f"{output.name} holds no row of numbers")
+    return rows
+
+
+def diagnose(
+    output: Output, asked: Asked | None, options: Mapping[str, Any] | None
+) -> Failure | None:
+    """What of a program that nothing is known about shows that it failed: its streams are gone.
+
+    Its exit code and missing outputs are judged for every program.
+    """
+    if asked is not None and not output.has("stdout"):
+        return Failure(FailureClass.MISSING_OUTPUT, "there is no standard output")
+    return None
+
+
+def program_version(output: Output) -> str | None:
+    """None: it is not known where the program states its version."""
+    return None

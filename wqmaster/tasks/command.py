@@ -1,0 +1,217 @@
+"""command: any program, its input files filled from the document."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from wqmaster.job import Execution, Job, check_file_name
+from wqmaster.molecule import Molecule
+from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.beside import SharedInputs, check_shared, read, threads, words
+from wqmaster.tasks.fields import shortest
+from wqmaster.tasks.templates import Template
+
+_STREAMS = ("stdout", "stderr")
+_OF_A_SHELL = re.compile(r"\||&|\|\||&&|;|\d?[<>].*|.*;")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _constant(word: str) -> str:
+    if "{{" in word:
+        raise ValueError(
+            f"{word!r}: nothing of a document can stand here; write it into a file with 'files:', "
+            "which the program reads"
+        )
+    if "\0" in word:
+        raise ValueError(f"{word!r} holds a NUL")
+    return word
+
+
+class Command(SharedInputs):
+    """Options of a step of `run`."""
+
+    # Program and arguments: a list, or one line quoted as for a shell. No shell runs it.
+    command: tuple[str, ...] = Field(min_length=1)
+    # Files to write for each document: name in the sandbox -> template.
+    files: dict[str, str] = Field(default_factory=dict)
+    # The same, the template being a file beside the campaign: name in the sandbox -> its path.
+    templates: dict[str, str] = Field(default_factory=dict)
+    # Files that the program writes, to be returned. Those that parsers name need no mention.
+    outputs: tuple[str, ...] = ()
+    # Those of them that the program goes on with: it reads what an earlier step left, or what
+    # `files` wrote. All others are removed before the step, so that none is mistaken for its own.
+    continues: tuple[str, ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+
+    _compiled: tuple[Template, ...] = PrivateAttr(default=())
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return words(value)
+        found = shlex.split(value)
+        for word in found:
+            if _OF_A_SHELL.fullmatch(word):
+                raise ValueError(
+                    f"'{word}' is a shell's, and no shell runs this: use ['sh', '-c', '...'], or "
+                    "a list if it is an argument"
+                )
+        return found
+
+    @field_validator("command")
+    @classmethod
+    def _plain_command(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value[0] or "=" in value[0]:
+            raise ValueError(f"{value[0]!r} is no program; variables stand in 'environment:'")
+        return tuple(_constant(word) for word in value)
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _number_is_text(cls, value: Any) -> Any:
+        return words(value)
+
+    @field_validator("environment")
+    @classmethod
+    def _plain_environment(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of a variable")
+            _constant(text)
+        return value
+
+    @model_validator(mode="after")
+    def _names(self) -> "Command":
+        for name in (*self.files, *self.templates, *self.outputs, *self.continues):
+            if check_file_name(name) in (*_STREAMS, "job.sh"):
+                raise ValueError(f"'{name}' is a name of the runner; name the file otherwise")
+        for name in self.templates:
+            if name in self.files:
+                raise ValueError(f"'{name}' stands both in 'files' and in 'templates'")
+        for name in self.outputs:
+            if name in self.sent and name not in self.continues:
+                raise ValueError(
+                    f"'{name}' is written before the program runs, and would be returned as its "
+                    "output; if the program changes it, name it in 'continues:' as well"
+                )
+        return self
+
+    @property
+    def sent(self) -> set[str]:
+        """The names of the files that are written for each document."""
+        return {*self.files, *self.templates}
+
+    def compiled(self, software: Software) -> tuple[Template, ...]:
+        """The templates, read and checked once.
+
+        Raises:
+            ValueError: one is not there, or is no template.
+        """
+        if not self._compiled and self.sent:
+            found = [Template(name, text) for name, text in self.files.items()]
+            for name, path in self.templates.items():
+                try:
+                    text = read(software, path).decode()
+                except UnicodeDecodeError as error:
+                    raise ValueError(f"the template {path} is no UTF-8 text: {error}") from error
+                found.append(Template(name, text))
+            self._compiled = tuple(found)
+        return self._compiled
+
+
+def _uses(options: Command) -> Iterable[str]:
+    return (*options.templates.values(), *options.inputs)
+
+
+def _fields(options: Command) -> Iterable[str]:
+    # The templates that are files were read by `_check`.
+    compiled = options.compiled(Software()) if not options.templates else options._compiled
+    return shortest(field for template in compiled for field in template.fields)
+
+
+def _runs(options: Command, software: Software) -> Iterable[str]:
+    """The program, unless it is one that comes with the job."""
+    name = software.argv(options.command[0])[0]
+    return () if "/" in name and not name.startswith("/") else (name,)
+
+
+def _sent_as(position: int, step: StepRequest, name: str) -> str:
+    """The name of a file as it is sent: that of a later step waits under another name."""
+    return name if position == 0 else f"{step.name}.{name}"
+
+
+def _check(steps: Sequence[StepRequest], software: Software) -> None:
+    check_shared(steps, software)
+    shared = {f"../shared/{Path(path).name}" for step in steps for path in step.options.inputs}
+    sent: set[str] = set()
+    for position, step in enumerate(steps):
+        for word in step.options.command:
+            if word.startswith("../shared/") and word not in shared:
+                raise ValueError(f"step '{step.name}': '{word}' is not among its 'inputs:'")
+        try:
+            step.options.compiled(software)
+        except ValueError as error:
+            raise ValueError(f"step '{step.name}': {error}") from error
+        for name in step.options.sent:
+            real = _sent_as(position, step, name)
+            if real in sent:
+                raise ValueError(f"step '{step.name}': '{name}' is in the way of another file")
+            sent.add(real)
+
+
+def _prepare(steps: Sequence[StepRequest], software: Software) -> None:
+    for step in steps:
+        step.options.keep(software)
+
+
+@task(
+    program="command",
+    options=Command,
+    molecule=False,
+    uses=_uses,
+    fields=_fields,
+    runs=_runs,
+    check=_check,
+    prepare=_prepare,
+)
+def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Run a program on files that are filled from the document.
+
+    The steps run in one sandbox, in order: what one wrote, the next can read. `software:` says how
+    the first word of a command is called, where it is not on the worker's PATH.
+
+    Raises:
+        BadDocument: a template asks for what the document has not.
+    """
+    files: dict[str, bytes] = {}
+    executions = []
+    for position, step in enumerate(steps):
+        options: Command = step.options
+        for template in options.compiled(software):
+            content = template.fill(molecule, software).encode()
+            files[_sent_as(position, step, template.name)] = content
+        outputs = {*options.outputs, *step.files} - {*_STREAMS}
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(*software.argv(options.command[0]), *options.command[1:]),
+                outputs=tuple(sorted(outputs)),
+                clean=tuple(sorted(outputs - options.sent - {*options.continues})),
+                rename=tuple(
+                    (_sent_as(position, step, name), name) for name in sorted(options.sent)
+                )
+                if position
+                else (),
+                environment=_environment(options, software),
+            )
+        )
+    inputs = dict.fromkeys(shared for step in steps for shared in step.options.shared(software))
+    return Job(tuple(executions), files, tuple(inputs))
+
+
+def _environment(options: Command, software: Software) -> Mapping[str, str]:
+    return {**threads(software.cores), **options.environment}

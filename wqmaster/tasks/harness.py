@@ -1,0 +1,159 @@
+# mypy: ignore-errors
+# ruff: noqa: UP031, UP036, PTH100, PTH103, PTH105, PTH109, PTH118, PTH119, PTH120, PTH123
+"""Calls one Python function on a worker: `python3 harness.py CALL.json`.
+
+This file is sent to workers; wqmaster never imports it. It needs Python 3.4 or newer and nothing
+but the standard library, and older ones can read it so far that they say so.
+
+CALL.json names module, function, document, arguments; the file with the user's modules; a seed; and
+the file for the result. That one is written at the very end, whole: the value, or the error.
+"""
+
+import sys
+
+if sys.version_info < (3, 4):
+    sys.stderr.write("Python 3.4 or newer is needed, this is %d.%d\n" % sys.version_info[:2])
+    sys.exit(126)  # as of a program that cannot be executed: another worker may have a newer one
+
+import base64
+import contextlib
+import importlib
+import json
+import os
+import random
+import traceback
+
+# The least and the largest integer that a database holds.
+LEAST, MOST = -(2**63), 2**63 - 1
+MOST_TEXT = 2000
+
+
+class NoJson(Exception):
+    pass
+
+
+def plain(value, place):
+    """`value` as JSON holds it; arrays and numbers of numpy and its like become lists, numbers."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        if not LEAST <= value <= MOST:
+            raise NoJson("%s is an integer of more than 64 bits" % place)
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item, "%s[%d]" % (place, n)) for n, item in enumerate(value)]
+    if isinstance(value, dict):
+        found = {}
+        for key, item in value.items():
+            if isinstance(key, bool) or not isinstance(key, (str, int)):
+                raise NoJson("%s has the key %r, which is no string" % (place, key))
+            if str(key) in found:
+                raise NoJson("%s has the key %r twice, as string and as number" % (place, key))
+            found[str(key)] = plain(item, "%s[%r]" % (place, key))
+        return found
+    for name in ("tolist", "item"):
+        method = getattr(value, name, None)
+        if callable(method):
+            other = method()
+            if type(other) is not type(value):
+                return plain(other, place)
+    raise NoJson(
+        "%s is a %s, which JSON has not: return numbers, strings, lists, dicts"
+        % (place, type(value).__name__)
+    )
+
+
+def unpack(path):
+    with open(path, "rb") as file:
+        sent = json.loads(file.read().decode("ascii"))
+    for name, content in sent.items():
+        folder = os.path.dirname(name)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(base64.b64decode(content.encode("ascii")))
+
+
+def seed_all(seed):
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(numpy, "random"):
+        numpy.random.seed(seed)
+
+
+def text_of(value):
+    try:
+        text = str(value)
+    except Exception as error:
+        text = "its text cannot be had: %r" % (error,)
+    return text[:MOST_TEXT]
+
+
+def place_of(error, home):
+    """Where in the user's own files it happened, as far in as can be told."""
+    here = os.path.abspath(__file__)
+    for name, line, function, _ in reversed(traceback.extract_tb(error.__traceback__)):
+        full = os.path.abspath(os.path.join(home, name))
+        if full.startswith(home + os.sep) and full != here:
+            return "%s, line %d, in %s" % (os.path.relpath(full, home), line, function)
+    return None
+
+
+def describe(error, stage, home):
+    found = {
+        "stage": stage,
+        "type": type(error).__name__,
+        "kinds": [kind.__name__ for kind in type(error).__mro__],
+        "message": text_of(error),
+        "place": place_of(error, home),
+        "errno": getattr(error, "errno", None) if isinstance(error, OSError) else None,
+    }
+    if isinstance(error, SyntaxError):
+        found["message"] = text_of(error.msg)
+        found["place"] = "%s, line %s" % (os.path.basename(error.filename or "?"), error.lineno)
+    return found
+
+
+def main(path):
+    home = os.path.realpath(os.getcwd())
+    with open(path, "rb") as file:
+        call = json.loads(file.read().decode("ascii"))
+    target = os.path.join(home, call["result"])
+    found = {"function": call["function"], "python": sys.version.split()[0]}
+    stage = "import"
+    # Not this file's own folder: nothing in there shall be taken for the user's.
+    own = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [home] + [path for path in sys.path if os.path.realpath(path) not in (own, home)]
+    sys.argv[1:] = []
+    try:
+        unpack(call["modules"])
+        seed_all(call["seed"])
+        module, _, name = call["function"].rpartition(".")
+        function = getattr(importlib.import_module(module), name)
+        seed_all(call["seed"])
+        stage = "call"
+        value = function(call["document"], **call["arguments"])
+        stage = "result"
+        found["value"] = plain(value, "the result")
+        text = json.dumps(found)
+        code = 0
+    except BaseException as error:  # SystemExit of the function as well
+        traceback.print_exc()
+        found.pop("value", None)
+        found["error"] = describe(error, stage, home)
+        text = json.dumps(found)
+        code = 1
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # the function closed it
+        sys.stdout.flush()
+    with open(target + ".part", "w") as file:
+        file.write(text)
+    os.replace(target + ".part", target)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

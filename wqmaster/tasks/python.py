@@ -1,0 +1,310 @@
+"""python: any Python function beside the campaign, called on the worker."""
+
+import ast
+import base64
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator
+
+from wqmaster.campaign import FIELD, nearest
+from wqmaster.errors import WqmasterError
+from wqmaster.job import Execution, Input, Job, check_file_name
+from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.beside import SharedInputs, check_shared, keep, read, threads
+from wqmaster.tasks.fields import id_text, pick, plain, shortest
+
+HARNESS = Path(__file__).with_name("harness.py")
+RESULT = "result.json"
+# Bytes of all modules of a step: they are unpacked for each job.
+_MOST = 16 << 20
+# What a function finds in its document without asking.
+_OF_MOLECULE = ("atomic_numbers", "symbols", "coordinates", "charge", "multiplicity")
+_NOT_SENT = ("__pycache__", ".git")
+
+
+class Call(SharedInputs):
+    """Options of a step of `call`."""
+
+    # module.function, the module being a file beside the campaign or one of `modules`.
+    function: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    # Further modules, packages (folders) and data files that the function needs, beside the
+    # campaign. It finds them in its working folder under their own names.
+    modules: tuple[str, ...] = ()
+    # Constant keyword arguments.
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    # Fields of the document that the function gets beside those of the molecule.
+    fields: tuple[Annotated[str, StringConstraints(pattern=FIELD)], ...] = ()
+
+    _sent: dict[str, bytes] = PrivateAttr(default_factory=dict)
+    _sources: tuple[str, ...] = PrivateAttr(default=())
+    _kept_modules: Path | None = PrivateAttr(default=None)
+
+    @field_validator("fields")
+    @classmethod
+    def _not_of_the_molecule(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name.partition(".")[0] in ("_id", *_OF_MOLECULE):
+                raise ValueError(f"'{name}' is what the function gets anyway, or hides it")
+        return value
+
+    @field_validator("arguments")
+    @classmethod
+    def _json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"an argument cannot be sent as JSON: {error}") from error
+        return value
+
+    @property
+    def top(self) -> str:
+        """The module or package that the function is in, as it is imported first."""
+        return self.function.partition(".")[0]
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The paths of all that is sent, the function's own module first."""
+        names = {Path(path).name for path in self.modules}
+        own = () if {self.top, f"{self.top}.py"} & names else (f"{self.top}.py",)
+        return (*own, *self.modules)
+
+    def sent(self, software: Software) -> Mapping[str, bytes]:
+        """What is unpacked on the worker: path there -> content; read once.
+
+        Raises:
+            ValueError: a file is not there, or cannot be sent.
+        """
+        if not self._sent:
+            found: dict[str, bytes] = {}
+            sources = []
+            for there, path in _files(self.named, software):
+                if there in found:
+                    raise ValueError(f"two files would be '{there}' on the worker; rename one")
+                found[there] = read(software, path)
+                sources.append(path)
+            if sum(map(len, found.values())) > _MOST:
+                raise ValueError(
+                    f"the modules have more than {_MOST >> 20} MB, and are unpacked for each job; "
+                    "name large files in 'inputs:', and open them as ../shared/NAME"
+                )
+            self._sent, self._sources = found, tuple(sources)
+        return self._sent
+
+    def packed(self, software: Software) -> bytes:
+        """The modules as the harness unpacks them: JSON, path -> base64."""
+        files = self.sent(software)
+        found = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
+        return json.dumps(found).encode()
+
+
+def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]]:
+    """(path on the worker, path beside the campaign) of each file."""
+    for path in paths:
+        place = software.beside / path
+        top = check_file_name(place.name)
+        if place.is_file():
+            yield top, path
+        elif place.is_dir():
+            for inner in sorted(place.rglob("*")):
+                parts = inner.relative_to(place).parts
+                if inner.is_file() and not (set(parts) & set(_NOT_SENT)) and inner.suffix != ".pyc":
+                    yield "/".join((top, *parts)), str(Path(path, *parts))
+        else:
+            raise ValueError(f"there is no file '{path}' beside the campaign file")
+
+
+def _uses(options: Call) -> Iterable[str]:
+    # A folder's files are known once `_check` has seen it.
+    return (*(options._sources or options.named), *options.inputs)
+
+
+def _fields(options: Call) -> Iterable[str]:
+    return shortest(options.fields)
+
+
+def _python(software: Software) -> tuple[str, ...]:
+    return software.argv("python") if "python" in software.commands else ("python3",)
+
+
+def _runs(options: Call, software: Software) -> Iterable[str]:
+    return _python(software)[:1]
+
+
+def _check(steps: Sequence[StepRequest], software: Software) -> None:
+    check_shared(steps, software)
+    for step in steps:
+        try:
+            _check_step(step.options, software)
+        except ValueError as error:
+            raise ValueError(f"step '{step.name}': {error}") from error
+
+
+def _check_step(options: Call, software: Software) -> None:
+    files = options.sent(software)
+    for name in files:
+        top, _, inner = name.partition("/")
+        if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
+            raise ValueError(f"'{top}' is a name of the runner; name it otherwise")
+        is_module = bool(inner) or top.endswith(".py")
+        if is_module and top.removesuffix(".py") in sys.stdlib_module_names:
+            raise ValueError(f"'{top}' would hide the module of Python that is named so")
+    module, _, function = options.function.rpartition(".")
+    base = module.replace(".", "/")
+    found = next((name for name in (f"{base}.py", f"{base}/__init__.py") if name in files), None)
+    if found is None:
+        raise ValueError(f"there is no module '{module}' in {', '.join(sorted(files))}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(files[found])
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise ValueError(f"{found}, line {line or '?'}: {error}") from error
+    names = dict(_bound(tree.body))
+    if function not in names and "*" not in names:
+        raise ValueError(f"{found} has no function '{function}'; {nearest(function, names)}")
+    definition = names.get(function)
+    if isinstance(definition, ast.AsyncFunctionDef):
+        raise ValueError(f"'{function}' is an async function, which nothing would await")
+    if isinstance(definition, ast.FunctionDef) and not definition.decorator_list:
+        _check_arguments(definition.args, options)
+
+
+def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that statements of a module bind, also within `if`, `try`, `with`."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, node
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield alias.asname or alias.name.partition(".")[0], node
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            for child in ast.walk(node):
+                if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                    yield child.id, node
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                yield from _bound(getattr(node, part, ()))
+            for handler in getattr(node, "handlers", ()):
+                yield from _bound(handler.body)
+
+
+def _check_arguments(signature: ast.arguments, options: Call) -> None:
+    positional = [argument.arg for argument in (*signature.posonlyargs, *signature.args)]
+    if not positional and signature.vararg is None:
+        raise ValueError(f"'{options.function}' takes no document: its first argument is one")
+    with_default = positional[len(positional) - len(signature.defaults) :]
+    keywords = [argument.arg for argument in signature.kwonlyargs]
+    required = [name for name in positional[1:] if name not in with_default]
+    required += [
+        name
+        for name, default in zip(keywords, signature.kw_defaults, strict=True)
+        if default is None
+    ]
+    named = [*positional[max(1, len(signature.posonlyargs)) :], *keywords]
+    for name in options.arguments:
+        if name not in named and (signature.kwarg is None or name in positional[:1]):
+            raise ValueError(
+                f"'{options.function}' has no argument '{name}'; {nearest(name, named)}"
+            )
+    for name in required:
+        if name not in options.arguments:
+            raise ValueError(f"'{options.function}' needs a value for '{name}' in 'arguments:'")
+
+
+def _prepare(steps: Sequence[StepRequest], software: Software) -> None:
+    assert software.cache is not None  # noqa: S101  # `prepare` is called with one
+    for step in steps:
+        step.options.keep(software)
+        try:
+            content = step.options.packed(software)
+            step.options._kept_modules = keep(content, "modules.json", software.cache)
+        except (OSError, ValueError) as error:
+            raise WqmasterError(f"the modules of '{step.name}' cannot be kept: {error}") from error
+
+
+def _document(molecule: Molecule, options: Call) -> dict[str, Any]:
+    """What the function gets: lengths in Angstrom, charge in e."""
+    found = plain(pick(molecule.document, options.fields), "document")
+    assert isinstance(found, dict)  # noqa: S101  # of a dict
+    found["_id"] = id_text(molecule.id) if not isinstance(molecule.id, int) else molecule.id
+    if molecule.numbers:
+        found["atomic_numbers"] = list(molecule.numbers)
+        found["symbols"] = [SYMBOLS[number] for number in molecule.numbers]
+        found["coordinates"] = [list(row) for row in molecule.coordinates]
+        found["charge"] = molecule.charge
+        found["multiplicity"] = molecule.multiplicity
+    return found
+
+
+@task(
+    program="python",
+    options=Call,
+    molecule=False,
+    uses=_uses,
+    fields=_fields,
+    runs=_runs,
+    check=_check,
+    prepare=_prepare,
+)
+def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Call a function as `function(document, **arguments)` and return what it returns.
+
+    The document is a dict with `_id`, `atomic_numbers`, `symbols`, `coordinates` (Angstrom, shape
+    (n, 3)), `charge`, `multiplicity`, and the `fields` that were asked for, where it has them.
+    JSON goes in and out. `software: {python: ...}` names another Python than `python3`. `random`
+    and numpy's global generator are seeded for each document.
+
+    Raises:
+        BadDocument: a field holds what JSON has not, or a number that is not finite.
+    """
+    seed = int(hashlib.sha256(id_text(molecule.id).encode()).hexdigest()[:8], 16)
+    files: dict[str, bytes] = {}
+    inputs = [Input(HARNESS, "wqmaster-harness.py")]
+    executions = []
+    for step in steps:
+        options: Call = step.options
+        modules, kept = f"modules-{step.name}.json", options._kept_modules
+        if kept is None:
+            files[modules] = options.packed(software)
+        else:
+            inputs.append(Input(kept, kept.name))
+            modules = f"../shared/{kept.name}"
+        what = {
+            "function": options.function,
+            "arguments": options.arguments,
+            "document": _document(molecule, options),
+            "modules": modules,
+            "seed": seed,
+            "result": RESULT,
+        }
+        files[f"call-{step.name}.json"] = json.dumps(what).encode()
+        inputs += options.shared(software)
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(
+                    *_python(software),
+                    "../shared/wqmaster-harness.py",
+                    f"call-{step.name}.json",
+                ),
+                outputs=tuple(sorted({RESULT, *step.files} - {"stdout", "stderr"})),
+                clean=tuple(sorted({RESULT, *step.files} - {"stdout", "stderr"})),
+                environment={
+                    **threads(software.cores),
+                    "PYTHONHASHSEED": "0",
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "PYTHONFAULTHANDLER": "1",
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONIOENCODING": "utf-8:backslashreplace",
+                },
+            )
+        )
+    return Job(tuple(executions), files, tuple(dict.fromkeys(inputs)))

@@ -1,0 +1,227 @@
+"""Templates of input files (Jinja), filled from a document.
+
+A template is the campaign's, and checked when the campaign is read. Values are data: what looks
+like a template in one of them is not filled again.
+"""
+
+import json
+import math
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jinja2
+from jinja2 import Undefined, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from wqmaster.campaign import nearest
+from wqmaster.errors import BadDocument
+from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.tasks import Software
+from wqmaster.tasks.fields import id_text, pick, plain, shortest
+
+# The variables of a template, and what `molecule` has.
+_VARIABLES = ("document", "molecule", "id", "cores", "memory")
+_OF_MOLECULE = (
+    *("symbols", "numbers", "coordinates", "atoms", "natoms"),
+    *("charge", "multiplicity", "unpaired", "xyz"),
+)
+
+
+class _Fields(dict[str, Any]):
+    """A mapping of the document that knows its name."""
+
+    path = ""
+
+
+def _named(value: Any, path: str) -> Any:
+    if isinstance(value, dict):
+        found = _Fields({key: _named(item, f"{path}{key}.") for key, item in value.items()})
+        found.path = path
+        return found
+    return [_named(item, path) for item in value] if isinstance(value, list) else value
+
+
+def _printed(value: Any) -> Any:
+    """What `{{ }}` writes: text, and numbers with all their digits. The rest is refused."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"the value is not finite: {value!r}")
+        return repr(float(value))
+    if isinstance(value, (str, int, Undefined)):
+        return value
+    if value is None:
+        raise ValueError("the value is null")
+    raise ValueError(
+        f"a {type(value).__name__} cannot be written as it is: name what of it is meant, loop over "
+        "it with {% for %}, or use the filters join or tojson"
+    )
+
+
+def _fixed(value: Any, digits: int = 12) -> str:
+    """The filter `fixed`: a number with so many decimals, no exponent."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"'fixed' needs a finite number, not {value!r:.60}")
+    return f"{value:.{digits}f}"
+
+
+def _json(value: Any) -> str:
+    """The filter `tojson`, without Jinja's escapes for HTML."""
+    return json.dumps(value, allow_nan=False)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    def __init__(self) -> None:
+        super().__init__(
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # inputs of programs, no HTML
+            keep_trailing_newline=True,
+            # A line that holds nothing but {% ... %} leaves no empty line.
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_printed,
+        )
+        self.filters.update(fixed=_fixed, tojson=_json)
+        # The same document shall give the same file.
+        del self.filters["random"], self.globals["lipsum"]
+
+    def _field(self, found: Mapping[Any, Any], key: Any) -> Any:
+        # Never a method: a field may be named `items` or `values`.
+        if key in found:
+            return found[key]
+        if isinstance(found, _Fields):
+            return self.undefined(hint=f"the document has no field '{found.path}{key}'")
+        return self.undefined(obj=found, name=key)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Mapping):
+            return self._field(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping):
+            return self._field(obj, argument)
+        return super().getitem(obj, argument)
+
+
+_ENVIRONMENT = _Environment()
+
+
+def _names_of(node: nodes.Node) -> list[str] | None:
+    """['document', 'a', 'b'] for `document.a.b`; None for what does not begin with a name."""
+    if isinstance(node, nodes.Name):
+        return [node.name]
+    if isinstance(node, (nodes.Getattr, nodes.Getitem)):
+        above = _names_of(node.node)
+        key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if above is None or not isinstance(key, str):
+            return None
+        return [*above, key]
+    return None
+
+
+def _longest(node: nodes.Node) -> Iterator[tuple[list[str], int]]:
+    """Each chain of names below `node`, as far as it goes, with its line."""
+    chain = _names_of(node)
+    if chain is not None:
+        yield chain, node.lineno
+        return
+    for child in node.iter_child_nodes():
+        yield from _longest(child)
+
+
+class Template:
+    """The template of one file.
+
+    Raises:
+        ValueError: it is no template, or names what there is not; with its name and line.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        try:
+            tree = _ENVIRONMENT.parse(text, name=name)
+            self._check(tree)
+            code = _ENVIRONMENT.compile(tree, name=name, filename=name)
+        except jinja2.TemplateSyntaxError as error:
+            raise self._error(error.lineno, error.message or "it is no template") from error
+        self._template = jinja2.Template.from_code(
+            _ENVIRONMENT, code, _ENVIRONMENT.make_globals(None)
+        )
+
+    def _error(self, line: int, message: str) -> ValueError:
+        return ValueError(f"the template of '{self.name}', line {line}: {message}")
+
+    def _check(self, tree: nodes.Template) -> None:
+        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            raise self._error(node.lineno, "a template cannot use another one")
+        known = {*_VARIABLES, *_ENVIRONMENT.globals}
+        unknown = meta.find_undeclared_variables(tree) - known
+        fields = set()
+        for chain, line in _longest(tree):
+            if chain[0] in unknown:
+                hint = nearest(chain[0], _VARIABLES)
+                raise self._error(line, f"there is no variable '{chain[0]}'; {hint}")
+            if chain == ["document"]:
+                raise self._error(line, "name the field that is meant, as in 'document.smiles'")
+            if chain[0] == "document":
+                if any(not key or key.startswith("$") or "." in key for key in chain[1:]):
+                    name = ".".join(chain[1:])
+                    raise self._error(line, f"'{name}' is no field of a document")
+                fields.add(".".join(chain[1:]))
+            if chain[0] == "molecule" and len(chain) > 1 and chain[1] not in _OF_MOLECULE:
+                hint = nearest(chain[1], _OF_MOLECULE)
+                raise self._error(line, f"a molecule has no '{chain[1]}'; {hint}")
+        # Fields of a document that the template names.
+        self.fields = frozenset(shortest(fields))
+
+    def fill(self, molecule: Molecule, software: Software) -> str:
+        """The file for a document.
+
+        Raises:
+            BadDocument: a field is missing, null, not finite, or of the wrong kind; with the
+                template's name and line.
+        """
+        document = plain(pick(molecule.document, self.fields), "document")
+        memory: Any = software.memory
+        if memory is None:
+            hint = "the campaign has no 'resources: {memory: MB}'"
+            memory = _ENVIRONMENT.undefined(hint=hint, name="memory")
+        try:
+            return self._template.render(
+                document=_named(document, ""),
+                molecule=_of(molecule),
+                id=id_text(molecule.id),
+                cores=software.cores,
+                memory=memory,
+            )
+        except Exception as error:  # an expression may do anything with a value
+            frames = traceback.walk_tb(error.__traceback__)
+            lines = [line for frame, line in frames if frame.f_code.co_filename == self.name]
+            why = str(error) if isinstance(error, (jinja2.TemplateError, ValueError)) else None
+            raise BadDocument(
+                f"the template of '{self.name}', line {lines[-1] if lines else '?'}: "
+                f"{why or repr(error)}"
+            ) from error
+
+
+def _of(molecule: Molecule) -> Any:
+    """What a template sees as `molecule`; lengths in Angstrom, charge in e."""
+    if not molecule.numbers:
+        return _ENVIRONMENT.undefined(hint="the document has no molecule", name="molecule")
+    symbols = [SYMBOLS[number] for number in molecule.numbers]
+    rows = zip(symbols, molecule.numbers, molecule.coordinates, strict=True)
+    return {
+        "symbols": symbols,
+        "numbers": list(molecule.numbers),
+        "coordinates": [list(row) for row in molecule.coordinates],
+        "atoms": [
+            {"symbol": symbol, "number": number, "x": x, "y": y, "z": z}
+            for symbol, number, (x, y, z) in rows
+        ],
+        "natoms": len(symbols),
+        "charge": molecule.charge,
+        "multiplicity": molecule.multiplicity,
+        "unpaired": molecule.unpaired,
+        "xyz": molecule.xyz(),
+    }
