@@ -36,8 +36,14 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {before!r} before, {now!r} now"
 
 
+def note(store: Store, recipe: Recipe) -> None:
+    """Keep what `recipe` asks for, so that later what differs from it can be said."""
+    for step in recipe.steps:
+        store.note_recipe(step.hash, step.asked)
+
+
 def check(store: Store, recipe: Recipe) -> None:
-    """See that the results there are were made with `recipe`, and note it for later.
+    """See that the results there are were made with `recipe`.
 
     Raises:
         RecipeMismatch: some were made with another; says how many, and what differs.
@@ -64,5 +70,3 @@ def check(store: Store, recipe: Recipe) -> None:
                     f"{steps[name].hash}):\n  {lines}\nKeep the two apart with another "
                     "'mongo_output_key' or step name, or set the campaign back to what it was"
                 )
-    for step in recipe.steps:
-        store.note_recipe(step.hash, step.asked)

@@ -72,6 +72,9 @@ def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
 def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     """The files of a run by the names that parsers know, and which of them is `path` itself.
 
+    A module of parsers may have `file_name(name)`: what a job calls a file of that name, or None;
+    and `diagnose_file(output)`, for such a file without the standard output.
+
     Raises:
         StructureError: it cannot be read.
     """
@@ -103,7 +106,9 @@ def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     try:
-        failure = parsers_of(program).diagnose(output, None, {})
+        module = parsers_of(program)
+        alone = getattr(module, "diagnose_file", None) if main != "stdout" else None
+        failure = alone(output) if alone else module.diagnose(output, None, {})
     except ParseError as error:
         failure = Failure(FailureClass.PARSE_ERROR, error.message)
     for name, parser in parsers.items():

@@ -223,6 +223,7 @@ def run(
         stack.callback(store.presence.unlock, token)
         store.prepare()
         guard.check(store, recipe)
+        guard.note(store, recipe)
         counts = first_counts(store)
         if counts is not None:
             progress.done_before = counts.done

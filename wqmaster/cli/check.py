@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster import engines, rehearsal, session
+from wqmaster import engines, guard, rehearsal, session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
 from wqmaster.recipe import resolve
 
@@ -24,6 +24,7 @@ def command(campaign: Path, as_json: bool) -> None:
     with session.opened(file) as store:
         counts = store.counts()
         session.check_matches(store, counts)
+        guard.check(store, recipe)
         molecule = rehearsal.first_molecule(store)
         job = rehearsal.build(recipe, molecule)
         place = store.documents.full_name

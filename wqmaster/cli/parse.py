@@ -1,11 +1,14 @@
 """wqmaster parse: diagnosis and values of outputs at hand; no campaign, no database."""
 
+import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from wqmaster.cli.common import shortened
+from wqmaster.parsers import Parser
 from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
 
 
@@ -23,14 +26,24 @@ def _printed(reading: Reading, asked: bool) -> None:
         click.echo(f"  not in it: {', '.join(reading.errors)}")
 
 
+def _list(parsers: Mapping[str, Parser]) -> None:
+    width = max(len(name) for name in parsers)
+    for name, parser in parsers.items():
+        said = (inspect.getdoc(parser) or "").split("\n\n")[0].replace("\n", " ")
+        click.echo(f"{name:<{width}}  {said}")
+
+
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--program", required=True, help=f"What wrote the files: {', '.join(PROGRAMS)}.")
 @click.option(
     "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
 )
+@click.option("--list", "listed", is_flag=True, help="List the program's parsers; read nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a file, one a line.")
-def command(files: tuple[Path, ...], program: str, names: tuple[str, ...], as_json: bool) -> None:
+def command(
+    files: tuple[Path, ...], program: str, names: tuple[str, ...], listed: bool, as_json: bool
+) -> None:
     """Read FILES as a campaign would: say why each failed, if it did, and its values.
 
     A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
@@ -38,6 +51,11 @@ def command(files: tuple[Path, ...], program: str, names: tuple[str, ...], as_js
     for runs that failed.
     """
     parsers = parsers_named(program, names)
+    if listed:
+        _list(parsers)
+        return
+    if not files:
+        raise click.UsageError("Missing argument 'FILES...'.")
     for path in files:
         reading = read(path, program, parsers)
         if as_json:

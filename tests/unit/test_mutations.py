@@ -1,0 +1,149 @@
+"""Outputs that were cut, altered, shuffled: a parser gives a value or a ParseError, nothing else.
+
+10,000 inputs by default; WQMASTER_MUTATIONS sets another number.
+"""
+
+import inspect
+import os
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure
+from wqmaster.job import Asked
+from wqmaster.judgement import not_finite, plain
+from wqmaster.parsers import Output
+from wqmaster.reading import PROGRAMS, parsers_named
+from wqmaster.recipe import parsers_of
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+COUNT = int(os.environ.get("WQMASTER_MUTATIONS", "10000"))
+ASKED = Asked("x", 1, 3, 0, 1, "f", "r", "t")
+# Words that stand in the place of a number or a heading now and then.
+ODD = (
+    b"****************",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"99999999999999999999999",
+    b"-1",
+    b"0",
+    b"1.0D+05",
+    b"\xff\xfe",
+    "\uff11\uff12".encode(),  # digits, but not of ASCII
+    b"{",
+    b"[" * 50,
+    b"",
+)
+
+
+def sources(program: str) -> list[Mapping[str, bytes]]:
+    """Runs of a program: our small fixtures, and real outputs where they are at hand."""
+    found: list[Mapping[str, bytes]] = []
+    known = getattr(parsers_of(program), "file_name", lambda name: None)
+    for place in (DATA / program, SHARED / program):
+        for path in sorted(place.rglob("*")) if place.is_dir() else ():
+            if path.is_file() and path.suffix not in (".md", ".tsv", ".txt", ".py"):
+                found.append({known(path.name) or "stdout": path.read_bytes()[:60_000]})
+    for folder in sorted(DATA.glob(f"{program}/*/")):
+        found.append({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
+    if not found:
+        found.append({"stdout": b"1 2 3\n{}\n", "result.json": b'{"ok": true, "value": [1.5]}'})
+    return found
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """`content` after one to four accidents."""
+    for _ in range(chance.randint(1, 4)):
+        lines = content.split(b"\n")
+        at, other = sorted((chance.randrange(len(lines)), chance.randrange(len(lines))))
+        kind = chance.randrange(8)
+        if kind == 0:
+            content = content[: chance.randrange(len(content) + 1)]
+        elif kind == 1:
+            content = content[chance.randrange(len(content) + 1) :]
+        elif kind == 2:
+            flipped = bytearray(content)
+            for _ in range(chance.randint(1, 20) if flipped else 0):
+                flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+            content = bytes(flipped)
+        elif kind == 3:
+            content = b"\n".join([*lines[:other], *lines[at:other], *lines[other:]])
+        elif kind == 4:
+            content = b"\n".join([*lines[other:], *lines[at:other], *lines[:at]])
+        elif kind == 5:
+            content = b"\n".join([*lines[:at], *lines[other:]])
+        elif kind == 6:
+            words = lines[at].split(b" ")
+            words[chance.randrange(len(words))] = chance.choice(ODD)
+            lines[at] = b" ".join(words)
+            content = b"\n".join(lines)
+        else:
+            content = content.replace(*chance.choice(_SWAPS))
+    return content
+
+
+_SWAPS = ((b"\n", b"\r\n"), (b"\n\n", b"\n"), (b" ", b"\t"), (b"0", b""), (b".", b","), (b"-", b""))
+
+
+def inputs(program: str) -> st.SearchStrategy[dict[str, bytes]]:
+    """Mutated runs of a program."""
+    runs = sources(program)
+
+    def made(number: int) -> dict[str, bytes]:
+        chance = random.Random(number)  # noqa: S311  # not for secrets
+        run = dict(chance.choice(runs))
+        name = chance.choice(sorted(run))
+        run[name] = mutated(run[name], chance)
+        return run
+
+    return st.integers(min_value=0, max_value=2**63).map(made)
+
+
+def outcomes(program: str, run: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
+    """What each parser gives for a run, after it was seen that it raises nothing else."""
+    output = Output(run)
+    for name, parser in PARSERS[program].items():
+        try:
+            yield name, plain(parser(output.beside(parser.files[0])))  # type: ignore[attr-defined]
+        except ParseError:
+            continue
+
+
+PARSERS = {program: parsers_named(program) for program in PROGRAMS}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_parser_raises_nothing_but_a_parse_error(program: str) -> None:
+    share = COUNT * (3 if program == "orca" else 1) // (len(PROGRAMS) + 2)
+
+    @settings(
+        max_examples=share,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(inputs(program))
+    def hold(run: dict[str, bytes]) -> None:
+        for name, value in outcomes(program, run):
+            not_finite(value, name)
+        for asked in (None, ASKED):
+            verdict = parsers_of(program).diagnose(Output(run), asked, {})
+            assert verdict is None or isinstance(verdict, Failure)
+            assert verdict is None or "\n" not in verdict.message
+
+    hold()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_parser_says_what_it_reads_and_gives(program: str) -> None:
+    for name, parser in PARSERS[program].items():
+        assert inspect.getdoc(parser), name
+        assert parser.files, name  # type: ignore[attr-defined]

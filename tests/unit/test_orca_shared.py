@@ -1,0 +1,215 @@
+"""ORCA's parsers and diagnosis on the real outputs beside the checkout (../shared/data/orca).
+
+`expected.json` has their values from an independent reading ("text") and from cclib. Of its
+keys these are read elsewhere or not at all:
+- orbitals, frequencies, excitations, free energies (homos, n_mo, moenergies_homo_lumo_eV, vibfreqs,
+  free_energy_hartree, etenergies_cm1) by the tests of those parsers;
+- cclib's gradient, dipole and charges say the same as "text" where `agree` is true, and are
+  faulty where it is not (see `_about`); final_scf_energy_hartree likewise, but rounded;
+- the file property.json and the .hess files have no values.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output, orca
+from wqmaster.parsers.orca.plausibility import atomic_number
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the folder shared/data/orca is not beside the checkout"
+)
+
+EXPECTED: dict[str, Any] = (
+    json.loads((DATA / "expected.json").read_text())["files"] if DATA.is_dir() else {}
+)
+OUTPUTS = sorted(name for name in EXPECTED if name.endswith((".out", ".log")))
+# Key of "text" -> parser, and how far its value may be off.
+VALUES = {
+    "final_single_point_energy": ("total_energy", 1e-9),
+    "scf_energy": ("scf_energy", 1e-9),
+    "dispersion_energy": ("dispersion_energy", 1e-9),
+    "gradient": ("gradient", 1e-8),
+    "dipole": ("dipole", 1e-5),
+    "mulliken": ("mulliken_charges", 1e-6),
+    "loewdin": ("loewdin_charges", 1e-6),
+    "hirshfeld": ("hirshfeld_charges", 1e-6),
+    "mbis": ("mbis_charges", 1e-6),
+    "chelpg": ("chelpg_charges", 1e-6),
+}
+OTHER_KEYS = {
+    "n_final_single_point_energies",
+    "terminated_normally",
+    "gradient_header",
+    "energy_suffix",
+    "scf_converged",
+    "opt_converged",
+}
+SPINS = {"mulliken": "mulliken_spins", "lowdin": "loewdin_spins"}
+# The class that each outcome other than ok is to get.
+CLASSES = {
+    "fail:input_keyword": FailureClass.INPUT_KEYWORD,
+    "fail:module_crash_gtoint(memory)": FailureClass.MODULE_CRASH,
+    "fail:charge_multiplicity": FailureClass.CHARGE_MULTIPLICITY,
+    "fail:memory_maxcore_scf": FailureClass.MEMORY,
+    "fail:input_basis": FailureClass.INPUT_BASIS,
+    "fail:killed_mdci(process killed)": FailureClass.KILLED,
+    "fail:cc_not_converged": FailureClass.CC_NOT_CONVERGED,
+    "fail:truncated(edited)": FailureClass.TRUNCATED,
+    "fail:truncated": FailureClass.TRUNCATED,
+    "fail:scf_not_converged": FailureClass.SCF_NOT_CONVERGED,
+    "trap:scf_not_converged_but_normal": FailureClass.SCF_NOT_CONVERGED,
+    "trap:scf_diverged_but_normal (E=-2.0e7 Eh)": FailureClass.IMPLAUSIBLE_ENERGY,
+}
+
+
+def output(name: str) -> Output:
+    return Output({"stdout": (DATA / name).read_bytes()})
+
+
+def pairs(section: str, *keys: str) -> list[tuple[str, str]]:
+    """Files and keys that have an expected value."""
+    return [
+        (name, key) for name in OUTPUTS for key in keys if key in EXPECTED[name].get(section, {})
+    ]
+
+
+def asked(name: str) -> Asked | None:
+    """What a job of this output was asked for, as cclib read it."""
+    found = EXPECTED[name].get("cclib", {})
+    if not {"natom", "charge", "mult"} <= set(found):
+        return None
+    return Asked(
+        1, 1, found["natom"], found["charge"], found["mult"], "molecule", "recipe", "target"
+    )
+
+
+def flat(values: Any) -> list[float]:
+    if isinstance(values, list):
+        return [number for value in values for number in flat(value)]
+    return [values]
+
+
+def off(found: Any, expected: Any) -> float:
+    """By how much two values of the same shape differ at most."""
+    assert len(flat(found)) == len(flat(expected))
+    return max(abs(one - other) for one, other in zip(flat(found), flat(expected), strict=True))
+
+
+def test_every_key_of_the_independent_reading_is_looked_at() -> None:
+    keys = {key for entry in EXPECTED.values() for key in entry.get("text", {})}
+    assert keys == set(VALUES) | OTHER_KEYS
+
+
+@pytest.mark.parametrize(("name", "key"), pairs("text", *VALUES))
+def test_the_values_of_the_independent_reading(name: str, key: str) -> None:
+    parser, tolerance = VALUES[key]
+    expected = EXPECTED[name]["text"]
+    if "energy_suffix" in expected and key == "final_single_point_energy":
+        with pytest.raises(ParseError, match="not fully converged"):
+            orca.total_energy(output(name))
+        return
+    assert off(getattr(orca, parser)(output(name)), expected[key]) <= tolerance
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_is_not_there_is_not_read(name: str) -> None:
+    found = EXPECTED[name]["text"]
+    for key, (parser, _) in VALUES.items():
+        if key not in found:
+            with pytest.raises(ParseError, match="is missing"):
+                getattr(orca, parser)(output(name))
+
+
+@pytest.mark.parametrize(("name", "key"), pairs("text", "n_final_single_point_energies"))
+def test_the_number_of_energies(name: str, key: str) -> None:
+    expected = EXPECTED[name]["text"]
+    if expected[key] == 0 or "energy_suffix" in expected:
+        with pytest.raises(ParseError):
+            orca.energy_trajectory(output(name))
+        return
+    assert len(orca.energy_trajectory(output(name))) == expected[key]
+
+
+@pytest.mark.parametrize(("name", "key"), pairs("text", "opt_converged"))
+def test_converged_optimisations(name: str, key: str) -> None:
+    found = output(name)
+    assert orca.optimisation(found)["converged"] is EXPECTED[name]["text"][key]
+    expected = EXPECTED[name]["cclib"]["final_coords"]
+    assert off(orca.optimized_geometry(found)["coordinates"], expected) <= 1e-5
+
+
+@pytest.mark.parametrize(("name", "key"), pairs("cclib", "charge", "mult"))
+def test_charge_and_multiplicity_as_cclib_has_them(name: str, key: str) -> None:
+    parser = {"charge": orca.charge, "mult": orca.multiplicity}[key]
+    assert parser(output(name)) == EXPECTED[name]["cclib"][key]
+
+
+@pytest.mark.parametrize(("name", "key"), pairs("cclib", "final_coords"))
+def test_the_geometry_as_cclib_has_it(name: str, key: str) -> None:
+    expected = EXPECTED[name]["cclib"]
+    found = orca.geometry(output(name))
+    assert off(found["coordinates"], expected[key]) <= 1e-5
+    assert [atomic_number(symbol) for symbol in found["symbols"]] == expected["atomnos"]
+    assert len(found["symbols"]) == expected["natom"]
+
+
+@pytest.mark.parametrize(("name", "_key"), pairs("cclib", "spins"))
+def test_the_spin_populations_as_cclib_has_them(name: str, _key: str) -> None:
+    expected = EXPECTED[name]["cclib"]["spins"]
+    for key in set(expected) & set(SPINS):
+        assert off(getattr(orca, SPINS[key])(output(name)), expected[key]) <= 1e-6
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_version(name: str) -> None:
+    assert orca.program_version(output(name)) == EXPECTED[name]["version"]
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if EXPECTED[name]["outcome"] == "ok"])
+def test_good_outputs_are_results(name: str) -> None:
+    assert orca.diagnose(output(name), asked(name), {}) is None
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if EXPECTED[name]["outcome"] in CLASSES])
+def test_failures_and_traps_get_their_class(name: str) -> None:
+    failure = orca.diagnose(output(name), asked(name), {})
+    assert failure is not None
+    assert failure.kind is CLASSES[EXPECTED[name]["outcome"]]
+    assert failure.message.startswith("ORCA: ")
+
+
+def test_a_removed_block_is_missing() -> None:
+    """The trap missing_block: all else of the output is good."""
+    names = [name for name in OUTPUTS if EXPECTED[name]["outcome"] == "trap:missing_block"]
+    for name in names:
+        assert orca.diagnose(output(name), asked(name), {}) is None
+        with pytest.raises(ParseError, match="LOEWDIN"):
+            orca.loewdin_charges(output(name))
+    assert names
+
+
+def test_every_outcome_is_looked_at() -> None:
+    outcomes = {EXPECTED[name]["outcome"] for name in OUTPUTS}
+    assert outcomes == {"ok", "trap:missing_block", *CLASSES}
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if EXPECTED[name]["outcome"] == "ok"])
+def test_good_outputs_of_another_molecule_are_refused(name: str) -> None:
+    right = asked(name)
+    assert right is not None
+    for changed, kind in (
+        ({"natoms": right.natoms + 1}, FailureClass.ATOM_COUNT),
+        ({"charge": right.charge + 1}, FailureClass.NOT_AS_ASKED),
+        ({"multiplicity": right.multiplicity + 2}, FailureClass.NOT_AS_ASKED),
+    ):
+        wrong = Asked(**{**vars(right), **changed})
+        failure = orca.diagnose(output(name), wrong, {})
+        assert failure is not None
+        assert failure.kind is kind

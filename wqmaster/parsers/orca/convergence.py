@@ -1,0 +1,150 @@
+"""Whether what ORCA's final values come from has converged, versions 3 to 6.1.
+
+ORCA goes on after an SCF that is nearly converged in a step of an optimisation, and says
+"NOT CONVERGED" of it; the final values come from later steps then. So a text of this kind is a
+failure only if what was printed last in its job depends on it: if it stands after the job's last
+energy but one, or in the step of its last gradient. An SCF that is followed by a converged one
+before the next energy (high spin before broken symmetry, a restart) has been overcome.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.parsers.orca.causes import occurrences, said
+from wqmaster.parsers.orca.energy import FINAL, final_energy, is_converged
+from wqmaster.parsers.orca.gradient import HEADINGS as GRADIENTS
+from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
+
+BANNER = "* O   R   C   A *"
+_JOB = "JOB NUMBER"
+# A text with more of them is none of ORCA's.
+_MOST_JOBS = 1000
+_SCF_CONVERGED = "SCF CONVERGED AFTER"
+_CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
+_OPTIMISED = "THE OPTIMIZATION HAS CONVERGED"
+_NOT_OPTIMISED = "The optimization did not converge"
+
+_SCF = FailureClass.SCF_NOT_CONVERGED
+_CC = FailureClass.CC_NOT_CONVERGED
+_RESPONSE = FailureClass.RESPONSE_NOT_CONVERGED
+_EXCITED = ("EOM", "CIS", "RPA", "TD-DFT", "TDA")
+# The text, what else stands in its line (any of them; none: whatever), the class. The first that
+# applies to a line counts.
+_MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
+    ("SCF NOT CONVERGED AFTER", (), _SCF),
+    ("SCF-wavefunction IS NOT", (), _SCF),
+    ("the SCF has not converged", (), _SCF),
+    ("Convergence Failure", ("CASSCF",), _SCF),
+    ("CP-SCF CALCULATION IS UNCONVERGED", (), _RESPONSE),
+    ("have NOT converged", _EXCITED, _RESPONSE),
+    ("have NOT converged", ("iterations",), _CC),
+    ("have not converged", ("lambda", "Lambda", "LAMBDA"), _CC),
+    ("have not converged", ("CP-SCF", "CPSCF", "Z-vector", "response"), _RESPONSE),
+    ("did not converge", ("CP-SCF", "CPSCF", *_EXCITED), _RESPONSE),
+    ("avefunction IS NOT FULLY CONVERGED", (), _CC),
+    ("avefunction IS NOT CONVERGED", (), _SCF),
+)
+# In a DLPNO-STEOM or STEOM run the EOM equations of single roots only prepare the active space.
+_PREPARED_BY_EOM = "STEOM"
+
+
+def jobs(text: str) -> list[tuple[int, int]]:
+    """Where the jobs of the text begin and end."""
+    starts = {*every(text, BANNER), *occurrences(text, _JOB)}
+    bounds = sorted(starts) if 0 < len(starts) <= _MOST_JOBS else [0]
+    bounds[0] = 0
+    return list(zip(bounds, [*bounds[1:], len(text)], strict=True))
+
+
+def _marks(text: str) -> Iterator[tuple[int, FailureClass]]:
+    seen: set[int] = set()
+    prepared = _PREPARED_BY_EOM in text
+    for words, beside, kind in _MARKS:
+        for position in occurrences(text, words):
+            line = line_of(text, position)[:1000]
+            if position in seen or (beside and not any(word in line for word in beside)):
+                continue
+            seen.add(position)
+            if not (prepared and "EOM" in line):
+                yield position, kind
+
+
+class _Job:
+    """One job's text, and where in it energies, converged SCFs and the last gradient are."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.energies = list(every_beginning(text, FINAL))
+
+    @cached_property
+    def _converged(self) -> list[int]:
+        return list(occurrences(self.text, _SCF_CONVERGED))
+
+    @cached_property
+    def _gradient(self) -> int:
+        return last_of(self.text, *GRADIENTS)
+
+    def _overcome(self, position: int, end: int) -> bool:
+        """Whether an SCF has converged between `position` and `end`."""
+        place = bisect_right(self._converged, position)
+        return place < len(self._converged) and self._converged[place] < end
+
+    def _matters(self, position: int, kind: FailureClass) -> bool:
+        """Whether the job's final values depend on what stands at `position`."""
+        following = bisect_right(self.energies, position)
+        bounds = [*self.energies[following : following + 2], len(self.text)]
+        if kind is _SCF and self._overcome(position, bounds[0]):
+            return False
+        # Behind the last energy (what is computed from it), in its step, or in the gradient's.
+        return following >= len(self.energies) - 1 or bounds[0] < self._gradient < bounds[1]
+
+    def by_mark(self) -> Failure | None:
+        """The first text that says of a final value that it has not converged."""
+        for position, kind in _marks(self.text):
+            if self._matters(position, kind):
+                return Failure(kind, f"ORCA: {said(line_of(self.text, position))}")
+        return None
+
+
+def _by_suffix(job: str, energies: list[int]) -> Failure | None:
+    line = line_of(job, energies[-1]) if energies else ""
+    try:
+        _, suffix = final_energy(line) if line else (0.0, "")
+    except ParseError:
+        return None
+    if is_converged(suffix):
+        return None
+    kind = _SCF if "SCF" in suffix else _CC
+    return Failure(kind, f"ORCA: final energy {suffix.strip('()')[:200]}")
+
+
+def _by_optimisation(job: str) -> Failure | None:
+    for position in occurrences(job, _NOT_OPTIMISED):
+        words = said(job[position : position + 200])
+        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: {words.partition('.')[0]}")
+    cycle = job.rfind(_CYCLE)
+    if cycle >= 0 and job.find(_OPTIMISED, cycle) < 0:
+        return Failure(
+            FailureClass.OPT_NOT_CONVERGED,
+            "ORCA: no 'THE OPTIMIZATION HAS CONVERGED' in its output",
+        )
+    return None
+
+
+def not_converged(text: str, ended: bool) -> Failure | None:
+    """Why the final values of a job in the text are not to be used; None if they are.
+
+    `ended`: the text ends as a whole run does, so that an optimisation without an end is judged.
+    """
+    for start, end in jobs(text):
+        job = text[start:end] if (start, end) != (0, len(text)) else text
+        of_job = _Job(job)
+        failure = of_job.by_mark() or _by_suffix(job, of_job.energies)
+        if failure is None and (ended or _NOT_OPTIMISED in job):
+            failure = _by_optimisation(job)
+        if failure:
+            return failure
+    return None

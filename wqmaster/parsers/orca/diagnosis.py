@@ -1,0 +1,173 @@
+"""Whether an output of ORCA is a result, and of what was asked for. Versions 3 to 6.1.
+
+"ORCA TERMINATED NORMALLY" is printed also after an SCF or an optimisation that did not converge,
+and on energies that no molecule can have.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output
+from wqmaster.parsers.orca.causes import crash, named_cause, said
+from wqmaster.parsers.orca.convergence import BANNER, jobs, not_converged
+from wqmaster.parsers.orca.energy import FINAL, final_energy
+from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
+from wqmaster.parsers.orca.plausibility import atomic_number, implausible
+from wqmaster.parsers.orca.run import (
+    stated_charges,
+    stated_electrons,
+    stated_multiplicities,
+)
+from wqmaster.parsers.orca.text import every, last, last_beginning, whole_line
+
+_END = "****ORCA TERMINATED NORMALLY****"
+_ERROR_TERMINATION = "ORCA finished by error termination"
+# A cause stands near the end; what is far before it was no reason to stop (characters).
+_TAIL = 2_000_000
+# Dynamics print their energies in tables of their own.
+_DYNAMICS = "Molecular Dynamics"
+_SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
+# What a charge may be, in parts of the nuclear charges, for the energy to be near the atoms'.
+_SMALL_CHARGE = 0.2
+
+
+def _no_banner(text: str, errors: str) -> Failure:
+    """What ran printed nothing of ORCA."""
+    printed = text + errors
+    if not printed.strip() or (text.strip() and set("".join(text.split())) <= set("*ORCA")):
+        return Failure(FailureClass.TRUNCATED, "ORCA: the output is empty")
+    if last(text, _END) >= 0:
+        return Failure(FailureClass.TRUNCATED, "ORCA: the beginning of the output is missing")
+    first = next((line for line in printed.splitlines() if line.strip()), "")
+    which = "the GNOME screen reader" if any(w in printed for w in _SCREEN_READER) else "another"
+    return Failure(
+        FailureClass.PROGRAM_MISSING,
+        f"ORCA: what ran is not the quantum chemistry program but {which} (Debian's package "
+        f"'orca' is the GNOME screen reader); it printed {said(first)!r}",
+    )
+
+
+def _ended(text: str) -> bool:
+    """Whether the last thing that ORCA did was to end normally."""
+    end = last(text, _END)
+    if end < 0 or last_beginning(text, _ERROR_TERMINATION) >= 0:
+        return False
+    return text.find(FINAL, end) < 0 and last(text, BANNER, end) < 0
+
+
+def _atoms(text: str, start: int, end: int) -> list[str]:
+    """Labels of the last geometry from `start` to `end`; [] if none can be read."""
+    position = last(text, HEADING, start, end)
+    if position < 0:
+        return []
+    try:
+        return labels_and_coordinates(text, position)[0]
+    except ParseError:
+        return []
+
+
+def _energy(text: str, start: int, end: int) -> Failure | None:
+    """Why the final energy of the job from `start` to `end` is none; None if it is one."""
+    position = last_beginning(text, FINAL, start, end)
+    if position < 0:
+        # Only the last job must have one: the others may prepare something.
+        if end < len(text) or _DYNAMICS in text:
+            return None
+        return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in its output")
+    try:
+        value, _ = final_energy(whole_line(text, position))
+        charges, electrons = stated_charges(text, start, end), stated_electrons(text, start, end)
+    except ParseError as error:
+        return Failure(FailureClass.PARSE_ERROR, f"ORCA: {error.message}")
+    if not math.isfinite(value):
+        return Failure(FailureClass.NOT_FINITE, f"ORCA: the final energy is {value}")
+    labels = _atoms(text, start, end)
+    if any(not is_atom(label) for label in labels):
+        # Charges among the atoms have an energy of their own, of either sign.
+        return None
+    numbers = [atomic_number(label) for label in labels]
+    total = sum(numbers)
+    all_electrons = (
+        bool(charges and electrons and numbers)
+        and electrons[-1] == total - charges[-1]
+        and abs(charges[-1]) <= _SMALL_CHARGE * total
+    )
+    wrong = implausible(value, numbers, all_electrons)
+    return Failure(FailureClass.IMPLAUSIBLE_ENERGY, f"ORCA: {wrong}") if wrong else None
+
+
+def _atom_counts(text: str) -> set[int]:
+    """How many atoms the geometries of the text have, with and without what is no atom."""
+    found: set[int] = set()
+    for position in every(text, HEADING):
+        try:
+            labels, _ = labels_and_coordinates(text, position)
+        except ParseError:
+            continue
+        found |= {len(labels), sum(map(is_atom, labels))}
+    return found
+
+
+def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
+    labels = _atoms(text, start, len(text))
+    # The last geometry may be that of a fragment: a job in several parts.
+    if (
+        labels
+        and asked.natoms not in (len(labels), sum(map(is_atom, labels)))
+        and asked.natoms not in _atom_counts(text)
+    ):
+        return Failure(
+            FailureClass.ATOM_COUNT,
+            f"ORCA: {len(labels)} atoms in the output, {asked.natoms} asked for",
+        )
+    for what, stated, wanted in (
+        ("total charge", stated_charges(text, start), asked.charge),
+        ("multiplicity", stated_multiplicities(text, start), asked.multiplicity),
+    ):
+        # A job may have several, as high spin before broken symmetry: one must be the asked one.
+        if stated and wanted not in stated:
+            return Failure(
+                FailureClass.NOT_AS_ASKED, f"ORCA: {what} {stated[-1]}, {wanted} asked for"
+            )
+    return None
+
+
+def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
+    """Why this output of ORCA is no result, or None if it is one.
+
+    A cause that was printed before a crash wins over the crash itself. An output that ended
+    normally must also have converged where its final values come from (see `convergence`; in an
+    output of several jobs, in each of them), have a finite energy that is plausible for its
+    atoms, and state charge, multiplicity and atoms as they were asked for, where it states them.
+    `asked`: None to pass over the latter.
+    """
+    if not output.has("stdout"):
+        return Failure(FailureClass.MISSING_OUTPUT, "ORCA: there is no standard output")
+    text = output.file("stdout")
+    errors = output.file("stderr") if output.has("stderr") else ""
+    if not _ended(text):
+        tail = text[-_TAIL:]
+        failure = named_cause(tail, errors)
+        if failure is None and BANNER not in text:
+            return _no_banner(text, errors)
+        return (
+            failure
+            or not_converged(text, ended=False)
+            or crash(tail, errors)
+            or Failure(FailureClass.TRUNCATED, f"ORCA: the output ends without '{_END.strip('*')}'")
+        )
+    if BANNER not in text:
+        return _no_banner(text, errors)
+    parts = jobs(text)
+    try:
+        return (
+            not_converged(text, ended=True)
+            or next(filter(None, (_energy(text, start, end) for start, end in parts)), None)
+            or (_not_as_asked(text, parts[-1][0], asked) if asked else None)
+        )
+    except ParseError as error:
+        return Failure(FailureClass.PARSE_ERROR, f"ORCA: {error.message}")

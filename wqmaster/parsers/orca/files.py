@@ -1,0 +1,272 @@
+"""ORCA's own files: BASENAME.engrad and BASENAME.hess; and whether such a file is whole.
+
+In a job BASENAME is `orca`. Both formats are alike from ORCA 3 to 6.1 (seen: .hess of 4.2 and 6.1,
+.engrad as in ORCA's manual and as xtb writes it): numbers with lines of `#` between, and sections
+`$name` that end with `$end`.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.molecule import SYMBOLS
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.labels import numbers
+from wqmaster.parsers.orca.property_file import BOHR, property_json
+from wqmaster.parsers.orca.text import every, last, line_end, number
+
+_ENGRAD = "orca.engrad"
+_HESS = "orca.hess"
+# Analytic Hessians are printed as they come, not symmetrised: 3e-4 was seen in 4.2, and numerical
+# ones are worse. A wrong digit in a large element is more than this part of the largest one.
+_ASYMMETRY = 0.02
+# $ir_spectrum has the frequencies with two decimals.
+_ROUNDING = 0.011
+
+
+def _whole(word: str) -> int:
+    if not word.isascii() or not word.isdigit() or len(word) > 9:
+        raise ParseError(f"{word[:40]!r} is no count")
+    return int(word)
+
+
+# --- .engrad -----------------------------------------------------------------------------------
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The words of each line that is neither empty nor a comment."""
+    for line in filter(str.strip, text.split("\n")):
+        if not line.lstrip().startswith("#"):
+            yield line.split()
+
+
+def _engrad(output: Output) -> tuple[float, list[float], list[str]]:
+    """Energy (Eh), gradient (3n numbers, Eh/Bohr) and the words of the geometry (4n)."""
+    words: list[str] = []
+    expected = 1
+    for row in _rows(output.text):
+        words += row
+        if expected == 1:
+            expected = 2 + 7 * _whole(words[0])
+        if len(words) > expected:
+            break
+    if expected < 9 or len(words) != expected or not output.text.endswith("\n"):
+        raise ParseError(f"{output.name} is cut short, or of another number of atoms")
+    natoms = (expected - 2) // 7
+    values = numbers(words[1 : 2 + 3 * natoms])
+    return values[0], values[1:], words[2 + 3 * natoms :]
+
+
+@reads(_ENGRAD)
+def engrad_energy(output: Output) -> float:
+    """Total energy in Eh of the .engrad file (12 decimals)."""
+    return _engrad(output)[0]
+
+
+@reads(_ENGRAD, per_atom=True)
+def engrad_gradient(output: Output) -> list[list[float]]:
+    """Gradient in Eh/Bohr of the .engrad file, shape (n, 3)."""
+    gradient = _engrad(output)[1]
+    return [gradient[start : start + 3] for start in range(0, len(gradient), 3)]
+
+
+@reads(_ENGRAD)
+def engrad_geometry(output: Output) -> dict[str, Any]:
+    """The geometry of the .engrad file: `symbols`, and `coordinates` in Angstrom, shape (n, 3).
+
+    The file has them in Bohr (1 Bohr = 0.529177210903 Angstrom).
+    """
+    words = _engrad(output)[2]
+    atoms = [words[start : start + 4] for start in range(0, len(words), 4)]
+    numbers = [_whole(atom[0]) for atom in atoms]
+    if not all(0 < z < len(SYMBOLS) for z in numbers):
+        raise ParseError(f"{output.name} has an atom that is no element")
+    return {
+        "symbols": [SYMBOLS[z] for z in numbers],
+        "coordinates": [[number(word) * BOHR for word in atom[1:]] for atom in atoms],
+    }
+
+
+# --- .hess -------------------------------------------------------------------------------------
+
+
+def _section(output: Output, name: str) -> tuple[int, Iterator[list[str]]]:
+    """The count a section begins with, and its rows."""
+    text = output.text
+    if last(text, "$end") < 0:
+        raise ParseError(f"{output.name} is cut short: it has no $end")
+    places = every(text, f"${name}")
+    start = next(places, -1)
+    if start < 0:
+        raise output.missing(f"'${name}'")
+    if next(places, -1) >= 0:
+        raise ParseError(f"{output.name} has two sections ${name}")
+    rows = _rows(text[line_end(text, start) : text.find("\n$", start)])
+    return _whole(next(rows, [""])[0]), rows
+
+
+def _damaged(output: Output, name: str) -> ParseError:
+    return ParseError(f"the section ${name} of {output.name} is damaged or cut short")
+
+
+def _table(output: Output, name: str) -> list[list[float]]:
+    """A square table that is printed in blocks of columns, as its rows."""
+    size, lines = _section(output, name)
+    table: list[list[float]] = []
+    row = size
+    done = width = 0
+    for words in lines:
+        if row == size:
+            done, width, row = done + width, len(words), 0
+            if words != [str(done + place) for place in range(width)] or done + width > size:
+                raise _damaged(output, name)
+        else:
+            if len(words) != width + 1 or words[0] != str(row):
+                raise _damaged(output, name)
+            if done == 0:
+                table.append([])
+            table[row] += numbers(words[1:])
+            row += 1
+    if size < 1 or row != size or done + width != size:
+        raise _damaged(output, name)
+    return table
+
+
+def _atoms(output: Output) -> list[list[str]]:
+    """Symbol, mass (u) and x, y, z (Bohr) of each atom."""
+    count, lines = _section(output, "atoms")
+    rows = list(lines)
+    if count < 1 or len(rows) != count or any(len(row) != 5 for row in rows):
+        raise _damaged(output, "atoms")
+    return rows
+
+
+def _of_all_modes(output: Output, size: int, name: str) -> None:
+    if size != 3 * len(_atoms(output)):
+        raise ParseError(f"${name} of {output.name} is of {size} modes, $atoms of other ones")
+
+
+@reads(_HESS)
+def hess_hessian(output: Output) -> list[list[float]]:
+    """Hessian in Eh/Bohr^2, shape (3n, 3n), as the file has it.
+
+    ORCA does not symmetrise it; each element and its mirror image agree to 2 % of the largest.
+
+    Raises:
+        ParseError: there is none, it is not whole, not of 3n rows, or not symmetric.
+    """
+    table = _table(output, "hessian")
+    _of_all_modes(output, len(table), "hessian")
+    allowed = _ASYMMETRY * max(abs(value) for row in table for value in row)
+    for place, row in enumerate(table):
+        for other in range(place):
+            if abs(row[other] - table[other][place]) > allowed:
+                raise ParseError(f"the Hessian of {output.name} is not symmetric")
+    return table
+
+
+def _frequencies(output: Output) -> list[float]:
+    name = "vibrational_frequencies"
+    size, rows = _section(output, name)
+    _of_all_modes(output, size, name)
+    found: list[float] = []
+    for row in rows:
+        if len(row) != 2 or row[0] != str(len(found)):
+            raise _damaged(output, name)
+        found.append(number(row[1]))
+    if len(found) != size:
+        raise _damaged(output, name)
+    return found
+
+
+@reads(_HESS)
+def hess_frequencies(output: Output) -> list[float]:
+    """Frequencies in cm^-1, imaginary ones negative, without those of 0 (as `frequencies`)."""
+    return [value for value in _frequencies(output) if value]
+
+
+@reads(_HESS)
+def hess_normal_modes(output: Output) -> list[list[list[float]]]:
+    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalised as `normal_modes`."""
+    values = _frequencies(output)
+    table = _table(output, "normal_modes")
+    _of_all_modes(output, len(table), "normal_modes")
+    columns = list(zip(*table, strict=True))
+    return [
+        [list(column[start : start + 3]) for start in range(0, len(column), 3)]
+        for column, value in zip(columns, values, strict=True)
+        if value
+    ]
+
+
+@reads(_HESS)
+def hess_ir_intensities(output: Output) -> list[float]:
+    """Infrared intensities in km/mol, one for each of `hess_frequencies`.
+
+    The section $ir_spectrum has `freq T**2 TX TY TZ` up to 4.2 and `freq eps Int TX TY TZ` since
+    5.0; T**2 of the former and Int of the latter are in km/mol.
+    """
+    size, lines = _section(output, "ir_spectrum")
+    frequencies = _frequencies(output)
+    rows = [numbers(row) for row in lines]
+    if size != len(frequencies) or [len(row) in (5, 6) for row in rows] != [True] * size:
+        raise _damaged(output, "ir_spectrum")
+    found = []
+    for row, frequency in zip(rows, frequencies, strict=True):
+        if abs(row[0] - frequency) > _ROUNDING:
+            raise ParseError(f"$ir_spectrum of {output.name} is of other frequencies")
+        if frequency:
+            found.append(row[1] if len(row) == 5 else row[2])
+    return found
+
+
+@reads(_HESS)
+def hess_geometry(output: Output) -> dict[str, Any]:
+    """The geometry of the Hessian: `symbols`, and `coordinates` in Angstrom, shape (n, 3).
+
+    The file has them in Bohr (1 Bohr = 0.529177210903 Angstrom).
+    """
+    atoms = _atoms(output)
+    return {
+        "symbols": [atom[0] for atom in atoms],
+        "coordinates": [[number(word) * BOHR for word in atom[2:]] for atom in atoms],
+    }
+
+
+@reads(_HESS, per_atom=True)
+def hess_masses(output: Output) -> list[float]:
+    """Masses in u that the frequencies were computed with, shape (n,)."""
+    return [number(atom[1]) for atom in _atoms(output)]
+
+
+def file_name(name: str) -> str | None:
+    """What a job calls a file that ORCA named `name`; None if it is none that parsers read."""
+    for kind in (".property.json", ".engrad", ".hess"):
+        if name.endswith(kind):
+            return f"orca{kind}"
+    return None
+
+
+def diagnose_file(output: Output) -> Failure | None:
+    """Why this file (its name ends in .engrad, .hess or .property.json) is not whole, or None."""
+    kind = FailureClass.TRUNCATED
+    try:
+        if output.name.endswith(".engrad"):
+            energy, gradient, _ = _engrad(output)
+            values = [energy, *gradient]
+            engrad_geometry(output)
+        elif output.name.endswith(".hess"):
+            _section(output, "hessian")
+            kind = FailureClass.PARSE_ERROR
+            values = [value for row in hess_hessian(output) for value in row]
+            values += _frequencies(output)
+        else:
+            property_json(output)
+            values = []
+    except ParseError as error:
+        return Failure(kind, f"ORCA: {error.message}")
+    if not all(math.isfinite(value) for value in values):
+        return Failure(FailureClass.NOT_FINITE, f"ORCA: {output.name} has a number not finite")
+    return None

@@ -1,0 +1,153 @@
+"""Geometries in ORCA's text, versions 3 to 6.1.
+
+Atoms are named as ORCA prints them: `Q` is a point charge, `DA` a dummy atom; `H :` is a ghost
+atom and `Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates").
+"""
+
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.text import every, last, line_end, lines, number
+
+HEADING = "CARTESIAN COORDINATES (ANGSTROEM)"
+_SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
+_CONVERGED = "THE OPTIMIZATION HAS CONVERGED"
+_CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
+_NOT_CONVERGED = "The optimization did not converge"
+# How far behind the geometry its heading in Bohr may stand, and that far its first row.
+_FAR = 300
+_MOST_BEFORE_ROWS = 4
+# Centres that have no nucleus: point charges and dummy atoms.
+_NO_ATOMS = ("Q", "DA")
+
+
+def is_atom(label: str) -> bool:
+    """Whether `label` is of an atom: no point charge, dummy atom, ghost or bare core potential."""
+    return label not in _NO_ATOMS and label[-1:] not in (":", ">")
+
+
+def _count_in_bohr(text: str, position: int) -> int | None:
+    """The number of rows of the same geometry in Bohr, right behind it; None if it is not there."""
+    following = text.find(_SAME_IN_BOHR, position, position + _FAR)
+    if following < 0:
+        return None
+    count = 0
+    skipped = 0
+    for line in lines(text, following):
+        words = line.split(maxsplit=7)
+        if len(words) >= 7 and words[0].isdecimal():
+            count += 1
+        elif count or skipped > _MOST_BEFORE_ROWS:
+            return count or None
+        else:
+            skipped += 1
+    return None
+
+
+def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[list[float]]]:
+    """Labels and coordinates (Angstrom) of the geometry whose heading is at `position`.
+
+    Raises:
+        ParseError: it is cut short, an atom is missing, or a number cannot be read.
+    """
+    labels: list[str] = []
+    coordinates: list[list[float]] = []
+    read = line_end(text, position)
+    for line in lines(text, position):
+        words = line.split()
+        read += len(line) + 1
+        if not words and labels:
+            break
+        if not labels and (not words or words[0].startswith("-")):
+            continue
+        if len(words) < 4:
+            raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
+        labels.append(" ".join(words[:-3]))
+        coordinates.append([number(word) for word in words[-3:]])
+    else:
+        raise ParseError("the geometry is cut short")
+    # ORCA prints the geometry twice; in Bohr its atoms are numbered.
+    count = _count_in_bohr(text, read)
+    if count is not None and count != len(labels):
+        raise ParseError(f"the geometry has {len(labels)} atoms, in Bohr {count}")
+    return labels, coordinates
+
+
+def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
+    """How many rows a table of atoms may have, by the last geometry before `end`.
+
+    All centres, and only those that are no point charges; () if no geometry can be read.
+    """
+    position = last(text, HEADING, 0, end)
+    try:
+        labels, _ = labels_and_coordinates(text, position) if position >= 0 else ([], [])
+    except ParseError:
+        return ()
+    if not labels:
+        return ()
+    return len(labels), sum(label != "Q" for label in labels), sum(map(is_atom, labels))
+
+
+def check_count(text: str, position: int, rows: int, what: str) -> None:
+    """Raise a ParseError if the table at `position` has not a row for each atom.
+
+    It is held against the geometry before it, where ORCA printed one.
+    """
+    counts = atom_counts(text, position)
+    if counts and rows not in counts:
+        raise ParseError(f"{what} has {rows} rows, the geometry before it has {counts[0]} atoms")
+
+
+def _geometry(text: str, position: int) -> dict[str, Any]:
+    labels, coordinates = labels_and_coordinates(text, position)
+    return {"symbols": labels, "coordinates": coordinates}
+
+
+@reads("stdout")
+def geometry(output: Output) -> dict[str, Any]:
+    """The last geometry: `symbols` (n) as ORCA prints them, `coordinates` in Angstrom, (n, 3)."""
+    position = last(output.text, HEADING)
+    if position < 0:
+        raise output.missing(f"'{HEADING}'")
+    return _geometry(output.text, position)
+
+
+@reads("stdout")
+def geometry_trajectory(output: Output) -> list[dict[str, Any]]:
+    """All geometries in the order of the text, each as `geometry` has them."""
+    found = [_geometry(output.text, position) for position in every(output.text, HEADING)]
+    if not found:
+        raise output.missing(f"'{HEADING}'")
+    return found
+
+
+@reads("stdout")
+def optimized_geometry(output: Output) -> dict[str, Any]:
+    """The geometry that the last optimisation converged to, as `geometry` has it.
+
+    Raises:
+        ParseError: there was no optimisation, or the last one did not converge.
+    """
+    text = output.text
+    converged = text.rfind(_CONVERGED)
+    if converged < 0:
+        raise output.missing(f"'{_CONVERGED}'")
+    if max(text.rfind(_CYCLE), text.rfind(_NOT_CONVERGED)) > converged:
+        raise ParseError("the last optimisation did not converge")
+    # ORCA prints the geometry again where it evaluates the energy at the stationary point.
+    position = next((at for at in every(text[converged:], HEADING)), None)
+    return _geometry(text, last(text, HEADING) if position is None else converged + position)
+
+
+@reads("stdout")
+def optimisation(output: Output) -> dict[str, Any]:
+    """Of the last optimisation: `converged`, and `cycles`, the number it took."""
+    text = output.text
+    position = text.rfind(_CYCLE)
+    if position < 0:
+        raise output.missing(f"'{_CYCLE}'")
+    words = text[position + len(_CYCLE) : line_end(text, position)].split()
+    if not words or not words[0].isdecimal() or not words[0].isascii():
+        raise ParseError("the number of the last optimisation cycle cannot be read")
+    return {"converged": text.find(_CONVERGED, position) >= 0, "cycles": int(words[0][:9])}

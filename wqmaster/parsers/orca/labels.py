@@ -1,0 +1,62 @@
+"""Lines that begin with a label and go on with a number: `E(TOT)   ...   -76.241`.
+
+A label that may be the beginning of another one is given with the blank after it.
+"""
+
+import re
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+from wqmaster.parsers.orca.text import last_beginning, number, whole_line
+
+_MARKS = re.compile(r"^[\s.:=]*")
+
+
+def words_after(output: Output, position: int, label: str) -> list[str]:
+    """The words after `label` at `position`, without the dots or the colon between.
+
+    Raises:
+        ParseError: the file ends in this line, so that a number in it may be cut.
+    """
+    line = whole_line(output.text, position)
+    return _MARKS.sub("", line[len(label) :]).split()
+
+
+def value_at(output: Output, position: int, label: str) -> float:
+    """The number after `label` at `position`.
+
+    Raises:
+        ParseError: there is no number, or the file ends in this line.
+    """
+    words = words_after(output, position, label)
+    if not words:
+        raise ParseError(f"there is no number after '{label.strip()}' in {output.name}")
+    return number(words[0])
+
+
+def last_value(output: Output, label: str) -> float:
+    """The number on the last line that begins with `label`.
+
+    Raises:
+        ParseError: there is no such line, or no number on it.
+    """
+    position = last_beginning(output.text, label)
+    if position < 0:
+        raise output.missing(f"'{label.strip()}'")
+    return value_at(output, position, label)
+
+
+def numbers(words: list[str]) -> list[float]:
+    """All of `words` as numbers: as `number`, and quick where there are many.
+
+    Raises:
+        ParseError: one of them is none.
+    """
+    joined = "".join(words)
+    # What float() takes beside what ORCA writes: 1_000, and digits of other scripts.
+    if joined.isascii() and "_" not in joined:
+        try:
+            return [float(word) for word in words]
+        except ValueError:
+            pass
+    return [number(word) for word in words]

@@ -1,0 +1,120 @@
+"""Orbital energies and occupations, from the last table ORBITAL ENERGIES (alike in 2.6 to 6.1)."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.text import block, number
+
+_BLOCK = "ORBITAL ENERGIES"
+# Each row has its energy in Eh and eV, by a factor of 27.2107 in 2.6, 27.21138 since 2.8.
+_EV_PER_EH = 27.21138
+_SAME = 3e-5
+# What a line of dashes and blanks is made of.
+_RULE = " -\r"
+# At most so many lines stand above the rows, and so many rows are read.
+_GAP = 3
+_MOST = 100_000
+# What follows the last row, beside an empty line.
+_AFTER = ("*", "---", "Total SCF time")
+# A number of electrons; those of averaged and correlated states lie between.
+_WHOLE = 1e-3
+
+# The rows of one spin: energies and occupations.
+_Spin = tuple[list[float], list[float]]
+
+
+def _row(line: str, expected: int) -> tuple[float, float]:
+    """Energy (Eh) and occupation of one row `NO OCC E(Eh) E(eV) [irrep]`."""
+    words = line.split()
+    if len(words) not in (4, 5) or words[0] != str(expected):
+        raise ParseError(f"the orbital {expected} is missing, or its line is damaged")
+    occupation, energy, volts = (number(word) for word in words[1:4])
+    if not -_WHOLE < occupation < 2 + _WHOLE:
+        raise ParseError(f"orbital {expected} is occupied by {occupation} electrons")
+    if abs(energy * _EV_PER_EH - volts) > 1e-3 + _SAME * abs(volts):
+        raise ParseError(f"the energies of orbital {expected} in Eh and eV are at odds")
+    return energy, occupation
+
+
+def _spin(rows: Iterator[str], output: Output) -> _Spin:
+    """The rows up to the blank line or note that ends them."""
+    energies: list[float] = []
+    occupations: list[float] = []
+    if not any(line.split()[:2] == ["NO", "OCC"] for line in islice(rows, _GAP)):
+        raise ParseError(f"the table '{_BLOCK}' in {output.name} has no head")
+    for line in islice(rows, _MOST):
+        if not line.strip() or line.startswith(_AFTER):
+            break
+        energy, occupation = _row(line, len(energies))
+        energies.append(energy)
+        occupations.append(occupation)
+    else:
+        raise ParseError(f"the table '{_BLOCK}' in {output.name} is cut short")
+    if not energies:
+        raise ParseError(f"the table '{_BLOCK}' in {output.name} is empty")
+    return energies, occupations
+
+
+def _tables(output: Output) -> list[_Spin]:
+    """One table, or two: spin up and spin down."""
+    rows = block(output, _BLOCK)
+    for line in rows:
+        if line.strip() == "SPIN UP ORBITALS":
+            up = _spin(rows, output)
+            if any(after.strip() == "SPIN DOWN ORBITALS" for after in islice(rows, _GAP)):
+                return [up, _spin(rows, output)]
+            raise output.missing("'SPIN DOWN ORBITALS'")
+        if not line.strip():
+            return [_spin(rows, output)]
+        if line.strip(_RULE):
+            break
+    raise ParseError(f"the table '{_BLOCK}' in {output.name} cannot be read")
+
+
+@reads("stdout")
+def orbital_energies(output: Output) -> list[float] | list[list[float]]:
+    """Orbital energies in Eh, lowest first; of an unrestricted calculation two lists, [up, down].
+
+    ORCA 6 prints all occupied orbitals and, by default, no more than so many virtual ones
+    ("*Only the first 10 virtual orbitals were printed."): then these are all there are.
+
+    Raises:
+        ParseError: there is no table, or it is not whole.
+    """
+    tables = _tables(output)
+    return tables[0][0] if len(tables) == 1 else [energies for energies, _ in tables]
+
+
+@reads("stdout")
+def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
+    """Occupations of the orbitals of `orbital_energies`, in the same shape.
+
+    Raises:
+        ParseError: there is no table, or it is not whole.
+    """
+    tables = _tables(output)
+    return tables[0][1] if len(tables) == 1 else [occupations for _, occupations in tables]
+
+
+@reads("stdout")
+def homo_lumo_gap(output: Output) -> float:
+    """Gap in Eh: the lowest empty orbital less the highest occupied one, of both spins together.
+
+    Singly occupied orbitals (ROHF) are occupied. It is negative if the filling is no Aufbau.
+
+    Raises:
+        ParseError: there is no table, it has no empty orbital, or occupations between whole
+            numbers (CASSCF, thermal smearing), for which there is no such gap.
+    """
+    occupied: list[float] = []
+    empty: list[float] = []
+    for energies, occupations in _tables(output):
+        for energy, occupation in zip(energies, occupations, strict=True):
+            if not any(abs(occupation - whole) < _WHOLE for whole in (0, 1, 2)):
+                raise ParseError(f"an occupation of {occupation} leaves no HOMO-LUMO gap")
+            (occupied if occupation > _WHOLE else empty).append(energy)
+    if not occupied or not empty:
+        raise ParseError("the orbitals printed are not enough for a HOMO-LUMO gap")
+    return min(empty) - max(occupied)

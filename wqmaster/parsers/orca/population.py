@@ -1,0 +1,204 @@
+"""Atomic charges, spin populations and bond orders in ORCA's text, versions 3 to 6.1, in e.
+
+Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
+DENSITIES" until version 4.1, "SPIN POPULATIONS" since. With correlated densities ORCA prints the
+tables again; the last ones are read.
+"""
+
+from collections.abc import Iterator
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.geometry import check_count
+from wqmaster.parsers.orca.text import atom_rows, every, last, last_of, lines, number
+
+_KINDS = ("", " AND SPIN POPULATIONS", " AND SPIN DENSITIES")
+_MULLIKEN = tuple(f"MULLIKEN ATOMIC CHARGES{kind}" for kind in _KINDS)
+_LOEWDIN = tuple(f"LOEWDIN ATOMIC CHARGES{kind}" for kind in _KINDS)
+_HIRSHFELD = "HIRSHFELD ANALYSIS"
+_MBIS = "MBIS ANALYSIS"
+_CHELPG = "CHELPG Charges"
+_MAYER = "Mayer bond orders larger than"
+_SUM = "Sum of atomic charges"
+_SUM_OF_CHELPG = "Total charge"
+# Lines between the heading of a Hirshfeld or MBIS analysis and its table.
+_MOST_LINES_BEFORE = 30
+# How much a charge may be off by rounding.
+_ROUNDING = 1e-6
+_LONGEST_LINE = 500
+
+
+def _column(rows: list[list[float]], column: int, what: str) -> list[float]:
+    if column >= len(rows[0]):
+        raise ParseError(f"there are no spin populations in {what}: it is of a restricted run")
+    return [row[column] for row in rows]
+
+
+def _check_sum(line: str, rows: list[list[float]], what: str) -> None:
+    printed = number(line.rpartition(":")[2].strip())
+    computed = sum(row[0] for row in rows)
+    if abs(printed - computed) > _ROUNDING * (len(rows) + 2):
+        raise ParseError(f"the sum of {what} is {computed:.6f} e, ORCA printed {printed:.6f}")
+
+
+class _Kept(Iterator[str]):
+    """An iterator that remembers the line it gave last."""
+
+    def __init__(self, rows: Iterator[str]) -> None:
+        self._rows = rows
+        self.line = ""
+
+    def __next__(self) -> str:
+        self.line = next(self._rows)
+        return self.line
+
+
+def _rows(text: str, position: int, what: str) -> list[list[float]]:
+    """The table right below the heading at `position`, held against its sum if it has one."""
+    kept = _Kept(lines(text, position))
+    rows = atom_rows(kept, what, (_SUM, "-----"))
+    if kept.line.startswith("-----"):
+        kept.line = next(kept, "")
+    if kept.line.startswith((_SUM, _SUM_OF_CHELPG)):
+        _check_sum(kept.line, rows, what)
+    elif not text.startswith(_LOEWDIN[0], position):
+        raise ParseError(f"{what} ends without its sum")
+    return rows
+
+
+def _table(output: Output, column: int, what: str, *headings: str) -> list[float]:
+    """A column of the last table right below one of `headings`."""
+    text = output.text
+    position = last_of(text, *headings)
+    if position < 0:
+        raise output.missing(f"'{headings[0]}'")
+    rows = _rows(text, position, what)
+    check_count(text, position, len(rows), what)
+    return _column(rows, column, what)
+
+
+def _trajectory(output: Output, what: str, *headings: str) -> list[list[float]]:
+    """The charges of all tables right below one of `headings`."""
+    text = output.text
+    positions = sorted(position for heading in headings for position in every(text, heading))
+    if not positions:
+        raise output.missing(f"'{headings[0]}'")
+    return [_column(_rows(text, position, what), 0, what) for position in positions]
+
+
+def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]:
+    """The column `name` of a table whose columns are named ATOM CHARGE ... SPIN."""
+    text = output.text
+    position = last(text, heading)
+    if position < 0:
+        raise output.missing(f"'{heading}'")
+    rows = lines(text, position)
+    for _, line in zip(range(_MOST_LINES_BEFORE), rows, strict=False):
+        names = line.split()
+        if names[:2] == ["ATOM", "CHARGE"]:
+            break
+    else:
+        raise ParseError(f"the table of {what} is missing")
+    kept = _Kept(rows)
+    found = atom_rows(kept, what)
+    if len(found[0]) != len(names) - 1 or name not in names:
+        raise ParseError(f"{what} has {len(found[0])} columns, and names for {len(names) - 1}")
+    totals = next(kept, "").split()
+    if totals[:1] == ["TOTAL"]:
+        _check_sum(f":{totals[1] if len(totals) > 1 else ''}", found, what)
+    check_count(text, position, len(found), what)
+    return _column(found, names.index(name) - 1, what)
+
+
+@reads("stdout", per_atom=True)
+def mulliken_charges(output: Output) -> list[float]:
+    """The last Mulliken charges in e, shape (n,)."""
+    return _table(output, 0, "the Mulliken charges", *_MULLIKEN)
+
+
+@reads("stdout", per_atom=True)
+def mulliken_spins(output: Output) -> list[float]:
+    """The last Mulliken spin populations, shape (n,); ParseError for a restricted run."""
+    return _table(output, 1, "the Mulliken charges", *_MULLIKEN)
+
+
+@reads("stdout")
+def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
+    """All Mulliken charges in the order of the text in e, shape (m, n).
+
+    ORCA prints them for the first and the last step of an optimisation.
+    """
+    return _trajectory(output, "the Mulliken charges", *_MULLIKEN)
+
+
+@reads("stdout", per_atom=True)
+def loewdin_charges(output: Output) -> list[float]:
+    """The last Loewdin charges in e, shape (n,)."""
+    return _table(output, 0, "the Loewdin charges", *_LOEWDIN)
+
+
+@reads("stdout", per_atom=True)
+def loewdin_spins(output: Output) -> list[float]:
+    """The last Loewdin spin populations, shape (n,); ParseError for a restricted run."""
+    return _table(output, 1, "the Loewdin charges", *_LOEWDIN)
+
+
+@reads("stdout", per_atom=True)
+def hirshfeld_charges(output: Output) -> list[float]:
+    """The last Hirshfeld charges in e, shape (n,)."""
+    return _analysis(output, "CHARGE", _HIRSHFELD, "the Hirshfeld charges")
+
+
+@reads("stdout", per_atom=True)
+def hirshfeld_spins(output: Output) -> list[float]:
+    """The last Hirshfeld spin populations, shape (n,); zeros for a restricted run."""
+    return _analysis(output, "SPIN", _HIRSHFELD, "the Hirshfeld charges")
+
+
+@reads("stdout", per_atom=True)
+def mbis_charges(output: Output) -> list[float]:
+    """The last MBIS charges in e, shape (n,)."""
+    return _analysis(output, "CHARGE", _MBIS, "the MBIS charges")
+
+
+@reads("stdout", per_atom=True)
+def mbis_spins(output: Output) -> list[float]:
+    """The last MBIS spin populations, shape (n,); zeros for a restricted run."""
+    return _analysis(output, "SPIN", _MBIS, "the MBIS charges")
+
+
+@reads("stdout", per_atom=True)
+def chelpg_charges(output: Output) -> list[float]:
+    """The last CHELPG charges in e, shape (n,)."""
+    return _table(output, 0, "the CHELPG charges", _CHELPG)
+
+
+def _bond(entry: str) -> list[float]:
+    """[i, j, order] of `  0-O ,  1-H ) :   1.0013`."""
+    atoms, closed, order = entry.partition(")")
+    first, comma, second = atoms.partition(",")
+    pair = [atom.partition("-")[0].strip() for atom in (first, second)]
+    if not (closed and comma and all(word.isascii() and word.isdecimal() for word in pair)):
+        raise ParseError(f"the bond order {entry.strip()[:40]!r} cannot be read")
+    return [int(pair[0][:9]), int(pair[1][:9]), number(order.replace(":", " ", 1).strip())]
+
+
+@reads("stdout")
+def mayer_bond_orders(output: Output) -> list[list[float]]:
+    """The last Mayer bond orders as [i, j, order], atoms counted from 0.
+
+    Those that ORCA prints: larger than 0.1, if not asked otherwise. [] if none is that large.
+    """
+    text = output.text
+    position = text.rfind(_MAYER)
+    if position < 0:
+        raise output.missing(f"'{_MAYER}'")
+    found: list[list[float]] = []
+    for line in lines(text, position):
+        if not line.strip():
+            return found
+        before, *entries = line[:_LONGEST_LINE].split("B(")
+        if before.strip() or not entries or len(line) > _LONGEST_LINE:
+            raise ParseError(f"the line {line.strip()[:60]!r} has no bond orders")
+        found.extend(_bond(entry) for entry in entries)
+    raise ParseError("the Mayer bond orders are cut short")

@@ -1,0 +1,110 @@
+"""Dipole and quadrupole moments and <S**2> in ORCA's text, versions 3 to 6.1, in atomic units.
+
+Moments of charged molecules are relative to ORCA's origin: the centre of mass, if not asked
+otherwise. The dipole has 5 decimals until version 5 and 9 from version 6 on. Where ORCA prints
+moments of several densities (SCF, MP2, coupled cluster), the last ones are read.
+"""
+
+import math
+from itertools import islice
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.text import (
+    every_beginning,
+    last_beginning,
+    lines,
+    number,
+    whole_line,
+)
+
+_DIPOLE = "Total Dipole Moment    :"
+_MAGNITUDE = "Magnitude (a.u.)"
+_QUADRUPOLE = "QUADRUPOLE MOMENT (A.U.)"
+_AXES = ("XX", "YY", "ZZ", "XY", "XZ", "YZ")
+# Lines between the heading of the quadrupole and its total.
+_MOST_LINES_BEFORE = 30
+_S_SQUARED = "Expectation value of <S**2>"
+_NL = ("NL Energy, E(C,NL)", "NL    Energy")
+
+
+def _dipole(text: str, position: int) -> list[float]:
+    found = [number(word) for word in whole_line(text, position)[len(_DIPOLE) :].split()]
+    if len(found) != 3:
+        raise ParseError(f"the dipole moment has {len(found)} components")
+    for line in islice(lines(text, position), 3):
+        label, _, magnitude = line.partition(":")
+        if label.strip() == _MAGNITUDE:
+            printed = number(magnitude.strip())
+            # Components and magnitude are rounded to 5 decimals.
+            if abs(printed - math.hypot(*found)) > 3e-5 + 1e-6 * abs(printed):
+                raise ParseError(f"the dipole moment is not {printed} a.u. long as ORCA printed")
+    return found
+
+
+@reads("stdout")
+def dipole(output: Output) -> list[float]:
+    """The last total dipole moment (x, y, z) in e a0."""
+    position = last_beginning(output.text, _DIPOLE)
+    if position < 0:
+        raise output.missing("'Total Dipole Moment'")
+    return _dipole(output.text, position)
+
+
+@reads("stdout")
+def dipole_trajectory(output: Output) -> list[list[float]]:
+    """All total dipole moments in the order of the text, in e a0, shape (m, 3)."""
+    text = output.text
+    found = [_dipole(text, position) for position in every_beginning(text, _DIPOLE)]
+    if not found:
+        raise output.missing("'Total Dipole Moment'")
+    return found
+
+
+@reads("stdout")
+def quadrupole(output: Output) -> list[list[float]]:
+    """The last total quadrupole moment in e a0**2, shape (3, 3), symmetric, not traceless."""
+    position = last_beginning(output.text, _QUADRUPOLE)
+    if position < 0:
+        raise output.missing(f"'{_QUADRUPOLE}'")
+    axes: list[str] = []
+    for line in islice(lines(output.text, position), _MOST_LINES_BEFORE):
+        words = line.split()
+        if sorted(words) == sorted(_AXES):
+            axes = words
+        elif words[:1] == ["TOT"] and axes:
+            if words[-1] != "(a.u.)" or len(words) != len(axes) + 2:
+                raise ParseError(f"the quadrupole moment {line.strip()[:60]!r} cannot be read")
+            found = dict(zip(axes, map(number, words[1:-1]), strict=True))
+            return [[found["".join(sorted(row + axis))] for axis in "XYZ"] for row in "XYZ"]
+    raise ParseError("the quadrupole moment has no total")
+
+
+@reads("stdout")
+def s_squared(output: Output) -> dict[str, float]:
+    """<S**2> of the last SCF: `value`, the `ideal` one, S (S + 1), and its `deviation`.
+
+    Raises:
+        ParseError: it is missing, as in all restricted runs.
+    """
+    position = last_beginning(output.text, _S_SQUARED)
+    if position < 0:
+        raise output.missing(f"'{_S_SQUARED}'")
+    rows = [whole_line(output.text, position), *islice(lines(output.text, position), 3)]
+    labels = (_S_SQUARED, "Ideal value", "Deviation")
+    if len(rows) < 4 or any(
+        not row.strip().startswith(label) for row, label in zip(rows, labels, strict=False)
+    ):
+        raise ParseError("<S**2> and its deviation are cut short")
+    value, ideal, deviation = (number(row.rpartition(":")[2].strip()) for row in rows[:3])
+    return {"value": value, "ideal": ideal, "deviation": deviation}
+
+
+@reads("stdout")
+def nl_energy(output: Output) -> float:
+    """The last non-local (VV10) correlation energy in Eh, as in functionals like wB97M-V."""
+    text = output.text
+    position = max(last_beginning(text, words) for words in _NL)
+    if position < 0:
+        raise output.missing("'NL Energy'")
+    return number(whole_line(text, position).rpartition(":")[2].split("Eh")[0].strip())

@@ -1,0 +1,223 @@
+"""ORCA 6's BASENAME.property.json (orca_2json, or `%output JsonPropFile true`), seen with 6.1.
+
+It holds a list `Geometries`, one entry a geometry that was computed; of each property there is one
+entry a method and density, the best one last. Numbers are in a.u., vectors are columns of lists.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+
+# 1 Bohr in Angstrom (CODATA 2018).
+BOHR = 0.529177210903
+_FILE = "orca.property.json"
+
+
+def _load(output: Output) -> dict[str, Any]:
+    try:
+        found = json.loads(output.text)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"{output.name} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ParseError(f"{output.name} is no JSON object")
+    return found
+
+
+@reads(_FILE)
+def property_json(output: Output) -> dict[str, Any]:
+    """The whole file as a mapping, as ORCA wrote it.
+
+    Raises:
+        ParseError: it is no JSON object, or it is cut short.
+    """
+    return _load(output)
+
+
+def _at(output: Output, value: Any, *path: str) -> Any:
+    """What `path` leads to; the last entry where there is a list of them."""
+    for key in path:
+        if isinstance(value, list) and value:
+            value = value[-1]
+        if not isinstance(value, Mapping) or key not in value:
+            raise output.missing(f"'{'.'.join(path)}'")
+        value = value[key]
+    return value
+
+
+def _last(output: Output, *path: str) -> Any:
+    """What `path` leads to in the last geometry."""
+    return _at(output, _load(output), "Geometries", *path)
+
+
+def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
+    """The number of atoms, and what `path` leads to in the last geometry."""
+    whole = _load(output)
+    natoms = _at(output, whole, "Calculation_Info", "NumOfAtoms")
+    if isinstance(natoms, bool) or not isinstance(natoms, int) or natoms < 1:
+        raise ParseError(f"{output.name} does not say how many atoms there are")
+    return natoms, _at(output, whole, "Geometries", *path)
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ParseError(f"{what} is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ParseError(f"{what} is no number") from None
+
+
+def _column(value: Any, what: str) -> list[float]:
+    """A column vector `[[a], [b]]` as a list of numbers."""
+    if not isinstance(value, list) or any(not isinstance(v, list) or len(v) != 1 for v in value):
+        raise ParseError(f"{what} is no column of numbers")
+    return [_number(row[0], what) for row in value]
+
+
+def _matrix(value: Any, what: str, size: int | None = None) -> list[list[float]]:
+    """A square matrix."""
+    if not isinstance(value, list) or not value or (size and len(value) != size):
+        raise ParseError(f"{what} is no square matrix")
+    if any(not isinstance(row, list) or len(row) != len(value) for row in value):
+        raise ParseError(f"{what} is no square matrix")
+    return [[_number(entry, what) for entry in row] for row in value]
+
+
+@reads(_FILE)
+def json_total_energy(output: Output) -> float:
+    """Final single point energy of the last geometry in Eh.
+
+    Raises:
+        ParseError: there is none, or ORCA says that it is not converged.
+    """
+    found = _last(output, "Single_Point_Data")
+    if _at(output, found, "Converged") is not True:
+        raise ParseError(f"{output.name}: the last energy is not converged")
+    return _number(_at(output, found, "FinalEnergy"), "FinalEnergy")
+
+
+@reads(_FILE)
+def json_dipole(output: Output) -> list[float]:
+    """Dipole moment (x, y, z) of the last geometry in a.u., of the last density."""
+    found = _column(_last(output, "Dipole_Moment", "dipoleTotal"), "dipoleTotal")
+    if len(found) != 3:
+        raise ParseError(f"the dipole of {output.name} has {len(found)} components")
+    return found
+
+
+@reads(_FILE)
+def json_polarizability(output: Output) -> list[list[float]]:
+    """Static polarizability of the last geometry in a.u., shape (3, 3), of the last density."""
+    return _matrix(_last(output, "Polarizability", "rawCartesian"), "rawCartesian", 3)
+
+
+def _per_atom(output: Output, *path: str) -> list[float]:
+    natoms, value = _with_natoms(output, *path)
+    found = _column(value, path[0])
+    if len(found) != natoms:
+        raise ParseError(f"{path[0]} is of {len(found)} atoms, not of {natoms}")
+    return found
+
+
+@reads(_FILE, per_atom=True)
+def json_mulliken_charges(output: Output) -> list[float]:
+    """Mulliken charges of the last geometry in e, shape (n,)."""
+    return _per_atom(output, "Mulliken_Population_Analysis", "AtomicCharges")
+
+
+@reads(_FILE, per_atom=True)
+def json_loewdin_charges(output: Output) -> list[float]:
+    """Loewdin charges of the last geometry in e, shape (n,)."""
+    return _per_atom(output, "Loewdin_Population_Analysis", "AtomicCharges")
+
+
+@reads(_FILE, per_atom=True)
+def json_hirshfeld_charges(output: Output) -> list[float]:
+    """Hirshfeld charges of the last geometry in e, shape (n,)."""
+    return _per_atom(output, "Hirshfeld_Population_Analysis", "AtomicCharges")
+
+
+@reads(_FILE, per_atom=True)
+def json_mbis_charges(output: Output) -> list[float]:
+    """MBIS charges of the last geometry in e, shape (n,)."""
+    return _per_atom(output, "MBIS_Population_Analysis", "AtomicCharges")
+
+
+@reads(_FILE, per_atom=True)
+def json_chelpg_charges(output: Output) -> list[float]:
+    """CHELPG charges of the last geometry in e, shape (n,)."""
+    return _per_atom(output, "CHELPG_Population_Analysis", "AtomicCharges")
+
+
+@reads(_FILE, per_atom=True)
+def json_gradient(output: Output) -> list[list[float]]:
+    """Gradient of the last geometry in Eh/Bohr, shape (n, 3).
+
+    An optimisation computes its final energy without a gradient: then there is none.
+    """
+    natoms, value = _with_natoms(output, "Nuclear_Gradient", "grad")
+    found = _column(value, "grad")
+    if len(found) != 3 * natoms:
+        raise ParseError(f"the gradient of {output.name} has {len(found)} components")
+    return [found[start : start + 3] for start in range(0, len(found), 3)]
+
+
+@reads(_FILE)
+def json_hessian(output: Output) -> list[list[float]]:
+    """Hessian of the last geometry in Eh/Bohr^2, shape (3n, 3n)."""
+    natoms, value = _with_natoms(output, "Hessian", "HESSIAN")
+    return _matrix(value, "HESSIAN", 3 * natoms)
+
+
+@reads(_FILE)
+def json_frequencies(output: Output) -> list[float]:
+    """Frequencies of the last geometry in cm^-1, imaginary ones negative, without those of 0."""
+    found = _column(_last(output, "THERMOCHEMISTRY_Energies", "FREQ"), "FREQ")
+    return [value for value in found if value]
+
+
+# Name of the value -> key of the file.
+_THERMOCHEMISTRY = {
+    "temperature": "temperature",
+    "pressure": "pressure",
+    "mass": "totalMass",
+    "electronic_energy": "elEnergy",
+    "zero_point_energy": "zpe",
+    "thermal_vibrational_correction": "vibEnergy",
+    "thermal_rotational_correction": "rotEnergy",
+    "thermal_translational_correction": "transEnergy",
+    "inner_energy": "innerEnergyU",
+    "enthalpy": "enthalpyH",
+    "entropy_term": "entropyS",
+    "electronic_entropy_term": "qEl",
+    "vibrational_entropy_term": "qVib",
+    "rotational_entropy_term": "qRot",
+    "translational_entropy_term": "qTrans",
+    "gibbs_free_energy": "freeEnergyG",
+}
+
+
+@reads(_FILE)
+def json_thermochemistry(output: Output) -> dict[str, float]:
+    """Thermochemistry of the last geometry: names and units as those of `thermochemistry`."""
+    found = _last(output, "THERMOCHEMISTRY_Energies")
+    return {name: _number(_at(output, found, key), key) for name, key in _THERMOCHEMISTRY.items()}
+
+
+@reads(_FILE)
+def json_geometry(output: Output) -> dict[str, Any]:
+    """The last geometry: `symbols`, and `coordinates` in Angstrom, shape (n, 3)."""
+    natoms, place = _with_natoms(output, "Geometry", "Coordinates")
+    scale = {"a.u.": BOHR, "Angs": 1.0}.get(str(_at(output, place, "Units")))
+    atoms = _at(output, place, "Cartesians")
+    if scale is None or not isinstance(atoms, list) or len(atoms) != natoms:
+        raise ParseError(f"the geometry of {output.name} cannot be read")
+    if any(not isinstance(atom, list) or len(atom) != 4 for atom in atoms):
+        raise ParseError(f"the geometry of {output.name} cannot be read")
+    return {
+        "symbols": [str(atom[0]) for atom in atoms],
+        "coordinates": [[_number(x, "a coordinate") * scale for x in atom[1:]] for atom in atoms],
+    }

@@ -1,0 +1,112 @@
+"""What ORCA's text, versions 3 to 6.1, states about the run: version, charge, basis."""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line
+
+_VERSION = "Program Version"
+_CHARGE = "Total Charge           Charge"
+_MULTIPLICITY = "Multiplicity           Mult"
+_ELECTRONS = "Number of Electrons    NEL"
+_ORBITAL_BASIS = "----- Orbital basis set information -----"
+_BASIS = "Your calculation utilizes the basis:"
+# The line of coordinates in the echo of the input: | 14> * xyz 0 1
+_COORDINATES = re.compile(
+    r"\n\|[ \d]{1,9}>\s{0,40}\*[ \t]{0,40}(?:xyz|int|internal|gzmt|xyzfile|gzmtfile|pdbfile)"
+    r"[ \t]{1,40}([-+]?\d{1,6})[ \t]{1,40}(\d{1,6})(?=\s)",
+    re.IGNORECASE,
+)
+
+
+def _integer(line: str) -> int:
+    word = line.rpartition("....")[2].strip()
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
+        raise ParseError(f"there is no whole number in the line {line.strip()[:60]!r}")
+    return int(word)
+
+
+def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]:
+    for position in every_beginning(text, label, start, end):
+        yield _integer(whole_line(text, position))
+
+
+def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:
+    """All total charges that are stated from `start` to `end` (settings of SCFs)."""
+    return list(_stated(text, _CHARGE, start, end))
+
+
+def stated_multiplicities(text: str, start: int = 0, end: int | None = None) -> list[int]:
+    """All multiplicities that are stated from `start` to `end`."""
+    return list(_stated(text, _MULTIPLICITY, start, end))
+
+
+def stated_electrons(text: str, start: int = 0, end: int | None = None) -> list[int]:
+    """All numbers of electrons that are stated from `start` to `end`; without those of ECPs."""
+    return list(_stated(text, _ELECTRONS, start, end))
+
+
+def _last(output: Output, label: str, group: int) -> int:
+    text = output.text
+    position = last_beginning(text, label)
+    if position >= 0:
+        return _integer(whole_line(text, position))
+    echoed = deque(_COORDINATES.finditer(text), maxlen=1)
+    if not echoed:
+        raise output.missing(f"'{label.split('  ')[0]}'")
+    return int(echoed[0][group])
+
+
+@reads("stdout")
+def charge(output: Output) -> int:
+    """The total charge of the last SCF, as its settings state it, in e.
+
+    Where there was no SCF it is that of the input, which ORCA echoes.
+    """
+    return _last(output, _CHARGE, 1)
+
+
+@reads("stdout")
+def multiplicity(output: Output) -> int:
+    """The multiplicity 2 S + 1 of the last SCF, as its settings state it, else the input's."""
+    return _last(output, _MULTIPLICITY, 2)
+
+
+@reads("stdout")
+def basis(output: Output) -> str:
+    """The name of the orbital basis of the last job, as the output states it.
+
+    Raises:
+        ParseError: it states none, as with a basis given in the input.
+    """
+    text = output.text
+    start = max(last_beginning(text, _ORBITAL_BASIS), last_beginning(text, _VERSION), 0)
+    # Below it stand the auxiliary bases, and a CABS in the very same words.
+    position = next(every_beginning(text, _BASIS, start), -1)
+    name = whole_line(text, position)[len(_BASIS) :].strip() if position >= 0 else ""
+    if not name:
+        raise output.missing(f"'{_BASIS}'")
+    return name
+
+
+def program_version(output: Output) -> str | None:
+    """The version of ORCA, as its output states it; None if it does not."""
+    text = output.text
+    position = next(every_beginning(text, _VERSION), -1)
+    words = (
+        text[position + len(_VERSION) : line_end(text, position)].split() if position >= 0 else []
+    )
+    return words[0][:40] if words else None
+
+
+@reads("stdout")
+def version(output: Output) -> str:
+    """The version of ORCA, like "6.1.0"."""
+    found = program_version(output)
+    if found is None:
+        raise output.missing(f"'{_VERSION}'")
+    return found

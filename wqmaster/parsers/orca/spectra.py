@@ -1,0 +1,336 @@
+"""Excited states and their oscillator strengths, and the static polarizability.
+
+TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` under a heading "... EXCITED
+STATES (SINGLETS)" or "(TRIPLETS)" or neither (unrestricted); EOM, STEOM and ADC print `IROOT= 1:`
+under "... RESULTS". The spectra have two layouts: a line a state, numbered (up to 5.0), and
+`0-1A -> 1-3Bu` with the multiplicities, sorted by energy (since 6.0).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.labels import numbers
+from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number
+
+# 1 Eh in cm^-1 (CODATA 2018).
+_WAVENUMBERS_PER_EH = 219474.63136320
+# 1 Eh in eV as ORCA 6 has it (found from the energies and eV of a property.json of 6.1).
+_EV_PER_EH = 27.2113834
+_STATE = re.compile(r"(?:STATE|IROOT=) *(\d{1,6}): +(?:E= *)?(\S+) au +\S+ eV +(\S+) cm\*\*-1(.*)")
+_STATES = re.compile(r"[\w/() -]*[ -]EXCITED STATES(?: \((SINGLETS|TRIPLETS)\))?")
+_ROOTS = re.compile(
+    r"(?:[\w()/-]*EOM-[\w()/-]*|ADC\(\d\)) RESULTS(?: \((RHS|SINGLETS|TRIPLETS)\))?"
+)
+_MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
+_OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
+_TRANSITION = re.compile(r" *(\d+)-(\d+)\S* +-> +(\d+)-(\d+)\S*")
+_FORBIDDEN = re.compile(r"spin forbidden(?: \(mult=(\d+)\))?")
+_SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
+# ORCA 2.6 has only one spectrum.
+_OLD_SPECTRUM = "ABSORPTION SPECTRUM"
+# More lines than stand above the rows of a spectrum; more states than any molecule is asked for.
+_MOST_ABOVE = 10
+_MOST = 100_000
+_END = "FINAL SINGLE POINT ENERGY"
+_MOST_LINES = 60
+_POLARIZABILITIES = (
+    "THE POLARIZABILITY TENSOR",
+    "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)",
+    "STATIC POLARIZABILITY TENSOR",
+)
+# Both tables print wavenumbers with one decimal; 2.6 converts them by two constants.
+_ROUNDING = 0.25
+_RELATIVE_ROUNDING = 1e-8
+
+
+@dataclass(frozen=True)
+class _State:
+    energy: float  # Eh
+    wavenumber: float  # cm^-1
+    multiplicity: int | None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a spectrum."""
+
+    wavenumber: float  # cm^-1
+    wavelength: float  # nm
+    strength: float
+    multiplicity: int | None
+    energy: float  # Eh, from the most digits that the line has
+    origin: int  # the state that is excited
+
+
+def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str | None]]:
+    """Headings that are underlined and match, from the last one on: position and bracket."""
+    position = text.rfind(word)
+    while position >= 0:
+        begin, end = line_start(text, position), line_end(text, position)
+        if text.startswith("---", end + 1) and end - begin < 200:
+            found = pattern.fullmatch(text[begin:end].strip())
+            if found:
+                yield begin, found[1]
+        position = text.rfind(word, 0, begin)
+
+
+def _listed(output: Output, position: int, bracket: str | None, before: int = 0) -> list[_State]:
+    """The states under one heading; `before` of them stand under the heading before it."""
+    text = output.text
+    start = line_end(text, line_end(text, position) + 1)  # below the line under the heading
+    ends = [end for mark in ("\n---", "***") if (end := text.find(mark, start)) >= 0]
+    if not ends:
+        raise ParseError(f"the excited states in {output.name} are cut short")
+    label = "\nIROOT=" if text.find("\nIROOT=", start, min(ends)) >= 0 else "\nSTATE"
+    found: list[_State] = []
+    first = 1
+    # ORCA 6 numbers the triplets on from the singlets.
+    firsts = ("1", str(before + 1))
+    place = text.find(label, start, min(ends))
+    while place >= 0 and len(found) < _MOST:
+        match = _STATE.match(text, place + 1, line_end(text, place + 1))
+        if match is None:
+            raise ParseError(f"an excited state of {output.name} cannot be read")
+        if not found and match[1] in firsts:
+            first = int(match[1])
+        if int(match[1]) != first + len(found):
+            raise ParseError(f"the excited state {first + len(found)} is missing")
+        stated = _MULTIPLICITY.search(match[4])
+        multiplicity = int(stated[1]) if stated else _OF_HEADING.get(bracket or "")
+        energy, wavenumber = number(match[2]), number(match[3])
+        if abs(energy * _WAVENUMBERS_PER_EH - wavenumber) > 0.3 + 1e-5 * abs(wavenumber):
+            raise ParseError(f"the energies of excited state {match[1]} in au and cm**-1 differ")
+        found.append(_State(energy, wavenumber, multiplicity))
+        place = text.find(label, match.end(), min(ends))
+    if not found:
+        raise ParseError(f"there are no states under the heading in {output.name}")
+    return found
+
+
+def _last_heading(text: str) -> tuple[int, str | None, bool] | None:
+    """The last heading of excited states: position, bracket, and whether it is of TD-DFT."""
+    states = next(_headings(text, "EXCITED STATES", _STATES), None)
+    kind = len(text)
+    for position, bracket in _headings(text, " RESULTS", _ROOTS):
+        if states and position < states[0]:
+            break
+        # The roots of IP- and EA-EOM are no excitations.
+        if kind > position:
+            kind = text.rfind("\nEOM type ", 0, position)
+        line = text[kind + 1 : line_end(text, kind + 1)] if kind >= 0 else ""
+        if not line.rstrip().endswith(("IP-EOM", "EA-EOM")):
+            return position, bracket, False
+    return (*states, True) if states else None
+
+
+def _states(output: Output) -> tuple[int, list[_State]] | None:
+    """Where the last excited states stand, and all of that calculation; None if there are none."""
+    text = output.text
+    found = _last_heading(text)
+    if found is None:
+        return None
+    position, bracket, of_tddft = found
+    singlets: list[_State] = []
+    if bracket == "TRIPLETS":
+        word, pattern = ("EXCITED STATES", _STATES) if of_tddft else (" RESULTS", _ROOTS)
+        since = text.rfind(_END, 0, position)
+        for earlier, other in _headings(text[:position], word, pattern):
+            if earlier < since:
+                break
+            if other == "SINGLETS":
+                singlets = _listed(output, earlier, other)
+                break
+    return position, singlets + _listed(output, position, bracket, len(singlets))
+
+
+def _numbered(words: list[str], expected: int) -> _Line:
+    """A line `state cm-1 nm fosc ...`, or `state cm-1 nm spin forbidden (mult=3)`."""
+    forbidden = _FORBIDDEN.match(" ".join(words[3:]))
+    if len(words) < 4 or (not forbidden and words[0] != str(expected)):
+        raise ParseError(f"the line of state {expected} is missing from the spectrum")
+    wavenumber = number(words[1])
+    return _Line(
+        wavenumber=wavenumber,
+        wavelength=number(words[2]),
+        strength=0.0 if forbidden else number(words[3]),
+        multiplicity=int(forbidden[1]) if forbidden and forbidden[1] else None,
+        energy=wavenumber / _WAVENUMBERS_PER_EH,
+        origin=0,
+    )
+
+
+def _labelled(line: str, match: re.Match[str]) -> _Line:
+    """A line `0-1A -> 1-3Bu eV cm-1 nm fosc ...`."""
+    words = line[match.end() :].split()
+    if len(words) < 4:
+        raise ParseError(f"the line {line.strip()[:40]!r} of the spectrum is cut short")
+    volts, wavenumber, wavelength, strength = numbers(words[:4])
+    return _Line(
+        wavenumber=wavenumber,
+        wavelength=wavelength,
+        strength=strength,
+        multiplicity=int(match[4]) if len(match[4]) < 4 else None,
+        energy=volts / _EV_PER_EH,
+        origin=int(match[1]) if len(match[1]) < 7 else -1,
+    )
+
+
+def _spectrum(output: Output, start: int) -> list[_Line]:
+    """The lines of the last absorption spectrum after `start` that begins at the ground state."""
+    text = output.text
+    position = last(text, _SPECTRUM, start)
+    if position < 0:
+        position = last(text, _OLD_SPECTRUM, start)
+    if position < 0:
+        raise output.missing(f"'{_SPECTRUM}'")
+    found: list[_Line] = []
+    rulers = 0
+    for count, line in enumerate(lines(text, position)):
+        if line.strip().startswith("---"):
+            rulers += 1
+        elif rulers >= 2:
+            match = _TRANSITION.match(line)
+            words = line.split()
+            if match:
+                found.append(_labelled(line, match))
+            elif words and words[0].isdigit():
+                found.append(_numbered(words, len(found) + 1))
+            else:
+                break
+        if rulers < 2 and count > _MOST_ABOVE:
+            break
+    else:
+        raise ParseError(f"the absorption spectrum in {output.name} is cut short")
+    if not found or any(line.origin for line in found):
+        raise ParseError("the last absorption spectrum is not one of the ground state")
+    return found
+
+
+def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
+    """The lines of the spectrum in the order of the states."""
+    if len(states) != len(spectrum):
+        raise ParseError(f"{len(states)} excited states, {len(spectrum)} lines in the spectrum")
+    order = list(range(len(states)))
+    row_order = list(range(len(spectrum)))
+    if all(line.multiplicity for line in spectrum):
+        # Sorted by energy; the multiplicity tells states of one energy apart.
+        known = sorted(state.multiplicity or 0 for state in states) == sorted(
+            line.multiplicity or 0 for line in spectrum
+        )
+
+        def state_key(place: int) -> tuple[int, float]:
+            return (states[place].multiplicity or 0) if known else 0, states[place].wavenumber
+
+        def row_key(place: int) -> tuple[int, float]:
+            return (spectrum[place].multiplicity or 0) if known else 0, spectrum[place].wavenumber
+
+        order.sort(key=state_key)
+        row_order.sort(key=row_key)
+    found: dict[int, _Line] = {}
+    for place, row in zip(order, row_order, strict=True):
+        state, line = states[place], spectrum[row]
+        allowed = _ROUNDING + _RELATIVE_ROUNDING * abs(state.wavenumber)
+        if not abs(state.wavenumber - line.wavenumber) <= allowed:
+            raise ParseError(
+                f"the state at {state.wavenumber} cm**-1 is not in the spectrum,"
+                f" which has {line.wavenumber}"
+            )
+        found[place] = line
+    return [found[place] for place in range(len(states))]
+
+
+@reads("stdout")
+def excitation_energies(output: Output) -> list[float]:
+    """Vertical excitation energies in Eh, in ORCA's order: singlets, then triplets.
+
+    Of the last calculation of excited states: TD-DFT, CIS, RPA, EOM-CCSD, STEOM, ADC(2), with the
+    6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS, CASSCF, NEVPT2 since
+    6.0), those of the last absorption spectrum.
+
+    Raises:
+        ParseError: there are none, or they are not whole.
+    """
+    found = _states(output)
+    if found is None:
+        return [line.energy for line in _spectrum(output, 0)]
+    return [state.energy for state in found[1]]
+
+
+@reads("stdout")
+def excitations(output: Output) -> list[dict[str, Any]]:
+    """The states of `excitation_energies` with what the absorption spectrum says of them.
+
+    Each is a mapping: `state` (counted from 1), `energy` (Eh), `wavelength` (nm), `multiplicity`
+    (None where ORCA does not say it), `oscillator_strength` (electric dipole, length form; 0.0
+    where ORCA prints "spin forbidden"). Of EOM and STEOM in ORCA 6 it is the last spectrum, from
+    left and right transition moments.
+
+    Raises:
+        ParseError: there are no states, no spectrum, or the two do not fit each other.
+    """
+    found = _states(output)
+    if found is None:
+        spectrum = _spectrum(output, 0)
+        states = [_State(line.energy, line.wavenumber, line.multiplicity) for line in spectrum]
+    else:
+        position, states = found
+        spectrum = _paired(states, _spectrum(output, position))
+    return [
+        {
+            "state": count,
+            "energy": state.energy,
+            "wavelength": line.wavelength,
+            "multiplicity": state.multiplicity or line.multiplicity,
+            "oscillator_strength": line.strength,
+        }
+        for count, (state, line) in enumerate(zip(states, spectrum, strict=True), start=1)
+    ]
+
+
+@reads("stdout")
+def oscillator_strengths(output: Output) -> list[float]:
+    """Oscillator strengths (electric dipole, length form) of the states of `excitation_energies`.
+
+    Raises:
+        ParseError: there are no states, no spectrum, or the two do not fit each other.
+    """
+    return [state["oscillator_strength"] for state in excitations(output)]
+
+
+@reads("stdout")
+def polarizability(output: Output) -> list[list[float]]:
+    """Static dipole polarizability in a.u. (Bohr^3), shape (3, 3).
+
+    "THE POLARIZABILITY TENSOR" up to 5.0, "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)" since
+    6.0; of a correlated method the last one that is printed.
+
+    Raises:
+        ParseError: there is none, or it is at odds with the isotropic value below it.
+    """
+    tensor: list[list[float]] | None = None
+    for line in islice(block(output, *_POLARIZABILITIES), _MOST_LINES):
+        if tensor is not None and len(tensor) < 3:
+            tensor.append([number(word) for word in line.split()])
+        elif line.startswith("The raw cartesian tensor"):
+            tensor = []
+        elif line.startswith("Isotropic polarizability") and tensor:
+            return _checked(tensor, number(line.split(":")[-1].strip()))
+    raise ParseError(f"the polarizability in {output.name} is cut short")
+
+
+def _checked(tensor: list[list[float]], isotropic: float) -> list[list[float]]:
+    if [len(row) for row in tensor] != [3, 3, 3]:
+        raise ParseError("the polarizability is no tensor of 3 x 3")
+    allowed = 1e-4 + 1e-6 * abs(isotropic)
+    if abs(sum(tensor[axis][axis] for axis in range(3)) / 3 - isotropic) > allowed:
+        raise ParseError("the polarizability is at odds with its isotropic value")
+    # Finite differences leave it not quite symmetric.
+    allowed = 1e-2 + 1e-3 * abs(isotropic)
+    if any(abs(tensor[i][j] - tensor[j][i]) > allowed for i, j in ((0, 1), (0, 2), (1, 2))):
+        raise ParseError("the polarizability is not symmetric")
+    return tensor

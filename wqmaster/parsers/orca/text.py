@@ -1,0 +1,181 @@
+"""Finding blocks in ORCA's text: by a heading that stands alone on its line.
+
+A heading within another line (the echo of the input, a comment) is none. All is linear in the
+length of the text.
+"""
+
+from collections.abc import Iterator
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+
+# What may stand between a table's heading and its first row.
+_BEFORE_ROWS = ("-", "WARNING", "Warning")
+_MOST_BEFORE_ROWS = 8
+
+
+def number(word: str) -> float:
+    """The number that `word` is; stars (a number too wide for its field) and words are none.
+
+    Raises:
+        ParseError: it is none.
+    """
+    try:
+        value = float(word)
+    except ValueError:
+        try:
+            value = float(word.lower().replace("d", "e"))
+        except ValueError:
+            raise ParseError(f"{word[:40]!r} is no number") from None
+    # float() also takes 1_000 and the digits of other scripts, which ORCA never writes.
+    if "_" in word or not word.isascii():
+        raise ParseError(f"{word[:40]!r} is no number")
+    return value
+
+
+def line_start(text: str, position: int) -> int:
+    """Where the line of `position` begins."""
+    return text.rfind("\n", 0, position) + 1
+
+
+def line_end(text: str, position: int) -> int:
+    """Where the line of `position` ends: at its newline, or at the end of the text."""
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
+
+
+def line_of(text: str, position: int) -> str:
+    """The line of `position`, without its newline."""
+    return text[line_start(text, position) : line_end(text, position)]
+
+
+def _alone(text: str, position: int, length: int) -> bool:
+    before = text[line_start(text, position) : position]
+    after = text[position + length : line_end(text, position)]
+    return not before.strip() and not after.strip()
+
+
+def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int:
+    """The position of the last `heading` that stands alone on its line; -1 if there is none.
+
+    `start` and `end` bound where it may be.
+    """
+    position = text.rfind(heading, start, end)
+    while position >= 0 and not _alone(text, position, len(heading)):
+        position = text.rfind(heading, start, max(start, line_start(text, position)))
+    return position
+
+
+def last_of(text: str, *headings: str) -> int:
+    """The position of the last one of `headings`, whichever comes last; -1 if there is none."""
+    position = -1
+    for heading in headings:
+        position = max(position, last(text, heading, max(position, 0)))
+    return position
+
+
+def every(text: str, heading: str) -> Iterator[int]:
+    """The positions of all `heading`s that stand alone on their lines, the first one first."""
+    position = text.find(heading)
+    while position >= 0:
+        end = line_end(text, position)
+        if _alone(text, position, len(heading)):
+            yield position
+        position = text.find(heading, end)
+
+
+def _begins(text: str, position: int) -> bool:
+    return not text[line_start(text, position) : position].strip()
+
+
+def last_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> int:
+    """The position of the last line that begins with `words` (after blanks); -1: there is none."""
+    position = text.rfind(words, start, end)
+    while position >= 0 and not _begins(text, position):
+        position = text.rfind(words, start, max(start, line_start(text, position)))
+    return position
+
+
+def every_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """The positions of all lines that begin with `words` (after blanks), the first one first."""
+    position = text.find(words, start, end)
+    while position >= 0:
+        if _begins(text, position):
+            yield position
+        position = text.find(words, line_end(text, position), end)
+
+
+def lines(text: str, position: int) -> Iterator[str]:
+    """The lines after the one of `position`, one by one."""
+    start = line_end(text, position) + 1
+    while start < len(text):
+        end = line_end(text, start)
+        yield text[start:end]
+        start = end + 1
+
+
+def whole_line(text: str, position: int) -> str:
+    """The line of `position` from there on.
+
+    Raises:
+        ParseError: the text ends within it.
+    """
+    end = text.find("\n", position)
+    if end < 0:
+        raise ParseError(f"the line {text[position : position + 40]!r} is cut short")
+    return text[position:end]
+
+
+def block(output: Output, *headings: str) -> Iterator[str]:
+    """The lines after the last one of `headings`, whichever comes last in the text.
+
+    Raises:
+        ParseError: there is none of them.
+    """
+    position = last_of(output.text, *headings)
+    if position < 0:
+        raise output.missing(" or ".join(f"'{heading}'" for heading in headings))
+    return lines(output.text, position)
+
+
+def _row(line: str) -> tuple[int, list[str]] | None:
+    """Index and numbers of `index symbol : numbers`; the symbol or the colon may be missing."""
+    head, colon, tail = line.rpartition(":")
+    words = (head if colon else tail).split()
+    if not words or not words[0].isdecimal() or not words[0].isascii():
+        return None
+    return int(words[0][:9]), tail.split() if colon else words[2:]
+
+
+def atom_rows(rows: Iterator[str], what: str, ends: tuple[str, ...] = ()) -> list[list[float]]:
+    """The numbers of a table with a row `index symbol : numbers` for each atom.
+
+    Atoms are counted from 0 or from 1. The table ends with an empty line, or one that begins with
+    one of `ends`.
+
+    Raises:
+        ParseError: it has no rows or ends in another way; an atom is missing from it; its rows
+            have different numbers of columns; a number cannot be read.
+    """
+    found: list[list[float]] = []
+    first = 0
+    skipped = 0
+    for line in rows:
+        row = _row(line)
+        stripped = line.strip()
+        if row is None:
+            if found and (not stripped or stripped.startswith(ends)):
+                return found
+            skipped += 1
+            before = not stripped or stripped.startswith(_BEFORE_ROWS)
+            if found or not before or skipped > _MOST_BEFORE_ROWS:
+                raise ParseError(f"the line {stripped[:60]!r} is no row of {what}")
+            continue
+        index, words = row
+        first = first if found else index
+        if first not in (0, 1) or index != first + len(found):
+            raise ParseError(f"atom {first + len(found)} is missing from {what}")
+        if not words or (found and len(words) != len(found[0])):
+            raise ParseError(f"the row of atom {index} of {what} has {len(words)} numbers")
+        found.append([number(word) for word in words])
+    raise ParseError(f"{what} is cut short")

@@ -1,0 +1,164 @@
+"""Vibrations: frequencies, normal modes and infrared intensities (alike in 2.6 to 6.1)."""
+
+from collections.abc import Iterator
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.labels import numbers
+from wqmaster.parsers.orca.text import last, lines, number
+
+_FREQUENCIES = "VIBRATIONAL FREQUENCIES"
+_MODES = "NORMAL MODES"
+_INFRARED = "IR SPECTRUM"
+# More lines than stand between a heading and the first row.
+_MOST_ABOVE = 20
+# Frequencies are printed with two decimals in both tables.
+_ROUNDING = 0.011
+
+
+def _all_frequencies(output: Output) -> tuple[int, list[float]]:
+    """Where the last table stands, and its 3n frequencies in cm^-1."""
+    position = last(output.text, _FREQUENCIES)
+    if position < 0:
+        raise output.missing(f"'{_FREQUENCIES}'")
+    found: list[float] = []
+    for count, line in enumerate(lines(output.text, position)):
+        words = line.split()
+        if len(words) >= 3 and words[2] == "cm**-1":
+            if words[0] != f"{len(found)}:":
+                raise ParseError(f"the frequency {len(found)} is missing")
+            found.append(number(words[1]))
+        elif found or count > _MOST_ABOVE:
+            if words:
+                found = []
+            break
+    else:
+        found = []
+    if not found or len(found) % 3:
+        raise ParseError(f"the table '{_FREQUENCIES}' in {output.name} is damaged or cut short")
+    return position, found
+
+
+@reads("stdout")
+def frequencies(output: Output) -> list[float]:
+    """Frequencies in cm^-1 as ORCA lists them, imaginary ones negative.
+
+    Translations and rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a
+    molecule of n atoms, 3n - 5 of a linear one, none of an atom. A scaling factor of the input is
+    applied already.
+
+    Raises:
+        ParseError: there is no such table, or it is not whole.
+    """
+    return [value for value in _all_frequencies(output)[1] if value]
+
+
+def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
+    """A square table that is printed in blocks of columns, as its columns."""
+    columns: list[list[float]] = []
+    row = size
+    width = above = 0
+    for line in rows:
+        words = line.split()
+        if row == size:
+            first = [str(len(columns) + place) for place in range(len(words))]
+            if not words or words != first:
+                # A text stands above the first columns, an empty line above some others.
+                above += 1
+                if (columns and words) or words[:1] == ["0"] or above > _MOST_ABOVE:
+                    break
+                continue
+            above = 0
+            width, row = len(words), 0
+            columns += [[] for _ in range(width)]
+            if len(columns) > size:
+                break
+        elif row == 0 and words and words[0] != "0":
+            # The irreps of the columns stand below their numbers.
+            if len(words) != width:
+                break
+        else:
+            if len(words) != width + 1 or words[0] != str(row):
+                break
+            for column, value in zip(columns[-width:], numbers(words[1:]), strict=True):
+                column.append(value)
+            row += 1
+        if len(columns) == size and row == size:
+            return columns
+    raise ParseError(f"the table '{_MODES}' in {output.name} is damaged or cut short")
+
+
+@reads("stdout")
+def normal_modes(output: Output) -> list[list[list[float]]]:
+    """Normal modes as Cartesian displacements, shape (modes, n, 3), those of `frequencies`.
+
+    They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), then each normalised to 1 (the
+    sum of its squares), so that they are not orthogonal.
+
+    Raises:
+        ParseError: there is no such table, or it is not whole.
+    """
+    start, values = _all_frequencies(output)
+    position = last(output.text, _MODES, start)
+    if position < 0:
+        raise output.missing(f"'{_MODES}'")
+    columns = _table(output, lines(output.text, position), len(values))
+    return [
+        [column[atom : atom + 3] for atom in range(0, len(column), 3)]
+        for column, value in zip(columns, values, strict=True)
+        if value
+    ]
+
+
+def _intensity(line: str) -> tuple[int, float, float] | None:
+    """Mode, frequency and intensity of one row of the spectrum.
+
+    Up to 4.2 a row is `mode: freq T**2 (TX TY TZ)`, with T**2 in km/mol (ORCA manual 4.2, "IR
+    spectra"); since 5.0 it is `mode: freq eps Int T**2 (TX TY TZ)`, with Int in km/mol.
+    """
+    before, bracket, _ = line.partition("(")
+    words = before.split()
+    if not bracket or not words or not words[0].endswith(":") or len(words) not in (3, 5):
+        return None
+    values = numbers(words[1:])
+    mode = number(words[0][:-1])
+    if not mode.is_integer():
+        raise ParseError(f"{words[0]!r} is no mode of the IR spectrum")
+    return int(mode), values[0], values[1] if len(values) == 2 else values[2]
+
+
+@reads("stdout")
+def ir_intensities(output: Output) -> list[float | None]:
+    """Infrared intensities in km/mol, one for each of `frequencies`.
+
+    None where ORCA lists none: for imaginary modes.
+
+    Raises:
+        ParseError: there is no spectrum, or it is not whole.
+    """
+    start, values = _all_frequencies(output)
+    position = last(output.text, _INFRARED, start)
+    if position < 0:
+        raise output.missing(f"'{_INFRARED}'")
+    found: dict[int, float] = {}
+    for count, line in enumerate(lines(output.text, position)):
+        row = _intensity(line)
+        if row is None:
+            if (
+                found
+                or count > _MOST_ABOVE
+                or line.startswith(("The first frequency", "The total number"))
+            ):
+                break
+            continue
+        mode, frequency, intensity = row
+        expected = values[mode] if 0 <= mode < len(values) else None
+        if expected is None or mode in found or abs(frequency - expected) > _ROUNDING:
+            raise ParseError(f"mode {mode} of the IR spectrum is none of the frequencies")
+        found[mode] = intensity
+    else:
+        raise ParseError(f"the table '{_INFRARED}' in {output.name} is cut short")
+    missing = [mode for mode, value in enumerate(values) if value > 0 and mode not in found]
+    if missing:
+        raise ParseError(f"the IR spectrum has no mode {missing[0]}")
+    return [found.get(mode) for mode, value in enumerate(values) if value]

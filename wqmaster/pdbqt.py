@@ -1,0 +1,214 @@
+"""PDBQT, the format of AutoDock's molecules, as AutoDock Vina 1.2.7 reads it.
+
+Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h (atom types). In
+1-based columns: number 7-11, name 13-16, x y z 31-54 (Angstrom), charge 69-76, type from 78 on.
+"""
+
+import re
+from dataclasses import dataclass
+
+# Element -> atom types. X is for what is no atom: closures of macrocycles, hydration. The metals of
+# the last line have no parameters of their own; Vina takes any metal for the same.
+_TYPES = {
+    "H": "H HD",
+    "C": "C A CG0 CG1 CG2 CG3",
+    "N": "N NA",
+    "O": "O OA",
+    "F": "F",
+    "P": "P",
+    "S": "S SA",
+    "Cl": "Cl",
+    "Br": "Br",
+    "I": "I",
+    "Si": "Si",
+    "Se": "Se",
+    "At": "At",
+    "X": "G0 G1 G2 G3 W",
+    "Mg": "Mg",
+    "Mn": "Mn",
+    "Zn": "Zn",
+    "Ca": "Ca",
+    "Fe": "Fe",
+    "Cu": "Cu",
+    "Na": "Na",
+    "K": "K",
+    "Hg": "Hg",
+    "Co": "Co",
+    "U": "U",
+    "Cd": "Cd",
+    "Ni": "Ni",
+}
+ELEMENTS = {name: element for element, names in _TYPES.items() for name in names.split()}
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"\d+", re.ASCII)
+# Three decimals in eight columns hold no more (Angstrom).
+LOWEST, HIGHEST = -999.0, 9999.0
+# Characters; a ligand of 200 atoms has 20,000.
+_LONGEST_LIGAND = 1_000_000
+_IGNORED = ("REMARK", "WARNING")
+
+
+@dataclass(frozen=True)
+class Atom:
+    """One ATOM or HETATM line."""
+
+    number: int
+    name: str
+    type: str  # AutoDock's
+    position: tuple[float, float, float]  # Angstrom
+
+    @property
+    def element(self) -> str:
+        """The element's symbol; X for what is no atom."""
+        return ELEMENTS[self.type]
+
+
+def is_atom(line: str) -> bool:
+    """Whether `line` is one of an atom."""
+    return line.startswith(("ATOM  ", "HETATM"))
+
+
+def number(text: str, what: str) -> float:
+    """`text` as a number.
+
+    Raises:
+        ValueError: it is none, or not finite.
+    """
+    text = text.strip()
+    if len(text) > 40 or not _NUMBER.fullmatch(text) or not abs(float(text)) < float("inf"):
+        raise ValueError(f"{what} {text[:20]!r} is no finite number")
+    return float(text)
+
+
+def atom(line: str) -> Atom:
+    """The atom of a line.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    name = line[77:].strip()
+    if not name or (not line[68:76].strip(" ") and len(line) < 76):
+        raise ValueError("the line is too short")
+    if name not in ELEMENTS:
+        raise ValueError(f"Vina knows no atom type {name[:20]!r} (upper and lower case differ)")
+    if not _WHOLE.fullmatch(line[6:11].strip()):
+        raise ValueError(f"{line[6:11]!r} is no number of an atom")
+    x, y, z = (number(line[start : start + 8], "the coordinate") for start in (30, 38, 46))
+    if min(x, y, z) < LOWEST or max(x, y, z) > HIGHEST:
+        raise ValueError(f"the atom is too far away, at {x}, {y}, {z} Angstrom")
+    if line[68:76].strip():
+        number(line[68:76], "the charge")
+    return Atom(int(line[6:11]), line[12:16].strip(), name, (x, y, z))
+
+
+def clean(text: str) -> str:
+    """`text` with line ends that Vina reads."""
+    return text.replace("\r\n", "\n").rstrip() + "\n"
+
+
+def receptor(text: str) -> list[Atom]:
+    """The atoms of a rigid receptor.
+
+    Raises:
+        ValueError: what is wrong, with the number of the line.
+    """
+    atoms = []
+    for place, line in enumerate(clean(text).split("\n"), start=1):
+        if is_atom(line):
+            try:
+                atoms.append(atom(line))
+            except ValueError as error:
+                raise ValueError(f"line {place}: {error}") from error
+        elif line.startswith(("ROOT", "BRANCH", "TORSDOF")):
+            raise ValueError(f"line {place}: {line.split()[0]} is of a ligand, not of a receptor")
+        elif line and not line.startswith((*_IGNORED, "TER", "END")):
+            raise ValueError(f"line {place}: {line[:20]!r} does not belong in a receptor")
+    if not atoms:
+        raise ValueError("there is no atom in it")
+    return atoms
+
+
+class _Ligand:
+    """A ligand while its lines are read: the rigid groups that are open, root first."""
+
+    def __init__(self) -> None:
+        self.atoms: list[Atom] = []
+        self.open: list[tuple[list[str], set[int]]] = []
+        self.in_root = False
+        self.torsions: int | None = None
+
+    def add(self, line: str) -> None:
+        words = line.split()
+        if is_atom(line):
+            if not self.in_root and len(self.open) < 2:
+                raise ValueError("an atom stands outside of ROOT and BRANCH")
+            found = atom(line)
+            self.atoms.append(found)
+            self.open[-1][1].add(found.number)
+        elif line.startswith("ROOT") and not self.open:
+            self.in_root = True
+            self.open.append(([], set()))
+        elif line.startswith("ENDROOT") and self.in_root:
+            self.in_root = False
+        elif line.startswith("BRANCH") and self.open and not self.in_root:
+            ends = self._ends(words)
+            if int(ends[0]) not in self.open[-1][1]:
+                raise ValueError(f"there is no atom {ends[0]} for this BRANCH to begin at")
+            self.open.append((ends, set()))
+        elif line.startswith("ENDBRANCH") and len(self.open) > 1:
+            ends, atoms = self.open.pop()
+            if self._ends(words) != ends:
+                raise ValueError(f"ENDBRANCH does not end BRANCH {' '.join(ends)}")
+            if int(ends[1]) not in atoms:
+                raise ValueError(f"there is no atom {ends[1]} in this BRANCH")
+        elif line.startswith("TORSDOF") and len(self.open) == 1 and self.torsions is None:
+            if len(words) < 2 or not _WHOLE.fullmatch(words[1]):
+                raise ValueError("TORSDOF has no number")
+            self.torsions = int(words[1])
+        elif line.startswith("MODEL"):
+            raise ValueError("it holds several models; a ligand is one")
+        elif line and not line.startswith(_IGNORED):
+            raise ValueError(f"{line[:20]!r} does not belong here")
+
+    @staticmethod
+    def _ends(words: list[str]) -> list[str]:
+        ends = [str(int(word)) for word in words[1:3] if _WHOLE.fullmatch(word) and len(word) < 10]
+        if len(ends) != 2:
+            raise ValueError("a BRANCH goes from one atom to another")
+        return ends
+
+    def end(self) -> None:
+        if not self.atoms:
+            raise ValueError("there is no atom in it")
+        if self.torsions is None:
+            raise ValueError("it ends without TORSDOF")
+        if all(found.element in ("H", "X") for found in self.atoms):
+            raise ValueError("it has no atom but hydrogen")
+        places: dict[tuple[float, float, float], int] = {}
+        for found in self.atoms:
+            # The closing pseudo-atom of a macrocycle lies on the atom that it stands for.
+            if found.element == "X":
+                continue
+            other = places.setdefault(found.position, found.number)
+            if other != found.number:
+                raise ValueError(f"the atoms {other} and {found.number} are at the same place")
+
+
+def ligand(text: str) -> frozenset[str]:
+    """The atom types of a ligand, which is seen to be one that Vina reads as it is meant.
+
+    Raises:
+        ValueError: what is wrong, with the number of the line.
+    """
+    if len(text) > _LONGEST_LIGAND:
+        raise ValueError(f"it has {len(text)} characters, more than a ligand can have")
+    found = _Ligand()
+    for place, line in enumerate(clean(text).split("\n"), start=1):
+        if "\0" in line:
+            raise ValueError(f"line {place}: there is a NUL in it")
+        try:
+            found.add(line)
+        except ValueError as error:
+            raise ValueError(f"line {place}: {error}") from error
+    found.end()
+    return frozenset(one.type for one in found.atoms)
