@@ -97,6 +97,10 @@ class FailureClass(Enum):
     MODULE_CRASH = "module_crash", Family.PROGRAM, False
     """A part of the program crashed and gave no reason. Running the same again seldom helps."""
 
+    ERRATIC = "erratic", Family.PROGRAM, False
+    """A known fault of the program that strikes now and then. Running the same again helps: where
+    a program has such a fault, its ladder has rungs that change nothing."""
+
     MISSING_OUTPUT = "missing_output", Family.PROGRAM, False
     """The program ended well, yet a file that was asked for is not there."""
 

@@ -36,6 +36,12 @@ _OLD_NAMES = (
     ("htrq.htrun.scripts.", "wqmaster.tasks."),
     ("htrq.htrun.parser.", "wqmaster.parsers."),
 )
+_OLD_PARSERS = {
+    "dftd_energy": "dispersion_energy",
+    "dftd_gradient": "dispersion_gradient",
+    "dft_nl": "nl_energy",
+    "hirshfeld_chg": "hirshfeld_charges",
+}
 _STREAMS = frozenset({"stdout", "stderr"})
 
 
@@ -177,7 +183,8 @@ def parsers_of(program: str) -> ProgramParsers:
 def _current(name: str) -> str:
     for old, new in _OLD_NAMES:
         if name.startswith(old):
-            return new + name[len(old) :]
+            *above, last = name[len(old) :].split(".")
+            return new + ".".join([*above, _OLD_PARSERS.get(last, last)])
     return name
 
 

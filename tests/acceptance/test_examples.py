@@ -1,4 +1,4 @@
-"""The examples of a command and of a Python function, as their READMEs say to run them."""
+"""The examples of docking, a command and a Python function, as their READMEs say to run them."""
 
 import math
 import shutil
@@ -24,7 +24,8 @@ def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str
     settings = yaml.safe_load((EXAMPLES / name / "campaign.yaml").read_text())
     settings["database"] = {"uri": campaigns.uri, "name": campaigns.database}
     path = campaigns.write(yaml.safe_dump({**settings, "engine": engine}))
-    cli("import", path, "documents.jsonl")
+    [documents] = campaigns.folder.glob("*.jsonl")
+    cli("import", path, documents)
     cli("check", path)
     cli("smoke", path)
     cli("run", path)
@@ -59,6 +60,17 @@ def test_the_python_function_computes_what_is_known(
     assert first == pytest.approx(second, rel=1e-4)
     assert third == pytest.approx(first / 2, rel=1e-4)
     assert all(math.isfinite(value) for one in found.values() for value in one["moments"])
+
+
+def test_the_ligands_are_docked(campaigns: Campaigns, cli: Cli) -> None:
+    documents = run("vina-docking", "work_queue", campaigns, cli)
+    assert len(documents) == 12
+    for document in documents:
+        found = document["vina"]["pocket"]
+        assert found["affinity"] == min(found["affinities"]) < 0
+        assert len(found["poses"]) == len(found["modes"]) == len(found["affinities"])
+        kept = campaigns.folder / "vina-docking.run" / "kept" / f"{document['_id']}_poses.pdbqt"
+        assert kept.read_text().count("MODEL") >= len(found["poses"])
 
 
 def test_a_changed_function_is_another_recipe(campaigns: Campaigns, cli: Cli) -> None:

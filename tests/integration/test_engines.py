@@ -150,6 +150,33 @@ def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench) -> None:
     wait_until(lambda: not processes("sleep 60"))
 
 
+def test_a_task_may_take_its_time(bench: Bench) -> None:
+    """Work Queue took a limit of minutes for one of a second, and looks every few seconds."""
+    bench.submit("t", shell_job("sleep 12; echo done"), limit=60)
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+    assert bench.outcome("t").steps[0].files["stdout"] == b"done\n"
+
+
+class HungTask(Task):
+    """A task whose own limit is over soon."""
+
+    @property
+    def time_limit(self) -> int:
+        return 2
+
+
+def test_a_runner_that_hangs_is_ended(bench: Bench) -> None:
+    folder = bench.folder / "t"
+    folder.mkdir()
+    (folder / "inputs.tar").write_bytes(bundle.pack([shell_job("sleep 20")]))
+    bench.engine.submit(HungTask("t", 1, 300), folder)
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "time_limit"
+    # Work Queue ends the runner alone: what that has started ends by itself.
+    wait_until(lambda: not processes("sleep 20"))
+
+
 def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(bench: Bench) -> None:
     bench.submit("t", shell_job("exit 124"))
     bench.wait_for(1)

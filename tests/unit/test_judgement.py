@@ -210,9 +210,9 @@ def test_a_single_endless_line_does_not_fill_the_tail() -> None:
     ("name", "code", "kind"),
     [
         ("scf-failure", 1, FailureClass.SCF_NOT_CONVERGED),
-        ("coincident", 1, FailureClass.PROGRAM_ERROR),
+        ("coincident", 1, FailureClass.COINCIDENT_ATOMS),
         ("clash", 0, FailureClass.IMPLAUSIBLE_ENERGY),
-        ("charge-20", 0, FailureClass.IMPLAUSIBLE_ENERGY),
+        ("charge-20", 0, FailureClass.CHARGE_MULTIPLICITY),
         ("water-cation", 0, FailureClass.NOT_AS_ASKED),
     ],
 )

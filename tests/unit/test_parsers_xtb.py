@@ -211,8 +211,6 @@ def test_a_missing_key_is_named(parser: Parser, key: str) -> None:
 @pytest.mark.parametrize(
     ("parser", "missing"),
     [
-        (energy, "xtbout_json"),
-        (charges, "xtbout_json"),
         (gradient, "molecule_engrad"),
         (bond_orders, "wbo"),
     ],
@@ -220,6 +218,13 @@ def test_a_missing_key_is_named(parser: Parser, key: str) -> None:
 def test_a_missing_file_is_named(parser: Parser, missing: str) -> None:
     with pytest.raises(ParseError, match=f"the file {missing.replace('_', '.')} is missing"):
         parser(output("water", **{missing: None}))
+
+
+def test_the_printout_alone_gives_what_is_printed() -> None:
+    alone = Output({"stdout": files("water")["stdout"]})
+    assert energy(alone) == -5.070383095219
+    assert dipole(alone) == [0.707, 0.0, 0.548]
+    assert homo_lumo_gap(alone) == pytest.approx(14.518987926825 / 27.21138505, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -356,8 +361,8 @@ def test_an_scf_that_did_not_converge_is_found_although_xtb_ended_well() -> None
 
 def test_atoms_at_one_place_are_an_error_with_its_cause() -> None:
     kind, message = diagnosis(output("coincident"), asked(natoms=2))
-    assert kind is FailureClass.PROGRAM_ERROR
-    assert message == "xtb: Found *very* short distance of  0.000E+00 for H1-H2"
+    assert kind is FailureClass.COINCIDENT_ATOMS
+    assert message == "xtb: Found *very* short distance of 0.000E+00 for H1-H2"
 
 
 def test_clashing_atoms_are_implausible_although_xtb_ended_well() -> None:
@@ -370,15 +375,16 @@ def test_clashing_atoms_are_implausible_although_xtb_ended_well() -> None:
 
 def test_an_impossible_charge_is_found_although_xtb_ended_well() -> None:
     assert "normal termination of xtb" in output("charge-20").file("stderr")
-    assert diagnosis(output("charge-20"), asked(charge=20))[0] in (
-        FailureClass.IMPLAUSIBLE_ENERGY,
-        FailureClass.NOT_AS_ASKED,
-    )
+    for wish in (asked(charge=20), asked(charge=8), None):
+        failure = diagnose(output("charge-20"), wish, {})
+        assert failure is not None
+        assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
 
 
 def test_a_charge_that_xtb_did_not_reach_is_found_whatever_the_energy() -> None:
     found = files("charge-20")
     found["xtbout.json"] = found["xtbout.json"].replace(b"13.20253774", b"-3.20253774")
+    found["stdout"] = found["stdout"].replace(b"net charge                         20", b"")
     assert diagnosis(Output(found), asked(charge=20)) == (
         FailureClass.NOT_AS_ASKED,
         "xtb: total charge 8.0 e, 20 asked for",
@@ -436,11 +442,21 @@ def test_a_missing_json_is_a_missing_output() -> None:
     assert diagnosis(output("water", xtbout_json=None))[0] is FailureClass.MISSING_OUTPUT
 
 
-@pytest.mark.parametrize("stderr", [b"", None, b"Program received signal SIGSEGV\n"])
-def test_an_output_that_just_ends_is_an_error(stderr: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("stderr", "expected"),
+    [
+        (b"", FailureClass.TRUNCATED),
+        (None, FailureClass.TRUNCATED),
+        (b"Program received signal SIGSEGV\n", FailureClass.MODULE_CRASH),
+        (b"ERROR STOP\n\nError termination. Backtrace:\n", FailureClass.PROGRAM_ERROR),
+        (b"Fortran runtime error: No space left on device\n", FailureClass.DISK_FULL),
+        (b"Error allocating 8 bytes: Cannot allocate memory\n", FailureClass.MEMORY),
+    ],
+)
+def test_an_output_that_just_ends_is_an_error(stderr: bytes | None, expected: FailureClass) -> None:
     kind, message = diagnosis(output("water", stderr=stderr))
-    assert kind is FailureClass.PROGRAM_ERROR
-    assert "no 'normal termination'" in message
+    assert kind is expected
+    assert "no 'normal termination'" in message or "No space" in message or "memory" in message
 
 
 def test_an_abnormal_termination_without_a_cause_is_an_error() -> None:

@@ -110,16 +110,16 @@ def test_an_older_name_is_asking_for_the_same(tmp_path: Path) -> None:
 
 
 def test_parsers_read_the_files_that_they_are_made_for(tmp_path: Path) -> None:
-    found = recipe(tmp_path, {"name": "a", "parsers": ["bond_orders", "charges"]})
-    assert names(found) == [("bond_orders", "wbo"), ("charges", "xtbout.json")]
-    assert found.steps[0].request.files == {"wbo", "xtbout.json"}
-    assert found.steps[0].needed == {"wbo", "xtbout.json"}
+    found = recipe(tmp_path, {"name": "a", "parsers": ["bond_orders", "gradient"]})
+    assert names(found) == [("bond_orders", "wbo"), ("gradient", "molecule.engrad")]
+    assert found.steps[0].request.files == {"wbo", "molecule.engrad"}
+    assert found.steps[0].needed == {"wbo", "molecule.engrad"}
 
 
 def test_what_a_parser_reads_besides_its_file_is_fetched_and_not_needed(tmp_path: Path) -> None:
     [step] = recipe(tmp_path, {"name": "a", "parsers": ["energy"]}).steps
     assert step.request.files == {"xtbout.json", "molecule.engrad"}
-    assert step.needed == {"xtbout.json"}
+    assert step.needed == {"stdout"}
 
 
 def test_parsers_can_be_listed_by_file(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_users_own_module_beside_the_campaign_file_is_found(tmp_path: Path, ow
 
 def test_a_users_own_parser_can_read_the_output_of_xtb(tmp_path: Path, own: str) -> None:
     found = recipe(tmp_path, {"name": "a", "parsers": ["energy", f"{own}.first_word"]})
-    assert names(found) == [("energy", "xtbout.json"), ("first_word", "stdout")]
+    assert names(found) == [("energy", "stdout"), ("first_word", "stdout")]
 
 
 def test_a_module_of_the_user_does_not_hide_one_that_is_installed(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_an_unknown_parser_is_refused_at_its_line(
     ("option", "words"),
     [
         ({"gnf": 2}, "unknown key 'gnf'; did you mean 'gfn'?"),
-        ({"gfn": 3}, "should be 1 or 2"),
+        ({"gfn": 3}, "should be 1, 2 or 'ff'"),
         ({"iterations": "many"}, "should be a valid integer"),
         ({"parser": ["energy"]}, "unknown key 'parser'; did you mean 'parsers'?"),
         ({"keep_file": {}}, "unknown key 'keep_file'; did you mean 'keep_files'?"),

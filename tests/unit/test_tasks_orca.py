@@ -308,6 +308,15 @@ def test_the_job_file_is_the_same_by_its_old_names() -> None:
     assert step.needed == {"stdout", "orca.gbw"}
 
 
+def test_old_parsers_of_other_names_are_ours_and_stored_by_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.yaml"
+    text = (EXAMPLE / "campaign-htrq.yaml").read_text()
+    path.write_text(text.replace("orca.dipole", "orca.dftd_gradient"))
+    [step] = resolve(load(path, {})).steps
+    assert [call.name for call in step.parsers] == ["total_energy", "gradient", "dftd_gradient"]
+    assert step.parsers[-1].function.__name__ == "dispersion_gradient"
+
+
 @pytest.mark.parametrize(
     ("more", "line", "said"),
     [

@@ -1,12 +1,25 @@
 """The task function of xtb: a molecule and steps become a job."""
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from wqmaster.job import Job, check_file_name
 from wqmaster.molecule import Molecule
 from wqmaster.tasks import Software, StepRequest
-from wqmaster.tasks.xtb import Singlepoint, singlepoint
+from wqmaster.tasks.xtb import (
+    LADDERS,
+    Dynamics,
+    Hessian,
+    Optimize,
+    Singlepoint,
+    XtbRung,
+    hessian,
+    md,
+    optimize,
+    singlepoint,
+)
 
 # All values of the document are told apart from what the campaign says.
 CATION = Molecule(
@@ -46,6 +59,10 @@ def test_options_become_arguments() -> None:
         ("accuracy", -1),
         ("iterations", 0),
         ("solvent", 1),
+        ("accuracy", 1e-5),
+        ("accuracy", 1001),
+        ("gfn", True),
+        ("gfn", "FF"),
     ],
 )
 def test_an_option_that_xtb_cannot_have_is_refused(name: str, value: object) -> None:
@@ -87,14 +104,15 @@ def test_xtb_gets_as_many_threads_as_the_job_has_cores() -> None:
 
 def test_the_json_and_what_parsers_want_come_back_but_streams_are_not_named() -> None:
     [step] = build(Singlepoint(), files=frozenset({"stdout", "stderr", "wbo"})).steps
-    assert set(step.outputs) == {"xtbout.json", "wbo"}
+    assert set(step.outputs) == {"xtbout.json", "molecule.xyz", "wbo"}
 
 
 def test_steps_run_in_order_and_each_removes_what_the_one_before_left() -> None:
     steps = build(Singlepoint(gfn=1), Singlepoint(gfn=2), files=frozenset({"wbo"})).steps
     assert [(step.name, step.argv[3]) for step in steps] == [("step0", "1"), ("step1", "2")]
     for step in steps:
-        assert set(step.outputs) | {"molecule.engrad", "xtbrestart"} <= set(step.clean)
+        made = set(step.outputs) - {"molecule.xyz"}
+        assert made | {"molecule.engrad", "xtbrestart"} <= set(step.clean)
         assert not {"molecule.xyz", ".CHRG", ".UHF"} & set(step.clean)
 
 
@@ -109,3 +127,139 @@ def test_a_name_that_could_leave_the_sandbox_or_its_quotes_is_no_file_name(name:
 @pytest.mark.parametrize("name", ["orca.gbw", ".CHRG", "...", "a-b_c.1", "_x"])
 def test_a_plain_name_is_a_file_name(name: str) -> None:
     assert check_file_name(name) == name
+
+
+# --- optimisations, hessians, dynamics -----------------------------------------------------------
+
+
+def build_with(function: Any, options: Any, *rungs: Any, **rescued: bytes) -> Job:
+    names = {name.replace("_", "."): content for name, content in rescued.items()}
+    step = StepRequest("step0", options, frozenset(), rungs, names)
+    found = function(CATION, [step], Software())
+    assert isinstance(found, Job)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "words"),
+    [
+        (singlepoint, Singlepoint(gfn="ff"), "molecule.xyz --gfnff --grad"),
+        (
+            singlepoint,
+            Singlepoint(solvent="H2O", gradient=False),
+            "molecule.xyz --gfn 2 --json --alpb water",
+        ),
+        (
+            optimize,
+            Optimize(level="tight", cycles=50, solvent="n-hexane", solvation="gbsa"),
+            "molecule.xyz --gfn 2 --json --gbsa hexane --opt tight --cycles 50",
+        ),
+        (hessian, Hessian(gfn=1), "molecule.xyz --gfn 1 --json --hess --input step0.inp"),
+        (md, Dynamics(gfn="ff"), "molecule.xyz --gfnff --md --input step0.inp"),
+    ],
+)
+def test_each_function_has_its_arguments(function: Any, options: Any, words: str) -> None:
+    [step] = build_with(function, options).steps
+    assert " ".join(step.argv) == f"xtb {words}"
+
+
+def test_an_option_that_was_added_does_not_change_the_hash_of_old_recipes() -> None:
+    assert Singlepoint().model_dump(exclude_none=True) == {"gfn": 2, "gradient": True}
+
+
+def test_names_of_one_solvent_are_one_option() -> None:
+    for name in ("h2o", "Water", " WATER "):
+        found = Singlepoint.model_validate({"solvent": name}).model_dump(exclude_none=True)
+        assert (found["solvent"], found["solvation"]) == ("water", "alpb")
+
+
+def test_the_settings_of_an_md_stand_in_a_file() -> None:
+    options = Dynamics(time=1.5, step=0.5, temperature=350.0, nvt=False, velocities=True)
+    job = build_with(md, options)
+    assert job.files["step0.inp"].decode().split() == [
+        "$md",
+        *("time=1.5", "step=0.5", "temp=350.0", "dump=50.0", "shake=2", "hmass=4"),
+        *("nvt=false", "velo=true", "sccacc=2.0"),
+        "$samerand",
+        "$end",
+    ]
+    assert b"samerand" not in build_with(md, Dynamics(samerand=False)).files["step0.inp"]
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (Dynamics, {"time": 0.001}),
+        (Dynamics, {"step": 0.0}),
+        (Dynamics, {"dump": 1.0, "step": 2.0}),
+        (Dynamics, {"time": 1000.0, "step": 0.5}),
+        (Dynamics, {"shake": 3}),
+        (Dynamics, {"shake": True}),
+        (Dynamics, {"temperature": 0}),
+        (Optimize, {"level": "best"}),
+        (Optimize, {"cycles": 0}),
+        (Hessian, {"temperature": -1}),
+        (Singlepoint, {"solvent": "vodka"}),
+        (Singlepoint, {"solvation": "alpb"}),
+        (Singlepoint, {"solvent": "dmf", "solvation": "gbsa", "gfn": 1}),
+        (XtbRung, {"name": "hot", "etemp": 5000}),
+        (XtbRung, {"name": "a", "engine": "none"}),
+    ],
+)
+def test_options_and_rungs_that_cannot_be_are_refused(model: Any, values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        model.model_validate(values)
+
+
+def test_a_rung_of_the_charges_never_lowers_what_was_asked_for() -> None:
+    rung = XtbRung(name="more", iterations=1000, damping=0.1)
+    job = build_with(singlepoint, Singlepoint(iterations=2000), rung)
+    assert " ".join(job.steps[0].argv[1:]) == (
+        "molecule.xyz --gfn 2 --json --grad --iterations 2000 --input step0.inp"
+    )
+    assert job.files["step0.inp"].split() == [b"$scc", b"broydamp=0.1", b"$end"]
+    same = build_with(singlepoint, Singlepoint(gfn="ff"), rung)
+    assert same == build_with(singlepoint, Singlepoint(gfn="ff"))
+
+
+GEOMETRY = b"3\n energy: -1.0\nO 0.1 0.2 0.3\nH 0.5 0.5 1.5\nH 1.5 0.5 0.5\n"
+
+
+@pytest.mark.parametrize("name", ["xtbopt_xyz", "xtblast_xyz", "xtbopt_log"])
+def test_an_optimisation_goes_on_from_the_last_geometry(name: str) -> None:
+    rung = XtbRung(name="restart", restart=True, cycles=500, engine="lbfgs")
+    content = GEOMETRY.replace(b"0.1", b"9.9") * (name == "xtbopt_log") + GEOMETRY
+    job = build_with(optimize, Optimize(), rung, **{name: content})
+    assert job.steps[0].argv[1] == "start.step0.xyz"
+    assert b"0.100000000000" in job.files["start.step0.xyz"]
+    assert job.files["molecule.xyz"] == CATION.xyz().encode()
+    assert job.files["step0.inp"].split() == [b"$opt", b"engine=lbfgs", b"$end"]
+    assert "--cycles 500" in " ".join(job.steps[0].argv)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        GEOMETRY[:-10],
+        GEOMETRY.replace(b"0.1", b"NaN"),
+        GEOMETRY.replace(b"O", b"S"),
+        b"2\n\nO 0 0 0\nH 0 0 1\n",
+    ],
+)
+def test_a_last_geometry_that_is_not_the_molecules_is_not_used(content: bytes) -> None:
+    rung = XtbRung(name="restart", restart=True)
+    job = build_with(optimize, Optimize(), rung, xtbopt_xyz=content)
+    assert job.steps[0].argv[1] == "molecule.xyz"
+
+
+def test_only_an_optimisation_may_start_elsewhere() -> None:
+    rung = XtbRung(name="restart", restart=True)
+    for function, options in ((singlepoint, Singlepoint()), (hessian, Hessian()), (md, Dynamics())):
+        job = build_with(function, options, rung, xtbopt_xyz=GEOMETRY)
+        assert job == build_with(function, options)
+
+
+def test_the_ladders_hold_rungs_of_different_names() -> None:
+    names = [rung.name for ladder in LADDERS.values() for rung in ladder]
+    assert len(set(names)) == len(names)

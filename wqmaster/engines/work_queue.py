@@ -18,6 +18,9 @@ from wqmaster.job import Task
 # Work Queue itself runs a task again whose worker went away, this many times.
 MAX_RETRIES = 10
 _MESSAGE = 2000
+# Up to 7.14 the limit of a running time is taken for microseconds twice, by manager and by worker
+# (work_queue_task_specify_running_time; read in both), so that 420 ends a task after a second.
+_RUNNING_TIME_UNIT = 10**12
 
 
 @contextlib.contextmanager
@@ -82,7 +85,7 @@ class WorkQueueEngine:
         if task.disk is not None:
             wanted.specify_disk(task.disk)
         wanted.specify_max_retries(MAX_RETRIES)
-        wanted.specify_running_time_max(task.time_limit)
+        wanted.specify_running_time_max(task.time_limit * _RUNNING_TIME_UNIT)
         wanted.specify_input_file(str(RUNNER), "runner.sh", cache=True)
         wanted.specify_input_file(str(folder / "inputs.tar"), "inputs.tar", cache=False)
         for shared in task.inputs:

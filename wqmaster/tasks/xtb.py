@@ -1,38 +1,206 @@
-"""xtb: semiempirical energies and gradients."""
+"""xtb: single points, optimisations, hessians and molecular dynamics with GFN1, GFN2 and GFN-FF.
 
-from collections.abc import Sequence
-from typing import Literal
+Every step starts from the geometry of the document, whatever an earlier step has computed. Charge
+and unpaired electrons stand in the files .CHRG and .UHF, which xtb reads (its documentation,
+"Charge and spin"); GFN-FF knows no unpaired electrons. Written for and tried with xtb 6.7.1.
+"""
 
-from pydantic import Field, field_validator
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from wqmaster.campaign import Model
+from pydantic import Field, field_validator, model_validator
+
+from wqmaster.campaign import Model, nearest
+from wqmaster.errors import ParseError
+from wqmaster.failures import FailureClass
 from wqmaster.job import Execution, Job
-from wqmaster.molecule import Molecule
-from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.parsers.xtb.text import frames
+from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
 
-# What an earlier xtb run in the same sandbox left, and a later one would read or leave as its own.
-_LEFT = ("xtbrestart", "xtbout.json", "molecule.engrad", "gradient", "energy", "charges", "wbo")
+# What an xtb run in the same sandbox leaves, and a later one would read or leave as its own.
+_LEFT = (
+    *("xtbrestart", "xtbout.json", "molecule.engrad", "gradient", "energy", "charges", "wbo"),
+    *("xtbtopo.mol", "xtb.cosmo", ".sccnotconverged", "NOT_CONVERGED"),
+    *("gfnff_topo", "gfnff_charges", "gfnff_adjacency", "gfnff_lists.json"),
+    *("xtbopt.xyz", "xtbopt.log", "xtblast.xyz", ".xtboptok", "xtbscan.log"),
+    *("hessian", "vibspectrum", "g98.out", "xtbhess.xyz"),
+    *("xtb.trj", "mdrestart", "xtbmdok", "scoord.1"),
+)
+# What of an optimisation that failed a later attempt can start from, the best first.
+_LAST = ("xtblast.xyz", "xtbopt.xyz", "xtbopt.log")
+# The most steps of an MD whose number xtb prints (src/dynamic.f90: i6).
+_MAX_STEPS = 999_999
+
+# Names by which xtb knows the same solvent (src/solv/model.f90) -> the one that is used here.
+_ALIASES = {
+    "h2o": "water",
+    "dichlormethane": "ch2cl2",
+    "chloroform": "chcl3",
+    **dict.fromkeys(("nhexan", "n-hexan", "nhexane", "n-hexane"), "hexane"),
+}
+_GBSA = frozenset(
+    ("acetone", "acetonitrile", "benzene", "ch2cl2", "chcl3", "cs2", "dmso", "ether", "methanol")
+) | {"thf", "toluene", "water"}
+_ALPB = (
+    _GBSA
+    | frozenset(("aniline", "benzaldehyde", "dioxane", "dmf", "ethanol", "ethylacetate", "furane"))
+    | {"hexadecane", "hexane", "nitromethane", "octanol", "phenol", "woctanol"}
+)
 
 
-class Singlepoint(Model):
-    """Options of a step of `singlepoint`."""
+def solvents(gfn: int | str, solvation: str) -> frozenset[str]:
+    """The solvents that xtb has parameters of (src/solv/model.f90; each was tried)."""
+    if solvation != "gbsa":
+        return _ALPB
+    return _GBSA if gfn == 1 else _GBSA | {"dmf", "hexane"}
 
-    # The parametrisation: GFN1-xTB or GFN2-xTB.
-    gfn: Literal[1, 2] = 2
+
+class Common(Model):
+    """Options of a step of any of the functions."""
+
+    # The parametrisation: GFN1-xTB, GFN2-xTB or the force field GFN-FF.
+    gfn: Literal[1, 2, "ff"] = 2
+    # An implicit solvent, and its model: alpb (the default), gbsa, cosmo.
+    solvent: str | None = None
+    solvation: Literal["alpb", "gbsa", "cosmo"] | None = None
+    # xtb's --acc: scales all thresholds; smaller is tighter.
+    accuracy: float | None = Field(default=None, ge=1e-4, le=1e3)
+    # xtb's --iterations: of the self-consistent charges.
+    iterations: int | None = Field(default=None, gt=0)
 
     @field_validator("gfn", mode="before")
     @classmethod
     def _no_bool(cls, value: object) -> object:
         if isinstance(value, bool):  # True equals 1
-            raise ValueError("should be 1 or 2")
+            raise ValueError("should be 1, 2 or ff")
         return value
+
+    @field_validator("solvent")
+    @classmethod
+    def _one_name(cls, value: str | None) -> str | None:
+        return None if value is None else _ALIASES.get(value.strip().lower(), value.strip().lower())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_model(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("solvent") is not None:
+            return {**value, "solvation": value.get("solvation") or "alpb"}
+        return value
+
+    @model_validator(mode="after")
+    def _known_solvent(self) -> "Common":
+        if self.solvent is None:
+            if self.solvation is not None:
+                raise ValueError("'solvation' needs a 'solvent'")
+            return self
+        known = solvents(self.gfn, str(self.solvation))
+        if self.solvent not in known:
+            method = "GFN-FF" if self.gfn == "ff" else f"GFN{self.gfn}-xTB"
+            raise ValueError(
+                f"xtb has no solvent '{self.solvent}' for {method} with {self.solvation}; "
+                f"{nearest(self.solvent, known)}"
+            )
+        return self
+
+
+class Singlepoint(Common):
+    """Options of a step of `singlepoint`."""
 
     # Whether the gradient is computed as well.
     gradient: bool = True
-    # xtb's --acc: scales all thresholds; smaller is tighter.
-    accuracy: float | None = Field(default=None, gt=0)
-    # xtb's --iterations: of the self-consistent charges.
+
+
+class Optimize(Common):
+    """Options of a step of `optimize`."""
+
+    # xtb's --opt: how small change of energy and gradient have to be.
+    level: Literal["crude", "sloppy", "loose", "lax", "normal", "tight", "verytight", "extreme"] = (
+        "normal"
+    )
+    # The most cycles; xtb's own choice by the size of the molecule.
+    cycles: int | None = Field(default=None, gt=0)
+
+
+class Hessian(Common):
+    """Options of a step of `hessian`."""
+
+    # Of the thermochemistry, in K.
+    temperature: float = Field(default=298.15, gt=0, le=99_999)
+
+
+class Dynamics(Common):
+    """Options of a step of `md`; their defaults are xtb's, but for `samerand`."""
+
+    # Length in ps.
+    time: float = Field(default=50.0, ge=0.01, le=99_999)
+    # Time step in fs.
+    step: float = Field(default=4.0, ge=0.01, le=99_999)
+    # Of the start and the thermostat, in K.
+    temperature: float = Field(default=298.15, gt=0, le=99_999)
+    # From one structure in xtb.trj to the next, in fs.
+    dump: float = Field(default=50.0, ge=0.01, le=99_999)
+    # Bonds that are held: 0 none, 1 those of hydrogen, 2 all.
+    shake: Literal[0, 1, 2] = 2
+    # Mass of hydrogen in u; 0: its own.
+    hmass: int = Field(default=4, ge=0, le=1000)
+    # Whether there is a thermostat (Berendsen's).
+    nvt: bool = True
+    # Whether velocities stand in xtb.trj.
+    velocities: bool = False
+    # Accuracy (as `accuracy`) of the charges within the run; every eleventh step has 1.
+    sccacc: float = Field(default=2.0, ge=1e-4, le=1e3)
+    # Whether the random numbers of the first velocities are the same in each run (xtb has no
+    # other seed). False: a rerun gives another trajectory.
+    samerand: bool = True
+
+    @field_validator("shake", mode="before")
+    @classmethod
+    def _no_bool_either(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("should be 0, 1 or 2")
+        return value
+
+    @model_validator(mode="after")
+    def _some_steps(self) -> "Dynamics":
+        if not 1 <= self.time * 1000 / self.step <= _MAX_STEPS:
+            raise ValueError(f"'time' and 'step' should give between 1 and {_MAX_STEPS} steps")
+        if self.dump < self.step:
+            raise ValueError("'dump' is shorter than 'step'")
+        return self
+
+
+class XtbRung(Rung):
+    """A remedy of xtb: it changes how equations are solved, never which, nor any threshold.
+
+    The electronic temperature, which helps the charges to converge, changes the energy: it is none.
+    """
+
+    # At least so many iterations of the charges.
     iterations: int | None = Field(default=None, gt=0)
+    # xtb's `broydamp` (0.4): smaller is slower and steadier.
+    damping: float | None = Field(default=None, gt=0, lt=1)
+    # At least so many cycles of an optimisation.
+    cycles: int | None = Field(default=None, gt=0)
+    # The optimiser: xtb's rf (usual), lbfgs, inertial. Its thresholds are those of `level`.
+    engine: Literal["rf", "lbfgs", "inertial"] | None = None
+
+
+LADDERS: Ladders = {
+    FailureClass.SCF_NOT_CONVERGED: (
+        XtbRung(name="iterations", iterations=1000),
+        XtbRung(name="damped", iterations=3000, damping=0.1),
+        XtbRung(name="strongly-damped", iterations=10_000, damping=0.02),
+    ),
+    # A bug of xtb 6.7.1 strikes atoms in one run of five (wqmaster.parsers.xtb.asking.is_full).
+    FailureClass.ERRATIC: tuple(XtbRung(name=f"again-{count}") for count in range(1, 5)),
+    FailureClass.OPT_NOT_CONVERGED: (
+        XtbRung(name="restart", restart=True, cycles=1000),
+        XtbRung(name="lbfgs", restart=True, cycles=3000, engine="lbfgs"),
+    ),
+}
 
 
 def environment(cores: int) -> dict[str, str]:
@@ -45,38 +213,186 @@ def environment(cores: int) -> dict[str, str]:
     }
 
 
-def arguments(options: Singlepoint) -> list[str]:
-    """The arguments that `options` ask for."""
-    words = ["molecule.xyz", "--gfn", str(options.gfn), "--json"]
-    if options.gradient:
+@dataclass(frozen=True)
+class _Run:
+    """What a function adds to the command line and files of every xtb run."""
+
+    words: tuple[str, ...] = ()
+    # Blocks of xtb's detailed input (its manual page xcontrol(7)): name -> settings.
+    control: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    outputs: tuple[str, ...] = ()
+    rescue: tuple[str, ...] = ()
+    start: bytes | None = None  # an XYZ file in the place of the document's geometry
+
+
+def arguments(options: Common) -> list[str]:
+    """The arguments that the options of any function ask for, without the geometry."""
+    words = ["--gfnff"] if options.gfn == "ff" else ["--gfn", str(options.gfn), "--json"]
+    if isinstance(options, Singlepoint) and options.gradient:
         words.append("--grad")
     if options.accuracy is not None:
         words += ["--acc", repr(options.accuracy)]
     if options.iterations is not None:
         words += ["--iterations", str(options.iterations)]
+    if options.solvent is not None:
+        words += [f"--{options.solvation}", options.solvent]
     return words
 
 
-@task(program="xtb", options=Singlepoint)
-def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Energy, gradient and properties at the geometry of the document.
+def _control(blocks: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
+    """xtb's detailed input."""
+    lines = []
+    for name, settings in blocks:
+        lines += [f"${name}", *(f"   {setting}" for setting in settings)]
+    return "\n".join([*lines, "$end", ""]).encode() if lines else b""
 
-    Charge and unpaired electrons stand in the files .CHRG and .UHF, which xtb reads (its
-    documentation, "Charge and spin"): they come from the document.
-    """
-    executions = tuple(
-        Execution(
-            name=step.name,
-            argv=(*software.argv("xtb"), *arguments(step.options)),
-            outputs=tuple(sorted({"xtbout.json", *step.files} - {"stdout", "stderr"})),
-            clean=_LEFT,
-            environment=environment(software.cores),
-        )
-        for step in steps
-    )
+
+def _remedied(step: StepRequest, run: _Run) -> tuple[Common, _Run]:
+    """Options and run as the rungs of this attempt change them."""
+    options: Common = step.options
+    for rung in step.remedies:
+        if options.gfn != "ff" and rung.iterations is not None:
+            most = max(options.iterations or 0, rung.iterations)
+            options = options.model_copy(update={"iterations": most})
+        if options.gfn != "ff" and rung.damping is not None:
+            run = replace(run, control=(*run.control, ("scc", (f"broydamp={rung.damping!r}",))))
+    return options, run
+
+
+def _job(
+    molecule: Molecule,
+    steps: Sequence[StepRequest],
+    software: Software,
+    run_of: Callable[[StepRequest], _Run],
+) -> Job:
     files = {
         "molecule.xyz": molecule.xyz().encode(),
         ".CHRG": f"{molecule.charge}\n".encode(),
         ".UHF": f"{molecule.unpaired}\n".encode(),
     }
-    return Job(executions, files)
+    given = frozenset(files)
+    executions = []
+    for step in steps:
+        options, run = _remedied(step, run_of(step))
+        words = arguments(options)
+        if options.gfn == "ff" and "gfnff_lists.json" in step.files:
+            words.append("--json")
+        words += run.words
+        geometry = "molecule.xyz"
+        if run.start is not None:
+            geometry = f"start.{step.name}.xyz"
+            files[geometry] = run.start
+        control = _control(run.control)
+        if control:
+            files[f"{step.name}.inp"] = control
+            words += ["--input", f"{step.name}.inp"]
+        always = {"gfnff_charges" if options.gfn == "ff" else "xtbout.json", "molecule.xyz"}
+        wanted = step.files - {"stdout", "stderr"}
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(*software.argv("xtb"), geometry, *words),
+                outputs=tuple(sorted({*always, *run.outputs, *wanted})),
+                clean=tuple(dict.fromkeys((*_LEFT, *sorted(wanted - given)))),
+                rescue=run.rescue,
+                environment=environment(software.cores),
+            )
+        )
+    return Job(tuple(executions), files)
+
+
+@task(program="xtb", options=Singlepoint, rung=XtbRung, ladders=LADDERS)
+def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Energy, gradient and properties at the geometry of the document."""
+    return _job(molecule, steps, software, lambda step: _Run())
+
+
+def _optimisation(molecule: Molecule, step: StepRequest) -> _Run:
+    options: Optimize = step.options
+    cycles, start = options.cycles, None
+    control: dict[str, str] = {}
+    for rung in step.remedies:
+        if rung.cycles is not None:
+            cycles = max(cycles or 0, rung.cycles)
+        if rung.engine is not None:
+            control["engine"] = rung.engine
+        if rung.restart:
+            start = _last_geometry(molecule, step)
+    words = ["--opt", options.level]
+    if cycles is not None:
+        words += ["--cycles", str(cycles)]
+    settings = tuple(f"{name}={value}" for name, value in control.items())
+    return _Run(
+        words=tuple(words),
+        control=(("opt", settings),) if settings else (),
+        outputs=("xtbopt.xyz",),
+        rescue=_LAST,
+        start=start,
+    )
+
+
+def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
+    """The last geometry of the attempt that failed, if it is one of the molecule."""
+    wanted = tuple(SYMBOLS[number] for number in molecule.numbers)
+    for name in _LAST:
+        text = step.rescued.get(name, b"").decode("utf-8", errors="replace")
+        try:
+            found = list(frames(text, name))
+        except ParseError:
+            continue
+        if not found or tuple(symbol.capitalize() for symbol in found[-1].symbols) != wanted:
+            continue
+        places = found[-1].coordinates
+        if all(math.isfinite(value) for place in places for value in place):
+            return replace(molecule, coordinates=places).xyz().encode()
+    return None
+
+
+@task(program="xtb", options=Optimize, rung=XtbRung, ladders=LADDERS)
+def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """The geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
+    return _job(molecule, steps, software, lambda step: _optimisation(molecule, step))
+
+
+def _hessian(step: StepRequest) -> _Run:
+    options: Hessian = step.options
+    thermo = ("thermo", (f"temp={options.temperature!r}",))
+    return _Run(words=("--hess",), control=(thermo,), outputs=("vibspectrum",))
+
+
+@task(program="xtb", options=Hessian, rung=XtbRung, ladders=LADDERS)
+def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Hessian, frequencies and thermochemistry at the geometry of the document.
+
+    It is not optimised first. Whether it is stationary is told by the parser `stationary`.
+    """
+    return _job(molecule, steps, software, _hessian)
+
+
+def _dynamics(step: StepRequest) -> _Run:
+    options: Dynamics = step.options
+    settings = (
+        f"time={options.time!r}",
+        f"step={options.step!r}",
+        f"temp={options.temperature!r}",
+        f"dump={options.dump!r}",
+        f"shake={options.shake}",
+        f"hmass={options.hmass}",
+        f"nvt={str(options.nvt).lower()}",
+        f"velo={str(options.velocities).lower()}",
+        f"sccacc={options.sccacc!r}",
+    )
+    blocks: tuple[tuple[str, tuple[str, ...]], ...] = (("md", settings),)
+    if options.samerand:
+        blocks = (*blocks, ("samerand", ()))
+    return _Run(words=("--md",), control=blocks)
+
+
+@task(program="xtb", options=Dynamics, rung=XtbRung, ladders=LADDERS)
+def md(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Molecular dynamics from the geometry of the document.
+
+    The trajectory is `xtb.trj`, an XYZ file: `keep_files: {xtb.trj: "{id}.trj"}` keeps it, and the
+    parser `md_summary` has its averages. `energy` and what else is in xtbout.json are of the start.
+    """
+    return _job(molecule, steps, software, _dynamics)

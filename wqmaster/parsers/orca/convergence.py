@@ -47,6 +47,11 @@ _MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
     ("avefunction IS NOT FULLY CONVERGED", (), _CC),
     ("avefunction IS NOT CONVERGED", (), _SCF),
 )
+# What each of these texts has, so that a good output is not searched for all of them.
+_IN_ALL_MARKS = (
+    *("IS NOT", "SCF NOT CONVERGED", "have NOT converged", " not converge", "UNCONVERGED"),
+    "Convergence Failure",
+)
 # In a DLPNO-STEOM or STEOM run the EOM equations of single roots only prepare the active space.
 _PREPARED_BY_EOM = "STEOM"
 
@@ -60,9 +65,14 @@ def jobs(text: str) -> list[tuple[int, int]]:
 
 
 def _marks(text: str) -> Iterator[tuple[int, FailureClass]]:
+    there = [words for words in _IN_ALL_MARKS if words in text]
+    if not there:
+        return
     seen: set[int] = set()
     prepared = _PREPARED_BY_EOM in text
     for words, beside, kind in _MARKS:
+        if not any(common in words for common in there):
+            continue
         for position in occurrences(text, words):
             line = line_of(text, position)[:1000]
             if position in seen or (beside and not any(word in line for word in beside)):

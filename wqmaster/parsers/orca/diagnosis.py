@@ -27,7 +27,8 @@ from wqmaster.parsers.orca.text import every, last, last_beginning, whole_line
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
 # A cause stands near the end; what is far before it was no reason to stop (characters).
-_TAIL = 2_000_000
+_TAIL = 400_000
+_NEAR = 20_000
 # Dynamics print their energies in tables of their own.
 _DYNAMICS = "Molecular Dynamics"
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
@@ -151,7 +152,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
     errors = output.file("stderr") if output.has("stderr") else ""
     if not _ended(text):
         tail = text[-_TAIL:]
-        failure = named_cause(tail, errors)
+        failure = named_cause(tail[-_NEAR:], errors) or named_cause(tail[:-_NEAR], "")
         if failure is None and BANNER not in text:
             return _no_banner(text, errors)
         return (

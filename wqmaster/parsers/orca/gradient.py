@@ -42,7 +42,7 @@ def _norm(rows: Iterator[str]) -> float | None:
 
 def _gradient(text: str, position: int, what: str) -> list[list[float]]:
     rows = lines(text, position)
-    found = atom_rows(rows, what, _ENDS)
+    found, _ = atom_rows(rows, what, _ENDS)
     if len(found[0]) != 3:
         raise ParseError(f"{what} has {len(found[0])} columns")
     head = text[position : line_end(text, position) + 400]

@@ -5,8 +5,6 @@ DENSITIES" until version 4.1, "SPIN POPULATIONS" since. With correlated densitie
 tables again; the last ones are read.
 """
 
-from collections.abc import Iterator
-
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.geometry import check_count
@@ -41,26 +39,14 @@ def _check_sum(line: str, rows: list[list[float]], what: str) -> None:
         raise ParseError(f"the sum of {what} is {computed:.6f} e, ORCA printed {printed:.6f}")
 
 
-class _Kept(Iterator[str]):
-    """An iterator that remembers the line it gave last."""
-
-    def __init__(self, rows: Iterator[str]) -> None:
-        self._rows = rows
-        self.line = ""
-
-    def __next__(self) -> str:
-        self.line = next(self._rows)
-        return self.line
-
-
 def _rows(text: str, position: int, what: str) -> list[list[float]]:
     """The table right below the heading at `position`, held against its sum if it has one."""
-    kept = _Kept(lines(text, position))
-    rows = atom_rows(kept, what, (_SUM, "-----"))
-    if kept.line.startswith("-----"):
-        kept.line = next(kept, "")
-    if kept.line.startswith((_SUM, _SUM_OF_CHELPG)):
-        _check_sum(kept.line, rows, what)
+    below = lines(text, position)
+    rows, end = atom_rows(below, what, (_SUM, "-----"))
+    if end.startswith("-----"):
+        end = next(below, "").strip()
+    if end.startswith((_SUM, _SUM_OF_CHELPG)):
+        _check_sum(end, rows, what)
     elif not text.startswith(_LOEWDIN[0], position):
         raise ParseError(f"{what} ends without its sum")
     return rows
@@ -99,11 +85,10 @@ def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]
             break
     else:
         raise ParseError(f"the table of {what} is missing")
-    kept = _Kept(rows)
-    found = atom_rows(kept, what)
+    found, _ = atom_rows(rows, what)
     if len(found[0]) != len(names) - 1 or name not in names:
         raise ParseError(f"{what} has {len(found[0])} columns, and names for {len(names) - 1}")
-    totals = next(kept, "").split()
+    totals = next(rows, "").split()
     if totals[:1] == ["TOTAL"]:
         _check_sum(f":{totals[1] if len(totals) > 1 else ''}", found, what)
     check_count(text, position, len(found), what)

@@ -138,44 +138,49 @@ def block(output: Output, *headings: str) -> Iterator[str]:
     return lines(output.text, position)
 
 
-def _row(line: str) -> tuple[int, list[str]] | None:
-    """Index and numbers of `index symbol : numbers`; the symbol or the colon may be missing."""
-    head, colon, tail = line.rpartition(":")
-    words = (head if colon else tail).split()
-    if not words or not words[0].isdecimal() or not words[0].isascii():
-        return None
-    return int(words[0][:9]), tail.split() if colon else words[2:]
+def _no_row(line: str, found: bool, what: str, ends: tuple[str, ...]) -> bool:
+    """Whether a line that is no row ends the table; ParseError if it cannot stand there."""
+    stripped = line.strip()
+    if found and (not stripped or stripped.startswith(ends)):
+        return True
+    if found or (stripped and not stripped.startswith(_BEFORE_ROWS)):
+        raise ParseError(f"the line {stripped[:60]!r} is no row of {what}")
+    return False
 
 
-def atom_rows(rows: Iterator[str], what: str, ends: tuple[str, ...] = ()) -> list[list[float]]:
-    """The numbers of a table with a row `index symbol : numbers` for each atom.
+def atom_rows(
+    rows: Iterator[str], what: str, ends: tuple[str, ...] = ()
+) -> tuple[list[list[float]], str]:
+    """The numbers of a table with a row `index symbol : numbers` for each atom, and its last line.
 
-    Atoms are counted from 0 or from 1. The table ends with an empty line, or one that begins with
-    one of `ends`.
+    The symbol or the colon may be missing. Atoms are counted from 0 or from 1. The table ends
+    with an empty line, or one that begins with one of `ends`; it is the line that is returned.
 
     Raises:
         ParseError: it has no rows or ends in another way; an atom is missing from it; its rows
             have different numbers of columns; a number cannot be read.
     """
     found: list[list[float]] = []
-    first = 0
+    expected = 0
     skipped = 0
     for line in rows:
-        row = _row(line)
-        stripped = line.strip()
-        if row is None:
-            if found and (not stripped or stripped.startswith(ends)):
-                return found
+        head, colon, tail = line.rpartition(":")
+        words = (head if colon else tail).split()
+        if not words or not words[0].isdecimal() or not words[0].isascii():
+            if _no_row(line, bool(found), what, ends):
+                return found, line.strip()
             skipped += 1
-            before = not stripped or stripped.startswith(_BEFORE_ROWS)
-            if found or not before or skipped > _MOST_BEFORE_ROWS:
-                raise ParseError(f"the line {stripped[:60]!r} is no row of {what}")
+            if skipped > _MOST_BEFORE_ROWS:
+                break
             continue
-        index, words = row
-        first = first if found else index
-        if first not in (0, 1) or index != first + len(found):
-            raise ParseError(f"atom {first + len(found)} is missing from {what}")
-        if not words or (found and len(words) != len(found[0])):
-            raise ParseError(f"the row of atom {index} of {what} has {len(words)} numbers")
-        found.append([number(word) for word in words])
+        index = int(words[0][:9])
+        if not found and index == 1:
+            expected = 1
+        if index != expected:
+            raise ParseError(f"atom {expected} is missing from {what}")
+        values = [number(word) for word in (tail.split() if colon else words[2:])]
+        if not values or (found and len(values) != len(found[0])):
+            raise ParseError(f"the row of atom {index} of {what} has {len(values)} numbers")
+        found.append(values)
+        expected += 1
     raise ParseError(f"{what} is cut short")

@@ -1,0 +1,91 @@
+"""The slowest that any parser is on 10 MB of the worst that we can think of.
+
+    ./shell python benchmarks/parsers_worst.py [FOLDER...]
+
+Every heading of the outputs below FOLDER (and of the tests' fixtures) is repeated up to 10 MB,
+alone and with the lines after it; and there is the usual rubbish: one long line, open brackets, digits,
+spaces. Prints the slowest parsers with their inputs.
+"""
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+from wqmaster.reading import PROGRAMS, parsers_named
+from wqmaster.recipe import parsers_of
+
+SIZE = 10_000_000
+FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "unit" / "data"
+RUBBISH = {
+    "one long line of digits": b"1" * SIZE,
+    "one long line of numbers": b"1.0 " * (SIZE // 4),
+    "spaces": b" " * SIZE,
+    "empty lines": b"\n" * SIZE,
+    "open brackets": b"[" * SIZE,
+    "objects in objects": b'{"a":' * (SIZE // 5),
+    "stars": b"*" * SIZE,
+    "dashes": b"-" * SIZE,
+    "digits, one a line": b"1\n" * (SIZE // 2),
+    "rows of a table": b"   0 C :   -0.123456\n" * (SIZE // 21),
+    "zero bytes": b"\0" * SIZE,
+    "no text": b"\xff" * SIZE,
+}
+
+
+def repeated(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """Headings with the lines after them, again and again."""
+    seen: set[bytes] = set()
+    for path in paths:
+        lines = path.read_bytes()[:400_000].split(b"\n")
+        for number, line in enumerate(lines):
+            words = b" ".join(word for word in line.split() if word.isalpha())
+            if len(words) < 8 or words in seen:
+                continue
+            seen.add(words)
+            for length in (1, 8, 40):
+                part = b"\n".join(lines[max(0, number - 1) : number + length]) + b"\n"
+                yield f"{path.name}:{number + 1} and {length} lines", part * (SIZE // len(part) + 1)
+
+
+def main() -> None:
+    """Time, and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("folders", nargs="*", type=Path)
+    options.add_argument("--every", type=int, default=25, help="take one input in so many")
+    options.add_argument("--program", action="append", choices=PROGRAMS)
+    asked = options.parse_args()
+    slowest: list[tuple[float, str, str]] = []
+    for program in asked.program or PROGRAMS:
+        parsers = parsers_named(program)
+        places = [FIXTURES / program, *asked.folders]
+        paths = [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
+        inputs = itertools.chain(
+            RUBBISH.items(), itertools.islice(repeated(paths), 0, None, asked.every)
+        )
+        count = 0
+        names = {file for parser in parsers.values() for file in parser.files}  # type: ignore[attr-defined]
+        for what, content in inputs:
+            count += 1
+            output = Output(dict.fromkeys({*names, "stdout"}, content))
+            for name, parser in [*parsers.items(), ("diagnose", None)]:
+                begun = time.perf_counter()
+                try:
+                    if parser is None:
+                        parsers_of(program).diagnose(output, None, {})
+                    else:
+                        parser(output.beside(parser.files[0]))  # type: ignore[attr-defined]
+                except ParseError:
+                    pass
+                slowest.append((time.perf_counter() - begun, f"{program}.{name}", what))
+        slowest = sorted(slowest, reverse=True)[:15]
+        print(f"{program}: {count} inputs of 10 MB, {len(parsers)} parsers", flush=True)
+    for seconds, name, what in slowest:
+        print(f"{seconds:6.2f} s  {name:<34} {what}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Small outputs of ORCA of our own making (data/orca), and changes to them."""
+
+from pathlib import Path
+
+from wqmaster.job import Asked
+from wqmaster.parsers import Output
+
+DATA = Path(__file__).parent / "data" / "orca"
+END = "                             ****ORCA TERMINATED NORMALLY****"
+BANNER = "                                 * O   R   C   A *\n"
+
+
+def text(name: str, *changes: tuple[str, str]) -> str:
+    """The text of a fixture with parts of it replaced, each everywhere."""
+    found = (DATA / f"{name}.out").read_text()
+    for old, new in changes:
+        assert old in found
+        found = found.replace(old, new)
+    return found
+
+
+def output(content: str, errors: str = "") -> Output:
+    return Output({"stdout": content.encode(), "stderr": errors.encode()})
+
+
+def asked(natoms: int = 2, charge: int = 0, multiplicity: int = 2) -> Asked:
+    return Asked(1, 1, natoms, charge, multiplicity, "molecule", "recipe", "target")

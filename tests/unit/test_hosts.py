@@ -1,0 +1,51 @@
+"""Hosts that spoil jobs are left alone, but never the only one there is."""
+
+import pytest
+
+from wqmaster.failures import FailureClass
+from wqmaster.hosts import STRIKES, Hosts
+
+
+def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:
+    return [hosts.heard(host, verdict) for verdict in verdicts]
+
+
+def test_a_host_that_spoils_job_after_job_is_blocked_once() -> None:
+    hosts = Hosts()
+    hosts.heard("good", None)
+    found = heard(hosts, "bad", *["disk_full"] * (STRIKES + 1))
+    assert found == [False] * (STRIKES - 1) + [True, False]
+
+
+def test_the_only_host_is_never_blocked() -> None:
+    hosts = Hosts()
+    assert not any(heard(hosts, "only", None, *["library_missing"] * 10))
+
+
+def test_a_success_between_counts_from_the_start() -> None:
+    hosts = Hosts()
+    hosts.heard("good", None)
+    assert not any(heard(hosts, "bad", "killed", "killed", None, "killed", "killed"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureClass.SCF_NOT_CONVERGED,
+        FailureClass.INPUT_KEYWORD,
+        FailureClass.DOCUMENT_CHANGED,
+        FailureClass.WORKER_LOST,
+        FailureClass.TIME_LIMIT,
+    ],
+    ids=lambda kind: kind.label,
+)
+def test_what_a_molecule_is_to_blame_for_is_not_the_hosts(kind: FailureClass) -> None:
+    hosts = Hosts()
+    hosts.heard("good", None)
+    assert not any(heard(hosts, "host", *[kind.label] * 10))
+
+
+def test_a_task_without_a_host_blames_none() -> None:
+    hosts = Hosts()
+    hosts.heard("good", None)
+    assert not any(heard(hosts, "", *["transfer"] * 10))

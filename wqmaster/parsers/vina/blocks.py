@@ -1,0 +1,167 @@
+"""The blocks of AutoDock Vina's files: the table of modes in its stdout, the models of its poses.
+
+Formats after src/lib/vina.cpp and model.cpp of 1.2.7.
+"""
+
+import re
+from dataclasses import dataclass
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+
+POSES = "out.pdbqt"
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
+# Characters that a number of Vina's can have.
+_LONGEST = 40
+# Lines that a file of Vina's can have; what has more is none, and would take long to read.
+_MOST_ROWS = 100_000
+_MOST_LINES = 1_000_000
+_HEADING = "mode |   affinity | dist from best mode"
+_RULE = re.compile(r"-+\+-+\+-+\+-+\s*")
+_RESULT = "REMARK VINA RESULT:"
+_TERMS = {
+    "INTER + INTRA": "total",
+    "INTER": "inter",
+    "INTRA": "intra",
+    "CONF_INDEPENDENT": "conf_independent",
+    "UNBOUND": "unbound",
+}
+_TERM = re.compile(r"REMARK ([A-Z_+ ]{1,20}): +(\S{1,40})\s*")
+
+
+class Cut(ParseError):
+    """The file ends before its end."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One mode of the table, or of the poses."""
+
+    affinity: float
+    lower: float
+    upper: float
+
+
+def number(text: str, what: str) -> float:
+    """`text` as a number, which need not be finite; ParseError names `what` if it is none."""
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        raise ParseError(f"{what} is no number: {text[:20]!r}")
+    return float(text)
+
+
+def _mode(words: list[str], what: str) -> Mode:
+    if len(words) != 3:
+        raise ParseError(f"{what} has {len(words)} numbers, not three")
+    affinity, lower, upper = (number(word, what) for word in words)
+    return Mode(affinity, lower, upper)
+
+
+def is_poses(text: str) -> bool:
+    """Whether `text` is of a file of poses, not a printout."""
+    return text.lstrip().startswith("MODEL")
+
+
+def table_of(text: str, name: str) -> list[Mode]:
+    """The last table of modes in `text`, which is of the file `name`.
+
+    Raises:
+        ParseError: there is none, or it is not whole.
+    """
+    start = text.rfind(_HEADING)
+    if start < 0 or (start > 0 and text[start - 1] != "\n"):
+        raise Cut(f"the block 'table of modes' is missing from {name}")
+    if text.count("\n", start) > _MOST_ROWS:
+        raise ParseError(f"the table of modes of {name} has too many lines")
+    lines = text[start:].splitlines(keepends=True)[2:]
+    if not lines or not _RULE.fullmatch(lines[0]):
+        raise Cut(f"the table of modes of {name} has no rows")
+    modes: list[Mode] = []
+    for line in lines[1:]:
+        words = line.split()
+        if not words or not words[0][0].isdigit():
+            break
+        what = f"row {len(modes) + 1} of the table of modes"
+        if not line.endswith("\n"):
+            raise Cut(f"{what} is cut short")
+        if words[0] != str(len(modes) + 1):
+            raise ParseError(f"{what} is numbered {words[0][:20]}")
+        modes.append(_mode(words[1:], what))
+    if not modes:
+        raise Cut(f"the table of modes of {name} has no rows")
+    return modes
+
+
+def models_of(text: str, name: str) -> list[list[str]]:
+    """The lines of each model in `text`, without MODEL and ENDMDL.
+
+    Raises:
+        ParseError: `text`, of the file `name`, is no file of poses, or not whole.
+    """
+    if text.count("\n") > _MOST_LINES:
+        raise ParseError(f"{name} has too many lines")
+    models: list[list[str]] = []
+    inside = False
+    for line in text.split("\n"):
+        if line.startswith("MODEL"):
+            words = line.split()
+            if inside or words[1:] != [str(len(models) + 1)]:
+                raise ParseError(f"model {len(models) + 1} of {name} begins with {line[:20]!r}")
+            models.append([])
+            inside = True
+        elif line.startswith("ENDMDL") and inside:
+            inside = False
+        elif inside:
+            models[-1].append(line)
+        elif line.strip():
+            raise ParseError(f"{name} has {line[:20]!r} outside of its models")
+    if inside or not models or not text.endswith("\n"):
+        raise Cut(f"{name} is cut short" if models else f"there is no pose in {name}")
+    return models
+
+
+def poses_name(output: Output) -> str | None:
+    """The file with the poses, whatever it is called; None if there is none."""
+    if output.has(POSES):
+        return POSES
+    names = [name for name in (output.name, "stdout") if output.has(name)]
+    return next((name for name in names if is_poses(output.file(name))), None)
+
+
+def result_of(model: list[str], place: int) -> Mode:
+    """What Vina remarks on the pose number `place`; ParseError if it does not."""
+    # Only this line is Vina's own: REMARKs of the ligand follow, which may say anything.
+    if not model or not model[0].startswith(_RESULT):
+        raise ParseError(f"the block 'REMARK VINA RESULT' is missing from pose {place}")
+    return _mode(model[0][len(_RESULT) :].split(), f"the result of pose {place}")
+
+
+def results_of(models: list[list[str]]) -> list[Mode]:
+    """What Vina remarks on each pose."""
+    return [result_of(model, place) for place, model in enumerate(models, start=1)]
+
+
+def poses_of(output: Output) -> list[list[str]]:
+    """The models of the file with the poses, each with a result; ParseError if there is none."""
+    name = poses_name(output)
+    if name is None:
+        raise ParseError(f"the file {POSES} is missing")
+    models = models_of(output.file(name), name)
+    results_of(models)
+    return models
+
+
+def terms_of(model: list[str], place: int) -> dict[str, float]:
+    """The terms of the pose number `place` in kcal/mol; ParseError if one is missing."""
+    found: dict[str, float] = {}
+    for line in model[1 : 1 + len(_TERMS)]:
+        stated = _TERM.fullmatch(line)
+        key = _TERMS.get(stated[1]) if stated else None
+        if stated is None or key is None or key in found:
+            break
+        found[key] = number(stated[2], f"{stated[1]} of pose {place}")
+    for label, key in _TERMS.items():
+        if key not in found and key != "conf_independent":
+            raise ParseError(f"the block 'REMARK {label}' is missing from pose {place}")
+    if abs(found["inter"] + found["intra"] - found["total"]) > 2e-3:  # each has three decimals
+        raise ParseError(f"INTER and INTRA of pose {place} do not add up to their sum")
+    return found

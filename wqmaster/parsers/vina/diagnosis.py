@@ -1,0 +1,216 @@
+"""Whether an output of AutoDock Vina is a result."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output
+from wqmaster.parsers.vina.blocks import (
+    POSES,
+    Cut,
+    Mode,
+    is_poses,
+    models_of,
+    results_of,
+    table_of,
+    terms_of,
+)
+from wqmaster.parsers.vina.values import SEED
+
+_CONF = "vina.conf"
+# An atom outside of the box costs 10^6 a Angstrom, one within another some hundreds (kcal/mol).
+_MOST_AFFINITY = 100.0
+_HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
+# Version 1.1.2 has no other header.
+_CITATION = "# If you used AutoDock Vina in your work"
+
+# What Vina says when it gives up -> the class of the failure; the first that is found counts.
+_CAUSES = (
+    ("insufficient memory", FailureClass.MEMORY),
+    ("std::bad_alloc", FailureClass.MEMORY),
+    ("PDBQT parsing error", FailureClass.INPUT_ERROR),
+    ("Parse error on line", FailureClass.INPUT_ERROR),
+    ("Command line parse error", FailureClass.INPUT_KEYWORD),
+    ("Configuration file parse error", FailureClass.INPUT_KEYWORD),
+    ("Usage error", FailureClass.INPUT_KEYWORD),
+    ("ERROR: Affinity map for atom type", FailureClass.INPUT_ERROR),
+    ("ERROR: No *.map files with prefix", FailureClass.INPUT_ERROR),
+    ("Error: could not open", FailureClass.INPUT_ERROR),
+    ("Vina runtime error", FailureClass.INPUT_ERROR),
+    ("ERROR: ", FailureClass.INPUT_ERROR),
+    ("Zero poses in output container", FailureClass.PROGRAM_ERROR),
+    ("Could not find any", FailureClass.PROGRAM_ERROR),
+    ("An internal error occurred", FailureClass.MODULE_CRASH),
+    ("An unknown error occurred", FailureClass.MODULE_CRASH),
+    ("terminate called", FailureClass.MODULE_CRASH),
+    ("File system error", FailureClass.PROGRAM_ERROR),
+    ("An error occurred", FailureClass.PROGRAM_ERROR),
+)
+_UNKNOWN_SCORING = re.compile(r"^Scoring function \S+ unknown", re.MULTILINE)
+
+
+def _cause(text: str, errors: str) -> Failure | None:
+    """The failure that Vina itself tells."""
+    for source in (errors, text):
+        for words, kind in _CAUSES:
+            place = source.find(words)
+            if place >= 0:
+                start = source.rfind("\n", 0, place) + 1
+                line = source[start:].partition("\n")[0].strip()[:300]
+                return Failure(kind, f"vina: {line}")
+        unknown = _UNKNOWN_SCORING.search(source)
+        if unknown:
+            return Failure(FailureClass.INPUT_KEYWORD, f"vina: {unknown[0]}")
+    return None
+
+
+def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) -> None:
+    """See that table and poses are of the same run, and both whole; ParseError if not."""
+    if len(table) < len(found):
+        raise Cut(f"the table of modes has {len(table)} rows for {len(found)} poses")
+    for place, (row, pose) in enumerate(zip(table, found, strict=False), start=1):
+        # Four significant digits there, three decimals here.
+        if abs(row.affinity - pose.affinity) > 1e-3 + 6e-4 * abs(pose.affinity):
+            raise ParseError(
+                f"mode {place} has {row.affinity} kcal/mol in the table, {pose.affinity} in the "
+                "poses: they are of different runs"
+            )
+    try:
+        reach = found[0].affinity + float(settings["energy_range"])
+        most = int(settings["num_modes"])
+    except (KeyError, ValueError):
+        return
+    if len(found) > most:
+        raise ParseError(f"there are {len(found)} poses, {most} were asked for")
+    for row in table[len(found) : most]:
+        if row.affinity < reach - 2e-3 - 6e-4 * abs(row.affinity):
+            raise Cut(f"there are only {len(found)} poses; mode {len(found) + 1} is missing")
+
+
+def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None:
+    best = results[0].affinity
+    for mode in results:
+        for value in (mode.affinity, mode.lower, mode.upper):
+            if not abs(value) < float("inf"):
+                return Failure(FailureClass.NOT_FINITE, f"vina: a mode has the value {value}")
+    if best > _MOST_AFFINITY:
+        return Failure(
+            FailureClass.IMPLAUSIBLE_ENERGY,
+            f"vina: the best affinity is {best} kcal/mol: the ligand does not fit into the box, "
+            "or the search was too short",
+        )
+    try:
+        alone = terms_of(models[0], 1)["inter"] == 0 if models else best == 0
+    except ParseError:  # versions before 1.2 print no terms
+        alone = best == 0
+    if alone:
+        return Failure(
+            FailureClass.IMPLAUSIBLE_ENERGY,
+            "vina: the best pose does not touch the receptor: the box is in the wrong place",
+        )
+    return None
+
+
+def _settings(output: Output, options: Mapping[str, Any]) -> dict[str, str]:
+    """What Vina was asked for, in the words of its configuration file."""
+    if output.has(_CONF):
+        pairs = (line.partition("=") for line in output.file(_CONF).splitlines())
+        return {key.strip(): value.strip() for key, equals, value in pairs if equals}
+    known = ("exhaustiveness", "scoring", "seed", "energy_range", "num_modes")
+    return {key: str(options[key]) for key in known if options.get(key) is not None}
+
+
+def _stated(text: str, label: str) -> str | None:
+    """What stands behind `label`, at the beginning of a line."""
+    place = text.find(f"\n{label}")
+    if place < 0:
+        return None
+    return text[place + 1 + len(label) :].partition("\n")[0].strip()
+
+
+def _same(wanted: str, stated: str | None) -> bool:
+    """Whether Vina, which prints six digits of a number that is not whole, states `wanted`."""
+    if stated is None or wanted == stated or "." not in wanted:
+        return wanted == stated
+    try:
+        return abs(float(stated) - float(wanted)) <= 1e-5 * max(1.0, abs(float(wanted)))
+    except ValueError:
+        return False
+
+
+def _not_as_asked(text: str, settings: Mapping[str, str]) -> Failure | None:
+    drawn = SEED.search(text)
+    echoes = {
+        "exhaustiveness": _stated(text, "Exhaustiveness:"),
+        "scoring": _stated(text, "Scoring function :"),
+        "ligand": _stated(text, "Ligand:"),
+        "receptor": _stated(text, "Rigid receptor:"),
+        "spacing": _stated(text, "Grid space :"),
+        "seed": drawn[1] if drawn else None,
+    }
+    for what, label in (("center", "Grid center:"), ("size", "Grid size  :")):
+        words = (_stated(text, label) or "").split()
+        for axis, value in zip("xyz", words[1::2], strict=False):
+            echoes[f"{what}_{axis}"] = value
+    for key, wanted in settings.items():
+        if key in echoes and not _same(wanted, echoes[key]):
+            told = "nothing" if echoes[key] is None else str(echoes[key])[:60]
+            return Failure(
+                FailureClass.NOT_AS_ASKED, f"vina: {key} is {told}, {wanted} was asked for"
+            )
+    if "maps" in settings and "\nReading " not in text:
+        return Failure(FailureClass.NOT_AS_ASKED, "vina: it read no maps, which were asked for")
+    return None
+
+
+def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
+    """Why this output of Vina is no result, or None if it is one.
+
+    `output` is of its stdout, with out.pdbqt, vina.conf and stderr where they are there; or, with
+    nothing else, of a file of poses. Vina exits with 0 when a ligand does not fit into the box, and
+    when the box is nowhere near the receptor.
+    """
+    if not output.has(output.name):
+        return Failure(FailureClass.MISSING_OUTPUT, f"vina: there is no {output.name}")
+    text = output.text
+    try:
+        if output.name == POSES or is_poses(text):
+            models = models_of(text, output.name)
+            return _implausible(results_of(models), models)
+        return _run(output, text, asked, options)
+    except Cut as error:
+        return Failure(FailureClass.TRUNCATED, f"vina: {error.message}")
+    except ParseError as error:
+        return Failure(FailureClass.PARSE_ERROR, f"vina: {error.message}")
+
+
+def _run(
+    output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
+) -> Failure | None:
+    """As `diagnose`, of a run whose stdout is `text`."""
+    errors = output.file("stderr") if output.has("stderr") else ""
+    if text.strip() and not _HEADER.search(text) and _CITATION not in text:
+        return Failure(
+            FailureClass.PROGRAM_MISSING, "vina: this is not the output of AutoDock Vina"
+        )
+    cause = _cause(text, errors)
+    if cause is not None:
+        return cause
+    table = table_of(text, output.name)
+    settings = _settings(output, options)
+    failure = _not_as_asked(text, settings)
+    if failure is not None:
+        return failure
+    if not output.has(POSES):
+        if asked:
+            return Failure(FailureClass.MISSING_OUTPUT, f"vina: there is no {POSES}")
+        return _implausible(table, [])
+    models = models_of(output.file(POSES), POSES)
+    results = results_of(models)
+    failure = _implausible(results, models)
+    if failure is None:
+        _agree(table, results, settings)
+    return failure

@@ -1,0 +1,146 @@
+"""Values of AutoDock Vina's files; energies in kcal/mol and lengths in Angstrom, as it has them.
+
+The table of modes has four significant digits and all modes that were found, the poses have three
+decimals and only those modes that are within `energy_range`. So the poses are read where they are
+there; an affinity from the table alone has its digits and its modes.
+
+Positive affinities are values like others (the ligand hardly fits); `diagnose` refuses those that
+say that it does not fit at all.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.vina.blocks import (
+    POSES,
+    Mode,
+    number,
+    poses_name,
+    poses_of,
+    result_of,
+    results_of,
+    table_of,
+    terms_of,
+)
+from wqmaster.pdbqt import ELEMENTS, is_atom
+
+# 1.2: "(random seed: 42)"; 1.1.2: "Using random seed: 42".
+SEED = re.compile(r"random seed: (-?\d{1,10})\b", re.ASCII)
+
+
+def _modes(output: Output) -> list[Mode]:
+    if poses_name(output) is not None:
+        return results_of(poses_of(output))
+    return table_of(output.file("stdout"), "stdout")
+
+
+@reads(POSES)
+def affinity(output: Output) -> float:
+    """Affinity of the best mode in kcal/mol."""
+    return _modes(output)[0].affinity
+
+
+@reads(POSES)
+def affinities(output: Output) -> list[float]:
+    """Affinity of each mode in kcal/mol, the best first, shape (m,)."""
+    return [mode.affinity for mode in _modes(output)]
+
+
+@reads(POSES)
+def rmsd_lower_bounds(output: Output) -> list[float]:
+    """Lower bound of each mode's RMSD from the best one in Angstrom, shape (m,)."""
+    return [mode.lower for mode in _modes(output)]
+
+
+@reads(POSES)
+def rmsd_upper_bounds(output: Output) -> list[float]:
+    """Upper bound of each mode's RMSD from the best one in Angstrom, shape (m,)."""
+    return [mode.upper for mode in _modes(output)]
+
+
+@reads(POSES)
+def modes(output: Output) -> list[dict[str, float]]:
+    """Each mode as `affinity` (kcal/mol), `rmsd_lower_bound`, `rmsd_upper_bound` (Angstrom)."""
+    return [
+        {
+            "affinity": mode.affinity,
+            "rmsd_lower_bound": mode.lower,
+            "rmsd_upper_bound": mode.upper,
+        }
+        for mode in _modes(output)
+    ]
+
+
+@reads(POSES)
+def pose_energies(output: Output) -> list[dict[str, float]]:
+    """The terms of each pose in kcal/mol, beside its `affinity`.
+
+    `inter`, `intra`, their sum `total`, and `unbound` (the best pose's `intra`). Vina's affinity is
+    (total - unbound) / (1 + 0.05846 n), of n rotatable bonds; one that turns but hydrogen is half.
+    With AutoDock4's scoring function also `conf_independent`.
+    """
+    models = poses_of(output)
+    return [
+        {"affinity": result_of(model, place).affinity, **terms_of(model, place)}
+        for place, model in enumerate(models, start=1)
+    ]
+
+
+def _ligand_lines(model: list[str]) -> Iterator[str]:
+    """The lines of a pose's atoms, without those of flexible side chains."""
+    in_residue = False
+    for line in model:
+        if line.startswith("BEGIN_RES"):
+            in_residue = True
+        elif line.startswith("END_RES"):
+            in_residue = False
+        elif is_atom(line) and not in_residue:
+            yield line
+
+
+def _pose(model: list[str], place: int) -> dict[str, list[Any]]:
+    names, elements, coordinates = [], [], []
+    for line in _ligand_lines(model):
+        element = ELEMENTS.get(line[77:].strip())
+        if element is None:
+            raise ParseError(f"an atom of pose {place} is of an unknown type: {line[77:90]!r}")
+        names.append(line[12:16].strip())
+        elements.append(element)
+        fields = (line[30:38].strip(), line[38:46].strip(), line[46:54].strip())
+        coordinates.append([number(field, f"a coordinate of pose {place}") for field in fields])
+    if not names:
+        raise ParseError(f"there is no atom in pose {place}")
+    return {"names": names, "elements": elements, "coordinates": coordinates}
+
+
+@reads(POSES)
+def poses(output: Output) -> list[dict[str, list[Any]]]:
+    """Each pose as `names` and `elements`, shape (n,), and `coordinates` in Angstrom, shape (n, 3).
+
+    n are the atoms in PDBQT, in its order: hydrogens on carbon are not among them. The element X is
+    no atom but closes a macrocycle. Flexible side chains are left out.
+    """
+    found = [_pose(model, place) for place, model in enumerate(poses_of(output), start=1)]
+    for place, pose in enumerate(found, start=1):
+        if pose["elements"] != found[0]["elements"] or pose["names"] != found[0]["names"]:
+            raise ParseError(f"pose {place} is of other atoms than the first")
+    return found
+
+
+@reads(POSES)
+def pdbqt(output: Output) -> str:
+    """The poses as Vina wrote them."""
+    poses_of(output)
+    return output.file(poses_name(output) or POSES)
+
+
+@reads("stdout")
+def seed(output: Output) -> int:
+    """The random seed that Vina used."""
+    stated = SEED.search(output.text)
+    if stated is None:
+        raise output.missing("'random seed'")
+    return int(stated[1])

@@ -1,0 +1,94 @@
+"""Parsers of xtb's files, seen with 6.7.1: single points, optimisations, hessians, MD.
+
+Where xtbout.json or another file that xtb writes is there, it is read; the printout alone gives
+what is printed, with the decimals printed.
+"""
+
+from wqmaster.parsers import Output
+from wqmaster.parsers.xtb.diagnosis import diagnose
+from wqmaster.parsers.xtb.molecular import (
+    bond_orders,
+    charges,
+    dipole,
+    energy,
+    gradient,
+    gradient_norm,
+    homo_lumo_gap,
+    method,
+    net_charge,
+    orbital_energies,
+    orbital_occupations,
+    solvation_energy,
+    unpaired_electrons,
+)
+from wqmaster.parsers.xtb.moving import (
+    geometry,
+    geometry_trajectory,
+    md_energies,
+    md_frames,
+    md_summary,
+    opt_cycles,
+    opt_trajectory_energies,
+    optimized_geometry,
+    symbols,
+)
+from wqmaster.parsers.xtb.text import last_line
+from wqmaster.parsers.xtb.vibrational import (
+    enthalpy,
+    entropy,
+    frequencies,
+    gibbs_free_energy,
+    hessian,
+    imaginary_frequencies,
+    ir_intensities,
+    stationary,
+    thermochemistry,
+    zero_point_energy,
+)
+
+__all__ = [
+    "VERSION",
+    "bond_orders",
+    "charges",
+    "diagnose",
+    "dipole",
+    "energy",
+    "enthalpy",
+    "entropy",
+    "frequencies",
+    "geometry",
+    "geometry_trajectory",
+    "gibbs_free_energy",
+    "gradient",
+    "gradient_norm",
+    "hessian",
+    "homo_lumo_gap",
+    "imaginary_frequencies",
+    "ir_intensities",
+    "md_energies",
+    "md_frames",
+    "md_summary",
+    "method",
+    "net_charge",
+    "opt_cycles",
+    "opt_trajectory_energies",
+    "optimized_geometry",
+    "orbital_energies",
+    "orbital_occupations",
+    "program_version",
+    "solvation_energy",
+    "stationary",
+    "symbols",
+    "thermochemistry",
+    "unpaired_electrons",
+    "zero_point_energy",
+]
+
+VERSION = "2"
+
+
+def program_version(output: Output) -> str | None:
+    """The version of xtb, as its output states it."""
+    rest = last_line(output.text, "* xtb version ")
+    words = rest.split() if rest else []
+    return words[0] if words else None

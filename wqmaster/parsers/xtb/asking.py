@@ -1,0 +1,326 @@
+"""Whether an output of xtb is of what was asked for: charge, spin, method, solvent, and so on.
+
+What was asked for comes from the job; for an output at hand from the command line that it states.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output
+from wqmaster.parsers.xtb import moving
+from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge, unpaired_electrons
+from wqmaster.parsers.xtb.text import last_line, real, results, setup, whole
+from wqmaster.parsers.xtb.vibrational import thermal_temperature
+
+FORCE_FIELD = "GFN-FF"
+# Optimisation levels: thresholds of energy (Eh) and gradient norm (Eh/Bohr)
+# (xtb, src/optimizer.f90: get_optthr).
+_LEVELS = {
+    "crude": (5e-4, 1e-2),
+    "sloppy": (1e-4, 6e-3),
+    "loose": (5e-5, 4e-3),
+    "lax": (2e-5, 2.5e-3),
+    "normal": (5e-6, 1e-3),
+    "tight": (1e-6, 8e-4),
+    "verytight": (1e-7, 2e-4),
+    "extreme": (5e-8, 5e-5),
+}
+_LEVEL_NAMES = {
+    "-3": "crude",
+    "-2": "sloppy",
+    "-1": "loose",
+    "0": "normal",
+    "1": "tight",
+    "2": "verytight",
+    "3": "extreme",
+    "vtight": "verytight",
+}
+# Options with a value -> what they are.
+_FLAGS = {
+    "--chrg": "charge",
+    "--charge": "charge",
+    "-c": "charge",
+    "--uhf": "unpaired",
+    "-u": "unpaired",
+    "--gfn": "method",
+    "--acc": "accuracy",
+    "-a": "accuracy",
+    "--alpb": "ALPB",
+    "--gbsa": "GBSA",
+    "-g": "GBSA",
+    "--cosmo": "COSMO",
+    "--tmcosmo": "COSMO",
+    "--opt": "level",
+    "-o": "level",
+    "--ohess": "level",
+}
+# xtb computes with this electronic temperature (K) unless it is told otherwise.
+_ELECTRONIC = 300.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an output should be of; None: not known."""
+
+    natoms: int | None = None
+    charge: float | None = None
+    unpaired: int | None = None
+    method: str | None = None
+    solvent: tuple[str, str] | None = None  # model and name
+    gas: bool = False  # no solvent was asked for
+    accuracy: float | None = None
+    electronic: float | None = None  # K
+    level: str | None = None
+    thermal: float | None = None  # K, of a hessian
+    dynamics: Mapping[str, Any] | None = None
+
+
+def _called(text: str) -> Wanted:
+    """What the command line that the output states asks for."""
+    rest = last_line(text, "program call ")
+    words = rest.split() if rest else []
+    found: dict[str, str] = {}
+    for word, value in zip(words, [*words[1:], ""], strict=False):
+        flag = f"-{word}" if word[:1] == "-" != word[1:2] and len(word) > 2 else word
+        if flag in ("--gfnff", "--gff"):
+            found["method"] = "ff"
+        elif flag in ("--gfn1", "--gfn2", "--gfn0"):
+            found["method"] = flag[-1]
+        elif flag in _FLAGS:
+            found[_FLAGS[flag]] = value
+    wanted = Wanted(method=_method(found.get("method")))
+    try:
+        if "charge" in found:
+            wanted = replace(wanted, charge=float(int(found["charge"])))
+        if "unpaired" in found:
+            wanted = replace(wanted, unpaired=int(found["unpaired"]))
+        if "accuracy" in found:
+            wanted = replace(wanted, accuracy=float(found["accuracy"]))
+    except ValueError as error:
+        raise ParseError(f"the command line of the output cannot be read: {error}") from error
+    for model in ("ALPB", "GBSA", "COSMO"):
+        if model in found:
+            wanted = replace(wanted, solvent=(model, found[model].lower()))
+    level = found.get("level", "")
+    return replace(wanted, level=level) if level in {*_LEVELS, *_LEVEL_NAMES} else wanted
+
+
+def _method(gfn: Any) -> str | None:
+    if gfn is None or str(gfn) not in ("0", "1", "2", "ff"):
+        return None
+    return FORCE_FIELD if str(gfn) == "ff" else f"GFN{gfn}-xTB"
+
+
+def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted:
+    """What the output should be of."""
+    found = _called(text)
+    if asked is not None:
+        found = replace(
+            found,
+            natoms=asked.natoms,
+            charge=float(asked.charge),
+            unpaired=asked.multiplicity - 1,
+        )
+    if "gfn" not in options:  # options of a function of the user's own
+        return found
+    solvent = options.get("solvent")
+    model = str(options.get("solvation", "alpb")).upper()
+    return replace(
+        found,
+        method=_method(options["gfn"]),
+        solvent=None if solvent is None else (model, str(solvent).lower()),
+        gas=solvent is None,
+        accuracy=options.get("accuracy", found.accuracy),
+        electronic=_ELECTRONIC,
+        level=options.get("level", found.level),
+        thermal=None if "time" in options else options.get("temperature"),
+        dynamics=options if "time" in options else None,
+    )
+
+
+def stated_method(output: Output, text: str) -> str | None:
+    """The method that the output states."""
+    stated = setup(text, "Hamiltonian")
+    if stated:
+        return stated
+    if "G F N - F F" in text:
+        return FORCE_FIELD
+    if output.has("xtbout.json"):
+        return str(results(output).get("method", "")) or None
+    return None
+
+
+def contradiction(text: str) -> Failure | None:
+    """Whether charge and spin are impossible by what the output itself states."""
+
+    def failure(words: str) -> Failure:
+        return Failure(FailureClass.CHARGE_MULTIPLICITY, f"xtb: {words}")
+
+    electrons, charge = setup(text, "# electrons"), setup(text, "net charge")
+    unpaired = setup(text, "unpaired electrons")
+    if charge is not None:
+        total = total_charge(text)
+        net = whole(charge, "the net charge")
+        if math.isfinite(total) and not abs(total - net) < 1e-3:
+            return failure(f"a net charge of {net} was set, the atoms have {total:.3f} e")
+    if electrons is not None and unpaired is not None:
+        count, odd = whole(electrons, "the number of electrons"), whole(unpaired, "unpaired")
+        if count < 0 or odd > count or (count - odd) % 2:
+            return failure(
+                f"{odd} unpaired electrons are impossible with {count} valence electrons"
+            )
+    return None
+
+
+def is_full(text: str) -> bool:
+    """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
+
+    Then xtb 6.7.1 adds an entropy to the energy that it never set (src/scc_core.f90: ga). Measured:
+    it is 0, or exactly 3600 Eh in one run of five (GFN1), so that running it again helps.
+    """
+    stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
+    unpaired = setup(text, "unpaired electrons")
+    if None in stated or unpaired is None:
+        return False
+    electrons, orbitals = (whole(str(word), "a number of the setup") for word in stated)
+    return (electrons + whole(unpaired, "unpaired")) // 2 >= orbitals
+
+
+def total_charge(text: str) -> float:
+    """The charge that the atoms add up to, NaN where it cannot be read."""
+    try:
+        return float(net_charge(Output({"stdout": text.encode()})))
+    except ParseError:
+        return math.nan
+
+
+def not_as_asked(output: Output, text: str, wish: Wanted) -> Failure | None:
+    """What the output states otherwise than it was asked for."""
+    found = _other_molecule(output, text, wish) or _other_method(output, text, wish)
+    if found is None and wish.level is not None:
+        found = _other_level(text, wish.level)
+    if found is None and wish.thermal is not None:
+        if "THERMODYNAMIC" not in text:
+            return _failure("no hessian was computed")
+        stated = thermal_temperature(text)
+        if not abs(stated - wish.thermal) < 6e-3:
+            found = f"thermochemistry at {stated} K, {wish.thermal} K asked for"
+    if found is None and wish.dynamics is not None:
+        if not moving.has_dynamics(text):
+            return _failure("no molecular dynamics was run")
+        found = _other_dynamics(moving.dynamics(text), wish.dynamics)
+    if isinstance(found, Failure):
+        return found
+    return _failure(found) if found else None
+
+
+def _failure(words: str) -> Failure:
+    return Failure(FailureClass.NOT_AS_ASKED, f"xtb: {words}")
+
+
+def _natoms(output: Output, text: str) -> int | None:
+    if output.has("xtbout.json") or output.has("gfnff_charges"):
+        return len(charges(output))
+    rest = last_line(text, "#atoms :")
+    return None if rest is None else whole(rest.strip(), "the number of atoms")
+
+
+def _other_molecule(output: Output, text: str, wish: Wanted) -> Failure | str | None:
+    if wish.natoms is not None:
+        natoms = _natoms(output, text)
+        counts = [natoms] if natoms is not None else []
+        if output.has("xtbopt.xyz"):
+            counts.append(len(moving.geometry(output)))
+        if not counts:
+            raise ParseError("the output states no number of atoms")
+        for count in counts:
+            if count != wish.natoms:
+                return Failure(
+                    FailureClass.ATOM_COUNT,
+                    f"xtb: {count} atoms in the output, {wish.natoms} asked for",
+                )
+    if wish.charge is not None:
+        charge = total_charge(text)
+        if not abs(charge - wish.charge) < 1e-3:
+            return f"total charge {charge} e, {wish.charge:.0f} asked for"
+    if wish.unpaired is not None and stated_method(output, text) != FORCE_FIELD:
+        unpaired = unpaired_electrons(output)
+        if unpaired != wish.unpaired:
+            return f"{unpaired} unpaired electrons, {wish.unpaired} asked for"
+    return None
+
+
+def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
+    method = stated_method(output, text)
+    if wish.method is not None and method != wish.method:
+        return f"it is of {method}, {wish.method} was asked for"
+    solvent = _stated_solvent(text)
+    if (wish.solvent is not None and solvent != wish.solvent) or (wish.gas and solvent):
+        stated, asked = (" ".join(pair) if pair else "none" for pair in (solvent, wish.solvent))
+        return f"the solvent is {stated}, {asked} was asked for"
+    if method == FORCE_FIELD:  # states neither of these
+        return None
+    for label, value in (("accuracy", wish.accuracy), ("electronic temp.", wish.electronic)):
+        stated_value = setup(text, label)
+        if value is None or (stated_value is None and label != "accuracy"):
+            continue
+        number = real((stated_value or "none").split()[0], f"the {label}")
+        if not abs(number - value) < 1e-6 * (1 + abs(value)):
+            return f"{label} {number}, {value} was asked for"
+    return None
+
+
+def _stated_solvent(text: str) -> tuple[str, str] | None:
+    """Model and name of the solvent that the output states, None for the gas."""
+    place = text.rfind("* Solvation model:")
+    if place < 0:
+        return None
+    lines = text[place : place + 400].splitlines()
+    words = [line.split() for line in lines[:2]]
+    if len(words) < 2 or words[1][:1] != ["Solvent"] or len(words[1]) < 2 or len(words[0]) < 4:
+        raise ParseError("the block 'Solvation model' of stdout is cut short")
+    return words[0][3].upper(), words[1][1].lower()
+
+
+def _other_level(text: str, level: str) -> str | None:
+    if FINAL not in text:
+        return "no optimisation was run"
+    if ".. CYCLE " not in text:  # an atom
+        return None
+    level = _LEVEL_NAMES.get(level, level)
+    stated = last_line(text, ":   optimization level ")
+    if stated is not None and stated.strip().rstrip(": ") != level:
+        return f"optimization level {stated.strip().rstrip(': ')}, {level} was asked for"
+    limits = _LEVELS.get(level, ())
+    for label, limit in zip(("energy convergence", "grad. convergence"), limits, strict=False):
+        rest = last_line(text, f":   {label} ")
+        if rest is None:
+            raise ParseError(f"the block {label!r} of the optimisation is missing from stdout")
+        number = real(rest.split()[0], label)
+        if not abs(number - limit) < 1e-3 * limit:
+            return f"{label} {number}, level {level} ({limit}) was asked for"
+    return None
+
+
+def _other_dynamics(run: moving.Dynamics, options: Mapping[str, Any]) -> str | None:
+    stated = {
+        "time": run.time,
+        "step": run.step,
+        "temperature": run.temperature,
+        "dump": run.dump,
+        "sccacc": run.accuracy,
+        "shake": run.shake,
+        "hmass": run.hmass,
+        "nvt": run.thermostat,
+    }
+    for name, value in stated.items():
+        asked = options.get(name)
+        # The numbers are printed with two decimals.
+        if asked is not None and not abs(float(value) - float(asked)) < 6e-3:
+            return f"{name} {value} of the MD, {asked} was asked for"
+    return None

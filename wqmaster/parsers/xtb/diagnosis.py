@@ -1,0 +1,298 @@
+"""Why an output of xtb is no result.
+
+xtb exits with 0 and "normal termination" on diverged energies, impossible charges, optimisations
+that did not converge, molecular dynamics that blew up, and options that it does not know.
+
+A hessian of a geometry that is not stationary is no failure, as it is what was asked for: the
+parsers `stationary` and `imaginary_frequencies` tell.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked
+from wqmaster.molecule import SYMBOLS
+from wqmaster.parsers import Output
+from wqmaster.parsers.xtb import asking, moving
+from wqmaster.parsers.xtb.molecular import FINAL, ROUNDING, energy, printed_energy
+from wqmaster.parsers.xtb.text import boxed, closest, frames, last_line, stdout
+
+# Two atoms nearer than this are at one place (Angstrom): xtb leaves the repulsion out below 1e-4 A
+# and then finds an energy like that of any molecule; it refuses below 1e-9 Bohr.
+_NEAR = 0.1
+# A gradient (Eh/Bohr) that no pair of atoms further apart than that has.
+_STEEP = 1000.0
+# The energy (Eh) of a molecule of charge q is below this * q^2 (worst: nuclei without electrons,
+# C4+ has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below this * (1 + q) (H+
+# has 1.64, Mg2+ 3.88).
+_ABOVE, _ABOVE_FF = 0.5, 2.0
+
+# GFN1 and GFN2 end with radon, GFN-FF lacks two (6.7.1: each was tried).
+_LAST_ELEMENT = 86
+_NO_PARAMETERS = frozenset((87, 88, *range(104, 119)))
+_NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+
+_ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
+# Warnings of xtb about its input that change nothing.
+_HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
+# What stands beside each GFN-FF run, also in lists of errors.
+_NO_TOPOLOGY = "Could not read topology file."
+
+# What a failed run says -> the class of the failure, the first that is found.
+_CAUSES = (
+    ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
+    ("FAILED TO CONVERGE GEOMETRY OPTIMIZATION", FailureClass.OPT_NOT_CONVERGED),
+    ("Geometry optimization failed", FailureClass.OPT_NOT_CONVERGED),
+    ("*very* short distance", FailureClass.COINCIDENT_ATOMS),
+    ("No space left on device", FailureClass.DISK_FULL),
+    ("is not parametrized", FailureClass.INPUT_KEYWORD),
+    ("was not included in this version of xTB", FailureClass.INPUT_KEYWORD),
+    ("basis set could not be setup completely", FailureClass.INPUT_BASIS),
+    ("no basis found for atom", FailureClass.INPUT_BASIS),
+    ("Cannot allocate memory", FailureClass.MEMORY),
+    ("Insufficient virtual memory", FailureClass.MEMORY),
+    ("Allocation would exceed memory limit", FailureClass.MEMORY),
+)
+# How much of stderr is looked through for the line that tells (characters).
+_MOST = 100_000
+_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE")
+
+
+def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
+    """Why this output of xtb is no result, or None if it is one.
+
+    Without `asked`, charge and options are held against the command line that the output states.
+    """
+    if not output.has("stdout"):
+        return Failure(FailureClass.MISSING_OUTPUT, "xtb: there is no standard output")
+    text = stdout(output)
+    errors = output.file("stderr") if output.has("stderr") else ""
+    steps: tuple[Callable[[], Failure | None], ...] = (
+        lambda: _crash(output, text, errors, asked is not None),
+        lambda: _input(text),
+        lambda: _convergence(text),
+        lambda: _dynamics(output, text, asked),
+        lambda: _values(output, text, asked, options),
+    )
+    try:
+        return next((found for step in steps if (found := step())), None)
+    except ParseError as error:
+        return Failure(FailureClass.PARSE_ERROR, f"xtb: {error.message}")
+
+
+def _failure(kind: FailureClass, cause: str) -> Failure:
+    return Failure(kind, f"xtb: {' '.join(cause.split())[:300]}")
+
+
+def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
+    """An error that xtb states, or an output without an end."""
+    ended = "normal termination of xtb" in text or "normal termination of xtb" in errors
+    ended = ended and "abnormal termination of xtb" not in text + errors
+    if not job and not output.has("stderr"):  # that line goes to stderr
+        ended = ended or last_line(text, "* finished run on ") is not None
+    place = text.find("[ERROR]")
+    if place < 0 and ended:
+        # On a full disk xtb ends well, with what could not be written left out.
+        if last_line(text, "* finished run on ") is None:
+            return _failure(FailureClass.TRUNCATED, "its output ends before 'finished run'")
+        return None
+    blown = _blown(text)
+    if blown is not None:
+        return blown
+    causes = [line for line in _ERROR_LINE.findall(text[place:]) if not _is_noise(line)]
+    cause = causes[-1] if place >= 0 and causes else "xtb ended with an error"
+    both = text[max(place, 0) :] + errors
+    for words, kind in _CAUSES:
+        if words in both or (place >= 0 and words in text):
+            line = next((line for line in causes if words in line), None)
+            return _failure(kind, cause if line is None and causes else line or words)
+    failure = _beyond(output) or _coincident(output)
+    if failure is not None:
+        return failure
+    if place >= 0 or "abnormal termination" in both:
+        return _failure(FailureClass.PROGRAM_ERROR, cause)
+    said = [line for line in errors[:_MOST].splitlines() if line.strip()]
+    for line in said:
+        if any(name in line for name in _SIGNALS):
+            return _failure(FailureClass.MODULE_CRASH, f"no 'normal termination', but {line}")
+    if said:
+        return _failure(FailureClass.PROGRAM_ERROR, f"no 'normal termination', but {said[0]}")
+    return _failure(FailureClass.TRUNCATED, "no 'normal termination' in its output: it just ends")
+
+
+def _is_noise(line: str) -> bool:
+    return _NO_TOPOLOGY in line or "incompletely optimized geometry" in line
+
+
+def _input(text: str) -> Failure | None:
+    """Warnings of xtb that it does not do what the input asks for."""
+    place = text.find("[WARNING] Please study the warnings concerning your input")
+    if place < 0:
+        return None
+    end = text.find("\n###", place)
+    for line in _ERROR_LINE.findall(text[place : end if end >= 0 else len(text)]):
+        if any(words in line for words in _HARMLESS):
+            continue
+        reset = "We cannot provide" in line
+        kind = FailureClass.NOT_AS_ASKED if reset else FailureClass.INPUT_KEYWORD
+        return _failure(kind, line)
+    return None
+
+
+def _convergence(text: str) -> Failure | None:
+    if "FAILED TO CONVERGE GEOMETRY OPTIMIZATION" in text:
+        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimisation did not converge")
+    if "convergence criteria cannot be satisfied" in text:
+        return _failure(FailureClass.SCF_NOT_CONVERGED, "the SCC did not converge")
+    return None
+
+
+def _blown(text: str) -> Failure | None:
+    """Whether a molecular dynamics run went astray."""
+    if not moving.has_dynamics(text):
+        return None
+    if "MD is unstable" in text:
+        return _failure(FailureClass.DIVERGED, "the MD is unstable (xtb says so)")
+    try:
+        run = moving.dynamics(text)
+    except ParseError:
+        return None  # judged where its values are looked at
+    for name in ("T", "Epot", "Ekin", "Etot"):
+        if not math.isfinite(run.averages.get(name, 0.0)):
+            return _failure(FailureClass.DIVERGED, f"the mean of {name} of the MD is no number")
+    accurate = run.averages.get("Epot (accurate SCC)", 0.0)
+    if run.steps > 10 and not math.isfinite(accurate):
+        return _failure(FailureClass.DIVERGED, "the mean energy of the MD is no number")
+    return _heated(run)
+
+
+def _heated(run: moving.Dynamics) -> Failure | None:
+    """Whether the total energy rose by more than the thermostat can have brought.
+
+    Berendsen's thermostat with xtb's 500 fs brings at most t / 500 fs of the thermal energy of all
+    degrees of freedom; as much again is granted to the integrator.
+    """
+    if not run.rows or not run.ended:
+        return None
+    thermal = 0.5 * run.freedom * moving.BOLTZMANN
+    granted = thermal * max(run.temperature, 300.0) + 0.005
+    start = run.rows[0][1]
+    for step, total in (*run.rows[1:], (run.steps, run.mean("Etot"))):
+        warmed = thermal * run.temperature * step * run.step / 500 if run.thermostat else 0.0
+        if not total - start <= warmed + granted:
+            return _failure(
+                FailureClass.DIVERGED,
+                f"the total energy of the MD rose by {total - start:.4f} Eh up to step {step}",
+            )
+    return None
+
+
+def _dynamics(output: Output, text: str, asked: Asked | None) -> Failure | None:
+    blown = _blown(text)
+    if blown is not None or not moving.has_dynamics(text):
+        return blown
+    run = moving.dynamics(text)
+    if not run.ended:
+        return _failure(FailureClass.PROGRAM_ERROR, "no 'normal exit of md()' in its output")
+    if not output.has("xtb.trj"):
+        return None
+    found = moving.trajectory(output.beside("xtb.trj"))
+    if len(found) != run.frames:
+        return _failure(
+            FailureClass.TRUNCATED, f"xtb.trj has {len(found)} structures, not {run.frames}"
+        )
+    if asked and any(len(frame.symbols) != asked.natoms for frame in found):
+        return _failure(FailureClass.ATOM_COUNT, "xtb.trj is of another number of atoms")
+    return None
+
+
+def _values(
+    output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
+) -> Failure | None:
+    """Whether the energy can be right, and is that of what was asked for."""
+    wanted = asking.wanted(text, asked, options)
+    force_field = asking.stated_method(output, text) == asking.FORCE_FIELD
+    if asked and not force_field and not output.has("xtbout.json"):
+        if wanted.method == asking.FORCE_FIELD:
+            return _failure(FailureClass.NOT_AS_ASKED, "it is no GFN-FF, which was asked for")
+        return _failure(FailureClass.MISSING_OUTPUT, "there is no xtbout.json")
+    try:
+        total = energy(output)
+    except ParseError:  # atoms that clash make numbers that are too wide
+        failure = _implausible(text, printed_energy(text), force_field) or _coincident(output)
+        if failure is None:
+            raise
+        return failure
+    if not math.isfinite(total):
+        return _failure(FailureClass.NOT_FINITE, f"the energy is {total}")
+    failure = asking.contradiction(text) or _implausible(text, total, force_field)
+    failure = failure or asking.not_as_asked(output, text, wanted)
+    if failure is not None:
+        return failure
+    if output.has("xtbout.json") and last_line(text, "| TOTAL ENERGY ") is not None:
+        printed = printed_energy(text)
+        if not abs(printed - total) <= ROUNDING:
+            return _failure(
+                FailureClass.PARSE_ERROR, f"xtbout.json has {total} Eh, stdout {printed} Eh"
+            )
+    return _beyond(output) or _coincident(output) or _unfinished(output, text)
+
+
+def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
+    stated = asking.total_charge(text)
+    charge = abs(stated) if math.isfinite(stated) else 0.0
+    limit = _ABOVE_FF * (1 + charge) if force_field else _ABOVE * round(charge) ** 2
+    if not total < limit:
+        if asking.is_full(text):
+            cause = "xtb added a number that it never set, as it has no empty orbital"
+            return _failure(FailureClass.ERRATIC, f"an energy of {total} Eh: {cause}")
+        where = "above zero" if limit == 0 else "too high for its charge"
+        return _failure(FailureClass.IMPLAUSIBLE_ENERGY, f"an energy of {total} Eh is {where}")
+    slope = boxed(text, "gradient norm")
+    if slope is not None and not slope < _STEEP:
+        return _failure(
+            FailureClass.IMPLAUSIBLE_ENERGY, f"atoms clash: the gradient is {slope} Eh/Bohr"
+        )
+    return None
+
+
+def _coincident(output: Output) -> Failure | None:
+    """Whether the structure that was computed has two atoms at one place."""
+    for name in ("molecule.xyz", "xtbopt.xyz"):
+        if not output.has(name):
+            continue
+        for frame in islice(frames(output.file(name), name), 1):
+            pair = closest(frame.coordinates, _NEAR)
+            if pair is not None:
+                first, second = (f"{frame.symbols[number]}{number + 1}" for number in pair)
+                apart = math.dist(*(frame.coordinates[number] for number in pair))
+                return _failure(
+                    FailureClass.COINCIDENT_ATOMS,
+                    f"{first} and {second} of {name} are {apart:.1e} Angstrom apart",
+                )
+    return None
+
+
+def _beyond(output: Output) -> Failure | None:
+    """Whether there is an element without parameters: xtb does not look, and crashes or not."""
+    if not output.has("molecule.xyz"):
+        return None
+    force_field = asking.stated_method(output, stdout(output)) == asking.FORCE_FIELD
+    for frame in islice(frames(output.file("molecule.xyz"), "molecule.xyz"), 1):
+        for symbol in frame.symbols:
+            number = _NUMBER_OF.get(symbol.capitalize(), 0)
+            if number in _NO_PARAMETERS or (number > _LAST_ELEMENT and not force_field):
+                return _failure(FailureClass.INPUT_BASIS, f"there are no parameters of {symbol}")
+    return None
+
+
+def _unfinished(output: Output, text: str) -> Failure | None:
+    """Whether an optimisation is not known to have converged."""
+    if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
+        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimisation took no step")
+    return None

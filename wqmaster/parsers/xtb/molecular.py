@@ -1,0 +1,330 @@
+"""Energy, gradient and the electronic properties of one geometry.
+
+`--json` writes xtbout.json (8 decimals), `--grad` writes molecule.engrad in ORCA's format
+(12 decimals) and `wbo` the Wiberg bond orders (xtb's documentation, "Output files"). GFN-FF writes
+no xtbout.json, but `gfnff_charges`; its energy stands in the printout (12 decimals).
+"""
+
+from collections.abc import Mapping
+from string import ascii_letters
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.xtb.text import (
+    Frame,
+    after,
+    boxed,
+    entry,
+    frames,
+    last_line,
+    numbers,
+    real,
+    results,
+    setup,
+    single,
+    stdout,
+)
+
+# Eh in eV as xtb has it (xtb, src/mctc/convert.f90: autoev).
+EV_PER_EH = 27.21138505
+# Bohr in Angstrom as xtb has it (xtb, src/mctc/convert.f90: autoaa).
+BOHR = 0.52917726
+# What is printed once an optimisation has ended, converged or not.
+FINAL = " final structure:"
+# xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
+ROUNDING = 2e-8
+
+
+def _engrad(output: Output) -> tuple[float, list[list[float]]]:
+    """Energy (Eh) and gradient (Eh/Bohr, shape (n, 3)) of molecule.engrad."""
+    text = output.file("molecule.engrad")
+    if 3 * text.count("\n") > len(text) + 3:
+        raise ParseError("the gradient of molecule.engrad cannot be read: its lines are empty")
+    words = [
+        word
+        for line in text.splitlines()
+        if not line.lstrip().startswith("#")
+        for word in line.split()
+    ]
+    try:
+        natoms = int(words[0])
+        values = [float(word) for word in words[1 : 2 + 3 * natoms]]
+        if natoms < 1 or len(values) != 1 + 3 * natoms or len(words) != 2 + 7 * natoms:
+            raise ValueError("it is cut short")
+    except (ValueError, IndexError) as error:
+        raise ParseError(f"the gradient of molecule.engrad cannot be read: {error}") from error
+    gradient = values[1:]
+    return values[0], [gradient[start : start + 3] for start in range(0, 3 * natoms, 3)]
+
+
+def printed_energy(text: str) -> float:
+    """The total energy (Eh, 12 decimals) of the printout."""
+    value = boxed(text, "TOTAL ENERGY")
+    if value is None:
+        raise ParseError("the block 'TOTAL ENERGY' is missing from stdout")
+    return value
+
+
+@reads("stdout", "xtbout.json", "molecule.engrad")
+def energy(output: Output) -> float:
+    """Total energy in Eh: that of the optimised geometry, for an MD that of the start.
+
+    12 decimals where a gradient was asked for, 8 (xtbout.json) where it was not, and the 12 of the
+    printout where there is no xtbout.json. With a solvent it holds the free energy of solvation.
+    """
+    if output.has("xtbout.json"):
+        value = single(results(output), "total energy")
+    else:
+        value = printed_energy(stdout(output))
+    if not output.has("molecule.engrad"):
+        return value
+    exact = _engrad(output)[0]
+    if abs(exact - value) > ROUNDING:
+        other = "xtbout.json" if output.has("xtbout.json") else "stdout"
+        raise ParseError(f"{other} and molecule.engrad are of different runs ({value}, {exact} Eh)")
+    return exact
+
+
+@reads("molecule.engrad", per_atom=True)
+def gradient(output: Output) -> list[list[float]]:
+    """Gradient of the energy in Eh/Bohr, shape (n, 3)."""
+    return _engrad(output)[1]
+
+
+@reads("stdout")
+def gradient_norm(output: Output) -> float:
+    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr, of the last geometry.
+
+    Of the SUMMARY: the last box of a hessian states the root mean square under the same name.
+    """
+    text = stdout(output)
+    value = boxed(text, "gradient norm")
+    if value is None:
+        value = boxed(text, "GRADIENT NORM")
+    if value is None:
+        raise ParseError("the block 'gradient norm' is missing from stdout")
+    return value
+
+
+@reads("stdout", "xtbout.json", "xtbopt.xyz")
+def dipole(output: Output) -> list[float]:
+    """Molecular dipole moment (x, y, z) in e a0; of ions about the origin.
+
+    8 decimals from xtbout.json. After an optimisation that states the dipole of the start (6.7.1):
+    then it is computed from the charges and atomic dipoles (GFN2, 6 decimals), or the printed one
+    is taken (GFN1, 4 decimals). Printed: 3 decimals; GFN-FF has only that, of its charges.
+    """
+    text = stdout(output) if output.has("stdout") or output.name == "stdout" else ""
+    if not output.has("xtbout.json"):
+        return _printed_dipole(text)
+    found = results(output)
+    if not output.has("xtbopt.xyz") and FINAL not in text:
+        return _three(numbers(found, "dipole / a.u.", "the dipole"))
+    printed = _printed_dipole(text)
+    if not output.has("xtbopt.xyz") or "atomic dipole moments" not in found:
+        return printed
+    computed = _computed_dipole(found, output.file("xtbopt.xyz"))
+    if not all(abs(x - y) < 2e-3 for x, y in zip(computed, printed, strict=True)):
+        raise ParseError(f"the dipole is printed as {printed}, charges give {computed}")
+    return computed
+
+
+def _three(values: list[float]) -> list[float]:
+    if len(values) != 3:
+        raise ParseError(f"the dipole of xtbout.json has {len(values)} components")
+    return values
+
+
+def _computed_dipole(found: Mapping[str, Any], xyz: str) -> list[float]:
+    """The dipole of the charges and atomic dipoles of xtbout.json in the optimised geometry."""
+    frame = next(frames(xyz, "xtbopt.xyz"), Frame("", (), ()))
+    moments = entry(found, "atomic dipole moments")
+    own = numbers(found, "partial charges", "the list of charges")
+    if not isinstance(moments, list) or not len(moments) == len(own) == len(frame.coordinates):
+        raise ParseError("xtbout.json and xtbopt.xyz are of different molecules")
+    total = [0.0, 0.0, 0.0]
+    for moment, charge, place in zip(moments, own, frame.coordinates, strict=True):
+        rows = _three(numbers({"": moment}, "", "an atomic dipole moment"))
+        total = [
+            sum_ + charge * value / BOHR + row
+            for sum_, value, row in zip(total, place, rows, strict=True)
+        ]
+    return total
+
+
+def _printed_dipole(text: str) -> list[float]:
+    place = text.rfind("molecular dipole:")
+    if place < 0:  # GFN1
+        place = text.rfind("dipole moment from electron density (au)")
+        lines = text[place : place + 400].splitlines()[2:3] if place >= 0 else []
+        words = lines[0].split() if lines else []
+    else:
+        rows = [line.partition(":") for line in text[place : place + 400].splitlines()[2:4]]
+        values = {label.strip(): rest for label, colon, rest in rows if colon}
+        # GFN-FF has no atomic dipoles, so that there is no line "full".
+        label = "q only" if "G F N - F F" in text else "full"
+        words = values.get(label, "").split()
+    if len(words) < 4:
+        raise ParseError("the block 'molecular dipole' is missing from stdout, or cut short")
+    return [real(word, "a component of the dipole") for word in words[:3]]
+
+
+@reads("stdout", "xtbout.json", "gfnff_charges", per_atom=True)
+def charges(output: Output) -> list[float]:
+    """Atomic partial charges in e, shape (n,). GFN1, GFN2: Mulliken; GFN-FF: its EEQ model."""
+    if output.has("xtbout.json"):
+        return numbers(results(output), "partial charges", "the list of charges")
+    if output.has("gfnff_charges"):
+        words = output.file("gfnff_charges").split()
+        if not words:
+            raise ParseError("gfnff_charges is empty")
+        return [real(word, "a charge of gfnff_charges") for word in words]
+    return _printed_charges(stdout(output))
+
+
+def _printed_charges(text: str) -> list[float]:
+    """The charges of the printout (3 decimals for GFN2, 5 for GFN1)."""
+    second = "     #   Z          covCN         q "
+    heading, column = (second, 4) if second in text else ("Mulliken/CM5 charges", 2)
+    found: list[float] = []
+    for line in after(text, heading):
+        words = line.split()
+        if not words:
+            if not found:
+                break
+            return found
+        if column == 2 and not words[0].isdigit():  # number and symbol of an atom are one word
+            digits = words[0].rstrip(ascii_letters)
+            words[:1] = [digits, words[0][len(digits) :]]
+        if words[0] != str(len(found) + 1) or len(words) < column + 2:
+            raise ParseError("the table of charges of stdout has a gap or is cut short")
+        found.append(real(words[column], "a charge"))
+    raise ParseError("the table of charges of stdout is cut short")
+
+
+@reads("stdout", "xtbout.json")
+def orbital_energies(output: Output) -> list[float]:
+    """Orbital energies in Eh, shape (number of orbitals,), lowest first.
+
+    From xtbout.json (eV there; divided by 27.21138505). The printout alone leaves out orbitals of
+    larger molecules, which is a ParseError.
+    """
+    if output.has("xtbout.json"):
+        found = numbers(results(output), "orbital energies / eV", "the list of orbital energies")
+        return [value / EV_PER_EH for value in found]
+    return [row[1] for row in _orbitals(stdout(output))]
+
+
+@reads("stdout", "xtbout.json")
+def orbital_occupations(output: Output) -> list[float]:
+    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`."""
+    if output.has("xtbout.json"):
+        return numbers(results(output), "fractional occupation", "the list of occupations")
+    return [row[0] for row in _orbitals(stdout(output))]
+
+
+def _orbitals(text: str) -> list[tuple[float, float]]:
+    """(occupation, energy in Eh) of each orbital of the printout."""
+    found: list[tuple[float, float]] = []
+    lines = after(text, "#    Occupation            Energy/Eh")
+    next(lines, None)
+    for line in lines:
+        words = line.split()
+        if words and set(words[0]) == {"-"}:
+            if not found:
+                break
+            return found
+        if "..." in words or words[:1] != [str(len(found) + 1)]:
+            raise ParseError("the table of orbitals of stdout leaves some out")
+        values = [real(w, "an orbital") for w in words[1:] if w not in ("(HOMO)", "(LUMO)")]
+        if len(values) not in (2, 3):
+            break
+        found.append((values[0] if len(values) == 3 else 0.0, values[-2]))
+    raise ParseError("the table of orbitals of stdout is cut short")
+
+
+@reads("stdout", "xtbout.json")
+def homo_lumo_gap(output: Output) -> float | None:
+    """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
+
+    None where the basis has no LUMO (H in GFN2) or the molecule no electron: xtb prints a number
+    all the same, which means nothing.
+    """
+    if output.has("xtbout.json"):
+        found = results(output)
+        value = single(found, "HOMO-LUMO gap / eV")
+        occupied = found.get("fractional occupation")
+        if isinstance(occupied, list):
+            levels = numbers(found, "fractional occupation", "the list of occupations")
+            if not any(level > 0 for level in levels) or not any(level < 1 for level in levels):
+                return None
+        return value / EV_PER_EH
+    text = stdout(output)
+    printed = boxed(text, "HOMO-LUMO GAP")
+    if printed is None:
+        raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")
+    table = text.rfind("#    Occupation            Energy/Eh")
+    if table >= 0 and not ("(HOMO)" in text[table:] and "(LUMO)" in text[table:]):
+        return None
+    return printed / EV_PER_EH
+
+
+@reads("wbo")
+def bond_orders(output: Output) -> list[list[float]]:
+    """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; those that xtb prints."""
+    found = []
+    for line in output.file("wbo").splitlines():
+        words = line.split()
+        try:
+            first, second, order = int(words[0]) - 1, int(words[1]) - 1, float(words[2])
+        except (ValueError, IndexError) as error:
+            raise ParseError(f"the line {line.strip()!r} of wbo is no bond order") from error
+        found.append([min(first, second), max(first, second), order])
+    return found
+
+
+@reads("stdout")
+def solvation_energy(output: Output) -> float:
+    """Free energy of solvation (`Gsolv`) in Eh of the last geometry; part of `energy`."""
+    value = last_line(stdout(output), ":: -> Gsolv ")
+    if value is None:
+        raise ParseError("the block 'Gsolv' is missing from stdout")
+    words = value.split()
+    return real(words[0] if words else "", "Gsolv")
+
+
+@reads("stdout")
+def method(output: Output) -> str:
+    """The method as the output states it: GFN1-xTB, GFN2-xTB, GFN-FF and so on."""
+    text = stdout(output)
+    stated = setup(text, "Hamiltonian")
+    if stated:
+        return stated
+    if "G F N - F F" in text:
+        return "GFN-FF"
+    raise ParseError("the output states no method")
+
+
+@reads("stdout", "xtbout.json")
+def unpaired_electrons(output: Output) -> int:
+    """The number of unpaired electrons, 2 S; GFN-FF has none."""
+    if output.has("xtbout.json"):
+        value = entry(results(output), "number of unpaired electrons")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ParseError("the number of unpaired electrons of xtbout.json is none")
+        return value
+    stated = setup(stdout(output), "unpaired electrons")
+    if stated is None or not stated.isdigit() or len(stated) > 9:
+        raise ParseError("the output states no number of unpaired electrons")
+    return int(stated)
+
+
+@reads("stdout")
+def net_charge(output: Output) -> float:
+    """The charge of the molecule in e, as the atomic charges of the output add up to."""
+    rest = last_line(stdout(output), ":: total charge ")
+    words = rest.split() if rest else []
+    if len(words) < 2:
+        raise ParseError("the block 'total charge' is missing from stdout")
+    return real(words[0], "the total charge")

@@ -1,0 +1,249 @@
+"""Optimisations and molecular dynamics: geometries, cycles, averages."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.xtb.molecular import FINAL
+from wqmaster.parsers.xtb.text import (
+    Frame,
+    after,
+    frames,
+    last_line,
+    real,
+    stated_energy,
+    stdout,
+    whole,
+)
+
+# Boltzmann's constant in Eh/K.
+BOLTZMANN = 3.166808578545117e-06
+_CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
+_HEADING = "|               Molecular Dynamics                |"
+_AVERAGES = "average properties"
+# xtb takes the mean of the energy at full accuracy over every eleventh step.
+_ACCURATE = 11
+
+
+def _final(output: Output) -> Frame:
+    found = list(frames(output.file("xtbopt.xyz"), "xtbopt.xyz"))
+    if len(found) != 1:
+        raise ParseError(f"xtbopt.xyz has {len(found)} structures")
+    return found[0]
+
+
+@reads("xtbopt.xyz", per_atom=True)
+def geometry(output: Output) -> list[list[float]]:
+    """Optimised coordinates in Angstrom, shape (n, 3)."""
+    return [list(row) for row in _final(output).coordinates]
+
+
+@reads("xtbopt.xyz", per_atom=True)
+def optimized_geometry(output: Output) -> list[list[float]]:
+    """Optimised coordinates in Angstrom, shape (n, 3): another name of `geometry`."""
+    return [list(row) for row in _final(output).coordinates]
+
+
+@reads("xtbopt.xyz", per_atom=True)
+def symbols(output: Output) -> list[str]:
+    """The elements of the atoms of `geometry`, shape (n,)."""
+    return list(_final(output).symbols)
+
+
+@reads("stdout")
+def opt_cycles(output: Output) -> int:
+    """How many cycles the optimisation took to converge; 0 for an atom, which has none."""
+    text = stdout(output)
+    rest = last_line(text, _CONVERGED)
+    if rest is None:
+        if FINAL in text and ".. CYCLE " not in text and "FAILED TO CONV" not in text:
+            return 0
+        raise ParseError("the optimisation did not converge")
+    words = rest.split()
+    return whole(words[0] if words else "", "the number of cycles")
+
+
+@reads("xtbopt.log")
+def opt_trajectory_energies(output: Output) -> list[float]:
+    """Energy (Eh) of each structure of the optimisation, the start first."""
+    found = [stated_energy(frame, "xtbopt.log") for frame in _log(output)]
+    if not found:
+        raise ParseError("xtbopt.log is empty")
+    return found
+
+
+@reads("xtbopt.log")
+def geometry_trajectory(output: Output) -> list[list[list[float]]]:
+    """Coordinates (Angstrom) of each structure of the optimisation, shape (steps, n, 3)."""
+    found = [[list(row) for row in frame.coordinates] for frame in _log(output)]
+    if not found:
+        raise ParseError("xtbopt.log is empty")
+    return found
+
+
+def _log(output: Output) -> list[Frame]:
+    found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
+    if len({frame.symbols for frame in found}) > 1:
+        raise ParseError("the structures of xtbopt.log are of different molecules")
+    return found
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What the printout says of a molecular dynamics run."""
+
+    time: float  # ps
+    step: float  # fs
+    temperature: float  # K; of the thermostat, and of the start
+    accuracy: float  # of the charges
+    dump: float  # fs
+    dump_steps: int  # steps between two frames
+    steps: int
+    freedom: int  # degrees of freedom
+    hmass: int  # amu; 0: not changed
+    shake: int  # 0: off, 1: bonds of H, 2: all bonds
+    thermostat: bool
+    rows: tuple[tuple[int, float], ...]  # (step, total energy in Eh) every 200 steps
+    averages: dict[str, float]  # as printed
+    unstable: bool
+    ended: bool
+
+    @property
+    def frames(self) -> int:
+        """How many structures its xtb.trj has."""
+        return math.ceil(self.steps / max(self.dump_steps, 1))
+
+    def mean(self, name: str) -> float:
+        """The mean of a quantity over the steps.
+
+        xtb 6.7.1 divides the sum over its n steps by n + 1 (src/dynamic.f90: the count of a loop
+        that has ended); measured: the mean of the energies in xtb.trj is this one.
+        """
+        return self.averages[name] * (self.steps + 1) / self.steps
+
+
+def has_dynamics(text: str) -> bool:
+    """Whether xtb began a molecular dynamics run."""
+    return _HEADING in text
+
+
+def dynamics(text: str) -> Dynamics:
+    """What the printout says of a molecular dynamics run.
+
+    Raises:
+        ParseError: there is none, or a part of it is missing.
+    """
+    place = text.rfind(_HEADING)
+    if place < 0:
+        raise ParseError("the block 'Molecular Dynamics' is missing from stdout")
+    text = text[place:]
+
+    def stated(label: str) -> list[str]:
+        rest = last_line(text, label)
+        words = rest.replace(":", " ").split() if rest is not None else []
+        if not words:
+            raise ParseError(f"the block {label!r} is missing from stdout")
+        return words
+
+    dump = stated("dumpstep(trj) /fs")
+    mass = last_line(text, "H atoms mass (amu) :")
+    shake = 0
+    if "SHAKE on." in text:
+        shake = 2 if "all: T" in (last_line(text, "SHAKE on.") or "") else 1
+    averages: dict[str, float] = {}
+    ended = last_line(text, "normal exit of md()") is not None
+    if ended:
+        for line in after(text, _AVERAGES):
+            label, colon, value = line.partition(":")
+            if not colon:
+                break
+            averages[label.strip()] = real(value.strip(), label.strip())
+        missing = {"Epot", "Ekin", "Etot", "T"} - set(averages)
+        if missing:
+            raise ParseError("the averages of the MD are cut short")
+    found = Dynamics(
+        time=real(stated("MD time /ps")[0], "the time of the MD"),
+        step=real(stated("dt /fs")[0], "the time step"),
+        temperature=real(stated("temperature /K")[0], "the temperature"),
+        accuracy=real(stated("SCC accuracy")[0], "the accuracy"),
+        dump=real(dump[0], "the dump step"),
+        dump_steps=whole(dump[1] if len(dump) > 1 else "", "the dump step"),
+        steps=whole(stated("max steps")[0], "the number of steps"),
+        freedom=whole(stated("# deg. of freedom")[0], "the degrees of freedom"),
+        hmass=whole(mass.strip(), "the mass of H") if mass is not None else 0,
+        shake=shake,
+        thermostat="Berendsen THERMOSTAT on" in text,
+        rows=_rows(text),
+        averages=averages,
+        unstable="MD is unstable" in text,
+        ended=ended,
+    )
+    if found.steps < 1:
+        raise ParseError(f"the MD has {found.steps} steps")
+    return found
+
+
+def _rows(text: str) -> tuple[tuple[int, float], ...]:
+    """(step, total energy) of the lines `i7,f8.2,F13.5,F9.4,2F6.0,F12.5` of xtb's dynamic.f90."""
+    found = []
+    if "time (ps)" not in text:
+        return ()
+    for line in after(text, "time (ps)"):
+        if line.startswith((" average", " normal")):
+            break
+        count = line[:7].strip()
+        if line[:1] == " " and count.isdecimal() and count.isascii() and len(line) >= 61:
+            found.append((int(count), real(line[49:61], "the total energy of the MD")))
+    return tuple(found)
+
+
+@reads("stdout")
+def md_summary(output: Output) -> dict[str, Any]:
+    """What was run and the means over all steps of a molecular dynamics run.
+
+    Keys: steps, step (fs), time (ps), frames (in xtb.trj), degrees_of_freedom, thermostat (its
+    temperature in K, None without one), and the means temperature (K), potential_energy,
+    kinetic_energy, total_energy (Eh), accurate_potential_energy (Eh; over every eleventh step, at
+    full accuracy; None for runs shorter than that). Means are corrected for what xtb divides by.
+    """
+    found = dynamics(stdout(output))
+    if found.unstable or not found.ended:
+        raise ParseError("the MD did not come to its end")
+    accurate = found.averages.get("Epot (accurate SCC)")
+    return {
+        "steps": found.steps,
+        "step": found.step,
+        "time": found.steps * found.step / 1000,
+        "frames": found.frames,
+        "degrees_of_freedom": found.freedom,
+        "thermostat": found.temperature if found.thermostat else None,
+        "temperature": found.mean("T"),
+        "potential_energy": found.mean("Epot"),
+        "kinetic_energy": found.mean("Ekin"),
+        "total_energy": found.mean("Etot"),
+        "accurate_potential_energy": accurate if found.steps >= _ACCURATE else None,
+    }
+
+
+def trajectory(output: Output) -> list[Frame]:
+    """The structures of xtb.trj, with velocities or without."""
+    text = output.file("xtb.trj")
+    first = text.split("\n", 1)[0]
+    natoms = whole(first, "the number of atoms of xtb.trj")
+    lines = text.splitlines()
+    beyond = lines[2 + natoms].split() if natoms > 0 and len(lines) > 2 + natoms else []
+    return list(frames(text, "xtb.trj", 1 if len(beyond) == 3 else 0))
+
+
+@reads("xtb.trj")
+def md_energies(output: Output) -> list[float]:
+    """Potential energy (Eh) of each structure of the trajectory."""
+    return [stated_energy(frame, "xtb.trj") for frame in trajectory(output)]
+
+
+@reads("xtb.trj")
+def md_frames(output: Output) -> int:
+    """How many structures the trajectory has."""
+    return len(trajectory(output))

@@ -1,0 +1,216 @@
+"""What is common to xtb's files: numbers, blocks of the printout, XYZ files, xtbout.json."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+
+_OVERFLOW = re.compile(r"\*{2,}")
+# The symmetry code is C and has a buffer of its own: its lines come in the midst of Fortran's,
+# even within a line (seen with 6.7.1 --hess through a pipe).
+_SYMMETRY = re.compile(
+    r"Molecule has the following symmetry elements: [^\n]{0,200}\n"
+    r"|Molecule (?:has|still has) no symmetry elements(?:\.\.\.)?\n"
+    r"|It seems to be the [^\n]{1,20} point group\n"
+    r"|(?:WARNING: )?These symmetry elements match [^\n]{1,60}\n"
+)
+# How far a block of xtb's printout is indented at the most.
+_INDENT = 40
+# A line of an XYZ file that xtb wrote is longer than this; looked at in large files only.
+_SHORT = 25
+_LARGE = 1 << 20
+
+
+def stdout(output: Output) -> str:
+    """What xtb printed, without the lines of its symmetry code."""
+    text = output.file("stdout") if output.has("stdout") else output.text
+    return _without_symmetry(text)
+
+
+@lru_cache(maxsize=2)
+def _without_symmetry(text: str) -> str:
+    return _SYMMETRY.sub("", text) if " symmetry elements" in text else text
+
+
+def real(word: str, what: str) -> float:
+    """The number that Fortran printed; ParseError for stars and anything else."""
+    try:
+        return float(word.replace("D", "E").replace("d", "e"))
+    except ValueError as error:
+        raise ParseError(f"{what} is no number: {word.strip()[:40]!r}") from error
+
+
+def whole(word: str, what: str) -> int:
+    """The whole number that Fortran printed."""
+    try:
+        return int(word)
+    except ValueError as error:
+        raise ParseError(f"{what} is no whole number: {word.strip()[:40]!r}") from error
+
+
+def last_line(text: str, start: str) -> str | None:
+    """The rest of the last line that begins with `start`, white space before it aside."""
+    end = len(text)
+    while (place := text.rfind(start, 0, end)) >= 0:
+        low = max(place - _INDENT, 0)
+        begin = text.rfind("\n", low, place) + 1
+        if (begin or not low) and not text[begin:place].strip():
+            stop = text.find("\n", place)
+            return text[place + len(start) : stop if stop >= 0 else len(text)]
+        end = place
+    return None
+
+
+def boxed(text: str, label: str) -> float | None:
+    """The last value of a box `| LABEL  VALUE UNIT |` or `:: label  VALUE unit ::`.
+
+    Raises:
+        ParseError: it is no number.
+    """
+    for edge in ("| ", ":: "):
+        rest = last_line(text, f"{edge}{label} ")
+        if rest is not None:
+            words = rest.split()
+            if len(words) < 2:
+                raise ParseError(f"the value of {label!r} is cut off")
+            return real(words[0], label)
+    return None
+
+
+def setup(text: str, label: str) -> str | None:
+    """What the last SETUP block states for `label`: the words before the closing colon."""
+    rest = last_line(text, f":  {label} ")
+    return None if rest is None else rest.strip().rstrip(":").strip()
+
+
+def after(text: str, heading: str) -> Iterator[str]:
+    """The lines after the last occurrence of `heading`.
+
+    Raises:
+        ParseError: there is none.
+    """
+    place = text.rfind(heading)
+    if place < 0:
+        raise ParseError(f"the block {heading!r} is missing from stdout")
+    place = text.find("\n", place)
+    while 0 <= place < len(text):
+        end = text.find("\n", place + 1)
+        yield text[place + 1 : end if end >= 0 else len(text)]
+        place = end
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One structure of an XYZ file."""
+
+    comment: str
+    symbols: tuple[str, ...]
+    coordinates: tuple[tuple[float, float, float], ...]  # Angstrom
+
+
+def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
+    words = line.split()
+    if len(words) < 4 or not words[0].isalpha():
+        raise ParseError(f"the line {line.strip()[:60]!r} of {name} is no atom")
+    x, y, z = (real(word, f"a coordinate of {name}") for word in words[1:4])
+    return words[0], (x, y, z)
+
+
+def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
+    """The structures of an XYZ file, each followed by `more` lines an atom.
+
+    Raises:
+        ParseError: one is cut short, or what is there is no atom.
+    """
+    if text and not text.endswith("\n"):
+        raise ParseError(f"{name} is cut short")
+    if len(text) > _LARGE and len(text) < _SHORT * text.count("\n"):
+        raise ParseError(f"{name} is no XYZ file of xtb")
+    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    start = 0
+    while start < len(lines):
+        natoms = whole(lines[start], f"the number of atoms of {name}")
+        end = start + 2 + natoms
+        if natoms < 1 or end + more * natoms > len(lines):
+            raise ParseError(f"{name} is cut short")
+        rows = [_row(line, name) for line in lines[start + 2 : end]]
+        yield Frame(lines[start + 1], tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+        start = end + more * natoms
+
+
+def stated_energy(frame: Frame, name: str) -> float:
+    """The energy (Eh) in the comment of a structure that xtb wrote."""
+    words = frame.comment.split()
+    if "energy:" not in words[:-1]:
+        raise ParseError(f"a structure of {name} has no energy")
+    return real(words[words.index("energy:") + 1], f"the energy of {name}")
+
+
+def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
+    """Two points nearer to each other than `limit`, counted from 0; None if there are none."""
+    cells: dict[tuple[int, ...], list[int]] = {}
+    for number, point in enumerate(points):
+        if not all(math.isfinite(value) for value in point):
+            continue
+        home = [math.floor(value / limit) for value in point]
+        for dx in (-1, 0, 1):
+            for dy in (-1, 0, 1):
+                for dz in (-1, 0, 1):
+                    cell = (home[0] + dx, home[1] + dy, home[2] + dz)
+                    for other in cells.get(cell, ()):
+                        if math.dist(point, points[other]) < limit:
+                            return other, number
+        cells.setdefault(tuple(home), []).append(number)
+    return None
+
+
+def results(output: Output) -> dict[str, Any]:
+    """The content of xtbout.json. Fortran prints stars for a number too wide: they become NaN."""
+    text = _OVERFLOW.sub("NaN", output.file("xtbout.json"))
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"xtbout.json is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ParseError("xtbout.json is no JSON object")
+    return found
+
+
+def entry(found: Mapping[str, Any], key: str) -> Any:
+    """One entry of xtbout.json."""
+    if key not in found:
+        raise ParseError(f"the block '{key}' is missing from xtbout.json")
+    return found[key]
+
+
+def single(found: Mapping[str, Any], key: str) -> float:
+    """A number of xtbout.json."""
+    value = entry(found, key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ParseError(f"'{key}' of xtbout.json is no number")
+    return _float(value)
+
+
+def numbers(found: Mapping[str, Any], key: str, what: str) -> list[float]:
+    """A list of numbers of xtbout.json."""
+    values = entry(found, key)
+    if not isinstance(values, list) or any(
+        isinstance(value, bool) or not isinstance(value, (int, float)) for value in values
+    ):
+        raise ParseError(f"{what} of xtbout.json is no list of numbers")
+    return [_float(value) for value in values]
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise ParseError("a number of xtbout.json is too large") from error

@@ -1,0 +1,262 @@
+"""AutoDock Vina: docking of a document's ligand into a receptor of the campaign."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
+
+from wqmaster import ligand, pdbqt
+from wqmaster.campaign import FIELD, Model
+from wqmaster.errors import BadDocument, WqmasterError
+from wqmaster.job import Execution, Input, Job
+from wqmaster.molecule import Molecule, lookup
+from wqmaster.tasks import Software, StepRequest, beside, fields, task
+from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
+
+T = TypeVar("T")
+
+_FORMATS = ("pdbqt", "smiles", "sdf")
+# Vina's seed is a C int, and 0 has it draw one (Vina::generate_seed).
+_MOST_SEED = 2**31 - 1
+
+_Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Length = Annotated[float, Field(strict=True, gt=0, le=1000)]
+_Count = Annotated[int, Field(strict=True, gt=0, le=1_000_000)]
+_CInt = Annotated[int, Field(strict=True, gt=0, le=_MOST_SEED)]
+
+
+class Ligand(Model):
+    """Which field of a document holds its ligand."""
+
+    field: str = Field(pattern=FIELD)
+    # SMILES and SDF are prepared with Meeko, on the master's machine, when the job is built.
+    format: Literal["pdbqt", "smiles", "sdf"]
+
+
+def _ligand(value: Any) -> Any:
+    """`ligand: NAME` is short for `{field: NAME}`, whose format is its name if that is one."""
+    if isinstance(value, str):
+        value = {"field": value}
+    if isinstance(value, Mapping) and "format" not in value:
+        last = str(value.get("field", "")).rpartition(".")[2]
+        return {**value, "format": last if last in _FORMATS else "pdbqt"}
+    return value
+
+
+class Dock(Model):
+    """Options of a step of `dock`. Lengths are in Angstrom, energies in kcal/mol.
+
+    Those that Vina has are called as Vina calls them, and have its defaults.
+    """
+
+    # The rigid receptor: a PDBQT file beside the campaign file.
+    receptor: str = Field(min_length=1)
+    # The box to search: its center and size, or a file that states them as Vina's own do.
+    center: tuple[_Coordinate, _Coordinate, _Coordinate] | None = None
+    size: tuple[_Length, _Length, _Length] | None = None
+    box: str | None = Field(default=None, min_length=1)
+    # The field with the ligand: PDBQT, or SMILES or SDF if its name or `format:` says so.
+    ligand: Annotated[Ligand, BeforeValidator(_ligand)] = Ligand(field="pdbqt", format="pdbqt")
+    scoring: Literal["vina", "vinardo"] = "vina"
+    # False: maps that were made once serve search and scores alike, as in `vina --maps`.
+    # True: Vina gets the receptor, computes a grid for each ligand, and refines the poses that it
+    # found with the receptor's atoms. Scores are then lower, by some tenths of a kcal/mol.
+    refine: bool = Field(default=False, strict=True)
+    exhaustiveness: _Count = 8
+    num_modes: _Count = 9
+    energy_range: float = Field(default=3.0, strict=True, ge=0, le=1e6)
+    min_rmsd: float = Field(default=1.0, strict=True, ge=0, le=1000)
+    # Evaluations in each run of the search; Vina's own number where it is left out.
+    max_evals: _CInt | None = None
+    # Between the points of the grid. Maps have an even number of intervals on each axis; the box
+    # grows by up to two of them.
+    spacing: float = Field(default=0.375, strict=True, ge=0.05, le=2)
+    # One for all documents; each has its own, always the same, where it is left out.
+    seed: _CInt | None = None
+
+    _shared: Maps | Explicit | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _one_box(self) -> "Dock":
+        given = self.center is not None, self.size is not None
+        if self.box is None and not all(given):
+            raise PydanticCustomError("no_box", "needs 'center' and 'size', or a 'box' file")
+        if self.box is not None and any(given):
+            raise PydanticCustomError("two_boxes", "has a 'box' and 'center' or 'size'; remove one")
+        return self
+
+    def grid(self, software: Software) -> Grid:
+        """Receptor and box as the files say.
+
+        Raises:
+            ValueError: a file cannot be read, or holds something else.
+        """
+        if self.center is not None and self.size is not None:
+            box = Box(self.center, self.size)
+        else:
+            box = _read(self.box or "", software, read_box)
+        text = _read(self.receptor, software, pdbqt.clean)
+        return Grid(text, box, self.spacing, self.scoring)
+
+
+def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
+    content = beside.read(software, name)
+    try:
+        return reader(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def check(steps: Sequence[StepRequest], software: Software) -> None:
+    """See that receptors and boxes are such that Vina can dock, and that ligands can be prepared.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    for step in steps:
+        options: Dock = step.options
+        grid = options.grid(software)
+        try:
+            atoms = pdbqt.receptor(grid.receptor)
+        except ValueError as error:
+            raise ValueError(f"{options.receptor}: {error}") from error
+        check_box(grid.box, atoms)
+        if not options.refine:
+            grid.check()
+        absent = ligand.missing() if options.ligand.format != "pdbqt" else None
+        if absent:
+            raise ValueError(absent)
+
+
+def prepare(steps: Sequence[StepRequest], software: Software) -> None:
+    """Make the maps (or copies of the receptor) that jobs share, where they are not there yet.
+
+    Raises:
+        ProgramMissing: there is no AutoDock Vina here to make maps with.
+        WqmasterError: they cannot be made.
+    """
+    assert software.cache is not None  # noqa: S101  # `prepare` is called with one
+    for step in steps:
+        options: Dock = step.options
+        try:
+            grid = options.grid(software)
+        except ValueError as error:
+            raise WqmasterError(str(error)) from error
+        if options.refine:
+            kept = beside.keep(grid.receptor.encode(), "receptor.pdbqt", software.cache)
+            options._shared = Explicit(kept, grid.box, grid.spacing)
+        else:
+            options._shared = make_maps(grid, software.argv("vina"), software.cache)
+
+
+def seed_of(document: Any, step: str) -> int:
+    """The seed of a step for the document with this `_id`: from 1 to 2^31 - 1, always the same."""
+    text = json.dumps([fields.id_text(document), step])
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return 1 + number % _MOST_SEED
+
+
+def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
+    """The document's ligand as PDBQT, and its atom types.
+
+    Raises:
+        BadDocument: it has none that can be docked; says why.
+    """
+    value = lookup(molecule.document, wanted.field)
+    if value is None:
+        raise BadDocument(
+            f"the document has no '{wanted.field}'; if its ligand is in another field, say so "
+            "with 'ligand: {field: NAME, format: pdbqt|smiles|sdf}' in the campaign file"
+        )
+    if not isinstance(value, str):
+        raise BadDocument(f"'{wanted.field}' is no text: {value!r:.60}")
+    text = value if wanted.format == "pdbqt" else ligand.pdbqt(value, wanted.format)
+    try:
+        return pdbqt.clean(text), pdbqt.ligand(text)
+    except ValueError as error:
+        raise BadDocument(f"'{wanted.field}' is no ligand that Vina reads: {error}") from error
+
+
+def _uses(options: Dock) -> Iterable[str]:
+    return [name for name in (options.receptor, options.box) if name]
+
+
+def _fields(options: Dock) -> Iterable[str]:
+    return [options.ligand.field]
+
+
+def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
+    """vina.conf: all that determines a docking, beside the content of the files that it names."""
+    settings = {
+        **shared.settings,
+        "ligand": ligand_name,
+        "out": "out.pdbqt",
+        "scoring": options.scoring,
+        "exhaustiveness": options.exhaustiveness,
+        "num_modes": options.num_modes,
+        "energy_range": options.energy_range,
+        "min_rmsd": options.min_rmsd,
+        "seed": seed,
+    }
+    if options.max_evals is not None:
+        settings["max_evals"] = options.max_evals
+    return "".join(f"{key} = {value}\n" for key, value in settings.items()).encode()
+
+
+@task(
+    program="vina",
+    options=Dock,
+    molecule=False,
+    uses=_uses,
+    fields=_fields,
+    prepare=prepare,
+    check=check,
+)
+def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Poses and affinities of the document's ligand in the receptor of each step.
+
+    vina.conf comes back with the poses, for the output to be held against.
+
+    Raises:
+        BadDocument: the document has no ligand that can be docked.
+    """
+    files: dict[str, bytes] = {}
+    inputs: dict[str, Input] = {}
+    ligands: dict[Ligand, tuple[str, frozenset[str]]] = {}  # -> file, atom types
+    executions = []
+    for position, step in enumerate(steps):
+        options: Dock = step.options
+        shared = options._shared
+        if shared is None:
+            raise RuntimeError(f"'prepare' was not called for the step {step.name}")
+        if options.ligand not in ligands:
+            text, types = ligand_of(molecule, options.ligand)
+            name = f"ligand{len(ligands) or ''}.pdbqt"
+            files[name] = text.encode()
+            ligands[options.ligand] = name, types
+        name, types = ligands[options.ligand]
+        conf = f"vina{position or ''}.conf"
+        seed = options.seed or seed_of(molecule.id, step.name)
+        files[conf] = _conf(options, shared, name, seed)
+        inputs |= {found.name: found for found in shared.inputs(types)}
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(
+                    *software.argv("vina"),
+                    "--config",
+                    "vina.conf",
+                    "--cpu",
+                    str(software.cores),
+                ),
+                outputs=tuple(
+                    sorted({"out.pdbqt", "vina.conf", *step.files} - {"stdout", "stderr"})
+                ),
+                clean=("out.pdbqt",),
+                rename=((conf, "vina.conf"),) if position else (),
+            )
+        )
+    return Job(tuple(executions), files, tuple(inputs.values()))

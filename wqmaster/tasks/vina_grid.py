@@ -1,0 +1,298 @@
+"""The box that AutoDock Vina searches, and the maps of a receptor on its grid.
+
+Facts about Vina 1.2.7 (src/lib/cache.cpp, vina.cpp; seen in runs): `--batch` of an empty folder
+with `--write_maps` writes maps of all its atom types, and `--maps PREFIX` reads all that are there.
+A map is text with four significant digits and needs an even number of intervals on each axis; one
+that is cut short is read without complaint. Poses found on maps are not refined with the receptor's
+atoms: their scores are those of `--receptor` with `--no_refine --force_even_voxels`.
+"""
+
+import hashlib
+import json
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wqmaster import pdbqt
+from wqmaster.errors import ProgramMissing, WqmasterError
+from wqmaster.job import Input
+
+# Beyond this distance Vina's scoring functions are zero (Angstrom; scoring_function.h).
+CUTOFF = 8.0
+KEYS = tuple(f"{what}_{axis}" for what in ("center", "size") for axis in "xyz")
+# Points of the largest grid that maps are made of: 70 MB of text a map, and there are 19.
+_MOST_POINTS = 10_000_000
+# Vina's maps (X-Score types) that an atom type may need: its neighbours decide which one it does.
+_NEEDED = {
+    **dict.fromkeys(("C", "A", "CG0", "CG1", "CG2", "CG3"), ("C_H", "C_P")),
+    "N": ("N_P", "N_D"),
+    "NA": ("N_A", "N_DA"),
+    "O": ("O_P", "O_D"),
+    "OA": ("O_A", "O_DA"),
+    "S": ("S_P",),
+    "SA": ("S_P",),
+    "Se": ("S_P",),
+    "P": ("P_P",),
+    "F": ("F_H",),
+    "Cl": ("Cl_H",),
+    "Br": ("Br_H",),
+    "I": ("I_H",),
+    "Si": ("Si",),
+    "At": ("At",),
+    # Vina leaves these out of its sums over maps.
+    **dict.fromkeys(("H", "HD", "G0", "G1", "G2", "G3", "W"), ()),
+}
+_METAL = ("Met_D",)
+MAPS = tuple(sorted({name for names in (*_NEEDED.values(), _METAL) for name in names}))
+_VERSION = re.compile(r"AutoDock Vina v?(\S+)")
+_HEADER_LINES = 6
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where to search, in Angstrom."""
+
+    center: Vector
+    size: Vector
+
+    @property
+    def ends(self) -> list[tuple[float, float]]:
+        """The lowest and the highest coordinate on each axis."""
+        return [(c - s / 2, c + s / 2) for c, s in zip(self.center, self.size, strict=True)]
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """The box in the words of Vina's configuration file."""
+        return dict(zip(KEYS, (*self.center, *self.size), strict=True))
+
+
+def read_box(text: str) -> Box:
+    """The box that a file with this `text` states, as `center_x = 1.5` and so on.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        stated = line.partition("#")[0].strip()
+        if not stated:
+            continue
+        key, equals, value = (part.strip() for part in stated.partition("="))
+        if not equals or key not in KEYS:
+            raise ValueError(
+                f"{stated[:40]!r} is no line of a box: known are {', '.join(KEYS)}; "
+                "other options stand in the campaign file"
+            )
+        if key in found:
+            raise ValueError(f"'{key}' stands twice in it")
+        found[key] = pdbqt.number(value, f"'{key}' is")
+    absent = [key for key in KEYS if key not in found]
+    if absent:
+        raise ValueError(f"{', '.join(absent)} is missing")
+    x, y, z, width, depth, height = (found[key] for key in KEYS)
+    if min(width, depth, height) <= 0:
+        raise ValueError("a size must be above zero")
+    return Box((x, y, z), (width, depth, height))
+
+
+def check_box(box: Box, atoms: Iterable[pdbqt.Atom]) -> None:
+    """See that poses in the box can be written, and that a receptor of these atoms is near it.
+
+    Raises:
+        ValueError: they cannot, or there is none.
+    """
+    for low, high in box.ends:
+        if low < pdbqt.LOWEST or high > pdbqt.HIGHEST:
+            raise ValueError(
+                f"the box reaches from {low} to {high} Angstrom; coordinates in a PDBQT file "
+                f"reach from {pdbqt.LOWEST} to {pdbqt.HIGHEST}"
+            )
+    for atom in atoms:
+        places = zip(atom.position, box.ends, strict=True)
+        outside = (max(low - place, 0.0, place - high) for place, (low, high) in places)
+        if math.hypot(*outside) < CUTOFF:
+            return
+    center = ", ".join(f"{value:g}" for value in box.center)
+    raise ValueError(
+        f"the box around {center} is {CUTOFF:g} Angstrom or more away from any atom of the receptor"
+    )
+
+
+def needed(atom_types: Iterable[str]) -> tuple[str, ...]:
+    """The maps that a ligand with these atom types may need."""
+    found = {name for kind in atom_types for name in _NEEDED.get(kind, _METAL)}
+    return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """A receptor that each docking reads, to compute its grid and to refine poses."""
+
+    receptor: Path
+    box: Box
+    spacing: float  # Angstrom
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What Vina's configuration file says of it."""
+        name = f"../shared/{self.receptor.name}"
+        return {"receptor": name, **self.box.settings, "spacing": self.spacing}
+
+    def inputs(self, atom_types: Iterable[str]) -> tuple[Input, ...]:
+        """The shared files for a ligand with these atom types."""
+        return (Input(self.receptor, self.receptor.name),)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of one receptor, box, spacing and scoring function, made by one Vina."""
+
+    folder: Path
+    prefix: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What Vina's configuration file says of them."""
+        return {"maps": f"../shared/{self.prefix}"}
+
+    def path(self, name: str) -> Path:
+        """Where the map `name` lies."""
+        return self.folder / f"{self.prefix}.{name}.map"
+
+    def inputs(self, atom_types: Iterable[str]) -> tuple[Input, ...]:
+        """The shared files for a ligand with these atom types."""
+        paths = [self.path(name) for name in needed(atom_types)]
+        return tuple(Input(path, path.name) for path in paths)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What determines the maps, beside the version of Vina."""
+
+    receptor: str  # PDBQT
+    box: Box
+    spacing: float  # Angstrom
+    scoring: str
+
+    @property
+    def intervals(self) -> tuple[int, ...]:
+        """How many there are on each axis: as `vina --force_even_voxels` rounds them up."""
+        counts = (math.ceil(size / self.spacing) for size in self.box.size)
+        return tuple(count + count % 2 for count in counts)
+
+    @property
+    def points(self) -> int:
+        """How many values a map has."""
+        return math.prod(count + 1 for count in self.intervals)
+
+    def check(self) -> None:
+        """See that maps of it are of a size that can be handled; ValueError if they are not."""
+        if self.points > _MOST_POINTS:
+            raise ValueError(
+                f"maps with {self.points:,} points are too large (at most {_MOST_POINTS:,}); make "
+                "the box smaller or the spacing larger, or dock without maps ('refine: true')"
+            )
+
+    def key(self, version: str) -> str:
+        """A hash of all that the maps depend on."""
+        stated = [self.receptor, self.box.center, self.intervals, self.spacing, self.scoring]
+        text = json.dumps([*stated, version])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> str:
+    """What Vina prints when it is run in `folder`.
+
+    Raises:
+        ProgramMissing: it is not here.
+        WqmasterError: it ended with an error.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise ProgramMissing(
+            f"'{command[0]}' is not installed on this machine, which computes the maps of the "
+            "receptor: install AutoDock Vina here (apt install autodock-vina, or conda install -c "
+            "conda-forge vina), or dock without maps ('refine: true')"
+        )
+    called = [str(Path(program).absolute()), *command[1:], *words]
+    done = subprocess.run(
+        called,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        told = next((line for line in lines if "rror" in line), f"exit code {done.returncode}")
+        raise WqmasterError(f"vina cannot compute the maps of the receptor: {told[:300]}")
+    return done.stdout
+
+
+def _checked(path: Path, grid: Grid) -> bytes:
+    """The map at `path` with the whole center in its header, which Vina rounds to six digits."""
+    lines = path.read_bytes().split(b"\n", _HEADER_LINES)
+    stated = b"NELEMENTS " + " ".join(str(count) for count in grid.intervals).encode()
+    body = lines[-1]
+    if len(lines) != _HEADER_LINES + 1 or stated not in lines or body.count(b"\n") != grid.points:
+        raise WqmasterError(f"vina wrote a map that is not whole: {path.name}")
+    if b"nan" in body:
+        raise WqmasterError(f"vina wrote a map with values that are not finite: {path.name}")
+    center = " ".join(repr(float(value)) for value in grid.box.center)
+    header = [
+        *(b"GRID_PARAMETER_FILE NULL", b"GRID_DATA_FILE NULL", b"MACROMOLECULE NULL"),
+        *(f"SPACING {grid.spacing!r}".encode(), stated, f"CENTER {center}".encode()),
+    ]
+    return b"\n".join([*header, body])
+
+
+def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
+    """The maps of `grid` in the folder `cache`, made with `command` if they are not there.
+
+    Raises:
+        ProgramMissing: there is no AutoDock Vina here.
+        WqmasterError: it cannot make them.
+    """
+    version = _VERSION.match(_vina(command, "--version"))
+    if version is None:
+        raise ProgramMissing(f"'{command[0]}' is not AutoDock Vina: it states no version of it")
+    made = Maps(cache, f"vina-{grid.key(version[1])}")
+    if all(made.path(name).is_file() for name in MAPS):
+        return made
+    with tempfile.TemporaryDirectory(prefix=".vina-", dir=cache) as name:
+        folder = Path(name)
+        (folder / "receptor.pdbqt").write_text(grid.receptor)
+        for empty in ("ligands", "out"):
+            (folder / empty).mkdir()
+        # Half an interval less, so that no rounding makes vina's own ceil() one more.
+        size = tuple((count - 0.5) * grid.spacing for count in grid.intervals)
+        settings = {
+            **Box(grid.box.center, (size[0], size[1], size[2])).settings,
+            "receptor": "receptor.pdbqt",
+            "spacing": grid.spacing,
+            "scoring": grid.scoring,
+            "batch": "ligands",
+            "dir": "out",
+            "write_maps": "new",
+            "cpu": 1,
+        }
+        lines = (f"{key} = {value}\n" for key, value in settings.items())
+        (folder / "vina.conf").write_text("".join(lines))
+        _vina(command, "--config", "vina.conf", folder=folder)
+        for map_name in MAPS:
+            written = folder / f"new.{map_name}.map"
+            if not written.is_file():
+                raise WqmasterError(f"vina wrote no map of the atom type {map_name}")
+            written.write_bytes(_checked(written, grid))
+        for map_name in MAPS:
+            (folder / f"new.{map_name}.map").replace(made.path(map_name))
+    return made
