@@ -55,6 +55,7 @@ __all__ = [
     "energy",
     "enthalpy",
     "entropy",
+    "file_name",
     "frequencies",
     "geometry",
     "geometry_trajectory",
@@ -85,6 +86,17 @@ __all__ = [
 ]
 
 VERSION = "2"
+_FILES = frozenset(
+    {"xtbout.json", "xtbopt.xyz", "xtbopt.log", "xtb.trj", "hessian", "vibspectrum", "wbo"}
+    | {"gfnff_charges", "molecule.xyz"}
+)
+
+
+def file_name(name: str) -> str | None:
+    """What a job calls a file that xtb named `name`; None if it is none that parsers read."""
+    if name in _FILES:
+        return name
+    return "molecule.engrad" if name.endswith(".engrad") else None
 
 
 def program_version(output: Output) -> str | None:
