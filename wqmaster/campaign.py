@@ -116,7 +116,7 @@ class Submit(Model):
 
     query: dict[str, Any] = Field(default_factory=dict)
     # Further fields that the task function needs, beside those of the molecule.
-    projection: list[str] = Field(default_factory=list)
+    projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
     # Category of the tasks in the engine, as `queue` of the RQ framework named it.
     queue: str | None = None
 
@@ -368,21 +368,31 @@ def _extended(value: Any) -> Any:
 
 def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
     """What pydantic found, in the words of the campaign file."""
-    lines = []
+    lines: list[tuple[tuple[str | int, ...], str]] = []
     for found in error.errors():
         keys = [*above, *(key for key in found["loc"] if not _is_branch(key, source, found))]
         context = found.get("ctx") or {}
         name = ".".join(str(key) for key in keys)
         if found["type"] == "unknown_key":
             keys.append(str(context.get("key")))
-        message = found["msg"].replace("Input should be", "should be")
+        message = found["msg"].removeprefix("Value error, ")
+        message = message.replace("Input should be", "should be").replace(
+            "valid tuple", "valid list"
+        )
         if found["type"] == "missing":
             message = f"the key '{found['loc'][-1]}' is missing"
             name = ".".join(str(key) for key in keys[:-1])
         if found["type"] == "string_pattern_mismatch":
             message = f"{found['input']!r} is not a name that can be used here"
-        lines.append(f"{source.where(*keys)}: {name + ': ' if name else ''}{message}")
-    return CampaignError("\n".join(dict.fromkeys(lines)))
+        line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
+        lines.append((tuple(keys), line))
+    # Of the branches of a union, the one that came further is the one that is meant.
+    kept = (
+        line
+        for keys, line in lines
+        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
+    )
+    return CampaignError("\n".join(dict.fromkeys(kept)))
 
 
 def _is_branch(key: str | int, source: Source, found: Any) -> bool:

@@ -19,7 +19,7 @@ import select
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,7 +31,7 @@ from wqmaster import records, remedies
 from wqmaster.bundle import Archive
 from wqmaster.campaign import Campaign, LoadedCampaign, Source
 from wqmaster.engines import Returned
-from wqmaster.errors import ArchiveError, DatabaseError
+from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Outcome
 from wqmaster.judgement import Verdict, judge
@@ -135,7 +135,9 @@ class Collector:
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
-            # A collector of a master that was killed has brought it to an end.
+            # A collector of a master that was killed has brought it to an end; what is left of it
+            # is removed.
+            self._spool.remove(task)
             yield {"ended": task, "jobs": []}
             return
         except (ValueError, TypeError, KeyError) as error:
@@ -164,6 +166,7 @@ class Collector:
                     batch.size += sum(
                         len(c) for s in (outcome.steps if outcome else ()) for c in s.files.values()
                     )
+                    outcome = outcome and self._without_files(outcome, verdict)
                 batch.jobs.append(_Judged(task, number, job, returned, outcome, verdict))
         finally:
             if archive is not None:
@@ -177,6 +180,27 @@ class Collector:
         except ArchiveError as error:
             return None, Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
         return outcome, judge(self._recipe, asked, outcome)
+
+    def _without_files(self, outcome: Outcome, verdict: Verdict) -> Outcome:
+        """The outcome with no files but those that will be kept: a bundle may have many jobs."""
+        kept: dict[str, set[str]] = {}
+        if verdict.failure is None:
+            kept = {
+                step.request.name: {file for file, _ in step.keep_files}
+                for step in self._recipe.steps
+            }
+        steps = (
+            replace(
+                step,
+                files={
+                    name: content
+                    for name, content in step.files.items()
+                    if name in kept.get(step.name, ())
+                },
+            )
+            for step in outcome.steps
+        )
+        return replace(outcome, steps=tuple(steps))
 
     # --- committing --------------------------------------------------------------------------
 
@@ -336,9 +360,10 @@ class _Channel:
             rest = rest[os.write(self._descriptor, rest) :]
 
 
-def configuration(loaded: LoadedCampaign, uri: str) -> Document:
+def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Document:
     """What a collector needs to know. It holds secrets: it goes through a pipe, nowhere else."""
     return {
+        "recipe": recipe,
         "campaign": json_util.dumps(loaded.campaign.model_dump(exclude={"folder"})),
         "path": str(loaded.source.path.absolute()),
         "folder": str(loaded.folder),
@@ -372,6 +397,13 @@ def main() -> None:
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     recipe = resolve(loaded)
+    if recipe.hash != configured["recipe"]:
+        # One that is started anew reads the user's files again: what it judged would be stored
+        # under a recipe that it was not computed with.
+        raise CampaignError(
+            "files that the campaign's recipe is made of were changed since the run began; what "
+            "has come back is kept, start the run again"
+        )
     store: Store | None = None
     while store is None:
         try:

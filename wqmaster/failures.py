@@ -151,6 +151,7 @@ class Failure:
     message: str  # names the cause, one line
     step: str | None = None  # the step it happened in
     tail: str = ""  # the last lines of the output
+    parser: str | None = None  # the one whose value is missing, or cannot be
 
 
 # What of a message its signature is made from (characters).

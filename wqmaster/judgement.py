@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers import Output, ProgramParsers
-from wqmaster.recipe import Recipe, StepRecipe
+from wqmaster.recipe import ParserCall, Recipe, StepRecipe
 
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
 # Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
 _NOT_FOUND = (126, 127)
 _KILLED = 128 + 9
+# MongoDB's documents have 100 levels at most, some of them above the value. One that is deeper is
+# refused with all that is stored together with it, again and again.
+_DEEPEST = 80
 # strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
 _OVER_QUOTA = ("Disk quota exceeded", "File too large", "File size limit exceeded")
 
@@ -60,13 +63,21 @@ def not_finite(value: Any, path: str = "") -> str | None:
     return next((found for name, item in children if (found := not_finite(item, name))), None)
 
 
-def plain(value: Any) -> Any:
-    """`value` as BSON can hold it: arrays and numbers of numpy become lists and numbers."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` as BSON can hold it: arrays and numbers of numpy become lists and numbers.
+
+    Raises:
+        ParseError: it is nested more deeply than a document can be.
+    """
+    if depth > _DEEPEST:
+        raise ParseError(f"the value is nested more than {_DEEPEST} levels deep")
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, depth + 1) for item in value]
+    return value
 
 
 def _by_exit_code(step: StepOutcome) -> Failure | None:
@@ -108,6 +119,10 @@ def _step_failure(
     return failure
 
 
+def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:
+    return Failure(kind, message, parser=call.name)
+
+
 def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
     values: dict[str, Any] = {}
     output = Output(step.files)
@@ -115,12 +130,12 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
         try:
             value = plain(call.function(output.beside(call.file)))
         except ParseError as error:
-            return Failure(FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
+            return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
         except (Exception, SystemExit) as error:  # a user's parser may raise anything
-            return Failure(FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {error!r}")
+            return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {error!r}")
         place = not_finite(value, call.name)
         if place:
-            return Failure(FailureClass.NOT_FINITE, f"{place} is not finite")
+            return _of(call, FailureClass.NOT_FINITE, f"{place} is not finite")
         values[call.name] = value
     return values
 
@@ -128,11 +143,13 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
 def _counts(values: Mapping[str, Any], wanted: StepRecipe, natoms: int) -> Failure | None:
     for call in wanted.parsers:
         value = values[call.name]
-        if getattr(call.function, "per_atom", False) and len(value) != natoms:
-            return Failure(
-                FailureClass.ATOM_COUNT,
-                f"{call.name} is of {len(value)} atoms, the document has {natoms}",
-            )
+        if not getattr(call.function, "per_atom", False):
+            continue
+        if not isinstance(value, list):
+            return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: not a list: {value!r:.60}")
+        if len(value) != natoms:
+            message = f"{call.name} is of {len(value)} atoms, the document has {natoms}"
+            return _of(call, FailureClass.ATOM_COUNT, message)
     return None
 
 
@@ -157,7 +174,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         if isinstance(found, Failure):
-            return Verdict(failure=Failure(found.kind, found.message, name, _tail(step)))
+            return Verdict(failure=replace(found, step=name, tail=_tail(step)))
         diagnosis = recipe.diagnosis
         results.append(
             StepResult(

@@ -1,6 +1,6 @@
 """The failures in the database: what was tried, how it ended, and what was given up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,9 @@ from wqmaster.remedies import Past, plan_of
 
 Document = dict[str, Any]
 
+# Archives that are removed before they are forgotten.
+_AT_ONCE = 100
+
 
 def key_of(document_id: Any) -> str:
     """A document's `_id` as a string that is unique over all types."""
@@ -31,6 +34,7 @@ class Rescue:
     number: int  # the job's, within its task
     step: str
     molecule: str  # fingerprint of what was computed
+    recipe: str  # hash of what was asked
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class History:
 
     past: tuple[Past, ...] = ()  # the first one first
     final: bool = False  # whether it was given up
-    rescue: Rescue | None = None  # of the last attempt that failed for a reason of its own
+    # By step: of the last attempt that failed in it.
+    rescues: Mapping[str, Rescue] = field(default_factory=dict)
     archives: Mapping[int, str] = field(default_factory=dict)  # by attempt: what is kept of it
 
     @property
@@ -89,7 +94,7 @@ class Ledger:
             found[key] = History(
                 (*known.past, _past(entry)),
                 known.final or entry.get("final", False),
-                _rescue(entry) or known.rescue,
+                {**known.rescues, **_rescue(entry)},
                 {**known.archives, entry["attempt"]: entry.get("archive") or ""},
             )
         return found
@@ -98,24 +103,20 @@ class Ledger:
         """Note failed attempts; those that were noted before are left as they are."""
         if not records:
             return
-        now = datetime.now(UTC)
-        inserts = [
-            InsertOne(
-                {
-                    **self._mine,
-                    **record,
-                    "signature": signature(record["message"]),
-                    "recorded": now,
-                }
-            )
-            for record in records
-        ]
+        inserts = [InsertOne({**self._mine, **_dated(record)}) for record in records]
         try:
             self._failures.bulk_write(inserts, ordered=False)
         except BulkWriteError as error:
             others = [e for e in error.details.get("writeErrors", []) if e.get("code") != 11000]
             if others:
                 raise
+
+    def give_up(self, record: Document) -> None:
+        """Note that an attempt failed, also where its failure was noted, and cured, before."""
+        one = {**self._mine, **{name: record[name] for name in ("document", "attempt")}}
+        self._failures.update_one(
+            one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
+        )
 
     def groups(self) -> list[Document]:
         """Given-up documents by class and signature: `class`, `signature`, `count`, `example`."""
@@ -158,16 +159,27 @@ class Ledger:
             {"$set": {"final": False, "cured": datetime.now(UTC)}},
         )
 
-    def discard(self, *, kind: str | None = None, document: Any = None) -> list[str]:
-        """Forget the archives of a class, of a document, or of all; the paths of the files."""
+    def discard(
+        self, remove: Callable[[str], bool], *, kind: str | None = None, document: Any = None
+    ) -> int:
+        """Have the archives of a class, of a document, or of all removed, and forget them.
+
+        They are forgotten after they were removed, so that those that a kill leaves behind can
+        still be discarded. How many there were.
+        """
         query: Document = {**self._mine, "archive": {"$ne": None}}
         if kind is not None:
             query["class"] = kind
         if document is not None:
             query["document"] = document
-        paths = [entry["archive"] for entry in self._failures.find(query, {"archive": 1})]
-        self._failures.update_many(query, {"$set": {"archive": None}})
-        return paths
+        count = 0
+        entries = list(self._failures.find(query, {"archive": 1}))
+        for start in range(0, len(entries), _AT_ONCE):
+            part = entries[start : start + _AT_ONCE]
+            count += sum(remove(entry["archive"]) for entry in part)
+            these = {"_id": {"$in": [entry["_id"] for entry in part]}}
+            self._failures.update_many(these, {"$set": {"archive": None}})
+        return count
 
     def retry(self, *, kind: str | None = None, document: Any = None) -> int:
         """Let given-up documents run again: those of a class, or one; how many they are."""
@@ -179,8 +191,12 @@ class Ledger:
 
 _OF_HISTORY = (
     *("document", "attempt", "final", "class", "step", "remedy", "retried"),
-    *("archive", "number", "molecule"),
+    *("archive", "number", "molecule", "recipe"),
 )
+
+
+def _dated(record: Document) -> Document:
+    return {**record, "signature": signature(record["message"]), "recorded": datetime.now(UTC)}
 
 
 def _past(entry: Document) -> Past:
@@ -197,8 +213,9 @@ def _past(entry: Document) -> Past:
     )
 
 
-def _rescue(entry: Document) -> Rescue | None:
+def _rescue(entry: Document) -> dict[str, Rescue]:
     step, archive = entry.get("step"), entry.get("archive")
     if not step or not archive or "number" not in entry:
-        return None
-    return Rescue(archive, entry["number"], step, entry.get("molecule", ""))
+        return {}
+    made_of = (entry.get(name) or "" for name in ("molecule", "recipe"))
+    return {step: Rescue(archive, entry["number"], step, *made_of)}

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -242,14 +241,21 @@ class Master:
         return None
 
     def _rescued(self, entry: Fed, plan: remedies.Plan) -> dict[str, dict[str, bytes]]:
-        """What the failed attempt left, where a remedy begins from it; of this very molecule."""
-        left, molecule = entry.history.rescue, entry.molecule
-        if left is None or molecule is None or left.molecule != molecule.fingerprint:
-            return {}
-        names = plan.get(left.step, ())
-        if not any(rung.restart for rung in remedies.rungs(self._recipe.ladders, names)):
-            return {}
-        return {left.step: self._spool.rescued(Path(left.archive), left.number, left.step)}
+        """By step, what an attempt that failed in it left, where a remedy begins from it.
+
+        Only of this very molecule, and of the same recipe.
+        """
+        molecule = entry.molecule
+        found: dict[str, dict[str, bytes]] = {}
+        for step, names in plan.items():
+            left = entry.history.rescues.get(step)
+            if left is None or molecule is None:
+                continue
+            if (left.molecule, left.recipe) != (molecule.fingerprint, self._recipe.hash):
+                continue
+            if any(rung.restart for rung in remedies.rungs(self._recipe.ladders, names)):
+                found[step] = self._spool.rescued(left)
+        return found
 
     def _give_up(self, bad: list[Document]) -> None:
         while bad:

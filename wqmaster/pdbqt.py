@@ -166,7 +166,7 @@ class _Ligand:
                 raise ValueError("TORSDOF has no number")
             self.torsions = int(words[1])
         elif line.startswith("MODEL"):
-            raise ValueError("it holds several models; a ligand is one")
+            raise ValueError("a ligand is no MODEL: take the lines between MODEL and ENDMDL of one")
         elif line and not line.startswith(_IGNORED):
             raise ValueError(f"{line[:20]!r} does not belong here")
 

@@ -1,8 +1,11 @@
 """Outputs at hand, read without a campaign: diagnosis, and what each parser makes of them."""
 
+import gzip
 import inspect
 import math
 import pkgutil
+import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +51,8 @@ class Reading:
 def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
     """Parsers of a program by the names they were asked by; all of them if none is named.
 
+    The working folder is searched for the user's own.
+
     Raises:
         CampaignError: there is no such program or parser; with the nearest.
     """
@@ -60,6 +65,9 @@ def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
             for name, function in sorted(vars(module).items())
             if inspect.isfunction(function) and hasattr(function, "files")
         }
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     found = {}
     for name in names:
         try:
@@ -83,16 +91,23 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
             return {known(entry.name) or entry.name: _content(entry) for entry in entries}, "stdout"
-        name = known(path.name) or "stdout"
+        name = known(path.name.removesuffix(".gz")) or "stdout"
         return {name: _content(path)}, name
     except OSError as error:
         raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
 
 
 def _content(path: Path) -> bytes:
-    if path.stat().st_size > _MAX_FILE:
+    """What is in the file; of one that is compressed (x.out.gz), what was."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content: bytes = file.read(_MAX_FILE + 1)
+    except (EOFError, zlib.error) as error:
+        raise StructureError(f"{path}: it cannot be unpacked: {error}") from error
+    if len(content) > _MAX_FILE:
         raise StructureError(f"{path}: it is larger than {_MAX_FILE} bytes")
-    return path.read_bytes()
+    return content
 
 
 def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:

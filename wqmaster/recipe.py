@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -213,6 +214,11 @@ def _resolve(name: str, what: str, package: ModuleType) -> Any:
         raise ValueError(
             f"there is no module '{module_name}' for the {what} '{name}'; {hint}"
         ) from error
+    except SyntaxError as error:
+        place = f"{Path(error.filename or module_name).name}, line {error.lineno}"
+        raise ValueError(
+            f"the module '{module_name}' fails to import: {place}: {error.msg}"
+        ) from error
     except (Exception, SystemExit) as error:  # a user's module may do anything
         raise ValueError(f"the module '{module_name}' fails to import: {error!r}") from error
     found = getattr(module, function, None)
@@ -355,7 +361,9 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
     name = _current(campaign.campaign_config.func_name)
     calls = [str(traits.program)]
     if traits.runs is not None:
-        calls = [run for step in steps for run in traits.runs(step.request.options, Software())]
+        # A function may look for one of several names; a name calls itself here.
+        named = Software(commands={called: shlex.quote(called) for called in campaign.software})
+        calls = [run for step in steps for run in traits.runs(step.request.options, named)]
     for called in campaign.software:
         if name.startswith(f"{wqmaster.tasks.__name__}.") and called not in calls:
             raise loaded.source.error(
@@ -405,11 +413,11 @@ def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
     given = campaign.remedies
     if given is False:
         return {}
-    memory = campaign.resources.memory
+    memory, disk = campaign.resources.memory, campaign.resources.disk
     own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
     ladders: dict[FailureClass, list[Rung]] = {
-        # More of an unknown amount of memory cannot be asked for.
-        kind: [rung for rung in ladder if rung.memory is None or memory is not None]
+        # More of an unknown amount of memory or disk cannot be asked for.
+        kind: [rung for rung in ladder if not _unknown(rung, memory, disk)]
         for kind, ladder in own.items()
     }
     known = {rung.name: rung for ladder in own.values() for rung in ladder}
@@ -428,10 +436,11 @@ def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                     rung = traits.rung.model_validate(entry)
                 except ValidationError as error:
                     raise describe(error, loaded.source, *keys) from error
-            if rung.memory is not None and memory is None:
+            unknown = _unknown(rung, memory, disk)
+            if unknown:
                 raise loaded.source.error(
-                    f"'{rung.name}' asks for {rung.memory:g} times the memory, of which "
-                    "'resources: {memory: MB}' says nothing",
+                    f"'{rung.name}' asks for {getattr(rung, unknown):g} times the {unknown}, of "
+                    f"which 'resources: {{{unknown}: MB}}' says nothing",
                     *keys,
                 )
             ladders[kind].append(rung)
@@ -449,6 +458,13 @@ def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                 f"two different remedies are named '{rung.name}'; name yours otherwise", "remedies"
             )
     return ladders
+
+
+def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
+    """What `rung` asks more of without it being known how much it was; None if there is none."""
+    if rung.memory is not None and memory is None:
+        return "memory"
+    return "disk" if rung.disk is not None and disk is None else None
 
 
 def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:

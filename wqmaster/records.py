@@ -8,6 +8,7 @@ from wqmaster.job import Asked, Outcome
 from wqmaster.judgement import StepResult
 from wqmaster.ledger import Document
 from wqmaster.recipe import Recipe
+from wqmaster.remedies import WHOLE_JOB
 from wqmaster.store import Result
 
 _LONGEST_MESSAGE = 4000
@@ -28,6 +29,7 @@ def result(
     """The values of all steps, each with how they were made in `_run`."""
     steps: dict[str, Document] = {}
     for step in results:
+        taken = [name for of in (WHOLE_JOB, step.step) for name in asked.remedy.get(of, ())]
         run = {
             "recipe": step.recipe,
             "campaign": recipe.loaded.campaign.campaign,
@@ -36,7 +38,7 @@ def result(
             "parser_version": step.parser_version,
             "host": outcome.host if outcome else None,
             "attempt": asked.attempt,
-            "remedy": ", ".join(asked.remedy.get(step.step, ())) or None,
+            "remedy": ", ".join(taken) or None,
             "wall_time": step.wall_time,
             "finished": datetime.fromtimestamp(returned.finished, UTC),
         }

@@ -13,8 +13,9 @@ from typing import Any
 from wqmaster.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.tasks import Ladders, Rung
 
-# In the place of a step's name, where the engine has ended a job without saying in which.
-WHOLE_JOB = "job"
+# In the place of a step's name, which it cannot be: where the engine has ended a job without
+# saying in which.
+WHOLE_JOB = "(job)"
 # By the step's name: the names of the rungs that it takes.
 Plan = Mapping[str, tuple[str, ...]]
 

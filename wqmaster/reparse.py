@@ -6,7 +6,7 @@ a file of the campaign's folder, so that nothing is lost.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -26,6 +26,11 @@ from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import Recipe
 from wqmaster.spool import OUTPUTS, Spool, read_task
 from wqmaster.store import Result, Store
+
+# The database keeps times in milliseconds.
+_SAME_TIME = 0.002
+# What of `_run` the parsers say.
+_OF_PARSERS = ("program_version", "parser_version")
 
 
 class Kind(Enum):
@@ -65,6 +70,7 @@ class Finding:
     differences: tuple[Difference, ...] = ()
     # What writing needs.
     result: dict[str, Document] = field(default_factory=dict)
+    run: Document = field(default_factory=dict)  # `_run` of what is stored of this attempt
     record: Document = field(default_factory=dict)
 
 
@@ -75,7 +81,9 @@ def _largest(before: Any, now: Any) -> float | None:
         found = [_largest(old, new) for old, new in zip(before, now, strict=True)]
         numbers = [value for value in found if value is not None]
         return max(numbers, default=0.0) if len(numbers) == len(found) else None
-    return None
+    if isinstance(before, Mapping) and isinstance(now, Mapping) and before.keys() == now.keys():
+        return _largest([before[key] for key in now], list(now.values()))
+    return 0.0 if before == now else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,19 @@ class _Archived:
     outcome: Outcome | None
     place: str  # of the archive
 
+    def made(self, values: Document) -> bool:
+        """Whether the stored `values` of a step are of this very run of the job.
+
+        A number of attempt alone does not say so: a document whose result was taken out by hand,
+        or that got a further step, begins with the same number again.
+        """
+        run = values.get("_run")
+        if not isinstance(run, Mapping) or run.get("attempt") != self.asked.attempt:
+            return False
+        finished = run.get("finished")
+        then = finished.timestamp() if isinstance(finished, datetime) else 0.0
+        return abs(then - self.returned.finished) < _SAME_TIME
+
 
 class Reparse:
     """Goes through the archives of a campaign, one task at a time."""
@@ -95,6 +116,7 @@ class Reparse:
         self._store = store
         self._spool = spool
         self._folder = folder
+        self._cured: set[str] = set()  # documents with an attempt that is a result now
         self.counts: Counter[Kind] = Counter()
         self.written = 0
         self.log: Path | None = None  # where what was replaced stands
@@ -152,31 +174,35 @@ class Reparse:
             return Finding(Kind.SKIPPED, asked, "the document is no longer in the collection")
         if molecule != asked.molecule:
             return Finding(Kind.SKIPPED, asked, "the document's molecule was changed since")
-        mine = {
-            step: values
-            for step, values in stored.items()
-            if values.get("_run", {}).get("attempt") == asked.attempt
-        }
-        if stored and not mine:
+        mine = {step: values for step, values in stored.items() if archived.made(values)}
+        key = key_of(asked.document)
+        if (stored and not mine) or key in self._cured:
             return Finding(Kind.SKIPPED, asked, "what is stored is of another attempt")
+        run: Document = next((values["_run"] for values in mine.values()), {})
         if verdict.failure is not None:
-            return self._failed(archived, verdict.failure, bool(mine))
+            before = mine.get(verdict.failure.step or "", {})
+            return self._failed(archived, verdict.failure, run, before)
         made = records.result(
             self._recipe, asked, archived.returned, archived.outcome, verdict.results
         )
         result = dict(made.steps)
         if not stored:
+            self._cured.add(key)
             return Finding(Kind.CURED, asked, result=result)
         found = tuple(_differences(mine, result))
         kind = Kind.SAME
         if found:
             new = all(difference.before is None for difference in found)
             kind = Kind.NEW if new else Kind.CHANGED
-        return Finding(kind, asked, differences=found, result=result)
+        return Finding(kind, asked, differences=found, result=result, run=run)
 
-    def _failed(self, archived: _Archived, failure: Failure, stored: bool) -> Finding:
+    def _failed(
+        self, archived: _Archived, failure: Failure, run: Document, before: Document
+    ) -> Finding:
         asked = archived.asked
-        if stored and failure.kind is FailureClass.MISSING_OUTPUT:
+        # A parser that was added since does not take away what others have read.
+        added = failure.parser is not None and failure.parser not in before
+        if run and (added or failure.kind is FailureClass.MISSING_OUTPUT):
             return Finding(Kind.SKIPPED, asked, f"its archive is not enough: {failure.message}")
         record = records.failed(
             asked,
@@ -188,7 +214,7 @@ class Reparse:
             archive=archived.place,
         )
         why = f"{failure.kind.label}: {failure.message}"
-        return Finding(Kind.FAILING if stored else Kind.FAILED, asked, why, record=record)
+        return Finding(Kind.FAILING if run else Kind.FAILED, asked, why, record=record, run=run)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -197,11 +223,11 @@ class Reparse:
         document = finding.asked.document
         if finding.kind in (Kind.CHANGED, Kind.NEW):
             self._note(finding)
-            steps = {difference.step for difference in finding.differences}
-            for step in steps:
+            for step in {difference.step for difference in finding.differences}:
                 values = {**finding.result[step]}
-                values["_run"] = {**values["_run"], "reparsed": datetime.now(UTC)}
-                self._store.replace(document, step, finding.asked.attempt, values)
+                versions = {name: values["_run"][name] for name in _OF_PARSERS}
+                values["_run"] = {**versions, "reparsed": datetime.now(UTC)}
+                self._store.replace(document, step, finding.run, values)
         elif finding.kind is Kind.CURED:
             refused = self._store.commit([Result(document, finding.result)])
             if refused:
@@ -209,8 +235,8 @@ class Reparse:
             self._store.ledger.cured(document)
         elif finding.kind is Kind.FAILING:
             self._note(finding)
-            self._store.ledger.record([finding.record])
-            self._store.withdraw(document, finding.asked.attempt)
+            self._store.ledger.give_up(finding.record)
+            self._store.withdraw(document, finding.run)
         else:
             return
         self.written += 1

@@ -110,6 +110,14 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
+# Debian's package `orca` is a screen reader, and conda-forge has none of that name.
+_INSTALLED_BY = {
+    "orca": "from its makers, https://orcaforum.kofo.mpg.de",
+    "vina": "apt install autodock-vina, or conda install -c conda-forge vina",
+    "xtb": "apt install xtb, or conda install -c conda-forge xtb",
+}
+
+
 def check_program(recipe: Recipe) -> None:
     """See that the programs are there, where workers run on this machine.
 
@@ -118,13 +126,16 @@ def check_program(recipe: Recipe) -> None:
     """
     for name in recipe.programs():
         found = shutil.which(name)
-        what = recipe.program or name
+        commands = recipe.software.commands
+        named = [called for called in commands if recipe.software.argv(called)[0] == name]
+        own = recipe.program if recipe.program in _INSTALLED_BY else name
+        what = named[0] if named else own or name
         if found is None:
+            how = f" ({_INSTALLED_BY[what]})" if what in _INSTALLED_BY else ""
             raise ProgramMissing(
                 f"'{name}' is not installed on this machine, where the workers of this campaign "
-                f"run: install {what} (apt install {what}, or conda install -c conda-forge "
-                f"{what}), or say where it is with 'software: {{{what}: /path/to/{what}}}' in the "
-                "campaign file"
+                f"run: install {what}{how}, or say where it is with 'software: {{{what}: "
+                f"/path/to/{what}}}' in the campaign file"
             )
         why = recipe.impostor(Path(found))
         if why is not None:
@@ -222,9 +233,13 @@ def run(
         store.presence.lock(token, progress.published())
         stack.callback(store.presence.unlock, token)
         store.prepare()
-        guard.check(store, recipe)
+        progress.notes = guard.check(store, recipe)
+        for note in progress.notes:
+            log.warning(note)
         guard.note(store, recipe)
+        store.presence.heartbeat(token, progress.published())
         counts = first_counts(store)
+        store.presence.heartbeat(token, progress.published())
         if counts is not None:
             progress.done_before = counts.done
             progress.failures_before.update(counts.failures)
@@ -244,7 +259,7 @@ def run(
             stack.callback(factory.close)
         collectors = Collectors(
             max(1, cores() - 1),
-            configuration(loaded, store.uri),
+            configuration(loaded, store.uri, recipe.hash),
             folder / "logs",
             keep_open=[lock.fileno()],
         )

@@ -20,6 +20,7 @@ from wqmaster import bundle
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError, FolderError
 from wqmaster.job import Asked
+from wqmaster.ledger import Rescue
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
@@ -125,21 +126,38 @@ class Spool:
                 shutil.copyfile(folder / file, kept / file)
         return kept / OUTPUTS
 
-    def rescued(self, archive: Path, number: int, step: str) -> dict[str, bytes]:
-        """The files that a step of a job left, from a kept archive; {} if it is gone or broken."""
-        if archive.parent.parent != self.failed:
+    def _kept(self, archive: str) -> Path | None:
+        """The folder in `failed/` of an archive, also if the campaign's folder was moved since."""
+        folder = Path(archive).parent
+        kept = self.failed / folder.name
+        if folder.parent.name != self.failed.name or folder.name == ".." or not kept.is_dir():
+            return None
+        return kept
+
+    def rescued(self, left: Rescue) -> dict[str, bytes]:
+        """The files that a step of a job left, from its kept archive.
+
+        {} if it is gone or broken, or another job's by now: attempts of a document of the same id
+        in another collection are kept under the same name.
+        """
+        folder = self._kept(left.archive)
+        if folder is None:
             return {}
         try:
+            asked, _, archive = read_task(folder)
+            made_of = asked[left.number].molecule, asked[left.number].recipe
+            if made_of != (left.molecule, left.recipe):
+                return {}
             with bundle.Archive(archive) as opened:
-                outcome = opened.outcome(number)
-        except ArchiveError:
+                outcome = opened.outcome(left.number)
+        except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
             return {}
-        return next((dict(came.files) for came in outcome.steps if came.name == step), {})
+        return next((dict(came.files) for came in outcome.steps if came.name == left.step), {})
 
-    def discard(self, archive: Path) -> bool:
+    def discard(self, archive: str) -> bool:
         """Remove a kept archive; whether there was one. Nothing outside `failed/` is touched."""
-        folder = archive.parent
-        if folder.parent != self.failed or not folder.is_dir():
+        folder = self._kept(archive)
+        if folder is None:
             return False
         shutil.rmtree(folder)
         return True
@@ -148,7 +166,8 @@ class Spool:
         """The folders of returned tasks whose archives were kept, of failed attempts as well."""
         for place in (self.archive, self.failed):
             if place.exists():
-                yield from sorted(entry for entry in place.iterdir() if (entry / OUTPUTS).exists())
+                folders = (place / name for name in sorted(entry.name for entry in place.iterdir()))
+                yield from (folder for folder in folders if (folder / OUTPUTS).exists())
 
     def set_aside(self, task_id: str) -> Path:
         """Move a returned task out of the way, to `set-aside/`; where it is now."""
@@ -174,6 +193,8 @@ class Spool:
             self.archive.mkdir(exist_ok=True)
             (folder / INPUTS).unlink(missing_ok=True)
             folder.rename(self.archive / task_id)
+        # First what makes it a task: without it, a kill leaves no archive that would be judged.
+        (folder / JOBS).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def drop(self, task_id: str) -> None:

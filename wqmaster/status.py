@@ -66,6 +66,7 @@ class Progress:
     trouble: str | None = None
     how_to_connect: str | None = None  # the command line of a worker
     waits_for_workers: bool = False  # nobody but the user starts them
+    notes: list[str] = field(default_factory=list)  # what is to be told of it at the end
 
     @property
     def failed(self) -> int:

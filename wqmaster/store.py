@@ -176,21 +176,25 @@ class Store:
                 return found
         return None
 
-    def recipes(self, seconds: float) -> dict[str, dict[str | None, int]]:
+    def recipes(self, seconds: float, first: int | None = None) -> dict[str, dict[str | None, int]]:
         """By step: the hashes of recipes that results state, and how many results each.
+
+        `first`: of so many results in the order of `_id`, in which they are made.
 
         Raises:
             ExecutionTimeout: (of pymongo) it took more than `seconds`.
         """
         found = {}
-        for step in self.campaign.steps:
-            path = f"{self.campaign.output_key}.{step.name}"
+        bound = max(1, int(seconds * 1000 / len(self._paths)))
+        some: list[Document] = [{"$sort": {"_id": 1}}, {"$limit": first}] if first else []
+        for step, path in zip(self.campaign.steps, self._paths, strict=True):
             groups = self.documents.aggregate(
                 [
                     {"$match": {path: {"$ne": None}}},
+                    *some,
                     {"$group": {"_id": f"${path}._run.recipe", "count": {"$sum": 1}}},
                 ],
-                maxTimeMS=int(seconds * 1000),
+                maxTimeMS=bound,
             )
             found[step.name] = {entry["_id"]: entry["count"] for entry in groups}
         return found
@@ -307,16 +311,21 @@ class Store:
             }
         return found
 
-    def replace(self, document: Any, step: str, attempt: int, values: Document) -> bool:
-        """Store other values for a step that this attempt has made; whether they were."""
-        path = f"{self.campaign.output_key}.{step}"
-        query = {"_id": document, f"{path}._run.attempt": attempt}
-        return bool(self.documents.update_one(query, {"$set": {path: values}}).matched_count)
+    def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
+        """Store other values for a step that the run of this `_run` has made; whether they were.
 
-    def withdraw(self, document: Any, attempt: int) -> None:
-        """Take out the results of all steps that this attempt has made."""
+        Values that are not among them stay as they are; so do those of `_run`.
+        """
+        path = f"{self.campaign.output_key}.{step}"
+        query = {"_id": document, **_made_by(path, run)}
+        updates = {f"{path}.{name}": value for name, value in values.items() if name != "_run"}
+        updates |= {f"{path}._run.{name}": value for name, value in values["_run"].items()}
+        return bool(self.documents.update_one(query, {"$set": updates}).matched_count)
+
+    def withdraw(self, document: Any, run: Document) -> None:
+        """Take out the results of all steps that the run of this `_run` has made."""
         for path in self._paths:
-            query = {"_id": document, f"{path}._run.attempt": attempt}
+            query = {"_id": document, **_made_by(path, run)}
             self.documents.update_one(query, {"$set": {path: None}})
 
     def _update(self, result: Result, step: str, values: Document) -> UpdateOne:
@@ -347,6 +356,11 @@ class Store:
         there = self.documents.find({"_id": {"$in": list(wanted.values())}}, {"_id": 1})
         missing = set(wanted) - {key_of(entry["_id"]) for entry in there} - set(refused)
         return dict.fromkeys(missing, "the document is no longer in the collection")
+
+
+def _made_by(path: str, run: Document) -> Document:
+    """Whether the result at `path` is of the run of this `_run`."""
+    return {f"{path}._run.{name}": run[name] for name in ("attempt", "finished")}
 
 
 def _short(error: Exception) -> str:

@@ -367,6 +367,34 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
     assert cli.errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("function", "step", "program", "how"),
+    [
+        ("orca.sequential", {"route": "! HF"}, "orca", " (from its makers,"),
+        ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or say"),
+    ],
+)
+def test_a_program_that_is_not_installed_is_told_with_its_own_name(
+    campaigns: Campaigns,
+    cli: Cli,
+    function: str,
+    step: dict[str, Any],
+    program: str,
+    how: str,
+) -> None:
+    campaigns.waters(1)
+    config = {
+        "func_name": f"wqmaster.tasks.{function}",
+        "args": [{"name": "a", **step}],
+        "kwargs": {"mongo_output_key": "out"},
+    }
+    path = campaigns.write(campaign_config=config, submit={"query": {}})
+    said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
+    assert f"install {program}{how}" in said
+    assert f"'software: {{{program}: /path/to/{program}}}' in the campaign file" in said
+    assert "apt install" not in said
+
+
 def test_an_xtb_that_is_not_installed_is_told(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(software={"xtb": "/nowhere/xtb"})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Campaigns, Cli
+from tests.conftest import Campaigns, Cli, wait_until
 from wqmaster.engines import why_no_work_queue
 
 HERE = Path(__file__).resolve()
@@ -195,6 +195,34 @@ def test_without_remedies_it_is_given_up_and_more_of_them_can_be_tried_later(
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     shown = cli("failures", path, "--show", "scf")
     assert "remedy wb97md3bj: slow_conv" in shown
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_killed_master_goes_on_with_the_remedy_that_is_next(
+    engine: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    """Whenever it is killed: between a failure and its record, its record and the next attempt."""
+    names = [f"scf{number}" for number in range(20)]
+    campaigns.insert(*({**document("scf"), "_id": name} for name in names))
+    path = job_file(campaigns, engine, bundle={"size": 3})
+    for count in (1, 12, 26, 38):
+        master = cli.start("run", path, "--quiet")
+        wait_until(
+            lambda count=count, master=master: (
+                campaigns.failures.count_documents({}) >= count or master.poll() is not None
+            )
+        )
+        master.kill()
+        master.wait()
+    cli("run", path)
+    for name in names:
+        assert [f["remedy"] for f in failures(campaigns, name)] == [
+            {},
+            {"wb97md3bj": ["slow_conv"]},
+        ]
+        run = stored(campaigns, name)["wb97md3bj"]["_run"]
+        assert (run["attempt"], run["remedy"]) == (3, "kdiis_soscf")
+    assert campaigns.failures.count_documents({"final": True}) == 0
 
 
 def test_the_screen_reader_is_refused_before_anything_runs(

@@ -1,5 +1,6 @@
 """Kept archives, read again; and outputs at hand, read without a campaign."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -98,6 +99,19 @@ def test_a_file_that_was_not_fetched_takes_no_result_away(
     assert counts(cli, archived, "--write") == {"skipped": 4}
 
 
+def test_a_parser_that_was_added_and_finds_nothing_takes_no_result_away(
+    archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
+) -> None:
+    more = (
+        OWN.format(more="", value="count") + '\ndef more(output):\n    raise ParseError("none")\n'
+    )
+    (tmp_path / "own.py").write_text(more)
+    written(campaigns, "own.more")
+    assert "its archive is not enough: more: none" in cli("reparse", archived)
+    assert counts(cli, archived, "--write") == {"skipped": 4}
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
+
+
 def test_what_is_refused_now_is_taken_out_and_recorded(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
@@ -119,6 +133,79 @@ def test_what_is_refused_now_is_taken_out_and_recorded(
     assert counts(cli, archived, "--write") == {"cured": 4}
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
     assert "nothing was given up" in cli("failures", archived)
+
+
+def test_what_was_cured_and_is_refused_again_is_given_up_again(
+    archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
+) -> None:
+    refuse = 'if "xtb" in output.text: raise ParseError("refused")'
+    for more, failed in ((refuse, 4), ("", 0), (refuse, 4)):
+        (tmp_path / "own.py").write_text(OWN.format(more=more, value="count"))
+        cli("reparse", archived, "--write")
+        assert campaigns.failures.count_documents({"final": True}) == failed
+        assert campaigns.documents.count_documents({"xtb.gfn2": None}) == failed
+
+
+def test_values_of_a_parser_that_the_campaign_has_no_more_stay(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    campaigns.waters(1)
+    cli("run", written(campaigns, "charges", archive={"keep": "all"}))
+    [before] = campaigns.documents.find()
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count + 41"))
+    path = written(campaigns, archive={"keep": "all"})
+    assert counts(cli, path, "--write") == {"changed": 1}
+    [after] = campaigns.documents.find()
+    assert after["xtb"]["gfn2"]["charges"] == before["xtb"]["gfn2"]["charges"]
+    assert after["xtb"]["gfn2"]["cycles"] == before["xtb"]["gfn2"]["cycles"] + 41
+    run = after["xtb"]["gfn2"]["_run"]
+    assert run == {**before["xtb"]["gfn2"]["_run"], "reparsed": run["reparsed"]}
+
+
+def test_archives_of_an_earlier_run_are_not_held_against_the_results_of_a_later_one(
+    archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
+) -> None:
+    """Both are first attempts: results that were taken out by hand leave no failure behind."""
+    campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
+    cli("run", archived)
+    assert counts(cli, archived) == {"same": 4, "skipped": 4}
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count + 41"))
+    before = list(campaigns.documents.find())
+    assert counts(cli, archived, "--write") == {"changed": 4, "skipped": 4}
+    for old, new in zip(before, campaigns.documents.find(), strict=True):
+        assert new["xtb"]["gfn2"]["_run"]["finished"] == old["xtb"]["gfn2"]["_run"]["finished"]
+
+
+def test_a_document_with_two_failed_attempts_is_cured_once(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count // 0"))
+    campaigns.waters(2)
+    path = written(campaigns, bundle={"size": 2})
+    cli("run", path, code=1)
+    cli("failures", path, "--retry", "parse_error")
+    cli("run", path, code=1)
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    assert counts(cli, path) == {"cured": 2, "skipped": 2}
+    assert json.loads(cli("reparse", path, "--write", "--json"))["written"] == 2
+
+
+def test_how_far_values_with_names_differ_is_told(
+    archived: Path, cli: Cli, tmp_path: Path, campaigns: Campaigns
+) -> None:
+    for value in ('{"n": count, "of": "a"}', '{"n": count + 7, "of": "a"}'):
+        (tmp_path / "own.py").write_text(OWN.format(more="", value=value))
+        told = cli("reparse", archived, "--write")
+    assert "1: gfn2.cycles: changed by at most 7" in told
+
+
+def test_what_a_parser_prints_does_not_spoil_the_report(
+    archived: Path, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more='print("hello")', value="count"))
+    assert counts(cli, archived) == {"same": 4}
+    assert "hello" in cli.errors
 
 
 def test_a_failure_of_a_parser_is_cured_from_its_archive(
@@ -160,6 +247,16 @@ def test_archives_of_failures_stay_until_they_are_discarded(
     assert not list(failed.iterdir())
     [group] = json.loads(cli("failures", path, "--json"))
     assert (group["count"], group["class"]) == (3, "parse_error")
+
+
+def test_before_the_first_run_there_is_nothing_to_read(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    assert "no archive is kept" in cli("reparse", campaigns.write(), "--write")
+
+
+def test_what_is_done_with_failures_is_one_thing_at_a_time(campaigns: Campaigns, cli: Cli) -> None:
+    cli("failures", campaigns.write(), "--retry", "killed", "--discard", "all", code=2)
+    assert "one at a time" in cli.errors
 
 
 # --- wqmaster parse ------------------------------------------------------------------------------
@@ -213,6 +310,22 @@ def test_what_cannot_be_read_is_said(water: Path, cli: Cli) -> None:
     assert "energy'" in cli.errors
 
 
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_it(water: Path, cli: Cli) -> None:
+    (water / "cut.gz").write_bytes(gzip.compress((water / "stdout").read_bytes())[:-20])
+    files = (water / "nothing", water / "cut.gz", water / "stdout")
+    found = json.loads(cli("parse", *files, "--program", "xtb", "--json", code=2))
+    assert found["failure"] is None
+    assert "nothing: it cannot be read" in cli.errors
+    assert "cut.gz: it cannot be unpacked" in cli.errors
+
+
+def test_a_compressed_file_is_read_as_what_it_was(water: Path, cli: Cli) -> None:
+    words = ("--program", "xtb", "--parser", "energy", "--json")
+    (water / "run.out.gz").write_bytes(gzip.compress((water / "stdout").read_bytes()))
+    packed = json.loads(cli("parse", water / "run.out.gz", *words))
+    assert packed["values"] == json.loads(cli("parse", water / "stdout", *words))["values"] != {}
+
+
 def test_binary_rubbish_is_a_failure_and_no_error(water: Path, cli: Cli) -> None:
     (water / "rubbish").write_bytes(bytes(range(256)) * 100)
     for program in ("xtb", "orca", "vina"):
@@ -225,3 +338,17 @@ def test_values_are_shown_to_people_as_well(water: Path, cli: Cli) -> None:
     output = cli("parse", water / "stdout", "--program", "xtb")
     assert "energy" in output
     assert "-5.07" in output
+
+
+def test_a_parser_of_one_s_own_is_tried_from_its_folder(
+    water: Path, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more='print("hello")', value="count"))
+    words = ("parse", water / "stdout", "--program", "xtb", "--parser", "own.cycles", "--json")
+    wqmaster = shutil.which("wqmaster")
+    assert wqmaster is not None
+    called = subprocess.run(
+        [wqmaster, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(called.stdout)["values"] == {"own.cycles": 1}
+    assert called.stderr == "hello\n"

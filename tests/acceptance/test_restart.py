@@ -182,6 +182,35 @@ def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli
     assert not list((spool / "returned").iterdir())
 
 
+def test_a_collector_that_begins_after_the_function_was_edited_stores_nothing(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """It would say that results were made by the function of today."""
+    function = campaigns.folder / "own.py"
+    function.write_text("def energy(document): return 1\n")
+    (campaigns.folder / "edits.py").write_text(
+        "import os, pathlib\n"
+        "OWN = pathlib.Path(__file__).with_name('own.py')\n"
+        "def value(output):\n"
+        "    if 'today' not in OWN.read_text():\n"
+        "        OWN.write_text('def energy(document): return 2  # today')\n"
+        "        os._exit(1)\n"
+        "    return output.text\n"
+    )
+    campaigns.waters(1)
+    settings = campaigns.settings()
+    settings["campaign_config"]["func_name"] = "wqmaster.tasks.python.call"
+    step = {"name": "gfn2", "function": "own.energy", "parsers": {"result.json": ["edits.value"]}}
+    settings["campaign_config"]["args"] = [step]
+    path = campaigns.write(**settings)
+    cli("run", path, code=3)
+    assert "files that the campaign's recipe is made of were changed" in cli.errors
+    assert not done(campaigns)
+    # What was computed by the function of yesterday is not taken for today's either.
+    cli("run", path)
+    assert "2" in done(campaigns)[1]["value"]
+
+
 def memory(pid: int) -> float:
     """The resident memory of a process, in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

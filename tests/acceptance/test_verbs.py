@@ -70,7 +70,12 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "matching": 2,
         "done": 1,
         "failed": 0,
+        "notes": [
+            f"{campaigns.database}.molecules, xtb.gfn2: 1 results do not say which recipe they "
+            "were made with"
+        ],
     }
+    assert f"note        {found['notes'][0]}\n" in output
     assert first["document"] == 1
     assert "molecule.xyz --gfn 2 --json --grad" in first["commands"]["gfn2"]
     assert set(first["files"]) == {"molecule.xyz", ".CHRG", ".UHF"}

@@ -231,6 +231,7 @@ import json
 import os
 import sys
 import random
+import time
 
 
 def same(document):
@@ -252,6 +253,16 @@ def nan(document):
 
 def chance(document):
     return [random.random(), hash("text")]
+
+
+def forked(document):
+    if os.fork() == 0:
+        return "of the child"
+    os.wait()
+    time.sleep(0.2)
+    if document["leaves"]:
+        os._exit(0)
+    return "of the parent"
 
 
 def where(document):
@@ -395,6 +406,13 @@ def test_the_same_document_draws_the_same_numbers_and_another_others(bench: Benc
     assert one == two
     assert one[0] != other[0]
     assert one[1] == other[1]
+
+
+def test_a_child_that_the_function_forked_writes_no_result(bench: Bench) -> None:
+    found = python(bench, "forked", fields=["leaves"])
+    assert values(bench.verdict(found, document(leaves=False))) == {"result": "of the parent"}
+    failed = failure(bench.verdict(found, document(leaves=True)))
+    assert failed.kind is FailureClass.MODULE_CRASH
 
 
 def test_data_lie_in_the_working_folder_and_beside_the_module(bench: Bench) -> None:

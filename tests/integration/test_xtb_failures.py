@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.xtb_bench import (
     HELIUM,
+    HYDROGEN,
     HYDROXIDE,
     METHANE,
     NEEDS_XTB,
@@ -47,6 +48,7 @@ def bench(tmp_path: Path) -> Bench:
 
 # --- what goes wrong ---------------------------------------------------------------------------
 
+FLUORIDE = molecule([("F", 0, 0, 0)], charge=-1)
 FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
 
 
@@ -88,6 +90,8 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", WATER, {"software": "xtb --chrg 1"}, FailureClass.CHARGE_MULTIPLICITY),
         ("singlepoint", WATER, {"software": "xtb --chrg 2"}, FailureClass.NOT_AS_ASKED),
         ("singlepoint", WATER, {"software": "xtb --uhf 2"}, FailureClass.NOT_AS_ASKED),
+        ("singlepoint", FLUORIDE, {"solvent": "water"}, FailureClass.PROGRAM_ERROR),
+        ("singlepoint", HYDROGEN, {"solvent": "toluene"}, FailureClass.PROGRAM_ERROR),
         ("singlepoint", WATER, {"iterations": 2}, FailureClass.SCF_NOT_CONVERGED),
         ("optimize", WATER, {"iterations": 2}, FailureClass.SCF_NOT_CONVERGED),
         ("hessian", WATER, {"iterations": 2}, FailureClass.SCF_NOT_CONVERGED),

@@ -25,3 +25,29 @@ def output(content: str, errors: str = "") -> Output:
 
 def asked(natoms: int = 2, charge: int = 0, multiplicity: int = 2) -> Asked:
     return Asked(1, 1, natoms, charge, multiplicity, "molecule", "recipe", "target")
+
+
+# --- files by their whole names ------------------------------------------------------------------
+
+
+def text_of(name: str) -> str:
+    return (DATA / name).read_text()
+
+
+def of(content: str) -> Output:
+    return Output({"stdout": content.encode()})
+
+
+def fixture(name: str) -> Output:
+    return Output({"stdout": (DATA / name).read_bytes()})
+
+
+def replaced(name: str, old: str, new: str) -> Output:
+    content = text_of(name)
+    assert old in content
+    return of(content.replace(old, new))
+
+
+def file(name: str, content: str | None = None) -> Output:
+    """The file alone, under its own name."""
+    return Output({name: (text_of(name) if content is None else content).encode()}, name)

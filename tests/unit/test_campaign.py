@@ -298,6 +298,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(
         ("name: gfn2", "name: -gfn2", 5, "'-gfn2' is not a name"),
         ("name: gfn2", 'name: "gfn2\\n"', 5, "is not a name"),
         ("[energy]", "energy", 6, "parsers: should be a valid list"),
+        ("[energy]", "{stdout: energy}", 6, "parsers.stdout: should be a valid list"),
         ("[energy]", "[energy, 7]", 6, "should be a valid string"),
         ("  args:", "  job_timeout: 0\n  args:", 4, "job_timeout: should be greater than 0"),
         ("  args:", "  kwargs: {mongo_output_key: $x}\n  args:", 4, "'$x' is not a name"),

@@ -99,6 +99,19 @@ def test_point_charges_among_the_atoms_have_an_energy_of_their_own() -> None:
     assert sound(content, asked(natoms=1))
 
 
+def test_semiempirical_methods_and_force_fields_have_another_zero_of_energy() -> None:
+    positive = ("-129.901445554890", "21.252630863013")
+    stated = ("SCF SETTINGS", "SCF SETTINGS\n ZDO-Hamiltonian        Method          .... INDO")
+    assert diagnosis(text("v6-radical", positive))[0] is FailureClass.IMPLAUSIBLE_ENERGY
+    assert sound(text("v6-radical", positive, stated))
+    final = "FINAL SINGLE POINT ENERGY"
+    assert sound(text("v6-radical", positive, (final, f"{final} (MM)")))
+    kind, _ = diagnosis(text("v6-radical", positive, (final, f"{final} (QM/MM)")))
+    assert kind is FailureClass.IMPLAUSIBLE_ENERGY
+    infinite = text("v6-radical", ("-129.901445554890", "inf"), stated)
+    assert diagnosis(infinite)[0] is FailureClass.NOT_FINITE
+
+
 def test_an_output_without_a_final_energy_is_no_result() -> None:
     content = text("v6-radical", ("FINAL SINGLE POINT ENERGY", "FINAL SINGLE POINT"))
     kind, message = diagnosis(content)
@@ -166,6 +179,34 @@ def test_the_suffix_of_the_final_energy(suffix: str, kind: FailureClass) -> None
     assert "not fully converged" in message
 
 
+def layered(before: str = "", suffix: str = "") -> str:
+    """A QM/MM calculation, which prints three energies."""
+    qm = "FINAL SINGLE POINT ENERGY     -129.901445554890"
+    return text(
+        "v6-radical",
+        ("SCF CONVERGED AFTER", f"{before or 'SCF CONVERGED AFTER'}"),
+        (
+            qm,
+            f"FINAL SINGLE POINT ENERGY (MM)     0.5\n{qm} {suffix}\n"
+            "FINAL SINGLE POINT ENERGY (QM/MM)     -129.401445554890",
+        ),
+    )
+
+
+def test_an_unconverged_layer_is_no_step_of_an_optimisation() -> None:
+    assert sound(layered())
+    for content in (
+        layered(before="SCF NOT CONVERGED AFTER"),
+        layered(suffix="(SCF not fully converged!)"),
+    ):
+        assert diagnosis(content)[0] is FailureClass.SCF_NOT_CONVERGED
+
+
+def test_a_message_has_no_frame_also_where_lines_end_as_on_windows() -> None:
+    content = text("v6-radical", (CONVERGED, "ERROR\n" + NOT_CONVERGED)).replace("\n", "\r\n")
+    assert diagnosis(content)[1] == "ORCA: SCF NOT CONVERGED AFTER 125 CYCLES"
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -195,6 +236,21 @@ def test_single_eom_roots_only_prepare_steom() -> None:
         "--- The EOM iterations have NOT converged ---\n--- The STEOM iterations have converged ---"
     )
     assert sound(text("v6-radical", ("TOTAL SCF ENERGY", f"{line}\nTOTAL SCF ENERGY")))
+
+
+def test_a_nudged_elastic_band_has_a_convergence_of_its_own() -> None:
+    band = "Optim.  Iteration  HEI  E(HEI)-E(0)  max(|Fp|)   RMS(Fp)    dS\n"
+    converged = "***        THE NEB OPTIMIZATION HAS CONVERGED     ***\n"
+    assert sound(f"{BANNER}{band}{converged}{END}\n")
+    for content in (f"{BANNER}{band}{END}\n", text("v6-radical", (END, f"{band}{END}"))):
+        kind, message = diagnosis(content)
+        assert kind is FailureClass.OPT_NOT_CONVERGED
+        assert "NEB" in message
+    cycle = "*                GEOMETRY OPTIMIZATION CYCLE   1            *\n"
+    transition_state = text("v6-radical", (END, f"{band}{converged}{cycle}{END}"))
+    assert diagnosis(transition_state)[0] is FailureClass.OPT_NOT_CONVERGED
+    found = "***        THE TS OPTIMIZATION HAS CONVERGED      ***\n"
+    assert sound(transition_state.replace(END, f"{found}{END}"))
 
 
 OPT_MESSAGE = """

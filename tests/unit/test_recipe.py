@@ -12,6 +12,7 @@ import yaml
 
 from wqmaster.campaign import load
 from wqmaster.errors import CampaignError
+from wqmaster.failures import FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
 from wqmaster.judgement import judge
 from wqmaster.molecule import Molecule
@@ -191,7 +192,7 @@ def test_a_users_module_without_that_function_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("def f(:\n", "SyntaxError"),
+        ("def f(:\n", "line 1: invalid syntax"),
         ("import no_such_package_at_all\n", "no_such_package_at_all"),
         ("1 / 0\n", "ZeroDivisionError"),
         ("from wqmaster.parsers import no_such_name\n", "no_such_name"),
@@ -391,3 +392,19 @@ def test_the_hash_does_not_change_with_the_order_of_options(tmp_path: Path, own:
     assert recipe(tmp_path, one, function=function).hash == (
         recipe(tmp_path, two, function=function).hash
     )
+
+
+def test_more_disk_is_asked_for_only_where_it_is_known_how_much_there_was(tmp_path: Path) -> None:
+    unknown = recipe(tmp_path, {"name": "a"}).ladders.get(FailureClass.DISK_LIMIT)
+    assert not unknown
+    known = recipe(tmp_path, {"name": "a"}, resources={"disk": 100})
+    assert [rung.name for rung in known.ladders[FailureClass.DISK_LIMIT]] == ["disk_2x"]
+    ladder = {"disk_limit": [{"name": "mine", "disk": 3}]}
+    with pytest.raises(CampaignError, match="'mine' asks for 3 times the disk"):
+        recipe(tmp_path, {"name": "a"}, remedies=ladder)
+
+
+@pytest.mark.parametrize("name", ["a..b", "$where", "", ".a", "a."])
+def test_what_cannot_be_a_field_is_no_projection(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CampaignError, match=r"submit\.projection\.1: .* is not a name"):
+        recipe(tmp_path, {"name": "a"}, submit={"projection": ["a.b", name]})

@@ -3,7 +3,7 @@
 import pytest
 
 from wqmaster.failures import MAX_ATTEMPTS, FailureClass
-from wqmaster.remedies import Factors, Past, factors, plan, plan_of, rungs
+from wqmaster.remedies import WHOLE_JOB, Factors, Past, factors, plan, plan_of, rungs
 from wqmaster.tasks import Rung
 
 SCF, MEMORY, KILLED = (
@@ -85,9 +85,9 @@ def test_a_class_of_another_version_is_final() -> None:
 
 def test_a_job_that_the_engine_ended_has_a_ladder_as_well() -> None:
     past = [Past(1, MEMORY, None)]
-    assert plan(LADDERS, past) == {"job": ("more",)}
-    past.append(Past(2, MEMORY, None, {"job": ("more",)}))
-    assert plan(LADDERS, past) == {"job": ("most",)}
+    assert plan(LADDERS, past) == {WHOLE_JOB: ("more",)}
+    past.append(Past(2, MEMORY, None, {WHOLE_JOB: ("more",)}))
+    assert plan(LADDERS, past) == {WHOLE_JOB: ("most",)}
 
 
 def test_factors_are_the_largest_of_all_steps() -> None:

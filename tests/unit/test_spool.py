@@ -1,6 +1,10 @@
 """The durable directory between engine and database."""
 
+import hashlib
+import io
 import json
+import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from bson import Binary, Decimal128, ObjectId
 from wqmaster.engines import Returned
 from wqmaster.errors import FolderError
 from wqmaster.job import Asked
-from wqmaster.ledger import key_of
+from wqmaster.ledger import Rescue, key_of
 from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
 
 
@@ -111,6 +115,21 @@ def test_a_removed_task_is_gone_and_removing_it_again_does_no_harm(spool: Spool)
         spool.read("t-1")
 
 
+def test_a_removal_that_is_cut_short_leaves_nothing_that_would_be_judged(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its archive, a task that was committed would be recorded as truncated."""
+    come_back(spool, "t-1")
+
+    def killed(folder: Path, **_: Any) -> None:
+        (folder / OUTPUTS).unlink()
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    spool.remove("t-1")
+    with pytest.raises(FileNotFoundError):
+        spool.read("t-1")
+
+
 def test_a_dropped_task_leaves_nothing(spool: Spool) -> None:
     spool.submit("t-1", [asked()], b"")
     spool.drop("t-1")
@@ -166,10 +185,56 @@ def test_an_archive_is_discarded_and_nothing_outside_is(spool: Spool, tmp_path: 
     other = tmp_path / "mine" / "outputs.tar"
     other.parent.mkdir()
     other.touch()
-    assert kept is not None
-    assert [spool.discard(kept), spool.discard(kept), spool.discard(other)] == [True, False, False]
+    above = spool.failed / ".." / "outputs.tar"
+    places = [str(place) for place in (kept, kept, other, above)]
+    assert [spool.discard(place) for place in places] == [True, False, False, False]
     assert other.exists()
     assert list(spool.failed.iterdir()) == []
+
+
+def test_an_archive_is_found_after_its_folder_was_moved(spool: Spool, tmp_path: Path) -> None:
+    come_back(spool, "t-1")
+    kept = str(spool.keep_failed("t-1", "7.1"))
+    spool.root.rename(tmp_path / "moved")
+    assert Spool(tmp_path / "moved").discard(kept)
+
+
+def archive(*files: tuple[str, bytes]) -> bytes:
+    """An outputs.tar of one job with one step, `a`."""
+    lines = b"wqmaster 1\nhost node1\nstep 0 a 1 100 0\n"
+    for name, content in files:
+        lines += b"size %d 0/a/%s\n" % (len(content), name.encode())
+        lines += b"%s  0/a/%s\n" % (hashlib.sha256(content).hexdigest().encode(), name.encode())
+    lines += b"end " + hashlib.sha256(lines).hexdigest().encode() + b"\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content in [("manifest", lines), *((f"0/a/{n}", c) for n, c in files)]:
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_what_a_failed_attempt_left_is_rescued(spool: Spool) -> None:
+    come_back(spool, "t-1", archive=archive(("orca.gbw", b"orbitals")))
+    kept = str(spool.keep_failed("t-1", "7.1"))
+    left = Rescue(kept, 0, "a", "m", "abc")
+    assert spool.rescued(left) == {"orca.gbw": b"orbitals"}
+    assert spool.rescued(replace(left, step="b")) == {}
+    assert spool.rescued(replace(left, number=1)) == {}
+    spool.discard(kept)
+    assert spool.rescued(left) == {}
+
+
+@pytest.mark.parametrize("other", [{"molecule": "other"}, {"recipe": "other"}])
+def test_nothing_is_rescued_from_an_archive_that_is_another_job_s_by_now(
+    spool: Spool, other: dict[str, str]
+) -> None:
+    """Of a document of the same id in another collection."""
+    job = replace(asked(), **other)  # type: ignore[arg-type]
+    come_back(spool, "t-1", job, archive=archive(("orca.gbw", b"orbitals of another")))
+    kept = str(spool.keep_failed("t-1", "7.1"))
+    assert spool.rescued(Rescue(kept, 0, "a", "m", "abc")) == {}
 
 
 def test_all_that_came_back_is_kept_where_that_is_wished(spool: Spool) -> None:

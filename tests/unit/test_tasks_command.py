@@ -67,6 +67,7 @@ def refused(template: str, **fields: Any) -> str:
     [
         ("prog -n 4 'two words'", ("prog", "-n", "4", "two words")),
         (["prog", "-n", 4, 0.5, ">"], ("prog", "-n", "4", "0.5", ">")),
+        ("awk '$1>2 {print; exit}' in#1", ("awk", "$1>2 {print; exit}", "in#1")),
     ],
 )
 def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> None:
@@ -86,7 +87,9 @@ def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> 
         ("a && b", "no shell runs this"),
         ("a; b", "no shell runs this"),
         ("X=1 prog", "'environment:'"),
-        ("", "at least 1 item"),
+        ("prog in>out", "no shell runs this"),
+        ("prog in|sort", "no shell runs this"),
+        ("", "there is no command"),
         ([], "at least 1 item"),
         ("prog 'open", "No closing quotation"),
         (["prog", True], "valid string"),
@@ -142,6 +145,12 @@ def test_programs_that_come_with_the_job_are_not_looked_for(
 def test_an_option_that_cannot_be_meant_is_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         options(**given)
+
+
+def test_a_file_to_go_on_with_is_one_of_the_steps_files() -> None:
+    checked(options(outputs=["restart.dat"], continues=["restart.dat"]))
+    with pytest.raises(ValueError, match=r"'restart.dta' of 'continues:'.*mean 'restart.dat'"):
+        checked(options(outputs=["restart.dat"], continues=["restart.dta"]))
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -233,8 +242,10 @@ def test_a_template_is_read_once(tmp_path: Path) -> None:
             "\n\n{{ molecule.symbol }}",
             r"line 3: a molecule has no 'symbol'; did you mean 'symbols'",
         ),
-        ("{{ id|nosuch }}", "No filter named 'nosuch'"),
-        ("{{ document.a|random }}", "No filter named 'random'"),
+        ("{{ id|nosuch }}", "there is no filter 'nosuch'"),
+        ("{{ document.a|random }}", "there is no filter 'random'; known here: abs"),
+        ("{{ document.a|fixd(3) }}", "did you mean 'fixed'"),
+        ("{% if document.a is defind %}{% endif %}", "no test 'defind'; did you mean 'defined'"),
         ("{{ lipsum() }}", "no variable 'lipsum'"),
         ("{% include 'other' %}", "cannot use another one"),
         ("{% set d = document %}{{ d.a }}", "name the field that is meant"),
@@ -300,6 +311,9 @@ def test_values_are_written_whole_and_as_they_are(
         ("{{ document.x.upper }}", {"x": "a"}, "has no field 'x'"),
         ("{{ document.x|upper() ~ document.x[5] }}", {"x": [1]}, "has no element 5"),
         ("{{ 1 / document.x }}", {"x": 0}, "ZeroDivisionError"),
+        ("{{ 'x' * document.n }}", {"n": 10**12}, "more than 1000000 entries"),
+        ("{{ document.n * [1] }}", {"n": 10**12}, "more than 1000000 entries"),
+        ("{{ 3 ** document.n }}", {"n": 10**12}, "OverflowError"),
         ("{{ document.x }}", {"x": b"raw"}, "of a type that JSON has not"),
         ("{{ document.x|fixed }}", {"x": "1"}, "'fixed' needs a finite number"),
         ("{{ molecule.xyz }}", {}, "the document has no molecule"),

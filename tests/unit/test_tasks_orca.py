@@ -71,6 +71,9 @@ def test_a_route_that_asks_for_the_same_processes_is_left_alone() -> None:
     [
         ("! HF\n%pal nprocs 8 end", {"cores": 4}, "asks for 8 processes"),
         ("! HF PAL4", {}, "asks for 4 processes"),
+        ("! HF\n%pal nprocs=4 end", {}, "asks for 4 processes"),
+        ("! HF PAL2\n%pal nprocs 4 end", {"cores": 4}, "asks for 2 processes"),
+        ("! HF\n%maxcore=4000", {"cores": 4, "memory": 8000}, "%maxcore 4000 for 4"),
         ("! HF\n%maxcore 4000", {"cores": 4, "memory": 8000}, "%maxcore 4000 for 4"),
         ('! HF moread\n%moinp "scf.gbw"', {}, "left by no earlier step"),
     ],
@@ -195,6 +198,7 @@ CARTESIAN COORDINATES (ANGSTROEM)
         ("! HF TightOpt", GEOMETRY, "0.500000000000"),
         ("! HF OptTS", GEOMETRY, "0.500000000000"),
         ("! HF", GEOMETRY, "0.125000000000"),
+        ("! HF Opt\n%geom\n Scan B 0 1 = 1.0, 2.0, 5 end\nend", GEOMETRY, "0.125000000000"),
         ("! HF Opt", GEOMETRY.replace(b"  H ", b"  F "), "0.125000000000"),
         ("! HF Opt", GEOMETRY.replace(b"0.500000", b"     nan"), "0.125000000000"),
         ("! HF Opt", GEOMETRY[:150], "0.125000000000"),
@@ -215,9 +219,47 @@ def test_fewer_processes_have_more_memory_each() -> None:
     assert "%pal nprocs 1 end" in lines
 
 
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("! HF PAL4", "! HF\n* xyz"),
+        ("! HF\n!PAL4", "! HF\n* xyz"),
+        ("! HF\n%pal # all of them!\n  nprocs=4\nend", "nprocs=1\nend\n* xyz"),
+    ],
+)
+def test_fewer_processes_stand_in_the_place_of_the_routes_own(route: str, expected: str) -> None:
+    found = with_rung(route, OrcaRung(name="serial", processes=1), cores=4)
+    assert expected in found.replace(" \n", "\n")
+    assert "4" not in found.partition("* xyz")[0]
+
+
+def test_orbitals_that_a_rungs_own_guess_replaces_are_not_read() -> None:
+    rung = OrcaRung(name="guess", route="! VerySlowConv Hueckel")
+    before = request("pre", "! HF")
+    for step in (
+        request(route="! HF", moread="pre", remedies=(rung,)),
+        request(route='! HF moread\n%moinp "pre.gbw"', remedies=(rung,)),
+        request(route='! HF\n! moread\n%moinp "pre.gbw"', remedies=(rung,)),
+    ):
+        found = text(build(before, step))
+        assert "Hueckel" in found
+        assert "mo" not in found.lower().partition("* xyz")[0]
+        assert "!\n" not in found
+    again = OrcaRung(name="again", restart=True)
+    step = request(
+        route='! HF moread\n%moinp "pre.gbw"',
+        remedies=(rung, again),
+        rescued={"orca.gbw": b"orbitals"},
+    )
+    found = text(build(before, step))
+    assert found.lower().count("moinp") == 1
+    assert '! moread\n%moinp "restart.gbw"\n' in found
+
+
 def test_the_routes_own_maxcore_grows_with_the_memory() -> None:
     rung = OrcaRung(name="more", memory=2)
-    assert "%maxcore 2000\n*" in with_rung("! HF\n%maxcore 1000", rung, memory=8000)
+    found = with_rung("! HF\n%maxcore 1000 # each", rung, memory=8000)
+    assert found.count("%maxcore") == found.count("%maxcore 2000") == 1
 
 
 @pytest.mark.parametrize(
@@ -276,6 +318,7 @@ def test_a_rung_that_may_change_the_level_of_theory_is_refused(route: str) -> No
         "%scf\n  Shift Shift 0.1 ErrOff 0.1 end\n  DIISMaxEq 15\nend",
         "%geom maxiter 200 coordsys cartesian end\n%scf maxiter 300 end",
         "%mdci maxiter 200 lshift 0.5 end",
+        "%mdci levelshift 0.5 end",
         "",
     ],
 )
@@ -374,5 +417,7 @@ def test_the_screen_reader_is_not_taken_for_orca(tmp_path: Path) -> None:
     assert "screen reader" in (impostor(reader) or "")
     reader.write_bytes(b"\x7fELF" + b"\x00" * 100)
     assert impostor(reader) is None
-    reader.write_text('#!/bin/sh\nexec /opt/orca/orca "$@"\n')
+    reader.write_text(
+        '#!/bin/sh\n# ORCA from orca_6_1_0, not of the Orca Team\nexec "$ORCA" "$@"\n'
+    )
     assert impostor(reader) is None

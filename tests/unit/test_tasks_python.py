@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from wqmaster.errors import BadDocument
+from wqmaster.campaign import load
+from wqmaster.errors import BadDocument, CampaignError
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
+from wqmaster.recipe import resolve
 from wqmaster.tasks import Software, StepRequest, traits_of
 from wqmaster.tasks.python import HARNESS, Call, call
 
@@ -110,7 +112,8 @@ def test_a_function_that_is_there_is_accepted(
         ({"function": "mine.half", "modules": ["result.json"]}, "a name of the runner"),
         ({"function": "mine.half", "modules": ["json.py"]}, "would hide the module of Python"),
         ({"function": "mine.half", "modules": ["random"]}, "would hide the module of Python"),
-        ({"function": "broken.f"}, r"broken.py, line 2"),
+        ({"function": "broken.f"}, r"broken.py, line 2: .*closed$"),
+        ({"function": "mine.half", "modules": ["."]}, "holds the campaign itself"),
         ({"function": "mine.half", "inputs": ["absent"]}, "there is no file 'absent'"),
     ],
 )
@@ -235,6 +238,23 @@ def test_the_python_is_the_one_that_software_names(
     assert TRAITS.runs is not None
     assert list(TRAITS.runs(step(function="mine.half").options, software)) == words[:1]
     assert argv == [*words, "../shared/wqmaster-harness.py", "call-s0.json"]
+
+
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_software_of_the_campaign_may_name_the_python(beside: Path, name: str) -> None:
+    text = f"""\
+campaign: test
+campaign_config:
+  func_name: wqmaster.tasks.python.call
+  args: [{{name: s0, function: mine.half}}]
+software: {{{name}: /opt/p/bin/python3.6}}
+"""
+    path = beside / "campaign.yaml"
+    path.write_text(text)
+    assert resolve(load(path, {})).programs() == ["/opt/p/bin/python3.6"]
+    path.write_text(text.replace(f"{{{name}:", "{pythn:"))
+    with pytest.raises(CampaignError, match="calls no program 'pythn'"):
+        resolve(load(path, {}))
 
 
 def test_the_harness_is_of_the_oldest_syntax() -> None:

@@ -501,7 +501,7 @@ def refused(software: Software, wanted: Dock, **fields: Any) -> str:
         ("BRANCH   2   3\n", "BRANCH   9   3\n", "line 6: there is no atom 9 for this BRANCH"),
         ("BRANCH   2   3", "BRANCH   2   8", "there is no atom 8 in this BRANCH"),
         ("BRANCH   2   3\n", "BRANCH   2\n", "line 6: a BRANCH goes from one atom to another"),
-        ("REMARK", "MODEL 1\nREMARK", "line 1: it holds several models"),
+        ("REMARK", "MODEL 1\nREMARK", "line 1: a ligand is no MODEL"),
         ("REMARK", "NAME x\nREMARK", "line 1: 'NAME x' does not belong here"),
         ("REMARK", "RE\0MARK", "line 1: there is a NUL in it"),
     ],

@@ -24,7 +24,7 @@ def command(campaign: Path, as_json: bool) -> None:
     with session.opened(file) as store:
         counts = store.counts()
         session.check_matches(store, counts)
-        guard.check(store, recipe)
+        notes = guard.check(store, recipe)
         molecule = rehearsal.first_molecule(store)
         job = rehearsal.build(recipe, molecule)
         place = store.documents.full_name
@@ -45,6 +45,7 @@ def command(campaign: Path, as_json: bool) -> None:
                 "matching": counts.undone,
                 "done": counts.done,
                 "failed": counts.failed,
+                "notes": notes,
                 "first": {"document": molecule.id, "commands": commands, "files": files},
             }
         )
@@ -56,6 +57,8 @@ def command(campaign: Path, as_json: bool) -> None:
         f"{counts.done} done, {counts.failed} failed"
     )
     click.echo(f"folder      {file.folder}")
+    for note in notes:
+        click.echo(f"note        {note}")
     click.echo(f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n")
     for name, words in commands.items():
         click.echo(f"{name}: {words}")

@@ -28,18 +28,18 @@ def _retry(store: Store, text: str) -> int:
 
 
 def _discard(store: Store, spool: Spool, text: str) -> int:
+    discard = store.ledger.discard
     if text == "all":
-        paths = store.ledger.discard()
-    elif any(text == member.label for member in FailureClass):
-        paths = store.ledger.discard(kind=text)
-    else:
-        paths = [p for i in possible_ids(text) for p in store.ledger.discard(document=i)]
-        if not paths:
-            hint = nearest(text, ["all", *(member.label for member in FailureClass)])
-            raise CampaignError(
-                f"no archive is kept of a document '{text}', and it is no failure class; {hint}"
-            )
-    return sum(spool.discard(Path(path)) for path in paths)
+        return discard(spool.discard)
+    if any(text == member.label for member in FailureClass):
+        return discard(spool.discard, kind=text)
+    count = sum(discard(spool.discard, document=candidate) for candidate in possible_ids(text))
+    if not count:
+        hint = nearest(text, ["all", *(member.label for member in FailureClass)])
+        raise CampaignError(
+            f"no archive is kept of a document '{text}', and it is no failure class; {hint}"
+        )
+    return count
 
 
 def _times(attempt: Document) -> str:
@@ -79,6 +79,8 @@ def command(
     campaign: Path, show: str | None, retry: str | None, discard: str | None, as_json: bool
 ) -> None:
     """List what was given up in CAMPAIGN, by class and signature."""
+    if sum(text is not None for text in (show, retry, discard)) > 1:
+        raise click.UsageError("--show, --retry and --discard are given one at a time.")
     file = loaded(campaign)
     with session.opened(file, existing=True) as store:
         if retry is not None:

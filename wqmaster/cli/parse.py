@@ -1,13 +1,16 @@
 """wqmaster parse: diagnosis and values of outputs at hand; no campaign, no database."""
 
+import contextlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from wqmaster.cli.common import shortened
+from wqmaster.errors import StructureError
 from wqmaster.parsers import Parser
 from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
 
@@ -46,9 +49,11 @@ def command(
 ) -> None:
     """Read FILES as a campaign would: say why each failed, if it did, and its values.
 
+    A parser of your own is MODULE.FUNCTION; modules of the working folder are found.
+
     A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
-    x.engrad, x.property.json, poses.pdbqt), or a folder with all of a run. The exit code is 0 also
-    for runs that failed.
+    x.engrad, x.property.json, poses.pdbqt), or a folder with all of a run; each may be compressed
+    (x.out.gz). The exit code is 0 also for runs that failed, 2 if a FILE cannot be read.
     """
     parsers = parsers_named(program, names)
     if listed:
@@ -56,9 +61,19 @@ def command(
         return
     if not files:
         raise click.UsageError("Missing argument 'FILES...'.")
+    unread: StructureError | None = None
     for path in files:
-        reading = read(path, program, parsers)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what a user's parser prints
+                reading = read(path, program, parsers)
+        except StructureError as error:
+            if unread is not None:
+                click.echo(f"wqmaster: {unread.message}", err=True)
+            unread = error
+            continue
         if as_json:
             click.echo(json.dumps(reading.as_json(), allow_nan=False))
         else:
             _printed(reading, bool(names))
+    if unread is not None:
+        raise unread

@@ -1,6 +1,7 @@
 """wqmaster reparse: today's parsers on the archives that were kept."""
 
 import contextlib
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
     shown: list[str] = []
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(session.opened(file, existing=True))
-        if write:
+        if write and file.folder.is_dir():
             stack.callback(FolderLock(file.folder).close)
         work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
+        # What a user's parser prints is not part of the report.
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():
             told_of[finding.kind] += 1
             if finding.kind is not Kind.SAME and told_of[finding.kind] <= _TOLD:

@@ -210,6 +210,8 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     _say(f"\n{loaded.campaign.campaign}: {progress.state}")
     for name, value in rows:
         _say(f"  {name:<20} {value}")
+    for note in progress.notes:
+        _say(f"  {'note':<20} {note}")
     _say("next:")
     # Outside of ./shell there is no wqmaster on the PATH.
     shell = os.environ.get("WQMASTER_CALLED_BY")

@@ -3,6 +3,7 @@
 For all others, write a function beside the campaign and name it `module.function`.
 """
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -65,14 +66,20 @@ def text(output: Output) -> str:
     return output.text
 
 
-def _row(words: list[str], place: str) -> list[float]:
+def _row(words: list[str]) -> list[float]:
     found = []
     for word in words:
         value = to_number(word)
         if value is None:
-            raise ParseError(f"{place}: {word[:40]!r} is no number")
+            raise ValueError(f"{word[:40]!r} is no number")
         found.append(value)
     return found
+
+
+def _place(lines: list[str], nth: int) -> int:
+    """The number, counted from 1, of the `nth` line that is not empty."""
+    numbers = (number for number, line in enumerate(lines, start=1) if line)
+    return next(itertools.islice(numbers, nth, None))
 
 
 @reads("stdout")
@@ -83,26 +90,33 @@ def table(output: Output) -> list[list[float]]:
     """
     rows: list[list[float]] = []
     count = 0
+    text = output.text
     # Then `float` reads nothing that is not a number of a program.
-    is_plain = output.text.isascii() and "_" not in output.text
-    for place, line in enumerate(output.text.splitlines(), start=1):
+    is_plain = text.isascii() and "_" not in text
+    has_d = "D" in text or "d" in text
+    lines = text.splitlines()
+    for nth, line in enumerate(filter(None, lines)):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        try:
-            row = (
-                list(map(float, words)) if is_plain else _row(words, f"{output.name}, line {place}")
-            )
-        except ValueError:
-            row = _row(words, f"{output.name}, line {place}")
-        if rows and len(row) != len(rows[0]):
-            raise ParseError(
-                f"{output.name}, line {place}: {len(row)} columns, {len(rows[0])} above"
-            )
-        rows.append(row)
-        count += len(row)
+        count += len(words)
         if count > _MOST_NUMBERS:
             raise ParseError(f"{output.name} holds more numbers than a document can")
+        as_float = words
+        if has_d and "n" not in (lower := line.lower()):
+            as_float = lower.replace("d", "e").split()
+        try:
+            row = list(map(float, as_float)) if is_plain else _row(words)
+        except ValueError:
+            try:
+                row = _row(words)
+            except ValueError as error:
+                place = f"{output.name}, line {_place(lines, nth)}"
+                raise ParseError(f"{place}: {error}") from error
+        if rows and len(row) != len(rows[0]):
+            place = f"{output.name}, line {_place(lines, nth)}"
+            raise ParseError(f"{place}: {len(row)} columns, {len(rows[0])} above")
+        rows.append(row)
     if not rows:
         raise ParseError(f"{output.name} holds no row of numbers")
     return rows

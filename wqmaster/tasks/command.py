@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from wqmaster.campaign import nearest
 from wqmaster.job import Execution, Job, check_file_name
 from wqmaster.molecule import Molecule
 from wqmaster.tasks import Software, StepRequest, task
@@ -55,7 +56,12 @@ class Command(SharedInputs):
         if not isinstance(value, str):
             return words(value)
         found = shlex.split(value)
-        for word in found:
+        if not found:
+            raise ValueError("there is no command here")
+        # Unquoted signs of a shell are words of their own here, also within a word: prog>out.
+        signs = shlex.shlex(value, posix=True, punctuation_chars="|&;<>")
+        signs.whitespace_split, signs.commenters = True, ""
+        for word in [*found, *signs]:
             if _OF_A_SHELL.fullmatch(word):
                 raise ValueError(
                     f"'{word}' is a shell's, and no shell runs this: use ['sh', '-c', '...'], or "
@@ -156,6 +162,13 @@ def _check(steps: Sequence[StepRequest], software: Software) -> None:
             step.options.compiled(software)
         except ValueError as error:
             raise ValueError(f"step '{step.name}': {error}") from error
+        there = {*step.options.sent, *step.options.outputs, *step.files}
+        for name in step.options.continues:
+            if name not in there:
+                raise ValueError(
+                    f"step '{step.name}': '{name}' of 'continues:' is none of its files; "
+                    f"{nearest(name, there)}"
+                )
         for name in step.options.sent:
             real = _sent_as(position, step, name)
             if real in sent:

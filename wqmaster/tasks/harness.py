@@ -120,6 +120,7 @@ def describe(error, stage, home):
 
 def main(path):
     home = os.path.realpath(os.getcwd())
+    process = os.getpid()
     with open(path, "rb") as file:
         call = json.loads(file.read().decode("ascii"))
     target = os.path.join(home, call["result"])
@@ -149,6 +150,8 @@ def main(path):
         code = 1
     with contextlib.suppress(AttributeError, OSError, ValueError):  # the function closed it
         sys.stdout.flush()
+    if os.getpid() != process:  # a child that the function forked; the result is not its to write
+        os._exit(code)
     with open(target + ".part", "w") as file:
         file.write(text)
     os.replace(target + ".part", target)

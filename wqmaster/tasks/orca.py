@@ -12,9 +12,16 @@ from wqmaster.errors import ParseError
 from wqmaster.job import Execution, Job
 from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.parsers import Output
-from wqmaster.parsers.orca import geometry
+from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks import Software, StepRequest, task
-from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, applied, comments_out, without
+from wqmaster.tasks.orca_remedies import (
+    LADDERS,
+    OrcaRung,
+    applied,
+    comments_out,
+    guesses,
+    without,
+)
 
 # Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"
@@ -30,9 +37,14 @@ _MAXCORE_SHARE = 0.75
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
 _RESTART = "restart.gbw"
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
-_NPROCS = re.compile(r"%\s*pal\b.*?\bnprocs\s+(\d+)|!.*?\bpal(\d+)\b", re.IGNORECASE | re.DOTALL)
-_MAXCORE = re.compile(r"%\s*maxcore\s+(\d+)", re.IGNORECASE)
+# ORCA takes "nprocs=4" for "nprocs 4".
+_NPROCS = re.compile(r"(%\s*pal\b[^%!*]*?\bnprocs[\s=]+)(\d+)", re.IGNORECASE)
+_PAL = re.compile(r"^(\s*!.*?)\bpal(\d+)\b", re.IGNORECASE | re.MULTILINE)
+_NOTHING = re.compile(r"^\s*!\s*$\n?", re.MULTILINE)
+_MAXCORE = re.compile(r"(%\s*maxcore[\s=]+)(\d+)", re.IGNORECASE)
 _OPTIMISES = re.compile(r"^\s*!.*?\b\w*opt(ts)?\b", re.IGNORECASE | re.MULTILINE)
+# A scan that broke off begins where it began: what it finds may depend on the way there.
+_SCANS = re.compile(r"%\s*geom\b[^%]*?\bscan\b", re.IGNORECASE)
 # What a route cannot have, and why.
 _NOT_HERE = (
     (re.compile(r"^\s*\*", re.MULTILINE), "coordinates come from the document, not from the route"),
@@ -87,16 +99,16 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
                 raise ValueError(
                     f'{where}: %moinp "{name}" is left by no earlier step; there are: {there}'
                 )
-        nprocs = _NPROCS.search(text)
-        if nprocs and int(nprocs[1] or nprocs[2]) != software.cores:
-            raise ValueError(
-                f"{where}: the route asks for {nprocs[1] or nprocs[2]} processes, "
-                f"'resources: {{cores: {software.cores}}}' gives {software.cores}; make them agree"
-            )
+        for _, nprocs in (*_NPROCS.findall(text), *_PAL.findall(text)):
+            if int(nprocs) != software.cores:
+                raise ValueError(
+                    f"{where}: the route asks for {nprocs} processes, 'resources: "
+                    f"{{cores: {software.cores}}}' gives {software.cores}; make them agree"
+                )
         maxcore = _MAXCORE.search(text)
-        if maxcore and software.memory and int(maxcore[1]) * software.cores > software.memory:
+        if maxcore and software.memory and int(maxcore[2]) * software.cores > software.memory:
             raise ValueError(
-                f"{where}: %maxcore {maxcore[1]} for {software.cores} processes is more than "
+                f"{where}: %maxcore {maxcore[2]} for {software.cores} processes is more than "
                 f"'resources: {{memory: {software.memory}}}'"
             )
         before.append(step.name)
@@ -112,7 +124,7 @@ def impostor(program: Path) -> str | None:
             head = file.read(20_000)
     except OSError:
         return None
-    if head.startswith(b"#!") and re.search(
+    if re.match(rb"#![^\n]*python", head) and re.search(
         rb"import orca|from orca|gi\.repository|Orca Team", head
     ):
         return (
@@ -125,16 +137,16 @@ def impostor(program: Path) -> str | None:
 def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float, float], ...]:
     """Where the atoms are: in the document, or where the optimisation that failed was."""
     restart = any(rung.restart for rung in step.remedies)
-    if not restart or not _OPTIMISES.search(comments_out(step.options.route)):
+    route = comments_out(step.options.route)
+    if not restart or not _OPTIMISES.search(route) or _SCANS.search(route):
         return molecule.coordinates
     try:
-        left = geometry(Output(dict(step.rescued)))
-        found = tuple((float(x), float(y), float(z)) for x, y, z in left["coordinates"])
-    except (ParseError, ValueError, KeyError, TypeError):
+        left = Output(step.rescued)
+        found = tuple((x, y, z) for x, y, z in geometry(left))
+        elements = [symbol.capitalize() for symbol in symbols(left)]
+    except ParseError:
         return molecule.coordinates
-    if [symbol.capitalize() for symbol in left["symbols"]] != [
-        SYMBOLS[n] for n in molecule.numbers
-    ]:
+    if elements != [SYMBOLS[number] for number in molecule.numbers]:
         return molecule.coordinates
     if not all(math.isfinite(value) for row in found for value in row):
         return molecule.coordinates
@@ -160,21 +172,27 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
         route = applied(route, rung)
         if rung.restart:
             moinp = _RESTART
+        elif guesses(rung):
+            moinp, route = None, _MOINP.sub("", route)
     if moinp is not None:
         route = _MOINP.sub("", route)
+    # What the route itself says of processes and memory is changed there: nothing stands twice.
+    processes = _processes(step, software)
+    stated = bool(_NPROCS.search(comments_out(route)))
+    if processes != software.cores:
+        route = _NPROCS.sub(rf"\g<1>{processes}", _PAL.sub(r"\1", comments_out(route)))
+        route = _NOTHING.sub("", route)
+    maxcore = _MAXCORE.search(comments_out(route))
+    more = max((rung.memory or 1.0 for rung in step.remedies), default=1.0)
+    if maxcore and more > 1:
+        size = int(int(maxcore[2]) * more)
+        route = _MAXCORE.sub(rf"\g<1>{size}", comments_out(route))
     lines = [route.rstrip("\n")]
     if moinp is not None:
         lines.append(f'%moinp "{moinp}"')
-    processes = _processes(step, software)
-    text = comments_out(options.route)
-    if processes != (software.cores if _NPROCS.search(text) else 1):
+    if processes > 1 and not stated and not _PAL.search(comments_out(route)):
         lines.append(f"%pal nprocs {processes} end")
-    maxcore = _MAXCORE.search(text)
-    if maxcore:
-        more = max((rung.memory or 1.0 for rung in step.remedies), default=1.0)
-        if more > 1:
-            lines.append(f"%maxcore {int(int(maxcore[1]) * more)}")
-    elif software.memory is not None:
+    if not maxcore and software.memory is not None:
         lines.append(f"%maxcore {max(1, int(software.memory * _MAXCORE_SHARE / processes))}")
     state = f"{molecule.charge} {molecule.multiplicity}"
     if options.geometry is not None:

@@ -15,10 +15,11 @@ from wqmaster.campaign import nearest
 from wqmaster.failures import FailureClass
 from wqmaster.tasks import Ladders, Rung
 
+_GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})
 # Words after "!"; those of one group exclude each other.
 GROUPS = (
     frozenset({"easyconv", "fastconv", "normalconv", "slowconv", "veryslowconv"}),
-    frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"}),
+    _GUESSES,
     frozenset({"diis", "nodiis"}),
     frozenset({"kdiis", "nokdiis"}),
     frozenset({"soscf", "nososcf"}),
@@ -46,7 +47,7 @@ _KEYS = {
         "autotrahiter autotrahninter"
     ),
     "geom": _words("maxiter maxstep trust coordsys inhess calc_hess recalc_hess update"),
-    "mdci": _words("maxiter maxdiis diisstartiter lshift maxcore"),
+    "mdci": _words("maxiter maxdiis diisstartiter lshift levelshift maxcore"),
     "tddft": _words("maxiter maxdim"),
     "cis": _words("maxiter maxdim"),
     "method": _words("z_maxiter z_solver"),
@@ -156,18 +157,29 @@ def applied(route: str, rung: OrcaRung) -> str:
     return "\n".join([route.rstrip("\n"), *added, *blocks]) + "\n"
 
 
+def guesses(rung: OrcaRung) -> bool:
+    """Whether the rung names an initial guess among its simple keywords."""
+    return any(
+        word in _GUESSES
+        for line in comments_out(rung.route).lower().splitlines()
+        if line.lstrip().startswith("!")
+        for word in line.replace("!", " ").split()
+    )
+
+
 def without(route: str, words: set[str]) -> str:
     """`route` without the simple keywords of the groups that `words` belong to."""
     gone = set().union(*(group for group in GROUPS if group & words))
 
-    def kept(line: str) -> str:
+    def kept(line: str) -> str | None:
         if not line.lstrip().startswith("!") or not gone:
             return line
-        return re.sub(
+        rest = re.sub(
             r"[^\s!]+", lambda found: "" if found[0].lower() in gone else found[0], line
         ).rstrip()
+        return rest if rest.strip("! ") or rest == line else None
 
-    return "\n".join(kept(line) for line in route.splitlines())
+    return "\n".join(line for line in map(kept, route.splitlines()) if line is not None)
 
 
 _SLOW = OrcaRung(name="slow_conv", route="! SlowConv\n%scf maxiter 500 end")
@@ -186,7 +198,7 @@ LADDERS: Ladders = {
     FailureClass.DIVERGED: (_SLOW, _VERY_SLOW),
     FailureClass.CC_NOT_CONVERGED: (
         OrcaRung(name="cc_iterations", route="%mdci maxiter 200 end"),
-        OrcaRung(name="cc_level_shift", route="%mdci maxiter 300 lshift 0.5 maxdiis 15 end"),
+        OrcaRung(name="cc_diis", route="%mdci maxiter 300 maxdiis 15 end"),
     ),
     FailureClass.OPT_NOT_CONVERGED: (
         OrcaRung(name="opt_continued", restart=True, route="%geom maxiter 200 end"),

@@ -112,6 +112,8 @@ def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]
         if place.is_file():
             yield top, path
         elif place.is_dir():
+            if place.resolve() in (software.beside.resolve(), *software.beside.resolve().parents):
+                raise ValueError(f"'{path}' of 'modules:' holds the campaign itself; name a part")
             for inner in sorted(place.rglob("*")):
                 parts = inner.relative_to(place).parts
                 if inner.is_file() and not (set(parts) & set(_NOT_SENT)) and inner.suffix != ".pyc":
@@ -130,7 +132,7 @@ def _fields(options: Call) -> Iterable[str]:
 
 
 def _python(software: Software) -> tuple[str, ...]:
-    return software.argv("python") if "python" in software.commands else ("python3",)
+    return software.argv("python" if "python" in software.commands else "python3")
 
 
 def _runs(options: Call, software: Software) -> Iterable[str]:
@@ -166,7 +168,8 @@ def _check_step(options: Call, software: Software) -> None:
             tree = ast.parse(files[found])
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        raise ValueError(f"{found}, line {line or '?'}: {error}") from error
+        why = getattr(error, "msg", error)
+        raise ValueError(f"{found}, line {line or '?'}: {why}") from error
     names = dict(_bound(tree.body))
     if function not in names and "*" not in names:
         raise ValueError(f"{found} has no function '{function}'; {nearest(function, names)}")

@@ -7,7 +7,7 @@ like a template in one of them is not filled again.
 import json
 import math
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import jinja2
@@ -20,6 +20,9 @@ from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
+# What an expression may make: entries of a text or list, and the largest exact power.
+_LONGEST = 1_000_000
+_LARGEST_POWER = 1000
 # The variables of a template, and what `molecule` has.
 _VARIABLES = ("document", "molecule", "id", "cores", "memory")
 _OF_MOLECULE = (
@@ -71,6 +74,19 @@ def _json(value: Any) -> str:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
+    # A number of the document must not make a text of gigabytes, or a power that takes for ever.
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        numbers = [value for value in (left, right) if isinstance(value, (int, float))]
+        if operator == "*" and len(numbers) == 1:
+            text = right if numbers[0] is left else left
+            if isinstance(text, Sized) and len(text) * numbers[0] > _LONGEST:
+                raise ValueError(f"a text or list of more than {_LONGEST} entries")
+        if operator == "**" and len(numbers) == 2:
+            return float(left) ** float(right) if abs(right) > _LARGEST_POWER else left**right
+        return super().call_binop(context, operator, left, right)
+
     def __init__(self) -> None:
         super().__init__(
             undefined=jinja2.StrictUndefined,
@@ -155,6 +171,12 @@ class Template:
     def _check(self, tree: nodes.Template) -> None:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             raise self._error(node.lineno, "a template cannot use another one")
+        for kind, there in ((nodes.Filter, _ENVIRONMENT.filters), (nodes.Test, _ENVIRONMENT.tests)):
+            for called in tree.find_all(kind):
+                if called.name not in there:
+                    hint = nearest(called.name, there)
+                    what = f"there is no {kind.__name__.lower()} '{called.name}'"
+                    raise self._error(called.lineno, f"{what}; {hint}")
         known = {*_VARIABLES, *_ENVIRONMENT.globals}
         unknown = meta.find_undeclared_variables(tree) - known
         fields = set()

@@ -3,6 +3,10 @@
 Every step starts from the geometry of the document, whatever an earlier step has computed. Charge
 and unpaired electrons stand in the files .CHRG and .UHF, which xtb reads (its documentation,
 "Charge and spin"); GFN-FF knows no unpaired electrons. Written for and tried with xtb 6.7.1.
+
+GFN1 and GFN2 have the 4f electrons of lanthanides in the core: a multiplicity that counts them puts
+as many unpaired electrons elsewhere (EuCl3 as a septet is 0.34 Eh above its singlet, which is the
+one meant). Where their number is odd, xtb and the document cannot agree: `charge_multiplicity`.
 """
 
 import math

@@ -36,12 +36,14 @@ from wqmaster.parsers.orca.files import (
     hess_ir_intensities,
     hess_masses,
     hess_normal_modes,
+    hess_symbols,
 )
 from wqmaster.parsers.orca.geometry import (
     geometry,
     geometry_trajectory,
     optimisation,
     optimized_geometry,
+    symbols,
 )
 from wqmaster.parsers.orca.gradient import dispersion_gradient, gradient, gradient_trajectory
 from wqmaster.parsers.orca.orbitals import (
@@ -149,6 +151,7 @@ __all__ = [
     "hess_ir_intensities",
     "hess_masses",
     "hess_normal_modes",
+    "hess_symbols",
     "hirshfeld_charges",
     "hirshfeld_spins",
     "homo_lumo_gap",
@@ -191,6 +194,7 @@ __all__ = [
     "reference_energy",
     "s_squared",
     "scf_energy",
+    "symbols",
     "t1_diagnostic",
     "thermochemistry",
     "timings",

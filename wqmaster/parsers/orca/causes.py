@@ -78,7 +78,7 @@ _FILE = re.compile(r"^\s*\[file [^\]]{0,200}\]\s*:?\s*")
 _PROCESS = re.compile(r"^\s*Process\s+\d+\s*:\s*")
 _MEGABYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s{0,3}MB")
 _BLANKS = re.compile(r"\s+")
-_FRAME = "*!-=| \t"
+_FRAME = "*!-=| \t\r"
 _LONGEST = 240
 _MOST_LINES = 6
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.parsers.orca.causes import occurrences, said
-from wqmaster.parsers.orca.energy import FINAL, final_energy, is_converged
+from wqmaster.parsers.orca.energy import FINAL, final_energy, is_converged, of_the_whole
 from wqmaster.parsers.orca.gradient import HEADINGS as GRADIENTS
 from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
 
@@ -24,7 +24,11 @@ _JOB = "JOB NUMBER"
 _MOST_JOBS = 1000
 _SCF_CONVERGED = "SCF CONVERGED AFTER"
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
-_OPTIMISED = "THE OPTIMIZATION HAS CONVERGED"
+# The second one ends the optimisation of a transition state that NEB-TS begins.
+_OPTIMISED = ("THE OPTIMIZATION HAS CONVERGED", "THE TS OPTIMIZATION HAS CONVERGED")
+# A nudged elastic band prints a table of its iterations, and no energy of its own.
+_BAND = "Optim.  Iteration  HEI"
+BAND_CONVERGED = "THE NEB OPTIMIZATION HAS CONVERGED"
 _NOT_OPTIMISED = "The optimization did not converge"
 
 _SCF = FailureClass.SCF_NOT_CONVERGED
@@ -87,7 +91,8 @@ class _Job:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.energies = list(every_beginning(text, FINAL))
+        self.parts = list(every_beginning(text, FINAL))
+        self.energies = of_the_whole(text, self.parts)
 
     @cached_property
     def _converged(self) -> list[int]:
@@ -119,16 +124,20 @@ class _Job:
         return None
 
 
-def _by_suffix(job: str, energies: list[int]) -> Failure | None:
-    line = line_of(job, energies[-1]) if energies else ""
-    try:
-        _, suffix = final_energy(line) if line else (0.0, "")
-    except ParseError:
-        return None
-    if is_converged(suffix):
-        return None
-    kind = _SCF if "SCF" in suffix else _CC
-    return Failure(kind, f"ORCA: final energy {suffix.strip('()')[:200]}")
+def _by_suffix(job: _Job) -> Failure | None:
+    """What ORCA says behind the last energy, or behind one of its layers."""
+    since = job.energies[-2] if len(job.energies) > 1 else -1
+    for position in reversed(job.parts):
+        if position <= since:
+            break
+        try:
+            _, suffix = final_energy(line_of(job.text, position))
+        except ParseError:
+            continue
+        if not is_converged(suffix):
+            kind = _SCF if "SCF" in suffix else _CC
+            return Failure(kind, f"ORCA: final energy {suffix.strip('()')[:200]}")
+    return None
 
 
 def _by_optimisation(job: str) -> Failure | None:
@@ -136,11 +145,10 @@ def _by_optimisation(job: str) -> Failure | None:
         words = said(job[position : position + 200])
         return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: {words.partition('.')[0]}")
     cycle = job.rfind(_CYCLE)
-    if cycle >= 0 and job.find(_OPTIMISED, cycle) < 0:
-        return Failure(
-            FailureClass.OPT_NOT_CONVERGED,
-            "ORCA: no 'THE OPTIMIZATION HAS CONVERGED' in its output",
-        )
+    if cycle >= 0 and all(job.find(words, cycle) < 0 for words in _OPTIMISED):
+        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{_OPTIMISED[0]}' in its output")
+    if _BAND in job and BAND_CONVERGED not in job:
+        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{BAND_CONVERGED}' in its output")
     return None
 
 
@@ -152,7 +160,7 @@ def not_converged(text: str, ended: bool) -> Failure | None:
     for start, end in jobs(text):
         job = text[start:end] if (start, end) != (0, len(text)) else text
         of_job = _Job(job)
-        failure = of_job.by_mark() or _by_suffix(job, of_job.energies)
+        failure = of_job.by_mark() or _by_suffix(of_job)
         if failure is None and (ended or _NOT_OPTIMISED in job):
             failure = _by_optimisation(job)
         if failure:

@@ -13,8 +13,8 @@ from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca.causes import crash, named_cause, said
-from wqmaster.parsers.orca.convergence import BANNER, jobs, not_converged
-from wqmaster.parsers.orca.energy import FINAL, final_energy
+from wqmaster.parsers.orca.convergence import BAND_CONVERGED, BANNER, jobs, not_converged
+from wqmaster.parsers.orca.energy import FINAL, final_energy, label
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
 from wqmaster.parsers.orca.plausibility import atomic_number, implausible
 from wqmaster.parsers.orca.run import (
@@ -31,6 +31,9 @@ _TAIL = 400_000
 _NEAR = 20_000
 # Dynamics print their energies in tables of their own.
 _DYNAMICS = "Molecular Dynamics"
+# Their zero of energy is none of separate nuclei and electrons.
+_ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
+_FORCE_FIELD = "(MM)"
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
 # What a charge may be, in parts of the nuclear charges, for the energy to be near the atoms'.
 _SMALL_CHARGE = 0.2
@@ -76,16 +79,19 @@ def _energy(text: str, start: int, end: int) -> Failure | None:
     position = last_beginning(text, FINAL, start, end)
     if position < 0:
         # Only the last job must have one: the others may prepare something.
-        if end < len(text) or _DYNAMICS in text:
+        if end < len(text) or _DYNAMICS in text or BAND_CONVERGED in text:
             return None
         return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in its output")
     try:
-        value, _ = final_energy(whole_line(text, position))
+        line = whole_line(text, position)
+        value, _ = final_energy(line)
         charges, electrons = stated_charges(text, start, end), stated_electrons(text, start, end)
     except ParseError as error:
         return Failure(FailureClass.PARSE_ERROR, f"ORCA: {error.message}")
     if not math.isfinite(value):
         return Failure(FailureClass.NOT_FINITE, f"ORCA: the final energy is {value}")
+    if label(line) == _FORCE_FIELD or text.find(_ZERO_DIFFERENTIAL_OVERLAP, start, end) >= 0:
+        return None
     labels = _atoms(text, start, end)
     if any(not is_atom(label) for label in labels):
         # Charges among the atoms have an energy of their own, of either sign.

@@ -7,6 +7,7 @@ from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.text import (
     every_beginning,
     last_beginning,
+    line_of,
     number,
     whole_line,
 )
@@ -33,6 +34,25 @@ def final_energy(line: str) -> tuple[float, str]:
     if not words:
         raise ParseError(f"there is no energy in the line {line.strip()[:60]!r}")
     return number(words[0]), words[1].strip() if len(words) > 1 else ""
+
+
+def label(line: str) -> str:
+    """What stands in brackets before the energy of such a line, as "(QM/MM)"; "" without it."""
+    rest = line[len(FINAL) :].strip()
+    return rest[: rest.find(")") + 1] if rest.startswith("(") else ""
+
+
+def of_the_whole(text: str, positions: list[int]) -> list[int]:
+    """Those of the final energies at `positions` that are of the whole system.
+
+    A calculation in layers prints one for each part before it, as "(MM)" and one without a label
+    before "(QM/MM)": if the last one has a label, those with the same one count.
+    """
+    wanted = label(line_of(text, positions[-1])) if positions else ""
+    if not wanted:
+        return positions
+    longest = len(FINAL) + len(wanted) + 20
+    return [place for place in positions if text.find(wanted, place, place + longest) >= 0]
 
 
 def is_converged(suffix: str) -> bool:
@@ -66,11 +86,14 @@ def total_energy(output: Output) -> float:
 def energy_trajectory(output: Output) -> list[float]:
     """All FINAL SINGLE POINT ENERGYs in the order of the text (steps, jobs), in Eh.
 
+    Of a calculation in layers (QM/MM) those of the whole system alone.
+
     Raises:
         ParseError: there is none, or ORCA says of one that it is not converged.
     """
     text = output.text
-    found = [_usable(whole_line(text, position)) for position in every_beginning(text, FINAL)]
+    positions = of_the_whole(text, list(every_beginning(text, FINAL)))
+    found = [_usable(whole_line(text, position)) for position in positions]
     if not found:
         raise output.missing(f"'{FINAL}'")
     return found

@@ -7,15 +7,13 @@ In a job BASENAME is `orca`. Both formats are alike from ORCA 3 to 6.1 (seen: .h
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.labels import numbers
 from wqmaster.parsers.orca.property_file import BOHR, property_json
-from wqmaster.parsers.orca.text import every, last, line_end, number
+from wqmaster.parsers.orca.text import every, last, line_end, number, numbers
 
 _ENGRAD = "orca.engrad"
 _HESS = "orca.hess"
@@ -72,9 +70,9 @@ def engrad_gradient(output: Output) -> list[list[float]]:
     return [gradient[start : start + 3] for start in range(0, len(gradient), 3)]
 
 
-@reads(_ENGRAD)
-def engrad_geometry(output: Output) -> dict[str, Any]:
-    """The geometry of the .engrad file: `symbols`, and `coordinates` in Angstrom, shape (n, 3).
+@reads(_ENGRAD, per_atom=True)
+def engrad_geometry(output: Output) -> list[list[float]]:
+    """The geometry of the .engrad file in Angstrom, shape (n, 3).
 
     The file has them in Bohr (1 Bohr = 0.529177210903 Angstrom).
     """
@@ -83,10 +81,7 @@ def engrad_geometry(output: Output) -> dict[str, Any]:
     numbers = [_whole(atom[0]) for atom in atoms]
     if not all(0 < z < len(SYMBOLS) for z in numbers):
         raise ParseError(f"{output.name} has an atom that is no element")
-    return {
-        "symbols": [SYMBOLS[z] for z in numbers],
-        "coordinates": [[number(word) * BOHR for word in atom[1:]] for atom in atoms],
-    }
+    return [[number(word) * BOHR for word in atom[1:]] for atom in atoms]
 
 
 # --- .hess -------------------------------------------------------------------------------------
@@ -222,17 +217,19 @@ def hess_ir_intensities(output: Output) -> list[float]:
     return found
 
 
-@reads(_HESS)
-def hess_geometry(output: Output) -> dict[str, Any]:
-    """The geometry of the Hessian: `symbols`, and `coordinates` in Angstrom, shape (n, 3).
+@reads(_HESS, per_atom=True)
+def hess_geometry(output: Output) -> list[list[float]]:
+    """The geometry of the Hessian in Angstrom, shape (n, 3).
 
-    The file has them in Bohr (1 Bohr = 0.529177210903 Angstrom).
+    The file has it in Bohr (1 Bohr = 0.529177210903 Angstrom).
     """
-    atoms = _atoms(output)
-    return {
-        "symbols": [atom[0] for atom in atoms],
-        "coordinates": [[number(word) * BOHR for word in atom[2:]] for atom in atoms],
-    }
+    return [[number(word) * BOHR for word in atom[2:]] for atom in _atoms(output)]
+
+
+@reads(_HESS, per_atom=True)
+def hess_symbols(output: Output) -> list[str]:
+    """The elements of the atoms of the Hessian, shape (n,)."""
+    return [atom[0] for atom in _atoms(output)]
 
 
 @reads(_HESS, per_atom=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.text import every, last, line_end, lines, number
+from wqmaster.parsers.orca.text import every, last, line_end, lines, numbers
 
 HEADING = "CARTESIAN COORDINATES (ANGSTROEM)"
 _SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
@@ -64,7 +64,7 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
         if len(words) < 4:
             raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
         labels.append(" ".join(words[:-3]))
-        coordinates.append([number(word) for word in words[-3:]])
+        coordinates.append(numbers(words[-3:]))
     else:
         raise ParseError("the geometry is cut short")
     # ORCA prints the geometry twice; in Bohr its atoms are numbered.
@@ -99,32 +99,38 @@ def check_count(text: str, position: int, rows: int, what: str) -> None:
         raise ParseError(f"{what} has {rows} rows, the geometry before it has {counts[0]} atoms")
 
 
-def _geometry(text: str, position: int) -> dict[str, Any]:
-    labels, coordinates = labels_and_coordinates(text, position)
-    return {"symbols": labels, "coordinates": coordinates}
-
-
-@reads("stdout")
-def geometry(output: Output) -> dict[str, Any]:
-    """The last geometry: `symbols` (n) as ORCA prints them, `coordinates` in Angstrom, (n, 3)."""
+def _last(output: Output) -> tuple[list[str], list[list[float]]]:
     position = last(output.text, HEADING)
     if position < 0:
         raise output.missing(f"'{HEADING}'")
-    return _geometry(output.text, position)
+    return labels_and_coordinates(output.text, position)
+
+
+@reads("stdout", per_atom=True)
+def geometry(output: Output) -> list[list[float]]:
+    """Coordinates of the last geometry in Angstrom, shape (n, 3)."""
+    return _last(output)[1]
+
+
+@reads("stdout", per_atom=True)
+def symbols(output: Output) -> list[str]:
+    """The elements of the atoms of `geometry` as ORCA prints them, shape (n,)."""
+    return _last(output)[0]
 
 
 @reads("stdout")
-def geometry_trajectory(output: Output) -> list[dict[str, Any]]:
-    """All geometries in the order of the text, each as `geometry` has them."""
-    found = [_geometry(output.text, position) for position in every(output.text, HEADING)]
+def geometry_trajectory(output: Output) -> list[list[list[float]]]:
+    """All geometries in the order of the text, in Angstrom, shape (m, n, 3)."""
+    text = output.text
+    found = [labels_and_coordinates(text, position)[1] for position in every(text, HEADING)]
     if not found:
         raise output.missing(f"'{HEADING}'")
     return found
 
 
-@reads("stdout")
-def optimized_geometry(output: Output) -> dict[str, Any]:
-    """The geometry that the last optimisation converged to, as `geometry` has it.
+@reads("stdout", per_atom=True)
+def optimized_geometry(output: Output) -> list[list[float]]:
+    """The geometry that the last optimisation converged to, in Angstrom, shape (n, 3).
 
     Raises:
         ParseError: there was no optimisation, or the last one did not converge.
@@ -137,7 +143,8 @@ def optimized_geometry(output: Output) -> dict[str, Any]:
         raise ParseError("the last optimisation did not converge")
     # ORCA prints the geometry again where it evaluates the energy at the stationary point.
     position = next((at for at in every(text[converged:], HEADING)), None)
-    return _geometry(text, last(text, HEADING) if position is None else converged + position)
+    at = last(text, HEADING) if position is None else converged + position
+    return labels_and_coordinates(text, at)[1]
 
 
 @reads("stdout")

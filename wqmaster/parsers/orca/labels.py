@@ -44,19 +44,3 @@ def last_value(output: Output, label: str) -> float:
     if position < 0:
         raise output.missing(f"'{label.strip()}'")
     return value_at(output, position, label)
-
-
-def numbers(words: list[str]) -> list[float]:
-    """All of `words` as numbers: as `number`, and quick where there are many.
-
-    Raises:
-        ParseError: one of them is none.
-    """
-    joined = "".join(words)
-    # What float() takes beside what ORCA writes: 1_000, and digits of other scripts.
-    if joined.isascii() and "_" not in joined:
-        try:
-            return [float(word) for word in words]
-        except ValueError:
-            pass
-    return [number(word) for word in words]

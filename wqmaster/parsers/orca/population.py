@@ -17,6 +17,8 @@ _HIRSHFELD = "HIRSHFELD ANALYSIS"
 _MBIS = "MBIS ANALYSIS"
 _CHELPG = "CHELPG Charges"
 _MAYER = "Mayer bond orders larger than"
+# What ORCA 6 prints in their place where none is as large.
+_NO_BONDS = "=> no bond orders to print"
 _SUM = "Sum of atomic charges"
 _SUM_OF_CHELPG = "Total charge"
 # Lines between the heading of a Hirshfeld or MBIS analysis and its table.
@@ -180,7 +182,7 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
         raise output.missing(f"'{_MAYER}'")
     found: list[list[float]] = []
     for line in lines(text, position):
-        if not line.strip():
+        if not line.strip() or (not found and line.strip() == _NO_BONDS):
             return found
         before, *entries = line[:_LONGEST_LINE].split("B(")
         if before.strip() or not entries or len(line) > _LONGEST_LINE:

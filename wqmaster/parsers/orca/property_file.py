@@ -207,9 +207,9 @@ def json_thermochemistry(output: Output) -> dict[str, float]:
     return {name: _number(_at(output, found, key), key) for name, key in _THERMOCHEMISTRY.items()}
 
 
-@reads(_FILE)
-def json_geometry(output: Output) -> dict[str, Any]:
-    """The last geometry: `symbols`, and `coordinates` in Angstrom, shape (n, 3)."""
+@reads(_FILE, per_atom=True)
+def json_geometry(output: Output) -> list[list[float]]:
+    """The last geometry in Angstrom, shape (n, 3)."""
     natoms, place = _with_natoms(output, "Geometry", "Coordinates")
     scale = {"a.u.": BOHR, "Angs": 1.0}.get(str(_at(output, place, "Units")))
     atoms = _at(output, place, "Cartesians")
@@ -217,7 +217,4 @@ def json_geometry(output: Output) -> dict[str, Any]:
         raise ParseError(f"the geometry of {output.name} cannot be read")
     if any(not isinstance(atom, list) or len(atom) != 4 for atom in atoms):
         raise ParseError(f"the geometry of {output.name} cannot be read")
-    return {
-        "symbols": [str(atom[0]) for atom in atoms],
-        "coordinates": [[_number(x, "a coordinate") * scale for x in atom[1:]] for atom in atoms],
-    }
+    return [[_number(x, "a coordinate") * scale for x in atom[1:]] for atom in atoms]

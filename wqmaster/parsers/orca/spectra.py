@@ -14,8 +14,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.labels import numbers
-from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number
+from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).
 _WAVENUMBERS_PER_EH = 219474.63136320
@@ -28,6 +27,7 @@ _ROOTS = re.compile(
 )
 _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
+_RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
 _TRANSITION = re.compile(r" *(\d+)-(\d+)\S* +-> +(\d+)-(\d+)\S*")
 _FORBIDDEN = re.compile(r"spin forbidden(?: \(mult=(\d+)\))?")
 _SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
@@ -83,7 +83,9 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     """The states under one heading; `before` of them stand under the heading before it."""
     text = output.text
     start = line_end(text, line_end(text, position) + 1)  # below the line under the heading
-    ends = [end for mark in ("\n---", "***") if (end := text.find(mark, start)) >= 0]
+    # No end: "-------------------- Handle with Care --------------------" below a state of STEOM.
+    rule = _RULE.search(text, start - 1)
+    ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]
     if not ends:
         raise ParseError(f"the excited states in {output.name} are cut short")
     label = "\nIROOT=" if text.find("\nIROOT=", start, min(ends)) >= 0 else "\nSTATE"

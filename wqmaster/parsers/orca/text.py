@@ -4,6 +4,7 @@ A heading within another line (the echo of the input, a comment) is none. All is
 length of the text.
 """
 
+import re
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
@@ -12,6 +13,8 @@ from wqmaster.parsers import Output
 # What may stand between a table's heading and its first row.
 _BEFORE_ROWS = ("-", "WARNING", "Warning")
 _MOST_BEFORE_ROWS = 8
+# Number and symbol of an atom without a blank between them, as tables with narrow columns have.
+_GLUED = re.compile(r"([0-9]{1,9})([A-Z][A-Za-z]?)")
 
 
 def number(word: str) -> float:
@@ -31,6 +34,22 @@ def number(word: str) -> float:
     if "_" in word or not word.isascii():
         raise ParseError(f"{word[:40]!r} is no number")
     return value
+
+
+def numbers(words: list[str]) -> list[float]:
+    """All of `words` as numbers: as `number`, and quick where there are many.
+
+    Raises:
+        ParseError: one of them is none.
+    """
+    joined = "".join(words)
+    # What float() takes beside what ORCA writes: 1_000, and digits of other scripts.
+    if joined.isascii() and "_" not in joined:
+        try:
+            return [float(word) for word in words]
+        except ValueError:
+            pass
+    return [number(word) for word in words]
 
 
 def line_start(text: str, position: int) -> int:
@@ -69,8 +88,17 @@ def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int
 def last_of(text: str, *headings: str) -> int:
     """The position of the last one of `headings`, whichever comes last; -1 if there is none."""
     position = -1
+    absent: tuple[str, ...] = ()
     for heading in headings:
-        position = max(position, last(text, heading, max(position, 0)))
+        # A heading that only goes on from one that is not there is not there either.
+        if heading.startswith(absent):
+            continue
+        start = max(position, 0)
+        place = text.rfind(heading, start)
+        if place < 0:
+            absent += (heading,)
+        else:
+            position = max(position, last(text, heading, start, place + len(heading)))
     return position
 
 
@@ -108,8 +136,11 @@ def every_beginning(text: str, words: str, start: int = 0, end: int | None = Non
 def lines(text: str, position: int) -> Iterator[str]:
     """The lines after the one of `position`, one by one."""
     start = line_end(text, position) + 1
-    while start < len(text):
-        end = line_end(text, start)
+    size = len(text)
+    while start < size:
+        end = text.find("\n", start)
+        if end < 0:
+            end = size
         yield text[start:end]
         start = end + 1
 
@@ -166,6 +197,8 @@ def atom_rows(
     for line in rows:
         head, colon, tail = line.rpartition(":")
         words = (head if colon else tail).split()
+        if words and not words[0].isdecimal() and (glued := _GLUED.fullmatch(words[0])):
+            words[:1] = glued.groups()
         if not words or not words[0].isdecimal() or not words[0].isascii():
             if _no_row(line, bool(found), what, ends):
                 return found, line.strip()
@@ -178,7 +211,7 @@ def atom_rows(
             expected = 1
         if index != expected:
             raise ParseError(f"atom {expected} is missing from {what}")
-        values = [number(word) for word in (tail.split() if colon else words[2:])]
+        values = numbers(tail.split() if colon else words[2:])
         if not values or (found and len(values) != len(found[0])):
             raise ParseError(f"the row of atom {index} of {what} has {len(values)} numbers")
         found.append(values)

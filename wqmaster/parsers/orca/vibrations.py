@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.labels import numbers
-from wqmaster.parsers.orca.text import last, lines, number
+from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"

@@ -16,7 +16,7 @@ _LONGEST = 40
 # Lines that a file of Vina's can have; what has more is none, and would take long to read.
 _MOST_ROWS = 100_000
 _MOST_LINES = 1_000_000
-_HEADING = "mode |   affinity | dist from best mode"
+HEADING = "mode |   affinity | dist from best mode"
 _RULE = re.compile(r"-+\+-+\+-+\+-+\s*")
 _RESULT = "REMARK VINA RESULT:"
 _TERMS = {
@@ -67,7 +67,7 @@ def table_of(text: str, name: str) -> list[Mode]:
     Raises:
         ParseError: there is none, or it is not whole.
     """
-    start = text.rfind(_HEADING)
+    start = text.rfind(HEADING)
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
         raise Cut(f"the block 'table of modes' is missing from {name}")
     if text.count("\n", start) > _MOST_ROWS:

@@ -9,6 +9,7 @@ from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked
 from wqmaster.parsers import Output
 from wqmaster.parsers.vina.blocks import (
+    HEADING,
     POSES,
     Cut,
     Mode,
@@ -26,6 +27,9 @@ _MOST_AFFINITY = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
 # Version 1.1.2 has no other header.
 _CITATION = "# If you used AutoDock Vina in your work"
+
+# What it ends with that docked nothing.
+_SCORE = "\nEstimated Free Energy of Binding "
 
 # What Vina says when it gives up -> the class of the failure; the first that is found counts.
 _CAUSES = (
@@ -199,6 +203,11 @@ def _run(
     cause = _cause(text, errors)
     if cause is not None:
         return cause
+    if _SCORE in text and HEADING not in text:
+        return Failure(
+            FailureClass.NOT_AS_ASKED,
+            "vina: a pose was scored (--score_only or --local_only), nothing was docked",
+        )
     table = table_of(text, output.name)
     settings = _settings(output, options)
     failure = _not_as_asked(text, settings)

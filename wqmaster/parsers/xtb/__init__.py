@@ -85,7 +85,7 @@ __all__ = [
     "zero_point_energy",
 ]
 
-VERSION = "2"
+VERSION = "3"
 _FILES = frozenset(
     {"xtbout.json", "xtbopt.xyz", "xtbopt.log", "xtb.trj", "hessian", "vibspectrum", "wbo"}
     | {"gfnff_charges", "molecule.xyz"}

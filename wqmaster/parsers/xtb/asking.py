@@ -11,6 +11,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked
+from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge, unpaired_electrons
@@ -59,6 +60,7 @@ _FLAGS = {
     "-o": "level",
     "--ohess": "level",
 }
+_LANTHANIDES = frozenset(SYMBOLS[58:72])
 # xtb computes with this electronic temperature (K) unless it is told otherwise.
 _ELECTRONIC = 300.0
 
@@ -107,7 +109,10 @@ def _called(text: str) -> Wanted:
         if model in found:
             wanted = replace(wanted, solvent=(model, found[model].lower()))
     level = found.get("level", "")
-    return replace(wanted, level=level) if level in {*_LEVELS, *_LEVEL_NAMES} else wanted
+    geometry = (last_line(text, "coordinate file            : ") or "").strip()
+    if level in _LEVEL_NAMES or (level and not level.startswith("-") and level != geometry):
+        return replace(wanted, level=level)  # xtb takes a word that is no level for a file's name
+    return wanted
 
 
 def _method(gfn: Any) -> str | None:
@@ -173,15 +178,31 @@ def contradiction(text: str) -> Failure | None:
         if count < 0 or odd > count or (count - odd) % 2:
             return failure(
                 f"{odd} unpaired electrons are impossible with {count} valence electrons"
+                + _frozen(text)
             )
     return None
+
+
+def _frozen(text: str) -> str:
+    """What to say of a molecule with a lanthanide whose electrons seem to be miscounted."""
+    place = text.rfind("ID    Z sym.   atoms")
+    rows = text[place : place + 2000].splitlines()[1:] if place >= 0 else []
+    for row in rows:
+        words = row.split()
+        if len(words) < 3 or not words[1].isdecimal():
+            break
+        if words[2] in _LANTHANIDES:
+            return f" (the 4f electrons of {words[2]} are in xtb's core and count in neither)"
+    return ""
 
 
 def is_full(text: str) -> bool:
     """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
 
-    Then xtb 6.7.1 adds an entropy to the energy that it never set (src/scc_core.f90: ga). Measured:
-    it is 0, or exactly 3600 Eh in one run of five (GFN1), so that running it again helps.
+    Then xtb 6.7.1 adds an entropy to the energy that it never set (src/scc_core.f90: ga), unless
+    the electronic temperature is 0. Measured: in the gas it is 0, or exactly 3600 Eh in one run of
+    five (GFN1), so that running it again helps. With a solvent it is often a few Eh up or down (F-
+    in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
     """
     stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
     unpaired = setup(text, "unpaired electrons")
@@ -189,6 +210,14 @@ def is_full(text: str) -> bool:
         return False
     electrons, orbitals = (whole(str(word), "a number of the setup") for word in stated)
     return (electrons + whole(unpaired, "unpaired")) // 2 >= orbitals
+
+
+def is_unsettled(text: str) -> bool:
+    """Whether the energy may hold such an entropy without one being able to see it."""
+    if _stated_solvent(text) is None or not is_full(text):
+        return False
+    warmth = setup(text, "electronic temp.")
+    return warmth is None or real(warmth.split()[0], "the electronic temperature") > 0
 
 
 def total_charge(text: str) -> float:

@@ -25,8 +25,9 @@ from wqmaster.parsers.xtb.text import boxed, closest, frames, last_line, stdout
 # Two atoms nearer than this are at one place (Angstrom): xtb leaves the repulsion out below 1e-4 A
 # and then finds an energy like that of any molecule; it refuses below 1e-9 Bohr.
 _NEAR = 0.1
-# A gradient (Eh/Bohr) that no pair of atoms further apart than that has.
-_STEEP = 1000.0
+# Norm of a gradient (Eh/Bohr) of atoms that clash. Measured: two of a kind have it at 0.1 A (H),
+# 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half of a bond or less.
+_STEEP = 40.0
 # The energy (Eh) of a molecule of charge q is below this * q^2 (worst: nuclei without electrons,
 # C4+ has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below this * (1 + q) (H+
 # has 1.64, Mg2+ 3.88).
@@ -43,15 +44,23 @@ _HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input
 # What stands beside each GFN-FF run, also in lists of errors.
 _NO_TOPOLOGY = "Could not read topology file."
 
+# Stands above what is wrong with it.
+_COMMAND_LINE = "Command line argument parsing failed"
+
 # What a failed run says -> the class of the failure, the first that is found.
 _CAUSES = (
     ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
     ("FAILED TO CONVERGE GEOMETRY OPTIMIZATION", FailureClass.OPT_NOT_CONVERGED),
     ("Geometry optimization failed", FailureClass.OPT_NOT_CONVERGED),
     ("*very* short distance", FailureClass.COINCIDENT_ATOMS),
+    ("Particular close distance present", FailureClass.COINCIDENT_ATOMS),
     ("No space left on device", FailureClass.DISK_FULL),
     ("is not parametrized", FailureClass.INPUT_KEYWORD),
     ("was not included in this version of xTB", FailureClass.INPUT_KEYWORD),
+    ("Compiled without support for", FailureClass.INPUT_KEYWORD),
+    ("are not implemented with this method", FailureClass.INPUT_KEYWORD),
+    (_COMMAND_LINE, FailureClass.INPUT_KEYWORD),
+    ("_getIntValue: could not parse", FailureClass.INPUT_KEYWORD),
     ("basis set could not be setup completely", FailureClass.INPUT_BASIS),
     ("no basis found for atom", FailureClass.INPUT_BASIS),
     ("Cannot allocate memory", FailureClass.MEMORY),
@@ -126,7 +135,9 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
 
 
 def _is_noise(line: str) -> bool:
-    return _NO_TOPOLOGY in line or "incompletely optimized geometry" in line
+    return any(
+        words in line for words in (_NO_TOPOLOGY, _COMMAND_LINE, "incompletely optimized geometry")
+    )
 
 
 def _input(text: str) -> Failure | None:
@@ -244,6 +255,12 @@ def _values(
 
 
 def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
+    if asking.is_unsettled(text):
+        return _failure(
+            FailureClass.PROGRAM_ERROR,
+            "no energy with a solvent can be trusted where no orbital is empty: xtb 6.7.1 adds a "
+            "number that it never set; the gas has the right one",
+        )
     stated = asking.total_charge(text)
     charge = abs(stated) if math.isfinite(stated) else 0.0
     limit = _ABOVE_FF * (1 + charge) if force_field else _ABOVE * round(charge) ** 2

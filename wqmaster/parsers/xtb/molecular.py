@@ -59,11 +59,27 @@ def _engrad(output: Output) -> tuple[float, list[list[float]]]:
 
 
 def printed_energy(text: str) -> float:
-    """The total energy (Eh, 12 decimals) of the printout."""
-    value = boxed(text, "TOTAL ENERGY")
+    """The total energy (Eh, 12 decimals) of the printout.
+
+    That of the last SUMMARY: the box at the end has the energy of an ion after `--vip`, `--vea`.
+    """
+    value = boxed(text, "total energy")
+    if value is None:
+        value = boxed(text, "TOTAL ENERGY")
     if value is None:
         raise ParseError("the block 'TOTAL ENERGY' is missing from stdout")
     return value
+
+
+def _of_the_molecule(text: str) -> str:
+    """`text`, if the properties that are printed last are those of the molecule.
+
+    Raises:
+        ParseError: they are of the ion that --vip, --vea and the like compute last.
+    """
+    if "|        vertical delta SCC " in text:
+        raise ParseError("the properties in stdout are of an ion (--vip, --vea, --vipea, --vomega)")
+    return text
 
 
 @reads("stdout", "xtbout.json", "molecule.engrad")
@@ -154,7 +170,7 @@ def _computed_dipole(found: Mapping[str, Any], xyz: str) -> list[float]:
 
 
 def _printed_dipole(text: str) -> list[float]:
-    place = text.rfind("molecular dipole:")
+    place = _of_the_molecule(text).rfind("molecular dipole:")
     if place < 0:  # GFN1
         place = text.rfind("dipole moment from electron density (au)")
         lines = text[place : place + 400].splitlines()[2:3] if place >= 0 else []
@@ -188,7 +204,7 @@ def _printed_charges(text: str) -> list[float]:
     second = "     #   Z          covCN         q "
     heading, column = (second, 4) if second in text else ("Mulliken/CM5 charges", 2)
     found: list[float] = []
-    for line in after(text, heading):
+    for line in after(_of_the_molecule(text), heading):
         words = line.split()
         if not words:
             if not found:
@@ -227,7 +243,7 @@ def orbital_occupations(output: Output) -> list[float]:
 def _orbitals(text: str) -> list[tuple[float, float]]:
     """(occupation, energy in Eh) of each orbital of the printout."""
     found: list[tuple[float, float]] = []
-    lines = after(text, "#    Occupation            Energy/Eh")
+    lines = after(_of_the_molecule(text), "#    Occupation            Energy/Eh")
     next(lines, None)
     for line in lines:
         words = line.split()
@@ -260,7 +276,7 @@ def homo_lumo_gap(output: Output) -> float | None:
             if not any(level > 0 for level in levels) or not any(level < 1 for level in levels):
                 return None
         return value / EV_PER_EH
-    text = stdout(output)
+    text = _of_the_molecule(stdout(output))
     printed = boxed(text, "HOMO-LUMO GAP")
     if printed is None:
         raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")

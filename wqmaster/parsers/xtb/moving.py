@@ -65,26 +65,26 @@ def opt_cycles(output: Output) -> int:
     return whole(words[0] if words else "", "the number of cycles")
 
 
-@reads("xtbopt.log")
+@reads("xtbopt.log", "xtbopt.xyz")
 def opt_trajectory_energies(output: Output) -> list[float]:
     """Energy (Eh) of each structure of the optimisation, the start first."""
-    found = [stated_energy(frame, "xtbopt.log") for frame in _log(output)]
-    if not found:
-        raise ParseError("xtbopt.log is empty")
-    return found
+    return [stated_energy(frame, "xtbopt.log") for frame in _log(output)]
 
 
-@reads("xtbopt.log")
+@reads("xtbopt.log", "xtbopt.xyz")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
     """Coordinates (Angstrom) of each structure of the optimisation, shape (steps, n, 3)."""
-    found = [[list(row) for row in frame.coordinates] for frame in _log(output)]
-    if not found:
-        raise ParseError("xtbopt.log is empty")
-    return found
+    return [[list(row) for row in frame.coordinates] for frame in _log(output)]
 
 
 def _log(output: Output) -> list[Frame]:
+    """The structures of xtbopt.log; of an atom, of which xtb writes none there, its only one."""
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
+    if not found and output.has("xtbopt.xyz"):
+        final = _final(output)
+        found = [final] if len(final.symbols) == 1 else []
+    if not found:
+        raise ParseError("xtbopt.log is empty")
     if len({frame.symbols for frame in found}) > 1:
         raise ParseError("the structures of xtbopt.log are of different molecules")
     return found

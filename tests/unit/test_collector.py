@@ -1,0 +1,51 @@
+"""What a collector keeps in memory, and what it stores."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from wqmaster import records
+from wqmaster.campaign import load
+from wqmaster.collector import Collector
+from wqmaster.engines import Returned
+from wqmaster.failures import Failure, FailureClass
+from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.judgement import StepResult, Verdict
+from wqmaster.recipe import Recipe, resolve
+from wqmaster.spool import Spool
+from wqmaster.store import Store
+
+ASKED = Asked(1, 2, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="r", target="t")
+RETURNED = Returned("t-1", "ok", 0, "node1", 1.5, 2.5, "")
+
+
+def recipe(folder: Path) -> Recipe:
+    step = {"name": "a", "keep_files": {"stdout": "{id}.out"}}
+    config = {"func_name": "wqmaster.tasks.xtb.singlepoint", "args": [step]}
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump({"campaign": "test", "campaign_config": config}))
+    return resolve(load(path, {}))
+
+
+def test_of_a_job_that_was_judged_only_files_to_keep_stay_in_memory(tmp_path: Path) -> None:
+    """A bundle may have a thousand jobs, each of them megabytes."""
+    collector = Collector(recipe(tmp_path), cast("Store", None), Spool(tmp_path), tmp_path)
+    files = {"stdout": b"kept", "stderr": b"", "molecule.engrad": b"large"}
+    outcome = Outcome("node1", (StepOutcome("a", 0, 1.5, False, files),))
+
+    def held(verdict: Verdict) -> Any:
+        [step] = collector._without_files(outcome, verdict).steps
+        assert (step.name, step.wall_time) == ("a", 1.5)
+        return step.files
+
+    assert held(Verdict()) == {"stdout": b"kept"}
+    assert held(Verdict(failure=Failure(FailureClass.KILLED, "killed"))) == {}
+
+
+def test_a_result_names_the_remedies_of_its_step_and_of_the_whole_job(tmp_path: Path) -> None:
+    remedy = {"(job)": ["disk_2x"], "a": ["slow", "more"], "b": ["other"]}
+    asked = Asked(**{**vars(ASKED), "remedy": remedy})
+    step = StepResult("a", "r", {"energy": -1.0}, "6.7", "1", 1.5)
+    result = records.result(recipe(tmp_path), asked, RETURNED, None, (step,))
+    assert result.steps["a"]["_run"]["remedy"] == "disk_2x, slow, more"

@@ -1,0 +1,87 @@
+"""No two recipes under one key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.errors import ExecutionTimeout
+
+from tests.conftest import Campaigns, Cli
+from wqmaster import guard
+from wqmaster.campaign import load
+from wqmaster.errors import RecipeMismatch
+from wqmaster.recipe import resolve
+from wqmaster.store import Store
+
+
+@pytest.fixture
+def path(campaigns: Campaigns) -> Path:
+    """A campaign with five results, all of other recipes, the first four of the same."""
+    campaigns.waters(5)
+    for number in range(1, 6):
+        run = {"recipe": "other" if number < 5 else "last"}
+        campaigns.documents.update_one({"_id": number}, {"$set": {"xtb.gfn2": {"_run": run}}})
+    return campaigns.write()
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    loaded = load(path)
+    uri = loaded.campaign.database.uri
+    assert uri is not None
+    found = Store(uri, loaded.campaign)
+    yield found
+    found.close()
+
+
+def test_recipes_are_counted_in_all_results_or_in_the_first(store: Store) -> None:
+    assert store.recipes(20.0) == {"gfn2": {"other": 4, "last": 1}}
+    assert store.recipes(20.0, 2) == {"gfn2": {"other": 2}}
+
+
+def test_where_all_results_are_too_many_the_first_are_compared(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = store.recipes
+
+    def slow(seconds: float, first: int | None = None) -> dict[str, dict[str | None, int]]:
+        if first is None:
+            raise ExecutionTimeout("too slow")
+        return recipes(seconds, first)
+
+    monkeypatch.setattr(store, "recipes", slow)
+    monkeypatch.setattr(guard, "_FIRST", 3)
+    with pytest.raises(RecipeMismatch, match=r"3 results were made with another recipe \(other"):
+        guard.check(store, resolve(load(path)))
+
+
+def test_all_results_of_other_recipes_are_counted(store: Store, path: Path) -> None:
+    said = r"5 results were made with 2 other recipes, the most \(other, now"
+    with pytest.raises(RecipeMismatch, match=said):
+        guard.check(store, resolve(load(path)))
+
+
+def test_results_that_do_not_say_their_recipe_are_told(
+    store: Store, path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.documents.update_many({"_id": {"$ne": 5}}, {"$set": {"xtb.gfn2": {"energy": -5.0}}})
+    campaigns.documents.update_one({"_id": 5}, {"$set": {"xtb": None}})
+    [note] = guard.check(store, resolve(load(path)))
+    assert note.endswith("xtb.gfn2: 4 results do not say which recipe they were made with")
+    assert note in cli("run", path)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({"a": 1}, {"a": 2}, ["a: 1 before, 2 now"]),
+        ({"a": 1}, {"a": 1.0}, ["a: 1 before, 1.0 now"]),
+        ({"a": 1}, {"a": True}, ["a: 1 before, True now"]),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}]}, ["a[0].c: None before, 2 now"]),
+        ({"a": "! PBE\nx"}, {"a": "! BP86\nx"}, ["a: '-! PBE'; '+! BP86'"]),
+        ({"a": 1}, {"a": 1}, []),
+    ],
+)
+def test_what_differs_is_told(before: Any, now: Any, told: list[str]) -> None:
+    assert list(guard.differences(before, now)) == told

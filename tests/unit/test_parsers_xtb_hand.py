@@ -1,0 +1,138 @@
+"""What xtb gets wrong, or prints otherwise than one would think: found by runs by hand (6.7.1)."""
+
+import re
+
+import pytest
+
+from tests.unit.test_parsers_xtb_runs import diagnosis, files, read
+from wqmaster.errors import ParseError
+from wqmaster.failures import FailureClass
+from wqmaster.parsers import Output, Parser, xtb
+
+
+def test_an_atom_has_its_only_structure_where_xtb_logs_none() -> None:
+    line = b" energy: -5.932215052758 gnorm: 0.000000000000 xtb: 6.7.1 (unknown)"
+    atom = b"1\n" + line + b"\nNe 1.0 2.0 3.0\n"
+    found = Output(files("optimize", xtbopt_log=b"", xtbopt_xyz=atom))
+    assert read(xtb.opt_trajectory_energies, found) == [-5.932215052758]
+    assert read(xtb.geometry_trajectory, found) == [[[1.0, 2.0, 3.0]]]
+    for cut in (Output(files("optimize", xtbopt_log=b"")), Output({"xtbopt.log": b""})):
+        with pytest.raises(ParseError, match="is empty"):
+            read(xtb.opt_trajectory_energies, cut)
+
+
+def test_the_energy_of_a_run_with_an_ion_is_that_of_the_molecule() -> None:
+    """As `xtb --vip` prints: SUMMARY of the molecule, then the ion, whose properties follow."""
+    text = files("hydrogen-atom")["stdout"].decode()
+    place = text.index("Property Printout")
+    [printed] = re.findall(r":: total energy +(\S+) Eh", text)
+    ion = text[place:].replace(printed, "-0.100000000000")
+    heading = "          |        vertical delta SCC IP calculation        |\n"
+    found = Output({"stdout": (text[:place] + heading + ion).encode()})
+    assert xtb.diagnose(found, None, {}) is None
+    assert read(xtb.energy, found) == float(printed)
+    parsers: tuple[Parser, ...] = (xtb.charges, xtb.dipole, xtb.orbital_energies, xtb.homo_lumo_gap)
+    for parser in parsers:
+        read(parser, Output({"stdout": text.encode()}))
+        with pytest.raises(ParseError, match="of an ion"):
+            read(parser, found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind", "words"),
+    [
+        (
+            "-3- Command line argument parsing failed\n-2- set_chrg: Charge could not be read\n"
+            "-1- readin_getIntValue: could not parse 'abc'",
+            FailureClass.INPUT_KEYWORD,
+            "could not parse 'abc'",
+        ),
+        (
+            "-2- Command line argument parsing failed\n"
+            "-1- prog_main_parseArguments: No solvent name provided for ALPB",
+            FailureClass.INPUT_KEYWORD,
+            "No solvent name provided",
+        ),
+        (
+            "-3- Reading charge from file failed\n-2- set_chrg: Charge could not be read\n"
+            "-1- readin_getIntValue: could not parse 'x'",
+            FailureClass.INPUT_KEYWORD,
+            "could not parse 'x'",
+        ),
+        (
+            "-1- gfnff_ini: Particular close distance present",
+            FailureClass.COINCIDENT_ATOMS,
+            "Particular close distance",
+        ),
+    ],
+)
+def test_what_xtb_states_is_the_cause(lines: str, kind: FailureClass, words: str) -> None:
+    text = files("solvent")["stdout"].decode()
+    text = text[: text.index("Calculation Setup")] + "\n"
+    text += f"{'#' * 72}\n[ERROR] Program stopped due to fatal error\n{lines}\n{'#' * 72}\n"
+    failure = diagnosis(Output({"stdout": text.encode()}))
+    assert failure.kind is kind
+    assert words in failure.message
+
+
+def test_a_steep_gradient_is_a_clash_whatever_the_energy() -> None:
+    """O and H 1e-6 Angstrom apart in water: xtb leaves the repulsion out, and all else looks well.
+
+    Numbers of a real run.
+    """
+    text = files("water")["stdout"].decode()
+    [norm] = re.findall(r":: gradient norm +(\S+) ", text)
+    found = Output({"stdout": text.replace(f" {norm} ", " 58.675193991215 ").encode()})
+    failure = diagnosis(found)
+    assert failure.kind is FailureClass.IMPLAUSIBLE_ENERGY
+    assert "atoms clash" in failure.message
+
+
+def test_what_xtb_adds_in_a_solvent_without_an_empty_orbital_is_never_stored() -> None:
+    """F- in water had -3.75, -5.08, -6.15 and 13.6 Eh in runs of the same input (6.7.1)."""
+    text = files("solvent")["stdout"].decode()
+    full = text.replace("atomic orbitals                   6 ", "atomic orbitals 4 ")
+    assert full != text
+    failure = diagnosis(Output({"stdout": full.encode()}))
+    assert failure.kind is FailureClass.PROGRAM_ERROR
+    assert "no orbital is empty" in failure.message
+    cold = full.replace("300.0000000     K", "0.0000000     K")
+    assert xtb.diagnose(Output({"stdout": cold.encode()}), None, {}) is None
+    gas = files("hydrogen-atom")["stdout"]
+    assert xtb.diagnose(Output({"stdout": gas}), None, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "level"),
+    [
+        ("molecule.xyz --opt tightt", "tightt"),
+        ("molecule.xyz --ohess 4", "4"),
+        ("molecule.xyz --opt TIGHT", "TIGHT"),
+        ("molecule.xyz --opt", None),
+        ("--gfn 2 --opt molecule.xyz", None),
+        ("molecule.xyz --opt normal", None),
+        ("molecule.xyz --opt --gfn 2", None),
+    ],
+)
+def test_a_level_that_xtb_took_for_something_else_is_not_as_asked(
+    call: str, level: str | None
+) -> None:
+    text = files("optimize")["stdout"].decode()
+    text = re.sub(r"(program call +: xtb).*", rf"\1 {call}", text)
+    text = re.sub(r"(coordinate file +:).*", r"\1 molecule.xyz", text)
+    failure = xtb.diagnose(Output({"stdout": text.encode()}), None, {})
+    if level is None:
+        assert failure is None
+    else:
+        assert failure is not None
+        assert failure.kind is FailureClass.NOT_AS_ASKED
+        assert f"{level} was asked for" in failure.message
+
+
+def test_a_lanthanide_s_4f_electrons_are_named() -> None:
+    text = files("uhf-1")["stdout"].decode()
+    assert " 8 O " in text
+    failure = diagnosis(Output({"stdout": text.replace(" 8 O ", "58 Ce").encode()}))
+    assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
+    assert "4f electrons of Ce" in failure.message
+    assert "4f" not in diagnosis(Output({"stdout": text.encode()})).message
