@@ -3,8 +3,8 @@
     ./shell python benchmarks/parsers_worst.py [FOLDER...]
 
 Every heading of the outputs below FOLDER (and of the tests' fixtures) is repeated up to 10 MB,
-alone and with the lines after it; and there is the usual rubbish: one long line, open brackets, digits,
-spaces. Prints the slowest parsers with their inputs.
+alone and with the lines after it; and there is the usual rubbish: one long line, open brackets,
+digits, spaces. Prints the slowest parsers with their inputs.
 """
 
 import argparse

@@ -266,9 +266,10 @@ class Collector:
     def _is_final(self, job: _Judged, history: History) -> bool:
         failure = job.verdict.failure
         assert failure is not None  # noqa: S101  # only failed ones come here
-        now = Past(job.asked.attempt, failure.kind, failure.step, plan_of(job.asked.remedy))
+        asked = job.asked
+        now = Past(asked.attempt, failure.kind, failure.step, plan_of(asked.remedy))
         # A batch that is stored for the second time finds this attempt recorded.
-        before = [past for past in history.past if past.attempt < now.attempt]
+        before = [past for past in history.of(asked.recipe) if past.attempt < now.attempt]
         return remedies.plan(self._recipe.ladders, [*before, now]) is None
 
     def _keep_files(self, job: _Judged) -> None:

@@ -52,6 +52,10 @@ class History:
         """The number of the last attempt."""
         return self.past[-1].attempt if self.past else 0
 
+    def of(self, recipe: str) -> list[Past]:
+        """The attempts at this recipe: what another asked for says nothing of it."""
+        return [past for past in self.past if past.recipe == recipe]
+
 
 class Ledger:
     """The failed attempts of one campaign: collection `wqmaster.failures`."""
@@ -152,6 +156,12 @@ class Ledger:
         query = {**self._mine, "document": document_id}
         return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
 
+    def release(self, recipe: str) -> int:
+        """Give up no longer what was given up with another recipe; how many those are."""
+        query = {**self._mine, "final": True, "recipe": {"$ne": recipe}}
+        update = {"$set": {"final": False, "released": datetime.now(UTC)}}
+        return self._failures.update_many(query, update).modified_count
+
     def cured(self, document: Any) -> None:
         """The document has a result after all: it is given up no longer."""
         self._failures.update_many(
@@ -210,6 +220,7 @@ def _past(entry: Document) -> Past:
         step=entry.get("step"),
         remedy=plan_of(entry.get("remedy")),
         retried="retried" in entry,
+        recipe=entry.get("recipe"),
     )
 
 

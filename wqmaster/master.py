@@ -189,7 +189,7 @@ class Master:
         changed: list[tuple[Asked, Job]] = []
         bad: list[Document] = []
         for entry in fed:
-            plan = remedies.plan(self._recipe.ladders, entry.history.past) or {}
+            plan = remedies.plan(self._recipe.ladders, entry.history.of(self._recipe.hash)) or {}
             job = self._build(entry, plan, bad)
             if job is not None and entry.molecule is not None:
                 asked = self._recipe.asked_of(entry.molecule, entry.attempt, plan)
@@ -227,7 +227,12 @@ class Master:
         self.progress.running += len(keys)
 
     def _build(self, entry: Fed, plan: remedies.Plan, bad: list[Document]) -> Job | None:
-        record: Document = {"document": entry.document, "attempt": entry.attempt, "final": True}
+        record: Document = {
+            "document": entry.document,
+            "attempt": entry.attempt,
+            "final": True,
+            "recipe": self._recipe.hash,
+        }
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
         if entry.molecule is not None:
             try:

@@ -32,6 +32,7 @@ def result(
         taken = [name for of in (WHOLE_JOB, step.step) for name in asked.remedy.get(of, ())]
         run = {
             "recipe": step.recipe,
+            "molecule": asked.molecule,
             "campaign": recipe.loaded.campaign.campaign,
             "program": recipe.program,
             "program_version": step.program_version,

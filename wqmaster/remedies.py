@@ -29,6 +29,7 @@ class Past:
     step: str | None
     remedy: Plan = field(default_factory=dict)  # what that attempt had taken
     retried: bool = False  # whether a person asked for another try after it
+    recipe: str | None = None  # hash of what was asked
 
 
 def plan_of(value: Any) -> dict[str, tuple[str, ...]]:

@@ -234,9 +234,14 @@ def run(
         stack.callback(store.presence.unlock, token)
         store.prepare()
         progress.notes = guard.check(store, recipe)
+        guard.note(store, recipe)
+        released = store.ledger.release(recipe.hash)
+        if released:
+            progress.notes.append(
+                f"{released} documents that were given up with another recipe are run again"
+            )
         for note in progress.notes:
             log.warning(note)
-        guard.note(store, recipe)
         store.presence.heartbeat(token, progress.published())
         counts = first_counts(store)
         store.presence.heartbeat(token, progress.published())

@@ -241,6 +241,25 @@ def test_the_screen_reader_is_refused_before_anything_runs(
     assert len(cli.errors.strip().splitlines()) == 1
 
 
+def test_what_another_route_gave_up_is_run_again(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(document("scf"), document("keyword"))
+    path = job_file(campaigns, "local", remedies=False)
+    cli("run", path, code=1)
+    cli("run", path, code=1)
+    assert campaigns.failures.count_documents({"final": True}) == 2  # the same route: nothing new
+    assert campaigns.failures.count_documents({}) == 2
+
+    path = job_file(campaigns, "local")
+    path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
+    output = cli("run", path, code=1)
+    assert "2 documents that were given up with another recipe are run again" in output
+    # Its remedies begin at the first rung: what the other route tried says nothing of this one.
+    assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
+    assert campaigns.failures.count_documents({"final": True}) == 1
+    [status] = [json.loads(cli("status", path, "--json"))]
+    assert (status["done"], status["failed"]) == (1, 1)
+
+
 def test_results_of_another_route_are_not_mixed_in(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("good"))
     path = job_file(campaigns, "local")

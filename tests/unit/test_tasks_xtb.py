@@ -178,7 +178,7 @@ def test_the_settings_of_an_md_stand_in_a_file() -> None:
     job = build_with(md, options)
     assert job.files["step0.inp"].decode().split() == [
         "$md",
-        *("time=1.5", "step=0.5", "temp=350.0", "dump=50.0", "shake=2", "hmass=4"),
+        *("time=1.5", "step=0.5", "temp=350.0", "dump=50.0", "shake=1", "hmass=4"),
         *("nvt=false", "velo=true", "sccacc=2.0"),
         "$samerand",
         "$end",

@@ -136,7 +136,7 @@ class Hessian(Common):
 
 
 class Dynamics(Common):
-    """Options of a step of `md`; their defaults are xtb's, but for `samerand`."""
+    """Options of a step of `md`; their defaults are those of xtb 6.7.1, but for `samerand`."""
 
     # Length in ps.
     time: float = Field(default=50.0, ge=0.01, le=99_999)
@@ -147,7 +147,7 @@ class Dynamics(Common):
     # From one structure in xtb.trj to the next, in fs.
     dump: float = Field(default=50.0, ge=0.01, le=99_999)
     # Bonds that are held: 0 none, 1 those of hydrogen, 2 all.
-    shake: Literal[0, 1, 2] = 2
+    shake: Literal[0, 1, 2] = 1
     # Mass of hydrogen in u; 0: its own.
     hmass: int = Field(default=4, ge=0, le=1000)
     # Whether there is a thermostat (Berendsen's).

@@ -86,7 +86,8 @@ _MOST_LINES = 6
 def said(line: str) -> str:
     """A line of ORCA without the file, line and process that it came from, and without frames."""
     words = _PROCESS.sub("", _FILE.sub("", line[:1000])).strip(_FRAME)
-    return _BLANKS.sub(" ", words)[:_LONGEST].strip()
+    words = _BLANKS.sub(" ", words)[:_LONGEST].strip()
+    return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def occurrences(text: str, words: str) -> Iterator[int]:
