@@ -119,6 +119,7 @@ class Reparse:
         self._cured: set[str] = set()  # documents with an attempt that is a result now
         self.counts: Counter[Kind] = Counter()
         self.written = 0
+        self.unreadable = 0  # archives that are broken
         self.log: Path | None = None  # where what was replaced stands
 
     def findings(self) -> Iterator[Finding]:
@@ -128,7 +129,8 @@ class Reparse:
                 asked, returned, path = read_task(folder)
                 archive = Archive(path)
             except (ArchiveError, ValueError, TypeError, KeyError, OSError):
-                continue  # was a failure by itself when it came back
+                self.unreadable += 1  # was a failure by itself when it came back
+                continue
             with archive:
                 yield from self._of_task(folder, asked, returned, archive)
 

@@ -229,6 +229,14 @@ def test_results_of_another_recipe_are_skipped(
     assert counts(cli, archived, "--write") == {"skipped": 4}
 
 
+def test_a_broken_archive_is_told_and_the_others_are_read(archived: Path, cli: Cli) -> None:
+    [first, *_] = sorted((archived.parent / "test.run" / "spool" / "archive").iterdir())
+    (first / "outputs.tar").write_bytes(b"broken")
+    told = cli("reparse", archived)
+    assert "2 same" in told
+    assert "1 archives are broken" in told
+
+
 def test_archives_of_failures_stay_until_they_are_discarded(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:

@@ -50,12 +50,22 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
     counts = {kind.value: work.counts[kind] for kind in Kind}
     if as_json:
         log = str(work.log) if work.log else None
-        print_json({"counts": counts, "examples": shown, "written": work.written, "before": log})
+        print_json(
+            {
+                "counts": counts,
+                "examples": shown,
+                "written": work.written,
+                "unreadable": work.unreadable,
+                "before": log,
+            }
+        )
         return
     for line in shown:
         click.echo(line)
     click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing")
-    if not sum(counts.values()):
+    if work.unreadable:
+        click.echo(f"{work.unreadable} archives are broken and cannot be read")
+    if not sum(counts.values()) and not work.unreadable:
         click.echo(
             f"no archive is kept in {file.folder / 'spool'}; 'archive: {{keep: all}}' keeps them"
         )
