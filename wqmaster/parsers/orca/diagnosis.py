@@ -27,7 +27,7 @@ from wqmaster.parsers.orca.text import every, last, last_beginning, whole_line
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
 # A cause stands near the end; what is far before it was no reason to stop (characters).
-_TAIL = 400_000
+_TAIL = 100_000
 _NEAR = 20_000
 # Dynamics print their energies in tables of their own.
 _DYNAMICS = "Molecular Dynamics"

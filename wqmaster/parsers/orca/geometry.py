@@ -45,33 +45,39 @@ def _count_in_bohr(text: str, position: int) -> int | None:
     return None
 
 
+def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
+    """The words of each atom's line, and where the geometry ends."""
+    found: list[list[str]] = []
+    read = line_end(text, position)
+    for line in lines(text, position):
+        words = line.split()
+        read += len(line) + 1
+        if not words and found:
+            return found, read
+        if not found and (not words or words[0].startswith("-")):
+            continue
+        if len(words) < 4:
+            raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
+        found.append(words)
+    raise ParseError("the geometry is cut short")
+
+
+def _label(words: list[str]) -> str:
+    return words[0] if len(words) == 4 else " ".join(words[:-3])
+
+
 def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[list[float]]]:
     """Labels and coordinates (Angstrom) of the geometry whose heading is at `position`.
 
     Raises:
         ParseError: it is cut short, an atom is missing, or a number cannot be read.
     """
-    labels: list[str] = []
-    coordinates: list[list[float]] = []
-    read = line_end(text, position)
-    for line in lines(text, position):
-        words = line.split()
-        read += len(line) + 1
-        if not words and labels:
-            break
-        if not labels and (not words or words[0].startswith("-")):
-            continue
-        if len(words) < 4:
-            raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
-        labels.append(" ".join(words[:-3]))
-        coordinates.append(numbers(words[-3:]))
-    else:
-        raise ParseError("the geometry is cut short")
+    rows, end = _rows(text, position)
     # ORCA prints the geometry twice; in Bohr its atoms are numbered.
-    count = _count_in_bohr(text, read)
-    if count is not None and count != len(labels):
-        raise ParseError(f"the geometry has {len(labels)} atoms, in Bohr {count}")
-    return labels, coordinates
+    count = _count_in_bohr(text, end)
+    if count is not None and count != len(rows):
+        raise ParseError(f"the geometry has {len(rows)} atoms, in Bohr {count}")
+    return [_label(words) for words in rows], [numbers(words[-3:]) for words in rows]
 
 
 def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
@@ -81,7 +87,7 @@ def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
     """
     position = last(text, HEADING, 0, end)
     try:
-        labels, _ = labels_and_coordinates(text, position) if position >= 0 else ([], [])
+        labels = [_label(words) for words in _rows(text, position)[0]] if position >= 0 else []
     except ParseError:
         return ()
     if not labels:
