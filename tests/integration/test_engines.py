@@ -169,12 +169,12 @@ class HungTask(Task):
 def test_a_runner_that_hangs_is_ended(bench: Bench) -> None:
     folder = bench.folder / "t"
     folder.mkdir()
-    (folder / "inputs.tar").write_bytes(bundle.pack([shell_job("sleep 20")]))
+    (folder / "inputs.tar").write_bytes(bundle.pack([shell_job("sleep 20.31415")]))
     bench.engine.submit(HungTask("t", 1, 300), folder)
     bench.wait_for(1)
     assert bench.returned["t"].result == "time_limit"
     # Work Queue ends the runner alone: what that has started ends by itself.
-    wait_until(lambda: not processes("sleep 20"))
+    wait_until(lambda: not processes("sleep 20.31415"))
 
 
 def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(bench: Bench) -> None:
