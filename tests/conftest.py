@@ -19,13 +19,33 @@ from wqmaster.mongod import Mongod
 # No test ever talks to a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
 
+# With WQMASTER_NO_SKIPS, as in CI, a skip is a failure, but for what no set-up can bring: real
+# outputs that are shared beside the checkout, and Pythons of old.
+_ALLOWED = ("shared", "Python")
+_refused: list[str] = []
 _exit_code = 0
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember the tests that must not be skipped, and were."""
+    if report.skipped and "WQMASTER_NO_SKIPS" in os.environ:
+        reason = str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if not any(word in reason for word in _ALLOWED):
+            _refused.append(f"{report.nodeid}: {reason}")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remember how the session ended."""
+    """Remember how the session ended; with tests skipped that must not be, it has failed."""
     global _exit_code
+    if _refused and not exitstatus:
+        session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
     _exit_code = int(exitstatus)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were skipped that must not be."""
+    for line in _refused:
+        terminalreporter.write_line(f"must not be skipped here: {line}", red=True)
 
 
 @pytest.hookimpl(trylast=True)

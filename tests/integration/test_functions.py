@@ -259,7 +259,6 @@ def forked(document):
     if os.fork() == 0:
         return "of the child"
     os.wait()
-    time.sleep(0.2)
     if document["leaves"]:
         os._exit(0)
     return "of the parent"

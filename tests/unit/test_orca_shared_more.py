@@ -166,8 +166,6 @@ def test_no_energy_of_a_coupled_cluster_that_failed(parser: Any, name: str) -> N
 )
 def test_every_good_output_has_its_times(name: str) -> None:
     found = output(name)
-    if "TOTAL RUN TIME" not in found.text:
-        pytest.skip("its end was cut off by those who published it")
     modules = orca.timings(found)
     total = modules.pop("sum_of_individual_times")
     assert sum(modules.values()) == pytest.approx(total, abs=0.02)
