@@ -126,6 +126,8 @@ def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:
         failure = alone(output) if alone else module.diagnose(output, None, {})
     except ParseError as error:
         failure = Failure(FailureClass.PARSE_ERROR, error.message)
+    except Exception as error:  # an output may hold anything
+        failure = Failure(FailureClass.PARSE_ERROR, f"the output cannot be judged: {error!r}")
     for name, parser in parsers.items():
         try:
             value = plain(parser(output.beside(getattr(parser, "files", (main,))[0])))

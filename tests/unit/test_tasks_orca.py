@@ -176,9 +176,21 @@ def test_a_restart_begins_from_the_orbitals_that_came_back() -> None:
     rung = OrcaRung(name="again", restart=True)
     step = request(remedies=(rung,), rescued={"orca.gbw": b"orbitals"})
     job = build(step)
-    assert job.files["restart.gbw"] == b"orbitals"
-    assert '! moread\n%moinp "restart.gbw"\n' in text(job)
+    assert job.files["restart-sp.gbw"] == b"orbitals"
+    assert '! moread\n%moinp "restart-sp.gbw"\n' in text(job)
     assert "moread" not in with_rung(ROUTE, rung)
+
+
+def test_each_step_begins_from_its_own_orbitals() -> None:
+    rung = OrcaRung(name="again", restart=True)
+    steps = [
+        request(name, remedies=(rung,), rescued={"orca.gbw": name.encode()})
+        for name in ("first", "second")
+    ]
+    job = build(*steps)
+    for name in ("first", "second"):
+        assert job.files[f"restart-{name}.gbw"] == name.encode()
+        assert f'%moinp "restart-{name}.gbw"' in text(job, name)
 
 
 GEOMETRY = b"""
@@ -253,7 +265,7 @@ def test_orbitals_that_a_rungs_own_guess_replaces_are_not_read() -> None:
     )
     found = text(build(before, step))
     assert found.lower().count("moinp") == 1
-    assert '! moread\n%moinp "restart.gbw"\n' in found
+    assert '! moread\n%moinp "restart-sp.gbw"\n' in found
 
 
 def test_the_routes_own_maxcore_grows_with_the_memory() -> None:

@@ -35,7 +35,6 @@ _LEFT = (
 _MAXCORE_SHARE = 0.75
 # Finds the program on the PATH: for a parallel run ORCA must be called by its full path.
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
-_RESTART = "restart.gbw"
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
 # ORCA takes "nprocs=4" for "nprocs 4".
 _NPROCS = re.compile(r"(%\s*pal\b[^%!*]*?\bnprocs[\s=]+)(\d+)", re.IGNORECASE)
@@ -153,6 +152,11 @@ def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float
     return found
 
 
+def _restart(step: StepRequest) -> str:
+    """The file with the orbitals that a remedy of this step begins from."""
+    return f"restart-{step.name}.gbw"
+
+
 def _processes(step: StepRequest, software: Software) -> int:
     asked: list[int] = [rung.processes for rung in step.remedies if rung.processes]
     return min([software.cores, *asked])
@@ -171,7 +175,7 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
             rung = rung.model_copy(update={"restart": False})
         route = applied(route, rung)
         if rung.restart:
-            moinp = _RESTART
+            moinp = _restart(step)
         elif guesses(rung):
             moinp, route = None, _MOINP.sub("", route)
     if moinp is not None:
@@ -233,7 +237,7 @@ def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Softw
         own = f"{step.name}.inp"
         files[own] = input_text(molecule, step, software).encode()
         if any(rung.restart for rung in step.remedies) and "orca.gbw" in step.rescued:
-            files[_RESTART] = step.rescued["orca.gbw"]
+            files[_restart(step)] = step.rescued["orca.gbw"]
         earlier = steps[position - 1].name if position else None
         rename = [(own, "orca.inp")] if own != "orca.inp" else []
         if earlier is not None:
