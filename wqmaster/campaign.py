@@ -4,34 +4,25 @@ An error names file and line, what is wrong there, and the nearest right word.
 """
 
 import difflib
-import os
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from bson import ObjectId
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from wqmaster.errors import CampaignError
-
 # Step and campaign names become field names in MongoDB and file names on workers.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 # A field of a document, dots for fields within fields.
 FIELD = r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$"
-
-_VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -157,13 +148,24 @@ class Resources(Model):
     memory: int | None = Field(default=None, gt=0)
     # MB. Without it, a job has its cores' share of the worker's disk.
     disk: int | None = Field(default=None, gt=0)
+    # Seconds that a job takes at least: a worker whose wall time ends before gets none.
+    running_time_min: int | None = Field(default=None, gt=0)
 
 
 class Program(Model):
-    """How to call one program of `software:`."""
+    """How to call one program of `software:`, and where workers have it from."""
 
-    # Program and first arguments, quoted as in a shell.
+    # Program and first arguments, quoted as in a shell. Where there is an archive or a URL, the
+    # program's place in it.
     command: str
+    # A .tar, .tar.gz, .tar.bz2 or .tar.xz beside the campaign file: sent once to each worker.
+    archive: Path | None = None
+    # The same at a URL (https, osdf, ...), which workers fetch.
+    url: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://[^\s'\"\\]+$")
+    # Of the file at the URL, in hexadecimal.
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    # An environment module that is loaded first, as `module load` takes it.
+    module: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]*$")
 
     @field_validator("command")
     @classmethod
@@ -180,21 +182,113 @@ class Program(Model):
             raise PydanticCustomError("no_command", "there is no command here")
         return command
 
+    @model_validator(mode="after")
+    def _one_way(self) -> "Program":
+        ways = [name for name in ("archive", "url", "module") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise PydanticCustomError(
+                "many_ways", "one of {ways} is enough", {"ways": " and ".join(ways)}
+            )
+        if self.sha256 is not None and self.url is None:
+            raise PydanticCustomError(
+                "no_url", "sha256 is that of the file at 'url', which is not here"
+            )
+        return self
+
 
 class Engine(Model):
     """`engine`: what runs the tasks."""
 
-    type: Literal["auto", "work_queue", "local"] = "auto"
+    type: Literal["auto", "work_queue", "taskvine", "local"] = "auto"
     # The port that workers connect to; 0 takes any that is free.
     port: int = Field(default=0, ge=0, le=65535)
+    # Project name, under which a catalog lists the master.
+    name: str | None = Field(default=None, pattern=NAME)
+    # HOST or HOST:PORT of that catalog; CATALOG_HOST of the environment where it is left out.
+    catalog: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
+    # Whether what travels between master and workers is encrypted.
+    ssl: bool = False
+    # How resources of tasks that state none are found: the whole worker, or learned.
+    allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
+    # A task that takes this many times the average of its category is begun elsewhere.
+    fast_abort: float | None = Field(default=None, ge=1)
+    # Whether all that the engine does is written to logs/debug.log.
+    debug: bool = False
+
+
+# The keys of `workers:` that mean something, by type.
+_BATCH = {
+    *("min", "max", "per_cycle", "cores", "memory", "disk", "timeout", "walltime", "manage"),
+    *("host", "worker", "options"),
+}
+_WORKERS_KEYS = {
+    "local": {"count", "manage"},
+    "none": {"host"},
+    "condor": {*_BATCH, "project", "image", "requirements"},
+    "slurm": {*_BATCH, "project", "partition"},
+}
 
 
 class Workers(Model):
     """`workers`: where tasks run. `local` ones are started and stopped by the master."""
 
-    type: Literal["local", "none"] = "local"
+    type: Literal["local", "none", "condor", "slurm"] = "local"
     # Number of local workers; as many as this machine's cores allow where it is left out.
     count: int | None = Field(default=None, gt=0)
+    # Workers that the factory keeps at least, and at most.
+    min: int = Field(default=0, ge=0)
+    max: int = Field(default=100, gt=0)
+    # Workers that wait to connect, at most.
+    per_cycle: int = Field(default=100, gt=0)
+    # Of one worker: cores (those of a job where it is left out), memory and disk in MB.
+    cores: int | None = Field(default=None, gt=0)
+    memory: int | None = Field(default=None, gt=0)
+    disk: int | None = Field(default=None, gt=0)
+    # Seconds without work after which a worker leaves.
+    timeout: int = Field(default=900, gt=0)
+    # Seconds after which a worker leaves whatever it does, as its batch job would be ended.
+    walltime: int | None = Field(default=None, gt=0)
+    # Whether the master starts and stops the factory.
+    manage: bool | None = None
+    # The name or address by which workers reach the master's machine.
+    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+    # The worker program to send, in the place of this machine's own.
+    worker: Path | None = None
+    # Who pays: OSG's project name, SLURM's account.
+    project: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
+    # The container that workers run in (+SingularityImage).
+    image: str | None = Field(default=None, pattern=r"^[^\s\"'\\]+$")
+    # What a machine must have (requirements of HTCondor).
+    requirements: str | None = Field(default=None, pattern=r"^[^\n]+$")
+    # Of SLURM.
+    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,-]+$")
+    # Further lines of the submit file (condor), further words of sbatch (slurm).
+    options: tuple[Annotated[str, Field(pattern=r"^[^\n\\]+$")], ...] = ()
+
+    @model_validator(mode="after")
+    def _keys_of_type(self) -> "Workers":
+        known = {"type", *_WORKERS_KEYS[self.type]}
+        fields = type(self).model_fields
+        # A campaign that was handed to another process states all keys.
+        stated = {key for key in self.model_fields_set if getattr(self, key) != fields[key].default}
+        for key in sorted(stated - known):
+            raise PydanticCustomError(
+                "other_type",
+                "'{key}' means nothing for workers of type {type}; known there: {known}",
+                {"key": key, "type": self.type, "known": ", ".join(sorted(known))},
+            )
+        if self.min > self.max:
+            raise PydanticCustomError("min_max", "min is more than max")
+        if self.type == "local" and self.manage is False:
+            raise PydanticCustomError(
+                "not_managed", "local workers are always started by the master; see 'workers: none'"
+            )
+        return self
+
+    @property
+    def managed(self) -> bool:
+        """Whether the master starts and stops what sends out the workers."""
+        return self.type == "local" or bool(self.manage)
 
 
 class Bundle(Model):
@@ -245,205 +339,3 @@ class Campaign(Model):
     def steps(self) -> list[Step]:
         """The steps of a job, in the order in which they run."""
         return self.campaign_config.args
-
-
-class Source:
-    """A campaign file's text, to say at which line something stands."""
-
-    def __init__(self, path: Path, root: yaml.Node | None) -> None:
-        self.path = path
-        self._root = root
-
-    def where(self, *keys: str | int) -> str:
-        """`file:line` of the value at `keys`, or of the last one of them that the file has."""
-        node, line = self._root, 1
-        for key in keys:
-            found: tuple[yaml.Node, int] | None = None
-            if isinstance(node, yaml.MappingNode):
-                for name, value in node.value:
-                    if name.value == str(key):
-                        found = value, name.start_mark.line + 1
-            elif (
-                isinstance(node, yaml.SequenceNode)
-                and isinstance(key, int)
-                and key < len(node.value)
-            ):
-                found = node.value[key], node.value[key].start_mark.line + 1
-            if found is None:
-                continue
-            node, line = found
-        return f"{self.path}:{line}"
-
-    def error(self, message: str, *keys: str | int) -> CampaignError:
-        """The error that `message` is wrong at `keys`."""
-        return CampaignError(f"{self.where(*keys)}: {message}")
-
-
-class LoadedCampaign:
-    """A validated campaign with the text it came from."""
-
-    def __init__(self, campaign: Campaign, source: Source, variables: frozenset[str]) -> None:
-        self.campaign = campaign
-        self.source = source
-        # Names of the environment variables that the file takes values from: secrets, maybe.
-        self.variables = variables
-
-    def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
-        """The campaign with what its task function needs: fields of a document, a molecule."""
-        campaign = self.campaign
-        projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
-        required = campaign.molecule.required and molecule
-        changes = {
-            "submit": campaign.submit.model_copy(update={"projection": projection}),
-            "molecule": campaign.molecule.model_copy(update={"required": required}),
-        }
-        return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
-
-    def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
-        """The campaign with what the command line says in the place of what the file says."""
-        given = {"type": engine, "port": port}
-        changes = {name: value for name, value in given.items() if value is not None}
-        settings = self.campaign.engine.model_copy(update=changes)
-        campaign = self.campaign.model_copy(update={"engine": settings})
-        return LoadedCampaign(campaign, self.source, self.variables)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of spool, logs and kept files (absolute)."""
-        beside = self.source.path.parent
-        folder = self.campaign.folder or Path(f"{self.campaign.campaign}.run")
-        return (beside / folder).absolute()
-
-
-def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
-    """Put values of the environment into the scalars below `node`; the names that were used."""
-    used: set[str] = set()
-
-    def value_of(match: re.Match[str], node: yaml.Node) -> str:
-        escaped, name = match.groups()
-        if escaped:
-            return match[0][1:]
-        if name not in environ:
-            raise CampaignError(
-                f"{source.path}:{node.start_mark.line + 1}: the environment variable "
-                f"'{name}' is not set; export {name}=... and try again"
-            )
-        used.add(name)
-        return environ[name]
-
-    visited: set[int] = set()
-
-    def visit(node: yaml.Node | None) -> None:
-        if id(node) in visited:  # an alias
-            return
-        visited.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise CampaignError(
-                        f"{source.path}:{key.start_mark.line + 1}: the key '{key.value}' "
-                        "stands twice here; remove one"
-                    )
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-                visit(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for value in node.value:
-                visit(value)
-        elif isinstance(node, yaml.ScalarNode) and "${" in node.value:
-            node.value = _VARIABLE.sub(lambda match: value_of(match, node), node.value)
-
-    visit(node)
-    return used
-
-
-def _extended(value: Any) -> Any:
-    """{$oid: ...} as MongoDB's extended JSON writes an object id; the rest as it is."""
-    if isinstance(value, dict):
-        if set(value) == {"$oid"}:
-            return ObjectId(str(value["$oid"]))
-        return {key: _extended(item) for key, item in value.items()}
-    return [_extended(item) for item in value] if isinstance(value, list) else value
-
-
-def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
-    """What pydantic found, in the words of the campaign file."""
-    lines: list[tuple[tuple[str | int, ...], str]] = []
-    for found in error.errors():
-        keys = [*above, *(key for key in found["loc"] if not _is_branch(key, source, found))]
-        context = found.get("ctx") or {}
-        name = ".".join(str(key) for key in keys)
-        if found["type"] == "unknown_key":
-            keys.append(str(context.get("key")))
-        message = found["msg"].removeprefix("Value error, ")
-        message = message.replace("Input should be", "should be").replace(
-            "valid tuple", "valid list"
-        )
-        if found["type"] == "missing":
-            message = f"the key '{found['loc'][-1]}' is missing"
-            name = ".".join(str(key) for key in keys[:-1])
-        if found["type"] == "string_pattern_mismatch":
-            message = f"{found['input']!r} is not a name that can be used here"
-        line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
-        lines.append((tuple(keys), line))
-    # Of the branches of a union, the one that came further is the one that is meant.
-    kept = (
-        line
-        for keys, line in lines
-        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
-    )
-    return CampaignError("\n".join(dict.fromkeys(kept)))
-
-
-def _is_branch(key: str | int, source: Source, found: Any) -> bool:
-    """Pydantic names the branch of a union in the place of an error: no key of the file."""
-    return isinstance(key, str) and bool(re.search(r"[\[(]|^(function|list|dict|str|int)$", key))
-
-
-def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
-    """Read and validate the campaign file at `path`.
-
-    Raises:
-        CampaignError: the file cannot be read, is no YAML, or says what it cannot mean.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise CampaignError(f"{path}: there is no such campaign file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(f"{path}: the campaign file cannot be read: {error}") from error
-    loader: yaml.SafeLoader | None = None
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        source = Source(path, root)
-        variables = _variables(root, source, environ)
-        data = loader.construct_document(root) if root else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = " ".join(part for part in (error.problem, error.context) if part)
-        raise CampaignError(f"{path}:{line}: this is no YAML: {problem}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise CampaignError(
-            f"{path}:{line}: this is no YAML: the character {chr(error.character)!a} cannot be "
-            "in it"
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise CampaignError(f"{path}: this is no YAML: {error}") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    if not isinstance(data, dict):
-        raise CampaignError(f"{path}:1: a campaign file is a mapping, with 'campaign:' first")
-    try:
-        if isinstance(data.get("submit"), dict):
-            data["submit"] = _extended(data["submit"])
-        campaign = Campaign.model_validate(data)
-    except ValidationError as error:
-        raise describe(error, source) from error
-    except (Exception, RecursionError) as error:
-        raise source.error(f"the query cannot be read: {error}", "submit", "query") from error
-    return LoadedCampaign(campaign, source, frozenset(variables))

@@ -24,12 +24,13 @@ from pydantic import BaseModel, ValidationError
 import wqmaster.parsers
 import wqmaster.tasks
 from wqmaster import remedies
-from wqmaster.campaign import LoadedCampaign, Step, describe, nearest
+from wqmaster.campaign import Step, nearest
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass, Family
 from wqmaster.job import Asked, Job, check_file_name
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
+from wqmaster.source import LoadedCampaign, describe
 from wqmaster.tasks import Build, Ladders, Rung, Software, StepRequest, Traits, traits_of
 
 # Names of the RQ framework -> ours.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster import bundle
-from wqmaster.campaign import LoadedCampaign
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.failures import Failure, FailureClass
@@ -15,6 +14,7 @@ from wqmaster.judgement import Verdict, judge
 from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
 from wqmaster.session import worker_environment
+from wqmaster.source import LoadedCampaign
 from wqmaster.store import Store
 
 

@@ -14,7 +14,7 @@ from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster import engines, guard
-from wqmaster.campaign import Campaign, LoadedCampaign
+from wqmaster.campaign import Campaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
 from wqmaster.engines import Engine
@@ -25,6 +25,7 @@ from wqmaster.lock import FolderLock
 from wqmaster.master import Master
 from wqmaster.mongod import Mongod
 from wqmaster.recipe import Recipe, resolve
+from wqmaster.source import LoadedCampaign
 from wqmaster.spool import Spool, check_writable
 from wqmaster.status import Progress
 from wqmaster.store import Counts, Store

@@ -9,9 +9,9 @@ from pymongo.errors import ExecutionTimeout
 
 from tests.conftest import Campaigns, Cli
 from wqmaster import guard
-from wqmaster.campaign import load
 from wqmaster.errors import RecipeMismatch
 from wqmaster.recipe import resolve
+from wqmaster.source import load
 from wqmaster.store import Store
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from wqmaster.campaign import load
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
@@ -18,6 +17,7 @@ from wqmaster.judgement import judge
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import Recipe, resolve
+from wqmaster.source import load
 from wqmaster.tasks.xtb import Singlepoint
 
 DATA = Path(__file__).parent / "data" / "xtb"

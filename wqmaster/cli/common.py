@@ -6,7 +6,7 @@ from typing import Any
 import click
 from bson import ObjectId, json_util
 
-from wqmaster.campaign import LoadedCampaign, load
+from wqmaster.source import LoadedCampaign, load
 
 # Entries of a list that are shown.
 _SHOWN = 6

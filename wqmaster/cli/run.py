@@ -14,7 +14,9 @@ from wqmaster.master import Master
 
 @click.command()
 @campaign_argument
-@click.option("--engine", type=click.Choice(["auto", "work_queue", "local"]), help="The engine.")
+@click.option(
+    "--engine", type=click.Choice(["auto", "work_queue", "taskvine", "local"]), help="The engine."
+)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for workers; 0 is any.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N documents.")
 @click.option("--watch", is_flag=True, help="At the end, wait for documents that come later.")

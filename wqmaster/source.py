@@ -1,0 +1,218 @@
+"""The campaign file as text and as validated models: an error says at which line it is wrong."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from bson import ObjectId
+from pydantic import ValidationError
+
+from wqmaster.campaign import Campaign
+from wqmaster.errors import CampaignError
+
+_VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Source:
+    """A campaign file's text, to say at which line something stands."""
+
+    def __init__(self, path: Path, root: yaml.Node | None) -> None:
+        self.path = path
+        self._root = root
+
+    def where(self, *keys: str | int) -> str:
+        """`file:line` of the value at `keys`, or of the last one of them that the file has."""
+        node, line = self._root, 1
+        for key in keys:
+            found: tuple[yaml.Node, int] | None = None
+            if isinstance(node, yaml.MappingNode):
+                for name, value in node.value:
+                    if name.value == str(key):
+                        found = value, name.start_mark.line + 1
+            elif (
+                isinstance(node, yaml.SequenceNode)
+                and isinstance(key, int)
+                and key < len(node.value)
+            ):
+                found = node.value[key], node.value[key].start_mark.line + 1
+            if found is None:
+                continue
+            node, line = found
+        return f"{self.path}:{line}"
+
+    def error(self, message: str, *keys: str | int) -> CampaignError:
+        """The error that `message` is wrong at `keys`."""
+        return CampaignError(f"{self.where(*keys)}: {message}")
+
+
+class LoadedCampaign:
+    """A validated campaign with the text it came from."""
+
+    def __init__(self, campaign: Campaign, source: Source, variables: frozenset[str]) -> None:
+        self.campaign = campaign
+        self.source = source
+        # Names of the environment variables that the file takes values from: secrets, maybe.
+        self.variables = variables
+
+    def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
+        """The campaign with what its task function needs: fields of a document, a molecule."""
+        campaign = self.campaign
+        projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
+        required = campaign.molecule.required and molecule
+        changes = {
+            "submit": campaign.submit.model_copy(update={"projection": projection}),
+            "molecule": campaign.molecule.model_copy(update={"required": required}),
+        }
+        return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
+
+    def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
+        """The campaign with what the command line says in the place of what the file says."""
+        given = {"type": engine, "port": port}
+        changes = {name: value for name, value in given.items() if value is not None}
+        settings = self.campaign.engine.model_copy(update=changes)
+        campaign = self.campaign.model_copy(update={"engine": settings})
+        return LoadedCampaign(campaign, self.source, self.variables)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of spool, logs and kept files (absolute)."""
+        beside = self.source.path.parent
+        folder = self.campaign.folder or Path(f"{self.campaign.campaign}.run")
+        return (beside / folder).absolute()
+
+
+def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
+    """Put values of the environment into the scalars below `node`; the names that were used."""
+    used: set[str] = set()
+
+    def value_of(match: re.Match[str], node: yaml.Node) -> str:
+        escaped, name = match.groups()
+        if escaped:
+            return match[0][1:]
+        if name not in environ:
+            raise CampaignError(
+                f"{source.path}:{node.start_mark.line + 1}: the environment variable "
+                f"'{name}' is not set; export {name}=... and try again"
+            )
+        used.add(name)
+        return environ[name]
+
+    visited: set[int] = set()
+
+    def visit(node: yaml.Node | None) -> None:
+        if id(node) in visited:  # an alias
+            return
+        visited.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise CampaignError(
+                        f"{source.path}:{key.start_mark.line + 1}: the key '{key.value}' "
+                        "stands twice here; remove one"
+                    )
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+                visit(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for value in node.value:
+                visit(value)
+        elif isinstance(node, yaml.ScalarNode) and "${" in node.value:
+            node.value = _VARIABLE.sub(lambda match: value_of(match, node), node.value)
+
+    visit(node)
+    return used
+
+
+def _extended(value: Any) -> Any:
+    """{$oid: ...} as MongoDB's extended JSON writes an object id; the rest as it is."""
+    if isinstance(value, dict):
+        if set(value) == {"$oid"}:
+            return ObjectId(str(value["$oid"]))
+        return {key: _extended(item) for key, item in value.items()}
+    return [_extended(item) for item in value] if isinstance(value, list) else value
+
+
+def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
+    """What pydantic found, in the words of the campaign file."""
+    lines: list[tuple[tuple[str | int, ...], str]] = []
+    for found in error.errors():
+        keys = [*above, *(key for key in found["loc"] if not _is_branch(key, source, found))]
+        context = found.get("ctx") or {}
+        name = ".".join(str(key) for key in keys)
+        if found["type"] == "unknown_key":
+            keys.append(str(context.get("key")))
+        message = found["msg"].removeprefix("Value error, ")
+        message = message.replace("Input should be", "should be").replace(
+            "valid tuple", "valid list"
+        )
+        if found["type"] == "missing":
+            message = f"the key '{found['loc'][-1]}' is missing"
+            name = ".".join(str(key) for key in keys[:-1])
+        if found["type"] == "string_pattern_mismatch":
+            message = f"{found['input']!r} is not a name that can be used here"
+        line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
+        lines.append((tuple(keys), line))
+    # Of the branches of a union, the one that came further is the one that is meant.
+    kept = (
+        line
+        for keys, line in lines
+        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
+    )
+    return CampaignError("\n".join(dict.fromkeys(kept)))
+
+
+def _is_branch(key: str | int, source: Source, found: Any) -> bool:
+    """Pydantic names the branch of a union in the place of an error: no key of the file."""
+    return isinstance(key, str) and bool(re.search(r"[\[(]|^(function|list|dict|str|int)$", key))
+
+
+def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
+    """Read and validate the campaign file at `path`.
+
+    Raises:
+        CampaignError: the file cannot be read, is no YAML, or says what it cannot mean.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CampaignError(f"{path}: there is no such campaign file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CampaignError(f"{path}: the campaign file cannot be read: {error}") from error
+    loader: yaml.SafeLoader | None = None
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        source = Source(path, root)
+        variables = _variables(root, source, environ)
+        data = loader.construct_document(root) if root else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = " ".join(part for part in (error.problem, error.context) if part)
+        raise CampaignError(f"{path}:{line}: this is no YAML: {problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise CampaignError(
+            f"{path}:{line}: this is no YAML: the character {chr(error.character)!a} cannot be "
+            "in it"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise CampaignError(f"{path}: this is no YAML: {error}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if not isinstance(data, dict):
+        raise CampaignError(f"{path}:1: a campaign file is a mapping, with 'campaign:' first")
+    try:
+        if isinstance(data.get("submit"), dict):
+            data["submit"] = _extended(data["submit"])
+        campaign = Campaign.model_validate(data)
+    except ValidationError as error:
+        raise describe(error, source) from error
+    except (Exception, RecursionError) as error:
+        raise source.error(f"the query cannot be read: {error}", "submit", "query") from error
+    return LoadedCampaign(campaign, source, frozenset(variables))
