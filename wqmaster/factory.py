@@ -1,4 +1,4 @@
-"""Workers of this machine, by work_queue_factory -T local."""
+"""Workers of this machine, by work_queue_factory or vine_factory -T local."""
 
 import shutil
 import subprocess
@@ -11,14 +11,19 @@ from wqmaster.errors import EngineError
 
 # Seconds after which a worker without work ends.
 IDLE = 3600
+# Engine -> its factory, its worker.
+PROGRAMS = {
+    "work_queue": ("work_queue_factory", "work_queue_worker"),
+    "taskvine": ("vine_factory", "vine_worker"),
+}
 
 
 def command(
-    count: int, cores: int, port: int, scratch: Path, password: Path | None = None
+    engine: str, count: int, cores: int, port: int, scratch: Path, password: Path | None, ssl: bool
 ) -> list[str]:
     """The command line that keeps `count` workers of `cores` cores each on this machine."""
     return [
-        "work_queue_factory",
+        PROGRAMS[engine][0],
         *("--batch-type", "local"),
         *("--min-workers", str(count)),
         *("--max-workers", str(count)),
@@ -27,6 +32,7 @@ def command(
         *("--timeout", str(IDLE)),
         *("--scratch-dir", str(scratch)),
         *(("--password", str(password)) if password else ()),
+        *(("--ssl",) if ssl else ()),
         "127.0.0.1",
         str(port),
     ]
@@ -36,19 +42,22 @@ class Factory:
     """A running factory with its workers; all of them end with `close`, or with this process.
 
     Raises:
-        EngineError: there is no work_queue_factory here.
+        EngineError: the engine's factory or worker is not installed here.
     """
 
     def __init__(
         self,
+        engine: str,
         count: int,
         cores: int,
         port: int,
         folder: Path,
         environ: Mapping[str, str],
         password: Path | None = None,
+        ssl: bool = False,
     ) -> None:
-        for program in ("work_queue_factory", "work_queue_worker"):
+        self._program = PROGRAMS[engine][0]
+        for program in PROGRAMS[engine]:
             if shutil.which(program, path=environ.get("PATH")) is None:
                 raise EngineError(
                     f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
@@ -62,7 +71,7 @@ class Factory:
         self._keeper = subprocess.Popen(
             [
                 *(sys.executable, "-m", "wqmaster.keeper", str(self.log)),
-                *command(count, cores, port, scratch, password),
+                *command(engine, count, cores, port, scratch, password, ssl),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -78,7 +87,7 @@ class Factory:
         """
         if self._keeper.poll() is not None:
             last = self.log.read_text(errors="replace").splitlines()[-3:]
-            raise EngineError(f"work_queue_factory has ended: {' | '.join(last)} (log: {self.log})")
+            raise EngineError(f"{self._program} has ended: {' | '.join(last)} (log: {self.log})")
 
     def close(self) -> None:
         """End factory and workers, and wait until they are gone."""

@@ -194,7 +194,16 @@ def _engine(
         port = getattr(engine, "port", None)
         if campaign.workers.type != "local" or port is None:
             return None
-        return Factory(count, campaign.resources.cores, port, folder, environ, password)
+        return Factory(
+            name,
+            count,
+            campaign.resources.cores,
+            port,
+            folder,
+            environ,
+            password,
+            campaign.engine.ssl,
+        )
 
     return engine, factory
 

@@ -91,7 +91,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     else:
         work_queue = WorkQueueEngine()
         engine = work_queue
-        factory = Factory(2, 1, work_queue.port, tmp_path, environ)
+        factory = Factory("work_queue", 2, 1, work_queue.port, tmp_path, environ)
         found = Bench(engine, tasks, lambda: processes("work_queue_worker 127.0.0.1"))
         wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
     yield found
