@@ -96,9 +96,10 @@ host_mirror() { # the Debian mirror that the host's apt uses; nothing: debootstr
 }
 
 make_root() {
-    local packages wanted new proxy mirror
+    local packages batch wanted new proxy mirror
     packages=$(grep -v '^#' "$top/environment/debian-packages.txt" | paste -sd,)
-    wanted="trixie $packages"
+    batch=$(grep -v '^#' "$top/environment/debian-batch-packages.txt" | paste -sd' ')
+    wanted="trixie $packages $batch"
     if [ "$(cat "$state/root/.wqmaster" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "making a private Debian 13 in .environment/root (once, about a minute; log: $log)"
     new=$state/root.new
@@ -110,17 +111,26 @@ make_root() {
     # In a mount namespace of its own: what debootstrap mounts cannot outlive it.
     logged unshare --mount --propagation private -- \
         debootstrap --variant=minbase --include="$packages" trixie "$new" ${mirror:+"$mirror"}
-    rm -rf "$new"/var/cache/apt/archives/*.deb
+    # apt, since debootstrap cannot follow their virtual packages; none of their services starts.
+    printf '#!/bin/sh\nexit 101\n' > "$new/usr/sbin/policy-rc.d"
+    chmod 755 "$new/usr/sbin/policy-rc.d"
+    cp -L /etc/resolv.conf "$new/etc/resolv.conf"
+    pass_in "$new"
+    logged unshare --mount --propagation private -- chroot "$new" apt-get update
+    # shellcheck disable=SC2086  # a list of packages
+    logged unshare --mount --propagation private -- \
+        env DEBIAN_FRONTEND=noninteractive chroot "$new" apt-get install -y --no-install-recommends $batch
+    rm -rf "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/*
     echo "$wanted" > "$new/.wqmaster"
     rm -rf --one-file-system "$state/root" "$state/venv"
     mv "$new" "$state/root"
 }
-pass_in() { # what the host knows of certificates, proxies and pip: copied at the same path
+pass_in() { # pass_in ROOT: what the host knows of certificates, proxies and pip: copied at the same path
     local file
     for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf "${SSL_CERT_FILE:-}" "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}"; do
         if [ -n "$file" ] && [ -f "$file" ]; then
-            mkdir -p "$state/root$(dirname "$file")"
-            cp -L "$file" "$state/root$file"
+            mkdir -p "$1$(dirname "$file")"
+            cp -L "$file" "$1$file"
         fi
     done
 }
@@ -161,7 +171,7 @@ case $kind in
     debian)
         get_debootstrap || fail "a private Debian root needs root on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
         make_root
-        pass_in
+        pass_in "$state/root"
         make_venv /usr/bin/python3 -m venv --system-site-packages ;;
     plain)
         python=$(find_python) || fail "no Python >= 3.11 with venv here: install python3.11-venv or newer, or conda"
