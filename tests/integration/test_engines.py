@@ -271,7 +271,8 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
         "from wqmaster.engines.work_queue import WorkQueueEngine\n"
         "from wqmaster.factory import Factory\n"
         f"engine = WorkQueueEngine()\n"
-        f'factory = Factory("work_queue", 2, 1, engine.port, pathlib.Path({str(tmp_path)!r}), dict(os.environ))\n'
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "factory = Factory('work_queue', 2, 1, engine.port, folder, dict(os.environ))\n"
         "while engine.stats().workers < 2: engine.wait(1)\n"
         "print('up', flush=True)\n"
         "while True: engine.wait(1)\n"
