@@ -1,0 +1,226 @@
+"""A personal HTCondor pool on loopback: all its daemons, as an ordinary user, in a folder of its own.
+
+HTCondor as root would be a pool for all users of a machine, which changes to their ids and refuses
+jobs of root. So root starts it in a user namespace, in which root looks like somebody else: the
+daemons believe that they are that user's, and jobs keep root's access to files. Tools and factory
+need no namespace.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.condor import as_user
+from tests.conftest import wait_until
+
+# What an HTCondor pool of one user needs, beside what Debian's package has as default.
+CONFIGURATION = """\
+# The programs are where Debian has them; all else is in {folder}.
+RELEASE_DIR = /usr
+LIB = $(RELEASE_DIR)/lib/condor
+LIBEXEC = $(RELEASE_DIR)/libexec/condor
+SHARE = $(RELEASE_DIR)/share/condor
+LOCAL_DIR = {folder}
+LOG = $(LOCAL_DIR)/log
+SPOOL = $(LOCAL_DIR)/spool
+EXECUTE = $(LOCAL_DIR)/execute
+LOCK = $(LOCAL_DIR)/lock
+RUN = $(LOCAL_DIR)/run
+ETC = $(LOCAL_DIR)
+DAEMON_SOCKET_DIR = $(LOCAL_DIR)/sock
+SEC_CREDENTIAL_DIRECTORY = $(LOCAL_DIR)/secret
+SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/secret
+SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/secret
+LOCAL_CONFIG_DIR =
+LOCAL_CONFIG_FILE =
+
+use ROLE: Personal
+# A port that the kernel chooses: others find it in a file of the folder.
+COLLECTOR_HOST = 127.0.0.1:0
+NETWORK_INTERFACE = 127.0.0.1
+BIND_ALL_INTERFACES = False
+ENABLE_IPV6 = False
+NETWORK_HOSTNAME = localhost
+UID_DOMAIN = localdomain
+FILESYSTEM_DOMAIN = localdomain
+TRUST_UID_DOMAIN = True
+# Tools that root starts outside of the namespace want to know which user HTCondor is.
+CONDOR_IDS = {uid}.{uid}
+# Whoever can make a file as this user is this user; nobody else gets in.
+SEC_DEFAULT_AUTHENTICATION = REQUIRED
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS
+ALLOW_READ = *
+ALLOW_WRITE = *
+ALLOW_DAEMON = *
+ALLOW_NEGOTIATOR = *
+ALLOW_ADMINISTRATOR = *
+
+# What a container or a private root does not let a user do.
+BASE_CGROUP =
+MOUNT_UNDER_SCRATCH =
+DISCARD_SESSION_KEYRING_ON_STARTUP = False
+USE_PID_NAMESPACES = False
+CREATE_LOCKS_ON_LOCAL_DISK = False
+# Jobs of tests sleep more than they compute: more cores than the machine has, in one slot that is
+# cut into as many as are asked for. A claim is not kept, so that each job is matched anew.
+NUM_CPUS = {cpus}
+MEMORY = {memory}
+SLOT_TYPE_1 = 100%
+SLOT_TYPE_1_PARTITIONABLE = True
+NUM_SLOTS_TYPE_1 = 1
+START = True
+SUSPEND = False
+PREEMPT = False
+KILL = False
+MachineMaxVacateTime = 10
+# A test cannot wait for the minutes that a site's pool takes its time.
+SCHEDD_INTERVAL = 2
+SCHEDD_MIN_INTERVAL = 1
+NEGOTIATOR_INTERVAL = 2
+NEGOTIATOR_CYCLE_DELAY = 1
+NEGOTIATOR_MIN_INTERVAL = 1
+UPDATE_INTERVAL = 3
+PERIODIC_EXPR_INTERVAL = 2
+MAX_PERIODIC_EXPR_INTERVAL = 4
+JOB_START_DELAY = 0
+MAIL = /bin/true
+"""
+
+
+def ordinary_user() -> int:
+    """The id of a user that is not root, and has a name: nobody, in most containers."""
+    return next((user.pw_uid for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000), 65534)
+
+
+def left_of(folder: Path) -> dict[int, str]:
+    """The processes that name `folder` in command line or environment, or run in it."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            place = str((entry / "cwd").readlink())
+            environment = (entry / "environ").read_bytes().decode(errors="replace")
+            if f"{folder}/" in f"{line}/ {environment}" or f"{place}/".startswith(f"{folder}/"):
+                found[int(entry.name)] = line.strip()
+    return found
+
+
+class Pool:
+    """A pool: `start` it, give `environment` to whoever uses it, `stop` it."""
+
+    def __init__(self, cpus: int = 16) -> None:
+        # Names of sockets are at most 108 characters long: not below pytest's own folders.
+        self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))  # noqa: S108
+        self.folder.chmod(0o755)
+        for name in ("log", "spool", "execute", "lock", "run", "sock", "secret"):
+            (self.folder / name).mkdir(mode=0o700 if name == "secret" else 0o755)
+        self._config = self.folder / "condor_config"
+        self._config.write_text(
+            CONFIGURATION.format(
+                folder=self.folder, uid=ordinary_user(), cpus=cpus, memory=cpus * 1024
+            )
+        )
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which HTCondor's tools find this pool."""
+        return {"CONDOR_CONFIG": str(self._config)}
+
+    def start(self) -> None:
+        """Start the daemons, and wait until jobs can be submitted and a machine is there."""
+        words = [sys.executable, as_user.__file__, str(ordinary_user()), "condor_master", "-f"]
+        # The keeper ends what the pool leaves, also when the tests are killed.
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-m", "wqmaster.keeper", str(self.folder / "master.out"), *words],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **self.environment},
+            start_new_session=True,
+        )
+        wait_until(self._ready, 60)
+
+    def _ready(self) -> bool:
+        if self._keeper and self._keeper.poll() is not None:
+            raise AssertionError(f"condor_master has ended: {self.logs()}")
+        slots = self.tool("condor_status", "-af", "State", check=False)
+        return "Unclaimed" in slots and "Total for query" in self.tool("condor_q", check=False)
+
+    def tool(self, *words: str | Path, check: bool = True) -> str:
+        """What a tool of HTCondor prints."""
+        done = subprocess.run(
+            [str(word) for word in words],
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert not check or done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    def jobs(self, *attributes: str, where: str = "true") -> list[list[str]]:
+        """`attributes` of each job in the queue that `where` is true of, its number first."""
+        said = self.tool("condor_q", "-constraint", where, "-af:jr,", *attributes)
+        return [[word.strip() for word in line.split(",")] for line in said.splitlines()]
+
+    def running(self) -> list[str]:
+        """The numbers of the jobs that run."""
+        return [job[0] for job in self.jobs("JobStatus", where="JobStatus == 2")]
+
+    def logs(self) -> str:
+        """The last lines of each daemon's log."""
+        found = []
+        for path in [self.folder / "master.out", *sorted((self.folder / "log").glob("*Log"))]:
+            if path.exists():
+                lines = path.read_text(errors="replace").splitlines()[-15:]
+                found.append("\n".join([f"== {path.name}", *lines]))
+        return "\n".join(found)
+
+    def stop(self) -> None:
+        """End all daemons and all jobs, and remove the folder."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper.stdin is not None:
+            # SIGQUIT is its fast shutdown; what is not gone by then is ended by the keeper.
+            for pid, line in left_of(self.folder).items():
+                if line.startswith("condor_master"):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGQUIT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                keeper.wait(10)
+            keeper.stdin.close()
+            keeper.wait(30)
+        shutil.rmtree(self.folder)
+
+
+def digest(logs: Sequence[Path]) -> str:
+    """The events of HTCondor's job logs, one a line, in the order of time."""
+    lines = []
+    for log in logs:
+        for block in log.read_text(errors="replace").split("\n...\n"):
+            head, *rest = block.strip().splitlines() or [""]
+            if head[:3].isdigit():
+                detail = " ".join(line.strip() for line in rest[:2])
+                lines.append((head.split(") ", 1)[-1][:19], f"{head}  {detail}"[:160]))
+    return "\n".join(line for _, line in sorted(lines))
+
+
+def missing(programs: Sequence[str]) -> str | None:
+    """Why a pool cannot be here; None if it can."""
+    absent = [name for name in programs if shutil.which(name) is None]
+    return f"not installed here: {', '.join(absent)}" if absent else None
+
+
+def environment_of(pid: int) -> Mapping[str, str]:
+    """The variables of a process."""
+    entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
