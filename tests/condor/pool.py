@@ -1,4 +1,4 @@
-"""A personal HTCondor pool on loopback: all its daemons, as an ordinary user, in a folder of its own.
+"""A personal HTCondor pool on loopback: all its daemons, as an ordinary user, in a folder.
 
 HTCondor as root would be a pool for all users of a machine, which changes to their ids and refuses
 jobs of root. So root starts it in a user namespace, in which root looks like somebody else: the
@@ -119,7 +119,7 @@ class Pool:
 
     def __init__(self, cpus: int = 16) -> None:
         # Names of sockets are at most 108 characters long: not below pytest's own folders.
-        self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("log", "spool", "execute", "lock", "run", "sock", "secret"):
             (self.folder / name).mkdir(mode=0o700 if name == "secret" else 0o755)

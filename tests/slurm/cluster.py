@@ -1,7 +1,7 @@
-"""A SLURM cluster of one node on loopback: munged, slurmctld and slurmd, of the user who starts it."""
+"""A SLURM cluster of one node on loopback: munged, slurmctld, slurmd, of whoever starts it."""
 
-import pwd
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -62,7 +62,7 @@ class Cluster:
 
     def __init__(self, cpus: int = 8) -> None:
         # munged wants folders that only their owner can change, and a short name for its socket.
-        self.folder = Path(tempfile.mkdtemp(prefix="wqm-slurm-", dir="/tmp"))  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="wqm-slurm-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
