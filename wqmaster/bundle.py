@@ -7,13 +7,21 @@ import shlex
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
 
 from wqmaster.errors import ArchiveError
-from wqmaster.job import Execution, Job, Outcome, StepOutcome
+from wqmaster.job import (
+    SOFTWARE,
+    SOFTWARE_SCRIPT,
+    Execution,
+    Job,
+    Outcome,
+    StepOutcome,
+    Supply,
+)
 
 # A single file of an output that is larger than this is not read (bytes).
 MAX_FILE = 1 << 30
@@ -25,19 +33,37 @@ _MAX_ARCHIVE = 8 << 30
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError, IndexError)
 
 
-def _line(step: Execution) -> str:
+def _use(program: str, supplies: Mapping[str, Supply]) -> str:
+    """The call of software.sh's `use` that gets `program` ready."""
+    key, _, command = program.removeprefix(SOFTWARE).partition("/")
+    if key not in supplies or not command:
+        raise ValueError(f"'{program}' is of no software that the job brings")
+    supply = supplies[key]
+    source = supply.key if supply.kind == "archive" else supply.source
+    return shlex.join(["use", key, supply.kind, source, supply.sha256, command])
+
+
+def _line(step: Execution, supplies: Mapping[str, Supply]) -> str:
     outputs = [*step.outputs, *(f"+{name}" for name in step.rescue if name not in step.outputs)]
     first = [*(f"{old}={new}" for old, new in step.rename), *step.clean]
     words = ["step", step.name, " ".join(outputs), " ".join(first)]
     if step.environment:
         words.append("env")
         words += [f"{name}={value}" for name, value in sorted(step.environment.items())]
-    return shlex.join([*words, *step.argv])
+    program, *arguments = step.argv
+    if not program.startswith(SOFTWARE):
+        return shlex.join([*words, *step.argv])
+    called = f'{shlex.join(words)} "$program" {shlex.join(arguments)}'.rstrip()
+    return f"{_use(program, supplies)} && {called}"
 
 
 def job_script(job: Job) -> str:
     """job.sh: calls of the runner's `step`, each only if the one before it ended well."""
-    return " &&\n".join(_line(step) for step in job.steps) + "\n"
+    supplies = {supply.key: supply for supply in job.supplies}
+    lines = " &&\n".join(_line(step, supplies) for step in job.steps) + "\n"
+    if not supplies:
+        return lines
+    return f'[ -n "${{software-}}" ] || . "$top/shared/{SOFTWARE_SCRIPT}"\n{lines}'
 
 
 def pack(jobs: Sequence[Job]) -> bytes:

@@ -4,7 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+# Where a worker has the software that comes with a job, as a command line names it: the runner puts
+# the real folder there. SOFTWARE + KEY + "/" + COMMAND.
+SOFTWARE = "../software/"
+# The shared input that knows how to get it, and the seconds that may take.
+SOFTWARE_SCRIPT = "wqmaster.software.sh"
+_SOFTWARE_TIME = 1800
 
 _FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
 
@@ -26,6 +33,8 @@ class Input:
 
     path: Path  # where it lies on the master's machine
     name: str  # how it is called on the worker
+    # Whether it is a tar archive that the engine may put there as the folder that it unpacks to.
+    unpack: bool = False
 
     def __post_init__(self) -> None:
         check_file_name(self.name)
@@ -34,11 +43,26 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Supply:
+    """Software that a worker gets ready before a step calls it."""
+
+    key: str  # its name on workers; another content has another one
+    kind: Literal["archive", "url", "module"]
+    source: str  # path of the archive on the master's machine, URL, name of the module
+    sha256: str = ""  # of the archive, or of what is at the URL where that is known
+
+    def __post_init__(self) -> None:
+        check_file_name(self.key)
+
+
+@dataclass(frozen=True)
 class Execution:
     """One program run: a step as the worker executes it."""
 
     name: str  # of the step
-    argv: tuple[str, ...]  # program and arguments; nothing in it comes from a document
+    # Program and arguments; nothing in it comes from a document. A program that begins with
+    # SOFTWARE is one of the job's supplies.
+    argv: tuple[str, ...]
     outputs: tuple[str, ...] = ()  # files to return, beside stdout and stderr
     clean: tuple[str, ...] = ()  # files of an earlier step to remove first
     rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), before that
@@ -60,6 +84,7 @@ class Job:
     steps: tuple[Execution, ...]
     files: Mapping[str, bytes]  # what lies in the sandbox at the start: name -> content
     inputs: tuple[Input, ...] = ()  # shared files that the steps use
+    supplies: tuple[Supply, ...] = ()  # software that the steps call
 
     def __post_init__(self) -> None:
         if not self.steps or not all(isinstance(step, Execution) for step in self.steps):
@@ -100,11 +125,14 @@ class Task:
     memory: int | None = None  # MB
     disk: int | None = None  # MB
     compression: str = "none"  # none or gzip, of outputs.tar
+    running_time_min: int | None = None  # seconds that it takes at least
+    plain: bool = True  # whether it asks for what the campaign says, and not for a remedy's more
 
     @property
     def time_limit(self) -> int:
         """Seconds for the whole task: the engine's backstop, should the runner hang."""
-        return self.jobs * self.time_limit_per_job + 120
+        supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
+        return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIME
 
 
 @dataclass(frozen=True)

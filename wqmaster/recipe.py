@@ -8,7 +8,6 @@ import hashlib
 import importlib
 import inspect
 import json
-import os
 import pkgutil
 import re
 import shlex
@@ -26,12 +25,13 @@ import wqmaster.tasks
 from wqmaster import remedies
 from wqmaster.campaign import Step, nearest
 from wqmaster.errors import CampaignError
-from wqmaster.failures import FailureClass, Family
-from wqmaster.job import Asked, Job, check_file_name
+from wqmaster.job import SOFTWARE, Asked, Job, check_file_name
+from wqmaster.ladders import ladders_of
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
+from wqmaster.software.supplies import keep, supplies
 from wqmaster.source import LoadedCampaign, describe
-from wqmaster.tasks import Build, Ladders, Rung, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, traits_of
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -122,7 +122,7 @@ class Recipe:
         wanted = [step.request.name for step in self.steps]
         if [step.name for step in job.steps] != wanted:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
-        return job
+        return software.supplied(job)
 
     def asked_of(
         self, molecule: Molecule, attempt: int = 1, plan: remedies.Plan | None = None
@@ -141,7 +141,7 @@ class Recipe:
         )
 
     def programs(self) -> list[str]:
-        """The programs that the steps call: names, or paths."""
+        """The programs that a worker has to have: names, or paths; not those that it is sent."""
         traits = traits_of(self._build)
         if traits.runs is not None:
             called = [
@@ -151,7 +151,7 @@ class Recipe:
             ]
         else:
             called = [self.software.argv(self.program)[0]] if self.program else []
-        return list(dict.fromkeys(called))
+        return list(dict.fromkeys(name for name in called if not name.startswith(SOFTWARE)))
 
     def impostor(self, path: Path) -> str | None:
         """Why the file at `path` is not the recipe's program; None if nothing speaks against it."""
@@ -159,15 +159,18 @@ class Recipe:
         return refuse(path) if refuse is not None else None
 
     def prepare(self) -> None:
-        """Make what all jobs share (maps of a receptor), once, on this machine.
+        """Make what all jobs share (archives, maps of a receptor), once, on this machine.
 
         Raises:
             WqmasterError: it cannot be made; says why.
         """
         make = traits_of(self._build).prepare
-        if make is not None and self.software.cache is not None:
-            self.software.cache.mkdir(parents=True, exist_ok=True)
-            make([step.request for step in self.steps], self.software)
+        cache = self.software.cache
+        if cache is not None:
+            keep(self.software.supplies.values(), cache / "archives")
+        if make is not None and cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
+            make([step.request for step in self.steps], replace(self.software, here=True))
 
     @property
     def diagnosis(self) -> ProgramParsers | None:
@@ -378,6 +381,7 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
         memory=campaign.resources.memory,
         beside=beside,
         cache=loaded.folder / "cache",
+        supplies=supplies(loaded),
     )
     if traits.check is not None:
         try:
@@ -401,88 +405,8 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
         steps=steps,
         software=software,
         hash=steps[-1].hash,
-        ladders=_ladders(loaded, traits),
+        ladders=ladders_of(loaded, traits),
         loaded=loaded.completed(fields, traits.molecule),
         target=_hash(target),
         _build=function,
     )
-
-
-def _ladders(loaded: LoadedCampaign, traits: Traits) -> Ladders:
-    """The program's ladders, with those of the campaign in their places."""
-    campaign = loaded.campaign
-    given = campaign.remedies
-    if given is False:
-        return {}
-    memory, disk = campaign.resources.memory, campaign.resources.disk
-    own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
-    ladders: dict[FailureClass, list[Rung]] = {
-        # More of an unknown amount of memory or disk cannot be asked for.
-        kind: [rung for rung in ladder if not _unknown(rung, memory, disk)]
-        for kind, ladder in own.items()
-    }
-    known = {rung.name: rung for ladder in own.values() for rung in ladder}
-    for label, entries in given.items():
-        kind = _curable(loaded, label)
-        ladders[kind] = []
-        for position, entry in enumerate(entries):
-            keys = ("remedies", label, position)
-            if isinstance(entry, str):
-                if entry not in known:
-                    hint = nearest(entry, known)
-                    raise loaded.source.error(f"there is no remedy '{entry}'; {hint}", *keys)
-                rung = known[entry]
-            else:
-                try:
-                    rung = traits.rung.model_validate(entry)
-                except ValidationError as error:
-                    raise describe(error, loaded.source, *keys) from error
-            unknown = _unknown(rung, memory, disk)
-            if unknown:
-                raise loaded.source.error(
-                    f"'{rung.name}' asks for {getattr(rung, unknown):g} times the {unknown}, of "
-                    f"which 'resources: {{{unknown}: MB}}' says nothing",
-                    *keys,
-                )
-            ladders[kind].append(rung)
-    if campaign.workers.type == "local" and memory is not None:
-        # A task that is larger than this machine would wait for ever.
-        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-        ladders = {
-            kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]
-            for kind, ladder in ladders.items()
-        }
-    named: dict[str, Rung] = {}
-    for rung in (rung for ladder in ladders.values() for rung in ladder):
-        if named.setdefault(rung.name, rung) != rung:
-            raise loaded.source.error(
-                f"two different remedies are named '{rung.name}'; name yours otherwise", "remedies"
-            )
-    return ladders
-
-
-def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
-    """What `rung` asks more of without it being known how much it was; None if there is none."""
-    if rung.memory is not None and memory is None:
-        return "memory"
-    return "disk" if rung.disk is not None and disk is None else None
-
-
-def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
-    """The failure class of this name, if remedies can be meant for it."""
-    curable = {
-        kind.label: kind
-        for kind in FailureClass
-        if not kind.again and kind.family is not Family.INPUT
-    }
-    if label not in curable:
-        all_labels = {kind.label: kind for kind in FailureClass}
-        why = nearest(label, curable)
-        if label in all_labels:
-            why = (
-                "it is run again elsewhere by itself"
-                if all_labels[label].again
-                else "an input that is wrong is never retried"
-            )
-        raise loaded.source.error(f"there are no remedies for '{label}': {why}", "remedies", label)
-    return curable[label]

@@ -73,7 +73,7 @@ class LocalEngine:
             run.process = subprocess.Popen(
                 [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
                 cwd=run.sandbox,
-                env=self._environ,
+                env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -206,6 +206,10 @@ class LocalEngine:
             bytes_sent=self._bytes_sent,
             workers_lost=self._losses,
         )
+
+    def trouble(self) -> str | None:
+        """None: nobody has to connect."""
+        return None
 
     def how_to_connect(self) -> str | None:
         """None: no worker connects to it."""

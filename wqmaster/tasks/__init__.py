@@ -6,7 +6,7 @@ reaches the worker as the content of files, never inside a command line.
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field
 
 from wqmaster.campaign import NAME, Model
 from wqmaster.failures import FailureClass
-from wqmaster.job import Job
+from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.molecule import Molecule
+
+SCRIPT = Path(__file__).parent / "software.sh"
 
 
 class Rung(Model):
@@ -58,10 +60,49 @@ class Software:
     memory: int | None = None  # MB
     beside: Path = Path()  # folder of the campaign file; paths in options start there
     cache: Path | None = None  # folder of what the function's `prepare` has made
+    supplies: Mapping[str, Supply] = field(default_factory=dict)  # program -> where it comes from
+    here: bool = False  # whether programs are called on this machine, and not by a worker
 
     def argv(self, program: str) -> tuple[str, ...]:
         """The first words of the command line of `program`; its own name by default."""
-        return tuple(shlex.split(self.commands.get(program, program)))
+        words = shlex.split(self.commands.get(program, program))
+        supply = self.supplies.get(program)
+        if supply is None:
+            return tuple(words)
+        if not self.here:
+            return (f"{SOFTWARE}{supply.key}/{words[0]}", *words[1:])
+        asked = (supply.key, supply.kind, supply.source, supply.sha256)
+        return ("sh", str(SCRIPT), str(self.unpacked), *asked, *words)
+
+    @property
+    def unpacked(self) -> Path:
+        """The folder of what is unpacked on this machine, for `prepare`."""
+        if self.cache is None:
+            raise RuntimeError("programs can be called here only where there is a cache")
+        return self.cache / "unpacked"
+
+    def kept(self, supply: Supply) -> Path:
+        """Where the archive of `supply` is: the copy that `keep` made, if it has."""
+        if self.cache is not None:
+            copy = self.cache / "archives" / supply.key
+            if copy.exists():
+                return copy
+        return Path(supply.source)
+
+    def supplied(self, job: Job) -> Job:
+        """`job` with the software that its steps call."""
+        called = {step.argv[0] for step in job.steps if step.argv[0].startswith(SOFTWARE)}
+        keys = {program.removeprefix(SOFTWARE).partition("/")[0] for program in called}
+        used = {supply.key: supply for supply in self.supplies.values() if supply.key in keys}
+        if not used:
+            return job
+        archives = (
+            Input(self.kept(supply), supply.key, unpack=True)
+            for supply in used.values()
+            if supply.kind == "archive"
+        )
+        inputs = (*job.inputs, Input(SCRIPT, SOFTWARE_SCRIPT), *archives)
+        return replace(job, inputs=inputs, supplies=tuple(used.values()))
 
 
 Build = Callable[[Molecule, Sequence[StepRequest], Software], Job]

@@ -8,6 +8,7 @@
 #   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT | SUM  FILE | size BYTES FILE |
 #   end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
+# Where a worker has not the software of a step, job.sh reads shared/wqmaster.software.sh.
 set -u
 umask 077
 # A worker's open sockets are not ours: with them in our hands, the manager does not see it die.
@@ -56,6 +57,10 @@ end_group() {
 }
 trap 'end_group; exit 143' TERM
 
+# What software.sh says of the program of the next step: why there is none, or what is to be called
+# in the program's process before it begins.
+trouble='' trouble_code=127 before=:
+
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
 # An output +FILE is returned only if the program fails; OLD=NEW renames a file first.
 step() {
@@ -76,8 +81,13 @@ step() {
     started=$now
     left=$(((deadline - now + 99) / 100))
     timed_out=0
-    if [ "$left" -gt 0 ]; then
-        $timeout "$left" "$@" > "$out/stdout" 2> "$out/stderr" < /dev/null &
+    if [ -n "$trouble" ]; then
+        : > "$out/stdout"
+        echo "runner.sh: $trouble" > "$out/stderr"
+        code=$trouble_code
+    elif [ "$left" -gt 0 ]; then
+        # shellcheck disable=SC2086  # words
+        { $before && exec $timeout "$left" "$@"; } > "$out/stdout" 2> "$out/stderr" < /dev/null &
         wait $!
         code=$?
     else
@@ -85,6 +95,7 @@ step() {
         : > "$out/stderr"
         code=124
     fi
+    trouble='' before=:
     clock
     # A tenth of a second early: the clock counts in hundredths, and is not that of timeout.
     if [ "$((now + 10))" -ge "$deadline" ]; then

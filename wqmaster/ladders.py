@@ -1,0 +1,94 @@
+"""`remedies:` of a campaign, and the program's own, as the ladders of its recipe."""
+
+import os
+
+from pydantic import ValidationError
+
+from wqmaster.campaign import nearest
+from wqmaster.failures import FailureClass, Family
+from wqmaster.source import LoadedCampaign, describe
+from wqmaster.tasks import Ladders, Rung, Traits
+
+
+def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
+    """The program's ladders, with those of the campaign in their places.
+
+    Raises:
+        CampaignError: the campaign names a remedy or failure class that is none; with file, line.
+    """
+    campaign = loaded.campaign
+    given = campaign.remedies
+    if given is False:
+        return {}
+    memory, disk = campaign.resources.memory, campaign.resources.disk
+    own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
+    ladders: dict[FailureClass, list[Rung]] = {
+        # More of an unknown amount of memory or disk cannot be asked for.
+        kind: [rung for rung in ladder if not _unknown(rung, memory, disk)]
+        for kind, ladder in own.items()
+    }
+    known = {rung.name: rung for ladder in own.values() for rung in ladder}
+    for label, entries in given.items():
+        kind = _curable(loaded, label)
+        ladders[kind] = []
+        for position, entry in enumerate(entries):
+            keys = ("remedies", label, position)
+            if isinstance(entry, str):
+                if entry not in known:
+                    hint = nearest(entry, known)
+                    raise loaded.source.error(f"there is no remedy '{entry}'; {hint}", *keys)
+                rung = known[entry]
+            else:
+                try:
+                    rung = traits.rung.model_validate(entry)
+                except ValidationError as error:
+                    raise describe(error, loaded.source, *keys) from error
+            unknown = _unknown(rung, memory, disk)
+            if unknown:
+                raise loaded.source.error(
+                    f"'{rung.name}' asks for {getattr(rung, unknown):g} times the {unknown}, of "
+                    f"which 'resources: {{{unknown}: MB}}' says nothing",
+                    *keys,
+                )
+            ladders[kind].append(rung)
+    if campaign.workers.type == "local" and memory is not None:
+        # A task that is larger than this machine would wait for ever.
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+        ladders = {
+            kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]
+            for kind, ladder in ladders.items()
+        }
+    named: dict[str, Rung] = {}
+    for rung in (rung for ladder in ladders.values() for rung in ladder):
+        if named.setdefault(rung.name, rung) != rung:
+            raise loaded.source.error(
+                f"two different remedies are named '{rung.name}'; name yours otherwise", "remedies"
+            )
+    return ladders
+
+
+def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
+    """What `rung` asks more of without it being known how much it was; None if there is none."""
+    if rung.memory is not None and memory is None:
+        return "memory"
+    return "disk" if rung.disk is not None and disk is None else None
+
+
+def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
+    """The failure class of this name, if remedies can be meant for it."""
+    curable = {
+        kind.label: kind
+        for kind in FailureClass
+        if not kind.again and kind.family is not Family.INPUT
+    }
+    if label not in curable:
+        all_labels = {kind.label: kind for kind in FailureClass}
+        why = nearest(label, curable)
+        if label in all_labels:
+            why = (
+                "it is run again elsewhere by itself"
+                if all_labels[label].again
+                else "an input that is wrong is never retried"
+            )
+        raise loaded.source.error(f"there are no remedies for '{label}': {why}", "remedies", label)
+    return curable[label]

@@ -1,0 +1,1 @@
+"""Software that workers have not: archives looked into, made, and proved."""

@@ -1,0 +1,229 @@
+"""An archive of software, looked into before it is sent anywhere.
+
+It is to be whole, to unpack into one folder and nowhere else, and to hold the programs that are
+called. Nothing of it is written to disk or run here.
+"""
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import posixpath
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from wqmaster.campaign import nearest
+
+_BLOCK = 1 << 20
+# Links that lead to links, after which it is a circle.
+_MOST_LINKS = 40
+# Of what `look` finds; a change of it makes what was noted worthless.
+_VERSION = 2
+# First bytes of a file -> what unpacks it.
+_UNPACKERS: tuple[tuple[bytes, Any], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+)
+_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+
+
+class BadArchive(ValueError):
+    """The archive is broken, or cannot be unpacked safely; the message says why."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive has."""
+
+    sha256: str  # of the file
+    size: int  # bytes, unpacked
+    files: int
+    # Asked for -> None if it is a program there, else why it is not.
+    programs: Mapping[str, str | None]
+
+
+class _Counted(io.RawIOBase):
+    """A stream that counts and sums what is read from it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.count = 0
+        self.sum = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        self.count += len(content)
+        self.sum.update(content)
+        return len(content)
+
+    def drain(self) -> None:
+        """Read what is left."""
+        while self.read(_BLOCK):
+            pass
+
+
+class _Tree:
+    """The members of an archive, with its links followed as they will be on a disk."""
+
+    def __init__(self) -> None:
+        self.modes: dict[str, int] = {}  # files
+        self.links: dict[str, str] = {}
+        self.size = 0
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        """Take one more member; BadArchive if it can do harm."""
+        shown = repr(member.name)
+        if member.name.startswith("/"):
+            raise BadArchive(f"it holds {shown}, an absolute path")
+        name = posixpath.normpath(member.name)
+        if name.startswith("../") or name == "..":
+            raise BadArchive(f"it holds {shown}, which leaves its folder")
+        if member.isdir():
+            return
+        if name in self.links or (name in self.modes and member.issym()):
+            raise BadArchive(f"it holds {shown} twice, once as a link")
+        if member.issym():
+            self.links[name] = member.linkname
+        elif member.islnk():
+            target = posixpath.normpath(member.linkname)
+            if target.startswith(("/", "../")) or target == "..":
+                raise BadArchive(f"the link {shown} leads out of it, to {member.linkname!r}")
+            if target not in self.modes:
+                raise BadArchive(f"the link {shown} is of a file that is not in it")
+            self.modes[name] = self.modes[target]
+        elif member.isreg():
+            self.modes[name] = member.mode
+            self.size += member.size
+        else:
+            raise BadArchive(f"it holds {shown}, which is neither file, folder nor link")
+
+    def check(self) -> None:
+        """See that no link leads out of it, by whatever way."""
+        for name, target in self.links.items():
+            self.resolve(name, f"the link {name!r} leads out of it, to {target!r}")
+
+    def resolve(self, path: str, refusal: str) -> str:
+        """Where `path` is when all links are followed."""
+        left = list(reversed(path.split("/")))
+        at: list[str] = []
+        followed = 0
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not at:
+                    raise BadArchive(refusal)
+                at.pop()
+                continue
+            at.append(part)
+            target = self.links.get("/".join(at))
+            if target is not None:
+                followed += 1
+                if followed > _MOST_LINKS:
+                    break  # a circle: it leads nowhere, and does no harm
+                if target.startswith("/"):
+                    raise BadArchive(refusal)
+                at.pop()
+                left += reversed(target.split("/"))
+        return "/".join(at)
+
+    def why_no_program(self, command: str) -> str | None:
+        """Why `command` is no program of the archive; None if it is."""
+        mode = self.modes.get(self.resolve(command, f"'{command}' leads out of it"))
+        if mode is None:
+            ends = posixpath.basename(command)
+            same = [name for name in self.modes if posixpath.basename(name) == ends]
+            programs = [name for name, mode in self.modes.items() if mode & stat.S_IXUSR]
+            hint = nearest(command, same or programs[:2000])
+            return f"there is no file '{command}' in it; {hint if len(hint) < 300 else ''}"
+        if not mode & stat.S_IXUSR:
+            return f"'{command}' in it cannot be executed: its mode is {mode & 0o777:o}"
+        return None
+
+
+def _members(stream: _Counted) -> _Tree:
+    tree = _Tree()
+    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=10240) as tar:
+        for member in tar:
+            tree.add(member)
+        end = tar.offset
+    stream.drain()
+    if stream.count <= end:
+        raise BadArchive("it is cut short: there is no mark of its end")
+    tree.check()
+    return tree
+
+
+def look(path: Path, commands: Iterable[str]) -> Contents:
+    """What the archive at `path` holds, and whether `commands` are programs in it.
+
+    Raises:
+        BadArchive: it cannot be read or is cut short, or a member of it would be outside.
+    """
+    try:
+        with path.open("rb") as raw:
+            head = raw.read(8)
+            raw.seek(0)
+            file = _Counted(raw)
+            buffered = io.BufferedReader(file, _BLOCK)
+            unpacker = next((take for mark, take in _UNPACKERS if head.startswith(mark)), None)
+            if unpacker is None and head[:4] == b"\x28\xb5\x2f\xfd":
+                raise BadArchive("it is compressed by zstd; gzip, bzip2 and xz are known here")
+            if unpacker is None:
+                tree = _members(_Counted(cast("IO[bytes]", buffered)))
+            else:
+                with unpacker(buffered) as plain:
+                    tree = _members(_Counted(plain))
+            while buffered.read(_BLOCK):
+                pass
+    except BadArchive:
+        raise
+    except OSError as error:
+        raise BadArchive(f"it cannot be read: {error.strerror or error}") from error
+    except _BROKEN as error:
+        raise BadArchive(f"it is no whole tar archive: {error}") from error
+    programs = {command: tree.why_no_program(command) for command in commands}
+    return Contents(file.sum.hexdigest(), tree.size, len(tree.modes), programs)
+
+
+def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
+    """As `look`, from the notes of an earlier one where the file is as it was then.
+
+    Collectors and commands read a campaign again and again; an archive takes seconds.
+    """
+    commands = sorted(set(commands))
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise BadArchive(f"it cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise BadArchive("it is no file; 'wqmaster software pack' makes one of a folder")
+    stated = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    text = json.dumps([_VERSION, str(path.absolute()), stated, commands])
+    note = notes / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    try:
+        return Contents(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        contents = look(path, commands)
+    part = note.with_suffix(f".{os.getpid()}")
+    try:
+        notes.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(asdict(contents)))
+        part.replace(note)
+    except OSError:
+        pass  # of a folder that this user may only read: looked into again the next time
+    return contents

@@ -1,0 +1,150 @@
+"""`software:` of a campaign as supplies, checked when the campaign is read."""
+
+import hashlib
+import os
+import posixpath
+import re
+import shlex
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wqmaster.campaign import Program, nearest
+from wqmaster.errors import WqmasterError
+from wqmaster.job import Supply
+from wqmaster.software.archive import BadArchive, Contents, noted_look
+from wqmaster.source import LoadedCampaign
+
+# What workers can fetch by: wqmaster/tasks/software.sh.
+SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")
+_LONGEST = 40
+
+
+def _key(name: str, of: str) -> str:
+    """A file name on workers that says what it is, and that no other content has."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", posixpath.basename(name.rstrip("/")))[-_LONGEST:]
+    return f"{of[:16]}-{plain or 'software'}"
+
+
+def _sum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refused_url(url: str) -> str | None:
+    """Why workers cannot fetch from `url`; None if they can."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        return f"workers cannot fetch by '{parts.scheme}'; {nearest(parts.scheme, SCHEMES)}"
+    if parts.username or parts.password:
+        return "a URL with a password would reach all workers, and their logs"
+    if not parts.path.strip("/"):
+        return "this URL names no file"
+    if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
+        return "this URL names no host"
+    return None
+
+
+def _refused_command(command: str) -> str | None:
+    """Why `command` cannot be a place in an archive; None if it can."""
+    if command.startswith("/"):
+        return f"'{command}' is to be the program's place in the archive, from its top"
+    if ".." in command.split("/"):
+        return f"'{command}' leads out of the archive"
+    return None
+
+
+def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
+    """Program -> where workers have it from, of those that are archives, URLs and modules.
+
+    Raises:
+        CampaignError: an archive is missing, broken or dangerous, or has no such program; with
+            file and line.
+    """
+    software = loaded.campaign.software
+    beside = loaded.source.path.parent.absolute()
+    called = {name: shlex.split(program.command)[0] for name, program in software.items()}
+    found: dict[str, Supply] = {}
+    for name, program in software.items():
+        command = called[name]
+        if program.archive is not None or program.url is not None:
+            why = _refused_command(command)
+            if why is not None:
+                raise loaded.source.error(why, "software", name, "command")
+        if program.archive is not None:
+            path = beside / program.archive
+            together = [
+                called[other]
+                for other, its in software.items()
+                if its.archive is not None and beside / its.archive == path
+            ]
+            contents = _looked(loaded, name, path, together)
+            why = contents.programs[command]
+            if why is not None:
+                raise loaded.source.error(f"{program.archive}: {why}", "software", name, "command")
+            key = _key(path.name, contents.sha256)
+            found[name] = Supply(key, "archive", str(path), contents.sha256)
+        elif program.url is not None:
+            why = _refused_url(program.url)
+            if why is not None:
+                raise loaded.source.error(why, "software", name, "url")
+            content = program.sha256 or _sum(program.url)
+            key = _key(urlsplit(program.url).path, content)
+            found[name] = Supply(key, "url", program.url, program.sha256 or "")
+        elif program.module is not None:
+            if "/" in command:
+                raise loaded.source.error(
+                    f"'{command}' is to be the name of a program that the module brings",
+                    *("software", name, "command"),
+                )
+            key = _key(f"module-{command}", _module_sum(program, command))
+            found[name] = Supply(key, "module", program.module)
+    return found
+
+
+def _module_sum(program: Program, command: str) -> str:
+    return _sum(f"{program.module} {command}")
+
+
+def _looked(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
+    try:
+        return noted_look(path, commands, loaded.folder / "cache" / "looked")
+    except BadArchive as error:
+        message = f"the archive {path} cannot be used: {error}"
+        raise loaded.source.error(message, "software", name, "archive") from error
+
+
+def keep(found: Iterable[Supply], folder: Path) -> None:
+    """Copy the archives into `folder`: one that is edited during a campaign reaches no worker.
+
+    Raises:
+        WqmasterError: one cannot be copied, or is not what it was when the campaign was read.
+    """
+    for supply in found:
+        target = folder / supply.key
+        if supply.kind != "archive" or target.exists():
+            continue
+        part = folder / f".{supply.key}.{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # A licence may forbid that others of this machine read it (ORCA's does).
+            with Path(supply.source).open("rb") as file, _private(part).open("wb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+            with part.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            if content != supply.sha256:
+                raise WqmasterError(
+                    f"the archive {supply.source} was changed while it was read; run again"
+                )
+            part.replace(target)
+        except OSError as error:
+            raise WqmasterError(
+                f"the archive {supply.source} cannot be copied to {folder}: {error.strerror}"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _private(path: Path) -> Path:
+    path.touch(mode=0o600)
+    return path

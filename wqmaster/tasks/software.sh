@@ -1,0 +1,263 @@
+#!/bin/sh
+# software.sh: gets ready what a worker has not: an archive that was sent, one at a URL, a module.
+# runner.sh reads it where a job calls `use`. By itself it runs a program of such software:
+#
+#   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
+#
+# KIND is archive (SOURCE: its name below shared/, or its path), url or module. What is unpacked
+# stands in FOLDER/KEY, for all tasks of a worker, and comes there whole by one rename.
+
+# shellcheck disable=SC2034,SC2154  # variables that are runner.sh's
+# Seconds that fetching and unpacking may take, or waiting for another task that does it.
+patience=900
+timeout=${timeout:-timeout}
+unready=
+reasons=
+
+# WQMASTER_SOFTWARE names the folder. Work Queue and TaskVine keep a worker's tasks in t.NUMBER, in
+# a folder of the worker that they remove with all that is in it.
+place_of() {
+    case ${WQMASTER_SOFTWARE:+named}:${top##*/} in
+        named:*) software=$WQMASTER_SOFTWARE ;;
+        :t.[0-9]*) software=${top%/*}/software ;;
+        *) software=$top/software ;;
+    esac
+}
+
+fetch() { # URL FILE
+    case $1 in
+        file://*)
+            path=${1#file://}
+            cp "${path#localhost}" "$2"
+            ;;
+        osdf://* | stash://* | pelican://*)
+            if command -v pelican > /dev/null; then
+                $timeout "$patience" pelican object get "$1" "$2"
+            elif command -v osdf > /dev/null; then
+                $timeout "$patience" osdf object get "$1" "$2"
+            elif command -v stashcp > /dev/null; then
+                $timeout "$patience" stashcp "$1" "$2"
+            else
+                echo "there is no pelican, osdf or stashcp here to fetch with" >&2
+                return 1
+            fi
+            ;;
+        *)
+            if command -v curl > /dev/null; then
+                $timeout "$patience" curl -fsSL --retry 3 --connect-timeout 30 -o "$2" "$1"
+            elif command -v wget > /dev/null; then
+                $timeout "$patience" wget -q -t 3 -T 60 -O "$2" "$1"
+            elif command -v python3 > /dev/null; then
+                $timeout "$patience" python3 -c 'import shutil, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], "wb") as file:
+    shutil.copyfileobj(page, file)
+    size = page.headers.get("Content-Length")
+    sys.exit(size is not None and int(size) != file.tell())' "$1" "$2"
+            else
+                echo "there is no curl or wget here to fetch with" >&2
+                return 1
+            fi
+            ;;
+    esac
+}
+
+# KEY KIND SOURCE SHA256, in a process of its own, which holds the file of the lock as 9.
+unpack() {
+    goal=$software/$1
+    part=$software/.alone.$1.$$
+    # The kernel takes the lock from whoever dies. Without it, each unpacks for itself.
+    if flock -w "$patience" 9; then
+        [ ! -d "$goal" ] || return 0
+        # Of tasks that were killed while they unpacked.
+        rm -rf "$software/.part.$1".*
+        part=$software/.part.$1.$$
+    fi 2> /dev/null
+    rm -rf "$part"
+    mkdir -p "$part/unpacked" || return 1
+    if [ "$2" = url ]; then
+        archive=$part/archive
+        if ! fetch "$3" "$archive"; then
+            echo "$3 cannot be fetched" >&2
+            rm -rf "$part"
+            return 1
+        fi
+    else
+        case $3 in
+            /*) archive=$3 ;;
+            *) archive=$top/shared/$3 ;;
+        esac
+    fi
+    if [ -n "$4" ]; then
+        found=$(sha256sum < "$archive") || return 1
+        if [ "${found%% *}" != "$4" ]; then
+            echo "$3 has another check sum than the campaign says (${found%% *})" >&2
+            rm -rf "$part"
+            return 1
+        fi
+    fi
+    if ! tar -xo -f "$archive" -C "$part/unpacked"; then
+        echo "$3 cannot be unpacked" >&2
+        rm -rf "$part"
+        return 1
+    fi
+    mv -T "$part/unpacked" "$goal" 2> /dev/null || [ -d "$goal" ] || mv "$part/unpacked" "$goal" ||
+        return 1
+    rm -rf "$part"
+}
+
+# MODULE COMMAND: load it in this shell; `program` is where the command is then.
+load() {
+    set +u # init files of modules are not written for it
+    if ! command -v module > /dev/null; then
+        for file in \
+            "${LMOD_PKG:-/nonexistent}/init/sh" "${MODULESHOME:-/nonexistent}/init/sh" \
+            /etc/profile.d/lmod.sh /etc/profile.d/z00_lmod.sh /etc/profile.d/modules.sh \
+            /usr/share/lmod/lmod/init/sh /usr/share/Modules/init/sh /usr/share/modules/init/sh \
+            /cvmfs/oasis.opensciencegrid.org/osg/sw/module-init.sh; do
+            if [ -r "$file" ]; then
+                # shellcheck disable=SC1090  # whichever is there
+                . "$file"
+                ! command -v module > /dev/null || break
+            fi
+        done
+    fi
+    if ! command -v module > /dev/null; then
+        echo "there is no 'module' command here" >&2
+        return 1
+    fi
+    earlier=${LOADEDMODULES:-}
+    module load "$1" || return 1
+    # Old versions say nothing of a failure by their exit code.
+    case :$earlier: in
+        *:"$1":* | *:"$1"/*) ;;
+        *) [ "${LOADEDMODULES:-}" != "$earlier" ] || return 1 ;;
+    esac
+    program=$(command -v "$2") || program=
+    case $program in
+        /*) ;;
+        *)
+            echo "the module has no program '$2'" >&2
+            return 1
+            ;;
+    esac
+}
+
+# PROGRAM ROOT: the variables with which a program finds what stands beside it.
+surroundings() {
+    folder=${1%/*}
+    prefix=$folder
+    [ "${folder##*/}" != bin ] || prefix=${folder%/*}
+    paths=$folder libraries=
+    for file in "$folder"/*.so "$folder"/*.so.*; do
+        if [ -e "$file" ]; then
+            libraries=:$folder
+            break
+        fi
+    done
+    for place in "$prefix" "$2"; do
+        [ "$place/bin" = "$folder" ] || [ ! -d "$place/bin" ] || paths=$paths:$place/bin
+        [ ! -d "$place/lib" ] || libraries=$libraries:$place/lib
+        [ ! -d "$place/lib64" ] || libraries=$libraries:$place/lib64
+        [ "$place" != "$2" ] || break
+    done
+    libraries=${libraries#:}
+}
+
+enter_folder() {
+    PATH=$paths:$PATH
+    LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+${libraries:+:}$LD_LIBRARY_PATH}
+    export PATH LD_LIBRARY_PATH
+}
+
+enter_module() {
+    here=$PWD
+    # shellcheck disable=SC1090  # written by `use`
+    . "$settings"
+    cd "$here" || exit 127
+}
+
+# Call a function in a process that whoever ends the task ends, too; what it says is in a file.
+apart() {
+    "$@" > "$top/software.said" 2>&1 &
+    wait $!
+}
+
+failed() {
+    why=
+    while read -r line; do
+        [ -z "$line" ] || why=$line
+        case $line in *"No space left on device"*) trouble_code=28 ;; esac
+    done < "$top/software.said"
+    trouble="the software $source is not ready: ${why:-it failed without a word}"
+    [ "$trouble_code" != 28 ] || trouble="$trouble (No space left on device)"
+    unready="$unready $key "
+    reasons="$reasons$key $trouble_code $trouble
+"
+}
+
+# use KEY KIND SOURCE SHA256 COMMAND: the next step calls "$program" of it, or fails in words.
+# What it takes is no time of the job.
+use() {
+    key=$1 kind=$2 source=$3 sum=$4 command=$5
+    program=$command trouble='' trouble_code=127
+    case $unready in *" $key "*)
+        while read -r other code why; do
+            [ "$other" != "$key" ] || trouble=$why trouble_code=$code
+        done << END
+$reasons
+END
+        return 0
+        ;;
+    esac
+    clock
+    begun=$now
+    if [ "$kind" = module ]; then
+        settings=$top/software.$key.env
+        if [ ! -f "$settings" ]; then apart keep_settings "$source" "$command" || failed; fi
+        [ -n "$trouble" ] || read -r program < "$settings.program"
+        before=enter_module
+    else
+        root=$software/$key
+        # An engine may have unpacked it itself.
+        [ "$kind" = url ] || [ ! -d "$top/shared/$source" ] || root=$top/shared/$source
+        if [ ! -d "$root" ]; then
+            mkdir -p "$software" 2> "$top/software.said"
+            apart unpack "$key" "$kind" "$source" "$sum" 9> "$software/.$key.lock" || failed
+        fi
+        program=$root/$command
+        if [ -z "$trouble" ] && { [ ! -f "$program" ] || [ ! -x "$program" ]; }; then
+            trouble="there is no program '$command' in $source"
+        fi
+        surroundings "$program" "$root"
+        before=enter_folder
+    fi
+    clock
+    deadline=$((deadline + now - begun))
+}
+
+keep_settings() {
+    load "$1" "$2" || return 1
+    echo "$program" > "$settings.program" && export -p > "$settings.part" &&
+        mv "$settings.part" "$settings"
+}
+
+case ${0##*/} in
+    software.sh)
+        set -u
+        software=$1 key=$2 kind=$3 source=$4 sum=$5 command=$6
+        shift 6
+        if [ "$kind" = module ]; then
+            load "$source" "$command" || exit 127
+            exec "$program" "$@"
+        fi
+        mkdir -p "$software" || exit 127
+        if [ ! -d "$software/$key" ]; then
+            (unpack "$key" "$kind" "$source" "$sum") 9> "$software/.$key.lock" || exit 127
+        fi
+        program=$software/$key/$command
+        surroundings "$program" "$software/$key"
+        enter_folder
+        exec "$program" "$@"
+        ;;
+    *) place_of ;;
+esac
