@@ -66,6 +66,7 @@ _BY_RESULT = {
     "lost": FailureClass.WORKER_LOST,
     "time_limit": FailureClass.TIME_LIMIT,
     "disk_limit": FailureClass.DISK_LIMIT,
+    "memory_limit": FailureClass.MEMORY,
     "no_output": FailureClass.TRANSFER,
     "error": FailureClass.TRANSFER,
 }

@@ -204,7 +204,9 @@ class Master:
     def _submit_task(self, built: list[tuple[Asked, Job]]) -> None:
         self._count += 1
         resources = self._campaign.resources
-        more = remedies.factors(self._recipe.ladders, remedies.plan_of(built[0][0].remedy))
+        plan = remedies.plan_of(built[0][0].remedy)
+        more = remedies.factors(self._recipe.ladders, plan)
+        least = resources.running_time_min
         seconds = self._campaign.campaign_config.job_timeout
         task = Task(
             id=f"{self.token}-{self._count:09d}",
@@ -216,6 +218,8 @@ class Master:
             memory=resources.memory and int(resources.memory * more.memory),
             disk=resources.disk and int(resources.disk * more.disk),
             compression=self._campaign.archive.compression,
+            running_time_min=least and least * len(built),
+            plain=not plan,
         )
         inputs = bundle.pack([job for _, job in built])
         folder = self._spool.submit(task.id, [asked for asked, _ in built], inputs)
@@ -372,7 +376,7 @@ class Master:
     def _trouble(self) -> str | None:
         if self._no_database_until:
             return "the database cannot be reached"
-        return self._collectors.trouble
+        return self._collectors.trouble or self._engine.trouble()
 
     def _lost_database(self, error: Exception) -> None:
         if not self._no_database_until:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import engines, guard
+from wqmaster import credentials, engines, guard
 from wqmaster.campaign import Campaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
@@ -182,13 +182,7 @@ def _engine(
 ) -> tuple[Engine, Callable[[], Factory | None]]:
     campaign = loaded.campaign
     environ = worker_environment(loaded)
-    password = folder / "password"
-    if not password.exists():
-        part = password.with_suffix(".part")
-        part.touch(mode=0o600)
-        part.write_text(secrets.token_hex(32))
-        part.rename(password)  # never half-written, also not by a kill
-    engine = engines.create(name, campaign, count, environ, password)
+    engine = engines.create(name, campaign, count, environ, folder)
 
     def factory() -> Factory | None:
         port = getattr(engine, "port", None)
@@ -201,7 +195,7 @@ def _engine(
             port,
             folder,
             environ,
-            password,
+            credentials.password(folder),
             campaign.engine.ssl,
         )
 

@@ -16,7 +16,7 @@ from bson import encode
 
 from tests.acceptance.conftest import HeldXtb, at_once
 from tests.conftest import WATER, Campaigns, Cli, wait_until
-from wqmaster.engines import why_no_work_queue
+from wqmaster.engines import why_not
 
 FILE_IS_WRONG = 2
 SERVICE_IS_MISSING = 3
@@ -425,7 +425,7 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
     runs_well(campaigns, cli, path, done=1)
 
 
-@pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue()))
+@pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue")))
 def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     with socket.create_server(("", 0)) as other:

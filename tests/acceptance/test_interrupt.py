@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.conftest import HeldXtb, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
-from wqmaster.engines import why_no_work_queue
+from wqmaster.engines import why_not
 
 SLOTS = 2
 COUNT = 6
@@ -153,7 +153,7 @@ def test_sigterm_stops_like_ctrl_c_with_its_own_exit_code(
     assert spooled(cli) == []
 
 
-@pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue()))
+@pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue")))
 def test_ctrl_c_twice_ends_the_workers_of_work_queue_too(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
-from wqmaster.engines import why_no_work_queue
+from wqmaster.engines import why_not
 
 HERE = Path(__file__).resolve()
 OUTPUTS = HERE.parents[3] / "shared" / "data" / "orca"
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 ENGINES = [
     pytest.param(
         "work_queue",
-        marks=pytest.mark.skipif(why_no_work_queue() is not None, reason=str(why_no_work_queue())),
+        marks=pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue"))),
     ),
     "local",
 ]

@@ -14,21 +14,32 @@ from tests.conftest import wait_until
 from wqmaster import bundle
 from wqmaster.engines import Engine, Returned
 from wqmaster.engines.local import LocalEngine
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
-from wqmaster.factory import Factory
+from wqmaster.factory import PROGRAMS, Factory
 from wqmaster.job import Execution, Input, Job, Outcome, Task
 
+# In the environment of all that a bench starts.
+MARK = "WQMASTER_TEST_BENCH"
 
-def processes(words: str) -> list[int]:
-    """The processes that have `words` in their command line or their working folder."""
+
+def processes(words: str, mark: Path | None = None) -> list[int]:
+    """The processes that have `words` in their command line or their working folder.
+
+    `mark`: only those that the bench of this folder has started.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
                 folder = str((entry / "cwd").readlink())
+                environ = (entry / "environ").read_bytes()
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
+                continue
+            if mark is not None and f"{MARK}={mark}".encode() not in environ.split(b"\0"):
                 continue
             if state != "Z" and (words in command.replace("\0", " ") or words in folder):
                 found.append(int(entry.name))
@@ -77,29 +88,30 @@ class Bench:
             return archive.outcome(job)
 
 
-@pytest.fixture(params=["local", "work_queue"])
+@pytest.fixture(params=["local", "work_queue", "taskvine"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each engine in turn, with two slots."""
     (tmp_path / "logs").mkdir()
     tasks = tmp_path / "tasks"
     tasks.mkdir()
-    environ = dict(os.environ)
+    environ = {**os.environ, MARK: str(tmp_path)}
     if request.param == "local":
         engine: Engine = LocalEngine(2, environ)
         factory = None
-        found = Bench(engine, tasks, lambda: processes("sh runner.sh"))
+        found = Bench(engine, tasks, lambda: processes("sh runner.sh", tmp_path))
     else:
-        work_queue = WorkQueueEngine()
-        engine = work_queue
-        factory = Factory("work_queue", 2, 1, work_queue.port, tmp_path, environ)
-        found = Bench(engine, tasks, lambda: processes("work_queue_worker 127.0.0.1"))
+        kind = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}[request.param]
+        engine = kind(Setting(tmp_path / "logs", keepalive=(2, 2)))
+        factory = Factory(request.param, 2, 1, engine.port, tmp_path, environ)
+        worker = PROGRAMS[request.param][1]
+        found = Bench(engine, tasks, lambda: processes(f"{worker} ", tmp_path))
         wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
     yield found
     engine.close()
     if factory is not None:
         factory.close()
     assert not processes(str(tmp_path)), "processes were left behind"
-    assert not processes("work_queue_worker"), "workers were left behind"
+    assert not processes("", tmp_path), "workers were left behind"
 
 
 def test_a_task_succeeds(bench: Bench) -> None:
@@ -263,31 +275,37 @@ def test_nothing_of_the_sandbox_is_seen_by_the_next_task(bench: Bench) -> None:
     assert bench.outcome("a").steps[0].files["stdout"].strip() not in (b"", b"/root")
 
 
-def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "kind"), [("work_queue", "WorkQueueEngine"), ("taskvine", "TaskVineEngine")]
+)
+def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
     """The keeper ends factory, workers and tasks when its pipe closes, as after kill -9."""
     (tmp_path / "logs").mkdir()
     script = (
         "import os, sys, pathlib\n"
-        "from wqmaster.engines.work_queue import WorkQueueEngine\n"
+        f"from wqmaster.engines.{engine} import {kind}\n"
         "from wqmaster.factory import Factory\n"
-        f"engine = WorkQueueEngine()\n"
+        "from wqmaster.engines.manager import Setting\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
-        "factory = Factory('work_queue', 2, 1, engine.port, folder, dict(os.environ))\n"
+        f"engine = {kind}(Setting(folder / 'logs'))\n"
+        f"factory = Factory({engine!r}, 2, 1, engine.port, folder, dict(os.environ))\n"
         "while engine.stats().workers < 2: engine.wait(1)\n"
         "print('up', flush=True)\n"
         "while True: engine.wait(1)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-W", "ignore", "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, MARK: str(tmp_path)},
     ) as master:
         try:
             assert master.stdout is not None
             assert master.stdout.readline() == "up\n"
-            assert len(processes("work_queue_worker 127.0.0.1")) >= 2
+            assert len(processes(f"{PROGRAMS[engine][1]} ", tmp_path)) >= 2
         finally:
             master.kill()
-    wait_until(lambda: not processes("work_queue_worker") and not processes("work_queue_factory"))
-    wait_until(lambda: not processes("wqmaster.keeper"))
+    wait_until(lambda: not processes("", tmp_path))
 
 
 def test_tasks_that_have_not_begun_can_be_cancelled_alone(bench: Bench, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Engines take tasks and return archives. One contract for all of them."""
 
 import importlib
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from wqmaster import credentials
 from wqmaster.campaign import Campaign
 from wqmaster.errors import EngineError
 from wqmaster.job import Task
@@ -15,6 +17,8 @@ _GET_IT = (
     "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "
     "coop-computing-tools python3-cloudpickle"
 )
+# What people call the engines that ndcctools has.
+NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 RUNNER = Path(__file__).parent.parent / "tasks" / "runner.sh"
 
 
@@ -24,8 +28,8 @@ class Returned:
 
     task_id: str
     # ok: the runner ended, its archive is in the task's folder. lost: workers went away too often.
-    # time_limit: past the task's own limit. disk_limit: past its `disk`. no_output: there is no
-    # archive. error: all else.
+    # time_limit: past the task's own limit. disk_limit, memory_limit: past its `disk`, `memory`.
+    # no_output: there is no archive. error: all else.
     result: str
     exit_code: int  # of the runner
     host: str
@@ -72,6 +76,9 @@ class Engine(Protocol):
     def stats(self) -> EngineStats:
         """Counts of workers and tasks."""
 
+    def trouble(self) -> str | None:
+        """What keeps workers or tasks from working, in words; None if nothing does."""
+
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker for this engine; None if it needs none."""
 
@@ -79,39 +86,55 @@ class Engine(Protocol):
         """End all that runs, and free the port."""
 
 
-def why_no_work_queue() -> str | None:
-    """Why ndcctools cannot be used here; None if it can."""
+def why_not(name: str) -> str | None:
+    """Why the engine of this name cannot be used here; None if it can."""
+    if name == "local":
+        return None
+    what = NAMES[name]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
-            importlib.import_module("ndcctools.work_queue")
+            importlib.import_module(f"ndcctools.{name}")
     except ModuleNotFoundError as error:
-        if error.name in ("ndcctools", "ndcctools.work_queue"):
-            return "Work Queue (ndcctools) is not installed"
-        return f"Work Queue (ndcctools) fails to import: {error}"
+        if error.name in ("ndcctools", f"ndcctools.{name}"):
+            return f"{what} (ndcctools) is not installed"
+        return f"{what} (ndcctools) fails to import: {error}"
     except Exception as error:  # a library that is missing, or another version's
-        return f"Work Queue (ndcctools) fails to import: {error}"
+        return f"{what} (ndcctools) fails to import: {error}"
     return None
 
 
 def choose(campaign: Campaign) -> tuple[str, str]:
-    """The engine for `campaign`, and why it is that one."""
+    """The engine for `campaign`, and why it is that one.
+
+    Raises:
+        EngineError: workers are to come from elsewhere, and no engine for them is installed.
+    """
     asked = campaign.engine.type
     if asked != "auto":
         return asked, "as the campaign says"
-    why = why_no_work_queue()
+    sent = campaign.workers.worker.name if campaign.workers.worker else ""
+    for name, worker in (("taskvine", "vine_worker"), ("work_queue", "work_queue_worker")):
+        if sent.startswith(worker) and why_not(name) is None:
+            return name, f"its worker is the one that is sent out ({sent})"
+    why = why_not("taskvine")
     if why is None:
-        return "work_queue", "ndcctools is installed"
-    if campaign.workers.type == "none":
-        raise EngineError(f"the campaign waits for workers (workers: none), and {why}: {_GET_IT}")
+        return "taskvine", "its master takes less time for a task than Work Queue's"
+    if why_not("work_queue") is None:
+        return "work_queue", why
+    if campaign.workers.type != "local":
+        raise EngineError(
+            f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
+            f"{_GET_IT}"
+        )
     return "local", why
 
 
 def create(
-    name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], password: Path
+    name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], folder: Path
 ) -> Engine:
     """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
-    the environment for what it starts, `password` a file that workers must have as well.
+    the environment for what it starts, `folder` the campaign's, with its password and logs.
 
     Raises:
         EngineError: it is not installed, or cannot be started.
@@ -120,9 +143,34 @@ def create(
         from wqmaster.engines.local import LocalEngine
 
         return LocalEngine(slots, environ)
-    why = why_no_work_queue()
+    why = why_not(name)
     if why is not None:
         raise EngineError(f"{why}: {_GET_IT}; or run with --engine local")
+    from wqmaster.engines.manager import Setting
+
+    asked = campaign.engine
+    catalog = asked.catalog or os.environ.get("CATALOG_HOST")
+    if asked.name and not catalog:
+        raise EngineError(
+            f"the project name '{asked.name}' is listed by a catalog, and none is named: write "
+            "'engine: {name: ..., catalog: HOST:PORT}', or export CATALOG_HOST"
+        )
+    setting = Setting(
+        logs=folder / "logs" / name,
+        port=asked.port,
+        password=credentials.password(folder),
+        name=asked.name,
+        catalog=catalog if asked.name else None,
+        ssl=credentials.certificate(folder) if asked.ssl else None,
+        allocation=asked.allocation,
+        fast_abort=asked.fast_abort,
+        debug=asked.debug,
+        host=campaign.workers.host,
+    )
+    if name == "taskvine":
+        from wqmaster.engines.taskvine import TaskVineEngine
+
+        return TaskVineEngine(setting)
     from wqmaster.engines.work_queue import WorkQueueEngine
 
-    return WorkQueueEngine(campaign.engine.port, password)
+    return WorkQueueEngine(setting)

@@ -1,48 +1,19 @@
 """Work Queue (ndcctools.work_queue), seen with 7.14.5."""
 
-import contextlib
-import errno
 import os
-import socket
-import sys
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import RUNNER, EngineStats, Returned
-from wqmaster.errors import EngineError
+from wqmaster.engines import RUNNER, EngineStats, Returned, manager
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.refusals import Refusals
 from wqmaster.job import Task
-
-# Work Queue itself runs a task again whose worker went away, this many times.
-MAX_RETRIES = 10
-_MESSAGE = 2000
-# Up to 7.14 the limit of a running time is taken for microseconds twice, by manager and by worker
-# (work_queue_task_specify_running_time; read in both), so that 420 ends a task after a second.
-_RUNNING_TIME_UNIT = 10**12
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The C library prints to descriptors 1 and 2; what it has to say, an error says in words."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for number in (1, 2):
-            os.dup2(nowhere, number)
-        yield
-    finally:
-        for number, other in zip((1, 2), kept, strict=True):
-            os.dup2(other, number)
-            os.close(other)
-        os.close(nowhere)
 
 
 class WorkQueueEngine:
-    """A Work Queue manager. `port` 0 takes any free one; workers must have the file `password`.
+    """A Work Queue manager.
 
     Raises:
         EngineError: the port is in use, or the manager cannot be started.
@@ -50,7 +21,7 @@ class WorkQueueEngine:
 
     name = "work_queue"
 
-    def __init__(self, port: int = 0, password: Path | None = None) -> None:
+    def __init__(self, setting: Setting) -> None:
         # Without this, manager and workers talk to a public catalog.
         os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
         with warnings.catch_warnings():
@@ -58,19 +29,49 @@ class WorkQueueEngine:
             from ndcctools import work_queue
 
         self._wq: Any = work_queue
-        try:
-            with _quiet():
-                self._queue: Any = work_queue.WorkQueue(port=port)
-                self._queue.wait(0)  # says that it speaks in plain text, as it will once
-        except Exception as error:
-            raise EngineError(_why_no_queue(port, error)) from error
-        self._password = password
-        if password is not None:
-            self._queue.specify_password_file(str(password))
+        self._setting = setting
+        logs = manager.log_folder(setting)
+        self._log_debug(logs / "debug")
+        ssl = tuple(str(path) for path in setting.ssl) if setting.ssl else None
+        self._queue: Any = manager.started(
+            "Work Queue", setting.port, lambda: work_queue.WorkQueue(port=setting.port, ssl=ssl)
+        )
+        with manager.quiet():
+            self._configure(logs)
+            self._queue.wait(0)  # says that it speaks in plain text, as it will once
         self.port: int = self._queue.port
-        self._tasks: dict[str, Any] = {}
+        self._refusals = Refusals(
+            logs / "debug", work_queue.cctools_version_string(), setting.password
+        )
+        self._sizes = manager.Sizes()
+        # By its id, a task of ours and what it is to the library.
+        self._tasks: dict[str, tuple[Task, Any]] = {}
         # Cancelled tasks must live as long as the queue, which may still read them.
         self._cancelled: list[Any] = []
+        self._categories: set[str] = set()
+
+    def _log_debug(self, path: Path) -> None:
+        self._wq.cctools_debug_flags_set("clear")
+        for flag in (*manager.QUIET_FLAGS, *(("wq",) if self._setting.debug else ())):
+            self._wq.cctools_debug_flags_set(flag)
+        self._wq.cctools_debug_config_file_size(manager.DEBUG_SIZE)
+        self._wq.cctools_debug_config_file(str(path))
+
+    def _configure(self, logs: Path) -> None:
+        setting, queue = self._setting, self._queue
+        queue.specify_keepalive_interval(setting.keepalive[0])
+        queue.specify_keepalive_timeout(setting.keepalive[1])
+        queue.specify_log(str(logs / "performance"))
+        queue.specify_transactions_log(str(logs / "transactions"))
+        if setting.password is not None:
+            queue.specify_password_file(str(setting.password))
+        queue.specify_catalog_server(*setting.catalog_address())
+        if setting.name is not None:
+            queue.specify_name(setting.name)
+        if setting.learns:
+            queue.enable_monitoring()
+        if setting.fast_abort is not None:
+            queue.activate_fast_abort(setting.fast_abort)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
@@ -79,20 +80,39 @@ class WorkQueueEngine:
         )
         wanted.specify_tag(task.id)
         wanted.specify_category(task.category)
+        self._learn(task)
         wanted.specify_cores(task.cores)
-        if task.memory is not None:
+        if task.memory is not None and not (self._setting.learns and task.plain):
             wanted.specify_memory(task.memory)
-        if task.disk is not None:
+        if task.disk is not None and not (self._setting.learns and task.plain):
             wanted.specify_disk(task.disk)
-        wanted.specify_max_retries(MAX_RETRIES)
-        wanted.specify_running_time_max(task.time_limit * _RUNNING_TIME_UNIT)
+        wanted.specify_max_retries(manager.MAX_RETRIES)
+        wanted.specify_running_time_max(task.time_limit * self._setting.running_time_unit)
+        if task.running_time_min is not None:
+            wanted.specify_running_time_min(task.running_time_min)
         wanted.specify_input_file(str(RUNNER), "runner.sh", cache=True)
         wanted.specify_input_file(str(folder / "inputs.tar"), "inputs.tar", cache=False)
         for shared in task.inputs:
             wanted.specify_input_file(str(shared.path), f"shared/{shared.name}", cache=True)
         wanted.specify_output_file(str(folder / "outputs.tar"), "outputs.tar", cache=False)
         self._queue.submit(wanted)
-        self._tasks[task.id] = wanted
+        self._tasks[task.id] = task, wanted
+        self._sizes.add(task)
+
+    def _learn(self, task: Task) -> None:
+        """Say once how resources of a category are found."""
+        if not self._setting.learns or task.category in self._categories:
+            return
+        self._categories.add(task.category)
+        modes = {
+            "max": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX,
+            "min_waste": self._wq.WORK_QUEUE_ALLOCATION_MODE_MIN_WASTE,
+            "max_throughput": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX_THROUGHPUT,
+        }
+        self._queue.specify_category_mode(task.category, modes[self._setting.allocation])
+        asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
+        guess = {name: value for name, value in asked.items() if value is not None}
+        self._queue.specify_category_first_allocation_guess(task.category, guess)
 
     def wait(self, seconds: float) -> Returned | None:
         """A task that came back.
@@ -100,27 +120,15 @@ class WorkQueueEngine:
         The library counts in whole seconds, does nothing at all for 0, and keeps Python's lock.
         """
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
-        if task is None or self._tasks.pop(task.tag, None) is None:
+        if task is None or not self._forget(task.tag):
             return None  # none, or one that was cancelled while it waited
-        wq = self._wq
-        names = {
-            wq.WORK_QUEUE_RESULT_MAX_RETRIES: "lost",
-            wq.WORK_QUEUE_RESULT_FORSAKEN: "lost",
-            wq.WORK_QUEUE_RESULT_TASK_TIMEOUT: "time_limit",
-            wq.WORK_QUEUE_RESULT_TASK_MAX_RUN_TIME: "time_limit",
-            # Without a resource monitor, disk is all that a worker watches.
-            wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION: "disk_limit",
-            wq.WORK_QUEUE_RESULT_OUTPUT_MISSING: "no_output",
-            wq.WORK_QUEUE_RESULT_OUTPUT_TRANSFER_ERROR: "no_output",
-        }
-        succeeded = task.result == wq.WORK_QUEUE_RESULT_SUCCESS
-        result = "ok" if succeeded else names.get(task.result, "error")
-        said = (task.std_output or "")[-_MESSAGE:]
+        succeeded = task.result == self._wq.WORK_QUEUE_RESULT_SUCCESS
+        said = (task.std_output or "")[-manager.MESSAGE :]
         if not succeeded:
             said = f"{task.result_str}: {said}".rstrip(": \n")
         return Returned(
             task_id=task.tag,
-            result=result,
+            result="ok" if succeeded else self._why(task),
             exit_code=task.return_status,
             host=task.hostname or "",
             started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if it never ran
@@ -128,20 +136,33 @@ class WorkQueueEngine:
             message=said,
         )
 
-    def hungry(self) -> int:
-        """What idle cores could take, and a tenth of all cores to wait.
+    def _why(self, task: Any) -> str:
+        wq = self._wq
+        if task.result == wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION:
+            return manager.exceeded(task.limits_exceeded)
+        names = {
+            wq.WORK_QUEUE_RESULT_MAX_RETRIES: "lost",
+            wq.WORK_QUEUE_RESULT_FORSAKEN: "lost",
+            wq.WORK_QUEUE_RESULT_TASK_TIMEOUT: "time_limit",
+            wq.WORK_QUEUE_RESULT_TASK_MAX_RUN_TIME: "time_limit",
+            wq.WORK_QUEUE_RESULT_OUTPUT_MISSING: "no_output",
+            wq.WORK_QUEUE_RESULT_OUTPUT_TRANSFER_ERROR: "no_output",
+        }
+        return names.get(task.result, "error")
 
-        A long queue is dear: the manager scans all of it for each task that it places (0.4 ms a
-        task with 4 waiting, 6.8 with 1,000).
-        """
-        stats = self._queue.stats
-        reserve = min(100, max(10, stats.total_cores // 10))
-        idle = max(0, stats.total_cores - stats.tasks_on_workers)
-        return int(max(0, reserve + idle - stats.tasks_waiting))
+    def _forget(self, task_id: str) -> Any | None:
+        task, found = self._tasks.pop(task_id, (None, None))
+        if task is not None:
+            self._sizes.remove(task)
+        return found
+
+    def hungry(self) -> int:
+        """What idle cores could take, and some more to wait."""
+        return manager.hungry(self._queue.stats, self._sizes.cores)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
-        task = self._tasks.pop(task_id, None)
+        task = self._forget(task_id)
         if task is None:
             return
         if self._waits(task):
@@ -156,7 +177,7 @@ class WorkQueueEngine:
 
     def cancel_waiting(self) -> list[str]:
         """End the tasks that no worker has yet; which those were."""
-        waiting = [name for name, task in self._tasks.items() if self._waits(task)]
+        waiting = [name for name, (_, task) in self._tasks.items() if self._waits(task)]
         for name in waiting:
             self.cancel(name)
         return waiting
@@ -167,23 +188,15 @@ class WorkQueueEngine:
 
     def stats(self) -> EngineStats:
         """Counts, as the manager has them."""
-        stats = self._queue.stats
-        return EngineStats(
-            workers=stats.workers_connected,
-            cores=stats.total_cores,
-            waiting=stats.tasks_waiting,
-            running=stats.tasks_on_workers,
-            bytes_sent=stats.bytes_sent,
-            workers_lost=stats.workers_lost,
-        )
+        return manager.counts(self._queue.stats)
+
+    def trouble(self) -> str | None:
+        """Workers that were refused, and tasks that are too large for any."""
+        return self._refusals.trouble() or self._sizes.too_large(self._queue.stats)
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""
-        host = socket.getfqdn()
-        if host.startswith("localhost"):
-            host = socket.gethostname()
-        password = f"--password {self._password} " if self._password else ""
-        return f"work_queue_worker {password}{host} {self.port}"
+        return manager.how_to_connect("work_queue_worker", self._setting, self.port)
 
     def close(self) -> None:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""
@@ -196,20 +209,3 @@ class WorkQueueEngine:
             task._task = None  # what it pointed to is gone with the queue
         # SWIG's structs crash the interpreter if they are still there when it ends.
         queue._stats = queue._stats_hierarchy = None
-
-
-def _why_no_queue(port: int, error: Exception) -> str:
-    if port:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError as reason:
-                why = reason.strerror
-                if reason.errno == errno.EADDRINUSE:
-                    why = "another program listens there already"
-                return (
-                    f"Work Queue cannot listen on port {port}: {why}; name another one with "
-                    "--port, or 0 for any that is free"
-                )
-    return f"Work Queue cannot be started: {error}"

@@ -1,0 +1,53 @@
+"""What workers are known by: the campaign's password, and the key of its encryption."""
+
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from wqmaster.errors import EngineError
+
+# Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
+_VALID = 3650
+
+
+def password(folder: Path) -> Path:
+    """The password file in the campaign's folder, made (0600) if there is none."""
+    path = folder / "password"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        part.rename(path)  # never half-written, also not by a kill
+    return path
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Key (0600) and self-signed certificate in the campaign's folder, made if there are none.
+
+    Raises:
+        EngineError: openssl is not installed, or failed.
+    """
+    key, made = folder / "ssl.key", folder / "ssl.cert"
+    if key.exists() and made.exists():
+        return key, made
+    parts = [path.with_name(f"{path.name}.part") for path in (key, made)]
+    # RFC 5280; the options are those with which the bindings of ndcctools call it.
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "rsa:4096", "-sha256", "-nodes", "-batch"),
+        *("-days", str(_VALID), "-keyout", str(parts[0]), "-out", str(parts[1])),
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, umask=0o077)
+    except FileNotFoundError:
+        raise EngineError(
+            "'engine: {ssl: true}' needs the program openssl, which is not installed: "
+            "apt install openssl, or conda install openssl"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise EngineError(f"openssl made no certificate: {''.join(last)}") from error
+    for part, path in zip(parts, (key, made), strict=True):
+        part.rename(path)
+    return key, made

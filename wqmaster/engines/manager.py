@@ -1,0 +1,238 @@
+"""What the managers of Work Queue and TaskVine (both of ndcctools) have in common."""
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wqmaster.engines import EngineStats
+from wqmaster.errors import EngineError
+from wqmaster.job import Task
+
+# A manager itself runs a task again whose worker went away, this many times.
+MAX_RETRIES = 10
+# Characters of what a runner said that are kept.
+MESSAGE = 2000
+# Bytes after which the debug log is begun anew (the one before stays as debug.old).
+DEBUG_SIZE = 10_000_000
+# Folders of logs of earlier runs that are kept.
+KEPT_LOGS = 5
+# What a debug log is told without `debug: true`: refused workers are among it.
+QUIET_FLAGS = ("fatal", "error", "notice")
+# How often a manager that takes any free port is started before that is an error.
+_TRIES = 5
+# The port of a catalog (catalog_server, -p).
+CATALOG_PORT = 9097
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a manager is told when it is started."""
+
+    logs: Path  # folder; each run has one of its own in it
+    port: int = 0  # 0: any that is free
+    password: Path | None = None  # file that workers must have as well
+    name: str | None = None  # project name in the catalog
+    catalog: str | None = None  # HOST or HOST:PORT
+    ssl: tuple[Path, Path] | None = None  # key and certificate
+    allocation: str = "fixed"  # or max, min_waste, max_throughput: resources are learned
+    fast_abort: float | None = None  # times the average of a category
+    debug: bool = False  # whether all is logged
+    host: str | None = None  # the name by which workers reach this machine
+    # Seconds after which a silent worker is asked whether it lives, and that it has to answer. The
+    # libraries' own 120 and 900 would keep the tasks of a machine that is gone for 17 minutes.
+    keepalive: tuple[int, int] = (60, 300)
+
+    @property
+    def learns(self) -> bool:
+        """Whether resources of tasks are measured, and allocated as earlier tasks took them."""
+        return self.allocation != "fixed"
+
+    @property
+    def running_time_unit(self) -> int:
+        """What a second of a task's time limit is to the library (7.14.5).
+
+        Manager and worker each take the limit for microseconds, so that 420 ends a task after a
+        second (vine_task_set_time_max, work_queue_task_specify_running_time: read in both). With
+        a resource monitor the worker is not asked.
+        """
+        return 10**6 if self.learns else 10**12
+
+    def catalog_address(self) -> tuple[str, int]:
+        """Host and port of the catalog."""
+        host, _, port = (self.catalog or "127.0.0.1").partition(":")
+        return host, int(port or CATALOG_PORT)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The C library prints to descriptors 1 and 2; what it has to say, an error says in words."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, other in zip((1, 2), kept, strict=True):
+            os.dup2(other, number)
+            os.close(other)
+        os.close(nowhere)
+
+
+def log_folder(setting: Setting) -> Path:
+    """A new folder for the logs of this run; the oldest of earlier runs are removed."""
+    setting.logs.mkdir(parents=True, exist_ok=True)
+    earlier = sorted(path for path in setting.logs.iterdir() if path.is_dir())
+    for old in earlier[: max(0, len(earlier) - KEPT_LOGS + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    # At most 19 characters, TaskVine's limit (vine_runtime_directory_create).
+    folder = setting.logs / time.strftime("%Y-%m-%dT%H%M%S")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def started(what: str, port: int, start: Callable[[], Any]) -> Any:
+    """What `start` returns: a manager that listens on `port`.
+
+    Two programs that look for a free port at the same moment may find the same one (the library
+    binds with SO_REUSEADDR, and fails when it listens), so that a second look helps.
+
+    Raises:
+        EngineError: it cannot be started.
+    """
+    tries = _TRIES if port == 0 else 1
+    while True:
+        tries -= 1
+        try:
+            with quiet():
+                return start()
+        except Exception as error:
+            if tries == 0:
+                raise why_not_started(what, port, error) from error
+        time.sleep(0.1)
+
+
+def why_not_started(what: str, port: int, error: Exception) -> EngineError:
+    """The error that the manager of `what` did not come up."""
+    if port:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError as reason:
+                why = reason.strerror
+                if reason.errno == errno.EADDRINUSE:
+                    why = "another program listens there already"
+                return EngineError(
+                    f"{what} cannot listen on port {port}: {why}; name another one with "
+                    "--port, or 0 for any that is free"
+                )
+    return EngineError(f"{what} cannot be started: {error}")
+
+
+def how_to_connect(worker: str, setting: Setting, port: int) -> str:
+    """The command line that starts a worker of this manager."""
+    words = [worker]
+    if setting.password:
+        words += ["--password", str(setting.password)]
+    if setting.ssl:
+        words.append("--ssl")
+    if setting.name:
+        words += ["-M", setting.name, "-C", "{}:{}".format(*setting.catalog_address())]
+    else:
+        host = setting.host or socket.getfqdn()
+        if host.startswith("localhost"):
+            host = socket.gethostname()
+        words += [host, str(port)]
+    return " ".join(words)
+
+
+def counts(stats: Any) -> EngineStats:
+    """The counts of either manager."""
+    return EngineStats(
+        workers=stats.workers_connected,
+        cores=stats.total_cores,
+        waiting=stats.tasks_waiting,
+        running=stats.tasks_on_workers,
+        bytes_sent=stats.bytes_sent,
+        workers_lost=stats.workers_lost,
+    )
+
+
+def hungry(stats: Any, cores: int) -> int:
+    """What idle cores could take of tasks of `cores` each, and a tenth of all of them to wait.
+
+    A long queue is dear: Work Queue's manager scans all of it for each task that it places (0.4 ms
+    a task with 4 waiting, 6.8 with 1,000).
+    """
+    slots = stats.total_cores // cores
+    reserve = min(100, max(10, slots // 10))
+    idle = max(0, slots - stats.tasks_on_workers)
+    return int(max(0, reserve + idle - stats.tasks_waiting))
+
+
+class Sizes:
+    """What the tasks that a manager has ask for, to tell which no worker can have."""
+
+    def __init__(self) -> None:
+        self._sizes: Counter[tuple[int, int, int]] = Counter()
+
+    @staticmethod
+    def _of(task: Task) -> tuple[int, int, int]:
+        return task.cores, task.memory or 0, task.disk or 0
+
+    def add(self, task: Task) -> None:
+        """A task was submitted."""
+        self._sizes[self._of(task)] += 1
+
+    def remove(self, task: Task) -> None:
+        """It has come back, or was cancelled."""
+        size = self._of(task)
+        self._sizes[size] -= 1
+        if self._sizes[size] <= 0:
+            del self._sizes[size]
+
+    @property
+    def cores(self) -> int:
+        """Cores of the smallest task; 1 where there is none."""
+        return min((size[0] for size in self._sizes), default=1)
+
+    def too_large(self, stats: Any) -> str | None:
+        """Which tasks no worker that is connected can take, in words."""
+        if not stats.workers_connected or not stats.tasks_waiting:
+            return None
+        largest = (stats.max_cores, stats.max_memory, stats.max_disk)
+        units = ("cores", "MB of memory", "MB of disk")
+        for size, count in self._sizes.items():
+            over = [
+                f"{asked} {unit} (the largest worker has {most})"
+                for asked, most, unit in zip(size, largest, units, strict=True)
+                if asked > most > 0
+            ]
+            if over:
+                return f"{count} tasks wait for a larger worker: they ask for {' and '.join(over)}"
+        return None
+
+
+def exceeded(limits: Any) -> str:
+    """What a task that used too much had too much of, as the word for `Returned.result`.
+
+    `limits` is the library's record of what was exceeded, which is there only with a resource
+    monitor; without one a worker watches disk alone.
+    """
+    if limits is not None:
+        for name, word in (("memory", "memory_limit"), ("wall_time", "time_limit")):
+            if getattr(limits, name, -1) > 0:
+                return word
+    return "disk_limit"

@@ -1,0 +1,222 @@
+"""TaskVine (ndcctools.taskvine), the successor of Work Queue; seen with 7.14.5."""
+
+import ctypes
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from wqmaster.engines import RUNNER, EngineStats, Returned, manager
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.refusals import Refusals
+from wqmaster.job import Input, Task
+
+_RESULTS = {
+    "success": "ok",
+    "max retries": "lost",
+    "forsaken": "lost",
+    "max end time": "time_limit",
+    "max wall time": "time_limit",
+    "output missing": "no_output",
+    "output transfer error": "no_output",
+}
+
+
+class TaskVineEngine:
+    """A TaskVine manager.
+
+    Raises:
+        EngineError: the port is in use, or the manager cannot be started.
+    """
+
+    name = "taskvine"
+
+    def __init__(self, setting: Setting) -> None:
+        # Without this, manager and workers talk to a public catalog.
+        os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
+            from ndcctools import taskvine
+            from ndcctools.taskvine import cvine
+
+        self._vine: Any = taskvine
+        self._setting = setting
+        logs = manager.log_folder(setting)
+        (logs / "vine-logs").mkdir(exist_ok=True)
+        # It draws all tasks of a campaign as one graph, which would grow for ever.
+        (logs / "vine-logs" / "taskgraph").symlink_to(os.devnull)
+        debug = logs / "vine-logs" / "debug"
+        ssl = tuple(str(path) for path in setting.ssl) if setting.ssl else None
+        self._manager: Any = manager.started(
+            "TaskVine",
+            setting.port,
+            lambda: taskvine.Manager(
+                port=setting.port,
+                name=setting.name,
+                run_info_path=str(setting.logs),
+                run_info_template=logs.name,
+                ssl=ssl,
+            ),
+        )
+        with manager.quiet():
+            self._log_debug(Path(cvine._cvine.__file__), debug)
+            self._configure()
+        self.port: int = self._manager.port
+        self._refusals = Refusals(debug, cvine.vine_version_string(), setting.password)
+        self._sizes = manager.Sizes()
+        # By its id, a task of ours and what it is to the library.
+        self._tasks: dict[str, tuple[Task, Any]] = {}
+        self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
+        # Files that tasks share, and those of one task alone, which are forgotten with it.
+        self._shared: dict[Input, Any] = {}
+        self._own: dict[str, list[Any]] = {}
+        self._categories: set[str] = set()
+
+    def _log_debug(self, library: Path, path: Path) -> None:
+        # The manager has begun to log all that it does without end, and the bindings have no word
+        # to stop it. debug.h of dttools has: they are in the same library.
+        debug = ctypes.CDLL(str(library))
+        debug.cctools_debug_flags_clear()
+        for flag in (*manager.QUIET_FLAGS, *(("vine",) if self._setting.debug else ())):
+            debug.cctools_debug_flags_set(flag.encode())
+        debug.cctools_debug_config_file_size(ctypes.c_long(manager.DEBUG_SIZE))
+        debug.cctools_debug_config_file(str(path).encode())
+
+    def _configure(self) -> None:
+        setting, found = self._setting, self._manager
+        # A vine_worker that was killed leaves its "[transfer server]", which holds the connection
+        # open: its silence alone tells.
+        found.set_keepalive_interval(setting.keepalive[0])
+        found.set_keepalive_timeout(setting.keepalive[1])
+        # Files go from the master to workers alone: those of OSG cannot reach each other.
+        found.disable_peer_transfers()
+        if setting.password is not None:
+            found.set_password_file(str(setting.password))
+        found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
+        if setting.learns:
+            found.enable_monitoring()
+        if setting.fast_abort is not None:
+            found.enable_disconnect_slow_workers(setting.fast_abort)
+
+    def submit(self, task: Task, folder: Path) -> None:
+        """Take `task`."""
+        wanted: Any = self._vine.Task(
+            f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
+        )
+        wanted.set_tag(task.id)
+        wanted.set_category(task.category)
+        self._learn(task)
+        wanted.set_cores(task.cores)
+        if task.memory is not None and not (self._setting.learns and task.plain):
+            wanted.set_memory(task.memory)
+        if task.disk is not None and not (self._setting.learns and task.plain):
+            wanted.set_disk(task.disk)
+        wanted.set_retries(manager.MAX_RETRIES)
+        wanted.set_time_max(task.time_limit * self._setting.running_time_unit)
+        if task.running_time_min is not None:
+            wanted.set_time_min(task.running_time_min)
+        wanted.add_input(self._runner, "runner.sh")
+        inputs = self._manager.declare_file(str(folder / "inputs.tar"))
+        wanted.add_input(inputs, "inputs.tar")
+        for shared in task.inputs:
+            wanted.add_input(self._declared(shared), f"shared/{shared.name}")
+        outputs = self._manager.declare_file(str(folder / "outputs.tar"))
+        wanted.add_output(outputs, "outputs.tar")
+        self._manager.submit(wanted)
+        self._own[task.id] = [inputs, outputs]
+        self._tasks[task.id] = task, wanted
+        self._sizes.add(task)
+
+    def _declared(self, shared: Input) -> Any:
+        if shared not in self._shared:
+            self._shared[shared] = self._manager.declare_file(str(shared.path), cache="workflow")
+        return self._shared[shared]
+
+    def _learn(self, task: Task) -> None:
+        """Say once how resources of a category are found."""
+        if not self._setting.learns or task.category in self._categories:
+            return
+        self._categories.add(task.category)
+        self._manager.set_category_mode(task.category, self._setting.allocation)
+        asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
+        guess = {name: value for name, value in asked.items() if value is not None}
+        self._manager.set_category_first_allocation_guess(task.category, guess)
+
+    def wait(self, seconds: float) -> Returned | None:
+        """A task that came back. The library counts in whole seconds and keeps Python's lock."""
+        task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
+        if task is None:
+            return None
+        for file in self._own.pop(task.tag, ()):
+            self._manager.undeclare_file(file)
+        if not self._forget(task.tag):
+            return None  # it was cancelled
+        said = (task.std_output or "")[-manager.MESSAGE :]
+        if task.result != "success":
+            said = f"{task.result}: {said}".rstrip(": \n")
+        # When its inputs were sent: the bindings do not tell when it began.
+        started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
+        return Returned(
+            task_id=task.tag,
+            result=self._result(task),
+            exit_code=task.exit_code,
+            host=task.hostname or "",
+            started=started,
+            finished=started + task.get_metric("time_workers_execute_last") / 1e6,
+            message=said,
+        )
+
+    def _result(self, task: Any) -> str:
+        if task.result == "resource exhaustion":
+            return manager.exceeded(task.limits_exceeded)
+        return _RESULTS.get(task.result, "error")
+
+    def _forget(self, task_id: str) -> Any | None:
+        task, found = self._tasks.pop(task_id, (None, None))
+        if task is not None:
+            self._sizes.remove(task)
+        return found
+
+    def hungry(self) -> int:
+        """What idle cores could take, and some more to wait."""
+        return manager.hungry(self._manager.stats, self._sizes.cores)
+
+    def cancel(self, task_id: str) -> None:
+        """End the task; it is never returned."""
+        task = self._forget(task_id)
+        if task is not None:
+            self._manager.cancel_by_task_id(task.id)  # wait() has it come back, and passes it over
+
+    def cancel_waiting(self) -> list[str]:
+        """End the tasks that no worker has yet; which those were."""
+        waiting = [name for name, (_, task) in self._tasks.items() if task.state == "READY"]
+        for name in waiting:
+            self.cancel(name)
+        return waiting
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Send no task to `host` for `seconds`."""
+        self._manager.block_host_with_timeout(host, int(seconds))
+
+    def stats(self) -> EngineStats:
+        """Counts, as the manager has them."""
+        return manager.counts(self._manager.stats)
+
+    def trouble(self) -> str | None:
+        """Workers that were refused, and tasks that are too large for any."""
+        return self._refusals.trouble() or self._sizes.too_large(self._manager.stats)
+
+    def how_to_connect(self) -> str | None:
+        """The command line that starts a worker."""
+        return manager.how_to_connect("vine_worker", self._setting, self.port)
+
+    def close(self) -> None:
+        """Cancel what is left and free the port."""
+        for task_id in list(self._tasks):
+            self.cancel(task_id)
+        found, self._manager = self._manager, None
+        with manager.quiet():
+            found._free()
+        # SWIG's structs crash the interpreter if they are still there when it ends.
+        found._stats = found._stats_hierarchy = None
