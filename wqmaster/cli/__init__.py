@@ -19,6 +19,7 @@ from wqmaster.errors import WqmasterError
 VERBS = {
     "run": "run",
     "check": "check",
+    "doctor": "doctor",
     "smoke": "smoke",
     "status": "status",
     "failures": "failures",

@@ -1,0 +1,58 @@
+"""Whether the campaign's programs are there, and are what they are called."""
+
+import shutil
+from collections.abc import Iterator
+
+from wqmaster import session
+from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.doctor.programs import ask
+from wqmaster.errors import ProgramMissing
+
+# How to ask a program of ours for its version.
+_VERSION = {"xtb": "--version", "vina": "--version"}
+
+
+def programs(case: Case) -> Iterator[Finding]:
+    """The programs of the campaign, where workers of this machine run them."""
+    recipe = case.recipe
+    if recipe is None:
+        return
+    names = recipe.programs()
+    if not names:
+        return
+    subject = ", ".join(names)
+    here = case.workers == "local" or case.engine == "local"
+    elsewhere = {
+        name: way
+        for name, program in recipe.loaded.campaign.software.items()
+        for way in ("archive", "url", "module")
+        if getattr(program, way) is not None
+    }
+    if elsewhere:
+        ways = ", ".join(f"{name} by its {way}" for name, way in elsewhere.items())
+        yield Finding("programs", "ok", f"workers have {ways}; 'wqmaster smoke' tries them here")
+    try:
+        session.check_program(recipe)
+    except ProgramMissing as error:
+        if here and not elsewhere:
+            fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"
+            yield Finding(subject, "wrong", error.message, fix)
+        elif not elsewhere:
+            seen = f"{error.message}; workers elsewhere must have it"
+            yield Finding(subject, "warning", seen, "wqmaster smoke, on a machine like theirs")
+        return
+    for name in names:
+        found = shutil.which(name) or name
+        said = ""
+        if recipe.program in _VERSION and name == recipe.software.argv(recipe.program)[0]:
+            told = ask([found, _VERSION[recipe.program]], case.environ)
+            if told.code != 0:
+                seen = f"{found} does not run: {told.last}"
+                yield Finding(name, "wrong" if here else "warning", seen, f"{found} --version")
+                continue
+            line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
+            said = f": {line.strip(' *')[:80] or told.last}"
+        yield Finding(name, "ok", f"{found}{said}")
+
+
+CHECKS = (Check("programs", programs),)

@@ -1,0 +1,186 @@
+"""The campaign's folder: its disk, its locks, its clock, its secrets."""
+
+import fcntl
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wqmaster.doctor.finding import Case, Check, Finding, State
+from wqmaster.lock import alive
+from wqmaster.status import duration
+
+# MB: below the first a run soon stops, below the second a large one may.
+_FULL, _SCARCE = 500, 5_000
+# Free inodes, likewise: a task that is on its way has about five files.
+_FEW, _SOME = 1_000, 50_000
+# Seconds that clocks may differ: beyond the first times look odd, beyond the second tokens and
+# certificates are refused.
+ODD, REFUSED = 10.0, 300.0
+# Kinds of file systems that are on other machines.
+_NETWORK = {
+    *("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "glusterfs"),
+    *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "panfs", "orangefs", "wekafs"),
+}
+
+
+def place(case: Case) -> Path:
+    """Where the campaign's files are; where its folder would be made, if it is not there yet."""
+    folder = case.loaded.folder if case.loaded else Path.cwd()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def writable(case: Case) -> Iterator[Finding]:
+    """Whether files can be written, and locked so that a second master is refused."""
+    folder = place(case)
+    if not folder.is_dir():
+        fix = f"mv {shlex.quote(str(folder))} elsewhere, or name another one with 'folder:'"
+        yield Finding("folder", "wrong", f"{folder} is no folder", fix)
+        return
+    kind = _kind(folder)
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".wqmaster-doctor-", dir=folder) as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+            offset = time.time() - Path(probe.name).stat().st_mtime
+            locked = _locks(Path(probe.name))
+    except OSError as error:
+        fix = f"chmod u+rwx {shlex.quote(str(folder))}, or name another one with 'folder:'"
+        yield Finding("folder", "wrong", f"{folder} cannot be written: {error.strerror}", fix)
+        return
+    elsewhere = "'folder: /a/local/disk' in the campaign file"
+    if locked is not None:
+        seen = f"{folder} ({kind}): {locked}, so that two masters could run at once"
+        yield Finding("folder", "wrong", seen, elsewhere)
+    elif kind in _NETWORK:
+        seen = f"{folder} is on a network file system ({kind}): slow for many small files"
+        yield Finding("folder", "warning", seen, elsewhere)
+    else:
+        yield Finding("folder", "ok", f"{folder} ({kind}) can be written and locked")
+    yield clocks("clock of the folder's disk", offset)
+
+
+def _locks(path: Path) -> str | None:
+    """Why locks are not kept here; None if they are."""
+    with path.open("rb") as one, path.open("rb") as other:
+        try:
+            fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return f"locks are refused ({error.strerror})"
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+    return "locks are not kept"
+
+
+def _kind(folder: Path) -> str:
+    """The kind of file system that `folder` is on, of mountinfo in proc(5)."""
+    best, kind = "", "unknown"
+    resolved = f"{folder.resolve()}/"
+    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        before, _, after = line.partition(" - ")
+        words = before.split()
+        if len(words) < 5 or not after:
+            continue
+        mounted = words[4].replace("\\040", " ")
+        # The last of those at one place is on top.
+        if resolved.startswith(f"{mounted.rstrip('/')}/") and len(mounted) >= len(best):
+            best, kind = mounted, after.split()[0]
+    return kind
+
+
+def clocks(subject: str, offset: float) -> Finding:
+    """This machine's clock held against another that is `offset` seconds behind it."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    if abs(offset) <= ODD:
+        return Finding(subject, "ok", f"agrees with this machine's ({now})")
+    state: State = "wrong" if abs(offset) > REFUSED else "warning"
+    way = "behind" if offset > 0 else "ahead of"
+    seen = f"is {duration(abs(offset))} {way} this machine's ({now})"
+    return Finding(subject, state, seen, "timedatectl set-ntp true, on the machine that is wrong")
+
+
+def space(case: Case) -> Iterator[Finding]:
+    """Disk and inodes that are left for the spool."""
+    folder = place(case)
+    left = os.statvfs(folder)
+    free = left.f_bavail * left.f_frsize // 1_000_000
+    state: State = "wrong" if free < _FULL else "warning" if free < _SCARCE else "ok"
+    fix = f"df -h {shlex.quote(str(folder))}; free some, or name another disk with 'folder:'"
+    yield Finding(
+        "disk", state, f"{free:,} MB are free in {folder}", None if state == "ok" else fix
+    )
+    if left.f_files:  # some file systems count none
+        few: State = (
+            "wrong" if left.f_favail < _FEW else "warning" if left.f_favail < _SOME else "ok"
+        )
+        fix = f"df -i {shlex.quote(str(folder))}; remove files, or name another disk with 'folder:'"
+        seen = f"{left.f_favail:,} files more can be made in {folder}"
+        yield Finding("inodes", few, seen, None if few == "ok" else fix)
+
+
+def secrets(case: Case) -> Iterator[Finding]:
+    """What workers are known by: the password, and the key of the encryption."""
+    if case.loaded is None:
+        return
+    folder = case.loaded.folder
+    password = folder / "password"
+    if not os.path.lexists(password):
+        yield Finding("password", "ok", f"the first run makes {password}")
+    else:
+        yield _secret("password", password)
+    ssl = case.loaded.campaign.engine.ssl
+    key, made = folder / "ssl.key", folder / "ssl.cert"
+    if os.path.lexists(key):
+        yield _secret("key", key)
+        if not made.exists():
+            fix = f"rm {shlex.quote(str(key))}; the next run makes both anew"
+            yield Finding("certificate", "warning", f"{made} is not there, its key is", fix)
+    elif ssl:
+        yield Finding("key", "ok", f"the first run makes {key} and {made}")
+
+
+def _secret(subject: str, path: Path) -> Finding:
+    quoted = shlex.quote(str(path))
+    if path.is_symlink() and not path.exists():
+        return Finding(subject, "wrong", f"{path} points nowhere", f"rm {quoted}")
+    stat = path.stat()
+    if not path.is_file() or not stat.st_size:
+        what = "empty" if path.is_file() else "no file"
+        return Finding(
+            subject, "wrong", f"{path} is {what}", f"rm -r {quoted}; a run makes it anew"
+        )
+    if stat.st_uid != os.getuid():
+        seen = f"{path} belongs to user {stat.st_uid}, not to you"
+        return Finding(subject, "wrong", seen, f"sudo chown $(id -un) {quoted}")
+    mode = stat.st_mode & 0o777
+    if mode & 0o077:
+        seen = f"{path} has mode {mode:04o}: others can read it"
+        if not mode & 0o044:
+            seen = f"{path} has mode {mode:04o}: others can change it"
+        return Finding(subject, "wrong", seen, f"chmod 600 {quoted}")
+    if not mode & 0o400:
+        return Finding(subject, "wrong", f"{path} has mode {mode:04o}", f"chmod 600 {quoted}")
+    return Finding(subject, "ok", f"{path} is for you alone (mode {mode:04o})")
+
+
+def master(folder: Path) -> int | None:
+    """The process of the master that runs in `folder` on this machine; None if none does."""
+    try:
+        text = (folder / "lock").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and alive(int(text)) else None
+
+
+CHECKS = (
+    Check("folder", writable),
+    Check("disk", space),
+    Check("password", secrets),
+)

@@ -1,0 +1,123 @@
+"""Of the machine: Python, its packages, the limits of a process."""
+
+import os
+import platform
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import wqmaster
+from wqmaster.doctor.finding import Case, Check, Finding
+
+_OLDEST = (3, 11)
+# Descriptors of a master beside those of its workers: collectors, database, logs, spool.
+_FILES = 200
+# Processes of a master with its collectors and a local factory, and those of a worker here.
+_PROCESSES, _OF_WORKER = 100, 10
+_NAMED = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+
+
+def python(case: Case) -> Iterator[Finding]:
+    """Python and the packages that pyproject.toml names, in the versions that it asks for."""
+    version = platform.python_version()
+    seen = f"Python {version} at {sys.executable}, wqmaster {wqmaster.__version__}"
+    if sys.version_info[:2] < _OLDEST:
+        yield Finding("python", "wrong", seen, "install Python 3.11 or newer, then wqmaster in it")
+    else:
+        yield Finding("python", "ok", seen)
+    lacking = []
+    for line in metadata.requires("wqmaster") or []:
+        named = _NAMED.match(line)
+        if named is None or "extra ==" in line:
+            continue
+        name, oldest = named.groups()
+        try:
+            there = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            lacking.append(f"{name} is missing")
+            continue
+        if _numbers(there) < _numbers(oldest):
+            lacking.append(f"{name} {there} is older than {oldest}")
+    if lacking:
+        fix = f"{sys.executable} -m pip install --upgrade wqmaster"
+        yield Finding("python packages", "wrong", "; ".join(lacking), fix)
+    else:
+        yield Finding("python packages", "ok", "all that wqmaster needs are there")
+
+
+def _limit(number: int) -> str:
+    return "unlimited" if number == resource.RLIM_INFINITY else str(number)
+
+
+def _short(soft: int, needed: int) -> bool:
+    return soft != resource.RLIM_INFINITY and soft < needed
+
+
+def files(case: Case) -> Iterator[Finding]:
+    """Descriptors: the master has one, a socket, for each worker."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    campaign = case.campaign
+    workers = 0
+    if campaign is not None:
+        remote = case.workers in ("condor", "slurm")
+        workers = campaign.workers.max if remote else (campaign.workers.count or 0)
+    needed = workers + _FILES
+    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed" + (
+        f" for {workers} workers" if workers else ""
+    )
+    if not _short(soft, needed):
+        yield Finding("open files", "ok", seen)
+        return
+    fix = f"ulimit -n {needed}"
+    if _short(hard, needed):
+        fix = (
+            f"ask for a hard limit of {needed} (it is {_limit(hard)}; "
+            "/etc/security/limits.conf: nofile)"
+        )
+        if campaign is not None and case.workers in ("condor", "slurm"):
+            fix += f", or 'workers: {{max: {max(1, hard - _FILES)}}}' in the campaign file"
+    yield Finding("open files", "wrong", seen, fix)
+
+
+def processes(case: Case) -> Iterator[Finding]:
+    """Processes and threads of this user, against what he may have (which does not bind root)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    count = 1
+    if case.campaign is not None and case.workers == "local":
+        count = case.campaign.workers.count or len(os.sched_getaffinity(0))
+    needed = _PROCESSES + count * _OF_WORKER
+    there = _mine()
+    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are there"
+    if _short(soft, there + needed) and os.getuid() != 0:
+        more = f", a run here needs up to {needed} more"
+        fix = f"ulimit -u {there + needed}"
+        yield Finding("processes", "wrong", seen + more, fix)
+    else:
+        yield Finding("processes", "ok", seen)
+
+
+def _mine() -> int:
+    """Threads of this user, which are what the kernel counts."""
+    count = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if entry.stat().st_uid == os.getuid():
+                    count += sum(1 for _ in (entry / "task").iterdir())
+            except OSError:  # it has ended
+                continue
+    return count
+
+
+CHECKS = (
+    Check("python", python),
+    Check("open files", files),
+    Check("processes", processes),
+)

@@ -1,0 +1,222 @@
+"""The port that workers connect to, the name of this machine, and the catalog."""
+
+import base64
+import contextlib
+import errno
+import http.client
+import ipaddress
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from wqmaster.doctor import folder
+from wqmaster.doctor.batch import pool_is_here
+from wqmaster.doctor.finding import Case, Check, Finding
+
+# Seconds for one connection; bytes of a catalog's answer that are read.
+_ANSWER = 4.0
+_MOST = 4 << 20
+_CATALOG_PORT = 9097
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def port(case: Case) -> Iterator[Finding]:
+    """Whether the port of the campaign is free."""
+    campaign = case.campaign
+    if campaign is None or case.loaded is None or case.engine == "local":
+        return
+    number = campaign.engine.port
+    if number == 0:
+        if case.remote:
+            seen = "any that is free: a firewall can let none through, and it changes at a restart"
+            fix = "'engine: {port: 9123}' in the campaign file (one that the firewall lets in)"
+            yield Finding("port", "warning", seen, fix)
+        else:
+            yield Finding("port", "ok", "any that is free, for workers of this machine")
+        return
+    reason = _taken(number)
+    if reason is None:
+        yield Finding("port", "ok", f"{number} is free")
+        return
+    pid = folder.master(case.loaded.folder)
+    holder = _listener(number)
+    if pid is not None and holder in (pid, None):
+        yield Finding("port", "ok", f"{number}: this campaign's master (process {pid}) listens")
+        return
+    fix = "another one, 'engine: {port: ...}' in the campaign file, or 0 for any that is free"
+    if reason == errno.EADDRINUSE:
+        who = f"process {holder} ({_name(holder)})" if holder else "another program"
+        end = f"kill {holder}, or {fix}" if holder else f"ss -ltnp sport = :{number}; or {fix}"
+        yield Finding("port", "wrong", f"{number}: {who} listens there already", end)
+    else:
+        yield Finding("port", "wrong", f"{number}: {os.strerror(reason)}", fix)
+
+
+def _taken(number: int) -> int | None:
+    """Why nothing can listen on the port, as errno has it; None if it can."""
+    with socket.socket() as probe:
+        # As the managers do; one that listens is in the way all the same.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", number))
+            probe.listen(1)
+        except OSError as error:
+            return error.errno or errno.EIO
+    return None
+
+
+def _listener(number: int) -> int | None:
+    """The process that listens on the port, where this user may know it."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                words = line.split()
+                if int(words[1].rpartition(":")[2], 16) == number and words[3] == "0A":
+                    inodes.add(f"socket:[{words[9]}]")
+    for entry in Path("/proc").iterdir() if inodes else ():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                for descriptor in (entry / "fd").iterdir():
+                    if str(descriptor.readlink()) in inodes:
+                        return int(entry.name)
+    return None
+
+
+def _name(pid: int | None) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return "?"
+
+
+def address(case: Case) -> Iterator[Finding]:
+    """The name by which workers elsewhere reach this machine: what can be known from here."""
+    campaign = case.campaign
+    if campaign is None or not case.remote or case.engine == "local":
+        return
+    subject, elsewhere = "address", case.workers == "condor" and not pool_is_here(case)
+    host = campaign.workers.host or _own_name()
+    how = "'workers: {host: NAME_OR_ADDRESS}' in the campaign file"
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        seen = f"the name '{host}' has no address ({error.strerror})"
+        yield Finding(subject, "wrong" if campaign.workers.host else "warning", seen, how)
+        return
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    told = f"{host} ({', '.join(sorted({str(entry) for entry in addresses}))})"
+    if all(entry.is_loopback for entry in addresses):
+        seen = f"{told} is this machine for itself alone: no worker elsewhere can reach it"
+        yield Finding(subject, "wrong" if elsewhere else "warning", seen, how)
+        return
+    if not any(_ours(entry) for entry in addresses):
+        seen = f"{told} is no address of this machine: right only if it is forwarded to it"
+        yield Finding(subject, "warning", seen, how)
+    elif all(not entry.is_global for entry in addresses) and case.workers != "slurm":
+        seen = (
+            f"{told} is private: OSG's workers come from outside, and need a public address or a "
+            "port that is forwarded"
+        )
+        yield Finding(subject, "warning", seen, how)
+    else:
+        yield Finding(subject, "ok", f"workers connect to {told}")
+    yield from _reachable(case, host, campaign.engine.port)
+
+
+def _reachable(case: Case, host: str, number: int) -> Iterator[Finding]:
+    """What is needed of firewalls; from inside, only this machine's own way can be tried."""
+    if case.workers == "slurm":
+        who = "a compute node"
+    else:
+        who = "a machine outside (OSG: TCP, inbound, from anywhere)"
+    free, shown = number == 0 or _taken(number) is None, str(number or "PORT")
+    fix = f"there, while the campaign runs: nc -vz {host} {shown}"
+    if not free:
+        seen = f"whether {who} can reach port {shown} cannot be seen from here"
+        yield Finding("reachable", "warning", seen, fix)
+        return
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("", number))
+        server.listen(1)
+        try:
+            socket.create_connection((host, server.getsockname()[1]), _ANSWER).close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            seen = f"not even this machine can connect to {host}, port {shown}: {reason}"
+            how = f"let TCP to port {shown} in (firewall-cmd --add-port={shown}/tcp); then {fix}"
+            yield Finding("reachable", "warning", seen, how)
+            return
+    seen = (
+        f"this machine can connect to {host}, port {shown}; whether {who} can, cannot be seen "
+        "from here"
+    )
+    yield Finding("reachable", "warning", seen, fix)
+
+
+def _own_name() -> str:
+    """As the engines tell workers."""
+    host = socket.getfqdn()
+    return socket.gethostname() if host.startswith("localhost") else host
+
+
+def _ours(entry: Address) -> bool:
+    """Whether it is an address of this machine: only those can be bound."""
+    family = socket.AF_INET if entry.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(entry), 0))
+        except OSError:
+            return False
+    return True
+
+
+def catalog(case: Case) -> Iterator[Finding]:
+    """The catalog, where the campaign has a project name; it is never asked without one."""
+    campaign = case.campaign
+    if campaign is None or campaign.engine.name is None or case.engine == "local":
+        return
+    name, named = campaign.engine.name, campaign.engine.catalog or os.environ.get("CATALOG_HOST")
+    if not named:
+        seen = f"the project name '{name}' is listed by a catalog, and none is named"
+        yield Finding(
+            "catalog", "wrong", seen, "export CATALOG_HOST=HOST, or 'engine: {catalog: HOST}'"
+        )
+        return
+    for place in named.replace(";", ",").split(","):
+        yield _asked(case, name, place.strip())
+
+
+def _asked(case: Case, name: str, place: str) -> Finding:
+    host, _, number = place.partition(":")
+    start = f"catalog_server -p {number or _CATALOG_PORT} (on {host}), or correct CATALOG_HOST"
+    question = base64.b64encode(f'project=="{name}"'.encode()).decode()
+    connection = http.client.HTTPConnection(host, int(number or _CATALOG_PORT), timeout=_ANSWER)
+    try:
+        connection.request("GET", f"/query/{question}")
+        answer = json.loads(connection.getresponse().read(_MOST))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Finding("catalog", "wrong", f"{place} does not answer: {reason}", start)
+    except (ValueError, http.client.HTTPException):
+        return Finding("catalog", "wrong", f"{place} is no catalog", start)
+    finally:
+        connection.close()
+    entries = (
+        [entry for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
+    )
+    masters = [entry for entry in entries if entry.get("project") == name]
+    own = folder.master(case.loaded.folder) if case.loaded else None
+    if len(masters) > (own is not None):
+        where = ", ".join(f"{entry.get('name')}:{entry.get('port')}" for entry in masters[:5])
+        seen = f"{place} lists another master as '{name}' ({where}): workers may go to either"
+        return Finding(
+            "catalog", "warning", seen, "another 'engine: {name: ...}' in the campaign file"
+        )
+    listed = f", and lists this campaign's master as '{name}'" if masters else ""
+    return Finding("catalog", "ok", f"{place} answers{listed}")
+
+
+CHECKS = (Check("port", port), Check("address", address), Check("catalog", catalog))

@@ -1,0 +1,88 @@
+"""What master and workers wrote down: who was refused, and which hosts failed their check."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.doctor.folder import master
+
+# Bytes of the end of a log that are read, and logs of workers that are.
+_END = 1 << 20
+_LOGS = 300
+_SHOWN = 3
+_REFUSED = re.compile(r"^(\S+ \S+) WARNING \S+ worker refused: (.*)$")
+# With it each run of a master begins.
+_BEGINS = re.compile(r"^\S+ \S+ INFO \S+ engine \S+: ")
+_FAILED = re.compile(r"wqmaster worker: (.*)$")
+
+
+def _end(path: Path) -> list[str]:
+    """The last lines of a file, as far as it is text."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _END))
+        lines = file.read(_END).decode(errors="replace").splitlines()
+    return ["".join(c if c.isprintable() else "?" for c in line)[:600] for line in lines]
+
+
+def refused(case: Case) -> Iterator[Finding]:
+    """Workers that the master turned away in its last run."""
+    if case.loaded is None:
+        return
+    log = case.loaded.folder / "logs" / "master.log"
+    if not log.is_file():
+        return
+    when = "this run" if master(case.loaded.folder) else "the last run"
+    found: list[tuple[str, str]] = []
+    for line in _end(log):
+        if _BEGINS.match(line):
+            found = []
+        elif said := _REFUSED.match(line):
+            found.append((said[1], said[2]))
+    if not found:
+        yield Finding("refused workers", "ok", f"none in {when}")
+        return
+    time, last = found[-1]
+    seen = f"the master refused {len(found)} in {when}; the last one at {time}: {last}"
+    folder = case.loaded.folder
+    if "password" in last:
+        fix = f"give workers a copy of {folder / 'password'}: work_queue_worker --password FILE ..."
+    elif "encrypt" in last or "ssl" in last.lower():
+        fix = "start workers with --ssl"
+    else:
+        fix = (
+            "send this machine's own worker: 'workers: {worker: /path/to/worker}', or update theirs"
+        )
+    yield Finding("refused workers", "warning", seen, fix)
+
+
+def hosts(case: Case) -> Iterator[Finding]:
+    """Hosts that failed the check before a worker starts, of the factory's logs."""
+    if case.loaded is None:
+        return
+    folder = case.loaded.folder / "factory"
+    if not folder.is_dir():
+        return
+    logs = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    logs.sort(key=lambda path: path.stat().st_mtime)
+    reasons: Counter[str] = Counter()
+    for path in logs[-_LOGS:]:
+        for line in _end(path):
+            if said := _FAILED.search(line):
+                reasons[said[1]] += 1
+    if not reasons:
+        yield Finding("workers' hosts", "ok", f"none failed its check, as {folder} has it")
+        return
+    # The last ones to come into the counter are of the newest log.
+    last = "; ".join(list(reasons)[-_SHOWN:])
+    count = sum(reasons.values())
+    seen = f"{count} times a host failed its check before a worker started; the last: {last}"
+    fix = (
+        f"grep -r 'wqmaster worker:' {folder}; 'workers: {{requirements: ...}}' to avoid such hosts"
+    )
+    yield Finding("workers' hosts", "warning", seen, fix)
+
+
+CHECKS = (Check("refused workers", refused), Check("workers' hosts", hosts))
