@@ -124,7 +124,7 @@ def run(folder: Path, engine: str, workers: int) -> None:
                 sys.exit(f"the master has ended with exit code {master.returncode}")
             said = subprocess.check_output([*wqmaster, "status", path, "--json"])
             live = json.loads(said)["master"] or {}
-            return live.get("workers") == workers and live.get("running") == workers
+            return live.get("workers") == workers and live.get("tasks_running") == workers
 
         def summarised() -> str:
             said = subprocess.check_output([status, "-C", address], text=True)

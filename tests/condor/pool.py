@@ -7,6 +7,7 @@ need no namespace.
 """
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -16,10 +17,12 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.condor import as_user
 from tests.conftest import wait_until
 
+PROGRAMS = ("condor_master", "condor_submit", "condor_q", "work_queue_factory")
 # What an HTCondor pool of one user needs, beside what Debian's package has as default.
 CONFIGURATION = """\
 # The programs are where Debian has them; all else is in {folder}.
@@ -168,14 +171,14 @@ class Pool:
         assert not check or done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
 
-    def jobs(self, *attributes: str, where: str = "true") -> list[list[str]]:
-        """`attributes` of each job in the queue that `where` is true of, its number first."""
-        said = self.tool("condor_q", "-constraint", where, "-af:jr,", *attributes)
-        return [[word.strip() for word in line.split(",")] for line in said.splitlines()]
+    def jobs(self, folder: Path, where: str = "true") -> list[dict[str, Any]]:
+        """The jobs in the queue that were sent from below `folder`, oldest first."""
+        found = json.loads(self.tool("condor_q", "-constraint", where, "-json") or "[]")
+        return [job for job in found if Path(job["Iwd"]).is_relative_to(folder)]
 
-    def running(self) -> list[str]:
-        """The numbers of the jobs that run."""
-        return [job[0] for job in self.jobs("JobStatus", where="JobStatus == 2")]
+    def running(self, folder: Path) -> list[str]:
+        """The numbers of those that run."""
+        return [job_id(job) for job in self.jobs(folder, "JobStatus == 2")]
 
     def logs(self) -> str:
         """The last lines of each daemon's log."""
@@ -202,6 +205,11 @@ class Pool:
         shutil.rmtree(self.folder)
 
 
+def job_id(job: Mapping[str, Any]) -> str:
+    """The number of a job, as events and tools have it."""
+    return f"{job['ClusterId']}.{job['ProcId']}"
+
+
 def digest(logs: Sequence[Path]) -> str:
     """The events of HTCondor's job logs, one a line, in the order of time."""
     lines = []
@@ -214,10 +222,14 @@ def digest(logs: Sequence[Path]) -> str:
     return "\n".join(line for _, line in sorted(lines))
 
 
-def missing(programs: Sequence[str]) -> str | None:
-    """Why a pool cannot be here; None if it can."""
-    absent = [name for name in programs if shutil.which(name) is None]
-    return f"not installed here: {', '.join(absent)}" if absent else None
+def why_not() -> str | None:
+    """Why there can be no pool here; None if there can."""
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    if absent:
+        return f"not installed here: {', '.join(absent)}"
+    words = [sys.executable, as_user.__file__, str(ordinary_user()), "true"]
+    probe = subprocess.run(words, capture_output=True, text=True, check=False)
+    return probe.stderr.strip() if probe.returncode else None
 
 
 def environment_of(pid: int) -> Mapping[str, str]:

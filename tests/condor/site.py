@@ -1,0 +1,137 @@
+"""A campaign on the pool: its folder, database and command line, and what it has in the queue."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.acceptance.conftest import HeldXtb, processes_of
+from tests.condor.pool import Pool, digest, job_id
+from tests.conftest import Campaigns, Cli, wait_until
+from wqmaster.mongod import Mongod
+
+# In the environment of the master, and nobody else's business.
+SECRET = "hunter2-of-the-master"
+
+
+class Site:
+    """A campaign of xtb single points, whose workers are jobs of HTCondor."""
+
+    def __init__(self, folder: Path, pool: Pool, mongod: Mongod) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.pool = pool
+        self.cli = Cli(folder)
+        self.campaigns = Campaigns(folder, mongod.uri)
+        xtb = shutil.which("xtb")
+        assert xtb is not None
+        self.held = HeldXtb(folder / "held", xtb)
+        self.path = folder / "campaign.yaml"
+
+    def __enter__(self) -> "Site":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            print(self.story())
+        self.cli.close()
+        self.kill()
+        for job in self.pool.jobs(self.folder):
+            self.pool.tool("condor_rm", job_id(job), check=False)
+        self.campaigns.close()
+
+    def write(self, *, engine: str = "work_queue", **changes: Any) -> None:
+        """Write the campaign file; `changes` of `workers:`, and of the file's own keys."""
+        workers = {
+            "type": "condor",
+            "manage": True,
+            "host": "127.0.0.1",
+            "max": 2,
+            "cores": 1,
+            "memory": 256,
+            "disk": 200,
+            "timeout": 120,
+            **changes.pop("workers", {}),
+        }
+        settings = {
+            "engine": {"type": engine, "debug": True},
+            "software": self.held.software,
+            "database": {"uri": "${MONGO_URI}", "name": self.campaigns.database},
+            "resources": {"cores": 1, "memory": 100, "disk": 50},
+            **changes,
+        }
+        self.campaigns.write(workers=workers, **settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the master: the database's address, and a secret that is nobody else's."""
+        return {
+            **self.pool.environment,
+            "MONGO_URI": self.campaigns.uri,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+        }
+
+    def start(self) -> "subprocess.Popen[str]":
+        """`wqmaster run` in the background."""
+        return self.cli.start("run", self.path, env=self.environment)
+
+    def status(self) -> dict[str, Any]:
+        """What `wqmaster status` says of the living master."""
+        said = self.cli("status", self.path, "--json", env=self.environment)
+        found: dict[str, Any] = json.loads(said)
+        return found["master"] or {}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Its jobs in HTCondor's queue."""
+        return self.pool.jobs(self.folder)
+
+    def running(self, count: int) -> list[str]:
+        """The numbers of its jobs that run; nothing if these are not as many."""
+        found = self.pool.running(self.folder)
+        return found if len(found) == count else []
+
+    def logs(self) -> list[Path]:
+        """HTCondor's logs of events of its jobs."""
+        return sorted(self.folder.rglob("condor.logfile"))
+
+    def said_by_workers(self) -> str:
+        """All that workers wrote on their standard error and that came back."""
+        paths = sorted(self.folder.rglob("worker.*.err"))
+        return "".join(path.read_text(errors="replace") for path in paths)
+
+    def debug(self) -> str:
+        """The engine's debug log."""
+        paths = [*self.folder.glob("test.run/**/debug"), *self.folder.glob("test.run/**/debug.old")]
+        return "".join(path.read_text(errors="replace") for path in paths)
+
+    def kill(self) -> None:
+        """End all processes of this campaign as a power cut would."""
+
+        def left() -> list[int]:
+            # What a worker runs, the pool ends.
+            theirs = processes_of(self.pool.folder)
+            return [pid for pid in processes_of(self.folder) if pid not in theirs]
+
+        for pid in left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not left(), 20)
+
+    def story(self) -> str:
+        """What happened, for whoever has to find out why a test failed."""
+        parts = {"events of HTCondor": digest(self.logs()), "workers": self.said_by_workers()}
+        for path in sorted(self.folder.glob("test.run/logs/*.log")):
+            parts[path.name] = "\n".join(path.read_text(errors="replace").splitlines()[-40:])
+        for path in sorted(self.folder.glob("test.run/factory/**/*.log")):
+            parts[path.name] = "\n".join(path.read_text(errors="replace").splitlines()[-40:])
+        return "\n".join(f"== {name}\n{text}" for name, text in parts.items())

@@ -1,0 +1,75 @@
+"""What goes wrong between a factory and HTCondor, and what is said of it."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from tests.acceptance.conftest import processes_of
+from tests.condor.pool import digest, job_id
+from tests.condor.site import Site
+from tests.conftest import wait_until
+
+
+def test_a_host_without_the_program_is_told_in_words(site: Site) -> None:
+    """By the master, and by what the worker wrote, which came back."""
+    site.campaigns.waters(3)
+    site.write(software={"xtb": "/opt/no-such-place/xtb"})
+    site.start()
+    trouble = wait_until(lambda: site.status().get("trouble"), 60)
+    assert "a program is missing" in trouble
+    assert "'/opt/no-such-place/xtb'" in trouble
+    assert "wqmaster worker: the program '/opt/no-such-place/xtb'" in site.said_by_workers()
+    assert not list(site.campaigns.failures.find())
+
+
+def test_a_worker_program_that_does_not_start_is_told_in_words(site: Site) -> None:
+    worker = site.folder / "truncated_worker"
+    real = shutil.which("work_queue_worker")
+    assert real is not None
+    worker.write_bytes(Path(real).read_bytes()[:100_000])
+    worker.chmod(0o755)
+    site.campaigns.waters(3)
+    site.write(workers={"worker": str(worker)})
+    site.start()
+    trouble = wait_until(lambda: site.status().get("trouble"), 60)
+    assert "the worker program does not start" in trouble
+
+
+def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site) -> None:
+    site.campaigns.waters(4)
+    site.write()
+    site.start()
+    left = wait_until(lambda: site.running(2), 60)
+    site.kill()
+    assert set(site.pool.running(site.folder)) == set(left)
+    master = site.start()
+    new = wait_until(lambda: site.running(2) and not set(left) & set(site.running(2)), 60)
+    assert new
+    assert not set(left) & {job_id(job) for job in site.jobs()}
+    # A log of events that was there already would be replayed: its factory has one of its own.
+    logs = {str(job["UserLog"]) for job in site.jobs()}
+    assert len(logs) == 1
+    events = digest([path for path in site.logs() if str(path) in logs])
+    assert not [job for job in left if f"({int(job.split('.')[0]):03d}.000.000)" in events]
+    site.held.let_go()
+    said = master.communicate(timeout=60)
+    assert master.returncode == 0, said
+    assert site.campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 4
+
+
+def test_stop_removes_jobs_of_a_factory_that_was_killed(site: Site) -> None:
+    site.campaigns.waters(1)
+    site.write(engine={"type": "work_queue", "port": 0}, workers={"min": 2, "manage": False})
+    master = site.start()
+    wait_until(lambda: site.status().get("master"), 30)
+    site.cli("factory", site.path, "--start", env=site.environment)
+    wait_until(lambda: site.running(2), 60)
+    said = site.cli("factory", site.path, "--status", env=site.environment)
+    assert "2" in said
+    for pid in processes_of(site.folder / "test.run" / "factory"):
+        os.kill(pid, signal.SIGKILL)
+    assert len(site.pool.running(site.folder)) == 2
+    site.cli("factory", site.path, "--stop", env=site.environment)
+    wait_until(lambda: not site.jobs(), 20)
+    master.kill()
