@@ -11,6 +11,8 @@
 # Seconds that fetching and unpacking may take, or waiting for another task that does it.
 patience=900
 timeout=${timeout:-timeout}
+newline='
+'
 unready=
 reasons=
 
@@ -76,8 +78,8 @@ unpack() {
     mkdir -p "$part/unpacked" || return 1
     if [ "$2" = url ]; then
         archive=$part/archive
-        if ! fetch "$3" "$archive"; then
-            echo "$3 cannot be fetched" >&2
+        if ! reason=$(fetch "$3" "$archive" 2>&1); then
+            printf '%s\n' "$reason" "$3 cannot be fetched: ${reason##*"$newline"}" >&2
             rm -rf "$part"
             return 1
         fi
@@ -95,8 +97,8 @@ unpack() {
             return 1
         fi
     fi
-    if ! tar -xo -f "$archive" -C "$part/unpacked"; then
-        echo "$3 cannot be unpacked" >&2
+    if ! reason=$(tar -xo -f "$archive" -C "$part/unpacked" 2>&1); then
+        printf '%s\n' "$reason" "$3 cannot be unpacked: ${reason%%"$newline"*}" >&2
         rm -rf "$part"
         return 1
     fi
@@ -191,8 +193,7 @@ failed() {
     trouble="the software $source is not ready: ${why:-it failed without a word}"
     [ "$trouble_code" != 28 ] || trouble="$trouble (No space left on device)"
     unready="$unready $key "
-    reasons="$reasons$key $trouble_code $trouble
-"
+    reasons="$reasons$key $trouble_code $trouble$newline"
 }
 
 # use KEY KIND SOURCE SHA256 COMMAND: the next step calls "$program" of it, or fails in words.
