@@ -83,6 +83,8 @@ SUSPEND = False
 PREEMPT = False
 KILL = False
 MachineMaxVacateTime = 10
+# Who is told to end twice a second, as by the keeper, is not to wait for jobs.
+SHUTDOWN_GRACEFUL_TIMEOUT = 1
 # A test cannot wait for the minutes that a site's pool takes its time.
 SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1

@@ -45,7 +45,7 @@ KillWait=5
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=16000 State=UNKNOWN
 PartitionName=tests Nodes=node1 Default=YES MaxTime=60 State=UP
 """
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "squeue")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -66,12 +66,13 @@ class Cluster:
         self.folder.chmod(0o755)
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
+        self.ports = _free_ports(2)  # of slurmctld and slurmd
         self._config = self.folder / "slurm.conf"
         self._config.write_text(
             CONFIGURATION.format(
                 folder=self.folder,
                 host=socket.gethostname().partition(".")[0],
-                ports=_free_ports(2),
+                ports=self.ports,
                 user=pwd.getpwuid(os.getuid()).pw_name,
                 cpus=cpus,
             )

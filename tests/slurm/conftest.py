@@ -1,0 +1,26 @@
+"""A SLURM cluster for all tests of SLURM."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.condor.pool import left_of
+from tests.conftest import wait_until
+from tests.slurm.cluster import PROGRAMS, Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A real cluster of one node on loopback, which leaves nothing behind."""
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    if absent:
+        pytest.skip(f"no SLURM can be started, not installed here: {', '.join(absent)}")
+    found = Cluster()
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+    wait_until(lambda: not left_of(found.folder), 10)
+    assert not found.folder.exists()
