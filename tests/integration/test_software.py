@@ -1,4 +1,4 @@
-"""Software that comes with a job: the runner with real archives, URLs and modules, under real shells.
+"""Software that comes with a job: real archives, URLs and modules, under real shells.
 
 Each task runs in a folder t.NUMBER of a worker's own folder, as Work Queue and TaskVine have them.
 """
@@ -199,7 +199,8 @@ def test_tasks_that_begin_together_unpack_once(worker: Worker, tmp_path: Path) -
         file.write(path.read_bytes())
     for sandbox in sandboxes:
         assert worker.end(sandbox).exit_code == 0
-    assert not list(worker.unpacked.glob(".part.*")) and not list(worker.unpacked.glob(".alone.*"))
+    assert not list(worker.unpacked.glob(".part.*"))
+    assert not list(worker.unpacked.glob(".alone.*"))
 
 
 def test_without_a_lock_each_unpacks_for_itself_and_one_is_kept(

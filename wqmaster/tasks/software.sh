@@ -251,8 +251,8 @@ case ${0##*/} in
             load "$source" "$command" || exit 127
             exec "$program" "$@"
         fi
-        mkdir -p "$software" || exit 127
         if [ ! -d "$software/$key" ]; then
+            mkdir -p "$software" || exit 127
             (unpack "$key" "$kind" "$source" "$sum") 9> "$software/.$key.lock" || exit 127
         fi
         program=$software/$key/$command
