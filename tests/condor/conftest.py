@@ -30,5 +30,6 @@ def pool() -> Iterator[Pool]:
 @pytest.fixture
 def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
     """A campaign of this test, in tmp_path, on the pool."""
-    with Site(tmp_path, pool, mongod) as found:
-        yield found
+    found = Site(tmp_path, pool, mongod)
+    yield found
+    found.close()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.acceptance.conftest import HeldXtb, processes_of
@@ -32,18 +31,15 @@ class Site:
         assert xtb is not None
         self.held = HeldXtb(folder / "held", xtb)
         self.path = folder / "campaign.yaml"
+        self._masters: list[subprocess.Popen[str]] = []
 
-    def __enter__(self) -> "Site":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            print(self.story())
+    def close(self) -> None:
+        """End all of it, and print what happened: pytest shows that if the test has failed."""
+        print(self.story())
+        for master in self._masters:
+            if master.poll() is None:
+                master.kill()
+                print(*master.communicate(), sep="\n")
         self.cli.close()
         self.kill()
         for job in self.pool.jobs(self.folder):
@@ -83,7 +79,8 @@ class Site:
 
     def start(self) -> "subprocess.Popen[str]":
         """`wqmaster run` in the background."""
-        return self.cli.start("run", self.path, env=self.environment)
+        self._masters.append(self.cli.start("run", self.path, env=self.environment))
+        return self._masters[-1]
 
     def status(self) -> dict[str, Any]:
         """What `wqmaster status` says of the living master."""

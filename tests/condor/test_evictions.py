@@ -99,13 +99,9 @@ def stories(
         for campaign in running.values():
             campaign.disturb()
         yield {engine: campaign.end() for engine, campaign in running.items()}
-    except BaseException:
-        for engine, site in sites.items():
-            print(f"=== {engine}\n{site.story()}")
-        raise
     finally:
         for site in sites.values():
-            site.__exit__(None, None, None)
+            site.close()
 
 
 @pytest.fixture(params=ENGINES)

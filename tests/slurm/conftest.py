@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.conftest import held_xtb
 from tests.condor.pool import left_of
 from tests.conftest import wait_until
 from tests.slurm.cluster import PROGRAMS, Cluster
+
+__all__ = ["held_xtb"]
 
 
 @pytest.fixture(scope="session")
