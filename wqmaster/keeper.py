@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -53,8 +54,8 @@ def _reap() -> bool:
     return True
 
 
-def end_all() -> None:
-    """End every descendant: SIGTERM, then SIGKILL, until none is left."""
+def end_all(first: int = signal.SIGTERM) -> None:
+    """End every descendant: the signal `first`, then SIGKILL, until none is left."""
     deadline = time.monotonic() + PATIENCE
     again = 0.0
     while _reap():
@@ -64,46 +65,78 @@ def end_all() -> None:
             again = now + AGAIN
             for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM if now < deadline else signal.SIGKILL)
+                    os.kill(pid, first if now < deadline else signal.SIGKILL)
         time.sleep(0.02)
 
 
-def main(log: str, command: list[str]) -> int:
-    """Keep `command` until standard input closes or it ends by itself; its exit code."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def rotating(log: Path | str) -> logging.Logger:
+    """A logger whose lines go to the file `log`, which is rotated."""
     logger = logging.getLogger("keeper")
     handler = logging.handlers.RotatingFileHandler(log, maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    return logger
 
+
+def keep(
+    command: Sequence[str],
+    said: Callable[[str], None],
+    *,
+    environ: Mapping[str, str] | None = None,
+    stdin: bool = True,
+    tick: Callable[[], bool] = lambda: False,
+) -> int | None:
+    """Run `command` until it ends by itself: its exit code, or None if it was to end before.
+
+    It is to end when a signal says so, when `tick`, called once a second or so, returns True, or
+    (`stdin`) when our standard input closes. `said` gets each line that it prints. The command and
+    what it has started may still run afterwards: see `end_all`.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stop, stopping = os.pipe()
+    os.set_blocking(stopping, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: os.write(stopping, b"x") and None)
-    logger.info("%s", " ".join(command))
+        signal.signal(number, lambda *_: _write(stopping))
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environ,
     )
     output = cast("IO[bytes]", child.stdout)
     os.set_blocking(output.fileno(), False)
     with selectors.DefaultSelector() as selector:
-        for source in (sys.stdin.buffer, stop, output):
+        for source in (*((sys.stdin.buffer,) if stdin else ()), stop, output):
             selector.register(source, selectors.EVENT_READ)
         ended, rest = False, b""
         while not ended:
             for key, _ in selector.select(1.0):
                 if key.fileobj is not output:
-                    # Nothing is ever written to our input: it is readable when it has closed.
+                    # Nothing more is ever written to our input: it is readable when it has closed.
                     ended = True
                     continue
-                said = output.read()
-                if said == b"":
+                text = output.read()
+                if text == b"":
                     selector.unregister(output)
-                *lines, rest = (rest + (said or b"")).split(b"\n")
+                *lines, rest = (rest + (text or b"")).split(b"\n")
                 for line in lines:
-                    logger.info("%s", line.decode(errors="replace"))
-            ended = ended or child.poll() is not None
-    code = child.poll()
+                    said(line.decode(errors="replace"))
+            ended = ended or child.poll() is not None or tick()
+    return child.poll()
+
+
+def _write(stopping: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.write(stopping, b"x")
+
+
+def main(log: str, command: list[str]) -> int:
+    """Keep `command` until standard input closes or it ends by itself; its exit code."""
+    logger = rotating(log)
+    logger.info("%s", " ".join(command))
+    code = keep(command, lambda line: logger.info("%s", line))
     if code is not None:
         logger.info("ended by itself with exit code %d", code)
     end_all()

@@ -6,6 +6,7 @@ lock inside `wait`, and a fatal error of the C library ends the process.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from wqmaster import bundle, remedies
 from wqmaster.collectors import Collectors, Message
 from wqmaster.engines import Engine, Returned
 from wqmaster.errors import BadDocument
-from wqmaster.factory import Factory
+from wqmaster.factory import Demand, Handle
 from wqmaster.failures import FailureClass
 from wqmaster.feed import Fed, Feed
 from wqmaster.hosts import BLOCK_TIME, Hosts
@@ -40,6 +41,11 @@ MOST_SPOOLED = 5000
 _PAUSE = 2.0
 
 
+def _kind(trouble: str) -> str:
+    """A text without its numbers: the same trouble says other ones from time to time."""
+    return re.sub(r"\d+", "", trouble)
+
+
 @dataclass(frozen=True)
 class _Flight:
     """A job on its way: between feed and verdict."""
@@ -60,7 +66,7 @@ class Master:
         spool: Spool,
         engine: Engine,
         collectors: Collectors,
-        factory: Factory | None,
+        factory: Handle | None,
         progress: Progress,
         watch: bool = False,
         limit: int | None = None,
@@ -92,6 +98,7 @@ class Master:
         self._beat = 0.0
         self._shown = 0.0
         self._no_database_until = 0.0
+        self._workers_trouble: str | None = None
 
     # --- from outside ------------------------------------------------------------------------
 
@@ -365,18 +372,37 @@ class Master:
         if now < self._beat + HEARTBEAT:
             return
         self._beat = now
-        if self._factory is not None and not self.stopping:
-            self._factory.check()
+        self._look_at_factory()
         try:
             self._store.presence.heartbeat(self.token, self.progress.published())
             self._recovered()
         except PyMongoError as error:
             self._lost_database(error)
 
+    def _look_at_factory(self) -> None:
+        factory = self._factory
+        if factory is None:
+            return
+        # Before it is asked whether it runs, so that its last words are heard.
+        trouble = factory.trouble()
+        if trouble and _kind(trouble) != _kind(self._workers_trouble or ""):
+            log.warning("workers: %s", trouble)
+        self._workers_trouble = trouble
+        if not self.stopping:
+            factory.check()
+        factory.tell(Demand(self._wanted(), self.progress.stats.workers))
+
+    def _wanted(self) -> int | None:
+        """Jobs that workers have yet to do, as far as that is known."""
+        if self._ended():
+            return self.progress.running
+        left = self.progress.left
+        return None if left is None else max(self.progress.running, left - self.progress.spooled)
+
     def _trouble(self) -> str | None:
         if self._no_database_until:
             return "the database cannot be reached"
-        return self._collectors.trouble or self._engine.trouble()
+        return self._collectors.trouble or self._engine.trouble() or self._workers_trouble
 
     def _lost_database(self, error: Exception) -> None:
         if not self._no_database_until:

@@ -9,17 +9,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import credentials, engines, guard
+from wqmaster import engines, factory, guard
 from wqmaster.campaign import Campaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
 from wqmaster.engines import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
-from wqmaster.factory import Factory
+from wqmaster.factory import Handle, Plan
 from wqmaster.feed import Feed
 from wqmaster.lock import FolderLock
 from wqmaster.master import Master
@@ -177,29 +178,89 @@ def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in loaded.variables}
 
 
-def _engine(
-    loaded: LoadedCampaign, name: str, count: int, folder: Path
-) -> tuple[Engine, Callable[[], Factory | None]]:
-    campaign = loaded.campaign
-    environ = worker_environment(loaded)
-    engine = engines.create(name, campaign, count, environ, folder)
+def _factory(
+    recipe: Recipe, name: str, engine: Engine, folder: Path, progress: Progress
+) -> Handle | None:
+    """What sends out the workers; None where no factory does."""
+    loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    port: int | None = getattr(engine, "port", None)
+    if campaign.workers.type == "none" or port is None:
+        return None
+    progress.port = port
+    progress.host = campaign.workers.host or factory.this_host()
+    manager = factory.manager_of(campaign, None, port)
+    plan = factory.planned(loaded, name, manager, recipe.programs(), _local_count(campaign))
+    size, slots = campaign.bundle.size, factory.slots(campaign)
+    if campaign.workers.managed:
+        environ = worker_environment(loaded)
+        try:
+            return factory.Factory(plan, folder, environ, bundle=size, slots=slots)
+        except factory.Locked as error:
+            log.warning("no factory is started: %s", error.message)
+            progress.notes.append(f"the master has started no factory: {error.message}")
+    return factory.Detached(plan, folder, bundle=size, slots=slots)
 
-    def factory() -> Factory | None:
-        port = getattr(engine, "port", None)
-        if campaign.workers.type != "local" or port is None:
-            return None
-        return Factory(
-            name,
-            count,
-            campaign.resources.cores,
-            port,
-            folder,
-            environ,
-            credentials.password(folder),
-            campaign.engine.ssl,
+
+def factory_plan(loaded: LoadedCampaign) -> Plan:
+    """The factory for a campaign that may or may not be running.
+
+    Raises:
+        CampaignError: the campaign has no use for one, or its port is not known.
+    """
+    recipe = resolve(loaded)
+    loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    if campaign.workers.type == "none":
+        raise loaded.source.error(
+            "'workers: none' are workers of your own, and no factory's; name 'workers: {type: "
+            "condor}', slurm or local",
+            "workers",
         )
+    host, port = None, campaign.engine.port
+    name, _ = engines.choose(campaign)
+    if (
+        name != "local"
+        and not port
+        and (campaign.workers.type == "local" or not campaign.engine.name)
+    ):
+        live = None
+        with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
+            live = store.presence.published()
+        if live is None or not live.get("port"):
+            raise loaded.source.error(
+                "no master of this campaign is running, so that its port is not known: start it "
+                "with 'wqmaster run', or set 'engine: {port: N}' (or a project name, 'engine: "
+                "{name: NAME, catalog: HOST}')",
+                "engine",
+            )
+        host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
+    if name == "local":
+        raise loaded.source.error(
+            "the engine 'local' runs its jobs itself, without workers; name work_queue or taskvine",
+            "engine",
+        )
+    manager = factory.manager_of(campaign, host, port)
+    return factory.planned(loaded, name, manager, recipe.programs(), _local_count(campaign))
 
-    return engine, factory
+
+def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
+    """Start the factory of a campaign; it goes on by itself. Its status.
+
+    Raises:
+        EngineError: one runs already, a program is not installed, or it cannot begin.
+    """
+    check_writable(loaded.folder)
+    return factory.start(plan, loaded.folder, worker_environment(loaded))
+
+
+def stop_factory(loaded: LoadedCampaign) -> int | None:
+    """End the factory of a campaign with its workers, and wait until they are gone.
+
+    Returns None, or where none was running how many workers an earlier one had left.
+
+    Raises:
+        EngineError: it belongs to a master, or its workers cannot be removed.
+    """
+    return factory.stop(loaded.folder, loaded.campaign)
 
 
 def _local_count(campaign: Campaign) -> int:
@@ -259,13 +320,16 @@ def run(
                 progress.state = "nothing to do: all documents have a result, or were given up"
                 return progress
         recipe.prepare()
-        engine, factory_of = _engine(loaded, name, _local_count(campaign), folder)
+        environ = worker_environment(loaded)
+        engine = engines.create(name, campaign, _local_count(campaign), environ, folder)
         stack.callback(engine.close)
         progress.how_to_connect = engine.how_to_connect()
-        factory = factory_of()
-        progress.waits_for_workers = factory is None and progress.how_to_connect is not None
-        if factory is not None:
-            stack.callback(factory.close)
+        progress.waits_for_workers = (
+            not campaign.workers.managed and progress.how_to_connect is not None
+        )
+        workforce = _factory(recipe, name, engine, folder, progress)
+        if workforce is not None:
+            stack.callback(workforce.close)
         collectors = Collectors(
             max(1, cores() - 1),
             configuration(loaded, store.uri, recipe.hash),
@@ -280,7 +344,7 @@ def run(
             spool=spool,
             engine=engine,
             collectors=collectors,
-            factory=factory,
+            factory=workforce,
             progress=progress,
             watch=options.watch,
             limit=options.limit,

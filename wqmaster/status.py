@@ -65,6 +65,8 @@ class Progress:
     state: str = "running"
     trouble: str | None = None
     how_to_connect: str | None = None  # the command line of a worker
+    port: int | None = None  # that workers connect to
+    host: str | None = None  # by which they reach this machine
     waits_for_workers: bool = False  # nobody but the user starts them
     notes: list[str] = field(default_factory=list)  # what is to be told of it at the end
 
@@ -112,6 +114,8 @@ class Progress:
             "tasks_running": self.stats.running,
             "workers_lost": self.stats.workers_lost,
             "trouble": self.trouble,
+            "port": self.port,
+            "listens_on": self.host,
         }
 
 

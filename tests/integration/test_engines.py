@@ -4,88 +4,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import wait_until
+from tests.integration.bench import MARK, Bench, processes, shell_job
 from wqmaster import bundle
-from wqmaster.engines import Engine, Returned
+from wqmaster.engines import Engine
 from wqmaster.engines.local import LocalEngine
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
-from wqmaster.factory import PROGRAMS, Factory
-from wqmaster.job import Execution, Input, Job, Outcome, Task
-
-# In the environment of all that a bench starts.
-MARK = "WQMASTER_TEST_BENCH"
-
-
-def processes(words: str, mark: Path | None = None) -> list[int]:
-    """The processes that have `words` in their command line or their working folder.
-
-    `mark`: only those that the bench of this folder has started.
-    """
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                folder = str((entry / "cwd").readlink())
-                environ = (entry / "environ").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if mark is not None and f"{MARK}={mark}".encode() not in environ.split(b"\0"):
-                continue
-            if state != "Z" and (words in command.replace("\0", " ") or words in folder):
-                found.append(int(entry.name))
-    return found
-
-
-def shell_job(script: str, *, outputs: tuple[str, ...] = (), inputs: tuple[Input, ...] = ()) -> Job:
-    """A job of one step that runs `script`."""
-    return Job((Execution("work", ("sh", "script"), outputs),), {"script": script.encode()}, inputs)
-
-
-@dataclass
-class Bench:
-    """An engine with its workers, and the folders of its tasks."""
-
-    engine: Engine
-    folder: Path
-    worker: Callable[[], list[int]]  # processes of which one is killed as "the worker"
-    returned: dict[str, Returned] = field(default_factory=dict)
-
-    def submit(self, name: str, *jobs: Job, limit: int = 30, compression: str = "none") -> Task:
-        """Hand a task of `jobs` to the engine."""
-        folder = self.folder / name
-        folder.mkdir()
-        (folder / "inputs.tar").write_bytes(bundle.pack(jobs))
-        inputs = tuple(dict.fromkeys(shared for job in jobs for shared in job.inputs))
-        task = Task(name, len(jobs), limit, inputs, compression=compression)
-        self.engine.submit(task, folder)
-        return task
-
-    def wait_for(self, count: int) -> None:
-        """Wait until `count` tasks in all have come back, each once."""
-
-        def enough() -> bool:
-            returned = self.engine.wait(1)
-            if returned is not None:
-                assert returned.task_id not in self.returned, "a task came back twice"
-                self.returned[returned.task_id] = returned
-            return len(self.returned) >= count
-
-        wait_until(enough)
-
-    def outcome(self, name: str, job: int = 0) -> Outcome:
-        """What came back of a task."""
-        with bundle.Archive(self.folder / name / "outputs.tar") as archive:
-            return archive.outcome(job)
+from wqmaster.factory import PROGRAMS, Factory, here
+from wqmaster.job import Execution, Input, Job, Task
 
 
 @pytest.fixture(params=["local", "work_queue", "taskvine"])
@@ -102,7 +35,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     else:
         kind = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}[request.param]
         engine = kind(Setting(tmp_path / "logs", keepalive=(2, 2)))
-        factory = Factory(request.param, 2, 1, engine.port, tmp_path, environ)
+        factory = Factory(here(request.param, 2, 1, engine.port), tmp_path, environ)
         worker = PROGRAMS[request.param][1]
         found = Bench(engine, tasks, lambda: processes(f"{worker} ", tmp_path))
         wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
@@ -284,11 +217,12 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
     script = (
         "import os, sys, pathlib\n"
         f"from wqmaster.engines.{engine} import {kind}\n"
-        "from wqmaster.factory import Factory\n"
+        "from wqmaster.factory import Factory, here\n"
         "from wqmaster.engines.manager import Setting\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         f"engine = {kind}(Setting(folder / 'logs'))\n"
-        f"factory = Factory({engine!r}, 2, 1, engine.port, folder, dict(os.environ))\n"
+        f"plan = here({engine!r}, 2, 1, engine.port)\n"
+        "factory = Factory(plan, folder, dict(os.environ))\n"
         "while engine.stats().workers < 2: engine.wait(1)\n"
         "print('up', flush=True)\n"
         "while True: engine.wait(1)\n"

@@ -22,6 +22,7 @@ VERBS = {
     "doctor": "doctor",
     "smoke": "smoke",
     "status": "status",
+    "factory": "factory",
     "failures": "failures",
     "parse": "parse",
     "reparse": "reparse",

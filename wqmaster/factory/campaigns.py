@@ -1,0 +1,101 @@
+"""A campaign's factory: what a plan needs to know of the campaign, its folder, this machine."""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wqmaster import credentials
+from wqmaster.campaign import Campaign
+from wqmaster.factory.plan import Address, Asked, Plan, Project, plan
+from wqmaster.source import LoadedCampaign
+
+# Programs that say their version, and nothing else, when they are asked to.
+_HARMLESS = ("xtb", "vina")
+
+
+def this_host() -> str:
+    """The name by which others reach this machine, as far as it knows."""
+    host = socket.getfqdn()
+    return socket.gethostname() if host.startswith("localhost") else host
+
+
+def identity(place: Path, campaign: str) -> str:
+    """By what the batch system knows the workers of this folder; the same after every restart."""
+    path = place / "id"
+    if not path.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".id-{os.getpid()}")
+        part.write_text(f"{campaign}-{secrets.token_hex(6)}\n", encoding="utf-8")
+        part.rename(path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def manager_of(campaign: Campaign, host: str | None, port: int) -> Address | Project:
+    """Where workers find the master."""
+    if campaign.workers.type == "local":
+        return Address("127.0.0.1", port)
+    if campaign.engine.name:
+        return Project(campaign.engine.name)
+    return Address(campaign.workers.host or host or this_host(), port)
+
+
+def planned(
+    loaded: LoadedCampaign,
+    engine: str,
+    manager: Address | Project,
+    programs: Sequence[str],
+    count: int,
+) -> Plan:
+    """The factory of a campaign. `programs` must be on each host; `count`: of local workers.
+
+    Raises:
+        CampaignError: the worker program to send is not there.
+    """
+    campaign = loaded.campaign
+    sent = campaign.workers.worker
+    worker = (loaded.source.path.parent / sent).absolute() if sent else None
+    if worker is not None and not worker.is_file():
+        raise loaded.source.error(f"there is no worker program {worker}", "workers", "worker")
+    # A path below the sandbox is nothing that a host has.
+    there = tuple(name for name in programs if not name.startswith("."))
+    return plan(
+        campaign,
+        Asked(
+            engine=engine,
+            manager=manager,
+            factory=identity(loaded.folder / "factory", campaign.campaign),
+            catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
+            password=credentials.password(loaded.folder),
+            worker=worker,
+            count=count,
+            began=int(time.time()),
+            here=there,
+            run=tuple(name for name in there if Path(name).name in _HARMLESS),
+        ),
+    )
+
+
+def here(
+    engine: str, count: int, cores: int, port: int, password: Path | None = None, ssl: bool = False
+) -> Plan:
+    """A factory of `count` workers on this machine, of `cores` cores each, without a campaign."""
+    campaign = Campaign.model_validate(
+        {
+            "campaign": "workers",
+            "campaign_config": {"func_name": "none", "args": [{"name": "none"}]},
+            "engine": {"ssl": ssl},
+            "resources": {"cores": cores},
+        }
+    )
+    asked = Asked(
+        engine=engine,
+        manager=Address("127.0.0.1", port),
+        factory="workers",
+        catalog=os.environ.get("CATALOG_HOST") or "127.0.0.1",
+        password=password,
+        count=count,
+    )
+    return plan(campaign, asked)

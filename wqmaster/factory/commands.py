@@ -1,0 +1,29 @@
+"""Commands of batch systems, asked and answered."""
+
+import subprocess
+
+from wqmaster.errors import EngineError
+
+# Seconds that a queue may take to answer.
+_PATIENCE = 60
+
+
+def answer(*command: str) -> str:
+    """What a command prints.
+
+    Raises:
+        EngineError: it is not there, failed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE
+        )
+    except OSError as error:
+        raise EngineError(f"'{command[0]}' cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"'{command[0]}' gave no answer in {_PATIENCE} s") from None
+    # condor_rm, of no job at all, says so and fails.
+    if done.returncode and "matching specified constraint" not in done.stdout + done.stderr:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise EngineError(f"'{command[0]}' failed: {''.join(last)[:300]}")
+    return done.stdout

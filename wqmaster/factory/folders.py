@@ -1,0 +1,78 @@
+"""Workers that share a file system with the factory: each has its folder, worker.ID, of worker.sh.
+
+In it are `about` (process, seconds since 1970 when it began, host), `out`, `err`, `worker.log`, and
+`code` where worker.sh has refused the host.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from wqmaster.factory.logs import said
+from wqmaster.factory.workers import Worker
+
+# Folders of ended workers that are kept.
+_KEPT = 20
+
+
+class Folders:
+    """Watches the folders of workers below a scratch folder."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self._running: dict[str, Worker] = {}
+        self._done: dict[str, Worker] = {}
+        self._ended: list[str] = []
+
+    def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
+        """Whether a worker has ended, and its exit code where it is known."""
+        raise NotImplementedError
+
+    def news(self) -> Iterable[Worker]:
+        """The workers whose state has changed; each ended one once."""
+        found = []
+        for folder in sorted(self.scratch.glob("worker.*/")):
+            name = folder.name.partition(".")[2]
+            begun = self._begun(name, folder)
+            if begun is None:
+                continue
+            if self._done.get(name) == begun:
+                continue
+            if self._running.get(name) != begun:
+                self._running[name] = begun
+                found.append(begun)
+            ended, code = self.end(name, folder)
+            if ended:
+                del self._running[name]
+                self._done[name] = begun
+                found.append(
+                    Worker(
+                        name,
+                        "ended",
+                        begun.started,
+                        self._changed(folder),
+                        code=code,
+                        host=begun.host,
+                        why=said(folder / "err") or said(folder / "out"),
+                    )
+                )
+                self._keep(name)
+        return found
+
+    def _begun(self, name: str, folder: Path) -> Worker | None:
+        try:
+            words = (folder / "about").read_text(errors="replace").split()
+            return Worker(name, "running", float(words[1]), host=words[2])
+        except (OSError, ValueError, IndexError):
+            return None  # it is being written
+
+    @staticmethod
+    def _changed(folder: Path) -> float:
+        return max((path.lstat().st_mtime for path in folder.iterdir()), default=0.0)
+
+    def _keep(self, name: str) -> None:
+        self._ended.append(name)
+        while len(self._ended) > _KEPT:
+            old = self._ended.pop(0)
+            shutil.rmtree(self.scratch / f"worker.{old}", ignore_errors=True)
+            self._done.pop(old, None)

@@ -1,0 +1,318 @@
+"""A factory as others have it in hand: the master, and the command line."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from wqmaster.campaign import Campaign
+from wqmaster.errors import EngineError
+from wqmaster.factory import demand
+from wqmaster.factory.campaigns import identity
+from wqmaster.factory.demand import Demand
+from wqmaster.factory.plan import PROGRAMS, TYPES, Plan
+from wqmaster.factory.supervisor import LOCK, LOG, STATUS, Locked, Order, remove_left, take_lock
+from wqmaster.lock import alive, boot
+
+log = logging.getLogger("wqmaster.factory")
+
+# Seconds for the factory of a master that was killed to end, with all its jobs.
+_PATIENCE = 150.0
+_GET_IT = {
+    "condor": "install HTCondor's submitting tools, or run on an access point",
+    "slurm": "install SLURM's client tools, or run on a login node",
+}
+
+
+def folder_of(folder: Path) -> Path:
+    """Where the factory of the campaign in `folder` keeps its files."""
+    return folder / "factory"
+
+
+def check_programs(engine: str, kind: str, environ: Mapping[str, str], sent: bool = False) -> None:
+    """See that what a factory needs is installed here; `sent`: another worker program is sent.
+
+    Raises:
+        EngineError: it is not.
+    """
+    path = environ.get("PATH")
+    factory, worker = PROGRAMS[engine]
+    for program in (factory,) if sent else (factory, worker):
+        if shutil.which(program, path=path) is None:
+            raise EngineError(
+                f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
+                "ndcctools (conda-forge), or run with --engine local"
+            )
+    for program in TYPES[kind].PROGRAMS:
+        if shutil.which(program, path=path) is None:
+            raise EngineError(
+                f"'{program}' is not on the PATH, and workers of type {kind} need it: "
+                f"{_GET_IT[kind]}"
+            )
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lives(status: Mapping[str, Any]) -> bool:
+    if status.get("boot") == boot():
+        return alive(int(status.get("pid", 0)))
+    # On another machine that sees the same folder.
+    return status.get("state") != "ended" and abs(time.time() - status.get("time", 0)) < demand.OLD
+
+
+def status(folder: Path) -> dict[str, Any] | None:
+    """What the factory of the campaign in `folder` does, or did; None if there never was one.
+
+    With `running`, and `last`: the last lines of its log, where something is wrong.
+    """
+    place = folder_of(folder)
+    found = _status(place)
+    if not found:
+        return None
+    running = _lives(found)
+    lines = list(map(str, found.get("last") or []))
+    if found.get("trouble") or (not running and found.get("state") != "ended"):
+        with_log = place / LOG
+        if with_log.exists():
+            lines += with_log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+    if not running and found.get("state") != "ended":
+        found["trouble"] = found.get("trouble") or "the factory was killed"
+    return {**found, "running": running, "last": lines, "log": str(place / LOG)}
+
+
+def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
+    """Start a supervisor in a session of its own, and wait until its factory is under way.
+
+    Raises:
+        Locked: another runs in this folder.
+        EngineError: it did not begin, and why.
+    """
+    with errors.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wqmaster.factory.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+    try:
+        stdin.write(order.line().encode())
+        stdin.flush()
+        answer = stdout.readline()
+    except BrokenPipeError:
+        answer = b""
+    except BaseException:
+        stdin.close()
+        process.wait()
+        raise
+    finally:
+        stdout.close()
+    try:
+        error = json.loads(answer).get("error")
+    except ValueError:
+        error = f"the factory's supervisor ended at once; see {errors}"
+    if error is None:
+        return process
+    stdin.close()
+    process.wait()
+    raise (Locked if "is running already" in error else EngineError)(error)
+
+
+class Handle(Protocol):
+    """What the master asks of a factory."""
+
+    def check(self) -> None:
+        """See that it still runs."""
+
+    def tell(self, wanted: Demand) -> None:
+        """Say what the campaign needs now."""
+
+    def trouble(self) -> str | None:
+        """What is wrong with it or its workers, in words; None if nothing is known to be."""
+
+    def close(self) -> None:
+        """Have no more to do with it."""
+
+
+class _Told:
+    """Passes on what a master says."""
+
+    def __init__(self, place: Path, bundle: int, slots: int) -> None:
+        self._place = place
+        self._bundle = bundle
+        self._slots = slots
+
+    def tell(self, wanted: Demand) -> None:
+        """Say what the campaign needs now."""
+        demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
+
+    def trouble(self) -> str | None:
+        """What the supervisor says is wrong."""
+        found = _status(self._place).get("trouble")
+        return str(found) if found else None
+
+
+class Factory(_Told):
+    """A factory with its workers; all of them end with `close`, or with this process.
+
+    `environ` is that of the master's workers: see `Plan.environment` for what of it is passed on.
+
+    Raises:
+        EngineError: a program that it needs is not installed here, or it cannot begin.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        bundle: int = 1,
+        slots: int = 1,
+    ) -> None:
+        check_programs(plan.engine, plan.type, environ, "--worker-binary" in plan.words)
+        place = folder_of(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        super().__init__(place, bundle, slots)
+        self.log = place / LOG
+        order = Order(str(place), plan, plan.environment(environ), managed=True)
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._supervisor = spawn(order, place / "errors.log")
+                break
+            except Locked:
+                # That of a master that was killed removes its jobs, and ends.
+                if not _status(place).get("managed") or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def check(self) -> None:
+        """See that the factory still runs.
+
+        Raises:
+            EngineError: it does not; with the reason.
+        """
+        if self._supervisor.poll() is not None:
+            raise EngineError(f"{self.trouble() or 'the factory has ended'} (log: {self.log})")
+
+    def close(self) -> None:
+        """End factory and workers, and wait until they are gone."""
+        if self._supervisor.stdin:
+            self._supervisor.stdin.close()
+        self._supervisor.wait()
+
+
+class Detached(_Told):
+    """A factory of this campaign that somebody else starts and stops; maybe there is none."""
+
+    def __init__(self, plan: Plan, folder: Path, *, bundle: int, slots: int) -> None:
+        place = folder_of(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        super().__init__(place, bundle, slots)
+        self._port = plan.port
+
+    def check(self) -> None:
+        """It may come and go."""
+
+    def trouble(self) -> str | None:
+        """What its supervisor says is wrong, if there is one."""
+        found = _status(self._place)
+        if not found or not (_lives(found) or found.get("state") == "running"):
+            return None
+        if not _lives(found):
+            return "the factory was killed; 'wqmaster factory --start' starts it again"
+        port = found.get("port")
+        if port is not None and port != self._port:
+            return (
+                f"the factory sends workers to port {port}, and this master listens on "
+                f"{self._port}: end it with 'wqmaster factory --stop', and start it again"
+            )
+        trouble = found.get("trouble")
+        return str(trouble) if trouble else None
+
+    def close(self) -> None:
+        """It goes on: its workers leave when they have waited long enough."""
+
+
+def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Start a detached factory; its status.
+
+    Raises:
+        EngineError: one runs already, or it cannot begin.
+    """
+    check_programs(plan.engine, plan.type, environ, "--worker-binary" in plan.words)
+    place = folder_of(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    order = Order(str(place), plan, plan.environment(environ), managed=False)
+    process = spawn(order, place / "errors.log")
+    if process.stdin:
+        process.stdin.close()
+    # It lives on; nobody here waits for it.
+    process.returncode = 0
+    return status(folder) or {}
+
+
+def stop(folder: Path, campaign: Campaign) -> int | None:
+    """End the factory of the campaign in `folder`, and wait until it and its workers are gone.
+
+    Returns None, or where none was running how many workers an earlier one had left.
+
+    Raises:
+        EngineError: it belongs to a master, or what it started cannot be removed.
+    """
+    place = folder_of(folder)
+    if not place.is_dir():
+        return 0
+    deadline = time.monotonic() + _PATIENCE
+    told = False
+    while True:
+        found = _status(place)
+        try:
+            lock = take_lock(place)
+            break
+        except Locked:
+            if found.get("managed"):
+                raise EngineError(
+                    "the factory belongs to the running master, which ends it: stop that one"
+                ) from None
+            pid = _holder(place)
+            if not told and pid and alive(pid):
+                os.kill(pid, signal.SIGTERM)
+                told = True
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"the factory (process {pid}) does not end; see {place / LOG}"
+                ) from None
+            time.sleep(0.1)
+    try:
+        # The campaign may have changed since: the type is that of the factory that was.
+        kind = str(found.get("type") or campaign.workers.type)
+        left = 0
+        if kind in TYPES and (place / "id").exists():
+            left = remove_left(place, kind, identity(place, campaign.campaign))
+    finally:
+        lock.close()
+    return None if told else left
+
+
+def _holder(place: Path) -> int:
+    try:
+        text = (place / LOCK).read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,39 @@
+"""What workers have said: nothing of it is trusted."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+_TAIL = 4000
+_MOST = 400
+
+
+def _tail(path: Path) -> list[str]:
+    """The last lines of a file, without what does not print."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    cleaned = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
+    return [line[:_MOST] for line in cleaned if line]
+
+
+def said(path: Path) -> str:
+    """What worker.sh has found wrong, by a worker's standard error; else its last line."""
+    lines = _tail(path)
+    begin = "wqmaster worker: "
+    failed = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
+    return ("; ".join(failed[:3]) or (lines or [""])[-1])[:_MOST]
+
+
+def last(scratch: Path, count: int = 3) -> list[str]:
+    """The last lines of the worker's log that was written last, below a scratch folder."""
+    found: Iterable[Path] = (
+        path
+        for pattern in ("worker.*.err", "worker*.log", "worker.*/err", "worker.*/worker.log")
+        for path in scratch.glob(pattern)
+        if path.stat().st_size
+    )
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return [] if newest is None else _tail(newest)[-count:]

@@ -1,0 +1,64 @@
+"""What work_queue_factory and vine_factory print, about every 35 seconds. Pure."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+_COUNTS = re.compile(
+    r"\|submitted: (\d+) \|needed: (\d+) \|waiting connection: (\d+) \|requested: (\d+)"
+)
+# PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
+_MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+\d+\s+\d+\s+\d+\s+(\d+)\s*$")
+_COMPLAINT = re.compile(
+    r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Report:
+    """The last counts, and what was said that sounds bad. `hear` takes line by line."""
+
+    submitted: int = 0  # workers, when it was last printed
+    needed: int = 0
+    waiting: int = 0  # workers that have not connected
+    requested: int = 0
+    connected: int = 0  # workers, as the masters tell
+    masters: int = 0
+    cycles: int = 0
+    alone: int = 0  # cycles in a row without a master
+    failing: int = 0  # cycles in a row in which workers were to be submitted, and none was
+    complaints: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    _asked: int = 0
+
+    def hear(self, line: str) -> None:
+        """Take a line."""
+        counts = _COUNTS.search(line)
+        if counts:
+            if self.cycles:
+                self.alone = 0 if self.masters else self.alone + 1
+            before = self.submitted
+            self.submitted, self.needed, self.waiting, self.requested = map(int, counts.groups())
+            nothing_came = self._asked and not before and not self.submitted
+            self.failing = self.failing + 1 if nothing_came else 0
+            self._asked = self.requested
+            self.connected = self.masters = 0
+            self.cycles += 1
+            if self.submitted and self.masters:
+                self.complaints.clear()
+            return
+        master = _MASTER.match(line)
+        if master:
+            self.masters += 1
+            self.connected += int(master[1])
+        elif _COMPLAINT.search(line):
+            self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
+
+    def trouble(self, manager: str) -> str | None:
+        """What is wrong with the factory itself; None if nothing is known to be."""
+        last = f": {self.complaints[-1]}" if self.complaints else ""
+        if self.failing >= 2:
+            return f"the factory cannot submit workers{last}"
+        if self.alone >= 2 and not self.masters:
+            return f"the factory finds no master at {manager}{last}"
+        return None

@@ -1,0 +1,102 @@
+"""A factory in words: its command line to copy, and what it does."""
+
+import json
+import os
+import secrets
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wqmaster.factory.demand import write
+from wqmaster.factory.plan import TYPES, Plan
+from wqmaster.source import LoadedCampaign
+
+# Of a factory that somebody starts by hand; the supervisor's own changes while it runs.
+_FILE = "by-hand.json"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A factory as it is printed."""
+
+    plan: Plan
+    command: Sequence[str]
+    file: Path  # the configuration
+    hidden: frozenset[str]  # variables that workers must not see
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        plan = self.plan
+        passed = TYPES[plan.type].COPIES_ENVIRONMENT
+        return {
+            "engine": plan.engine,
+            "type": plan.type,
+            "manager": plan.manager,
+            "command": list(self.command),
+            # The names of all variables that it may see, where workers get a copy of them.
+            "environment": sorted(plan.environment(os.environ)) if passed else None,
+            "hidden": sorted(self.hidden),
+            "catalog": plan.catalog,
+            "configuration_file": str(self.file),
+            "configuration": dict(plan.configuration),
+        }
+
+    def as_text(self) -> str:
+        """What can be copied into a shell."""
+        plan = self.plan
+        content = json.dumps(plan.configuration, indent=2).splitlines()
+        catalog = f"CATALOG_HOST={shlex.quote(plan.catalog)}"
+        if TYPES[plan.type].COPIES_ENVIRONMENT:
+            names = sorted(plan.environment(os.environ).keys() - {"CATALOG_HOST"})
+            begin = ["env", "-i", *(f'{name}="${name}"' for name in names), catalog]
+        else:
+            begin = ["env", *(f"-u {shlex.quote(name)}" for name in sorted(self.hidden)), catalog]
+        return "\n".join(
+            [
+                f"# {self.file} (read again when it changes):",
+                *(f"# {line}" for line in content),
+                " ".join([*begin, shlex.join(self.command)]),
+            ]
+        )
+
+
+def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
+    """A factory to start by hand; its configuration is written.
+
+    Raises:
+        FolderError: the campaign's folder cannot be written.
+    """
+    place = loaded.folder / "factory"
+    file = place / _FILE
+    write(file, dict(plan.configuration), newer=True)
+    # A folder that was not there: an old log of events in it would be taken for its own.
+    scratch = place / f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return Printed(plan, plan.command(file, scratch), file, loaded.variables)
+
+
+def lines(status: Mapping[str, Any] | None) -> list[str]:
+    """What a factory does, for people."""
+    if status is None:
+        return ["no factory was started for this campaign; 'wqmaster factory --start' starts one"]
+    where = f"{status['engine']} on {status['type']}, for {status['manager']}"
+    if status["running"]:
+        state = f"process {status['pid']}"
+        if status.get("managed"):
+            state += ", of the running master"
+    else:
+        state = "not running"
+    found = [
+        f"factory    {state}: {where}",
+        f"workers    {status['submitted']} submitted ({status['idle']} idle, "
+        f"{status['running_workers']} running, {status['held']} held), {status['connected']} "
+        f"connected, {status['waiting']} not yet; {status['ended']} have ended",
+        f"bounds     at least {status['min']} now, at most {status['max']}",
+        f"log        {status['log']}",
+    ]
+    if status.get("trouble"):
+        found.append(f"trouble    {status['trouble']}")
+    found += [f"  {line}" for line in status.get("last", [])]
+    return found

@@ -1,0 +1,321 @@
+"""The process that has a factory: watches it and its workers, and ends all of them.
+
+    python -m wqmaster.factory.supervisor < ORDER
+
+ORDER is a line of JSON (see `Order`); the answer is one too: {} or {"error": WORDS}. A supervisor
+that belongs to a master ends when its standard input closes, also after kill -9 of the master.
+Should it be killed itself, its factory ends by itself, and what is left of both is removed when the
+next one begins.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from wqmaster import keeper
+from wqmaster.errors import EngineError, WqmasterError
+from wqmaster.factory import demand, local
+from wqmaster.factory.logs import last
+from wqmaster.factory.plan import TYPES, Plan
+from wqmaster.factory.report import Report
+from wqmaster.factory.workers import QUICK, Census, trouble
+from wqmaster.lock import boot
+
+CONFIGURATION = "factory.json"
+STATUS = "status.json"
+LOCK = "lock"
+LOG = "factory.log"
+# Seconds between two looks at the workers.
+_LOOK = 2.0
+# Seconds for the jobs of a factory to leave the queue.
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a supervisor is told."""
+
+    folder: str  # of the factory: <campaign's folder>/factory
+    plan: Plan
+    environ: Mapping[str, str]  # of the factory
+    managed: bool  # whether it ends with the master
+
+    def line(self) -> str:
+        """The order as a line."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def read(cls, line: str) -> "Order":
+        """The order that is meant by a line."""
+        found = json.loads(line)
+        plan = found["plan"]
+        for name in ("words", "target"):
+            plan[name] = tuple(plan[name])
+        return cls(found["folder"], Plan(**plan), found["environ"], found["managed"])
+
+
+def _kind(trouble: str) -> str:
+    """A text without its numbers, which change while the trouble stays."""
+    return re.sub(r"\d+", "", trouble)
+
+
+class Locked(EngineError):
+    """A factory runs in this folder already."""
+
+
+def take_lock(folder: Path) -> IO[str]:
+    """The lock of a factory's folder, held while the file is open.
+
+    Raises:
+        Locked: a supervisor has it.
+    """
+    file = (folder / LOCK).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip()
+        file.close()
+        raise Locked(
+            f"a factory of this campaign is running already (process {holder or 'unknown'}); see "
+            "'wqmaster factory --status', end it with 'wqmaster factory --stop'"
+        ) from None
+    return file
+
+
+def remove_left(folder: Path, kind: str, factory: str) -> int:
+    """Remove what a factory has left: jobs, processes, scratch folders. How many workers that were.
+
+    Raises:
+        EngineError: the batch system does not answer, or the jobs do not go.
+    """
+    count = local.end_left(folder)
+    if kind != "local":
+        count += remove_jobs(kind, factory)
+    for scratch in folder.glob("workers-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    return count
+
+
+def remove_jobs(kind: str, factory: str) -> int:
+    """Take the jobs of a factory from the queue, and wait until they are gone. How many there were.
+
+    Raises:
+        EngineError: the batch system does not answer, or the jobs do not go.
+    """
+    batch = TYPES[kind]
+    jobs = batch.jobs(factory)
+    count = len(jobs)
+    deadline = time.monotonic() + _PATIENCE
+    while jobs:
+        batch.remove(factory)
+        if time.monotonic() > deadline:
+            raise EngineError(
+                f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})"
+            )
+        time.sleep(0.5)
+        jobs = batch.jobs(factory)
+    return count
+
+
+class Supervisor:
+    """Runs one order to its end."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._plan = order.plan
+        self._folder = Path(order.folder)
+        self._file = self._folder / CONFIGURATION
+        self._log = keeper.rotating(self._folder / LOG)
+        self._report = Report()
+        timeout = int(self._plan.configuration["timeout"])
+        self._census = Census(short=min(QUICK, timeout / 2))
+        self._settings: dict[str, Any] = {}
+        self._state = "running"
+        self._trouble: str | None = None
+        self._said: str | None = None
+        self._looked = 0.0
+        self._connected = 0
+
+    def begin(self) -> None:
+        """Make all ready.
+
+        Raises:
+            EngineError: what an earlier factory has left cannot be removed.
+        """
+        plan = self._plan
+        left = remove_left(self._folder, plan.type, plan.factory)
+        if left:
+            self._log.info("%d workers that an earlier factory has left were removed", left)
+        # A log of events that is found in it would be taken for this factory's own.
+        self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
+        self._events = TYPES[plan.type].Events(self._scratch)
+        self._configure()
+        self._publish()
+
+    def run(self) -> int:
+        """Run the factory; exit code 1 if it ended by itself, or sending more was of no use."""
+        # It must not outlive us, which would leave nobody to end it.
+        command = [*self._plan.command(self._file, self._scratch), "--parent-death"]
+        self._log.info("%s", " ".join(command))
+        code = keeper.keep(
+            command,
+            self._hear,
+            environ=self._order.environ,
+            stdin=self._order.managed,
+            tick=self._tick,
+        )
+        if code is not None:
+            last_words = "; ".join([*self._report.complaints][-2:])
+            self._trouble = (
+                f"{self._plan.words[0]} has ended by itself with exit code {code}"
+                f"{': ' + last_words if last_words else ''}"
+            )
+            self._log.info("%s", self._trouble)
+        failed = code is not None or self._census.hopeless(self._connected)
+        self._state = "ending"
+        self._publish()
+        self._end()
+        self._state = "ended"
+        self._publish()
+        return int(failed)
+
+    def _hear(self, line: str) -> None:
+        self._report.hear(line)
+        if line.strip():
+            self._log.info("%s", line)
+
+    def _tick(self) -> bool:
+        now = time.monotonic()
+        if now < self._looked + _LOOK:
+            return False
+        self._looked = now
+        self._census.see(self._events.news())
+        self._census.settle(time.time())
+        self._configure()
+        self._trouble = self._judge()
+        if self._trouble and _kind(self._trouble) != _kind(self._said or ""):
+            self._log.info("trouble: %s", self._trouble)
+            for line in last(self._scratch):
+                self._log.info("a worker's last words: %s", line)
+        self._said = self._trouble
+        self._publish()
+        return self._census.hopeless(self._connected)
+
+    def _judge(self) -> str | None:
+        plan = self._plan
+        return (
+            trouble(self._census, self._connected, time.time(), plan.manager)
+            or self._report.trouble(plan.manager)
+            or None
+        )
+
+    def _configure(self) -> None:
+        """Write what the factory reads again when it changes."""
+        plan = self._plan
+        wanted, connected = demand.heard(self._folder)
+        self._connected = self._report.connected if connected is None else connected
+        settings = dict(plan.configuration)
+        if plan.type != "local":
+            settings["min-workers"] = demand.least(wanted, plan.least, plan.workers)
+        if self._census.slow():
+            settings["workers-per-cycle"] = 1
+        if settings != self._settings:
+            demand.write(self._file, settings, newer=True)
+            self._settings = settings
+
+    def _publish(self) -> None:
+        report, census = self._report, self._census
+        running = census.count("running")
+        idle = census.count("idle")
+        demand.write(
+            self._folder / STATUS,
+            {
+                "pid": os.getpid(),
+                "boot": boot(),
+                "managed": self._order.managed,
+                "state": self._state,
+                "engine": self._plan.engine,
+                "type": self._plan.type,
+                "factory": self._plan.factory,
+                "manager": self._plan.manager,
+                "port": self._plan.port,
+                "min": self._settings.get("min-workers", 0),
+                "max": self._plan.workers,
+                "submitted": max(report.submitted, running + idle),
+                "idle": idle,
+                "running_workers": running,
+                "held": census.count("held"),
+                "ended": census.ended,
+                "connected": self._connected,
+                "waiting": max(0, max(report.submitted, running + idle) - self._connected),
+                "trouble": self._trouble,
+                "last": last(self._scratch) if self._trouble else [],
+                "time": round(time.time(), 1),
+            },
+        )
+
+    def _end(self) -> None:
+        """End factory and workers."""
+        plan = self._plan
+        if plan.type == "local":
+            keeper.end_all()
+        else:
+            # It would remove its jobs one by one.
+            keeper.end_all(signal.SIGKILL)
+            try:
+                remove_jobs(plan.type, plan.factory)
+            except EngineError as error:
+                self._trouble = (
+                    f"workers may be left in the queue: {error.message}; 'wqmaster factory "
+                    "--stop' tries again"
+                )
+                self._log.info("%s", self._trouble)
+                return
+        if self._trouble:
+            (self._scratch / "pwfile").unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def main() -> int:
+    """Read the order, answer, and run it."""
+    order = Order.read(sys.stdin.readline())
+    folder = Path(order.folder)
+    error: str | None = None
+    lock: IO[str] | None = None
+    supervisor: Supervisor | None = None
+    # A signal that comes before all is ready ends us at once, which leaves nothing.
+    try:
+        lock = take_lock(folder)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        supervisor = Supervisor(order)
+        supervisor.begin()
+    except WqmasterError as reason:
+        error = reason.message
+    except OSError as reason:
+        error = f"the factory's folder {folder} failed: {reason}"
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps({"error": error} if error else {}), flush=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    if supervisor is None or error is not None:
+        return 1
+    return supervisor.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Workers as batch systems tell of them; what is wrong with them, in words. Pure."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Seconds; a worker that ends before has not come to work.
+QUICK = 60.0
+# So many quick ends, one after another, and the factory sends only one worker at a time.
+SLOW_AFTER = 5
+# So many, and it is of no use to go on.
+STOP_AFTER = 8
+# Seconds in which a worker that runs should have connected.
+PATIENCE = 90.0
+# Ended workers that are remembered.
+_REMEMBERED = 50
+
+# Exit codes of worker.sh, and of the shells around it.
+EXIT_CODES = {
+    80: "worker.sh was called wrongly",
+    81: "no scratch space on its host",
+    82: "a program is missing on its host, or does not run",
+    83: "its host's clock is wrong",
+    84: "the worker program does not start on its host",
+    126: "the worker cannot be executed",
+    127: "the worker, or its wrapper, was not found",
+    137: "it was killed (SIGKILL)",
+    143: "it was ended (SIGTERM)",
+}
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker, as the batch system tells of it."""
+
+    id: str  # of its job
+    state: str  # idle, running, held, ended, removed
+    started: float | None = None  # seconds since 1970
+    ended: float | None = None
+    code: int | None = None  # exit code; None where it is not known
+    signal: int | None = None
+    host: str = ""
+    why: str = ""  # why it is held; what it said at its end
+
+    def words(self) -> str:
+        """How it ended, or why it is held."""
+        if self.state == "held":
+            return f"held: {self.why}" if self.why else "held"
+        said = f": {self.why}" if self.why else ""
+        if self.signal is not None:
+            return f"ended by signal {self.signal}{said}"
+        if self.code is None:
+            return f"ended{said}"
+        meaning = EXIT_CODES.get(self.code)
+        return f"exit code {self.code}{f' ({meaning})' if meaning else ''}{said}"
+
+
+@dataclass
+class Census:
+    """All workers of a factory. `see` takes what is new."""
+
+    short: float = QUICK  # seconds; see there
+    now: dict[str, Worker] = field(default_factory=dict)  # that have not ended
+    ended: int = 0
+    # The last that ended, and how many of them quickly, one after another.
+    last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    quick: int = 0
+    quick_hosts: set[str] = field(default_factory=set)
+    held: Worker | None = None  # the last that was
+    good: set[str] = field(default_factory=set)  # that have run for a while
+
+    def see(self, workers: Iterable[Worker]) -> None:
+        """Take the news: each worker once a state, an ended one once."""
+        for worker in workers:
+            if worker.state == "held":
+                self.held = worker
+            if worker.state not in ("ended", "removed"):
+                self.now[worker.id] = worker
+                continue
+            self.now.pop(worker.id, None)
+            self.good.discard(worker.id)
+            self.ended += 1
+            if worker.state == "removed":
+                continue
+            self.last.append(worker)
+            if self._quick(worker):
+                self.quick += 1
+                self.quick_hosts.add(worker.host)
+            else:
+                self.works()
+
+    def settle(self, now: float) -> None:
+        """Workers that have run for a while do work."""
+        for worker in self.now.values():
+            if worker.state != "running" or worker.started is None or worker.id in self.good:
+                continue
+            if now - worker.started >= self.short:
+                self.good.add(worker.id)
+                self.works()
+
+    def _quick(self, worker: Worker) -> bool:
+        """Whether it ended by itself before it could have done any work."""
+        if worker.started is None or worker.ended is None:
+            return False
+        return worker.code != 0 and worker.ended - worker.started < self.short
+
+    def works(self) -> None:
+        """A worker did come to work: what was before is forgiven."""
+        self.quick = 0
+        self.quick_hosts.clear()
+
+    def count(self, state: str) -> int:
+        """How many are in this state now."""
+        return sum(worker.state == state for worker in self.now.values())
+
+    def longest(self, now: float) -> float:
+        """Seconds since the first of those that run has started."""
+        since = [w.started for w in self.now.values() if w.state == "running" and w.started]
+        return now - min(since) if since else 0.0
+
+    def slow(self) -> bool:
+        """Whether only one worker at a time should be sent."""
+        return self.quick >= SLOW_AFTER
+
+    def hopeless(self, connected: int) -> bool:
+        """Whether sending more is of no use: all end at once, wherever they are.
+
+        One bad host that takes job after job is not all hosts: while others wait for theirs,
+        there is hope.
+        """
+        if connected or self.quick < STOP_AFTER:
+            return False
+        return len(self.quick_hosts) > 1 or not (self.count("idle") or self.count("running"))
+
+
+def trouble(census: Census, connected: int, now: float, where: str) -> str | None:
+    """What is wrong with the workers, in words; None if nothing is known to be.
+
+    `connected`: how many the master has; `where`: what they connect to.
+    """
+    if census.hopeless(connected):
+        return (
+            f"{census.quick} workers ended as soon as they began, one after another; no more are "
+            f"sent: {census.last[-1].words()}"
+        )
+    if census.slow():
+        return (
+            f"{census.quick} workers ended as soon as they began; they are sent one at a time: "
+            f"{census.last[-1].words()}"
+        )
+    if connected:
+        return None
+    running = census.count("running")
+    waited = census.longest(now)
+    if running and waited > PATIENCE:
+        return (
+            f"{running} workers run, the first since {waited:.0f} s, and none has connected: can "
+            f"their hosts reach {where}?"
+        )
+    if census.quick:
+        return f"{census.quick} workers ended as soon as they began: {census.last[-1].words()}"
+    if census.held is not None and not running:
+        return f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
+    return None
