@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from wqmaster import engines, session
+from wqmaster import engines
 from wqmaster.doctor import (
     batch,
     calculation,
@@ -19,6 +19,7 @@ from wqmaster.doctor import (
     machine,
     ndcctools,
     network,
+    programs,
     reports,
 )
 from wqmaster.doctor.finding import Case, Check, Finding
@@ -48,11 +49,14 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
     0: nothing is wrong. 2: the campaign file is. 3: something else is.
     """
     file: list[Finding] = []
-    case = Case({"CATALOG_HOST": "127.0.0.1", **environ})
+    case = Case(environ)
     broken = False
     if path is not None:
         case, file, broken = _opened(path, environ)
-    findings = [*file, *_all(case, CHECKS, PATIENCE)]
+    try:
+        findings = [*file, *_all(case, CHECKS, PATIENCE)]
+    finally:
+        programs.end_all()
     findings = [finding.hiding(case.secrets) for finding in findings]
     wrong = any(finding.state == "wrong" for finding in findings)
     return findings, 2 if broken else 3 if wrong else 0
@@ -66,7 +70,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
     except CampaignError as error:
         fix = f"correct the file, then: {again}"
         return Case(environ), [Finding("campaign", "wrong", error.message, fix)], True
-    children = {"CATALOG_HOST": "127.0.0.1", **session.worker_environment(loaded)}
+    children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
     found: list[Case] = []
 

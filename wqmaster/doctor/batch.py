@@ -198,7 +198,7 @@ def slurm(case: Case) -> Iterator[Finding]:
         return
     said = ask(["sinfo", "--noheader", "--format", "%R|%a|%D|%T"], case.environ)
     if said.code != 0:
-        reason = "no answer in time" if said.code is None else said.last
+        reason = said.last
         fix = "sinfo; scontrol ping; export SLURM_CONF=FILE of your cluster"
         state: State = "wrong" if needed else "warning"
         yield Finding("SLURM", state, f"the cluster does not answer: {reason}", fix)
@@ -225,7 +225,7 @@ def _scheduled(case: Case) -> Finding:
     said = ask(words, case.environ)
     if said.code == 0:
         return Finding("sbatch", "ok", "takes the job of a worker (tried, not submitted)")
-    reason = "no answer in time" if said.code is None else said.last
+    reason = said.last
     fix = "sinfo; 'workers: {partition: ..., project: ACCOUNT, cores: ...}' in the campaign file"
     return Finding("sbatch", "wrong", f"refuses the job of a worker: {reason}", fix)
 

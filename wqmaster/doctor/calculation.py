@@ -52,7 +52,8 @@ def programs(case: Case) -> Iterator[Finding]:
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"
-        yield Finding(name, "ok", f"{found}{said}")
+        there = "" if here or elsewhere else "; workers elsewhere need one of their own"
+        yield Finding(name, "ok", f"{found}{said}{there}")
 
 
 CHECKS = (Check("programs", programs),)

@@ -21,7 +21,7 @@ from pathlib import Path
 from wqmaster.doctor import elf
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding, State
-from wqmaster.doctor.programs import ask, end
+from wqmaster.doctor.programs import ask, end, start
 from wqmaster.factory import PROGRAMS
 
 GET_IT = (
@@ -70,10 +70,15 @@ class Speaks:
         return ", ".join(words)
 
 
+def _alone(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that is to talk to no catalog."""
+    return {**environ, "CATALOG_HOST": "127.0.0.1"}
+
+
 def bindings(engine: str, environ: Mapping[str, str]) -> Speaks | str:
     """Version and protocol of a manager that Python starts here; a string: why there is none."""
     with tempfile.TemporaryDirectory() as folder:  # TaskVine writes its logs where it is
-        said = ask([sys.executable, "-c", _MANAGER, engine], environ, folder=Path(folder))
+        said = ask([sys.executable, "-c", _MANAGER, engine], _alone(environ), folder=Path(folder))
     try:
         status = json.loads(said.text[said.text.index("[") :])[0]
         return Speaks(str(status["version"]).split()[0], int(status["protocol"]))
@@ -104,13 +109,11 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
         server.settimeout(_GREETING)
         port = server.getsockname()[1]
         words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
-        process = subprocess.Popen(
+        process = start(
             [*words, "127.0.0.1", str(port)],
-            stdin=subprocess.DEVNULL,
+            _alone(environ),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=dict(environ),
-            start_new_session=True,
         )
         try:
             line = _greeting(server, process)
@@ -249,10 +252,11 @@ def _portable(case: Case, path: Path) -> Finding:
     seen += f": it does not start on Enterprise Linux {where}"
     if case.workers == "condor":
         seen += ", which most of OSG is"
-    program = path.name
+    same = version(str(path), case.environ)
+    package = f"ndcctools={same}" if same else "ndcctools"
     fix = (
-        "conda create -p conda-worker -c conda-forge ndcctools, then 'workers: {worker: "
-        f"conda-worker/bin/{program}}}' in the campaign file; or a container with 'image:'"
+        f"conda create -p conda-worker -c conda-forge {package}, then 'workers: {{worker: "
+        f"conda-worker/bin/{path.name}}}' in the campaign file; or a container with 'image:'"
     )
     # Of a pool on this very machine, or one of like machines, it is no fault.
     hard = case.workers == "condor" and not pool_is_here(case)

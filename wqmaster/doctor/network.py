@@ -178,7 +178,7 @@ def catalog(case: Case) -> Iterator[Finding]:
     campaign = case.campaign
     if campaign is None or campaign.engine.name is None or case.engine == "local":
         return
-    name, named = campaign.engine.name, campaign.engine.catalog or os.environ.get("CATALOG_HOST")
+    name, named = campaign.engine.name, campaign.engine.catalog or case.environ.get("CATALOG_HOST")
     if not named:
         seen = f"the project name '{name}' is listed by a catalog, and none is named"
         yield Finding(

@@ -8,10 +8,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Seconds that a program may take to answer; bytes of it that are read.
 PATIENCE = 8.0
 _MOST = 1 << 20
+# Those that run now: what a check that hangs has started must not outlive the doctor.
+_running: "set[subprocess.Popen[bytes]]" = set()
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,42 @@ class Said:
     def last(self) -> str:
         """The last line that is not empty."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        if self.code is None:
+            return "no answer in time" + (f"; last words: {lines[-1][:300]}" if lines else "")
         return lines[-1][:300] if lines else "it said nothing"
 
 
+def start(
+    words: Sequence[str], environ: Mapping[str, str], **pipes: Any
+) -> "subprocess.Popen[bytes]":
+    """A process that leads a session of its own, and ends with `end` or `end_all`.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, env=dict(environ), start_new_session=True, **pipes
+    )
+    _running.add(process)
+    return process
+
+
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process that leads a session, with all that it started in it."""
+    """End a process with all that it started in its session."""
+    _kill(process)
+    process.wait()
+    _running.discard(process)
+
+
+def end_all() -> None:
+    """End all that still run."""
+    for process in list(_running):
+        end(process)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def ask(
@@ -48,21 +79,18 @@ def ask(
     Raises:
         OSError: it cannot be started.
     """
-    process = subprocess.Popen(
+    process = start(
         words,
-        stdin=subprocess.DEVNULL,
+        environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
-        env=dict(environ),
         cwd=folder,
-        start_new_session=True,
     )
     late = threading.Event()
 
     def stop() -> None:
         late.set()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
 
     timer = threading.Timer(seconds, stop)
     timer.daemon = True

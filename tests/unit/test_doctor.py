@@ -1,0 +1,181 @@
+"""The doctor's parts: what a finding hides, what an ELF file needs, checks that fail or hang."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.unit.test_campaign import MINIMAL, loaded
+from wqmaster import doctor
+from wqmaster.doctor import elf, programs, reports
+from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.doctor.folder import clocks
+from wqmaster.doctor.programs import ask
+from wqmaster.session import log, logged
+
+
+def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
+    never = threading.Event()
+
+    def raises(case: Case) -> Iterator[Finding]:
+        yield Finding("one", "ok", "seen before it failed")
+        raise OSError(5, "Input/output error")
+
+    def hangs(case: Case) -> Iterator[Finding]:
+        never.wait()
+        yield Finding("two", "ok", "never")
+
+    def works(case: Case) -> Iterator[Finding]:
+        yield Finding("three", "ok", "well")
+
+    checks = (Check("one", raises), Check("two", hangs), Check("three", works))
+    found = doctor._all(Case({}), checks, 0.3)
+    never.set()
+    assert [(one.subject, one.state) for one in found] == [
+        ("one", "ok"),
+        ("one", "warning"),
+        ("two", "warning"),
+        ("three", "ok"),
+    ]
+    assert "could not be checked" in found[1].seen
+    assert "Input/output error" in found[1].seen
+    assert "could not be checked: no answer" in found[2].seen
+
+
+def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_path: Path) -> None:
+    uri = "mongodb://chemist:se%2Fcret%21@db.example.org/chem"
+    case = Case({}, loaded(tmp_path, f"{MINIMAL}database: {{uri: '{uri}'}}\n"))
+    said = f"cannot reach {uri}: tried chemist:se%2Fcret%21 and se/cret!"
+    hidden = Finding("database", "wrong", said, f"mongosh {uri}").hiding(case.secrets)
+    for text in (hidden.seen, hidden.fix or ""):
+        assert "cret" not in text
+        assert "db.example.org" in text
+    assert "tried ..." in hidden.seen
+
+
+@pytest.mark.parametrize(
+    ("offset", "state", "words"),
+    [
+        (0.0, "ok", "agrees"),
+        (-9.9, "ok", "agrees"),
+        (42.0, "warning", "42 s behind"),
+        (-42.0, "warning", "42 s ahead of"),
+        (7200.0, "wrong", "2 h 00 min behind"),
+    ],
+)
+def test_clocks_that_differ(offset: float, state: str, words: str) -> None:
+    found = clocks("clock", offset)
+    assert found.state == state
+    assert words in found.seen
+    assert (found.fix is None) == (state == "ok")
+
+
+def installed() -> list[Path]:
+    """Some programs of this machine."""
+    names = (sys.executable, "sh", "work_queue_worker", "xtb")
+    return [Path(found) for name in names if (found := shutil.which(name))]
+
+
+def test_what_programs_need_is_among_what_their_strings_say() -> None:
+    read = 0
+    for path in installed():
+        needs = elf.needs(path)
+        if needs is None or not needs.libraries:  # a script, or linked statically
+            continue
+        content = path.read_bytes()
+        assert needs.glibc >= (2, 2)
+        assert b"\0GLIBC_%s\0" % ".".join(map(str, needs.glibc)).encode() in content
+        assert b"\0GLIBC_%d.%d\0" % (needs.glibc[0], needs.glibc[1] + 1) not in content
+        assert "libc.so.6" in needs.libraries
+        read += 1
+    assert read
+
+
+def test_a_damaged_program_is_told_and_a_script_is_none(tmp_path: Path) -> None:
+    damaged = tmp_path / "worker"
+    content = Path(sys.executable).resolve().read_bytes()
+    refused = 0
+    for end in (6, 40, 64, 300, 1000, 5000, len(content) // 2):
+        damaged.write_bytes(content[:end])
+        try:
+            elf.needs(damaged)
+        except ValueError:  # and nothing else
+            refused += 1
+    assert refused >= 4
+    damaged.write_text("#!/bin/sh\nexec work_queue_worker\n")
+    assert elf.needs(damaged) is None
+
+
+def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    script = f"echo begun; sleep 600 & echo $! > {tmp_path}/pid; wait"
+    said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
+    assert said.code is None
+    assert said.last == "no answer in time; last words: begun"
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        state = "gone"
+    assert state in ("gone", "Z")
+
+
+def test_what_a_check_that_hangs_has_started_is_ended(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def hangs(case: Case) -> Iterator[Finding]:
+        ask(["sh", "-c", f"echo $$ > {begun}; sleep 600"], {"PATH": "/usr/bin:/bin"}, seconds=600)
+        yield Finding("one", "ok", "never")
+
+    (found,) = doctor._all(Case({}), (Check("one", hangs),), 0.5)
+    assert found.state == "warning"
+    pid = int(wait_until(lambda: begun.exists() and begun.read_text().strip()))
+    programs.end_all()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_program_that_prints_for_ever_is_cut_short() -> None:
+    said = ask(["sh", "-c", "while :; do echo y; done"], {"PATH": "/usr/bin:/bin"}, seconds=60)
+    assert said.code is None
+    assert len(said.text) <= 1 << 20
+
+
+def test_refused_workers_of_the_last_run_are_told_and_those_before_it_are_not(
+    tmp_path: Path,
+) -> None:
+    case = Case({}, loaded(tmp_path, MINIMAL))
+    assert case.loaded is not None
+    with logged(case.loaded.folder):
+        log.info("engine %s: %s", "work_queue", "as the campaign says")
+        log.warning("worker refused: old.example.org: its password is not that of x")
+    (old,) = reports.refused(case)
+    assert old.state == "warning"
+    assert "old.example.org" in old.seen
+    with logged(case.loaded.folder):
+        log.info("engine %s: %s", "work_queue", "as the campaign says")
+    assert [found.state for found in reports.refused(case)] == ["ok"]
+    with logged(case.loaded.folder):
+        log.warning("worker refused: a.example.org: it is of another version of ndcctools")
+        log.warning("worker refused: b.example.org: its password is not that of y\x1b[31m")
+    (new,) = reports.refused(case)
+    assert "refused 2" in new.seen
+    assert "b.example.org" in new.seen
+    assert "\x1b" not in new.seen
+    assert "password" in (new.fix or "")
+
+
+def test_hosts_that_failed_their_check_are_told_from_the_factorys_logs(tmp_path: Path) -> None:
+    case = Case({}, loaded(tmp_path, MINIMAL))
+    assert case.loaded is not None
+    assert list(reports.hosts(case)) == []
+    logs = case.loaded.folder / "factory" / "7" / "worker.1"
+    logs.mkdir(parents=True)
+    (logs / "out").write_bytes(b"\xff\xfe all is well\n")
+    assert [found.state for found in reports.hosts(case)] == ["ok"]
+    (logs / "err").write_text("wqmaster worker: the program 'xtb' is not here (on node17)\n")
+    (found,) = reports.hosts(case)
+    assert found.state == "warning"
+    assert "the program 'xtb' is not here (on node17)" in found.seen
