@@ -97,7 +97,8 @@ class Events:
         match = _EVENT.match(lines[0]) or _OLD_EVENT.match(lines[0])
         if match is None:
             return None
-        kind, job, when = int(match["type"]), match["job"], _seconds(match["time"])
+        # Padded to three digits in the log, and nowhere else: files are worker.1.err.
+        kind, job, when = int(match["type"]), str(int(match["job"])), _seconds(match["time"])
         body = " ".join(line.strip() for line in lines[1:])
         old = self._known.get(job, Worker(job, "idle"))
         if kind in (0, 4, 7, 13):  # submitted, evicted, shadow failed, released
