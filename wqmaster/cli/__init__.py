@@ -28,6 +28,7 @@ VERBS = {
     "reparse": "reparse",
     "import": "import_",
     "db": "db",
+    "software": "software",
 }
 
 

@@ -5,7 +5,9 @@
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
 #
 # KIND is archive (SOURCE: its name below shared/, or its path), url or module. What is unpacked
-# stands in FOLDER/KEY, for all tasks of a worker, and comes there whole by one rename.
+# stands in FOLDER/KEY, for all tasks of a worker, and comes there whole by one rename. A program
+# sees the folder of its own and bin/ in PATH, lib/ and lib64/ in LD_LIBRARY_PATH: those beside it
+# (above it, where it is in bin/) and those at the archive's top.
 
 # shellcheck disable=SC2034,SC2154  # variables that are runner.sh's
 # Seconds that fetching and unpacking may take, or waiting for another task that does it.
@@ -163,9 +165,19 @@ surroundings() {
         [ "$place" != "$2" ] || break
     done
     libraries=${libraries#:}
+    top_of_software=$2
 }
 
 enter_folder() {
+    # Lines NAME=PLACE: variables with places in the archive, such as XTBPATH=share/xtb.
+    if [ -f "$top_of_software/wqmaster.paths" ]; then
+        while IFS='=' read -r name place; do
+            case $name in
+                '' | [0-9]* | *[!A-Za-z0-9_]*) ;;
+                *) export "$name=$top_of_software/$place" ;;
+            esac
+        done < "$top_of_software/wqmaster.paths"
+    fi
     PATH=$paths:$PATH
     LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+${libraries:+:}$LD_LIBRARY_PATH}
     export PATH LD_LIBRARY_PATH

@@ -1,0 +1,90 @@
+"""wqmaster software: archives of programs for workers."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from wqmaster import packer
+from wqmaster.cli.common import json_option, print_json
+from wqmaster.packer.proof import TOLD
+
+
+@click.group(name="software")
+def command() -> None:
+    """Pack programs for workers that have not got them."""
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Pack this folder as it is, with the libraries that its programs load from elsewhere.",
+)
+@click.option(
+    "--program",
+    "programs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Pack this program with its libraries; again for more. With --from: the one to prove.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file or folder to take along as share/NAME.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="NAME.tar.gz if left out.")
+@click.option(
+    "--max-size", default=packer.MOST, show_default=True, type=click.IntRange(1), help="In MB."
+)
+@click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
+@click.option(
+    "--prove",
+    type=click.Choice(["alone", "environment"]),
+    help="In a root of its own, or with empty variables only; the first if this user may.",
+)
+@json_option
+def pack(
+    name: str,
+    folder: Path | None,
+    programs: tuple[Path, ...],
+    data: tuple[Path, ...],
+    output: Path | None,
+    max_size: int,
+    run: str | None,
+    prove: Literal["alone", "environment"] | None,
+    as_json: bool,
+) -> None:
+    """Make the archive NAME.tar.gz for `software: {NAME: {command: ..., archive: ...}}`.
+
+    The packed program is run before the archive is put in its place.
+    """
+    wish = packer.Wish(name, programs, folder, data, output, max_size, run, prove)
+    made = packer.pack(wish)
+    if as_json:
+        print_json({key: _plain(value) for key, value in asdict(made).items()})
+        return
+    click.echo(
+        f"{made.archive}: {made.size / 1e6:.1f} MB, {made.files} files ({made.unpacked / 1e6:.1f} "
+        f"MB unpacked), sha256 {made.sha256}"
+    )
+    version = ".".join(map(str, made.glibc))
+    click.echo(f"needs      {f'glibc {version} or later' if version else 'no glibc'}")
+    click.echo(f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}")
+    click.echo(f"           exit code {made.proof.exit_code}: {made.proof.said}")
+    warnings = [made.proof.note, packer.too_new(made.glibc), made.licence, *made.notes]
+    for warning in filter(None, warnings):
+        click.echo(f"note       {warning}")
+    click.echo(f"manifest   {made.manifest}")
+    click.echo(
+        f"campaign   software: {{{name}: {{command: {made.command}, archive: {made.archive}}}}}"
+    )
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,245 @@
+"""What is to be packed: place in the archive -> file, link or text."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from wqmaster.errors import WqmasterError
+from wqmaster.packer.libraries import Loaded, is_elf, loaded
+from wqmaster.tasks.orca import impostor
+
+MANIFEST = "MANIFEST.json"
+PATHS = "wqmaster.paths"
+# Programs whose data a variable names: -> (variable, folder of share/).
+_DATA = {"xtb": ("XTBPATH", "xtb")}
+# ORCA's own programs: orca, orca_scf, orca_leanscf_mpi, ...
+_ORCA = re.compile(r"orca(_[a-z0-9_]+)?")
+_LONGEST = 4096
+
+
+class PackError(WqmasterError):
+    """The software cannot be packed."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or link of an archive."""
+
+    source: Path | None = None  # the file that is packed
+    text: bytes = b""  # the content, where there is no such file
+    link: str | None = None  # where a link leads to
+    executable: bool = False
+
+
+@dataclass
+class Contents:
+    """All that is packed."""
+
+    command: str  # the program's place in the archive
+    entries: dict[str, Entry] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, place: str, entry: Entry) -> None:
+        """Put one more in; PackError if another is there already."""
+        if place in (MANIFEST, PATHS) or self.entries.get(place, entry) != entry:
+            raise PackError(f"two files would be '{place}' in the archive")
+        self.entries[place] = entry
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        sources = [entry.source for entry in self.entries.values() if entry.source]
+        return sum(source.stat().st_size for source in sources)
+
+    @property
+    def private(self) -> bool:
+        """Whether a licence forbids to give it away: ORCA's does."""
+        return any(
+            entry.executable
+            and entry.source is not None
+            and _ORCA.fullmatch(PurePosixPath(place).name)
+            and impostor(entry.source) is None
+            for place, entry in self.entries.items()
+        )
+
+    def elf_files(self) -> list[Path]:
+        """The programs and libraries among the files."""
+        sources = [entry.source for entry in self.entries.values() if entry.source]
+        return [source for source in sources if is_elf(source)]
+
+
+def _file(path: Path) -> Entry:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise PackError(f"{path} is neither file, folder nor link, and cannot be packed")
+    if not os.access(path, os.R_OK):
+        raise PackError(f"{path} cannot be read by this user")
+    return Entry(path.resolve(), executable=bool(found.st_mode & stat.S_IXUSR))
+
+
+def _walk(folder: Path, at: str, contents: Contents) -> None:
+    """Everything below `folder`, as `at`/... in the archive."""
+    top = folder.resolve()
+    for parent, folders, files in os.walk(top):
+        for name in sorted([*files, *folders]):
+            path = Path(parent) / name
+            place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
+            if path.is_symlink():
+                _link(path, top, place, contents)
+            elif path.is_file():
+                contents.add(place, _file(path))
+            elif not path.is_dir():
+                raise PackError(f"{path} is neither file, folder nor link, and cannot be packed")
+
+
+def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
+    """A link within `top` stays one; the file at the end of another is packed in its place."""
+    try:
+        end = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        contents.notes.append(f"{path} is a link to nothing, and was left out")
+        return
+    if end.is_relative_to(top):
+        target = os.path.relpath(end, path.parent.resolve())
+        # By the real folders, since those of the archive are real.
+        contents.add(place, Entry(link=target))
+    elif end.is_file():
+        contents.add(place, _file(end))
+    else:
+        raise PackError(f"the link {path} leads to the folder {end}, outside of {top}; copy it in")
+
+
+def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
+    """The program of a folder, relative to it."""
+    for path in asked:
+        inside = path if not path.is_absolute() else Path(os.path.relpath(path, folder))
+        if ".." in inside.parts or not (folder / inside).is_file():
+            raise PackError(f"there is no file {path} in {folder}; --program is to be in --from")
+        return inside
+    for inside in (Path("bin") / name, Path(name)):
+        if (folder / inside).is_file():
+            return inside
+    raise PackError(
+        f"there is neither bin/{name} nor {name} in {folder}; say which file is the program with "
+        "--program"
+    )
+
+
+def of_folder(name: str, folder: Path, programs: Sequence[Path]) -> Contents:
+    """A folder as it is, with the libraries that its programs load from elsewhere.
+
+    Raises:
+        PackError: it is not there, or has no such program.
+    """
+    if not folder.is_dir():
+        raise PackError(f"there is no folder {folder}")
+    command = _main(folder, name, programs).as_posix()
+    contents = Contents(command)
+    _walk(folder, "", contents)
+    for place in (MANIFEST, PATHS):
+        contents.entries.pop(place, None)
+    _check_program(folder / command)
+    _set_paths(contents, {})
+    sources = {
+        entry.source: place
+        for place, entry in contents.entries.items()
+        if entry.source is not None and (entry.executable or ".so" in place)
+    }
+    own = {path.resolve().parent for path in sources if ".so" in path.name}
+    found = loaded([path for path in sources if is_elf(path)], sorted(own))
+    _libraries(contents, found, folder.resolve(), (folder / command).resolve().name)
+    return contents
+
+
+def of_programs(name: str, programs: Sequence[Path], data: Sequence[Path]) -> Contents:
+    """Programs with the libraries that they load, and the data that belong to them.
+
+    Raises:
+        PackError: one is not there, or a library of it is missing.
+    """
+    contents = Contents(f"bin/{programs[0].name}")
+    for program in programs:
+        _check_program(program)
+        contents.add(f"bin/{program.name}", _file(program))
+        known = _DATA.get(program.name)
+        share = program.resolve().parent.parent / "share" / (known[1] if known else program.name)
+        if known and share.is_dir() and share not in data:
+            data = [*data, share]
+    for folder in data:
+        if folder.is_dir():
+            _walk(folder, f"share/{folder.name}", contents)
+        elif folder.is_file():
+            contents.add(f"share/{folder.name}", _file(folder))
+        else:
+            raise PackError(f"there is no {folder} to take along")
+    _set_paths(contents, _DATA)
+    elves = [program for program in programs if is_elf(program)]
+    _libraries(contents, loaded(elves), None, *(program.name for program in programs))
+    return contents
+
+
+def _check_program(path: Path) -> None:
+    if not path.is_file():
+        raise PackError(f"there is no program {path}")
+    if not os.access(path, os.X_OK):
+        raise PackError(f"{path} cannot be executed; chmod +x {path}")
+
+
+def _set_paths(contents: Contents, known: Mapping[str, tuple[str, str]]) -> None:
+    """Name the data of known programs in the file that workers read variables from."""
+    lines = [
+        f"{variable}=share/{folder}\n"
+        for name, (variable, folder) in sorted((known or _DATA).items())
+        if f"bin/{name}" in contents.entries
+        and any(place.startswith(f"share/{folder}/") for place in contents.entries)
+    ]
+    if lines:
+        contents.entries[PATHS] = Entry(text="".join(lines).encode())
+
+
+def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_by: str) -> None:
+    """Put libraries from elsewhere into lib/."""
+    for library, path in sorted(found.found.items()):
+        real = path.resolve()
+        if inside is None or not real.is_relative_to(inside):
+            place = f"lib/{library}"
+            if place not in contents.entries:
+                contents.add(place, Entry(_file(real).source))
+    for library, users in sorted(found.missing.items()):
+        if any(place.endswith(f"/{library}") or place == library for place in contents.entries):
+            continue  # beside its users, where the loader of a worker finds it
+        if set(users) & set(needed_by):
+            raise PackError(
+                f"the library {library}, which {', '.join(sorted(set(users) & set(needed_by)))} "
+                "needs, is not on this machine; set LD_LIBRARY_PATH to the folder that has it"
+            )
+        shown = ", ".join(sorted(set(users))[:4])
+        contents.notes.append(f"{library} is not on this machine; it is needed by {shown}")
+
+
+# Where what is put is seen by all: words of a path or URL.
+_PUBLIC = re.compile(
+    r"(^|[/.@])(public|public_html|htdocs|www|wwwroot|pub|github|githubusercontent|gitlab"
+    r"|zenodo|figshare|dropbox|huggingface|osf)([/.]|$)",
+    re.IGNORECASE,
+)
+
+
+def looks_public(place: str) -> str | None:
+    """The word by which a path or URL is known to be seen by all; None if there is none."""
+    found = _PUBLIC.search(place[:_LONGEST])
+    return found[2] if found else None
+
+
+def licence_of(places: Iterable[str]) -> str:
+    """What the manifest says of an archive with ORCA in it."""
+    count = sum(1 for place in places if _ORCA.fullmatch(PurePosixPath(place).name))
+    return (
+        f"private storage only: {count} programs of ORCA, whose licence does not allow to give "
+        "them away or to put them where others can read them"
+    )

@@ -1,0 +1,93 @@
+"""The shared libraries that a program loads, as the dynamic loader of this machine finds them."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wqmaster.doctor import elf
+from wqmaster.errors import WqmasterError
+
+# What belongs to glibc: it has to be that of the worker's own loader. (`dpkg -L libc6`.)
+_GLIBC = re.compile(
+    r"(ld-linux|ld64|ld-musl|linux-vdso|linux-gate|libc|libm|libmvec|libpthread|libdl|librt|libutil"
+    r"|libresolv|libanl|libnsl|libthread_db|libBrokenLocale|libnss_[a-z]+|libc_malloc_debug)"
+    r"([-.].*)?\.so(\..*)?"
+)
+_LINE = re.compile(r"\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$")
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What programs load, beside glibc."""
+
+    found: dict[str, Path]  # name -> where it is
+    missing: dict[str, list[str]]  # name -> who needs it
+
+
+def of_glibc(name: str) -> bool:
+    """Whether the library belongs to glibc, which every worker has in its own version."""
+    return bool(_GLIBC.fullmatch(name))
+
+
+def is_elf(path: Path) -> bool:
+    """Whether the file is a program or library that a dynamic loader may load."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError as error:
+        raise WqmasterError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def glibc_needed(paths: Iterable[Path]) -> tuple[int, ...]:
+    """The oldest glibc that has all that the files need: (2, 38); () if they need none."""
+    highest: tuple[int, ...] = ()
+    for path in paths:
+        try:
+            needs = elf.needs(path)
+        except (OSError, ValueError) as error:
+            raise WqmasterError(f"what {path} needs cannot be read: {error}") from error
+        if needs is not None:
+            highest = max(highest, needs.glibc)
+    return highest
+
+
+def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
+    """The libraries that `programs` load; those in the folders `beside` are found first.
+
+    Raises:
+        WqmasterError: `ldd` is not here.
+    """
+    found: dict[str, Path] = {}
+    missing: dict[str, list[str]] = {}
+    places = [*map(str, beside), os.environ.get("LD_LIBRARY_PATH", "")]
+    environ = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": ":".join(filter(None, places))}
+    for program in programs:
+        try:
+            said = subprocess.run(
+                ["ldd", str(program)],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                env=environ,
+                timeout=_SECONDS,
+            ).stdout
+        except FileNotFoundError:
+            raise WqmasterError(
+                "'ldd' is not on the PATH, by which the libraries of a program are found"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise WqmasterError(f"ldd {program} did not end within {_SECONDS} s") from None
+        for line in said.splitlines():
+            match = _LINE.match(line)
+            if match is None or of_glibc(match[1]):
+                continue
+            if match[2] == "not found":
+                missing.setdefault(match[1], []).append(program.name)
+            elif match[2].startswith("/"):
+                found.setdefault(match[1], Path(match[2]))
+    return Loaded(found, missing)

@@ -1,0 +1,197 @@
+"""That a packed program runs: unpacked anew, with nothing around it that a worker may lack."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from wqmaster.errors import WqmasterError
+from wqmaster.packer.libraries import of_glibc
+from wqmaster.tasks import SCRIPT
+
+_SECONDS = 300
+_MESSAGE = 600
+# What the loader says of a library or symbol that is not there.
+_NOT_LOADED = re.compile(
+    r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
+)
+_PLACE = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+
+Where = Literal["alone", "environment"]
+TOLD = {
+    "alone": "in a root with nothing but the archive, glibc and sh",
+    "environment": "with an empty environment and HOME, on this machine's file system",
+}
+
+
+class ProofFailed(WqmasterError):
+    """The packed program does not run."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is run to see that a program runs."""
+
+    arguments: tuple[str, ...] = ("--version",)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    # What it must print; None: it need not even know the arguments, as long as it begins.
+    says: str | None = None
+
+
+_H2 = b"2\n\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
+_HELIUM = b"! HF STO-3G\n* xyz 0 1\nHe 0.0 0.0 0.0\n*\n"
+# A calculation, where we know one: it reads data and calls the other programs of its own.
+TRIALS = {
+    "xtb": Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
+    "vina": Trial(("--version",), {}, r"AutoDock Vina"),
+    "orca": Trial(("he.inp",), {"he.inp": _HELIUM}, r"ORCA TERMINATED NORMALLY"),
+}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was run, and what came of it."""
+
+    where: Where
+    command: tuple[str, ...]
+    exit_code: int
+    said: str  # the last lines
+    note: str | None = None  # what it does not prove
+
+
+def _glibc_files(programs: Sequence[str]) -> set[Path]:
+    """glibc and its loader, and what else `programs` of this machine load."""
+    found: set[Path] = set()
+    for program in programs:
+        said = subprocess.run(
+            ["ldd", program], capture_output=True, text=True, check=False, timeout=_SECONDS
+        ).stdout
+        found |= {Path(place) for place in _PLACE.findall(said)}
+    for library in [path for path in found if path.name == "libc.so.6"]:
+        found |= {path for path in library.parent.iterdir() if of_glibc(path.name)}
+    return {path for path in found if path.is_file()}
+
+
+def _make_root(root: Path) -> None:
+    """A root for `chroot`: /bin/sh, glibc, folders to write to."""
+    shell = shutil.which("dash") or shutil.which("sh") or "/bin/sh"
+    for path in [*_glibc_files([shell]), Path(shell)]:
+        target = root / ("bin/sh" if path == Path(shell) else path.relative_to("/"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    for name in ("home", "work", "tmp", "software"):
+        (root / name).mkdir()
+    shutil.copyfile(SCRIPT, root / SCRIPT.name)
+
+
+def _entering(root: Path) -> list[str] | None:
+    """The words before a command that have it see `root` as /; None if this user may not."""
+    for flags in (["--user", "--map-root-user"], ["--mount"]):
+        words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
+        try:
+            code = subprocess.run(
+                [*words, "/bin/sh", "-c", "exit 7"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=_SECONDS,
+            ).returncode
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if code == 7:
+            return words
+    return None
+
+
+def _run(
+    words: Sequence[str], environ: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            words,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ProofFailed(
+            f"the packed program did not end within {_SECONDS} s; say what else is to be run with "
+            "--run 'ARGUMENTS'"
+        ) from None
+
+
+def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None) -> Proof:
+    """Unpack `archive` and run `command` of it, as far from this machine as this user may.
+
+    `wanted` says how far: alone (a root of its own) or environment (only empty variables).
+
+    Raises:
+        ProofFailed: it does not run; says why and what to do.
+    """
+    with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as name:
+        root = Path(name)
+        _make_root(root)
+        unpacked = root / "software" / "packed"
+        unpacked.mkdir()
+        done = _run(["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)], {}, root)
+        if done.returncode:
+            raise ProofFailed(f"tar cannot unpack it: {_last(done.stdout)}")
+        for file, content in trial.files.items():
+            (root / "work" / file).write_bytes(content)
+        entering = _entering(root) if wanted != "environment" else None
+        if entering is None and wanted == "alone":
+            raise ProofFailed(
+                "this user may not make a root of its own here (unshare); prove it with "
+                "--prove environment, or as root"
+            )
+        where: Where = "alone" if entering is not None else "environment"
+        top = "/" if entering is not None else f"{root}/"
+        environ = {"HOME": f"{top}home", "TMPDIR": f"{top}tmp", "LC_ALL": "C"}
+        environ["PATH"] = "/usr/bin:/bin"
+        script = [f"{top}{SCRIPT.name}", f"{top}software", "packed", "archive", "", "", command]
+        words = [*(entering or []), "/bin/sh", *script, *trial.arguments]
+        done = _run(words, environ, root / "work")
+    text = done.stdout.decode(errors="replace")
+    why = _why_not(done.returncode, text, trial)
+    called = (command, *trial.arguments)
+    if why is not None:
+        hint = ""
+        if where == "alone":
+            hint = (
+                "; put what it lacks into the archive (--data, --from), or, if workers have it, "
+                "prove it with --prove environment"
+            )
+        raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{hint}")
+    note = None
+    if done.returncode:
+        note = (
+            f"it began, and ended with exit code {done.returncode}; name arguments that it ends "
+            "well with by --run 'ARGUMENTS'"
+        )
+    return Proof(where, called, done.returncode, _last(text.encode()), note)
+
+
+def _why_not(code: int, text: str, trial: Trial) -> str | None:
+    """Why that is no run of the program; None if it is one."""
+    loading = next((line for line in text.splitlines() if _NOT_LOADED.search(line)), None)
+    if loading is not None and code:
+        return loading.strip()
+    if code in (126, 127) or code < 0 or code >= 128:
+        return f"exit code {code}: {_last(text.encode())}"
+    if trial.says is not None and (code or not re.search(trial.says, text)):
+        missing = "" if re.search(trial.says, text) else f" without '{trial.says}' in its output"
+        return f"it ended with exit code {code}{missing}: {_last(text.encode())}"
+    return None
+
+
+def _last(said: bytes) -> str:
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return " | ".join(lines[-4:])[-_MESSAGE:]
