@@ -111,7 +111,8 @@ def address(case: Case) -> Iterator[Finding]:
         seen = f"{told} is this machine for itself alone: no worker elsewhere can reach it"
         yield Finding(subject, "wrong" if elsewhere else "warning", seen, how)
         return
-    if not any(_ours(entry) for entry in addresses):
+    ours = any(_ours(entry) for entry in addresses)
+    if not ours:
         seen = f"{told} is no address of this machine: right only if it is forwarded to it"
         yield Finding(subject, "warning", seen, how)
     elif all(not entry.is_global for entry in addresses) and case.workers != "slurm":
@@ -122,21 +123,20 @@ def address(case: Case) -> Iterator[Finding]:
         yield Finding(subject, "warning", seen, how)
     else:
         yield Finding(subject, "ok", f"workers connect to {told}")
-    yield from _reachable(case, host, campaign.engine.port)
+    yield _reachable(case, host, campaign.engine.port, ours)
 
 
-def _reachable(case: Case, host: str, number: int) -> Iterator[Finding]:
+def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
     """What is needed of firewalls; from inside, only this machine's own way can be tried."""
     if case.workers == "slurm":
         who = "a compute node"
     else:
         who = "a machine outside (OSG: TCP, inbound, from anywhere)"
     free, shown = number == 0 or _taken(number) is None, str(number or "PORT")
+    unknown = f"whether {who} can reach port {shown} of {host} cannot be seen from here"
     fix = f"there, while the campaign runs: nc -vz {host} {shown}"
-    if not free:
-        seen = f"whether {who} can reach port {shown} cannot be seen from here"
-        yield Finding("reachable", "warning", seen, fix)
-        return
+    if not free or not ours:
+        return Finding("reachable", "warning", unknown, fix)
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("", number))
@@ -147,13 +147,9 @@ def _reachable(case: Case, host: str, number: int) -> Iterator[Finding]:
             reason = error.strerror or str(error)
             seen = f"not even this machine can connect to {host}, port {shown}: {reason}"
             how = f"let TCP to port {shown} in (firewall-cmd --add-port={shown}/tcp); then {fix}"
-            yield Finding("reachable", "warning", seen, how)
-            return
-    seen = (
-        f"this machine can connect to {host}, port {shown}; whether {who} can, cannot be seen "
-        "from here"
-    )
-    yield Finding("reachable", "warning", seen, fix)
+            return Finding("reachable", "warning", seen, how)
+    seen = f"this machine itself can connect to port {shown} of {host}; {unknown}"
+    return Finding("reachable", "warning", seen, fix)
 
 
 def _own_name() -> str:
@@ -219,4 +215,10 @@ def _asked(case: Case, name: str, place: str) -> Finding:
     return Finding("catalog", "ok", f"{place} answers{listed}")
 
 
-CHECKS = (Check("port", port), Check("address", address), Check("catalog", catalog))
+def way(case: Case) -> Iterator[Finding]:
+    """Port and address, one after the other: both try the port."""
+    yield from port(case)
+    yield from address(case)
+
+
+CHECKS = (Check("port", way), Check("catalog", catalog))
