@@ -365,9 +365,11 @@ class _Channel:
 
 def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Document:
     """What a collector needs to know. It holds secrets: it goes through a pipe, nowhere else."""
+    campaign = loaded.campaign.model_dump(exclude={"folder"})
     return {
         "recipe": recipe,
-        "campaign": json_util.dumps(loaded.campaign.model_dump(exclude={"folder"})),
+        # Paths as their text; all else that JSON has not is MongoDB's.
+        "campaign": json_util.dumps(campaign, default=os.fspath),
         "path": str(loaded.source.path.absolute()),
         "folder": str(loaded.folder),
         "uri": uri,
