@@ -194,7 +194,8 @@ def _factory(
     if campaign.workers.managed:
         environ = worker_environment(loaded)
         try:
-            return factory.Factory(plan, folder, environ, bundle=size, slots=slots)
+            wanted = factory.Demand(progress.left, 0)
+            return factory.Factory(plan, folder, environ, bundle=size, slots=slots, wanted=wanted)
         except factory.Locked as error:
             log.warning("no factory is started: %s", error.message)
             progress.notes.append(f"the master has started no factory: {error.message}")
@@ -323,7 +324,8 @@ def run(
         environ = worker_environment(loaded)
         engine = engines.create(name, campaign, _local_count(campaign), environ, folder)
         stack.callback(engine.close)
-        progress.how_to_connect = engine.how_to_connect()
+        if campaign.workers.type == "local" or not campaign.workers.managed:
+            progress.how_to_connect = engine.how_to_connect()
         progress.waits_for_workers = (
             not campaign.workers.managed and progress.how_to_connect is not None
         )

@@ -102,7 +102,7 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
     """
     with errors.open("ab") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "wqmaster.factory.supervisor"],
+            [sys.executable, "-m", "wqmaster.factory"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -170,6 +170,7 @@ class Factory(_Told):
     """A factory with its workers; all of them end with `close`, or with this process.
 
     `environ` is that of the master's workers: see `Plan.environment` for what of it is passed on.
+    `wanted`: what the campaign needs at first.
 
     Raises:
         EngineError: a program that it needs is not installed here, or it cannot begin.
@@ -183,12 +184,15 @@ class Factory(_Told):
         *,
         bundle: int = 1,
         slots: int = 1,
+        wanted: Demand | None = None,
     ) -> None:
         check_programs(plan.engine, plan.type, environ, "--worker-binary" in plan.words)
         place = folder_of(folder)
         place.mkdir(parents=True, exist_ok=True)
         super().__init__(place, bundle, slots)
         self.log = place / LOG
+        if wanted is not None:
+            self.tell(wanted)
         order = Order(str(place), plan, plan.environment(environ), managed=True)
         deadline = time.monotonic() + _PATIENCE
         while True:

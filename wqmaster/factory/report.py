@@ -13,6 +13,8 @@ _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
     re.IGNORECASE,
 )
+# What it says when a submission has failed before the first one succeeded.
+_CONSEQUENCE = "couldn't open logfile"
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Report:
         if master:
             self.masters += 1
             self.connected += int(master[1])
-        elif _COMPLAINT.search(line):
+        elif _COMPLAINT.search(line) and _CONSEQUENCE not in line:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 
     def trouble(self, manager: str) -> str | None:

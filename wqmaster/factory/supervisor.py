@@ -1,21 +1,16 @@
-"""The process that has a factory: watches it and its workers, and ends all of them.
+"""What has a factory: watches it and its workers, and ends all of them.
 
-    python -m wqmaster.factory.supervisor < ORDER
-
-ORDER is a line of JSON (see `Order`); the answer is one too: {} or {"error": WORDS}. A supervisor
-that belongs to a master ends when its standard input closes, also after kill -9 of the master.
+One that belongs to a master ends when its standard input closes, also after kill -9 of the master.
 Should it be killed itself, its factory ends by itself, and what is left of both is removed when the
 next one begins.
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wqmaster import keeper
-from wqmaster.errors import EngineError, WqmasterError
+from wqmaster.errors import EngineError
 from wqmaster.factory import demand, local
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import TYPES, Plan
@@ -160,6 +155,8 @@ class Supervisor:
             self._log.info("%d workers that an earlier factory has left were removed", left)
         # A log of events that is found in it would be taken for this factory's own.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
+        # A batch system may look at it as somebody else; the password in it is for us alone.
+        self._scratch.chmod(0o755)
         self._events = TYPES[plan.type].Events(self._scratch)
         self._configure()
         self._publish()
@@ -287,35 +284,3 @@ class Supervisor:
             (self._scratch / "pwfile").unlink(missing_ok=True)
         else:
             shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def main() -> int:
-    """Read the order, answer, and run it."""
-    order = Order.read(sys.stdin.readline())
-    folder = Path(order.folder)
-    error: str | None = None
-    lock: IO[str] | None = None
-    supervisor: Supervisor | None = None
-    # A signal that comes before all is ready ends us at once, which leaves nothing.
-    try:
-        lock = take_lock(folder)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        supervisor = Supervisor(order)
-        supervisor.begin()
-    except WqmasterError as reason:
-        error = reason.message
-    except OSError as reason:
-        error = f"the factory's folder {folder} failed: {reason}"
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps({"error": error} if error else {}), flush=True)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    if supervisor is None or error is not None:
-        return 1
-    return supervisor.run()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

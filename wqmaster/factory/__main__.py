@@ -1,0 +1,47 @@
+"""The process of a supervisor.
+
+    python -m wqmaster.factory < ORDER
+
+ORDER is a line of JSON (see `supervisor.Order`); the answer is one too: {} or {"error": WORDS}.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from wqmaster.errors import WqmasterError
+from wqmaster.factory.supervisor import Order, Supervisor, take_lock
+
+
+def main() -> int:
+    """Read the order, answer, and run it."""
+    order = Order.read(sys.stdin.readline())
+    folder = Path(order.folder)
+    error: str | None = None
+    lock: IO[str] | None = None
+    supervisor: Supervisor | None = None
+    try:
+        lock = take_lock(folder)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        supervisor = Supervisor(order)
+        supervisor.begin()
+    except WqmasterError as reason:
+        error = reason.message
+    except OSError as reason:
+        error = f"the factory's folder {folder} failed: {reason}"
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps({"error": error} if error else {}), flush=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    if supervisor is None or error is not None:
+        return 1
+    return supervisor.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
