@@ -90,7 +90,8 @@ def _make_root(root: Path) -> None:
 
 def _entering(root: Path) -> list[str] | None:
     """The words before a command that have it see `root` as /; None if this user may not."""
-    for flags in (["--user", "--map-root-user"], ["--mount"]):
+    # The second is for root, also where there are no user namespaces (within another root).
+    for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
         try:
             code = subprocess.run(
@@ -171,12 +172,18 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
             )
         raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{hint}")
     note = None
-    if done.returncode:
+    if trial.says is None:
+        code = f" and exit code {done.returncode}" if done.returncode else ""
         note = (
-            f"it began, and ended with exit code {done.returncode}; name arguments that it ends "
-            "well with by --run 'ARGUMENTS'"
+            f"no more than '{' '.join(called)}' was run{code}; --run 'ARGUMENTS' proves what you "
+            "need of it"
         )
-    return Proof(where, called, done.returncode, _last(text.encode()), note)
+    said = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
+    return Proof(where, called, done.returncode, said or _last(text.encode()), note)
+
+
+def _meant(line: str, trial: Trial) -> bool:
+    return bool(trial.says and re.search(trial.says, line))
 
 
 def _why_not(code: int, text: str, trial: Trial) -> str | None:

@@ -1,0 +1,198 @@
+"""Programs that workers have not got: real ones, packed, proved, and run through each engine."""
+
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Campaigns, Cli
+
+ENGINES = ("local", "work_queue", "taskvine")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this machine's xtb and vina as one archive."""
+    folder = tmp_path_factory.mktemp("packed")
+    found = [shutil.which(name) for name in ("xtb", "vina")]
+    if not all(found):
+        pytest.skip("xtb and vina are not installed")
+    words = [word for path in found for word in ("--program", str(path))]
+    cli = Cli(folder)
+    try:
+        said = cli("software", "pack", "chemistry", *words)
+    finally:
+        cli.close()
+    assert "TOTAL ENERGY" in said
+    return folder / "chemistry.tar.gz"
+
+
+def others(folder: Path) -> dict[str, str]:
+    """An environment in which the programs of that name are others, which fail."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("xtb", "vina"):
+        (tools / name).write_text("#!/bin/sh\necho the wrong one >&2\nexit 9\n")
+        (tools / name).chmod(0o755)
+    return {"PATH": f"{tools}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_packed_xtb_runs_a_campaign_alone(
+    engine: str, packed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(12)
+    env = others(tmp_path)
+    shutil.copy(packed, tmp_path / "chemistry.tar.gz")
+    xtb = {"command": "bin/xtb", "archive": "chemistry.tar.gz"}
+    path = campaigns.write(engine=engine, software={"xtb": xtb}, bundle={"size": 2})
+    assert "../software/" in cli("check", path, env=env)
+    cli("run", path, env=env)
+    found = [document["xtb"]["gfn2"] for document in campaigns.documents.find()]
+    assert len(found) == 12
+    assert all(abs(values["energy"] + 5.07) < 0.01 for values in found)
+    assert {values["_run"]["program_version"] for values in found} != {None}
+    assert campaigns.failures.count_documents({}) == 0
+
+
+def test_smoke_and_the_maps_of_vina_take_the_program_from_the_archive(
+    packed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    example = Path(__file__).parents[2] / "examples" / "vina-docking"
+    shutil.copy(example / "receptor.pdbqt", tmp_path)
+    shutil.copy(packed, tmp_path / "chemistry.tar.gz")
+    env = others(tmp_path)
+    campaigns.insert({"_id": 1, "smiles": "CCO"})
+    step = {
+        "name": "a",
+        "receptor": "receptor.pdbqt",
+        "center": [0.0, 0.0, 0.0],
+        "size": [14.0, 14.0, 14.0],
+        "ligand": "smiles",
+        "exhaustiveness": 1,
+        "parsers": ["affinities"],
+    }
+    path = campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.vina.dock",
+            "args": [step],
+            "kwargs": {"mongo_output_key": "vina"},
+        },
+        submit={"query": {}},
+        software={"vina": {"command": "bin/vina", "archive": "chemistry.tar.gz"}},
+    )
+    assert "affinities" in cli("smoke", path, env=env)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_program_that_does_not_come_is_told_and_given_up(
+    engine: str, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(1)
+    url = f"file://{tmp_path}/absent.tar.gz"
+    path = campaigns.write(engine=engine, software={"xtb": {"command": "bin/xtb", "url": url}})
+    cli("run", path, code=1)
+    (message,) = {record["message"] for record in campaigns.failures.find()}
+    assert f"{url} cannot be fetched" in message
+    assert {record["class"] for record in campaigns.failures.find()} == {"program_missing"}
+
+
+def test_what_is_wrong_with_software_is_said_by_check(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(software={"xtb": {"command": "bin/xtb", "archive": "absent.tar.gz"}})
+    cli("check", path, code=2)
+    assert "campaign.yaml:" in cli.errors
+    assert "absent.tar.gz" in cli.errors
+
+
+# --- the packer --------------------------------------------------------------------------------
+
+
+def test_an_archive_is_the_same_each_time_and_says_what_is_in_it(packed: Path, cli: Cli) -> None:
+    beside = json.loads((packed.parent / f"{packed.name}.manifest.json").read_text())
+    with tarfile.open(packed) as tar:
+        names = tar.getnames()
+        manifest = json.load(tar.extractfile("MANIFEST.json"))  # type: ignore[arg-type]
+    assert names == sorted(names)
+    assert [entry["path"] for entry in manifest["files"]] == sorted(
+        name for name in names if name != "MANIFEST.json"
+    )
+    assert manifest["files"] == beside["files"]
+    assert {"bin/xtb", "bin/vina", "lib/libgfortran.so.5", "lib/libstdc++.so.6"} <= set(names)
+    assert not [name for name in names if name.startswith(("lib/libc.", "lib/ld-", "lib/libm."))]
+    assert "xtb version" in manifest["version"]
+    assert beside["proof"]["exit_code"] == 0
+    words = [word for name in ("xtb", "vina") for word in ("--program", str(shutil.which(name)))]
+    told = json.loads(cli("software", "pack", "chemistry", *words, "--json"))
+    assert told["sha256"] == beside["sha256"]
+
+
+def folder_of(tmp_path: Path, name: str, script: str) -> Path:
+    """A folder with bin/NAME, data that it reads, and a link."""
+    folder = tmp_path / "tree"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "share").mkdir()
+    (folder / "share" / "data").write_text("its data\n")
+    (folder / "bin" / name).write_text(script)
+    (folder / "bin" / name).chmod(0o755)
+    (folder / "share" / "linked").symlink_to(folder / "share" / "data")
+    return folder
+
+
+READS = '#!/bin/sh\nread -r line < "${0%/*}/../share/linked" && echo "$line $1"\n'
+
+
+def test_a_folder_is_packed_as_it_is_and_run(cli: Cli, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "mine", READS)
+    said = cli("software", "pack", "mine", "--from", folder, "--run", "here", "-o", "a.tgz")
+    assert "its data here" in said
+    with tarfile.open(tmp_path / "a.tgz") as tar:
+        assert tar.getmember("share/linked").linkname == "data"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "why"),
+    [
+        ("#!/bin/sh\nexit 3\n", ("--run", "x"), "ended with exit code 3"),
+        ("#!/no/such/interpreter\n", (), "does not run"),
+        ("\x7fELF no program", (), "does not run"),
+        ('#!/bin/sh\nexec "${0%/*}/absent"\n', (), "does not run"),
+        (READS, ("--max-size", "1", "--data", "x"), "larger than 1 MB"),
+        (READS, ("--program", "bin/absent"), "no file bin/absent"),
+        (READS, ("-o", "no/such/folder/a.tar.gz"), "there is no folder"),
+        (READS, ("-o", "a.zip"), "is to end in .tar.gz"),
+    ],
+)
+def test_what_does_not_run_or_fit_is_not_packed(
+    script: str, words: tuple[str, ...], why: str, cli: Cli, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path, "mine", script)
+    (folder / "large").write_bytes(os.urandom(1_100_000))
+    cli("software", "pack", "mine", "--from", folder, *words, code=(1, 2))
+    assert why in cli.errors
+    assert not list(tmp_path.glob("*.tar.gz"))
+    assert not list(tmp_path.glob(".*tar.gz"))
+
+
+# ORCA's licence allows it on machines of the user, and nowhere that others can read.
+ORCA = '#!/bin/sh\n"${0%/*}/orca_scf"\necho "ORCA TERMINATED NORMALLY"\n'
+
+
+def test_an_archive_of_orca_is_private(cli: Cli, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "orca", ORCA)
+    (folder / "bin" / "orca_scf").write_text("#!/bin/sh\n")
+    (folder / "bin" / "orca_scf").chmod(0o755)
+    said = cli("software", "pack", "orca", "--from", folder)
+    assert "private storage only" in said
+    for name in ("orca.tar.gz", "orca.tar.gz.manifest.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    public = tmp_path / "public_html"
+    public.mkdir()
+    cli("software", "pack", "orca", "--from", folder, "-o", public / "orca.tar.gz", code=2)
+    assert "looks public" in cli.errors
+    assert not list(public.iterdir())
