@@ -1,6 +1,6 @@
 """Runs a command as a user that is not root, in a user namespace of its own.
 
-    python as_user.py UID COMMAND...
+    python as_user.py COMMAND...
 
 What it does to files it does as before, if those are of whoever runs this: only names change. An
 ordinary user's command is run as it is.
@@ -9,9 +9,12 @@ ordinary user's command is run as it is.
 import ctypes
 import errno
 import os
+import pwd
 import sys
 from pathlib import Path
 
+# Of a user that is not root and has a name: nobody, in most containers.
+UID = next((user.pw_uid for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000), 65534)
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -22,6 +25,11 @@ def _called(result: int, what: str) -> None:
     if result:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def words(*command: str) -> list[str]:
+    """The command line that runs `command` so."""
+    return [sys.executable, __file__, *command]
 
 
 def become(uid: int) -> None:
@@ -51,15 +59,15 @@ def become(uid: int) -> None:
     os.chdir(here)
 
 
-def main(uid: str, *words: str) -> None:
-    """Become user `uid`, and then the command."""
+def main(*command: str) -> None:
+    """Become the user, and then the command."""
     try:
-        become(int(uid))
+        become(UID)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOSPC, errno.EINVAL):
             raise
         sys.exit(f"no user namespace here: {error}")
-    os.execvp(words[0], words)  # noqa: S606
+    os.execvp(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ need no namespace.
 import contextlib
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -99,11 +98,6 @@ MAIL = /bin/true
 """
 
 
-def ordinary_user() -> int:
-    """The id of a user that is not root, and has a name: nobody, in most containers."""
-    return next((user.pw_uid for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000), 65534)
-
-
 def left_of(folder: Path) -> dict[int, str]:
     """The processes that name `folder` in command line or environment, or run in it."""
     found = {}
@@ -130,9 +124,7 @@ class Pool:
             (self.folder / name).mkdir(mode=0o700 if name == "secret" else 0o755)
         self._config = self.folder / "condor_config"
         self._config.write_text(
-            CONFIGURATION.format(
-                folder=self.folder, uid=ordinary_user(), cpus=cpus, memory=cpus * 1024
-            )
+            CONFIGURATION.format(folder=self.folder, uid=as_user.UID, cpus=cpus, memory=cpus * 1024)
         )
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -143,7 +135,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the daemons, and wait until jobs can be submitted and a machine is there."""
-        words = [sys.executable, as_user.__file__, str(ordinary_user()), "condor_master", "-f"]
+        words = as_user.words("condor_master", "-f")
         # The keeper ends what the pool leaves, also when the tests are killed.
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "wqmaster.keeper", str(self.folder / "master.out"), *words],
@@ -229,7 +221,7 @@ def why_not() -> str | None:
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"not installed here: {', '.join(absent)}"
-    words = [sys.executable, as_user.__file__, str(ordinary_user()), "true"]
+    words = as_user.words("true")
     probe = subprocess.run(words, capture_output=True, text=True, check=False)
     return probe.stderr.strip() if probe.returncode else None
 

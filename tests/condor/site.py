@@ -6,16 +6,39 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.conftest import HeldXtb, processes_of
+from tests.condor import as_user
 from tests.condor.pool import Pool, digest, job_id
 from tests.conftest import Campaigns, Cli, wait_until
 from wqmaster.mongod import Mongod
 
 # In the environment of the master, and nobody else's business.
 SECRET = "hunter2-of-the-master"
+
+
+class UserCli(Cli):
+    """The command line as the pool's user: of root, HTCondor's tools would take the rights away."""
+
+    def start(
+        self, *words: str | Path, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
+        """`wqmaster WORDS...` in the background."""
+        process = subprocess.Popen(
+            as_user.words(sys.executable, "-m", "wqmaster", *map(str, words)),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self._processes.append(process)
+        return process
 
 
 class Site:
@@ -25,7 +48,7 @@ class Site:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.pool = pool
-        self.cli = Cli(folder)
+        self.cli = UserCli(folder)
         self.campaigns = Campaigns(folder, mongod.uri)
         xtb = shutil.which("xtb")
         assert xtb is not None
@@ -77,6 +100,17 @@ class Site:
             "AWS_SECRET_ACCESS_KEY": SECRET,
         }
 
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """What `condition` returns, as soon as that is true; while the master lives."""
+
+        def met() -> Any:
+            found = condition()
+            master = self._masters[-1]
+            assert found or master.poll() is None, (master.returncode, *master.communicate())
+            return found
+
+        return wait_until(met, seconds)
+
     def start(self) -> "subprocess.Popen[str]":
         """`wqmaster run` in the background."""
         self._masters.append(self.cli.start("run", self.path, env=self.environment))
@@ -115,9 +149,11 @@ class Site:
         """End all processes of this campaign as a power cut would."""
 
         def left() -> list[int]:
-            # What a worker runs, the pool ends.
+            # What a worker runs, the pool ends; and its daemons run where a job came from.
             theirs = processes_of(self.pool.folder)
-            return [pid for pid in processes_of(self.folder) if pid not in theirs]
+            found = processes_of(self.folder)
+            ours = {pid for pid, line in found.items() if not line.startswith("condor_")}
+            return [pid for pid in ours if pid not in theirs]
 
         for pid in left():
             with contextlib.suppress(ProcessLookupError):

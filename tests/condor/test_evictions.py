@@ -48,7 +48,7 @@ class Disturbed:
     def disturb(self) -> None:
         """Wait until all workers work; then do to three of them what HTCondor does."""
         site = self.site
-        wait_until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
+        site.until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
         self.jobs = site.jobs()
         self.environments = [
             environment_of(pid) for pid, line in processes_of(site.held.command).items()
@@ -62,8 +62,8 @@ class Disturbed:
         """Wait until all workers are there again; then let the jobs end."""
         site = self.site
         gone = {self.held, self.removed}
-        wait_until(lambda: not gone & set(site.running(WORKERS) or gone), 120)
-        wait_until(lambda: site.status().get("workers") == WORKERS, 60)
+        site.until(lambda: not gone & set(site.running(WORKERS) or gone), 120)
+        site.until(lambda: site.status().get("workers") == WORKERS, 60)
         known = {job_id(job) for job in self.jobs}
         replaced = set(site.running(WORKERS)) - known
         lost = site.status()["workers_lost"]

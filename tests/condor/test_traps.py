@@ -16,7 +16,7 @@ def test_a_host_without_the_program_is_told_in_words(site: Site) -> None:
     site.campaigns.waters(3)
     site.write(software={"xtb": "/opt/no-such-place/xtb"})
     site.start()
-    trouble = wait_until(lambda: site.status().get("trouble"), 60)
+    trouble = site.until(lambda: site.status().get("trouble"), 60)
     assert "a program is missing" in trouble
     assert "'/opt/no-such-place/xtb'" in trouble
     assert "wqmaster worker: the program '/opt/no-such-place/xtb'" in site.said_by_workers()
@@ -32,7 +32,7 @@ def test_a_worker_program_that_does_not_start_is_told_in_words(site: Site) -> No
     site.campaigns.waters(3)
     site.write(workers={"worker": str(worker)})
     site.start()
-    trouble = wait_until(lambda: site.status().get("trouble"), 60)
+    trouble = site.until(lambda: site.status().get("trouble"), 60)
     assert "the worker program does not start" in trouble
 
 
@@ -40,11 +40,11 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     site.campaigns.waters(4)
     site.write()
     site.start()
-    left = wait_until(lambda: site.running(2), 60)
+    left = site.until(lambda: site.running(2), 60)
     site.kill()
     assert set(site.pool.running(site.folder)) == set(left)
     master = site.start()
-    new = wait_until(lambda: site.running(2) and not set(left) & set(site.running(2)), 60)
+    new = site.until(lambda: site.running(2) and not set(left) & set(site.running(2)), 60)
     assert new
     assert not set(left) & {job_id(job) for job in site.jobs()}
     # A log of events that was there already would be replayed: its factory has one of its own.
@@ -62,9 +62,9 @@ def test_stop_removes_jobs_of_a_factory_that_was_killed(site: Site) -> None:
     site.campaigns.waters(1)
     site.write(engine={"type": "work_queue", "port": 0}, workers={"min": 2, "manage": False})
     master = site.start()
-    wait_until(lambda: site.status().get("master"), 30)
+    site.until(lambda: site.status().get("master"), 30)
     site.cli("factory", site.path, "--start", env=site.environment)
-    wait_until(lambda: site.running(2), 60)
+    site.until(lambda: site.running(2), 60)
     said = site.cli("factory", site.path, "--status", env=site.environment)
     assert "2" in said
     for pid in processes_of(site.folder / "test.run" / "factory"):
