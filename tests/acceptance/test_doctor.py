@@ -241,17 +241,31 @@ def test_secrets_that_others_can_read_are_told_and_the_fix_mends_them(
     path = campaigns.write(engine={"type": "local", "ssl": True})
     folder = campaigns.folder / "test.run"
     folder.mkdir()
-    for name, mode in (("password", 0o644), ("ssl.key", 0o640), ("ssl.cert", 0o644)):
+    for name, mode in (("password", 0o644), ("ssl.key", 0o640)):
         (folder / name).write_text("secret")
         (folder / name).chmod(mode)
+    key, made = folder / "ssl.key", folder / "ssl.cert"
+
+    def certificate(days: int) -> None:
+        command = [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"),
+            *("-days", str(days), "-keyout", str(key), "-out", str(made)),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+
+    certificate(365)
+    key.chmod(0o640)
     found = doctor(cli, path, WRONG)
     assert found.wrong() == ["password", "key"]
     assert "has mode 0644: others can read it" in found["password"]["seen"]
     for subject in found.wrong():
         subprocess.run(["sh", "-c", found[subject]["fix"]], check=True)
     assert doctor(cli, path).wrong() == []
+    certificate(1)
     (folder / "password").write_text("")
-    assert "is empty" in doctor(cli, path, WRONG)["password"]["seen"]
+    found = doctor(cli, path, WRONG)
+    assert "is empty" in found["password"]["seen"]
+    assert "has ended" in found["certificate"]["seen"]
     if os.getuid() == 0:
         (folder / "password").write_text("secret")
         os.chown(folder / "password", 12345, -1)
@@ -307,7 +321,9 @@ def test_a_port_that_another_program_has(campaigns: Campaigns, cli: Cli) -> None
 
 
 @needs_ndcctools
-def test_the_port_of_the_campaigns_own_master_is_no_fault(campaigns: Campaigns, cli: Cli) -> None:
+def test_of_a_running_master_port_and_refused_workers_are_told(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.waters(1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -322,7 +338,24 @@ def test_the_port_of_the_campaigns_own_master_is_no_fault(campaigns: Campaigns, 
         return False
 
     wait_until(listens)
+    # A real worker, which the master turns away.
+    (campaigns.folder / "other").write_text("no password of ours")
+    worker = subprocess.Popen(
+        [
+            *("work_queue_worker", "--password", str(campaigns.folder / "other")),
+            *("--workdir", str(campaigns.folder), "127.0.0.1", str(port)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: "state" in doctor(cli, path)["master"])
+        wait_until(lambda: doctor(cli, path)["refused workers"]["state"] == "warning")
+    finally:
+        worker.kill()
+        worker.wait()
     found = doctor(cli, path)
+    assert "its password is not that of" in found["refused workers"]["seen"]
     assert f"this campaign's master (process {master.pid}) listens" in found["port"]["seen"]
 
 

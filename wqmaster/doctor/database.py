@@ -109,6 +109,23 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         yield from _writing(store)
     with pymongo.timeout(_ANSWER):
         yield _indexes(server["wqmaster.failures"])
+    with pymongo.timeout(_ANSWER):
+        yield from _master(store)
+
+
+def _master(store: Store) -> Iterator[Finding]:
+    """What a master that runs says of itself: refused workers are among its troubles."""
+    live = store.presence.published()
+    if live is None:
+        return
+    held = live["master"]
+    seen = f"process {held['pid']} on {held['host']} runs it with {live.get('workers', 0)} workers"
+    trouble = live.get("trouble")
+    if trouble:
+        fix = "the lines of this doctor, and logs/master.log in the campaign's folder"
+        yield Finding("master", "warning", f"{seen}: {trouble}", fix)
+    else:
+        yield Finding("master", "ok", seen)
 
 
 def _reading(case: Case, store: Store) -> Finding:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
+from wqmaster.doctor.programs import ask
 from wqmaster.lock import alive
 from wqmaster.status import duration
 
@@ -139,11 +141,29 @@ def secrets(case: Case) -> Iterator[Finding]:
     key, made = folder / "ssl.key", folder / "ssl.cert"
     if os.path.lexists(key):
         yield _secret("key", key)
-        if not made.exists():
-            fix = f"rm {shlex.quote(str(key))}; the next run makes both anew"
-            yield Finding("certificate", "warning", f"{made} is not there, its key is", fix)
+        yield _certificate(case, key, made)
+    elif ssl and shutil.which("openssl", path=case.environ.get("PATH")) is None:
+        seen = "'engine: {ssl: true}' needs the program openssl, which is not installed"
+        yield Finding("key", "wrong", seen, "apt install openssl, or conda install openssl")
     elif ssl:
         yield Finding("key", "ok", f"the first run makes {key} and {made}")
+
+
+def _certificate(case: Case, key: Path, made: Path) -> Finding:
+    anew = f"rm {shlex.quote(str(key))} {shlex.quote(str(made))}; the next run makes both anew"
+    if not made.exists():
+        return Finding("certificate", "warning", f"{made} is not there, its key is", anew)
+    # With -checkend it fails where the certificate ends within so many seconds.
+    words = ["openssl", "x509", "-noout", "-checkend", "86400", "-in", str(made)]
+    try:
+        said = ask(words, case.environ)
+    except FileNotFoundError:
+        return Finding("certificate", "ok", f"{made} (without openssl, not looked into)")
+    if said.code == 0:
+        return Finding("certificate", "ok", f"{made} holds")
+    if "will expire" in said.text:
+        return Finding("certificate", "wrong", f"{made} has ended, or does within a day", anew)
+    return Finding("certificate", "wrong", f"{made} is none: {said.last}", anew)
 
 
 def _secret(subject: str, path: Path) -> Finding:

