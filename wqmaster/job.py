@@ -33,8 +33,6 @@ class Input:
 
     path: Path  # where it lies on the master's machine
     name: str  # how it is called on the worker
-    # Whether it is a tar archive that the engine may put there as the folder that it unpacks to.
-    unpack: bool = False
 
     def __post_init__(self) -> None:
         check_file_name(self.name)

@@ -58,6 +58,32 @@ def test_a_packed_xtb_runs_a_campaign_alone(
     assert campaigns.failures.count_documents({}) == 0
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_archive_is_unpacked_once_for_all_tasks_of_a_worker(
+    engine: str, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(12)
+    folder = folder_of(tmp_path, "mine", '#!/bin/sh\nexec ls -di "${0%/*}"\n')
+    cli("software", "pack", "mine", "--from", folder, "--prove", "environment")
+    path = campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.command.run",
+            "args": [{"name": "a", "command": ["mine"], "keep_files": {"stdout": "{id}.out"}}],
+            "kwargs": {"mongo_output_key": "mine"},
+        },
+        submit={"query": {}},
+        engine=engine,
+        software={"mine": {"command": "bin/mine", "archive": "mine.tar.gz"}},
+        workers={"type": "local", "count": 2},
+    )
+    cli("run", path)
+    kept = list((tmp_path / "test.run" / "kept").glob("*.out"))
+    assert len(kept) == 12
+    said = {file.read_text().strip() for file in kept}
+    assert len(said) <= (1 if engine == "local" else 2)
+    assert all(line.endswith("-mine.tar.gz/bin") for line in said)
+
+
 def test_smoke_and_the_maps_of_vina_take_the_program_from_the_archive(
     packed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Software that comes with a job: real archives, URLs and modules, under real shells.
 
-Each task runs in a folder t.NUMBER of a worker's own folder, as Work Queue and TaskVine have them.
+Each task runs in a folder task.NUMBER of a worker's own, as with TaskVine (Work Queue: t.NUMBER).
 """
 
 import hashlib
@@ -71,7 +71,7 @@ class Worker:
     def start(self, *jobs: Job, archive: Path | None = None, limit: int = 30) -> Path:
         """Begin a task of `jobs`; its sandbox."""
         self._count += 1
-        sandbox = self.folder / f"t.{self._count}"
+        sandbox = self.folder / f"task.{self._count}"
         (sandbox / "shared").mkdir(parents=True)
         shutil.copyfile(RUNNER, sandbox / "runner.sh")
         shutil.copyfile(SCRIPT, sandbox / "shared" / SOFTWARE_SCRIPT)
@@ -162,17 +162,6 @@ def test_an_archive_is_unpacked_once_and_its_program_finds_what_stands_beside_it
         seen.append((where / "data").stat().st_ino)
     assert seen[0] == seen[1]
     assert [entry.name for entry in worker.unpacked.iterdir() if entry.is_dir()] == [supply.key]
-
-
-def test_what_the_engine_has_unpacked_is_taken_as_it_is(worker: Worker, tmp_path: Path) -> None:
-    path = make_archive(tmp_path / "some.tar.gz")
-    folder = tmp_path / "unpacked"
-    with tarfile.open(path) as tar:
-        tar.extractall(folder, filter="tar")
-    step = worker.run(job_of(archived(path)), archive=folder)
-    assert step.exit_code == 0
-    assert b"a sibling" in step.files["stdout"]
-    assert not worker.unpacked.exists()
 
 
 def test_steps_without_software_are_as_ever_and_see_nothing_of_it(

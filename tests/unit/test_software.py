@@ -179,7 +179,6 @@ def test_two_programs_of_one_archive_share_it_and_no_worker_needs_them(tmp_path:
     )
     job = recipe.software.supplied(Job(steps, {}))
     assert [shared.name for shared in job.inputs] == [SOFTWARE_SCRIPT, key]
-    assert [shared.unpack for shared in job.inputs] == [False, True]
     script = job_script(job)
     assert script.count("wqmaster.software.sh") == 1
     assert f"use {key} archive {key} {supplies['program'].sha256} dist/bin/program && " in script
@@ -207,7 +206,7 @@ def test_workers_get_the_archive_as_it_was_when_the_campaign_began(tmp_path: Pat
     recipe.prepare()
     path.write_bytes(b"something else")
     job = recipe.software.supplied(Job((Execution("a", recipe.software.argv("program")),), {}))
-    sent = next(shared for shared in job.inputs if shared.unpack).path
+    sent = job.inputs[-1].path
     assert sent.read_bytes() == before
     assert sent.stat().st_mode & 0o777 == 0o600
 

@@ -97,7 +97,7 @@ class Software:
         if not used:
             return job
         archives = (
-            Input(self.kept(supply), supply.key, unpack=True)
+            Input(self.kept(supply), supply.key)
             for supply in used.values()
             if supply.kind == "archive"
         )

@@ -18,12 +18,12 @@ newline='
 unready=
 reasons=
 
-# WQMASTER_SOFTWARE names the folder. Work Queue and TaskVine keep a worker's tasks in t.NUMBER, in
-# a folder of the worker that they remove with all that is in it.
+# WQMASTER_SOFTWARE names the folder. Else it is in the worker's own, which goes with the worker:
+# above its tasks, t.NUMBER with Work Queue, task.NUMBER with TaskVine.
 place_of() {
     case ${WQMASTER_SOFTWARE:+named}:${top##*/} in
         named:*) software=$WQMASTER_SOFTWARE ;;
-        :t.[0-9]*) software=${top%/*}/software ;;
+        :t.[0-9]* | :task.[0-9]*) software=${top%/*}/software ;;
         *) software=$top/software ;;
     esac
 }
@@ -231,8 +231,6 @@ END
         before=enter_module
     else
         root=$software/$key
-        # An engine may have unpacked it itself.
-        [ "$kind" = url ] || [ ! -d "$top/shared/$source" ] || root=$top/shared/$source
         if [ ! -d "$root" ]; then
             mkdir -p "$software" 2> "$top/software.said"
             apart unpack "$key" "$kind" "$source" "$sum" 9> "$software/.$key.lock" || failed
