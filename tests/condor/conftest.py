@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.condor.disturbed import ENGINES, Disturbed, Story
 from tests.condor.pool import Pool, left_of, why_not
 from tests.condor.site import Site
 from tests.conftest import wait_until
@@ -33,3 +34,35 @@ def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
     found = Site(tmp_path, pool, mongod)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def disturbed(
+    pool: Pool, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Disturbed]]:
+    """A campaign of each engine, whose workers were taken away, and are yet to come again."""
+    sites = {
+        engine: Site(tmp_path_factory.mktemp(f"condor-{engine}"), pool, mongod)
+        for engine in ENGINES
+    }
+    try:
+        running = {engine: Disturbed(site, engine) for engine, site in sites.items()}
+        for campaign in running.values():
+            campaign.disturb()
+        yield running
+    finally:
+        for site in sites.values():
+            site.close()
+
+
+@pytest.fixture(scope="session")
+def stories(disturbed: dict[str, Disturbed]) -> dict[str, Story]:
+    """What became of them."""
+    return {engine: campaign.end() for engine, campaign in disturbed.items()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def early(request: pytest.FixtureRequest) -> None:
+    """Take the workers away before the other tests, and look afterwards what became of it."""
+    if any("stories" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("disturbed")

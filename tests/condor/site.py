@@ -89,7 +89,9 @@ class Site:
             "resources": {"cores": 1, "memory": 100, "disk": 50},
             **changes,
         }
-        self.campaigns.write(workers=workers, **settings)
+        # The time that a job waits here is not to be its own.
+        config = {**self.campaigns.settings()["campaign_config"], "job_timeout": 900}
+        self.campaigns.write(workers=workers, campaign_config=config, **settings)
 
     @property
     def environment(self) -> dict[str, str]:

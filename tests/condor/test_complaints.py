@@ -60,9 +60,9 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
 
 def test_stop_removes_jobs_of_a_factory_that_was_killed(site: Site) -> None:
     site.campaigns.waters(1)
-    site.write(engine={"type": "work_queue", "port": 0}, workers={"min": 2, "manage": False})
+    site.write(workers={"min": 2, "manage": False})
     master = site.start()
-    site.until(lambda: site.status().get("master"), 30)
+    site.until(lambda: site.status().get("port"), 30)
     site.cli("factory", site.path, "--start", env=site.environment)
     site.until(lambda: site.running(2), 60)
     said = site.cli("factory", site.path, "--status", env=site.environment)

@@ -1,0 +1,79 @@
+"""Campaigns on four workers, of which one is held, one evicted, one removed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.acceptance.conftest import processes_of
+from tests.condor.pool import digest, environment_of, job_id
+from tests.condor.site import Site
+
+ENGINES = ("work_queue", "taskvine")
+JOBS = 100
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was seen of one campaign."""
+
+    site: Site
+    jobs: list[dict[str, Any]]  # of HTCondor, before anything happened to them
+    environments: list[dict[str, str]]  # of the processes on workers
+    held: str  # numbers of the jobs to which that happened
+    evicted: str
+    removed: str
+    replaced: set[str]  # numbers of the jobs that came in their place
+    events: str
+    workers_lost: int
+    code: int  # of the master
+    said: str
+
+
+class Disturbed:
+    """One such campaign."""
+
+    def __init__(self, site: Site, engine: str) -> None:
+        self.site = site
+        site.campaigns.waters(JOBS)
+        site.write(engine=engine, workers={"max": WORKERS})
+        self.master = site.start()
+
+    def disturb(self) -> None:
+        """Wait until all workers work; then do to three of them what HTCondor does."""
+        site = self.site
+        site.until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
+        self.jobs = site.jobs()
+        on_workers = processes_of(site.pool.folder / "execute").items()
+        self.environments = [
+            environment_of(pid) for pid, line in on_workers if not line.startswith("condor_")
+        ]
+        self.held, self.evicted, self.removed, _ = map(job_id, self.jobs)
+        site.pool.tool("condor_hold", self.held)
+        site.pool.tool("condor_vacate_job", self.evicted)
+        site.pool.tool("condor_rm", self.removed)
+
+    def end(self) -> Story:
+        """Wait until all workers are there again; then let the jobs end."""
+        site = self.site
+        gone = {self.held, self.removed}
+        site.until(lambda: not gone & set(site.running(WORKERS) or gone), 120)
+        site.until(lambda: site.status().get("workers") == WORKERS, 60)
+        known = {job_id(job) for job in self.jobs}
+        replaced = set(site.running(WORKERS)) - known
+        lost = site.status()["workers_lost"]
+        events = digest(site.logs())
+        site.held.let_go()
+        said, errors = self.master.communicate(timeout=90)
+        return Story(
+            site,
+            self.jobs,
+            self.environments,
+            self.held,
+            self.evicted,
+            self.removed,
+            replaced,
+            events,
+            lost,
+            self.master.returncode,
+            said + errors,
+        )

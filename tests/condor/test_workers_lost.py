@@ -1,0 +1,73 @@
+"""Campaigns of real jobs on workers that HTCondor holds, evicts and removes.
+
+Both engines at the same time, and the other tests of this folder meanwhile, since factories look at
+the queue every 35 s only. So these tests come last.
+"""
+
+import pytest
+
+from tests.acceptance.conftest import processes_of
+from tests.condor.disturbed import ENGINES, JOBS, WORKERS, Story
+from tests.condor.site import SECRET
+from tests.conftest import wait_until
+
+
+@pytest.fixture(params=ENGINES)
+def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
+    """The campaign of each engine; its events are shown if a test of it fails."""
+    found = stories[request.param]
+    print(found.events)
+    return found
+
+
+def test_all_jobs_are_done_and_no_eviction_counts_as_a_failure(story: Story) -> None:
+    failures = list(story.site.campaigns.failures.find())
+    assert (story.code, failures) == (0, []), story.said
+    done = list(story.site.campaigns.documents.find())
+    assert len(done) == JOBS
+    for document in done:
+        assert document["xtb"]["gfn2"]["energy"] == pytest.approx(-5.0703, abs=0.01)
+        assert document["xtb"]["gfn2"]["_run"]["attempt"] == 1
+    assert story.workers_lost >= 3
+
+
+def test_a_held_job_does_not_block_its_place(story: Story) -> None:
+    """The factory would count it as a worker that is to come, for ever."""
+    events = [line for line in story.events.splitlines() if f"({padded(story.held)})" in line]
+    kinds = [line[:3] for line in events]
+    assert kinds.index("012") < kinds.index("009")
+    assert "PeriodicRemove" in events[kinds.index("009")]
+    assert len(story.replaced) == 2
+
+
+def test_an_evicted_worker_says_so_and_comes_back(story: Story) -> None:
+    """HTCondor's signal comes to the shell that it started: the worker has taken its place."""
+    kinds = [line[:3] for line in story.events.splitlines() if padded(story.evicted) in line]
+    assert kinds.count("001") == 2
+    assert "004" in kinds[: len(kinds) - kinds[::-1].index("001")]
+    # Those that were held and removed had the same signal.
+    assert story.site.debug().count("info vacating") >= 3
+
+
+def test_no_secret_is_in_a_job(story: Story) -> None:
+    """The submit file says `getenv = true`: all that the factory knows goes into the queue."""
+    password = (story.site.folder / "test.run" / "password").read_text().strip()
+    kept = (SECRET, password, story.site.campaigns.uri)
+    for job in story.jobs:
+        assert not [secret for secret in kept if secret in str(job)]
+        assert "PATH=" in str(job["Environment"])
+    assert len(story.environments) >= WORKERS
+    for environment in story.environments:
+        assert not [secret for secret in kept if secret in str(environment)]
+        assert "_CONDOR_SCRATCH_DIR" in environment
+
+
+def test_nothing_is_left(story: Story) -> None:
+    wait_until(lambda: not story.site.jobs(), 20)
+    wait_until(lambda: not processes_of(story.site.folder), 20)
+
+
+def padded(job: str) -> str:
+    """A job's number as it stands in a log of events."""
+    cluster, _, process = job.partition(".")
+    return f"{int(cluster):03d}.{int(process):03d}.000"
