@@ -138,15 +138,21 @@ class Archive:
         self.host = ""
         self._sums: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
-        self._steps: dict[int, list[tuple[str, int, float, bool]]] = {}
+        self._steps: dict[int, list[tuple[str, int, float, bool, str | None]]] = {}
         for line in lines:
             words = line.split()
             if words[0] == "host":
                 self.host = words[1]
             elif words[0] == "step":
-                job, name, code, wall, timed_out = words[1:]
+                job, name, code, wall, timed_out, *software = words[1:]
                 self._steps.setdefault(int(job), []).append(
-                    (name, int(code), int(wall) / 100, timed_out == "1")
+                    (
+                        name,
+                        int(code),
+                        int(wall) / 100,
+                        timed_out == "1",
+                        software[0] if software else None,
+                    )
                 )
             elif words[0] == "size":
                 self._sizes[words[2].removeprefix("./")] = int(words[1])
@@ -170,7 +176,7 @@ class Archive:
     def outcome(self, job: int) -> Outcome:
         """The outcome of the job of this number, counted from 0."""
         steps = []
-        for name, code, wall, timed_out in self._steps.get(job, ()):
+        for name, code, wall, timed_out, software in self._steps.get(job, ()):
             prefix = f"{job}/{name}/"
             files = {}
             for path in self._members:
@@ -184,7 +190,7 @@ class Archive:
                     if len(content) != self._sizes.get(path):
                         raise ArchiveError(f"the size of '{path}' is wrong")
                     files[path.removeprefix(prefix)] = content
-            steps.append(StepOutcome(name, code, wall, timed_out, files))
+            steps.append(StepOutcome(name, code, wall, timed_out, files, software))
         return Outcome(self.host, tuple(steps))
 
     def close(self) -> None:

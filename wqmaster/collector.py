@@ -401,7 +401,7 @@ def main() -> None:
     spool = Spool(folder / "spool")
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
-    recipe = resolve(loaded)
+    recipe = resolve(loaded, runs=False)
     if recipe.hash != configured["recipe"]:
         # One that is started anew reads the user's files again: what it judged would be stored
         # under a recipe that it was not computed with.

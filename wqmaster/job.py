@@ -142,6 +142,7 @@ class StepOutcome:
     wall_time: float  # seconds
     timed_out: bool
     files: Mapping[str, bytes]  # stdout, stderr and the declared outputs that are there
+    software: str | None = None  # the key of the supply that its program was of
 
 
 @dataclass(frozen=True)

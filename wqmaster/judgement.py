@@ -1,6 +1,7 @@
 """Whether an outcome is a result: exit codes, diagnosis, parsers, checks. Pure functions."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ _KILLED = 128 + 9
 # MongoDB's documents have 100 levels at most, some of them above the value. One that is deeper is
 # refused with all that is stored together with it, again and again.
 _DEEPEST = 80
+# What the dynamic loader says of a library that is older than the one a program was built with.
+_NOT_LOADED = re.compile(r"version `(GLIBC|GLIBCXX|GCC|CXXABI)_[0-9.]+' not found")
 # strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
 _OVER_QUOTA = ("Disk quota exceeded", "File too large", "File size limit exceeded")
 
@@ -33,6 +36,7 @@ class StepResult:
     program_version: str | None
     parser_version: str | None
     wall_time: float  # seconds
+    software: str | None = None  # where the program came from, if it came with the job
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,10 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     last = next((line for line in reversed(errors.splitlines()) if line.strip()), "").strip()
     if step.exit_code == _NOT_FOUND[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
+    # Built for a newer Linux than the worker's: the loader ends it with exit code 1.
+    if step.exit_code and (found := _NOT_LOADED.search(errors)):
+        line = next(line for line in errors.splitlines() if found[0] in line)
+        return Failure(FailureClass.LIBRARY_MISSING, line.strip())
     if step.exit_code in _NOT_FOUND:
         return Failure(FailureClass.PROGRAM_MISSING, last or f"exit code {step.exit_code}")
     if "No space left on device" in errors and step.exit_code:
@@ -184,6 +192,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
                 program_version=_version(diagnosis, step),
                 parser_version=diagnosis.VERSION if diagnosis else None,
                 wall_time=step.wall_time,
+                software=step.software,
             )
         )
     return Verdict(results=tuple(results))

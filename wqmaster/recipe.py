@@ -346,11 +346,15 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolve(loaded: LoadedCampaign) -> Recipe:
+def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     """The recipe of a campaign. The folder of the campaign file is searched for its own modules.
 
+    `runs`: whether jobs are to be built, so that the archives of `software:` are looked into. Who
+    reads outputs alone needs none of them.
+
     Raises:
-        CampaignError: a function, parser or option is unknown; with file, line and the nearest.
+        CampaignError: a function, parser, option or archive is not there or wrong; with file, line
+            and the nearest.
     """
     beside = loaded.source.path.parent.absolute()
     if str(beside) not in sys.path:
@@ -381,7 +385,7 @@ def resolve(loaded: LoadedCampaign) -> Recipe:
         memory=campaign.resources.memory,
         beside=beside,
         cache=loaded.folder / "cache",
-        supplies=supplies(loaded),
+        supplies=supplies(loaded) if runs else {},
     )
     if traits.check is not None:
         try:

@@ -37,6 +37,7 @@ def result(
             "program": recipe.program,
             "program_version": step.program_version,
             "parser_version": step.parser_version,
+            **({"software": step.software} if step.software else {}),
             "host": outcome.host if outcome else None,
             "attempt": asked.attempt,
             "remedy": ", ".join(taken) or None,

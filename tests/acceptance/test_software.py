@@ -55,6 +55,7 @@ def test_a_packed_xtb_runs_a_campaign_alone(
     assert len(found) == 12
     assert all(abs(values["energy"] + 5.07) < 0.01 for values in found)
     assert {values["_run"]["program_version"] for values in found} != {None}
+    assert {values["_run"]["software"][16:] for values in found} == {"-chemistry.tar.gz"}
     assert campaigns.failures.count_documents({}) == 0
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from wqmaster.bundle import job_script
 from wqmaster.errors import CampaignError, WqmasterError
-from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, Supply, Task
+from wqmaster.failures import FailureClass
+from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
+from wqmaster.judgement import _by_exit_code
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.software.archive import BadArchive, look, noted_look
 from wqmaster.source import load
@@ -261,6 +263,25 @@ def test_what_cannot_be_is_refused_with_file_and_line(
     (tmp_path / "broken.tar.gz").write_bytes(b"\x1f\x8bnothing")
     with pytest.raises(CampaignError, match=rf"campaign.yaml:{why}"):
         resolved(tmp_path, f"  program: {{{program}}}\n")
+
+
+def test_who_reads_outputs_alone_needs_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text(f"{CAMPAIGN}  program: {{command: p, archive: absent.tar.gz}}\n")
+    with pytest.raises(CampaignError):
+        resolve(load(path))
+    there = resolved(tmp_path, "  program: p\n")
+    path.write_text(f"{CAMPAIGN}  program: {{command: p, archive: absent.tar.gz}}\n")
+    assert resolve(load(path), runs=False).hash == there.hash
+
+
+def test_a_worker_with_an_older_glibc_is_to_blame() -> None:
+    """The words of the loader on Enterprise Linux 9, for a program built on Debian 13."""
+    said = b"bin/xtb: /lib64/libc.so.6: version `GLIBC_2.38' not found (required by bin/xtb)\n"
+    failure = _by_exit_code(StepOutcome("a", 1, 0.0, False, {"stderr": said}))
+    assert failure is not None
+    assert failure.kind is FailureClass.LIBRARY_MISSING
+    assert "GLIBC_2.38" in failure.message
 
 
 def test_a_program_of_software_that_the_job_does_not_bring_is_refused() -> None:

@@ -22,7 +22,7 @@ def command(campaign: Path, files: tuple[Path, ...], prefix: str | None) -> None
 
     What is there already is passed over, so that a broken import can be repeated.
     """
-    file = resolve(loaded(campaign)).loaded
+    file = resolve(loaded(campaign), runs=False).loaded
     with session.opened(file) as store:
         for path in files:
             new = total = 0

@@ -30,7 +30,7 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
     results that are refused now are taken out and recorded as failures. What was replaced is kept
     in reparse-DATE.jsonl in the campaign's folder.
     """
-    recipe = resolve(loaded(campaign))
+    recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
     told_of: Counter[Kind] = Counter()
     shown: list[str] = []

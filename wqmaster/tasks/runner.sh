@@ -5,8 +5,8 @@
 #
 # inputs.tar holds a folder per job (0, 1, ...), with a file job.sh that calls `step` below.
 # Leaves outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, sums:
-#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT | SUM  FILE | size BYTES FILE |
-#   end SUM OF THE LINES ABOVE
+#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
+#   size BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
 # Where a worker has not the software of a step, job.sh reads shared/wqmaster.software.sh.
 set -u
@@ -58,8 +58,8 @@ end_group() {
 trap 'end_group; exit 143' TERM
 
 # What software.sh says of the program of the next step: why there is none, or what is to be called
-# in the program's process before it begins.
-trouble='' trouble_code=127 before=:
+# in the program's process before it begins, and which software it is of.
+trouble='' trouble_code=127 before=: key=
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
 # An output +FILE is returned only if the program fails; OLD=NEW renames a file first.
@@ -95,7 +95,8 @@ step() {
         : > "$out/stderr"
         code=124
     fi
-    trouble='' before=:
+    used=${key:+ $key}
+    trouble='' before=: key=
     clock
     # A tenth of a second early: the clock counts in hundredths, and is not that of timeout.
     if [ "$((now + 10))" -ge "$deadline" ]; then
@@ -112,7 +113,7 @@ step() {
     done
     # shellcheck disable=SC2086  # a list of plain names
     [ -z "$there" ] || cp $there "$out/" || die "disk full" 28
-    echo "step $job $name $code $((now - started)) $timed_out" >> "$top/out/manifest"
+    echo "step $job $name $code $((now - started)) $timed_out$used" >> "$top/out/manifest"
     return "$code"
 }
 
