@@ -39,6 +39,8 @@ SHOW = 0.25
 MOST_SPOOLED = 5000
 # Seconds between two tries to reach a database that went away.
 _PAUSE = 2.0
+# Notes at the end of a run beyond which troubles of workers are in the log alone.
+_NOTES = 10
 
 
 def _kind(trouble: str) -> str:
@@ -387,6 +389,10 @@ class Master:
         trouble = factory.trouble()
         if trouble and _kind(trouble) != _kind(self._workers_trouble or ""):
             log.warning("workers: %s", trouble)
+            for line in factory.last():
+                log.warning("a worker's last words: %s", line)
+            if len(self.progress.notes) < _NOTES:
+                self.progress.notes.append(f"workers: {trouble}")
         self._workers_trouble = trouble
         if not self.stopping:
             factory.check()

@@ -21,6 +21,8 @@ PROGRAMS = ("condor_submit", "condor_q", "condor_rm")
 WRAPPER = ("exec", "sh", "./worker.sh")
 # `getenv = true` stands in each submit file: jobs get a copy of the factory's environment.
 COPIES_ENVIRONMENT = True
+# Whether events tell of jobs that wait in the queue.
+TELLS_IDLE = True
 
 # Ended workers whose files are kept.
 _KEPT = 200

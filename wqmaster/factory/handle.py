@@ -144,6 +144,9 @@ class Handle(Protocol):
     def trouble(self) -> str | None:
         """What is wrong with it or its workers, in words; None if nothing is known to be."""
 
+    def last(self) -> list[str]:
+        """Where there is trouble, the last lines of a worker's log."""
+
     def close(self) -> None:
         """Have no more to do with it."""
 
@@ -164,6 +167,10 @@ class _Told:
         """What the supervisor says is wrong."""
         found = _status(self._place).get("trouble")
         return str(found) if found else None
+
+    def last(self) -> list[str]:
+        """Where there is trouble, the last lines of a worker's log."""
+        return [str(line) for line in _status(self._place).get("last") or []]
 
 
 class Factory(_Told):
@@ -190,6 +197,7 @@ class Factory(_Told):
         place = folder_of(folder)
         place.mkdir(parents=True, exist_ok=True)
         super().__init__(place, bundle, slots)
+        self._plan = plan
         self.log = place / LOG
         if wanted is not None:
             self.tell(wanted)
@@ -211,14 +219,22 @@ class Factory(_Told):
         Raises:
             EngineError: it does not; with the reason.
         """
-        if self._supervisor.poll() is not None:
-            raise EngineError(f"{self.trouble() or 'the factory has ended'} (log: {self.log})")
+        code = self._supervisor.poll()
+        if code is not None:
+            why = "the factory was killed" if code < 0 else self.trouble()
+            raise EngineError(f"{why or 'the factory has ended'} (log: {self.log})")
 
     def close(self) -> None:
         """End factory and workers, and wait until they are gone."""
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
-        self._supervisor.wait()
+        if self._supervisor.wait() < 0:
+            # It was killed: nobody else ends what it had.
+            try:
+                with take_lock(self._place):
+                    remove_left(self._place, self._plan.type, self._plan.factory)
+            except EngineError as error:
+                log.warning("workers may be left: %s", error.message)
 
 
 class Detached(_Told):

@@ -13,6 +13,8 @@ PROGRAMS: tuple[str, ...] = ()
 # `exec`, so that the worker itself is told to end when the factory has died.
 WRAPPER = ("exec", "sh", "./worker.sh", "-o")
 COPIES_ENVIRONMENT = False
+# Nothing tells of jobs that wait: the factory's own count is to be asked.
+TELLS_IDLE = False
 
 
 def batch_options(workers: Workers, factory: str, campaign: str) -> str:

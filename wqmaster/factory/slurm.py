@@ -19,6 +19,8 @@ PROGRAMS = ("sbatch", "squeue", "scancel")
 WRAPPER = ("sh", "./worker.sh", "-o")
 # sbatch --export=ALL, and the command itself travels in the environment.
 COPIES_ENVIRONMENT = True
+# Nothing tells of jobs that wait: the factory's own count is to be asked.
+TELLS_IDLE = False
 
 
 def _name(factory: str) -> str:

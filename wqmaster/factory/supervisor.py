@@ -5,6 +5,7 @@ Should it be killed itself, its factory ends by itself, and what is left of both
 next one begins.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -166,26 +167,37 @@ class Supervisor:
         # It must not outlive us, which would leave nobody to end it.
         command = [*self._plan.command(self._file, self._scratch), "--parent-death"]
         self._log.info("%s", " ".join(command))
-        code = keeper.keep(
-            command,
-            self._hear,
-            environ=self._order.environ,
-            stdin=self._order.managed,
-            tick=self._tick,
-        )
-        if code is not None:
+        code: int | None = None
+        try:
+            code = keeper.keep(
+                command,
+                self._hear,
+                environ=self._order.environ,
+                stdin=self._order.managed,
+                tick=self._tick,
+            )
+        except OSError as error:
+            code = -1
+            self._trouble = f"the factory's folder {self._folder} failed: {error}"
+        if code is not None and code >= 0:
             last_words = "; ".join([*self._report.complaints][-2:])
             self._trouble = (
                 f"{self._plan.words[0]} has ended by itself with exit code {code}"
                 f"{': ' + last_words if last_words else ''}"
             )
+        if code is not None:
             self._log.info("%s", self._trouble)
         failed = code is not None or self._census.hopeless(self._connected)
         self._state = "ending"
-        self._publish()
+        with contextlib.suppress(OSError):
+            self._publish()
         self._end()
         self._state = "ended"
-        self._publish()
+        self._report = Report()
+        self._census.now.clear()
+        self._census.waiting = self._connected = 0
+        with contextlib.suppress(OSError):
+            self._publish()
         return int(failed)
 
     def _hear(self, line: str) -> None:
@@ -200,6 +212,8 @@ class Supervisor:
         self._looked = now
         self._census.see(self._events.news())
         self._census.settle(time.time())
+        if not TYPES[self._plan.type].TELLS_IDLE:
+            self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
         self._trouble = self._judge()
         if self._trouble and _kind(self._trouble) != _kind(self._said or ""):
@@ -211,12 +225,12 @@ class Supervisor:
         return self._census.hopeless(self._connected)
 
     def _judge(self) -> str | None:
-        plan = self._plan
-        return (
-            trouble(self._census, self._connected, time.time(), plan.manager)
-            or self._report.trouble(plan.manager)
-            or None
-        )
+        where = self._plan.manager
+        found = trouble(self._census, self._connected, time.time(), where)
+        if found and self._census.count("running") and not self._census.quick:
+            words = last(self._scratch)[-1:]
+            found += f" A worker's last words: {words[0]}" if words else ""
+        return found or self._report.trouble(where)
 
     def _configure(self) -> None:
         """Write what the factory reads again when it changes."""
@@ -235,7 +249,7 @@ class Supervisor:
     def _publish(self) -> None:
         report, census = self._report, self._census
         running = census.count("running")
-        idle = census.count("idle")
+        idle = census.idle
         demand.write(
             self._folder / STATUS,
             {

@@ -67,6 +67,7 @@ class Census:
     quick: int = 0
     quick_hosts: set[str] = field(default_factory=set)
     held: Worker | None = None  # the last that was
+    waiting: int = 0  # jobs in the queue, where only the factory tells
     good: set[str] = field(default_factory=set)  # that have run for a while
 
     def see(self, workers: Iterable[Worker]) -> None:
@@ -108,10 +109,16 @@ class Census:
         """A worker did come to work: what was before is forgiven."""
         self.quick = 0
         self.quick_hosts.clear()
+        self.held = None
 
     def count(self, state: str) -> int:
         """How many are in this state now."""
         return sum(worker.state == state for worker in self.now.values())
+
+    @property
+    def idle(self) -> int:
+        """How many wait in the queue."""
+        return self.waiting or self.count("idle")
 
     def longest(self, now: float) -> float:
         """Seconds since the first of those that run has started."""
@@ -130,7 +137,7 @@ class Census:
         """
         if connected or self.quick < STOP_AFTER:
             return False
-        return len(self.quick_hosts) > 1 or not (self.count("idle") or self.count("running"))
+        return len(self.quick_hosts) > 1 or not (self.idle or self.count("running"))
 
 
 def trouble(census: Census, connected: int, now: float, where: str) -> str | None:
