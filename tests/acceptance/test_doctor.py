@@ -489,6 +489,14 @@ def test_a_user_who_may_only_read_and_one_who_is_unknown(
     assert "wrongpw" not in json.dumps(found.all)
 
 
+def test_a_private_server_that_cannot_be_started(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write(database={})
+    found = doctor(cli, path, WRONG, {"WQMASTER_MONGOD": "/nowhere/mongod"})
+    assert found.wrong() == ["mongod"]
+    assert "is not made yet: a run starts it" in found["database"]["seen"]
+    assert not (campaigns.folder / "test.run").exists()
+
+
 # --- HTCondor and SLURM ------------------------------------------------------------------------
 
 

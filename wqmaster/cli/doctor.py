@@ -17,7 +17,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}
 @json_option
 @click.pass_context
 def command(ctx: click.Context, campaign: Path | None, as_json: bool) -> None:
-    """Look at this machine, and at what CAMPAIGN needs; nothing is run or changed.
+    """Look at this machine, and at what CAMPAIGN needs; no job is run, nothing stays changed.
 
     Without CAMPAIGN: campaign.yaml of this folder if it is there, else the machine alone. Exit code
     2: the campaign file is wrong; 3: something else is; 0: nothing is, warnings aside.

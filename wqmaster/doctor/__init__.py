@@ -118,11 +118,16 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
         threading.Thread(target=look, args=(check, into), daemon=True)
         for check, into in zip(checks, found, strict=True)
     ]
-    for thread in threads:
-        thread.start()
+    for check, thread, into in zip(checks, threads, found, strict=True):
+        try:
+            thread.start()
+        except RuntimeError as error:  # a process has only so many
+            reason = f"could not be checked: {error}; see: ulimit -u"
+            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
     deadline = time.monotonic() + seconds
     for check, thread, into in zip(checks, threads, found, strict=True):
-        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             reason = f"could not be checked: no answer within {seconds:g} s"
             into.append(Finding(check.subject, "warning", reason, _BY_HAND))

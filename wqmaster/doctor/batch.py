@@ -29,6 +29,8 @@ queue 1
 # A job of a factory names its worker in command or arguments.
 _WORKER = re.compile(r"work_queue_worker|vine_worker|condor\.sh|worker\.sh")
 _SHOWN = 3
+# Seconds that a queue may take, which has much to do.
+_QUEUE = 6.0
 
 
 def _has(case: Case, *names: str) -> list[str]:
@@ -64,7 +66,7 @@ def condor(case: Case) -> Iterator[Finding]:
         else:
             yield Finding("HTCondor", "ok", f"{seen} (needed for 'workers: condor' alone)")
         return
-    version = ask(["condor_version"], case.environ).text
+    version = ask(["condor_version"], case.environ, seconds=2.0).text
     found = re.search(r"CondorVersion: ([0-9.]+)", version)
     told = f"HTCondor {found[1]}" if found else "HTCondor of an unknown version"
     held = ask(
@@ -73,6 +75,7 @@ def condor(case: Case) -> Iterator[Finding]:
             *("-attributes", "ClusterId,ProcId,Cmd,Args,Arguments,HoldReason"),
         ],
         case.environ,
+        seconds=_QUEUE,
     )
     if held.code != 0:
         seen = f"{told}, whose queue does not answer: {_why(held)}"

@@ -30,7 +30,7 @@ GET_IT = (
 )
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 # Seconds in which a worker must have said what it is.
-_GREETING = 5.0
+_GREETING = 4.0
 # The glibc of Enterprise Linux 8 and 9, of which most of OSG is.
 _ENTERPRISE = {8: (2, 28), 9: (2, 34)}
 
@@ -78,7 +78,8 @@ def _alone(environ: Mapping[str, str]) -> dict[str, str]:
 def bindings(engine: str, environ: Mapping[str, str]) -> Speaks | str:
     """Version and protocol of a manager that Python starts here; a string: why there is none."""
     with tempfile.TemporaryDirectory() as folder:  # TaskVine writes its logs where it is
-        said = ask([sys.executable, "-c", _MANAGER, engine], _alone(environ), folder=Path(folder))
+        words = [sys.executable, "-c", _MANAGER, engine]
+        said = ask(words, _alone(environ), seconds=6.0, folder=Path(folder))
     try:
         status = json.loads(said.text[said.text.index("[") :])[0]
         return Speaks(str(status["version"]).split()[0], int(status["protocol"]))
@@ -94,7 +95,7 @@ def version(program: str, environ: Mapping[str, str]) -> str | None:
     Raises:
         OSError: it cannot be started.
     """
-    said = ask([program, "--version"], environ)
+    said = ask([program, "--version"], environ, seconds=3.0)
     found = re.search(r"\bversion\s+([0-9]+\.[0-9]+(?:\.[0-9]+)*)", said.text)
     return found[1] if found else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # Seconds that a program may take to answer; bytes of it that are read.
-PATIENCE = 8.0
+PATIENCE = 4.0
 _MOST = 1 << 20
 # Those that run now: what a check that hangs has started must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
