@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.acceptance.conftest import processes_of
-from tests.condor.pool import digest, environment_of, job_id
+from tests.condor.pool import digest, environments_of, job_id
 from tests.condor.site import Site
 
 ENGINES = ("work_queue", "taskvine")
@@ -44,9 +44,9 @@ class Disturbed:
         site.until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
         self.jobs = site.jobs()
         on_workers = processes_of(site.pool.folder / "execute").items()
-        self.environments = [
-            environment_of(pid) for pid, line in on_workers if not line.startswith("condor_")
-        ]
+        self.environments = environments_of(
+            pid for pid, line in on_workers if not line.startswith("condor_")
+        )
         self.held, self.evicted, self.removed, _ = map(job_id, self.jobs)
         site.pool.tool("condor_hold", self.held)
         site.pool.tool("condor_vacate_job", self.evicted)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,11 @@ def why_not() -> str | None:
     return probe.stderr.strip() if probe.returncode else None
 
 
-def environment_of(pid: int) -> Mapping[str, str]:
-    """The variables of a process."""
-    entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+def environments_of(pids: Iterable[int]) -> list[dict[str, str]]:
+    """The variables of those of the processes that are still there."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+            found.append(dict(line.split("=", 1) for line in text.split("\0") if "=" in line))
+    return found
