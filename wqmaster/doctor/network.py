@@ -94,7 +94,10 @@ def _name(pid: int | None) -> str:
 def address(case: Case) -> Iterator[Finding]:
     """The name by which workers elsewhere reach this machine: what can be known from here."""
     campaign = case.campaign
-    if campaign is None or not case.remote or case.engine == "local":
+    if campaign is None:
+        yield _here()
+        return
+    if not case.remote or case.engine == "local":
         return
     subject, elsewhere = "address", case.workers == "condor" and not pool_is_here(case)
     host = campaign.workers.host or _own_name()
@@ -150,6 +153,19 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
             return Finding("reachable", "warning", seen, how)
     seen = f"this machine itself can connect to port {shown} of {host}; {unknown}"
     return Finding("reachable", "warning", seen, fix)
+
+
+def _here() -> Finding:
+    """By what workers would find this machine, where no campaign says more."""
+    host = _own_name()
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        told = f"{host}, which has no address ({error.strerror})"
+    else:
+        told = f"{host} ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
+    seen = f"workers would be told to connect to {told}; a campaign names another with 'host:'"
+    return Finding("address", "ok", seen)
 
 
 def _own_name() -> str:
