@@ -252,6 +252,8 @@ def test_a_program_can_be_called_on_this_machine(tmp_path: Path) -> None:
         ("command: p, url: 'https://me:secret@x.org/y.tar'", "10: .*password"),
         ("command: p, url: 'https://x.org/'", "10: .*names no file"),
         ("command: /opt/p, url: 'https://x.org/y.tar'", "10: .*from its top"),
+        ("command: o/orca, url: 'https://github.com/me/o.tar.gz'", "10: .*licence of ORCA"),
+        ("command: orca, url: 'osdf:///ospool/public/o.tar.gz'", "10: .*licence of ORCA"),
         ("command: bin/p, module: some/1", "10: .*name of a program"),
     ],
 )

@@ -22,6 +22,7 @@ from wqmaster.packer.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.packer.libraries import glibc_needed
 from wqmaster.packer.proof import TRIALS, Proof, Trial, Where, prove
 from wqmaster.software.archive import look
+from wqmaster.software.licence import looks_public
 
 # MB; caches of OSG's sites take no larger files well.
 MOST = 500
@@ -205,7 +206,7 @@ def pack(wish: Wish) -> Packed:
     else:
         raise PackError("say what to pack: --from FOLDER, or --program PATH")
     if contents.private:
-        word = packed.looks_public(str(output.absolute()))
+        word = looks_public(str(output.absolute()))
         if word is not None:
             raise PackError(
                 f"{output.absolute()} looks public ('{word}'), and the licence of ORCA does not "

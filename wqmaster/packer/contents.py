@@ -1,7 +1,6 @@
 """What is to be packed: place in the archive -> file, link or text."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,15 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from wqmaster.errors import WqmasterError
 from wqmaster.packer.libraries import Loaded, is_elf, loaded
+from wqmaster.software.licence import is_orca
 from wqmaster.tasks.orca import impostor
 
 MANIFEST = "MANIFEST.json"
 PATHS = "wqmaster.paths"
 # Programs whose data a variable names: -> (variable, folder of share/).
 _DATA = {"xtb": ("XTBPATH", "xtb")}
-# ORCA's own programs: orca, orca_scf, orca_leanscf_mpi, ...
-_ORCA = re.compile(r"orca(_[a-z0-9_]+)?")
-_LONGEST = 4096
 
 
 class PackError(WqmasterError):
@@ -62,7 +59,7 @@ class Contents:
         return any(
             entry.executable
             and entry.source is not None
-            and _ORCA.fullmatch(PurePosixPath(place).name)
+            and is_orca(PurePosixPath(place).name)
             and impostor(entry.source) is None
             for place, entry in self.entries.items()
         )
@@ -222,23 +219,9 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
         contents.notes.append(f"{library} is not on this machine; it is needed by {shown}")
 
 
-# Where what is put is seen by all: words of a path or URL.
-_PUBLIC = re.compile(
-    r"(^|[/.@])(public|public_html|htdocs|www|wwwroot|pub|github|githubusercontent|gitlab"
-    r"|zenodo|figshare|dropbox|huggingface|osf)([/.]|$)",
-    re.IGNORECASE,
-)
-
-
-def looks_public(place: str) -> str | None:
-    """The word by which a path or URL is known to be seen by all; None if there is none."""
-    found = _PUBLIC.search(place[:_LONGEST])
-    return found[2] if found else None
-
-
 def licence_of(places: Iterable[str]) -> str:
     """What the manifest says of an archive with ORCA in it."""
-    count = sum(1 for place in places if _ORCA.fullmatch(PurePosixPath(place).name))
+    count = sum(1 for place in places if is_orca(PurePosixPath(place).name))
     return (
         f"private storage only: {count} programs of ORCA, whose licence does not allow to give "
         "them away or to put them where others can read them"

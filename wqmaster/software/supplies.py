@@ -14,6 +14,7 @@ from wqmaster.campaign import Program, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, noted_look
+from wqmaster.software.licence import is_orca, looks_public
 from wqmaster.source import LoadedCampaign
 
 # What workers can fetch by: wqmaster/tasks/software.sh.
@@ -31,8 +32,8 @@ def _sum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refused_url(url: str) -> str | None:
-    """Why workers cannot fetch from `url`; None if they can."""
+def _refused_url(url: str, command: str) -> str | None:
+    """Why workers cannot, or must not, fetch `command` from `url`; None if they may."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         return f"workers cannot fetch by '{parts.scheme}'; {nearest(parts.scheme, SCHEMES)}"
@@ -42,6 +43,12 @@ def _refused_url(url: str) -> str | None:
         return "this URL names no file"
     if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
         return "this URL names no host"
+    word = looks_public(f"{parts.hostname or ''}{parts.path}")
+    if word is not None and is_orca(posixpath.basename(command)):
+        return (
+            f"this URL looks public ('{word}'), and the licence of ORCA does not allow to put it "
+            "where others can read it; send it with 'archive:', or keep it in private storage"
+        )
     return None
 
 
@@ -85,7 +92,7 @@ def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
             key = _key(path.name, contents.sha256)
             found[name] = Supply(key, "archive", str(path), contents.sha256)
         elif program.url is not None:
-            why = _refused_url(program.url)
+            why = _refused_url(program.url, command)
             if why is not None:
                 raise loaded.source.error(why, "software", name, "url")
             content = program.sha256 or _sum(program.url)

@@ -65,6 +65,12 @@ with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], 
     esac
 }
 
+refused() { # REASON MESSAGE; 28 where the disk is full, on which no message may fit
+    printf '%s\n' "$2" >&2
+    case $1 in *"No space left on device"*) return 28 ;; esac
+    return 1
+}
+
 # KEY KIND SOURCE SHA256, in a process of its own, which holds the file of the lock as 9.
 unpack() {
     goal=$software/$1
@@ -81,9 +87,9 @@ unpack() {
     if [ "$2" = url ]; then
         archive=$part/archive
         if ! reason=$(fetch "$3" "$archive" 2>&1); then
-            printf '%s\n' "$reason" "$3 cannot be fetched: ${reason##*"$newline"}" >&2
             rm -rf "$part"
-            return 1
+            refused "$reason" "$3 cannot be fetched: ${reason##*"$newline"}"
+            return
         fi
     else
         case $3 in
@@ -94,15 +100,15 @@ unpack() {
     if [ -n "$4" ]; then
         found=$(sha256sum < "$archive") || return 1
         if [ "${found%% *}" != "$4" ]; then
-            echo "$3 has another check sum than the campaign says (${found%% *})" >&2
             rm -rf "$part"
-            return 1
+            refused "" "$3 has another check sum than the campaign says (${found%% *})"
+            return
         fi
     fi
     if ! reason=$(tar -xo -f "$archive" -C "$part/unpacked" 2>&1); then
-        printf '%s\n' "$reason" "$3 cannot be unpacked: ${reason%%"$newline"*}" >&2
         rm -rf "$part"
-        return 1
+        refused "$reason" "$3 cannot be unpacked: ${reason%%"$newline"*}"
+        return
     fi
     mv -T "$part/unpacked" "$goal" 2> /dev/null || [ -d "$goal" ] || mv "$part/unpacked" "$goal" ||
         return 1
@@ -196,14 +202,15 @@ apart() {
     wait $!
 }
 
-failed() {
+failed() { # EXIT CODE
     why=
     while read -r line; do
         [ -z "$line" ] || why=$line
-        case $line in *"No space left on device"*) trouble_code=28 ;; esac
     done < "$top/software.said"
     trouble="the software $source is not ready: ${why:-it failed without a word}"
-    [ "$trouble_code" != 28 ] || trouble="$trouble (No space left on device)"
+    if [ "$1" = 28 ]; then
+        trouble="the software $source is not ready: No space left on device" trouble_code=28
+    fi
     unready="$unready $key "
     reasons="$reasons$key $trouble_code $trouble$newline"
 }
@@ -226,14 +233,14 @@ END
     begun=$now
     if [ "$kind" = module ]; then
         settings=$top/software.$key.env
-        if [ ! -f "$settings" ]; then apart keep_settings "$source" "$command" || failed; fi
+        if [ ! -f "$settings" ]; then apart keep_settings "$source" "$command" || failed $?; fi
         [ -n "$trouble" ] || read -r program < "$settings.program"
         before=enter_module
     else
         root=$software/$key
         if [ ! -d "$root" ]; then
             mkdir -p "$software" 2> "$top/software.said"
-            apart unpack "$key" "$kind" "$source" "$sum" 9> "$software/.$key.lock" || failed
+            apart unpack "$key" "$kind" "$source" "$sum" 9> "$software/.$key.lock" || failed $?
         fi
         program=$root/$command
         if [ -z "$trouble" ] && { [ ! -f "$program" ] || [ ! -x "$program" ]; }; then
