@@ -1,6 +1,7 @@
 """A pool for all tests of HTCondor, and campaigns whose workers come through it."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.conftest import wait_until
 from wqmaster.mongod import Mongod
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool() -> Iterator[Pool]:
     """A real pool of HTCondor on loopback, which leaves nothing behind."""
     reason = why_not()
@@ -30,6 +31,21 @@ def pool() -> Iterator[Pool]:
 
 
 @pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[str]:
+    """A real catalog on loopback: HOST:PORT."""
+    port, history = tmp_path / "catalog.port", tmp_path / "history"
+    history.mkdir()
+    words = ["catalog_server", "--interface=127.0.0.1", f"--port-file={port}", "--name=localhost"]
+    words += ["--update-host=127.0.0.1", f"--history={history}"]
+    server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"127.0.0.1:{wait_until(lambda: port.exists() and port.read_text().strip(), 20)}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
 def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
     """A campaign of this test, in tmp_path, on the pool."""
     found = Site(tmp_path, pool, mongod)
@@ -37,7 +53,7 @@ def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
     found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def disturbed(
     pool: Pool, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Disturbed]]:
@@ -56,13 +72,13 @@ def disturbed(
             site.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stories(disturbed: dict[str, Disturbed]) -> dict[str, Story]:
     """What became of them."""
     return {engine: campaign.end() for engine, campaign in disturbed.items()}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def early(request: pytest.FixtureRequest) -> None:
     """Take the workers away before the other tests, and look afterwards what became of it."""
     if any("stories" in getattr(item, "fixturenames", ()) for item in request.session.items):

@@ -35,7 +35,7 @@ class Disturbed:
     def __init__(self, site: Site, engine: str) -> None:
         self.site = site
         site.campaigns.waters(JOBS)
-        site.write(engine=engine, workers={"max": WORKERS})
+        site.write(engine={"type": engine}, workers={"max": WORKERS})
         self.master = site.start()
 
     def disturb(self) -> None:

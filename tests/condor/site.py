@@ -69,7 +69,7 @@ class Site:
             self.pool.tool("condor_rm", job_id(job), check=False)
         self.campaigns.close()
 
-    def write(self, *, engine: str = "work_queue", **changes: Any) -> None:
+    def write(self, *, engine: dict[str, Any] | None = None, **changes: Any) -> None:
         """Write the campaign file; `changes` of `workers:`, and of the file's own keys."""
         workers = {
             "type": "condor",
@@ -83,7 +83,7 @@ class Site:
             **changes.pop("workers", {}),
         }
         settings = {
-            "engine": {"type": engine, "debug": True},
+            "engine": {"type": "work_queue", "debug": True, **(engine or {})},
             "software": self.held.software,
             "database": {"uri": "${MONGO_URI}", "name": self.campaigns.database},
             "resources": {"cores": 1, "memory": 100, "disk": 50},

@@ -23,17 +23,48 @@ def test_a_host_without_the_program_is_told_in_words(site: Site) -> None:
     assert not list(site.campaigns.failures.find())
 
 
-def test_a_worker_program_that_does_not_start_is_told_in_words(site: Site) -> None:
+def test_workers_that_all_end_at_once_are_not_sent_for_ever(site: Site) -> None:
+    """A worker program that does not start anywhere, as one that is not for this C library."""
     worker = site.folder / "truncated_worker"
     real = shutil.which("work_queue_worker")
     assert real is not None
     worker.write_bytes(Path(real).read_bytes()[:100_000])
     worker.chmod(0o755)
-    site.campaigns.waters(3)
-    site.write(workers={"worker": str(worker)})
-    site.start()
-    trouble = site.until(lambda: site.status().get("trouble"), 60)
-    assert "the worker program does not start" in trouble
+    site.campaigns.waters(20)
+    site.write(workers={"worker": str(worker), "max": 10})
+    master = site.start()
+    _, errors = master.communicate(timeout=90)
+    assert master.returncode == 3, errors
+    assert "the worker program does not start" in errors
+    assert "no more are sent" in errors
+    assert not site.jobs()
+    assert digest(site.logs()).count("Job submitted") <= 12
+
+
+def test_workers_end_with_a_master_that_was_killed(site: Site) -> None:
+    """And there are as many of them as their cores and the jobs ask for, not one for each job."""
+    site.campaigns.waters(4)
+    site.write(workers={"cores": 2, "max": 4})
+    master = site.start()
+    site.until(lambda: site.running(2) and site.held.begun() == 4, 60)
+    assert len(site.jobs()) == 2
+    master.kill()
+    wait_until(lambda: not site.jobs(), 30)
+    wait_until(lambda: not processes_of(site.folder), 30)
+
+
+def test_workers_find_the_master_by_its_project_name(site: Site, catalog: str) -> None:
+    """Neither factory nor workers know its port: a catalog does."""
+    site.campaigns.waters(4)
+    site.write(engine={"type": "work_queue", "name": "condor-test", "catalog": catalog})
+    master = site.start()
+    site.until(lambda: site.status().get("workers") == 2, 90)
+    assert all("-M condor-test" in job["Arguments"] for job in site.jobs())
+    listed = site.pool.tool("work_queue_status", "-C", catalog)
+    assert "condor-test" in listed
+    site.held.let_go()
+    said = master.communicate(timeout=60)
+    assert master.returncode == 0, said
 
 
 def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site) -> None:

@@ -13,7 +13,7 @@ from tests.slurm.cluster import PROGRAMS, Cluster
 __all__ = ["held_xtb"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """A real cluster of one node on loopback, which leaves nothing behind."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
