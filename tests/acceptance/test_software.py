@@ -114,7 +114,7 @@ def test_smoke_and_the_maps_of_vina_take_the_program_from_the_archive(
     assert "affinities" in cli("smoke", path, env=env)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["local", "taskvine"])
 def test_a_program_that_does_not_come_is_told_and_given_up(
     engine: str, campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -182,6 +182,23 @@ def test_a_folder_is_packed_as_it_is_and_run(cli: Cli, tmp_path: Path) -> None:
         assert tar.getmember("share/linked").linkname == "data"
 
 
+def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
+    packed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    """And an archive that was unpacked can be packed again."""
+    folder = tmp_path / "tree"
+    (folder / "bin").mkdir(parents=True)
+    shutil.copy(str(shutil.which("xtb")), folder / "bin" / "xtb")
+    assert "TOTAL ENERGY" in cli("software", "pack", "xtb", "--from", folder)
+    with tarfile.open(tmp_path / "xtb.tar.gz") as tar:
+        first = tar.getnames()
+        tar.extractall(tmp_path / "again", filter="tar")
+    assert "lib/libgfortran.so.5" in first
+    cli("software", "pack", "xtb", "--from", tmp_path / "again", "-o", "again.tar.gz")
+    with tarfile.open(tmp_path / "again.tar.gz") as tar:
+        assert tar.getnames() == first
+
+
 @pytest.mark.parametrize(
     ("script", "words", "why"),
     [
@@ -189,7 +206,7 @@ def test_a_folder_is_packed_as_it_is_and_run(cli: Cli, tmp_path: Path) -> None:
         ("#!/no/such/interpreter\n", (), "does not run"),
         ("\x7fELF no program", (), "does not run"),
         ('#!/bin/sh\nexec "${0%/*}/absent"\n', (), "does not run"),
-        (READS, ("--max-size", "1", "--data", "x"), "larger than 1 MB"),
+        (READS, ("--max-size", "1"), "larger than 1 MB"),
         (READS, ("--program", "bin/absent"), "no file bin/absent"),
         (READS, ("-o", "no/such/folder/a.tar.gz"), "there is no folder"),
         (READS, ("-o", "a.zip"), "is to end in .tar.gz"),

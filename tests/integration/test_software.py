@@ -28,6 +28,7 @@ PROGRAM = """#!/bin/sh
 echo "called $0 with $*"
 sibling
 echo "libraries $LD_LIBRARY_PATH"
+echo "variable ${SOME_DATA-none}"
 """
 
 
@@ -42,6 +43,7 @@ def make_archive(path: Path, mode: str = "w:gz", program: str = PROGRAM) -> Path
     for name in ("program", "sibling"):
         (tree / "bin" / name).chmod(0o755)
     (tree / "bin" / "alias").symlink_to("../bin/program")
+    (tree / "wqmaster.paths").write_text("SOME_DATA=data\nno name=x\n")
     (tree / "data").write_bytes(os.urandom(300_000))
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
         tar.add(tree, arcname=".")
@@ -158,6 +160,7 @@ def test_an_archive_is_unpacked_once_and_its_program_finds_what_stands_beside_it
             f"called {where}/{command} with two words $HOME",
             "a sibling",
             f"libraries {where}/lib",
+            f"variable {where}/data",
         ]
         seen.append((where / "data").stat().st_ino)
     assert seen[0] == seen[1]

@@ -200,7 +200,7 @@ def pack(wish: Wish) -> Packed:
     if not output.absolute().parent.is_dir():
         raise PackError(f"there is no folder {output.absolute().parent} for {output.name}")
     if wish.folder is not None:
-        contents = packed.of_folder(wish.name, wish.folder, wish.programs)
+        contents = packed.of_folder(wish.name, wish.folder, wish.programs, wish.data)
     elif wish.programs:
         contents = packed.of_programs(wish.name, wish.programs, wish.data)
     else:

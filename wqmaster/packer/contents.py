@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -43,7 +43,7 @@ class Contents:
 
     def add(self, place: str, entry: Entry) -> None:
         """Put one more in; PackError if another is there already."""
-        if place in (MANIFEST, PATHS) or self.entries.get(place, entry) != entry:
+        if self.entries.get(place, entry) != entry:
             raise PackError(f"two files would be '{place}' in the archive")
         self.entries[place] = entry
 
@@ -86,6 +86,8 @@ def _walk(folder: Path, at: str, contents: Contents) -> None:
         for name in sorted([*files, *folders]):
             path = Path(parent) / name
             place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
+            if place == MANIFEST:
+                continue  # of an archive that was unpacked here
             if path.is_symlink():
                 _link(path, top, place, contents)
             elif path.is_file():
@@ -127,7 +129,28 @@ def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
     )
 
 
-def of_folder(name: str, folder: Path, programs: Sequence[Path]) -> Contents:
+def _take(data: Sequence[Path], contents: Contents) -> None:
+    """Put files and folders into share/."""
+    for path in data:
+        if path.is_dir():
+            _walk(path, f"share/{path.name}", contents)
+        elif path.is_file():
+            contents.add(f"share/{path.name}", _file(path))
+        else:
+            raise PackError(f"there is no {path} to take along")
+
+
+def _library_folders(folder: Path, command: str) -> list[Path]:
+    """Where workers look for libraries: as `surroundings` in tasks/software.sh."""
+    beside = (folder / command).parent
+    prefix = beside.parent if beside.name == "bin" else beside
+    places = [beside, *(top / name for top in (prefix, folder) for name in ("lib", "lib64"))]
+    return [place.resolve() for place in places if place.is_dir()]
+
+
+def of_folder(
+    name: str, folder: Path, programs: Sequence[Path], data: Sequence[Path] = ()
+) -> Contents:
     """A folder as it is, with the libraries that its programs load from elsewhere.
 
     Raises:
@@ -138,17 +161,16 @@ def of_folder(name: str, folder: Path, programs: Sequence[Path]) -> Contents:
     command = _main(folder, name, programs).as_posix()
     contents = Contents(command)
     _walk(folder, "", contents)
-    for place in (MANIFEST, PATHS):
-        contents.entries.pop(place, None)
+    _take(data, contents)
     _check_program(folder / command)
-    _set_paths(contents, {})
-    sources = {
-        entry.source: place
+    _set_paths(contents)
+    programs = [
+        entry.source
         for place, entry in contents.entries.items()
         if entry.source is not None and (entry.executable or ".so" in place)
-    }
-    own = {path.resolve().parent for path in sources if ".so" in path.name}
-    found = loaded([path for path in sources if is_elf(path)], sorted(own))
+    ]
+    elves = [path for path in programs if is_elf(path)]
+    found = loaded(elves, _library_folders(folder, command))
     _libraries(contents, found, folder.resolve(), (folder / command).resolve().name)
     return contents
 
@@ -167,14 +189,8 @@ def of_programs(name: str, programs: Sequence[Path], data: Sequence[Path]) -> Co
         share = program.resolve().parent.parent / "share" / (known[1] if known else program.name)
         if known and share.is_dir() and share not in data:
             data = [*data, share]
-    for folder in data:
-        if folder.is_dir():
-            _walk(folder, f"share/{folder.name}", contents)
-        elif folder.is_file():
-            contents.add(f"share/{folder.name}", _file(folder))
-        else:
-            raise PackError(f"there is no {folder} to take along")
-    _set_paths(contents, _DATA)
+    _take(data, contents)
+    _set_paths(contents)
     elves = [program for program in programs if is_elf(program)]
     _libraries(contents, loaded(elves), None, *(program.name for program in programs))
     return contents
@@ -187,11 +203,13 @@ def _check_program(path: Path) -> None:
         raise PackError(f"{path} cannot be executed; chmod +x {path}")
 
 
-def _set_paths(contents: Contents, known: Mapping[str, tuple[str, str]]) -> None:
+def _set_paths(contents: Contents) -> None:
     """Name the data of known programs in the file that workers read variables from."""
+    if PATHS in contents.entries:
+        return  # the user's own
     lines = [
         f"{variable}=share/{folder}\n"
-        for name, (variable, folder) in sorted((known or _DATA).items())
+        for name, (variable, folder) in sorted(_DATA.items())
         if f"bin/{name}" in contents.entries
         and any(place.startswith(f"share/{folder}/") for place in contents.entries)
     ]
