@@ -25,7 +25,7 @@ from wqmaster.factory import demand, local
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import TYPES, Plan
 from wqmaster.factory.report import Report
-from wqmaster.factory.workers import QUICK, Census, trouble
+from wqmaster.factory.workers import PATIENCE, QUICK, Census, trouble
 from wqmaster.lock import boot
 
 CONFIGURATION = "factory.json"
@@ -136,7 +136,8 @@ class Supervisor:
         self._log = keeper.rotating(self._folder / LOG)
         self._report = Report()
         timeout = int(self._plan.configuration["timeout"])
-        self._census = Census(short=min(QUICK, timeout / 2))
+        # A worker that cannot connect gives up when its time without work is over.
+        self._census = Census(min(QUICK, timeout / 2), min(PATIENCE, timeout * 0.75))
         self._settings: dict[str, Any] = {}
         self._state = "running"
         self._trouble: str | None = None
@@ -227,7 +228,7 @@ class Supervisor:
     def _judge(self) -> str | None:
         where = self._plan.manager
         found = trouble(self._census, self._connected, time.time(), where)
-        if found and self._census.count("running") and not self._census.quick:
+        if found and self._census.count("running") and not self._census.last:
             words = last(self._scratch)[-1:]
             found += f" A worker's last words: {words[0]}" if words else ""
         return found or self._report.trouble(where)
@@ -237,6 +238,7 @@ class Supervisor:
         plan = self._plan
         wanted, connected = demand.heard(self._folder)
         self._connected = self._report.connected if connected is None else connected
+        self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
         if plan.type != "local":
             settings["min-workers"] = demand.least(wanted, plan.least, plan.workers)

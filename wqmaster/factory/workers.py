@@ -60,6 +60,8 @@ class Census:
     """All workers of a factory. `see` takes what is new."""
 
     short: float = QUICK  # seconds; see there
+    patience: float = PATIENCE  # seconds; see there
+    met: bool = False  # whether any worker has ever connected
     now: dict[str, Worker] = field(default_factory=dict)  # that have not ended
     ended: int = 0
     # The last that ended, and how many of them quickly, one after another.
@@ -159,13 +161,18 @@ def trouble(census: Census, connected: int, now: float, where: str) -> str | Non
         return None
     running = census.count("running")
     waited = census.longest(now)
-    if running and waited > PATIENCE:
+    if running and waited > census.patience:
         return (
             f"{running} workers run, the first since {waited:.0f} s, and none has connected: can "
             f"their hosts reach {where}?"
         )
     if census.quick:
         return f"{census.quick} workers ended as soon as they began: {census.last[-1].words()}"
+    if census.last and not census.met:
+        return (
+            f"{len(census.last)} workers came and went, and none has connected to {where}: "
+            f"{census.last[-1].words()}"
+        )
     if census.held is not None and not running:
         return f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
     return None
