@@ -1,6 +1,6 @@
 DEMO := examples/xtb-gradients
 
-.PHONY: demo demo-clean test clean
+.PHONY: demo demo-clean test test-condor test-slurm clean
 
 demo: ## 1,025 real molecules through Work Queue and xtb
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
@@ -15,6 +15,12 @@ test: ## style, types, tests
 	./shell ruff format --check .
 	./shell mypy
 	./shell pytest
+
+test-condor: ## of these, what needs HTCondor: a personal pool on loopback
+	./shell pytest tests/condor
+
+test-slurm: ## and SLURM: a cluster of one node on loopback
+	./shell pytest tests/slurm
 
 clean: ## the private environment as well
 	rm -rf --one-file-system .environment
