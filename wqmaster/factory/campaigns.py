@@ -79,14 +79,19 @@ def planned(
 
 
 def here(
-    engine: str, count: int, cores: int, port: int, password: Path | None = None, ssl: bool = False
+    engine: str,
+    count: int,
+    cores: int,
+    port: int,
+    *,
+    password: Path | None = None,
+    worker: Path | None = None,
 ) -> Plan:
     """A factory of `count` workers on this machine, of `cores` cores each, without a campaign."""
     campaign = Campaign.model_validate(
         {
             "campaign": "workers",
             "campaign_config": {"func_name": "none", "args": [{"name": "none"}]},
-            "engine": {"ssl": ssl},
             "resources": {"cores": cores},
         }
     )
@@ -96,6 +101,7 @@ def here(
         factory="workers",
         catalog=os.environ.get("CATALOG_HOST") or "127.0.0.1",
         password=password,
+        worker=worker,
         count=count,
     )
     return plan(campaign, asked)

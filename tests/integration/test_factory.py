@@ -1,0 +1,366 @@
+"""Factories with real workers on this machine; worker.sh; factory/ read by the real factory."""
+
+import itertools
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Campaigns, Cli, wait_until
+from tests.integration.bench import processes
+from wqmaster import factory
+from wqmaster.engines import Engine
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.taskvine import TaskVineEngine
+from wqmaster.engines.work_queue import WorkQueueEngine
+from wqmaster.errors import EngineError
+from wqmaster.factory.plan import KEYS, PROGRAMS, WRAPPER
+
+TOP = Path(__file__).resolve().parents[2]
+FILES = sorted((TOP / "factory").glob("*.json"))
+ENGINES = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
+
+
+# --- worker.sh --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A folder with a worker that says how it was called, and one that does not start."""
+    for name, script in {
+        "worker": 'echo "called: $*"; echo "in: $CCTOOLS_TEMP $TMPDIR $PWD"',
+        "too-new": 'echo "libc.so.6: version GLIBC_9 not found" >&2; exit 1',
+        "broken": "echo no library; exit 3",
+        "well": "echo version 1",
+    }.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    return tmp_path
+
+
+def wrapped(host: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """worker.sh, called as a factory calls it."""
+    return subprocess.run(
+        ["sh", str(WRAPPER), *words],
+        cwd=host,
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_host_in_order_gets_its_worker(host: Path) -> None:
+    scratch = host / "scratch space"
+    scratch.mkdir()
+    ran = wrapped(
+        host,
+        *("-d", "1", "-t", str(int(time.time())), "-p", "awk", "-r", "./well", "--"),
+        *("./worker", "host", "9123", "--cores=2", "a b"),
+        TMPDIR=str(scratch),
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == f"called: host 9123 --cores=2 a b\nin: {scratch} {scratch} {host}\n"
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-x", "--", "./worker"], 80, ""),
+        (["-d", "1", "--"], 80, "no worker is named"),
+        (["-d", "99999999999", "--", "./worker"], 81, "MB free, 99999999999 needed"),
+        (["-p", "no-such-program", "--", "./worker"], 82, "'no-such-program' is not here"),
+        (["-r", "./broken", "--", "./worker"], 82, "does not run: exit code 3: no library"),
+        (["-t", "99999999999", "--", "./worker"], 83, "before the factory began"),
+        (["-t", "1000", "--", "./worker"], 83, "more than a year after"),
+        (["--", "./too-new"], 84, "GLIBC_9 not found"),
+        (["--", "./absent"], 84, "exit code 127"),
+    ],
+)
+def test_a_host_that_is_not_is_refused_in_words(
+    host: Path, words: list[str], code: int, said: str
+) -> None:
+    ran = wrapped(host, *words)
+    assert ran.returncode == code
+    assert "called" not in ran.stdout
+    assert said in ran.stderr
+    if said:
+        assert ran.stderr.startswith("wqmaster worker: ")
+
+
+def test_all_that_is_wrong_is_said_and_the_first_is_the_code(host: Path) -> None:
+    ran = wrapped(host, "-p", "none-1", "-p", "none-2", "-t", "1000", "--", "./too-new")
+    assert ran.returncode == 82
+    assert len(ran.stderr.splitlines()) == 4
+    assert all(line.startswith("wqmaster worker: ") for line in ran.stderr.splitlines())
+
+
+def test_scratch_space_is_the_first_that_can_be_used(host: Path) -> None:
+    good = host / "good"
+    good.mkdir()
+    ran = wrapped(
+        host, "--", "./worker", _CONDOR_SCRATCH_DIR=str(host / "absent"), OSG_WN_TMP=str(good)
+    )
+    assert f"in: {good} {good}" in ran.stdout
+
+
+def test_the_clock_is_held_against_the_start_of_the_job(host: Path) -> None:
+    advertisement = host / ".job.ad"
+    advertisement.write_text('Cmd = "x"\nJobCurrentStartDate = 1500000000\n')
+    ran = wrapped(host, "--", "./worker", _CONDOR_JOB_AD=str(advertisement))
+    assert ran.returncode == 83
+    assert "from when the job was started" in ran.stderr
+
+
+def test_workers_that_share_a_folder_get_their_own(host: Path) -> None:
+    (host / "pwfile").write_text("secret")
+    ran = wrapped(host, "-o", "--", "./worker", "there", SLURM_JOB_ID="77")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    own = host / "worker.77"
+    assert f"called: there\nin: /tmp /tmp {own}" in (own / "out").read_text()
+    assert (own / "pwfile").read_text() == "secret"
+    refused = wrapped(host, "-o", "-p", "none", "--", "./worker", SLURM_JOB_ID="78")
+    assert refused.returncode == 82
+    assert (host / "worker.78" / "code").read_text() == "82\n"
+    assert "'none' is not here" in (host / "worker.78" / "err").read_text()
+
+
+def test_a_worker_without_a_folder_is_found(host: Path) -> None:
+    """As vine_factory of versions after 7.14 calls it."""
+    assert "called: there" in wrapped(host, "--", "worker", "there").stdout
+
+
+# --- the files of factory/ --------------------------------------------------------------------
+
+
+def without_comments(path: Path) -> dict[str, Any]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found: dict[str, Any] = json.loads(
+        "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    )
+    return found
+
+
+def head_command(path: Path) -> list[str]:
+    """The command line in the head of a file."""
+    lines = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    first = next(place for place, line in enumerate(lines) if line.startswith("env "))
+    text = ""
+    for line in lines[first:]:
+        text += line.removesuffix("\\")
+        if not line.endswith("\\"):
+            break
+    return shlex.split(text)
+
+
+@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+def test_the_keys_that_we_know_are_those_of_the_installed_factory(engine: str) -> None:
+    binary = Path(shutil.which(PROGRAMS[engine][0]) or "absent").read_bytes()
+    for key in KEYS:
+        assert key.encode() + b"\0" in binary, key
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
+    path: Path, engine: str, tmp_path: Path
+) -> None:
+    found = without_comments(path)
+    assert set(found) <= KEYS
+    words = head_command(path)
+    words = words[words.index("work_queue_factory") :]
+    words[0] = PROGRAMS[engine][0]
+    password = tmp_path / "password"
+    password.write_text("x")
+    words = [str(password) if word == "CAMPAIGN.run/password" else word for word in words]
+    kind = words.index("--batch-type") + 1
+    assert path.stem.startswith(words[kind])
+    words[kind] = "dryrun"  # says what it would do, and does it not
+    words[words.index("NEW-FOLDER")] = str(tmp_path / "scratch")
+    # Nobody listens there.
+    words[-2:] = ["127.0.0.1", "1"]
+    with (tmp_path / "said").open("w") as out:
+        process = subprocess.Popen(words, cwd=TOP, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            wait_until(
+                lambda: (
+                    process.poll() is not None or "|submitted" in (tmp_path / "said").read_text()
+                )
+            )
+        finally:
+            process.kill()
+            process.wait()
+    text = (tmp_path / "said").read_text()
+    assert "has been loaded" in text
+    for key in ("max-workers", "min-workers", "workers-per-cycle", "tasks-per-worker"):
+        assert f"{key}: {found[key]}\n" in text
+    assert f"timeout: {found['timeout']} s\n" in text
+    for key in ("worker-extra-options", "condor-requirements"):
+        assert f"{key}: {found[key]}" in text if key in found else f"{key}:" not in text
+    assert (tmp_path / "scratch" / "worker.sh").read_bytes() == WRAPPER.read_bytes()
+
+
+def test_each_key_is_commented() -> None:
+    assert [path.stem for path in FILES] == ["condor-osg", "local", "slurm"]
+    for path in FILES:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        for before, line in itertools.pairwise(lines):
+            if line.startswith('"'):
+                assert before.startswith(("#", '"')), f"{path.name}: {line}"
+
+
+# --- a factory of a master ----------------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    found = ENGINES[request.param](Setting(tmp_path / "logs"))
+    yield found
+    found.close()
+    assert not processes(str(tmp_path))
+
+
+def connected(engine: Engine, count: int) -> None:
+    wait_until(lambda: engine.wait(1) or engine.stats().workers == count)
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Path) -> None:
+    plan = factory.here(engine.name, 2, 1, engine.port)
+    made = factory.Factory(plan, tmp_path, dict(os.environ))
+    try:
+        connected(engine, 2)
+        told = factory.status(tmp_path)
+        assert told is not None
+        assert (told["running"], told["running_workers"]) in ((True, 0), (True, 2))
+        with pytest.raises(factory.Locked, match="is running already"):
+            factory.start(plan, tmp_path, dict(os.environ))
+        os.kill(told["pid"], signal.SIGKILL)
+        with pytest.raises(EngineError, match="the factory was killed"):
+            wait_until(lambda: made.check())
+    finally:
+        made.close()
+    assert not processes(str(tmp_path / "factory"))
+
+
+def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Path) -> None:
+    plan = factory.here(engine.name, 1, 1, engine.port)
+    factory.start(plan, tmp_path, dict(os.environ))
+    connected(engine, 1)
+    told = factory.status(tmp_path)
+    assert told is not None
+    before = {*processes(str(tmp_path / "factory" / "workers-"))}
+    assert before
+    os.kill(told["pid"], signal.SIGKILL)
+    made = factory.Factory(plan, tmp_path, dict(os.environ))
+    try:
+        assert not before & {*processes(str(tmp_path / "factory" / "workers-"))}
+        assert len(list((tmp_path / "factory").glob("workers-*"))) == 1
+        connected(engine, 1)
+    finally:
+        made.close()
+    scratch = list((tmp_path / "factory").glob("workers-*/pwfile"))
+    assert not scratch
+
+
+def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Path) -> None:
+    """Here because the program to send is none: its host check says so, of each of them."""
+    broken = tmp_path / PROGRAMS[engine.name][1]
+    broken.write_text("#!/bin/sh\necho wrong C library; exit 1\n")
+    broken.chmod(0o755)
+    plan = factory.here(engine.name, 8, 1, engine.port, worker=broken)
+    made = factory.Factory(plan, tmp_path, dict(os.environ))
+    try:
+        with pytest.raises(EngineError, match="the worker program does not start on its host"):
+            wait_until(lambda: engine.wait(1) or made.check())
+        told = factory.status(tmp_path)
+        assert told is not None
+        assert told["ended"] == 8
+        assert "wrong C library" in told["trouble"]
+        assert any("wqmaster worker: " in line for line in told["last"])
+    finally:
+        made.close()
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_command_starts_watches_and_stops_a_factory(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    port = free_port()
+    path = campaigns.write(
+        engine={"type": "taskvine", "port": port}, workers={"type": "local", "count": 1}
+    )
+    campaigns.waters(5)
+    printed = json.loads(cli("factory", path, "--json"))
+    assert set(printed["configuration"]) <= KEYS
+    assert json.loads(Path(printed["configuration_file"]).read_text()) == printed["configuration"]
+    assert shlex.join(printed["command"][:3]) in cli("factory", path)
+    assert stat.S_IMODE((tmp_path / "test.run" / "password").stat().st_mode) == 0o600
+    assert json.loads(cli("factory", path, "--status", "--json")) == {"running": False}
+    try:
+        assert "process" in cli("factory", path, "--start")
+        cli("factory", path, "--start", code=3)
+        assert "is running already" in cli.errors
+        # The master takes the one that is there for its own.
+        cli("run", path)
+        assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 5
+        told = json.loads(cli("factory", path, "--status", "--json"))
+        assert told["running"]
+        assert told["port"] == port
+    finally:
+        assert "has ended" in cli("factory", path, "--stop")
+    assert not processes(str(tmp_path / "test.run" / "factory"))
+    assert "0 workers were left" in cli("factory", path, "--stop")
+    assert "not running" in cli("factory", path, "--status")
+
+
+def test_what_has_no_factory_is_refused_in_words(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write(engine="work_queue", workers="none")
+    cli("factory", path, code=2)
+    assert "workers of your own" in cli.errors
+    path = campaigns.write(engine="local", workers="local")
+    cli("factory", path, code=2)
+    assert "runs its jobs itself" in cli.errors
+    path = campaigns.write(engine="work_queue", workers={"type": "condor"})
+    cli("factory", path, code=2)
+    assert "engine: {port: N}" in cli.errors
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123}, workers={"type": "slurm", "worker": "absent"}
+    )
+    cli("factory", path, code=2)
+    assert "there is no worker program" in cli.errors
+
+
+def test_a_printed_command_names_no_value_of_the_environment(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123}, workers={"type": "condor", "host": "a.org"}
+    )
+    secret = {"SECRET_TOKEN": "hidden-1", "HOME": "/home/hidden-2"}
+    text = cli("factory", path, env=secret)
+    assert "hidden" not in text
+    assert "SECRET_TOKEN" not in text
+    line = text.splitlines()[-1]
+    assert line.startswith("env -i HOME=")
+    assert line.endswith(" a.org 9123")
