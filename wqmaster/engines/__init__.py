@@ -118,6 +118,9 @@ def choose(campaign: Campaign) -> tuple[str, str]:
         if sent.startswith(worker) and why_not(name) is None:
             return name, f"its worker is the one that is sent out ({sent})"
     why = why_not("taskvine")
+    if campaign.resources.running_time_min is not None:
+        # Its worker of 7.14.5 tells the end of its wall time before it has worked it out.
+        why = "TaskVine does not know how much time a worker has left (running_time_min)"
     if why is None:
         return "taskvine", "its master takes less time for a task than Work Queue's"
     if why_not("work_queue") is None:

@@ -21,12 +21,17 @@ from wqmaster.job import Task
 MAX_RETRIES = 10
 # Characters of what a runner said that are kept.
 MESSAGE = 2000
+NO_MONITOR = (
+    "resources are learned ('engine: {allocation: ...}') by the program resource_monitor of "
+    "ndcctools, which is not installed here (Debian's package leaves it out): "
+    "conda install -c conda-forge ndcctools, or 'allocation: fixed'"
+)
 # Bytes after which the debug log is begun anew (the one before stays as debug.old).
 DEBUG_SIZE = 10_000_000
+# Bytes after which the other logs are begun anew. A task is about 1 KB of the transactions' log.
+LOG_SIZE = 100_000_000
 # Folders of logs of earlier runs that are kept.
 KEPT_LOGS = 5
-# What a debug log is told without `debug: true`: refused workers are among it.
-QUIET_FLAGS = ("fatal", "error", "notice")
 # How often a manager that takes any free port is started before that is an error.
 _TRIES = 5
 # The port of a catalog (catalog_server, -p).
@@ -66,10 +71,81 @@ class Setting:
         """
         return 10**6 if self.learns else 10**12
 
+    def debug_flags(self, subsystem: str) -> tuple[str, ...]:
+        """What the debug log is told: notices, refused workers among them; or all."""
+        flags = ["fatal", "error", "notice"]
+        if self.ssl:
+            flags.append("ssl")
+        if self.debug:
+            flags.append(subsystem)
+        return tuple(flags)
+
     def catalog_address(self) -> tuple[str, int]:
         """Host and port of the catalog."""
         host, _, port = (self.catalog or "127.0.0.1").partition(":")
         return host, int(port or CATALOG_PORT)
+
+
+class Blocked:
+    """Hosts that get no task for a while.
+
+    `block_host_with_timeout` of the bindings (7.14.5, both engines) refuses every argument: SWIG
+    does not know time_t.
+    """
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+        self._until: dict[str, float] = {}
+
+    def add(self, host: str, seconds: float) -> None:
+        """Block `host`."""
+        self._manager.block_host(host)
+        self._until[host] = time.monotonic() + seconds
+
+    def release(self) -> None:
+        """Let those have tasks again whose time is over."""
+        now = time.monotonic()
+        for host in [host for host, until in self._until.items() if now >= until]:
+            del self._until[host]
+            self._manager.unblock_host(host)
+
+
+class Growing:
+    """A log that the library writes for ever: begun anew when it is large, as NAME.old before.
+
+    `reopen` has the library open it once more, which leaves the file of before open, and its disk
+    taken: that descriptor of the library is turned to /dev/null.
+    """
+
+    def __init__(self, path: Path, reopen: Callable[[], object], size: int = LOG_SIZE) -> None:
+        self._path = path
+        self._reopen = reopen
+        self._size = size
+
+    def bound(self) -> None:
+        """Begin it anew if it is too large."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_size < self._size:
+                return
+            old = self._path.with_name(f"{self._path.name}.old")
+            self._path.rename(old)
+            left = [number for number in _descriptors() if _is(number, old)]
+            self._reopen()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in left:
+                os.dup2(nowhere, number, inheritable=False)
+            os.close(nowhere)
+
+
+def _descriptors() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+
+
+def _is(number: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), path.stat())
+    except OSError:
+        return False  # a descriptor of the listing itself
 
 
 @contextlib.contextmanager

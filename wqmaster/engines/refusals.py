@@ -13,7 +13,7 @@ _VERSION = re.compile(
     r"rejecting worker \((\S+?)(?::\d+)?\) as it uses protocol (\d+)\. .* protocol (\d+)\."
 )
 _PASSWORD = re.compile(r"worker (\S+?)(?::\d+)? presented the wrong password")
-_SSL = re.compile(r"worker (\S+?)(?::\d+)? failed ssl connection")
+_SSL = re.compile(r"ssl accept failed from (\S+) port")
 # Hosts of refused workers that are told one by one.
 _MOST_TOLD = 100
 

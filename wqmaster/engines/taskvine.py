@@ -1,6 +1,7 @@
 """TaskVine (ndcctools.taskvine), the successor of Work Queue; seen with 7.14.5."""
 
 import ctypes
+import functools
 import os
 import time
 import warnings
@@ -10,6 +11,7 @@ from typing import Any
 from wqmaster.engines import RUNNER, EngineStats, Returned, manager
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.refusals import Refusals
+from wqmaster.errors import EngineError
 from wqmaster.job import Input, Task
 
 _RESULTS = {
@@ -62,9 +64,18 @@ class TaskVineEngine:
         with manager.quiet():
             self._log_debug(Path(cvine._cvine.__file__), debug)
             self._configure()
+        found = self._manager._taskvine
+        self._growing = [
+            manager.Growing(logs / "vine-logs" / name, functools.partial(log, found, name))
+            for name, log in (
+                ("performance", cvine.vine_enable_perf_log),
+                ("transactions", cvine.vine_enable_transactions_log),
+            )
+        ]
         self.port: int = self._manager.port
         self._refusals = Refusals(debug, cvine.vine_version_string(), setting.password)
         self._sizes = manager.Sizes()
+        self._blocked = manager.Blocked(self._manager)
         # By its id, a task of ours and what it is to the library.
         self._tasks: dict[str, tuple[Task, Any]] = {}
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
@@ -78,7 +89,7 @@ class TaskVineEngine:
         # to stop it. debug.h of dttools has: they are in the same library.
         debug = ctypes.CDLL(str(library))
         debug.cctools_debug_flags_clear()
-        for flag in (*manager.QUIET_FLAGS, *(("vine",) if self._setting.debug else ())):
+        for flag in self._setting.debug_flags("vine"):
             debug.cctools_debug_flags_set(flag.encode())
         debug.cctools_debug_config_file_size(ctypes.c_long(manager.DEBUG_SIZE))
         debug.cctools_debug_config_file(str(path).encode())
@@ -94,8 +105,8 @@ class TaskVineEngine:
         if setting.password is not None:
             found.set_password_file(str(setting.password))
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
-        if setting.learns:
-            found.enable_monitoring()
+        if setting.learns and not found.enable_monitoring():
+            raise EngineError(manager.NO_MONITOR)
         if setting.fast_abort is not None:
             found.enable_disconnect_slow_workers(setting.fast_abort)
 
@@ -115,6 +126,7 @@ class TaskVineEngine:
         wanted.set_retries(manager.MAX_RETRIES)
         wanted.set_time_max(task.time_limit * self._setting.running_time_unit)
         if task.running_time_min is not None:
+            # Of no use with the workers of 7.14.5, which tell their end as 0: see engines.choose.
             wanted.set_time_min(task.running_time_min)
         wanted.add_input(self._runner, "runner.sh")
         inputs = self._manager.declare_file(str(folder / "inputs.tar"))
@@ -145,6 +157,9 @@ class TaskVineEngine:
 
     def wait(self, seconds: float) -> Returned | None:
         """A task that came back. The library counts in whole seconds and keeps Python's lock."""
+        for log in self._growing:
+            log.bound()
+        self._blocked.release()
         task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
         if task is None:
             return None
@@ -197,7 +212,7 @@ class TaskVineEngine:
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no task to `host` for `seconds`."""
-        self._manager.block_host_with_timeout(host, int(seconds))
+        self._blocked.add(host, seconds)
 
     def stats(self) -> EngineStats:
         """Counts, as the manager has them."""

@@ -1,5 +1,6 @@
 """Work Queue (ndcctools.work_queue), seen with 7.14.5."""
 
+import functools
 import os
 import time
 import warnings
@@ -9,6 +10,7 @@ from typing import Any
 from wqmaster.engines import RUNNER, EngineStats, Returned, manager
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.refusals import Refusals
+from wqmaster.errors import EngineError
 from wqmaster.job import Task
 
 
@@ -44,6 +46,7 @@ class WorkQueueEngine:
             logs / "debug", work_queue.cctools_version_string(), setting.password
         )
         self._sizes = manager.Sizes()
+        self._blocked = manager.Blocked(self._queue)
         # By its id, a task of ours and what it is to the library.
         self._tasks: dict[str, tuple[Task, Any]] = {}
         # Cancelled tasks must live as long as the queue, which may still read them.
@@ -52,7 +55,7 @@ class WorkQueueEngine:
 
     def _log_debug(self, path: Path) -> None:
         self._wq.cctools_debug_flags_set("clear")
-        for flag in (*manager.QUIET_FLAGS, *(("wq",) if self._setting.debug else ())):
+        for flag in self._setting.debug_flags("wq"):
             self._wq.cctools_debug_flags_set(flag)
         self._wq.cctools_debug_config_file_size(manager.DEBUG_SIZE)
         self._wq.cctools_debug_config_file(str(path))
@@ -61,6 +64,13 @@ class WorkQueueEngine:
         setting, queue = self._setting, self._queue
         queue.specify_keepalive_interval(setting.keepalive[0])
         queue.specify_keepalive_timeout(setting.keepalive[1])
+        self._growing = [
+            manager.Growing(path, functools.partial(log, str(path)))
+            for path, log in (
+                (logs / "performance", queue.specify_log),
+                (logs / "transactions", queue.specify_transactions_log),
+            )
+        ]
         queue.specify_log(str(logs / "performance"))
         queue.specify_transactions_log(str(logs / "transactions"))
         if setting.password is not None:
@@ -68,8 +78,8 @@ class WorkQueueEngine:
         queue.specify_catalog_server(*setting.catalog_address())
         if setting.name is not None:
             queue.specify_name(setting.name)
-        if setting.learns:
-            queue.enable_monitoring()
+        if setting.learns and not queue.enable_monitoring():
+            raise EngineError(manager.NO_MONITOR)
         if setting.fast_abort is not None:
             queue.activate_fast_abort(setting.fast_abort)
 
@@ -119,6 +129,9 @@ class WorkQueueEngine:
 
         The library counts in whole seconds, does nothing at all for 0, and keeps Python's lock.
         """
+        for log in self._growing:
+            log.bound()
+        self._blocked.release()
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
         if task is None or not self._forget(task.tag):
             return None  # none, or one that was cancelled while it waited
@@ -184,7 +197,7 @@ class WorkQueueEngine:
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no task to `host` for `seconds`."""
-        self._queue.block_host_with_timeout(host, int(seconds))
+        self._blocked.add(host, seconds)
 
     def stats(self) -> EngineStats:
         """Counts, as the manager has them."""

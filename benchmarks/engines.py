@@ -1,0 +1,83 @@
+"""What a task costs the master: TaskVine against Work Queue, in turn, in one run.
+
+    ./shell python benchmarks/engines.py [ROUNDS] [TASKS]
+
+Both have two local workers and tasks of one job that does nothing. CPU time is that of this
+process alone (feeding, waiting, fetching), without what parsing and storing take.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from wqmaster import bundle
+from wqmaster.engines import Engine
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.taskvine import TaskVineEngine
+from wqmaster.engines.work_queue import WorkQueueEngine
+from wqmaster.job import Execution, Job, Task
+
+ENGINES = {
+    "taskvine": (TaskVineEngine, "vine_worker"),
+    "work_queue": (WorkQueueEngine, "work_queue_worker"),
+}
+
+
+def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
+    """Milliseconds of CPU a task, tasks a second."""
+    inputs = bundle.pack([Job((Execution("work", ("true",)),), {})])
+    cpu, wall = time.process_time(), time.monotonic()
+    submitted = returned = 0
+    while returned < tasks:
+        for _ in range(min(engine.hungry(), tasks - submitted)):
+            place = folder / str(submitted)
+            place.mkdir()
+            (place / "inputs.tar").write_bytes(inputs)
+            engine.submit(Task(str(submitted), 1, 60), place)
+            submitted += 1
+        found = engine.wait(1)
+        while found is not None:
+            assert found.result == "ok", found  # noqa: S101
+            returned += 1
+            found = engine.wait(0)
+    return (time.process_time() - cpu) / tasks * 1000, tasks / (time.monotonic() - wall)
+
+
+def main(rounds: int = 3, tasks: int = 300) -> None:
+    """Print both, round by round, and their ratio."""
+    os.environ["CATALOG_HOST"] = "127.0.0.1"
+    warnings.simplefilter("ignore")
+    costs: dict[str, list[float]] = {name: [] for name in ENGINES}
+    for _ in range(rounds):
+        for name, (kind, worker) in ENGINES.items():
+            with tempfile.TemporaryDirectory() as made:
+                folder = Path(made)
+                engine = kind(Setting(folder / "logs"))
+                command = [worker, "--cores", "1", "127.0.0.1", str(engine.port)]
+                workers = []
+                for count in (1, 2):
+                    workers.append(
+                        subprocess.Popen(
+                            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                        )
+                    )
+                    while engine.stats().workers < count:
+                        engine.wait(1)
+                cost, rate = measure(engine, folder, tasks)
+                engine.close()
+                for process in workers:
+                    process.terminate()
+                    process.wait()
+            costs[name].append(cost)
+            print(f"{name:<10} {cost:6.2f} ms of CPU a task, {rate:5.1f} tasks/s", flush=True)
+    ratio = statistics.median(costs["work_queue"]) / statistics.median(costs["taskvine"])
+    print(f"Work Queue costs the master {ratio:.2f} times what TaskVine does (medians)")
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:]))

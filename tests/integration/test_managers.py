@@ -1,0 +1,302 @@
+"""What Work Queue's and TaskVine's managers can be told, each with real workers."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.integration.bench import Bench, shell_job
+from wqmaster import credentials
+from wqmaster.engines import Engine, manager
+from wqmaster.engines.manager import Setting
+from wqmaster.engines.taskvine import TaskVineEngine
+from wqmaster.engines.work_queue import WorkQueueEngine
+from wqmaster.errors import EngineError
+
+KINDS = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
+# What a worker says first, with a protocol of long ago (work_queue.c, vine_manager.c).
+HELLO = {
+    "work_queue": b"workqueue 3 old-host Linux x86_64 4.0.0\n",
+    "taskvine": b"taskvine 3 old-host Linux x86_64 4.0.0\n",
+}
+
+
+class Managers:
+    """Starts managers and workers, and ends them."""
+
+    def __init__(self, engine: str, folder: Path) -> None:
+        self.name = engine
+        self.folder = folder
+        self._engines: list[Engine] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def start(self, **setting: object) -> Bench:
+        """A manager with a setting, and no worker yet."""
+        engine = KINDS[self.name](Setting(self.folder / "logs", **setting))  # type: ignore[arg-type]
+        self._engines.append(engine)
+        tasks = self.folder / "tasks"
+        tasks.mkdir()
+        return Bench(engine, tasks, lambda: [worker.pid for worker in self._workers])
+
+    def worker(self, bench: Bench, *options: str, wrapper: tuple[str, ...] = ()) -> None:
+        """Start a worker by the very command line that users are told."""
+        told = bench.engine.how_to_connect()
+        assert told is not None
+        program, *words = shlex.split(told)
+        command = [*wrapper, program, "--cores", "1", *options, *words]
+        self.run(command)
+
+    def run(self, command: Sequence[str]) -> None:
+        """Start a worker by any command line."""
+        self._workers.append(
+            subprocess.Popen(
+                command, cwd=self.folder, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        )
+
+    def connected(self, bench: Bench, count: int) -> None:
+        """Wait until `count` workers are there."""
+        wait_until(lambda: bench.engine.wait(1) or bench.engine.stats().workers == count)
+
+    def end(self) -> None:
+        """End them all."""
+        for engine in self._engines:
+            engine.close()
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            # One that is about to connect misses a SIGTERM; TaskVine's has a second process.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(2)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+
+
+@pytest.fixture(params=list(KINDS))
+def managers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Managers]:
+    """Each of the two engines in turn."""
+    found = Managers(request.param, tmp_path)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[str]:
+    """HOST:PORT of a real catalog on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["catalog_server", "-I", "127.0.0.1", "-p", str(port), "-u", "127.0.0.1"]
+    server = subprocess.Popen(
+        [*command, "-n", "localhost", "-l", "60", "-H", str(tmp_path / "history")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(answers)
+    yield f"127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+
+
+def test_a_project_name_is_listed_and_workers_find_it(managers: Managers, catalog: str) -> None:
+    bench = managers.start(name="wqmaster-test", catalog=catalog)
+    program = {"work_queue": "work_queue_status", "taskvine": "vine_status"}[managers.name]
+
+    def listed() -> str:
+        bench.engine.wait(1)
+        said = subprocess.run(
+            [program, "-C", catalog], capture_output=True, text=True, check=False, timeout=30
+        ).stdout
+        return said if "wqmaster-test" in said else ""
+
+    assert str(bench.engine.port) in wait_until(listed)  # type: ignore[attr-defined]
+    managers.worker(bench)
+    managers.connected(bench, 1)
+    bench.submit("t", shell_job("echo found"))
+    bench.wait_for(1)
+    assert bench.outcome("t").steps[0].files["stdout"] == b"found\n"
+
+
+def test_a_worker_with_a_wrong_password_is_told_of(managers: Managers, tmp_path: Path) -> None:
+    bench = managers.start(password=credentials.password(tmp_path))
+    assert bench.engine.trouble() is None
+    other = tmp_path / "other"
+    other.write_text("guess")
+    managers.worker(bench)
+    managers.connected(bench, 1)
+    port = bench.engine.port  # type: ignore[attr-defined]
+    program = "work_queue_worker" if managers.name == "work_queue" else "vine_worker"
+    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(port)]
+    managers.run(command)
+    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
+    assert "with a wrong password" in (bench.engine.trouble() or "")
+    assert bench.engine.stats().workers == 1
+
+
+def test_a_worker_of_another_version_is_told_of(
+    managers: Managers, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = managers.start()
+    address = ("127.0.0.1", bench.engine.port)  # type: ignore[attr-defined]
+    with socket.create_connection(address) as stranger:
+        stranger.sendall(HELLO[managers.name])
+        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
+    assert "of another version of ndcctools" in (bench.engine.trouble() or "")
+    said = [record.getMessage() for record in caplog.records]
+    assert any(
+        line.startswith("worker refused: 127.0.0.1: ") and "protocol 3" in line for line in said
+    )
+    managers.worker(bench)
+    managers.connected(bench, 1)  # those of the right version on that machine are welcome
+
+
+def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> None:
+    keys = credentials.certificate(tmp_path)
+    assert [path.stat().st_mode & 0o777 for path in keys] == [0o600, 0o600]
+    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    managers.worker(bench)
+    managers.connected(bench, 1)
+    bench.submit("t", shell_job("echo secret"))
+    bench.wait_for(1)
+    assert bench.outcome("t").steps[0].files["stdout"] == b"secret\n"
+    address = ("127.0.0.1", bench.engine.port)  # type: ignore[attr-defined]
+    with socket.create_connection(address) as plain:
+        plain.sendall(HELLO[managers.name])
+        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
+    assert "do not encrypt" in (bench.engine.trouble() or "")
+
+
+# Debian's package leaves it out.
+MONITOR = shutil.which("resource_monitor") or os.environ.get("CCTOOLS_RESOURCE_MONITOR")
+
+
+def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Managers) -> None:
+    if MONITOR is None:
+        with pytest.raises(EngineError, match="resource_monitor of ndcctools, which is not inst"):
+            managers.start(allocation="max_throughput")
+        return
+    bench = managers.start(allocation="max_throughput")
+    managers.worker(bench, "--memory", "200", "--disk", "2000")
+    for number in range(3):
+        bench.submit(f"t{number}", shell_job("echo quick"))
+    bench.wait_for(3)
+    assert {found.result for found in bench.returned.values()} == {"ok"}
+    log = next(managers.folder.glob("logs/2*/**/transactions")).read_text()
+    done = [line for line in log.splitlines() if " RETRIEVED SUCCESS" in line and line[0] != "#"]
+    assert len(done) == 3
+    assert all('"memory"' in line for line in done)  # measured, not asked for: none was
+    assert "FIRST MAX_THROUGHPUT" in log
+    # One past its memory is told from one past its disk.
+    bench.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
+    bench.wait_for(4)
+    assert bench.returned["large"].result == "memory_limit"
+
+
+def test_a_straggler_is_begun_elsewhere(managers: Managers, tmp_path: Path) -> None:
+    bench = managers.start(fast_abort=2)
+    for _ in range(2):
+        managers.worker(bench)
+    managers.connected(bench, 2)
+    for number in range(12):  # 10 at least make an average (work_queue.c, vine_manager.c)
+        bench.submit(f"t{number}", shell_job("sleep 0.1"))
+    bench.wait_for(12)
+    seen = tmp_path / "seen"
+    bench.submit("slow", shell_job(f"[ -e {seen} ] || {{ touch {seen}; sleep 600; }}; echo done"))
+    bench.wait_for(13)
+    assert bench.outcome("slow").steps[0].files["stdout"] == b"done\n"
+
+
+@pytest.mark.parametrize("managers", ["work_queue"], indirect=True)  # TaskVine's cannot: choose()
+def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) -> None:
+    bench = managers.start()
+    managers.worker(bench, "--wall-time", "40")
+    managers.connected(bench, 1)
+    bench.submit("long", shell_job("echo long"), running_time_min=100)
+    bench.submit("short", shell_job("echo short"))
+    bench.wait_for(1)
+    assert list(bench.returned) == ["short"]
+    assert bench.engine.stats().waiting == 1
+    managers.worker(bench, "--wall-time", "1000")
+    bench.wait_for(2)
+    assert bench.outcome("long").steps[0].files["stdout"] == b"long\n"
+
+
+def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
+    bench = managers.start()
+    managers.worker(bench)
+    managers.connected(bench, 1)
+    bench.submit("large", shell_job("true"), cores=64)
+    bench.engine.wait(1)
+    said = bench.engine.trouble() or ""
+    assert "1 tasks wait for a larger worker" in said
+    assert "64 cores (the largest worker has 1)" in said
+    bench.engine.cancel("large")
+    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble() is None)
+
+
+def test_logs_do_not_grow_for_ever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager.Growing.__init__, "__defaults__", (5000,))
+    bench = managers.start()
+    managers.worker(bench)
+    for number in range(30):
+        bench.submit(f"t{number}", shell_job("true"))
+    bench.wait_for(30)
+    log = next(managers.folder.glob("logs/2*/**/transactions"))
+    old = log.with_name("transactions.old")
+    assert old.stat().st_size > 5000
+    assert b"SUCCESS" in old.read_bytes() + log.read_bytes()
+    held = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of this very listing
+            held.append(str(descriptor.readlink()))
+    assert [path for path in held if path.startswith(str(log))] == [str(log)]
+
+
+def in_another_host(name: str) -> tuple[str, ...]:
+    """A command's prefix that gives it a hostname of its own."""
+    user = () if os.getuid() == 0 else ("--user", "--map-root-user")
+    return ("unshare", *user, "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh")
+
+
+can_rename: Callable[[], bool] = lambda: (  # noqa: E731
+    shutil.which("unshare") is not None
+    and subprocess.run([*in_another_host("x"), "true"], capture_output=True, check=False).returncode
+    == 0
+)
+
+
+@pytest.mark.skipif(not can_rename(), reason="no UTS namespaces here")
+def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
+    bench = managers.start()
+    for name in ("good-host", "bad-host"):
+        managers.worker(bench, wrapper=in_another_host(name))
+    managers.connected(bench, 2)
+    bench.engine.block_host("bad-host", 8)
+    for number in range(8):
+        bench.submit(f"t{number}", shell_job("sleep 0.2"))
+    bench.wait_for(8)
+    assert {found.host for found in bench.returned.values()} == {"good-host"}
+    managers.worker(bench, wrapper=in_another_host("bad-host"))
+
+    def is_back() -> bool:
+        number = len(bench.returned)
+        for more in (number, number + 1):
+            bench.submit(f"t{more}", shell_job("sleep 0.5"))
+        bench.wait_for(number + 2)
+        return any(found.host == "bad-host" for found in bench.returned.values())
+
+    wait_until(is_back)
