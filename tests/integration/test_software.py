@@ -124,6 +124,28 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     found.kill()
 
 
+def test_what_a_local_engine_unpacked_goes_with_it_also_after_a_kill(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, tempfile\n"
+        "from wqmaster.engines.local import LocalEngine\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "alive, dead = LocalEngine(1, {}), LocalEngine(1, {})\n"
+        "assert len(os.listdir(sys.argv[1])) == 2\n"
+        "if sys.argv[2] == 'kill':\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "alive.close()\n"
+        "assert len(os.listdir(sys.argv[1])) == 1\n"
+        "dead.close()\n"
+        "print(os.listdir(sys.argv[1]))\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    killed = subprocess.run([*words, "kill"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    done = subprocess.run([*words, "close"], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
 def job_of(supply: Supply, command: str = "bin/program", *arguments: str) -> Job:
     step = Execution("a", (f"{SOFTWARE}{supply.key}/{command}", *arguments))
     return Job((step,), {}, supplies=(supply,))

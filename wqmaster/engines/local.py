@@ -1,6 +1,7 @@
 """The local pool: tasks as processes of this machine, in exactly a worker's sandbox."""
 
 import contextlib
+import fcntl
 import os
 import selectors
 import shutil
@@ -36,6 +37,24 @@ class _Run:
         return self.folder / "sandbox"
 
 
+_CACHE = "wqmaster-cache-"
+
+
+def _new_cache() -> tuple[Path, int]:
+    """A folder for what tasks share, with its open lock. Those of dead masters are removed: each
+    may hold unpacked software."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_CACHE}*/lock"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_CACHE))
+    part = folder / "lock.part"
+    lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    part.rename(folder / "lock")  # nobody sees it before it is locked
+    return folder, lock
+
+
 class LocalEngine:
     """Runs `slots` tasks at a time. A runner that is killed is a lost worker: its task runs again.
 
@@ -51,7 +70,7 @@ class LocalEngine:
         self._running: dict[str, _Run] = {}
         self._ended: deque[_Run] = deque()
         self._selector = selectors.DefaultSelector()
-        self._cache = Path(tempfile.mkdtemp(prefix="wqmaster-cache-"))
+        self._cache, self._lock = _new_cache()
         self._cached: dict[Input, Path] = {}
         self._bytes_sent = 0
         self._losses = 0
@@ -222,3 +241,4 @@ class LocalEngine:
             self.cancel(task_id)
         self._selector.close()
         shutil.rmtree(self._cache, ignore_errors=True)
+        os.close(self._lock)
