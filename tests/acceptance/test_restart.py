@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
-from tests.integration.test_engines import processes
+from tests.integration.bench import processes
 
 JOBS = 300
 KILLS = 5
