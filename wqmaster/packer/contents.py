@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wqmaster.errors import WqmasterError
-from wqmaster.packer.libraries import Loaded, is_elf, loaded
+from wqmaster.packer.libraries import Loaded, is_elf, library_folders, loaded
 from wqmaster.software.licence import is_orca
 from wqmaster.tasks.orca import impostor
 
@@ -140,14 +140,6 @@ def _take(data: Sequence[Path], contents: Contents) -> None:
             raise PackError(f"there is no {path} to take along")
 
 
-def _library_folders(folder: Path, command: str) -> list[Path]:
-    """Where workers look for libraries: as `surroundings` in tasks/software.sh."""
-    beside = (folder / command).parent
-    prefix = beside.parent if beside.name == "bin" else beside
-    places = [beside, *(top / name for top in (prefix, folder) for name in ("lib", "lib64"))]
-    return [place.resolve() for place in places if place.is_dir()]
-
-
 def of_folder(
     name: str, folder: Path, programs: Sequence[Path], data: Sequence[Path] = ()
 ) -> Contents:
@@ -170,7 +162,7 @@ def of_folder(
         if entry.source is not None and (entry.executable or ".so" in place)
     ]
     elves = [path for path in programs if is_elf(path)]
-    found = loaded(elves, _library_folders(folder, command))
+    found = loaded(elves, library_folders(folder, command))
     _libraries(contents, found, folder.resolve(), (folder / command).resolve().name)
     return contents
 

@@ -55,6 +55,17 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[int, ...]:
     return highest
 
 
+def library_folders(folder: Path, command: str) -> list[Path]:
+    """Where workers look for the libraries of what is unpacked to `folder`.
+
+    As `surroundings` in tasks/software.sh has it.
+    """
+    beside = (folder / command).parent
+    prefix = beside.parent if beside.name == "bin" else beside
+    places = [beside, *(top / name for top in (prefix, folder) for name in ("lib", "lib64"))]
+    return [place.resolve() for place in places if place.is_dir()]
+
+
 def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
     """The libraries that `programs` load; those in the folders `beside` are found first.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from wqmaster.errors import WqmasterError
-from wqmaster.packer.libraries import of_glibc
+from wqmaster.packer.libraries import is_elf, library_folders, loaded, of_glibc
 from wqmaster.tasks import SCRIPT
 
 _SECONDS = 300
@@ -160,6 +160,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         script = [f"{top}{SCRIPT.name}", f"{top}software", "packed", "archive", "", "", command]
         words = [*(entering or []), "/bin/sh", *script, *trial.arguments]
         done = _run(words, environ, root / "work")
+        strays = _strays(unpacked, command) if where == "environment" else None
     text = done.stdout.decode(errors="replace")
     why = _why_not(done.returncode, text, trial)
     called = (command, *trial.arguments)
@@ -178,8 +179,20 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
             f"no more than '{' '.join(called)}' was run{code}; --run 'ARGUMENTS' proves what you "
             "need of it"
         )
+    note = "; ".join(filter(None, (note, strays))) or None
     said = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
     return Proof(where, called, done.returncode, said or _last(text.encode()), note)
+
+
+def _strays(unpacked: Path, command: str) -> str | None:
+    """Which libraries come from this machine; None if the archive has all of them."""
+    program = unpacked / command
+    if not program.is_file() or not is_elf(program):
+        return None
+    found = loaded([program], library_folders(unpacked, command)).found
+    own = unpacked.resolve()
+    strays = [str(path) for path in found.values() if not path.resolve().is_relative_to(own)]
+    return f"workers must have what it loads here: {', '.join(strays)}" if strays else None
 
 
 def _meant(line: str, trial: Trial) -> bool:
