@@ -13,6 +13,8 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,17 +47,28 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 150.0) -> An
 @contextlib.contextmanager
 def catalog(folder: Path) -> Iterator[str]:
     """A catalog server on loopback; HOST:PORT."""
-    port = folder / "catalog.port"
-    words = ["catalog_server", "--interface", "127.0.0.1", "--port-file", str(port)]
-    words += ["--update-host", "127.0.0.1", "--name", "localhost", "--history", str(folder / "h")]
-    (folder / "h").mkdir()
-    server = subprocess.Popen([*words, "--lifetime", "180"], stdin=subprocess.DEVNULL)
+    words = ["catalog_server", "--interface", "127.0.0.1", "--name", "localhost"]
+    words += ["--update-host", "127.0.0.1", "--history", str(folder), "--lifetime", "180"]
+    server: subprocess.Popen[bytes] | None = None
+    port = 0
+
+    def listens() -> bool:
+        # It takes the next port as well, and ends if one of them is in use.
+        nonlocal server, port
+        if server is None or server.poll() is not None:
+            port = 20000 + secrets.randbelow(10000)
+            server = subprocess.Popen([*words, "--port", str(port)], stdin=subprocess.DEVNULL)
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return server.poll() is None
+        return False
+
     try:
-        until("the catalog listens", lambda: port.exists() and port.read_text().strip())
-        yield f"127.0.0.1:{port.read_text().strip()}"
+        until("the catalog listens", listens)
+        yield f"127.0.0.1:{port}"
     finally:
-        server.kill()
-        server.wait()
+        if server is not None:
+            server.kill()
+            server.wait()
 
 
 def write_campaign(folder: Path, engine: str, workers: int, address: str) -> Path:

@@ -1,6 +1,8 @@
 """A pool for all tests of HTCondor, and campaigns whose workers come through it."""
 
 import contextlib
+import secrets
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,16 +35,27 @@ def pool() -> Iterator[Pool]:
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[str]:
     """A real catalog on loopback: HOST:PORT."""
-    port, history = tmp_path / "catalog.port", tmp_path / "history"
-    history.mkdir()
-    words = ["catalog_server", "--interface=127.0.0.1", f"--port-file={port}", "--name=localhost"]
-    words += ["--update-host=127.0.0.1", f"--history={history}"]
-    server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = ["catalog_server", "--interface=127.0.0.1", "--name=localhost"]
+    words += ["--update-host=127.0.0.1", f"--history={tmp_path}"]
+    server: subprocess.Popen[bytes] | None = None
+
+    def listens() -> int | None:
+        # It takes the next port as well, and ends if one of them is in use.
+        nonlocal server, port
+        if server is None or server.poll() is not None:
+            port = 20000 + secrets.randbelow(10000)
+            server = subprocess.Popen([*words, f"--port={port}"], stderr=subprocess.DEVNULL)
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return port if server.poll() is None else None
+        return None
+
+    port = 0
     try:
-        yield f"127.0.0.1:{wait_until(lambda: port.exists() and port.read_text().strip(), 20)}"
+        yield f"127.0.0.1:{wait_until(listens, 20)}"
     finally:
-        server.kill()
-        server.wait()
+        if server is not None:
+            server.kill()
+            server.wait()
 
 
 @pytest.fixture

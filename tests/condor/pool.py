@@ -71,7 +71,8 @@ DISCARD_SESSION_KEYRING_ON_STARTUP = False
 USE_PID_NAMESPACES = False
 CREATE_LOCKS_ON_LOCAL_DISK = False
 # Jobs of tests sleep more than they compute: more cores than the machine has, in one slot that is
-# cut into as many as are asked for. A claim is not kept, so that each job is matched anew.
+# cut into as many as are asked for. Many, since those of a job are kept for 30 s after it, as its
+# submit file says.
 NUM_CPUS = {cpus}
 MEMORY = {memory}
 SLOT_TYPE_1 = 100%
@@ -116,7 +117,7 @@ def left_of(folder: Path) -> dict[int, str]:
 class Pool:
     """A pool: `start` it, give `environment` to whoever uses it, `stop` it."""
 
-    def __init__(self, cpus: int = 16) -> None:
+    def __init__(self, cpus: int = 64) -> None:
         # Names of sockets are at most 108 characters long: not below pytest's own folders.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))
         self.folder.chmod(0o755)
@@ -124,7 +125,7 @@ class Pool:
             (self.folder / name).mkdir(mode=0o700 if name == "secret" else 0o755)
         self._config = self.folder / "condor_config"
         self._config.write_text(
-            CONFIGURATION.format(folder=self.folder, uid=as_user.UID, cpus=cpus, memory=cpus * 1024)
+            CONFIGURATION.format(folder=self.folder, uid=as_user.UID, cpus=cpus, memory=cpus * 512)
         )
         self._keeper: subprocess.Popen[bytes] | None = None
 

@@ -77,7 +77,7 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     master = site.start()
     new = site.until(lambda: site.running(2) and not set(left) & set(site.running(2)), 60)
     assert new
-    assert not set(left) & {job_id(job) for job in site.jobs()}
+    site.until(lambda: not set(left) & {job_id(job) for job in site.jobs()}, 30)
     # A log of events that was there already would be replayed: its factory has one of its own.
     logs = {str(job["UserLog"]) for job in site.jobs()}
     assert len(logs) == 1
