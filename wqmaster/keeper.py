@@ -29,15 +29,15 @@ PATIENCE = 5.0
 AGAIN = 0.5
 
 
-def descendants() -> list[int]:
-    """The processes below this one."""
+def descendants(*above: int) -> list[int]:
+    """The processes below those of `above`, or below this one."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 parents[int(entry.name)] = int(fields[1])
-    found, layer = [], {os.getpid()}
+    found, layer = [], set(above) or {os.getpid()}
     while layer:
         layer = {pid for pid, parent in parents.items() if parent in layer}
         found += sorted(layer)
@@ -84,6 +84,7 @@ def keep(
     said: Callable[[str], None],
     *,
     environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     stdin: bool = True,
     tick: Callable[[], bool] = lambda: False,
 ) -> int | None:
@@ -104,6 +105,7 @@ def keep(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environ,
+        cwd=cwd,
     )
     output = cast("IO[bytes]", child.stdout)
     os.set_blocking(output.fileno(), False)

@@ -84,6 +84,7 @@ class Master:
         self._collectors = collectors
         self._factory = factory
         self.progress = progress
+        self._limit = limit
         self._grace = grace
         self._show = show
         self._count = 0
@@ -403,7 +404,11 @@ class Master:
         if self._ended():
             return self.progress.running
         left = self.progress.left
-        return None if left is None else max(self.progress.running, left - self.progress.spooled)
+        if left is None:
+            return None
+        if self._limit is not None:
+            left = min(left, self._limit - self.progress.done - self.progress.failed)
+        return max(self.progress.running, left - self.progress.spooled)
 
     def _trouble(self) -> str | None:
         if self._no_database_until:

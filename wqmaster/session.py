@@ -5,6 +5,7 @@ import logging
 import logging.handlers
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -202,6 +203,16 @@ def _factory(
     return factory.Detached(plan, folder, bundle=size, slots=slots)
 
 
+def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
+    """The command that brings workers; None where the engine needs none, or they come as jobs."""
+    workers = loaded.campaign.workers
+    by_hand = engine.how_to_connect()
+    if by_hand is None or workers.type in ("local", "none"):
+        return by_hand
+    path = shlex.quote(str(loaded.source.path))
+    return None if workers.managed else f"wqmaster factory {path} --start"
+
+
 def factory_plan(loaded: LoadedCampaign) -> Plan:
     """The factory for a campaign that may or may not be running.
 
@@ -216,6 +227,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
             "condor}', slurm or local",
             "workers",
         )
+    check_writable(loaded.folder)
     host, port = None, campaign.engine.port
     name, _ = engines.choose(campaign)
     if (
@@ -324,8 +336,7 @@ def run(
         environ = worker_environment(loaded)
         engine = engines.create(name, campaign, _local_count(campaign), environ, folder)
         stack.callback(engine.close)
-        if campaign.workers.type == "local" or not campaign.workers.managed:
-            progress.how_to_connect = engine.how_to_connect()
+        progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (
             not campaign.workers.managed and progress.how_to_connect is not None
         )

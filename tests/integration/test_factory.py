@@ -267,7 +267,6 @@ def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Pa
     try:
         assert not before & {*processes(str(tmp_path / "factory" / "workers-"))}
         assert len(list((tmp_path / "factory").glob("workers-*"))) == 1
-        connected(engine, 1)
     finally:
         made.close()
     scratch = list((tmp_path / "factory").glob("workers-*/pwfile"))
@@ -308,14 +307,17 @@ def test_the_command_starts_watches_and_stops_a_factory(
 ) -> None:
     port = free_port()
     path = campaigns.write(
-        engine={"type": "taskvine", "port": port}, workers={"type": "local", "count": 1}
+        engine={"type": "taskvine", "port": port},
+        workers={"type": "local", "count": 1},
+        folder="my runs; of 'today'",  # what a shell would stumble over
     )
+    run = tmp_path / "my runs; of 'today'"
     campaigns.waters(5)
     printed = json.loads(cli("factory", path, "--json"))
     assert set(printed["configuration"]) <= KEYS
     assert json.loads(Path(printed["configuration_file"]).read_text()) == printed["configuration"]
     assert shlex.join(printed["command"][:3]) in cli("factory", path)
-    assert stat.S_IMODE((tmp_path / "test.run" / "password").stat().st_mode) == 0o600
+    assert stat.S_IMODE((run / "password").stat().st_mode) == 0o600
     assert json.loads(cli("factory", path, "--status", "--json")) == {"running": False}
     try:
         assert "process" in cli("factory", path, "--start")
@@ -329,7 +331,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
         assert told["port"] == port
     finally:
         assert "has ended" in cli("factory", path, "--stop")
-    assert not processes(str(tmp_path / "test.run" / "factory"))
+    assert not processes(str(run))
     assert "0 workers were left" in cli("factory", path, "--stop")
     assert "not running" in cli("factory", path, "--status")
 

@@ -59,6 +59,11 @@ def planned(
     worker = (loaded.source.path.parent / sent).absolute() if sent else None
     if worker is not None and not worker.is_file():
         raise loaded.source.error(f"there is no worker program {worker}", "workers", "worker")
+    if worker is not None and "'" in str(worker):
+        # The factory copies it by a shell command.
+        raise loaded.source.error("the path of the worker has a quote in it", "workers", "worker")
+    known_as = identity(loaded.folder / "factory", campaign.campaign)
+    password = credentials.password(loaded.folder)
     # A path below the sandbox is nothing that a host has.
     there = tuple(name for name in programs if not name.startswith("."))
     return plan(
@@ -66,9 +71,9 @@ def planned(
         Asked(
             engine=engine,
             manager=manager,
-            factory=identity(loaded.folder / "factory", campaign.campaign),
+            factory=known_as,
             catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
-            password=credentials.password(loaded.folder),
+            password=f"../{password.name}",
             worker=worker,
             count=count,
             began=int(time.time()),
@@ -84,7 +89,6 @@ def here(
     cores: int,
     port: int,
     *,
-    password: Path | None = None,
     worker: Path | None = None,
 ) -> Plan:
     """A factory of `count` workers on this machine, of `cores` cores each, without a campaign."""
@@ -100,7 +104,6 @@ def here(
         manager=Address("127.0.0.1", port),
         factory="workers",
         catalog=os.environ.get("CATALOG_HOST") or "127.0.0.1",
-        password=password,
         worker=worker,
         count=count,
     )

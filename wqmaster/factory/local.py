@@ -8,6 +8,7 @@ from typing import Any
 
 from wqmaster.campaign import Workers
 from wqmaster.factory.folders import Folders
+from wqmaster.keeper import descendants
 
 PROGRAMS: tuple[str, ...] = ()
 # `exec`, so that the worker itself is told to end when the factory has died.
@@ -45,7 +46,7 @@ def _runs(pid: int) -> bool:
 
 
 def left(folder: Path) -> list[int]:
-    """Processes of ours that work in a factory's scratch folder below `folder`."""
+    """Processes that work in a factory's scratch folder below `folder`, and what they started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -53,7 +54,8 @@ def left(folder: Path) -> list[int]:
                 place = str((entry / "cwd").readlink())
                 if place.startswith(f"{folder}/workers-") and _runs(int(entry.name)):
                     found.append(int(entry.name))
-    return found
+    # Tasks, and what serves a worker's files to others, work elsewhere.
+    return found + [pid for pid in descendants(*found) if pid not in found] if found else []
 
 
 def end_left(folder: Path) -> int:

@@ -78,7 +78,7 @@ class Asked:
     manager: Address | Project
     factory: str  # by which its jobs are known
     catalog: str  # HOST or HOST:PORT
-    password: Path | None = None  # the file that workers must have
+    password: str | None = None  # the file that workers must have, from the factory's folder
     worker: Path | None = None  # the program to send, if it is not the one of this machine
     count: int = 1  # of local workers
     began: int = 0  # seconds since 1970
@@ -102,12 +102,16 @@ class Plan:
     workers: int  # the most of them
     least: int
 
-    def command(self, configuration: Path, scratch: Path) -> list[str]:
-        """The whole command line."""
+    def command(self, configuration: str, scratch: str) -> list[str]:
+        """The whole command line, to be run in the factory's folder, where these two are.
+
+        The factory copies the password by a shell command without quotes: a path that a user has
+        chosen must not be part of it.
+        """
         return [
             *self.words,
-            *("--config-file", str(configuration)),
-            *("--scratch-dir", str(scratch)),
+            *("--config-file", configuration),
+            *("--scratch-dir", scratch),
             *self.target,
         ]
 
@@ -204,7 +208,7 @@ def plan(campaign: Campaign, asked: Asked) -> Plan:
         *("--wrapper", shlex.join(prefix)),
         *("--wrapper-input", str(WRAPPER)),
         *(("--worker-binary", str(asked.worker)) if asked.worker else ()),
-        *(("--password", str(asked.password)) if asked.password else ()),
+        *(("--password", asked.password) if asked.password else ()),
         *(("--ssl",) if campaign.engine.ssl else ()),
         *("--catalog", asked.catalog),
     )

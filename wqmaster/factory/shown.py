@@ -24,6 +24,7 @@ class Printed:
 
     plan: Plan
     command: Sequence[str]
+    folder: Path  # where the command is to be run
     file: Path  # the configuration
     hidden: frozenset[str]  # variables that workers must not see
 
@@ -35,7 +36,9 @@ class Printed:
             "engine": plan.engine,
             "type": plan.type,
             "manager": plan.manager,
+            # To be run in `folder`.
             "command": list(self.command),
+            "folder": str(self.folder),
             # The names of all variables that it may see, where workers get a copy of them.
             "environment": sorted(plan.environment(os.environ)) if passed else None,
             "hidden": sorted(self.hidden),
@@ -58,6 +61,7 @@ class Printed:
             [
                 f"# {self.file} (read again when it changes):",
                 *(f"# {line}" for line in content),
+                f"cd {shlex.quote(str(self.folder))}",
                 " ".join([*begin, shlex.join(self.command)]),
             ]
         )
@@ -73,8 +77,8 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     file = place / _FILE
     write(file, dict(plan.configuration), newer=True)
     # A folder that was not there: an old log of events in it would be taken for its own.
-    scratch = place / f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    return Printed(plan, plan.command(file, scratch), file, loaded.variables)
+    scratch = f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return Printed(plan, plan.command(_FILE, scratch), place, file, loaded.variables)
 
 
 def lines(status: Mapping[str, Any] | None) -> list[str]:

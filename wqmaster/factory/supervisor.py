@@ -152,6 +152,7 @@ class Supervisor:
             EngineError: what an earlier factory has left cannot be removed.
         """
         plan = self._plan
+        self._remove_other()
         left = remove_left(self._folder, plan.type, plan.factory)
         if left:
             self._log.info("%d workers that an earlier factory has left were removed", left)
@@ -163,10 +164,19 @@ class Supervisor:
         self._configure()
         self._publish()
 
+    def _remove_other(self) -> None:
+        """Remove the jobs of a factory that was killed when the workers were of another type."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            before = json.loads((self._folder / STATUS).read_text(encoding="utf-8"))
+            kind = before.get("type")
+            other = kind in TYPES and kind not in ("local", self._plan.type)
+            if other and before.get("state") != "ended":
+                remove_jobs(kind, self._plan.factory)
+
     def run(self) -> int:
         """Run the factory; exit code 1 if it ended by itself, or sending more was of no use."""
         # It must not outlive us, which would leave nobody to end it.
-        command = [*self._plan.command(self._file, self._scratch), "--parent-death"]
+        command = [*self._plan.command(CONFIGURATION, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))
         code: int | None = None
         try:
@@ -174,6 +184,7 @@ class Supervisor:
                 command,
                 self._hear,
                 environ=self._order.environ,
+                cwd=self._folder,
                 stdin=self._order.managed,
                 tick=self._tick,
             )
