@@ -147,13 +147,13 @@ class Site:
         paths = [*self.folder.glob("test.run/**/debug"), *self.folder.glob("test.run/**/debug.old")]
         return "".join(path.read_text(errors="replace") for path in paths)
 
-    def kill(self) -> None:
-        """End all processes of this campaign as a power cut would."""
+    def kill(self, place: Path | None = None) -> None:
+        """End all processes of this campaign, or those in `place`, as a power cut would."""
 
         def left() -> list[int]:
             # What a worker runs, the pool ends; and its daemons run where a job came from.
             theirs = processes_of(self.pool.folder)
-            found = processes_of(self.folder)
+            found = processes_of(place or self.folder)
             ours = {pid for pid, line in found.items() if not line.startswith("condor_")}
             return [pid for pid in ours if pid not in theirs]
 

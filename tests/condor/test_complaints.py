@@ -1,9 +1,11 @@
 """What goes wrong between a factory and HTCondor, and what is said of it."""
 
+import json
 import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.conftest import processes_of
 from tests.condor.pool import digest, job_id
@@ -96,10 +98,18 @@ def test_stop_removes_jobs_of_a_factory_that_was_killed(site: Site) -> None:
     site.until(lambda: site.status().get("port"), 30)
     site.cli("factory", site.path, "--start", env=site.environment)
     site.until(lambda: site.running(2), 60)
-    said = site.cli("factory", site.path, "--status", env=site.environment)
-    assert "2" in said
-    for pid in processes_of(site.folder / "test.run" / "factory"):
-        os.kill(pid, signal.SIGKILL)
+
+    def seen() -> dict[str, Any]:
+        said = site.cli("factory", site.path, "--status", "--json", env=site.environment)
+        found: dict[str, Any] = json.loads(said)
+        assert found["running"]
+        return found if found["running_workers"] == 2 else {}
+
+    status = site.until(seen, 30)
+    # The supervisor would clean up after a factory, and a factory after its supervisor.
+    os.kill(status["pid"], signal.SIGSTOP)
+    site.kill(site.folder / "test.run" / "factory")
+    os.kill(status["pid"], signal.SIGKILL)
     assert len(site.pool.running(site.folder)) == 2
     site.cli("factory", site.path, "--stop", env=site.environment)
     wait_until(lambda: not site.jobs(), 20)
