@@ -211,7 +211,8 @@ def test_a_master_that_is_not_found_is_told() -> None:
     for _ in range(3):
         cycle(report, 0, 0, None)
         report.hear("couldn't connect to h port 1: Connection refused")
-    assert "no master at h:1" in (report.trouble("h:1") or "")
+    assert "does not find a master at h:1: couldn't" in (report.trouble("h:1") or "")
+    assert "does not find the master 'm'" in (report.trouble("the master 'm'") or "")
     cycle(report, 0, 0, MASTER)
     assert report.trouble("h:1") is None
 

@@ -245,6 +245,7 @@ class Detached(_Told):
         place.mkdir(parents=True, exist_ok=True)
         super().__init__(place, bundle, slots)
         self._port = plan.port
+        self._began = time.time()
 
     def check(self) -> None:
         """It may come and go."""
@@ -252,10 +253,14 @@ class Detached(_Told):
     def trouble(self) -> str | None:
         """What its supervisor says is wrong, if there is one."""
         found = _status(self._place)
-        if not found or not (_lives(found) or found.get("state") == "running"):
+        if not found:
             return None
         if not _lives(found):
-            return "the factory was killed; 'wqmaster factory --start' starts it again"
+            if found.get("state") != "ended":
+                return "the factory was killed; 'wqmaster factory --start' starts it again"
+            # What was wrong with one of last week is of no interest.
+            ended = found.get("trouble") if found.get("time", 0) > self._began else None
+            return f"the factory has ended: {ended}" if ended else None
         port = found.get("port")
         if port is not None and port != self._port:
             return (

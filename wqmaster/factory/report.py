@@ -62,5 +62,6 @@ class Report:
         if self.failing >= 2:
             return f"the factory cannot submit workers{last}"
         if self.alone >= 2 and not self.masters:
-            return f"the factory finds no master at {manager}{last}"
+            what = manager if manager.startswith("the master") else f"a master at {manager}"
+            return f"the factory does not find {what}{last}"
         return None

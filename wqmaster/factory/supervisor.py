@@ -260,9 +260,10 @@ class Supervisor:
             self._settings = settings
 
     def _publish(self) -> None:
-        report, census = self._report, self._census
+        census = self._census
         running = census.count("running")
         idle = census.idle
+        submitted = running + idle + census.count("held")
         demand.write(
             self._folder / STATUS,
             {
@@ -277,13 +278,13 @@ class Supervisor:
                 "port": self._plan.port,
                 "min": self._settings.get("min-workers", 0),
                 "max": self._plan.workers,
-                "submitted": max(report.submitted, running + idle),
+                "submitted": submitted,
                 "idle": idle,
                 "running_workers": running,
                 "held": census.count("held"),
                 "ended": census.ended,
                 "connected": self._connected,
-                "waiting": max(0, max(report.submitted, running + idle) - self._connected),
+                "waiting": max(0, submitted - self._connected),
                 "trouble": self._trouble,
                 "last": last(self._scratch) if self._trouble else [],
                 "time": round(time.time(), 1),
