@@ -13,7 +13,10 @@ from tests.conftest import Cli
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The processes that name `folder` in their command line, or run in it: pid -> command line."""
+    """The processes that name `folder` in their command line, or run in it: pid -> command line.
+
+    Workers run elsewhere; the environment says of which factory they are.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -21,9 +24,11 @@ def processes_of(folder: Path) -> dict[int, str]:
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             place = str((entry / "cwd").readlink())
+            environ = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if line and (str(folder) in line or f"{place}/".startswith(f"{folder}/")):
+        ours = any(name.startswith(f"WQMASTER_FACTORY={folder}/") for name in environ)
+        if line and (ours or str(folder) in line or f"{place}/".startswith(f"{folder}/")):
             found[int(entry.name)] = line.strip()
     return found
 

@@ -24,6 +24,7 @@ from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.errors import EngineError
+from wqmaster.factory import local
 from wqmaster.factory.plan import KEYS, PROGRAMS, WRAPPER
 
 TOP = Path(__file__).resolve().parents[2]
@@ -251,6 +252,7 @@ def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Pat
             wait_until(lambda: made.check())
     finally:
         made.close()
+    assert not local.left(tmp_path / "factory")
     assert not processes(str(tmp_path / "factory"))
 
 
@@ -260,12 +262,12 @@ def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Pa
     connected(engine, 1)
     told = factory.status(tmp_path)
     assert told is not None
-    before = {*processes(str(tmp_path / "factory" / "workers-"))}
-    assert before
+    before = {*local.left(tmp_path / "factory")}
+    assert len(before) >= 2
     os.kill(told["pid"], signal.SIGKILL)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
-        assert not before & {*processes(str(tmp_path / "factory" / "workers-"))}
+        assert not before & {*local.left(tmp_path / "factory")}
         assert len(list((tmp_path / "factory").glob("workers-*"))) == 1
     finally:
         made.close()
@@ -332,6 +334,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
     finally:
         assert "has ended" in cli("factory", path, "--stop")
     assert not processes(str(run))
+    assert not local.left(run / "factory")
     assert "0 workers were left" in cli("factory", path, "--stop")
     assert "not running" in cli("factory", path, "--status")
 

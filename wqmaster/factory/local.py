@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ WRAPPER = ("exec", "sh", "./worker.sh", "-o")
 COPIES_ENVIRONMENT = False
 # Nothing tells of jobs that wait: the factory's own count is to be asked.
 TELLS_IDLE = False
+
+# Seconds for processes that were killed to be gone.
+_PATIENCE = 10.0
+_MARK = "WQMASTER_FACTORY"
 
 
 def batch_options(workers: Workers, factory: str, campaign: str) -> str:
@@ -45,23 +51,35 @@ def _runs(pid: int) -> bool:
         return False
 
 
+def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """`environ` with what the workers of the factory in `folder` are known by."""
+    return {**environ, _MARK: str(folder)}
+
+
 def left(folder: Path) -> list[int]:
-    """Processes that work in a factory's scratch folder below `folder`, and what they started."""
+    """Processes of the factory that keeps its files in `folder`, and what they have started."""
+    mark = f"{_MARK}={folder}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 place = str((entry / "cwd").readlink())
-                if place.startswith(f"{folder}/workers-") and _runs(int(entry.name)):
+                environ = (entry / "environ").read_bytes().split(b"\0")
+                # A factory works in its scratch folder, a worker elsewhere.
+                if (mark in environ or place.startswith(f"{folder}/workers-")) and _runs(
+                    int(entry.name)
+                ):
                     found.append(int(entry.name))
-    # Tasks, and what serves a worker's files to others, work elsewhere.
     return found + [pid for pid in descendants(*found) if pid not in found] if found else []
 
 
 def end_left(folder: Path) -> int:
-    """Kill them; how many there were."""
+    """Kill them, and wait until they are gone; how many there were."""
     pids = left(folder)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _PATIENCE
+    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return len(pids)

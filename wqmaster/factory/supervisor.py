@@ -178,12 +178,15 @@ class Supervisor:
         # It must not outlive us, which would leave nobody to end it.
         command = [*self._plan.command(CONFIGURATION, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))
+        environ = self._order.environ
+        if self._plan.type == "local":
+            environ = local.marked(environ, self._folder)
         code: int | None = None
         try:
             code = keeper.keep(
                 command,
                 self._hear,
-                environ=self._order.environ,
+                environ=environ,
                 cwd=self._folder,
                 stdin=self._order.managed,
                 tick=self._tick,
