@@ -413,7 +413,8 @@ class Master:
     def _trouble(self) -> str | None:
         if self._no_database_until:
             return "the database cannot be reached"
-        return self._collectors.trouble or self._engine.trouble() or self._workers_trouble
+        all_of_it = (self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
+        return "; ".join(filter(None, all_of_it)) or None
 
     def _lost_database(self, error: Exception) -> None:
         if not self._no_database_until:
