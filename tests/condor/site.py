@@ -113,10 +113,17 @@ class Site:
 
         return wait_until(met, seconds)
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, *words: str) -> "subprocess.Popen[str]":
         """`wqmaster run` in the background."""
-        self._masters.append(self.cli.start("run", self.path, env=self.environment))
+        self._masters.append(self.cli.start("run", self.path, *words, env=self.environment))
         return self._masters[-1]
+
+    def ended(self, code: int = 0, seconds: float = 90.0) -> str:
+        """Wait for the end of the master, which is to have this exit code; all that it said."""
+        master = self._masters[-1]
+        said = "\n".join(master.communicate(timeout=seconds))
+        assert master.returncode == code, said
+        return said
 
     def status(self) -> dict[str, Any]:
         """What `wqmaster status` says of the living master."""
