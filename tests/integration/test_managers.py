@@ -200,10 +200,14 @@ def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Manag
     assert len(done) == 3
     assert all('"memory"' in line for line in done)  # measured, not asked for: none was
     assert "FIRST MAX_THROUGHPUT" in log
-    # One past its memory is told from one past its disk.
+    # One past its memory is told from one past its disk; Work Queue waits for a larger worker.
     bench.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
-    bench.wait_for(4)
-    assert bench.returned["large"].result == "memory_limit"
+    if managers.name == "taskvine":
+        bench.wait_for(4)
+        assert bench.returned["large"].result == "memory_limit"
+    else:
+        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
+        assert "1 tasks wait while 1 workers are idle" in (bench.engine.trouble() or "")
 
 
 def test_a_straggler_is_begun_elsewhere(managers: Managers, tmp_path: Path) -> None:
@@ -233,6 +237,19 @@ def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) ->
     managers.worker(bench, "--wall-time", "1000")
     bench.wait_for(2)
     assert bench.outcome("long").steps[0].files["stdout"] == b"long\n"
+
+
+def test_tasks_that_wait_beside_idle_workers_are_told_of(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "IDLE", 2.0)
+    bench = managers.start()
+    managers.worker(bench)
+    managers.connected(bench, 1)
+    bench.engine.block_host(os.uname().nodename, 600)
+    bench.submit("t", shell_job("true"))
+    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
+    assert "1 tasks wait while 1 workers are idle" in (bench.engine.trouble() or "")
 
 
 def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:

@@ -32,6 +32,8 @@ DEBUG_SIZE = 10_000_000
 LOG_SIZE = 100_000_000
 # Folders of logs of earlier runs that are kept.
 KEPT_LOGS = 5
+# Seconds for which workers are idle while tasks wait before that is told.
+IDLE = 30.0
 # How often a manager that takes any free port is started before that is an error.
 _TRIES = 5
 # The port of a catalog (catalog_server, -p).
@@ -263,6 +265,7 @@ class Sizes:
 
     def __init__(self) -> None:
         self._sizes: Counter[tuple[int, int, int]] = Counter()
+        self._idle_since = time.monotonic()
 
     @staticmethod
     def _of(task: Task) -> tuple[int, int, int]:
@@ -287,6 +290,7 @@ class Sizes:
     def too_large(self, stats: Any) -> str | None:
         """Which tasks no worker that is connected can take, in words."""
         if not stats.workers_connected or not stats.tasks_waiting:
+            self._idle_since = time.monotonic()
             return None
         largest = (stats.max_cores, stats.max_memory, stats.max_disk)
         units = ("cores", "MB of memory", "MB of disk")
@@ -298,7 +302,18 @@ class Sizes:
             ]
             if over:
                 return f"{count} tasks wait for a larger worker: they ask for {' and '.join(over)}"
-        return None
+        return self._idle(stats)
+
+    def _idle(self, stats: Any) -> str | None:
+        now = time.monotonic()
+        if stats.tasks_on_workers:
+            self._idle_since = now
+        if now - self._idle_since < IDLE:
+            return None
+        return (
+            f"{stats.tasks_waiting} tasks wait while {stats.workers_connected} workers are idle: "
+            "none has the memory, disk or time left for one, or all are blocked"
+        )
 
 
 def exceeded(limits: Any) -> str:

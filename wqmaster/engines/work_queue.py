@@ -96,6 +96,8 @@ class WorkQueueEngine:
             wanted.specify_memory(task.memory)
         if task.disk is not None and not (self._setting.learns and task.plain):
             wanted.specify_disk(task.disk)
+        if self._setting.learns:
+            wanted.specify_monitor_output(str(folder))  # which goes with the task; else it is left
         wanted.specify_max_retries(manager.MAX_RETRIES)
         wanted.specify_running_time_max(task.time_limit * self._setting.running_time_unit)
         if task.running_time_min is not None:
