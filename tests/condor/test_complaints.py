@@ -75,9 +75,12 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     site.kill()
     assert set(site.pool.running(site.folder)) == set(left)
     site.start()
+
+    def renewed() -> bool:
+        return bool(site.running(2)) and not set(left) & {job_id(job) for job in site.jobs()}
+
     # More than one look of the factory at the queue: workers of before may come back to the port.
-    site.until(lambda: site.running(2) and not set(left) & set(site.running(2)), 120)
-    site.until(lambda: not set(left) & {job_id(job) for job in site.jobs()}, 30)
+    site.until(renewed, 120)
     # A log of events that was there already would be replayed: its factory has one of its own.
     logs = {str(job["UserLog"]) for job in site.jobs()}
     assert len(logs) == 1

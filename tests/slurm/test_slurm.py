@@ -1,5 +1,6 @@
 """Campaigns whose workers are jobs of a real SLURM."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -47,8 +48,10 @@ def written(campaigns: Campaigns, software: dict[str, str], engine: str = "work_
 
 def held_by(cluster: Cluster) -> str:
     """All that SLURM keeps on disk, and what it prints of its jobs."""
-    kept = [path for path in cluster.folder.rglob("*") if path.is_file()]
-    text = "".join(path.read_bytes().decode(errors="replace") for path in kept)
+    text = ""
+    for path in [*cluster.folder.glob("state/**/*"), *cluster.folder.glob("spool/**/*")]:
+        with contextlib.suppress(OSError):  # a folder, or no longer there
+            text += path.read_bytes().decode(errors="replace")
     return text + cluster.tool("scontrol", "show", "job", "--details")
 
 
