@@ -1,16 +1,17 @@
-# Debian 13 with wqmaster: docker build -t wqmaster . && docker run -it -v "$PWD":/data wqmaster
-FROM debian:trixie-slim
+# wqmaster in the environment of environment.yml:
+#   docker build -t wqmaster . && docker run -it --user "$(id -u):$(id -g)" -v "$PWD":/data wqmaster
+FROM mambaorg/micromamba:2.6.1
 
-COPY environment/debian-packages.txt /tmp/debian-packages.txt
-RUN apt-get update \
- && grep -v '^#' /tmp/debian-packages.txt \
-    | DEBIAN_FRONTEND=noninteractive xargs apt-get install -y --no-install-recommends \
- && rm -rf /var/lib/apt/lists/* /tmp/debian-packages.txt
+COPY --chown=$MAMBA_USER:$MAMBA_USER environment.yml /tmp/environment.yml
+RUN micromamba install -y -n base -f /tmp/environment.yml \
+ && micromamba clean --all --yes
 
-COPY . /opt/wqmaster
-RUN python3 -m venv --system-site-packages /opt/venv \
- && /opt/venv/bin/pip install --no-cache-dir "/opt/wqmaster[all]"
-ENV PATH=/opt/venv/bin:$PATH LC_ALL=C.UTF-8
+COPY --chown=$MAMBA_USER:$MAMBA_USER . /opt/wqmaster
+ARG MAMBA_DOCKERFILE_ACTIVATE=1
+# What it depends on is in environment.yml: pip adds nothing.
+RUN pip install --no-cache-dir --no-deps /opt/wqmaster
 
+# A user of the host's number has no home here.
+ENV HOME=/tmp
 WORKDIR /data
 CMD ["bash"]

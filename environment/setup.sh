@@ -167,7 +167,7 @@ case $kind in
             micromamba) logged "$conda" create -y -p "$state/conda" -f "$top/environment.yml" ;;
             *) logged "$conda" env create -y -p "$state/conda" -f "$top/environment.yml" ;;
         esac
-        logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,test]" ;;
+        logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,docking,test]" ;;
     debian)
         get_debootstrap || fail "a private Debian root needs root on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
         make_root

@@ -47,7 +47,7 @@ def test_the_data_set_is_what_its_readme_says() -> None:
     assert all((m.info["charge"], m.info["multiplicity"]) == (0, 1) for m in molecules)
 
 
-@pytest.mark.parametrize("engine", ["work_queue", "local"])
+@pytest.mark.parametrize("engine", ["work_queue", "taskvine", "local"])
 def test_results_are_those_of_a_direct_run(
     campaigns: Campaigns, cli: Cli, tmp_path: Path, engine: str
 ) -> None:

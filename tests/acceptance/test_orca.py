@@ -22,7 +22,9 @@ pytestmark = pytest.mark.skipif(
 ENGINES = [
     pytest.param(
         "work_queue",
-        marks=pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue"))),
+        marks=pytest.mark.skipif(
+            why_not("work_queue") is not None, reason=str(why_not("work_queue"))
+        ),
     ),
     "local",
 ]

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.unit.test_campaign import MINIMAL, loaded
-from wqmaster import doctor
-from wqmaster.doctor import elf, programs, reports
+from wqmaster import doctor, elf
+from wqmaster.doctor import programs, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.programs import ask

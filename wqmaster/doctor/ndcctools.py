@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wqmaster.doctor import elf
+from wqmaster import elf
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import ask, end, start

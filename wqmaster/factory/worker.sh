@@ -174,6 +174,12 @@ if [ "$code" != 0 ]; then
     fail 84 "the worker program does not start here: exit code $code: $(last "$said")"
 fi
 
+# Workers of TaskVine that start together on a machine look for a free port from the same number
+# up: two find the same one, and one of them dies of it. Each looks from a number of its own.
+if [ -z "${TCP_LOW_PORT:-}" ] && random=$(od -An -N2 -tu2 /dev/urandom 2> /dev/null); then
+    export TCP_LOW_PORT=$((10000 + random % 20000))
+fi
+
 if [ "$failed" != 0 ]; then
     [ -z "$own" ] || echo "$failed" > code
     exit "$failed"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wqmaster.doctor import elf
+from wqmaster import elf
 from wqmaster.errors import WqmasterError
 
 # What belongs to glibc: it has to be that of the worker's own loader. (`dpkg -L libc6`.)
