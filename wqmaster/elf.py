@@ -86,7 +86,11 @@ def _read(data: bytes) -> Needs:
                 found = re.fullmatch(r"GLIBC_([0-9]+(?:\.[0-9]+)+)", name(text))
                 if found:
                     versions.append(tuple(map(int, found[1].split("."))))
+                if not further:  # the last one, whatever their number is said to be
+                    break
                 needed += further
+            if not following:
+                break
             entry += following
     libraries = tuple(name(value) for tag, value in tags if tag == _NEEDED)
     return Needs(max(versions, default=()), libraries)

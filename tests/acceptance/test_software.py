@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import Campaigns, Cli
 
@@ -199,6 +200,33 @@ def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
         assert tar.getnames() == first
 
 
+def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: Path) -> None:
+    """Packed a second time from within, it is the same: what was made is left out."""
+    folder = tmp_path / "odd"
+    (folder / "v 1").mkdir(parents=True)
+    program = folder / "v 1" / "odd, one"
+    program.write_text('#!/bin/sh\necho "version 1" > /dev/null && echo well\n')
+    program.chmod(0o755)
+    (folder / "current").symlink_to("v 1")
+    (folder / "damaged.bin").write_bytes(b"\x7fELF\x02\x01 cut short")
+    words = ("--from", folder, "--program", "current/odd, one", "-o", folder / "odd.tar.gz")
+    said = cli("software", "pack", "odd", *words, "--run", "")
+    assert "exit code 0: well" in said
+    assert "damaged.bin needs is not known" in said
+    printed = yaml.safe_load(said.splitlines()[-1].removeprefix("campaign"))
+    assert printed["software"]["odd"] == {
+        "command": "'v 1/odd, one'",
+        "archive": str(folder / "odd.tar.gz"),
+    }
+    first = (folder / "odd.tar.gz").read_bytes()
+    cli("software", "pack", "odd", *words, "--run", "")
+    assert (folder / "odd.tar.gz").read_bytes() == first
+    # With '..' a folder has its own name.
+    cli("software", "pack", "two", "--program", program, "--data", folder / "v 1" / "..")
+    with tarfile.open(tmp_path / "two.tar.gz") as tar:
+        assert "share/odd/v 1/odd, one" in tar.getnames()
+
+
 @pytest.mark.parametrize(
     ("script", "words", "why"),
     [
@@ -210,6 +238,7 @@ def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
         (READS, ("--program", "bin/absent"), "no file bin/absent"),
         (READS, ("-o", "no/such/folder/a.tar.gz"), "there is no folder"),
         (READS, ("-o", "a.zip"), "is to end in .tar.gz"),
+        (READS, ("--run", "'"), "no command line"),
     ],
 )
 def test_what_does_not_run_or_fit_is_not_packed(
@@ -231,6 +260,11 @@ def test_an_archive_of_orca_is_private(cli: Cli, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "orca", ORCA)
     (folder / "bin" / "orca_scf").write_text("#!/bin/sh\n")
     (folder / "bin" / "orca_scf").chmod(0o755)
+    # Where it is called by a link, too.
+    (folder / "bin" / "orca").rename(folder / "bin" / "orca.real")
+    (folder / "bin" / "orca").symlink_to("orca.real")
+    (folder / "bin" / "orca_scf").rename(folder / "bin" / "scf")
+    (folder / "bin" / "orca_scf").symlink_to("scf")
     said = cli("software", "pack", "orca", "--from", folder)
     assert "private storage only" in said
     for name in ("orca.tar.gz", "orca.tar.gz.manifest.json"):

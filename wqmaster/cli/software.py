@@ -1,5 +1,7 @@
 """wqmaster software: archives of programs for workers."""
 
+import json
+import re
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -81,9 +83,13 @@ def pack(
     for warning in filter(None, warnings):
         click.echo(f"note       {warning}")
     click.echo(f"manifest   {made.manifest}")
-    click.echo(
-        f"campaign   software: {{{name}: {{command: {made.command}, archive: {made.archive}}}}}"
-    )
+    command, archive = _word(shlex.quote(made.command)), _word(str(made.archive))
+    click.echo(f"campaign   software: {{{name}: {{command: {command}, archive: {archive}}}}}")
+
+
+def _word(text: str) -> str:
+    """As it stands in a YAML file."""
+    return text if re.fullmatch(r"[\w./~+-]+", text) else json.dumps(text, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,8 +21,8 @@ import wqmaster
 from wqmaster.packer import contents as packed
 from wqmaster.packer.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.packer.libraries import glibc_needed
-from wqmaster.packer.proof import TRIALS, Proof, Trial, Where, prove
-from wqmaster.software.archive import look
+from wqmaster.packer.proof import TRIALS, Proof, Trial, Where, ended, prove
+from wqmaster.software.archive import BadArchive, look
 from wqmaster.software.licence import looks_public
 
 # MB; caches of OSG's sites take no larger files well.
@@ -134,35 +135,30 @@ def _described(place: str, entry: Entry) -> dict[str, Any]:
     }
 
 
-def version_of(name: str, contents: Contents) -> str | None:
+def version_of(contents: Contents) -> str | None:
     """What the program says for --version, where it stands now; None if it says nothing."""
-    source = contents.entries[contents.command].source
-    if source is None or name == "orca":  # which takes any word for an input file
+    entry = contents.file(contents.command)
+    if entry is None or Path(contents.command).name == "orca":  # takes any word for an input file
         return None
-    try:
-        said = subprocess.run(
-            [str(source), "--version"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = [line.strip() for line in said.stdout.splitlines() if re.search(r"\d", line)]
-    return "\n".join(lines)[:_VERSION_TEXT] if said.returncode == 0 and lines else None
+    with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as folder:
+        try:
+            words = [str(entry.source), "--version"]
+            code, said = ended(words, os.environ, Path(folder), _SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    text = said.decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\d", line)]
+    return "\n".join(lines)[:_VERSION_TEXT] if code == 0 and lines else None
 
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
     """The manifest in the archive: what is in it, and where it came from."""
-    glibc = glibc_needed(contents.elf_files())
+    glibc, damaged = glibc_needed(contents.elf_files())
+    contents.notes += damaged
     return {
         "name": wish.name,
         "command": contents.command,
-        "version": version_of(wish.name, contents),
+        "version": version_of(contents),
         "machine": platform.machine(),
         "glibc": ".".join(map(str, glibc)) or None,
         "licence": packed.licence_of(contents.entries) if contents.private else None,
@@ -199,6 +195,12 @@ def pack(wish: Wish) -> Packed:
         raise PackError(f"{output} is to end in .tar.gz, .tgz or .tar")
     if not output.absolute().parent.is_dir():
         raise PackError(f"there is no folder {output.absolute().parent} for {output.name}")
+    if output.is_dir():
+        raise PackError(f"{output} is a folder; name a file with -o")
+    try:
+        trial = Trial(tuple(shlex.split(wish.run)), {}, "") if wish.run is not None else None
+    except ValueError as error:
+        raise PackError(f"--run {wish.run} is no command line: {error}") from error
     if wish.folder is not None:
         contents = packed.of_folder(wish.name, wish.folder, wish.programs, wish.data)
     elif wish.programs:
@@ -212,18 +214,22 @@ def pack(wish: Wish) -> Packed:
                 f"{output.absolute()} looks public ('{word}'), and the licence of ORCA does not "
                 "allow to put it where others can read it; choose a private folder with -o"
             )
-    manifest = manifest_of(wish, contents)
+    beside = output.with_name(f"{output.name}.manifest.json")
+    # Of an earlier time, where the folder that is packed is the one that they are written to.
+    contents.leave_out(output, beside)
+    try:
+        manifest = manifest_of(wish, contents)
+    except OSError as error:
+        raise PackError(f"{error.filename} cannot be read: {error.strerror}") from error
     glibc = tuple(map(int, manifest["glibc"].split("."))) if manifest["glibc"] else ()
     text = json.dumps(manifest, indent=1).encode() + b"\n"
     contents.entries[MANIFEST] = Entry(text=text)
     part = output.with_name(f".{os.getpid()}.{output.name}")
-    beside = output.with_name(f"{output.name}.manifest.json")
     mode = 0o600 if contents.private else 0o644
     try:
         part.touch(mode=mode)
         write(contents, part, wish.most)
         found = look(part, [contents.command])
-        trial = Trial(tuple(shlex.split(wish.run)), {}, "") if wish.run is not None else None
         proof = prove(part, contents.command, trial or _trial(contents), wish.where)
         size = part.stat().st_size
         # A private one is never to be seen by others, not even for a moment.
@@ -233,6 +239,8 @@ def pack(wish: Wish) -> Packed:
         told = {**stated, "proof": asdict(proof), **manifest}
         beside.write_text(json.dumps(told, indent=1) + "\n")
         part.replace(output)
+    except BadArchive as error:
+        raise PackError(f"workers could not unpack {output}: {error}") from error
     except OSError as error:
         raise PackError(f"{output} cannot be written: {error.strerror or error}") from error
     finally:

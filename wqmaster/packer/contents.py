@@ -1,6 +1,7 @@
 """What is to be packed: place in the archive -> file, link or text."""
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -47,22 +48,32 @@ class Contents:
             raise PackError(f"two files would be '{place}' in the archive")
         self.entries[place] = entry
 
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        sources = [entry.source for entry in self.entries.values() if entry.source]
-        return sum(source.stat().st_size for source in sources)
+    def file(self, place: str) -> Entry | None:
+        """The file at `place`, or at the end of the link that is there; None if neither is."""
+        entry = self.entries.get(place)
+        if entry is not None and entry.link is not None:
+            end = posixpath.normpath(posixpath.join(posixpath.dirname(place), entry.link))
+            entry = self.entries.get(end)
+        return entry if entry is not None and entry.source is not None else None
 
     @property
     def private(self) -> bool:
         """Whether a licence forbids to give it away: ORCA's does."""
+        called = [place for place in self.entries if is_orca(PurePosixPath(place).name)]
+        files = [entry for entry in map(self.file, called) if entry is not None]
         return any(
-            entry.executable
-            and entry.source is not None
-            and is_orca(PurePosixPath(place).name)
-            and impostor(entry.source) is None
-            for place, entry in self.entries.items()
+            entry.executable and entry.source is not None and impostor(entry.source) is None
+            for entry in files
         )
+
+    def leave_out(self, *files: Path) -> None:
+        """Take files out again; PackError if one is the program itself."""
+        ends = {file.resolve() for file in files}
+        for place, entry in list(self.entries.items()):
+            if entry.source in ends:
+                if place == self.command:
+                    raise PackError(f"{entry.source} is the program; choose another file with -o")
+                del self.entries[place]
 
     def elf_files(self) -> list[Path]:
         """The programs and libraries among the files."""
@@ -81,8 +92,12 @@ def _file(path: Path) -> Entry:
 
 def _walk(folder: Path, at: str, contents: Contents) -> None:
     """Everything below `folder`, as `at`/... in the archive."""
+
+    def unread(error: OSError) -> None:
+        raise PackError(f"{error.filename} cannot be read: {error.strerror}")
+
     top = folder.resolve()
-    for parent, folders, files in os.walk(top):
+    for parent, folders, files in os.walk(top, onerror=unread):
         for name in sorted([*files, *folders]):
             path = Path(parent) / name
             place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
@@ -132,10 +147,12 @@ def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
 def _take(data: Sequence[Path], contents: Contents) -> None:
     """Put files and folders into share/."""
     for path in data:
+        # '.' and '..' have a name as well.
+        place = f"share/{path.name if path.name not in ('', '..') else path.resolve().name}"
         if path.is_dir():
-            _walk(path, f"share/{path.name}", contents)
+            _walk(path, place, contents)
         elif path.is_file():
-            contents.add(f"share/{path.name}", _file(path))
+            contents.add(place, _file(path))
         else:
             raise PackError(f"there is no {path} to take along")
 
@@ -150,11 +167,16 @@ def of_folder(
     """
     if not folder.is_dir():
         raise PackError(f"there is no folder {folder}")
-    command = _main(folder, name, programs).as_posix()
+    asked = folder / _main(folder, name, programs)
+    _check_program(asked)
+    # Where the folders on the way to it are links, those of the archive are not.
+    inside = os.path.relpath(asked.parent.resolve() / asked.name, folder.resolve())
+    command = PurePosixPath(inside).as_posix()
     contents = Contents(command)
     _walk(folder, "", contents)
     _take(data, contents)
-    _check_program(folder / command)
+    if contents.file(command) is None:
+        raise PackError(f"{asked} is no program that can be packed; name another with --program")
     _set_paths(contents)
     programs = [
         entry.source

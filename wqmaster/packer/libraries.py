@@ -42,17 +42,24 @@ def is_elf(path: Path) -> bool:
         raise WqmasterError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def glibc_needed(paths: Iterable[Path]) -> tuple[int, ...]:
-    """The oldest glibc that has all that the files need: (2, 38); () if they need none."""
+def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
+    """The oldest glibc that has all that the files need, (2, 38), () if they need none; notes.
+
+    A file whose headers are damaged is noted: separate debug information and test data are such.
+    """
     highest: tuple[int, ...] = ()
+    notes: list[str] = []
     for path in paths:
         try:
             needs = elf.needs(path)
-        except (OSError, ValueError) as error:
-            raise WqmasterError(f"what {path} needs cannot be read: {error}") from error
+        except ValueError as error:
+            notes.append(f"what {path} needs is not known: {error}")
+            continue
+        except OSError as error:
+            raise WqmasterError(f"{path} cannot be read: {error.strerror}") from error
         if needs is not None:
             highest = max(highest, needs.glibc)
-    return highest
+    return highest, notes
 
 
 def library_folders(folder: Path, command: str) -> list[Path]:

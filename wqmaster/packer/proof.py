@@ -1,7 +1,11 @@
 """That a packed program runs: unpacked anew, with nothing around it that a worker may lack."""
 
+import contextlib
+import os
 import re
 import shutil
+import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -86,6 +90,18 @@ def _make_root(root: Path) -> None:
     for name in ("home", "work", "tmp", "software"):
         (root / name).mkdir()
     shutil.copyfile(SCRIPT, root / SCRIPT.name)
+    _make_null(root / "dev" / "null")
+
+
+def _make_null(path: Path) -> None:
+    """What every worker has, and scripts write to."""
+    path.parent.mkdir()
+    with contextlib.suppress(OSError):
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        path.write_bytes(b"")  # where devices are not allowed, it is there and does not open
+        return
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o666)
 
 
 def _entering(root: Path) -> list[str] | None:
@@ -108,20 +124,38 @@ def _entering(root: Path) -> list[str] | None:
     return None
 
 
-def _run(
-    words: Sequence[str], environ: Mapping[str, str], folder: Path
-) -> subprocess.CompletedProcess[bytes]:
+def ended(
+    words: Sequence[str], environ: Mapping[str, str], folder: Path, seconds: float
+) -> tuple[int, bytes]:
+    """Exit code and output of a program; what it left running is ended.
+
+    Raises:
+        OSError: it cannot be started.
+        TimeoutExpired: it did not end in time, or something that it left holds its output.
+    """
+    process = subprocess.Popen(
+        words,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        return subprocess.run(
-            words,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=_SECONDS,
-        )
+        said, _ = process.communicate(timeout=seconds)
+        return process.returncode, said
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, bytes]:
+    try:
+        return ended(words, environ, folder, _SECONDS)
     except subprocess.TimeoutExpired:
         raise ProofFailed(
             f"the packed program did not end within {_SECONDS} s; say what else is to be run with "
@@ -142,9 +176,10 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         _make_root(root)
         unpacked = root / "software" / "packed"
         unpacked.mkdir()
-        done = _run(["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)], {}, root)
-        if done.returncode:
-            raise ProofFailed(f"tar cannot unpack it: {_last(done.stdout)}")
+        tar = ["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)]
+        code, said = _run(tar, {}, root)
+        if code:
+            raise ProofFailed(f"tar cannot unpack it: {_last(said)}")
         for file, content in trial.files.items():
             (root / "work" / file).write_bytes(content)
         entering = _entering(root) if wanted != "environment" else None
@@ -159,10 +194,10 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         environ["PATH"] = "/usr/bin:/bin"
         script = [f"{top}{SCRIPT.name}", f"{top}software", "packed", "archive", "", "", command]
         words = [*(entering or []), "/bin/sh", *script, *trial.arguments]
-        done = _run(words, environ, root / "work")
+        code, said = _run(words, environ, root / "work")
         strays = _strays(unpacked, command) if where == "environment" else None
-    text = done.stdout.decode(errors="replace")
-    why = _why_not(done.returncode, text, trial)
+    text = said.decode(errors="replace")
+    why = _why_not(code, text, trial)
     called = (command, *trial.arguments)
     if why is not None:
         hint = ""
@@ -174,14 +209,14 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{hint}")
     note = None
     if trial.says is None:
-        code = f" and exit code {done.returncode}" if done.returncode else ""
+        how = f" and exit code {code}" if code else ""
         note = (
-            f"no more than '{' '.join(called)}' was run{code}; --run 'ARGUMENTS' proves what you "
+            f"no more than '{' '.join(called)}' was run{how}; --run 'ARGUMENTS' proves what you "
             "need of it"
         )
     note = "; ".join(filter(None, (note, strays))) or None
-    said = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
-    return Proof(where, called, done.returncode, said or _last(text.encode()), note)
+    meant = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
+    return Proof(where, called, code, meant or _last(said), note)
 
 
 def _strays(unpacked: Path, command: str) -> str | None:
