@@ -126,7 +126,12 @@ def keep(
                 for line in lines:
                     said(line.decode(errors="replace"))
             ended = ended or child.poll() is not None or tick()
-    return child.poll()
+    code = child.poll()
+    if code is not None:
+        # What it said last has come with its end.
+        for line in (rest + (output.read() or b"")).splitlines():
+            said(line.decode(errors="replace"))
+    return code
 
 
 def _write(stopping: int) -> None:

@@ -191,6 +191,7 @@ def test_counts_are_read() -> None:
     report = Report()
     cycle(report, 4, 1, MASTER)
     assert (report.submitted, report.needed, report.requested, report.connected) == (4, 3, 1, 2)
+    assert report.tasks == 10
     assert report.trouble("h:1") is None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wqmaster.factory import condor, local, logs, slurm
-from wqmaster.factory.workers import EXIT_CODES, Census, Worker, trouble
+from wqmaster.factory.workers import EXIT_CODES, IN_QUEUE, Census, Worker, trouble
 
 # --- HTCondor's log of events ----------------------------------------------------------------
 
@@ -60,6 +60,7 @@ def test_an_event_that_is_half_written_waits_for_the_rest(events: condor.Events)
         (9, ["via condor_rm (by user me)"], "removed"),
         (12, ["Transfer input files failure"], "held"),
         (13, ["via condor_release"], "idle"),
+        (24, ["Job reconnection failed"], "idle"),
     ],
 )
 def test_other_ends_of_a_job(events: condor.Events, kind: int, body: list[str], state: str) -> None:
@@ -145,6 +146,18 @@ def test_a_folder_that_is_being_made_waits(tmp_path: Path) -> None:
     assert local.Events(tmp_path).news() == []
 
 
+def test_a_folder_that_a_job_has_made_is_no_worker(tmp_path: Path) -> None:
+    events = local.Events(tmp_path)
+    folder(tmp_path, "mine", "1 1000 here\n")
+    assert [worker.state for worker in events.news()] == ["running", "ended"]
+
+
+def test_the_last_words_are_found_beside_what_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "worker.1.err").symlink_to(tmp_path / "gone")
+    (tmp_path / "worker.2.err").write_text("no xtb here\n")
+    assert logs.last(tmp_path) == ["no xtb here"]
+
+
 def test_what_a_worker_says_is_cleaned(tmp_path: Path) -> None:
     path = tmp_path / "err"
     path.write_bytes(b"a\n\x1b[31mred\x00\xff\n" + b"x" * 100_000 + b"\n")
@@ -164,10 +177,10 @@ def died(number: int, host: str = "n1", code: int | None = 82, lived: float = 2.
 def test_a_crash_loop_is_slowed_then_stopped() -> None:
     census = Census()
     census.see(died(n) for n in range(4))
-    assert not census.slow()
+    assert not census.slow(0)
     assert "4 workers ended as soon as they began" in (trouble(census, 0, 200, "h:1") or "")
     census.see([died(5)])
-    assert census.slow()
+    assert census.slow(0)
     assert not census.hopeless(0)
     census.see(died(n) for n in range(6, 9))
     assert census.hopeless(0)
@@ -181,10 +194,27 @@ def test_a_crash_loop_is_slowed_then_stopped() -> None:
 def test_one_bad_host_is_not_all_hosts() -> None:
     census = Census()
     census.see([Worker("0", "idle"), *(died(n) for n in range(1, 12))])
-    assert census.slow()
+    assert census.slow(0)
     assert not census.hopeless(0)
     census.see([died(12, host="n2")])
     assert census.hopeless(0)
+
+
+def test_two_bad_hosts_are_not_all_hosts() -> None:
+    census = Census()
+    census.see(Worker(str(n), "running", 100.0, host=f"good{n}") for n in range(100, 140))
+    census.see(died(n, host=f"n{n % 2}") for n in range(12))
+    assert not census.hopeless(0)
+    census.see(died(n, host=f"good{n}") for n in range(100, 140))
+    assert census.hopeless(0)
+
+
+def test_what_slows_thousands_of_workers_is_more_than_one_bad_host() -> None:
+    census = Census()
+    census.see(died(n) for n in range(20))
+    assert census.slow(100)
+    assert not census.slow(5000)
+    assert trouble(census, 5000, 200, "h:1") is None
 
 
 @pytest.mark.parametrize("good", [died(99, code=0), died(99, lived=600)])
@@ -192,7 +222,7 @@ def test_a_worker_that_came_to_work_ends_the_loop(good: Worker) -> None:
     census = Census()
     census.see(died(n) for n in range(7))
     census.see([good])
-    assert not census.slow()
+    assert not census.slow(0)
     assert census.quick == 0
 
 
@@ -200,18 +230,18 @@ def test_a_worker_that_runs_for_a_while_ends_the_loop_once() -> None:
     census = Census()
     census.see([Worker("1", "running", 100.0), *(died(n) for n in range(2, 8))])
     census.settle(130.0)
-    assert census.slow()
+    assert census.slow(0)
     census.settle(161.0)
-    assert not census.slow()
+    assert not census.slow(0)
     census.see(died(n) for n in range(10, 16))
     census.settle(200.0)
-    assert census.slow()
+    assert census.slow(0)
 
 
 def test_removed_workers_are_not_held_against_the_hosts() -> None:
     census = Census()
     census.see(Worker(str(n), "removed", 1.0, 2.0) for n in range(20))
-    assert not census.slow()
+    assert not census.slow(0)
     assert (census.ended, trouble(census, 0, 50, "h:1")) == (20, None)
 
 
@@ -223,6 +253,29 @@ def test_workers_that_run_and_do_not_connect() -> None:
     assert trouble(census, 0, 150.0, "h:1") is None
     assert "can their hosts reach h:1" in (trouble(census, 0, 200.0, "h:1") or "")
     assert trouble(census, 1, 200.0, "h:1") is None
+
+
+def test_a_part_that_does_not_connect_is_told() -> None:
+    census = Census(patience=90)
+    census.see(Worker(str(n), "running", 100.0) for n in range(20))
+    census.see(Worker(str(n), "running", 290.0) for n in range(20, 30))
+    assert trouble(census, 14, 300.0, "h:1") is None
+    words = trouble(census, 10, 300.0, "h:1") or ""
+    assert "10 of 30 workers that run have not connected" in words
+    assert "reach h:1" in words
+
+
+def test_a_queue_from_which_none_begins_is_told() -> None:
+    census = Census()
+    census.see([Worker("1", "idle"), Worker("2", "idle")])
+    census.settle(1000.0)
+    assert trouble(census, 0, 1000.0 + IN_QUEUE, "h:1", "ask it") is None
+    census.settle(1000.0 + IN_QUEUE)
+    words = trouble(census, 0, 1060.0 + IN_QUEUE, "h:1", "ask it") or ""
+    assert words == "all 2 workers wait in the queue, since 16 min: ask it"
+    census.see([Worker("1", "running", 1060.0 + IN_QUEUE)])
+    census.settle(1060.0 + IN_QUEUE)
+    assert trouble(census, 0, 1061.0 + IN_QUEUE, "h:1", "ask it") is None
 
 
 def test_workers_that_gave_up() -> None:

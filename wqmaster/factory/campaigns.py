@@ -1,6 +1,7 @@
 """A campaign's factory: what a plan needs to know of the campaign, its folder, this machine."""
 
 import os
+import re
 import secrets
 import socket
 import time
@@ -12,6 +13,10 @@ from wqmaster.campaign import Campaign
 from wqmaster.factory.plan import Address, Asked, Plan, Project, plan
 from wqmaster.source import LoadedCampaign
 
+# Names of files that are one word of a shell, whatever shell.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+# In the arguments of a job HTCondor takes ' for its own, and expands $(X), $$(X), $FUNCTION(X).
+_NOT_FOR_CONDOR = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
 # Programs that say their version, and nothing else, when they are asked to.
 _HARMLESS = ("xtb", "vina")
 
@@ -59,13 +64,25 @@ def planned(
     worker = (loaded.source.path.parent / sent).absolute() if sent else None
     if worker is not None and not worker.is_file():
         raise loaded.source.error(f"there is no worker program {worker}", "workers", "worker")
-    if worker is not None and "'" in str(worker):
-        # The factory copies it by a shell command.
-        raise loaded.source.error("the path of the worker has a quote in it", "workers", "worker")
+    if worker is not None and ("'" in str(worker) or not _PLAIN.fullmatch(worker.name)):
+        # The factory copies it by a shell command, and its name is a word of another.
+        raise loaded.source.error(
+            f"a worker cannot be sent from {str(worker)!r}: a path without quotes, and a name of "
+            "letters, digits and . _ + - alone can; copy it to one",
+            "workers",
+            "worker",
+        )
     known_as = identity(loaded.folder / "factory", campaign.campaign)
     password = credentials.password(loaded.folder)
     # A path below the sandbox is nothing that a host has.
     there = tuple(name for name in programs if not name.startswith("."))
+    for name in there:
+        if campaign.workers.type == "condor" and _NOT_FOR_CONDOR.search(name):
+            raise loaded.source.error(
+                f"a job of HTCondor cannot name the program {name!r}: quotes, line ends and $(...) "
+                "are its own; name it by another path",
+                "software",
+            )
     return plan(
         campaign,
         Asked(

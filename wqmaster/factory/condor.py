@@ -23,6 +23,8 @@ WRAPPER = ("exec", "sh", "./worker.sh")
 COPIES_ENVIRONMENT = True
 # Whether events tell of jobs that wait in the queue.
 TELLS_IDLE = True
+# What tells why they wait.
+ASK = "'condor_q -better-analyze' tells whether any machine can take them"
 
 # Ended workers whose files are kept.
 _KEPT = 200
@@ -103,7 +105,7 @@ class Events:
         kind, job, when = int(match["type"]), str(int(match["job"])), _seconds(match["time"])
         body = " ".join(line.strip() for line in lines[1:])
         old = self._known.get(job, Worker(job, "idle"))
-        if kind in (0, 4, 7, 13):  # submitted, evicted, shadow failed, released
+        if kind in (0, 4, 7, 13, 24):  # submitted, evicted, shadow failed, released, host lost
             worker = Worker(job, "idle")
         elif kind == 1:  # began
             host = _HOST.search(" ".join(lines))

@@ -4,6 +4,7 @@ In it are `about` (process, seconds since 1970 when it began, host), `out`, `err
 `code` where worker.sh has refused the host.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,7 +69,11 @@ class Folders:
 
     @staticmethod
     def _changed(folder: Path) -> float:
-        return max((path.lstat().st_mtime for path in folder.iterdir()), default=0.0)
+        newest = 0.0
+        with contextlib.suppress(OSError):  # what it has started may still be there
+            for path in folder.iterdir():
+                newest = max(newest, path.lstat().st_mtime)
+        return newest
 
     def _keep(self, name: str) -> None:
         self._ended.append(name)

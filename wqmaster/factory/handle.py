@@ -67,10 +67,12 @@ def _status(folder: Path) -> dict[str, Any]:
 
 
 def _lives(status: Mapping[str, Any]) -> bool:
+    if status.get("state") == "ended":
+        return False
     if status.get("boot") == boot():
         return alive(int(status.get("pid", 0)))
     # On another machine that sees the same folder.
-    return status.get("state") != "ended" and abs(time.time() - status.get("time", 0)) < demand.OLD
+    return abs(time.time() - float(status.get("time", 0))) < demand.OLD
 
 
 def status(folder: Path) -> dict[str, Any] | None:
@@ -311,12 +313,13 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
             lock = take_lock(place)
             break
         except Locked:
-            if found.get("managed"):
+            # That of a master that was killed ends by itself.
+            if found.get("managed") and found.get("state") == "running":
                 raise EngineError(
                     "the factory belongs to the running master, which ends it: stop that one"
                 ) from None
             pid = _holder(place)
-            if not told and pid and alive(pid):
+            if not told and not found.get("managed") and pid and alive(pid):
                 os.kill(pid, signal.SIGTERM)
                 told = True
             if time.monotonic() > deadline:
@@ -330,6 +333,11 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         left = 0
         if kind in TYPES and (place / "id").exists():
             left = remove_left(place, kind, identity(place, campaign.campaign))
+    except EngineError as error:
+        raise EngineError(
+            f"the factory has ended, and workers may be left in the queue: {error.message}; "
+            "'wqmaster factory --stop' tries again"
+        ) from error
     finally:
         lock.close()
     return None if told else left

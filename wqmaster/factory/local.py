@@ -18,6 +18,7 @@ WRAPPER = ("exec", "sh", "./worker.sh", "-o")
 COPIES_ENVIRONMENT = False
 # Nothing tells of jobs that wait: the factory's own count is to be asked.
 TELLS_IDLE = False
+ASK = "see the factory's log"
 
 # Seconds for processes that were killed to be gone.
 _PATIENCE = 10.0
@@ -41,7 +42,7 @@ class Events(Folders):
         """Whether a worker has ended; of those that worker.sh has refused, the exit code."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
-        return not _runs(int(worker)), None
+        return not (worker.isdecimal() and _runs(int(worker))), None
 
 
 def _runs(pid: int) -> bool:
@@ -53,11 +54,13 @@ def _runs(pid: int) -> bool:
 
 def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """`environ` with what the workers of the factory in `folder` are known by."""
-    return {**environ, _MARK: str(folder)}
+    return {**environ, _MARK: str(folder.resolve())}
 
 
 def left(folder: Path) -> list[int]:
     """Processes of the factory that keeps its files in `folder`, and what they have started."""
+    # The campaign may be named by another path than before.
+    folder = folder.resolve()
     mark = f"{_MARK}={folder}".encode()
     found = []
     for entry in Path("/proc").iterdir():

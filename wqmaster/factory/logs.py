@@ -1,6 +1,6 @@
 """What workers have said: nothing of it is trusted."""
 
-from collections.abc import Iterable
+import contextlib
 from pathlib import Path
 
 _TAIL = 4000
@@ -29,11 +29,11 @@ def said(path: Path) -> str:
 
 def last(scratch: Path, count: int = 3) -> list[str]:
     """The last lines of the worker's log that was written last, below a scratch folder."""
-    found: Iterable[Path] = (
-        path
-        for pattern in ("worker.*.err", "worker*.log", "worker.*/err", "worker.*/worker.log")
-        for path in scratch.glob(pattern)
-        if path.stat().st_size
-    )
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    newest, when = None, 0.0
+    for pattern in ("worker.*.err", "worker*.log", "worker.*/err", "worker.*/worker.log"):
+        for path in scratch.glob(pattern):
+            with contextlib.suppress(OSError):  # workers remove and rename theirs
+                status = path.stat()
+                if status.st_size and status.st_mtime >= when:
+                    newest, when = path, status.st_mtime
     return [] if newest is None else _tail(newest)[-count:]

@@ -8,7 +8,7 @@ _COUNTS = re.compile(
     r"\|submitted: (\d+) \|needed: (\d+) \|waiting connection: (\d+) \|requested: (\d+)"
 )
 # PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
-_MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+\d+\s+\d+\s+\d+\s+(\d+)\s*$")
+_MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+(\d+)\s+\d+\s+\d+\s+(\d+)\s*$")
 _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
     re.IGNORECASE,
@@ -26,6 +26,7 @@ class Report:
     waiting: int = 0  # workers that have not connected
     requested: int = 0
     connected: int = 0  # workers, as the masters tell
+    tasks: int = 0  # that wait for workers, as the masters tell
     masters: int = 0
     cycles: int = 0
     alone: int = 0  # cycles in a row without a master
@@ -44,7 +45,7 @@ class Report:
             nothing_came = self._asked and not before and not self.submitted
             self.failing = self.failing + 1 if nothing_came else 0
             self._asked = self.requested
-            self.connected = self.masters = 0
+            self.connected = self.masters = self.tasks = 0
             self.cycles += 1
             if self.submitted and self.masters:
                 self.complaints.clear()
@@ -52,7 +53,8 @@ class Report:
         master = _MASTER.match(line)
         if master:
             self.masters += 1
-            self.connected += int(master[1])
+            self.tasks += int(master[1])
+            self.connected += int(master[2])
         elif _COMPLAINT.search(line) and _CONSEQUENCE not in line:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 

@@ -21,6 +21,10 @@ WRAPPER = ("sh", "./worker.sh", "-o")
 COPIES_ENVIRONMENT = True
 # Nothing tells of jobs that wait: the factory's own count is to be asked.
 TELLS_IDLE = False
+ASK = (
+    "'squeue --me --start' tells when they will begin; if they run, their nodes do not see the "
+    "campaign's folder"
+)
 
 
 def _name(factory: str) -> str:

@@ -32,8 +32,10 @@ CONFIGURATION = "factory.json"
 STATUS = "status.json"
 LOCK = "lock"
 LOG = "factory.log"
-# Seconds between two looks at the workers.
+# Seconds between two looks at the workers, and times the last look that must be between them:
+# folders of thousands of workers on a file system far away are slow to read.
 _LOOK = 2.0
+_TIMES = 10
 # Seconds for the jobs of a factory to leave the queue.
 _PATIENCE = 120.0
 
@@ -115,13 +117,19 @@ def remove_jobs(kind: str, factory: str) -> int:
     count = len(jobs)
     deadline = time.monotonic() + _PATIENCE
     while jobs:
-        batch.remove(factory)
         if time.monotonic() > deadline:
             raise EngineError(
                 f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})"
             )
-        time.sleep(0.5)
-        jobs = batch.jobs(factory)
+        try:
+            batch.remove(factory)
+            time.sleep(0.5)
+            jobs = batch.jobs(factory)
+        except EngineError:
+            # It did answer: one that has thousands of jobs to remove is busy for a while.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(2)
     return count
 
 
@@ -142,7 +150,7 @@ class Supervisor:
         self._state = "running"
         self._trouble: str | None = None
         self._said: str | None = None
-        self._looked = 0.0
+        self._next_look = 0.0
         self._connected = 0
 
     def begin(self) -> None:
@@ -194,6 +202,10 @@ class Supervisor:
         except OSError as error:
             code = -1
             self._trouble = f"the factory's folder {self._folder} failed: {error}"
+        except BaseException:
+            # Nobody else would take the jobs from the queue.
+            self._end()
+            raise
         if code is not None and code >= 0:
             last_words = "; ".join([*self._report.complaints][-2:])
             self._trouble = (
@@ -221,10 +233,9 @@ class Supervisor:
             self._log.info("%s", line)
 
     def _tick(self) -> bool:
-        now = time.monotonic()
-        if now < self._looked + _LOOK:
+        began = time.monotonic()
+        if began < self._next_look:
             return False
-        self._looked = now
         self._census.see(self._events.news())
         self._census.settle(time.time())
         if not TYPES[self._plan.type].TELLS_IDLE:
@@ -237,11 +248,14 @@ class Supervisor:
                 self._log.info("a worker's last words: %s", line)
         self._said = self._trouble
         self._publish()
+        ended = time.monotonic()
+        self._next_look = max(began + _LOOK, ended + _TIMES * (ended - began))
         return self._census.hopeless(self._connected)
 
     def _judge(self) -> str | None:
         where = self._plan.manager
-        found = trouble(self._census, self._connected, time.time(), where)
+        ask = TYPES[self._plan.type].ASK
+        found = trouble(self._census, self._connected, time.time(), where, ask)
         if found and self._census.count("running") and not self._census.last:
             words = last(self._scratch)[-1:]
             found += f" A worker's last words: {words[0]}" if words else ""
@@ -255,8 +269,11 @@ class Supervisor:
         self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
         if plan.type != "local":
+            if wanted is None and connected is not None and self._report.tasks:
+                # More are left than the master could count.
+                wanted = plan.workers
             settings["min-workers"] = demand.least(wanted, plan.least, plan.workers)
-        if self._census.slow():
+        if self._census.slow(self._connected):
             settings["workers-per-cycle"] = 1
         if settings != self._settings:
             demand.write(self._file, settings, newer=True)

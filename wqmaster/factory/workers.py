@@ -6,12 +6,19 @@ from dataclasses import dataclass, field
 
 # Seconds; a worker that ends before has not come to work.
 QUICK = 60.0
-# So many quick ends, one after another, and the factory sends only one worker at a time.
+# So many quick ends, one after another, and the factory sends only one worker at a time; of many
+# workers, a part of those that are connected: one host may spoil as many in a minute.
 SLOW_AFTER = 5
+SLOW_PART = 20
 # So many, and it is of no use to go on.
 STOP_AFTER = 8
 # Seconds in which a worker that runs should have connected.
 PATIENCE = 90.0
+# Seconds in which one of those in the queue should have begun.
+IN_QUEUE = 900.0
+# Workers that have not connected, while others have, before that is told: so many, and this part.
+ABSENT = 5
+ABSENT_PART = 4
 # Ended workers that are remembered.
 _REMEMBERED = 50
 
@@ -71,6 +78,7 @@ class Census:
     held: Worker | None = None  # the last that was
     waiting: int = 0  # jobs in the queue, where only the factory tells
     good: set[str] = field(default_factory=set)  # that have run for a while
+    queued: float | None = None  # seconds since 1970 since when all of them wait in the queue
 
     def see(self, workers: Iterable[Worker]) -> None:
         """Take the news: each worker once a state, an ended one once."""
@@ -93,7 +101,9 @@ class Census:
                 self.works()
 
     def settle(self, now: float) -> None:
-        """Workers that have run for a while do work."""
+        """Workers that have run for a while do work; when none does, and some wait."""
+        none_begins = self.idle and not self.count("running")
+        self.queued = (self.queued or now) if none_begins else None
         for worker in self.now.values():
             if worker.state != "running" or worker.started is None or worker.id in self.good:
                 continue
@@ -127,39 +137,57 @@ class Census:
         since = [w.started for w in self.now.values() if w.state == "running" and w.started]
         return now - min(since) if since else 0.0
 
-    def slow(self) -> bool:
+    def absent(self, connected: int, now: float) -> int:
+        """How many at least have run for long enough to connect, and have not."""
+        long = sum(
+            worker.state == "running"
+            and worker.started is not None
+            and now - worker.started > self.patience
+            for worker in self.now.values()
+        )
+        return max(0, long - connected)
+
+    def slow(self, connected: int) -> bool:
         """Whether only one worker at a time should be sent."""
-        return self.quick >= SLOW_AFTER
+        return self.quick >= max(SLOW_AFTER, connected // SLOW_PART)
 
     def hopeless(self, connected: int) -> bool:
         """Whether sending more is of no use: all end at once, wherever they are.
 
         One bad host that takes job after job is not all hosts: while others wait for theirs,
-        there is hope.
+        there is hope. So there is while more run, and may yet connect, than have ended.
         """
-        if connected or self.quick < STOP_AFTER:
+        running = self.count("running")
+        if connected or self.quick < max(STOP_AFTER, running):
             return False
-        return len(self.quick_hosts) > 1 or not (self.idle or self.count("running"))
+        return len(self.quick_hosts) > 1 or not (self.idle or running)
 
 
-def trouble(census: Census, connected: int, now: float, where: str) -> str | None:
+def trouble(census: Census, connected: int, now: float, where: str, ask: str = "") -> str | None:
     """What is wrong with the workers, in words; None if nothing is known to be.
 
-    `connected`: how many the master has; `where`: what they connect to.
+    `connected`: how many the master has; `where`: what they connect to; `ask`: what tells why jobs
+    do not begin.
     """
     if census.hopeless(connected):
         return (
             f"{census.quick} workers ended as soon as they began, one after another; no more are "
             f"sent: {census.last[-1].words()}"
         )
-    if census.slow():
+    if census.slow(connected):
         return (
             f"{census.quick} workers ended as soon as they began; they are sent one at a time: "
             f"{census.last[-1].words()}"
         )
-    if connected:
-        return None
     running = census.count("running")
+    if connected:
+        absent = census.absent(connected, now)
+        if absent < max(ABSENT, running // ABSENT_PART):
+            return None
+        return (
+            f"{absent} of {running} workers that run have not connected: can all of their hosts "
+            f"reach {where}?"
+        )
     waited = census.longest(now)
     if running and waited > census.patience:
         return (
@@ -175,4 +203,7 @@ def trouble(census: Census, connected: int, now: float, where: str) -> str | Non
         )
     if census.held is not None and not running:
         return f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
+    if census.queued is not None and now - census.queued > IN_QUEUE:
+        minutes = (now - census.queued) // 60
+        return f"all {census.idle} workers wait in the queue, since {minutes:.0f} min: {ask}"
     return None
