@@ -26,8 +26,9 @@ _MAX_RESULT = 15 << 20
 
 
 def redacted(uri: str) -> str:
-    """`uri` without user and password."""
-    return re.sub(r"//.*@", "//...@", uri)
+    """`uri` without user and password, also where it is no address at all (mongodb:/USER:...)."""
+    shown = re.sub(r"^(mongodb(?:\+srv)?:/*)?.*@", r"\1...@", uri)
+    return re.sub(r"(?i)((?:password|properties)=)[^&]*", r"\1...", shown)
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,17 @@ def test_programs_that_are_missing_impostors_or_broken(
         assert doctor(cli, path, 0, program(tmp_path / "bin", "orca", reader))["orca"]["state"] == (
             "warning"
         )
+    # One that is sent does not stand for one that is not.
+    both = {
+        "func_name": "wqmaster.tasks.command.run",
+        "args": [{"name": name, "command": [name]} for name in ("sent", "absent")],
+        "kwargs": {"mongo_output_key": "both"},
+    }
+    sent = {"sent": {"command": "bin/sent", "url": "https://example.org/sent.tar.gz"}}
+    path = campaigns.write(campaign_config=both, submit={"query": {}}, software=sent)
+    found = doctor(cli, path, WRONG)
+    assert found.wrong() == ["absent"]
+    assert "sent by its url" in found["programs"]["seen"]
 
 
 # --- the folder and its secrets ----------------------------------------------------------------
@@ -532,6 +543,14 @@ def test_an_access_point_that_forbids_getenv_and_holds_workers(
         found = doctor(cli, path, 0, pool.environment)
         assert found["condor_submit"]["state"] == "ok"
         assert found["held workers"]["seen"] == "none"
+        path = campaigns.write(
+            engine="work_queue",
+            workers={"type": "condor", "host": "127.0.0.1", "requirements": "Memory ==== (("},
+        )
+        found = doctor(cli, path, WRONG, pool.environment)
+        assert found.wrong() == ["condor_submit"]
+        assert "Parse error in expression" in found["condor_submit"]["seen"]
+        path = campaigns.write(engine="work_queue", workers={"type": "condor", "host": "127.0.0.1"})
         held = tmp_path / "held.submit"
         held.write_text(
             "executable = /bin/true\narguments = work_queue_worker localhost 9123\n"

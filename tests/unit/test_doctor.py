@@ -16,6 +16,7 @@ from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.programs import ask
 from wqmaster.session import log, logged
+from wqmaster.store import redacted
 
 
 def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
@@ -55,6 +56,26 @@ def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_pat
         assert "cret" not in text
         assert "db.example.org" in text
     assert "tried ..." in hidden.seen
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("mongodb:/bob:hunter22@h/x", "mongodb:/...@h/x"),
+        ("bob:hunter22@h", "...@h"),
+        ("mongodb+srv://bob:hun@ter22@h/", "mongodb+srv://...@h/"),
+        ("mongodb://h/?tlsCertificateKeyFilePassword=hunter22&tls=true", None),
+        ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:hunter22", None),
+        ("mongodb://h:27017/x", "mongodb://h:27017/x"),
+    ],
+)
+def test_an_address_that_is_none_is_shown_without_its_password(
+    uri: str, shown: str | None, tmp_path: Path
+) -> None:
+    assert "ter22" not in redacted(uri)
+    assert shown is None or redacted(uri) == shown
+    case = Case({}, loaded(tmp_path, f"{MINIMAL}database: {{uri: '{uri}'}}\n"))
+    assert "ter22" not in Finding("database", "wrong", f"'{uri}' is none").hiding(case.secrets).seen
 
 
 @pytest.mark.parametrize(
@@ -124,17 +145,25 @@ def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Pat
 
 
 def test_what_a_check_that_hangs_has_started_is_ended(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
+    """And what it would start next is not."""
+    begun, refused = tmp_path / "begun", threading.Event()
 
-    def hangs(case: Case) -> Iterator[Finding]:
-        ask(["sh", "-c", f"echo $$ > {begun}; sleep 600"], {"PATH": "/usr/bin:/bin"}, seconds=600)
-        yield Finding("one", "ok", "never")
+    def hangs() -> None:
+        environ = {"PATH": "/usr/bin:/bin"}
+        assert ask(["sh", "-c", f"echo $$ > {begun}; sleep 600"], environ, seconds=600).code == -9
+        try:
+            ask(["true"], environ)
+        except OSError:
+            refused.set()
 
-    (found,) = doctor._all(Case({}), (Check("one", hangs),), 0.5)
-    assert found.state == "warning"
+    thread = threading.Thread(target=hangs, daemon=True)
+    thread.start()
     pid = int(wait_until(lambda: begun.exists() and begun.read_text().strip()))
-    programs.end_all()
+    programs.end_all([thread])
+    thread.join(60)
+    assert refused.is_set()
     assert not Path(f"/proc/{pid}").exists()
+    assert ask(["true"], {"PATH": "/usr/bin:/bin"}).code == 0
 
 
 def test_a_program_that_prints_for_ever_is_cut_short() -> None:

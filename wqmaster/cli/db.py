@@ -36,9 +36,14 @@ def start(campaign: Path) -> None:
 
 @command.command()
 @campaign_argument
-def stop(campaign: Path) -> None:
+@json_option
+def stop(campaign: Path, as_json: bool) -> None:
     """Stop the server. The data stay."""
-    click.echo("stopped" if _private(campaign).stop() else "it was not running")
+    stopped = _private(campaign).stop()
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        click.echo("stopped" if stopped else "it was not running")
 
 
 @command.command()

@@ -53,10 +53,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
     broken = False
     if path is not None:
         case, file, broken = _opened(path, environ)
-    try:
-        findings = [*file, *_all(case, CHECKS, PATIENCE)]
-    finally:
-        programs.end_all()
+    findings = [*file, *_all(case, CHECKS, PATIENCE)]
     findings = [finding.hiding(case.secrets) for finding in findings]
     wrong = any(finding.state == "wrong" for finding in findings)
     return findings, 2 if broken else 3 if wrong else 0
@@ -125,13 +122,16 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
             reason = f"could not be checked: {error}; see: ulimit -u"
             into.append(Finding(check.subject, "warning", reason, _BY_HAND))
     deadline = time.monotonic() + seconds
-    for check, thread, into in zip(checks, threads, found, strict=True):
-        if thread.ident is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if thread.is_alive():
-            reason = f"could not be checked: no answer within {seconds:g} s"
-            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
-    return [finding for part in found for finding in list(part)]
+    try:
+        for check, thread, into in zip(checks, threads, found, strict=True):
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                reason = f"could not be checked: no answer within {seconds:g} s"
+                into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+        return [finding for part in found for finding in list(part)]
+    finally:
+        programs.end_all([thread for thread in threads if thread.is_alive()])
 
 
 _BY_HAND = "look at it by hand, then: wqmaster doctor"

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import tempfile
@@ -13,6 +14,9 @@ from typing import Any
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import Said, ask
+from wqmaster.factory.condor import batch_options as condor_lines
+from wqmaster.factory.plan import configuration
+from wqmaster.factory.slurm import batch_options as slurm_words
 
 _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
@@ -23,7 +27,7 @@ _SUBMIT = """\
 universe = vanilla
 executable = /bin/true
 getenv = true
-{project}
+{lines}
 queue 1
 """
 # A job of a factory names its worker in command or arguments.
@@ -126,17 +130,24 @@ def _held(text: str) -> Iterator[Finding]:
 def _submits(case: Case) -> Finding:
     """Whether condor_submit takes a job as the factory writes it; nothing is submitted."""
     subject = "condor_submit"
-    campaign = case.campaign
-    project = campaign.workers.project if campaign else None
-    line = f'+ProjectName = "{project}"' if project else ""
+    lines = []
+    if case.campaign is not None:
+        workers = case.campaign.workers
+        # As the factory has it, which puts line breaks for them.
+        lines += condor_lines(workers, "doctor", case.campaign.campaign).split("\\n")
+        lines += [f"requirements = ({workers.requirements})"] if workers.requirements else []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "worker.submit"
-        file.write_text(_SUBMIT.format(project=line))
-        said = ask(["condor_submit", "-dry-run", "-", str(file)], case.environ)
+        file.write_text(_SUBMIT.format(lines="\n".join(lines)))
+        words = ["condor_submit", "-dry-run", "-", str(file)]
+        said = ask(words, case.environ, folder=Path(folder))
     if said.code == 0:
         return Finding(subject, "ok", "takes the job of a worker (tried, not submitted)")
     reason = " ".join(part for part in said.text.split("ERROR:")[-1].split() if part)[:300]
-    fix = "correct it with the site; to try: condor_submit -dry-run - FILE"
+    fix = (
+        "'workers: {requirements: ..., options: ...}' in the campaign file, or the site has to "
+        "change it; to try: condor_submit -dry-run - FILE"
+    )
     if "getenv" in reason.lower():
         reason += "; the factories of ndcctools write 'getenv = true' in each job"
         fix = (
@@ -217,14 +228,12 @@ def slurm(case: Case) -> Iterator[Finding]:
 
 def _scheduled(case: Case) -> Finding:
     """Whether sbatch would take a worker's job; nothing is submitted."""
-    workers = case.campaign.workers if case.campaign else None
     words = ["sbatch", "--test-only", "--wrap", "true", "--output", os.devnull]
-    if workers is not None:
-        cores = workers.cores or (case.campaign.resources.cores if case.campaign else 1)
-        words += ["--cpus-per-task", str(cores)]
-        words += ["--partition", workers.partition] if workers.partition else []
-        words += ["--account", workers.project] if workers.project else []
-        words += ["--mem", f"{workers.memory}M"] if workers.memory else []
+    if case.campaign is not None:
+        # As the factory asks, in its order: of two alike, sbatch takes the last.
+        asked = configuration(case.campaign, 1)
+        words += [f"--cpus-per-task={asked['cores']}", f"--mem={asked['memory']}M"]
+        words += shlex.split(slurm_words(case.campaign.workers, "doctor", case.campaign.campaign))
     said = ask(words, case.environ)
     if said.code == 0:
         return Finding("sbatch", "ok", "takes the job of a worker (tried, not submitted)")

@@ -17,10 +17,6 @@ def programs(case: Case) -> Iterator[Finding]:
     recipe = case.recipe
     if recipe is None:
         return
-    names = recipe.programs()
-    if not names:
-        return
-    subject = ", ".join(names)
     here = case.workers == "local" or case.engine == "local"
     elsewhere = {
         name: way
@@ -31,14 +27,19 @@ def programs(case: Case) -> Iterator[Finding]:
     if elsewhere:
         ways = ", ".join(f"{name} by its {way}" for name, way in elsewhere.items())
         yield Finding("programs", "ok", f"workers have {ways}; 'wqmaster smoke' tries them here")
+    # Those that workers are to have already.
+    names = recipe.programs()
+    subject = ", ".join(names)
     try:
         session.check_program(recipe)
     except ProgramMissing as error:
-        if here and not elsewhere:
+        if here:
             fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"
             yield Finding(subject, "wrong", error.message, fix)
-        elif not elsewhere:
-            seen = f"{error.message}; workers elsewhere must have it"
+        else:
+            missing = [name for name in names if shutil.which(name) is None]
+            why = f"{', '.join(missing)} not on this machine" if missing else error.message
+            seen = f"{why}; workers elsewhere must have it"
             yield Finding(subject, "warning", seen, "wqmaster smoke, on a machine like theirs")
         return
     for name in names:
@@ -52,7 +53,7 @@ def programs(case: Case) -> Iterator[Finding]:
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"
-        there = "" if here or elsewhere else "; workers elsewhere need one of their own"
+        there = "" if here else "; workers elsewhere need one of their own"
         yield Finding(name, "ok", f"{found}{said}{there}")
 
 

@@ -58,13 +58,13 @@ class Case:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be printed: user and password of the database's address."""
-        uri = self.campaign.database.uri if self.campaign else None
-        found = re.search(r"//(.*)@", uri or "")
-        if found is None:
-            return ()
-        password = found[1].partition(":")[2]
-        words = {found[1], password, unquote(password)}
+        """What must not be printed: user and passwords of the database's address."""
+        uri = (self.campaign.database.uri if self.campaign else None) or ""
+        words = set(re.findall(r"(?i)(?:password|properties)=([^&]*)", uri))
+        found = re.search(r"^(?:mongodb(?:\+srv)?:/*)?(.*)@", uri)
+        if found is not None:
+            words |= {found[1], found[1].partition(":")[2]}
+        words |= {unquote(word) for word in words}
         return tuple(
             sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
         )

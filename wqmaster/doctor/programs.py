@@ -1,11 +1,12 @@
 """Other programs, asked what they are: with a time-out, and with all that they start ended."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ from typing import Any
 # Seconds that a program may take to answer; bytes of it that are read.
 PATIENCE = 4.0
 _MOST = 1 << 20
+# Seconds in which a process that was killed is gone; of a hung network disk, never.
+_GONE = 1.0
 # Those that run now: what a check that hangs has started must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
+# Checks that were late: they go on when what they wait for is ended, and are to start nothing more.
+_late: "set[threading.Thread]" = set()
+_starting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -39,25 +45,32 @@ def start(
     """A process that leads a session of its own, and ends with `end` or `end_all`.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: it cannot be started, or this thread is one that was late.
     """
-    process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, env=dict(environ), start_new_session=True, **pipes
-    )
-    _running.add(process)
+    with _starting:
+        if threading.current_thread() in _late:
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, env=dict(environ), start_new_session=True, **pipes
+        )
+        _running.add(process)
     return process
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
     """End a process with all that it started in its session."""
     _kill(process)
-    process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GONE)
     _running.discard(process)
 
 
-def end_all() -> None:
-    """End all that still run."""
-    for process in list(_running):
+def end_all(late: Iterable[threading.Thread]) -> None:
+    """End all that still run; the threads `late` start nothing more."""
+    with _starting:
+        _late.update(late)
+        running = list(_running)
+    for process in running:
         end(process)
 
 

@@ -1,12 +1,15 @@
 """What master and workers wrote down: who was refused, and which hosts failed their check."""
 
+import contextlib
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
+from wqmaster.factory import PROGRAMS
 
 # Bytes of the end of a log that are read, and logs of workers that are.
 _END = 1 << 20
@@ -48,7 +51,8 @@ def refused(case: Case) -> Iterator[Finding]:
     seen = f"the master refused {len(found)} in {when}; the last one at {time}: {last}"
     folder = case.loaded.folder
     if "password" in last:
-        fix = f"give workers a copy of {folder / 'password'}: work_queue_worker --password FILE ..."
+        worker = PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
+        fix = f"give workers a copy of {folder / 'password'}: {worker} --password FILE ..."
     elif "encrypt" in last or "ssl" in last.lower():
         fix = "start workers with --ssl"
     else:
@@ -65,13 +69,18 @@ def hosts(case: Case) -> Iterator[Finding]:
     folder = case.loaded.folder / "factory"
     if not folder.is_dir():
         return
-    logs = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    logs.sort(key=lambda path: path.stat().st_mtime)
+    found: list[tuple[float, Path]] = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # a worker that ended meanwhile takes its log along
+            state = path.lstat()
+            if stat.S_ISREG(state.st_mode):
+                found.append((state.st_mtime, path))
     reasons: Counter[str] = Counter()
-    for path in logs[-_LOGS:]:
-        for line in _end(path):
-            if said := _FAILED.search(line):
-                reasons[said[1]] += 1
+    for _, path in sorted(found)[-_LOGS:]:
+        with contextlib.suppress(OSError):
+            for line in _end(path):
+                if said := _FAILED.search(line):
+                    reasons[said[1]] += 1
     if not reasons:
         yield Finding("workers' hosts", "ok", f"none failed its check, as {folder} has it")
         return
