@@ -56,7 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     are gone), in a process that had used several managers and then SciPy. No run of the command
     line was ever seen to.
     """
-    if "ndcctools" in sys.modules:
+    if "ndcctools" in sys.modules and "PYTEST_XDIST_WORKER" not in os.environ:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(_exit_code)

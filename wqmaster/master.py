@@ -397,6 +397,7 @@ class Master:
         self._workers_trouble = trouble
         if not self.stopping:
             factory.check()
+        self.progress.waits_for_workers = factory.awaited()
         factory.tell(Demand(self._wanted(), self.progress.stats.workers))
 
     def _wanted(self) -> int | None:

@@ -151,7 +151,7 @@ def test_a_wrong_key_is_told_with_its_line_and_the_nearest_right_one(
         (
             {"engine": "loocal"},
             "engine:",
-            "engine.type: should be 'auto', 'work_queue' or 'local'",
+            "engine.type: should be 'auto', 'work_queue', 'taskvine' or 'local'",
         ),
         (
             {"bundle": {"size": 0}},

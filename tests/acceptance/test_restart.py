@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,27 @@ def test_what_returned_before_a_kill_is_not_run_again(campaigns: Campaigns, cli:
     returned = campaigns.folder / "test.run" / "spool" / "returned"
     master = cli.start("run", path)
     wait_until(lambda: returned.exists() and len(list(returned.iterdir())) == 6)
-    master.send_signal(signal.SIGKILL)
-    master.wait()
-    # Its collector must be gone as well, or it would go on by itself, as it may.
-    for pid in processes("wqmaster.collector"):
-        os.kill(pid, signal.SIGKILL)
+    kill(master)
     assert not done(campaigns)
     (campaigns.folder / "go").touch()
     cli("run", path)
     assert len(done(campaigns)) == 6
     assert ran.read_text() == "\n" * 6
+
+
+def collectors_of(master: "subprocess.Popen[str]") -> list[int]:
+    """The collectors of a master."""
+    return [pid for pid in processes("wqmaster.collector") if parent(pid) == master.pid]
+
+
+def kill(master: "subprocess.Popen[str]") -> None:
+    """Kill a master and its collectors, which would go on by themselves, as they may."""
+    collectors = collectors_of(master)
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    for pid in collectors:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not set(collectors) & set(processes("wqmaster.collector")))
 
 
 def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
@@ -112,11 +124,7 @@ def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
     returned = campaigns.folder / "test.run" / "spool" / "returned"
     master = cli.start("run", path)
     wait_until(lambda: returned.exists() and len(list(returned.iterdir())) == count)
-    master.send_signal(signal.SIGKILL)
-    master.wait()
-    for pid in processes("wqmaster.collector"):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not processes("wqmaster.collector"))
+    kill(master)
     (campaigns.folder / "go").touch()
     return path, returned
 
@@ -225,8 +233,7 @@ def test_memory_does_not_grow_with_the_jobs(campaigns: Campaigns, cli: Cli) -> N
     for count in (100, 1000):
         wait_until(lambda: len(done(campaigns)) >= count or master.poll() is not None)  # noqa: B023
         assert master.poll() is None, master.communicate()
-        collectors = [p for p in processes("wqmaster.collector") if parent(p) == master.pid]
-        sizes.append([memory(pid) for pid in (master.pid, *collectors)])
+        sizes.append([memory(pid) for pid in (master.pid, *collectors_of(master))])
     assert len(sizes[0]) == len(sizes[1]) >= 2
     assert all(late - early < 10 for early, late in zip(*sizes, strict=True)), sizes
     master.wait()

@@ -82,7 +82,7 @@ def test_a_program_that_fails_returns_what_it_wrote_and_ends_its_job_alone(bench
     assert bench.outcome("t", 1).steps[0].files["stdout"] == b"good\n"
 
 
-def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench) -> None:
+def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench, tmp_path: Path) -> None:
     slow = shell_job("echo part; echo made > file; sleep 600 & sleep 601", outputs=("file",))
     bench.submit("t", slow, shell_job("echo next"), limit=1)
     bench.wait_for(1)
@@ -92,7 +92,7 @@ def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench) -> None:
     assert 0.9 < step.wall_time < 10
     assert step.files == {"stdout": b"part\n", "stderr": b"", "file": b"made\n"}
     assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
-    wait_until(lambda: not processes("sleep 60"))
+    wait_until(lambda: not processes("sleep 60", tmp_path))
 
 
 def test_a_task_may_take_its_time(bench: Bench) -> None:
@@ -111,7 +111,7 @@ class HungTask(Task):
         return 2
 
 
-def test_a_runner_that_hangs_is_ended(bench: Bench) -> None:
+def test_a_runner_that_hangs_is_ended(bench: Bench, tmp_path: Path) -> None:
     folder = bench.folder / "t"
     folder.mkdir()
     (folder / "inputs.tar").write_bytes(bundle.pack([shell_job("sleep 20.31415")]))
@@ -119,7 +119,7 @@ def test_a_runner_that_hangs_is_ended(bench: Bench) -> None:
     bench.wait_for(1)
     assert bench.returned["t"].result == "time_limit"
     # Work Queue ends the runner alone: what that has started ends by itself.
-    wait_until(lambda: not processes("sleep 20.31415"))
+    wait_until(lambda: not processes("sleep 20.31415", tmp_path))
 
 
 def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(bench: Bench) -> None:
@@ -162,7 +162,7 @@ def test_a_cancelled_task_ends_and_never_comes_back(bench: Bench, tmp_path: Path
     bench.submit("last", shell_job("echo last"))
     bench.wait_for(1)
     assert list(bench.returned) == ["last"]
-    wait_until(lambda: bench.engine.wait(1) or not processes("sleep 700"))
+    wait_until(lambda: bench.engine.wait(1) or not processes("sleep 700", tmp_path))
     stats = bench.engine.stats()
     assert (stats.waiting, stats.running) == (0, 0)
 

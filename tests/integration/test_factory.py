@@ -354,6 +354,39 @@ def test_what_has_no_factory_is_refused_in_words(campaigns: Campaigns, cli: Cli)
     )
     cli("factory", path, code=2)
     assert "there is no worker program" in cli.errors
+    (path.parent / "my worker").touch()
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123},
+        workers={"type": "slurm", "worker": "my worker"},
+    )
+    cli("factory", path, code=2)
+    assert "a worker cannot be sent from" in cli.errors
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123},
+        workers={"type": "condor"},
+        software={"xtb": '"/opt/xtb\'s/xtb"'},
+    )
+    cli("factory", path, code=2)
+    assert "cannot name the program" in cli.errors
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123},
+        workers={"type": "condor", "memory": 1000},
+        resources={"memory": 2000},
+    )
+    cli("factory", path, code=2)
+    assert "can never run a job that asks for 2000" in cli.errors
+
+
+def test_a_batch_system_that_does_not_answer_is_told_at_the_end(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write(
+        engine={"type": "work_queue", "port": 9123}, workers={"type": "condor", "host": "a.org"}
+    )
+    cli("factory", path)
+    cli("factory", path, "--stop", code=3, env={"CONDOR_CONFIG": "/nowhere"})
+    assert "may be left in the queue: 'condor_q' " in cli.errors
+    assert "'wqmaster factory --stop' tries again" in cli.errors
 
 
 def test_a_printed_command_names_no_value_of_the_environment(

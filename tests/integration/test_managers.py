@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.bench import Bench, shell_job
 from wqmaster import credentials
-from wqmaster.engines import Engine, manager
+from wqmaster.engines import Engine, manager, tries
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
@@ -180,6 +180,28 @@ def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> No
     assert "do not encrypt" in (bench.engine.trouble() or "")
 
 
+@pytest.mark.parametrize("deferred", [True, False])  # the kernel keeps such away, or gave up on it
+def test_a_stranger_who_says_nothing_does_not_hold_up_an_encrypted_port(
+    managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deferred: bool
+) -> None:
+    if not deferred:
+        monkeypatch.setattr(manager, "_DEFERRED", 0)
+        monkeypatch.setattr(manager, "_SILENCE", 1)
+    keys = credentials.certificate(tmp_path)
+    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    with socket.create_connection(("127.0.0.1", bench.engine.port)):  # type: ignore[attr-defined]
+        managers.worker(bench)
+        managers.connected(bench, 1)
+
+
+def test_the_longest_time_limit_can_be_told(managers: Managers) -> None:
+    bench = managers.start()
+    managers.worker(bench)
+    bench.submit("t", shell_job("echo done"), limit=10**9)
+    bench.wait_for(1)
+    assert bench.returned["t"].result == "ok"
+
+
 # Debian's package leaves it out.
 MONITOR = shutil.which("resource_monitor") or os.environ.get("CCTOOLS_RESOURCE_MONITOR")
 
@@ -206,18 +228,50 @@ def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Manag
     assert "1 tasks wait while 1 workers are idle" in (bench.engine.trouble() or "")
 
 
-def test_a_straggler_is_begun_elsewhere(managers: Managers, tmp_path: Path) -> None:
+def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
+    managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tries, "LOOK", 0.0)
+    monkeypatch.setattr(tries, "SLOW_HOST", 1.0)
     bench = managers.start(fast_abort=2)
     for _ in range(2):
         managers.worker(bench)
     managers.connected(bench, 2)
     for number in range(12):  # 10 at least make an average (work_queue.c, vine_manager.c)
-        bench.submit(f"t{number}", shell_job("sleep 0.1"))
+        bench.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
     bench.wait_for(12)
     seen = tmp_path / "seen"
-    bench.submit("slow", shell_job(f"[ -e {seen} ] || {{ touch {seen}; sleep 600; }}; echo done"))
+    straggler = f"[ -e {seen} ] || {{ touch {seen}; sleep 600; }}; echo done"
+    bench.submit("slow", shell_job(straggler), category="molecules")
     bench.wait_for(13)
     assert bench.outcome("slow").steps[0].files["stdout"] == b"done\n"
+    runs = tmp_path / "runs"
+    large = f"echo run >> {runs}; sleep 6; echo done"  # 20 times the average, wherever it runs
+    bench.submit("large", shell_job(large), category="molecules")
+    bench.wait_for(14)
+    assert bench.outcome("large").steps[0].files["stdout"] == b"done\n"
+    assert 2 <= len(runs.read_text().split()) <= tries.MAX_HURRIES + 3
+
+
+def test_a_task_that_ends_its_workers_is_given_up(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tries, "LOOK", 0.0)
+    monkeypatch.setattr(tries, "MAX_RETRIES", 1)
+    bench = managers.start()
+    fatal = (
+        "p=$$; while :; do case $(cat /proc/$p/comm) in vine_worker | work_queue_work*) break ;; "
+        "esac; p=$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2); done; kill -9 $p; sleep 60"
+    )
+    bench.submit("fatal", shell_job(fatal))
+    for _ in range(2):
+        managers.worker(bench)
+    bench.wait_for(1)
+    assert bench.returned["fatal"].result == "lost"
+    managers.worker(bench)
+    bench.submit("good", shell_job("echo good"))
+    bench.wait_for(2)
+    assert bench.outcome("good").steps[0].files["stdout"] == b"good\n"
 
 
 @pytest.mark.parametrize("managers", ["work_queue"], indirect=True)  # TaskVine's cannot: choose()

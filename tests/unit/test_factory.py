@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from wqmaster.campaign import Campaign
 from wqmaster.factory import condor, demand
+from wqmaster.factory.campaigns import identity
 from wqmaster.factory.plan import ALLOWED, KEYS, Address, Asked, Plan, Project, plan
 from wqmaster.factory.report import Report
 from wqmaster.factory.supervisor import Order
@@ -67,6 +69,27 @@ def test_a_worker_of_many_cores_is_asked_for_as_many_tasks_as_it_runs() -> None:
     assert made.configuration["tasks-per-worker"] == 2
     assert made.configuration["memory"] == 3000
     assert planned({"type": "condor"}, resources={"cores": 4}).configuration["cores"] == 4
+
+
+def test_a_worker_runs_no_more_tasks_than_fit_in_its_memory_and_disk() -> None:
+    workers = {"type": "condor", "cores": 8, "memory": 8000, "disk": 9000}
+    for resources, expected in (
+        ({"cores": 2}, 4),
+        ({"cores": 1, "memory": 3000}, 2),
+        ({"cores": 1, "memory": 100, "disk": 3000}, 3),
+        ({"cores": 1, "memory": 9000}, 1),
+    ):
+        made = planned(workers, resources=resources)
+        assert made.configuration["tasks-per-worker"] == expected
+
+
+def test_a_copy_of_a_folder_has_workers_of_its_own(tmp_path: Path) -> None:
+    mine = identity(tmp_path / "a" / "factory", "test")
+    assert identity(tmp_path / "a" / "factory", "test") == mine
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").rename(tmp_path / "c")
+    assert identity(tmp_path / "c" / "factory", "test") == mine
+    assert identity(tmp_path / "b" / "factory", "test") != mine
 
 
 def test_bounds_and_pace_are_those_of_the_campaign() -> None:
@@ -237,6 +260,11 @@ def test_workers_follow_what_is_left(
 ) -> None:
     wanted = demand.Demand(jobs, 0).workers(bundle, slots)
     assert demand.least(wanted, *bounds) == expected
+
+
+def test_where_the_master_cannot_count_there_is_work_for_all() -> None:
+    assert demand.least(None, 2, 50, more=True) == 50
+    assert demand.least(3, 2, 50, more=True) == 3
 
 
 def test_demand_is_heard_while_it_is_young(tmp_path: Path) -> None:

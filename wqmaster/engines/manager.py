@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import socket
+import struct
 import sys
 import time
 from collections import Counter
@@ -17,8 +18,6 @@ from wqmaster.engines import EngineStats
 from wqmaster.errors import EngineError
 from wqmaster.job import Task
 
-# A manager itself runs a task again whose worker went away, this many times.
-MAX_RETRIES = 10
 # Characters of what a runner said that are kept.
 MESSAGE = 2000
 NO_MONITOR = (
@@ -34,6 +33,14 @@ LOG_SIZE = 100_000_000
 KEPT_LOGS = 5
 # Seconds for which workers are idle while tasks wait before that is told.
 IDLE = 30.0
+# The longest time limit that a manager can be told.
+_LONGEST = 9 * 10**18
+# Tasks that wait for a worker, at most.
+MOST_WAITING = 1000
+# Seconds for which a manager listens to one that has connected and says nothing.
+_SILENCE = 5
+# Seconds for which the kernel keeps such a one from the manager.
+_DEFERRED = 60
 # How often a manager that takes any free port is started before that is an error.
 _TRIES = 5
 # The port of a catalog (catalog_server, -p).
@@ -63,15 +70,14 @@ class Setting:
         """Whether resources of tasks are measured, and allocated as earlier tasks took them."""
         return self.allocation != "fixed"
 
-    @property
-    def running_time_unit(self) -> int:
-        """What a second of a task's time limit is to the library (7.14.5).
+    def running_time(self, task: Task) -> int:
+        """The time limit of `task` as the library (7.14.5) is to be told.
 
         Manager and worker each take the limit for microseconds, so that 420 ends a task after a
         second (vine_task_set_time_max, work_queue_task_specify_running_time: read in both). With
-        a resource monitor the worker is not asked.
+        a resource monitor the worker is not asked. Above 106 days the library's integer is full.
         """
-        return 10**6 if self.learns else 10**12
+        return min(task.time_limit * (10**6 if self.learns else 10**12), _LONGEST)
 
     def debug_flags(self, subsystem: str) -> tuple[str, ...]:
         """What the debug log is told: notices, refused workers among them; or all."""
@@ -201,6 +207,28 @@ def started(what: str, port: int, start: Callable[[], Any]) -> Any:
         time.sleep(0.1)
 
 
+def bound_silence(port: int) -> None:
+    """See that one who connects to `port` and says nothing does not hold up the manager.
+
+    It waits for each that connects: 5 s for the password, for ever for the first word of SSL
+    (link_ssl_wrap_accept of 7.14.5), and a scanner of ports says none. Workers speak first: the
+    kernel hands over a connection when there is something to read. On Linux, what is accepted has
+    the time-outs of the socket that listens.
+    """
+    for number in _descriptors():
+        if not Path(f"/proc/self/fd/{number}").is_socket():
+            continue
+        with socket.socket(fileno=os.dup(number)) as found:
+            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            inet = found.family in (socket.AF_INET, socket.AF_INET6)
+            if not inet or not listens or found.getsockname()[1] != port:
+                continue
+            limit = struct.pack("@ll", _SILENCE, 0)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFERRED)
+
+
 def why_not_started(what: str, port: int, error: Exception) -> EngineError:
     """The error that the manager of `what` did not come up."""
     if port:
@@ -248,32 +276,39 @@ def counts(stats: Any) -> EngineStats:
     )
 
 
-def hungry(stats: Any, cores: int) -> int:
-    """What idle cores could take of tasks of `cores` each, and a tenth of all of them to wait.
+def hungry(stats: Any, sizes: "Sizes") -> int:
+    """What idle workers could take of the smallest tasks, and a tenth of what all can to wait.
 
     A long queue is dear: Work Queue's manager scans all of it for each task that it places (0.4 ms
     a task with 4 waiting, 6.8 with 1,000).
     """
-    slots = stats.total_cores // cores
+    total = (stats.total_cores, stats.total_memory, stats.total_disk)
+    slots = min(
+        (have // asked for have, asked in zip(total, sizes.least, strict=True) if asked), default=0
+    )
     reserve = min(100, max(10, slots // 10))
     idle = max(0, slots - stats.tasks_on_workers)
-    return int(max(0, reserve + idle - stats.tasks_waiting))
+    return int(max(0, min(MOST_WAITING, reserve + idle) - stats.tasks_waiting))
 
 
 class Sizes:
     """What the tasks that a manager has ask for, to tell which no worker can have."""
 
-    def __init__(self) -> None:
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
         self._sizes: Counter[tuple[int, int, int]] = Counter()
+        self._last = (1, 0, 0)
         self._idle_since = time.monotonic()
 
-    @staticmethod
-    def _of(task: Task) -> tuple[int, int, int]:
+    def _of(self, task: Task) -> tuple[int, int, int]:
+        if self._setting.learns and task.plain:
+            return task.cores, 0, 0  # the manager asks for what earlier ones took
         return task.cores, task.memory or 0, task.disk or 0
 
     def add(self, task: Task) -> None:
         """A task was submitted."""
-        self._sizes[self._of(task)] += 1
+        self._last = self._of(task)
+        self._sizes[self._last] += 1
 
     def remove(self, task: Task) -> None:
         """It has come back, or was cancelled."""
@@ -283,9 +318,10 @@ class Sizes:
             del self._sizes[size]
 
     @property
-    def cores(self) -> int:
-        """Cores of the smallest task; 1 where there is none."""
-        return min((size[0] for size in self._sizes), default=1)
+    def least(self) -> tuple[int, int, int]:
+        """The least cores, MB of memory and of disk of all tasks; 0 where none is stated."""
+        cores, memory, disk = zip(*(self._sizes or [self._last]), strict=True)
+        return min(cores), min(memory), min(disk)
 
     def too_large(self, stats: Any) -> str | None:
         """Which tasks no worker that is connected can take, in words."""
@@ -314,6 +350,11 @@ class Sizes:
             f"{stats.tasks_waiting} tasks wait while {stats.workers_connected} workers are idle: "
             "none has the memory, disk or time left for one, or all are blocked"
         )
+
+
+def all_of(*troubles: str | None) -> str | None:
+    """What is wrong, all of it: one trouble does not hide another."""
+    return "; ".join(filter(None, troubles)) or None
 
 
 def exceeded(limits: Any) -> str:

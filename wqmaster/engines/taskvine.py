@@ -8,15 +8,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import RUNNER, EngineStats, Returned, manager
+from wqmaster.engines import RUNNER, EngineStats, Returned, manager, tries
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.refusals import Refusals
+from wqmaster.engines.tries import Held
 from wqmaster.errors import EngineError
 from wqmaster.job import Input, Task
 
 _RESULTS = {
     "success": "ok",
     "max retries": "lost",
+    "cancelled": "lost",  # begun too often: see Restarts
     "forsaken": "lost",
     "max end time": "time_limit",
     "max wall time": "time_limit",
@@ -74,15 +76,17 @@ class TaskVineEngine:
         ]
         self.port: int = self._manager.port
         self._refusals = Refusals(debug, cvine.vine_version_string(), setting.password)
-        self._sizes = manager.Sizes()
+        manager.bound_silence(self.port)
+        self._sizes = manager.Sizes(self._setting)
         self._blocked = manager.Blocked(self._manager)
-        # By its id, a task of ours and what it is to the library.
-        self._tasks: dict[str, tuple[Task, Any]] = {}
+        # By its id, a task of ours.
+        self._tasks: dict[str, Held] = {}
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
         # Files that tasks share, and those of one task alone, which are forgotten with it.
         self._shared: dict[Input, Any] = {}
         self._own: dict[str, list[Any]] = {}
         self._categories: set[str] = set()
+        self._restarts = tries.Restarts()
 
     def _log_debug(self, library: Path, path: Path) -> None:
         # The manager has begun to log all that it does without end, and the bindings have no word
@@ -105,26 +109,31 @@ class TaskVineEngine:
         if setting.password is not None:
             found.set_password_file(str(setting.password))
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
+        found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST)
         if setting.learns and not found.enable_monitoring():
             raise EngineError(manager.NO_MONITOR)
-        if setting.fast_abort is not None:
-            found.enable_disconnect_slow_workers(setting.fast_abort)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
+        # One with a remedy may take longer than the others.
+        self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
+
+    def _submit(self, task: Task, folder: Path, *, hurried: bool) -> None:
         wanted: Any = self._vine.Task(
             f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
         )
         wanted.set_tag(task.id)
-        wanted.set_category(task.category)
-        self._learn(task)
+        held = Held(task, folder, wanted, hurried)
+        category = tries.category(task, self._setting.fast_abort, hurried=hurried)
+        wanted.set_category(category)
+        self._say(category, task, hurried=hurried)
         wanted.set_cores(task.cores)
         if task.memory is not None and not (self._setting.learns and task.plain):
             wanted.set_memory(task.memory)
         if task.disk is not None and not (self._setting.learns and task.plain):
             wanted.set_disk(task.disk)
-        wanted.set_retries(manager.MAX_RETRIES)
-        wanted.set_time_max(task.time_limit * self._setting.running_time_unit)
+        wanted.set_retries(held.retries)
+        wanted.set_time_max(self._setting.running_time(task))
         if task.running_time_min is not None:
             # Of no use with the workers of 7.14.5, which tell their end as 0: see engines.choose.
             wanted.set_time_min(task.running_time_min)
@@ -137,7 +146,7 @@ class TaskVineEngine:
         wanted.add_output(outputs, "outputs.tar")
         self._manager.submit(wanted)
         self._own[task.id] = [inputs, outputs]
-        self._tasks[task.id] = task, wanted
+        self._tasks[task.id] = held
         self._sizes.add(task)
 
     def _declared(self, shared: Input) -> Any:
@@ -145,28 +154,41 @@ class TaskVineEngine:
             self._shared[shared] = self._manager.declare_file(str(shared.path), cache="workflow")
         return self._shared[shared]
 
-    def _learn(self, task: Task) -> None:
-        """Say once how resources of a category are found."""
-        if not self._setting.learns or task.category in self._categories:
+    def _say(self, category: str, task: Task, *, hurried: bool) -> None:
+        """Say once how times and resources of a category are dealt with."""
+        if category in self._categories:
             return
-        self._categories.add(task.category)
-        self._manager.set_category_mode(task.category, self._setting.allocation)
-        asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
-        guess = {name: value for name, value in asked.items() if value is not None}
-        self._manager.set_category_first_allocation_guess(task.category, guess)
+        self._categories.add(category)
+        if self._setting.fast_abort is not None:
+            # For each by its own name: what the library is told for all of them holds for none,
+            # unless ten tasks of a category called "default" are done (disconnect_slow_workers).
+            factor = self._setting.fast_abort if hurried else 0
+            self._manager.enable_disconnect_slow_workers_category(category, factor)
+        if self._setting.learns:
+            self._manager.set_category_mode(category, self._setting.allocation)
+            asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
+            guess = {name: value for name, value in asked.items() if value is not None}
+            self._manager.set_category_first_allocation_guess(category, guess)
 
     def wait(self, seconds: float) -> Returned | None:
         """A task that came back. The library counts in whole seconds and keeps Python's lock."""
         for log in self._growing:
             log.bound()
         self._blocked.release()
+        for often in self._restarts.too_many(self._tasks.values()):
+            self._manager.cancel_by_task_id(often.found.id)  # which returns it as "cancelled"
         task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
         if task is None:
             return None
         for file in self._own.pop(task.tag, ()):
             self._manager.undeclare_file(file)
-        if not self._forget(task.tag):
+        held = self._forget(task.tag)
+        if held is None:
             return None  # it was cancelled
+        result = self._result(task)
+        if result == "lost" and held.hurried:
+            self._submit(held.task, held.folder, hurried=False)
+            return None
         said = (task.std_output or "")[-manager.MESSAGE :]
         if task.result != "success":
             said = f"{task.result}: {said}".rstrip(": \n")
@@ -174,7 +196,7 @@ class TaskVineEngine:
         started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
         return Returned(
             task_id=task.tag,
-            result=self._result(task),
+            result=result,
             exit_code=task.exit_code,
             host=task.hostname or "",
             started=started,
@@ -187,25 +209,26 @@ class TaskVineEngine:
             return manager.exceeded(task.limits_exceeded)
         return _RESULTS.get(task.result, "error")
 
-    def _forget(self, task_id: str) -> Any | None:
-        task, found = self._tasks.pop(task_id, (None, None))
-        if task is not None:
-            self._sizes.remove(task)
-        return found
+    def _forget(self, task_id: str) -> Held | None:
+        held = self._tasks.pop(task_id, None)
+        if held is not None:
+            self._sizes.remove(held.task)
+        return held
 
     def hungry(self) -> int:
         """What idle cores could take, and some more to wait."""
-        return manager.hungry(self._manager.stats, self._sizes.cores)
+        return manager.hungry(self._manager.stats, self._sizes)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
-        task = self._forget(task_id)
-        if task is not None:
-            self._manager.cancel_by_task_id(task.id)  # wait() has it come back, and passes it over
+        held = self._forget(task_id)
+        if held is not None:
+            # wait() has it come back, and passes it over.
+            self._manager.cancel_by_task_id(held.found.id)
 
     def cancel_waiting(self) -> list[str]:
         """End the tasks that no worker has yet; which those were."""
-        waiting = [name for name, (_, task) in self._tasks.items() if task.state == "READY"]
+        waiting = [name for name, held in self._tasks.items() if held.found.state == "READY"]
         for name in waiting:
             self.cancel(name)
         return waiting
@@ -219,8 +242,8 @@ class TaskVineEngine:
         return manager.counts(self._manager.stats)
 
     def trouble(self) -> str | None:
-        """Workers that were refused, and tasks that are too large for any."""
-        return self._refusals.trouble() or self._sizes.too_large(self._manager.stats)
+        """Workers that were refused, and tasks that no worker takes."""
+        return manager.all_of(self._refusals.trouble(), self._sizes.too_large(self._manager.stats))
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""

@@ -1,5 +1,6 @@
 """Work Queue (ndcctools.work_queue), seen with 7.14.5."""
 
+import ctypes
 import functools
 import os
 import time
@@ -7,9 +8,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import RUNNER, EngineStats, Returned, manager
+from wqmaster.engines import RUNNER, EngineStats, Returned, manager, tries
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.refusals import Refusals
+from wqmaster.engines.tries import Held
 from wqmaster.errors import EngineError
 from wqmaster.job import Task
 
@@ -28,9 +30,12 @@ class WorkQueueEngine:
         os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
-            from ndcctools import work_queue
+            from ndcctools import cwork_queue, work_queue
 
         self._wq: Any = work_queue
+        library = ctypes.CDLL(cwork_queue._cwork_queue.__file__)
+        slow_host = ctypes.c_double.in_dll(library, "wq_option_blocklist_slow_workers_timeout")
+        slow_host.value = tries.SLOW_HOST  # the bindings have no word for it
         self._setting = setting
         logs = manager.log_folder(setting)
         self._log_debug(logs / "debug")
@@ -45,10 +50,11 @@ class WorkQueueEngine:
         self._refusals = Refusals(
             logs / "debug", work_queue.cctools_version_string(), setting.password
         )
-        self._sizes = manager.Sizes()
+        manager.bound_silence(self.port)
+        self._sizes = manager.Sizes(self._setting)
         self._blocked = manager.Blocked(self._queue)
-        # By its id, a task of ours and what it is to the library.
-        self._tasks: dict[str, tuple[Task, Any]] = {}
+        # By its id, a task of ours.
+        self._tasks: dict[str, Held] = {}
         # Cancelled tasks must live as long as the queue, which may still read them.
         self._cancelled: list[Any] = []
         self._categories: set[str] = set()
@@ -80,17 +86,21 @@ class WorkQueueEngine:
             queue.specify_name(setting.name)
         if setting.learns and not queue.enable_monitoring():
             raise EngineError(manager.NO_MONITOR)
-        if setting.fast_abort is not None:
-            queue.activate_fast_abort(setting.fast_abort)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
+        # One with a remedy may take longer than the others.
+        self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
+
+    def _submit(self, task: Task, folder: Path, *, hurried: bool) -> None:
         wanted: Any = self._wq.Task(
             f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
         )
         wanted.specify_tag(task.id)
-        wanted.specify_category(task.category)
-        self._learn(task)
+        held = Held(task, folder, wanted, hurried)
+        category = tries.category(task, self._setting.fast_abort, hurried=hurried)
+        wanted.specify_category(category)
+        self._say(category, task, hurried=hurried)
         wanted.specify_cores(task.cores)
         if task.memory is not None and not (self._setting.learns and task.plain):
             wanted.specify_memory(task.memory)
@@ -98,8 +108,8 @@ class WorkQueueEngine:
             wanted.specify_disk(task.disk)
         if self._setting.learns:
             wanted.specify_monitor_output(str(folder))  # which goes with the task; else it is left
-        wanted.specify_max_retries(manager.MAX_RETRIES)
-        wanted.specify_running_time_max(task.time_limit * self._setting.running_time_unit)
+        wanted.specify_max_retries(held.retries)
+        wanted.specify_running_time_max(self._setting.running_time(task))
         if task.running_time_min is not None:
             wanted.specify_running_time_min(task.running_time_min)
         wanted.specify_input_file(str(RUNNER), "runner.sh", cache=True)
@@ -108,23 +118,29 @@ class WorkQueueEngine:
             wanted.specify_input_file(str(shared.path), f"shared/{shared.name}", cache=True)
         wanted.specify_output_file(str(folder / "outputs.tar"), "outputs.tar", cache=False)
         self._queue.submit(wanted)
-        self._tasks[task.id] = task, wanted
+        self._tasks[task.id] = held
         self._sizes.add(task)
 
-    def _learn(self, task: Task) -> None:
-        """Say once how resources of a category are found."""
-        if not self._setting.learns or task.category in self._categories:
+    def _say(self, category: str, task: Task, *, hurried: bool) -> None:
+        """Say once how times and resources of a category are dealt with."""
+        if category in self._categories:
             return
-        self._categories.add(task.category)
-        modes = {
-            "max": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX,
-            "min_waste": self._wq.WORK_QUEUE_ALLOCATION_MODE_MIN_WASTE,
-            "max_throughput": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX_THROUGHPUT,
-        }
-        self._queue.specify_category_mode(task.category, modes[self._setting.allocation])
-        asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
-        guess = {name: value for name, value in asked.items() if value is not None}
-        self._queue.specify_category_first_allocation_guess(task.category, guess)
+        self._categories.add(category)
+        if self._setting.fast_abort is not None:
+            # For each by its own name: what the library is told for all of them holds for none,
+            # unless ten tasks of a category called "default" are done (abort_slow_workers).
+            factor = self._setting.fast_abort if hurried else 0
+            self._queue.activate_fast_abort_category(category, factor)
+        if self._setting.learns:
+            modes = {
+                "max": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX,
+                "min_waste": self._wq.WORK_QUEUE_ALLOCATION_MODE_MIN_WASTE,
+                "max_throughput": self._wq.WORK_QUEUE_ALLOCATION_MODE_MAX_THROUGHPUT,
+            }
+            self._queue.specify_category_mode(category, modes[self._setting.allocation])
+            asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
+            guess = {name: value for name, value in asked.items() if value is not None}
+            self._queue.specify_category_first_allocation_guess(category, guess)
 
     def wait(self, seconds: float) -> Returned | None:
         """A task that came back.
@@ -135,15 +151,22 @@ class WorkQueueEngine:
             log.bound()
         self._blocked.release()
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
-        if task is None or not self._forget(task.tag):
-            return None  # none, or one that was cancelled while it waited
+        if task is None:
+            return None
+        held = self._forget(task.tag)
+        if held is None:
+            return None  # it was cancelled while it waited
         succeeded = task.result == self._wq.WORK_QUEUE_RESULT_SUCCESS
+        result = "ok" if succeeded else self._why(task)
+        if result == "lost" and held.hurried:
+            self._submit(held.task, held.folder, hurried=False)
+            return None
         said = (task.std_output or "")[-manager.MESSAGE :]
         if not succeeded:
             said = f"{task.result_str}: {said}".rstrip(": \n")
         return Returned(
             task_id=task.tag,
-            result="ok" if succeeded else self._why(task),
+            result=result,
             exit_code=task.return_status,
             host=task.hostname or "",
             started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if it never ran
@@ -165,21 +188,22 @@ class WorkQueueEngine:
         }
         return names.get(task.result, "error")
 
-    def _forget(self, task_id: str) -> Any | None:
-        task, found = self._tasks.pop(task_id, (None, None))
-        if task is not None:
-            self._sizes.remove(task)
-        return found
+    def _forget(self, task_id: str) -> Held | None:
+        held = self._tasks.pop(task_id, None)
+        if held is not None:
+            self._sizes.remove(held.task)
+        return held
 
     def hungry(self) -> int:
         """What idle cores could take, and some more to wait."""
-        return manager.hungry(self._queue.stats, self._sizes.cores)
+        return manager.hungry(self._queue.stats, self._sizes)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
-        task = self._forget(task_id)
-        if task is None:
+        held = self._forget(task_id)
+        if held is None:
             return
+        task = held.found
         if self._waits(task):
             # 7.14.5 leaves a waiting task that is cancelled in its queue, and still sends it to a
             # worker, or crashes. One whose time is over it takes out, and returns: see wait().
@@ -192,7 +216,7 @@ class WorkQueueEngine:
 
     def cancel_waiting(self) -> list[str]:
         """End the tasks that no worker has yet; which those were."""
-        waiting = [name for name, (_, task) in self._tasks.items() if self._waits(task)]
+        waiting = [name for name, held in self._tasks.items() if self._waits(held.found)]
         for name in waiting:
             self.cancel(name)
         return waiting
@@ -206,8 +230,8 @@ class WorkQueueEngine:
         return manager.counts(self._queue.stats)
 
     def trouble(self) -> str | None:
-        """Workers that were refused, and tasks that are too large for any."""
-        return self._refusals.trouble() or self._sizes.too_large(self._queue.stats)
+        """Workers that were refused, and tasks that no worker takes."""
+        return manager.all_of(self._refusals.trouble(), self._sizes.too_large(self._queue.stats))
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""

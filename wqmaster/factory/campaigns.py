@@ -28,14 +28,21 @@ def this_host() -> str:
 
 
 def identity(place: Path, campaign: str) -> str:
-    """By what the batch system knows the workers of this folder; the same after every restart."""
+    """By what the batch system knows the workers of this folder; the same after every restart.
+
+    A copy of a campaign's folder has workers of its own: to end its own it must not end those of
+    the first. So the name stands beside the number of the folder that it was made for.
+    """
     path = place / "id"
-    if not path.exists():
-        place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+    folder = str(place.stat().st_ino)
+    words = path.read_text(encoding="utf-8").split() if path.exists() else []
+    if len(words) != 2 or words[1] != folder:
+        words = [f"{campaign}-{secrets.token_hex(6)}", folder]
         part = path.with_name(f".id-{os.getpid()}")
-        part.write_text(f"{campaign}-{secrets.token_hex(6)}\n", encoding="utf-8")
+        part.write_text(" ".join(words) + "\n", encoding="utf-8")
         part.rename(path)
-    return path.read_text(encoding="utf-8").strip()
+    return words[0]
 
 
 def manager_of(campaign: Campaign, host: str | None, port: int) -> Address | Project:
@@ -57,7 +64,7 @@ def planned(
     """The factory of a campaign. `programs` must be on each host; `count`: of local workers.
 
     Raises:
-        CampaignError: the worker program to send is not there.
+        CampaignError: the worker or a program cannot be sent or named, or no job fits in a worker.
     """
     campaign = loaded.campaign
     sent = campaign.workers.worker
@@ -72,6 +79,15 @@ def planned(
             "workers",
             "worker",
         )
+    for name in ("cores", "memory", "disk"):
+        has, needs = getattr(campaign.workers, name), getattr(campaign.resources, name)
+        if has and needs and has < needs:
+            raise loaded.source.error(
+                f"a worker with {name}: {has} can never run a job that asks for {needs} "
+                f"('resources: {{{name}: {needs}}}')",
+                "workers",
+                name,
+            )
     known_as = identity(loaded.folder / "factory", campaign.campaign)
     password = credentials.password(loaded.folder)
     # A path below the sandbox is nothing that a host has.

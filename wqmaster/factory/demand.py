@@ -30,9 +30,14 @@ class Demand:
         return None if self.jobs is None else -(-self.jobs // (bundle * slots))
 
 
-def least(needed: int | None, least: int, most: int) -> int:
-    """How many workers the factory keeps at least: as many as can work, within its bounds."""
-    return least if needed is None else max(least, min(needed, most))
+def least(needed: int | None, least: int, most: int, *, more: bool = False) -> int:
+    """How many workers the factory keeps at least: as many as can work, within its bounds.
+
+    `more`: where `needed` is not known, whether there is more to do than the master could count.
+    """
+    if needed is None:
+        return most if more else least
+    return max(least, min(needed, most))
 
 
 def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> None:

@@ -25,6 +25,10 @@ log = logging.getLogger("wqmaster.factory")
 
 # Seconds for the factory of a master that was killed to end, with all its jobs.
 _PATIENCE = 150.0
+_KILLED = (
+    "the factory was killed: 'wqmaster factory --stop' removes what it has left, --start starts it "
+    "again"
+)
 _GET_IT = {
     "condor": "install HTCondor's submitting tools, or run on an access point",
     "slurm": "install SLURM's client tools, or run on a login node",
@@ -91,7 +95,7 @@ def status(folder: Path) -> dict[str, Any] | None:
         if with_log.exists():
             lines += with_log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
     if not running and found.get("state") != "ended":
-        found["trouble"] = found.get("trouble") or "the factory was killed"
+        found["trouble"] = _KILLED
     return {**found, "running": running, "last": lines, "log": str(place / LOG)}
 
 
@@ -139,6 +143,9 @@ class Handle(Protocol):
 
     def check(self) -> None:
         """See that it still runs."""
+
+    def awaited(self) -> bool:
+        """Whether somebody is yet to start it."""
 
     def tell(self, wanted: Demand) -> None:
         """Say what the campaign needs now."""
@@ -226,6 +233,10 @@ class Factory(_Told):
             why = "the factory was killed" if code < 0 else self.trouble()
             raise EngineError(f"{why or 'the factory has ended'} (log: {self.log})")
 
+    def awaited(self) -> bool:
+        """It was started with the master."""
+        return False
+
     def close(self) -> None:
         """End factory and workers, and wait until they are gone."""
         if self._supervisor.stdin:
@@ -252,6 +263,10 @@ class Detached(_Told):
     def check(self) -> None:
         """It may come and go."""
 
+    def awaited(self) -> bool:
+        """Whether none runs, as far as can be seen from here."""
+        return not _lives(_status(self._place))
+
     def trouble(self) -> str | None:
         """What its supervisor says is wrong, if there is one."""
         found = _status(self._place)
@@ -259,7 +274,7 @@ class Detached(_Told):
             return None
         if not _lives(found):
             if found.get("state") != "ended":
-                return "the factory was killed; 'wqmaster factory --start' starts it again"
+                return _KILLED
             # What was wrong with one of last week is of no interest.
             ended = found.get("trouble") if found.get("time", 0) > self._began else None
             return f"the factory has ended: {ended}" if ended else None

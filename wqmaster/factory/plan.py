@@ -129,7 +129,13 @@ def cores_of(campaign: Campaign) -> int:
 
 def slots(campaign: Campaign) -> int:
     """The tasks that a worker runs at a time."""
-    return max(1, cores_of(campaign) // campaign.resources.cores)
+    workers, resources = campaign.workers, campaign.resources
+    room = [cores_of(campaign) // resources.cores]
+    if workers.memory and resources.memory:
+        room.append(workers.memory // resources.memory)
+    if workers.disk and resources.disk:
+        room.append(workers.disk // resources.disk)
+    return max(1, min(room))
 
 
 def configuration(campaign: Campaign, count: int) -> dict[str, int | str]:
@@ -144,6 +150,7 @@ def configuration(campaign: Campaign, count: int) -> dict[str, int | str]:
         "cores": cores_of(campaign),
         # Where it is left out, one-core tasks are asked a worker each.
         "tasks-per-worker": slots(campaign),
+        "factory-timeout": FORGOTTEN,
     }
     if workers.type == "local":
         return {
@@ -164,7 +171,6 @@ def configuration(campaign: Campaign, count: int) -> dict[str, int | str]:
         or _of_jobs(resources.memory, campaign)
         or MEMORY * cores_of(campaign),
         "disk": workers.disk or _of_jobs(resources.disk, campaign) or DISK,
-        "factory-timeout": FORGOTTEN,
         "worker-extra-options": " ".join(options),
         **TYPES[workers.type].configuration(workers),
     }
