@@ -136,6 +136,13 @@ def test_what_is_wrong_with_software_is_said_by_check(
     cli("check", path, code=2)
     assert "campaign.yaml:" in cli.errors
     assert "absent.tar.gz" in cli.errors
+    folder = folder_of(tmp_path, "xtb", READS)
+    cli("software", "pack", "xtb", "--from", folder, "--run", "x")
+    path = campaigns.write(software={"xtb": {"command": "bin/xtb", "archive": "xtb.tar.gz"}})
+    before = sorted(tmp_path.rglob("*"))
+    assert "workers have xtb by its archive" in cli("doctor", path)
+    cli("check", path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 # --- the packer --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What several verbs share: arguments, ids, JSON."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def loaded(path: Path) -> LoadedCampaign:
     """The campaign file at `path`."""
     return load(path)
+
+
+def typed(path: Path) -> str:
+    """`path` as it is typed in a shell."""
+    return shlex.quote(str(path))
 
 
 def possible_ids(text: str) -> list[Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from wqmaster import session
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.errors import CampaignError
 from wqmaster.mongod import Mongod
 
@@ -68,4 +68,4 @@ def url(campaign: Path, as_json: bool) -> None:
         return
     click.echo(uri)
     if running is False:
-        click.echo(f"the server is not running: wqmaster db start {campaign}", err=True)
+        click.echo(f"the server is not running: wqmaster db start {typed(campaign)}", err=True)

@@ -8,7 +8,14 @@ from rich.table import Table
 
 from wqmaster import session
 from wqmaster.campaign import nearest
-from wqmaster.cli.common import campaign_argument, json_option, loaded, possible_ids, print_json
+from wqmaster.cli.common import (
+    campaign_argument,
+    json_option,
+    loaded,
+    possible_ids,
+    print_json,
+    typed,
+)
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass
 from wqmaster.ledger import Document
@@ -88,7 +95,7 @@ def command(
             if as_json:
                 print_json({"retried": count})
             else:
-                click.echo(f"{count} to be run again: wqmaster run {campaign}")
+                click.echo(f"{count} to be run again: wqmaster run {typed(campaign)}")
             return
         if discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard)
@@ -121,4 +128,4 @@ def command(
     if not console.is_terminal:
         console.width = 200
     console.print(table)
-    click.echo(f"one document's attempts: wqmaster failures {campaign} --show ID")
+    click.echo(f"one document's attempts: wqmaster failures {typed(campaign)} --show ID")

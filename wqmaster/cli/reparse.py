@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from wqmaster import session
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.lock import FolderLock
 from wqmaster.recipe import resolve
 from wqmaster.reparse import Kind, Reparse, told
@@ -73,4 +73,6 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
         kept = f"; what was replaced: {work.log}" if work.log else ""
         click.echo(f"{work.written} written{kept}")
     elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
-        click.echo(f"nothing was written; to store this: wqmaster reparse {campaign} --write")
+        click.echo(
+            f"nothing was written; to store this: wqmaster reparse {typed(campaign)} --write"
+        )

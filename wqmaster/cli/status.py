@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from wqmaster import session
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.spool import Spool
 from wqmaster.status import duration, overview
 
@@ -36,4 +36,4 @@ def command(campaign: Path, as_json: bool) -> None:
             f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
         )
     if found["failed"]:
-        click.echo(f"why they failed: wqmaster failures {campaign}")
+        click.echo(f"why they failed: wqmaster failures {typed(campaign)}")

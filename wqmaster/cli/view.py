@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from wqmaster.cli.common import typed
 from wqmaster.source import LoadedCampaign
 from wqmaster.status import Progress, duration, line
 
@@ -216,5 +217,5 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     # Outside of ./shell there is no wqmaster on the PATH.
     shell = os.environ.get("WQMASTER_CALLED_BY")
     called = f"{shell} wqmaster" if shell else "wqmaster"
-    for next_command in (f"status {path}", f"failures {path}", f"db url {path}"):
-        _say(f"  {called} {next_command}")
+    for verb in ("status", "failures", "db url"):
+        _say(f"  {called} {verb} {typed(path)}")

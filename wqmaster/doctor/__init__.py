@@ -5,6 +5,7 @@ raises, or does not come to an end, is told as such and holds up no other.
 """
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
 
 def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding], bool]:
     """The case of a campaign file, what is to say of the file, and whether it is wrong."""
-    again = f"wqmaster check {path}"
+    again = f"wqmaster check {shlex.quote(str(path))}"
     try:
         loaded = load(path, environ)
     except CampaignError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -134,7 +135,7 @@ def _reading(case: Case, store: Store) -> Finding:
     except OperationFailure as error:
         return _refused("documents", f"{place} cannot be read", error)
     if entry is None:
-        path = case.loaded.source.path if case.loaded else "CAMPAIGN"
+        path = shlex.quote(str(case.loaded.source.path)) if case.loaded else "CAMPAIGN"
         fix = (
             f"wqmaster import {path} FILE, or name another one with 'database: {{collection: ...}}'"
         )

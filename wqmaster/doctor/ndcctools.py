@@ -9,6 +9,7 @@ started, and asked; and a worker is given something that listens, to which it te
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -212,12 +213,13 @@ def sent(case: Case) -> Iterator[Finding]:
     path: Path | None
     if named is not None:
         path = case.loaded.source.path.parent / named.expanduser()
+        typed = shlex.quote(str(path))
         if not path.is_file():
             seen = f"{path}, which 'workers: {{worker: ...}}' names, is not there"
             yield Finding("worker sent", "wrong", seen, "correct 'worker:' in the campaign file")
             return
         if not os.access(path, os.X_OK):
-            yield Finding("worker sent", "wrong", f"{path} may not be run", f"chmod +x {path}")
+            yield Finding("worker sent", "wrong", f"{path} may not be run", f"chmod +x {typed}")
             return
         manager = bindings(engine, case.environ)
         known = manager if isinstance(manager, Speaks) else Speaks()

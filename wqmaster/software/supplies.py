@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from wqmaster.campaign import Program, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.job import Supply
-from wqmaster.software.archive import BadArchive, Contents, noted_look
+from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.licence import is_orca, looks_public
 from wqmaster.source import LoadedCampaign
 
@@ -115,6 +115,8 @@ def _module_sum(program: Program, command: str) -> str:
 
 def _looked(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
     try:
+        if not loaded.folder.is_dir():  # to look at a campaign is not to begin it
+            return look(path, commands)
         return noted_look(path, commands, loaded.folder / "cache" / "looked")
     except BadArchive as error:
         message = f"the archive {path} cannot be used: {error}"
