@@ -14,7 +14,7 @@ test: ## style, types, tests
 	./shell ruff check .
 	./shell ruff format --check .
 	./shell mypy
-	./shell pytest
+	./shell pytest -n auto --dist loadfile
 
 test-condor: ## of these, what needs HTCondor: a personal pool on loopback
 	./shell pytest tests/condor

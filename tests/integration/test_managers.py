@@ -233,6 +233,7 @@ def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
 ) -> None:
     monkeypatch.setattr(tries, "LOOK", 0.0)
     monkeypatch.setattr(tries, "SLOW_HOST", 1.0)
+    monkeypatch.setattr(tries, "MAX_HURRIES", 1)
     bench = managers.start(fast_abort=2)
     for _ in range(2):
         managers.worker(bench)
@@ -250,7 +251,7 @@ def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
     bench.submit("large", shell_job(large), category="molecules")
     bench.wait_for(14)
     assert bench.outcome("large").steps[0].files["stdout"] == b"done\n"
-    assert 2 <= len(runs.read_text().split()) <= tries.MAX_HURRIES + 3
+    assert 2 <= len(runs.read_text().split()) <= 5
 
 
 def test_a_task_that_ends_its_workers_is_given_up(

@@ -28,6 +28,11 @@ def typed(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def printable(text: str) -> str:
+    """What came from a worker or a document, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 def possible_ids(text: str) -> list[Any]:
     """The `_id` that `text` may mean: the string, an ObjectId, a whole number."""
     found: list[Any] = [text]
@@ -52,4 +57,4 @@ def shortened(value: Any) -> str:
         return f"[{inner}, ... {len(value)} in all]"
     if isinstance(value, list):
         return f"[{', '.join(shortened(item) for item in value)}]"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else printable(str(value))

@@ -14,6 +14,7 @@ from wqmaster.cli.common import (
     loaded,
     possible_ids,
     print_json,
+    printable,
     typed,
 )
 from wqmaster.errors import CampaignError
@@ -63,14 +64,14 @@ def _remedies(attempt: Document) -> str:
 def _show(attempts: list[Document]) -> None:
     for attempt in attempts:
         click.echo(
-            f"attempt {attempt['attempt']}: {attempt['class']}: {attempt['message']}\n"
-            f"  step {attempt.get('step') or '-'}, host {attempt.get('host') or '-'}, "
+            f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
+            f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
             f"{_times(attempt)}, remedy {_remedies(attempt)}, "
             f"{'given up' if attempt.get('final') else 'to be run again'}"
         )
         if attempt.get("archive"):
             click.echo(f"  archive {attempt['archive']}")
-        for line in (attempt.get("tail") or "").splitlines():
+        for line in printable(attempt.get("tail") or "").splitlines():
             click.echo(f"  | {line}")
 
 
@@ -123,7 +124,7 @@ def command(
     table = Table("count", "class", "message", "example", box=None)
     for group in groups:
         row = (str(group["count"]), group["class"], group["signature"], str(group["example"]))
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 200

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import shortened
+from wqmaster.cli.common import printable, shortened
 from wqmaster.errors import StructureError
 from wqmaster.parsers import Parser
 from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
@@ -18,13 +18,14 @@ from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
 def _printed(reading: Reading, asked: bool) -> None:
     click.echo(f"{reading.file}")
     if reading.failure is not None:
-        click.echo(f"  failed: {reading.failure.kind.label}: {reading.failure.message}")
+        message = printable(reading.failure.message)
+        click.echo(f"  failed: {reading.failure.kind.label}: {message}")
     width = max((len(name) for name in reading.values), default=0)
     for name, value in reading.values.items():
         click.echo(f"  {name:<{width}}  {shortened(value)}")
     if asked:
         for name, message in reading.errors.items():
-            click.echo(f"  {name}: {message}")
+            click.echo(f"  {name}: {printable(message)}")
     elif reading.errors:
         click.echo(f"  not in it: {', '.join(reading.errors)}")
 

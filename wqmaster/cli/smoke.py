@@ -11,6 +11,7 @@ from wqmaster.cli.common import (
     loaded,
     possible_ids,
     print_json,
+    printable,
     shortened,
 )
 from wqmaster.errors import NothingMatches
@@ -65,7 +66,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
             for name, value in step.values.items():
                 click.echo(f"  {name:<16} {shortened(value)}")
         if failure:
-            click.echo(f"\nfailed: {failure.kind.label}: {failure.message}")
-            click.echo(failure.tail)
+            click.echo(f"\nfailed: {failure.kind.label}: {printable(failure.message)}")
+            click.echo(printable(failure.tail))
     if failure:
         raise SystemExit(1)
