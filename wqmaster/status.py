@@ -67,7 +67,7 @@ class Progress:
     how_to_connect: str | None = None  # the command line of a worker
     port: int | None = None  # that workers connect to
     host: str | None = None  # by which they reach this machine
-    waits_for_workers: bool = False  # nobody but the user starts them
+    waits_for_workers: bool = False  # until the user starts them, or what sends them
     notes: list[str] = field(default_factory=list)  # what is to be told of it at the end
 
     @property

@@ -42,8 +42,10 @@ def _first_line(progress: Progress, why: str) -> str:
 
 
 def _no_worker(progress: Progress) -> str | None:
-    """How to start a worker, while none is connected."""
+    """How to start a worker, while none is connected and nothing sends any."""
     if progress.stats.workers or not progress.how_to_connect or progress.state != "running":
+        return None
+    if not progress.waits_for_workers:
         return None
     return f"no worker is connected; start one with: {progress.how_to_connect}"
 
@@ -81,7 +83,7 @@ class PlainView:
         _say(_first_line(progress, why))
         self._next = time.monotonic() + INTERVAL
         hint = _no_worker(progress)
-        if hint and progress.waits_for_workers:
+        if hint:
             _say(f"{progress.campaign}: {hint}")
 
     def show(self, progress: Progress) -> None:
