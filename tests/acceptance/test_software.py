@@ -141,7 +141,6 @@ def test_what_is_wrong_with_software_is_said_by_check(
     path = campaigns.write(software={"xtb": {"command": "bin/xtb", "archive": "xtb.tar.gz"}})
     before = sorted(tmp_path.rglob("*"))
     assert "workers have xtb by its archive" in cli("doctor", path)
-    cli("check", path)
     assert sorted(tmp_path.rglob("*")) == before
 
 

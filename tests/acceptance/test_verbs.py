@@ -141,6 +141,28 @@ def test_smoke_says_the_failure_class_and_exits_with_1(campaigns: Campaigns, cli
     assert campaigns.failures.count_documents({}) == 0
 
 
+def test_what_a_program_says_commands_no_terminal(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(1)
+    (tmp_path / "say").write_text("#!/bin/sh\nprintf 'a \\033]0;title\\007 b\\n' >&2\nexit 3\n")
+    (tmp_path / "say").chmod(0o755)
+    path = campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.command.run",
+            "args": [{"name": "a", "command": ["say"]}],
+            "kwargs": {"mongo_output_key": "said"},
+        },
+        submit={"query": {}},
+        software={"say": str(tmp_path / "say")},
+        engine="local",
+    )
+    assert "a ?]0;title? b" in cli("smoke", path, code=1)
+    cli("run", path, code=1)
+    (document,) = campaigns.documents.find()
+    assert "| a ?]0;title? b" in cli("failures", path, "--show", str(document["_id"]))
+
+
 # --- status and failures -----------------------------------------------------------------------
 
 
