@@ -203,6 +203,13 @@ def _factory(
     return factory.Detached(plan, folder, bundle=size, slots=slots)
 
 
+def _dismiss(workforce: Handle, progress: Progress) -> None:
+    left = workforce.close()
+    if left:
+        log.warning("%s", left)
+        progress.notes.append(left)
+
+
 def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     """The command that brings workers; None where the engine needs none, or they come as jobs."""
     workers = loaded.campaign.workers
@@ -342,7 +349,7 @@ def run(
         )
         workforce = _factory(recipe, name, engine, folder, progress)
         if workforce is not None:
-            stack.callback(workforce.close)
+            stack.callback(_dismiss, workforce, progress)
         collectors = Collectors(
             max(1, cores() - 1),
             configuration(loaded, store.uri, recipe.hash),

@@ -1,7 +1,6 @@
 """A factory as others have it in hand: the master, and the command line."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -18,10 +17,18 @@ from wqmaster.factory import demand
 from wqmaster.factory.campaigns import identity
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.plan import PROGRAMS, TYPES, Plan
-from wqmaster.factory.supervisor import LOCK, LOG, STATUS, Locked, Order, remove_left, take_lock
+from wqmaster.factory.supervisor import (
+    LEFT,
+    LOCK,
+    LOG,
+    STATUS,
+    Locked,
+    Order,
+    left_words,
+    remove_left,
+    take_lock,
+)
 from wqmaster.lock import alive, boot
-
-log = logging.getLogger("wqmaster.factory")
 
 # Seconds for the factory of a master that was killed to end, with all its jobs.
 _PATIENCE = 150.0
@@ -156,8 +163,8 @@ class Handle(Protocol):
     def last(self) -> list[str]:
         """Where there is trouble, the last lines of a worker's log."""
 
-    def close(self) -> None:
-        """Have no more to do with it."""
+    def close(self) -> str | None:
+        """Have no more to do with it; what is left of it, in words."""
 
 
 class _Told:
@@ -237,8 +244,8 @@ class Factory(_Told):
         """It was started with the master."""
         return False
 
-    def close(self) -> None:
-        """End factory and workers, and wait until they are gone."""
+    def close(self) -> str | None:
+        """End factory and workers, and wait until they are gone; what is not, in words."""
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
         if self._supervisor.wait() < 0:
@@ -247,7 +254,10 @@ class Factory(_Told):
                 with take_lock(self._place):
                     remove_left(self._place, self._plan.type, self._plan.factory)
             except EngineError as error:
-                log.warning("workers may be left: %s", error.message)
+                return left_words(error)
+            return None
+        trouble = self.trouble()
+        return trouble if trouble and trouble.startswith(LEFT) else None
 
 
 class Detached(_Told):
@@ -287,8 +297,9 @@ class Detached(_Told):
         trouble = found.get("trouble")
         return str(trouble) if trouble else None
 
-    def close(self) -> None:
+    def close(self) -> str | None:
         """It goes on: its workers leave when they have waited long enough."""
+        return None
 
 
 def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -349,10 +360,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         if kind in TYPES and (place / "id").exists():
             left = remove_left(place, kind, identity(place, campaign.campaign))
     except EngineError as error:
-        raise EngineError(
-            f"the factory has ended, and workers may be left in the queue: {error.message}; "
-            "'wqmaster factory --stop' tries again"
-        ) from error
+        raise EngineError(left_words(error)) from error
     finally:
         lock.close()
     return None if told else left

@@ -32,6 +32,8 @@ CONFIGURATION = "factory.json"
 STATUS = "status.json"
 LOCK = "lock"
 LOG = "factory.log"
+# How it is said that workers could not be removed.
+LEFT = "workers may be left in the queue"
 # Seconds between two looks at the workers, and times the last look that must be between them:
 # folders of thousands of workers on a file system far away are slow to read.
 _LOOK = 2.0
@@ -66,6 +68,11 @@ class Order:
 def _kind(trouble: str) -> str:
     """A text without its numbers, which change while the trouble stays."""
     return re.sub(r"\d+", "", trouble)
+
+
+def left_words(error: EngineError) -> str:
+    """That the workers of a factory that has ended could not be removed, and why."""
+    return f"{LEFT}: {error.message}; 'wqmaster factory --stop' tries again"
 
 
 class Locked(EngineError):
@@ -321,10 +328,7 @@ class Supervisor:
             try:
                 remove_jobs(plan.type, plan.factory)
             except EngineError as error:
-                self._trouble = (
-                    f"workers may be left in the queue: {error.message}; 'wqmaster factory "
-                    "--stop' tries again"
-                )
+                self._trouble = left_words(error)
                 self._log.info("%s", self._trouble)
                 return
         if self._trouble:
