@@ -259,7 +259,7 @@ def test_a_task_that_ends_its_workers_is_given_up(
 ) -> None:
     monkeypatch.setattr(tries, "LOOK", 0.0)
     monkeypatch.setattr(tries, "MAX_RETRIES", 1)
-    bench = managers.start()
+    bench = managers.start(keepalive=(2, 2))
     fatal = (
         "p=$$; while :; do case $(cat /proc/$p/comm) in vine_worker | work_queue_work*) break ;; "
         "esac; p=$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2); done; kill -9 $p; sleep 60"
