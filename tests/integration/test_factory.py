@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,14 @@ def test_a_host_that_is_not_is_refused_in_words(
     assert said in ran.stderr
     if said:
         assert ran.stderr.startswith("wqmaster worker: ")
+
+
+def test_a_program_that_prints_without_end_costs_no_memory(host: Path) -> None:
+    (host / "broken").write_text("#!/bin/sh\nyes | head -c 99000000; echo the end; exit 4\n")
+    little = ["sh", "-c", 'ulimit -v 60000; exec sh "$0" -r ./broken -- ./worker', str(WRAPPER)]
+    ran = subprocess.run(little, cwd=host, capture_output=True, text=True, check=False)
+    assert ran.returncode == 82
+    assert "does not run: exit code 4: the end" in ran.stderr
 
 
 def test_all_that_is_wrong_is_said_and_the_first_is_the_code(host: Path) -> None:
@@ -292,6 +301,15 @@ def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Pat
         assert any("wqmaster worker: " in line for line in told["last"])
     finally:
         made.close()
+
+
+def test_the_last_words_of_a_command_that_ends_at_once_are_kept(tmp_path: Path) -> None:
+    script = "seq 20000; printf 'the last'; exit 3"
+    words = [sys.executable, "-m", "wqmaster.keeper", str(tmp_path / "log"), "sh", "-c", script]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 3
+    said = [line.split(" ", 2)[-1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert said[-3:] == ["20000", "the last", "ended by itself with exit code 3"]
 
 
 # --- the command ----------------------------------------------------------------------------

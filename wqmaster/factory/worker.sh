@@ -38,10 +38,21 @@ done
 
 limited() { # COMMAND...: 30 seconds at most, where that can be had
     if command -v timeout > /dev/null 2>&1; then
-        timeout 30 "$@" < /dev/null 2>&1
+        # Some do not listen to SIGTERM.
+        timeout -s KILL 30 "$@" < /dev/null 2>&1
     else
         "$@" < /dev/null 2>&1
     fi
+}
+
+try() { # COMMAND...: its exit code in $code, the end of what it prints in $said
+    # The code comes last: the end of a pipe tells only its own.
+    said=$({
+        limited "$@"
+        printf '\n%s' "$?"
+    } | tail -c 4000)
+    code=${said##*[!0-9]}
+    said=${said%"$code"}
 }
 
 last() { # TEXT: its last line that says something
@@ -57,8 +68,7 @@ try_program() { # p|r NAME
         return
     }
     [ "$1" = r ] || return
-    said=$(limited "$2" --version)
-    code=$?
+    try "$2" --version
     [ "$code" = 0 ] || fail 82 "the program '$2' does not run: exit code $code: $(last "$said")"
 }
 
@@ -168,8 +178,7 @@ shift
 # Some versions of vine_factory leave out the folder.
 case $program in */*) ;; *) [ ! -f "./$program" ] || program=./$program ;; esac
 [ ! -f "$program" ] || [ -x "$program" ] || chmod u+x "$program"
-said=$(limited "$program" --version)
-code=$?
+try "$program" --version
 if [ "$code" != 0 ]; then
     fail 84 "the worker program does not start here: exit code $code: $(last "$said")"
 fi
