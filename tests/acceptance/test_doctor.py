@@ -197,6 +197,20 @@ def test_the_worker_that_is_sent_is_looked_at(
     told = found["worker's glibc"]
     needed = tuple(map(int, told["seen"].partition("needs glibc ")[2].split(":")[0].split(".")))
     assert (told["state"] == "ok") == (needed <= (2, 28))
+    # And what is packed of it.
+    folder = tmp_path / "packed"
+    (folder / "bin").mkdir(parents=True)
+    shutil.copy(worker, folder / "bin" / "xtb")
+    cli("software", "pack", "xtb", "--from", folder, "--run=--version")
+    for image, state in (("htc/debian:13", "ok"), ("ubuntu-18.04", "wrong")):
+        path = campaigns.write(
+            engine="work_queue",
+            workers={**workers, "image": image},
+            software={"xtb": {"command": "bin/xtb", "archive": "xtb.tar.gz"}},
+        )
+        found = doctor(cli, path, WRONG)
+        assert found["worker's glibc"]["state"] == state
+        assert found["glibc of xtb.tar.gz"]["state"] == state
 
 
 # --- the campaign's programs -------------------------------------------------------------------

@@ -14,6 +14,7 @@ from wqmaster import doctor, elf
 from wqmaster.doctor import programs, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
+from wqmaster.doctor.glibc import of_image
 from wqmaster.doctor.programs import ask
 from wqmaster.session import log, logged
 from wqmaster.store import redacted
@@ -56,6 +57,23 @@ def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_pat
         assert "cret" not in text
         assert "db.example.org" in text
     assert "tried ..." in hidden.seen
+
+
+@pytest.mark.parametrize(
+    ("image", "glibc"),
+    [
+        ("/cvmfs/singularity.opensciencegrid.org/htc/debian:13", (2, 41)),
+        ("/cvmfs/x.org/opensciencegrid/osgvo-ubuntu-20.04:latest", (2, 31)),
+        ("docker://rockylinux:9.3", (2, 34)),
+        ("osdf:///ospool/mine-el8.sif", (2, 28)),
+        ("osdf:///ospool/model9.sif", None),
+        ("docker://ubuntu:latest", None),
+    ],
+)
+def test_the_glibc_of_an_image_is_known_by_its_name(
+    image: str, glibc: tuple[int, ...] | None
+) -> None:
+    assert of_image(image) == glibc
 
 
 @pytest.mark.parametrize(

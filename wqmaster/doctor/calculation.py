@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 from wqmaster import session
 from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
+from wqmaster.packer import glibc_of
+from wqmaster.recipe import Recipe
 
 # How to ask a program of ours for its version.
 _VERSION = {"xtb": "--version", "vina": "--version"}
@@ -27,6 +30,8 @@ def programs(case: Case) -> Iterator[Finding]:
     if elsewhere:
         ways = ", ".join(f"{name} by its {way}" for name, way in elsewhere.items())
         yield Finding("programs", "ok", f"workers have {ways}; 'wqmaster smoke' tries them here")
+    if case.workers in ("condor", "slurm"):
+        yield from _archives(case, recipe)
     # Those that workers are to have already.
     names = recipe.programs()
     subject = ", ".join(names)
@@ -55,6 +60,23 @@ def programs(case: Case) -> Iterator[Finding]:
             said = f": {line.strip(' *')[:80] or told.last}"
         there = "" if here else "; workers elsewhere need one of their own"
         yield Finding(name, "ok", f"{found}{said}{there}")
+
+
+def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
+    """Whether what was packed starts on the machines that it is sent to."""
+    loaded = recipe.loaded
+    for path in dict.fromkeys(
+        loaded.source.path.parent / program.archive
+        for program in loaded.campaign.software.values()
+        if program.archive is not None
+    ):
+        needs = glibc_of(path)
+        if needs is not None:
+            fix = (
+                "pack a build for an older Linux (conda-forge's: wqmaster software pack NAME "
+                "--from PREFIX), or a container with 'image:' that has it"
+            )
+            yield judged(case, f"glibc of {path.name}", str(path), needs, fix)
 
 
 CHECKS = (Check("programs", programs),)

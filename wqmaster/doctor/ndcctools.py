@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wqmaster import elf
-from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding, State
+from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask, end, start
 from wqmaster.factory import PROGRAMS
 
@@ -32,8 +32,6 @@ GET_IT = (
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 # Seconds in which a worker must have said what it is.
 _GREETING = 4.0
-# The glibc of Enterprise Linux 8 and 9, of which most of OSG is.
-_ENTERPRISE = {8: (2, 28), 9: (2, 34)}
 
 # Starts a manager, asks it for its status as work_queue_status and vine_status do, and prints that.
 _MANAGER = """
@@ -232,42 +230,20 @@ def sent(case: Case) -> Iterator[Finding]:
 
 
 def _portable(case: Case, path: Path) -> Finding:
-    """Whether a worker starts on Enterprise Linux, where it is sent without a container."""
-    campaign = case.campaign
+    """Whether a worker starts on the machines that it is sent to."""
     needs = elf.needs(path)
     subject = "worker's glibc"
     if needs is None:
         seen = f"{path} is a script or of another kind of machine: what it needs is not known"
         return Finding(subject, "warning", seen, f"file {path}")
-    if not needs.glibc:
-        return Finding(subject, "ok", f"{path} needs none")
-    told = ".".join(map(str, needs.glibc))
-    seen = f"{path} needs glibc {told}"
-    image = campaign.workers.image if campaign else None
-    if image is not None:
-        return Finding(
-            subject, "warning", f"{seen}, which {image} must have", _in_image(path, image)
-        )
-    lacking = [number for number, has in _ENTERPRISE.items() if has < needs.glibc]
-    if not lacking:
-        return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
-    where = " and ".join(map(str, lacking))
-    seen += f": it does not start on Enterprise Linux {where}"
-    if case.workers == "condor":
-        seen += ", which most of OSG is"
     same = version(str(path), case.environ)
     package = f"ndcctools={same}" if same else "ndcctools"
     fix = (
         f"conda create -p conda-worker -c conda-forge {package}, then 'workers: {{worker: "
-        f"conda-worker/bin/{path.name}}}' in the campaign file; or a container with 'image:'"
+        f"conda-worker/bin/{path.name}}}' in the campaign file; or a container with 'image:' that "
+        "has it"
     )
-    # Of a pool on this very machine, or one of like machines, it is no fault.
-    hard = case.workers == "condor" and not pool_is_here(case)
-    return Finding(subject, "wrong" if hard and len(lacking) == 2 else "warning", seen, fix)
-
-
-def _in_image(path: Path, image: str) -> str:
-    return f"apptainer exec --bind {path.parent}:/mnt {image} /mnt/{path.name} --version"
+    return judged(case, subject, str(path), needs.glibc, fix)
 
 
 def work_queue(case: Case) -> Iterator[Finding]:

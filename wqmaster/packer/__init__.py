@@ -11,9 +11,11 @@ import shlex
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +31,9 @@ from wqmaster.software.licence import looks_public
 MOST = 500
 _SECONDS = 60
 _VERSION_TEXT = 2000
+# Members among which the manifest is looked for, and bytes that it may have.
+_FIRST = 1000
+_LARGEST = 64 << 20
 # Enterprise Linux, which most machines of OSG run -> its glibc.
 _ENTERPRISE = {8: (2, 28), 9: (2, 34), 10: (2, 39)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -167,6 +172,21 @@ def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
         "notes": contents.notes,
         "files": [_described(place, entry) for place, entry in sorted(contents.entries.items())],
     }
+
+
+def glibc_of(archive: Path) -> tuple[int, ...] | None:
+    """The glibc that a packed archive needs, by its manifest; None if it has none that tells."""
+    try:
+        with tarfile.open(archive) as tar:
+            # Sorted as they are, only names that begin by a digit or such come before it.
+            for member in islice(tar, _FIRST):
+                if member.name == MANIFEST and member.isreg() and member.size < _LARGEST:
+                    file = tar.extractfile(member)
+                    stated = json.loads(file.read() if file else b"{}").get("glibc")
+                    return tuple(map(int, stated.split("."))) if stated else ()
+    except (OSError, EOFError, ValueError, AttributeError, tarfile.TarError, zlib.error):
+        return None
+    return None
 
 
 def too_new(glibc: Sequence[int]) -> str | None:

@@ -1,0 +1,62 @@
+"""Whether what is sent to workers starts there: the glibc that it needs, and the one they have."""
+
+import re
+
+from wqmaster.doctor.batch import pool_is_here
+from wqmaster.doctor.finding import Case, Finding, State
+
+# Enterprise Linux 8 and 9, of which most of OSG is -> glibc.
+_ENTERPRISE = {8: (2, 28), 9: (2, 34)}
+# What an image is called by its makers -> glibc (packages.ubuntu.com, packages.debian.org).
+_OF = {
+    **{f"ubuntu{number}": glibc for number, glibc in (("18.04", (2, 27)), ("20.04", (2, 31)))},
+    **{f"ubuntu{number}": glibc for number, glibc in (("22.04", (2, 35)), ("24.04", (2, 39)))},
+    **{f"debian{number}": glibc for number, glibc in ((11, (2, 31)), (12, (2, 36)), (13, (2, 41)))},
+    **{f"el{number}": glibc for number, glibc in ((7, (2, 17)), (10, (2, 39)))},
+    **{f"el{number}": glibc for number, glibc in _ENTERPRISE.items()},
+}
+_IMAGE = re.compile(
+    r"(?<![a-z])(?:(ubuntu|debian)|(?:el|rhel|centos|rocky|rockylinux|alma|almalinux))"
+    r"[-_:]?([0-9]+)(\.[0-9]+)?"
+)
+
+
+def of_image(image: str) -> tuple[int, ...] | None:
+    """The glibc of a container, as far as its name tells; None if it does not."""
+    for found in _IMAGE.finditer(image.lower()):
+        name, number, rest = found.groups()
+        known = _OF.get(f"{name or 'el'}{number}{(rest or '') if name == 'ubuntu' else ''}")
+        if known is not None:
+            return known
+    return None
+
+
+def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str) -> Finding:
+    """What is sent, `what`, held against the machines that it is sent to."""
+    if not needs:
+        return Finding(subject, "ok", f"{what} needs none")
+    seen = f"{what} needs glibc {_words(needs)}"
+    image = case.campaign.workers.image if case.campaign else None
+    if image is not None:
+        has = of_image(image)
+        if has is None:
+            look = f"apptainer exec {image} ldd --version"
+            return Finding(subject, "warning", f"{seen}, which {image} must have", look)
+        if has >= needs:
+            return Finding(subject, "ok", f"{seen}, and {image} has {_words(has)} by its name")
+        seen += f", and {image} has {_words(has)} by its name: it does not start there"
+        return Finding(subject, "wrong", seen, fix)
+    lacking = [number for number, has in _ENTERPRISE.items() if has < needs]
+    if not lacking:
+        return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
+    seen += f": it does not start on Enterprise Linux {' and '.join(map(str, lacking))}"
+    if case.workers == "condor":
+        seen += ", which most of OSG is"
+    # Of a pool on this very machine, or one of like machines, it is no fault.
+    hard = case.workers == "condor" and not pool_is_here(case)
+    state: State = "wrong" if hard and len(lacking) == len(_ENTERPRISE) else "warning"
+    return Finding(subject, state, seen, fix)
+
+
+def _words(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
