@@ -37,6 +37,8 @@ HEARTBEAT = 3.0
 SHOW = 0.25
 # Jobs in the spool above which nothing is fed: the collectors, or the database, are behind.
 MOST_SPOOLED = 5000
+# Seconds of feeding after which the loop goes on: heartbeat, Ctrl-C and what has come back wait.
+_FEEDING = 1.0
 # Seconds between two tries to reach a database that went away.
 _PAUSE = 2.0
 # Notes at the end of a run beyond which troubles of workers are in the log alone.
@@ -181,8 +183,9 @@ class Master:
         if self.progress.spooled > MOST_SPOOLED:
             return
         hungry = self._engine.hungry()
+        until = time.monotonic() + _FEEDING
         try:
-            while hungry > 0:
+            while hungry > 0 and time.monotonic() < until and not self.stopping:
                 fed = self._feed.take(size)
                 if not fed:
                     break

@@ -215,3 +215,16 @@ def test_ctrl_c_ends_smoke_and_what_it_started(
     assert processes_of(cli.folder) == {}
     assert list(temporary.iterdir()) == []
     assert process.returncode == 130
+
+
+def test_many_documents_without_a_molecule_do_not_hold_up_ctrl_c(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    many = 30_000
+    campaigns.insert(*({"_id": number, "atomic_numbers": [1]} for number in range(many)))
+    process = cli.start("run", campaigns.write())
+    wait_until(lambda: campaigns.failures.count_documents({}))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert campaigns.failures.count_documents({}) < many
