@@ -105,6 +105,27 @@ def test_a_node_without_the_program_is_told_in_words(
     wait_until(lambda: not cluster.jobs(), 20)
 
 
+def test_the_doctor_asks_the_cluster_what_the_factory_will(
+    campaigns: Campaigns, cli: Cli, cluster: Cluster, environment: dict[str, str]
+) -> None:
+    campaigns.waters(1)
+
+    def found(**changed: object) -> dict[str, str]:
+        path = campaigns.write(workers={**WORKERS, **changed}, engine="work_queue")
+        said = cli("doctor", "--json", path, env=environment, code=(0, 3))
+        lines = json.loads(said)["findings"]
+        return {line["subject"]: f"{line['state']}: {line['seen']}" for line in lines}
+
+    well = found()
+    assert well["SLURM"].startswith("ok: answers: 1 nodes in partitions tests")
+    assert well["sbatch"].startswith("ok")
+    # More than the node has, by default for its cores; a node that has no such feature.
+    for changed in ({"memory": 10**6}, {"cores": 9, "memory": None}, {"partition": "none"}):
+        assert found(**changed)["sbatch"].startswith("wrong: refuses"), changed
+    assert found(options=["--constraint=no-such"])["sbatch"].startswith("wrong: refuses")
+    assert not cluster.jobs()
+
+
 def test_the_cluster_listens_on_loopback_only(cluster: Cluster) -> None:
     said = cluster.tool("scontrol", "ping")
     assert "is UP" in said
