@@ -259,6 +259,34 @@ def test_programs_that_are_missing_impostors_or_broken(
 # --- the folder and its secrets ----------------------------------------------------------------
 
 
+def test_a_folder_of_another_user_is_told(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write(folder="closed/run", database={})
+    closed = cli.folder / "closed"
+    (closed / "run" / "mongod" / "data").mkdir(parents=True)
+    # Root as well obeys modes without its capabilities.
+    bound = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.getuid() == 0 else []
+    if bound and shutil.which("setpriv") is None:
+        pytest.skip("root, and no setpriv")
+
+    def said(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [*bound, sys.executable, "-m", "wqmaster", *words, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cli.folder)
+
+    closed.chmod(0)
+    try:
+        found = said("doctor", "--json")
+        assert found.returncode == WRONG
+        assert Findings(found.stdout)["folder"]["seen"].endswith(
+            "cannot be written: Permission denied"
+        )
+        status = said("status")
+    finally:
+        closed.chmod(0o755)
+    assert (status.returncode, status.stdout) == (WRONG, "")
+    (line,) = status.stderr.splitlines()
+    assert line.startswith(f"wqmaster: {closed}/run/mongod/data: Permission denied; ")
+
+
 def test_secrets_that_others_can_read_are_told_and_the_fix_mends_them(
     campaigns: Campaigns, cli: Cli
 ) -> None:

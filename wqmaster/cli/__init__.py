@@ -72,6 +72,14 @@ class _Verbs(click.Group):
             # Whoever read our output has gone, as `| head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except OSError as error:
+            # A folder of another user, a full disk: nothing that a traceback would explain.
+            if ctx.params.get("verbose"):
+                logging.getLogger(__name__).exception("the command failed")
+            place = f"{error.filename}: " if error.filename is not None else ""
+            again = f"'wqmaster -v {ctx.invoked_subcommand}' shows where, 'wqmaster doctor' why"
+            click.echo(f"wqmaster: {place}{error.strerror or error}; {again}", err=True)
+            ctx.exit(3)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,7 +32,8 @@ _NETWORK = {
 def place(case: Case) -> Path:
     """Where the campaign's files are; where its folder would be made, if it is not there yet."""
     folder = case.loaded.folder if case.loaded else Path.cwd()
-    while not folder.exists() and folder != folder.parent:
+    # What is behind a closed folder is not there for this user: Path.exists would raise.
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return folder
 
