@@ -208,11 +208,12 @@ class Engine(Model):
     catalog: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
     # Whether what travels between master and workers is encrypted.
     ssl: bool = False
-    # How resources of tasks that state none are found: the whole worker, or learned.
+    # What tasks of the plain campaign get: what `resources` says and else their cores' share of the
+    # worker, or what earlier ones took.
     allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
-    # A task that takes this many times the average of its category is begun elsewhere.
+    # A task that takes this many times the average of its category is begun elsewhere, a few times.
     fast_abort: float | None = Field(default=None, ge=1)
-    # Whether all that the engine does is written to logs/debug.log.
+    # Whether the debug log has all that the manager does.
     debug: bool = False
 
 
