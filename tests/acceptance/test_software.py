@@ -237,7 +237,7 @@ def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: P
     ("script", "words", "why"),
     [
         ("#!/bin/sh\nexit 3\n", ("--run", "x"), "ended with exit code 3"),
-        ("#!/no/such/interpreter\n", (), "does not run"),
+        ("#!/no/such/interpreter\n", (), "a script of /no/such/interpreter, which is not there"),
         ("\x7fELF no program", (), "does not run"),
         ('#!/bin/sh\nexec "${0%/*}/absent"\n', (), "does not run"),
         (READS, ("--max-size", "1"), "larger than 1 MB"),

@@ -196,6 +196,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         words = [*(entering or []), "/bin/sh", *script, *trial.arguments]
         code, said = _run(words, environ, root / "work")
         strays = _strays(unpacked, command) if where == "environment" else None
+        needs = _interpreter(unpacked / command, root if where == "alone" else Path("/"))
     text = said.decode(errors="replace")
     why = _why_not(code, text, trial)
     called = (command, *trial.arguments)
@@ -206,7 +207,8 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
                 "; put what it lacks into the archive (--data, --from), or, if workers have it, "
                 "prove it with --prove environment"
             )
-        raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{hint}")
+        lacks = f" (it is a script of {needs}, which is not there)" if needs else ""
+        raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{lacks}{hint}")
     note = None
     if trial.says is None:
         how = f" and exit code {code}" if code else ""
@@ -217,6 +219,16 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
     note = "; ".join(filter(None, (note, strays))) or None
     meant = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
     return Proof(where, called, code, meant or _last(said), note)
+
+
+def _interpreter(program: Path, root: Path) -> str | None:
+    """What a script asks for that is not below `root`; None if it is there, or no script."""
+    with program.open("rb") as file:
+        found = re.match(rb"#![ \t]*(/[^ \t\n]+)", file.read(256))
+    if found is None:
+        return None
+    name = os.fsdecode(found[1])
+    return None if os.path.lexists(root / name.lstrip("/")) else name
 
 
 def _strays(unpacked: Path, command: str) -> str | None:
