@@ -86,6 +86,7 @@ class Master:
         self._collectors = collectors
         self._factory = factory
         self.progress = progress
+        self._watch = watch
         self._limit = limit
         self._grace = grace
         self._show = show
@@ -410,6 +411,8 @@ class Master:
         left = self.progress.left
         if left is None:
             return None
+        if self._watch and left <= self.progress.running:
+            return None  # what has come since they were counted is not counted
         if self._limit is not None:
             left = min(left, self._limit - self.progress.done - self.progress.failed)
         return max(self.progress.running, left - self.progress.spooled)

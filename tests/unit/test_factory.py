@@ -262,9 +262,10 @@ def test_workers_follow_what_is_left(
     assert demand.least(wanted, *bounds) == expected
 
 
-def test_where_the_master_cannot_count_there_is_work_for_all() -> None:
-    assert demand.least(None, 2, 50, more=True) == 50
-    assert demand.least(3, 2, 50, more=True) == 3
+def test_where_the_master_cannot_count_workers_double_while_tasks_wait() -> None:
+    assert demand.guess(0, 10, 4) == 3
+    assert demand.guess(100, 10, 4) == 203
+    assert demand.guess(100, 0, 4) is None
 
 
 def test_demand_is_heard_while_it_is_young(tmp_path: Path) -> None:

@@ -30,14 +30,17 @@ class Demand:
         return None if self.jobs is None else -(-self.jobs // (bundle * slots))
 
 
-def least(needed: int | None, least: int, most: int, *, more: bool = False) -> int:
-    """How many workers the factory keeps at least: as many as can work, within its bounds.
+def least(needed: int | None, least: int, most: int) -> int:
+    """How many workers the factory keeps at least: as many as can work, within its bounds."""
+    return least if needed is None else max(least, min(needed, most))
 
-    `more`: where `needed` is not known, whether there is more to do than the master could count.
+
+def guess(connected: int, waiting: int, slots: int) -> int | None:
+    """Workers for a master that does not know what is left: twice as many while tasks wait.
+
+    It holds few tasks ready, so that one more for each would take hours to come to thousands.
     """
-    if needed is None:
-        return most if more else least
-    return max(least, min(needed, most))
+    return 2 * connected + -(-waiting // slots) if waiting else None
 
 
 def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> None:

@@ -276,9 +276,10 @@ class Supervisor:
         self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
         if plan.type != "local":
-            # A master that says how many workers it has, and for all that not how many it can use.
-            more = connected is not None and self._report.tasks > 0
-            settings["min-workers"] = demand.least(wanted, plan.least, plan.workers, more=more)
+            if wanted is None and connected is not None:
+                slots = int(plan.configuration["tasks-per-worker"])
+                wanted = demand.guess(connected, self._report.tasks, slots)
+            settings["min-workers"] = demand.least(wanted, plan.least, plan.workers)
         if self._census.slow(self._connected):
             settings["workers-per-cycle"] = 1
         if settings != self._settings:
