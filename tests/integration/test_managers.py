@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -56,9 +57,16 @@ class Managers:
 
     def run(self, command: Sequence[str]) -> None:
         """Start a worker by any command line."""
+        # Those of TaskVine that look for a port from the same number up, at the same time, may find
+        # the same one, of which one of them dies.
+        first = str(10_000 + secrets.randbelow(20_000))
         self._workers.append(
             subprocess.Popen(
-                command, cwd=self.folder, stderr=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=self.folder,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "TCP_LOW_PORT": first},
             )
         )
 

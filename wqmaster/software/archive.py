@@ -168,12 +168,24 @@ def _members(stream: _Counted) -> _Tree:
     return tree
 
 
+def _stated(path: Path) -> os.stat_result:
+    """What is known of the file at `path`; one that is no plain file might never end."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise BadArchive(f"it cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise BadArchive("it is no file; 'wqmaster software pack' makes one of a folder")
+    return found
+
+
 def look(path: Path, commands: Iterable[str]) -> Contents:
     """What the archive at `path` holds, and whether `commands` are programs in it.
 
     Raises:
         BadArchive: it cannot be read or is cut short, or a member of it would be outside.
     """
+    _stated(path)
     try:
         with path.open("rb") as raw:
             head = raw.read(8)
@@ -206,12 +218,7 @@ def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
     Collectors and commands read a campaign again and again; an archive takes seconds.
     """
     commands = sorted(set(commands))
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise BadArchive(f"it cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise BadArchive("it is no file; 'wqmaster software pack' makes one of a folder")
+    found = _stated(path)
     stated = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
     text = json.dumps([_VERSION, str(path.absolute()), stated, commands])
     note = notes / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
