@@ -62,6 +62,7 @@ class Disturbed:
         replaced = set(site.running(WORKERS)) - known
         lost = site.status()["workers_lost"]
         events = digest(site.logs())
+        print(events)  # pytest -rP shows it
         site.held.let_go()
         said, errors = self.master.communicate(timeout=90)
         return Story(
