@@ -376,3 +376,15 @@ def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
         return any(found.host == "bad-host" for found in bench.returned.values())
 
     wait_until(is_back)
+
+
+def test_runs_of_the_same_second_have_logs_of_their_own(tmp_path: Path) -> None:
+    for name in ("vine-cache", *(f"2020-01-0{day}T000000" for day in range(1, 8))):
+        (tmp_path / name).mkdir()
+    made = [manager.log_folder(Setting(tmp_path)) for _ in range(3)]
+    assert len(set(made)) == 3
+    assert all(path.is_dir() and len(path.name) <= 19 for path in made)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left[-1] == "vine-cache"  # TaskVine's own, no run's
+    assert left[:2] == ["2020-01-06T000000", "2020-01-07T000000"]  # the oldest are gone
+    assert len(left) == manager.KEPT_LOGS + 1

@@ -177,13 +177,18 @@ def quiet() -> Iterator[None]:
 def log_folder(setting: Setting) -> Path:
     """A new folder for the logs of this run; the oldest of earlier runs are removed."""
     setting.logs.mkdir(parents=True, exist_ok=True)
-    earlier = sorted(path for path in setting.logs.iterdir() if path.is_dir())
+    earlier = sorted(path for path in setting.logs.glob("[0-9]*") if path.is_dir())
     for old in earlier[: max(0, len(earlier) - KEPT_LOGS + 1)]:
         shutil.rmtree(old, ignore_errors=True)
     # At most 19 characters, TaskVine's limit (vine_runtime_directory_create).
-    folder = setting.logs / time.strftime("%Y-%m-%dT%H%M%S")
-    folder.mkdir(exist_ok=True)
-    return folder
+    name = time.strftime("%Y-%m-%dT%H%M%S")
+    for again in ("", *(f"-{count}" for count in range(1, 10))):  # started in the same second
+        with contextlib.suppress(FileExistsError):
+            (setting.logs / f"{name}{again}").mkdir()
+            return setting.logs / f"{name}{again}"
+    raise EngineError(
+        f"there are ten folders {setting.logs / name}* already: try again in a second"
+    )
 
 
 def started(what: str, port: int, start: Callable[[], Any]) -> Any:

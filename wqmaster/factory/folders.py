@@ -4,6 +4,7 @@ In it are `about` (process, seconds since 1970 when it began, host), `out`, `err
 `code` where worker.sh has refused the host.
 """
 
+import abc
 import contextlib
 import shutil
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from wqmaster.factory.workers import Worker
 _KEPT = 20
 
 
-class Folders:
+class Folders(abc.ABC):
     """Watches the folders of workers below a scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
@@ -25,9 +26,9 @@ class Folders:
         self._done: dict[str, Worker] = {}
         self._ended: list[str] = []
 
+    @abc.abstractmethod
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
         """Whether a worker has ended, and its exit code where it is known."""
-        raise NotImplementedError
 
     def news(self) -> Iterable[Worker]:
         """The workers whose state has changed; each ended one once."""
