@@ -31,7 +31,7 @@ from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
 from wqmaster.software.supplies import keep, supplies
 from wqmaster.source import LoadedCampaign, describe
-from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -89,6 +89,8 @@ class Recipe:
     # another target is not for this one.
     target: str
     _build: Build
+    # What is likely wrong with the steps, each with file and line.
+    warnings: tuple[str, ...] = ()
 
     def build(
         self,
@@ -260,6 +262,7 @@ class _Resolver:
         self.loaded = loaded
         self.config = loaded.campaign.campaign_config
         self.kept: set[str] = set()  # names of kept files, of all steps
+        self.warnings: list[str] = []
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         return self.loaded.source.error(message, "campaign_config", *keys)
@@ -301,6 +304,7 @@ class _Resolver:
                 check_file_name(file)
             except ValueError as error:
                 raise self.error(str(error), *keys) from error
+        self.held(step, keys, options, parsers, traits)
         return StepRecipe(
             request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
             parsers=parsers,
@@ -308,6 +312,43 @@ class _Resolver:
             needed=frozenset(needed),
             options=options.model_dump(mode="json", exclude_none=True),
         )
+
+    def held(
+        self,
+        step: Step,
+        keys: tuple[str | int, ...],
+        options: Any,
+        parsers: Sequence[ParserCall],
+        traits: Traits,
+    ) -> None:
+        """Note warnings of what is likely wrong with a step; an error of what certainly is."""
+        places = ("campaign_config", *keys)
+        source = self.loaded.source
+        found = [
+            (
+                source.where_in_text(remark.line, *places, remark.key)
+                if remark.line is not None
+                else source.where(*places, remark.key),
+                remark.message,
+                remark.certain,
+            )
+            for remark in traits.remarks(options)
+        ]
+        if traits.leaves is not None:
+            asked = (
+                (held.Asked(name, call.function, call.file, file is not None), place)
+                for (file, name, place), call in zip(_listed(step), parsers, strict=True)
+            )
+            found += [
+                (source.where(*places, *place), message, certain)
+                for message, certain, place in held.complaints(
+                    asked, step.keep_files, traits.program, traits.leaves(options)
+                )
+            ]
+        errors = [f"{where}: {message}" for where, message, certain in found if certain]
+        if errors:
+            raise CampaignError("\n".join(errors))
+        self.warnings += [f"{where}: {message}" for where, message, _ in found]
 
     def asked(self, name: str, steps: Sequence[StepRecipe], traits: Traits) -> dict[str, Any]:
         """What determines the results of the last of `steps`."""
@@ -413,4 +454,5 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         loaded=loaded.completed(fields, traits.molecule),
         target=_hash(target),
         _build=function,
+        warnings=tuple(resolver.warnings),
     )

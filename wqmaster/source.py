@@ -25,6 +25,20 @@ class Source:
 
     def where(self, *keys: str | int) -> str:
         """`file:line` of the value at `keys`, or of the last one of them that the file has."""
+        return f"{self.path}:{self._find(*keys)[1]}"
+
+    def where_in_text(self, number: int, *keys: str | int) -> str:
+        """`file:line` of the line `number` (counted from 1) of the text at `keys`.
+
+        Where the text is not a literal block ("|"), its lines are not those of the file: the line
+        of the value.
+        """
+        node, line = self._find(*keys)
+        if isinstance(node, yaml.ScalarNode) and node.style == "|":
+            line = node.start_mark.line + 1 + number
+        return f"{self.path}:{line}"
+
+    def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1
         for key in keys:
             found: tuple[yaml.Node, int] | None = None
@@ -41,7 +55,7 @@ class Source:
             if found is None:
                 continue
             node, line = found
-        return f"{self.path}:{line}"
+        return node, line
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         """The error that `message` is wrong at `keys`."""

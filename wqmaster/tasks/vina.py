@@ -14,6 +14,7 @@ from wqmaster.errors import BadDocument, WqmasterError
 from wqmaster.job import Execution, Input, Job
 from wqmaster.molecule import Molecule, lookup
 from wqmaster.tasks import Software, StepRequest, beside, fields, task
+from wqmaster.tasks.leaves import Lack, Leaves
 from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 
 T = TypeVar("T")
@@ -188,6 +189,16 @@ def _fields(options: Dock) -> Iterable[str]:
     return [options.ligand.field]
 
 
+def _leaves(options: Dock) -> Leaves:
+    def file(name: str) -> Lack | None:
+        if name in ("out.pdbqt", "vina.conf") or name.endswith((".pdbqt", ".conf", ".map")):
+            return None
+        hint = "Vina writes out.pdbqt, and the job has vina.conf"
+        return Lack("Vina is not known to write a file of this name", hint, certain=False)
+
+    return Leaves(file=file)
+
+
 def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
     """vina.conf: all that determines a docking, beside the content of the files that it names."""
     settings = {
@@ -214,6 +225,7 @@ def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -
     fields=_fields,
     prepare=prepare,
     check=check,
+    leaves=_leaves,
 )
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Poses and affinities of the document's ligand in the receptor of each step.

@@ -1,0 +1,41 @@
+"""What a step leaves: the words in which a task function says it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that is wrong with a step, or likely is, found before anything runs."""
+
+    message: str
+    # The option of the step that it is about.
+    key: str
+    # The line within that option's text, counted from 1; None for the option as a whole.
+    line: int | None = None
+    # Whether it is an error. Else it is a warning.
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Why a step does not leave a file or a quantity, and what to write instead."""
+
+    reason: str
+    instead: str
+    # Whether that is certain, and an error. Else it is likely, and a warning.
+    certain: bool = True
+
+
+def _any(name: str) -> Lack | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """What a step does not leave. Of everything else it is not known that it is missing."""
+
+    # Quantities that are not printed, by the names in `wqmaster.parsers.PROGRAM.needs`.
+    quantities: Mapping[str, Lack] = field(default_factory=dict)
+    # Why a file of this name is not written; None if nothing speaks against it.
+    file: Callable[[str], Lack | None] = _any
