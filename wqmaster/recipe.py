@@ -126,6 +126,17 @@ class Recipe:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
         return software.supplied(job)
 
+    def inspect(self, molecule: Molecule) -> None:
+        """See that the document of `molecule` has what the steps need, as far as that is quick.
+
+        Raises:
+            BadDocument: it has not; says what.
+        """
+        inspect = traits_of(self._build).inspect
+        if inspect is not None:
+            for step in self.steps:
+                inspect(molecule, step.request.options)
+
     def asked_of(
         self, molecule: Molecule, attempt: int = 1, plan: remedies.Plan | None = None
     ) -> Asked:

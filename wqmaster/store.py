@@ -1,7 +1,7 @@
 """All access to MongoDB: pages of documents, commits, failures, lock, status, indexes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,20 @@ class Store:
         if page and after is not None and page[0]["_id"] == after[0]:
             del page[0]
         return page[:limit]
+
+    def selected(self) -> Iterator[Document]:
+        """All documents that the query selects, with a result or without, as they are fetched."""
+        cursor = self.documents.find(self.campaign.submit.query, self._projection())
+        yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
+
+    def candidates(self) -> Iterator[Document]:
+        """Documents to show: those without a result, then those that the query selects, then any.
+
+        A document may come more than once.
+        """
+        for query in (self._undone(), self.campaign.submit.query, self._done()):
+            cursor = self.documents.find(query, self._projection())
+            yield from cursor.hint([("_id", ASCENDING)])
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
         """Those of the documents that still have no result."""

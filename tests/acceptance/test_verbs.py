@@ -70,6 +70,8 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "matching": 2,
         "done": 1,
         "failed": 0,
+        "molecules": {"selected": 3, "usable": 3, "complete": True, "unusable": {}},
+        "warnings": [],
         "notes": [
             f"{campaigns.database}.molecules, xtb.gfn2: 1 results do not say which recipe they "
             "were made with"

@@ -143,6 +143,9 @@ class Traits:
     remarks: Callable[[Any], Iterable[Remark]] = _nothing
     # What a step with these options does not leave; None: it is not known.
     leaves: Callable[[Any], Leaves] | None = None
+    # Refuses a document that lacks what a step needs, as far as it takes no time to see: raises
+    # BadDocument.
+    inspect: Callable[[Molecule, Any], None] | None = None
     # Refuses steps that cannot be: raises ValueError with the reason.
     check: Callable[[Sequence[StepRequest], Software], None] | None = None
 

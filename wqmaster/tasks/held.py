@@ -11,7 +11,6 @@ from wqmaster.tasks.leaves import Lack, Leaves
 
 # Programs whose outputs only their own parsers can read, by the names of the parsers' packages.
 _WITH_OWN_FORMAT = frozenset(("orca", "python", "vina", "xtb"))
-# Task functions that run any program, so that parsers of any program may be meant.
 _PARSERS = "wqmaster.parsers."
 _STREAMS = frozenset(("stdout", "stderr"))
 
@@ -53,7 +52,7 @@ def parser_lack(asked: Asked, program: str | None, leaves: Leaves) -> Lack | Non
         if asked.explicit and asked.file not in _STREAMS:
             return None
         return _of_another(asked, own, str(program))
-    lacks = [leaves.file(asked.file)]
+    lacks = [leaves.file(asked.file)] if asked.file not in _STREAMS else []
     if asked.file == getattr(asked.function, "files", ("stdout",))[0]:
         lacks += [leaves.quantities.get(need) for need in needs_of(asked.function)]
     found = [lack for lack in lacks if lack is not None]

@@ -56,10 +56,15 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Token:
-    """A word in lower case or a quoted string as it is, within a block, and its line."""
+    """A word or a quoted string as the route has it, and its line."""
 
     text: str
     line: int
+
+    @property
+    def word(self) -> str:
+        """The word in lower case."""
+        return self.text.lower()
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,13 @@ class Block:
 
     @property
     def text(self) -> str:
-        """The words of the block, a blank between them."""
-        return " ".join(token.text for token in self.tokens)
+        """The words of the block in lower case, a blank between them."""
+        return " ".join(token.word for token in self.tokens)
 
     @property
     def ends(self) -> list[int]:
         """The places of "end" among the tokens."""
-        return [place for place, token in enumerate(self.tokens) if token.text == "end"]
+        return [place for place, token in enumerate(self.tokens) if token.word == "end"]
 
 
 @dataclass(frozen=True)
@@ -139,9 +144,7 @@ def read(text: str) -> Route:
 
 
 def _tokens(text: str, line: int) -> tuple[Token, ...]:
-    return tuple(
-        Token(word if word.startswith('"') else word.lower(), line) for word in _TOKEN.findall(text)
-    )
+    return tuple(Token(word, line) for word in _TOKEN.findall(text))
 
 
 def _after(block: Block) -> Iterator[Token]:
@@ -218,7 +221,7 @@ def _of_block(block: Block) -> Iterator[Remark]:
             block.line,
         )
         return
-    nested = [token.text for token in block.tokens if token.text in _NESTED.get(block.name, ())]
+    nested = [token.word for token in block.tokens if token.word in _NESTED.get(block.name, ())]
     there, needed = len(block.ends), len(nested) + 1
     if not there:
         yield _wrong(f"the block %{block.name} has no 'end'; close it with one", block.line)
