@@ -7,6 +7,7 @@ so that an unknown word is worth a warning and not an error.
 
 import difflib
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
@@ -63,8 +64,14 @@ def nearest_keyword(word: str) -> str | None:
     """The known keyword that is most like `word`, or None if none is like it."""
     head, parenthesis, rest = word.lower().partition("(")
     if parenthesis and rest.endswith(")"):
-        near = difflib.get_close_matches(head, _WITH_ARGUMENTS, n=1, cutoff=0.7)
+        near = _nearest(head, _WITH_ARGUMENTS)
         if near:
-            return f"{near[0]}({rest}"
-    near = difflib.get_close_matches(word.lower(), known_keywords(), n=1, cutoff=0.6)
-    return near[0] if near else None
+            return f"{near}({rest}"
+    return _nearest(word.lower(), known_keywords())
+
+
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(word, words, n=5, cutoff=0.6)
+    # Letters that changed places, before any other difference.
+    same = [other for other in near if sorted(other) == sorted(word)]
+    return next(iter([*same, *near]), None)

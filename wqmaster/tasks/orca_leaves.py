@@ -179,7 +179,7 @@ class _Reader:
     @property
     def vibrates(self) -> bool:
         """Whether ORCA may compute frequencies from gradients, where it has no other way."""
-        return any("freq" in word for word in self.route.words)
+        return self.route.has_block("freq") or any("freq" in word for word in self.route.words)
 
     def lacks(self) -> Iterator[tuple[str, Lack]]:
         """(quantity, why it is not left) of each that the route does not ask for."""
@@ -193,7 +193,7 @@ class _Reader:
                 Lack(
                     f"the route does not ask for {_ASKED_FOR[name]}",
                     _INSTEAD[name],
-                    certain=name not in _UNSURE,
+                    certain=name not in _UNSURE and not (name == "gradient" and self.vibrates),
                 ),
             )
         yield from self._final_gradient()
