@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_bad_input import BAD, FILE_IS_WRONG, config, line_of, refused
+from tests.acceptance.test_orca import OUTPUTS, document, job_file
 from tests.conftest import WATER, Campaigns, Cli
 
 
@@ -120,6 +121,22 @@ def test_a_keyword_that_orca_does_not_know_is_a_warning_with_the_nearest(
     output = cli("check", path)
     assert "'b3lypp' is not a keyword" in output
     assert "did you mean 'b3lyp'?" in output
+
+
+@pytest.mark.skipif(not OUTPUTS.is_dir(), reason="../shared/data/orca is not there")
+def test_a_run_says_what_may_be_wrong(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert(document("good"))
+    path = job_file(campaigns, "local")
+    path.write_text(path.read_text().replace("tightscf", "tigthscf"))
+    line = f"{path}:{line_of(path, 'tigthscf')}: 'tigthscf' is not a keyword"
+    assert f"warning: {line}" in smoke_errors(cli, path)
+    assert line in cli("run", path)
+
+
+def smoke_errors(cli: Cli, path: Path) -> str:
+    """What `wqmaster smoke` prints beside its values."""
+    cli("smoke", path)
+    return cli.errors
 
 
 def test_all_documents_are_read_and_the_bad_ones_counted_by_reason(

@@ -167,6 +167,7 @@ def test_what_may_be_missing_is_a_warning(route: str, parser: str) -> None:
         ("orca.hess", True),
         ("molecule.engrad", True),
         ("orca.gwb", False),
+        ("orca.xyz", False),
         ("orca.gbw", None),
         ("orca.cube", None),
         ("first.gbw", None),

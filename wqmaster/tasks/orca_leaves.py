@@ -274,6 +274,8 @@ def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | Non
     """Why ORCA does not write the file `name`, as far as that is known."""
     if name in _FILES:
         return lacks.get(_FILES[name])
+    if name == "orca.xyz" and "optimisation" in lacks and "xyzfile" not in route.words:
+        return replace(lacks["optimisation"], certain=False)
     if any(token.text.strip('"') == name for block in route.blocks for token in block.tokens):
         return None
     foreign = any(_FOREIGN.fullmatch(word) for word in route.words)
