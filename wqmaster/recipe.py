@@ -315,7 +315,7 @@ class _Resolver:
                 check_file_name(file)
             except ValueError as error:
                 raise self.error(str(error), *keys) from error
-        self.held(step, keys, options, parsers, traits)
+        self.hold(step, position, options, parsers, traits)
         return StepRecipe(
             request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
             parsers=parsers,
@@ -324,42 +324,21 @@ class _Resolver:
             options=options.model_dump(mode="json", exclude_none=True),
         )
 
-    def held(
-        self,
-        step: Step,
-        keys: tuple[str | int, ...],
-        options: Any,
-        parsers: Sequence[ParserCall],
-        traits: Traits,
+    def hold(
+        self, step: Step, position: int, options: Any, calls: Sequence[ParserCall], traits: Traits
     ) -> None:
-        """Note warnings of what is likely wrong with a step; an error of what certainly is."""
-        places = ("campaign_config", *keys)
-        source = self.loaded.source
-        found = [
-            (
-                source.where_in_text(remark.line, *places, remark.key)
-                if remark.line is not None
-                else source.where(*places, remark.key),
-                remark.message,
-                remark.certain,
-            )
-            for remark in traits.remarks(options)
-        ]
-        if traits.leaves is not None:
-            asked = (
-                (held.Asked(name, call.function, call.file, file is not None), place)
-                for (file, name, place), call in zip(_listed(step), parsers, strict=True)
-            )
-            found += [
-                (source.where(*places, *place), message, certain)
-                for message, certain, place in held.complaints(
-                    asked, step.keep_files, traits.program, traits.leaves(options)
-                )
-            ]
-        errors = [f"{where}: {message}" for where, message, certain in found if certain]
+        """Keep the warnings of what is likely wrong with a step; refuse what certainly is."""
+        asked = (
+            (held.Asked(name, call.function, call.file, file is not None), place)
+            for (file, name, place), call in zip(_listed(step), calls, strict=True)
+        )
+        errors: list[str] = []
+        for found in held.complaints(traits, options, asked, step.keep_files):
+            keys = ("campaign_config", "args", position, *found.keys)
+            message = f"{self.loaded.source.where(*keys, line=found.line)}: {found.message}"
+            (errors if found.certain else self.warnings).append(message)
         if errors:
             raise CampaignError("\n".join(errors))
-        self.warnings += [f"{where}: {message}" for where, message, _ in found]
 
     def asked(self, name: str, steps: Sequence[StepRecipe], traits: Traits) -> dict[str, Any]:
         """What determines the results of the last of `steps`."""

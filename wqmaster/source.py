@@ -23,20 +23,16 @@ class Source:
         self.path = path
         self._root = root
 
-    def where(self, *keys: str | int) -> str:
-        """`file:line` of the value at `keys`, or of the last one of them that the file has."""
-        return f"{self.path}:{self._find(*keys)[1]}"
+    def where(self, *keys: str | int, line: int | None = None) -> str:
+        """`file:line` of the value at `keys`, or of the last one of them that the file has.
 
-    def where_in_text(self, number: int, *keys: str | int) -> str:
-        """`file:line` of the line `number` (counted from 1) of the text at `keys`.
-
-        Where the text is not a literal block ("|"), its lines are not those of the file: the line
-        of the value.
+        `line`: of this line (counted from 1) of the text there, if it is a literal block ("|"):
+        the lines of other texts are not those of the file.
         """
-        node, line = self._find(*keys)
-        if isinstance(node, yaml.ScalarNode) and node.style == "|":
-            line = node.start_mark.line + 1 + number
-        return f"{self.path}:{line}"
+        node, place = self._find(*keys)
+        if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
+            place = node.start_mark.line + 1 + line
+        return f"{self.path}:{place}"
 
     def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1

@@ -71,6 +71,7 @@ def left(function: Any, **options: Any) -> Leaves:
         ("! HF def2-SVP", "gradient_trajectory"),
         ("! HF def2-SVP", "engrad_gradient"),
         ("! HF cc-pVTZ", "ccsd_energy"),
+        ("! HF def2-SVPP", "gradient"),  # a misspelt basis set asks for none
         ("! HF def2-SVP Opt", "frequencies"),
         ("! HF def2-SVP EnGrad", "hess_hessian"),
         ("! HF def2-SVP Freq", "optimized_geometry"),

@@ -1,12 +1,13 @@
 """Parsers and `keep_files` of a step, held against what the step leaves."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign import nearest
 from wqmaster.parsers import Parser
+from wqmaster.tasks import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
 
 # Programs whose outputs only their own parsers can read, by the names of the parsers' packages.
@@ -71,30 +72,42 @@ def _of_another(asked: Asked, own: str, program: str) -> Lack:
     return Lack(f"it is a parser of {own}, and this step runs {program}", hint)
 
 
+@dataclass(frozen=True)
+class Complaint:
+    """Something of a step that is wrong, or likely is."""
+
+    message: str
+    certain: bool  # whether it is an error; else it is a warning
+    keys: tuple[str | int, ...]  # where in the step it is
+    line: int | None = None  # the line of the text there, counted from 1
+
+
 def complaints(
-    parsers: Iterator[tuple[Asked, tuple[str | int, ...]]],
-    keep_files: Mapping[str, str],
-    program: str | None,
-    leaves: Leaves,
-) -> Iterator[tuple[str, bool, tuple[str | int, ...]]]:
-    """(message, whether it is an error, keys in the step) of all that the step will not leave."""
+    traits: Traits,
+    options: Any,
+    parsers: Iterable[tuple[Asked, tuple[str | int, ...]]],
+    keep_files: Iterable[str],
+) -> Iterator[Complaint]:
+    """What is wrong with a step of a task function of these traits.
+
+    `parsers` come with their places in the step.
+    """
+    for remark in traits.remarks(options):
+        yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)
+    if traits.leaves is None:
+        return
+    leaves = traits.leaves(options)
     for asked, keys in parsers:
-        lack = parser_lack(asked, program, leaves)
+        lack = parser_lack(asked, traits.program, leaves)
         if lack is not None:
             finds = (
                 "will find nothing" if lack.certain else "may find nothing, or not what is meant"
             )
-            yield (
-                f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}",
-                lack.certain,
-                keys,
-            )
+            message = f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}"
+            yield Complaint(message, lack.certain, keys)
     for file in keep_files:
         lack = None if file in _STREAMS else leaves.file(file)
         if lack is not None:
             written = "will not be written" if lack.certain else "may not be written"
-            yield (
-                f"the file '{file}' {written}: {lack.reason}; {lack.instead}",
-                lack.certain,
-                ("keep_files", file),
-            )
+            message = f"the file '{file}' {written}: {lack.reason}; {lack.instead}"
+            yield Complaint(message, lack.certain, ("keep_files", file))

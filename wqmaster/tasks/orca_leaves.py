@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.tasks.leaves import Lack, Leaves
-from wqmaster.tasks.orca_keywords import basis_sets
+from wqmaster.tasks.orca_keywords import basis_sets, nearest_keyword
 from wqmaster.tasks.orca_route import Route, read
 
 _PATTERN = {
@@ -265,7 +265,8 @@ def leaves(options: Any) -> Leaves:
     """What a step of `sequential` leaves."""
     route = read(options.route)
     lacks = dict(_Reader(route).lacks())
-    if any(True for _ in route.unknown()):
+    # An unknown keyword may ask for anything, but for one that is like the name of a basis set.
+    if any(nearest_keyword(keyword.word) not in basis_sets() for keyword in route.unknown()):
         lacks = {name: replace(lack, certain=False) for name, lack in lacks.items()}
     return Leaves(lacks, lambda name: _file_lack(name, route, lacks))
 
