@@ -46,7 +46,7 @@ def test_every_parser_says_what_it_needs(program: str) -> None:
 
 
 def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
-    routes = ("! HF", "! HF Opt RKS", "! HF NoPop", "! XTB2", "! HF\n%elprop Dipole false end")
+    routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", "! HF\n%elprop Dipole false end")
     known = {name for route in routes for name in leaves(Step(route=route)).quantities}
     assert {need for some in needs("orca").values() for need in some} <= known
 
@@ -134,6 +134,7 @@ def test_what_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> No
         ("! B3LYP def2-SVP\n%elprop Quadrupole True end", "quadrupole"),
         ("! B3LYP def2-SVP NoPop Mulliken", "mulliken_charges"),
         ("! UKS B3LYP def2-SVP", "mulliken_spins"),
+        ("! PBE def2-SVP MiniPrint\n%elprop Dipole true end", "dipole"),
         ("! HF def2-SVP EnGrad\n%output JsonPropFile true end", "json_gradient"),
     ],
 )
@@ -153,6 +154,8 @@ def test_what_a_route_asks_for_is_not_refused(route: str, parser: str) -> None:
         ("! PBE D4 def2-SVP EnGrad", "dispersion_gradient"),  # ORCA 6 prints it in optimisations
         ("! XTB2", "orbital_energies"),
         ("! PBE def2-SVP MiniPrint", "loewdin_charges"),
+        ("! PBE def2-SVP\n%output PrintLevel Mini end", "geometry"),
+        ("! PBE def2-SVP\n%output PrintLevel Mini end", "dipole"),
     ],
 )
 def test_what_may_be_missing_is_a_warning(route: str, parser: str) -> None:

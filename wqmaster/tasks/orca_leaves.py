@@ -123,6 +123,12 @@ _ASKED_FOR = {
 # What a route may leave without asking for it: orca.property.json, where the command of
 # `software:` calls orca_2json; the dispersion gradient in optimisations of ORCA 6.
 _UNSURE = frozenset(("dispersion gradient", "property.json"))
+# ORCA 4 leaves out coordinates, orbital energies and the dipole with it; ORCA 5 prints them.
+_LITTLE = Lack(
+    "the route reduces what is printed (MiniPrint)",
+    "take that out, or ask for it with '%output Print[FLAG] 1 end'",
+    certain=False,
+)
 
 
 def _blocks_ask(route: Route) -> Mapping[str, bool]:
@@ -181,6 +187,13 @@ class _Reader:
         """Whether ORCA may compute frequencies from gradients, where it has no other way."""
         return self.route.has_block("freq") or any("freq" in word for word in self.route.words)
 
+    @property
+    def prints_little(self) -> bool:
+        """Whether the route reduces what is printed."""
+        output = self.route.block("output")
+        little = re.search(r"\bprintlevel (mini|nothing)\b", output)
+        return "miniprint" in self.route.words or bool(little)
+
     def lacks(self) -> Iterator[tuple[str, Lack]]:
         """(quantity, why it is not left) of each that the route does not ask for."""
         blocks = _blocks_ask(self.route)
@@ -198,6 +211,7 @@ class _Reader:
             )
         yield from self._final_gradient()
         yield from self._populations()
+        yield from self._dipole()
         yield from self._shells()
 
     def _final_gradient(self) -> Iterator[tuple[str, Lack]]:
@@ -223,17 +237,18 @@ class _Reader:
             off = words & {f"no{name}", "nopop"}
             if off:
                 yield name, Lack(f"'{min(off)}' turns it off", f"take '{min(off)}' out")
-            elif "miniprint" in words or re.search(r"\bprintlevel (mini|nothing)", output) or flag:
-                yield (
-                    name,
-                    Lack(
-                        "the route reduces what is printed",
-                        f"add {name.capitalize()} {_KEYWORD}",
-                        certain=False,
-                    ),
-                )
-        if re.search(r"\bdipole (false|0|no|off)\b", self.route.block("elprop")):
+            elif self.prints_little or flag:
+                yield name, replace(_LITTLE, instead=f"add {name.capitalize()} {_KEYWORD}")
+        if self.prints_little:
+            yield "coordinates", _LITTLE
+            yield "orbitals", _LITTLE
+
+    def _dipole(self) -> Iterator[tuple[str, Lack]]:
+        asked = re.search(r"\bdipole (\w+)", self.route.block("elprop"))
+        if asked and asked[1] in ("false", "0", "no", "off"):
             yield "dipole", Lack("%elprop turns it off", "write '%elprop Dipole true end'")
+        elif self.prints_little and not asked:
+            yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
 
     def _shells(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words

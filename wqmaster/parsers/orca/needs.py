@@ -26,6 +26,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "excitation_energies": ("excitations",),
     "excitations": ("excitations",),
     "frequencies": ("hessian",),
+    "frames": ("coordinates",),
+    "geometry": ("coordinates",),
+    "geometry_trajectory": ("coordinates",),
     "gibbs_free_energy": ("hessian",),
     "gradient": ("gradient", "final gradient"),
     "gradient_trajectory": ("gradient",),
@@ -65,11 +68,11 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "mulliken_charges_trajectory": ("mulliken",),
     "mulliken_spins": ("mulliken", "spins"),
     "net_force": ("gradient", "final gradient"),
-    "net_torque": ("gradient", "final gradient"),
+    "net_torque": ("gradient", "final gradient", "coordinates"),
     "nl_energy": ("non-local correlation",),
     "normal_modes": ("hessian",),
     "optimisation": ("optimisation",),
-    "optimized_geometry": ("optimisation",),
+    "optimized_geometry": ("optimisation", "coordinates"),
     "orbital_energies": ("orbitals",),
     "orbital_occupations": ("orbitals",),
     "oscillator_strengths": ("excitations",),
@@ -78,6 +81,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "quadrupole": ("quadrupole",),
     "reference_energy": ("correlation",),
     "s_squared": ("spins",),
+    "symbols": ("coordinates",),
     "t1_diagnostic": ("coupled cluster",),
     "thermochemistry": ("hessian",),
     "triples_correction": ("triples",),
@@ -86,8 +90,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 PLAIN = frozenset(
     (
-        *("basis", "basis_functions", "charge", "energy_trajectory", "frames", "geometry"),
-        *("geometry_trajectory", "integrated_electrons", "multiplicity", "scf_cycles"),
-        *("scf_energy", "symbols", "timings", "total_energy", "total_run_time", "version"),
+        *("basis", "basis_functions", "charge", "energy_trajectory", "integrated_electrons"),
+        *("multiplicity", "scf_cycles", "scf_energy", "timings", "total_energy"),
+        *("total_run_time", "version"),
     )
 )
