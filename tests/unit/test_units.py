@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
+from wqmaster.cli.common import Duration
 from wqmaster.errors import CampaignError
 from wqmaster.units import megabytes, seconds
 
@@ -97,3 +99,14 @@ def test_a_wrong_quantity_is_refused_with_its_line(tmp_path: Path, line: str, sa
     where = f"campaign.yaml:{text.count(chr(10))}: "
     assert where in caught.value.message
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(("text", "expected"), [("60", 60.0), ("0.5", 0.5), ("5min", 300.0)])
+def test_a_time_on_the_command_line_takes_units(text: str, expected: float) -> None:
+    assert Duration().convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "5 apples"])
+def test_what_is_not_a_time_is_refused_on_the_command_line(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a time"):
+        Duration().convert(text, None, None)
