@@ -16,6 +16,7 @@ from wqmaster.tasks import traits_of, vina, xtb
 from wqmaster.tasks.leaves import Leaves
 from wqmaster.tasks.orca import Step
 from wqmaster.tasks.orca_leaves import leaves
+from wqmaster.tasks.orca_route import remarks
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 
@@ -68,7 +69,7 @@ def left(function: Any, **options: Any) -> Leaves:
     ("route", "parser"),
     [
         ("! HF def2-SVP", "gradient"),
-        ("! HF def2-SVP", "gradient_trajectory"),
+        ("! HF def2-SVP PModel SCFCheckGrad", "gradient_trajectory"),
         ("! HF def2-SVP", "engrad_gradient"),
         ("! HF cc-pVTZ", "ccsd_energy"),
         ("! HF def2-SVPP", "gradient"),  # a misspelt basis set asks for none
@@ -103,6 +104,7 @@ def test_what_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> No
     [
         ("!EnGrad HF def2-SVP", "gradient"),
         ("! HF def2-SVP NUMGRAD", "gradient"),
+        ("%scf maxiter 300 end ! HF def2-SVP EnGrad", "gradient"),
         ("! HF def2-SVP\n%method RunTyp Gradient end", "gradient"),
         ("! HF def2-SVP TightOpt", "gradient_trajectory"),
         ("! HF def2-SVP NEB-TS", "gradient_trajectory"),
@@ -265,6 +267,20 @@ def test_no_parser_that_finds_its_value_in_a_real_output_is_refused() -> None:
                     function(output)
                 seen += 1
     assert seen > 100
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder shared/data/orca is not there")
+def test_routes_of_real_outputs_are_read_without_a_remark() -> None:
+    names = json.loads((SHARED / "expected.json").read_text())["files"]
+    routes = []
+    for name in sorted(name for name in names if name.endswith((".out", ".log"))):
+        output = Output({"stdout": (SHARED / name).read_bytes()})
+        route = route_of(output.text)
+        if route is not None and orca.diagnose(output, None, {}) is None:
+            routes.append(route)
+    assert len(routes) > 10
+    for route in routes:
+        assert list(remarks(Step(route=route))) == []
 
 
 def route_of(text: str) -> str | None:

@@ -1,6 +1,8 @@
 """ORCA routes as they are read: keywords, blocks, and what ORCA would not read."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wqmaster.tasks.leaves import Remark
 from wqmaster.tasks.orca import Step
@@ -83,6 +85,19 @@ def test_what_is_not_known_is_a_warning_with_the_nearest(route: str, words: str)
     (remark,) = said(route)
     assert not remark.certain
     assert words in remark.message
+
+
+@given(st.text(alphabet='!%#"()[]{}=,;$* \nend scfgeomHF03/-', max_size=200))
+def test_any_text_can_be_read(text: str) -> None:
+    route = read(text)
+    assert all(keyword.word == keyword.word.lower() for keyword in route.keywords)
+    lines = text.count("\n") + 1
+    assert all(1 <= stray.line <= lines for stray in route.strays)
+
+
+def test_a_long_damaged_route_is_read_at_once() -> None:
+    read("! " + "(" * 20_000)
+    read('%plots "' + "x" * 20_000 + "%scf" * 2000)
 
 
 def test_keywords_are_read_in_any_case_on_several_lines_and_without_a_blank() -> None:

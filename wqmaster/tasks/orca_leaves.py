@@ -18,13 +18,14 @@ from wqmaster.tasks.orca_route import Route, read
 
 _PATTERN = {
     # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...
-    "gradient": r".*grad.*|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md|numfreq"
-    r"|.*numnac.*|nac(me)?|esd.*|qmmmopt.*|.*docker.*|dock\(.*|solvator|mecp.*|ci-.*|vpt2|nearir",
+    "gradient": r"(?!scfcheck).*grad|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md"
+    r"|numfreq|.*numnac.*|nac(me)?|esd.*|qmmmopt.*|.*docker.*|dock\(.*|solvator|mecp.*|ci-.*|vpt2"
+    r"|nearir|confscript|cregen|anmr|modetrajectory|(fc)?n(ormal)?m(ode)?scan|mtr?|.*dock",
     "hessian": r".*freq|nearir|vpt2|.*hess.*|optts.*|scants|.*-?neb-?ts|idpp-ts|irc|esd.*|goat-ts"
     r"|printthermochem|(fc)?n(ormal)?m(ode)?scan|.*-ts|eda|anmr|modetrajectory|mtr?(ajectory)?"
     r"|docker.*|solvator|.*3c-freq",
     "optimisation": r".*opt(ts|h|ts\(.*\))?|optts.*|l-opth?|scants|.*neb.*|idpp-ts|.*goat.*|irc"
-    r"|qmmmopt.*|.*docker.*|dock\(.*|solvator|md|cim|confscript|cregen",
+    r"|qmmmopt.*|.*docker.*|dock\(.*|solvator|md|cim|confscript|cregen|.*dock",
     "dispersion": r"(.*[-_])?(d|d[234].*|abc|popdisp)|.*-?3c|dftd3.*|d30|(no)?vdw.*|.*-gcp-d3.*"
     r"|.*d3bj|.*d4rev|.*-d[34].*|.*xtb.*|gfn.*|qm.*|mm|.*r2scan-?3c.*",
     "non-local correlation": r"nl|scnl.*|.*-nl|.*-v|.*m\(2\)",
@@ -33,9 +34,9 @@ _PATTERN = {
     "chelpg": r"chelpg.*|resp|allpop",
     "mp2": r".*mp2.*|.*mp3.*|.*mp4.*|.*plyp.*|.*-?dh|.*qidh|.*0dh|.*dsd.*|.*dod.*|.*pwpb95"
     r"|.*pbe0-2|.*wb97x-2.*|.*wb97m\(2\)|.*pp86|.*r2scan(50|69)|.*r2scan0-2|.*r2scan-cidh"
-    r"|.*ep[123].*|.*pt2.*|.*cc.*|.*ci.*|.*eom.*|.*pno.*|.*b2.*",
+    r"|.*ep[123].*|.*pt2.*|.*cc.*|.*ci.*|.*eom.*|.*pno.*|.*b2.*|.*adc.*",
     "coupled cluster": r".*cc.*|.*ep[123].*|.*eom.*|hfld|.*cepa.*|.*cpf.*|.*ci.*|led|.*bcid.*"
-    r"|.*qcc|mr.*|.*mrcc.*",
+    r"|.*qcc|mr.*|.*mrcc.*|.*adc.*",
     "triples": r".*\(t.*|.*ep[123].*|.*mrcc.*|.*eom.*|cc3|.*ccsdt.*|.*cc.*\[t\].*",
     "pairs": r".*pno.*|.*ep[123].*|hfld|led|cim|.*mrcc.*",
     "excitations": r".*eom.*|.*adc.*|esd.*|.*mr-?ci.*|mr.*|.*mrmp.*|.*sorc.*|.*pt2.*|.*cas.*"
@@ -165,7 +166,8 @@ def _blocks_ask(route: Route) -> Mapping[str, bool]:
         or route.has_block("mdci", "esd", "ice", "iceci", "cipsi", "mrcc", "ci", "conical"),
         "polarizability": "polar" in elprop
         or "hyperpol" in elprop
-        or "raman" in route.block("freq"),
+        or "raman" in route.block("freq")
+        or route.has_block("mcrpa"),
         "quadrupole": bool(re.search(r"quad\w* (true|1|yes|on)\b", elprop)),
         "property.json": "json" in output,
     }

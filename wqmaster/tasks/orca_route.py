@@ -42,8 +42,8 @@ _NESTED = {
 _TOKEN = re.compile(r'"[^"\n]*"?|[^\s;,={}\[\]"]+')
 _KEYWORD = re.compile(r"[^\s!(]*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)[^\s!]*|[^\s!]+")
 _BLOCK = re.compile(r"%\s*([A-Za-z_]\w*)")
-# A line, cut before each "%" that is not within quotes.
-_PART = re.compile(r'(?:%|^)(?:"[^"]*"?|[^"%])*')
+# A line, cut before each "%" and "!" that is not within quotes.
+_PART = re.compile(r'(?:[%!]|^)(?:"[^"]*"?|[^"%!])*')
 
 
 @dataclass(frozen=True)
