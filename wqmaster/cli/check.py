@@ -8,6 +8,7 @@ import click
 from wqmaster import engines, guard, rehearsal, session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
 from wqmaster.recipe import resolve
+from wqmaster.spool import Spool
 
 _SHOWN = 4000
 
@@ -24,7 +25,8 @@ def command(campaign: Path, as_json: bool) -> None:
     with session.opened(file) as store:
         counts = store.counts()
         session.check_matches(store, counts)
-        notes = guard.check(store, recipe)
+        archived = Spool(file.folder / "spool").keeps_results
+        notes = guard.check(store, recipe, archived=archived)
         molecule = rehearsal.first_molecule(store)
         job = rehearsal.build(recipe, molecule)
         place = store.documents.full_name
