@@ -1,12 +1,13 @@
 """Results belong to a molecule: mixed geometries, edited documents, parsers that were added."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import WATER, Campaigns, Cli
+from tests.conftest import WATER, Campaigns, Cli, wait_until
 
 CONFIG = {
     "func_name": "wqmaster.tasks.xtb.singlepoint",
@@ -231,3 +232,37 @@ def test_what_cannot_be_rerun_is_refused_before_anything_is_moved(
     assert said in cli.errors
     assert campaigns.history.count_documents({}) == 0
     assert len(runs(campaigns)) == 1
+
+
+def test_a_rerun_that_is_killed_loses_nothing_and_is_completed_by_the_same_command(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    count = 3000
+    campaigns.insert(
+        *(
+            {
+                **WATER,
+                "_id": number,
+                "xtb": {
+                    "gfn2": {
+                        "energy": -5.0 - number,
+                        "charges": [0.1] * 1000,
+                        "_run": {"attempt": 1, "finished": datetime.now(UTC)},
+                    }
+                },
+            }
+            for number in range(count)
+        )
+    )
+    path = written(campaigns, "energy")
+    process = cli.start("rerun", path, "--query", "{}")
+    wait_until(lambda: campaigns.history.estimated_document_count() > 50)
+    process.kill()
+    process.wait()
+    moved = campaigns.documents.count_documents({"xtb.gfn2": None})
+    assert moved < count
+
+    cli("rerun", path, "--query", "{}")
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == count
+    energies = sorted(entry["values"]["energy"] for entry in campaigns.history.find())
+    assert energies == sorted(-5.0 - number for number in range(count))

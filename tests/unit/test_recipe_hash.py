@@ -1,4 +1,4 @@
-"""What the hash of a recipe covers: the fields that a molecule is read from, and nothing by chance."""
+"""What a recipe's hash covers: the fields that a molecule is read from, and nothing by chance."""
 
 import itertools
 from pathlib import Path
