@@ -169,13 +169,13 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
                 continue
             missing = f"{store.campaign.output_key}.{name}.{parser}"
             query = shlex.quote(json.dumps({missing: {"$exists": False}}))
-            how = f"'wqmaster rerun {path} --query {query}' computes them again"
+            ways = [f"to compute them again: wqmaster rerun {path} --query {query}"]
             if archived:
-                how = (
-                    f"'wqmaster reparse {path} --write' reads it from the archives that were kept; "
-                    f"for results without an archive, {how}"
-                )
-            notes.append(f"{count} of {total} results of step {name} lack '{parser}': {how}")
+                reparse = f"to read it from the kept archives: wqmaster reparse {path} --write"
+                ways = [reparse, ways[0].replace("them", "those without an archive")]
+            notes.append(
+                f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
+            )
     return notes
 
 

@@ -130,6 +130,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     for another molecule than the document holds now: None without the `recipe` that says which.
     """
     counts = store.counts()
+    survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
     live = store.presence.published()
     running = live["running"] if live else 0
     spooled = live["spooled"] if live else spool.jobs_returned()
@@ -141,7 +142,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "running": running,
         "spooled": spooled,
         "failures": dict(counts.failures),
-        "stale": recipe and stale.survey(store, recipe, _STALE_SECONDS).as_json(),
+        "stale": survey and survey.stale,
+        "stale_survey": survey and survey.as_json(),
         "master": live,
     }
 

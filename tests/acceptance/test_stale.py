@@ -30,7 +30,7 @@ def stretched(coordinates: list[list[float]], by: float) -> list[list[float]]:
 
 
 def stale(cli: Cli, path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(cli("status", path, "--json"))["stale"]
+    found: dict[str, Any] = json.loads(cli("status", path, "--json"))["stale_survey"]
     return found
 
 

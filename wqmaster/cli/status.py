@@ -44,8 +44,8 @@ def command(campaign: Path, as_json: bool) -> None:
         click.echo(f"{name:<9} {found[name]}")
     for name, count in found["failures"].items():
         click.echo(f"          {count:>8} {name}")
-    if found["stale"]:
-        click.echo(f"stale     {_stale(found['stale'])}")
+    if found["stale_survey"]:
+        click.echo(f"stale     {_stale(found['stale_survey'])}")
     live = found["master"]
     if live is None:
         click.echo("master    none is running")
@@ -55,7 +55,7 @@ def command(campaign: Path, as_json: bool) -> None:
             f"{live['workers']} workers, {live['cores']} cores, "
             f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
         )
-    if found["stale"] and found["stale"]["stale"]:
+    if found["stale"]:
         click.echo(f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale")
     if found["failed"]:
         click.echo(f"why they failed: wqmaster failures {typed(campaign)}")
