@@ -122,6 +122,10 @@ class Database(Model):
     collection: str = Field(default="molecules", pattern=r"^[^$\x00]+$")
 
 
+# The keys of `molecule:` that name fields, and so decide what is computed.
+GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
+
+
 class MoleculeFields(Model):
     """`molecule`: the fields of a document that describe its molecule."""
 

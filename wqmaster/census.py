@@ -76,7 +76,7 @@ def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Cen
     census = Census()
     fields = recipe.loaded.campaign.molecule
     try:
-        for number, document in enumerate(store.selected(), start=1):
+        for number, document in enumerate(store.stream(), start=1):
             try:
                 recipe.inspect(from_document(document, fields))
             except BadDocument as error:

@@ -31,6 +31,12 @@ class RecipeMismatch(WqmasterError):
     exit_code = 2
 
 
+class StaleResults(WqmasterError):
+    """Documents were changed after their results were computed."""
+
+    exit_code = 2
+
+
 class StructureError(WqmasterError):
     """A structure file cannot be imported."""
 

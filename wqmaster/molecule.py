@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +50,35 @@ class Molecule:
         text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def parts(self, fields: Iterable[str] | None = None) -> dict[str, Any]:
+        """What was computed, piece by piece, so that a later difference can be named.
+
+        `elements` and `coordinates` are hashes, `charge` and `multiplicity` the numbers themselves.
+        `fields` is a hash of further fields of the document: of those that are named, or of all
+        that were fetched; there is no such entry where there are none.
+        """
+        found: dict[str, Any] = {
+            "elements": _short_hash(repr(self.numbers)),
+            "coordinates": _short_hash(repr(self.coordinates)),
+            "charge": self.charge,
+            "multiplicity": self.multiplicity,
+        }
+        further = self.further
+        if fields is not None:
+            named = {name: lookup(self.document, name) for name in fields}
+            further = json_util.dumps(named, sort_keys=True) if named else ""
+        return {**found, "fields": _short_hash(further)} if further else found
+
     def xyz(self) -> str:
         """The molecule as an XYZ file, Angstrom with 12 decimals."""
         lines = [str(len(self.numbers)), ""]
         for number, (x, y, z) in zip(self.numbers, self.coordinates, strict=True):
             lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
         return "\n".join(lines) + "\n"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def lookup(document: Mapping[str, Any], name: str) -> Any:

@@ -74,7 +74,9 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "warnings": [],
         "notes": [
             f"{campaigns.database}.molecules, xtb.gfn2: 1 results do not say which recipe they "
-            "were made with"
+            "were made with",
+            "1 of 1 results of step gfn2 lack 'gradient'; to compute them again: wqmaster rerun "
+            f'{path} --query \'{{"xtb.gfn2.gradient": {{"$exists": false}}}}\'',
         ],
     }
     assert f"note        {found['notes'][0]}\n" in output
@@ -196,6 +198,7 @@ def test_status_shows_what_a_living_master_does(
         ("pending", "0"),
         ("running", "0"),
         ("spooled", "0"),
+        ("stale", "0"),
         ("master", "none"),
     ]
 
@@ -259,7 +262,9 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         cli, ["status", "--json"], ["failures", path], ["failures", path, "--show", "nobody"]
     )
     assert (code, errors) == (0, "")
-    assert json.loads(output) == {
+    found = json.loads(output)
+    assert found.pop("stale_survey")["checked"] == 0
+    assert found == {
         "campaign": "test",
         "done": 0,
         "failed": 0,
@@ -267,6 +272,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "running": 0,
         "spooled": 0,
         "failures": {},
+        "stale": 0,
         "master": None,
     }
     assert failures == (0, "nothing was given up\n", "")

@@ -17,6 +17,7 @@ from wqmaster.errors import BadDocument
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import Recipe, resolve
+from wqmaster.spool import Spool
 from wqmaster.store import Counts, Store
 
 _SHOWN = 4000
@@ -103,7 +104,8 @@ def command(campaign: Path, as_json: bool) -> None:
     with session.opened(file) as store:
         counts = store.counts()
         session.check_matches(store, counts)
-        notes = guard.check(store, recipe)
+        archived = Spool(file.folder / "spool").keeps_results
+        notes = guard.check(store, recipe, archived=archived)
         first = _first(recipe, store)
         with _progress() as progress:
             census = survey(store, recipe, progress)
