@@ -40,6 +40,15 @@ class Census:
         found = self.unusable.setdefault(error.defect, Unusable(0, document, error.message))
         found.documents += 1
 
+    def nothing_usable(self) -> BadDocument:
+        """The error that none of the documents can be computed, with the first as an example."""
+        defect, first = next(iter(self.unusable.items()))
+        return BadDocument(
+            f"no document that the query selects ({self.selected}) has a usable molecule; the "
+            f"first: document {first.example!r}: {first.message}",
+            defect,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """As plain data: selected, usable, complete, and by defect the number and an example."""
         return {

@@ -37,7 +37,7 @@ def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
             "xtb.dipole",
             "did you mean 'wqmaster.parsers.orca.dipole'?",
         ),
-        (xtb("optimize", "energy", "gradient"), "- gradient", "no gradient"),
+        (xtb("optimize", "energy", "gradient"), "- gradient", "not make xtb write a gradient"),
         (
             xtb("singlepoint", "wqmaster.parsers.xtb.gradient", gradient=False),
             "xtb.gradient",

@@ -174,6 +174,7 @@ def test_what_may_be_missing_is_a_warning(route: str, parser: str) -> None:
         ("molecule.engrad", True),
         ("orca.gwb", False),
         ("orca.xyz", False),
+        ("orca.out", False),  # it is called stdout
         ("orca.gbw", None),
         ("orca.cube", None),
         ("first.gbw", None),
@@ -223,6 +224,12 @@ def test_files_of_xtb_are_held_against_the_options() -> None:
         lack = found.file(name)
         assert lack is not None
         assert lack.certain == certain
+
+
+@pytest.mark.parametrize("name", ["xtb.out", "orca.log"])
+def test_what_a_program_prints_is_in_stdout(name: str) -> None:
+    for lack in (left(xtb.md).file(name), leaves(Step(route="! HF")).file(name)):
+        assert lack is None or "'stdout'" in lack.instead
 
 
 def test_files_of_vina_are_known() -> None:

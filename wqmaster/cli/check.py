@@ -46,8 +46,10 @@ def _files(job: Job) -> dict[str, str]:
     return {name: content.decode(errors="replace") for name, content in job.files.items()}
 
 
-def _first(recipe: Recipe, store: Store) -> tuple[Molecule, Job] | BadDocument:
+def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job] | BadDocument:
     """The first job, or why none of the documents that were tried has one."""
+    if census.selected and not census.usable:
+        return census.nothing_usable()
     try:
         return rehearsal.first_job(recipe, store)
     except BadDocument as error:
@@ -106,9 +108,9 @@ def command(campaign: Path, as_json: bool) -> None:
         session.check_matches(store, counts)
         archived = Spool(file.folder / "spool").keeps_results
         notes = guard.check(store, recipe, archived=archived)
-        first = _first(recipe, store)
         with _progress() as progress:
             census = survey(store, recipe, progress)
+        first = _first(recipe, store, census)
         place = store.documents.full_name
         size = store.size()
     if as_json:
@@ -142,10 +144,4 @@ def command(campaign: Path, as_json: bool) -> None:
     if not census.complete:
         raise SystemExit(_INTERRUPTED)
     if isinstance(first, BadDocument):
-        if census.selected and not census.usable:
-            raise BadDocument(
-                f"no document that the query selects ({census.selected}) has a usable molecule; "
-                f"the first: {first.message}",
-                first.defect,
-            )
         raise first

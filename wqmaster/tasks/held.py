@@ -100,9 +100,7 @@ def complaints(
     for asked, keys in parsers:
         lack = parser_lack(asked, traits.program, leaves)
         if lack is not None:
-            finds = (
-                "will find nothing" if lack.certain else "may find nothing, or not what is meant"
-            )
+            finds = "will find nothing" if lack.certain else "may find nothing, or the wrong value"
             message = f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}"
             yield Complaint(message, lack.certain, keys)
     for file in keep_files:

@@ -1,6 +1,7 @@
 """What a step leaves: the words in which a task function says it."""
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -39,3 +40,15 @@ class Leaves:
     quantities: Mapping[str, Lack] = field(default_factory=dict)
     # Why a file of this name is not written; None if nothing speaks against it.
     file: Callable[[str], Lack | None] = _any
+
+
+def no_such_file(program: str, name: str, known: Iterable[str]) -> Lack:
+    """The warning that `program` is not known to write a file of this name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if name.endswith((".out", ".log")):
+        hint = "what a program prints is in the file 'stdout'"
+    elif near:
+        hint = f"did you mean '{near[0]}'?"
+    else:
+        hint = f"it is known to write {', '.join(sorted(known))}"
+    return Lack(f"{program} is not known to write a file of this name", hint, certain=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.orca_keywords import basis_sets, nearest_keyword
 from wqmaster.tasks.orca_route import Route, read
 
@@ -67,7 +67,16 @@ _WRITTEN = frozenset(
         *("orca_trj.xyz", "orca.property.txt", "orca.property.json", "orca_property.txt"),
         *("orca.densities", "orca.densitiesinfo", "orca.cpcm", "orca.molden.input", "orca.scfp"),
         *("orca.bibtex", "orca.spectrum", "orca.json", "orca.carthess", "orca.mp2nat", "orca.uno"),
-        *("orca.nbo", "orca.47", "orca.loc", "orca.wfn", "orca.wfx", "orca.mkl", "orca.qro"),
+        *(
+            "orca.nbo",
+            "orca.47",
+            "orca.loc",
+            "orca.wfn",
+            "orca.wfx",
+            "orca.mkl",
+            "orca.qro",
+            "orca.nat",
+        ),
     )
 )
 # File -> the quantity with which it is written.
@@ -256,12 +265,12 @@ class _Reader:
         words = self.route.words
         if not any(_OPEN_SHELL.fullmatch(word) for word in words):
             closed = sorted(words & _CLOSED_SHELL)
-            says = f"'{closed[0]}'" if closed else "a document of multiplicity 1"
+            says = f"with '{closed[0]}'" if closed else "with multiplicity 1"
             yield (
                 "spins",
                 Lack(
-                    f"{says} makes a closed shell, of which ORCA prints no spins",
-                    "add UKS or UHF, or let the query select open shells alone",
+                    f"{says} the shell is closed, and ORCA prints no spins",
+                    "add UKS or UHF, or restrict the query to open shells",
                     certain=False,
                 ),
             )
@@ -301,11 +310,7 @@ def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | Non
         return Lack("it is a file of another program", "the files of ORCA are called orca.*")
     if not name.startswith("orca"):
         return None
-    near = difflib.get_close_matches(name, _WRITTEN, n=1, cutoff=0.8)
-    if name in _WRITTEN or not near:
+    like = difflib.get_close_matches(name, _WRITTEN, n=1, cutoff=0.8)
+    if name in _WRITTEN or not (like or name in ("orca.out", "orca.log")):
         return None
-    return Lack(
-        "ORCA is not known to write a file of this name",
-        f"did you mean '{near[0]}'?",
-        certain=False,
-    )
+    return no_such_file("ORCA", name, _WRITTEN)

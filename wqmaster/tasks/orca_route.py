@@ -31,7 +31,7 @@ _CLOSED = frozenset(
 )
 # Settings of one value, without "end".
 _OPEN = frozenset(("base", "id", "ljcoefficients", "maxcore", "moinp", "moread", "pointcharges"))
-# What opens a block within a block, and ends with an "end" of its own.
+# What opens a block within a block, and needs its own "end".
 _NESTED = {
     "geom": frozenset(("constraints", "scan")),
     "basis": frozenset(
@@ -199,10 +199,12 @@ def _stray(stray: Token) -> Remark:
     words = stray.text.lower().split()
     if words == ["end"]:
         hint = "take it out: no block is open there"
+    elif words[0] in _CLOSED | _OPEN and (words[-1] == "end" or not is_known(words[0])):
+        hint = f"did you mean '%{stray.text:.60}'?"
     elif is_known(words[0]):
         hint = f"did you mean '! {stray.text:.60}'?"
     else:
-        hint = "keywords stand after '!', settings in '%BLOCK ... end'"
+        hint = "keywords go after '!', settings in '%BLOCK ... end'"
     return _wrong(
         f"ORCA cannot read the line '{stray.text:.60}': it begins with neither ! nor %, and is not "
         f"in a block; {hint}",

@@ -14,7 +14,7 @@ from wqmaster.errors import BadDocument, Defect, WqmasterError
 from wqmaster.job import Execution, Input, Job
 from wqmaster.molecule import Molecule, lookup
 from wqmaster.tasks import Software, StepRequest, beside, fields, task
-from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 
 T = TypeVar("T")
@@ -212,8 +212,7 @@ def _leaves(options: Dock) -> Leaves:
     def file(name: str) -> Lack | None:
         if name in ("out.pdbqt", "vina.conf") or name.endswith((".pdbqt", ".conf", ".map")):
             return None
-        hint = "Vina writes out.pdbqt, and the job has vina.conf"
-        return Lack("Vina is not known to write a file of this name", hint, certain=False)
+        return no_such_file("Vina", name, ("out.pdbqt", "vina.conf"))
 
     return Leaves(file=file)
 

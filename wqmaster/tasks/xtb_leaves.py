@@ -3,11 +3,10 @@
 Each task function was run with xtb 6.7.1, with GFN2, GFN1 and GFN-FF, to see it.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 
 # File -> the quantity with which it is written; "": by every step.
 _FILES = {
@@ -20,6 +19,7 @@ _FILES = {
     **dict.fromkeys(("molecule.xyz", ".CHRG", ".UHF", "gfnff_adjacency"), ""),
     **dict.fromkeys(("xtblast.xyz", "xtbscan.log", "xtbhess.xyz", "scoord.1", "xtb.cosmo"), ""),
 }
+_WRITTEN = frozenset(name for name, quantity in _FILES.items() if quantity)
 _MADE_BY = {
     "optimisation": "optimize",
     "hessian": "hessian",
@@ -30,7 +30,7 @@ _MADE_BY = {
 def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     lacks = {
         name: Lack(
-            f"'xtb.{function}' does no such calculation",
+            f"'xtb.{function}' does not do this calculation",
             f"a campaign with 'func_name: wqmaster.tasks.xtb.{maker}' does",
         )
         for name, maker in _MADE_BY.items()
@@ -38,7 +38,7 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     }
     if function != "singlepoint":
         lacks["gradient"] = Lack(
-            f"'xtb.{function}' makes xtb write no gradient",
+            f"'xtb.{function}' does not make xtb write a gradient",
             "a campaign with 'func_name: wqmaster.tasks.xtb.singlepoint' does",
         )
     elif not options.gradient:
@@ -69,14 +69,8 @@ def leaves_of(function: str) -> Callable[[Any], Leaves]:
         def file(name: str) -> Lack | None:
             if name in _FILES:
                 return lacks.get(_FILES[name])
-            near = difflib.get_close_matches(name, _FILES, n=1, cutoff=0.6)
-            hint = f"did you mean '{near[0]}'?" if near else f"xtb writes {', '.join(_written())}"
-            return Lack("xtb is not known to write a file of this name", hint, certain=False)
+            return no_such_file("xtb", name, _WRITTEN)
 
         return Leaves(lacks, file)
 
     return leaves
-
-
-def _written() -> list[str]:
-    return sorted(name for name, quantity in _FILES.items() if quantity)
