@@ -37,6 +37,11 @@ def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
             "xtb.dipole",
             "did you mean 'wqmaster.parsers.orca.dipole'?",
         ),
+        (
+            orca("! HF def2-SVP", {"xtbout.json": ["wqmaster.parsers.xtb.charges"]}),
+            "xtb.charges",
+            "a file of another program",
+        ),
         (xtb("optimize", "energy", "gradient"), "- gradient", "not make xtb write a gradient"),
         (
             xtb("singlepoint", "wqmaster.parsers.xtb.gradient", gradient=False),

@@ -51,7 +51,8 @@ def parser_lack(asked: Asked, program: str | None, leaves: Leaves) -> Lack | Non
     own = program_of(asked.function)
     if program in _WITH_OWN_FORMAT and own is not None and own != program:
         if asked.explicit and asked.file not in _STREAMS:
-            return None
+            # A file that the other program may have written, as xtb does below ORCA.
+            return leaves.file(asked.file)
         return _of_another(asked, own, str(program))
     lacks = [leaves.file(asked.file)] if asked.file not in _STREAMS else []
     if asked.file == getattr(asked.function, "files", ("stdout",))[0]:
