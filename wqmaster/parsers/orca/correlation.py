@@ -2,13 +2,15 @@
 
 The module mdci prints, once its iterations are done, lines `label ... value` from E(0) to E(TOT),
 and after the triples E(CCSD) and E(CCSD(T)): alike in 3.0 to 6.1. In a run of several
-(extrapolation, compound jobs) the values are the last ones printed.
+(extrapolation) the values are the last ones printed. All are of the final evaluation
+(`evaluations`).
 """
 
 import re
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.labels import last_value, value_at, words_after
 from wqmaster.parsers.orca.text import last_beginning, line_end, line_start, number
 
@@ -75,18 +77,21 @@ def _entry(output: Output, *keys: str) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def reference_energy(output: Output) -> float:
     """Energy of the reference determinant, E(0), in Eh, as the coupled-cluster module has it."""
     return _entry(output, "E(0)")
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_correlation_energy(output: Output) -> float:
     """Correlation energy of CCSD in Eh, without triples; of DLPNO with the weak pairs."""
     return _entry(output, *_CORRELATION)
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_energy(output: Output) -> float:
     """Total energy of CCSD (or DLPNO-CCSD) in Eh, without triples.
 
@@ -101,6 +106,7 @@ def ccsd_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_t_energy(output: Output) -> float:
     """Total energy of CCSD(T) (or DLPNO-CCSD(T)) in Eh.
 
@@ -124,6 +130,7 @@ def ccsd_t_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def triples_correction(output: Output) -> float:
     """Perturbative triples correction (T) in Eh, not scaled.
 
@@ -138,6 +145,7 @@ def triples_correction(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def t1_diagnostic(output: Output) -> float:
     """T1 diagnostic of coupled cluster.
 
@@ -154,12 +162,14 @@ def t1_diagnostic(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def dlpno_strong_pairs_energy(output: Output) -> float:
     """Correlation energy of the strong pairs of DLPNO, in Eh."""
     return _entry(output, "E(CORR)(strong-pairs)")
 
 
 @reads("stdout")
+@of_final_evaluation
 def dlpno_weak_pairs_energy(output: Output) -> float:
     """Correlation energy of the weak pairs of DLPNO, in Eh."""
     return _entry(output, "E(CORR)(weak-pairs)")
@@ -190,6 +200,7 @@ def _mp2(output: Output, kind: str) -> tuple[int, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def mp2_energy(output: Output) -> float:
     """Total energy of MP2 (RI-MP2, DLPNO-MP2) in Eh; of a double hybrid the whole energy."""
     position, value = _mp2(output, "TOTAL")
@@ -199,6 +210,7 @@ def mp2_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def mp2_correlation_energy(output: Output) -> float:
     """Correlation energy of MP2 in Eh; of a double hybrid as ORCA prints it."""
     position, value = _mp2(output, "CORRELATION")
@@ -208,6 +220,7 @@ def mp2_correlation_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def correlation_energy(output: Output) -> float:
     """Correlation energy of the last correlated method in Eh: with triples, if there are any.
 

@@ -30,9 +30,26 @@ def _integer(line: str) -> int:
     return int(word)
 
 
-def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]:
+def _places(
+    text: str, label: str, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int]]:
     for position in every_beginning(text, label, start, end):
-        yield _integer(whole_line(text, position))
+        yield position, _integer(whole_line(text, position))
+
+
+def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]:
+    for _, value in _places(text, label, start, end):
+        yield value
+
+
+def places_of_charge(text: str) -> list[tuple[int, int]]:
+    """Where total charges are stated (settings of SCFs), and which."""
+    return list(_places(text, _CHARGE))
+
+
+def places_of_multiplicity(text: str) -> list[tuple[int, int]]:
+    """Where multiplicities are stated, and which."""
+    return list(_places(text, _MULTIPLICITY))
 
 
 def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:

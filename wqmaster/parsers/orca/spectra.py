@@ -14,6 +14,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).
@@ -247,6 +248,7 @@ def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitation_energies(output: Output) -> list[float]:
     """Vertical excitation energies in Eh, in ORCA's order: singlets, then triplets.
 
@@ -264,6 +266,7 @@ def excitation_energies(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitations(output: Output) -> list[dict[str, Any]]:
     """The states of `excitation_energies` with what the absorption spectrum says of them.
 
@@ -305,6 +308,7 @@ def oscillator_strengths(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def polarizability(output: Output) -> list[list[float]]:
     """Static dipole polarizability in a.u. (Bohr^3), shape (3, 3).
 

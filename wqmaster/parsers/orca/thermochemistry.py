@@ -4,6 +4,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import last_beginning, lines, number
 
 _BLOCK = "THERMOCHEMISTRY AT "
@@ -105,6 +106,7 @@ def _values(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
     """Thermochemistry of the ideal gas, at the last temperature if there are several.
 
@@ -123,24 +125,28 @@ def thermochemistry(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def zero_point_energy(output: Output) -> float:
     """Zero-point vibrational energy in Eh."""
     return _values(output)["zero_point_energy"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def enthalpy(output: Output) -> float:
     """Enthalpy H in Eh, with the electronic energy."""
     return _values(output)["enthalpy"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def entropy(output: Output) -> float:
     """The entropy times the temperature, T*S, in Eh: ORCA's "Final entropy term"."""
     return _values(output)["entropy_term"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def gibbs_free_energy(output: Output) -> float:
     """Gibbs free energy G = H - T*S in Eh, with the electronic energy."""
     return _values(output)["gibbs_free_energy"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
@@ -39,6 +40,7 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def frequencies(output: Output) -> list[float]:
     """Frequencies in cm^-1 as ORCA lists them, imaginary ones negative.
 
@@ -88,6 +90,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def normal_modes(output: Output) -> list[list[list[float]]]:
     """Normal modes as Cartesian displacements, shape (modes, n, 3), those of `frequencies`.
 
@@ -127,6 +130,7 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 
 
 @reads("stdout")
+@of_final_evaluation
 def ir_intensities(output: Output) -> list[float | None]:
     """Infrared intensities in km/mol, one for each of `frequencies`.
 
