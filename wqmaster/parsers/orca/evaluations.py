@@ -8,11 +8,12 @@ energy after another SCF. What ORCA may print of the displaced geometries of a n
 belongs to none. The final evaluation is the last one that has a final energy.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers.orca.events import events, geometry_block
+from wqmaster.parsers.orca.events import events, geometry_block, same_block
 from wqmaster.parsers.orca.final_lines import final_energy, label
 from wqmaster.parsers.orca.text import line_of, line_start
 
@@ -94,6 +95,7 @@ class _Division:
         self._hides = False  # something was printed of them
         self._number = 1  # of the job
         self._step: int | None = None
+        self._labels: dict[str, int] = {}  # of the energies of this evaluation: the last of each
 
     @property
     def _now(self) -> Evaluation:
@@ -109,6 +111,7 @@ class _Division:
             self.found[-1] = Evaluation(kind, self._number, 0, -1, self._step, cycle)
             return
         self._now.end = position
+        self._labels = {}
         self.found.append(Evaluation(kind, self._number, position, -1, self._step, cycle))
 
     def _end_displaced(self, position: int) -> None:
@@ -134,9 +137,7 @@ class _Division:
 
     def _see_geometry(self, position: int) -> None:
         now = self._now
-        if now.geometry is not None and geometry_block(self.text, position) == geometry_block(
-            self.text, now.geometry
-        ):
+        if now.geometry is not None and same_block(self.text, now.geometry, position):
             return
         if not now.is_empty:
             # It is not what was announced: that has its energy already.
@@ -148,13 +149,14 @@ class _Division:
     def _see_energy(self, position: int) -> None:
         now = self._now
         name = label(line_of(self.text, position))
-        same = [at for at in now.energies if label(line_of(self.text, at)) == name]
-        again = [scf for scf in now.scfs if same and scf > same[-1]]
-        if again:
-            # Another state (or method) after an SCF: its geometry is not printed again.
-            self._split(line_start(self.text, again[0]))
-        elif now.energies and not same:
+        if name in self._labels:
+            again = bisect_right(now.scfs, self._labels[name])
+            if again < len(now.scfs):
+                # Another state (or method) after an SCF: its geometry is not printed again.
+                self._split(line_start(self.text, now.scfs[again]))
+        elif now.energies:
             now.layers = True
+        self._labels[name] = position
         self._now.energies.append(position)
 
     def _split(self, position: int) -> None:
@@ -165,6 +167,7 @@ class _Division:
             places = getattr(now, name)
             setattr(other, name, [place for place in places if place >= position])
             setattr(now, name, [place for place in places if place < position])
+        self._labels = {}
         self.found.append(other)
 
     def take(self, position: int, name: str, count: int | None) -> None:
@@ -200,7 +203,7 @@ def same_geometry(text: str, one: Evaluation, other: Evaluation) -> bool:
     """Whether two evaluations print the same coordinates, digit by digit."""
     if one.geometry is None or other.geometry is None:
         return False
-    return geometry_block(text, one.geometry) == geometry_block(text, other.geometry)
+    return same_block(text, one.geometry, other.geometry)
 
 
 def _energy(text: str, evaluation: Evaluation) -> float | None:

@@ -5,9 +5,10 @@ Everything is linear in the length of the text.
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from wqmaster.parsers.orca.final_lines import FINAL
-from wqmaster.parsers.orca.text import every, every_beginning, line_end, line_start
+from wqmaster.parsers.orca.text import every, every_beginning, line_end, line_start, lines
 
 GEOMETRY = "CARTESIAN COORDINATES (ANGSTROEM)"
 GRADIENTS = (
@@ -37,14 +38,24 @@ _FRAME = re.compile(r"[\s*$]{0,200}")
 _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 
 
+def _block_lines(text: str, position: int) -> Iterator[str]:
+    """The lines of the geometry whose heading is at `position`, up to the empty line after it."""
+    for count, line in enumerate(lines(text, position)):
+        # The line under the heading may be missing; the first atom is not.
+        if (count and not line.strip()) or GEOMETRY in line:
+            return
+        yield line
+
+
 def geometry_block(text: str, position: int) -> str:
-    """The geometry whose heading is at `position`, up to the empty line after it."""
-    end = position
-    for _ in range(3):
-        end = line_end(text, end) + 1
-    while end < len(text) and text[end : line_end(text, end)].strip():
-        end = line_end(text, end) + 1
-    return text[position:end]
+    """The geometry whose heading is at `position`, with its heading."""
+    return "\n".join([GEOMETRY, *_block_lines(text, position)])
+
+
+def same_block(text: str, one: int, other: int) -> bool:
+    """Whether the geometries at two positions have the same lines."""
+    pairs = zip_longest(_block_lines(text, one), _block_lines(text, other))
+    return all(line == again for line, again in pairs)
 
 
 def _framed(text: str, words: str) -> Iterator[int]:
