@@ -29,7 +29,7 @@ from tests.unit.orca_runs import (
     stationary,
 )
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Parser, orca
+from wqmaster.parsers import Output, Parser, orca
 from wqmaster.parsers.orca.geometry import is_atom
 
 
@@ -377,3 +377,75 @@ def test_dummy_atoms_are_centres_and_no_atoms(label: str, first: bool) -> None:
     # Tables without the dummy atom are whole.
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
+
+
+# --- other files of the run ----------------------------------------------------------------------
+
+BOHR = 0.529177210903
+
+
+def engrad(distance: float) -> bytes:
+    """What ORCA leaves in BASENAME.engrad of an evaluation of H2."""
+    along = slope(distance)
+    return (
+        "#\n# Number of atoms\n#\n 2\n#\n# The current total energy in Eh\n#\n"
+        f"{energy(distance):22.12f}\n#\n# The current gradient in Eh/bohr\n#\n"
+        f" 0.0\n 0.0\n {-along:.12f}\n 0.0\n 0.0\n {along:.12f}\n"
+        "#\n# The atomic numbers and current coordinates in Bohr\n#\n"
+        f"   1     0.0000000    0.0000000    0.0000000\n"
+        f"   1     0.0000000    0.0000000 {distance / BOHR:12.7f}\n"
+    ).encode()
+
+
+def hess(distance: float, shift: float) -> bytes:
+    """A .hess file of H2 at `distance`, moved along z by `shift` Bohr."""
+    return (
+        "$orca_hessian_file\n\n$vibrational_frequencies\n6\n"
+        + "".join(f"    {place}        {0.0 if place < 5 else 4400.5:.6f}\n" for place in range(6))
+        + f"\n$atoms\n2\n H      1.00800      0.0  0.0  {shift:.12f}\n"
+        f" H      1.00800      0.0  0.0  {distance / BOHR + shift:.12f}\n\n$end\n"
+    ).encode()
+
+
+OF_ENGRAD = [orca.engrad_energy, orca.engrad_gradient, orca.engrad_geometry]
+OF_HESS = [orca.hess_geometry, orca.hess_frequencies, orca.hess_masses, orca.hess_symbols]
+
+
+def beside(name: str, content: bytes, text: str) -> Output:
+    return Output({name: content, "stdout": text.encode()}, name)
+
+
+@pytest.mark.parametrize("parser", OF_ENGRAD)
+def test_an_engrad_file_of_the_last_cycle_is_not_of_the_final_energy(parser: Parser) -> None:
+    text = run(optimisation(*DISTANCES))
+    with pytest.raises(ParseError, match="is of another evaluation"):
+        parser(beside("orca.engrad", engrad(0.745), text))
+    # Alone it is what it is; without convergence it is of the final evaluation.
+    alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))
+    early = run(optimisation(*DISTANCES, end=None))
+    assert parser(beside("orca.engrad", engrad(0.745), early)) == alone
+    # Where the standard output has no final energy, nothing is compared.
+    assert parser(beside("orca.engrad", engrad(0.745), run())) == alone
+
+
+def test_an_engrad_file_of_the_same_energy_at_another_geometry_is_refused() -> None:
+    """The curve is a parabola: two distances have one energy."""
+    text = run(single_point(0.70, gradient(slope(0.70))))
+    assert energy(0.70) == energy(0.78)
+    assert orca.engrad_energy(beside("orca.engrad", engrad(0.70), text)) == energy(0.70)
+    with pytest.raises(ParseError, match="another geometry"):
+        orca.engrad_gradient(beside("orca.engrad", engrad(0.78), text))
+
+
+@pytest.mark.parametrize("parser", OF_HESS)
+def test_a_hess_file_of_the_start_is_not_of_the_final_geometry(parser: Parser) -> None:
+    text = run(optimisation(*DISTANCES))
+    alone = parser(Output({"orca.hess": hess(0.741, 0.5)}, "orca.hess"))
+    # ORCA 6 moves the origin.
+    assert parser(beside("orca.hess", hess(0.741, 0.5), text)) == alone
+    for other in (0.80, 0.745):
+        with pytest.raises(ParseError, match="another geometry"):
+            parser(beside("orca.hess", hess(other, 0.0), text))
+    # NEB-TS prints no coordinates at its end: there is nothing to compare with.
+    silent = run(cycle(1, 0.80, settings()), stationary(0.741, printed=False))
+    assert parser(beside("orca.hess", hess(0.741, 0.5), silent)) == alone

@@ -9,7 +9,7 @@ import math
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.geometry import geometry, is_atom, symbols
+from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 from wqmaster.parsers.orca.gradient import gradient
 from wqmaster.parsers.orca.property_file import BOHR
 
@@ -24,10 +24,9 @@ def _positions(output: Output, count: int) -> list[list[float]]:
     Raises:
         ParseError: the geometry is missing, or has another number of centres.
     """
-    labels, rows = symbols(output), geometry(output)
-    if len(rows) != count:
-        rows = [row for name, row in zip(labels, rows, strict=True) if is_atom(name)]
-    if len(rows) != count:
+    labels = symbols(output)
+    rows = centres(labels, geometry(output), count)
+    if rows is None:
         raise ParseError(f"the gradient has {count} rows, the geometry {len(labels)} atoms")
     return [[value / BOHR for value in row] for row in rows]
 

@@ -7,7 +7,7 @@ between the last step and the final energy, as after the optimisation of NEB-TS 
 there is none.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
@@ -25,6 +25,8 @@ _FAR = 300
 _MOST_BEFORE_ROWS = 4
 # Centres that have no nucleus: point charges and dummy atoms.
 _NO_ATOMS = ("Q", "DA", "-")
+
+T = TypeVar("T")
 
 
 def is_atom(label: str) -> bool:
@@ -84,6 +86,18 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
     if count is not None and count != len(rows):
         raise ParseError(f"the geometry has {len(rows)} atoms, in Bohr {count}")
     return [_label(words) for words in rows], [numbers(words[-3:]) for words in rows]
+
+
+def centres(labels: list[str], rows: list[T], count: int) -> list[T] | None:
+    """The `count` of `rows` that a table has which leaves point charges out, or all but atoms.
+
+    None if no such choice has as many.
+    """
+    for chosen in (lambda _: True, lambda label: label != "Q", is_atom):
+        found = [row for row, label in zip(rows, labels, strict=True) if chosen(label)]
+        if len(found) == count:
+            return found
+    return None
 
 
 def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca.energy import total_energy
-from wqmaster.parsers.orca.geometry import geometry, is_atom, symbols
+from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 
 # By how much the energies of one evaluation in two files may differ (Eh).
 _SAME_ENERGY = 1e-8
@@ -56,13 +56,12 @@ def check_geometry(output: Output, rows: list[list[float]], shifted: bool = Fals
     expected, labels = _try(geometry, output), _try(symbols, output)
     if expected is None or labels is None:
         return
-    if len(expected) != len(rows):
-        expected = [row for row, name in zip(expected, labels, strict=True) if is_atom(name)]
-    if shifted and expected and rows:
-        expected, rows = _centred(expected), _centred(rows)
-    if len(expected) != len(rows) or any(
+    found = centres(labels, expected, len(rows))
+    if found and shifted:
+        found, rows = _centred(found), _centred(rows)
+    if not found or any(
         not abs(x - y) <= _SAME_PLACE + _OTHER_BOHR * abs(x)
-        for row, other in zip(expected, rows, strict=True)
+        for row, other in zip(found, rows, strict=True)
         for x, y in zip(row, other, strict=True)
     ):
         raise ParseError(
