@@ -3,6 +3,7 @@
 The outputs are of our own making (orca_runs.py). test_orca_shared_frames.py reads real ones.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -54,9 +55,19 @@ def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_fi
     assert read(orca.geometry, text)[1] == [0.0, 0.0, 0.741]
     assert read(orca.optimized_geometry, text)[1] == [0.0, 0.0, 0.741]
     assert read(orca.mulliken_charges, text) == [0.001, -0.001]
-    refused(orca.gradient, text, "belongs to optimisation cycle 3 of job 1.*stationary point")
+    refused(orca.gradient, text, "belongs to optimisation cycle 3 .*stationary point")
     refused(orca.largest_force, text, "optimisation cycle 3")
     assert len(read(orca.gradient_trajectory, text)) == 3
+    # It says in which lines the two evaluations are.
+    lines = text.split("\n")
+    with pytest.raises(ParseError) as caught:
+        read(orca.gradient, text)
+    named = [int(count) for count in re.findall(r"\(line (\d+)\)", caught.value.message)]
+    assert [lines[count - 1] for count in named] == ["CARTESIAN COORDINATES (ANGSTROEM)"] * 2
+    assert [lines[count + 2] for count in named] == [
+        "  H       0.000000    0.000000    0.745000",
+        "  H       0.000000    0.000000    0.741000",
+    ]
 
 
 def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_no_charges() -> (
@@ -79,7 +90,11 @@ def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_eval
         (coordinates(0.741), coordinates(0.741001)),
     ):
         place = text.rindex(old)
-        refused(orca.gradient, text[:place] + new + text[place + len(old) :], "cycle 2 of job 1")
+        refused(
+            orca.gradient,
+            text[:place] + new + text[place + len(old) :],
+            "belongs to optimisation cycle 2 ",
+        )
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -103,7 +118,7 @@ def test_the_jobs_of_an_output_are_not_mixed() -> None:
     first = single_point(0.8, gradient(slope(0.8)), dipole(0.3))
     text = jobs(first, single_point(0.8, multiplicity=3).replace(f"{energy(0.8):.12f}", "-0.77"))
     assert read(orca.total_energy, text) == -0.77
-    refused(orca.gradient, text, "a single point of job 1, the final energy to a single point of j")
+    refused(orca.gradient, text, "a single point of job 1 .* single point of job 2")
     refused(orca.dipole, text, "belongs to a single point of job 1")
     found = read(orca.frames, text)
     assert [frame["job"] for frame in found] == [1, 2]
@@ -129,6 +144,26 @@ def test_a_second_energy_at_the_same_geometry_is_another_evaluation() -> None:
     (frame,) = read(orca.frames, text)
     assert frame["energy"] == energy(0.8)
     assert frame["gradient"][1][2] == 0.01
+
+
+def test_a_second_state_whose_coordinates_are_printed_again_is_a_frame_too() -> None:
+    second = coordinates(0.8) + settings(0, 3) + scf(-0.9) + final(-0.9) + gradient(0.02)
+    found = read(orca.frames, run(single_point(0.8, gradient(0.01)), second))
+    assert [frame["energy"] for frame in found] == [energy(0.8), -0.9]
+    assert [frame["gradient"][1][2] for frame in found] == [0.01, 0.02]
+    assert [frame["multiplicity"] for frame in found] == [1, 3]
+
+
+def test_an_scf_after_the_final_energy_has_none_of_its_values() -> None:
+    text = run(
+        single_point(0.8), settings(2, 3), scf(-0.7), charges(0.3), dipole(0.9), gradient(0.05)
+    )
+    assert read(orca.total_energy, text) == energy(0.8)
+    assert read(orca.mulliken_charges, text) == [0.002, -0.002]
+    refused(orca.gradient, text, "belongs to a single point")
+    refused(orca.dipole, text, "'dipole'")
+    assert (read(orca.charge, text), read(orca.multiplicity, text)) == (0, 1)
+    assert read(orca.frames, text)[0]["gradient"] is None
 
 
 def test_two_gradients_and_one_energy_are_refused() -> None:
@@ -193,7 +228,7 @@ def test_the_optimised_geometry_is_not_that_of_another_job() -> None:
     same = jobs(optimisation(*DISTANCES), single_point(0.741))
     assert read(orca.optimized_geometry, same)[1][2] == 0.741
     other = jobs(optimisation(*DISTANCES), single_point(0.9))
-    refused(orca.optimized_geometry, other, "stationary point of job 1, .* single point of job 2")
+    refused(orca.optimized_geometry, other, "stationary point of job 1 .* single point of job 2")
 
 
 def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:

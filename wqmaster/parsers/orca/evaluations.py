@@ -3,12 +3,11 @@
 An evaluation is one geometry and one electronic state, with everything that was computed there.
 ORCA prints one after another: cycles of an optimisation, the evaluation "AT THE STATIONARY POINT"
 after it, the points of a scan, steps of dynamics, jobs. A new one begins where ORCA announces it
-(a cycle, a scan step, a job), where it prints other coordinates, or where it prints a second final
-energy after another SCF. What ORCA may print of the displaced geometries of a numerical derivative
+(a cycle, a scan step, a job), where it prints other coordinates, or with an SCF after the final
+energy (another state). What ORCA may print of the displaced geometries of a numerical derivative
 belongs to none. The final evaluation is the last one that has a final energy.
 """
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -57,13 +56,12 @@ class Evaluation:
         return "".join(found)
 
     def state_text(self, text: str) -> str:
-        """Its geometry, and what ORCA printed after the last SCF before its energy.
+        """Its geometry, and what ORCA printed after its last SCF.
 
         What stands before it is of a guess, or of another state (high spin, before a broken
         symmetry).
         """
-        before = self.energies[-1] if self.energies else self.end
-        start = max((place for place in self.scfs if place < before), default=self.start)
+        start = max(self.scfs, default=self.start)
         if start == self.start:
             return self.text(text)
         rest = Evaluation(self.kind, self.job, start, self.end)
@@ -81,8 +79,7 @@ class Evaluation:
         name = names.get(self.kind, "a single point")
         if self.kind == "optimisation_cycle" and self.cycle is not None:
             name = f"optimisation cycle {self.cycle}"
-        step = f" of step {self.step}" if self.step is not None else ""
-        return f"{name}{step} of job {self.job}"
+        return name if self.step is None else f"{name} of step {self.step}"
 
 
 class _Division:
@@ -95,23 +92,21 @@ class _Division:
         self._hides = False  # something was printed of them
         self._number = 1  # of the job
         self._step: int | None = None
-        self._labels: dict[str, int] = {}  # of the energies of this evaluation: the last of each
+        self._labels: set[str] = set()  # of the energies of this evaluation
+        self._again: int | None = None  # where its geometry is printed again after its energy
 
     @property
     def _now(self) -> Evaluation:
         return self.found[-1]
 
     def _begin(self, position: int, kind: str, cycle: int | None = None) -> None:
-        if self._now.is_empty and len(self.found) > 1:
+        now = self._now
+        if now.is_empty:
             # Headings alone: what stood there belongs to what follows.
-            self._now.kind, self._now.cycle = kind, cycle
-            self._now.job, self._now.step = self._number, self._step
+            now.kind, now.cycle, now.job, now.step = kind, cycle, self._number, self._step
             return
-        if self._now.is_empty:
-            self.found[-1] = Evaluation(kind, self._number, 0, -1, self._step, cycle)
-            return
-        self._now.end = position
-        self._labels = {}
+        now.end = position
+        self._labels, self._again = set(), None
         self.found.append(Evaluation(kind, self._number, position, -1, self._step, cycle))
 
     def _end_displaced(self, position: int) -> None:
@@ -138,6 +133,7 @@ class _Division:
     def _see_geometry(self, position: int) -> None:
         now = self._now
         if now.geometry is not None and same_block(self.text, now.geometry, position):
+            self._again = position if now.energies else None
             return
         if not now.is_empty:
             # It is not what was announced: that has its energy already.
@@ -146,29 +142,25 @@ class _Division:
             self._begin(line_start(self.text, position), kind, cycle)
         self._now.geometry = position
 
+    def _see_scf(self, position: int) -> None:
+        now = self._now
+        if now.energies:
+            # Another state or method; its coordinates may not be printed again.
+            again = self._again
+            start = position if again is None else again
+            self._begin(line_start(self.text, start), now.kind, now.cycle)
+            self._now.geometry = again
+            self._now.gradients = [place for place in now.gradients if place > start]
+            now.gradients = [place for place in now.gradients if place < start]
+        self._now.scfs.append(position)
+
     def _see_energy(self, position: int) -> None:
         now = self._now
         name = label(line_of(self.text, position))
-        if name in self._labels:
-            again = bisect_right(now.scfs, self._labels[name])
-            if again < len(now.scfs):
-                # Another state (or method) after an SCF: its geometry is not printed again.
-                self._split(line_start(self.text, now.scfs[again]))
-        elif now.energies:
+        if now.energies and name not in self._labels:
             now.layers = True
-        self._labels[name] = position
-        self._now.energies.append(position)
-
-    def _split(self, position: int) -> None:
-        now = self._now
-        now.end = position
-        other = Evaluation(now.kind, now.job, position, -1, now.step, now.cycle)
-        for name in ("scfs", "gradients"):
-            places = getattr(now, name)
-            setattr(other, name, [place for place in places if place >= position])
-            setattr(now, name, [place for place in places if place < position])
-        self._labels = {}
-        self.found.append(other)
+        self._labels.add(name)
+        now.energies.append(position)
 
     def take(self, position: int, name: str, count: int | None) -> None:
         """Take the next event."""
@@ -182,10 +174,12 @@ class _Division:
                 self._hides = True
             elif name == "geometry":
                 self._see_geometry(position)
+            elif name == "scf":
+                self._see_scf(position)
             elif name == "energy":
                 self._see_energy(position)
             else:
-                (self._now.scfs if name == "scf" else self._now.gradients).append(position)
+                self._now.gradients.append(position)
         else:
             self._announce(position, name, count)
 
@@ -238,3 +232,12 @@ def final(text: str) -> Evaluation:
     """The final evaluation: the last one with a final energy; else the last one of all."""
     found = evaluations(text)
     return next((one for one in reversed(found) if one.energies), found[-1])
+
+
+def described(text: str, one: Evaluation) -> str:
+    """An evaluation in words, with the line where it is and, if there are several, its job."""
+    places = [one.geometry, *one.energies, *one.scfs, *one.gradients]
+    place = min((place for place in places if place is not None), default=one.start)
+    job = f" of job {one.job}" if evaluations(text)[-1].job > 1 else ""
+    line = text.count("\n", 0, place) + 1
+    return f"{one}{job} (line {line})"

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output
-from wqmaster.parsers.orca.evaluations import Evaluation, evaluations, final
+from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 
 T = TypeVar("T")
 
@@ -20,11 +20,13 @@ def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) ->
             read(output.with_text(one.text(text)))
         except ParseError:
             continue
-        where = str(one) if one is not last else "an earlier SCF there (another state, or a guess)"
+        there = "an earlier SCF there (another state, or a guess)"
+        where = there if one is last else described(text, one)
         break
     name = getattr(read, "__name__", "value")
     return ParseError(
-        f"the last block for '{name}' belongs to {where}, the final energy to {last}: add a single"
+        f"the last block for '{name}' belongs to {where}, the final energy to"
+        f" {described(text, last)}: add a single"
         " point that computes it at the final geometry"
     )
 

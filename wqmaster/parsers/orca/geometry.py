@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.evaluations import Evaluation, evaluations, final, same_geometry
+from wqmaster.parsers.orca.evaluations import (
+    Evaluation,
+    described,
+    evaluations,
+    final,
+    same_geometry,
+)
 from wqmaster.parsers.orca.events import GEOMETRY, STATIONARY
 from wqmaster.parsers.orca.text import every, last, line_end, lines, numbers
 
@@ -133,13 +139,13 @@ def whole(text: str, evaluation: Evaluation) -> int:
     """
     if evaluation.layers:
         raise ParseError(
-            f"the energy of {evaluation} is of all layers of the system; the coordinates in the"
-            " output are of one layer"
+            f"the energy of {described(text, evaluation)} is of all layers of the system; the"
+            " coordinates in the output are of one layer"
         )
     if evaluation.geometry is None:
         raise ParseError(
-            f"ORCA printed no coordinates for {evaluation}, whose energy is the final one; the last"
-            " coordinates in the output are those of an earlier evaluation"
+            f"ORCA printed no coordinates for {described(text, evaluation)}; the last ones in the"
+            " output are of an earlier evaluation"
         )
     return evaluation.geometry
 
@@ -212,8 +218,8 @@ def optimized_geometry(output: Output) -> list[list[float]]:
     position = whole(text, optimised)
     if last_one is not optimised and not same_geometry(text, optimised, last_one):
         raise ParseError(
-            f"the optimised geometry belongs to {optimised}, the final energy to {last_one}, at"
-            " another geometry: 'frames' has both"
+            f"the optimised geometry belongs to {described(text, optimised)}, the final energy to"
+            f" {described(text, last_one)}, at another geometry: 'frames' has both"
         )
     return labels_and_coordinates(text, position)[1]
 

@@ -14,7 +14,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.evaluations import Evaluation, evaluations, final
+from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 from wqmaster.parsers.orca.events import GRADIENTS
 from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.geometry import check_count, whole
@@ -69,8 +69,8 @@ def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
     found = [_checked(text, place, "the gradient") for place in evaluation.gradients]
     if any(other != found[0] for other in found[1:]):
         raise ParseError(
-            f"there are {len(found)} gradients in {evaluation}, and one energy: ORCA does not say"
-            " which gradient is of the state of the energy"
+            f"there are {len(found)} gradients in {described(text, evaluation)}, and one energy:"
+            " ORCA does not say which gradient is of the state of the energy"
         )
     if not found and evaluation.twin is not None:
         return gradient_of(text, evaluation.twin)
@@ -97,10 +97,11 @@ def gradient(output: Output) -> list[list[float]]:
     found = gradient_of(text, last)
     if found is None:
         owners = (one for one in reversed(evaluations(text)) if one.gradients)
-        owner = next(owners, "a displaced geometry of a numerical derivative")
+        owner = next((described(text, one) for one in owners), "a displaced geometry")
         raise ParseError(
-            f"the last gradient in the output belongs to {owner}, the final energy to {last}: take"
-            " 'frames', which has the two of each evaluation, or add a single point with EnGrad"
+            f"the last gradient in the output belongs to {owner}, the final energy to"
+            f" {described(text, last)}: take 'frames', which has both of each evaluation, or add a"
+            " single point with EnGrad"
         )
     return found
 

@@ -31,7 +31,7 @@ def _load(output: Output) -> dict[str, Any]:
 
 @reads(_FILE)
 def property_json(output: Output) -> dict[str, Any]:
-    """The whole file as a mapping, as ORCA wrote it.
+    """The whole file as a mapping, as ORCA wrote it: all evaluations.
 
     Raises:
         ParseError: it is no JSON object, or it is cut short.
