@@ -97,6 +97,15 @@ def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_eval
         )
 
 
+def test_a_gradient_is_found_behind_any_number_of_evaluations_alike() -> None:
+    same = coordinates(0.8) + scf(energy(0.8)) + final(energy(0.8))
+    text = run(cycle(1, 0.8, settings()), *[box("GEOMETRY OPTIMIZATION CYCLE   2") + same] * 3000)
+    assert read(orca.gradient, text)[1][2] == slope(0.8)
+    assert len(read(orca.frames, text)) == 3001
+    without = text.replace(gradient(slope(0.8)), "")
+    refused(orca.gradient, without, "CARTESIAN GRADIENT")
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_a_gradient_before_or_behind_the_energy_of_its_evaluation(before: bool) -> None:
     """The MP2 module prints it before the final energy, others behind."""

@@ -189,7 +189,8 @@ class _Division:
         self._now.end = len(self.text)
         for before, after in zip(self.found, self.found[1:], strict=False):
             if _alike(self.text, before, after):
-                after.twin = before
+                # Of a row of them, the one with a gradient.
+                after.twin = before if before.gradients else before.twin or before
         return tuple(self.found)
 
 

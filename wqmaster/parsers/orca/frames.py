@@ -38,7 +38,9 @@ def _spoilt(text: str, one: Evaluation, found: list[tuple[int, FailureClass]]) -
     """Whether something that energy or gradient of an evaluation depend on did not converge."""
     energy = one.energies[-1]
     last = max([energy, *one.gradients])
-    for position, kind in found[bisect_right(found, one.start, key=lambda mark: mark[0]) :]:
+    first = bisect_right(found, one.start, key=lambda mark: mark[0])
+    for place in range(first, len(found)):
+        position, kind = found[place]
         if position > last:
             return False
         overcome = kind is FailureClass.SCF_NOT_CONVERGED and (
