@@ -272,6 +272,7 @@ def test_the_frames_of_an_optimisation() -> None:
         (scf(energy(0.76)), scf(energy(0.76), "SCF NOT CONVERGED AFTER")),
         (final(energy(0.76)), final(energy(0.76), "   (SCF not fully converged!)")),
         (final(energy(0.76)), final(energy(0.76), "   (Wavefunction not fully converged!)")),
+        (final(energy(0.76)), final(energy(0.76), label="(SCF not fully converged!)")),
         (final(energy(0.76)), "This wavefunction IS NOT CONVERGED!\n" + final(energy(0.76))),
     ],
 )

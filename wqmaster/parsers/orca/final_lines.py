@@ -4,6 +4,17 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.text import line_of, number
 
 FINAL = "FINAL SINGLE POINT ENERGY"
+# What tells a remark on the energy from the name of a layer, wherever ORCA puts it.
+_REMARK = "converged"
+
+
+def _divided(line: str) -> tuple[str, str]:
+    """What stands in brackets before the energy of such a line ("" if nothing), and the rest."""
+    rest = line[len(FINAL) :].strip()
+    if not rest.startswith("("):
+        return "", rest
+    before, _, after = rest.partition(")")
+    return f"{before})", after
 
 
 def final_energy(line: str) -> tuple[float, str]:
@@ -16,19 +27,18 @@ def final_energy(line: str) -> tuple[float, str]:
     Raises:
         ParseError: there is no energy in it.
     """
-    rest = line[len(FINAL) :].strip()
-    if rest.startswith("("):
-        rest = rest.partition(")")[2]
+    before, rest = _divided(line)
     words = rest.split(maxsplit=1)
     if not words:
         raise ParseError(f"there is no energy in the line {line.strip()[:60]!r}")
-    return number(words[0]), words[1].strip() if len(words) > 1 else ""
+    suffix = words[1].strip() if len(words) > 1 else ""
+    return number(words[0]), before if _REMARK in before else suffix
 
 
 def label(line: str) -> str:
     """What stands in brackets before the energy of such a line, as "(QM/MM)"; "" without it."""
-    rest = line[len(FINAL) :].strip()
-    return rest[: rest.find(")") + 1] if rest.startswith("(") else ""
+    before = _divided(line)[0]
+    return "" if _REMARK in before else before
 
 
 def of_the_whole(text: str, positions: list[int]) -> list[int]:
