@@ -14,6 +14,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).
@@ -247,8 +248,9 @@ def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitation_energies(output: Output) -> list[float]:
-    """Vertical excitation energies in Eh, in ORCA's order: singlets, then triplets.
+    """Vertical excitation energies of the final evaluation in Eh: singlets, then triplets.
 
     Of the last calculation of excited states: TD-DFT, CIS, RPA, EOM-CCSD, STEOM, ADC(2), with the
     6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS, CASSCF, NEVPT2 since
@@ -264,8 +266,9 @@ def excitation_energies(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitations(output: Output) -> list[dict[str, Any]]:
-    """The states of `excitation_energies` with what the absorption spectrum says of them.
+    """The states of `excitation_energies` (final evaluation) with their absorption spectrum.
 
     Each is a mapping: `state` (counted from 1), `energy` (Eh), `wavelength` (nm), `multiplicity`
     (None where ORCA does not say it), `oscillator_strength` (electric dipole, length form; 0.0
@@ -296,7 +299,7 @@ def excitations(output: Output) -> list[dict[str, Any]]:
 
 @reads("stdout")
 def oscillator_strengths(output: Output) -> list[float]:
-    """Oscillator strengths (electric dipole, length form) of the states of `excitation_energies`.
+    """Oscillator strengths (electric dipole, length form) of `excitations` (final evaluation).
 
     Raises:
         ParseError: there are no states, no spectrum, or the two do not fit each other.
@@ -305,8 +308,9 @@ def oscillator_strengths(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def polarizability(output: Output) -> list[list[float]]:
-    """Static dipole polarizability in a.u. (Bohr^3), shape (3, 3).
+    """Static dipole polarizability of the final evaluation in a.u. (Bohr^3), shape (3, 3).
 
     "THE POLARIZABILITY TENSOR" up to 5.0, "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)" since
     6.0; of a correlated method the last one that is printed.

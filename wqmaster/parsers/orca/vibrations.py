@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
@@ -39,8 +40,9 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def frequencies(output: Output) -> list[float]:
-    """Frequencies in cm^-1 as ORCA lists them, imaginary ones negative.
+    """Frequencies of the final evaluation in cm^-1, as ORCA lists them, imaginary ones negative.
 
     Translations and rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a
     molecule of n atoms, 3n - 5 of a linear one, none of an atom. A scaling factor of the input is
@@ -88,8 +90,9 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def normal_modes(output: Output) -> list[list[list[float]]]:
-    """Normal modes as Cartesian displacements, shape (modes, n, 3), those of `frequencies`.
+    """Normal modes (final evaluation) as Cartesian displacements of `frequencies`, (modes, n, 3).
 
     They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), then each normalised to 1 (the
     sum of its squares), so that they are not orthogonal.
@@ -127,8 +130,9 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 
 
 @reads("stdout")
+@of_final_evaluation
 def ir_intensities(output: Output) -> list[float | None]:
-    """Infrared intensities in km/mol, one for each of `frequencies`.
+    """Infrared intensities (final evaluation) in km/mol, one for each of `frequencies`.
 
     None where ORCA lists none: for imaginary modes.
 
