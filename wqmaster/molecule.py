@@ -23,7 +23,7 @@ SYMBOLS = (
     "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 )
 # fmt: on
-_NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
 
 def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
-        number = _NUMBER_OF.get(value.strip().capitalize(), 0)
+        number = NUMBER_OF.get(value.strip().capitalize(), 0)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number = int(value) if 0 < value < len(SYMBOLS) and value == int(value) else 0
     else:

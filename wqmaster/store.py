@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import encode, json_util
+from bson import json_util
 from pymongo import ASCENDING, InsertOne, MongoClient
-from pymongo.errors import InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign import Campaign
@@ -214,39 +214,28 @@ class Store:
         """About how many documents the collection has."""
         return self.documents.estimated_document_count()
 
-    def add_documents(self, documents: Sequence[Document], origin: str) -> int:
-        """Insert those that are not there yet; how many those were. An error names `origin`.
+    def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
+        """By `key_of` the document: those of the ids that are in the collection, whole."""
+        query = {"_id": {"$in": list(document_ids)}}
+        return {key_of(found["_id"]): found for found in self.documents.find(query)}
+
+    def insert(self, documents: Sequence[Document], origin: str) -> int:
+        """Insert documents that are not there yet; how many. An error names `origin`.
 
         Raises:
-            StructureError: another document has the same `_id`.
+            StructureError: somebody else has inserted one of them in the meantime.
         """
-        ids = set()
-        for document in documents:
-            if key_of(document["_id"]) in ids:
-                raise StructureError(
-                    f"{origin}: two documents have the _id {document['_id']!r}; nothing of this "
-                    "part was imported"
-                )
-            ids.add(key_of(document["_id"]))
-        known = {
-            key_of(entry["_id"]): entry
-            for entry in self.documents.find({"_id": {"$in": [d["_id"] for d in documents]}})
-        }
-        for document in documents:
-            other = known.get(key_of(document["_id"]), document)
-            for name, value in document.items():
-                if encode({"v": other.get(name)}) != encode({"v": value}):
-                    raise StructureError(
-                        f"{origin}: the collection {self.documents.full_name} has another document "
-                        f"{document['_id']!r} already ('{name}' differs); nothing of this part was "
-                        "imported: choose other ids with --prefix"
-                    )
-        new = [
-            InsertOne(document) for document in documents if key_of(document["_id"]) not in known
-        ]
-        if new:
-            self.documents.bulk_write(new, ordered=False)
-        return len(new)
+        writes = [InsertOne(document) for document in documents]
+        try:
+            return self.documents.bulk_write(writes, ordered=False).inserted_count
+        except BulkWriteError as error:
+            others = [found for found in error.details["writeErrors"] if found["code"] != 11000]
+            if others:
+                raise
+            raise StructureError(
+                f"{origin}: while it was imported, somebody else inserted documents with the same "
+                "ids; import it again to see which are the same"
+            ) from error
 
 
 def _short(error: Exception) -> str:
