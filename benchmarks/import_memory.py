@@ -2,7 +2,7 @@
 
     ./shell python benchmarks/import_memory.py [RECORDS]
 
-Imports a small and a large SDF file (default: 2,000 and 100,000 records) into a private server, each
+Imports a small and a large SDF file (2,000 and 100,000 records) into a private server, each
 in a separate process, and prints the peak memory of both, their ratio, and the records per second.
 """
 
