@@ -18,7 +18,7 @@ from typing import IO, Any
 from bson import decode_file_iter, encode
 from bson.errors import BSONError
 
-from wqmaster.errors import BadDocument, StructureError
+from wqmaster.errors import BadDocument, Defect, StructureError
 from wqmaster.ledger import Document, key_of
 from wqmaster.molecule import from_document, lookup
 from wqmaster.store import Store
@@ -268,11 +268,12 @@ _MAX_DOCUMENT_BYTES = 16 << 20
 
 
 def _advised(error: Refused | BadDocument, record: Record) -> str:
-    """The reason, and what to do where a multiplicity was assumed."""
-    message = error.message if isinstance(error, BadDocument) else str(error)
-    if isinstance(error, BadDocument) and Note.NO_MULTIPLICITY in record.notes:
-        return f"{message}; no multiplicity is given: state it in the file or with --multiplicity"
-    return message
+    """The reason, and what to do where a multiplicity is missing."""
+    if not isinstance(error, BadDocument):
+        return str(error)
+    if error.defect is Defect.IMPOSSIBLE_MULTIPLICITY and not record.states_multiplicity:
+        return f"{error.message}; state it in the file or with --multiplicity"
+    return error.message
 
 
 def _difference(document: Document, other: Document) -> str | None:

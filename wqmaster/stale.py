@@ -7,7 +7,7 @@ no longer agrees with its result, which must not be taken for one of the new mol
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,17 @@ class Survey:
     differing: Counter[str] = field(default_factory=Counter)  # part of the molecule -> documents
     examples: list[Stale] = field(default_factory=list)
 
+    def add(self, found: WithResults, stale: Stale | None) -> None:
+        """Count a document that has a result."""
+        self.checked += 1
+        self.unknown += any(run and not run.get("molecule") for run in found.runs.values())
+        if stale is None:
+            return
+        self.stale += 1
+        self.differing.update({words.partition(":")[0] for words in stale.differences})
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(stale)
+
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
@@ -66,22 +77,33 @@ def every(
         yield found, _stale(found, recipe)
 
 
-def survey(store: Store, recipe: Recipe, seconds: float | None = None) -> Survey:
-    """How many documents have a stale result; of those that `seconds` suffice for."""
+def survey(
+    store: Store,
+    recipe: Recipe,
+    seconds: float | None = None,
+    show: Callable[[int], None] = lambda documents: None,
+    *,
+    interruptible: bool = False,
+) -> Survey:
+    """How many documents have a stale result; of those that `seconds` suffice for.
+
+    `show` is called with the number of documents that were compared so far. `interruptible`:
+    Ctrl-C ends the count, and what was counted is returned.
+    """
     until = None if seconds is None else time.monotonic() + seconds
     made = Survey()
-    for found, stale in every(store, recipe):
-        made.checked += 1
-        made.unknown += any(run and not run.get("molecule") for run in found.runs.values())
-        if stale is not None:
-            made.stale += 1
-            made.differing.update({words.partition(":")[0] for words in stale.differences})
-            if len(made.examples) < MAX_EXAMPLES:
-                made.examples.append(stale)
-        looks = until is not None and made.checked % _DOCUMENTS_PER_LOOK == 0
-        if looks and until is not None and time.monotonic() > until:
-            made.complete = False
-            break
+    try:
+        for found, stale in every(store, recipe):
+            made.add(found, stale)
+            if made.checked % _DOCUMENTS_PER_LOOK == 0:
+                show(made.checked)
+                if until is not None and time.monotonic() > until:
+                    made.complete = False
+                    break
+    except KeyboardInterrupt:
+        if not interruptible:
+            raise
+        made.complete = False
     return made
 
 

@@ -59,6 +59,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
 
     found = json.loads(as_json)
     first = found.pop("first")
+    assert found.pop("stale_survey")["checked"] == 1
     assert len(found.pop("recipe")) == 16
     assert found == {
         "campaign": "test",
@@ -68,6 +69,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "matching": 2,
         "done": 1,
         "failed": 0,
+        "stale": 0,
         "molecules": {"selected": 3, "usable": 3, "complete": True, "unusable": {}},
         "warnings": [],
         "notes": [

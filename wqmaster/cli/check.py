@@ -10,10 +10,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wqmaster import engines, guard, rehearsal, session
+from wqmaster import engines, guard, rehearsal, session, stale
 from wqmaster.census import Census, survey
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
-from wqmaster.errors import BadDocument
+from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import Recipe, resolve
@@ -97,7 +97,8 @@ def command(campaign: Path, as_json: bool) -> None:
     """Validate CAMPAIGN, read its documents, print the first job. Runs nothing.
 
     All documents that the query selects are read: those without a usable molecule are counted by
-    reason, with an example each. It is an error if there is no usable one. Ctrl-C ends the count.
+    reason, with an example each. It is an error if there is no usable one. All results are compared
+    with their documents; it is an error if some are stale. Ctrl-C ends the count.
     """
     file = loaded(campaign)
     recipe = resolve(file)
@@ -107,9 +108,14 @@ def command(campaign: Path, as_json: bool) -> None:
         counts = store.counts()
         session.check_matches(store, counts)
         archived = Spool(file.folder / "spool").keeps_results
-        notes = guard.check(store, recipe, archived=archived)
+        notes = [
+            *guard.check_recipes(store, recipe),
+            *guard.check_parsers(store, recipe, archived=archived),
+        ]
         with _progress() as progress:
             census = survey(store, recipe, progress)
+            results = stale.survey(store, recipe, show=progress, interruptible=True)
+        old = guard.stale_message(store, recipe, results) if results.stale else None
         first = _first(recipe, store, census)
         place = store.documents.full_name
         size = store.size()
@@ -125,6 +131,8 @@ def command(campaign: Path, as_json: bool) -> None:
                 "done": counts.done,
                 "failed": counts.failed,
                 "molecules": census.as_json(),
+                "stale": results.stale,
+                "stale_survey": results.as_json(),
                 "warnings": recipe.warnings,
                 "notes": notes,
                 "first": _as_json(first),
@@ -134,6 +142,9 @@ def command(campaign: Path, as_json: bool) -> None:
         click.echo(f"campaign    {file.campaign.campaign} (recipe {recipe.hash})")
         click.echo(f"engine      {engine}: {why}")
         _show_counts(place, size, counts, census)
+        if results.checked:
+            ended = "" if results.complete else " (interrupted: there are more)"
+            click.echo(f"results     {results.checked} compared{ended}: {results.stale} stale")
         click.echo(f"folder      {file.folder}")
         for warning in recipe.warnings:
             click.echo(f"warning     {warning}")
@@ -141,7 +152,9 @@ def command(campaign: Path, as_json: bool) -> None:
             click.echo(f"note        {note}")
         if not isinstance(first, BadDocument):
             _show_job(*first)
-    if not census.complete:
+    if not (census.complete and results.complete):
         raise SystemExit(_INTERRUPTED)
+    if old is not None:
+        raise StaleResults(old)
     if isinstance(first, BadDocument):
         raise first

@@ -45,7 +45,7 @@ def fill(
     if record.title:
         document["title"] = record.title
     implied = _implied(record, atoms, info, options)
-    record.notes |= set_state(document, info, implied, options)
+    set_state(record, document, info, implied, options)
     own = {fields.charge, fields.multiplicity}
     given = {str(name): plain(value) for name, value in info.items() if name not in own}
     lost = sorted(name for name, value in given.items() if value is None)

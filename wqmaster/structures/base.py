@@ -62,6 +62,7 @@ class Record:
     documents: list[Document] = field(default_factory=list)
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # it was refused
+    states_multiplicity: bool = False
 
     def refuse(self, why: object) -> "Record":
         """The record, refused."""

@@ -46,6 +46,7 @@ def _fill(record: Record, options: Options) -> None:
                 info[name] = lookup(document, name)
         charge = charge_of(info, Implied(), options)
         multiplicity = multiplicity_of(info, Implied(), options)
+        record.states_multiplicity = multiplicity is not None
         for name, value, note in (
             (fields.charge, charge, Note.NO_CHARGE),
             (fields.multiplicity, multiplicity, Note.NO_MULTIPLICITY),

@@ -95,7 +95,7 @@ def _fill(record: Record, options: Options) -> None:
         record.notes |= {Note.EMBEDDED, *found}
     elif options.hydrogens != "keep":
         molecule = _whole(molecule, block, options, (stated or 1) - 1, record.notes)
-    record.notes |= set_state(document, fields, implied, options)
+    set_state(record, document, fields, implied, options)
     if table.centres > 1 and stated == table.unpaired + 1:
         record.notes.add(Note.HIGH_SPIN)
     record.documents = list(documents_of(document, molecule, options))

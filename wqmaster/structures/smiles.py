@@ -138,7 +138,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
         is_choice=sum(radicals) > 1,
         is_closed_shell=True,
     )
-    record.notes |= set_state(document, fields, implied, options)
+    set_state(record, document, fields, implied, options)
     if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:
         record.notes.add(Note.HIGH_SPIN)
     whole, notes = conformers(molecule, options)

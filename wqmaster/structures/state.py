@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.ledger import Document
-from wqmaster.structures.base import Note, Options, Refused, put
+from wqmaster.structures.base import Note, Options, Record, Refused, put
 
 _CHARGE_KEYS = ("charge", "total_charge")
 _MULTIPLICITY_KEYS = ("multiplicity", "spin", "total_spin")
@@ -95,20 +95,23 @@ def multiplicity_of(info: Mapping[str, Any], implied: Implied, options: Options)
 
 
 def set_state(
-    document: Document, info: Mapping[str, Any], implied: Implied, options: Options
-) -> set[Note]:
-    """Write charge and multiplicity into a document; what was assumed.
+    record: Record,
+    document: Document,
+    info: Mapping[str, Any],
+    implied: Implied,
+    options: Options,
+) -> None:
+    """Write charge and multiplicity into a document; note in its record what was assumed.
 
     Raises:
         Refused: as `charge_of` and `multiplicity_of`.
     """
-    notes = set()
     charge = charge_of(info, implied, options)
     multiplicity = multiplicity_of(info, implied, options)
+    record.states_multiplicity = multiplicity is not None
     if charge is None:
-        notes.add(Note.NO_CHARGE)
+        record.notes.add(Note.NO_CHARGE)
     if multiplicity is None and not implied.is_closed_shell:
-        notes.add(Note.NO_MULTIPLICITY)
+        record.notes.add(Note.NO_MULTIPLICITY)
     put(document, options.fields.charge, charge or 0)
     put(document, options.fields.multiplicity, 1 if multiplicity is None else multiplicity)
-    return notes

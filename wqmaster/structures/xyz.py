@@ -144,7 +144,7 @@ def _fill(record: Record, options: Options) -> None:
     put(document, options.fields.coordinates, [coordinates for _, coordinates in atoms])
     if record.title:
         add_fields(document, {"title": record.title}, options)
-    record.notes |= set_state(document, {}, Implied(), options)
+    set_state(record, document, {}, Implied(), options)
     if any(len(words) > _COLUMNS for words in rows):
         record.notes.add(Note.NO_COLUMNS)
     record.documents = [document]
