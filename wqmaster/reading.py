@@ -15,6 +15,7 @@ import wqmaster.parsers
 from wqmaster.campaign import nearest
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.failures import Failure, FailureClass, signature
+from wqmaster.filekind import kind_of
 from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
 from wqmaster.recipe import parsers_of, resolve_parser
@@ -84,17 +85,26 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     and `diagnose_file(output)`, for such a file without the standard output.
 
     Raises:
-        StructureError: it cannot be read.
+        StructureError: it cannot be read, or is a file that no parser of the program reads.
     """
     known = getattr(parsers_of(program), "file_name", lambda name: None)
     try:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
             return {known(entry.name) or entry.name: _content(entry) for entry in entries}, "stdout"
-        name = known(path.name.removesuffix(".gz")) or "stdout"
-        return {name: _content(path)}, name
+        plain_name = path.name.removesuffix(".gz")
+        name = known(plain_name)
+        content = _content(path)
     except OSError as error:
         raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    kind = None if name else kind_of(plain_name, content)
+    if kind is not None:
+        raise StructureError(
+            f"{path}: it is {kind}, not an output of {program}: name the file that has what "
+            f"{program} printed, or one that it wrote and parsers read "
+            f"('wqmaster parse --program {program} --list' lists them)"
+        )
+    return {name or "stdout": content}, name or "stdout"
 
 
 def _content(path: Path) -> bytes:

@@ -3,7 +3,6 @@
 The fixtures in data/orca/more-* are made by hand in the layouts of the versions in their names.
 """
 
-
 import pytest
 
 from tests.unit.orca_outputs import fixture, of, replaced, text_of

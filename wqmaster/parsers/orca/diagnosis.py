@@ -28,7 +28,7 @@ _NEAR = 20_000
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
 
 
-def _no_banner(text: str, errors: str) -> Failure:
+def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
     """What ran printed nothing of ORCA."""
     printed = text + errors
     if not printed.strip() or (text.strip() and set("".join(text.split())) <= set("*ORCA")):
@@ -36,7 +36,13 @@ def _no_banner(text: str, errors: str) -> Failure:
     if last(text, _END) >= 0:
         return Failure(FailureClass.TRUNCATED, "ORCA: the beginning of the output is missing")
     first = next((line for line in printed.splitlines() if line.strip()), "")
-    which = "the GNOME screen reader" if any(w in printed for w in _SCREEN_READER) else "another"
+    reader = any(words in printed for words in _SCREEN_READER)
+    if not of_a_job and not reader:
+        words = (
+            f"ORCA: this is not an output of ORCA, whose banner it lacks; it has {said(first)!r}"
+        )
+        return Failure(FailureClass.PARSE_ERROR, words)
+    which = "the GNOME screen reader" if reader else "another"
     return Failure(
         FailureClass.PROGRAM_MISSING,
         f"ORCA: what ran is not the quantum chemistry program but {which} (Debian's package "
@@ -110,7 +116,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
             or unopened(tail, text)
         )
         if failure is None and BANNER not in text:
-            return _no_banner(text, errors)
+            return _no_banner(text, errors, asked is not None)
         return (
             failure
             or not_converged(text, ended=False)
@@ -120,7 +126,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
             or Failure(FailureClass.TRUNCATED, f"ORCA: the output ends without '{_END.strip('*')}'")
         )
     if BANNER not in text:
-        return _no_banner(text, errors)
+        return _no_banner(text, errors, asked is not None)
     parts = jobs(text)
     try:
         return (
