@@ -63,7 +63,16 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def quadrupole(output: Output) -> list[list[float]]:
-    """The last total quadrupole moment in e a0**2, shape (3, 3), symmetric, not traceless."""
+    """The last total quadrupole moment in e a0**2, shape (3, 3), symmetric, not traceless.
+
+    It is of the density that ORCA printed moments of last. None of 600 public outputs has this
+    block: its layout (NUC, EL and TOT by XX YY ZZ XY XZ YZ, then the total in Buckingham) is that
+    of ORCA's manual ("Electric Properties", `%elprop Quadrupole true end`) and of a block of a real
+    run that a public parser quotes.
+
+    Raises:
+        ParseError: there is none, or it is cut short.
+    """
     position = last_beginning(output.text, _QUADRUPOLE)
     if position < 0:
         raise output.missing(f"'{_QUADRUPOLE}'")

@@ -73,13 +73,15 @@ def scf_cycles(output: Output) -> dict[str, Any]:
         ParseError: the last job, or its last energy, has no SCF.
     """
     start, position = _last_scf(output)
-    words = whole_line(output.text, position).split()
-    cycles = _count(words[words.index("AFTER") + 1] if len(words) > 4 else "", "a count of cycles")
+    converged = output.text.startswith(_CONVERGED, position)
+    said = _CONVERGED if converged else _NOT_CONVERGED
+    words = whole_line(output.text, position)[len(said) :].split()
+    cycles = _count(words[0] if len(words) > 1 else "", "a count of cycles")
     limit = _setting(output, _LIMIT, start, position)
     return {
         "cycles": cycles,
         "limit": limit,
-        "converged": output.text.startswith(_CONVERGED, position),
+        "converged": converged,
         "at_limit": cycles >= limit,
     }
 
