@@ -41,7 +41,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
     start, end = _last_job(text)
     position = max(text.rfind(words, start, end) for words in (_CONVERGED, _NOT_CONVERGED))
     if position < 0:
-        raise ParseError(f"the last job of {output.name} has no SCF")
+        raise ParseError(f"there is no SCF in the last job of {output.name}")
     energies = of_the_whole(text, list(every_beginning(text, FINAL, start, end)))
     if len(energies) > 1 and position < energies[-2]:
         raise ParseError(f"the last energy of {output.name} has no SCF of its own")
