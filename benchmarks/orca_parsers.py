@@ -7,6 +7,8 @@ Energy, gradient, dipole and Mulliken charges are asked of both, of each output 
 how many files each reads, where the two differ, and the ratio of the speeds (MB/s). Both read each
 file from the disk anew, and take turns, so that a noisy machine is noisy for both. What cclib calls
 the SCF energy is ORCA's final energy or its SCF energy, so it is held against both.
+
+Ours refuses a gradient that is not of the final energy, as after an optimisation; cclib returns it.
 """
 
 import argparse

@@ -98,6 +98,7 @@ class Campaigns:
         self._client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
         self.documents = self._client[self.database]["molecules"]
         self.failures = self._client[self.database]["wqmaster.failures"]
+        self.history = self._client[self.database]["wqmaster.history"]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """A campaign of xtb single points named `test`, with `changes` of its top-level keys."""

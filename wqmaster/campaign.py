@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from wqmaster.units import Megabytes, Seconds
+
 # Step and campaign names become field names in MongoDB and file names on workers.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 # A field of a document, dots for fields within fields.
@@ -86,8 +88,8 @@ class CampaignConfig(Model):
     """`campaign_config`: which calculation."""
 
     func_name: str
-    # Seconds that all the steps of one job may take together.
-    job_timeout: int = Field(default=3600, gt=0)
+    # The time that all the steps of one job may take together.
+    job_timeout: Seconds = 3600
     args: list[Step] = Field(min_length=1)
     kwargs: Kwargs | None = None
 
@@ -120,6 +122,10 @@ class Database(Model):
     collection: str = Field(default="molecules", pattern=r"^[^$\x00]+$")
 
 
+# The keys of `molecule:` that name fields, and so decide what is computed.
+GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
+
+
 class MoleculeFields(Model):
     """`molecule`: the fields of a document that describe its molecule."""
 
@@ -144,12 +150,12 @@ class Resources(Model):
     """`resources`: what one job may use."""
 
     cores: int = Field(default=1, gt=0)
-    # MB. Without it, a job has its cores' share of the worker's memory.
-    memory: int | None = Field(default=None, gt=0)
-    # MB. Without it, a job has its cores' share of the worker's disk.
-    disk: int | None = Field(default=None, gt=0)
-    # Seconds that a job takes at least: a worker whose wall time ends before gets none.
-    running_time_min: int | None = Field(default=None, gt=0)
+    # Without it, a job has its cores' share of the worker's memory.
+    memory: Megabytes | None = None
+    # Without it, a job has its cores' share of the worker's disk.
+    disk: Megabytes | None = None
+    # The time that a job takes at least: a worker whose wall time ends before gets none.
+    running_time_min: Seconds | None = None
 
 
 class Program(Model):
@@ -241,14 +247,14 @@ class Workers(Model):
     max: int = Field(default=100, gt=0)
     # Workers that wait to connect, at most.
     per_cycle: int = Field(default=100, gt=0)
-    # Of one worker: cores (those of a job where it is left out), memory and disk in MB.
+    # Of one worker: cores (those of a job where it is left out), memory and disk.
     cores: int | None = Field(default=None, gt=0)
-    memory: int | None = Field(default=None, gt=0)
-    disk: int | None = Field(default=None, gt=0)
-    # Seconds without work after which a worker leaves.
-    timeout: int = Field(default=900, gt=0)
-    # Seconds after which a worker leaves whatever it does, as its batch job would be ended.
-    walltime: int | None = Field(default=None, gt=0)
+    memory: Megabytes | None = None
+    disk: Megabytes | None = None
+    # The time without work after which a worker leaves.
+    timeout: Seconds = 900
+    # The time after which a worker leaves whatever it does, as its batch job would be ended.
+    walltime: Seconds | None = None
     # Whether the master starts and stops the factory.
     manage: bool | None = None
     # The name or address by which workers reach the master's machine.

@@ -246,7 +246,7 @@ class Collector:
                 failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
                 job.verdict = Verdict(failure=failure)
                 good.remove(job)
-        refused = self._store.commit(
+        refused = self._store.results.commit(
             [
                 records.result(
                     self._recipe, job.asked, job.returned, job.outcome, job.verdict.results
@@ -271,7 +271,8 @@ class Collector:
         asked = job.asked
         now = Past(asked.attempt, failure.kind, failure.step, plan_of(asked.remedy))
         # A batch that is stored for the second time finds this attempt recorded.
-        before = [past for past in history.of(asked.recipe) if past.attempt < now.attempt]
+        earlier = history.of(asked.recipe, asked.molecule)
+        before = [past for past in earlier if past.attempt < now.attempt]
         return remedies.plan(self._recipe.ladders, [*before, now]) is None
 
     def _keep_files(self, job: _Judged) -> None:

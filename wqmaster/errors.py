@@ -1,6 +1,7 @@
 """The errors a user can meet. A class's docstring is its message when it is raised without one."""
 
 import inspect
+from enum import StrEnum
 
 
 class WqmasterError(Exception):
@@ -26,6 +27,12 @@ class NothingMatches(CampaignError):
 
 class RecipeMismatch(WqmasterError):
     """Results under the same key were made with another recipe."""
+
+    exit_code = 2
+
+
+class StaleResults(WqmasterError):
+    """Documents were changed after their results were computed."""
 
     exit_code = 2
 
@@ -62,8 +69,28 @@ class CampaignLocked(ServiceError):
     """Another master is running this campaign."""
 
 
+class Defect(StrEnum):
+    """What kind of defect makes a document's molecule unusable."""
+
+    MISSING_FIELD = "missing_field"
+    NOT_A_LIST = "not_a_list"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_FINITE = "not_finite"
+    NOT_WHOLE = "not_whole"
+    UNKNOWN_ELEMENT = "unknown_element"
+    WRONG_SHAPE = "wrong_shape"
+    LENGTHS_DIFFER = "lengths_differ"
+    TOO_FEW_ELECTRONS = "too_few_electrons"
+    IMPOSSIBLE_MULTIPLICITY = "impossible_multiplicity"
+    OTHER = "other"
+
+
 class BadDocument(WqmasterError):
     """The document holds no molecule that can be computed. The job fails, the campaign goes on."""
+
+    def __init__(self, message: str | None = None, defect: Defect = Defect.OTHER) -> None:
+        super().__init__(message)
+        self.defect = defect
 
 
 class ParseError(WqmasterError):

@@ -1,20 +1,26 @@
-"""Refuses to mix results of two recipes under one key: a data set of two levels of theory."""
+"""Refuses what would make a data set wrong: results of two recipes under one key, stale results."""
 
 import difflib
+import json
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pymongo.errors import ExecutionTimeout
 
-from wqmaster.errors import RecipeMismatch
-from wqmaster.recipe import Recipe
+from wqmaster import stale
+from wqmaster.campaign import GEOMETRY_FIELDS, MoleculeFields
+from wqmaster.errors import RecipeMismatch, StaleResults
+from wqmaster.recipe import Recipe, StepRecipe
+from wqmaster.results import StatedRecipe
 from wqmaster.store import Store
 
-# Seconds that looking at all results may take, and where that is too long, at the first of them.
-_TIME = 20.0
-_FIRST = 1000
-# Differences that are told.
-_TOLD = 6
+# Each look at all results may take so long; the recipes of the first results are a last resort.
+_SCAN_SECONDS = 20.0
+_FIRST_RESULTS = 1000
+# Differences that are listed.
+_MAX_DIFFERENCES = 6
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
@@ -40,45 +46,57 @@ def note(store: Store, recipe: Recipe) -> None:
         store.note_recipe(step.hash, step.asked)
 
 
-def _there(store: Store, notes: list[str]) -> dict[str, dict[str | None, int]]:
-    """By step: the recipes of the results there are, and how many results each."""
+def _there(store: Store, notes: list[str]) -> dict[str, dict[StatedRecipe, int]]:
+    """By step: the recipes that its results state, and how many results state each."""
     try:
-        return store.recipes(_TIME)
+        return store.results.recipes(_SCAN_SECONDS)
     except ExecutionTimeout:
         pass
     try:
-        found = store.recipes(_TIME, _FIRST)
+        found = store.results.recipes(_SCAN_SECONDS, _FIRST_RESULTS)
     except ExecutionTimeout:
-        notes.append("the recipes of the results there are were not compared: it takes too long")
+        notes.append("the recipes of existing results were not compared: it would take too long")
         return {}
     notes.append(
-        f"only the recipes of the first {_FIRST} results were compared: all would take too long"
+        f"only the recipes of the first {_FIRST_RESULTS} results were compared: comparing all "
+        "would take too long"
     )
     return found
 
 
-def check(store: Store, recipe: Recipe) -> list[str]:
-    """See that the results there are were made with `recipe`; what could not be seen.
+def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]:
+    """Hashes other than the step's, and how many results state each."""
+    others: Counter[str] = Counter()
+    for stated, count in found.items():
+        # What an older hash leaves out, the fields of the molecule, is compared by `stale`.
+        same = stated.hash == step.hash or (stated.old and stated.hash == step.old_hash)
+        if stated.hash is not None and not same:
+            others[stated.hash] += count
+    return others
+
+
+def check_recipes(store: Store, recipe: Recipe) -> list[str]:
+    """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
 
     Raises:
-        RecipeMismatch: some were made with another; says how many, and what differs.
+        RecipeMismatch: some were; says how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
     notes: list[str] = []
     for name, found in _there(store, notes).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
-        unsaid = found.pop(None, 0)
+        unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
             notes.append(f"{place}: {unsaid} results do not say which recipe they were made with")
-        others = {stated: count for stated, count in found.items() if stated != steps[name].hash}
+        others = _others(found, steps[name])
         if not others:
             continue
         stated = max(others, key=lambda stated: (others[stated], stated))
-        before = store.recipe(str(stated))
+        before = store.recipe(stated)
         told = ["what differs is not known: they were made elsewhere"]
         if before is not None:
-            told = list(differences(before, steps[name].asked))
-        lines = "\n  ".join(told[:_TOLD])
+            told = list(differences(_completed(before), _completed(steps[name].asked)))
+        lines = "\n  ".join(told[:_MAX_DIFFERENCES])
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, the most"
         raise RecipeMismatch(
             f"{place}: {sum(others.values())} results were made with {which} ({stated}, now "
@@ -86,3 +104,89 @@ def check(store: Store, recipe: Recipe) -> list[str]:
             "'mongo_output_key' or step name, or set the campaign back to what it was"
         )
     return notes
+
+
+def _completed(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """`asked` with the fields of the molecule that it leaves out, being the usual ones."""
+    usual = {key: getattr(MoleculeFields(), key) for key in GEOMETRY_FIELDS}
+    return {**asked, "molecule": {**usual, **asked.get("molecule", {})}}
+
+
+def check_molecules(store: Store, recipe: Recipe) -> list[str]:
+    """Refuse to go on if results are of other molecules than their documents hold now.
+
+    Returns notes: how far the results were checked, where all would have taken too long.
+
+    Raises:
+        StaleResults: some are; says how many, and what differs.
+    """
+    made = stale.survey(store, recipe, _SCAN_SECONDS)
+    if made.stale:
+        raise StaleResults(stale_message(store, recipe, made))
+    notes = []
+    if not made.complete:
+        notes.append(
+            f"only the first {made.checked} results were compared with their documents: comparing "
+            "all would take too long; 'wqmaster check' compares all"
+        )
+    if made.unknown:
+        notes.append(f"{made.unknown} results do not say which molecule they were computed for")
+    return notes
+
+
+def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
+    """What is stale, in what it differs, and what to do."""
+    differing = ", ".join(f"{part} of {count}" for part, count in made.differing.most_common())
+    examples = "\n  ".join(
+        f"document {found.document!r}: {'; '.join(found.differences)}" for found in made.examples
+    )
+    path = shlex.quote(str(recipe.loaded.source.path))
+    return (
+        f"{store.documents.full_name}, {store.campaign.output_key}: {made.stale} of {made.checked} "
+        f"documents were changed after their results were computed ({differing}):\n  {examples}\n"
+        f"Compute them again with 'wqmaster rerun {path} --stale' (the old results are moved to "
+        "wqmaster.history), or restore the documents"
+    )
+
+
+def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
+    """Notes on results that lack a value of a parser that was added to their step.
+
+    `archived`: whether raw outputs are kept, from which `reparse` can read it.
+    """
+    notes = []
+    path = shlex.quote(str(recipe.loaded.source.path))
+    for step in recipe.steps:
+        name = step.request.name
+        names = [call.name for call in step.parsers]
+        try:
+            total, lacking = store.results.lacking(name, names, _SCAN_SECONDS)
+        except ExecutionTimeout:
+            notes.append(f"step {name}: whether results lack a parser's value was not checked")
+            continue
+        for parser, count in lacking.items():
+            if not count:
+                continue
+            missing = f"{store.campaign.output_key}.{name}.{parser}"
+            query = shlex.quote(json.dumps({missing: {"$exists": False}}))
+            ways = [f"to compute them again: wqmaster rerun {path} --query {query}"]
+            if archived:
+                reparse = f"to read it from the kept archives: wqmaster reparse {path} --write"
+                ways = [reparse, ways[0].replace("them", "those without an archive")]
+            notes.append(
+                f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
+            )
+    return notes
+
+
+def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[str]:
+    """All of these checks, in this order.
+
+    Raises:
+        RecipeMismatch, StaleResults: as the checks do.
+    """
+    return [
+        *check_recipes(store, recipe),
+        *check_molecules(store, recipe),
+        *check_parsers(store, recipe, archived=archived),
+    ]

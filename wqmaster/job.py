@@ -108,6 +108,8 @@ class Asked:
     target: str  # where results go, and which files they need: the recipe's `target`
     # By step, the names of the remedies it takes.
     remedy: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What the fingerprint was made of (`Molecule.parts`); {} in a spool of an older version.
+    computed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The failures in the database: what was tried, how it ended, and what was given up."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -52,9 +52,17 @@ class History:
         """The number of the last attempt."""
         return self.past[-1].attempt if self.past else 0
 
-    def of(self, recipe: str) -> list[Past]:
-        """The attempts at this recipe: what another asked for says nothing of it."""
-        return [past for past in self.past if past.recipe == recipe]
+    def of(self, recipe: str, molecule: str) -> list[Past]:
+        """The attempts at this recipe and molecule: those at others say nothing about it.
+
+        Failures of the infrastructure are no fault of the molecule, so they all count.
+        """
+        return [
+            past
+            for past in self.past
+            if past.recipe == recipe
+            and (past.molecule in (None, molecule) or (past.kind is not None and past.kind.again))
+        ]
 
 
 class Ledger:
@@ -195,14 +203,27 @@ class Ledger:
         """Let given-up documents run again: those of a class, or one; how many they are."""
         query: Document = {**self._mine, "final": True}
         query |= {"class": kind} if kind is not None else {"document": document}
-        update = {"$set": {"final": False, "retried": datetime.now(UTC)}}
-        return self._failures.update_many(query, update).modified_count
+        return self._failures.update_many(query, _retried()).modified_count
+
+    def retry_all(self, documents: Sequence[Any]) -> int:
+        """Let those of the documents that were given up run again; how many they are."""
+        query: Document = {**self._mine, "final": True, "document": {"$in": list(documents)}}
+        return self._failures.update_many(query, _retried()).modified_count
+
+    def failed(self) -> Iterator[Any]:
+        """The ids of the documents that were given up."""
+        for entry in self._failures.find({**self._mine, "final": True}, {"document": 1}):
+            yield entry["document"]
 
 
 _OF_HISTORY = (
     *("document", "attempt", "final", "class", "step", "remedy", "retried"),
     *("archive", "number", "molecule", "recipe"),
 )
+
+
+def _retried() -> Document:
+    return {"$set": {"final": False, "retried": datetime.now(UTC)}}
 
 
 def _dated(record: Document) -> Document:
@@ -221,6 +242,7 @@ def _past(entry: Document) -> Past:
         remedy=plan_of(entry.get("remedy")),
         retried="retried" in entry,
         recipe=entry.get("recipe"),
+        molecule=entry.get("molecule"),
     )
 
 

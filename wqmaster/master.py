@@ -203,7 +203,9 @@ class Master:
         changed: list[tuple[Asked, Job]] = []
         bad: list[Document] = []
         for entry in fed:
-            plan = remedies.plan(self._recipe.ladders, entry.history.of(self._recipe.hash)) or {}
+            molecule = entry.molecule.fingerprint if entry.molecule else ""
+            past = entry.history.of(self._recipe.hash, molecule)
+            plan = remedies.plan(self._recipe.ladders, past) or {}
             job = self._build(entry, plan, bad)
             if job is not None and entry.molecule is not None:
                 asked = self._recipe.asked_of(entry.molecule, entry.attempt, plan)

@@ -2,14 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bson import json_util
 
 from wqmaster.campaign import MoleculeFields
-from wqmaster.errors import BadDocument
+from wqmaster.errors import BadDocument, Defect
 
 # fmt: off
 SYMBOLS = (
@@ -23,7 +23,7 @@ SYMBOLS = (
     "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 )
 # fmt: on
-_NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,35 @@ class Molecule:
         text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def parts(self, fields: Iterable[str] | None = None) -> dict[str, Any]:
+        """What was computed, piece by piece, so that a later difference can be named.
+
+        `elements` and `coordinates` are hashes, `charge` and `multiplicity` the numbers themselves.
+        `fields` is a hash of further fields of the document: of those that are named, or of all
+        that were fetched; there is no such entry where there are none.
+        """
+        found: dict[str, Any] = {
+            "elements": _short_hash(repr(self.numbers)),
+            "coordinates": _short_hash(repr(self.coordinates)),
+            "charge": self.charge,
+            "multiplicity": self.multiplicity,
+        }
+        further = self.further
+        if fields is not None:
+            named = {name: lookup(self.document, name) for name in fields}
+            further = json_util.dumps(named, sort_keys=True) if named else ""
+        return {**found, "fields": _short_hash(further)} if further else found
+
     def xyz(self) -> str:
         """The molecule as an XYZ file, Angstrom with 12 decimals."""
         lines = [str(len(self.numbers)), ""]
         for number, (x, y, z) in zip(self.numbers, self.coordinates, strict=True):
             lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
         return "\n".join(lines) + "\n"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def lookup(document: Mapping[str, Any], name: str) -> Any:
@@ -70,21 +93,23 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
 
 def _atomic_number(value: Any, position: int) -> int:
     if isinstance(value, str):
-        number = _NUMBER_OF.get(value.strip().capitalize(), 0)
+        number = NUMBER_OF.get(value.strip().capitalize(), 0)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number = int(value) if 0 < value < len(SYMBOLS) and value == int(value) else 0
     else:
         number = 0
     if not 0 < number < len(SYMBOLS):
-        raise BadDocument(f"atom {position} is of an unknown element: {value!r}")
+        raise BadDocument(
+            f"atom {position} is of an unknown element: {value!r}", Defect.UNKNOWN_ELEMENT
+        )
     return number
 
 
 def _finite(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadDocument(f"{what} is not a number: {value!r}")
+        raise BadDocument(f"{what} is not a number: {value!r}", Defect.NOT_A_NUMBER)
     if not abs(value) < math.inf:
-        raise BadDocument(f"{what} is not finite: {value!r}")
+        raise BadDocument(f"{what} is not finite: {value!r}", Defect.NOT_FINITE)
     return float(value)
 
 
@@ -94,7 +119,7 @@ def _whole(document: Mapping[str, Any], name: str, default: int) -> int:
         return default
     number = _finite(value, f"'{name}'")
     if number != int(number):
-        raise BadDocument(f"'{name}' is not a whole number: {value!r}")
+        raise BadDocument(f"'{name}' is not a whole number: {value!r}", Defect.NOT_WHOLE)
     return int(number)
 
 
@@ -103,10 +128,13 @@ def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]
     if value is None:
         raise BadDocument(
             f"the document has no '{name}'; if the field has another name, say so with "
-            f"'molecule: {{{setting}: NAME}}' in the campaign file"
+            f"'molecule: {{{setting}: NAME}}' in the campaign file",
+            Defect.MISSING_FIELD,
         )
     if not isinstance(value, (list, tuple)) or not value:
-        raise BadDocument(f"'{name}' is not a list with something in it: {value!r:.60}")
+        raise BadDocument(
+            f"'{name}' is not a list with something in it: {value!r:.60}", Defect.NOT_A_LIST
+        )
     return value
 
 
@@ -114,12 +142,16 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
     rows: Sequence[Any] = values
     if not isinstance(values[0], (list, tuple)):
         if len(values) % 3:
-            raise BadDocument(f"'{name}' has {len(values)} numbers, not three for each atom")
+            raise BadDocument(
+                f"'{name}' has {len(values)} numbers, not three for each atom", Defect.WRONG_SHAPE
+            )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
     found = []
     for position, row in enumerate(rows):
         if not isinstance(row, (list, tuple)) or len(row) != 3:
-            raise BadDocument(f"'{name}' of atom {position} is not three numbers: {row!r:.60}")
+            raise BadDocument(
+                f"'{name}' of atom {position} is not three numbers: {row!r:.60}", Defect.WRONG_SHAPE
+            )
         x, y, z = (_finite(value, f"a coordinate of atom {position}") for value in row)
         found.append((x, y, z))
     return tuple(found)
@@ -145,16 +177,21 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     if len(numbers) != len(coordinates):
         raise BadDocument(
             f"'{fields.atomic_numbers}' names {len(numbers)} atoms, "
-            f"'{fields.coordinates}' has {len(coordinates)}"
+            f"'{fields.coordinates}' has {len(coordinates)}",
+            Defect.LENGTHS_DIFFER,
         )
     charge = _whole(document, fields.charge, 0)
     multiplicity = _whole(document, fields.multiplicity, 1)
     electrons = sum(numbers) - charge
     if electrons < 0:
-        raise BadDocument(f"charge {charge} is more than the {sum(numbers)} electrons there are")
+        raise BadDocument(
+            f"charge {charge} is more than the {sum(numbers)} electrons there are",
+            Defect.TOO_FEW_ELECTRONS,
+        )
     if multiplicity < 1 or multiplicity - 1 > electrons or (multiplicity - 1 - electrons) % 2:
         raise BadDocument(
             f"multiplicity {multiplicity} is impossible with {electrons} electrons "
-            f"(charge {charge})"
+            f"(charge {charge})",
+            Defect.IMPOSSIBLE_MULTIPLICITY,
         )
     return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document, further)

@@ -1,13 +1,12 @@
 """A campaign's words resolved: task function, options, parsers; and the hash of what was asked.
 
-The recipe's hash covers what determines a result: function and options. Parsers, resources and
-places are not in it; the program's version stands beside it in `_run`.
+The recipe's hash covers what determines a result: function, options, the content of files that the
+options name, and the fields of a document that the molecule is read from. Parsers, resources and
+places are not part of it; `_run` holds the program's version separately.
 """
 
-import hashlib
 import importlib
 import inspect
-import json
 import pkgutil
 import re
 import shlex
@@ -29,9 +28,10 @@ from wqmaster.job import SOFTWARE, Asked, Job, check_file_name
 from wqmaster.ladders import ladders_of
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
+from wqmaster.recipe_hash import asked_of, hash_of, is_ours
 from wqmaster.software.supplies import keep, supplies
 from wqmaster.source import LoadedCampaign, describe
-from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -71,6 +71,8 @@ class StepRecipe:
     # which may leave something to it; and the hash of that.
     asked: Mapping[str, Any] = field(default_factory=dict)
     hash: str = ""
+    # The hash that versions before 0.2 stored, which did not cover the fields of the molecule.
+    old_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ class Recipe:
     # Hash of where results go and which files they are read from: what is in the spool for
     # another target is not for this one.
     target: str
+    # Fields of a document, beside those of its molecule, that decide the result. None: all that
+    # are fetched, since a user's task function may read any of them.
+    fields: tuple[str, ...] | None
     _build: Build
+    # What is likely wrong with the steps, each with file and line.
+    warnings: tuple[str, ...] = ()
 
     def build(
         self,
@@ -124,6 +131,17 @@ class Recipe:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
         return software.supplied(job)
 
+    def inspect(self, molecule: Molecule) -> None:
+        """See that the document of `molecule` has what the steps need, as far as that is quick.
+
+        Raises:
+            BadDocument: it has not; says what.
+        """
+        inspect = traits_of(self._build).inspect
+        if inspect is not None:
+            for step in self.steps:
+                inspect(molecule, step.request.options)
+
     def asked_of(
         self, molecule: Molecule, attempt: int = 1, plan: remedies.Plan | None = None
     ) -> Asked:
@@ -138,6 +156,7 @@ class Recipe:
             recipe=self.hash,
             target=self.target,
             remedy={step: list(names) for step, names in (plan or {}).items()},
+            computed=molecule.parts(self.fields),
         )
 
     def programs(self) -> list[str]:
@@ -260,6 +279,7 @@ class _Resolver:
         self.loaded = loaded
         self.config = loaded.campaign.campaign_config
         self.kept: set[str] = set()  # names of kept files, of all steps
+        self.warnings: list[str] = []
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         return self.loaded.source.error(message, "campaign_config", *keys)
@@ -301,6 +321,7 @@ class _Resolver:
                 check_file_name(file)
             except ValueError as error:
                 raise self.error(str(error), *keys) from error
+        self.hold(step, position, options, parsers, traits)
         return StepRecipe(
             request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
             parsers=parsers,
@@ -309,21 +330,21 @@ class _Resolver:
             options=options.model_dump(mode="json", exclude_none=True),
         )
 
-    def asked(self, name: str, steps: Sequence[StepRecipe], traits: Traits) -> dict[str, Any]:
-        """What determines the results of the last of `steps`."""
-        asked: dict[str, Any] = {"function": name, "steps": [step.options for step in steps]}
-        used = {file for step in steps for file in traits.uses(step.request.options)}
-        if used:
-            beside = self.loaded.source.path.parent
-            asked["files"] = {file: self.sum_of(beside / file) for file in sorted(used)}
-        return asked
-
-    def sum_of(self, path: Path) -> str:
-        """The check sum of a file that an option names."""
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise self.error(f"the file {path} cannot be read: {error.strerror}", "args") from error
+    def hold(
+        self, step: Step, position: int, options: Any, calls: Sequence[ParserCall], traits: Traits
+    ) -> None:
+        """Keep the warnings of what is likely wrong with a step; refuse what certainly is."""
+        asked = (
+            (held.Asked(name, call.function, call.file, file is not None), place)
+            for (file, name, place), call in zip(_listed(step), calls, strict=True)
+        )
+        errors: list[str] = []
+        for found in held.complaints(traits, options, asked, step.keep_files):
+            keys = ("campaign_config", "args", position, *found.keys)
+            message = f"{self.loaded.source.where(*keys, line=found.line)}: {found.message}"
+            (errors if found.certain else self.warnings).append(message)
+        if errors:
+            raise CampaignError("\n".join(errors))
 
     def parsers(
         self, step: Step, keys: tuple[str | int, ...], program: str | None
@@ -339,11 +360,6 @@ class _Resolver:
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
             seen.add(stored)
             yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
-
-
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
@@ -373,7 +389,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         named = Software(commands={called: shlex.quote(called) for called in campaign.software})
         calls = [run for step in steps for run in traits.runs(step.request.options, named)]
     for called in campaign.software:
-        if name.startswith(f"{wqmaster.tasks.__name__}.") and called not in calls:
+        if is_ours(name) and called not in calls:
             raise loaded.source.error(
                 f"{name} calls no program '{called}'; {nearest(called, calls)}",
                 "software",
@@ -393,9 +409,10 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         except ValueError as error:
             raise resolver.error(str(error), "args") from error
     steps = tuple(
-        replace(step, asked=asked, hash=_hash(asked))
-        for end, step in enumerate(steps, start=1)
-        for asked in [resolver.asked(name, steps[:end], traits)]
+        replace(step, asked=asked, hash=hash_of(asked), old_hash=hash_of(before))
+        for step, (asked, before) in zip(
+            steps, asked_of(loaded, name, [step.request for step in steps], traits), strict=True
+        )
     )
     place = campaign.database
     target = [
@@ -403,6 +420,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         *([step.request.name, sorted(step.request.files)] for step in steps),
     ]
     fields = [field for step in steps for field in traits.fields(step.request.options)]
+    decisive = tuple(sorted(set(fields))) if is_ours(name) else None
     return Recipe(
         function=name,
         program=traits.program,
@@ -411,6 +429,8 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         hash=steps[-1].hash,
         ladders=ladders_of(loaded, traits),
         loaded=loaded.completed(fields, traits.molecule),
-        target=_hash(target),
+        target=hash_of(target),
+        fields=decisive,
         _build=function,
+        warnings=tuple(resolver.warnings),
     )

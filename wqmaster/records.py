@@ -9,7 +9,7 @@ from wqmaster.judgement import StepResult
 from wqmaster.ledger import Document
 from wqmaster.recipe import Recipe
 from wqmaster.remedies import WHOLE_JOB
-from wqmaster.store import Result
+from wqmaster.results import Result
 
 _LONGEST_MESSAGE = 4000
 
@@ -33,6 +33,7 @@ def result(
         run = {
             "recipe": step.recipe,
             "molecule": asked.molecule,
+            **({"computed": dict(asked.computed)} if asked.computed else {}),
             "campaign": recipe.loaded.campaign.campaign,
             "program": recipe.program,
             "program_version": step.program_version,

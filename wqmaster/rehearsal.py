@@ -11,11 +11,15 @@ from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterE
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Job, Outcome, Task
 from wqmaster.judgement import Verdict, judge
+from wqmaster.ledger import Document
 from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
 from wqmaster.session import worker_environment
 from wqmaster.source import LoadedCampaign
 from wqmaster.store import Store
+
+# Jobs that are tried until one of them can be built: that may take a while for each.
+_MOST_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,60 @@ class Rehearsal:
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
-    """The molecule of the document of this id, or of the first one that the query selects.
+    """The molecule of the document of this id; or of the first usable one that is to be computed.
 
     Raises:
         NothingMatches: there is no such document.
-        BadDocument: it holds no molecule.
+        BadDocument: it holds no molecule, or none of them does.
     """
-    document = store.one(document_id)
-    if document is None:
-        what = "the query selects no document" if document_id is None else f"no {document_id!r}"
-        raise NothingMatches(f"{what} in {store.documents.full_name}")
+    if document_id is not None:
+        document = store.one(document_id)
+        if document is None:
+            raise NothingMatches(f"no {document_id!r} in {store.documents.full_name}")
+        return _molecule(store, document)
+    first: BadDocument | None = None
+    for document in store.candidates():
+        try:
+            return _molecule(store, document)
+        except BadDocument as error:
+            first = first or error
+    if first is None:
+        raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
+    raise BadDocument(f"no document has a usable molecule; the first: {first.message}")
+
+
+def _molecule(store: Store, document: Document) -> Molecule:
     try:
         return from_document(document, store.campaign.molecule)
     except BadDocument as error:
-        raise BadDocument(f"document {document['_id']!r}: {error.message}") from error
+        message = f"document {document['_id']!r}: {error.message}"
+        raise BadDocument(message, error.defect) from error
+
+
+def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
+    """The first job that can be built, with its molecule.
+
+    Raises:
+        NothingMatches: the query selects no document.
+        BadDocument: none of the documents that were tried can be computed; says why the first
+            cannot.
+        WqmasterError: the task function fails.
+    """
+    first: BadDocument | None = None
+    tried = 0
+    for document in store.candidates():
+        try:
+            molecule = _molecule(store, document)
+            recipe.inspect(molecule)
+            tried += 1
+            return molecule, build(recipe, molecule)
+        except BadDocument as error:
+            first = first or error
+        if tried == _MOST_TRIED:
+            break
+    if first is None:
+        raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
+    raise first
 
 
 def build(recipe: Recipe, molecule: Molecule) -> Job:
@@ -50,6 +94,9 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
     try:
         recipe.prepare()
         return recipe.build(molecule)
+    except BadDocument as error:
+        message = f"document {molecule.id!r}: {error.message}"
+        raise BadDocument(message, error.defect) from error
     except WqmasterError:
         raise
     except Exception as error:

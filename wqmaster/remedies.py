@@ -30,6 +30,7 @@ class Past:
     remedy: Plan = field(default_factory=dict)  # what that attempt had taken
     retried: bool = False  # whether a person asked for another try after it
     recipe: str | None = None  # hash of what was asked
+    molecule: str | None = None  # fingerprint of what was computed; None: there was no molecule
 
 
 def plan_of(value: Any) -> dict[str, tuple[str, ...]]:

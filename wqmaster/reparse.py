@@ -24,8 +24,9 @@ from wqmaster.job import Asked, Outcome
 from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import Recipe
+from wqmaster.results import Result
 from wqmaster.spool import OUTPUTS, Spool, read_task
-from wqmaster.store import Result, Store
+from wqmaster.store import Store
 
 # The database keeps times in milliseconds.
 _SAME_TIME = 0.002
@@ -138,7 +139,7 @@ class Reparse:
         self, folder: Path, asked: list[Asked], returned: Returned, archive: Archive
     ) -> Iterator[Finding]:
         documents = [job.document for job in asked]
-        stored = self._store.results(documents)
+        stored = self._store.results.of(documents)
         molecules = self._store.molecules(documents)
         histories = self._store.ledger.histories(documents)
         for number, job in enumerate(asked):
@@ -229,16 +230,16 @@ class Reparse:
                 values = {**finding.result[step]}
                 versions = {name: values["_run"][name] for name in _OF_PARSERS}
                 values["_run"] = {**versions, "reparsed": datetime.now(UTC)}
-                self._store.replace(document, step, finding.run, values)
+                self._store.results.replace(document, step, finding.run, values)
         elif finding.kind is Kind.CURED:
-            refused = self._store.commit([Result(document, finding.result)])
+            refused = self._store.results.commit([Result(document, finding.result)])
             if refused:
                 return
             self._store.ledger.cured(document)
         elif finding.kind is Kind.FAILING:
             self._note(finding)
             self._store.ledger.give_up(finding.record)
-            self._store.withdraw(document, finding.run)
+            self._store.results.withdraw(document, finding.run)
         else:
             return
         self.written += 1
@@ -248,7 +249,7 @@ class Reparse:
         if self.log is None:
             self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         key = key_of(finding.asked.document)
-        before = self._store.results([finding.asked.document]).get(key)
+        before = self._store.results.of([finding.asked.document]).get(key)
         line = {"document": finding.asked.document, "why": finding.why, "before": before}
         with self.log.open("a") as file:
             file.write(json_util.dumps(line) + "\n")

@@ -318,7 +318,8 @@ def run(
         store.presence.lock(token, progress.published())
         stack.callback(store.presence.unlock, token)
         store.prepare()
-        progress.notes = guard.check(store, recipe)
+        archived = spool.keeps_results
+        progress.notes = [*recipe.warnings, *guard.check(store, recipe, archived=archived)]
         guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:

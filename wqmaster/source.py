@@ -23,8 +23,18 @@ class Source:
         self.path = path
         self._root = root
 
-    def where(self, *keys: str | int) -> str:
-        """`file:line` of the value at `keys`, or of the last one of them that the file has."""
+    def where(self, *keys: str | int, line: int | None = None) -> str:
+        """`file:line` of the value at `keys`, or of the last one of them that the file has.
+
+        `line`: of this line (counted from 1) of the text there, if it is a literal block ("|"):
+        the lines of other texts are not those of the file.
+        """
+        node, place = self._find(*keys)
+        if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
+            place = node.start_mark.line + 1 + line
+        return f"{self.path}:{place}"
+
+    def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1
         for key in keys:
             found: tuple[yaml.Node, int] | None = None
@@ -41,7 +51,7 @@ class Source:
             if found is None:
                 continue
             node, line = found
-        return f"{self.path}:{line}"
+        return node, line
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         """The error that `message` is wrong at `keys`."""

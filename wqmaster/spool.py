@@ -169,6 +169,11 @@ class Spool:
                 folders = (place / name for name in sorted(entry.name for entry in place.iterdir()))
                 yield from (folder for folder in folders if (folder / OUTPUTS).exists())
 
+    @property
+    def keeps_results(self) -> bool:
+        """Whether outputs of tasks that ended well are kept (`archive: {keep: all}`)."""
+        return self.archive.is_dir() and any(self.archive.iterdir())
+
     def set_aside(self, task_id: str) -> Path:
         """Move a returned task out of the way, to `set-aside/`; where it is now."""
         place = self.root / "set-aside" / task_id

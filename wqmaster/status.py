@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wqmaster import stale
 from wqmaster.engines import EngineStats
+from wqmaster.recipe import Recipe
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 
 # Seconds over which rates are taken.
 WINDOW = 60.0
+# How long `status` looks for stale results.
+_STALE_SECONDS = 5.0
 
 
 class Rate:
@@ -119,12 +123,14 @@ class Progress:
         }
 
 
-def overview(store: Store, spool: Spool) -> dict[str, Any]:
+def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
     """The counts of documents of a campaign as database, spool and a living master have them.
 
-    `pending` are those that are neither done, failed, running nor spooled.
+    `pending` are those that are neither done, failed, running nor spooled; `stale` are done, but
+    for another molecule than the document holds now: None without the `recipe` that says which.
     """
     counts = store.counts()
+    survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
     live = store.presence.published()
     running = live["running"] if live else 0
     spooled = live["spooled"] if live else spool.jobs_returned()
@@ -136,6 +142,8 @@ def overview(store: Store, spool: Spool) -> dict[str, Any]:
         "running": running,
         "spooled": spooled,
         "failures": dict(counts.failures),
+        "stale": survey and survey.stale,
+        "stale_survey": survey and survey.as_json(),
         "master": live,
     }
 

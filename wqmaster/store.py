@@ -1,42 +1,31 @@
-"""All access to MongoDB: pages of documents, commits, failures, lock, status, indexes."""
+"""The database of a campaign: pages of its documents, counts, recipes, imports."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import encode, json_util
-from bson.errors import BSONError
-from pymongo import ASCENDING, InsertOne, MongoClient, UpdateOne
+from bson import json_util
+from pymongo import ASCENDING, InsertOne, MongoClient
 from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign import Campaign
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
 from wqmaster.ledger import Document, Ledger, key_of
-from wqmaster.molecule import from_document, lookup
+from wqmaster.molecule import from_document
 from wqmaster.presence import Presence
+from wqmaster.result_history import ResultHistory
+from wqmaster.results import Results
 
 # Seconds in which a server must be found.
 _FIND_TIME = 5
-# Codes of MongoDB: a field in the way of a path.
-_PATH_NOT_VIABLE = 28
-# 16 MB is the limit of a document; a result may not fill it alone.
-_MAX_RESULT = 15 << 20
 
 
 def redacted(uri: str) -> str:
     """`uri` without user and password, also where it is no address at all (mongodb:/USER:...)."""
     shown = re.sub(r"^(mongodb(?:\+srv)?:/*)?.*@", r"\1...@", uri)
     return re.sub(r"(?i)((?:password|properties)=)[^&]*", r"\1...", shown)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What is to be stored for one job: per step, the values and `_run`."""
-
-    document: Any
-    steps: Mapping[str, Document]
 
 
 @dataclass(frozen=True)
@@ -89,6 +78,8 @@ class Store:
         self.ledger = Ledger(database, campaign)
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
+        self.results = Results(self.documents, campaign, self._projection())
+        self.history = ResultHistory(database, campaign)
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]
 
     def close(self) -> None:
@@ -98,6 +89,7 @@ class Store:
     def prepare(self) -> None:
         """Make the indexes that are missing."""
         self.ledger.prepare()
+        self.history.prepare()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -135,10 +127,29 @@ class Store:
             del page[0]
         return page[:limit]
 
+    def stream(self) -> Iterator[Document]:
+        """All documents that the query selects, with a result or without, as they are fetched."""
+        cursor = self.documents.find(self.campaign.submit.query, self._projection())
+        yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
+
+    def candidates(self) -> Iterator[Document]:
+        """Documents to show: those without a result, then those that the query selects, then any.
+
+        A document may come more than once.
+        """
+        for query in (self._undone(), self.campaign.submit.query, self._done()):
+            cursor = self.documents.find(query, self._projection())
+            yield from cursor.hint([("_id", ASCENDING)])
+
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
         """Those of the documents that still have no result."""
         query = {"$and": [{"_id": {"$in": list(document_ids)}}, self._undone()]}
         return list(self.documents.find(query, self._projection()))
+
+    def selected(self, query: Document, document_ids: Sequence[Any]) -> list[Any]:
+        """Those of the ids whose documents `query` selects."""
+        both = {"$and": [{"_id": {"$in": list(document_ids)}}, query]}
+        return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """By `key_of` the document: the fingerprint of its molecule as it is now.
@@ -177,29 +188,6 @@ class Store:
                 return found
         return None
 
-    def recipes(self, seconds: float, first: int | None = None) -> dict[str, dict[str | None, int]]:
-        """By step: the hashes of recipes that results state, and how many results each.
-
-        `first`: of so many results in the order of `_id`, in which they are made.
-
-        Raises:
-            ExecutionTimeout: (of pymongo) it took more than `seconds`.
-        """
-        found = {}
-        bound = max(1, int(seconds * 1000 / len(self._paths)))
-        some: list[Document] = [{"$sort": {"_id": 1}}, {"$limit": first}] if first else []
-        for step, path in zip(self.campaign.steps, self._paths, strict=True):
-            groups = self.documents.aggregate(
-                [
-                    {"$match": {path: {"$ne": None}}},
-                    *some,
-                    {"$group": {"_id": f"${path}._run.recipe", "count": {"$sum": 1}}},
-                ],
-                maxTimeMS=bound,
-            )
-            found[step.name] = {entry["_id"]: entry["count"] for entry in groups}
-        return found
-
     def recipe(self, hash: str) -> Document | None:
         """What the recipe of this hash asked for, if it was noted here."""
         entry = self._recipes.find_one({"_id": hash})
@@ -226,142 +214,28 @@ class Store:
         """About how many documents the collection has."""
         return self.documents.estimated_document_count()
 
-    def add_documents(self, documents: Sequence[Document], origin: str) -> int:
-        """Insert those that are not there yet; how many those were. An error names `origin`.
+    def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
+        """By `key_of` the document: those of the ids that are in the collection, whole."""
+        query = {"_id": {"$in": list(document_ids)}}
+        return {key_of(found["_id"]): found for found in self.documents.find(query)}
+
+    def insert(self, documents: Sequence[Document], origin: str) -> int:
+        """Insert documents that are not there yet; how many. An error names `origin`.
 
         Raises:
-            StructureError: another document has the same `_id`.
+            StructureError: somebody else has inserted one of them in the meantime.
         """
-        ids = set()
-        for document in documents:
-            if key_of(document["_id"]) in ids:
-                raise StructureError(
-                    f"{origin}: two documents have the _id {document['_id']!r}; nothing of this "
-                    "part was imported"
-                )
-            ids.add(key_of(document["_id"]))
-        known = {
-            key_of(entry["_id"]): entry
-            for entry in self.documents.find({"_id": {"$in": [d["_id"] for d in documents]}})
-        }
-        for document in documents:
-            other = known.get(key_of(document["_id"]), document)
-            for name, value in document.items():
-                if encode({"v": other.get(name)}) != encode({"v": value}):
-                    raise StructureError(
-                        f"{origin}: the collection {self.documents.full_name} has another document "
-                        f"{document['_id']!r} already ('{name}' differs); nothing of this part was "
-                        "imported: choose other ids with --prefix"
-                    )
-        new = [
-            InsertOne(document) for document in documents if key_of(document["_id"]) not in known
-        ]
-        if new:
-            self.documents.bulk_write(new, ordered=False)
-        return len(new)
-
-    # --- results -----------------------------------------------------------------------------
-
-    def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store `results`, each only where there is still none; acknowledged by the journal.
-
-        Returns:
-            by `key_of` the document, why its result was refused for good (not in it: stored, now
-            or before).
-
-        Raises:
-            PyMongoError: the database is not to be reached; nothing is known.
-        """
-        refused: dict[str, str] = {}
-        updates: list[tuple[Result, str, Document]] = []
-        for result in results:
-            try:
-                if len(encode(dict(result.steps))) > _MAX_RESULT:
-                    raise ValueError("the result is too large for a document of 16 MB")
-            except (BSONError, ValueError, OverflowError, TypeError) as error:
-                refused[key_of(result.document)] = str(error)
-                continue
-            updates += [(result, name, values) for name, values in result.steps.items()]
-        if not updates:
-            return refused
+        writes = [InsertOne(document) for document in documents]
         try:
-            matched = self.documents.bulk_write(
-                [self._update(*update) for update in updates], ordered=False
-            ).matched_count
+            return self.documents.bulk_write(writes, ordered=False).inserted_count
         except BulkWriteError as error:
-            matched = error.details.get("nMatched", 0)
-            for found in error.details.get("writeErrors", []):
-                update = updates[found["index"]]
-                if found.get("code") != _PATH_NOT_VIABLE or not self._in_place_of_null(*update):
-                    refused[key_of(update[0].document)] = str(found.get("errmsg"))[:500]
-        if matched < len(updates):
-            refused |= self._gone(results, refused)
-        return refused
-
-    def results(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """By `key_of` the document: its stored steps ({} for none); documents gone are left out."""
-        fields = dict.fromkeys(self._paths, 1)
-        found = {}
-        for document in self.documents.find({"_id": {"$in": list(document_ids)}}, fields):
-            steps = {
-                step.name: lookup(document, path)
-                for step, path in zip(self.campaign.steps, self._paths, strict=True)
-            }
-            found[key_of(document["_id"])] = {
-                name: values for name, values in steps.items() if isinstance(values, dict)
-            }
-        return found
-
-    def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
-        """Store other values for a step that the run of this `_run` has made; whether they were.
-
-        Values that are not among them stay as they are; so do those of `_run`.
-        """
-        path = f"{self.campaign.output_key}.{step}"
-        query = {"_id": document, **_made_by(path, run)}
-        updates = {f"{path}.{name}": value for name, value in values.items() if name != "_run"}
-        updates |= {f"{path}._run.{name}": value for name, value in values["_run"].items()}
-        return bool(self.documents.update_one(query, {"$set": updates}).matched_count)
-
-    def withdraw(self, document: Any, run: Document) -> None:
-        """Take out the results of all steps that the run of this `_run` has made."""
-        for path in self._paths:
-            query = {"_id": document, **_made_by(path, run)}
-            self.documents.update_one(query, {"$set": {path: None}})
-
-    def _update(self, result: Result, step: str, values: Document) -> UpdateOne:
-        path = f"{self.campaign.output_key}.{step}"
-        return UpdateOne({"_id": result.document, path: None}, {"$set": {path: values}})
-
-    def _in_place_of_null(self, result: Result, step: str, values: Document) -> bool:
-        """Store below a field that is null, which MongoDB does not do by itself."""
-        names = [*self.campaign.output_key.split("."), step]
-        for depth in range(1, len(names)):
-            path, nested = ".".join(names[:depth]), values
-            for name in reversed(names[depth:]):
-                nested = {name: nested}
-            if self.documents.update_one(
-                {"_id": result.document, path: {"$type": "null"}}, {"$set": {path: nested}}
-            ).matched_count:
-                return True
-        try:
-            update = self._update(result, step, values)
-            self.documents.bulk_write([update])
-        except BulkWriteError:
-            return False
-        return True
-
-    def _gone(self, results: Sequence[Result], refused: Mapping[str, str]) -> dict[str, str]:
-        """Results whose documents were removed in the meantime."""
-        wanted = {key_of(r.document): r.document for r in results}
-        there = self.documents.find({"_id": {"$in": list(wanted.values())}}, {"_id": 1})
-        missing = set(wanted) - {key_of(entry["_id"]) for entry in there} - set(refused)
-        return dict.fromkeys(missing, "the document is no longer in the collection")
-
-
-def _made_by(path: str, run: Document) -> Document:
-    """Whether the result at `path` is of the run of this `_run`."""
-    return {f"{path}._run.{name}": run[name] for name in ("attempt", "finished")}
+            others = [found for found in error.details["writeErrors"] if found["code"] != 11000]
+            if others:
+                raise
+            raise StructureError(
+                f"{origin}: while it was imported, somebody else inserted documents with the same "
+                "ids; import it again to see which are the same"
+            ) from error
 
 
 def _short(error: Exception) -> str:

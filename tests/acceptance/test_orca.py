@@ -37,6 +37,7 @@ CASES = {
     "cut": 0.005,
     "memory": 0.006,
     "other": 0.007,
+    "optimised": 0.008,
 }
 
 
@@ -77,7 +78,7 @@ def failures(campaigns: Campaigns, name: str) -> Sequence[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: Cli) -> None:
-    campaigns.insert(*(document(name) for name in CASES if name != "endless"))
+    campaigns.insert(*(document(name) for name in CASES if name not in ("endless", "optimised")))
     path = job_file(campaigns, engine, resources={"memory": 1000})
     cli("run", path, code=1)
 
@@ -108,6 +109,31 @@ def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: 
     assert {file.name for file in kept.iterdir()} == {
         f"{name}_wb97md3bj.{kind}" for name in ("good", "scf", "memory") for kind in ("out", "gbw")
     }
+
+
+def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """An optimisation computes its final energy where it computes no gradient."""
+    campaigns.insert(document("optimised"))
+    path = job_file(campaigns, "local")
+    path.write_text(path.read_text().replace(" engrad ", " opt "))
+    cli("run", path, code=1)
+    failed = failures(campaigns, "optimised")[-1]
+    assert failed["class"] == "parse_error"
+    for words in ("gradient", "optimisation cycle 4", "stationary point", "frames"):
+        assert words in failed["message"]
+    assert not stored(campaigns, "optimised")
+
+    path.write_text(path.read_text().replace("orca.gradient", "orca.frames"))
+    cli("failures", path, "--retry", "parse_error")
+    cli("run", path)
+    result = stored(campaigns, "optimised")["wb97md3bj"]
+    *cycles, last = result["frames"]
+    assert last["energy"] == result["total_energy"]
+    assert (last["converged"], last["gradient"]) == (True, None)
+    assert [frame["cycle"] for frame in cycles] == [1, 2, 3, 4]
+    assert all(len(frame["gradient"]) == len(frame["geometry"]) == 3 for frame in cycles)
 
 
 def test_the_old_names_run_as_well(campaigns: Campaigns, cli: Cli) -> None:

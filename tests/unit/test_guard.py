@@ -11,6 +11,7 @@ from tests.conftest import Campaigns, Cli
 from wqmaster import guard
 from wqmaster.errors import RecipeMismatch
 from wqmaster.recipe import resolve
+from wqmaster.results import StatedRecipe
 from wqmaster.source import load
 from wqmaster.store import Store
 
@@ -36,22 +37,23 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def test_recipes_are_counted_in_all_results_or_in_the_first(store: Store) -> None:
-    assert store.recipes(20.0) == {"gfn2": {"other": 4, "last": 1}}
-    assert store.recipes(20.0, 2) == {"gfn2": {"other": 2}}
+    other, last = StatedRecipe("other", old=True), StatedRecipe("last", old=True)
+    assert store.results.recipes(20.0) == {"gfn2": {other: 4, last: 1}}
+    assert store.results.recipes(20.0, 2) == {"gfn2": {other: 2}}
 
 
 def test_where_all_results_are_too_many_the_first_are_compared(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = store.recipes
+    recipes = store.results.recipes
 
-    def slow(seconds: float, first: int | None = None) -> dict[str, dict[str | None, int]]:
+    def slow(seconds: float, first: int | None = None) -> dict[str, dict[StatedRecipe, int]]:
         if first is None:
             raise ExecutionTimeout("too slow")
         return recipes(seconds, first)
 
-    monkeypatch.setattr(store, "recipes", slow)
-    monkeypatch.setattr(guard, "_FIRST", 3)
+    monkeypatch.setattr(store.results, "recipes", slow)
+    monkeypatch.setattr(guard, "_FIRST_RESULTS", 3)
     with pytest.raises(RecipeMismatch, match=r"3 results were made with another recipe \(other"):
         guard.check(store, resolve(load(path)))
 
@@ -67,8 +69,9 @@ def test_results_that_do_not_say_their_recipe_are_told(
 ) -> None:
     campaigns.documents.update_many({"_id": {"$ne": 5}}, {"$set": {"xtb.gfn2": {"energy": -5.0}}})
     campaigns.documents.update_one({"_id": 5}, {"$set": {"xtb": None}})
-    [note] = guard.check(store, resolve(load(path)))
+    note, lacking = guard.check(store, resolve(load(path)))
     assert note.endswith("xtb.gfn2: 4 results do not say which recipe they were made with")
+    assert "4 of 4 results of step gfn2 lack 'gradient'" in lacking
     assert note in cli("run", path)
 
 

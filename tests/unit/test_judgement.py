@@ -57,6 +57,7 @@ def recipe(
         software=Software(),
         hash="abc",
         target="t",
+        fields=(),
         ladders={},
         loaded=cast("LoadedCampaign", None),  # a verdict needs no more than the steps
         _build=never,

@@ -26,6 +26,7 @@ VERBS = {
     "failures": "failures",
     "parse": "parse",
     "reparse": "reparse",
+    "rerun": "rerun",
     "import": "import_",
     "db": "db",
     "software": "software",

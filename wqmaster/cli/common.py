@@ -1,5 +1,6 @@
 """What several verbs share: arguments, ids, JSON."""
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import click
 from bson import ObjectId, json_util
 
 from wqmaster.source import LoadedCampaign, load
+from wqmaster.units import seconds
 
 # Entries of a list that are shown.
 _SHOWN = 6
@@ -16,6 +18,27 @@ campaign_argument = click.argument(
     "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
+    """A time on the command line: seconds, or a number with units as in a campaign file."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The time in seconds."""
+        try:
+            number = float(value)
+        except ValueError:
+            try:
+                return float(seconds(value))
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        if not 0 <= number < math.inf:
+            self.fail(f"{value!r} is not a time of 0 seconds or more", param, ctx)
+        return number
 
 
 def loaded(path: Path) -> LoadedCampaign:

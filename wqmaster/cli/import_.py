@@ -1,34 +1,146 @@
 """wqmaster import: structure files into the campaign's collection."""
 
-from itertools import islice
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from wqmaster import session
-from wqmaster.cli.common import loaded
+from wqmaster.cli.common import loaded, print_json, printable
+from wqmaster.errors import StructureError
+from wqmaster.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe import resolve
-from wqmaster.structures import documents
+from wqmaster.structures.base import Options
+from wqmaster.structures.formats import reader_of
 
-_BATCH = 500
+
+@contextmanager
+def _progress(path: Path) -> Iterator[Callable[[int], None]]:
+    """Shows how many records were read: a line on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda records: None
+        return
+    with Console(stderr=True).status(f"reading {path}") as status:
+        yield lambda records: status.update(f"reading {path}: {records} records")
+
+
+def _told(account: Account, place: str, skip_bad: bool) -> None:
+    parts = [f"{account.imported} imported into {place}"]
+    if account.there:
+        parts.append(f"{account.there} already there")
+    if account.held_back:
+        parts.append(f"{account.held_back} held back")
+    if account.refused:
+        parts.append(f"{account.refused} refused")
+    click.echo(f"{account.file}: {account.records} records: {', '.join(parts)}")
+    for note, count in account.notes.items():
+        click.echo(f"  {note.value} for {count}")
+    for one in account.first_refused:
+        click.echo(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
+    if account.refused > len(account.first_refused):
+        click.echo(f"  refused: {account.refused - MAX_SHOWN} more", err=True)
+    if account.refused and skip_bad:
+        kept = f"records in {account.refused_file}, " if account.refused_file else ""
+        click.echo(f"  refused: {kept}reasons in {account.reasons_file}")
 
 
 @click.command(name="import")
 @click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--prefix", help="Ids are PREFIX-NUMBER; the file's name by default.")
-def command(campaign: Path, files: tuple[Path, ...], prefix: str | None) -> None:
-    """Put the structures of FILES (extxyz, SDF, JSON lines, ...) into CAMPAIGN's collection.
+@click.option("--prefix", help="Ids are PREFIX-NUMBER (default: the file's name).")
+@click.option(
+    "--id-from",
+    metavar="title|FIELD|hash",
+    help="Take ids from the title, from a field, or from a hash of the molecule.",
+)
+@click.option("--charge", type=int, help="The charge of every record, in e.")
+@click.option("--multiplicity", type=click.IntRange(1), help="2S+1 of every record.")
+@click.option("--skip-bad", is_flag=True, help="Import the good records of a file with bad ones.")
+@click.option(
+    "--hydrogens",
+    type=click.Choice(["refuse", "keep", "add"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with a molfile that lacks hydrogens.",
+)
+@click.option(
+    "--flat",
+    type=click.Choice(["refuse", "keep", "embed"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with a molfile that is a flat drawing.",
+)
+@click.option("--smiles-column", metavar="NAME", help="The column of a table with the SMILES.")
+@click.option(
+    "--conformers",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Geometries of each SMILES.",
+)
+@click.option(
+    "--optimize",
+    type=click.Choice(["mmff", "gfnff", "none"]),
+    default="mmff",
+    show_default=True,
+    help="The force field for geometries that are built.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    campaign: Path,
+    files: tuple[Path, ...],
+    prefix: str | None,
+    id_from: str | None,
+    skip_bad: bool,
+    as_json: bool,
+    **more: object,
+) -> None:
+    """Put the molecules of FILES into CAMPAIGN's collection.
 
-    What is there already is passed over, so that a broken import can be repeated.
+    FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a column of SMILES),
+    XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
+    text files may be compressed (.gz, .bz2, .xz).
+
+    Every record is accounted for. A file with a bad record is not imported at all, unless
+    --skip-bad is given. Documents that are already there are skipped, so an interrupted import can
+    be rerun. Exit code 2: something was refused and not skipped.
     """
+    if prefix is not None and id_from is not None:
+        raise click.UsageError("Give --prefix or --id-from, not both.")
     file = resolve(loaded(campaign), runs=False).loaded
+    options = Options(
+        fields=file.campaign.molecule,
+        output_key=file.campaign.output_key,
+        **more,  # type: ignore[arg-type]
+    )
+    for path in files:
+        reader_of(path, options)
+    accounts = []
     with session.opened(file) as store:
+        place = store.documents.full_name
+        scratch = file.folder if file.folder.is_dir() else None
         for path in files:
-            new = total = 0
-            found = documents(path, file.campaign.molecule, prefix)
-            while batch := list(islice(found, _BATCH)):
-                new += store.add_documents(batch, str(path))
-                total += len(batch)
-            there = f", {total - new} were there already" if new < total else ""
-            click.echo(f"{path}: {new} imported into {store.documents.full_name}{there}")
+            with _progress(path) as show:
+                importer = Importer(
+                    store,
+                    options,
+                    Naming(prefix, id_from),
+                    skip_bad=skip_bad,
+                    scratch=scratch,
+                    show=show,
+                )
+                account = importer.take(path)
+            accounts.append(account)
+            if not as_json:
+                _told(account, place, skip_bad)
+    if as_json:
+        print_json({"collection": place, "files": [account.as_json() for account in accounts]})
+    bad = [account.file for account in accounts if not account.is_whole]
+    if bad and not skip_bad:
+        raise StructureError(
+            f"nothing of {', '.join(bad)} was imported: mend the refused records, or import the "
+            "others with --skip-bad"
+        )

@@ -7,7 +7,7 @@ from types import FrameType
 import click
 
 from wqmaster import session
-from wqmaster.cli.common import campaign_argument, loaded
+from wqmaster.cli.common import Duration, campaign_argument, loaded
 from wqmaster.cli.view import summary, view
 from wqmaster.master import Master
 
@@ -22,11 +22,11 @@ from wqmaster.master import Master
 @click.option("--watch", is_flag=True, help="At the end, wait for documents that come later.")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Duration(),
     default=60.0,
     show_default=True,
-    metavar="SECONDS",
-    help="For running tasks, when the run is stopped.",
+    metavar="TIME",
+    help="For running tasks, when the run is stopped: seconds, or with units (5min).",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress; errors and the end only.")
 def command(

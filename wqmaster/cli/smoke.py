@@ -39,6 +39,8 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
     recipe = resolve(file)
     file = recipe.loaded
     session.check_program(recipe)
+    for warning in recipe.warnings:
+        click.echo(f"wqmaster: warning: {warning}", err=True)
     with session.opened(file) as store:
         molecule = _molecule(store, document)
     result = rehearsal.rehearse(file, recipe, molecule)

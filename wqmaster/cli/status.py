@@ -1,23 +1,41 @@
 """wqmaster status: where a campaign stands."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.errors import CampaignError
+from wqmaster.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.status import duration, overview
+
+
+def _stale(found: dict[str, Any]) -> str:
+    if found["complete"]:
+        return f"{found['stale']}"
+    return f"{found['stale']} of the first {found['checked']} (wqmaster check compares all)"
 
 
 @click.command()
 @campaign_argument
 @json_option
 def command(campaign: Path, as_json: bool) -> None:
-    """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled."""
+    """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled.
+
+    Of the documents that are done, those whose molecule was changed afterwards are stale.
+    """
     file = loaded(campaign)
+    recipe: Recipe | None = None
+    try:
+        recipe = resolve(file, runs=False)
+        file = recipe.loaded
+    except CampaignError as error:  # counts are of use all the same
+        click.echo(f"wqmaster: {error.message}", err=True)
     with session.opened(file, existing=True) as store:
-        found = overview(store, Spool(file.folder / "spool"))
+        found = overview(store, Spool(file.folder / "spool"), recipe)
     if as_json:
         print_json(found)
         return
@@ -26,6 +44,8 @@ def command(campaign: Path, as_json: bool) -> None:
         click.echo(f"{name:<9} {found[name]}")
     for name, count in found["failures"].items():
         click.echo(f"          {count:>8} {name}")
+    if found["stale_survey"]:
+        click.echo(f"stale     {_stale(found['stale_survey'])}")
     live = found["master"]
     if live is None:
         click.echo("master    none is running")
@@ -35,5 +55,7 @@ def command(campaign: Path, as_json: bool) -> None:
             f"{live['workers']} workers, {live['cores']} cores, "
             f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
         )
+    if found["stale"]:
+        click.echo(f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale")
     if found["failed"]:
         click.echo(f"why they failed: wqmaster failures {typed(campaign)}")

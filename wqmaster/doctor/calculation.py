@@ -15,6 +15,12 @@ from wqmaster.recipe import Recipe
 _VERSION = {"xtb": "--version", "vina": "--version"}
 
 
+def steps(case: Case) -> Iterator[Finding]:
+    """What is likely wrong with the steps of the campaign."""
+    for warning in case.recipe.warnings if case.recipe is not None else ():
+        yield Finding("steps", "warning", warning, "wqmaster check, after a change of the file")
+
+
 def programs(case: Case) -> Iterator[Finding]:
     """The programs of the campaign, where workers of this machine run them."""
     recipe = case.recipe
@@ -79,4 +85,4 @@ def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
             yield judged(case, f"glibc of {path.name}", str(path), needs, fix)
 
 
-CHECKS = (Check("programs", programs),)
+CHECKS = (Check("steps", steps), Check("programs", programs))

@@ -49,6 +49,12 @@ class Output:
         other._texts = self._texts
         return other
 
+    def with_text(self, text: str) -> "Output":
+        """The same step, where this file has `text`: an excerpt of what it holds."""
+        other = Output(self._files, self.name)
+        other._texts = {**self._texts, self.name: text}
+        return other
+
     def missing(self, block: str) -> ParseError:
         """The error that `block` is missing from this file."""
         return ParseError(f"the block {block} is missing from {self.name}")

@@ -16,6 +16,7 @@ from wqmaster.campaign import NAME, Model
 from wqmaster.failures import FailureClass
 from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.molecule import Molecule
+from wqmaster.tasks.leaves import Leaves, Remark
 
 SCRIPT = Path(__file__).parent / "software.sh"
 
@@ -114,7 +115,7 @@ class NoOptions(BaseModel):
     model_config = {"extra": "allow", "frozen": True}
 
 
-def _nothing(options: Any) -> Iterable[str]:
+def _nothing(options: Any) -> Iterable[Any]:
     return ()
 
 
@@ -138,6 +139,13 @@ class Traits:
     impostor: Callable[[Path], str | None] | None = None
     # First words of the commands that a step runs; the program's by default.
     runs: Callable[[Any, Software], Iterable[str]] | None = None
+    # What is wrong with the options of a step, or may be, found without its molecule.
+    remarks: Callable[[Any], Iterable[Remark]] = _nothing
+    # What a step with these options does not leave; None: it is not known.
+    leaves: Callable[[Any], Leaves] | None = None
+    # Refuses a document that lacks what a step needs, as far as it takes no time to see: raises
+    # BadDocument.
+    inspect: Callable[[Molecule, Any], None] | None = None
     # Refuses steps that cannot be: raises ValueError with the reason.
     check: Callable[[Sequence[StepRequest], Software], None] | None = None
 

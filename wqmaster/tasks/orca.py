@@ -14,6 +14,7 @@ from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.orca_leaves import leaves
 from wqmaster.tasks.orca_remedies import (
     LADDERS,
     OrcaRung,
@@ -22,6 +23,7 @@ from wqmaster.tasks.orca_remedies import (
     guesses,
     without,
 )
+from wqmaster.tasks.orca_route import remarks
 
 # Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"
@@ -223,6 +225,8 @@ def _program(software: Software) -> tuple[str, ...]:
     ladders=LADDERS,
     check=check,
     impostor=impostor,
+    remarks=remarks,
+    leaves=leaves,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Steps one after another in one sandbox.

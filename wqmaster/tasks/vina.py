@@ -10,10 +10,11 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster import ligand, pdbqt
 from wqmaster.campaign import FIELD, Model
-from wqmaster.errors import BadDocument, WqmasterError
+from wqmaster.errors import BadDocument, Defect, WqmasterError
 from wqmaster.job import Execution, Input, Job
 from wqmaster.molecule import Molecule, lookup
 from wqmaster.tasks import Software, StepRequest, beside, fields, task
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 
 T = TypeVar("T")
@@ -159,20 +160,39 @@ def seed_of(document: Any, step: str) -> int:
     return 1 + number % _MOST_SEED
 
 
+def _stated(molecule: Molecule, wanted: Ligand) -> str:
+    """The document's ligand as it has it."""
+    value = lookup(molecule.document, wanted.field)
+    if value is None:
+        raise BadDocument(
+            f"the document has no '{wanted.field}'; if its ligand is in another field, say so "
+            "with 'ligand: {field: NAME, format: pdbqt|smiles|sdf}' in the campaign file",
+            Defect.MISSING_FIELD,
+        )
+    if not isinstance(value, str):
+        raise BadDocument(f"'{wanted.field}' is no text: {value!r:.60}")
+    return value
+
+
+def inspect(molecule: Molecule, options: Dock) -> None:
+    """See that the document has a ligand; SMILES and SDF are not prepared for it.
+
+    Raises:
+        BadDocument: it has none, or its PDBQT is not one that Vina reads.
+    """
+    if options.ligand.format == "pdbqt":
+        ligand_of(molecule, options.ligand)
+    else:
+        _stated(molecule, options.ligand)
+
+
 def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
     """The document's ligand as PDBQT, and its atom types.
 
     Raises:
         BadDocument: it has none that can be docked; says why.
     """
-    value = lookup(molecule.document, wanted.field)
-    if value is None:
-        raise BadDocument(
-            f"the document has no '{wanted.field}'; if its ligand is in another field, say so "
-            "with 'ligand: {field: NAME, format: pdbqt|smiles|sdf}' in the campaign file"
-        )
-    if not isinstance(value, str):
-        raise BadDocument(f"'{wanted.field}' is no text: {value!r:.60}")
+    value = _stated(molecule, wanted)
     text = value if wanted.format == "pdbqt" else ligand.pdbqt(value, wanted.format)
     try:
         return pdbqt.clean(text), pdbqt.ligand(text)
@@ -186,6 +206,15 @@ def _uses(options: Dock) -> Iterable[str]:
 
 def _fields(options: Dock) -> Iterable[str]:
     return [options.ligand.field]
+
+
+def _leaves(options: Dock) -> Leaves:
+    def file(name: str) -> Lack | None:
+        if name in ("out.pdbqt", "vina.conf") or name.endswith((".pdbqt", ".conf", ".map")):
+            return None
+        return no_such_file("Vina", name, ("out.pdbqt", "vina.conf"))
+
+    return Leaves(file=file)
 
 
 def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
@@ -213,7 +242,9 @@ def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -
     uses=_uses,
     fields=_fields,
     prepare=prepare,
+    inspect=inspect,
     check=check,
+    leaves=_leaves,
 )
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Poses and affinities of the document's ligand in the receptor of each step.

@@ -12,6 +12,7 @@ one meant). Where their number is odd, xtb and the document cannot agree: `charg
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -23,6 +24,7 @@ from wqmaster.job import Execution, Job
 from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
+from wqmaster.tasks.xtb_leaves import leaves_of
 
 # What an xtb run in the same sandbox leaves, and a later one would read or leave as its own.
 _LEFT = (
@@ -305,7 +307,10 @@ def _job(
     return Job(tuple(executions), files)
 
 
-@task(program="xtb", options=Singlepoint, rung=XtbRung, ladders=LADDERS)
+_task = partial(task, program="xtb", rung=XtbRung, ladders=LADDERS)
+
+
+@_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Energy, gradient and properties at the geometry of the document."""
     return _job(molecule, steps, software, lambda step: _Run())
@@ -352,7 +357,7 @@ def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
     return None
 
 
-@task(program="xtb", options=Optimize, rung=XtbRung, ladders=LADDERS)
+@_task(options=Optimize, leaves=leaves_of("optimize"))
 def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """The geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
     return _job(molecule, steps, software, lambda step: _optimisation(molecule, step))
@@ -364,7 +369,7 @@ def _hessian(step: StepRequest) -> _Run:
     return _Run(words=("--hess",), control=(thermo,), outputs=("vibspectrum",))
 
 
-@task(program="xtb", options=Hessian, rung=XtbRung, ladders=LADDERS)
+@_task(options=Hessian, leaves=leaves_of("hessian"))
 def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Hessian, frequencies and thermochemistry at the geometry of the document.
 
@@ -392,7 +397,7 @@ def _dynamics(step: StepRequest) -> _Run:
     return _Run(words=("--md",), control=blocks)
 
 
-@task(program="xtb", options=Dynamics, rung=XtbRung, ladders=LADDERS)
+@_task(options=Dynamics, leaves=leaves_of("md"))
 def md(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Molecular dynamics from the geometry of the document.
 

@@ -1,7 +1,11 @@
 """Parsers of ORCA's files, versions 3 to 6.1. Energies in Eh, gradients in Eh/Bohr, charges in e.
 
-Where a block is printed several times (steps of an optimisation, several jobs in one output), a
-parser takes the last one; those named `*_trajectory` take all.
+An output may hold many evaluations: cycles of an optimisation, points of a scan, several jobs. A
+value is that of the final evaluation, which is the last one with a final energy, so that all values
+are of one geometry and one electronic state. A parser whose block is not there but in an earlier
+evaluation refuses it and says where it is (`evaluations`): after an optimisation, for instance,
+ORCA prints no gradient for the final energy. `frames` has energy, gradient and geometry of every
+evaluation; those named `*_trajectory` take all blocks of a kind, whichever evaluation they are of.
 """
 
 from wqmaster.parsers.orca.correlation import (
@@ -38,6 +42,8 @@ from wqmaster.parsers.orca.files import (
     hess_normal_modes,
     hess_symbols,
 )
+from wqmaster.parsers.orca.forces import largest_force, net_force, net_torque
+from wqmaster.parsers.orca.frames import frames
 from wqmaster.parsers.orca.geometry import (
     geometry,
     geometry_trajectory,
@@ -112,6 +118,7 @@ from wqmaster.parsers.orca.vibrations import (
     normal_modes,
 )
 
+# 2: every value is of the final evaluation; before, each was of the last block of its kind.
 VERSION = "2"
 
 __all__ = [
@@ -141,6 +148,7 @@ __all__ = [
     "excitation_energies",
     "excitations",
     "file_name",
+    "frames",
     "frequencies",
     "geometry",
     "geometry_trajectory",
@@ -172,6 +180,7 @@ __all__ = [
     "json_polarizability",
     "json_thermochemistry",
     "json_total_energy",
+    "largest_force",
     "loewdin_charges",
     "loewdin_spins",
     "mayer_bond_orders",
@@ -183,6 +192,8 @@ __all__ = [
     "mulliken_charges_trajectory",
     "mulliken_spins",
     "multiplicity",
+    "net_force",
+    "net_torque",
     "nl_energy",
     "normal_modes",
     "optimisation",

@@ -68,7 +68,8 @@ def jobs(text: str) -> list[tuple[int, int]]:
     return list(zip(bounds, [*bounds[1:], len(text)], strict=True))
 
 
-def _marks(text: str) -> Iterator[tuple[int, FailureClass]]:
+def marks(text: str) -> Iterator[tuple[int, FailureClass]]:
+    """Where the text says of something that it has not converged, and of what, in no order."""
     there = [words for words in _IN_ALL_MARKS if words in text]
     if not there:
         return
@@ -118,7 +119,7 @@ class _Job:
 
     def by_mark(self) -> Failure | None:
         """The first text that says of a final value that it has not converged."""
-        for position, kind in _marks(self.text):
+        for position, kind in marks(self.text):
             if self._matters(position, kind):
                 return Failure(kind, f"ORCA: {said(line_of(self.text, position))}")
         return None

@@ -2,13 +2,15 @@
 
 The module mdci prints, once its iterations are done, lines `label ... value` from E(0) to E(TOT),
 and after the triples E(CCSD) and E(CCSD(T)): alike in 3.0 to 6.1. In a run of several
-(extrapolation, compound jobs) the values are the last ones printed.
+(extrapolation) the values are the last ones printed. All are of the final evaluation
+(`evaluations`).
 """
 
 import re
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.labels import last_value, value_at, words_after
 from wqmaster.parsers.orca.text import last_beginning, line_end, line_start, number
 
@@ -75,20 +77,23 @@ def _entry(output: Output, *keys: str) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def reference_energy(output: Output) -> float:
-    """Energy of the reference determinant, E(0), in Eh, as the coupled-cluster module has it."""
+    """Energy of the reference determinant, E(0), of the final evaluation in Eh (module mdci)."""
     return _entry(output, "E(0)")
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_correlation_energy(output: Output) -> float:
-    """Correlation energy of CCSD in Eh, without triples; of DLPNO with the weak pairs."""
+    """CCSD correlation energy of the final evaluation in Eh, without triples, with weak pairs."""
     return _entry(output, *_CORRELATION)
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_energy(output: Output) -> float:
-    """Total energy of CCSD (or DLPNO-CCSD) in Eh, without triples.
+    """Total CCSD (or DLPNO-CCSD) energy of the final evaluation in Eh, without triples.
 
     Raises:
         ParseError: there is none, it did not converge, or the method is no coupled cluster.
@@ -101,8 +106,9 @@ def ccsd_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def ccsd_t_energy(output: Output) -> float:
-    """Total energy of CCSD(T) (or DLPNO-CCSD(T)) in Eh.
+    """Total CCSD(T) (or DLPNO-CCSD(T)) energy of the final evaluation in Eh.
 
     Raises:
         ParseError: there is none, CCSD did not converge, or it is not E(CCSD) plus the triples.
@@ -124,8 +130,9 @@ def ccsd_t_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def triples_correction(output: Output) -> float:
-    """Perturbative triples correction (T) in Eh, not scaled.
+    """Perturbative triples correction (T) of the final evaluation in Eh, not scaled.
 
     Raises:
         ParseError: there is none, or CCSD did not converge.
@@ -138,8 +145,9 @@ def triples_correction(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def t1_diagnostic(output: Output) -> float:
-    """T1 diagnostic of coupled cluster.
+    """T1 diagnostic of coupled cluster in the final evaluation.
 
     Raises:
         ParseError: there is none, or it is of amplitudes that did not converge.
@@ -154,14 +162,16 @@ def t1_diagnostic(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def dlpno_strong_pairs_energy(output: Output) -> float:
-    """Correlation energy of the strong pairs of DLPNO, in Eh."""
+    """DLPNO correlation energy of the strong pairs in the final evaluation, in Eh."""
     return _entry(output, "E(CORR)(strong-pairs)")
 
 
 @reads("stdout")
+@of_final_evaluation
 def dlpno_weak_pairs_energy(output: Output) -> float:
-    """Correlation energy of the weak pairs of DLPNO, in Eh."""
+    """DLPNO correlation energy of the weak pairs in the final evaluation, in Eh."""
     return _entry(output, "E(CORR)(weak-pairs)")
 
 
@@ -190,8 +200,9 @@ def _mp2(output: Output, kind: str) -> tuple[int, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def mp2_energy(output: Output) -> float:
-    """Total energy of MP2 (RI-MP2, DLPNO-MP2) in Eh; of a double hybrid the whole energy."""
+    """Total MP2 (RI-, DLPNO-MP2, double hybrid) energy of the final evaluation in Eh."""
     position, value = _mp2(output, "TOTAL")
     if position < 0:
         raise output.missing("'MP2 TOTAL ENERGY'")
@@ -199,8 +210,9 @@ def mp2_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def mp2_correlation_energy(output: Output) -> float:
-    """Correlation energy of MP2 in Eh; of a double hybrid as ORCA prints it."""
+    """MP2 correlation energy of the final evaluation in Eh; of a double hybrid as printed."""
     position, value = _mp2(output, "CORRELATION")
     if position < 0:
         raise output.missing("'MP2 CORRELATION ENERGY'")
@@ -208,8 +220,9 @@ def mp2_correlation_energy(output: Output) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def correlation_energy(output: Output) -> float:
-    """Correlation energy of the last correlated method in Eh: with triples, if there are any.
+    """Correlation energy of the final evaluation in Eh: of its last method, with triples if any.
 
     Raises:
         ParseError: there is none, or the iterations did not converge.

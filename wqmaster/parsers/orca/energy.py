@@ -1,63 +1,19 @@
-"""Energies in ORCA's text, versions 3 to 6.1, in Eh."""
+"""Energies in ORCA's text, versions 3 to 6.1, in Eh, of the final evaluation (`evaluations`)."""
 
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.text import (
-    every_beginning,
-    last_beginning,
-    line_of,
-    number,
-    whole_line,
-)
+from wqmaster.parsers.orca.final_lines import FINAL as FINAL
+from wqmaster.parsers.orca.final_lines import final_energy as final_energy
+from wqmaster.parsers.orca.final_lines import is_converged as is_converged
+from wqmaster.parsers.orca.final_lines import label as label
+from wqmaster.parsers.orca.final_lines import of_the_whole as of_the_whole
+from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.text import every_beginning, last_beginning, number, whole_line
 
-FINAL = "FINAL SINGLE POINT ENERGY"
 _SCF = "Total Energy       :"
 _DISPERSION = "Dispersion correction "
-
-
-def final_energy(line: str) -> tuple[float, str]:
-    """Energy (Eh) and suffix of a line `FINAL SINGLE POINT ENERGY (label)  energy  suffix`.
-
-    ORCA labels the energies of multi-layer and external methods, as in "(QM/MM)", and writes
-    "(SCF not fully converged!)" or "(Wavefunction not fully converged!)" behind one that is not
-    to be used.
-
-    Raises:
-        ParseError: there is no energy in it.
-    """
-    rest = line[len(FINAL) :].strip()
-    if rest.startswith("("):
-        rest = rest.partition(")")[2]
-    words = rest.split(maxsplit=1)
-    if not words:
-        raise ParseError(f"there is no energy in the line {line.strip()[:60]!r}")
-    return number(words[0]), words[1].strip() if len(words) > 1 else ""
-
-
-def label(line: str) -> str:
-    """What stands in brackets before the energy of such a line, as "(QM/MM)"; "" without it."""
-    rest = line[len(FINAL) :].strip()
-    return rest[: rest.find(")") + 1] if rest.startswith("(") else ""
-
-
-def of_the_whole(text: str, positions: list[int]) -> list[int]:
-    """Those of the final energies at `positions` that are of the whole system.
-
-    A calculation in layers prints one for each part before it, as "(MM)" and one without a label
-    before "(QM/MM)": if the last one has a label, those with the same one count.
-    """
-    wanted = label(line_of(text, positions[-1])) if positions else ""
-    if not wanted:
-        return positions
-    longest = len(FINAL) + len(wanted) + 20
-    return [place for place in positions if text.find(wanted, place, place + longest) >= 0]
-
-
-def is_converged(suffix: str) -> bool:
-    """Whether the suffix of a final energy says nothing against it."""
-    return not suffix or (suffix.startswith("(") and "not" not in suffix.lower())
 
 
 def _usable(line: str) -> float:
@@ -68,8 +24,9 @@ def _usable(line: str) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def total_energy(output: Output) -> float:
-    """The last FINAL SINGLE POINT ENERGY, in Eh.
+    """FINAL SINGLE POINT ENERGY of the final evaluation (the last one in the output), in Eh.
 
     It holds all that was asked for: dispersion, gCP, correlation, an excited state's energy.
 
@@ -86,6 +43,7 @@ def total_energy(output: Output) -> float:
 def energy_trajectory(output: Output) -> list[float]:
     """All FINAL SINGLE POINT ENERGYs in the order of the text (steps, jobs), in Eh.
 
+    It need not have as many entries as `geometry_trajectory`: see `frames`.
     Of a calculation in layers (QM/MM) those of the whole system alone.
 
     Raises:
@@ -107,8 +65,9 @@ def _in_eh(line: str, label: str) -> float:
 
 
 @reads("stdout")
+@of_final_evaluation
 def scf_energy(output: Output) -> float:
-    """The energy of the last SCF in Eh, without what is added after it (D3, D4, correlation).
+    """SCF energy of the final evaluation in Eh, without what is added to it (D3, D4, correlation).
 
     The "Total Energy" of TOTAL SCF ENERGY, which ORCA prints with 8 decimals until version 5 and
     with 14 from version 6 on. In later steps of an optimisation it prints the line alone.
@@ -130,8 +89,9 @@ def _dispersion_lines(text: str) -> Iterator[str]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def dispersion_energy(output: Output) -> float:
-    """The last dispersion correction (D2, D3, D4) in Eh, 9 decimals."""
+    """Dispersion correction (D2, D3, D4) of the final evaluation in Eh, 9 decimals."""
     for line in _dispersion_lines(output.text):
         words = line[len(_DISPERSION) :].split()
         # Gradient and Hessian say "Dispersion correction ... done" and "... in the Hessian".

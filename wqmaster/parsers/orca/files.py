@@ -3,6 +3,9 @@
 In a job BASENAME is `orca`. Both formats are alike from ORCA 3 to 6.1 (seen: .hess of 4.2 and 6.1,
 .engrad as in ORCA's manual and as xtb writes it): numbers with lines of `#` between, and sections
 `$name` that end with `$end`.
+
+Each file is of one evaluation, which need not be the final one of the run: an optimisation leaves
+the .engrad of its last cycle, and `Calc_Hess` the .hess of an earlier one (`same_run`).
 """
 
 import math
@@ -13,6 +16,7 @@ from wqmaster.failures import Failure, FailureClass
 from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.property_file import BOHR, property_json
+from wqmaster.parsers.orca.same_run import check_energy, check_geometry
 from wqmaster.parsers.orca.text import every, last, line_end, number, numbers
 
 _ENGRAD = "orca.engrad"
@@ -41,7 +45,22 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 
 def _engrad(output: Output) -> tuple[float, list[float], list[str]]:
-    """Energy (Eh), gradient (3n numbers, Eh/Bohr) and the words of the geometry (4n)."""
+    """Energy (Eh), gradient (3n numbers, Eh/Bohr) and the words of the geometry (4n).
+
+    Raises:
+        ParseError: the file is not whole, or of another evaluation than the final one.
+    """
+    energy, gradient, words = _engrad_alone(output)
+    check_energy(output, energy)
+    check_geometry(output, [[x * BOHR for x in row] for row in _triples(words)])
+    return energy, gradient, words
+
+
+def _triples(words: list[str]) -> list[list[float]]:
+    return [[number(x) for x in words[at + 1 : at + 4]] for at in range(0, len(words), 4)]
+
+
+def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
     words: list[str] = []
     expected = 1
     for row in _rows(output.text):
@@ -57,24 +76,31 @@ def _engrad(output: Output) -> tuple[float, list[float], list[str]]:
     return values[0], values[1:], words[2 + 3 * natoms :]
 
 
-@reads(_ENGRAD)
+@reads(_ENGRAD, "stdout")
 def engrad_energy(output: Output) -> float:
-    """Total energy in Eh of the .engrad file (12 decimals)."""
+    """Total energy of the .engrad file in Eh (12 decimals), of the final evaluation.
+
+    All parsers of this file raise a ParseError if it is of another evaluation than the final one in
+    the standard output, where that is there.
+    """
     return _engrad(output)[0]
 
 
-@reads(_ENGRAD, per_atom=True)
+@reads(_ENGRAD, "stdout", per_atom=True)
 def engrad_gradient(output: Output) -> list[list[float]]:
-    """Gradient in Eh/Bohr of the .engrad file, shape (n, 3)."""
+    """Gradient of the .engrad file in Eh/Bohr, shape (n, 3), at `engrad_geometry`.
+
+    Raises what `engrad_energy` raises: an optimisation leaves that of its last cycle.
+    """
     gradient = _engrad(output)[1]
     return [gradient[start : start + 3] for start in range(0, len(gradient), 3)]
 
 
-@reads(_ENGRAD, per_atom=True)
+@reads(_ENGRAD, "stdout", per_atom=True)
 def engrad_geometry(output: Output) -> list[list[float]]:
     """The geometry of the .engrad file in Angstrom, shape (n, 3).
 
-    The file has them in Bohr (1 Bohr = 0.529177210903 Angstrom).
+    The file has it in Bohr (1 Bohr = 0.529177210903 Angstrom). Raises what `engrad_energy` raises.
     """
     words = _engrad(output)[2]
     atoms = [words[start : start + 4] for start in range(0, len(words), 4)]
@@ -130,11 +156,17 @@ def _table(output: Output, name: str) -> list[list[float]]:
 
 
 def _atoms(output: Output) -> list[list[str]]:
-    """Symbol, mass (u) and x, y, z (Bohr) of each atom."""
+    """Symbol, mass (u) and x, y, z (Bohr) of each atom.
+
+    Raises:
+        ParseError: the section is damaged, or of another geometry than the final one.
+    """
     count, lines = _section(output, "atoms")
     rows = list(lines)
     if count < 1 or len(rows) != count or any(len(row) != 5 for row in rows):
         raise _damaged(output, "atoms")
+    # ORCA 6.1 moves the origin to the centre of mass, 4.2 does not.
+    check_geometry(output, [[number(x) * BOHR for x in row[2:]] for row in rows], shifted=True)
     return rows
 
 
@@ -143,14 +175,16 @@ def _of_all_modes(output: Output, size: int, name: str) -> None:
         raise ParseError(f"${name} of {output.name} is of {size} modes, $atoms of other ones")
 
 
-@reads(_HESS)
+@reads(_HESS, "stdout")
 def hess_hessian(output: Output) -> list[list[float]]:
-    """Hessian in Eh/Bohr^2, shape (3n, 3n), as the file has it.
+    """Hessian in Eh/Bohr^2, shape (3n, 3n), as the file has it, at `hess_geometry`.
 
     ORCA does not symmetrise it; each element and its mirror image agree to 2 % of the largest.
 
     Raises:
-        ParseError: there is none, it is not whole, not of 3n rows, or not symmetric.
+        ParseError: there is none, it is not whole, not of 3n rows, or not symmetric; it is of
+            another geometry than the final one in the standard output, where that is there. The
+            other parsers of this file raise that, too.
     """
     table = _table(output, "hessian")
     _of_all_modes(output, len(table), "hessian")
@@ -176,13 +210,13 @@ def _frequencies(output: Output) -> list[float]:
     return found
 
 
-@reads(_HESS)
+@reads(_HESS, "stdout")
 def hess_frequencies(output: Output) -> list[float]:
     """Frequencies in cm^-1, imaginary ones negative, without those of 0 (as `frequencies`)."""
     return [value for value in _frequencies(output) if value]
 
 
-@reads(_HESS)
+@reads(_HESS, "stdout")
 def hess_normal_modes(output: Output) -> list[list[list[float]]]:
     """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalised as `normal_modes`."""
     values = _frequencies(output)
@@ -196,7 +230,7 @@ def hess_normal_modes(output: Output) -> list[list[list[float]]]:
     ]
 
 
-@reads(_HESS)
+@reads(_HESS, "stdout")
 def hess_ir_intensities(output: Output) -> list[float]:
     """Infrared intensities in km/mol, one for each of `hess_frequencies`.
 
@@ -217,22 +251,22 @@ def hess_ir_intensities(output: Output) -> list[float]:
     return found
 
 
-@reads(_HESS, per_atom=True)
+@reads(_HESS, "stdout", per_atom=True)
 def hess_geometry(output: Output) -> list[list[float]]:
-    """The geometry of the Hessian in Angstrom, shape (n, 3).
+    """The geometry of the Hessian in Angstrom, shape (n, 3); its origin may not be the input's.
 
     The file has it in Bohr (1 Bohr = 0.529177210903 Angstrom).
     """
     return [[number(word) * BOHR for word in atom[2:]] for atom in _atoms(output)]
 
 
-@reads(_HESS, per_atom=True)
+@reads(_HESS, "stdout", per_atom=True)
 def hess_symbols(output: Output) -> list[str]:
     """The elements of the atoms of the Hessian, shape (n,)."""
     return [atom[0] for atom in _atoms(output)]
 
 
-@reads(_HESS, per_atom=True)
+@reads(_HESS, "stdout", per_atom=True)
 def hess_masses(output: Output) -> list[float]:
     """Masses in u that the frequencies were computed with, shape (n,)."""
     return [number(atom[1]) for atom in _atoms(output)]

@@ -1,25 +1,38 @@
 """Geometries in ORCA's text, versions 3 to 6.1.
 
-Atoms are named as ORCA prints them: `Q` is a point charge, `DA` a dummy atom; `H :` is a ghost
-atom and `Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates").
+Atoms are named as ORCA prints them: `Q` is a point charge, `DA` (in 5.0 `-`) a dummy atom; `H :`
+is a ghost atom and `Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates").
+The geometry is that of the final evaluation (`evaluations`): where ORCA prints no coordinates
+between the last step and the final energy, as after the optimisation of NEB-TS or with MiniPrint,
+there is none.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.evaluations import (
+    Evaluation,
+    described,
+    evaluations,
+    final,
+    same_geometry,
+)
+from wqmaster.parsers.orca.events import GEOMETRY, STATIONARY
 from wqmaster.parsers.orca.text import every, last, line_end, lines, numbers
 
-HEADING = "CARTESIAN COORDINATES (ANGSTROEM)"
+HEADING = GEOMETRY
 _SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
-_CONVERGED = "THE OPTIMIZATION HAS CONVERGED"
+_CONVERGED = ("THE OPTIMIZATION HAS CONVERGED", STATIONARY)
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 _NOT_CONVERGED = "The optimization did not converge"
 # How far behind the geometry its heading in Bohr may stand, and that far its first row.
 _FAR = 300
 _MOST_BEFORE_ROWS = 4
 # Centres that have no nucleus: point charges and dummy atoms.
-_NO_ATOMS = ("Q", "DA")
+_NO_ATOMS = ("Q", "DA", "-")
+
+T = TypeVar("T")
 
 
 def is_atom(label: str) -> bool:
@@ -54,7 +67,8 @@ def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
         read += len(line) + 1
         if not words and found:
             return found, read
-        if not found and (not words or words[0].startswith("-")):
+        # The line under the heading; an atom that is called "-" has coordinates.
+        if not found and (not words or words[0].startswith("--")):
             continue
         if len(words) < 4:
             raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
@@ -78,6 +92,18 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
     if count is not None and count != len(rows):
         raise ParseError(f"the geometry has {len(rows)} atoms, in Bohr {count}")
     return [_label(words) for words in rows], [numbers(words[-3:]) for words in rows]
+
+
+def centres(labels: list[str], rows: list[T], count: int) -> list[T] | None:
+    """The `count` of `rows` that a table has which leaves point charges out, or all but atoms.
+
+    None if no such choice has as many.
+    """
+    for chosen in (lambda _: True, lambda label: label != "Q", is_atom):
+        found = [row for row, label in zip(rows, labels, strict=True) if chosen(label)]
+        if len(found) == count:
+            return found
+    return None
 
 
 def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
@@ -105,28 +131,57 @@ def check_count(text: str, position: int, rows: int, what: str) -> None:
         raise ParseError(f"{what} has {rows} rows, the geometry before it has {counts[0]} atoms")
 
 
+def whole(text: str, evaluation: Evaluation) -> int:
+    """Where the geometry of an evaluation is, which its energy is of.
+
+    Raises:
+        ParseError: ORCA prints no coordinates there, or only those of a part of the system.
+    """
+    if evaluation.layers:
+        raise ParseError(
+            f"the energy of {described(text, evaluation)} is of all layers of the system; the"
+            " coordinates in the output are of one layer"
+        )
+    if evaluation.geometry is None:
+        raise ParseError(
+            f"ORCA printed no coordinates for {described(text, evaluation)}; the last ones in the"
+            " output are of an earlier evaluation"
+        )
+    return evaluation.geometry
+
+
 def _last(output: Output) -> tuple[list[str], list[list[float]]]:
-    position = last(output.text, HEADING)
-    if position < 0:
+    text = output.text
+    if last(text, HEADING) < 0:
         raise output.missing(f"'{HEADING}'")
-    return labels_and_coordinates(output.text, position)
+    return labels_and_coordinates(text, whole(text, final(text)))
 
 
 @reads("stdout", per_atom=True)
 def geometry(output: Output) -> list[list[float]]:
-    """Coordinates of the last geometry in Angstrom, shape (n, 3)."""
+    """Coordinates of the final evaluation (that of `total_energy`) in Angstrom, shape (n, 3).
+
+    Raises:
+        ParseError: ORCA printed none for it, or it is of layers, of which ORCA prints one.
+    """
     return _last(output)[1]
 
 
 @reads("stdout", per_atom=True)
 def symbols(output: Output) -> list[str]:
-    """The elements of the atoms of `geometry` as ORCA prints them, shape (n,)."""
+    """The elements of the atoms of `geometry` as ORCA prints them, shape (n,).
+
+    Raises what `geometry` raises.
+    """
     return _last(output)[0]
 
 
 @reads("stdout")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
-    """All geometries in the order of the text, in Angstrom, shape (m, n, 3)."""
+    """All geometries in the order of the text, in Angstrom, shape (m, n, 3).
+
+    It need not have as many entries as `energy_trajectory`: see `frames`.
+    """
     text = output.text
     found = [labels_and_coordinates(text, position)[1] for position in every(text, HEADING)]
     if not found:
@@ -134,23 +189,39 @@ def geometry_trajectory(output: Output) -> list[list[list[float]]]:
     return found
 
 
+def _optimised(output: Output) -> Evaluation:
+    """The evaluation at the geometry that the last optimisation converged to."""
+    text = output.text
+    converged = max(text.rfind(words) for words in _CONVERGED)
+    if converged < 0:
+        raise output.missing(f"'{_CONVERGED[0]}'")
+    if max(text.rfind(_CYCLE), text.rfind(_NOT_CONVERGED)) > converged:
+        raise ParseError("the last optimisation did not converge")
+    found = evaluations(text)
+    # Very old versions do not evaluate the energy at the stationary point again.
+    stationary = [one for one in found if one.kind == "stationary_point"]
+    return stationary[-1] if stationary else final(text)
+
+
 @reads("stdout", per_atom=True)
 def optimized_geometry(output: Output) -> list[list[float]]:
     """The geometry that the last optimisation converged to, in Angstrom, shape (n, 3).
 
+    It is that of the final evaluation too, or there is none.
+
     Raises:
-        ParseError: there was no optimisation, or the last one did not converge.
+        ParseError: there was no optimisation, or the last one did not converge; ORCA printed no
+            coordinates for its end; the final evaluation is at another geometry (another job).
     """
     text = output.text
-    converged = text.rfind(_CONVERGED)
-    if converged < 0:
-        raise output.missing(f"'{_CONVERGED}'")
-    if max(text.rfind(_CYCLE), text.rfind(_NOT_CONVERGED)) > converged:
-        raise ParseError("the last optimisation did not converge")
-    # ORCA prints the geometry again where it evaluates the energy at the stationary point.
-    position = next((at for at in every(text[converged:], HEADING)), None)
-    at = last(text, HEADING) if position is None else converged + position
-    return labels_and_coordinates(text, at)[1]
+    optimised, last_one = _optimised(output), final(text)
+    position = whole(text, optimised)
+    if last_one is not optimised and not same_geometry(text, optimised, last_one):
+        raise ParseError(
+            f"the optimised geometry belongs to {described(text, optimised)}, the final energy to"
+            f" {described(text, last_one)}, at another geometry: 'frames' has both"
+        )
+    return labels_and_coordinates(text, position)[1]
 
 
 @reads("stdout")
@@ -163,4 +234,7 @@ def optimisation(output: Output) -> dict[str, Any]:
     words = text[position + len(_CYCLE) : line_end(text, position)].split()
     if not words or not words[0].isdecimal() or not words[0].isascii():
         raise ParseError("the number of the last optimisation cycle cannot be read")
-    return {"converged": text.find(_CONVERGED, position) >= 0, "cycles": int(words[0][:9])}
+    return {
+        "converged": any(text.find(said, position) >= 0 for said in _CONVERGED),
+        "cycles": int(words[0][:9]),
+    }

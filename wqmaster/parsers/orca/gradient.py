@@ -3,6 +3,9 @@
 Layouts: analytic, `CARTESIAN GRADIENT`, an empty line, rows `1   H   :  x y z`; numerical, the same
 without the empty line; and that of the MP2 module, `The final MP2 gradient` with rows `0:  x y z`.
 All of them print the norm, which the rows are held against.
+
+An optimisation evaluates the energy at its stationary point without a gradient: the last gradient
+in the output is then of another geometry than the final energy, and `gradient` refuses it.
 """
 
 import math
@@ -11,15 +14,13 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.geometry import check_count
+from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
+from wqmaster.parsers.orca.events import GRADIENTS
+from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.geometry import check_count, whole
 from wqmaster.parsers.orca.text import atom_rows, every, last_of, line_end, lines, number
 
-HEADINGS = (
-    "CARTESIAN GRADIENT",
-    "CARTESIAN GRADIENT (NUMERICAL)",
-    "The final MP2 gradient",
-    "The cartesian gradient:",
-)
+HEADINGS = GRADIENTS
 _DISPERSION = "DISPERSION GRADIENT"
 _ENDS = ("Difference to", "Norm of", "NORM OF", "-----")
 _CONSTRAINED = "CONSTRAINED CARTESIAN"
@@ -59,22 +60,58 @@ def _checked(text: str, position: int, what: str) -> list[list[float]]:
     return found
 
 
-@reads("stdout", per_atom=True)
-def gradient(output: Output) -> list[list[float]]:
-    """The last gradient of the energy in Eh/Bohr, shape (n, 3), in the input's frame.
+def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
+    """The gradient of an evaluation in Eh/Bohr, shape (n, 3); None if ORCA computed none there.
 
     Raises:
-        ParseError: there is none; an atom is missing; its norm is not the printed one.
+        ParseError: it cannot be read, or there are several, which are of different states.
     """
-    position = last_of(output.text, *HEADINGS)
-    if position < 0:
+    found = [_checked(text, place, "the gradient") for place in evaluation.gradients]
+    if any(other != found[0] for other in found[1:]):
+        raise ParseError(
+            f"there are {len(found)} gradients in {described(text, evaluation)}, and one energy:"
+            " ORCA does not say which gradient is of the state of the energy"
+        )
+    if not found and evaluation.twin is not None:
+        return gradient_of(text, evaluation.twin)
+    return found[0] if found else None
+
+
+@reads("stdout", per_atom=True)
+def gradient(output: Output) -> list[list[float]]:
+    """Gradient of the energy in the final evaluation in Eh/Bohr, shape (n, 3).
+
+    That is at `geometry`, of the state of `total_energy`, in the frame of the input.
+
+    Raises:
+        ParseError: there is none; it is of another evaluation, as after an optimisation (then
+            `frames` has it, or a single point with EnGrad); an atom is missing; its norm is not
+            the printed one.
+    """
+    text = output.text
+    if last_of(text, *HEADINGS) < 0:
         raise output.missing("'CARTESIAN GRADIENT'")
-    return _checked(output.text, position, "the gradient")
+    last = final(text)
+    if last.layers:
+        whole(text, last)
+    found = gradient_of(text, last)
+    if found is None:
+        owners = (one for one in reversed(evaluations(text)) if one.gradients)
+        owner = next((described(text, one) for one in owners), "a displaced geometry")
+        raise ParseError(
+            f"the last gradient in the output belongs to {owner}, the final energy to"
+            f" {described(text, last)}: take 'frames', which has both of each evaluation, or add a"
+            " single point with EnGrad"
+        )
+    return found
 
 
 @reads("stdout")
 def gradient_trajectory(output: Output) -> list[list[list[float]]]:
-    """All gradients in the order of the text, in Eh/Bohr, shape (steps, n, 3)."""
+    """All gradients in the order of the text, in Eh/Bohr, shape (steps, n, 3).
+
+    It need not have as many entries as `energy_trajectory`: see `frames`.
+    """
     text = output.text
     positions = sorted(position for heading in HEADINGS for position in every(text, heading))
     if not positions:
@@ -83,8 +120,9 @@ def gradient_trajectory(output: Output) -> list[list[list[float]]]:
 
 
 @reads("stdout", per_atom=True)
+@of_final_evaluation
 def dispersion_gradient(output: Output) -> list[list[float]]:
-    """The last gradient of the dispersion correction (D3, D4) in Eh/Bohr, shape (n, 3).
+    """Gradient of the dispersion correction (D3, D4) in the final evaluation in Eh/Bohr, (n, 3).
 
     ORCA prints it with `%output Print[P_DFTD_GRAD] 1 end`.
     """

@@ -1,10 +1,14 @@
-"""Orbital energies and occupations, from the last table ORBITAL ENERGIES (alike in 2.6 to 6.1)."""
+"""Orbital energies and occupations of the final evaluation (`evaluations`).
+
+They are read from its last table ORBITAL ENERGIES, which is alike in 2.6 to 6.1.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.text import block, number
 
 _BLOCK = "ORBITAL ENERGIES"
@@ -74,8 +78,9 @@ def _tables(output: Output) -> list[_Spin]:
 
 
 @reads("stdout")
+@of_final_state
 def orbital_energies(output: Output) -> list[float] | list[list[float]]:
-    """Orbital energies in Eh, lowest first; of an unrestricted calculation two lists, [up, down].
+    """Orbital energies of the final evaluation in Eh, lowest first; [up, down] if unrestricted.
 
     ORCA 6 prints all occupied orbitals and, by default, no more than so many virtual ones
     ("*Only the first 10 virtual orbitals were printed."): then these are all there are.
@@ -88,8 +93,9 @@ def orbital_energies(output: Output) -> list[float] | list[list[float]]:
 
 
 @reads("stdout")
+@of_final_state
 def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
-    """Occupations of the orbitals of `orbital_energies`, in the same shape.
+    """Occupations of the orbitals of `orbital_energies` (final evaluation), in the same shape.
 
     Raises:
         ParseError: there is no table, or it is not whole.
@@ -99,8 +105,9 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
 
 
 @reads("stdout")
+@of_final_state
 def homo_lumo_gap(output: Output) -> float:
-    """Gap in Eh: the lowest empty orbital less the highest occupied one, of both spins together.
+    """Gap of the final evaluation in Eh: lowest empty orbital less highest occupied, of both spins.
 
     Singly occupied orbitals (ROHF) are occupied. It is negative if the filling is no Aufbau.
 

@@ -2,11 +2,12 @@
 
 Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
 DENSITIES" until version 4.1, "SPIN POPULATIONS" since. With correlated densities ORCA prints the
-tables again; the last ones are read.
+tables again; the last ones are read. All are of the final evaluation (`evaluations`).
 """
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.geometry import check_count
 from wqmaster.parsers.orca.text import atom_rows, every, last, last_of, lines, number
 
@@ -98,14 +99,19 @@ def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def mulliken_charges(output: Output) -> list[float]:
-    """The last Mulliken charges in e, shape (n,)."""
+    """Mulliken charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def mulliken_spins(output: Output) -> list[float]:
-    """The last Mulliken spin populations, shape (n,); ParseError for a restricted run."""
+    """Mulliken spin populations of the final evaluation, shape (n,).
+
+    Raises a ParseError for a restricted run.
+    """
     return _table(output, 1, "the Mulliken charges", *_MULLIKEN)
 
 
@@ -119,44 +125,60 @@ def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def loewdin_charges(output: Output) -> list[float]:
-    """The last Loewdin charges in e, shape (n,)."""
+    """Loewdin charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def loewdin_spins(output: Output) -> list[float]:
-    """The last Loewdin spin populations, shape (n,); ParseError for a restricted run."""
+    """Loewdin spin populations of the final evaluation, shape (n,).
+
+    Raises a ParseError for a restricted run.
+    """
     return _table(output, 1, "the Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def hirshfeld_charges(output: Output) -> list[float]:
-    """The last Hirshfeld charges in e, shape (n,)."""
+    """Hirshfeld charges of the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _HIRSHFELD, "the Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def hirshfeld_spins(output: Output) -> list[float]:
-    """The last Hirshfeld spin populations, shape (n,); zeros for a restricted run."""
+    """Hirshfeld spin populations of the final evaluation, shape (n,).
+
+    They are zeros for a restricted run.
+    """
     return _analysis(output, "SPIN", _HIRSHFELD, "the Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def mbis_charges(output: Output) -> list[float]:
-    """The last MBIS charges in e, shape (n,)."""
+    """MBIS charges of the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _MBIS, "the MBIS charges")
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def mbis_spins(output: Output) -> list[float]:
-    """The last MBIS spin populations, shape (n,); zeros for a restricted run."""
+    """MBIS spin populations of the final evaluation, shape (n,).
+
+    They are zeros for a restricted run.
+    """
     return _analysis(output, "SPIN", _MBIS, "the MBIS charges")
 
 
 @reads("stdout", per_atom=True)
+@of_final_state
 def chelpg_charges(output: Output) -> list[float]:
-    """The last CHELPG charges in e, shape (n,)."""
+    """CHELPG charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the CHELPG charges", _CHELPG)
 
 
@@ -171,8 +193,9 @@ def _bond(entry: str) -> list[float]:
 
 
 @reads("stdout")
+@of_final_state
 def mayer_bond_orders(output: Output) -> list[list[float]]:
-    """The last Mayer bond orders as [i, j, order], atoms counted from 0.
+    """Mayer bond orders of the final evaluation as [i, j, order], atoms counted from 0.
 
     Those that ORCA prints: larger than 0.1, if not asked otherwise. [] if none is that large.
     """

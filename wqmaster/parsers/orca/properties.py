@@ -2,7 +2,8 @@
 
 Moments of charged molecules are relative to ORCA's origin: the centre of mass, if not asked
 otherwise. The dipole has 5 decimals until version 5 and 9 from version 6 on. Where ORCA prints
-moments of several densities (SCF, MP2, coupled cluster), the last ones are read.
+moments of several densities (SCF, MP2, coupled cluster), the last ones are read. All are of the
+final evaluation (`evaluations`).
 """
 
 import math
@@ -10,6 +11,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state
 from wqmaster.parsers.orca.text import (
     every_beginning,
     last_beginning,
@@ -44,8 +46,9 @@ def _dipole(text: str, position: int) -> list[float]:
 
 
 @reads("stdout")
+@of_final_state
 def dipole(output: Output) -> list[float]:
-    """The last total dipole moment (x, y, z) in e a0."""
+    """Total dipole moment (x, y, z) of the final evaluation in e a0."""
     position = last_beginning(output.text, _DIPOLE)
     if position < 0:
         raise output.missing("'Total Dipole Moment'")
@@ -63,8 +66,9 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 
 
 @reads("stdout")
+@of_final_state
 def quadrupole(output: Output) -> list[list[float]]:
-    """The last total quadrupole moment in e a0**2, shape (3, 3), symmetric, not traceless.
+    """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless.
 
     It is of the density that ORCA printed moments of last. None of 600 public outputs has this
     block (`%elprop Quadrupole true end`): its layout is that of two real blocks, which are quoted
@@ -109,8 +113,9 @@ def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
 
 
 @reads("stdout")
+@of_final_state
 def s_squared(output: Output) -> dict[str, float]:
-    """<S**2> of the last SCF: `value`, the `ideal` one, S (S + 1), and its `deviation`.
+    """<S**2> of the final evaluation: `value`, the `ideal` one, S (S + 1), and its `deviation`.
 
     Raises:
         ParseError: it is missing, as in all restricted runs.
@@ -129,8 +134,9 @@ def s_squared(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def nl_energy(output: Output) -> float:
-    """The last non-local (VV10) correlation energy in Eh, as in functionals like wB97M-V."""
+    """Non-local (VV10) correlation energy of the final evaluation in Eh, as in wB97M-V."""
     text = output.text
     position = max(last_beginning(text, words) for words in _NL)
     if position < 0:

@@ -1,7 +1,10 @@
 """ORCA 6's BASENAME.property.json (orca_2json, or `%output JsonPropFile true`), seen with 6.1.
 
-It holds a list `Geometries`, one entry a geometry that was computed; of each property there is one
-entry a method and density, the best one last. Numbers are in a.u., vectors are columns of lists.
+It holds a list `Geometries`, one entry for each evaluation; of each property there is one entry for
+each method and density, the best one last. Numbers are in a.u., vectors are columns of lists.
+
+Every value is of the last entry, the final evaluation. A property that only an earlier entry has,
+as the gradient after an optimisation, is refused.
 """
 
 import json
@@ -28,7 +31,7 @@ def _load(output: Output) -> dict[str, Any]:
 
 @reads(_FILE)
 def property_json(output: Output) -> dict[str, Any]:
-    """The whole file as a mapping, as ORCA wrote it.
+    """The whole file as a mapping, as ORCA wrote it: all evaluations.
 
     Raises:
         ParseError: it is no JSON object, or it is cut short.
@@ -47,9 +50,27 @@ def _at(output: Output, value: Any, *path: str) -> Any:
     return value
 
 
+def _of_last_geometry(output: Output, whole: Any, *path: str) -> Any:
+    """What `path` leads to in the last geometry; ParseError if only an earlier one has it."""
+    geometries = _at(output, whole, "Geometries")
+    entries = geometries if isinstance(geometries, list) else [geometries]
+    for count, entry in zip(range(len(entries), 0, -1), reversed(entries), strict=True):
+        try:
+            found = _at(output, entry, *path)
+        except ParseError:
+            continue
+        if count < len(entries):
+            raise ParseError(
+                f"{path[0]} of {output.name} belongs to geometry {count}, the final energy to"
+                f" geometry {len(entries)}, the last one"
+            )
+        return found
+    raise output.missing(f"'Geometries.{'.'.join(path)}'")
+
+
 def _last(output: Output, *path: str) -> Any:
     """What `path` leads to in the last geometry."""
-    return _at(output, _load(output), "Geometries", *path)
+    return _of_last_geometry(output, _load(output), *path)
 
 
 def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
@@ -58,7 +79,7 @@ def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
     natoms = _at(output, whole, "Calculation_Info", "NumOfAtoms")
     if isinstance(natoms, bool) or not isinstance(natoms, int) or natoms < 1:
         raise ParseError(f"{output.name} does not say how many atoms there are")
-    return natoms, _at(output, whole, "Geometries", *path)
+    return natoms, _of_last_geometry(output, whole, *path)
 
 
 def _number(value: Any, what: str) -> float:

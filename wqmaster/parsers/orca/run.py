@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.evaluations import final
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line
 
 _VERSION = "Program Version"
@@ -30,9 +31,26 @@ def _integer(line: str) -> int:
     return int(word)
 
 
-def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]:
+def _places(
+    text: str, label: str, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int]]:
     for position in every_beginning(text, label, start, end):
-        yield _integer(whole_line(text, position))
+        yield position, _integer(whole_line(text, position))
+
+
+def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]:
+    for _, value in _places(text, label, start, end):
+        yield value
+
+
+def places_of_charge(text: str) -> list[tuple[int, int]]:
+    """Where total charges are stated (settings of SCFs), and which."""
+    return list(_places(text, _CHARGE))
+
+
+def places_of_multiplicity(text: str) -> list[tuple[int, int]]:
+    """Where multiplicities are stated, and which."""
+    return list(_places(text, _MULTIPLICITY))
 
 
 def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:
@@ -52,7 +70,9 @@ def stated_electrons(text: str, start: int = 0, end: int | None = None) -> list[
 
 def _last(output: Output, label: str, group: int) -> int:
     text = output.text
-    position = last_beginning(text, label)
+    # What is stated behind it is of a calculation that did not come to an energy.
+    energies = final(text).energies
+    position = last_beginning(text, label, 0, energies[-1] if energies else None)
     if position >= 0:
         return _integer(whole_line(text, position))
     echoed = deque(_COORDINATES.finditer(text), maxlen=1)
@@ -63,7 +83,7 @@ def _last(output: Output, label: str, group: int) -> int:
 
 @reads("stdout")
 def charge(output: Output) -> int:
-    """The total charge of the last SCF, as its settings state it, in e.
+    """The total charge of the final evaluation, as the last SCF settings until it state it, in e.
 
     Where there was no SCF it is that of the input, which ORCA echoes.
     """
@@ -72,7 +92,10 @@ def charge(output: Output) -> int:
 
 @reads("stdout")
 def multiplicity(output: Output) -> int:
-    """The multiplicity 2 S + 1 of the last SCF, as its settings state it, else the input's."""
+    """The multiplicity 2 S + 1 of the final evaluation, as SCF settings state it, else the input's.
+
+    Of a broken-symmetry run, that of its last SCF settings.
+    """
     return _last(output, _MULTIPLICITY, 2)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.absorption import WAVENUMBERS_PER_EH, Line, absorption_spectrum
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import block, line_end, line_start, number
 
 _STATE = re.compile(r"(?:STATE|IROOT=) *(\d{1,6}): +(?:E= *)?(\S+) au +\S+ eV +(\S+) cm\*\*-1(.*)")
@@ -162,8 +163,9 @@ def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitation_energies(output: Output) -> list[float]:
-    """Vertical excitation energies in Eh, in ORCA's order: singlets, then triplets.
+    """Vertical excitation energies of the final evaluation in Eh: singlets, then triplets.
 
     Of the last calculation of excited states in the output: TD-DFT, CIS, RPA, EOM-CCSD, STEOM,
     ADC(2), with the 6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS,
@@ -180,8 +182,9 @@ def excitation_energies(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def excitations(output: Output) -> list[dict[str, Any]]:
-    """The states of `excitation_energies` with what the absorption spectrum says of them.
+    """The states of `excitation_energies` (final evaluation) with their absorption spectrum.
 
     Each is a mapping: `state` (counted from 1; of ROCIS up to 5.0 ORCA's number of the root, which
     has gaps where roots of another multiplicity lie), `energy` (Eh), `wavelength` (nm),
@@ -213,7 +216,7 @@ def excitations(output: Output) -> list[dict[str, Any]]:
 
 @reads("stdout")
 def oscillator_strengths(output: Output) -> list[float]:
-    """Oscillator strengths (electric dipole, length form) of the states of `excitation_energies`.
+    """Oscillator strengths (electric dipole, length form) of `excitations` (final evaluation).
 
     Raises:
         ParseError: there are no states, no spectrum, or the two do not fit each other.
@@ -222,8 +225,9 @@ def oscillator_strengths(output: Output) -> list[float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def polarizability(output: Output) -> list[list[float]]:
-    """Static dipole polarizability in a.u. (Bohr^3), shape (3, 3).
+    """Static dipole polarizability of the final evaluation in a.u. (Bohr^3), shape (3, 3).
 
     "THE POLARIZABILITY TENSOR" up to 5.0, "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)" since
     6.0; of a correlated method the last one that is printed.

@@ -5,6 +5,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.shape import natoms
 from wqmaster.parsers.orca.text import last_beginning, lines, number
 
@@ -127,8 +128,9 @@ def _values(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
-    """Thermochemistry of the ideal gas, at the last temperature if there are several.
+    """Thermochemistry of the ideal gas in the final evaluation, at the last temperature if several.
 
     `temperature` in K, `pressure` in atm, `mass` in u; all others in Eh: `electronic_energy`,
     `zero_point_energy`, `thermal_vibrational_correction`, `thermal_rotational_correction`,
@@ -147,24 +149,28 @@ def thermochemistry(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
+@of_final_evaluation
 def zero_point_energy(output: Output) -> float:
-    """Zero-point vibrational energy in Eh; of the last `thermochemistry`."""
+    """Zero-point vibrational energy of the final evaluation in Eh."""
     return _values(output)["zero_point_energy"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def enthalpy(output: Output) -> float:
-    """Enthalpy H in Eh, with the electronic energy; of the last `thermochemistry`."""
+    """Enthalpy H of the final evaluation in Eh, with the electronic energy."""
     return _values(output)["enthalpy"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def entropy(output: Output) -> float:
-    """T*S in Eh, ORCA's "Final entropy term"; of the last `thermochemistry`."""
+    """Entropy times temperature, T*S, of the final evaluation in Eh: "Final entropy term"."""
     return _values(output)["entropy_term"]
 
 
 @reads("stdout")
+@of_final_evaluation
 def gibbs_free_energy(output: Output) -> float:
-    """G = H - T*S in Eh, with the electronic energy; of the last `thermochemistry`."""
+    """Gibbs free energy G = H - T*S of the final evaluation in Eh, with the electronic energy."""
     return _values(output)["gibbs_free_energy"]

@@ -5,12 +5,17 @@ linear molecule, or all 3 of an atom (seen in 38 real outputs of 2.6 to 6.1). A 
 printed as 0.00 as well stands behind them, or behind the imaginary ones, and is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.shape import is_linear
 from wqmaster.parsers.orca.text import last, lines, number, numbers
+
+T = TypeVar("T")
 
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
@@ -82,7 +87,25 @@ def _is_partial(text: str) -> bool:
     return any(words in echoed for words in _PARTIAL)
 
 
-def _vibrations(output: Output) -> tuple[int, list[float], int]:
+def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
+    """A parser of the final evaluation that knows whether the Hessian is of a part of the atoms,
+    which stands above all evaluations."""
+
+    @wraps(read)
+    def parser(output: Output) -> T:
+        partial = _is_partial(output.text)
+
+        @of_final_evaluation
+        @wraps(read)
+        def of_final(excerpt: Output) -> T:
+            return read(excerpt, partial)
+
+        return of_final(output)
+
+    return parser
+
+
+def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
     """Where the last table stands, its 3n frequencies in cm^-1, and the first that is a vibration.
 
     ORCA says whether the molecule is linear with the thermochemistry below; where it does not,
@@ -94,22 +117,22 @@ def _vibrations(output: Output) -> tuple[int, list[float], int]:
     linear: bool | None = text.find(_LINEAR, position, end if end >= 0 else len(text)) >= 0
     if not linear:
         linear = is_linear(text, position, len(values) // 3)
-    return position, values, first_vibration(values, linear, _is_partial(text))
+    return position, values, first_vibration(values, linear, partial)
 
 
 @reads("stdout")
-def frequencies(output: Output) -> list[float]:
-    """Frequencies in cm^-1 as ORCA lists them, imaginary ones negative.
+@_of_final
+def frequencies(output: Output, partial: bool) -> list[float]:
+    """Frequencies of the final evaluation in cm^-1, as ORCA lists them, imaginary ones negative.
 
-    They are of the last Hessian in the output, at the last geometry before it. Translations and
-    rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a molecule of n atoms,
-    3n - 5 of a linear one, none of an atom; of a partial Hessian those of the atoms in it. A
-    scaling factor of the input is applied already.
+    Translations and rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a
+    molecule of n atoms, 3n - 5 of a linear one, none of an atom; of a partial Hessian those of the
+    atoms in it. A scaling factor of the input is applied already.
 
     Raises:
         ParseError: there is no such table, it is not whole, or ORCA did not set 6 (5) to 0.00.
     """
-    _, values, first = _vibrations(output)
+    _, values, first = _vibrations(output, partial)
     return values[first:]
 
 
@@ -149,8 +172,9 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 
 
 @reads("stdout")
-def normal_modes(output: Output) -> list[list[list[float]]]:
-    """Normal modes as Cartesian displacements, shape (modes, n, 3), one for each of `frequencies`.
+@_of_final
+def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
+    """Normal modes (final evaluation) as Cartesian displacements of `frequencies`, (modes, n, 3).
 
     They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), then each normalised to 1 (the
     sum of its squares), so that they are not orthogonal.
@@ -158,7 +182,7 @@ def normal_modes(output: Output) -> list[list[list[float]]]:
     Raises:
         ParseError: there is no such table, or it is not whole.
     """
-    start, values, first = _vibrations(output)
+    start, values, first = _vibrations(output, partial)
     position = last(output.text, _MODES, start)
     if position < 0:
         raise output.missing(f"'{_MODES}'")
@@ -186,15 +210,16 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 
 
 @reads("stdout")
-def ir_intensities(output: Output) -> list[float | None]:
-    """Infrared intensities in km/mol, one for each of `frequencies`.
+@_of_final
+def ir_intensities(output: Output, partial: bool) -> list[float | None]:
+    """Infrared intensities (final evaluation) in km/mol, one for each of `frequencies`.
 
     None where ORCA lists none: for imaginary modes, and vibrations printed as 0.00.
 
     Raises:
         ParseError: there is no spectrum, or it is not whole.
     """
-    start, values, first = _vibrations(output)
+    start, values, first = _vibrations(output, partial)
     position = last(output.text, _INFRARED, start)
     if position < 0:
         raise output.missing(f"'{_INFRARED}'")

@@ -1,0 +1,272 @@
+"""Import accounts for every record: what went in, what was there, what was refused, and where."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import WATER, Campaigns, Cli
+from tests.unit.structure_files import MOLECULES, molecules
+
+TWO = """\
+3
+Properties=species:S:1:pos:R:3 origin=first
+O 0.0 0.0 0.0
+H 0.0 0.0 0.96
+H 0.93 0.0 -0.24
+2
+Properties=species:S:1:pos:R:3 charge=1 multiplicity=2
+H 0.0 0.0 0.0
+H 0.0 0.0 1.05
+"""
+
+
+@pytest.fixture
+def empty(campaigns: Campaigns) -> Path:
+    """A campaign file on a database without documents."""
+    return campaigns.write()
+
+
+@pytest.fixture(scope="module")
+def sdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SDF file of all MOLECULES."""
+    from rdkit import Chem
+
+    path = tmp_path_factory.mktemp("sdf") / "set.sdf"
+    writer = Chem.SDWriter(str(path))
+    for known, molecule in molecules():
+        molecule.SetProp("smiles", known.smiles)
+        writer.write(molecule)
+    writer.close()
+    return path
+
+
+def counts(cli: Cli, *words: str | Path, code: int = 0) -> dict[str, Any]:
+    """What `import` says of its one file."""
+    [account] = json.loads(cli("import", *words, "--json", code=code))["files"]
+    parts = ("imported", "already_there", "held_back", "refused")
+    assert account["records"] == sum(account[part] for part in parts)
+    found: dict[str, Any] = account
+    return found
+
+
+def test_an_sdf_of_many_records_goes_in_whole_and_once(
+    sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    """Once, 1 of 40 records went in, without its charge, and the exit code was 0."""
+    said = cli("import", empty, sdf)
+    size = len(MOLECULES)
+    place = f"{campaigns.database}.molecules"
+    assert said.startswith(f"{sdf}: {size} records: {size} imported into {place}\n")
+    found = list(campaigns.documents.find().sort("_id"))
+    assert [document["_id"] for document in found] == [f"set-{n:07d}" for n in range(1, size + 1)]
+    states = [(document["charge"], document["multiplicity"]) for document in found]
+    assert states == list(MOLECULES.values())
+    assert [document["smiles"] for document in found] == list(MOLECULES)
+
+    again = counts(cli, empty, sdf)
+    assert (again["imported"], again["already_there"]) == (0, size)
+    assert list(campaigns.documents.find().sort("_id")) == found
+
+
+def test_xyz_says_what_was_assumed(campaigns: Campaigns, cli: Cli, empty: Path) -> None:
+    file = cli.folder / "two.extxyz"
+    file.write_text(TWO)
+    said = cli("import", empty, file)
+    assert "no charge given: assumed 0 for 1\n" in said
+    assert "no multiplicity given: assumed 1 for 1\n" in said
+    first, second = campaigns.documents.find().sort("_id")
+    assert first == {
+        "_id": "two-0000001",
+        **WATER,
+        "charge": 0,
+        "multiplicity": 1,
+        "origin": "first",
+    }
+    assert (second["_id"], second["charge"], second["multiplicity"]) == ("two-0000002", 1, 2)
+
+
+def test_another_file_with_the_same_ids_is_refused_whole(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    file = cli.folder / "two.extxyz"
+    file.write_text(TWO)
+    cli("import", empty, file)
+    before = list(campaigns.documents.find().sort("_id"))
+    clash = cli.folder / "other" / "two.extxyz"
+    clash.parent.mkdir()
+    clash.write_text(TWO.replace("1.05", "1.06") + TWO)
+    cli("import", empty, clash, code=2)
+    place = f"{campaigns.database}.molecules"
+    assert (
+        f"refused: record 2, line 6: the collection {place} has another document 'two-0000002' "
+        "('coordinates' differs); choose other ids with --prefix or --id-from"
+    ) in cli.errors
+    assert f"nothing of {clash} was imported" in cli.errors
+    assert list(campaigns.documents.find().sort("_id")) == before
+    assert counts(cli, empty, clash, "--prefix", "new")["imported"] == 4
+
+
+def test_compressed_files_and_json_lines_go_in_together(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    zipped = cli.folder / "zipped.extxyz.gz"
+    zipped.write_bytes(gzip.compress(TWO.encode()))
+    lines = cli.folder / "lines.jsonl"
+    own = {"_id": {"$oid": "0123456789abcdef01234567"}, **WATER, "name": "water"}
+    lines.write_text(f"{json.dumps(WATER)}\n\n{json.dumps(own)}\n")
+    packed = cli.folder / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(WATER).encode()))
+    output = cli("import", empty, zipped, lines, packed)
+    assert re.findall(r": (\d+) imported", output) == ["2", "2", "1"]
+    ids = {str(document["_id"]) for document in campaigns.documents.find()}
+    assert ids == {
+        "zipped-0000001",
+        "zipped-0000002",
+        "lines-0000001",
+        "0123456789abcdef01234567",
+        "packed-0000001",
+    }
+
+
+@pytest.mark.parametrize("place", [0, 20, 41])
+def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
+    place: int, sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    blocks = sdf.read_text().split("$$$$\n")[:-1]
+    blocks[place] = blocks[place].replace("V2000\n", "V2000\n  damaged line\n", 1)
+    file = cli.folder / "bad.sdf"
+    file.write_text("$$$$\n".join([*blocks, ""]))
+    account = counts(cli, empty, file, code=2)
+    assert (account["imported"], account["refused"], account["held_back"]) == (0, 1, 41)
+    [refused] = account["refused_records"]
+    assert refused["record"] == place + 1
+    assert refused["title"] == f"molecule {place + 1}"
+    assert refused["line"] == "$$$$\n".join([*blocks[:place], ""]).count("\n") + 1
+    assert campaigns.documents.count_documents({}) == 0
+    assert f"nothing of {file} was imported" in cli.errors
+
+    (cli.folder / "bad.refused.sdf").write_text("a file of the user's\n")
+    account = counts(cli, empty, file, "--skip-bad")
+    assert (account["imported"], account["refused"]) == (41, 1)
+    assert (cli.folder / "bad.refused.sdf").read_text() == "a file of the user's\n"
+    kept = cli.folder / account["refused_file"]
+    assert kept.name == "bad.refused-2.sdf"
+    assert kept.read_text() == blocks[place] + "$$$$\n"
+    reasons = (cli.folder / account["reasons_file"]).read_text()
+    assert reasons.startswith(f"record {place + 1}, line {refused['line']} (")
+    assert campaigns.documents.count_documents({}) == 41
+
+    # What was refused is mended and imported; the rest is there already.
+    assert counts(cli, empty, sdf, "--prefix", "bad")["already_there"] == 41
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is cut short"),
+        ("nan.extxyz", TWO.replace("1.05", "nan"), "record 2, line 6: a coordinate of atom 1"),
+        ("odd.xyz", "1\nH\nH 0 0 0\n", "state it in the file or with --multiplicity"),
+        ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: it is not valid"),
+        ("list.jsonl", f"{json.dumps(WATER)}\n[1, 2]\n", "record 2, line 2: it is not a document"),
+        ("big.jsonl", json.dumps({"_id": 10**30, **WATER}), "the database cannot hold it"),
+        (
+            "twice.jsonl",
+            "".join(json.dumps({"_id": "a", **WATER, "n": n}) + "\n" for n in (1, 2)),
+            "record 2, line 2 ('a'): record 1 has the same _id 'a'",
+        ),
+    ],
+)
+def test_a_bad_record_is_named_and_nothing_is_changed(
+    name: str, content: str, said: str, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    campaigns.insert({"_id": "before", **WATER})
+    (cli.folder / name).write_text(content)
+    cli("import", empty, name, code=2)
+    assert said in cli.errors
+    assert list(campaigns.documents.find()) == [{"_id": "before", **WATER}]
+
+
+def test_files_that_cannot_be_read_are_refused_before_anything_goes_in(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    (cli.folder / "good.extxyz").write_text(TWO)
+    (cli.folder / "bad.pdb").write_text("ATOM\n")
+    cli("import", empty, "good.extxyz", "bad.pdb", code=2)
+    assert "convert it first: obabel bad.pdb -O bad.sdf -h" in cli.errors
+    cli("import", empty, "good.extxyz", "nowhere.sdf", code=2)
+    assert "there is no such file" in cli.errors
+    assert campaigns.documents.count_documents({}) == 0
+
+
+def test_ids_come_from_titles_fields_or_the_molecule(
+    sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    for source, first in (("title", "molecule 1"), ("smiles", "O")):
+        assert counts(cli, empty, sdf, "--id-from", source)["imported"] == len(MOLECULES)
+        assert campaigns.documents.find_one({"_id": first}) is not None
+    by_hash = counts(cli, empty, sdf, "--id-from", "hash")
+    assert by_hash["imported"] == len(MOLECULES)
+    assert counts(cli, empty, sdf, "--id-from", "hash")["already_there"] == len(MOLECULES)
+
+    # Another file with the same molecules under other titles adds nothing.
+    other = cli.folder / "other.sdf"
+    other.write_text(sdf.read_text().replace("molecule ", "mol-") + sdf.read_text())
+    account = counts(cli, empty, other, "--id-from", "hash")
+    assert account["already_there"] == 2 * len(MOLECULES)
+
+    text = sdf.read_text().replace("molecule ", "copy ")
+    other.write_text(text.replace("copy 42\n", "copy 3\n"))
+    account = counts(cli, empty, other, "--id-from", "title", code=2)
+    [refused] = account["refused_records"]
+    assert "record 3 has the same _id 'copy 3'" in refused["why"]
+    account = counts(cli, empty, sdf, "--id-from", "nothing", code=2)
+    assert account["refused"] == len(MOLECULES)
+    assert "it has no field 'nothing'" in account["refused_records"][0]["why"]
+
+
+def test_conformers_of_a_table_get_ids_and_can_be_imported_again(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    (cli.folder / "set.csv").write_text("name,smiles\nbutanol,CCCCO\nammonium,C[NH3+]\n")
+    words = ("set.csv", "--conformers", "3", "--id-from", "name")
+    said = cli("import", empty, *words)
+    assert said.startswith("set.csv: 2 records: 6 imported")
+    found = {one["_id"]: one for one in campaigns.documents.find()}
+    assert sorted(found) == [
+        *("ammonium-01", "ammonium-02", "ammonium-03"),
+        *("butanol-01", "butanol-02", "butanol-03"),
+    ]
+    assert {one["charge"] for one in found.values() if one["name"] == "ammonium"} == {1}
+    assert "0 imported" in cli("import", empty, *words)
+
+
+def test_what_was_imported_is_computed_with_its_charge_and_spin(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    from rdkit import Chem
+
+    file = cli.folder / "ions.sdf"
+    writer = Chem.SDWriter(str(file))
+    for known, molecule in molecules():
+        if known.smiles in ("[O-]C(=O)C(=O)[O-]", "[NH4+]", "[CH3]"):
+            writer.write(molecule)
+    writer.close()
+    cli("import", empty, file)
+    cli("smoke", empty)
+    path = campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.xtb.singlepoint",
+            "args": [{"name": "gfn2", "parsers": ["net_charge", "unpaired_electrons"]}],
+            "kwargs": {"mongo_output_key": "xtb"},
+        }
+    )
+    cli("run", path, code=(0, 1))
+    for document in campaigns.documents.find({"xtb.gfn2": {"$ne": None}}):
+        values = document["xtb"]["gfn2"]
+        assert values["net_charge"] == pytest.approx(document["charge"], abs=1e-3)
+        assert values["unpaired_electrons"] == document["multiplicity"] - 1
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) >= 2

@@ -1,0 +1,268 @@
+"""Results belong to a molecule: mixed geometries, edited documents, parsers that were added."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import WATER, Campaigns, Cli, wait_until
+
+CONFIG = {
+    "func_name": "wqmaster.tasks.xtb.singlepoint",
+    "job_timeout": 60,
+    "kwargs": {"mongo_output_key": "xtb"},
+}
+
+
+def written(
+    campaigns: Campaigns, *parsers: str, keep: dict[str, str] | None = None, **top: Any
+) -> Path:
+    step = {"name": "gfn2", "parsers": list(parsers or ["energy", "gradient"])}
+    if keep:
+        step["keep_files"] = keep
+    return campaigns.write(campaign_config={**CONFIG, "args": [step]}, **top)
+
+
+def stretched(coordinates: list[list[float]], by: float) -> list[list[float]]:
+    return [[x, y, z + (by if place == 1 else 0)] for place, (x, y, z) in enumerate(coordinates)]
+
+
+def stale(cli: Cli, path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cli("status", path, "--json"))["stale_survey"]
+    return found
+
+
+def runs(campaigns: Campaigns) -> dict[Any, dict[str, Any]]:
+    return {
+        document["_id"]: document["xtb"]["gfn2"]["_run"]
+        for document in campaigns.documents.find({"xtb.gfn2": {"$ne": None}})
+    }
+
+
+def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cli: Cli) -> None:
+    """Once, 20 documents at raw and 20 at optimised geometries ended under one key."""
+    for number in range(40):
+        raw = stretched(WATER["coordinates"], 1e-3 * number)
+        optimised = {"positions": stretched(raw, 0.01)}
+        campaigns.insert({**WATER, "_id": number, "coordinates": raw, "opt": optimised})
+    path = written(campaigns, "energy")
+    cli("run", path, "--limit", "20")
+    before = runs(campaigns)
+    assert len(before) == 20
+
+    written(campaigns, "energy", molecule={"coordinates": "opt.positions"})
+    for verb in ("check", "run"):
+        cli(verb, path, code=2)
+        assert "20 results were made with another recipe" in cli.errors
+        assert "molecule.coordinates" in cli.errors
+        assert "opt.positions" in cli.errors
+    assert runs(campaigns) == before
+
+    # Under a key of their own, or back with the old fields, both can be computed.
+    written(campaigns, "energy")
+    cli("run", path)
+    assert {run["recipe"] for run in runs(campaigns).values()} == {before[0]["recipe"]}
+    assert len(runs(campaigns)) == 40
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "part"),
+    [
+        ("coordinates", stretched(WATER["coordinates"], 0.1), "coordinates: changed"),
+        ("charge", 2, "charge: 0 before, 2 now"),
+        ("multiplicity", 3, "multiplicity: 1 before, 3 now"),
+        ("atomic_numbers", [16, 1, 1], "elements: changed"),
+        ("coordinates", [[0.0, 0.0, 0.0]], "molecule: "),
+    ],
+)
+def test_a_document_that_is_edited_after_it_is_done_is_stale_until_it_is_computed_again(
+    field: str, value: Any, part: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = written(campaigns, "energy", keep={"stdout": "{id}.out"})
+    cli("run", path)
+    assert (stale(cli, path)["stale"], stale(cli, path)["checked"]) == (0, 3)
+    old = campaigns.documents.find_one({"_id": 2})
+    assert old is not None
+    campaigns.documents.update_one({"_id": 2}, {"$set": {field: value}})
+
+    assert stale(cli, path)["stale"] == 1
+    assert "stale     1" in cli("status", path)
+    cli("run", path, code=2)
+    assert "1 of 3 documents were changed after their results were computed" in cli.errors
+    assert f"document 2: {part}" in cli.errors
+    assert f"wqmaster rerun {path} --stale" in cli.errors
+    cli("check", path, code=2)
+    assert f"document 2: {part}" in cli.errors
+
+    assert "of 1 documents would be moved" in cli("rerun", path, "--stale", "--dry-run")
+    assert campaigns.documents.find_one({"_id": 2})["xtb"] == old["xtb"]  # type: ignore[index]
+    said = cli("rerun", path, "--stale")
+    assert "the results of 1 documents were moved to wqmaster.history" in said
+    [entry] = campaigns.history.find()
+    assert entry["document"] == 2
+    assert entry["values"] == old["xtb"]["gfn2"]
+    assert "no document to compute again" in cli("rerun", path, "--stale")
+
+    kept = Path(entry["kept"][0])
+    assert kept.parent == campaigns.folder / "test.run" / "kept" / "replaced"
+    cli("run", path, code=(0, 1))
+    assert stale(cli, path)["stale"] == 0
+    if not part.startswith("molecule"):
+        new = campaigns.documents.find_one({"_id": 2})
+        assert new is not None
+        assert new["xtb"]["gfn2"]["energy"] != old["xtb"]["gfn2"]["energy"]
+        assert kept.read_bytes() != (kept.parent.parent / "2.out").read_bytes()
+
+
+def test_a_document_that_is_edited_back_is_not_stale(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert({**WATER, "_id": "a"})
+    path = written(campaigns, "energy")
+    cli("run", path)
+    campaigns.documents.update_one({"_id": "a"}, {"$set": {"charge": 1, "name": "water"}})
+    assert stale(cli, path)["stale"] == 1
+    campaigns.documents.update_one({"_id": "a"}, {"$set": {"charge": 0}})
+    assert stale(cli, path)["stale"] == 0
+    cli("run", path)
+
+
+def test_fields_that_decide_nothing_make_no_result_stale(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert({**WATER, "_id": 1, "name": "water"})
+    path = written(
+        campaigns, "energy", submit={"query": {"xtb.gfn2": None}, "projection": ["name"]}
+    )
+    cli("run", path)
+    campaigns.documents.update_one({"_id": 1}, {"$set": {"name": "ice"}})
+    assert stale(cli, path)["stale"] == 0
+    written(campaigns, "energy")
+    assert stale(cli, path)["stale"] == 0
+
+
+def test_results_of_an_older_version_are_compared_as_a_whole(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """They hold the fingerprint, but not what it was made of; nor did their recipe cover fields."""
+    campaigns.insert(*({**WATER, "_id": n, "positions": WATER["coordinates"]} for n in range(3)))
+    path = written(campaigns, "energy")
+    cli("run", path)
+    campaigns.documents.update_many({}, {"$unset": {"xtb.gfn2._run.computed": ""}})
+    cli("run", path)
+    written(campaigns, "energy", molecule={"coordinates": "positions"})
+    cli("run", path)  # the very same molecules
+
+    moved = stretched(WATER["coordinates"], 0.2)
+    campaigns.documents.update_one({"_id": 1}, {"$set": {"positions": moved}})
+    cli("run", path, code=2)
+    assert "document 1: molecule: it differs" in cli.errors
+
+
+@pytest.mark.parametrize("keep", ["failed", "all"])
+def test_a_parser_that_was_added_says_how_many_results_lack_it(
+    keep: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = written(campaigns, "energy", archive={"keep": keep})
+    cli("run", path)
+    assert "lack" not in cli("run", path)
+
+    written(campaigns, "energy", "charges", archive={"keep": keep})
+    said = cli("check", path)
+    assert "3 of 3 results of step gfn2 lack 'charges'" in said
+    assert "3 of 3 results of step gfn2 lack 'charges'" in cli("run", path)
+    assert ("wqmaster reparse" in said) == (keep == "all")
+    if keep == "all":
+        cli("reparse", path, "--write")
+    else:
+        query = json.dumps({"xtb.gfn2.charges": {"$exists": False}})
+        assert f"wqmaster rerun {path} --query '{query}'" in said
+        assert "the results of 3 documents" in cli("rerun", path, "--query", query)
+        cli("run", path)
+    assert "lack" not in cli("check", path)
+    found = campaigns.documents.find()
+    assert all(len(document["xtb"]["gfn2"]["charges"]) == 3 for document in found)
+
+
+def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(4)
+    campaigns.insert({**WATER, "_id": "bad", "charge": 1})
+    path = written(campaigns, "energy")
+    cli("run", path, code=1)
+    before = runs(campaigns)
+
+    assert "results of 2 documents" in cli("rerun", path, "--id", "1", "--id", "3")
+    assert sorted(runs(campaigns)) == [2, 4]
+    assert sorted(entry["document"] for entry in campaigns.history.find()) == [1, 3]
+    cli("rerun", path, "--id", "7", code=2)
+    assert "there is no document '7'" in cli.errors
+
+    said = cli("rerun", path, "--query", '{"_id": {"$in": [2, "bad"]}}')
+    assert "results of 1 documents" in said
+    assert "failures of 1 documents" in said
+    cli("run", path, code=1)
+    assert sorted(runs(campaigns)) == [1, 2, 3, 4]
+    assert runs(campaigns)[4] == before[4]
+    assert runs(campaigns)[1]["finished"] > before[1]["finished"]
+
+    campaigns.documents.update_one({"_id": "bad"}, {"$set": {"charge": 0}})
+    assert json.loads(cli("rerun", path, "--class", "bad_document", "--json"))["retried"] == 1
+    cli("run", path)
+    assert len(runs(campaigns)) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "Give one of"),
+        (("--stale", "--id", "1"), "Give one of"),
+        (("--query", "{"), "not valid JSON"),
+        (("--query", "[1]"), "must be a JSON object"),
+        (("--query", '{"$no": 1}'), "refuses --query"),
+        (("--class", "bad_documents"), "did you mean 'bad_document'"),
+    ],
+)
+def test_what_cannot_be_rerun_is_refused_before_anything_is_moved(
+    words: tuple[str, ...], said: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(1)
+    path = written(campaigns, "energy")
+    cli("run", path)
+    cli("rerun", path, *words, code=2)
+    assert said in cli.errors
+    assert campaigns.history.count_documents({}) == 0
+    assert len(runs(campaigns)) == 1
+
+
+def test_a_rerun_that_is_killed_loses_nothing_and_is_completed_by_the_same_command(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    count = 3000
+    campaigns.insert(
+        *(
+            {
+                **WATER,
+                "_id": number,
+                "xtb": {
+                    "gfn2": {
+                        "energy": -5.0 - number,
+                        "charges": [0.1] * 1000,
+                        "_run": {"attempt": 1, "finished": datetime.now(UTC)},
+                    }
+                },
+            }
+            for number in range(count)
+        )
+    )
+    path = written(campaigns, "energy")
+    process = cli.start("rerun", path, "--query", "{}")
+    wait_until(lambda: campaigns.history.estimated_document_count() > 50)
+    process.kill()
+    process.wait()
+    moved = campaigns.documents.count_documents({"xtb.gfn2": None})
+    assert moved < count
+
+    cli("rerun", path, "--query", "{}")
+    assert campaigns.documents.count_documents({"xtb.gfn2": None}) == count
+    energies = sorted(entry["values"]["energy"] for entry in campaigns.history.find())
+    assert energies == sorted(-5.0 - number for number in range(count))

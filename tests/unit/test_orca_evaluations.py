@@ -1,0 +1,496 @@
+"""Values of ORCA are of one evaluation: the same geometry, the same electronic state.
+
+The outputs are of our own making (orca_runs.py). test_orca_shared_frames.py reads real ones.
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.unit.orca_outputs import output
+from tests.unit.orca_runs import (
+    DISTANCES,
+    box,
+    charges,
+    coordinates,
+    cycle,
+    dipole,
+    energy,
+    final,
+    frequencies,
+    gradient,
+    jobs,
+    optimisation,
+    run,
+    scf,
+    settings,
+    single_point,
+    slope,
+    stationary,
+)
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, Parser, orca
+from wqmaster.parsers.orca.geometry import is_atom
+
+
+def read(parser: Parser, text: str) -> Any:
+    return parser(output(text))
+
+
+def refused(parser: Parser, text: str, words: str) -> None:
+    with pytest.raises(ParseError, match=words) as caught:
+        parser(output(text))
+    assert "\n" not in caught.value.message
+
+
+# --- one value of each kind ----------------------------------------------------------------------
+
+
+def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_final_energy() -> (
+    None
+):
+    text = run(optimisation(*DISTANCES))
+    assert read(orca.total_energy, text) == energy(0.741)
+    assert read(orca.geometry, text)[1] == [0.0, 0.0, 0.741]
+    assert read(orca.optimized_geometry, text)[1] == [0.0, 0.0, 0.741]
+    assert read(orca.mulliken_charges, text) == [0.001, -0.001]
+    refused(orca.gradient, text, "belongs to optimisation cycle 3 .*stationary point")
+    refused(orca.largest_force, text, "optimisation cycle 3")
+    assert len(read(orca.gradient_trajectory, text)) == 3
+    # It says in which lines the two evaluations are.
+    lines = text.split("\n")
+    with pytest.raises(ParseError) as caught:
+        read(orca.gradient, text)
+    named = [int(count) for count in re.findall(r"\(line (\d+)\)", caught.value.message)]
+    assert [lines[count - 1] for count in named] == ["CARTESIAN COORDINATES (ANGSTROEM)"] * 2
+    assert [lines[count + 2] for count in named] == [
+        "  H       0.000000    0.000000    0.745000",
+        "  H       0.000000    0.000000    0.741000",
+    ]
+
+
+def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_no_charges() -> (
+    None
+):
+    text = run(optimisation(*DISTANCES, end=None), "The optimization did not converge\n")
+    assert read(orca.total_energy, text) == energy(0.745)
+    assert read(orca.geometry, text)[1][2] == 0.745
+    assert read(orca.gradient, text)[1][2] == slope(0.745)
+    refused(orca.mulliken_charges, text, "'mulliken_charges' belongs to optimisation cycle 1 ")
+
+
+def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_evaluation() -> None:
+    """The last step of an optimisation may be too small for the digits that are printed."""
+    text = run(optimisation(0.80, 0.741))
+    assert read(orca.gradient, text)[1][2] == slope(0.741)
+    assert read(orca.frames, text)[-1]["gradient"][1][2] == slope(0.741)
+    for old, new in (
+        (f"{energy(0.741):18.12f}", f"{energy(0.741) - 2e-8:18.12f}"),
+        (coordinates(0.741), coordinates(0.741001)),
+    ):
+        place = text.rindex(old)
+        refused(
+            orca.gradient,
+            text[:place] + new + text[place + len(old) :],
+            "belongs to optimisation cycle 2 ",
+        )
+
+
+def test_a_gradient_is_found_behind_any_number_of_evaluations_alike() -> None:
+    same = coordinates(0.8) + scf(energy(0.8)) + final(energy(0.8))
+    text = run(cycle(1, 0.8, settings()), *[box("GEOMETRY OPTIMIZATION CYCLE   2") + same] * 3000)
+    assert read(orca.gradient, text)[1][2] == slope(0.8)
+    assert len(read(orca.frames, text)) == 3001
+    without = text.replace(gradient(slope(0.8)), "")
+    refused(orca.gradient, without, "CARTESIAN GRADIENT")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_gradient_before_or_behind_the_energy_of_its_evaluation(before: bool) -> None:
+    """The MP2 module prints it before the final energy, others behind."""
+    own = gradient(slope(0.8))
+    text = run(
+        coordinates(0.8),
+        settings(),
+        scf(-1.0),
+        own if before else "",
+        final(-1.1),
+        "" if before else own,
+    )
+    assert read(orca.gradient, text)[1][2] == slope(0.8)
+    assert read(orca.frames, text)[0]["gradient"][1][2] == slope(0.8)
+
+
+def test_the_jobs_of_an_output_are_not_mixed() -> None:
+    """Two states of one geometry: the first job has a gradient, the second has none."""
+    first = single_point(0.8, gradient(slope(0.8)), dipole(0.3))
+    text = jobs(first, single_point(0.8, multiplicity=3).replace(f"{energy(0.8):.12f}", "-0.77"))
+    assert read(orca.total_energy, text) == -0.77
+    refused(orca.gradient, text, "a single point of job 1 .* single point of job 2")
+    refused(orca.dipole, text, "belongs to a single point of job 1")
+    found = read(orca.frames, text)
+    assert [frame["job"] for frame in found] == [1, 2]
+    assert [frame["multiplicity"] for frame in found] == [1, 3]
+    assert found[0]["gradient"] is not None
+    assert found[1]["gradient"] is None
+
+
+def test_a_second_energy_at_the_same_geometry_is_another_evaluation() -> None:
+    """As at a crossing of surfaces: a second SCF, energy and gradient, and no coordinates."""
+    text = run(
+        single_point(0.8, gradient(0.01)),
+        settings(0, 3),
+        scf(-0.9),
+        charges(0.2),
+        final(-0.9),
+        gradient(0.02),
+    )
+    assert read(orca.total_energy, text) == -0.9
+    assert read(orca.gradient, text)[1][2] == 0.02
+    assert read(orca.mulliken_charges, text)[0] == 0.2
+    refused(orca.geometry, text, "no coordinates for a single point")
+    (frame,) = read(orca.frames, text)
+    assert frame["energy"] == energy(0.8)
+    assert frame["gradient"][1][2] == 0.01
+
+
+def test_a_second_state_whose_coordinates_are_printed_again_is_a_frame_too() -> None:
+    second = coordinates(0.8) + settings(0, 3) + scf(-0.9) + final(-0.9) + gradient(0.02)
+    found = read(orca.frames, run(single_point(0.8, gradient(0.01)), second))
+    assert [frame["energy"] for frame in found] == [energy(0.8), -0.9]
+    assert [frame["gradient"][1][2] for frame in found] == [0.01, 0.02]
+    assert [frame["multiplicity"] for frame in found] == [1, 3]
+
+
+def test_an_scf_after_the_final_energy_has_none_of_its_values() -> None:
+    text = run(
+        single_point(0.8), settings(2, 3), scf(-0.7), charges(0.3), dipole(0.9), gradient(0.05)
+    )
+    assert read(orca.total_energy, text) == energy(0.8)
+    assert read(orca.mulliken_charges, text) == [0.002, -0.002]
+    refused(orca.gradient, text, "belongs to a single point")
+    refused(orca.dipole, text, "'dipole'")
+    assert (read(orca.charge, text), read(orca.multiplicity, text)) == (0, 1)
+    assert read(orca.frames, text)[0]["gradient"] is None
+
+
+def test_two_gradients_and_one_energy_are_refused() -> None:
+    """As at a conical intersection: which one is of the energy is not said."""
+    text = run(single_point(0.8, gradient(0.01), gradient(0.02)))
+    refused(orca.gradient, text, "2 gradients")
+    assert read(orca.gradient, run(single_point(0.8, gradient(0.01), gradient(0.01))))[1][2] == 0.01
+
+
+def test_what_is_printed_of_an_earlier_scf_of_an_evaluation_is_not_of_its_energy() -> None:
+    """High spin before a broken symmetry; orbitals of the guess."""
+    text = run(coordinates(0.8), settings(), scf(-0.8), charges(0.4), scf(-1.0), final(-1.0))
+    refused(orca.mulliken_charges, text, "an earlier SCF there")
+    last = text.replace("\nFINAL", charges(0.1) + "\nFINAL")
+    assert read(orca.mulliken_charges, last) == [0.1, -0.1]
+
+
+def test_the_end_of_a_neb_ts_has_no_geometry() -> None:
+    text = run(cycle(1, 0.80, settings()), cycle(2, 0.76), stationary(0.75, printed=False))
+    assert read(orca.total_energy, text) == energy(0.75)
+    for parser in (orca.geometry, orca.symbols, orca.optimized_geometry):
+        refused(parser, text, "no coordinates for the evaluation at the stationary point")
+    assert [frame["converged"] for frame in read(orca.frames, text)] == [False, False]
+
+
+def test_an_output_without_coordinates_has_values_and_no_geometry() -> None:
+    text = run(settings(), scf(-1.0), final(-1.1), settings(), scf(-2.0), final(-2.1))
+    assert read(orca.total_energy, text) == -2.1
+    assert read(orca.scf_energy, text) == -2.0
+    refused(orca.geometry, text, "is missing")
+    refused(orca.frames, text, "there is no evaluation")
+
+
+def test_the_coordinates_of_one_layer_are_not_those_of_the_energy() -> None:
+    text = run(
+        final(-0.5, label="(L-QM2)"),
+        final(-0.2, label="(S-QM2)"),
+        coordinates(0.8),
+        settings(),
+        scf(-1.0),
+        charges(0.1),
+        final(-1.0),
+        final(-1.3, label="(QM/QM2)"),
+    )
+    assert read(orca.total_energy, text) == -1.3
+    refused(orca.geometry, text, "of all layers")
+    refused(orca.frames, text, "there is no evaluation")
+    assert read(orca.mulliken_charges, text)[0] == 0.1
+
+
+def test_a_geometry_that_is_printed_again_is_of_the_same_evaluation() -> None:
+    """As in an extrapolation: one SCF for each basis, one energy."""
+    text = run(coordinates(0.8), settings(), scf(-1.0), coordinates(0.8), scf(-1.1), final(-1.2))
+    (frame,) = read(orca.frames, text)
+    assert frame["energy"] == -1.2
+    assert read(orca.scf_energy, text) == -1.1
+    later = run(single_point(0.8), coordinates(0.8), dipole(0.25))
+    assert read(orca.dipole, later) == [0.0, 0.0, 0.25]
+
+
+def test_the_optimised_geometry_is_not_that_of_another_job() -> None:
+    same = jobs(optimisation(*DISTANCES), single_point(0.741))
+    assert read(orca.optimized_geometry, same)[1][2] == 0.741
+    other = jobs(optimisation(*DISTANCES), single_point(0.9))
+    refused(orca.optimized_geometry, other, "stationary point of job 1 .* single point of job 2")
+
+
+def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:
+    """As OptTS prints them with a Hessian that is computed at its start."""
+    start = cycle(1, 0.80, settings()) + frequencies(-512.25)
+    text = run(start, cycle(2, 0.76), stationary(0.75))
+    refused(orca.frequencies, text, "'frequencies' belongs to optimisation cycle 1")
+    assert read(orca.frequencies, text + frequencies(4400.5)) == [4400.5]
+
+
+# --- frames --------------------------------------------------------------------------------------
+
+
+def test_the_frames_of_an_optimisation() -> None:
+    found = read(orca.frames, run(optimisation(*DISTANCES)))
+    assert [frame["energy"] for frame in found] == [energy(d) for d in (*DISTANCES, 0.741)]
+    assert [frame["geometry"][1][2] for frame in found] == [*DISTANCES, 0.741]
+    assert [frame["gradient"][1][2] for frame in found[:3]] == [slope(d) for d in DISTANCES]
+    assert found[3]["gradient"] is None
+    assert [frame["converged"] for frame in found] == [False, False, False, True]
+    assert [frame["cycle"] for frame in found] == [1, 2, 3, None]
+    assert [frame["kind"] for frame in found] == ["optimisation_cycle"] * 3 + ["stationary_point"]
+    assert {(frame["charge"], frame["multiplicity"], frame["job"]) for frame in found} == {
+        (0, 1, 1)
+    }
+    assert found[0]["symbols"] == ["H", "H"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (scf(energy(0.76)), scf(energy(0.76), "SCF NOT CONVERGED AFTER")),
+        (final(energy(0.76)), final(energy(0.76), "   (SCF not fully converged!)")),
+        (final(energy(0.76)), final(energy(0.76), "   (Wavefunction not fully converged!)")),
+        (final(energy(0.76)), final(energy(0.76), label="(SCF not fully converged!)")),
+        (final(energy(0.76)), "This wavefunction IS NOT CONVERGED!\n" + final(energy(0.76))),
+    ],
+)
+def test_a_frame_that_is_not_converged_is_left_out(old: str, new: str) -> None:
+    text = run(optimisation(*DISTANCES))
+    assert old in text
+    found = read(orca.frames, text.replace(old, new))
+    assert [frame["cycle"] for frame in found] == [1, 3, None]
+    assert [frame["gradient"] and frame["gradient"][1][2] for frame in found] == [
+        slope(0.80),
+        slope(0.745),
+        None,
+    ]
+
+
+def test_an_scf_that_is_converged_in_a_second_attempt_leaves_its_frame() -> None:
+    again = scf(-1.0, "SCF NOT CONVERGED AFTER") + scf(energy(0.76))
+    text = run(optimisation(*DISTANCES)).replace(scf(energy(0.76)), again)
+    assert len(read(orca.frames, text)) == 4
+
+
+def test_the_frames_of_a_relaxed_scan() -> None:
+    steps = [
+        box(f"RELAXED SURFACE SCAN STEP {step:3d}") + optimisation(0.8, 0.7 + step / 100, end=0.7)
+        for step in (1, 2)
+    ]
+    found = read(orca.frames, run(*steps))
+    assert [(frame["step"], frame["cycle"], frame["converged"]) for frame in found] == [
+        (1, 1, False),
+        (1, 2, False),
+        (1, None, True),
+        (2, 1, False),
+        (2, 2, False),
+        (2, None, True),
+    ]
+
+
+def test_the_frames_of_a_scan_that_is_not_relaxed() -> None:
+    steps = [
+        f"  ***********\n            TRAJECTORY STEP   {step}\n  ***********\n\n"
+        + single_point(0.7 + step / 10)
+        for step in (1, 2, 3)
+    ]
+    text = run(*steps)
+    found = read(orca.frames, text)
+    assert [(frame["kind"], frame["step"]) for frame in found] == [
+        ("scan_point", 1),
+        ("scan_point", 2),
+        ("scan_point", 3),
+    ]
+    assert [frame["energy"] for frame in found] == [energy(d) for d in (0.8, 0.9, 1.0)]
+    assert read(orca.geometry, text)[1][2] == 1.0
+
+
+def test_the_frames_of_dynamics() -> None:
+    step = [coordinates(d) + scf(energy(d)) + final(energy(d)) + gradient(slope(d)) for d in (1, 2)]
+    text = run(box("Molecular Dynamics Simulation"), *step)
+    found = read(orca.frames, text)
+    assert [frame["kind"] for frame in found] == ["dynamics_step"] * 2
+    assert [frame["gradient"][1][2] for frame in found] == [slope(1), slope(2)]
+
+
+@pytest.mark.parametrize("printed", [True, False])
+def test_displaced_geometries_are_no_frames(printed: bool) -> None:
+    """Numerical frequencies after an optimisation; ORCA seldom prints what it computes for them."""
+    displaced = "".join(
+        f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
+        + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
+        for count, d in enumerate((0.746, 0.736), start=1)
+    )
+    text = run(optimisation(*DISTANCES), displaced, frequencies(4400.5))
+    assert len(read(orca.frames, text)) == 4
+    assert read(orca.total_energy, text) == energy(0.741)
+    assert read(orca.geometry, text)[1][2] == 0.741
+    assert read(orca.dipole, text) == [0.0, 0.0, 0.0]
+    assert read(orca.frequencies, text) == [4400.5]
+    refused(orca.gradient, text, "cycle 3" if not printed else "belongs to")
+
+
+def test_a_numerical_gradient_is_of_the_evaluation_that_was_displaced() -> None:
+    displaced = "\t<< Calculating energy on displaced geometry   1 (of   6) >>\n"
+    numerical = gradient(slope(0.8), "CARTESIAN GRADIENT (NUMERICAL)")
+    for printed in ("", single_point(0.81)):
+        text = run(single_point(0.8), displaced, printed, numerical, dipole(0.125))
+        assert read(orca.gradient, text)[1][2] == slope(0.8)
+        assert read(orca.dipole, text)[2] == 0.125
+        (frame,) = read(orca.frames, text)
+        assert (frame["energy"], frame["gradient"][1][2]) == (energy(0.8), slope(0.8))
+
+
+def test_a_damaged_frame_is_an_error() -> None:
+    text = run(optimisation(*DISTANCES)).replace(f"{slope(0.76):14.9f}", f"{'0.5':>14}")
+    refused(orca.frames, text, "norm of the gradient")
+
+
+def test_announcements_in_the_echo_of_the_input_begin_nothing() -> None:
+    echo = "|  1> # GEOMETRY OPTIMIZATION CYCLE   7\n|  2> # JOB NUMBER  2\n"
+    (frame,) = read(orca.frames, run(echo, single_point(0.8), echo, dipole(0.5)))
+    assert (frame["kind"], frame["job"], frame["cycle"]) == ("single_point", 1, None)
+    assert read(orca.dipole, run(single_point(0.8), echo, dipole(0.5)))[2] == 0.5
+
+
+# --- forces and dummy atoms ----------------------------------------------------------------------
+
+
+def rows(*gradient_rows: tuple[float, float, float]) -> str:
+    norm = sum(value**2 for row in gradient_rows for value in row) ** 0.5
+    lines = "".join(
+        f"   {count}   H   : {x:14.9f} {y:14.9f} {z:14.9f}\n"
+        for count, (x, y, z) in enumerate(gradient_rows, start=1)
+    )
+    ends = f"\nNorm of the cartesian gradient ... {norm:.9f}\n\n"
+    return f"CARTESIAN GRADIENT\n------------------\n\n{lines}{ends}"
+
+
+def test_forces() -> None:
+    bohr = 0.529177210903
+    text = run(single_point(2 * bohr, rows((0.03, 0.0, 0.04), (-0.02, 0.001, -0.04))))
+    assert read(orca.largest_force, text) == pytest.approx(0.05, abs=1e-12)
+    assert read(orca.net_force, text) == pytest.approx([-0.01, -0.001, 0.0], abs=1e-12)
+    # The arms are -1 and +1 Bohr along z: (r x F) = (-z Fy, z Fx, 0).
+    expected = [0.001, 0.03 + 0.02, 0.0]
+    assert read(orca.net_torque, text) == pytest.approx(expected, abs=1e-6)
+
+
+def test_net_force_and_torque_vanish_where_nothing_acts_from_outside() -> None:
+    text = run(single_point(0.8, gradient(0.1)))
+    assert read(orca.net_force, text) == [0.0, 0.0, 0.0]
+    assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
+    refused(orca.net_torque, run(single_point(0.8)), "CARTESIAN GRADIENT")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("label", ["-", "DA"])
+def test_dummy_atoms_are_centres_and_no_atoms(label: str, first: bool) -> None:
+    """ORCA 5.0 prints "-", later versions "DA"."""
+    dummy = f"  {label:<5}   1.000000    0.000000    0.000000"
+    block = coordinates(0.8, dummy)
+    if first:
+        *head, one, two, last, _, _ = block.split("\n")
+        block = "\n".join([*head, last, one, two, "", ""])
+    text = run(block, settings(), scf(-1.0), charges(0.1), final(-1.0), gradient(0.1))
+    labels = read(orca.symbols, text)
+    assert sorted(labels) == sorted([label, "H", "H"])
+    assert len(read(orca.geometry, text)) == 3
+    assert sum(map(is_atom, labels)) == 2
+    # Tables without the dummy atom are whole.
+    assert read(orca.mulliken_charges, text) == [0.1, -0.1]
+    assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
+
+
+# --- other files of the run ----------------------------------------------------------------------
+
+BOHR = 0.529177210903
+
+
+def engrad(distance: float) -> bytes:
+    """What ORCA leaves in BASENAME.engrad of an evaluation of H2."""
+    along = slope(distance)
+    return (
+        "#\n# Number of atoms\n#\n 2\n#\n# The current total energy in Eh\n#\n"
+        f"{energy(distance):22.12f}\n#\n# The current gradient in Eh/bohr\n#\n"
+        f" 0.0\n 0.0\n {-along:.12f}\n 0.0\n 0.0\n {along:.12f}\n"
+        "#\n# The atomic numbers and current coordinates in Bohr\n#\n"
+        f"   1     0.0000000    0.0000000    0.0000000\n"
+        f"   1     0.0000000    0.0000000 {distance / BOHR:12.7f}\n"
+    ).encode()
+
+
+def hess(distance: float, shift: float) -> bytes:
+    """A .hess file of H2 at `distance`, moved along z by `shift` Bohr."""
+    return (
+        "$orca_hessian_file\n\n$vibrational_frequencies\n6\n"
+        + "".join(f"    {place}        {0.0 if place < 5 else 4400.5:.6f}\n" for place in range(6))
+        + f"\n$atoms\n2\n H      1.00800      0.0  0.0  {shift:.12f}\n"
+        f" H      1.00800      0.0  0.0  {distance / BOHR + shift:.12f}\n\n$end\n"
+    ).encode()
+
+
+OF_ENGRAD = [orca.engrad_energy, orca.engrad_gradient, orca.engrad_geometry]
+OF_HESS = [orca.hess_geometry, orca.hess_frequencies, orca.hess_masses, orca.hess_symbols]
+
+
+def beside(name: str, content: bytes, text: str) -> Output:
+    return Output({name: content, "stdout": text.encode()}, name)
+
+
+@pytest.mark.parametrize("parser", OF_ENGRAD)
+def test_an_engrad_file_of_the_last_cycle_is_not_of_the_final_energy(parser: Parser) -> None:
+    text = run(optimisation(*DISTANCES))
+    with pytest.raises(ParseError, match="is of another evaluation"):
+        parser(beside("orca.engrad", engrad(0.745), text))
+    # Alone it is what it is; without convergence it is of the final evaluation.
+    alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))
+    early = run(optimisation(*DISTANCES, end=None))
+    assert parser(beside("orca.engrad", engrad(0.745), early)) == alone
+    # Where the standard output has no final energy, nothing is compared.
+    assert parser(beside("orca.engrad", engrad(0.745), run())) == alone
+
+
+def test_an_engrad_file_of_the_same_energy_at_another_geometry_is_refused() -> None:
+    """The curve is a parabola: two distances have one energy."""
+    text = run(single_point(0.70, gradient(slope(0.70))))
+    assert energy(0.70) == energy(0.78)
+    assert orca.engrad_energy(beside("orca.engrad", engrad(0.70), text)) == energy(0.70)
+    with pytest.raises(ParseError, match="another geometry"):
+        orca.engrad_gradient(beside("orca.engrad", engrad(0.78), text))
+
+
+@pytest.mark.parametrize("parser", OF_HESS)
+def test_a_hess_file_of_the_start_is_not_of_the_final_geometry(parser: Parser) -> None:
+    text = run(optimisation(*DISTANCES))
+    alone = parser(Output({"orca.hess": hess(0.741, 0.5)}, "orca.hess"))
+    # ORCA 6 moves the origin.
+    assert parser(beside("orca.hess", hess(0.741, 0.5), text)) == alone
+    for other in (0.80, 0.745):
+        with pytest.raises(ParseError, match="another geometry"):
+            parser(beside("orca.hess", hess(other, 0.0), text))
+    # NEB-TS prints no coordinates at its end: there is nothing to compare with.
+    silent = run(cycle(1, 0.80, settings()), stationary(0.741, printed=False))
+    assert parser(beside("orca.hess", hess(0.741, 0.5), silent)) == alone

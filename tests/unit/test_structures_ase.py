@@ -1,0 +1,212 @@
+"""XYZ files, and databases and trajectories of ASE: every frame, with its charge and spin."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
+from ase.io import write
+
+from tests.unit.structure_files import Known, check, molecules, read
+from wqmaster.errors import StructureError
+from wqmaster.structures.base import Note
+
+
+def all_atoms() -> list[tuple[Known, Atoms]]:
+    return [
+        (known, Atoms(numbers=known.numbers, positions=known.coordinates))
+        for known, _ in molecules()
+    ]
+
+
+# How the tools of the field write charge and spin into the comment.
+KEYS = {
+    "own": lambda known: {"charge": known.charge, "multiplicity": known.multiplicity},
+    "fairchem": lambda known: {"charge": known.charge, "spin": known.multiplicity},
+    "mace": lambda known: {"total_charge": known.charge, "total_spin": known.multiplicity},
+    "xtb": lambda known: {"charge": float(known.charge), "uhf": known.multiplicity - 1},
+}
+
+
+@pytest.mark.parametrize("style", KEYS)
+def test_extxyz_comes_whole_whatever_keys_the_field_writes(style: str, tmp_path: Path) -> None:
+    known, frames = [], []
+    for count, (wanted, atoms) in enumerate(all_atoms()):
+        atoms.info = {**KEYS[style](wanted), "name": wanted.title, "weight": count / 8}
+        atoms.arrays["REF_forces"] = np.full((len(atoms), 3), count / 4)
+        known.append(wanted)
+        frames.append(atoms)
+    path = tmp_path / "set.extxyz"
+    write(str(path), frames)
+    records = read(path)
+    check(records, known)
+    for count, (record, wanted) in enumerate(zip(records, known, strict=True)):
+        document = record.documents[0]
+        assert (document["name"], document["weight"]) == (wanted.title, count / 8)
+        assert document["REF_forces"] == [[count / 4] * 3] * len(wanted.numbers)
+        assert record.notes == set()
+
+
+def test_plain_xyz_takes_charge_and_multiplicity_of_all_from_the_command_line(
+    tmp_path: Path,
+) -> None:
+    pairs = [(known, atoms) for known, atoms in all_atoms()]
+    text = "".join(
+        f"{len(atoms)}\n{known.title}\n"
+        + "".join(
+            f"{symbol} {x!r} {y!r} {z!r}\n"
+            for symbol, (x, y, z) in zip(
+                atoms.get_chemical_symbols(), atoms.positions.tolist(), strict=True
+            )
+        )
+        for known, atoms in pairs
+    )
+    path = tmp_path / "set.xyz"
+    path.write_text(text)
+    records = read(path)
+    assert [record.title for record in records] == [known.title for known, _ in pairs]
+    assert all(record.notes == {Note.NO_CHARGE, Note.NO_MULTIPLICITY} for record in records)
+    stated = read(path, charge=-1, multiplicity=3)
+    for record, (known, _) in zip(stated, pairs, strict=True):
+        document = record.documents[0]
+        assert document["atomic_numbers"] == known.numbers
+        assert document["coordinates"] == known.coordinates
+        assert (document["charge"], document["multiplicity"]) == (-1, 3)
+        assert record.notes == set()
+
+
+@pytest.mark.parametrize("ending", ["db", "json"])
+@pytest.mark.parametrize("place", ["keys", "data"])
+def test_databases_of_ase_keep_charge_and_spin(ending: str, place: str, tmp_path: Path) -> None:
+    """ASE answers for the key `charge` of a row with the sum of the charges of its atoms."""
+    path = tmp_path / f"set.{ending}"
+    known = []
+    with connect(str(path)) as database:  # type: ignore[no-untyped-call]
+        for wanted, atoms in all_atoms():
+            state = {"charge": wanted.charge, "spin": wanted.multiplicity}
+            if place == "keys":
+                database.write(atoms, name=wanted.title, **state)
+            else:
+                database.write(atoms, name=wanted.title, data={**state, "extra": [1, 2]})
+            known.append(wanted)
+    records = read(path)
+    check(records, known)
+    assert [record.title for record in records] == [wanted.title for wanted in known]
+    if place == "data":
+        assert all(record.documents[0]["extra"] == [1, 2] for record in records)
+
+
+@pytest.mark.parametrize("ending", ["db", "traj", "extxyz"])
+def test_charges_and_moments_of_atoms_add_up_where_no_key_says_more(
+    ending: str, tmp_path: Path
+) -> None:
+    known, frames = [], []
+    for wanted, atoms in all_atoms():
+        size = len(atoms)
+        atoms.set_initial_charges([wanted.charge / size] * size)
+        atoms.set_initial_magnetic_moments([(wanted.multiplicity - 1) / size] * size)
+        known.append(wanted)
+        frames.append(atoms)
+    path = tmp_path / f"set.{ending}"
+    if ending == "db":
+        with connect(str(path)) as database:  # type: ignore[no-untyped-call]
+            for atoms in frames:
+                database.write(atoms)
+    else:
+        write(str(path), frames)
+    records = read(path)
+    check(records, known)
+    charged = [record for record in records if Note.CHARGE_OF_ATOMS in record.notes]
+    assert charged
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"charge": 1, "total_charge": 0}, "contradictory charges: 'charge' 1, 'total_charge' 0"),
+        ({"spin": 1, "multiplicity": 3}, "contradictory multiplicities"),
+        ({"uhf": 2, "spin": 1}, "contradictory multiplicities"),
+        ({"spin": 0}, "'spin' is 0, not a multiplicity"),
+        ({"charge": 0.5}, "'charge' is not a whole number"),
+        ({"charge": "one"}, "'charge' is not a whole number"),
+    ],
+)
+def test_contradictory_keys_are_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    atoms = Atoms("H2O", positions=[[0, 0, 1], [0, 1, 0], [0, 0, 0]])
+    atoms.info.update(change)
+    write(str(tmp_path / "a.extxyz"), [atoms])
+    [record] = read(tmp_path / "a.extxyz")
+    assert said in (record.why or "")
+
+
+def test_charges_of_atoms_that_are_not_those_of_a_molecule_are_refused(tmp_path: Path) -> None:
+    atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], charges=[0.2, 0.2])
+    write(str(tmp_path / "a.traj"), [atoms])
+    [record] = read(tmp_path / "a.traj")
+    assert "add up to 0.400, not to a whole number" in (record.why or "")
+
+
+def test_a_crystal_is_refused_and_a_molecule_in_a_box_is_not(tmp_path: Path) -> None:
+    box = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], cell=[9, 9, 9], pbc=False)
+    crystal = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], cell=[9, 9, 9], pbc=True)
+    write(str(tmp_path / "a.extxyz"), [box, crystal])
+    first, second = read(tmp_path / "a.extxyz")
+    assert first.why is None
+    assert "periodic" in (second.why or "")
+
+
+def test_energies_that_are_not_imported_are_noted(tmp_path: Path) -> None:
+    atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]])
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0)  # type: ignore[no-untyped-call]
+    write(str(tmp_path / "a.extxyz"), [atoms])
+    [record] = read(tmp_path / "a.extxyz")
+    assert Note.NO_LABELS in record.notes
+
+
+FRAME = "2\nname=first\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("3\nname=b\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "it has 2 of 3 atoms"),
+        ("1\nname=b\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "it has 2 lines of atoms"),
+        ("two\nname=b\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "is not the number of atoms"),
+        ("2\nplain\nH 0.0 0.0\nH 0.0 0.0 0.74\n", "atom 1 has 3 columns"),
+        ("2\nplain\nH 0.0 0.0 x\nH 0.0 0.0 0.74\n", "a coordinate of atom 1"),
+        ("2\nplain\nQq 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "unknown element: 'Qq'"),
+        ("2\nProperties=species:S:1:pos:R:3\nH 0.0 0.0\nH 0.0 0.0 0.74\n", "ASE cannot read it"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_damaged_frame_is_refused_and_its_neighbours_are_read(
+    bad: str, said: str, place: int, tmp_path: Path
+) -> None:
+    frames = [FRAME, FRAME]
+    frames.insert(place, bad)
+    path = tmp_path / "set.xyz"
+    path.write_text("".join(frames))
+    records = read(path)
+    if said == "is not the number of atoms" and place:
+        # Its lines could be of the frame before as well: that one is refused, nothing is lost.
+        assert sum(record.why is None for record in records) == 1
+        return
+    assert [record.why is None for record in records] == [n != place for n in range(3)]
+    assert said in (records[place].why or "")
+    assert records[place].line == 1 + 4 * place
+
+
+def test_columns_after_the_coordinates_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("2\n\nH 0 0 0 0.1\nH 0 0 0.74 -0.1\n")
+    [record] = read(tmp_path / "a.xyz", charge=0, multiplicity=1)
+    assert record.notes == {Note.NO_COLUMNS}
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.json", "a.traj"])
+def test_a_file_that_is_not_of_its_format_is_refused_as_a_whole(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("no such thing\n")
+    with pytest.raises(StructureError, match="this is not a"):
+        read(tmp_path / name)

@@ -1,0 +1,143 @@
+"""SMILES and tables of them become whole molecules with geometries, the same each time."""
+
+import csv
+import math
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.structure_files import MOLECULES, read
+from wqmaster.errors import StructureError
+from wqmaster.molecule import SYMBOLS
+from wqmaster.structures.base import Note
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("smiles") / "set.smi"
+    rows = [f"{smiles} molecule {count}" for count, smiles in enumerate(MOLECULES, start=1)]
+    path.write_text("# comment\n" + "\n".join(rows) + "\n\n")
+    return path
+
+
+def test_every_smiles_has_its_hydrogens_charge_spin_and_title(lines: Path) -> None:
+    from rdkit import Chem
+
+    records = read(lines, optimize="none")
+    assert len(records) == len(MOLECULES)
+    for count, (record, (smiles, state)) in enumerate(
+        zip(records, MOLECULES.items(), strict=True), start=1
+    ):
+        assert record.why is None, (smiles, record.why)
+        document = record.documents[0]
+        assert (document["charge"], document["multiplicity"]) == state, smiles
+        whole = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        wanted = sorted(atom.GetAtomicNum() for atom in whole.GetAtoms())
+        assert sorted(document["atomic_numbers"]) == wanted
+        assert document["smiles"] == smiles
+        assert record.title == document["title"] == f"molecule {count}"
+        assert record.line == count + 1
+        pairs = combinations(document["coordinates"], 2)
+        assert all(math.dist(*pair) > 0.5 for pair in pairs), smiles
+
+
+def test_the_same_smiles_gives_the_same_geometry(lines: Path) -> None:
+    once, again = read(lines, optimize="none"), read(lines, optimize="none")
+    assert [record.documents for record in once] == [record.documents for record in again]
+
+
+def test_a_table_has_its_other_columns_as_fields(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Name", "SMILES", "log.P", "charge", "remark"])
+        for count, (smiles, (charge, _)) in enumerate(MOLECULES.items(), start=1):
+            writer.writerow([f"m{count}", smiles, count / 4, charge, 'one, "two"\nthree'])
+    records = read(path, optimize="none")
+    assert len(records) == len(MOLECULES)
+    for count, (record, smiles) in enumerate(zip(records, MOLECULES, strict=True), start=1):
+        assert record.why is None, record.why
+        document = record.documents[0]
+        assert (record.title, document["Name"]) == (f"m{count}", f"m{count}")
+        assert (document["smiles"], document["log_P"]) == (smiles, count / 4)
+        assert document["remark"] == 'one, "two"\nthree'
+        assert record.line == 2 * count
+
+
+def test_a_table_of_tabs_and_a_named_column(tmp_path: Path) -> None:
+    path = tmp_path / "set.tsv"
+    path.write_text("structure\tid\nCCO\tethanol\nO\twater\n")
+    with pytest.raises(StructureError, match="line 1 names no column of SMILES"):
+        read(path)
+    first, second = read(path, smiles_column="Structure")
+    assert (first.title, second.title) == ("ethanol", "water")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("c1ccc,x", "is not a SMILES"),
+        (",x", "is not a SMILES: it is empty"),
+        ("*CC,x", "an atom that is not of one element"),
+        ("CC,x,y", "it has 3 columns, the first line names 2"),
+        ("[NH4+],0.5", "'charge' is not a whole number"),
+        ("[NH4+],0", "contradictory charges: 'charge' 0, formal charges 1"),
+        ("CB(C)C,0", "MMFF94 has no parameters"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_bad_row_is_refused_and_its_neighbours_are_read(
+    row: str, said: str, place: int, tmp_path: Path
+) -> None:
+    rows = ["O,0", "CCO,0"]
+    rows.insert(place, row)
+    (tmp_path / "set.csv").write_text("smiles,charge\n" + "\n".join(rows) + "\n")
+    records = read(tmp_path / "set.csv")
+    assert [bool(record.why) for record in records] == [n == place for n in range(3)]
+    bad = records[place]
+    assert said in (bad.why or "")
+    assert (bad.number, bad.line) == (place + 1, place + 2)
+
+
+def test_conformers_share_all_but_their_geometries(tmp_path: Path) -> None:
+    (tmp_path / "set.smi").write_text("CC[NH3+] a\nCCCCO b\n")
+    for record in read(tmp_path / "set.smi", conformers=4):
+        assert record.why is None, record.why
+        assert [document["conformer"] for document in record.documents] == [1, 2, 3, 4]
+        geometries = {str(document.pop("coordinates")) for document in record.documents}
+        assert len(geometries) == 4
+        for document in record.documents:
+            document.pop("conformer")
+        assert record.documents == record.documents[:1] * 4
+
+
+def bond(document: dict[str, Any], first: int, second: int) -> float:
+    return math.dist(document["coordinates"][first], document["coordinates"][second])
+
+
+def test_force_fields_move_the_atoms_to_their_minimum(tmp_path: Path) -> None:
+    (tmp_path / "set.smi").write_text("CC#N\n")
+    lengths = {}
+    for name in ("none", "mmff", "gfnff"):
+        [record] = read(tmp_path / "set.smi", optimize=name)
+        assert record.why is None, record.why
+        [document] = record.documents
+        assert [SYMBOLS[n] for n in document["atomic_numbers"]] == ["C", "C", "N", "H", "H", "H"]
+        lengths[name] = bond(document, 1, 2)
+    assert lengths["mmff"] == pytest.approx(1.16, abs=0.01)
+    assert lengths["gfnff"] == pytest.approx(1.15, abs=0.02)
+    assert len({round(length, 4) for length in lengths.values()}) == 3
+
+
+def test_what_was_chosen_for_a_smiles_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "set.smi").write_text("CC(O)F\n[Na+].[Cl-]\nC[C@H](O)F\nCC=CC\n[O][O]\n")
+    found = [record.notes for record in read(tmp_path / "set.smi", optimize="none")]
+    assert found == [
+        {Note.OPEN_STEREO},
+        {Note.SEVERAL_FRAGMENTS},
+        set(),
+        {Note.OPEN_STEREO},
+        {Note.HIGH_SPIN},
+    ]

@@ -1,0 +1,99 @@
+"""All documents that the query selects, counted: those that can be computed, and the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wqmaster.errors import BadDocument, Defect
+from wqmaster.molecule import from_document
+from wqmaster.recipe import Recipe
+from wqmaster.store import Store
+
+# Documents from one report of progress to the next.
+_REPORTED_EVERY = 1000
+
+
+@dataclass
+class Unusable:
+    """Documents with the same kind of defect."""
+
+    documents: int
+    example: Any  # the _id of the first one
+    message: str  # what is wrong with that one
+
+
+@dataclass
+class Census:
+    """What was counted."""
+
+    usable: int = 0
+    unusable: dict[Defect, Unusable] = field(default_factory=dict)
+    complete: bool = True  # False: it was interrupted
+
+    @property
+    def selected(self) -> int:
+        """Documents that were read."""
+        return self.usable + sum(found.documents for found in self.unusable.values())
+
+    def add(self, document: Any, error: BadDocument) -> None:
+        """Count the document with this `_id` as unusable."""
+        found = self.unusable.setdefault(error.defect, Unusable(0, document, error.message))
+        found.documents += 1
+
+    def nothing_usable(self) -> BadDocument:
+        """The error that none of the documents can be computed, with the first as an example."""
+        defect, first = next(iter(self.unusable.items()))
+        return BadDocument(
+            f"no document that the query selects ({self.selected}) has a usable molecule; the "
+            f"first: document {first.example!r}: {first.message}",
+            defect,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data: selected, usable, complete, and by defect the number and an example."""
+        return {
+            "selected": self.selected,
+            "usable": self.usable,
+            "complete": self.complete,
+            "unusable": {
+                str(defect): {
+                    "documents": found.documents,
+                    "example": found.example,
+                    "message": found.message,
+                }
+                for defect, found in self._by_number()
+            },
+        }
+
+    def _by_number(self) -> list[tuple[Defect, Unusable]]:
+        return sorted(self.unusable.items(), key=lambda item: -item[1].documents)
+
+    def lines(self) -> list[str]:
+        """A line for each kind of defect, the most frequent first."""
+        return [
+            f"{found.documents} {defect}, such as document {found.example!r}: {found.message}"
+            for defect, found in self._by_number()
+        ]
+
+
+def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Census:
+    """Read all documents that the query selects, in constant memory.
+
+    `progress` is called with the number of documents that were read so far. Ctrl-C ends the count:
+    what was counted is returned.
+    """
+    census = Census()
+    fields = recipe.loaded.campaign.molecule
+    try:
+        for number, document in enumerate(store.stream(), start=1):
+            try:
+                recipe.inspect(from_document(document, fields))
+            except BadDocument as error:
+                census.add(document["_id"], error)
+            else:
+                census.usable += 1
+            if number % _REPORTED_EVERY == 0:
+                progress(number)
+    except KeyboardInterrupt:
+        census.complete = False
+    return census

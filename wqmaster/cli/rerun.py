@@ -1,0 +1,113 @@
+"""wqmaster rerun: compute documents again; their results are moved to the history."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from bson import json_util
+from pymongo.errors import OperationFailure
+
+from wqmaster import session
+from wqmaster.campaign import nearest
+from wqmaster.cli.common import (
+    campaign_argument,
+    json_option,
+    loaded,
+    possible_ids,
+    print_json,
+    typed,
+)
+from wqmaster.errors import CampaignError, NothingMatches
+from wqmaster.failures import FailureClass
+from wqmaster.recipe import resolve
+from wqmaster.rerun import Chosen, Count, Rerun
+from wqmaster.store import Store
+
+
+def _query(text: str) -> dict[str, Any]:
+    try:
+        found = json_util.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise click.UsageError(f"--query is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise click.UsageError('--query must be a JSON object, such as \'{"formula": "H2O"}\'')
+    return found
+
+
+def _class(text: str) -> str:
+    labels = [member.label for member in FailureClass]
+    if text not in labels:
+        raise click.UsageError(f"'{text}' is not a failure class; {nearest(text, labels)}")
+    return text
+
+
+def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
+    """The ids of documents that are in the collection.
+
+    Raises:
+        NothingMatches: one is not.
+    """
+    found: list[Any] = []
+    for text in texts:
+        there = store.selected({}, possible_ids(text))
+        if not there:
+            place = store.documents.full_name
+            raise NothingMatches(f"there is no document {text!r} in {place}; nothing was changed")
+        found += there
+    return tuple(found)
+
+
+def _told(count: Count, dry: bool, campaign: Path) -> str:
+    if not count.documents:
+        return "no document to compute again"
+    parts = []
+    if count.replaced:
+        moved = "would be moved" if dry else "were moved"
+        parts.append(f"the results of {count.replaced} documents {moved} to wqmaster.history")
+    if count.retried:
+        reset = "would be" if dry else "were"
+        parts.append(f"the failures of {count.retried} documents {reset} reset")
+    done = "; ".join(parts)
+    return f"{done}; {'nothing was changed' if dry else f'next: wqmaster run {typed(campaign)}'}"
+
+
+@click.command()
+@campaign_argument
+@click.option("--stale", is_flag=True, help="Documents changed after their results were computed.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="This document; repeatable.")
+@click.option("--query", metavar="JSON", help="Documents that this MongoDB query selects.")
+@click.option("--class", "failure", metavar="CLASS", help="Documents that failed with this class.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show how many documents it would be.")
+@json_option
+def command(
+    campaign: Path,
+    stale: bool,
+    ids: tuple[str, ...],
+    query: str | None,
+    failure: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Compute documents of CAMPAIGN again: the next run takes them up.
+
+    Nothing is erased. Results are moved with their _run to the collection wqmaster.history, kept
+    files to kept/replaced/; failures stay recorded.
+    """
+    if sum((stale, bool(ids), query is not None, failure is not None)) != 1:
+        raise click.UsageError("Give one of --stale, --id, --query and --class.")
+    wanted = None if query is None else _query(query)
+    label = None if failure is None else _class(failure)
+    recipe = resolve(loaded(campaign), runs=False)
+    file = recipe.loaded
+    with session.opened(file, existing=True) as store:
+        if wanted is not None:
+            try:
+                store.documents.find_one(wanted, {"_id": 1})
+            except OperationFailure as error:
+                raise CampaignError(f"the database refuses --query: {str(error)[:300]}") from error
+        chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
+        count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
+    if as_json:
+        print_json({"replaced": count.replaced, "retried": count.retried, "dry_run": dry_run})
+    else:
+        click.echo(_told(count, dry_run, campaign))

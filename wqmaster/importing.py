@@ -1,0 +1,355 @@
+"""Structure files into a collection: a file goes in whole, or not at all, and is accounted for.
+
+First all records of a file are read, and what is to be inserted is written to a temporary file;
+only then is anything inserted. So memory stays bounded, and a bad record at the end of a file is
+known before the first document of it is in the database.
+"""
+
+import hashlib
+import itertools
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from bson import decode_file_iter, encode
+from bson.errors import BSONError
+
+from wqmaster.errors import BadDocument, StructureError
+from wqmaster.ledger import Document, key_of
+from wqmaster.molecule import from_document, lookup
+from wqmaster.store import Store
+from wqmaster.structures.base import Note, Options, Record, Refused
+from wqmaster.structures.formats import records_of, stem
+
+# Documents that are compared or inserted in one go.
+_BATCH_DOCUMENTS = 500
+# Refused records that are named in a message.
+MAX_SHOWN = 10
+_HASH, _TITLE = "hash", "title"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How documents get their `_id`."""
+
+    prefix: str | None = None  # of PREFIX-NUMBER; the file's name by default
+    id_from: str | None = None  # "title", "hash", or the name of a field
+
+
+@dataclass(frozen=True)
+class RefusedRecord:
+    """A record that was not imported."""
+
+    number: int
+    line: int | None
+    title: str
+    why: str
+    place: str
+
+
+@dataclass
+class Account:
+    """What became of the records of one file."""
+
+    file: str
+    # records = imported + there + held_back + refused, where a record is one document; of
+    # several conformers each is a document.
+    records: int = 0
+    imported: int = 0
+    there: int = 0  # were in the collection already, the same
+    held_back: int = 0  # are good, and were not imported because of others
+    refused: int = 0
+    first_refused: list[RefusedRecord] = field(default_factory=list)
+    notes: Counter[Note] = field(default_factory=Counter)  # records, by what was assumed
+    refused_file: Path | None = None  # where the refused records are
+    reasons_file: Path | None = None  # why each was refused
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no record was refused."""
+        return not self.refused
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "file": self.file,
+            "records": self.records,
+            "imported": self.imported,
+            "already_there": self.there,
+            "held_back": self.held_back,
+            "refused": self.refused,
+            "notes": {note.value: count for note, count in self.notes.items()},
+            "refused_records": [
+                {"record": one.number, "line": one.line, "title": one.title, "why": one.why}
+                for one in self.first_refused
+            ],
+            "refused_file": self.refused_file and str(self.refused_file),
+            "reasons_file": self.reasons_file and str(self.reasons_file),
+        }
+
+
+class Importer:
+    """Imports files into the collection of a campaign."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: Options,
+        naming: Naming,
+        *,
+        skip_bad: bool = False,
+        scratch: Path | None = None,
+        here: Path = Path(),
+        show: Callable[[int], None] = lambda records: None,
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._naming = naming
+        self._skip_bad = skip_bad
+        self._scratch = scratch
+        self._here = here
+        self._show = show
+
+    def take(self, path: Path) -> Account:
+        """Import a file: all of it, or with `skip_bad` its good records; else nothing.
+
+        Raises:
+            StructureError: the file as a whole cannot be read.
+        """
+        account = Account(str(path))
+        with (
+            tempfile.TemporaryFile(dir=self._scratch) as spool,
+            tempfile.TemporaryDirectory(dir=self._scratch) as folder,
+        ):
+            refused = _RefusedFile(path, self._here) if self._skip_bad else None
+            ids = _Ids(Path(folder) / "ids.sqlite3")
+            try:
+                for record in self._checked(path, account, ids):
+                    self._note(account, record, refused)
+                    for document in record.documents:
+                        spool.write(encode(document))
+                        account.held_back += 1
+            finally:
+                ids.close()
+                if refused is not None:
+                    account.refused_file, account.reasons_file = refused.close()
+            if account.is_whole or self._skip_bad:
+                account.imported = self._insert(spool, path)
+                account.held_back -= account.imported
+        return account
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _checked(self, path: Path, account: Account, ids: "_Ids") -> Iterator[Record]:
+        """The records of a file: refused, or with the documents that are to be inserted."""
+        found = (self._named(record, path) for record in records_of(path, self._options))
+        while batch := list(itertools.islice(found, _BATCH_DOCUMENTS)):
+            for record in batch:
+                account.records += 1
+                self._distinct(record, ids, account)
+            self._compare(batch, account)
+            self._show(account.records)
+            yield from batch
+
+    def _named(self, record: Record, path: Path) -> Record:
+        """A record whose documents are checked and have their ids."""
+        if record.why is not None:
+            return record
+        try:
+            several = len(record.documents) > 1
+            for count, document in enumerate(record.documents, start=1):
+                molecule = from_document({"_id": 0, **document}, self._options.fields)
+                if "_id" not in document:
+                    document["_id"] = self._id(record, document, path, count if several else None)
+                elif self._naming.id_from is not None:
+                    raise Refused("it has an '_id', and --id-from names another")
+                if self._naming.id_from == _HASH:
+                    bare = replace(molecule, further="")
+                    document["_id"] = bare.fingerprint
+                if len(encode(document)) > _MAX_DOCUMENT_BYTES:
+                    raise Refused("it is larger than a document can be (16 MB)")
+        except (Refused, BadDocument) as error:
+            return record.refuse(_advised(error, record))
+        except (BSONError, OverflowError, ValueError, TypeError) as error:
+            return record.refuse(f"the database cannot hold it: {error}")
+        # `_id` first, as MongoDB stores it.
+        record.documents = [{"_id": one.pop("_id"), **one} for one in record.documents]
+        return record
+
+    def _id(self, record: Record, document: Document, path: Path, count: int | None) -> Any:
+        wanted = self._naming.id_from
+        prefix = self._naming.prefix if self._naming.prefix is not None else stem(path)
+        value: Any = f"{prefix}-{record.number:07d}"
+        if wanted == _TITLE:
+            value = record.title or document.get(_TITLE)
+        elif wanted is not None and wanted != _HASH:
+            value = lookup(document, wanted)
+        if value is None or value == "" or isinstance(value, (list, dict, bool, float)):
+            what = "title" if wanted == _TITLE else f"field '{wanted}'"
+            raise Refused(
+                f"it has no {what} that can be an _id"
+                if value is None or value == ""
+                else f"its {what} cannot be an _id: {value!r:.40}"
+            )
+        return value if count is None else f"{value}-{count:02d}"
+
+    def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
+        """See that no earlier record of the file has the same ids."""
+        kept = []
+        for document in record.documents:
+            earlier = ids.add(document, record.number)
+            if earlier is None:
+                kept.append(document)
+                continue
+            number, same = earlier
+            if self._naming.id_from == _HASH:
+                record.notes.add(Note.REPEATED)
+                account.there += 1
+            elif same:
+                account.there += 1
+            else:
+                record.refuse(
+                    f"record {number} has the same _id {document['_id']!r}; choose ids that differ "
+                    "with --id-from or --prefix"
+                )
+                return
+        record.documents = kept
+
+    def _compare(self, batch: list[Record], account: Account) -> None:
+        """Take out the documents that the collection has; refuse records that it has otherwise."""
+        known = self._store.known([one["_id"] for record in batch for one in record.documents])
+        if not known:
+            return
+        for record in batch:
+            new = []
+            for document in record.documents:
+                other = known.get(key_of(document["_id"]))
+                differs = other and _difference(document, other)
+                if other is None:
+                    new.append(document)
+                elif differs and self._naming.id_from != _HASH:
+                    record.refuse(
+                        f"the collection {self._store.documents.full_name} has another document "
+                        f"{document['_id']!r} ('{differs}' differs); choose other ids with "
+                        "--prefix or --id-from"
+                    )
+                    break
+            else:
+                account.there += len(record.documents) - len(new)
+                record.documents = new
+
+    def _note(self, account: Account, record: Record, refused: "_RefusedFile | None") -> None:
+        account.notes.update(record.notes)
+        if record.why is None:
+            return
+        account.refused += 1
+        one = RefusedRecord(record.number, record.line, record.title, record.why, record.place)
+        if len(account.first_refused) < MAX_SHOWN:
+            account.first_refused.append(one)
+        if refused is not None:
+            refused.add(record, one)
+
+    # --- inserting ---------------------------------------------------------------------------
+
+    def _insert(self, spool: IO[bytes], path: Path) -> int:
+        spool.seek(0)
+        documents = decode_file_iter(spool)
+        count = 0
+        while batch := list(itertools.islice(documents, _BATCH_DOCUMENTS)):
+            count += self._store.insert(batch, str(path))
+        return count
+
+
+_MAX_DOCUMENT_BYTES = 16 << 20
+
+
+def _advised(error: Refused | BadDocument, record: Record) -> str:
+    """The reason, and what to do where a multiplicity was assumed."""
+    message = error.message if isinstance(error, BadDocument) else str(error)
+    if isinstance(error, BadDocument) and Note.NO_MULTIPLICITY in record.notes:
+        return f"{message}; no multiplicity is given: state it in the file or with --multiplicity"
+    return message
+
+
+def _difference(document: Document, other: Document) -> str | None:
+    """The first field in which a document that is there differs from one that is imported."""
+    for name, value in document.items():
+        if encode({"v": other.get(name)}) != encode({"v": value}):
+            return name
+    return None
+
+
+class _Ids:
+    """The ids of a file's documents, on disk: memory does not grow with the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path)
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.execute("PRAGMA journal_mode=OFF")
+        self._connection.execute(
+            "CREATE TABLE ids (key TEXT PRIMARY KEY, record INTEGER, digest BLOB) WITHOUT ROWID"
+        )
+
+    def add(self, document: Document, number: int) -> tuple[int, bool] | None:
+        """The record that has the same `_id`, and whether it is the same document; else None."""
+        key = key_of(document["_id"])
+        digest = hashlib.sha256(encode(document)).digest()
+        found = self._connection.execute(
+            "SELECT record, digest FROM ids WHERE key = ?", (key,)
+        ).fetchone()
+        if found is not None:
+            return found[0], found[1] == digest
+        self._connection.execute("INSERT INTO ids VALUES (?, ?, ?)", (key, number, digest))
+        return None
+
+    def close(self) -> None:
+        """Forget them."""
+        self._connection.close()
+
+
+class _RefusedFile:
+    """Writes refused records to files in the working folder; none of the user's is overwritten."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self._source = source
+        self._folder = folder
+        self._records: IO[bytes] | None = None
+        self._reasons: IO[str] | None = None
+        self._paths: tuple[Path | None, Path | None] = (None, None)
+
+    def add(self, record: Record, refused: RefusedRecord) -> None:
+        """Write a record as it stands in its file, and why it was refused."""
+        if self._reasons is None:
+            path = _free(self._folder, f"{stem(self._source)}.refused", ".txt")
+            self._reasons = path.open("x", encoding="utf-8")
+            self._paths = (None, path)
+        self._reasons.write(f"{refused.place}: {refused.why}\n")
+        if not record.raw:
+            return
+        if self._records is None:
+            ending = self._source.name.removeprefix(stem(self._source))
+            ending = ending.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
+            path = _free(self._folder, f"{stem(self._source)}.refused", ending)
+            self._records = path.open("xb")
+            self._paths = (path, self._paths[1])
+        self._records.write(record.raw)
+
+    def close(self) -> tuple[Path | None, Path | None]:
+        """Close the files; the paths of records and reasons."""
+        for file in (self._records, self._reasons):
+            if file is not None:
+                file.close()
+        return self._paths
+
+
+def _free(folder: Path, name: str, ending: str) -> Path:
+    """A path in `folder` that is not taken."""
+    for count in itertools.count(1):
+        path = folder / f"{name}{'' if count == 1 else f'-{count}'}{ending}"
+        if not path.exists():
+            return path
+    raise StructureError(f"there is no free name for {name}{ending}")

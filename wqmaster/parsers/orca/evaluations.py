@@ -1,0 +1,244 @@
+"""The evaluations that an output of ORCA consists of, and which block belongs to which.
+
+An evaluation is one geometry and one electronic state, with everything that was computed there.
+ORCA prints one after another: cycles of an optimisation, the evaluation "AT THE STATIONARY POINT"
+after it, the points of a scan, steps of dynamics, jobs. A new one begins where ORCA announces it
+(a cycle, a scan step, a job), where it prints other coordinates, or with an SCF after the final
+energy (another state). What ORCA may print of the displaced geometries of a numerical derivative
+belongs to none. The final evaluation is the last one that has a final energy.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers.orca.events import events, geometry_block, same_block
+from wqmaster.parsers.orca.final_lines import final_energy, label
+from wqmaster.parsers.orca.text import line_of, line_start
+
+# Two energies of one geometry and state: what two converged SCFs differ by at most (Eh).
+_SAME_ENERGY = 1e-8
+
+
+@dataclass
+class Evaluation:
+    """One evaluation, by positions in the text.
+
+    `kind`: single_point, optimisation_cycle, stationary_point, scan_point or dynamics_step.
+    """
+
+    kind: str
+    job: int  # counted from 1
+    start: int
+    end: int = -1
+    step: int | None = None  # of a scan or of dynamics
+    cycle: int | None = None  # of an optimisation
+    geometry: int | None = None
+    scfs: list[int] = field(default_factory=list)
+    energies: list[int] = field(default_factory=list)
+    gradients: list[int] = field(default_factory=list)
+    displaced: list[tuple[int, int]] = field(default_factory=list)
+    layers: bool = False  # energies of the parts of a system, then one of the whole
+    # An evaluation before it that is of the same geometry and state.
+    twin: "Evaluation | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was computed has been found in it yet."""
+        return not (self.geometry is not None or self.scfs or self.energies or self.gradients)
+
+    def text(self, text: str) -> str:
+        """What ORCA printed of it."""
+        found, start = [], self.start
+        for begin, end in [*self.displaced, (self.end, self.end)]:
+            found.append(text[start:begin])
+            start = end
+        return "".join(found)
+
+    def state_text(self, text: str) -> str:
+        """Its geometry, and what ORCA printed after its last SCF.
+
+        What stands before it is of a guess, or of another state (high spin, before a broken
+        symmetry).
+        """
+        start = max(self.scfs, default=self.start)
+        if start == self.start:
+            return self.text(text)
+        rest = Evaluation(self.kind, self.job, start, self.end)
+        rest.displaced = [span for span in self.displaced if span[0] >= start]
+        head = geometry_block(text, self.geometry) + "\n\n" if self.geometry is not None else ""
+        return head + rest.text(text)
+
+    def __str__(self) -> str:
+        names = {
+            "stationary_point": "the evaluation at the stationary point",
+            "optimisation_cycle": "an optimisation cycle",
+            "scan_point": "a scan step",
+            "dynamics_step": "a step of dynamics",
+        }
+        name = names.get(self.kind, "a single point")
+        if self.kind == "optimisation_cycle" and self.cycle is not None:
+            name = f"optimisation cycle {self.cycle}"
+        return name if self.step is None else f"{name} of step {self.step}"
+
+
+class _Division:
+    """Builds the evaluations of a text from its events."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.found = [Evaluation("single_point", 1, 0)]
+        self._displaced: int | None = None  # where displaced geometries began
+        self._hides = False  # something was printed of them
+        self._number = 1  # of the job
+        self._step: int | None = None
+        self._labels: set[str] = set()  # of the energies of this evaluation
+        self._again: int | None = None  # where its geometry is printed again after its energy
+
+    @property
+    def _now(self) -> Evaluation:
+        return self.found[-1]
+
+    def _begin(self, position: int, kind: str, cycle: int | None = None) -> None:
+        now = self._now
+        if now.is_empty:
+            # Headings alone: what stood there belongs to what follows.
+            now.kind, now.cycle, now.job, now.step = kind, cycle, self._number, self._step
+            return
+        now.end = position
+        self._labels, self._again = set(), None
+        self.found.append(Evaluation(kind, self._number, position, -1, self._step, cycle))
+
+    def _end_displaced(self, position: int) -> None:
+        if self._displaced is not None and self._hides:
+            self._now.displaced.append((self._displaced, position))
+        self._displaced, self._hides = None, False
+
+    def _announce(self, position: int, name: str, count: int | None) -> None:
+        self._end_displaced(position)
+        if name == "job":
+            self._step = None
+            if not self._now.is_empty:
+                self._number += 1
+            self._begin(position, "single_point")
+        elif name == "scan":
+            self._step = count
+            self._begin(position, "optimisation_cycle")
+        elif name in ("scan_point", "dynamics_step"):
+            self._step = count
+            self._begin(position, name)
+        else:
+            self._begin(position, name, count if name == "optimisation_cycle" else None)
+
+    def _see_geometry(self, position: int) -> None:
+        now = self._now
+        if now.geometry is not None and same_block(self.text, now.geometry, position):
+            self._again = position if now.energies else None
+            return
+        if not now.is_empty:
+            # It is not what was announced: that has its energy already.
+            goes_on = not now.energies or now.kind in ("scan_point", "dynamics_step")
+            kind, cycle = (now.kind, now.cycle) if goes_on else ("single_point", None)
+            self._begin(line_start(self.text, position), kind, cycle)
+        self._now.geometry = position
+
+    def _see_scf(self, position: int) -> None:
+        now = self._now
+        if now.energies:
+            # Another state or method; its coordinates may not be printed again.
+            again = self._again
+            start = position if again is None else again
+            self._begin(line_start(self.text, start), now.kind, now.cycle)
+            self._now.geometry = again
+            self._now.gradients = [place for place in now.gradients if place > start]
+            now.gradients = [place for place in now.gradients if place < start]
+        self._now.scfs.append(position)
+
+    def _see_energy(self, position: int) -> None:
+        now = self._now
+        name = label(line_of(self.text, position))
+        if now.energies and name not in self._labels:
+            now.layers = True
+        self._labels.add(name)
+        now.energies.append(position)
+
+    def take(self, position: int, name: str, count: int | None) -> None:
+        """Take the next event."""
+        if name == "displaced":
+            if self._displaced is None:
+                self._displaced = position
+        elif name == "after displaced":
+            self._end_displaced(line_start(self.text, position))
+        elif name in ("geometry", "scf", "energy", "gradient"):
+            if self._displaced is not None:
+                self._hides = True
+            elif name == "geometry":
+                self._see_geometry(position)
+            elif name == "scf":
+                self._see_scf(position)
+            elif name == "energy":
+                self._see_energy(position)
+            else:
+                self._now.gradients.append(position)
+        else:
+            self._announce(position, name, count)
+
+    def close(self) -> tuple[Evaluation, ...]:
+        """The evaluations, when all events have been taken."""
+        self._end_displaced(len(self.text))
+        self._now.end = len(self.text)
+        for before, after in zip(self.found, self.found[1:], strict=False):
+            if _alike(self.text, before, after):
+                # Of a row of them, the one with a gradient.
+                after.twin = before if before.gradients else before.twin or before
+        return tuple(self.found)
+
+
+def same_geometry(text: str, one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations print the same coordinates, digit by digit."""
+    if one.geometry is None or other.geometry is None:
+        return False
+    return same_block(text, one.geometry, other.geometry)
+
+
+def _energy(text: str, evaluation: Evaluation) -> float | None:
+    try:
+        return final_energy(line_of(text, evaluation.energies[-1]))[0]
+    except (IndexError, ParseError):
+        return None
+
+
+def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
+    """Whether two evaluations of a job print the same coordinates and the same energy."""
+    if before.job != after.job or not same_geometry(text, before, after):
+        return False
+    energies = _energy(text, before), _energy(text, after)
+    return (
+        energies[0] is not None
+        and energies[1] is not None
+        and abs(energies[0] - energies[1]) <= _SAME_ENERGY
+    )
+
+
+@lru_cache(maxsize=1)
+def evaluations(text: str) -> tuple[Evaluation, ...]:
+    """All evaluations of an output, in its order; at least one, which may be empty."""
+    division = _Division(text)
+    for event in events(text):
+        division.take(*event)
+    return division.close()
+
+
+def final(text: str) -> Evaluation:
+    """The final evaluation: the last one with a final energy; else the last one of all."""
+    found = evaluations(text)
+    return next((one for one in reversed(found) if one.energies), found[-1])
+
+
+def described(text: str, one: Evaluation) -> str:
+    """An evaluation in words, with the line where it is and, if there are several, its job."""
+    places = [one.geometry, *one.energies, *one.scfs, *one.gradients]
+    place = min((place for place in places if place is not None), default=one.start)
+    job = f" of job {one.job}" if evaluations(text)[-1].job > 1 else ""
+    line = text.count("\n", 0, place) + 1
+    return f"{one}{job} (line {line})"

@@ -1,0 +1,75 @@
+"""Largest force, net force and net torque of the final evaluation.
+
+The force is the negative gradient. Without point charges, constraints, frozen atoms or an external
+field, and with exact integrals, forces and torques add up to zero; what is left measures grids and
+other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi 10.1063/5.0296997).
+"""
+
+import math
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.geometry import centres, geometry, symbols
+from wqmaster.parsers.orca.gradient import gradient
+from wqmaster.parsers.orca.property_file import BOHR
+
+
+def _forces(output: Output) -> list[list[float]]:
+    return [[-value for value in row] for row in gradient(output)]
+
+
+def _positions(output: Output, count: int) -> list[list[float]]:
+    """Coordinates in Bohr of the `count` centres that have a force.
+
+    Raises:
+        ParseError: the geometry is missing, or has another number of centres.
+    """
+    labels = symbols(output)
+    rows = centres(labels, geometry(output), count)
+    if rows is None:
+        raise ParseError(f"the gradient has {count} rows, the geometry {len(labels)} atoms")
+    return [[value / BOHR for value in row] for row in rows]
+
+
+@reads("stdout")
+def largest_force(output: Output) -> float:
+    """Norm of the largest force on one atom in the final evaluation, in Eh/Bohr.
+
+    The norm of the vector, not its largest component, which is smaller by up to a factor sqrt(3).
+    1 Eh/Bohr is 51.422 eV/Angstrom. Raises what `gradient` raises.
+    """
+    return max(math.hypot(*force) for force in _forces(output))
+
+
+@reads("stdout")
+def net_force(output: Output) -> list[float]:
+    """Sum of the forces on all atoms in the final evaluation, (x, y, z) in Eh/Bohr.
+
+    It is not expected to vanish with point charges, constraints, frozen atoms or a field. Rounding
+    to the 9 decimals that ORCA prints leaves some 1e-9 Eh/Bohr. Raises what `gradient` raises.
+    """
+    return [math.fsum(column) for column in zip(*_forces(output), strict=True)]
+
+
+@reads("stdout")
+def net_torque(output: Output) -> list[float]:
+    """Sum of the torques about the geometric centre in the final evaluation, (x, y, z) in Eh.
+
+    The sum of (r - centre) x force with r in Bohr, geometry and gradient of the same evaluation;
+    the centre is the mean position of the atoms, and only matters where `net_force` does not
+    vanish. It is not expected to vanish with point charges, constraints, frozen atoms or a field.
+
+    Raises:
+        ParseError: what `gradient` and `geometry` raise, or they are of different numbers of atoms.
+    """
+    forces = _forces(output)
+    positions = _positions(output, len(forces))
+    centre = [math.fsum(column) / len(positions) for column in zip(*positions, strict=True)]
+    arms = [[a - c for a, c in zip(row, centre, strict=True)] for row in positions]
+    return [
+        math.fsum(
+            arm[second] * force[third] - arm[third] * force[second]
+            for arm, force in zip(arms, forces, strict=True)
+        )
+        for second, third in ((1, 2), (2, 0), (0, 1))
+    ]

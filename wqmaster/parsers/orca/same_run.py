@@ -1,0 +1,70 @@
+"""Whether another file of a run is of the same evaluation as the final one in its standard output.
+
+Where the standard output is missing (a file that is read alone) or has no such value, nothing is
+compared.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+from wqmaster.parsers.orca.energy import total_energy
+from wqmaster.parsers.orca.geometry import centres, geometry, symbols
+
+# By how much the energies of one evaluation in two files may differ (Eh).
+_SAME_ENERGY = 1e-8
+# The standard output has 6 decimals (Angstrom); versions of ORCA differ in the length of a Bohr.
+_SAME_PLACE = 2e-6
+_OTHER_BOHR = 2e-7
+
+T = TypeVar("T")
+
+
+def _try(parser: Callable[[Output], T], output: Output) -> T | None:
+    """What a parser reads in the standard output of the same step; None if it reads nothing."""
+    try:
+        return parser(output.beside("stdout"))
+    except ParseError:
+        return None
+
+
+def check_energy(output: Output, energy: float) -> None:
+    """Raise a ParseError if `energy` (Eh) is not the final energy in the standard output."""
+    expected = _try(total_energy, output) if output.has("stdout") else None
+    if expected is not None and not abs(energy - expected) <= _SAME_ENERGY:
+        raise ParseError(
+            f"{output.name} has the energy {energy:.9f} Eh, the final evaluation in the standard"
+            f" output {expected:.9f} Eh: it is of another evaluation, as after an optimisation;"
+            " take 'frames', or add a single point with EnGrad"
+        )
+
+
+def _centred(rows: list[list[float]]) -> list[list[float]]:
+    centre = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return [[x - c for x, c in zip(row, centre, strict=True)] for row in rows]
+
+
+def check_geometry(output: Output, rows: list[list[float]], shifted: bool = False) -> None:
+    """Raise a ParseError if `rows` (Angstrom) are not the geometry of the final evaluation.
+
+    `shifted`: the origin may be another one.
+    """
+    if not output.has("stdout"):
+        return
+    expected, labels = _try(geometry, output), _try(symbols, output)
+    if expected is None or labels is None:
+        return
+    found = centres(labels, expected, len(rows))
+    if found and shifted:
+        found, rows = _centred(found), _centred(rows)
+    if not found or any(
+        not abs(x - y) <= _SAME_PLACE + _OTHER_BOHR * abs(x)
+        for row, other in zip(found, rows, strict=True)
+        for x, y in zip(row, other, strict=True)
+    ):
+        raise ParseError(
+            f"{output.name} is of another geometry than the final energy in the standard output:"
+            " it belongs to another evaluation"
+        )

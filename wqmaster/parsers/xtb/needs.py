@@ -1,0 +1,47 @@
+"""What each parser of xtb needs that not every step makes xtb print or write.
+
+Which step leaves which of them is known in `wqmaster.tasks.xtb_leaves`. A parser for which any step
+will do is in `PLAIN`: every parser of the package has to be in one of the two tables.
+"""
+
+from collections.abc import Mapping
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "bond_orders": ("orbitals",),
+    "enthalpy": ("hessian",),
+    "entropy": ("hessian",),
+    "frequencies": ("hessian",),
+    "geometry": ("optimisation",),
+    "geometry_trajectory": ("optimisation",),
+    "gibbs_free_energy": ("hessian",),
+    "gradient": ("gradient",),
+    "hessian": ("hessian",),
+    "homo_lumo_gap": ("orbitals",),
+    "imaginary_frequencies": ("hessian",),
+    "ir_intensities": ("hessian",),
+    "md_energies": ("dynamics",),
+    "md_frames": ("dynamics",),
+    "md_summary": ("dynamics",),
+    "opt_cycles": ("optimisation",),
+    "opt_trajectory_energies": ("optimisation",),
+    "optimized_geometry": ("optimisation",),
+    "orbital_energies": ("orbitals",),
+    "orbital_occupations": ("orbitals",),
+    "solvation_energy": ("solvent",),
+    "stationary": ("hessian",),
+    "symbols": ("optimisation",),
+    "thermochemistry": ("hessian",),
+    "unpaired_electrons": ("orbitals",),
+    "zero_point_energy": ("hessian",),
+    # Of forces: from the gradient's file.
+    "largest_force": ("gradient",),
+    "net_force": ("gradient",),
+    "net_torque": ("gradient",),
+}
+
+PLAIN = frozenset(
+    (
+        *("charges", "dipole", "energy", "frames", "gradient_norm", "method", "net_charge"),
+        *("scf_cycles",),
+    )
+)

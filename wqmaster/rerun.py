@@ -1,0 +1,148 @@
+"""Documents that are to be computed again: their results move to the history, failures are reset.
+
+Each result is in the history before it is taken out of its document, and is taken out only as it
+was read, so that a kill at any instant loses nothing and the same command completes the work.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from wqmaster import stale
+from wqmaster.collector import safe_name
+from wqmaster.ledger import Document, key_of
+from wqmaster.recipe import Recipe
+from wqmaster.results import StoredStep
+from wqmaster.store import Store
+
+# Below the folder of kept files: where those of replaced results are.
+REPLACED_FOLDER = "replaced"
+_BATCH_DOCUMENTS = 50
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The documents that are to be computed again. One of the ways to choose is given."""
+
+    stale: bool = False  # those with stale results
+    documents: tuple[Any, ...] = ()  # those of these ids
+    query: Document | None = None  # those that it selects
+    failure: str | None = None  # those that were given up with this failure class
+
+    @property
+    def why(self) -> str:
+        """How they were chosen, for the history."""
+        return "stale" if self.stale else "query" if self.query is not None else "id"
+
+
+@dataclass
+class Count:
+    """What became of the chosen documents."""
+
+    replaced: int = 0  # documents whose results were moved to the history
+    retried: int = 0  # documents that had been given up
+
+    @property
+    def documents(self) -> int:
+        """How many documents will be computed again."""
+        return self.replaced + self.retried
+
+
+class Rerun:
+    """Puts documents of one campaign back."""
+
+    def __init__(self, recipe: Recipe, store: Store, kept: Path) -> None:
+        self._recipe = recipe
+        self._store = store
+        self._kept = kept
+
+    def run(self, chosen: Chosen, *, dry: bool = False) -> Count:
+        """Put the chosen documents back; with `dry`, only count them."""
+        count = Count()
+        if chosen.failure is not None:
+            count.retried = self._of_class(chosen.failure, dry)
+            return count
+        self._store.history.prepare()
+        for documents in _batches(self._with_results(chosen)):
+            stored = self._stored(documents)
+            if not dry:
+                self._replace(stored, chosen.why)
+            count.replaced += len({found.key for found in stored})
+        for documents in _batches(self._failed(chosen)):
+            if not dry:
+                self._store.ledger.retry_all(documents)
+            count.retried += len(documents)
+        return count
+
+    def _of_class(self, label: str, dry: bool) -> int:
+        if dry:
+            return self._store.ledger.by_class().get(label, 0)
+        return self._store.ledger.retry(kind=label)
+
+    def _with_results(self, chosen: Chosen) -> Iterator[Any]:
+        if chosen.stale:
+            for found, is_stale in stale.every(self._store, self._recipe):
+                if is_stale is not None:
+                    yield found.document["_id"]
+            return
+        query = chosen.query
+        if query is None:
+            query = {"_id": {"$in": list(chosen.documents)}}
+        for found in self._store.results.every(query):
+            yield found.document["_id"]
+
+    def _failed(self, chosen: Chosen) -> Iterator[Any]:
+        """Documents that were given up, among the chosen ones."""
+        if chosen.stale:
+            return
+        if chosen.query is None:
+            wanted = {key_of(document) for document in chosen.documents}
+            yield from (found for found in self._store.ledger.failed() if key_of(found) in wanted)
+            return
+        for documents in _batches(self._store.ledger.failed()):
+            yield from self._store.selected(chosen.query, documents)
+
+    def _stored(self, documents: Sequence[Any]) -> list[StoredStep]:
+        by_key = {key_of(document): document for document in documents}
+        return [
+            StoredStep(by_key[key], step, values)
+            for key, steps in self._store.results.of(documents).items()
+            for step, values in steps.items()
+        ]
+
+    def _replace(self, stored: Sequence[StoredStep], why: str) -> None:
+        kept = {(found.key, found.step): self._set_aside(found) for found in stored}
+        self._store.history.add(stored, why, kept)
+        self._store.results.clear(stored)
+        self._store.ledger.retry_all([found.document for found in stored])
+
+    def _set_aside(self, stored: StoredStep) -> list[str]:
+        """Rename the files that were kept of a result; a new one would overwrite them."""
+        moved = []
+        for step in self._recipe.steps:
+            if step.request.name != stored.step:
+                continue
+            for _, pattern in step.keep_files:
+                file = self._kept / pattern.replace("{id}", safe_name(stored.document))
+                finished = stored.run.get("finished")
+                when = f"{finished:%Y%m%dT%H%M%S}" if isinstance(finished, datetime) else "unknown"
+                target = self._kept / REPLACED_FOLDER / f"{file.name}.{when}"
+                if file.is_file():
+                    target.parent.mkdir(exist_ok=True)
+                    file.rename(target)
+                if target.is_file():
+                    moved.append(str(target))
+        return moved
+
+
+def _batches(documents: Iterator[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for document in documents:
+        batch.append(document)
+        if len(batch) == _BATCH_DOCUMENTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,74 @@
+"""Results that were replaced: they are moved to a collection of the database, never erased."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ASCENDING, InsertOne, UpdateOne
+from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
+
+from wqmaster.campaign import Campaign
+from wqmaster.ledger import Document
+from wqmaster.results import StoredStep
+
+
+class ResultHistory:
+    """The collection `wqmaster.history` of one campaign: an entry for each result of a step.
+
+    An entry has `campaign`, `collection`, `document` (the `_id`), `key` (the field that held the
+    result), `step`, `values` (with `_run`), `attempt`, `finished` (those of `_run`), `replaced`
+    (when), `why`, and `kept` (the new paths of files that `keep_files` had kept).
+    """
+
+    def __init__(self, database: Database[Document], campaign: Campaign) -> None:
+        self._entries = database["wqmaster.history"].with_options(
+            write_concern=WriteConcern(w=1, j=True)
+        )
+        self._mine = {
+            "campaign": campaign.campaign,
+            "collection": campaign.database.collection,
+            "key": campaign.output_key,
+        }
+
+    def prepare(self) -> None:
+        """Make the index that is missing."""
+        self._entries.create_index(
+            [(name, ASCENDING) for name in ("campaign", "collection", "document", "step")]
+        )
+
+    def add(
+        self, stored: Sequence[StoredStep], why: str, kept: dict[tuple[Any, str], list[str]]
+    ) -> None:
+        """Keep results that are about to be taken out.
+
+        `kept`: by document key and step, where the files are that were kept of it. A result that a
+        killed command has added already is not added again.
+        """
+        now = datetime.now(UTC)
+        writes: list[InsertOne[Document] | UpdateOne] = []
+        for found in stored:
+            entry = {
+                **self._mine,
+                "document": found.document,
+                "step": found.step,
+                "attempt": found.run.get("attempt"),
+                "finished": found.run.get("finished"),
+            }
+            rest = {
+                "values": found.values,
+                "replaced": now,
+                "why": why,
+                "kept": kept.get((found.key, found.step), []),
+            }
+            if found.run:
+                writes.append(UpdateOne(entry, {"$setOnInsert": rest}, upsert=True))
+            else:  # nothing tells it from another one of this step
+                writes.append(InsertOne({**entry, **rest}))
+        if writes:
+            self._entries.bulk_write(writes, ordered=False)
+
+    def of(self, document_id: Any) -> list[Document]:
+        """The replaced results of a document, the oldest first."""
+        query = {**self._mine, "document": document_id}
+        return list(self._entries.find(query, {"_id": 0}).sort("replaced", ASCENDING))

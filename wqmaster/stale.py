@@ -1,0 +1,115 @@
+"""Stale results: those of another molecule than their document holds today.
+
+Each result records in `_run` what it was computed from: `molecule`, the fingerprint, and
+`computed`, its parts. A document that was edited afterwards, or that is read through other fields,
+no longer agrees with its result, which must not be taken for one of the new molecule.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wqmaster.errors import BadDocument
+from wqmaster.ledger import Document
+from wqmaster.molecule import Molecule, from_document
+from wqmaster.recipe import Recipe
+from wqmaster.results import WithResults
+from wqmaster.store import Store
+
+# Stale documents that are named as examples.
+MAX_EXAMPLES = 3
+# Documents between two looks at the clock.
+_DOCUMENTS_PER_LOOK = 200
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A document with a result of another molecule."""
+
+    document: Any
+    differences: tuple[str, ...]  # "charge: 0 before, 1 now"
+
+
+@dataclass
+class Survey:
+    """What was found among the results of a campaign."""
+
+    checked: int = 0  # documents with a result
+    stale: int = 0
+    unknown: int = 0  # documents with a result whose `_run` does not record the molecule
+    complete: bool = True  # False: the time was up before all were checked
+    differing: Counter[str] = field(default_factory=Counter)  # part of the molecule -> documents
+    examples: list[Stale] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "stale": self.stale,
+            "checked": self.checked,
+            "complete": self.complete,
+            "unknown": self.unknown,
+            "differing": dict(self.differing),
+            "examples": [
+                {"document": found.document, "differences": list(found.differences)}
+                for found in self.examples
+            ],
+        }
+
+
+def every(
+    store: Store, recipe: Recipe, query: Document | None = None
+) -> Iterator[tuple[WithResults, Stale | None]]:
+    """Each document that has a result, and whether that is stale; in constant memory."""
+    for found in store.results.every(query):
+        yield found, _stale(found, recipe)
+
+
+def survey(store: Store, recipe: Recipe, seconds: float | None = None) -> Survey:
+    """How many documents have a stale result; of those that `seconds` suffice for."""
+    until = None if seconds is None else time.monotonic() + seconds
+    made = Survey()
+    for found, stale in every(store, recipe):
+        made.checked += 1
+        made.unknown += any(run and not run.get("molecule") for run in found.runs.values())
+        if stale is not None:
+            made.stale += 1
+            made.differing.update({words.partition(":")[0] for words in stale.differences})
+            if len(made.examples) < MAX_EXAMPLES:
+                made.examples.append(stale)
+        looks = until is not None and made.checked % _DOCUMENTS_PER_LOOK == 0
+        if looks and until is not None and time.monotonic() > until:
+            made.complete = False
+            break
+    return made
+
+
+def _stale(found: WithResults, recipe: Recipe) -> Stale | None:
+    stated = [run for run in found.runs.values() if run.get("molecule")]
+    if not stated:
+        return None
+    document = found.document["_id"]
+    try:
+        molecule = from_document(found.document, recipe.loaded.campaign.molecule)
+    except BadDocument as error:
+        return Stale(document, (f"molecule: {error.message}",))
+    differences = [words for run in stated for words in _differences(run, molecule, recipe)]
+    return Stale(document, tuple(dict.fromkeys(differences))) if differences else None
+
+
+def _differences(run: Mapping[str, Any], molecule: Molecule, recipe: Recipe) -> Iterator[str]:
+    if run["molecule"] == molecule.fingerprint:
+        return
+    before = run.get("computed")
+    if not isinstance(before, Mapping):
+        yield "molecule: it differs (the result does not record in what)"
+        return
+    now = molecule.parts(recipe.fields)
+    for part in ("elements", "coordinates", "charge", "multiplicity", "fields"):
+        if before.get(part) == now.get(part):
+            continue
+        if part in ("charge", "multiplicity"):
+            yield f"{part}: {before.get(part)} before, {now.get(part)} now"
+        else:
+            yield f"{part}: changed"

@@ -1,0 +1,60 @@
+"""ASE's own files: databases (.db, .json) and trajectories (.traj)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wqmaster.errors import StructureError
+from wqmaster.structures.ase_atoms import fill
+from wqmaster.structures.base import Options, Record, Refused
+
+
+def read_database(path: Path, options: Options) -> Iterator[Record]:
+    """The rows of a database of ASE. Charge and spin may be among the keys or in `data`."""
+    import ase.db
+
+    connect: Any = ase.db.connect
+    with connect(str(path)) as database:
+        try:
+            ids = sorted(row.id for row in database.select(columns=["id"], include_data=False))
+        except Exception as error:  # ASE raises whatever it stumbles on
+            raise StructureError(f"{path}: this is not a database of ASE: {error}") from error
+        for number, row_id in enumerate(ids, start=1):
+            yield _of_row(Record(number), database, row_id, options)
+
+
+def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:
+    try:
+        row = database.get(id=row_id)
+        # ASE answers for a key `charge` with the sum of the charges of the atoms, which is 0 where
+        # there are none: the stored value is in the row itself.
+        keys = {str(name): vars(row)[name] for name in row.key_value_pairs}
+        data = {str(name): value for name, value in dict(row.data).items()}
+        fill(record, row.toatoms(), options, {**data, **keys})
+        record.title = str(keys.get("title", "") or keys.get("name", ""))
+    except Refused as error:
+        record.refuse(error)
+    except Exception as error:  # as above
+        record.refuse(f"ASE cannot read it: {error!r:.200}")
+    return record
+
+
+def read_trajectory(path: Path, options: Options) -> Iterator[Record]:
+    """The images of a trajectory of ASE."""
+    import ase.io.trajectory
+
+    open_trajectory: Any = ase.io.trajectory.Trajectory
+    try:
+        images = open_trajectory(str(path))
+    except Exception as error:  # as above
+        raise StructureError(f"{path}: this is not a trajectory of ASE: {error}") from error
+    with images:
+        for number in range(1, len(images) + 1):
+            record = Record(number)
+            try:
+                fill(record, images[number - 1], options)
+            except Refused as error:
+                record.refuse(error)
+            except Exception as error:  # as above
+                record.refuse(f"ASE cannot read it: {error!r:.200}")
+            yield record

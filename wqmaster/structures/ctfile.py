@@ -1,0 +1,145 @@
+"""What a connection table says of charges, radicals and isotopes, in V2000 and V3000.
+
+After "CTfile Formats" (BIOVIA, 2020): chapters "The connection table" and "The properties block".
+RDKit reads the same blocks; this is what its molecules are held against, and it knows the radicals
+apart that RDKit counts alike: a singlet carbene and a triplet.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from wqmaster.structures.base import Refused
+
+# Codes of charges in the atom block of V2000, superseded by any line M  CHG or M  RAD.
+_OLD_CHARGES = {"1": 3, "2": 2, "3": 1, "5": -1, "6": -2, "7": -3}
+_OLD_DOUBLET = "4"
+# Unpaired electrons by the code of a radical: singlet, doublet, triplet.
+_UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}
+_V30 = "M  V30 "
+_KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
+
+
+@dataclass
+class Table:
+    """What a connection table says beside atoms and bonds."""
+
+    title: str
+    dimension: str  # "2D", "3D" or ""
+    natoms: int
+    charges: dict[int, int] = field(default_factory=dict)  # by atom, counted from 1
+    radicals: dict[int, int] = field(default_factory=dict)  # by atom: its code
+
+    @property
+    def charge(self) -> int:
+        """The sum of the formal charges, in e."""
+        return sum(self.charges.values())
+
+    @property
+    def unpaired(self) -> int:
+        """The unpaired electrons of all radical centres, all of them parallel."""
+        return sum(_UNPAIRED.get(code, 0) for code in self.radicals.values())
+
+    @property
+    def centres(self) -> int:
+        """How many atoms have unpaired electrons."""
+        return sum(_UNPAIRED.get(code, 0) > 0 for code in self.radicals.values())
+
+
+def _number(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused(f"{what} is not a number: {text.strip()[:20]!r}") from None
+
+
+def table_of(lines: list[str]) -> Table:
+    """The connection table whose lines, up to `M  END`, these are.
+
+    Raises:
+        Refused: it is cut short, or its counts or properties cannot be read.
+    """
+    if len(lines) < 4:
+        raise Refused("it is cut short: there is no connection table")
+    if not any(line.startswith("M  END") for line in lines[3:]):
+        raise Refused("it is cut short: there is no line 'M  END'")
+    title, program, counts = lines[0].strip(), lines[1], lines[3]
+    dimension = program[20:22].upper()
+    found = Table(title, dimension if dimension in ("2D", "3D") else "", 0)
+    if "V3000" in counts:
+        _read_v3000(found, lines)
+    else:
+        _read_v2000(found, lines)
+    return found
+
+
+def _read_v2000(found: Table, lines: list[str]) -> None:
+    counts = lines[3]
+    found.natoms = _number(counts[0:3], "the number of atoms")
+    nbonds = _number(counts[3:6] or "0", "the number of bonds")
+    if len(lines) < 4 + found.natoms + nbonds:
+        raise Refused("it is cut short: it has fewer lines than its atoms and bonds")
+    for atom, line in enumerate(lines[4 : 4 + found.natoms], start=1):
+        code = line[36:39].strip()
+        if code in _OLD_CHARGES:
+            found.charges[atom] = _OLD_CHARGES[code]
+        elif code == _OLD_DOUBLET:
+            found.radicals[atom] = 2
+    superseded = False
+    for line in lines[4 + found.natoms + nbonds :]:
+        if line.startswith("M  END"):
+            break
+        if line[:6] not in ("M  CHG", "M  RAD"):
+            continue
+        if not superseded:
+            found.charges, found.radicals, superseded = {}, {}, True
+        values = found.charges if line[3:6] == "CHG" else found.radicals
+        values.update(_pairs(line, found.natoms))
+
+
+def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:
+    """(atom, value) of a line `M  CHG  n aaa vvv ...`."""
+    words = line[6:].split()
+    count = _number(words[0] if words else "", f"the count of the line {line.strip()[:40]!r}")
+    if len(words) != 1 + 2 * count:
+        raise Refused(f"the line {line.strip()[:40]!r} does not hold {count} pairs")
+    for atom, value in zip(words[1::2], words[2::2], strict=True):
+        place = _number(atom, "an atom of a property")
+        if not 1 <= place <= natoms:
+            raise Refused(f"the line {line.strip()[:40]!r} is about an atom that is not there")
+        yield place, _number(value, "a property of an atom")
+
+
+def _entries(lines: list[str]) -> Iterator[str]:
+    """The lines of V3000 without `M  V30`, those that end with `-` joined with the next."""
+    joined = ""
+    for line in lines:
+        if not line.startswith(_V30):
+            continue
+        entry = line[len(_V30) :].rstrip()
+        if entry.endswith("-"):
+            joined += entry[:-1]
+            continue
+        yield joined + entry
+        joined = ""
+
+
+def _read_v3000(found: Table, lines: list[str]) -> None:
+    in_atoms = False
+    seen = -1
+    for entry in _entries(lines):
+        words = entry.split()
+        if words[:1] == ["COUNTS"]:
+            found.natoms = _number(words[1] if len(words) > 1 else "", "the number of atoms")
+        elif words[:2] in (["BEGIN", "ATOM"], ["END", "ATOM"]):
+            in_atoms = words[0] == "BEGIN"
+            seen = max(seen, 0)
+        elif in_atoms:
+            seen += 1
+            for name, value in _KEYWORD.findall(entry):
+                if name == "CHG":
+                    found.charges[seen] = int(value)
+                elif name == "RAD":
+                    found.radicals[seen] = int(value)
+    if seen != found.natoms:
+        raise Refused(f"it has {max(seen, 0)} atoms, its counts say {found.natoms}")

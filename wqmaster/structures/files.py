@@ -1,0 +1,49 @@
+"""Structure files opened: compressed or not, as numbered lines of bytes."""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from wqmaster.structures.base import MAX_RECORD_BYTES
+
+_COMPRESSED = (".gz", ".bz2", ".xz")
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name says that the file is compressed."""
+    return path.suffix.lower() in _COMPRESSED
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file, unpacked as its name says."""
+    match path.suffix.lower():
+        case ".gz":
+            return cast("IO[bytes]", gzip.open(path, "rb"))
+        case ".bz2":
+            return cast("IO[bytes]", bz2.open(path, "rb"))
+        case ".xz":
+            return cast("IO[bytes]", lzma.open(path, "rb"))
+    return path.open("rb")
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number, line) of each line, counted from 1, without its end.
+
+    A line that is longer than any record may be is cut there, so that memory stays bounded.
+    """
+    with opened(path) as file:
+        number = 0
+        while line := file.readline(MAX_RECORD_BYTES):
+            number += 1
+            yield number, line.rstrip(b"\r\n")
+
+
+def text_of(raw: bytes) -> str:
+    """The text of a record: UTF-8, or Latin-1 where it is not."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,138 @@
+"""Which reader a file's name asks for; and how to convert what cannot be read whole."""
+
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from wqmaster.campaign import nearest
+from wqmaster.errors import StructureError
+from wqmaster.structures import ase_files, embedding, json_lines, molfile, smiles, xyz
+from wqmaster.structures.base import Options, Record
+from wqmaster.structures.files import is_compressed, opened
+
+Reader = Callable[[Path, Options], Iterator[Record]]
+_READERS: dict[str, Reader] = {
+    "sdf": molfile.read,
+    "sd": molfile.read,
+    "mol": molfile.read,
+    "smi": smiles.read,
+    "smiles": smiles.read,
+    "csv": smiles.read_table,
+    "tsv": smiles.read_table,
+    "xyz": xyz.read,
+    "extxyz": xyz.read,
+    "exyz": xyz.read,
+    "db": ase_files.read_database,
+    "json": ase_files.read_database,
+    "traj": ase_files.read_trajectory,
+    "jsonl": json_lines.read,
+    "ndjson": json_lines.read,
+}
+# Those that are suggested.
+_KNOWN = ("csv", "db", "extxyz", "json", "jsonl", "mol", "sdf", "smi", "traj", "tsv", "xyz")
+# What a reader needs: the module, and its name on PyPI.
+_NEEDS: dict[Reader, tuple[str, str]] = {
+    **dict.fromkeys((molfile.read, smiles.read, smiles.read_table), ("rdkit", "RDKit")),
+    **dict.fromkeys((xyz.read, ase_files.read_database, ase_files.read_trajectory), ("ase", "ASE")),
+}
+# Files of one molecule or format that ASE opens by its name alone.
+_UNCOMPRESSED = (ase_files.read_database, ase_files.read_trajectory)
+_BY_OPEN_BABEL = "obabel {name} -O {stem}.sdf"
+# Formats that hold no charge or bond that can be relied on, and how to convert them.
+_CONVERT = {
+    "pdb": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
+    "ent": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
+    "pdbqt": _BY_OPEN_BABEL,
+    "mol2": _BY_OPEN_BABEL,
+    "cml": _BY_OPEN_BABEL,
+    "cdx": _BY_OPEN_BABEL,
+    "mrv": _BY_OPEN_BABEL,
+    "rxn": "import its reactants and products as molfiles",
+    "inchi": "obabel {name} -O {stem}.smi",
+    "cif": "ase convert {name} {stem}.extxyz for molecules alone, with charge=0 in its comments",
+    "mae": "structconvert {name} {stem}.sdf",
+    "maegz": "structconvert {name} {stem}.sdf",
+    "xlsx": "save it as CSV, with a column of SMILES",
+    "parquet": "write it as CSV or JSON Lines",
+    "aselmdb": "write it as an ASE database (.db)",
+    "lmdb": "write it as an ASE database (.db)",
+}
+# A file that cannot be read, or unpacked.
+_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
+_ENDING = re.compile(r"\.([A-Za-z0-9]+)(\.(gz|bz2|xz))?$", re.IGNORECASE)
+
+
+def stem(path: Path) -> str:
+    """The file's name without the endings that say its format."""
+    found = _ENDING.search(path.name)
+    if found and found[1].lower() in {*_READERS, *_CONVERT}:
+        return path.name[: found.start()] or path.name
+    return re.sub(r"\.(gz|bz2|xz)$", "", path.name)
+
+
+def records_of(path: Path, options: Options) -> Iterator[Record]:
+    """The records of a structure file, in order.
+
+    Raises:
+        StructureError: (at once) there is no such file, its format is not known or cannot be read
+            whole, or a library is missing; (later) the file as a whole is not of its format.
+    """
+    reader = reader_of(path, options)
+    return _read(path, reader, options)
+
+
+def _read(path: Path, reader: Reader, options: Options) -> Iterator[Record]:
+    try:
+        yield from reader(path, options)
+    except _BROKEN as error:
+        raise StructureError(f"{path}: the file cannot be read to its end: {error}") from error
+
+
+def reader_of(path: Path, options: Options) -> Reader:
+    """The reader of a file.
+
+    Raises:
+        StructureError: as `records_of`, at once.
+    """
+    if not path.exists():
+        raise StructureError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise StructureError(f"{path}: this is not a file")
+    found = _ENDING.search(path.name)
+    ending = found[1].lower() if found else ""
+    if ending in _CONVERT:
+        how = _CONVERT[ending].format(name=path.name, stem=stem(path))
+        raise StructureError(
+            f"{path}: {ending} files are not imported, since charges, spins or hydrogens would be "
+            f"lost; convert it first: {how}"
+        )
+    if ending not in _READERS:
+        hint = nearest(ending, _KNOWN) if ending else f"known: {', '.join(_KNOWN)}"
+        raise StructureError(
+            f"{path}: the format '{ending or path.name}' is not known; {hint}. ASE converts many "
+            f"others: ase convert {path.name} {path.stem}.extxyz (then state charge= and "
+            "multiplicity= in its comments)"
+        )
+    reader = _READERS[ending]
+    if reader in _UNCOMPRESSED and is_compressed(path):
+        raise StructureError(f"{path}: unpack it first; ASE reads its own files uncompressed")
+    _check_installed(path, reader)
+    if options.optimize == "gfnff":
+        embedding.check_gfnff()
+    try:
+        with opened(path) as file:
+            file.read(1)
+    except _BROKEN as error:
+        raise StructureError(f"{path}: the file cannot be read: {error}") from error
+    return reader
+
+
+def _check_installed(path: Path, reader: Reader) -> None:
+    module, name = _NEEDS.get(reader, ("", ""))
+    if module and find_spec(module) is None:
+        raise StructureError(
+            f"{path}: reading this format needs {name}: pip install 'wqmaster[structures]'"
+        )

@@ -1,0 +1,57 @@
+"""JSON Lines: a document on each line, in MongoDB's extended JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bson import json_util
+
+from wqmaster.molecule import lookup
+from wqmaster.structures.base import Note, Options, Record, Refused, put
+from wqmaster.structures.files import numbered_lines
+from wqmaster.structures.state import Implied, charge_of, multiplicity_of
+
+
+def read(path: Path, options: Options) -> Iterator[Record]:
+    """The documents of a file, as they are; charge and multiplicity are added where other keys say.
+
+    An `_id` of a document is kept.
+    """
+    number = 0
+    for line, raw in numbered_lines(path):
+        if not raw.strip():
+            continue
+        number += 1
+        record = Record(number, line, "", raw + b"\n")
+        try:
+            _fill(record, options)
+        except Refused as error:
+            record.refuse(error)
+        except (ValueError, TypeError, RecursionError) as error:
+            record.refuse(f"it is not valid JSON: {error}")
+        yield record
+
+
+def _fill(record: Record, options: Options) -> None:
+    document = json_util.loads(record.raw.decode())
+    if not isinstance(document, dict):
+        raise Refused(f"it is not a document: {document!r:.60}")
+    record.title = str(document.get("_id", ""))
+    fields = options.fields
+    names = (fields.atomic_numbers, fields.coordinates)
+    if any(lookup(document, name) is not None for name in names):
+        info = dict(document)
+        for name in (fields.charge, fields.multiplicity):
+            info.pop(name, None)
+            if lookup(document, name) is not None:
+                info[name] = lookup(document, name)
+        charge = charge_of(info, Implied(), options)
+        multiplicity = multiplicity_of(info, Implied(), options)
+        for name, value, note in (
+            (fields.charge, charge, Note.NO_CHARGE),
+            (fields.multiplicity, multiplicity, Note.NO_MULTIPLICITY),
+        ):
+            if value is None:
+                record.notes.add(note)
+            elif lookup(document, name) is None:
+                put(document, name, value)
+    record.documents = [document]

@@ -1,0 +1,209 @@
+"""SDF files and molfiles (V2000, V3000): divided into records here, read by RDKit."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wqmaster.ledger import Document
+from wqmaster.structures.base import (
+    MAX_RECORD_BYTES,
+    Note,
+    Options,
+    Record,
+    Refused,
+    add_fields,
+)
+from wqmaster.structures.ctfile import Table, table_of
+from wqmaster.structures.embedding import conformers, documents_of, quiet, reason, with_hydrogens
+from wqmaster.structures.files import numbered_lines, text_of
+from wqmaster.structures.state import Implied, multiplicity_of, set_state
+
+_END = b"$$$$"
+_FIELD = re.compile(r"^>[^<]*<([^>]*)>")
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17}([eE][-+]?\d{1,3})?)?")
+# A drawing has all atoms in a plane (Angstrom).
+_FLAT = 1e-4
+# Kinds of Sgroups ("CTfile Formats", "Sgroup Type") of which the file holds a part alone.
+_POLYMERS = frozenset(("SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "ANY"))
+
+
+def read(path: Path, options: Options) -> Iterator[Record]:
+    """The records of an SDF file, or the one of a molfile."""
+    for record, fits in _divided(path):
+        if not fits:
+            yield record.refuse(f"it is larger than {MAX_RECORD_BYTES >> 20} MB")
+            continue
+        try:
+            with quiet():
+                _fill(record, options)
+        except Refused as error:
+            yield record.refuse(error)
+        except Exception as error:  # RDKit raises whatever it stumbles on
+            yield record.refuse(f"RDKit cannot read it: {error!r:.200}")
+        else:
+            yield record
+
+
+def _divided(path: Path) -> Iterator[tuple[Record, bool]]:
+    """Each record with its text, and whether that fits in memory. `$$$$` ends a record."""
+    number, first, size = 1, 1, 0
+    lines: list[bytes] = []
+    blank = True
+    for count, line in numbered_lines(path):
+        if line.startswith(_END):
+            yield _raw(number, first, [*lines, _END]), size <= MAX_RECORD_BYTES
+            number, first, size, lines, blank = number + 1, count + 1, 0, [], True
+            continue
+        size += len(line) + 1
+        blank = blank and not line.strip()
+        if size <= MAX_RECORD_BYTES:
+            lines.append(line)
+    if not blank:
+        yield _raw(number, first, lines), size <= MAX_RECORD_BYTES
+
+
+def _raw(number: int, first: int, lines: list[bytes]) -> Record:
+    title = text_of(lines[0]).strip() if lines[0] != _END else ""
+    return Record(number, first, title, b"\n".join(lines) + b"\n")
+
+
+def _fill(record: Record, options: Options) -> None:
+    lines = text_of(record.raw).split("\n")
+    end = next((n for n, line in enumerate(lines) if line.startswith("M  END")), len(lines))
+    table = table_of(lines[: end + 1])
+    fields = dict(_data(lines[end + 1 :]))
+    block = "\n".join(lines[: end + 1]) + "\n"
+    molecule = _molecule(block, table)
+    document: Document = {"title": table.title} if table.title else {}
+    add_fields(document, fields, options)
+    implied = Implied(
+        charges={"formal charges": table.charge},
+        unpaired={"radicals": table.unpaired} if table.radicals else {},
+        is_choice=table.centres > 1,
+        is_closed_shell=True,
+    )
+    flat = _is_flat(molecule, table)
+    if flat and options.flat == "refuse":
+        raise Refused(
+            "it is a flat drawing, not a geometry; --flat embed builds one, --flat keep takes the "
+            "coordinates as they are"
+        )
+    stated = multiplicity_of(fields, implied, options)
+    if flat and options.flat == "embed":
+        molecule, found = conformers(_sanitized(block), options)
+        record.notes |= {Note.EMBEDDED, *found}
+    elif options.hydrogens != "keep":
+        molecule = _whole(molecule, block, options, (stated or 1) - 1, record.notes)
+    record.notes |= set_state(document, fields, implied, options)
+    if table.centres > 1 and stated == table.unpaired + 1:
+        record.notes.add(Note.HIGH_SPIN)
+    record.documents = list(documents_of(document, molecule, options))
+
+
+def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
+    """(name, value) of each data item: a line `> <NAME>`, lines of its value, an empty line.
+
+    Raises:
+        Refused: an item has no name, the last one is cut short, or a name comes twice.
+    """
+    seen: dict[str, Any] = {}
+    rows = iter(lines)
+    for line in rows:
+        if not line.startswith(">"):
+            continue
+        found = _FIELD.match(line)
+        if found is None:
+            raise Refused(f"a data item has no name: {line[:40]!r}")
+        value: list[str] = []
+        ended = False
+        for row in rows:
+            if not row.strip() or row.startswith("$$$$"):
+                ended = True
+                break
+            value.append(row.rstrip("\r"))
+        if not ended:
+            raise Refused(f"the data item '{found[1]}' is cut short")
+        content = typed("\n".join(value))
+        if found[1] in seen and seen[found[1]] != content:
+            raise Refused(f"it has two data items '{found[1]}'")
+        seen[found[1]] = content
+        yield found[1], content
+
+
+def typed(text: str) -> Any:
+    """A number where the text is one as a program prints it; 007 and 1E10 are names."""
+    found = _PLAIN_NUMBER.fullmatch(text.strip())
+    if found is None:
+        return text
+    return float(text) if found[2] else int(text)
+
+
+def _molecule(block: str, table: Table) -> Any:
+    """RDKit's molecule, as the file has it.
+
+    Raises:
+        Refused: it cannot be read, or holds what is not an atom.
+    """
+    from rdkit import Chem
+
+    found = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False, strictParsing=False)
+    if found is None:
+        raise Refused(f"RDKit cannot read it: {reason()}")
+    if found.GetNumAtoms() != table.natoms:
+        raise Refused(f"it has {found.GetNumAtoms()} atoms, its counts say {table.natoms}")
+    if not table.natoms:
+        raise Refused("it has no atoms")
+    for atom in found.GetAtoms():
+        if atom.GetAtomicNum() == 0 or atom.HasQuery():
+            name = atom.GetPropsAsDict().get("dummyLabel") or atom.GetSymbol()
+            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not an atom of one element")
+    kinds = {group.GetProp("TYPE") for group in Chem.GetMolSubstanceGroups(found)}
+    if kinds & _POLYMERS:
+        raise Refused("it is a polymer or a mixture of unknown size, not a molecule")
+    charge = sum(atom.GetFormalCharge() for atom in found.GetAtoms())
+    if charge != table.charge:
+        raise Refused(f"its charges cannot be read with certainty ({table.charge} or {charge})")
+    places = found.GetConformer().GetPositions() if found.GetNumConformers() else []
+    if len(places) == 0 or (len(places) > 1 and (abs(places - places[0]) < _FLAT).all()):
+        raise Refused("it has no coordinates: all its atoms are in one place")
+    return found
+
+
+def _is_flat(molecule: Any, table: Table) -> bool:
+    places = molecule.GetConformer().GetPositions()
+    return len(places) > 1 and table.dimension != "3D" and bool((abs(places[:, 2]) < _FLAT).all())
+
+
+def _sanitized(block: str) -> Any:
+    from rdkit import Chem
+
+    found = Chem.MolFromMolBlock(block, sanitize=True, removeHs=False, strictParsing=False)
+    if found is None:
+        raise Refused(f"RDKit cannot make a molecule of it: {reason()}")
+    return found
+
+
+def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: set[Note]) -> Any:
+    """The molecule, if its hydrogens are there, or with them.
+
+    Unpaired electrons that are stated may be where a hydrogen seems to be missing.
+
+    Raises:
+        Refused: hydrogens are missing.
+    """
+    molecule.UpdatePropertyCache(strict=False)
+    counts = {atom.GetIdx(): atom.GetNumImplicitHs() for atom in molecule.GetAtoms()}
+    missing = sum(counts.values())
+    marked = sum(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+    if missing <= max(0, unpaired - marked):
+        return molecule
+    if options.hydrogens == "add":
+        notes.add(Note.HYDROGENS_ADDED)
+        return with_hydrogens(_sanitized(block))
+    place = next(index for index, count in counts.items() if count)
+    symbol = molecule.GetAtomWithIdx(place).GetSymbol()
+    raise Refused(
+        f"{missing} hydrogens are missing (the first on atom {place + 1}, {symbol}); --hydrogens "
+        "add adds them, --hydrogens keep takes the atoms as they are"
+    )

@@ -1,0 +1,146 @@
+"""SMILES: files of lines `SMILES title`, and tables (CSV, TSV) with a column of SMILES."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from wqmaster.errors import StructureError
+from wqmaster.ledger import Document
+from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
+from wqmaster.structures.embedding import conformers, documents_of, quiet, reason
+from wqmaster.structures.files import numbered_lines, text_of
+from wqmaster.structures.molfile import typed
+from wqmaster.structures.state import Implied, multiplicity_of, set_state
+
+_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles")
+_TITLES = ("title", "name", "id")
+
+
+def read(path: Path, options: Options) -> Iterator[Record]:
+    """The records of a file of lines `SMILES title`; a line that begins with `#` is a comment."""
+    number = 0
+    for line, raw in numbered_lines(path):
+        words = text_of(raw).strip().split(maxsplit=1)
+        if not words or words[0].startswith("#"):
+            continue
+        number += 1
+        if number == 1 and words[0].lower() in _COLUMNS:
+            number = 0
+            continue  # a line that names the columns
+        title = words[1].strip() if len(words) > 1 else ""
+        record = Record(number, line, title, raw + b"\n")
+        yield _read(record, words[0], {}, options)
+
+
+def read_table(path: Path, options: Options) -> Iterator[Record]:
+    """The records of a table whose first line names its columns.
+
+    Raises:
+        StructureError: none of the columns holds SMILES.
+    """
+    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    places: list[int] = [0]
+
+    def lines() -> Iterator[str]:
+        for place, raw in numbered_lines(path):
+            places[0] = place
+            yield text_of(raw).removeprefix("\ufeff") + "\n"
+
+    rows = csv.reader(lines(), delimiter=delimiter, strict=True)
+    names = [name.strip() for name in next(rows, [])]
+    column = _column(path, names, options)
+    title = next((name for known in _TITLES for name in names if name.lower() == known), None)
+    number = 0
+    while True:
+        first = places[0] + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            number += 1
+            yield Record(number, first).refuse(f"it is not a row of a table: {error}")
+            continue
+        if row is None:
+            return
+        if not any(word.strip() for word in row):
+            continue
+        number += 1
+        yield _row(Record(number, first), row, names, column, title, delimiter, options)
+
+
+def _column(path: Path, names: list[str], options: Options) -> str:
+    wanted = (options.smiles_column,) if options.smiles_column else _COLUMNS
+    for known in wanted:
+        for name in names:
+            if name.lower() == known.lower():
+                return name
+    raise StructureError(
+        f"{path}: line 1 names no column of SMILES (columns: {', '.join(names)[:200] or 'none'}); "
+        "say which one it is with --smiles-column"
+    )
+
+
+def _row(
+    record: Record,
+    row: list[str],
+    names: list[str],
+    column: str,
+    title: str | None,
+    delimiter: str,
+    options: Options,
+) -> Record:
+    record.raw = (delimiter.join(_quoted(word, delimiter) for word in row) + "\n").encode()
+    if len(row) != len(names):
+        return record.refuse(f"it has {len(row)} columns, the first line names {len(names)}")
+    if len(set(names)) != len(names):
+        return record.refuse("two columns have the same name")
+    values = dict(zip(names, row, strict=True))
+    record.title = values[title].strip() if title else ""
+    fields = {name: typed(text) for name, text in values.items() if name != column and text.strip()}
+    return _read(record, values[column].strip(), fields, options)
+
+
+def _quoted(word: str, delimiter: str) -> str:
+    if any(sign in word for sign in (delimiter, '"', "\n")):
+        return '"' + word.replace('"', '""') + '"'
+    return word
+
+
+def _read(record: Record, smiles: str, fields: Mapping[str, Any], options: Options) -> Record:
+    try:
+        with quiet():
+            _fill(record, smiles, fields, options)
+    except Refused as error:
+        return record.refuse(error)
+    except Exception as error:  # RDKit raises whatever it stumbles on
+        return record.refuse(f"RDKit cannot read the SMILES {smiles[:60]!r}: {error!r:.200}")
+    return record
+
+
+def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Options) -> None:
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or not molecule.GetNumAtoms():
+        raise Refused(f"{smiles[:60]!r} is not a SMILES: {reason() if smiles else 'it is empty'}")
+    for atom in molecule.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            raise Refused(f"{smiles[:60]!r} has an atom that is not of one element")
+    document: Document = {"smiles": smiles}
+    if record.title:
+        document["title"] = record.title
+    add_fields(document, fields, options)
+    radicals = [atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()]
+    implied = Implied(
+        charges={"formal charges": Chem.GetFormalCharge(molecule)},
+        unpaired={"radicals": sum(radicals)} if any(radicals) else {},
+        # Two electrons of one atom, or of several, may pair: a singlet carbene, a biradical.
+        is_choice=sum(radicals) > 1,
+        is_closed_shell=True,
+    )
+    record.notes |= set_state(document, fields, implied, options)
+    if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:
+        record.notes.add(Note.HIGH_SPIN)
+    whole, notes = conformers(molecule, options)
+    record.notes |= notes
+    record.documents = list(documents_of(document, whole, options))

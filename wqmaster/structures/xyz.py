@@ -1,0 +1,169 @@
+"""XYZ files, plain and extended: frames are divided here, extended ones are read by ASE.
+
+The comment of a plain frame is its title; that of an extended one holds keys (extxyz specification,
+libAtoms/extxyz README), among them charge and multiplicity.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from wqmaster.ledger import Document
+from wqmaster.molecule import NUMBER_OF, SYMBOLS
+from wqmaster.structures.ase_atoms import fill
+from wqmaster.structures.base import (
+    MAX_RECORD_BYTES,
+    Note,
+    Options,
+    Record,
+    Refused,
+    add_fields,
+    put,
+)
+from wqmaster.structures.files import numbered_lines, text_of
+from wqmaster.structures.state import Implied, set_state
+
+_COUNT = re.compile(rb"\s*(\d{1,9})\s*")
+# Symbol, x, y, z.
+_COLUMNS = 4
+# Fortran may print an exponent with D.
+_D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
+_EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
+# A comment of nothing but keys with values is one for ASE.
+_KEYS = re.compile(
+    r"""\s*([A-Za-z_][\w-]*=("[^"]*"|'[^']*'|\{[^}]*\}|\[[^]]*\]|[^\s"'{\[]\S*)(\s+|$))+"""
+)
+
+
+def read(path: Path, options: Options) -> Iterator[Record]:
+    """The frames of an XYZ file."""
+    for record in _divided(path):
+        if record.why is None:
+            try:
+                _fill(record, options)
+            except Refused as error:
+                record.refuse(error)
+            except Exception as error:  # ASE raises whatever it stumbles on
+                record.refuse(f"ASE cannot read it: {error}")
+        yield record
+
+
+def _divided(path: Path) -> Iterator[Record]:
+    """Each frame with its text; damaged ones are refused, and the next one is found."""
+    frames = _Frames()
+    for line, raw in numbered_lines(path):
+        yield from frames.take(line, raw)
+    yield from frames.end()
+
+
+class _Frames:
+    """Divides lines into frames.
+
+    A line with a count begins a frame. Where one has fewer atoms than its count, the next count
+    ends it; where it has more, or no count at all, its lines belong to a damaged frame.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._first = 1
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._count: int | None = None  # atoms that the frame says it has
+        self._after_comment = False
+
+    def take(self, line: int, raw: bytes) -> Iterator[Record]:
+        """The frames that end before this line."""
+        if not self._lines:
+            if not raw.strip():
+                return
+            self._begin(line, raw)
+            return
+        if self._is_whole() and not raw.strip():
+            return  # blank lines between frames
+        begins = _COUNT.fullmatch(raw) is not None
+        if begins and (len(self._lines) > 1 or self._count is None):
+            yield self._made()
+            self._begin(line, raw)
+            return
+        self._size += len(raw) + 1
+        if self._size <= MAX_RECORD_BYTES:
+            self._lines.append(raw)
+        else:
+            self._lines.append(b"")
+            self._lines.pop(1)
+
+    def end(self) -> Iterator[Record]:
+        """The last frame."""
+        if self._lines:
+            yield self._made()
+
+    def _begin(self, line: int, raw: bytes) -> None:
+        count = _COUNT.fullmatch(raw)
+        self._number += 1
+        self._first, self._lines, self._size = line, [raw], len(raw) + 1
+        self._count = int(count[1]) if count else None
+
+    def _is_whole(self) -> bool:
+        return self._count is not None and len(self._lines) >= self._count + 2
+
+    def _made(self) -> Record:
+        lines, count = self._lines, self._count
+        title = text_of(lines[1]).strip() if len(lines) > 1 else ""
+        raw = b"\n".join(lines) + b"\n"
+        record = Record(self._number, self._first, "", raw)
+        if self._size > MAX_RECORD_BYTES:
+            record.raw = b""
+            return record.refuse(f"it is larger than {MAX_RECORD_BYTES >> 20} MB")
+        if count is None:
+            return record.refuse(
+                f"{text_of(lines[0]).strip()[:40]!r} is not the number of atoms that begins a frame"
+            )
+        if not _is_extended(title):
+            record.title = title
+        atoms = len(lines) - 2
+        if atoms < count:
+            return record.refuse(f"it is cut short: it has {max(atoms, 0)} of {count} atoms")
+        if atoms > count:
+            return record.refuse(f"it has {atoms} lines of atoms, its first line says {count}")
+        return record
+
+
+def _fill(record: Record, options: Options) -> None:
+    text = text_of(record.raw)
+    comment = text.split("\n", 2)[1]
+    if _is_extended(comment):
+        from ase.io import read as ase_read
+
+        fill(record, ase_read(io.StringIO(text), format="extxyz", index=0), options)
+        return
+    document: Document = {}
+    rows = [line.split() for line in text.splitlines()[2:]]
+    atoms = [_atom(words, place) for place, words in enumerate(rows, start=1)]
+    put(document, options.fields.atomic_numbers, [number for number, _ in atoms])
+    put(document, options.fields.coordinates, [coordinates for _, coordinates in atoms])
+    if record.title:
+        add_fields(document, {"title": record.title}, options)
+    record.notes |= set_state(document, {}, Implied(), options)
+    if any(len(words) > _COLUMNS for words in rows):
+        record.notes.add(Note.NO_COLUMNS)
+    record.documents = [document]
+
+
+def _is_extended(comment: str) -> bool:
+    return bool(_EXTENDED.search(comment) or _KEYS.fullmatch(comment))
+
+
+def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
+    """Atomic number and coordinates (Angstrom) of a line `symbol x y z`."""
+    if len(words) < _COLUMNS:
+        raise Refused(f"atom {place} has {len(words)} columns, not {_COLUMNS}")
+    number = NUMBER_OF.get(words[0].capitalize(), 0)
+    if words[0].isdecimal():
+        number = int(words[0][:4])
+    if not 0 < number < len(SYMBOLS):
+        raise Refused(f"atom {place} is of an unknown element: {words[0][:20]!r}")
+    try:
+        return number, [float(_D_EXPONENT.sub("e", word)) for word in words[1:_COLUMNS]]
+    except ValueError:
+        raise Refused(f"a coordinate of atom {place} is not a number") from None

@@ -1,0 +1,316 @@
+"""What an ORCA route leaves: which quantities are printed, which files are written.
+
+From the ORCA manual, versions 4.2 to 6.1, and held against the routes that public outputs echo.
+What a route lacks for certain is an error; what ORCA may leave all the same is a warning. ORCA has
+more ways to ask for something than are known here: so a route is read generously, and beside a
+keyword that is not known nothing is certain.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
+from wqmaster.tasks.orca_keywords import basis_sets, nearest_keyword
+from wqmaster.tasks.orca_route import Route, read
+
+_PATTERN = {
+    # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...
+    "gradient": r"(?!scfcheck).*grad|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md"
+    r"|numfreq|.*numnac.*|nac(me)?|esd.*|qmmmopt.*|.*docker.*|dock\(.*|solvator|mecp.*|ci-.*|vpt2"
+    r"|nearir|confscript|cregen|anmr|modetrajectory|(fc)?n(ormal)?m(ode)?scan|mtr?|.*dock",
+    "hessian": r".*freq|nearir|vpt2|.*hess.*|optts.*|scants|.*-?neb-?ts|idpp-ts|irc|esd.*|goat-ts"
+    r"|printthermochem|(fc)?n(ormal)?m(ode)?scan|.*-ts|eda|anmr|modetrajectory|mtr?(ajectory)?"
+    r"|docker.*|solvator|.*3c-freq",
+    "optimisation": r".*opt(ts|h|ts\(.*\))?|optts.*|l-opth?|scants|.*neb.*|idpp-ts|.*goat.*|irc"
+    r"|qmmmopt.*|.*docker.*|dock\(.*|solvator|md|cim|confscript|cregen|.*dock",
+    "dispersion": r"(.*[-_])?(d|d[234].*|abc|popdisp)|.*-?3c|dftd3.*|d30|(no)?vdw.*|.*-gcp-d3.*"
+    r"|.*d3bj|.*d4rev|.*-d[34].*|.*xtb.*|gfn.*|qm.*|mm|.*r2scan-?3c.*",
+    "non-local correlation": r"nl|scnl.*|.*-nl|.*-v|.*m\(2\)",
+    "hirshfeld": r"hirshfeld|allpop|densityanalysis|aim",
+    "mbis": r"mbis|allpop|densityanalysis",
+    "chelpg": r"chelpg.*|resp|allpop",
+    "mp2": r".*mp2.*|.*mp3.*|.*mp4.*|.*plyp.*|.*-?dh|.*qidh|.*0dh|.*dsd.*|.*dod.*|.*pwpb95"
+    r"|.*pbe0-2|.*wb97x-2.*|.*wb97m\(2\)|.*pp86|.*r2scan(50|69)|.*r2scan0-2|.*r2scan-cidh"
+    r"|.*ep[123].*|.*pt2.*|.*cc.*|.*ci.*|.*eom.*|.*pno.*|.*b2.*|.*adc.*",
+    "coupled cluster": r".*cc.*|.*ep[123].*|.*eom.*|hfld|.*cepa.*|.*cpf.*|.*ci.*|led|.*bcid.*"
+    r"|.*qcc|mr.*|.*mrcc.*|.*adc.*",
+    "triples": r".*\(t.*|.*ep[123].*|.*mrcc.*|.*eom.*|cc3|.*ccsdt.*|.*cc.*\[t\].*",
+    "pairs": r".*pno.*|.*ep[123].*|hfld|led|cim|.*mrcc.*",
+    "excitations": r".*eom.*|.*adc.*|esd.*|.*mr-?ci.*|mr.*|.*mrmp.*|.*sorc.*|.*pt2.*|.*cas.*"
+    r"|dftmrci|.*ddci.*|.*mreom.*|.*zindo.*|.*roci.*|.*rpa.*|fic-.*|ic-.*|.*cis.*|.*ice.*|xes.*"
+    r"|.*dmrg.*|.*cipsi.*|lft|deltascf|.*td-?dft.*|tda|.*qrohf.*|cc2|.*cc2",
+    "polarizability": r"polar.*|.*raman.*",
+}
+_MATCHES = {name: re.compile(pattern) for name, pattern in _PATTERN.items()}
+# After these, the energy that is printed last is of another evaluation than the last gradient.
+_MOVES = re.compile(
+    r".*opt(h|ts|ts\(.*\))?|l-opth?|scants|.*neb.*|idpp-ts|irc|.*goat.*|md|qmmmopt.*"
+)
+# Methods that another program computes for ORCA, and force fields: they have no orbitals.
+_FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
+_OPEN_SHELL = re.compile(r"u(hf|ks)|ro(hf|ks)|.*cas.*|uno|uco|.*brokensym.*|g-tensor|.*deltascf")
+_CLOSED_SHELL = frozenset(("rhf", "rks"))
+# Files of xtb and AutoDock Vina.
+_OTHERS = frozenset(
+    (
+        *("molecule.engrad", "xtbout.json", "xtbopt.xyz", "xtbopt.log", "vibspectrum", "xtb.trj"),
+        *("gfnff_charges", "wbo", "g98.out", "out.pdbqt"),
+    )
+)
+# Files of ORCA that are often kept; it writes more.
+_WRITTEN = frozenset(
+    (
+        *("orca.gbw", "orca.xyz", "orca.inp", "orca.engrad", "orca.hess", "orca.opt", "orca.cis"),
+        *("orca_trj.xyz", "orca.property.txt", "orca.property.json", "orca_property.txt"),
+        *("orca.densities", "orca.densitiesinfo", "orca.cpcm", "orca.molden.input", "orca.scfp"),
+        *("orca.bibtex", "orca.spectrum", "orca.json", "orca.carthess", "orca.mp2nat", "orca.uno"),
+        *(
+            "orca.nbo",
+            "orca.47",
+            "orca.loc",
+            "orca.wfn",
+            "orca.wfx",
+            "orca.mkl",
+            "orca.qro",
+            "orca.nat",
+        ),
+    )
+)
+# File -> the quantity with which it is written.
+_FILES = {
+    "orca.engrad": "gradient",
+    "orca.hess": "hessian",
+    "orca_trj.xyz": "optimisation",
+    "orca.opt": "optimisation",
+    "orca.property.json": "property.json",
+}
+_KEYWORD = "to a line of '!' keywords"
+_INSTEAD = {
+    "gradient": f"add EnGrad (or NumGrad) {_KEYWORD}",
+    "hessian": f"add Freq (or NumFreq) {_KEYWORD}",
+    "optimisation": f"add Opt {_KEYWORD}",
+    "dispersion": f"add D4 or D3BJ {_KEYWORD}, or take the parser out",
+    "dispersion gradient": "write '%output Print[P_DFTD_GRAD] 1 end'",
+    "non-local correlation": "take a functional such as wB97M-V, or take the parser out",
+    "hirshfeld": f"add Hirshfeld {_KEYWORD}",
+    "mbis": f"add MBIS {_KEYWORD}",
+    "chelpg": f"add CHELPG {_KEYWORD}",
+    "mp2": "take a method such as RI-MP2 or a double hybrid, or take the parser out",
+    "correlation": "take a method such as RI-MP2 or DLPNO-CCSD(T), or take the parser out",
+    "coupled cluster": "take a method such as DLPNO-CCSD(T), or take the parser out",
+    "triples": "take a method such as CCSD(T) or DLPNO-CCSD(T), or take the parser out",
+    "pairs": "take a method such as DLPNO-CCSD(T), or take the parser out",
+    "excitations": "write '%tddft nroots 5 end', or take the parser out",
+    "polarizability": "write '%elprop Polar 1 end'",
+    "quadrupole": "write '%elprop Quadrupole true end'",
+    "property.json": "write '%output JsonPropFile true end' (ORCA 6)",
+}
+
+
+_ASKED_FOR = {
+    "gradient": "a gradient (EnGrad, NumGrad, Opt, ...)",
+    "hessian": "frequencies (Freq, AnFreq, NumFreq, ...)",
+    "optimisation": "an optimisation (Opt, OptTS, ...)",
+    "dispersion": "a dispersion correction (D3BJ, D4, a functional that has one, ...)",
+    "dispersion gradient": "the gradient of the dispersion correction to be printed",
+    "non-local correlation": "non-local correlation (NL, SCNL, a functional such as wB97M-V)",
+    "hirshfeld": "Hirshfeld charges",
+    "mbis": "MBIS charges",
+    "chelpg": "CHELPG charges",
+    "mp2": "MP2 or a double hybrid",
+    "correlation": "a correlated method",
+    "coupled cluster": "coupled cluster",
+    "triples": "perturbative triples",
+    "pairs": "a local correlation method (DLPNO, LPNO)",
+    "excitations": "excited states (%tddft, %cis, EOM-CCSD, ...)",
+    "polarizability": "a polarizability",
+    "quadrupole": "a quadrupole moment",
+    "property.json": "the file orca.property.json",
+}
+# What a route may leave without asking for it: orca.property.json, where the command of
+# `software:` calls orca_2json; the dispersion gradient in optimisations of ORCA 6.
+_UNSURE = frozenset(("dispersion gradient", "property.json"))
+# ORCA 4 leaves out coordinates, orbital energies and the dipole with it; ORCA 5 prints them.
+_LITTLE = Lack(
+    "the route reduces what is printed (MiniPrint)",
+    "take that out, or ask for it with '%output Print[FLAG] 1 end'",
+    certain=False,
+)
+
+
+def _blocks_ask(route: Route) -> Mapping[str, bool]:
+    """By quantity: whether a block asks for it, or may."""
+    method = route.block("method")
+    output = route.block("output")
+    geom = route.block("geom")
+    elprop = route.block("elprop")
+    # Print[37]: the number of a flag, whose name is not known here.
+    numbered = bool(re.search(r"\bprint \d", output))
+    runs = bool(re.search(r"\bruntyp\b", method))
+    hybrid = bool(re.search(r"\b(domp2|functional|exchange|correlation|scal\w*|method)\b", method))
+    excited = route.has_block("tddft", "cis")
+    return {
+        "gradient": runs
+        or "grad" in route.block("tddft", "cis", "casscf")
+        or bool(re.search(r"\bnumfreq (true|1|yes|on)\b", route.block("freq"))),
+        "hessian": runs
+        or route.has_block("freq", "vpt2", "rr", "esd", "mtr", "irc")
+        or bool(re.search(r"hess", geom)),
+        "optimisation": runs,
+        "dispersion": bool(re.search(r"d3|d4|dft?d|vdw|dftdopt", method)) or hybrid,
+        "dispersion gradient": numbered or "p_dftd_grad" in output,
+        "non-local correlation": "nl" in method or hybrid,
+        "hirshfeld": numbered or "hirsh" in output or "hirsh" in method,
+        "mbis": numbered or "mbis" in output or "mbis" in method,
+        "chelpg": numbered or route.has_block("chelpg"),
+        "mp2": hybrid or route.has_block("mp2", "mdci", "autoci", "mrcc", "casscf"),
+        "coupled cluster": hybrid or route.has_block("mdci", "autoci", "mrcc"),
+        "triples": hybrid or route.has_block("mdci", "autoci", "mrcc"),
+        "pairs": hybrid or route.has_block("mdci", "mp2", "dlpnocc", "cim"),
+        "excitations": excited
+        or route.has_block("rocis", "casscf", "mrci", "dftmrci", "mcrpa", "xes", "lft", "autoci")
+        or route.has_block("mdci", "esd", "ice", "iceci", "cipsi", "mrcc", "ci", "conical"),
+        "polarizability": "polar" in elprop
+        or "hyperpol" in elprop
+        or "raman" in route.block("freq")
+        or route.has_block("mcrpa"),
+        "quadrupole": bool(re.search(r"quad\w* (true|1|yes|on)\b", elprop)),
+        "property.json": "json" in output,
+    }
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Finds what one route lacks."""
+
+    route: Route
+
+    def asks(self, quantity: str) -> bool:
+        pattern = _MATCHES.get(quantity)
+        words = self.route.words - basis_sets()  # "cc" of cc-pVTZ is not coupled cluster
+        return pattern is not None and any(pattern.fullmatch(word) for word in words)
+
+    @property
+    def vibrates(self) -> bool:
+        """Whether ORCA may compute frequencies from gradients, where it has no other way."""
+        return self.route.has_block("freq") or any("freq" in word for word in self.route.words)
+
+    @property
+    def prints_little(self) -> bool:
+        """Whether the route reduces what is printed."""
+        output = self.route.block("output")
+        little = re.search(r"\bprintlevel (mini|nothing)\b", output)
+        return "miniprint" in self.route.words or bool(little)
+
+    def lacks(self) -> Iterator[tuple[str, Lack]]:
+        """(quantity, why it is not left) of each that the route does not ask for."""
+        blocks = _blocks_ask(self.route)
+        missing = {name for name, asked in blocks.items() if not asked and not self.asks(name)}
+        if {"mp2", "coupled cluster"} <= missing:
+            missing.add("correlation")
+        for name in sorted(missing):
+            yield (
+                name,
+                Lack(
+                    f"the route does not ask for {_ASKED_FOR[name]}",
+                    _INSTEAD[name],
+                    certain=name not in _UNSURE and not (name == "gradient" and self.vibrates),
+                ),
+            )
+        yield from self._final_gradient()
+        yield from self._populations()
+        yield from self._dipole()
+        yield from self._shells()
+
+    def _final_gradient(self) -> Iterator[tuple[str, Lack]]:
+        moves = sorted(word for word in self.route.words if _MOVES.fullmatch(word))
+        if moves:
+            yield (
+                "final gradient",
+                Lack(
+                    f"after '{moves[0]}' the last gradient is of the last cycle, and not of the "
+                    "energy and geometry that are printed last",
+                    "use the parser 'frames', or compute the gradient in a further step with "
+                    "'geometry: STEP'",
+                    certain=False,
+                ),
+            )
+
+    def _populations(self) -> Iterator[tuple[str, Lack]]:
+        words, output = self.route.words, self.route.block("output")
+        for name in ("mulliken", "loewdin", "mayer"):
+            flag = re.search(rf"\bp?_?{name}\w* (\d)", output)
+            if name in words or "allpop" in words or (flag and flag[1] != "0"):
+                continue
+            off = words & {f"no{name}", "nopop"}
+            if off:
+                yield name, Lack(f"'{min(off)}' turns it off", f"take '{min(off)}' out")
+            elif self.prints_little or flag:
+                yield name, replace(_LITTLE, instead=f"add {name.capitalize()} {_KEYWORD}")
+        if self.prints_little:
+            yield "coordinates", _LITTLE
+            yield "orbitals", _LITTLE
+
+    def _dipole(self) -> Iterator[tuple[str, Lack]]:
+        asked = re.search(r"\bdipole (\w+)", self.route.block("elprop"))
+        if asked and asked[1] in ("false", "0", "no", "off"):
+            yield "dipole", Lack("%elprop turns it off", "write '%elprop Dipole true end'")
+        elif self.prints_little and not asked:
+            yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
+
+    def _shells(self) -> Iterator[tuple[str, Lack]]:
+        words = self.route.words
+        if not any(_OPEN_SHELL.fullmatch(word) for word in words):
+            closed = sorted(words & _CLOSED_SHELL)
+            says = f"with '{closed[0]}'" if closed else "with multiplicity 1"
+            yield (
+                "spins",
+                Lack(
+                    f"{says} the shell is closed, and ORCA prints no spins",
+                    "add UKS or UHF, or restrict the query to open shells",
+                    certain=False,
+                ),
+            )
+        foreign = sorted(word for word in words if _FOREIGN.fullmatch(word))
+        if foreign:
+            for name in ("orbitals", "mulliken", "loewdin", "mayer"):
+                yield (
+                    name,
+                    Lack(
+                        f"with '{foreign[0]}' ORCA prints no orbitals and populations",
+                        "take the parser out",
+                        certain=False,
+                    ),
+                )
+
+
+def leaves(options: Any) -> Leaves:
+    """What a step of `sequential` leaves."""
+    route = read(options.route)
+    lacks = dict(_Reader(route).lacks())
+    # An unknown keyword may ask for anything, but for one that is like the name of a basis set.
+    if any(nearest_keyword(keyword.word) not in basis_sets() for keyword in route.unknown()):
+        lacks = {name: replace(lack, certain=False) for name, lack in lacks.items()}
+    return Leaves(lacks, lambda name: _file_lack(name, route, lacks))
+
+
+def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | None:
+    """Why ORCA does not write the file `name`, as far as that is known."""
+    if name in _FILES:
+        return lacks.get(_FILES[name])
+    if name == "orca.xyz" and "optimisation" in lacks and "xyzfile" not in route.words:
+        return replace(lacks["optimisation"], certain=False)
+    if any(token.text.strip('"') == name for block in route.blocks for token in block.tokens):
+        return None
+    foreign = any(_FOREIGN.fullmatch(word) for word in route.words)
+    if name in _OTHERS and not foreign:
+        return Lack("it is a file of another program", "the files of ORCA are called orca.*")
+    if not name.startswith("orca"):
+        return None
+    like = difflib.get_close_matches(name, _WRITTEN, n=1, cutoff=0.8)
+    if name in _WRITTEN or not (like or name in ("orca.out", "orca.log")):
+        return None
+    return no_such_file("ORCA", name, _WRITTEN)

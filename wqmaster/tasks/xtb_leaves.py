@@ -1,0 +1,76 @@
+"""What the steps of xtb leave.
+
+Each task function was run with xtb 6.7.1, with GFN2, GFN1 and GFN-FF, to see it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
+
+# File -> the quantity with which it is written; "": by every step.
+_FILES = {
+    **dict.fromkeys(("molecule.engrad", "gradient", "energy"), "gradient"),
+    **dict.fromkeys(("xtbopt.xyz", "xtbopt.log", ".xtboptok"), "optimisation"),
+    **dict.fromkeys(("hessian", "vibspectrum", "g98.out"), "hessian"),
+    **dict.fromkeys(("xtb.trj", "mdrestart", "xtbmdok"), "dynamics"),
+    **dict.fromkeys(("xtbout.json", "charges", "wbo", "xtbrestart", "xtbtopo.mol"), "orbitals"),
+    **dict.fromkeys(("gfnff_charges", "gfnff_topo", "gfnff_lists.json"), "force field"),
+    **dict.fromkeys(("molecule.xyz", ".CHRG", ".UHF", "gfnff_adjacency"), ""),
+    **dict.fromkeys(("xtblast.xyz", "xtbscan.log", "xtbhess.xyz", "scoord.1", "xtb.cosmo"), ""),
+}
+_WRITTEN = frozenset(name for name, quantity in _FILES.items() if quantity)
+_MADE_BY = {
+    "optimisation": "optimize",
+    "hessian": "hessian",
+    "dynamics": "md",
+}
+
+
+def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
+    lacks = {
+        name: Lack(
+            f"'xtb.{function}' does not do this calculation",
+            f"a campaign with 'func_name: wqmaster.tasks.xtb.{maker}' does",
+        )
+        for name, maker in _MADE_BY.items()
+        if maker != function
+    }
+    if function != "singlepoint":
+        lacks["gradient"] = Lack(
+            f"'xtb.{function}' does not make xtb write a gradient",
+            "a campaign with 'func_name: wqmaster.tasks.xtb.singlepoint' does",
+        )
+    elif not options.gradient:
+        lacks["gradient"] = Lack(
+            "the step has 'gradient: false'", "write 'gradient: true', or leave it out"
+        )
+    if options.gfn == "ff":
+        lacks["orbitals"] = Lack(
+            "GFN-FF is a force field and has no orbitals", "write 'gfn: 2', or take it out"
+        )
+    else:
+        lacks["force field"] = Lack(
+            "the step does not use the force field", "write 'gfn: ff', or take it out"
+        )
+    if options.solvent is None:
+        lacks["solvent"] = Lack(
+            "the step has no solvent", "write 'solvent: water' (or another one), or take it out"
+        )
+    return lacks
+
+
+def leaves_of(function: str) -> Callable[[Any], Leaves]:
+    """The trait `leaves` of the task function `function` of xtb."""
+
+    def leaves(options: Any) -> Leaves:
+        lacks = _lacks(function, options)
+
+        def file(name: str) -> Lack | None:
+            if name in _FILES:
+                return lacks.get(_FILES[name])
+            return no_such_file("xtb", name, _WRITTEN)
+
+        return Leaves(lacks, file)
+
+    return leaves
