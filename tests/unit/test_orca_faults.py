@@ -1,14 +1,15 @@
 """Faults that were found on outputs of ORCA never seen before, each in a small text of our own."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.unit.orca_outputs import BANNER, END, asked, of, text, text_of
+from tests.unit.orca_outputs import BANNER, END, asked, file, of, text, text_of
 from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
 from wqmaster.failures import FailureClass
-from wqmaster.parsers import orca
+from wqmaster.parsers import Output, orca
 from wqmaster.reading import read
 
 # --- errors in runs that end normally ------------------------------------------------------------
@@ -313,6 +314,65 @@ def test_vibrations_that_cannot_be_told_from_rotations_are_refused() -> None:
     for parser in (orca.frequencies, orca.normal_modes, orca.ir_intensities):
         with pytest.raises(ParseError, match=r"begin with 0 of 0\.00 instead of 6"):
             parser(found)
+
+
+def square(rows: list[list[float]]) -> str:
+    """A table of a .hess file, in one block of columns."""
+    size = len(rows)
+    head = " ".join(str(column) for column in range(size))
+    lines = [" ".join([str(place), *map(str, row)]) for place, row in enumerate(rows)]
+    return "\n".join([str(size), head, *lines]) + "\n\n"
+
+
+def hess_file(frequencies: list[float], frozen: int = 0) -> Output:
+    """A .hess file of water, of which the first `frozen` rows of the Hessian are zeros."""
+    size = len(frequencies)
+    hessian = [[float(x == y and x >= frozen) for y in range(size)] for x in range(size)]
+    modes = [[row + column / 100 for column in range(size)] for row in range(size)]
+    atoms = "".join(f" {name} 1.0 {x} {y} {z}\n" for name, x, y, z in WATER)
+    waves = "".join(f" {place} {value}\n" for place, value in enumerate(frequencies))
+    infrared = "".join(f" {value} {10.0 * i} 0.0 0.0 0.0\n" for i, value in enumerate(frequencies))
+    content = (
+        f"\n$orca_hessian_file\n\n$hessian\n{square(hessian)}"
+        f"$vibrational_frequencies\n{size}\n{waves}\n$normal_modes\n{square(modes)}"
+        f"$atoms\n{len(WATER)}\n{atoms}\n$ir_spectrum\n{size}\n{infrared}\n$end\n"
+    )
+    return file("orca.hess", content)
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "frozen", "left"),
+    [
+        ([0.0] * 6 + [1600.0, 3600.0, 3700.0], 0, 3),
+        ([0.0] * 7 + [3600.0, 3700.0], 0, 3),
+        ([0.0] * 7 + [3600.0, 3700.0], 3, 2),
+    ],
+)
+def test_the_hess_file_counts_its_vibrations_alike(
+    frequencies: list[float], frozen: int, left: int
+) -> None:
+    found = hess_file(frequencies, frozen)
+    assert orca.hess_frequencies(found) == frequencies[-left:]
+    assert [mode[0][0] for mode in orca.hess_normal_modes(found)] == pytest.approx(
+        [column / 100 for column in range(9 - left, 9)]
+    )
+    assert orca.hess_ir_intensities(found) == [10.0 * place for place in range(9 - left, 9)]
+
+
+def test_the_property_json_counts_its_vibrations_alike() -> None:
+    frequencies = [0.0] * 7 + [3600.0, 3700.0]
+    place = {
+        "Geometry": {
+            "Coordinates": {"Units": "Angs", "Cartesians": [list(atom) for atom in WATER]},
+        },
+        "THERMOCHEMISTRY_Energies": [{"FREQ": [[value] for value in frequencies]}],
+    }
+    found = file(
+        "orca.property.json",
+        json.dumps({"Calculation_Info": {"NumOfAtoms": 3}, "Geometries": [place]}),
+    )
+    assert orca.json_geometry(found) == [list(atom[1:]) for atom in WATER]
+    assert orca.json_frequencies(found) == [0.0, 3600.0, 3700.0]
 
 
 def test_the_thermochemistry_of_an_atom_with_vibrations_is_refused() -> None:

@@ -133,7 +133,7 @@ def frequencies(output: Output, partial: bool) -> list[float]:
         ParseError: there is no such table, it is not whole, or ORCA did not set 6 (5) to 0.00.
     """
     _, values, first = _vibrations(output, partial)
-    return values[first:]
+    return [value + 0.0 for value in values[first:]]  # -0.00 is 0.00
 
 
 def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
