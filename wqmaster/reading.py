@@ -87,7 +87,10 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     Raises:
         StructureError: it cannot be read, or is a file that no parser of the program reads.
     """
-    known = getattr(parsers_of(program), "file_name", lambda name: None)
+    module = parsers_of(program)
+    known = getattr(module, "file_name", lambda name: None)
+    # What a program without files of its own prints may be anything: JSON, coordinates.
+    prints_text = hasattr(module, "file_name")
     try:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
@@ -97,14 +100,21 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
         content = _content(path)
     except OSError as error:
         raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
-    kind = None if name else kind_of(plain_name, content)
+    kind = kind_of(plain_name, content) if prints_text and not name else None
     if kind is not None:
         raise StructureError(
-            f"{path}: it is {kind}, not an output of {program}: name the file that has what "
-            f"{program} printed, or one that it wrote and parsers read "
-            f"('wqmaster parse --program {program} --list' lists them)"
+            f"{path}: it is {kind}, not an output of {program}: name {_instead(path, program)}, or "
+            f"a file for its parsers ('wqmaster parse --program {program} --list' lists them)"
         )
     return {name or "stdout": content}, name or "stdout"
+
+
+def _instead(path: Path, program: str) -> str:
+    """What to name in the place of a file that is not an output, as far as it can be found."""
+    base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
+    beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
+    found = next((other for other in beside if other != path and other.is_file()), None)
+    return str(found) if found else f"the file with what {program} printed"
 
 
 def _content(path: Path) -> bytes:

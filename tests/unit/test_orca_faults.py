@@ -635,12 +635,26 @@ def test_a_file_that_is_not_an_output_is_named(
     with pytest.raises(StructureError) as caught:
         read(path, "orca", {})
     assert words in caught.value.message
-    assert "name the file that has what orca printed" in caught.value.message
+    assert "name the file with what orca printed" in caught.value.message
     assert "GNOME" not in caught.value.message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["job.gbw", "job.property.txt", "job_property.txt"])
+def test_the_output_beside_such_a_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "job.out").write_text(text("v6-radical"))
+    (tmp_path / name).write_bytes(b"--- !PROPERTIES! ---\n\0")
+    with pytest.raises(StructureError, match=r"name \S+job\.out, or"):
+        read(tmp_path / name, "orca", {})
 
 
 def test_an_output_is_read_whatever_its_name(tmp_path: Path) -> None:
     for name in ("job.xyz", "job.gbw", "job.inp"):
         (tmp_path / name).write_text(text("v6-radical"))
         assert read(tmp_path / name, "orca", {}).failure is None
+
+
+def test_a_program_of_the_user_may_print_what_others_write_to_files(tmp_path: Path) -> None:
+    path = tmp_path / "printed.json"
+    path.write_text('{"energy": 1.5}')
+    assert read(path, "command", {}).failure is None
