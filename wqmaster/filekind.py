@@ -14,6 +14,8 @@ _BINARY = {
     ".scfp": "ORCA's binary file of a density",
     ".res": "a binary restart file",
 }
+# How the names of files end that programs are made to print to.
+_PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
 
 
 def _is_xyz(text: str) -> bool:
@@ -59,5 +61,8 @@ def kind_of(name: str, content: bytes) -> str | None:
     lower = name.lower()
     if b"\0" in start:
         kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))
-        return next(kinds, "a binary file")
+        # A damaged printout is judged as an output.
+        return next(
+            kinds, None if lower.endswith(_PRINTED) or "." not in lower else "a binary file"
+        )
     return _of_text(start.decode("utf-8", errors="replace"), lower)

@@ -643,7 +643,7 @@ def test_a_file_that_is_not_an_output_is_named(
 @pytest.mark.parametrize("name", ["job.gbw", "job.property.txt", "job_property.txt"])
 def test_the_output_beside_such_a_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "job.out").write_text(text("v6-radical"))
-    (tmp_path / name).write_bytes(b"--- !PROPERTIES! ---\n\0")
+    (tmp_path / name).write_bytes(b"\0" if name.endswith(".gbw") else b"--- !PROPERTIES! ---\n")
     with pytest.raises(StructureError, match=r"name \S+job\.out, or"):
         read(tmp_path / name, "orca", {})
 

@@ -88,7 +88,7 @@ def _of_the_molecule(output: Output) -> float:
     return value
 
 
-@reads("molecule.engrad", "stdout", "xtbout.json", per_atom=True)
+@reads("molecule.engrad", "stdout", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
     """Gradient of the energy in Eh/Bohr, shape (n, 3), that of `energy`: of the last geometry of
     an optimisation (in the orientation of xtbopt.xyz), for an MD of the start.
