@@ -15,6 +15,7 @@ import wqmaster.parsers
 from wqmaster.campaign import nearest
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.failures import Failure, FailureClass, signature
+from wqmaster.filekind import kind_of
 from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
 from wqmaster.recipe import parsers_of, resolve_parser
@@ -84,17 +85,36 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     and `diagnose_file(output)`, for such a file without the standard output.
 
     Raises:
-        StructureError: it cannot be read.
+        StructureError: it cannot be read, or is a file that no parser of the program reads.
     """
-    known = getattr(parsers_of(program), "file_name", lambda name: None)
+    module = parsers_of(program)
+    known = getattr(module, "file_name", lambda name: None)
+    # What a program without files of its own prints may be anything: JSON, coordinates.
+    prints_text = hasattr(module, "file_name")
     try:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
             return {known(entry.name) or entry.name: _content(entry) for entry in entries}, "stdout"
-        name = known(path.name.removesuffix(".gz")) or "stdout"
-        return {name: _content(path)}, name
+        plain_name = path.name.removesuffix(".gz")
+        name = known(plain_name)
+        content = _content(path)
     except OSError as error:
         raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    kind = kind_of(plain_name, content) if prints_text and not name else None
+    if kind is not None:
+        raise StructureError(
+            f"{path}: it is {kind}, not an output of {program}: name {_instead(path, program)}, or "
+            f"a file for its parsers ('wqmaster parse --program {program} --list' lists them)"
+        )
+    return {name or "stdout": content}, name or "stdout"
+
+
+def _instead(path: Path, program: str) -> str:
+    """What to name in the place of a file that is not an output, as far as it can be found."""
+    base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
+    beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
+    found = next((other for other in beside if other != path and other.is_file()), None)
+    return str(found) if found else f"the file with what {program} printed"
 
 
 def _content(path: Path) -> bytes:

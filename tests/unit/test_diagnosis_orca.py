@@ -465,9 +465,17 @@ def test_an_output_that_is_cut_is_truncated_wherever_it_is_cut() -> None:
     ],
 )
 def test_another_program_of_the_name_is_not_orca(content: str, errors: str) -> None:
-    kind, message = diagnosis(content, errors)
+    kind, message = diagnosis(content, errors, asked())
     assert kind is FailureClass.PROGRAM_MISSING
     assert "GNOME screen reader" in message
+
+
+def test_a_file_at_hand_that_is_not_orcas_is_not_called_a_screen_reader() -> None:
+    kind, message = diagnosis("Entering Gaussian System, Link 0=g16\n")
+    assert kind is FailureClass.PARSE_ERROR
+    assert "not an output of ORCA" in message
+    assert "Entering Gaussian System" in message
+    assert "GNOME" not in message
 
 
 def test_without_a_standard_output_there_is_nothing_to_judge() -> None:

@@ -3,8 +3,6 @@
 The fixtures in data/orca/more-* are made by hand in the layouts of the versions in their names.
 """
 
-import math
-
 import pytest
 
 from tests.unit.orca_outputs import fixture, of, replaced, text_of
@@ -220,15 +218,19 @@ def test_thermochemistry_is_that_of_the_last_temperature() -> None:
     )
 
 
-def test_an_infinite_entropy_is_handed_on_to_be_judged() -> None:
-    # ORCA 4.1 prints these for a single atom.
+def test_the_thermochemistry_of_an_atom_with_an_infinite_entropy_is_refused() -> None:
+    # ORCA 4.1 prints these for a single atom, with an enthalpy that holds the same vibrations.
     text = text_of("more-4.2-freq.out")
     for old in ("0.00000000 Eh       0.00 kcal/mol\nRotational entropy", "0.01912372 Eh"):
         assert old in text
         text = text.replace(old, old.replace("0.00000000", "-inf", 1).replace("0.01912372", "-inf"))
     text = text.replace("-100.01832074 Eh", "inf Eh").replace("-0.00597507 Eh", "inf Eh")
-    assert orca.entropy(of(text)) == -math.inf
-    assert orca.gibbs_free_energy(of(text)) == math.inf
+    for parser in (
+        *(orca.entropy, orca.gibbs_free_energy, orca.enthalpy, orca.zero_point_energy),
+        orca.thermochemistry,
+    ):
+        with pytest.raises(ParseError, match="vibrations of 0 cm"):
+            parser(of(text))
 
 
 @pytest.mark.parametrize(

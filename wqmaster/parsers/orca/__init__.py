@@ -94,6 +94,7 @@ from wqmaster.parsers.orca.property_file import (
     property_json,
 )
 from wqmaster.parsers.orca.run import basis, charge, multiplicity, program_version, version
+from wqmaster.parsers.orca.scf import basis_functions, integrated_electrons, scf_cycles
 from wqmaster.parsers.orca.spectra import (
     excitation_energies,
     excitations,
@@ -123,6 +124,7 @@ VERSION = "2"
 __all__ = [
     "VERSION",
     "basis",
+    "basis_functions",
     "ccsd_correlation_energy",
     "ccsd_energy",
     "ccsd_t_energy",
@@ -163,6 +165,7 @@ __all__ = [
     "hirshfeld_charges",
     "hirshfeld_spins",
     "homo_lumo_gap",
+    "integrated_electrons",
     "ir_intensities",
     "json_chelpg_charges",
     "json_dipole",
@@ -204,6 +207,7 @@ __all__ = [
     "quadrupole",
     "reference_energy",
     "s_squared",
+    "scf_cycles",
     "scf_energy",
     "symbols",
     "t1_diagnostic",

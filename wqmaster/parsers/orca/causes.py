@@ -55,7 +55,6 @@ _BEFORE_CONVERGENCE = (
     ("ERROR: expect a", "", FailureClass.INPUT_ERROR),
     ("ERROR: found a coordinate", "", FailureClass.INPUT_ERROR),
     ("was expected at the end of the", "", FailureClass.INPUT_ERROR),
-    ("CANNOT OPEN FILE", "", FailureClass.INPUT_ERROR),
     ("Cannot open input file", "", FailureClass.INPUT_ERROR),
     ("XYZ File reading requested", "", FailureClass.INPUT_ERROR),
     ("ORCA has to be called with full pathname", "", FailureClass.INPUT_ERROR),
@@ -154,8 +153,17 @@ def named_cause(text: str, errors: str) -> Failure | None:
     return _named(text, errors, _BEFORE_CONVERGENCE)
 
 
+def aborted(text: str) -> Failure | None:
+    """A run that says that it aborts, and nothing more; None if it does not say so."""
+    for words in ("borting the run", "ABORTING THE RUN"):
+        position = next(occurrences(text, words), -1)
+        if position >= 0:
+            return Failure(FailureClass.PROGRAM_ERROR, f"ORCA: {said(line_of(text, position))}")
+    return None
+
+
 def crash(text: str, errors: str) -> Failure | None:
-    """How a run that names no cause broke off; None if it just ends."""
+    """How a run that names no cause was killed or crashed; None if neither is said."""
     killed = _named(text, errors, _AFTER_CONVERGENCE)
     if killed:
         return killed
@@ -165,8 +173,4 @@ def crash(text: str, errors: str) -> Failure | None:
         return Failure(FailureClass.MODULE_CRASH, f"ORCA: {line}")
     if "egmentation fault" in text or "egmentation fault" in errors:
         return Failure(FailureClass.MODULE_CRASH, "ORCA: segmentation fault")
-    for words in ("borting the run", "ABORTING THE RUN"):
-        position = next(occurrences(text, words), -1)
-        if position >= 0:
-            return Failure(FailureClass.PROGRAM_ERROR, f"ORCA: {said(line_of(text, position))}")
     return None

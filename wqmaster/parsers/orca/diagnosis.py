@@ -4,7 +4,6 @@
 and on energies that no molecule can have.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,34 +11,24 @@ from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked
 from wqmaster.parsers import Output
-from wqmaster.parsers.orca.causes import crash, named_cause, said
-from wqmaster.parsers.orca.convergence import BAND_CONVERGED, BANNER, jobs, not_converged
-from wqmaster.parsers.orca.energy import FINAL, final_energy, label
+from wqmaster.parsers.orca.causes import aborted, crash, named_cause, said
+from wqmaster.parsers.orca.complaints import last_words, unopened, went_wrong
+from wqmaster.parsers.orca.convergence import BANNER, jobs, not_converged
+from wqmaster.parsers.orca.energy import FINAL
+from wqmaster.parsers.orca.energy_check import atoms, sizes, wrong_energy
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
-from wqmaster.parsers.orca.plausibility import atomic_number, implausible
-from wqmaster.parsers.orca.run import (
-    stated_charges,
-    stated_electrons,
-    stated_multiplicities,
-)
-from wqmaster.parsers.orca.text import every, last, last_beginning, whole_line
+from wqmaster.parsers.orca.run import stated_charges, stated_multiplicities
+from wqmaster.parsers.orca.text import every, last, last_beginning
 
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
 # A cause stands near the end; what is far before it was no reason to stop (characters).
 _TAIL = 100_000
 _NEAR = 20_000
-# Dynamics print their energies in tables of their own.
-_DYNAMICS = "Molecular Dynamics"
-# Their zero of energy is none of separate nuclei and electrons.
-_ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
-_FORCE_FIELD = "(MM)"
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
-# What a charge may be, in parts of the nuclear charges, for the energy to be near the atoms'.
-_SMALL_CHARGE = 0.2
 
 
-def _no_banner(text: str, errors: str) -> Failure:
+def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
     """What ran printed nothing of ORCA."""
     printed = text + errors
     if not printed.strip() or (text.strip() and set("".join(text.split())) <= set("*ORCA")):
@@ -47,7 +36,13 @@ def _no_banner(text: str, errors: str) -> Failure:
     if last(text, _END) >= 0:
         return Failure(FailureClass.TRUNCATED, "ORCA: the beginning of the output is missing")
     first = next((line for line in printed.splitlines() if line.strip()), "")
-    which = "the GNOME screen reader" if any(w in printed for w in _SCREEN_READER) else "another"
+    reader = any(words in printed for words in _SCREEN_READER)
+    if not of_a_job and not reader:
+        words = (
+            f"ORCA: this is not an output of ORCA, whose banner it lacks; it has {said(first)!r}"
+        )
+        return Failure(FailureClass.PARSE_ERROR, words)
+    which = "the GNOME screen reader" if reader else "another"
     return Failure(
         FailureClass.PROGRAM_MISSING,
         f"ORCA: what ran is not the quantum chemistry program but {which} (Debian's package "
@@ -63,53 +58,10 @@ def _ended(text: str) -> bool:
     return text.find(FINAL, end) < 0 and last(text, BANNER, end) < 0
 
 
-def _atoms(text: str, start: int, end: int) -> list[str]:
-    """Labels of the last geometry from `start` to `end`; [] if none can be read."""
-    position = last(text, HEADING, start, end)
-    if position < 0:
-        return []
-    try:
-        return labels_and_coordinates(text, position)[0]
-    except ParseError:
-        return []
-
-
-def _energy(text: str, start: int, end: int) -> Failure | None:
-    """Why the final energy of the job from `start` to `end` is none; None if it is one."""
-    position = last_beginning(text, FINAL, start, end)
-    if position < 0:
-        # Only the last job must have one: the others may prepare something.
-        if end < len(text) or _DYNAMICS in text or BAND_CONVERGED in text:
-            return None
-        return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in its output")
-    try:
-        line = whole_line(text, position)
-        value, _ = final_energy(line)
-        charges, electrons = stated_charges(text, start, end), stated_electrons(text, start, end)
-    except ParseError as error:
-        return Failure(FailureClass.PARSE_ERROR, f"ORCA: {error.message}")
-    if not math.isfinite(value):
-        return Failure(FailureClass.NOT_FINITE, f"ORCA: the final energy is {value}")
-    if label(line) == _FORCE_FIELD or text.find(_ZERO_DIFFERENTIAL_OVERLAP, start, end) >= 0:
-        return None
-    labels = _atoms(text, start, end)
-    if any(not is_atom(label) for label in labels):
-        # Charges among the atoms have an energy of their own, of either sign.
-        return None
-    numbers = [atomic_number(label) for label in labels]
-    total = sum(numbers)
-    all_electrons = (
-        bool(charges and electrons and numbers)
-        and electrons[-1] == total - charges[-1]
-        and abs(charges[-1]) <= _SMALL_CHARGE * total
-    )
-    wrong = implausible(value, numbers, all_electrons)
-    return Failure(FailureClass.IMPLAUSIBLE_ENERGY, f"ORCA: {wrong}") if wrong else None
-
-
 def _atom_counts(text: str) -> set[int]:
-    """How many atoms the geometries of the text have, with and without what is no atom."""
-    found: set[int] = set()
+    """How many atoms the text may be of: as many as a geometry has, with and without what is not
+    an atom, or as all layers have."""
+    found = sizes(text)
     for position in every(text, HEADING):
         try:
             labels, _ = labels_and_coordinates(text, position)
@@ -120,7 +72,7 @@ def _atom_counts(text: str) -> set[int]:
 
 
 def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
-    labels = _atoms(text, start, len(text))
+    labels = atoms(text, start, len(text))
     # The last geometry may be that of a fragment: a job in several parts.
     if (
         labels
@@ -148,9 +100,9 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
 
     A cause that was printed before a crash wins over the crash itself. An output that ended
     normally must also have converged where its final values come from (see `convergence`; in an
-    output of several jobs, in each of them), have a finite energy that is plausible for its
-    atoms, and state charge, multiplicity and atoms as they were asked for, where it states them.
-    `asked`: None to pass over the latter.
+    output of several jobs, in each of them), report no error that they depend on, have a finite
+    energy that is plausible for its atoms, and state charge, multiplicity and atoms as they were
+    asked for, where it states them. `asked`: None to leave out the latter.
     """
     if not output.has("stdout"):
         return Failure(FailureClass.MISSING_OUTPUT, "ORCA: there is no standard output")
@@ -158,22 +110,29 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
     errors = output.file("stderr") if output.has("stderr") else ""
     if not _ended(text):
         tail = text[-_TAIL:]
-        failure = named_cause(tail[-_NEAR:], errors) or named_cause(tail[:-_NEAR], "")
+        failure = (
+            named_cause(tail[-_NEAR:], errors)
+            or named_cause(tail[:-_NEAR], "")
+            or unopened(tail, text)
+        )
         if failure is None and BANNER not in text:
-            return _no_banner(text, errors)
+            return _no_banner(text, errors, asked is not None)
         return (
             failure
             or not_converged(text, ended=False)
             or crash(tail, errors)
+            or last_words(text)
+            or aborted(tail)
             or Failure(FailureClass.TRUNCATED, f"ORCA: the output ends without '{_END.strip('*')}'")
         )
     if BANNER not in text:
-        return _no_banner(text, errors)
+        return _no_banner(text, errors, asked is not None)
     parts = jobs(text)
     try:
         return (
             not_converged(text, ended=True)
-            or next(filter(None, (_energy(text, start, end) for start, end in parts)), None)
+            or went_wrong(text, parts)
+            or next(filter(None, (wrong_energy(text, start, end) for start, end in parts)), None)
             or (_not_as_asked(text, parts[-1][0], asked) if asked else None)
         )
     except ParseError as error:

@@ -17,7 +17,9 @@ from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.property_file import BOHR, property_json
 from wqmaster.parsers.orca.same_run import check_energy, check_geometry
+from wqmaster.parsers.orca.shape import on_a_line
 from wqmaster.parsers.orca.text import every, last, line_end, number, numbers
+from wqmaster.parsers.orca.vibrations import first_vibration
 
 _ENGRAD = "orca.engrad"
 _HESS = "orca.hess"
@@ -210,10 +212,26 @@ def _frequencies(output: Output) -> list[float]:
     return found
 
 
+def _first_vibration(output: Output, values: list[float]) -> int:
+    """The first of all frequencies that is of a vibration: as `frequencies` counts them.
+
+    A Hessian of a part of the atoms has rows of zeros for the others.
+    """
+    has_hessian = last(output.text, "$hessian") >= 0
+    partial = has_hessian and any(not any(row) for row in _table(output, "hessian"))
+    points = [[number(word) * BOHR for word in atom[2:]] for atom in _atoms(output)]
+    return first_vibration(values, on_a_line(points), partial)
+
+
 @reads(_HESS, "stdout")
 def hess_frequencies(output: Output) -> list[float]:
-    """Frequencies in cm^-1, imaginary ones negative, without those of 0 (as `frequencies`)."""
-    return [value for value in _frequencies(output) if value]
+    """Frequencies in cm^-1, imaginary ones negative; 3n - 6 (3n - 5, 0) of them, as `frequencies`.
+
+    Raises:
+        ParseError: a section is missing or damaged, or ORCA did not set 6 (5) of them to 0.
+    """
+    values = _frequencies(output)
+    return values[_first_vibration(output, values) :]
 
 
 @reads(_HESS, "stdout")
@@ -225,8 +243,7 @@ def hess_normal_modes(output: Output) -> list[list[list[float]]]:
     columns = list(zip(*table, strict=True))
     return [
         [list(column[start : start + 3]) for start in range(0, len(column), 3)]
-        for column, value in zip(columns, values, strict=True)
-        if value
+        for column in columns[_first_vibration(output, values) :]
     ]
 
 
@@ -246,9 +263,8 @@ def hess_ir_intensities(output: Output) -> list[float]:
     for row, frequency in zip(rows, frequencies, strict=True):
         if abs(row[0] - frequency) > _ROUNDING:
             raise ParseError(f"$ir_spectrum of {output.name} is of other frequencies")
-        if frequency:
-            found.append(row[1] if len(row) == 5 else row[2])
-    return found
+        found.append(row[1] if len(row) == 5 else row[2])
+    return found[_first_vibration(output, frequencies) :]
 
 
 @reads(_HESS, "stdout", per_atom=True)

@@ -49,16 +49,19 @@ def highest(numbers: Sequence[int], all_electrons: bool) -> float:
     return _ABOVE * sum(_atom(number) for number in numbers if number > 1)
 
 
-def implausible(energy: float, numbers: Sequence[int], all_electrons: bool) -> str | None:
+def implausible(
+    energy: float, numbers: Sequence[int], all_electrons: bool, of_more: bool = False
+) -> str | None:
     """Why `energy` (Eh) cannot be that of atoms of these numbers; None if it can.
 
     `all_electrons`: the run is known to have treated all of them, and its charge is small.
+    `of_more`: it is the energy of these atoms and of others, which lower it.
     """
     if not math.isfinite(energy):
         return f"the energy is {energy} Eh"
     bottom, top = lowest(numbers), highest(numbers, all_electrons)
     if energy >= 0 or energy > top:
         return f"an energy of {energy} Eh is above the {top:.1f} Eh that these atoms can have"
-    if numbers and energy < bottom:
+    if numbers and energy < bottom and not of_more:
         return f"an energy of {energy} Eh is below the {bottom:.1f} Eh that these atoms can have"
     return None

@@ -23,6 +23,7 @@ from wqmaster.parsers.orca.text import (
 _DIPOLE = "Total Dipole Moment    :"
 _MAGNITUDE = "Magnitude (a.u.)"
 _QUADRUPOLE = "QUADRUPOLE MOMENT (A.U.)"
+_PARTS = ("NUC", "EL", "TOT")
 _AXES = ("XX", "YY", "ZZ", "XY", "XZ", "YZ")
 # Lines between the heading of the quadrupole and its total.
 _MOST_LINES_BEFORE = 30
@@ -67,21 +68,48 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 @reads("stdout")
 @of_final_state
 def quadrupole(output: Output) -> list[list[float]]:
-    """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless."""
+    """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless.
+
+    It is of the density that ORCA printed moments of last. None of 600 public outputs has this
+    block (`%elprop Quadrupole true end`): its layout is that of two real blocks, which are quoted
+    in cclib's issue 1359, with "(a.u.)" behind the total, and in ioChem-BD's documentation of
+    ORCA's log (codes/orca/quadrupole), without it.
+
+    Raises:
+        ParseError: there is none, it is cut short, or the total is not the sum of the nuclear and
+            the electronic part.
+    """
     position = last_beginning(output.text, _QUADRUPOLE)
     if position < 0:
         raise output.missing(f"'{_QUADRUPOLE}'")
     axes: list[str] = []
+    rows: dict[str, list[float]] = {}
     for line in islice(lines(output.text, position), _MOST_LINES_BEFORE):
-        words = line.split()
+        words = [word for word in line.split() if word != "(a.u.)"]
         if sorted(words) == sorted(_AXES):
             axes = words
-        elif words[:1] == ["TOT"] and axes:
-            if words[-1] != "(a.u.)" or len(words) != len(axes) + 2:
-                raise ParseError(f"the quadrupole moment {line.strip()[:60]!r} cannot be read")
-            found = dict(zip(axes, map(number, words[1:-1]), strict=True))
-            return [[found["".join(sorted(row + axis))] for axis in "XYZ"] for row in "XYZ"]
+        elif axes and words[:1] and words[0] in _PARTS:
+            rows[words[0]] = _six(words[1:], line)
+            if words[0] == "TOT":
+                return _tensor(axes, rows)
     raise ParseError("the quadrupole moment has no total")
+
+
+def _six(words: list[str], line: str) -> list[float]:
+    if len(words) != len(_AXES):
+        raise ParseError(f"the quadrupole moment {line.strip()[:60]!r} cannot be read")
+    return [number(word) for word in words]
+
+
+def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
+    """The total, once it is seen to be the sum of its parts."""
+    if set(rows) != set(_PARTS):
+        raise ParseError("the quadrupole moment lacks its nuclear or electronic part")
+    for nuclear, electronic, total in zip(*(rows[part] for part in _PARTS), strict=True):
+        if not abs(nuclear + electronic - total) <= 3e-5:  # each has 5 decimals
+            raise ParseError("the quadrupole moment is not the sum of its parts")
+    found = dict(zip(axes, rows["TOT"], strict=True))
+    return [[found["".join(sorted(row + axis))] for axis in "XYZ"] for row in "XYZ"]
 
 
 @reads("stdout")

@@ -13,6 +13,8 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.shape import on_a_line
+from wqmaster.parsers.orca.vibrations import first_vibration
 
 # 1 Bohr in Angstrom (CODATA 2018).
 BOHR = 0.529177210903
@@ -195,9 +197,15 @@ def json_hessian(output: Output) -> list[list[float]]:
 
 @reads(_FILE)
 def json_frequencies(output: Output) -> list[float]:
-    """Frequencies of the last geometry in cm^-1, imaginary ones negative, without those of 0."""
+    """Frequencies of the last geometry in cm^-1, imaginary ones negative, as `frequencies` counts.
+
+    Raises:
+        ParseError: there are none, or ORCA did not set 6 (5) of them to 0.
+    """
     found = _column(_last(output, "THERMOCHEMISTRY_Energies", "FREQ"), "FREQ")
-    return [value for value in found if value]
+    points = json_geometry(output)
+    linear = on_a_line(points) if 3 * len(points) == len(found) else None
+    return found[first_vibration(found, linear) :]
 
 
 # Name of the value -> key of the file.

@@ -2,8 +2,7 @@
 
 TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` under a heading "... EXCITED
 STATES (SINGLETS)" or "(TRIPLETS)" or neither (unrestricted); EOM, STEOM and ADC print `IROOT= 1:`
-under "... RESULTS". The spectra have two layouts: a line a state, numbered (up to 5.0), and
-`0-1A -> 1-3Bu` with the multiplicities, sorted by energy (since 6.0).
+under "... RESULTS". The layouts of the spectra are in `absorption`.
 """
 
 import re
@@ -14,13 +13,10 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.absorption import WAVENUMBERS_PER_EH, Line, absorption_spectrum
 from wqmaster.parsers.orca.final_values import of_final_evaluation
-from wqmaster.parsers.orca.text import block, last, line_end, line_start, lines, number, numbers
+from wqmaster.parsers.orca.text import block, line_end, line_start, number
 
-# 1 Eh in cm^-1 (CODATA 2018).
-_WAVENUMBERS_PER_EH = 219474.63136320
-# 1 Eh in eV as ORCA 6 has it (found from the energies and eV of a property.json of 6.1).
-_EV_PER_EH = 27.2113834
 _STATE = re.compile(r"(?:STATE|IROOT=) *(\d{1,6}): +(?:E= *)?(\S+) au +\S+ eV +(\S+) cm\*\*-1(.*)")
 _STATES = re.compile(r"[\w/() -]*[ -]EXCITED STATES(?: \((SINGLETS|TRIPLETS)\))?")
 _ROOTS = re.compile(
@@ -29,13 +25,7 @@ _ROOTS = re.compile(
 _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
 _RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
-_TRANSITION = re.compile(r" *(\d+)-(\d+)\S* +-> +(\d+)-(\d+)\S*")
-_FORBIDDEN = re.compile(r"spin forbidden(?: \(mult=(\d+)\))?")
-_SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
-# ORCA 2.6 has only one spectrum.
-_OLD_SPECTRUM = "ABSORPTION SPECTRUM"
-# More lines than stand above the rows of a spectrum; more states than any molecule is asked for.
-_MOST_ABOVE = 10
+# More states than any molecule is asked for.
 _MOST = 100_000
 _END = "FINAL SINGLE POINT ENERGY"
 _MOST_LINES = 60
@@ -54,18 +44,6 @@ class _State:
     energy: float  # Eh
     wavenumber: float  # cm^-1
     multiplicity: int | None
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of a spectrum."""
-
-    wavenumber: float  # cm^-1
-    wavelength: float  # nm
-    strength: float
-    multiplicity: int | None
-    energy: float  # Eh, from the most digits that the line has
-    origin: int  # the state that is excited
 
 
 def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str | None]]:
@@ -106,7 +84,7 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
         stated = _MULTIPLICITY.search(match[4])
         multiplicity = int(stated[1]) if stated else _OF_HEADING.get(bracket or "")
         energy, wavenumber = number(match[2]), number(match[3])
-        if abs(energy * _WAVENUMBERS_PER_EH - wavenumber) > 0.3 + 1e-5 * abs(wavenumber):
+        if abs(energy * WAVENUMBERS_PER_EH - wavenumber) > 0.3 + 1e-5 * abs(wavenumber):
             raise ParseError(f"the energies of excited state {match[1]} in au and cm**-1 differ")
         found.append(_State(energy, wavenumber, multiplicity))
         place = text.find(label, match.end(), min(ends))
@@ -151,70 +129,7 @@ def _states(output: Output) -> tuple[int, list[_State]] | None:
     return position, singlets + _listed(output, position, bracket, len(singlets))
 
 
-def _numbered(words: list[str], expected: int) -> _Line:
-    """A line `state cm-1 nm fosc ...`, or `state cm-1 nm spin forbidden (mult=3)`."""
-    forbidden = _FORBIDDEN.match(" ".join(words[3:]))
-    if len(words) < 4 or (not forbidden and words[0] != str(expected)):
-        raise ParseError(f"the line of state {expected} is missing from the spectrum")
-    wavenumber = number(words[1])
-    return _Line(
-        wavenumber=wavenumber,
-        wavelength=number(words[2]),
-        strength=0.0 if forbidden else number(words[3]),
-        multiplicity=int(forbidden[1]) if forbidden and forbidden[1] else None,
-        energy=wavenumber / _WAVENUMBERS_PER_EH,
-        origin=0,
-    )
-
-
-def _labelled(line: str, match: re.Match[str]) -> _Line:
-    """A line `0-1A -> 1-3Bu eV cm-1 nm fosc ...`."""
-    words = line[match.end() :].split()
-    if len(words) < 4:
-        raise ParseError(f"the line {line.strip()[:40]!r} of the spectrum is cut short")
-    volts, wavenumber, wavelength, strength = numbers(words[:4])
-    return _Line(
-        wavenumber=wavenumber,
-        wavelength=wavelength,
-        strength=strength,
-        multiplicity=int(match[4]) if len(match[4]) < 4 else None,
-        energy=volts / _EV_PER_EH,
-        origin=int(match[1]) if len(match[1]) < 7 else -1,
-    )
-
-
-def _spectrum(output: Output, start: int) -> list[_Line]:
-    """The lines of the last absorption spectrum after `start` that begins at the ground state."""
-    text = output.text
-    position = last(text, _SPECTRUM, start)
-    if position < 0:
-        position = last(text, _OLD_SPECTRUM, start)
-    if position < 0:
-        raise output.missing(f"'{_SPECTRUM}'")
-    found: list[_Line] = []
-    rulers = 0
-    for count, line in enumerate(lines(text, position)):
-        if line.strip().startswith("---"):
-            rulers += 1
-        elif rulers >= 2:
-            match = _TRANSITION.match(line)
-            words = line.split()
-            if match:
-                found.append(_labelled(line, match))
-            elif words and words[0].isdigit():
-                found.append(_numbered(words, len(found) + 1))
-            else:
-                break
-        if rulers < 2 and count > _MOST_ABOVE:
-            break
-    else:
-        raise ParseError(f"the absorption spectrum in {output.name} is cut short")
-    if not found or any(line.origin for line in found):
-        raise ParseError("the last absorption spectrum is not one of the ground state")
-    return found
-
-
-def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
+def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
     """The lines of the spectrum in the order of the states."""
     if len(states) != len(spectrum):
         raise ParseError(f"{len(states)} excited states, {len(spectrum)} lines in the spectrum")
@@ -234,7 +149,7 @@ def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
 
         order.sort(key=state_key)
         row_order.sort(key=row_key)
-    found: dict[int, _Line] = {}
+    found: dict[int, Line] = {}
     for place, row in zip(order, row_order, strict=True):
         state, line = states[place], spectrum[row]
         allowed = _ROUNDING + _RELATIVE_ROUNDING * abs(state.wavenumber)
@@ -252,16 +167,17 @@ def _paired(states: list[_State], spectrum: list[_Line]) -> list[_Line]:
 def excitation_energies(output: Output) -> list[float]:
     """Vertical excitation energies of the final evaluation in Eh: singlets, then triplets.
 
-    Of the last calculation of excited states: TD-DFT, CIS, RPA, EOM-CCSD, STEOM, ADC(2), with the
-    6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS, CASSCF, NEVPT2 since
-    6.0), those of the last absorption spectrum.
+    Of the last calculation of excited states in the output: TD-DFT, CIS, RPA, EOM-CCSD, STEOM,
+    ADC(2), with the 6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS,
+    CASSCF, NEVPT2), those of the last absorption spectrum; ROCIS, and CASSCF up to 5.0, list only
+    states of the multiplicity of the ground state there.
 
     Raises:
         ParseError: there are none, or they are not whole.
     """
     found = _states(output)
     if found is None:
-        return [line.energy for line in _spectrum(output, 0)]
+        return [line.energy for line in absorption_spectrum(output, 0)]
     return [state.energy for state in found[1]]
 
 
@@ -270,24 +186,25 @@ def excitation_energies(output: Output) -> list[float]:
 def excitations(output: Output) -> list[dict[str, Any]]:
     """The states of `excitation_energies` (final evaluation) with their absorption spectrum.
 
-    Each is a mapping: `state` (counted from 1), `energy` (Eh), `wavelength` (nm), `multiplicity`
-    (None where ORCA does not say it), `oscillator_strength` (electric dipole, length form; 0.0
-    where ORCA prints "spin forbidden"). Of EOM and STEOM in ORCA 6 it is the last spectrum, from
-    left and right transition moments.
+    Each is a mapping: `state` (counted from 1; of ROCIS up to 5.0 ORCA's number of the root, which
+    has gaps where roots of another multiplicity lie), `energy` (Eh), `wavelength` (nm),
+    `multiplicity` (None where ORCA does not say it), `oscillator_strength` (electric dipole, length
+    form; 0.0 where ORCA prints "spin forbidden"). Of EOM and STEOM in ORCA 6 it is the last
+    spectrum, from left and right transition moments.
 
     Raises:
         ParseError: there are no states, no spectrum, or the two do not fit each other.
     """
     found = _states(output)
     if found is None:
-        spectrum = _spectrum(output, 0)
+        spectrum = absorption_spectrum(output, 0)
         states = [_State(line.energy, line.wavenumber, line.multiplicity) for line in spectrum]
     else:
         position, states = found
-        spectrum = _paired(states, _spectrum(output, position))
+        spectrum = _paired(states, absorption_spectrum(output, position))
     return [
         {
-            "state": count,
+            "state": line.state if found is None and line.state else count,
             "energy": state.energy,
             "wavelength": line.wavelength,
             "multiplicity": state.multiplicity or line.multiplicity,

@@ -1,10 +1,12 @@
 """Thermochemistry: the last block "THERMOCHEMISTRY AT 298.15K" (alike in 2.6 to 6.1)."""
 
+import math
 from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.shape import natoms
 from wqmaster.parsers.orca.text import last_beginning, lines, number
 
 _BLOCK = "THERMOCHEMISTRY AT "
@@ -68,6 +70,24 @@ def _value(line: str) -> tuple[str, float] | None:
     return None
 
 
+def _finite(found: dict[str, float]) -> None:
+    """ORCA 4.1 takes the three motions of an atom for vibrations of 0 cm^-1: neither the entropy,
+    which is -inf, nor the enthalpy, which holds their thermal energy, is that of an atom."""
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise ParseError(
+                f"the {name.replace('_', ' ')} is {value}: ORCA counted vibrations of 0 cm**-1, "
+                "so that none of the thermochemistry can be used"
+            )
+
+
+def _no_vibrations(output: Output, start: int, found: dict[str, float]) -> None:
+    """An atom has no vibrations, whatever ORCA printed for it."""
+    names = ("zero_point_energy", "thermal_vibrational_correction", "vibrational_entropy_term")
+    if natoms(output.text, start) == 1 and any(abs(found[name]) > _ROUNDING for name in names):
+        raise ParseError("the thermochemistry holds vibrations, which an atom does not have")
+
+
 def _check(found: dict[str, float]) -> None:
     for name, parts in _SUMS.items():
         if abs(found[name] - sum(found[part] for part in parts)) > _ROUNDING:
@@ -101,6 +121,8 @@ def _values(output: Output) -> dict[str, float]:
         raise ParseError(
             f"the thermochemistry in {output.name} is cut short: no {missing[0].replace('_', ' ')}"
         )
+    _finite(found)
+    _no_vibrations(output, start, found)
     _check(found)
     return found
 
@@ -115,11 +137,13 @@ def thermochemistry(output: Output) -> dict[str, float]:
     `thermal_translational_correction`, `inner_energy` U, `thermal_enthalpy_correction` kT,
     `enthalpy` H, `entropy_term` T*S and its parts `electronic_entropy_term`,
     `vibrational_entropy_term`, `rotational_entropy_term`, `translational_entropy_term`,
-    `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el). A part that ORCA prints as
-    infinite (4.1 does, for a single atom) is handed on as such.
+    `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el). It is of the last Hessian in
+    the output and of its geometry; with a Hessian that was read in, the electronic energy may be
+    of another one.
 
     Raises:
-        ParseError: there is no such block, it is not whole, or its sums do not hold.
+        ParseError: there is no such block, it is not whole, its sums do not hold, a part of it is
+            not finite, or it counts vibrations of an atom (4.1 does).
     """
     return _values(output)
 

@@ -1,17 +1,32 @@
-"""Vibrations: frequencies, normal modes and infrared intensities (alike in 2.6 to 6.1)."""
+"""Vibrations: frequencies, normal modes and infrared intensities (alike in 2.6 to 6.1).
 
-from collections.abc import Iterator
+ORCA sets the frequencies of translations and rotations to 0.00 and lists them first: 6, or 5 of a
+linear molecule, or all 3 of an atom (seen in 38 real outputs of 2.6 to 6.1). A vibration that is
+printed as 0.00 as well stands behind them, or behind the imaginary ones, and is kept.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import TypeVar
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.shape import is_linear
 from wqmaster.parsers.orca.text import last, lines, number, numbers
+
+T = TypeVar("T")
 
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
 _INFRARED = "IR SPECTRUM"
 # More lines than stand between a heading and the first row.
 _MOST_ABOVE = 20
+_LINEAR = "The molecule is recognized as being linear"
+_ENERGY = "FINAL SINGLE POINT ENERGY"
+# The Hessian of a part of the atoms (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"): those
+# that are left out have no vibrations.
+_PARTIAL = ("partial_hess", "hybrid_hess")
 # Frequencies are printed with two decimals in both tables.
 _ROUNDING = 0.011
 
@@ -39,19 +54,86 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
     return position, found
 
 
+def first_vibration(values: Sequence[float], linear: bool | None, partial: bool = False) -> int:
+    """How many of the 3n frequencies `values` are translations and rotations; they come first.
+
+    Where `linear` is not known, as many as ORCA set to 0.00, at most 6. In a `partial` Hessian all
+    that come first and are 0.00.
+
+    Raises:
+        ParseError: ORCA did not set as many to 0.00.
+    """
+    if len(values) == 3:
+        return 3
+    zeros = next((place for place, value in enumerate(values) if value), len(values))
+    if partial:
+        return zeros
+    expected = min(max(zeros, 5), 6) if linear is None else 5 if linear else 6
+    # ORCA may take a molecule for linear that is not quite so, but never sets 5 to 0 otherwise.
+    if zeros == 5:
+        expected = 5
+    if zeros < expected:
+        raise ParseError(
+            f"the frequencies begin with {zeros} of 0.00 instead of {expected}, so that vibrations "
+            "cannot be told from translations and rotations"
+        )
+    return expected
+
+
+def _is_partial(text: str) -> bool:
+    """Whether the input, which ORCA echoes, asks for the Hessian of a part of the atoms."""
+    end = text.find("****END OF INPUT****")
+    echoed = text[:end].lower() if end >= 0 else ""
+    return any(words in echoed for words in _PARTIAL)
+
+
+def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
+    """A parser of the final evaluation that knows whether the Hessian is of a part of the atoms,
+    which stands above all evaluations."""
+
+    @wraps(read)
+    def parser(output: Output) -> T:
+        partial = _is_partial(output.text)
+
+        @of_final_evaluation
+        @wraps(read)
+        def of_final(excerpt: Output) -> T:
+            return read(excerpt, partial)
+
+        return of_final(output)
+
+    return parser
+
+
+def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
+    """Where the last table stands, its 3n frequencies in cm^-1, and the first that is a vibration.
+
+    ORCA says whether the molecule is linear with the thermochemistry below; where it does not,
+    the geometry above tells.
+    """
+    text = output.text
+    position, values = _all_frequencies(output)
+    end = text.find(_ENERGY, position)
+    linear: bool | None = text.find(_LINEAR, position, end if end >= 0 else len(text)) >= 0
+    if not linear:
+        linear = is_linear(text, position, len(values) // 3)
+    return position, values, first_vibration(values, linear, partial)
+
+
 @reads("stdout")
-@of_final_evaluation
-def frequencies(output: Output) -> list[float]:
+@_of_final
+def frequencies(output: Output, partial: bool) -> list[float]:
     """Frequencies of the final evaluation in cm^-1, as ORCA lists them, imaginary ones negative.
 
     Translations and rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a
-    molecule of n atoms, 3n - 5 of a linear one, none of an atom. A scaling factor of the input is
-    applied already.
+    molecule of n atoms, 3n - 5 of a linear one, none of an atom; of a partial Hessian those of the
+    atoms in it. A scaling factor of the input is applied already.
 
     Raises:
-        ParseError: there is no such table, or it is not whole.
+        ParseError: there is no such table, it is not whole, or ORCA did not set 6 (5) to 0.00.
     """
-    return [value for value in _all_frequencies(output)[1] if value]
+    _, values, first = _vibrations(output, partial)
+    return [value + 0.0 for value in values[first:]]  # -0.00 is 0.00
 
 
 def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
@@ -90,8 +172,8 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 
 
 @reads("stdout")
-@of_final_evaluation
-def normal_modes(output: Output) -> list[list[list[float]]]:
+@_of_final
+def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
     """Normal modes (final evaluation) as Cartesian displacements of `frequencies`, (modes, n, 3).
 
     They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), then each normalised to 1 (the
@@ -100,15 +182,13 @@ def normal_modes(output: Output) -> list[list[list[float]]]:
     Raises:
         ParseError: there is no such table, or it is not whole.
     """
-    start, values = _all_frequencies(output)
+    start, values, first = _vibrations(output, partial)
     position = last(output.text, _MODES, start)
     if position < 0:
         raise output.missing(f"'{_MODES}'")
     columns = _table(output, lines(output.text, position), len(values))
     return [
-        [column[atom : atom + 3] for atom in range(0, len(column), 3)]
-        for column, value in zip(columns, values, strict=True)
-        if value
+        [column[atom : atom + 3] for atom in range(0, len(column), 3)] for column in columns[first:]
     ]
 
 
@@ -130,16 +210,16 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 
 
 @reads("stdout")
-@of_final_evaluation
-def ir_intensities(output: Output) -> list[float | None]:
+@_of_final
+def ir_intensities(output: Output, partial: bool) -> list[float | None]:
     """Infrared intensities (final evaluation) in km/mol, one for each of `frequencies`.
 
-    None where ORCA lists none: for imaginary modes.
+    None where ORCA lists none: for imaginary modes, and vibrations printed as 0.00.
 
     Raises:
         ParseError: there is no spectrum, or it is not whole.
     """
-    start, values = _all_frequencies(output)
+    start, values, first = _vibrations(output, partial)
     position = last(output.text, _INFRARED, start)
     if position < 0:
         raise output.missing(f"'{_INFRARED}'")
@@ -164,4 +244,4 @@ def ir_intensities(output: Output) -> list[float | None]:
     missing = [mode for mode, value in enumerate(values) if value > 0 and mode not in found]
     if missing:
         raise ParseError(f"the IR spectrum has no mode {missing[0]}")
-    return [found.get(mode) for mode, value in enumerate(values) if value]
+    return [found.get(mode) for mode in range(first, len(values))]

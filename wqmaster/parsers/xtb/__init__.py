@@ -1,10 +1,11 @@
 """Parsers of xtb's files, seen with 6.7.1: single points, optimisations, hessians, MD.
 
 Where xtbout.json or another file that xtb writes is there, it is read; the printout alone gives
-what is printed, with the decimals printed.
+what is printed, with the decimals printed. Which evaluation each file is of is in `evaluation`.
 """
 
 from wqmaster.parsers import Output
+from wqmaster.parsers.xtb.course import frames
 from wqmaster.parsers.xtb.diagnosis import diagnose
 from wqmaster.parsers.xtb.molecular import (
     bond_orders,
@@ -56,6 +57,7 @@ __all__ = [
     "enthalpy",
     "entropy",
     "file_name",
+    "frames",
     "frequencies",
     "geometry",
     "geometry_trajectory",
@@ -85,9 +87,18 @@ __all__ = [
     "zero_point_energy",
 ]
 
-VERSION = "3"
+VERSION = "4"
 _FILES = frozenset(
-    {"xtbout.json", "xtbopt.xyz", "xtbopt.log", "xtb.trj", "hessian", "vibspectrum", "wbo"}
+    {
+        "xtbout.json",
+        "xtbopt.xyz",
+        "xtbopt.log",
+        "xtbscan.log",
+        "xtb.trj",
+        "hessian",
+        "vibspectrum",
+        "wbo",
+    }
     | {"gfnff_charges", "molecule.xyz"}
 )
 

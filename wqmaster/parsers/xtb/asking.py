@@ -14,8 +14,16 @@ from wqmaster.job import Asked
 from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import moving
+from wqmaster.parsers.xtb.evaluation import is_of_an_ion
 from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge, unpaired_electrons
-from wqmaster.parsers.xtb.text import last_line, real, results, setup, whole
+from wqmaster.parsers.xtb.text import (
+    last_line,
+    real,
+    results,
+    setup,
+    stated_unpaired,
+    whole,
+)
 from wqmaster.parsers.xtb.vibrational import thermal_temperature
 
 FORCE_FIELD = "GFN-FF"
@@ -166,15 +174,17 @@ def contradiction(text: str) -> Failure | None:
     def failure(words: str) -> Failure:
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"xtb: {words}")
 
+    ion = is_of_an_ion(Output({"stdout": text.encode()}))
     electrons, charge = setup(text, "# electrons"), setup(text, "net charge")
-    unpaired = setup(text, "unpaired electrons")
+    # xtb 6.3 and 6.4 state only the molecule's, but set up the ion last.
+    unpaired = stated_unpaired(text) if setup(text, "unpaired electrons") or not ion else None
     if charge is not None:
         total = total_charge(text)
         net = whole(charge, "the net charge")
         if math.isfinite(total) and not abs(total - net) < 1e-3:
             return failure(f"a net charge of {net} was set, the atoms have {total:.3f} e")
     if electrons is not None and unpaired is not None:
-        count, odd = whole(electrons, "the number of electrons"), whole(unpaired, "unpaired")
+        count, odd = whole(electrons, "the number of electrons"), unpaired
         if count < 0 or odd > count or (count - odd) % 2:
             return failure(
                 f"{odd} unpaired electrons are impossible with {count} valence electrons"
@@ -205,11 +215,11 @@ def is_full(text: str) -> bool:
     in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
     """
     stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
-    unpaired = setup(text, "unpaired electrons")
+    unpaired = stated_unpaired(text)
     if None in stated or unpaired is None:
         return False
     electrons, orbitals = (whole(str(word), "a number of the setup") for word in stated)
-    return (electrons + whole(unpaired, "unpaired")) // 2 >= orbitals
+    return (electrons + unpaired) // 2 >= orbitals
 
 
 def is_unsettled(text: str) -> bool:
@@ -253,7 +263,7 @@ def _failure(words: str) -> Failure:
 
 
 def _natoms(output: Output, text: str) -> int | None:
-    if output.has("xtbout.json") or output.has("gfnff_charges"):
+    if (output.has("xtbout.json") or output.has("gfnff_charges")) and not is_of_an_ion(output):
         return len(charges(output))
     rest = last_line(text, "#atoms :")
     return None if rest is None else whole(rest.strip(), "the number of atoms")
@@ -278,10 +288,17 @@ def _other_molecule(output: Output, text: str, wish: Wanted) -> Failure | str | 
         if not abs(charge - wish.charge) < 1e-3:
             return f"total charge {charge} e, {wish.charge:.0f} asked for"
     if wish.unpaired is not None and stated_method(output, text) != FORCE_FIELD:
-        unpaired = unpaired_electrons(output)
-        if unpaired != wish.unpaired:
+        unpaired = _unpaired(output, text)
+        if unpaired is not None and unpaired != wish.unpaired:
             return f"{unpaired} unpaired electrons, {wish.unpaired} asked for"
     return None
+
+
+def _unpaired(output: Output, text: str) -> int | None:
+    """The unpaired electrons of the molecule; None where none are stated (by 6.5 and 6.6)."""
+    if output.has("xtbout.json") and not is_of_an_ion(output):
+        return int(unpaired_electrons(output))
+    return stated_unpaired(text)
 
 
 def _other_method(output: Output, text: str, wish: Wanted) -> str | None:

@@ -10,7 +10,7 @@ parsers `stationary` and `imaginary_frequencies` tell.
 import math
 import re
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from wqmaster.errors import ParseError
@@ -19,6 +19,7 @@ from wqmaster.job import Asked
 from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import asking, moving
+from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL, ROUNDING, energy, printed_energy
 from wqmaster.parsers.xtb.text import boxed, closest, frames, last_line, stdout
 
@@ -41,6 +42,7 @@ _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
 # Warnings of xtb about its input that change nothing.
 _HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
+_INPUTS = ("--input", "-I")
 # What stands beside each GFN-FF run, also in lists of errors.
 _NO_TOPOLOGY = "Could not read topology file."
 
@@ -147,12 +149,22 @@ def _input(text: str) -> Failure | None:
         return None
     end = text.find("\n###", place)
     for line in _ERROR_LINE.findall(text[place : end if end >= 0 else len(text)]):
-        if any(words in line for words in _HARMLESS):
+        if any(words in line for words in _HARMLESS) or _is_copied_later(line, text):
             continue
         reset = "We cannot provide" in line
         kind = FailureClass.NOT_AS_ASKED if reset else FailureClass.INPUT_KEYWORD
         return _failure(kind, line)
     return None
+
+
+def _is_copied_later(line: str, text: str) -> bool:
+    """Whether it warns of the xtb.inp that `--copy` reads if there is one, and then writes.
+
+    Without `--copy` it is a file that `--input` names, and whose settings are not used.
+    """
+    called = (last_line(text, "program call ") or "").split()
+    named = [after for word, after in pairwise(called) if word in _INPUTS]
+    return "could not find 'xtb.inp'" in line and "--copy" in called and "xtb.inp" not in named
 
 
 def _convergence(text: str) -> Failure | None:
@@ -233,7 +245,7 @@ def _values(
             return _failure(FailureClass.NOT_AS_ASKED, "it is no GFN-FF, which was asked for")
         return _failure(FailureClass.MISSING_OUTPUT, "there is no xtbout.json")
     try:
-        total = energy(output)
+        total = printed_energy(text) if is_mixed(output) else energy(output)
     except ParseError:  # atoms that clash make numbers that are too wide
         failure = _implausible(text, printed_energy(text), force_field) or _coincident(output)
         if failure is None:

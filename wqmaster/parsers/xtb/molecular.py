@@ -11,6 +11,8 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.xtb.engrad import BOHR, engrad
+from wqmaster.parsers.xtb.evaluation import is_biased, is_of_an_ion, not_of_an_ion, of_one_geometry
 from wqmaster.parsers.xtb.text import (
     Frame,
     after,
@@ -23,39 +25,16 @@ from wqmaster.parsers.xtb.text import (
     results,
     setup,
     single,
+    stated_unpaired,
     stdout,
 )
 
 # Eh in eV as xtb has it (xtb, src/mctc/convert.f90: autoev).
 EV_PER_EH = 27.21138505
-# Bohr in Angstrom as xtb has it (xtb, src/mctc/convert.f90: autoaa).
-BOHR = 0.52917726
 # What is printed once an optimisation has ended, converged or not.
 FINAL = " final structure:"
 # xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
 ROUNDING = 2e-8
-
-
-def _engrad(output: Output) -> tuple[float, list[list[float]]]:
-    """Energy (Eh) and gradient (Eh/Bohr, shape (n, 3)) of molecule.engrad."""
-    text = output.file("molecule.engrad")
-    if 3 * text.count("\n") > len(text) + 3:
-        raise ParseError("the gradient of molecule.engrad cannot be read: its lines are empty")
-    words = [
-        word
-        for line in text.splitlines()
-        if not line.lstrip().startswith("#")
-        for word in line.split()
-    ]
-    try:
-        natoms = int(words[0])
-        values = [float(word) for word in words[1 : 2 + 3 * natoms]]
-        if natoms < 1 or len(values) != 1 + 3 * natoms or len(words) != 2 + 7 * natoms:
-            raise ValueError("it is cut short")
-    except (ValueError, IndexError) as error:
-        raise ParseError(f"the gradient of molecule.engrad cannot be read: {error}") from error
-    gradient = values[1:]
-    return values[0], [gradient[start : start + 3] for start in range(0, 3 * natoms, 3)]
 
 
 def printed_energy(text: str) -> float:
@@ -71,49 +50,72 @@ def printed_energy(text: str) -> float:
     return value
 
 
-def _of_the_molecule(text: str) -> str:
-    """`text`, if the properties that are printed last are those of the molecule.
-
-    Raises:
-        ParseError: they are of the ion that --vip, --vea and the like compute last.
-    """
-    if "|        vertical delta SCC " in text:
-        raise ParseError("the properties in stdout are of an ion (--vip, --vea, --vipea, --vomega)")
-    return text
-
-
 @reads("stdout", "xtbout.json", "molecule.engrad")
 def energy(output: Output) -> float:
-    """Total energy in Eh: that of the optimised geometry, for an MD that of the start.
+    """Total energy in Eh: of the last geometry of an optimisation, for an MD of the start.
 
     12 decimals where a gradient was asked for, 8 (xtbout.json) where it was not, and the 12 of the
-    printout where there is no xtbout.json. With a solvent it holds the free energy of solvation.
+    printout where there is no xtbout.json. With a solvent it holds the free energy of solvation,
+    with restraints or walls of the input their energy. After `--vip` and the like it is the
+    molecule's, from the printout.
+
+    Raises:
+        ParseError: it is missing; the run is `--bhess` or a relaxed scan, whose files have energies
+            of different geometries; or two files have different ones.
     """
+    of_one_geometry(output, "the energy")
+    if is_of_an_ion(output):
+        return _of_the_molecule(output)
     if output.has("xtbout.json"):
         value = single(results(output), "total energy")
     else:
         value = printed_energy(stdout(output))
     if not output.has("molecule.engrad"):
         return value
-    exact = _engrad(output)[0]
+    exact = engrad(output).energy
     if abs(exact - value) > ROUNDING:
         other = "xtbout.json" if output.has("xtbout.json") else "stdout"
         raise ParseError(f"{other} and molecule.engrad are of different runs ({value}, {exact} Eh)")
     return exact
 
 
-@reads("molecule.engrad", per_atom=True)
+def _of_the_molecule(output: Output) -> float:
+    """The energy of the last SUMMARY, which is of the molecule also where an ion is computed."""
+    value = boxed(stdout(output), "total energy") if output.has("stdout") else None
+    if value is None:
+        not_of_an_ion(output, "the energy")
+        raise ParseError("the block 'total energy' is missing from stdout")
+    return value
+
+
+@reads("molecule.engrad", "stdout", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
-    """Gradient of the energy in Eh/Bohr, shape (n, 3)."""
-    return _engrad(output)[1]
+    """Gradient of the energy in Eh/Bohr, shape (n, 3), that of `energy`: of the last geometry of
+    an optimisation (in the orientation of xtbopt.xyz), for an MD of the start.
+
+    Measured with 6.7.1: a direct run at xtbopt.xyz gives it to 1e-6 Eh/Bohr.
+
+    Raises:
+        ParseError: molecule.engrad is cut short; the run is `--bhess` or a relaxed scan, whose
+            files are of different geometries; or `--vip` or the like, where it is of the ion.
+    """
+    not_of_an_ion(output, "the gradient")
+    of_one_geometry(output, "the gradient")
+    return engrad(output).gradient
 
 
 @reads("stdout")
 def gradient_norm(output: Output) -> float:
-    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr, of the last geometry.
+    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr; of `energy`'s geometry.
 
-    Of the SUMMARY: the last box of a hessian states the root mean square under the same name.
+    Of the last SUMMARY: the box at the end of a hessian states the root mean square under the same
+    name, and after `--vip` and the like it is that of the ion.
+
+    Raises:
+        ParseError: it is missing, or the run is `--bhess` (whose SUMMARY is of the start) or a
+            relaxed scan (of the optimisation before it).
     """
+    of_one_geometry(output, "the gradient norm")
     text = stdout(output)
     value = boxed(text, "gradient norm")
     if value is None:
@@ -125,12 +127,18 @@ def gradient_norm(output: Output) -> float:
 
 @reads("stdout", "xtbout.json", "xtbopt.xyz")
 def dipole(output: Output) -> list[float]:
-    """Molecular dipole moment (x, y, z) in e a0; of ions about the origin.
+    """Molecular dipole moment (x, y, z) in e a0, of the geometry of `charges`; of ions about the
+    origin.
 
     8 decimals from xtbout.json. After an optimisation that states the dipole of the start (6.7.1):
     then it is computed from the charges and atomic dipoles (GFN2, 6 decimals), or the printed one
     is taken (GFN1, 4 decimals). Printed: 3 decimals; GFN-FF has only that, of its charges.
+
+    Raises:
+        ParseError: it is missing, at odds with the printed one, or of the ion of `--vip` and the
+            like.
     """
+    not_of_an_ion(output, "the dipole")
     text = stdout(output) if output.has("stdout") or output.name == "stdout" else ""
     if not output.has("xtbout.json"):
         return _printed_dipole(text)
@@ -170,7 +178,7 @@ def _computed_dipole(found: Mapping[str, Any], xyz: str) -> list[float]:
 
 
 def _printed_dipole(text: str) -> list[float]:
-    place = _of_the_molecule(text).rfind("molecular dipole:")
+    place = text.rfind("molecular dipole:")
     if place < 0:  # GFN1
         place = text.rfind("dipole moment from electron density (au)")
         lines = text[place : place + 400].splitlines()[2:3] if place >= 0 else []
@@ -188,7 +196,18 @@ def _printed_dipole(text: str) -> list[float]:
 
 @reads("stdout", "xtbout.json", "gfnff_charges", per_atom=True)
 def charges(output: Output) -> list[float]:
-    """Atomic partial charges in e, shape (n,). GFN1, GFN2: Mulliken; GFN-FF: its EEQ model."""
+    """Atomic partial charges in e, shape (n,). GFN1, GFN2: Mulliken; GFN-FF: its EEQ model.
+
+    Of the last geometry (xtbopt.xyz) of an optimisation, `--ohess`, `--bhess` or scan, for an MD of
+    the start.
+
+    Raises:
+        ParseError: they are missing, cut short, of the ion of `--vip` and the like, or of the start
+            (`--bhess` with GFN-FF).
+    """
+    not_of_an_ion(output, "the charges")
+    if output.has("gfnff_charges") and is_biased(output):
+        raise ParseError("gfnff_charges of --bhess is of the start, not of xtbopt.xyz")
     if output.has("xtbout.json"):
         return numbers(results(output), "partial charges", "the list of charges")
     if output.has("gfnff_charges"):
@@ -204,7 +223,7 @@ def _printed_charges(text: str) -> list[float]:
     second = "     #   Z          covCN         q "
     heading, column = (second, 4) if second in text else ("Mulliken/CM5 charges", 2)
     found: list[float] = []
-    for line in after(_of_the_molecule(text), heading):
+    for line in after(text, heading):
         words = line.split()
         if not words:
             if not found:
@@ -224,8 +243,10 @@ def orbital_energies(output: Output) -> list[float]:
     """Orbital energies in Eh, shape (number of orbitals,), lowest first.
 
     From xtbout.json (eV there; divided by 27.21138505). The printout alone leaves out orbitals of
-    larger molecules, which is a ParseError.
+    larger molecules, which is a ParseError. They are of the geometry of `charges`, and never of
+    the ion of `--vip` and the like.
     """
+    not_of_an_ion(output, "the orbitals")
     if output.has("xtbout.json"):
         found = numbers(results(output), "orbital energies / eV", "the list of orbital energies")
         return [value / EV_PER_EH for value in found]
@@ -234,7 +255,8 @@ def orbital_energies(output: Output) -> list[float]:
 
 @reads("stdout", "xtbout.json")
 def orbital_occupations(output: Output) -> list[float]:
-    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`."""
+    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`, of the same run."""
+    not_of_an_ion(output, "the orbitals")
     if output.has("xtbout.json"):
         return numbers(results(output), "fractional occupation", "the list of occupations")
     return [row[0] for row in _orbitals(stdout(output))]
@@ -243,7 +265,7 @@ def orbital_occupations(output: Output) -> list[float]:
 def _orbitals(text: str) -> list[tuple[float, float]]:
     """(occupation, energy in Eh) of each orbital of the printout."""
     found: list[tuple[float, float]] = []
-    lines = after(_of_the_molecule(text), "#    Occupation            Energy/Eh")
+    lines = after(text, "#    Occupation            Energy/Eh")
     next(lines, None)
     for line in lines:
         words = line.split()
@@ -265,8 +287,9 @@ def homo_lumo_gap(output: Output) -> float | None:
     """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
 
     None where the basis has no LUMO (H in GFN2) or the molecule no electron: xtb prints a number
-    all the same, which means nothing.
+    all the same, which means nothing. It is of the orbitals of `orbital_energies`.
     """
+    not_of_an_ion(output, "the gap")
     if output.has("xtbout.json"):
         found = results(output)
         value = single(found, "HOMO-LUMO gap / eV")
@@ -276,7 +299,7 @@ def homo_lumo_gap(output: Output) -> float | None:
             if not any(level > 0 for level in levels) or not any(level < 1 for level in levels):
                 return None
         return value / EV_PER_EH
-    text = _of_the_molecule(stdout(output))
+    text = stdout(output)
     printed = boxed(text, "HOMO-LUMO GAP")
     if printed is None:
         raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")
@@ -286,9 +309,13 @@ def homo_lumo_gap(output: Output) -> float | None:
     return printed / EV_PER_EH
 
 
-@reads("wbo")
+@reads("wbo", "stdout")
 def bond_orders(output: Output) -> list[list[float]]:
-    """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; those that xtb prints."""
+    """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; those that xtb prints.
+
+    They are of the geometry of `charges`, and never of the ion of `--vip` and the like.
+    """
+    not_of_an_ion(output, "the bond orders")
     found = []
     for line in output.file("wbo").splitlines():
         words = line.split()
@@ -302,7 +329,8 @@ def bond_orders(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def solvation_energy(output: Output) -> float:
-    """Free energy of solvation (`Gsolv`) in Eh of the last geometry; part of `energy`."""
+    """Free energy of solvation (`Gsolv`) in Eh; a part of `energy`, of the same geometry."""
+    of_one_geometry(output, "Gsolv")
     value = last_line(stdout(output), ":: -> Gsolv ")
     if value is None:
         raise ParseError("the block 'Gsolv' is missing from stdout")
@@ -324,21 +352,27 @@ def method(output: Output) -> str:
 
 @reads("stdout", "xtbout.json")
 def unpaired_electrons(output: Output) -> int:
-    """The number of unpaired electrons, 2 S; GFN-FF has none."""
-    if output.has("xtbout.json"):
+    """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
+
+    xtb 6.3 and 6.4 print the spin S, 6.5 and 6.6 print neither.
+
+    Raises:
+        ParseError: it is not stated, or only that of the ion of `--vip` and the like is.
+    """
+    if output.has("xtbout.json") and not is_of_an_ion(output):
         value = entry(results(output), "number of unpaired electrons")
         if isinstance(value, bool) or not isinstance(value, int):
             raise ParseError("the number of unpaired electrons of xtbout.json is none")
         return value
-    stated = setup(stdout(output), "unpaired electrons")
-    if stated is None or not stated.isdigit() or len(stated) > 9:
+    stated = stated_unpaired(stdout(output))
+    if stated is None:
         raise ParseError("the output states no number of unpaired electrons")
-    return int(stated)
+    return stated
 
 
 @reads("stdout")
 def net_charge(output: Output) -> float:
-    """The charge of the molecule in e, as the atomic charges of the output add up to."""
+    """The charge of the molecule in e, as the atomic charges of its last SUMMARY add up to."""
     rest = last_line(stdout(output), ":: total charge ")
     words = rest.split() if rest else []
     if len(words) < 2:

@@ -27,7 +27,8 @@ _AVERAGES = "average properties"
 _ACCURATE = 11
 
 
-def _final(output: Output) -> Frame:
+def final(output: Output) -> Frame:
+    """The only structure of xtbopt.xyz."""
     found = list(frames(output.file("xtbopt.xyz"), "xtbopt.xyz"))
     if len(found) != 1:
         raise ParseError(f"xtbopt.xyz has {len(found)} structures")
@@ -36,25 +37,29 @@ def _final(output: Output) -> Frame:
 
 @reads("xtbopt.xyz", per_atom=True)
 def geometry(output: Output) -> list[list[float]]:
-    """Optimised coordinates in Angstrom, shape (n, 3)."""
-    return [list(row) for row in _final(output).coordinates]
+    """Optimised coordinates in Angstrom, shape (n, 3), those that `energy` is of.
+
+    Of `--bhess` they are those of the biased optimisation, of a relaxed scan those of its last
+    point; `energy` refuses both.
+    """
+    return [list(row) for row in final(output).coordinates]
 
 
 @reads("xtbopt.xyz", per_atom=True)
 def optimized_geometry(output: Output) -> list[list[float]]:
     """Optimised coordinates in Angstrom, shape (n, 3): another name of `geometry`."""
-    return [list(row) for row in _final(output).coordinates]
+    return [list(row) for row in final(output).coordinates]
 
 
 @reads("xtbopt.xyz", per_atom=True)
 def symbols(output: Output) -> list[str]:
     """The elements of the atoms of `geometry`, shape (n,)."""
-    return list(_final(output).symbols)
+    return list(final(output).symbols)
 
 
 @reads("stdout")
 def opt_cycles(output: Output) -> int:
-    """How many cycles the optimisation took to converge; 0 for an atom, which has none."""
+    """How many cycles the last optimisation took to converge; 0 for an atom, which has none."""
     text = stdout(output)
     rest = last_line(text, _CONVERGED)
     if rest is None:
@@ -67,22 +72,24 @@ def opt_cycles(output: Output) -> int:
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def opt_trajectory_energies(output: Output) -> list[float]:
-    """Energy (Eh) of each structure of the optimisation, the start first."""
-    return [stated_energy(frame, "xtbopt.log") for frame in _log(output)]
+    """Energy (Eh) of each structure of the optimisation, the start first; as `frames` has them, but
+    with the bias of `--bhess`, and of the optimisation before a relaxed scan."""
+    return [stated_energy(frame, "xtbopt.log") for frame in log(output)]
 
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
-    """Coordinates (Angstrom) of each structure of the optimisation, shape (steps, n, 3)."""
-    return [[list(row) for row in frame.coordinates] for frame in _log(output)]
+    """Coordinates (Angstrom) of each structure of the optimisation, shape (steps, n, 3): those of
+    `opt_trajectory_energies`."""
+    return [[list(row) for row in frame.coordinates] for frame in log(output)]
 
 
-def _log(output: Output) -> list[Frame]:
+def log(output: Output) -> list[Frame]:
     """The structures of xtbopt.log; of an atom, of which xtb writes none there, its only one."""
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
     if not found and output.has("xtbopt.xyz"):
-        final = _final(output)
-        found = [final] if len(final.symbols) == 1 else []
+        only = final(output)
+        found = [only] if len(only.symbols) == 1 else []
     if not found:
         raise ParseError("xtbopt.log is empty")
     if len({frame.symbols for frame in found}) > 1:

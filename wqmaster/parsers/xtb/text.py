@@ -89,6 +89,29 @@ def setup(text: str, label: str) -> str | None:
     return None if rest is None else rest.strip().rstrip(":").strip()
 
 
+def stated_unpaired(text: str) -> int | None:
+    """The number of unpaired electrons that the printout states; None if it states none.
+
+    Since 6.7 it stands in the SETUP block; 6.3 and 6.4 state the spin S above it, like
+    `spin : 0.5` (seen in outputs of 6.3.3, 6.4.0, 6.4.1), 6.5 and 6.6 neither.
+
+    Raises:
+        ParseError: what is stated is not such a number.
+    """
+    stated = setup(text, "unpaired electrons")
+    if stated is not None:
+        if not (stated.isascii() and stated.isdecimal() and len(stated) < 10):
+            raise ParseError(f"{stated[:40]!r} is not a number of unpaired electrons")
+        return int(stated)
+    spin = last_line(text, "spin                       :")
+    if spin is None:
+        return None
+    doubled = 2 * real(spin.strip(), "the spin")
+    if not 0 <= doubled < 1e9 or not doubled.is_integer():
+        raise ParseError(f"{spin.strip()[:40]!r} is not a spin")
+    return int(doubled)
+
+
 def after(text: str, heading: str) -> Iterator[str]:
     """The lines after the last occurrence of `heading`.
 

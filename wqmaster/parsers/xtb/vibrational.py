@@ -10,6 +10,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.xtb.evaluation import is_biased, of_one_geometry
 from wqmaster.parsers.xtb.text import (
     after,
     boxed,
@@ -28,7 +29,11 @@ _ZERO = 0.01
 
 @reads("hessian")
 def hessian(output: Output) -> list[list[float]]:
-    """Second derivatives of the energy in Eh/Bohr^2, shape (3n, 3n), not weighted by masses."""
+    """Second derivatives of the energy in Eh/Bohr^2, shape (3n, 3n), not weighted by masses.
+
+    At the geometry that xtb was given; after `--ohess` and `--bhess` at that of xtbopt.xyz, of
+    `--bhess` with the bias.
+    """
     heading, _, body = output.file("hessian").partition("\n")
     if heading.split() != ["$hessian"]:
         raise ParseError("the file hessian does not begin with $hessian")
@@ -91,8 +96,8 @@ def _modes(output: Output) -> list[tuple[float, float]]:
 def frequencies(output: Output) -> list[float]:
     """Harmonic frequencies in 1/cm, lowest first; an imaginary one is negative. None of an atom.
 
-    Translations and rotations are left out. They are not scaled; GFN-FF's thermochemistry scales
-    its own by 1.03.
+    They are of the geometry of `hessian`. Translations and rotations are left out. They are not
+    scaled; GFN-FF's thermochemistry scales its own by 1.03.
     """
     return [wave for wave, _ in _modes(output)]
 
@@ -131,25 +136,28 @@ def _thermal(text: str, label: str) -> float:
 
 @reads("stdout")
 def zero_point_energy(output: Output) -> float:
-    """Vibrational energy at 0 K in Eh, without the electronic energy."""
+    """Vibrational energy at 0 K in Eh, without the electronic energy; of the last hessian."""
     return _thermal(stdout(output), "zero point energy")
 
 
 @reads("stdout")
 def enthalpy(output: Output) -> float:
-    """Electronic energy and thermal enthalpy in Eh, at the temperature of `thermochemistry`."""
+    """Electronic energy and thermal enthalpy in Eh, at the temperature of `thermochemistry` and the
+    geometry of `hessian`; refused for `--bhess`, whose energy holds the bias."""
+    of_one_geometry(output, "the enthalpy")
     return _thermal(stdout(output), "TOTAL ENTHALPY")
 
 
 @reads("stdout")
 def gibbs_free_energy(output: Output) -> float:
-    """Electronic energy and thermal free energy (modified RRHO) in Eh."""
+    """Electronic energy and thermal free energy (modified RRHO) in Eh; as `enthalpy`."""
+    of_one_geometry(output, "the free energy")
     return _thermal(stdout(output), "TOTAL FREE ENERGY")
 
 
 @reads("stdout")
 def entropy(output: Output) -> float:
-    """Entropy in Eh/K: (enthalpy - free energy) / temperature."""
+    """Entropy in Eh/K, (enthalpy - free energy) / temperature; of the last hessian."""
     return _entropy(stdout(output))
 
 
@@ -179,9 +187,12 @@ def thermochemistry(output: Output) -> dict[str, Any]:
 
     Keys: temperature, zero_point_energy, enthalpy, gibbs_free_energy, entropy, gibbs_correction
     (free energy without the electronic energy), frequencies (how many were used), imaginary
-    (how many were imaginary and kept so), symmetry, rotational_number, scaling_factor.
+    (how many were imaginary and kept so), symmetry, rotational_number, scaling_factor. It is of the
+    last hessian and its geometry. Of `--bhess`, whose energy holds the bias, enthalpy and
+    gibbs_free_energy are None.
     """
     text = stdout(output)
+    biased = is_biased(output)
     labels = ("# frequencies", "# imaginary freq.", "symmetry", "rotational number")
     stated = [setup(text, label) for label in (*labels, "scaling factor")]
     words = [word for word in stated if word]
@@ -190,8 +201,8 @@ def thermochemistry(output: Output) -> dict[str, Any]:
     return {
         "temperature": thermal_temperature(text),
         "zero_point_energy": _thermal(text, "zero point energy"),
-        "enthalpy": _thermal(text, "TOTAL ENTHALPY"),
-        "gibbs_free_energy": _thermal(text, "TOTAL FREE ENERGY"),
+        "enthalpy": None if biased else _thermal(text, "TOTAL ENTHALPY"),
+        "gibbs_free_energy": None if biased else _thermal(text, "TOTAL FREE ENERGY"),
         "entropy": _entropy(text),
         "gibbs_correction": _thermal(text, "G(RRHO) contrib."),
         "frequencies": whole(words[0], "the number of frequencies"),

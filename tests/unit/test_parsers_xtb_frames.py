@@ -1,0 +1,194 @@
+"""Frames of runs of xtb, and layouts of its versions: what real runs cannot show or are damaged.
+
+That frames are of one evaluation is shown by tests/integration/test_xtb_frames.py.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wqmaster.errors import ParseError
+from wqmaster.failures import FailureClass
+from wqmaster.job import Asked
+from wqmaster.parsers import Output, xtb
+
+DATA = Path(__file__).parent / "data" / "xtb"
+
+
+def files(name: str, **changes: bytes | None) -> dict[str, bytes]:
+    """The files of a run; `changes` (dots written as _) replaces or removes (None) some."""
+    found = {path.name: path.read_bytes() for path in (DATA / name).iterdir()}
+    for key, content in changes.items():
+        file = key.replace("__", ".")
+        if content is None:
+            del found[file]
+        else:
+            found[file] = content
+    return found
+
+
+def frames(found: dict[str, bytes]) -> list[dict[str, Any]]:
+    return xtb.frames(Output(found))
+
+
+def test_the_frames_of_an_optimisation_end_with_its_result() -> None:
+    output = Output(files("optimize"))
+    found = xtb.frames(output)
+    last = found[-1]
+    assert last["geometry"] == xtb.geometry(output)
+    assert abs(last["energy"] - xtb.energy(output)) < 1e-8
+    assert [frame["converged"] for frame in found] == [False] * (len(found) - 1) + [True]
+    assert {key for frame in found for key in frame} == {
+        *("energy", "gradient", "geometry", "symbols", "converged")
+    }
+    assert [frame["energy"] for frame in found[:-1]] == xtb.opt_trajectory_energies(output)[:-1]
+
+
+def test_no_frame_of_an_optimisation_that_did_not_converge_is_converged() -> None:
+    found = frames(files("optimize-not-converged"))
+    assert found
+    assert not any(frame["converged"] for frame in found)
+
+
+def test_a_last_structure_that_the_log_does_not_have_is_another_frame() -> None:
+    run = files("optimize")
+    log = run["xtbopt.log"].decode()
+    natoms = int(log.split("\n", 1)[0])
+    run["xtbopt.log"] = "".join(log.splitlines(True)[: -(natoms + 2)]).encode()
+    assert len(frames(run)) == len(frames(files("optimize")))
+    assert frames(run)[-1] == frames(files("optimize"))[-1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b" energy:", b" power:"),
+        (b" energy: -", b" energy: ****"),
+        (b"\n O ", b"\n 8 "),
+        (b"0.", b"*"),
+    ],
+)
+def test_a_damaged_trajectory_has_no_frames(old: bytes, new: bytes) -> None:
+    run = files("optimize")
+    for file in ("xtbopt.log", "xtbopt.xyz"):
+        run[file] = (
+            run[file].replace(old, new).replace(b"\nO ", b"\n8 " if b"8" in new else b"\nO ")
+        )
+    with pytest.raises(ParseError):
+        frames(run)
+
+
+def test_frames_of_a_run_whose_files_are_missing_or_cut() -> None:
+    with pytest.raises(ParseError, match="missing"):
+        frames(files("optimize", xtbopt__log=None))
+    cut = files("optimize")["xtbopt.log"][:-30]
+    with pytest.raises(ParseError, match="cut short"):
+        frames(files("optimize", xtbopt__log=cut))
+    with pytest.raises(ParseError, match="no optimisation, relaxed scan or molecular dynamics"):
+        frames(files("water"))
+
+
+def test_the_frames_of_an_md_are_those_of_its_trajectory() -> None:
+    output = Output(files("md"))
+    found = xtb.frames(output)
+    assert [frame["energy"] for frame in found] == xtb.md_energies(output)
+    assert len(found) == xtb.md_frames(output)
+
+
+def test_frames_with_charges_that_did_not_converge_are_refused_where_they_cannot_be_told() -> None:
+    note = b"   *** convergence criteria cannot be satisfied within 5 iterations ***\n"
+    run = files("md")
+    with pytest.raises(ParseError, match="not in which frames"):
+        frames(run | {"stdout": run["stdout"] + note})
+
+
+# --- the gradient of the last frame ---------------------------------------------------------------
+
+
+def engrad(energy: float, geometry: list[list[float]]) -> bytes:
+    rows = [[f"{0.125 * place}"] for place in range(3 * len(geometry))]
+    atoms = [["8", *(f"{value / 0.52917726:.10f}" for value in row)] for row in geometry]
+    lines = [[str(len(geometry))], [f"{energy:.12f}"], *rows, *atoms]
+    return "".join(" ".join(line) + "\n" for line in lines).encode()
+
+
+def test_a_gradient_belongs_to_the_frame_of_its_geometry_or_to_none() -> None:
+    run = files("optimize")
+    output = Output(run)
+    geometry, energy = xtb.geometry(output), xtb.energy(output)
+    found = frames(run | {"molecule.engrad": engrad(energy + 2e-9, geometry)})
+    assert found[-1]["gradient"][0] == [0.0, 0.125, 0.25]
+    assert found[-1]["energy"] == pytest.approx(energy + 2e-9, abs=1e-12)
+    elsewhere = [[x + 0.01, y, z] for x, y, z in geometry]
+    assert frames(run | {"molecule.engrad": engrad(energy, elsewhere)})[-1]["gradient"] is None
+    other = engrad(energy + 1e-4, geometry)
+    assert frames(run | {"molecule.engrad": other})[-1]["gradient"] is None
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+SETUP_OF_6_7 = "          :  unpaired electrons                  1          :\n"
+SPIN_OF_6_3 = (
+    "          charge                     :                     0\n"
+    "          spin                       :                   {}\n"
+)
+
+
+def of_6_3(spin: str, name: str = "water-cation") -> dict[str, bytes]:
+    """A run with one unpaired electron in the layout of xtb 6.3, which prints the spin."""
+    run = files(name)
+    text = run.pop("stdout").decode()
+    run = {name: content for name, content in run.items() if name == "stderr"}
+    assert SETUP_OF_6_7 in text
+    text = text.replace(SETUP_OF_6_7, "")
+    return run | {"stdout": (SPIN_OF_6_3.format(spin) + text).encode()}
+
+
+def test_xtb_6_3_states_the_spin_instead_of_unpaired_electrons() -> None:
+    output = Output(of_6_3("0.5"))
+    assert xtb.unpaired_electrons(output) == 1
+    assert xtb.diagnose(output, None, {}) is None
+    with pytest.raises(ParseError, match="not a spin"):
+        xtb.unpaired_electrons(Output(of_6_3("0.3")))
+    with pytest.raises(ParseError, match="no number"):
+        xtb.unpaired_electrons(Output(of_6_3("*****")))
+
+
+def test_a_spin_that_the_electrons_rule_out_is_seen_in_6_3() -> None:
+    # Water with one unpaired electron and eight in all, which xtb 6.3 computes all the same.
+    text = of_6_3("0.5", "uhf-1")["stdout"]
+    failure = xtb.diagnose(Output({"stdout": text}), None, {})
+    assert failure is not None
+    assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
+
+
+def test_a_printout_that_states_neither_is_not_held_against_the_command_line() -> None:
+    # xtb 6.5 and 6.6 print no spin; a job has xtbout.json, which states it.
+    text = of_6_3("0.5")["stdout"].decode().replace(SPIN_OF_6_3.format("0.5"), "")
+    assert xtb.diagnose(Output({"stdout": text.encode()}), None, {}) is None
+    with pytest.raises(ParseError, match="states no number of unpaired electrons"):
+        xtb.unpaired_electrons(Output({"stdout": text.encode()}))
+    run = files("water-cation")
+    natoms = len(xtb.charges(Output(run)))
+    wrong = Asked(1, 1, natoms, 0, 4, "molecule", "recipe", "target")
+    assert xtb.diagnose(Output(run), wrong, {}) is not None
+
+
+COPY = (
+    "[WARNING] Please study the warnings concerning your input carefully\n"
+    "-2- userdata_read: could not find 'xtb.inp'\n"
+    "-1- set_rdcontrol: could not find 'xtb.inp'\n"
+    "########################################################################\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("called", "harmless"),
+    [("--copy", True), ("--input xtb.inp", False), ("--copy --input xtb.inp", False)],
+)
+def test_an_input_that_only_copy_looks_for_may_be_missing(called: str, harmless: bool) -> None:
+    run = files("water")
+    call = f"          program call               : xtb molecule.xyz {called}\n{COPY}\n"
+    failure = xtb.diagnose(Output(run | {"stdout": call.encode() + run["stdout"]}), None, {})
+    assert (failure is None) is harmless

@@ -1,0 +1,68 @@
+"""What kind of file it is that was taken for the standard output of a program."""
+
+import re
+
+# No more than this is looked at (bytes); the headings of all of these files are in it.
+_LOOKED_AT = 1 << 16
+_ATOM = re.compile(r"\s*[A-Za-z0-9]{1,6}(?:\s+[-+]?\d+\.?\d*(?:[eEdD][-+]?\d+)?){3}")
+_ORCA_INPUT = re.compile(
+    r"^\s*(?:![ \t]*\w|%[a-z]+\b|\*[ \t]*(?:xyz|int|gzmt|xyzfile)\b)", re.I | re.M
+)
+_BINARY = {
+    ".gbw": "ORCA's binary file of orbitals (.gbw)",
+    ".densities": "ORCA's binary file of densities",
+    ".scfp": "ORCA's binary file of a density",
+    ".res": "a binary restart file",
+}
+# How the names of files end that programs are made to print to.
+_PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
+
+
+def _is_xyz(text: str) -> bool:
+    lines = text.split("\n", 3)
+    first = lines[0].split()
+    return (
+        len(lines) > 2
+        and len(first) == 1
+        and first[0].isascii()
+        and first[0].isdecimal()
+        and _ATOM.match(lines[2]) is not None
+    )
+
+
+def _of_text(text: str, name: str) -> str | None:
+    """The kind of a file of text; None if it is none of those that are known."""
+    words = text.lstrip()
+    if "!PROPERTIES!" in text[:500] or "$Calculation_Status" in text or "$Calculation_Info" in text:
+        return "ORCA's property file in text form (.property.txt)"
+    if words.startswith("$orca_hessian_file"):
+        return "ORCA's Hessian, whose name should end in .hess"
+    if words.startswith("#") and "# Number of atoms" in text[:200]:
+        return "a gradient file, whose name should end in .engrad"
+    if _is_xyz(words):
+        return "a file of coordinates (XYZ)"
+    if words.startswith("[Molden Format]"):
+        return "a Molden file"
+    if words[:1] in ("{", "["):
+        return "a JSON file"
+    if words.startswith(("HEADER", "ATOM  ", "HETATM", "REMARK", "CRYST1")):
+        return "a PDB file"
+    if name.endswith((".inp", ".orca")) and _ORCA_INPUT.search(text):
+        return "an input of ORCA"
+    return None
+
+
+def kind_of(name: str, content: bytes) -> str | None:
+    """What kind of file this is, in words; None if it may be the printout of a program.
+
+    It is decided by the content, and by the name where the content alone does not tell.
+    """
+    start = content[:_LOOKED_AT]
+    lower = name.lower()
+    if b"\0" in start:
+        kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))
+        # A damaged printout is judged as an output.
+        return next(
+            kinds, None if lower.endswith(_PRINTED) or "." not in lower else "a binary file"
+        )
+    return _of_text(start.decode("utf-8", errors="replace"), lower)

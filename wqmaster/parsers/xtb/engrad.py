@@ -1,0 +1,58 @@
+"""molecule.engrad, which `--grad` writes in ORCA's format."""
+
+import math
+from dataclasses import dataclass
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+
+# Bohr in Angstrom as xtb has it (xtb, src/mctc/convert.f90: autoaa).
+BOHR = 0.52917726
+
+
+@dataclass(frozen=True)
+class Engrad:
+    """What molecule.engrad holds."""
+
+    energy: float  # Eh
+    gradient: list[list[float]]  # Eh/Bohr
+    geometry: list[list[float]]  # Angstrom
+
+
+def _place(word: str) -> float:
+    """A coordinate in Angstrom; NaN for the stars of one that is too wide for its field."""
+    try:
+        return float(word) * BOHR
+    except ValueError:
+        return math.nan
+
+
+def _triples(values: list[float], width: int) -> list[list[float]]:
+    """The last three numbers of each row of `width`."""
+    return [values[end - 3 : end] for end in range(width, len(values) + 1, width)]
+
+
+def engrad(output: Output) -> Engrad:
+    """The content of molecule.engrad, whose geometry is in Bohr.
+
+    Raises:
+        ParseError: it is cut short, or a number in it cannot be read.
+    """
+    text = output.file("molecule.engrad")
+    if 3 * text.count("\n") > len(text) + 3:
+        raise ParseError("the gradient of molecule.engrad cannot be read: its lines are empty")
+    words = [
+        word
+        for line in text.splitlines()
+        if not line.lstrip().startswith("#")
+        for word in line.split()
+    ]
+    try:
+        natoms = int(words[0])
+        values = [float(word) for word in words[1 : 2 + 3 * natoms]]
+        if natoms < 1 or len(values) != 1 + 3 * natoms or len(words) != 2 + 7 * natoms:
+            raise ValueError("it is cut short")
+    except (ValueError, IndexError) as error:
+        raise ParseError(f"the gradient of molecule.engrad cannot be read: {error}") from error
+    places = [_place(word) for word in words[2 + 3 * natoms :]]
+    return Engrad(values[0], _triples(values[1:], 3), _triples(places, 4))

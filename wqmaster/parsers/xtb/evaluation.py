@@ -1,0 +1,89 @@
+"""Which evaluation the files of a run of xtb are of; refusals where they are of different ones.
+
+Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `--bhess`, `--md`,
+`--vip`, a relaxed scan, GFN1, GFN2, GFN-FF):
+
+- `--opt`, `--ohess`: all is of the last geometry (xtbopt.xyz), but "dipole / a.u." and "electronic
+  energy" of xtbout.json, which are of the start. `--ohess` turns xtbopt.xyz to another orientation
+  than the frames of xtbopt.log have; molecule.engrad has that of xtbopt.xyz.
+- `--bhess`: xtbout.json and the SUMMARY have energy and gradient norm of the start; molecule.engrad
+  and the box at the end have energy and gradient of xtbopt.xyz with the bias, by 15 mEh off in
+  ethanol. Charges, orbitals and bond orders are those of xtbopt.xyz.
+- `--vip`, `--vea`, `--vipea`, `--vomega`: the ion is computed last, at the same geometry. Its are
+  all of xtbout.json and wbo, and the gradient of molecule.engrad beside the energy of the molecule.
+- A relaxed scan: xtbopt.xyz has the geometry of the last point, which charges and orbitals are of;
+  energy and gradient are those of the optimisation before the scan.
+- `--md`: all is of the start, and xtb.trj has the energy of each of its structures.
+"""
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output
+from wqmaster.parsers.xtb.text import last_line, results, stdout
+
+_ION = "|        vertical delta SCC "
+_ION_FLAGS = frozenset({"--vip", "--vea", "--vipea", "--vomega"})
+_BIASED = "|            Biased Numerical Hessian             |"
+_SCAN = " RELAXED SCAN"
+
+
+def _text(output: Output) -> str:
+    return stdout(output) if output.has("stdout") else ""
+
+
+def _called(output: Output) -> frozenset[str]:
+    """The words of the command line, as the printout or xtbout.json state it."""
+    stated = last_line(_text(output), "program call ")
+    if stated is None and output.has("xtbout.json"):
+        stated = str(results(output).get("program call", ""))
+    return frozenset((stated or "").split())
+
+
+def is_of_an_ion(output: Output) -> bool:
+    """Whether the ion of `--vip`, `--vea` and the like was computed last."""
+    return _ION in _text(output) or bool(_ION_FLAGS & _called(output))
+
+
+def is_biased(output: Output) -> bool:
+    """Whether it is a run of `--bhess`, whose potential holds a bias."""
+    return _BIASED in _text(output) or "--bhess" in _called(output)
+
+
+def has_scan(text: str) -> bool:
+    """Whether xtb began a relaxed scan."""
+    return f"\n{_SCAN}\n" in text
+
+
+def is_mixed(output: Output) -> bool:
+    """Whether the files of the run are of different geometries, so that there is no one energy."""
+    return is_biased(output) or has_scan(_text(output))
+
+
+def not_of_an_ion(output: Output, what: str) -> None:
+    """Refuse values of the ion.
+
+    Raises:
+        ParseError: `what` is of the ion of `--vip`, `--vea` and the like.
+    """
+    if is_of_an_ion(output):
+        raise ParseError(
+            f"{what} would be of the ion that --vip, --vea, --vipea or --vomega computes last, not "
+            "of the molecule"
+        )
+
+
+def of_one_geometry(output: Output, what: str) -> None:
+    """Refuse values that are not of the geometry of the run's end.
+
+    Raises:
+        ParseError: `what` is of another geometry, or holds a bias: see the top of this module.
+    """
+    if is_biased(output):
+        raise ParseError(
+            f"{what} of --bhess is of the start in xtbout.json and SUMMARY, and holds the bias "
+            "elsewhere: run a single point at xtbopt.xyz"
+        )
+    if has_scan(_text(output)):
+        raise ParseError(
+            f"{what} is of the optimisation before the relaxed scan, but xtbopt.xyz of its last "
+            "point: the parser frames has each point with its energy"
+        )
