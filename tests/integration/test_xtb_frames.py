@@ -37,7 +37,7 @@ Run = Callable[..., Output]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs xtb in a folder of its own and returns all files that it leaves."""
+    """Runs xtb in a new folder and returns all files that it leaves."""
     folders = iter(range(1000))
 
     def run(xyz: str, *words: str, control: str = "") -> Output:

@@ -547,7 +547,7 @@ def test_values_of_an_earlier_scf_are_not_handed_on() -> None:
     assert orca.scf_cycles(of(first + second_job))["cycles"] == 7
     with pytest.raises(ParseError, match="last SCF"):
         orca.integrated_electrons(of(first + second_job))
-    with pytest.raises(ParseError, match="no SCF of its own"):
+    with pytest.raises(ParseError, match="does not come from an SCF"):
         orca.scf_cycles(of(first + ENERGY))
     with pytest.raises(ParseError, match="there is no SCF in the last job"):
         orca.scf_cycles(of(f"{first}$$$$  JOB NUMBER  2 $$$$\n{ENERGY}"))

@@ -1,9 +1,9 @@
-"""What ORCA itself says went wrong, in the midst of a run or as its last words.
+"""Errors that ORCA reports, within a run or as its last words.
 
-Seen in public outputs and in what others look for in them: `[file a.cpp, line 1]: words` (ORCA's
-source and line; since 4), `Error (ORCA_MODULE): words`, `Error: Cannot open GBW file: x.gbw`, and
-a box "FATAL ERROR ENCOUNTERED". ORCA goes on after some of these, and may end normally.
-"Error (ORCA/TMatrix)" about a matrix of size 0 is harmless (4.0 prints it in good outputs).
+Public outputs, and public programs that read such outputs, have `[file a.cpp, line 1]: words`
+(ORCA's source and line, since version 4), `Error (ORCA_MODULE): words`, `Error: Cannot open GBW
+file: x.gbw`, and a box "FATAL ERROR ENCOUNTERED". ORCA goes on after some of these and may end
+normally. "Error (ORCA/TMatrix)" about a matrix of size 0 is harmless: good outputs of 4.0 have it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Whether the final energy of a job is one, and can be that of its atoms.
+"""Whether a job has a final energy, and whether it can be that of the job's atoms.
 
 A calculation in layers (QM/MM, QM/QM2, QM/XTB) prints only the atoms of its inner layer, but the
 energy of the whole. Its parts are printed as well: `(MM)` and the inner layer, whose sum the whole
@@ -112,7 +112,7 @@ def _implausible(text: str, start: int, end: int, position: int, value: float) -
 
 
 def wrong_energy(text: str, start: int, end: int) -> Failure | None:
-    """Why the final energy of the job from `start` to `end` is none; None if it is one."""
+    """What is wrong with the final energy of the job from `start` to `end`; None if nothing is."""
     position = last_beginning(text, FINAL, start, end)
     if position < 0:
         # Only the last job must have one: the others may prepare something.

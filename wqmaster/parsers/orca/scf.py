@@ -1,8 +1,8 @@
 """What ORCA's text says of the last SCF of an output, versions 3 to 6.1.
 
-Each of these is of the SCF that the final energy of the last job comes from. Where that energy
-has no SCF of its own (a force field, an external program), or the SCF does not print the value
-(Hartree-Fock integrates no density on a grid), it is missing: it is never of an earlier SCF.
+Each value is that of the SCF that the final energy of the last job comes from. It is missing where
+that energy does not come from an SCF (a force field, an external program) or the SCF does not print
+it (Hartree-Fock integrates no density on a grid). It is never the value of an earlier SCF.
 """
 
 from itertools import islice
@@ -35,7 +35,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
     """Where the last job begins, and where the SCF of its final energy says how it ended.
 
     Raises:
-        ParseError: the last job has none, or its last energy has none of its own.
+        ParseError: the last job has none, or its last energy does not come from one.
     """
     text = output.text
     start, end = _last_job(text)
@@ -44,7 +44,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
         raise ParseError(f"there is no SCF in the last job of {output.name}")
     energies = of_the_whole(text, list(every_beginning(text, FINAL, start, end)))
     if len(energies) > 1 and position < energies[-2]:
-        raise ParseError(f"the last energy of {output.name} has no SCF of its own")
+        raise ParseError(f"the last energy of {output.name} does not come from an SCF")
     return start, position
 
 

@@ -3,17 +3,19 @@
 Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `--bhess`, `--md`,
 `--vip`, a relaxed scan, GFN1, GFN2, GFN-FF):
 
-- `--opt`, `--ohess`: all is of the last geometry (xtbopt.xyz), but "dipole / a.u." and "electronic
-  energy" of xtbout.json, which are of the start. `--ohess` turns xtbopt.xyz to another orientation
-  than the frames of xtbopt.log have; molecule.engrad has that of xtbopt.xyz.
-- `--bhess`: xtbout.json and the SUMMARY have energy and gradient norm of the start; molecule.engrad
-  and the box at the end have energy and gradient of xtbopt.xyz with the bias, by 15 mEh off in
-  ethanol. Charges, orbitals and bond orders are those of xtbopt.xyz.
-- `--vip`, `--vea`, `--vipea`, `--vomega`: the ion is computed last, at the same geometry. Its are
-  all of xtbout.json and wbo, and the gradient of molecule.engrad beside the energy of the molecule.
-- A relaxed scan: xtbopt.xyz has the geometry of the last point, which charges and orbitals are of;
-  energy and gradient are those of the optimisation before the scan.
-- `--md`: all is of the start, and xtb.trj has the energy of each of its structures.
+- `--opt`, `--ohess`: everything is of the last geometry (xtbopt.xyz), except "dipole / a.u." and
+  "electronic energy" in xtbout.json, which are of the start. After `--ohess`, xtbopt.xyz and
+  molecule.engrad have another orientation than the frames of xtbopt.log.
+- `--bhess`: xtbout.json and the SUMMARY have the energy and the gradient norm of the start.
+  molecule.engrad and the box at the end have the energy and the gradient of xtbopt.xyz with the
+  bias, which is 15 mEh for ethanol. Charges, orbitals and bond orders are those of xtbopt.xyz, but
+  gfnff_charges is of the start.
+- `--vip`, `--vea`, `--vipea`, `--vomega`: the ion is computed last, at the same geometry. All of
+  xtbout.json and wbo is of the ion; molecule.engrad has the energy of the molecule and the gradient
+  of the ion.
+- A relaxed scan: xtbopt.xyz, charges and orbitals are of the last point; energy and gradient are
+  those of the optimisation before the scan.
+- `--md`: everything is of the start; xtb.trj has the energy of each of its structures.
 """
 
 from wqmaster.errors import ParseError
