@@ -190,18 +190,26 @@ def test_files_are_held_against_the_route(name: str, certain: bool | None) -> No
 @pytest.mark.parametrize(
     ("function", "options", "missing"),
     [
-        (xtb.singlepoint, {}, {"hessian", "optimisation", "dynamics", "solvent", "force field"}),
+        (
+            xtb.singlepoint,
+            {},
+            {"hessian", "optimisation", "dynamics", "frames", "solvent", "force field"},
+        ),
         (
             xtb.singlepoint,
             {"gradient": False, "solvent": "water"},
-            {"gradient", "hessian", "optimisation", "dynamics", "force field"},
+            {"gradient", "hessian", "optimisation", "dynamics", "frames", "force field"},
         ),
         (
             xtb.optimize,
             {"gfn": "ff"},
             {"gradient", "hessian", "dynamics", "solvent", "orbitals"},
         ),
-        (xtb.hessian, {}, {"gradient", "optimisation", "dynamics", "solvent", "force field"}),
+        (
+            xtb.hessian,
+            {},
+            {"gradient", "optimisation", "dynamics", "frames", "solvent", "force field"},
+        ),
         (xtb.md, {}, {"gradient", "optimisation", "hessian", "solvent", "force field"}),
     ],
 )

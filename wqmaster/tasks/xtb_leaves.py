@@ -36,6 +36,11 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
         for name, maker in _MADE_BY.items()
         if maker != function
     }
+    if function not in ("optimize", "md"):
+        lacks["frames"] = Lack(
+            f"'xtb.{function}' computes one geometry alone",
+            "campaigns with 'func_name: wqmaster.tasks.xtb.optimize' or 'xtb.md' have frames",
+        )
     if function != "singlepoint":
         lacks["gradient"] = Lack(
             f"'xtb.{function}' does not make xtb write a gradient",

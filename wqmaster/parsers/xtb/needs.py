@@ -10,6 +10,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "bond_orders": ("orbitals",),
     "enthalpy": ("hessian",),
     "entropy": ("hessian",),
+    "frames": ("frames",),
     "frequencies": ("hessian",),
     "geometry": ("optimisation",),
     "geometry_trajectory": ("optimisation",),
@@ -33,15 +34,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "thermochemistry": ("hessian",),
     "unpaired_electrons": ("orbitals",),
     "zero_point_energy": ("hessian",),
-    # Of forces: from the gradient's file.
-    "largest_force": ("gradient",),
-    "net_force": ("gradient",),
-    "net_torque": ("gradient",),
 }
 
-PLAIN = frozenset(
-    (
-        *("charges", "dipole", "energy", "frames", "gradient_norm", "method", "net_charge"),
-        *("scf_cycles",),
-    )
-)
+PLAIN = frozenset(("charges", "dipole", "energy", "gradient_norm", "method", "net_charge"))
