@@ -13,12 +13,12 @@ from typing import Any
 
 import wqmaster.parsers
 from wqmaster.campaign import nearest
+from wqmaster.dotted_names import parsers_of, resolve_parser
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.failures import Failure, FailureClass, signature
 from wqmaster.filekind import kind_of
 from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
-from wqmaster.recipe import parsers_of, resolve_parser
 
 PROGRAMS = sorted(module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__))
 # A file that is larger than this is not read (bytes).

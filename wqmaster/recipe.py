@@ -5,16 +5,12 @@ options name, and the fields of a document that the molecule is read from. Parse
 places are not part of it; `_run` holds the program's version separately.
 """
 
-import importlib
-import inspect
-import pkgutil
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +19,7 @@ import wqmaster.parsers
 import wqmaster.tasks
 from wqmaster import remedies
 from wqmaster.campaign import Step, nearest
+from wqmaster.dotted_names import current, function_named, parsers_of, resolve_parser
 from wqmaster.errors import CampaignError
 from wqmaster.job import SOFTWARE, Asked, Job, check_file_name
 from wqmaster.ladders import ladders_of
@@ -33,17 +30,6 @@ from wqmaster.software.supplies import keep, supplies
 from wqmaster.source import LoadedCampaign, describe
 from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
 
-# Names of the RQ framework -> ours.
-_OLD_NAMES = (
-    ("htrq.htrun.scripts.", "wqmaster.tasks."),
-    ("htrq.htrun.parser.", "wqmaster.parsers."),
-)
-_OLD_PARSERS = {
-    "dftd_energy": "dispersion_energy",
-    "dftd_gradient": "dispersion_gradient",
-    "dft_nl": "nl_energy",
-    "hirshfeld_chg": "hirshfeld_charges",
-}
 _STREAMS = frozenset({"stdout", "stderr"})
 
 
@@ -199,70 +185,6 @@ class Recipe:
         return parsers_of(self.program)
 
 
-def parsers_of(program: str) -> ProgramParsers:
-    """The module with the parsers of `program`."""
-    return cast("ProgramParsers", importlib.import_module(f"wqmaster.parsers.{program}"))
-
-
-def _current(name: str) -> str:
-    for old, new in _OLD_NAMES:
-        if name.startswith(old):
-            *above, last = name[len(old) :].split(".")
-            return new + ".".join([*above, _OLD_PARSERS.get(last, last)])
-    return name
-
-
-def _functions(module: ModuleType) -> list[str]:
-    return [
-        name
-        for name, value in vars(module).items()
-        if inspect.isfunction(value)
-        and not name.startswith("_")
-        and (hasattr(value, "files") or hasattr(value, "traits"))
-    ]
-
-
-def _resolve(name: str, what: str, package: ModuleType) -> Any:
-    """The function of this dotted name; ValueError says what is wrong and the nearest right one."""
-    module_name, _, function = name.rpartition(".")
-    if not module_name:
-        raise ValueError(f"'{name}' is no dotted path of a {what}")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ValueError(f"the module '{module_name}' fails to import: {error}") from error
-        ours = [f"{package.__name__}.{m.name}" for m in pkgutil.iter_modules(package.__path__)]
-        hint = nearest(module_name, ours)
-        raise ValueError(
-            f"there is no module '{module_name}' for the {what} '{name}'; {hint}"
-        ) from error
-    except SyntaxError as error:
-        place = f"{Path(error.filename or module_name).name}, line {error.lineno}"
-        raise ValueError(
-            f"the module '{module_name}' fails to import: {place}: {error.msg}"
-        ) from error
-    except (Exception, SystemExit) as error:  # a user's module may do anything
-        raise ValueError(f"the module '{module_name}' fails to import: {error!r}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        hint = nearest(name, [f"{module_name}.{known}" for known in _functions(module)])
-        raise ValueError(f"unknown {what} '{name}'; {hint}")
-    return found
-
-
-def resolve_parser(name: str, program: str | None) -> Parser:
-    """The parser of this dotted name, or short name of one of the program's own.
-
-    Raises:
-        ValueError: there is none; with the nearest right name.
-    """
-    full = _current(name)
-    if "." not in full and program is not None:
-        full = f"wqmaster.parsers.{program}.{full}"
-    return cast("Parser", _resolve(full, "parser", wqmaster.parsers))
-
-
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
     """(file or None, name, keys in the campaign file) of each parser of the step."""
     if isinstance(step.parsers, list):
@@ -286,7 +208,7 @@ class _Resolver:
 
     def function(self) -> Build:
         try:
-            found = _resolve(_current(self.config.func_name), "task function", wqmaster.tasks)
+            found = function_named(current(self.config.func_name), "task function", wqmaster.tasks)
         except ValueError as error:
             raise self.error(str(error), "func_name") from error
         return cast("Build", found)
@@ -382,7 +304,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     steps = tuple(
         resolver.step(position, step, traits) for position, step in enumerate(campaign.steps)
     )
-    name = _current(campaign.campaign_config.func_name)
+    name = current(campaign.campaign_config.func_name)
     calls = [str(traits.program)]
     if traits.runs is not None:
         # A function may look for one of several names; a name calls itself here.

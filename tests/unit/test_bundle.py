@@ -214,7 +214,11 @@ def test_a_folder_is_no_archive(tmp_path: Path) -> None:
         Archive(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive\n" * 200, gzip.compress(b""), b"\0" * 10240])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive\n" * 200, gzip.compress(b"", mtime=0), b"\0" * 10240],
+    ids=["empty", "text", "gzip", "zeros"],
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     refused(tmp_path, content)
 

@@ -25,6 +25,7 @@ from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
 from wqmaster.tasks.xtb_leaves import leaves_of
+from wqmaster.tasks.xtb_solvents import ALIASES, solvents
 
 # What an xtb run in the same sandbox leaves, and a later one would read or leave as its own.
 _LEFT = (
@@ -39,29 +40,6 @@ _LEFT = (
 _LAST = ("xtblast.xyz", "xtbopt.xyz", "xtbopt.log")
 # The most steps of an MD whose number xtb prints (src/dynamic.f90: i6).
 _MAX_STEPS = 999_999
-
-# Names by which xtb knows the same solvent (src/solv/model.f90) -> the one that is used here.
-_ALIASES = {
-    "h2o": "water",
-    "dichlormethane": "ch2cl2",
-    "chloroform": "chcl3",
-    **dict.fromkeys(("nhexan", "n-hexan", "nhexane", "n-hexane"), "hexane"),
-}
-_GBSA = frozenset(
-    ("acetone", "acetonitrile", "benzene", "ch2cl2", "chcl3", "cs2", "dmso", "ether", "methanol")
-) | {"thf", "toluene", "water"}
-_ALPB = (
-    _GBSA
-    | frozenset(("aniline", "benzaldehyde", "dioxane", "dmf", "ethanol", "ethylacetate", "furane"))
-    | {"hexadecane", "hexane", "nitromethane", "octanol", "phenol", "woctanol"}
-)
-
-
-def solvents(gfn: int | str, solvation: str) -> frozenset[str]:
-    """The solvents that xtb has parameters of (src/solv/model.f90; each was tried)."""
-    if solvation != "gbsa":
-        return _ALPB
-    return _GBSA if gfn == 1 else _GBSA | {"dmf", "hexane"}
 
 
 class Common(Model):
@@ -87,7 +65,7 @@ class Common(Model):
     @field_validator("solvent")
     @classmethod
     def _one_name(cls, value: str | None) -> str | None:
-        return None if value is None else _ALIASES.get(value.strip().lower(), value.strip().lower())
+        return None if value is None else ALIASES.get(value.strip().lower(), value.strip().lower())
 
     @model_validator(mode="before")
     @classmethod
