@@ -27,6 +27,8 @@ from wqmaster.structures.formats import records_of, stem
 
 # Documents that are compared or inserted in one go.
 _BATCH_DOCUMENTS = 500
+_BATCH_BYTES = 32 << 20
+_MAX_DOCUMENT_BYTES = 16 << 20
 # Refused records that are named in a message.
 MAX_SHOWN = 10
 _HASH, _TITLE = "hash", "title"
@@ -147,7 +149,7 @@ class Importer:
     def _checked(self, path: Path, account: Account, ids: "_Ids") -> Iterator[Record]:
         """The records of a file: refused, or with the documents that are to be inserted."""
         found = (self._named(record, path) for record in records_of(path, self._options))
-        while batch := list(itertools.islice(found, _BATCH_DOCUMENTS)):
+        for batch in _batches(found):
             for record in batch:
                 account.records += 1
                 self._distinct(record, ids, account)
@@ -264,7 +266,18 @@ class Importer:
         return count
 
 
-_MAX_DOCUMENT_BYTES = 16 << 20
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """The records in batches that fit in memory, also where each record is large."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(record.raw)
+        if len(batch) == _BATCH_DOCUMENTS or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _advised(error: Refused | BadDocument, record: Record) -> str:
