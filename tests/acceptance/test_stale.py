@@ -97,10 +97,10 @@ def test_a_document_that_is_edited_after_it_is_done_is_stale_until_it_is_compute
     cli("check", path, code=2)
     assert f"document 2: {part}" in cli.errors
 
-    assert "of 1 documents would be moved" in cli("rerun", path, "--stale", "--dry-run")
+    assert "of 1 document would be moved" in cli("rerun", path, "--stale", "--dry-run")
     assert campaigns.documents.find_one({"_id": 2})["xtb"] == old["xtb"]  # type: ignore[index]
     said = cli("rerun", path, "--stale")
-    assert "the results of 1 documents were moved to wqmaster.history" in said
+    assert "the results of 1 document were moved to wqmaster.history" in said
     [entry] = campaigns.history.find()
     assert entry["document"] == 2
     assert entry["values"] == old["xtb"]["gfn2"]
@@ -198,8 +198,8 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
     assert "there is no document '7'" in cli.errors
 
     said = cli("rerun", path, "--query", '{"_id": {"$in": [2, "bad"]}}')
-    assert "results of 1 documents" in said
-    assert "failures of 1 documents" in said
+    assert "results of 1 document " in said
+    assert "failures of 1 document " in said
     cli("run", path, code=1)
     assert sorted(runs(campaigns)) == [1, 2, 3, 4]
     assert runs(campaigns)[4] == before[4]

@@ -51,6 +51,11 @@ def typed(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 document`, `2 documents`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """What came from a worker or a document, without what a terminal would obey."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

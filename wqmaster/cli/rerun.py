@@ -11,6 +11,7 @@ from wqmaster import session
 from wqmaster.campaign import nearest
 from wqmaster.cli.common import (
     campaign_argument,
+    counted,
     json_option,
     loaded,
     possible_ids,
@@ -63,10 +64,12 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
     parts = []
     if count.replaced:
         moved = "would be moved" if dry else "were moved"
-        parts.append(f"the results of {count.replaced} documents {moved} to wqmaster.history")
+        parts.append(
+            f"the results of {counted(count.replaced, 'document')} {moved} to wqmaster.history"
+        )
     if count.retried:
         reset = "would be" if dry else "were"
-        parts.append(f"the failures of {count.retried} documents {reset} reset")
+        parts.append(f"the failures of {counted(count.retried, 'document')} {reset} reset")
     done = "; ".join(parts)
     return f"{done}; {'nothing was changed' if dry else f'next: wqmaster run {typed(campaign)}'}"
 

@@ -204,6 +204,7 @@ def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: se
     place = next(index for index, count in counts.items() if count)
     symbol = molecule.GetAtomWithIdx(place).GetSymbol()
     raise Refused(
-        f"{missing} hydrogens are missing (the first on atom {place + 1}, {symbol}); --hydrogens "
-        "add adds them, --hydrogens keep takes the atoms as they are"
+        f"{missing} hydrogen{'s are' if missing > 1 else ' is'} missing (the first on atom "
+        f"{place + 1}, {symbol}); --hydrogens add adds them, --hydrogens keep takes the atoms as "
+        "they are"
     )
