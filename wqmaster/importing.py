@@ -21,6 +21,7 @@ from bson.errors import BSONError
 from wqmaster.errors import BadDocument, Defect, StructureError
 from wqmaster.ledger import Document, key_of
 from wqmaster.molecule import from_document, lookup
+from wqmaster.parsers.xtb.text import closest
 from wqmaster.store import Store
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
@@ -29,6 +30,8 @@ from wqmaster.structures.formats import records_of, stem
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
 _MAX_DOCUMENT_BYTES = 16 << 20
+# Atoms that are nearer are in one place: no program computes them.
+_CLOSEST_ANGSTROM = 0.1
 # Refused records that are named in a message.
 MAX_SHOWN = 10
 _HASH, _TITLE = "hash", "title"
@@ -84,7 +87,7 @@ class Account:
             "already_there": self.there,
             "held_back": self.held_back,
             "refused": self.refused,
-            "notes": {note.value: count for note, count in self.notes.items()},
+            "notes": {note.value: self.notes[note] for note in Note if note in self.notes},
             "refused_records": [
                 {"record": one.number, "line": one.line, "title": one.title, "why": one.why}
                 for one in self.first_refused
@@ -125,10 +128,10 @@ class Importer:
         account = Account(str(path))
         with (
             tempfile.TemporaryFile(dir=self._scratch) as spool,
-            tempfile.TemporaryDirectory(dir=self._scratch) as folder,
+            tempfile.NamedTemporaryFile(dir=self._scratch, delete=False) as table,
         ):
             refused = _RefusedFile(path, self._here) if self._skip_bad else None
-            ids = _Ids(Path(folder) / "ids.sqlite3")
+            ids = _Ids(Path(table.name))
             try:
                 for record in self._checked(path, account, ids):
                     self._note(account, record, refused)
@@ -139,6 +142,8 @@ class Importer:
                 ids.close()
                 if refused is not None:
                     account.refused_file, account.reasons_file = refused.close()
+            if not account.records:
+                raise StructureError(f"{path}: there is no record in it")
             if account.is_whole or self._skip_bad:
                 account.imported = self._insert(spool, path)
                 account.held_back -= account.imported
@@ -165,6 +170,9 @@ class Importer:
             several = len(record.documents) > 1
             for count, document in enumerate(record.documents, start=1):
                 molecule = from_document({"_id": 0, **document}, self._options.fields)
+                pair = closest(molecule.coordinates, _CLOSEST_ANGSTROM)
+                if pair is not None:
+                    raise Refused(f"atoms {pair[0] + 1} and {pair[1] + 1} are in the same place")
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
@@ -233,7 +241,9 @@ class Importer:
                 differs = other and _difference(document, other)
                 if other is None:
                     new.append(document)
-                elif differs and self._naming.id_from != _HASH:
+                elif differs and self._naming.id_from == _HASH:
+                    record.notes.add(Note.REPEATED)
+                elif differs:
                     record.refuse(
                         f"the collection {self._store.documents.full_name} has another document "
                         f"{document['_id']!r} ('{differs}' differs); choose other ids with "
@@ -284,9 +294,11 @@ def _advised(error: Refused | BadDocument, record: Record) -> str:
     """The reason, and what to do where a multiplicity is missing."""
     if not isinstance(error, BadDocument):
         return str(error)
-    if error.defect is Defect.IMPOSSIBLE_MULTIPLICITY and not record.states_multiplicity:
+    if error.defect is not Defect.IMPOSSIBLE_MULTIPLICITY:
+        return error.message
+    if not record.multiplicity_from:
         return f"{error.message}; state it in the file or with --multiplicity"
-    return error.message
+    return f"{error.message}; it is from {record.multiplicity_from}, as 2S + 1"
 
 
 def _difference(document: Document, other: Document) -> str | None:
@@ -307,6 +319,7 @@ class _Ids:
         self._connection.execute(
             "CREATE TABLE ids (key TEXT PRIMARY KEY, record INTEGER, digest BLOB) WITHOUT ROWID"
         )
+        path.unlink()  # it is open: a kill leaves nothing behind
 
     def add(self, document: Document, number: int) -> tuple[int, bool] | None:
         """The record that has the same `_id`, and whether it is the same document; else None."""

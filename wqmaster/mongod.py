@@ -127,6 +127,8 @@ class Mongod:
         process = subprocess.Popen(
             [
                 *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
+                # Else it makes /tmp/mongodb-27017.sock as well, and two that start at once collide.
+                "--nounixsocket",
                 *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
                 *("--logpath", str(self.log), "--logappend"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),

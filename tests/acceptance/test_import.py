@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import WATER, Campaigns, Cli
+from tests.conftest import WATER, Campaigns, Cli, wait_until
 from tests.unit.structure_files import MOLECULES, molecules
 
 TWO = """\
@@ -270,3 +270,36 @@ def test_what_was_imported_is_computed_with_its_charge_and_spin(
         assert values["net_charge"] == pytest.approx(document["charge"], abs=1e-3)
         assert values["unpaired_electrons"] == document["multiplicity"] - 1
     assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) >= 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a.sdf", "a.smi", "a.jsonl", "a.xyz", "a.csv", "a.db", "a.json", "a.traj"]
+)
+def test_an_empty_file_is_not_a_success(name: str, cli: Cli, empty: Path) -> None:
+    (cli.folder / name).write_text("")
+    cli("import", empty, name, code=2)
+    assert f"wqmaster: {name}: " in cli.errors
+
+
+def test_nothing_but_bad_records_is_not_a_success(cli: Cli, empty: Path) -> None:
+    (cli.folder / "a.xyz").write_text("1\nodd\nH 0 0 0\n2\n\nH 0 0 0\nH 0 0 0\n")
+    cli("import", empty, "a.xyz", "--skip-bad", code=2)
+    assert "every record was refused" in cli.errors
+    assert "atoms 1 and 2 are in the same place" in cli.errors
+
+
+def test_an_import_that_is_killed_leaves_no_file_and_is_completed_by_the_same_command(
+    sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    file = cli.folder / "large.sdf"
+    file.write_text(sdf.read_text() * 60)
+    size = 60 * len(MOLECULES)
+    (cli.folder / "test.run").mkdir()
+    process = cli.start("import", empty, file)
+    wait_until(lambda: campaigns.documents.estimated_document_count() > 0)
+    process.kill()
+    process.wait()
+    assert list((cli.folder / "test.run").iterdir()) == []
+    account = counts(cli, empty, file)
+    assert account["imported"] + account["already_there"] == size
+    assert campaigns.documents.count_documents({}) == size

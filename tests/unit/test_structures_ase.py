@@ -1,5 +1,7 @@
 """XYZ files, and databases and trajectories of ASE: every frame, with its charge and spin."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,75 @@ def test_columns_after_the_coordinates_are_noted(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("2\n\nH 0 0 0 0.1\nH 0 0 0.74 -0.1\n")
     [record] = read(tmp_path / "a.xyz", charge=0, multiplicity=1)
     assert record.notes == {Note.NO_COLUMNS}
+
+
+@pytest.mark.parametrize(
+    ("comment", "state"),
+    [
+        ("water charge=-2", (-2, 1)),
+        ("charge: 2", (2, 1)),
+        ("water, charge = 1, mult = 2", (1, 2)),
+        ("charge=0 mult=3", (0, 3)),
+        ("spin_multiplicity=3 net_charge=0", (0, 3)),
+        ("unpaired=2", (0, 3)),
+    ],
+)
+def test_comments_state_charge_and_spin_in_more_ways_than_one(
+    comment: str, state: tuple[int, int], tmp_path: Path
+) -> None:
+    (tmp_path / "a.xyz").write_text(f"3\n{comment}\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
+    [record] = read(tmp_path / "a.xyz")
+    assert record.why is None, record.why
+    document = record.documents[0]
+    assert (document["charge"], document["multiplicity"]) == state
+
+
+def test_a_comment_of_two_numbers_is_not_passed_off_as_a_title(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("1\n-1 1\nF 0 0 0\n")
+    [record] = read(tmp_path / "a.xyz")
+    assert "may be charge and multiplicity" in (record.why or "")
+    [record] = read(tmp_path / "a.xyz", charge=-1)
+    assert record.documents[0]["charge"] == -1
+
+
+def test_keys_that_differ_in_capitals_alone_must_agree(tmp_path: Path) -> None:
+    text = "2\nProperties=species:S:1:pos:R:3 CHARGE=-2 charge=0\nH 0 0 0\nH 0 0 0.74\n"
+    (tmp_path / "a.extxyz").write_text(text)
+    [record] = read(tmp_path / "a.extxyz")
+    assert "contradictory charges" in (record.why or "")
+
+
+def test_charges_of_atoms_must_agree_with_the_charge_where_they_are_whole(tmp_path: Path) -> None:
+    atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], charges=[0.5, 0.5])
+    atoms.info["charge"] = 0
+    write(str(tmp_path / "a.traj"), [atoms])
+    [record] = read(tmp_path / "a.traj")
+    assert "'charge' 0, the charges of the atoms 1" in (record.why or "")
+    atoms.info["charge"] = 1
+    atoms.info["multiplicity"] = 2
+    write(str(tmp_path / "a.traj"), [atoms])
+    [record] = read(tmp_path / "a.traj")
+    assert record.documents[0]["initial_charges"] == [0.5, 0.5]
+
+
+def test_coordinates_in_bohr_are_refused(tmp_path: Path) -> None:
+    text = "2\nProperties=species:S:1:pos:R:3 units=Bohr\nH 0 0 0\nH 0 0 1.4\n"
+    (tmp_path / "a.extxyz").write_text(text)
+    [record] = read(tmp_path / "a.extxyz")
+    assert "its coordinates are in Bohr" in (record.why or "")
+
+
+def test_a_database_that_is_not_of_ase_is_not_written_to(tmp_path: Path) -> None:
+    """ASE makes its tables in any SQLite file that it opens, and in an empty one."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE mine (a INTEGER)")
+        other.commit()
+    (tmp_path / "empty.db").write_bytes(b"")
+    for name in ("other.db", "empty.db"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(StructureError, match="this is not a database of ASE"):
+            read(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["a.db", "a.json", "a.traj"])

@@ -99,15 +99,60 @@ def test_compressed_files_hold_the_same(
     check(read(path), written["known"])
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("last", ["$$$$", ""])
-def test_line_ends_and_a_last_record_without_its_end_change_nothing(
-    end: str, last: str, written: dict[str, Any], tmp_path: Path
+def test_line_ends_and_a_byte_order_mark_change_nothing(
+    start: bytes, end: str, written: dict[str, Any], tmp_path: Path
 ) -> None:
-    text = (written["folder"] / "V2000.sdf").read_text().removesuffix("$$$$\n")
+    text = (written["folder"] / "V2000.sdf").read_text()
     path = tmp_path / "set.sdf"
-    path.write_bytes((text + last + "\n\n").replace("\n", end).encode())
+    path.write_bytes(start + (text + "\n\n").replace("\n", end).encode())
     check(read(path), written["known"])
+
+
+@pytest.mark.parametrize("lost", [5, 30, 200])
+def test_a_file_that_was_cut_short_shows_it(
+    lost: int, written: dict[str, Any], tmp_path: Path
+) -> None:
+    """The end of a record is the one sign of that; the last fields were lost unsaid."""
+    path = tmp_path / "set.sdf"
+    path.write_text((written["folder"] / "V2000.sdf").read_text()[:-lost])
+    *others, last = read(path)
+    check(others, written["known"][:-1])
+    assert "the file ends before its '$$$$'" in (last.why or "")
+
+
+def test_a_value_with_an_empty_line_in_it_is_refused_and_not_cut(tmp_path: Path) -> None:
+    record = methyl(tmp_path, DOUBLET, {"remark": "one\n\ntwo"})
+    assert "the line 'two' belongs to no data item" in (record.why or "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Total charge": "0", "spin multiplicity": "2"},
+        {"net_charge": "0", "mult": "2"},
+        {"TOTAL-CHARGE": "0", "unpaired": "1"},
+    ],
+)
+def test_other_spellings_of_charge_and_multiplicity_are_known(
+    fields: dict[str, str], tmp_path: Path
+) -> None:
+    record = methyl(tmp_path, "", fields)
+    assert record.why is None, record.why
+    assert record.documents[0]["multiplicity"] == 2
+    assert Note.LOOKALIKE not in record.notes
+
+
+def test_a_field_that_may_be_a_charge_is_noted(tmp_path: Path) -> None:
+    record = methyl(tmp_path, DOUBLET, {"charge of the state": "-1"})
+    assert record.documents[0]["charge"] == 0
+    assert Note.LOOKALIKE not in record.notes  # the structure states it
+    (tmp_path / "a.jsonl").write_text(
+        '{"atomic_numbers": [1], "coordinates": [[0, 0, 0]], "state_charge": 1}\n'
+    )
+    [record] = read(tmp_path / "a.jsonl")
+    assert Note.LOOKALIKE in record.notes
 
 
 @pytest.mark.parametrize("place", [0, 20, 41])
@@ -287,6 +332,8 @@ def test_a_metal_complex_that_no_valence_model_knows_is_imported(tmp_path: Path)
     assert record.why is None, record.why
     document = record.documents[0]
     assert (document["charge"], document["multiplicity"]) == (1, 6)
+    [record] = read(tmp_path / "complex.mol", hydrogens="keep")
+    assert Note.METAL_SPIN in record.notes
 
 
 def test_a_title_in_latin_1_is_read(tmp_path: Path) -> None:

@@ -141,3 +141,27 @@ def test_what_was_chosen_for_a_smiles_is_noted(tmp_path: Path) -> None:
         {Note.OPEN_STEREO},
         {Note.HIGH_SPIN},
     ]
+
+
+def test_an_extension_of_a_smiles_is_part_of_the_molecule_and_not_its_title(
+    tmp_path: Path,
+) -> None:
+    """`|^1:0|` makes benzene a phenyl radical; as a title it left a closed shell."""
+    (tmp_path / "a.smi").write_text("c1ccccc1 |^1:0| phenyl\n")
+    (tmp_path / "a.csv").write_text("smiles;name\nc1ccccc1 |^1:0|;phenyl\n")
+    for name in ("a.smi", "a.csv"):
+        [record] = read(tmp_path / name, optimize="none")
+        assert record.why is None, record.why
+        document = record.documents[0]
+        assert (len(document["atomic_numbers"]), document["multiplicity"]) == (11, 2)
+        assert record.title == "phenyl"
+
+
+def test_the_spin_of_a_metal_is_not_assumed_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_text("[Fe+2]\n[Fe+3]\nO\n")
+    first, second, water = read(tmp_path / "a.smi", optimize="none")
+    assert Note.METAL_SPIN in first.notes & second.notes
+    assert water.notes == set()
+    [stated, *_] = read(tmp_path / "a.smi", optimize="none", multiplicity=5)
+    assert stated.documents[0]["multiplicity"] == 5
+    assert Note.METAL_SPIN not in stated.notes

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 
 from wqmaster import session
-from wqmaster.cli.common import loaded, print_json, printable
+from wqmaster.cli.common import counted, loaded, print_json, printable
 from wqmaster.errors import StructureError
 from wqmaster.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe import resolve
-from wqmaster.structures.base import Options
+from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
 
 
@@ -35,9 +35,10 @@ def _told(account: Account, place: str, skip_bad: bool) -> None:
         parts.append(f"{account.held_back} held back")
     if account.refused:
         parts.append(f"{account.refused} refused")
-    click.echo(f"{account.file}: {account.records} records: {', '.join(parts)}")
-    for note, count in account.notes.items():
-        click.echo(f"  {note.value} for {count}")
+    click.echo(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
+    for note in Note:
+        if note in account.notes:
+            click.echo(f"  {note.value} for {account.notes[note]}")
     for one in account.first_refused:
         click.echo(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
     if account.refused > len(account.first_refused):
@@ -106,7 +107,7 @@ def command(
 
     Every record is accounted for. A file with a bad record is not imported at all, unless
     --skip-bad is given. Documents that are already there are skipped, so an interrupted import can
-    be rerun. Exit code 2: something was refused and not skipped.
+    be rerun. Exit code 2: something was refused and not skipped, or nothing was left.
     """
     if prefix is not None and id_from is not None:
         raise click.UsageError("Give --prefix or --id-from, not both.")
@@ -141,6 +142,9 @@ def command(
     bad = [account.file for account in accounts if not account.is_whole]
     if bad and not skip_bad:
         raise StructureError(
-            f"nothing of {', '.join(bad)} was imported: mend the refused records, or import the "
+            f"nothing of {', '.join(bad)} was imported: fix the refused records, or import the "
             "others with --skip-bad"
         )
+    empty = [one.file for one in accounts if one.refused == one.records]
+    if empty:
+        raise StructureError(f"{', '.join(empty)}: every record was refused")

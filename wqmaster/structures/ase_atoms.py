@@ -11,7 +11,9 @@ from wqmaster.structures.state import Implied, charge_of, multiplicity_of, set_s
 # How far the charges or magnetic moments of the atoms may add up from a whole number (e, mu_B).
 _NEARLY_WHOLE = 0.05
 # Columns that are the molecule itself, or that are read here.
-_OWN_COLUMNS = frozenset(("numbers", "positions", "initial_charges", "initial_magmoms"))
+_OWN_COLUMNS = frozenset(("numbers", "positions"))
+# Names of a length unit that is not Angstrom.
+_OTHER_UNITS = frozenset(("bohr", "au", "a.u.", "atomic", "nm"))
 
 
 def plain(value: Any) -> Any:
@@ -38,6 +40,8 @@ def fill(
             'it is periodic, and molecules are not; for a molecule in a box write pbc="F F F"'
         )
     info = {**atoms.info, **(more or {})}
+    if str(info.get("units", "")).lower() in _OTHER_UNITS:
+        raise Refused(f"its coordinates are in {info['units']}; convert them to Angstrom")
     fields = options.fields
     document: Document = {}
     put(document, fields.atomic_numbers, atoms.numbers.tolist())
@@ -57,33 +61,50 @@ def fill(
     add_fields(document, {**given, **columns}, options)
     if atoms.calc is not None:
         record.notes.add(Note.NO_LABELS)
+    if atoms.cell.any() or atoms.constraints:
+        record.notes.add(Note.NO_CELL)
     record.documents = [document]
 
 
 def _implied(record: Record, atoms: Any, info: Mapping[str, Any], options: Options) -> Implied:
-    """What the charges and magnetic moments of the atoms add up to, where no key says it.
+    """What the charges and magnetic moments of the atoms add up to.
+
+    Where a key says it as well, sums that are whole numbers must agree with it.
 
     Raises:
-        Refused: they do not add up to a whole number.
+        Refused: no key says it, and they do not add up to a whole number.
     """
     nothing = Implied()
     charges: dict[str, int] = {}
     unpaired: dict[str, int] = {}
-    if atoms.has("initial_charges") and charge_of(info, nothing, options) is None:
-        total = _sum("charges", atoms.get_initial_charges())
-        charges["the charges of the atoms"] = total
-        record.notes.add(Note.CHARGE_OF_ATOMS)
-    if atoms.has("initial_magmoms") and multiplicity_of(info, nothing, options) is None:
+    partial = atoms.get_initial_charges() if atoms.has("initial_charges") else None
+    if partial is None and atoms.calc is not None:
+        partial = atoms.calc.results.get("charges")
+    if partial is not None and getattr(partial, "ndim", 0) == 1:
+        said = charge_of(info, nothing, options) is not None
+        if not said or _is_whole(partial):
+            charges["the charges of the atoms"] = _sum("charges", partial)
+        if not said:
+            record.notes.add(Note.CHARGE_OF_ATOMS)
+    if atoms.has("initial_magmoms"):
         moments = atoms.get_initial_magnetic_moments()
-        if getattr(moments, "ndim", 1) != 1:
+        said = multiplicity_of(info, nothing, options) is not None
+        if not said and moments.ndim != 1:
             raise Refused("the magnetic moments of its atoms are vectors; give 'multiplicity'")
-        unpaired["the magnetic moments of the atoms"] = abs(_sum("magnetic moments", moments))
-        record.notes.add(Note.SPIN_OF_ATOMS)
+        if not said:
+            total = abs(_sum("magnetic moments", moments))
+            unpaired["the magnetic moments of the atoms"] = total
+            record.notes.add(Note.SPIN_OF_ATOMS)
     return Implied(charges, unpaired)
+
+
+def _is_whole(values: Any) -> bool:
+    total = float(values.sum())
+    return abs(total - round(total)) <= _NEARLY_WHOLE
 
 
 def _sum(what: str, values: Any) -> int:
     total = float(values.sum())
-    if not abs(total - round(total)) <= _NEARLY_WHOLE:
+    if not _is_whole(values):
         raise Refused(f"the {what} of its atoms add up to {total:.3f}, not to a whole number")
     return round(total)

@@ -1,5 +1,7 @@
 """ASE's own files: databases (.db, .json) and trajectories (.traj)."""
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
     """The rows of a database of ASE. Charge and spin may be among the keys or in `data`."""
     import ase.db
 
+    _check_database(path)
     connect: Any = ase.db.connect
     with connect(str(path)) as database:
         try:
@@ -23,6 +26,28 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
             yield _of_row(Record(number), database, row_id, options)
 
 
+def _check_database(path: Path) -> None:
+    """See that the file is a database of ASE, which would make one of any other SQLite file.
+
+    Raises:
+        StructureError: it is not.
+    """
+    wrong = StructureError(f"{path}: this is not a database of ASE")
+    if path.suffix == ".json":
+        with path.open("rb") as file:
+            if not file.read(1000).lstrip().startswith(b"{"):
+                raise wrong
+        return
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        raise wrong from error
+    if not {"systems", "keys", "information"} <= names:
+        raise wrong
+
+
 def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:
     try:
         row = database.get(id=row_id)
@@ -30,8 +55,12 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
         # there are none: the stored value is in the row itself.
         keys = {str(name): vars(row)[name] for name in row.key_value_pairs}
         data = {str(name): value for name, value in dict(row.data).items()}
-        fill(record, row.toatoms(), options, {**data, **keys})
-        record.title = str(keys.get("title", "") or keys.get("name", ""))
+        title = str(keys.get("title", "") or keys.get("name", ""))
+        atoms = row.toatoms()
+        try:
+            fill(record, atoms, options, {**data, **keys})
+        finally:
+            record.title = title
     except Refused as error:
         record.refuse(error)
     except Exception as error:  # as above

@@ -24,9 +24,13 @@ class Note(StrEnum):
     SPIN_OF_ATOMS = "multiplicity is from the sum of the magnetic moments of the atoms"
     HYDROGENS_ADDED = "missing hydrogens were added"
     EMBEDDED = "flat drawing: a geometry was built"
-    NO_LABELS = "energies and forces of the file were not imported"
+    NO_LABELS = "results of a calculator (energies, forces, ...) were not imported"
+    NO_CELL = "cells and constraints were not imported"
+    METAL_SPIN = "a metal of the d or f block and no multiplicity given: assumed the lowest one"
+    LOOKALIKE = "a field that may be a charge or multiplicity was not taken for one"
+    HAS_RESULTS = "values below the campaign's output key were imported: they count as results"
     NO_COLUMNS = "columns after x, y, z of plain XYZ frames were not imported"
-    REPEATED = "the same molecule as an earlier record of the file"
+    REPEATED = "the same molecule as another record: its title and fields were not imported"
 
 
 class Refused(Exception):
@@ -62,7 +66,7 @@ class Record:
     documents: list[Document] = field(default_factory=list)
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # it was refused
-    states_multiplicity: bool = False
+    multiplicity_from: str = ""  # what states it; "": nothing does
 
     def refuse(self, why: object) -> "Record":
         """The record, refused."""

@@ -1,6 +1,7 @@
 """Structure files opened: compressed or not, as numbered lines of bytes."""
 
 import bz2
+import codecs
 import gzip
 import lzma
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         number = 0
         while line := file.readline(MAX_RECORD_BYTES):
             number += 1
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             yield number, line.rstrip(b"\r\n")
 
 

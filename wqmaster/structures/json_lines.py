@@ -8,7 +8,7 @@ from bson import json_util
 from wqmaster.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 from wqmaster.structures.files import numbered_lines
-from wqmaster.structures.state import Implied, charge_of, multiplicity_of
+from wqmaster.structures.state import Implied, charge_of, looks_like_state, multiplicity_of
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
@@ -46,7 +46,9 @@ def _fill(record: Record, options: Options) -> None:
                 info[name] = lookup(document, name)
         charge = charge_of(info, Implied(), options)
         multiplicity = multiplicity_of(info, Implied(), options)
-        record.states_multiplicity = multiplicity is not None
+        record.multiplicity_from = "" if multiplicity is None else "the document"
+        if (charge is None or multiplicity is None) and looks_like_state(info):
+            record.notes.add(Note.LOOKALIKE)
         for name, value, note in (
             (fields.charge, charge, Note.NO_CHARGE),
             (fields.multiplicity, multiplicity, Note.NO_MULTIPLICITY),
@@ -55,4 +57,6 @@ def _fill(record: Record, options: Options) -> None:
                 record.notes.add(note)
             elif lookup(document, name) is None:
                 put(document, name, value)
+    if lookup(document, options.output_key) is not None:
+        record.notes.add(Note.HAS_RESULTS)
     record.documents = [document]

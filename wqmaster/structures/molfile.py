@@ -17,7 +17,7 @@ from wqmaster.structures.base import (
 from wqmaster.structures.ctfile import Table, table_of
 from wqmaster.structures.embedding import conformers, documents_of, quiet, reason, with_hydrogens
 from wqmaster.structures.files import numbered_lines, text_of
-from wqmaster.structures.state import Implied, multiplicity_of, set_state
+from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
 
 _END = b"$$$$"
 _FIELD = re.compile(r"^>[^<]*<([^>]*)>")
@@ -31,8 +31,9 @@ _POLYMERS = frozenset(("SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "ANY"))
 def read(path: Path, options: Options) -> Iterator[Record]:
     """The records of an SDF file, or the one of a molfile."""
     for record, fits in _divided(path):
-        if not fits:
-            yield record.refuse(f"it is larger than {MAX_RECORD_BYTES >> 20} MB")
+        if record.why is not None or not fits:
+            too_large = f"it is larger than {MAX_RECORD_BYTES >> 20} MB"
+            yield record.refuse(record.why if fits else too_large)
             continue
         try:
             with quiet():
@@ -60,7 +61,10 @@ def _divided(path: Path) -> Iterator[tuple[Record, bool]]:
         if size <= MAX_RECORD_BYTES:
             lines.append(line)
     if not blank:
-        yield _raw(number, first, lines), size <= MAX_RECORD_BYTES
+        record = _raw(number, first, lines)
+        if number > 1 or any(line.startswith(b">") for line in lines):
+            record.refuse("the file ends before its '$$$$'; if it is whole, add that line")
+        yield record, size <= MAX_RECORD_BYTES
 
 
 def _raw(number: int, first: int, lines: list[bytes]) -> Record:
@@ -82,6 +86,7 @@ def _fill(record: Record, options: Options) -> None:
         unpaired={"radicals": table.unpaired} if table.radicals else {},
         is_choice=table.centres > 1,
         is_closed_shell=True,
+        has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),
     )
     flat = _is_flat(molecule, table)
     if flat and options.flat == "refuse":
@@ -111,6 +116,8 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
     rows = iter(lines)
     for line in rows:
         if not line.startswith(">"):
+            if line.strip() and not line.startswith("$$$$"):
+                raise Refused(f"the line {line.strip()[:40]!r} belongs to no data item")
             continue
         found = _FIELD.match(line)
         if found is None:

@@ -11,7 +11,7 @@ from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
 from wqmaster.structures.embedding import conformers, documents_of, quiet, reason
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
-from wqmaster.structures.state import Implied, multiplicity_of, set_state
+from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
 
 _COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles")
 _TITLES = ("title", "name", "id")
@@ -28,9 +28,12 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         if number == 1 and words[0].lower() in _COLUMNS:
             number = 0
             continue  # a line that names the columns
-        title = words[1].strip() if len(words) > 1 else ""
+        smiles, title = words[0], words[1].strip() if len(words) > 1 else ""
+        end = title.find("|", 1)
+        if title.startswith("|") and end > 0:  # an extension (CXSMILES), part of the molecule
+            smiles, title = f"{smiles} {title[: end + 1]}", title[end + 1 :].strip()
         record = Record(number, line, title, raw + b"\n")
-        yield _read(record, words[0], {}, options)
+        yield _read(record, smiles, {}, options)
 
 
 def read_table(path: Path, options: Options) -> Iterator[Record]:
@@ -39,7 +42,7 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
     Raises:
         StructureError: none of the columns holds SMILES.
     """
-    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    delimiter = _delimiter(path)
     places: list[int] = [0]
 
     def lines() -> Iterator[str]:
@@ -66,6 +69,14 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
             continue
         number += 1
         yield _row(Record(number, first), row, names, column, title, delimiter, options)
+
+
+def _delimiter(path: Path) -> str:
+    """What separates the columns: a tab, a comma, or a semicolon as some spreadsheets write it."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    first = next((text_of(raw) for _, raw in numbered_lines(path)), "")
+    return ";" if ";" in first and "," not in first else ","
 
 
 def _column(path: Path, names: list[str], options: Options) -> str:
@@ -137,6 +148,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
         # Two electrons of one atom, or of several, may pair: a singlet carbene, a biradical.
         is_choice=sum(radicals) > 1,
         is_closed_shell=True,
+        has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),
     )
     set_state(record, document, fields, implied, options)
     if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:

@@ -22,7 +22,7 @@ from wqmaster.structures.base import (
     put,
 )
 from wqmaster.structures.files import numbered_lines, text_of
-from wqmaster.structures.state import Implied, set_state
+from wqmaster.structures.state import STATE_KEYS, Implied, known, set_state
 
 _COUNT = re.compile(rb"\s*(\d{1,9})\s*")
 # Symbol, x, y, z.
@@ -30,6 +30,8 @@ _COLUMNS = 4
 # Fortran may print an exponent with D.
 _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
+_STATED = re.compile(r"([A-Za-z][A-Za-z_-]*)\s*[=:]\s*([-+]?\d{1,3}(?:\.\d*)?)")
+_TWO_NUMBERS = re.compile(r"\s*[-+]?\d{1,2}[\s,]+[1-9]\d?\s*")
 # A comment of nothing but keys with values is one for ASE.
 _KEYS = re.compile(
     r"""\s*([A-Za-z_][\w-]*=("[^"]*"|'[^']*'|\{[^}]*\}|\[[^]]*\]|[^\s"'{\[]\S*)(\s+|$))+"""
@@ -144,10 +146,26 @@ def _fill(record: Record, options: Options) -> None:
     put(document, options.fields.coordinates, [coordinates for _, coordinates in atoms])
     if record.title:
         add_fields(document, {"title": record.title}, options)
-    set_state(record, document, {}, Implied(), options)
+    set_state(record, document, _state_in(comment, options), Implied(), options)
     if any(len(words) > _COLUMNS for words in rows):
         record.notes.add(Note.NO_COLUMNS)
     record.documents = [document]
+
+
+def _state_in(comment: str, options: Options) -> dict[str, str]:
+    """What a plain comment says of charge and spin: `charge = -1`, `mult: 2`.
+
+    Raises:
+        Refused: it is two whole numbers, which may be charge and multiplicity, or anything.
+    """
+    found = {name: value for name, value in _STATED.findall(comment) if known(name) in STATE_KEYS}
+    unsaid = options.charge is None and options.multiplicity is None
+    if unsaid and _TWO_NUMBERS.fullmatch(comment):
+        raise Refused(
+            f"its comment '{comment.strip()}' may be charge and multiplicity: write it as "
+            "charge=C multiplicity=M, or state them with --charge and --multiplicity"
+        )
+    return found
 
 
 def _is_extended(comment: str) -> bool:
