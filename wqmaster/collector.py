@@ -18,7 +18,7 @@ import re
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,7 @@ class Collector:
     def _store_batch(self, batch: _Batch) -> None:
         good = [job for job in batch.jobs if job.verdict.failure is None]
         now = self._store.molecules([job.asked.document for job in good])
+        stored = self._stored(good)
         for job in list(good):
             key = key_of(job.asked.document)
             if key in now and now[key] != job.asked.molecule:
@@ -239,7 +240,7 @@ class Collector:
                 good.remove(job)
                 continue
             try:
-                self._keep_files(job)
+                self._keep_files(job, stored.get(key, frozenset()))
             except OSError as error:
                 if error.errno in _PASSING:
                     raise
@@ -275,9 +276,18 @@ class Collector:
         before = [past for past in earlier if past.attempt < now.attempt]
         return remedies.plan(self._recipe.ladders, [*before, now]) is None
 
-    def _keep_files(self, job: _Judged) -> None:
+    def _stored(self, jobs: Sequence[_Judged]) -> dict[str, frozenset[str]]:
+        """By document: the steps that have a result, whose kept files are of that result."""
+        if not any(step.keep_files for step in self._recipe.steps):
+            return {}
+        found = self._store.results.of([job.asked.document for job in jobs])
+        return {key: frozenset(steps) for key, steps in found.items()}
+
+    def _keep_files(self, job: _Judged, stored: frozenset[str]) -> None:
         steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
         for wanted in self._recipe.steps:
+            if wanted.request.name in stored:
+                continue
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))
                 content = steps[wanted.request.name].files[file]

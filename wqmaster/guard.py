@@ -32,7 +32,9 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from differences(old, new, f"{path}[{number}]")
-    elif isinstance(before, str) and isinstance(now, str) and before != now:
+    elif isinstance(before, str) and isinstance(now, str) and "\n" in f"{before}{now}":
+        if before == now:
+            return
         changed = difflib.unified_diff(before.split("\n"), now.split("\n"), n=0, lineterm="")
         lines = [line for line in list(changed)[2:] if not line.startswith("@@")]
         yield f"{path}: {'; '.join(repr(line) for line in lines)}"
@@ -46,14 +48,14 @@ def note(store: Store, recipe: Recipe) -> None:
         store.note_recipe(step.hash, step.asked)
 
 
-def _there(store: Store, notes: list[str]) -> dict[str, dict[StatedRecipe, int]]:
+def _there(store: Store, notes: list[str], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
     """By step: the recipes that its results state, and how many results state each."""
     try:
-        return store.results.recipes(_SCAN_SECONDS)
+        return store.results.recipes(seconds)
     except ExecutionTimeout:
         pass
     try:
-        found = store.results.recipes(_SCAN_SECONDS, _FIRST_RESULTS)
+        found = store.results.recipes(seconds, _FIRST_RESULTS)
     except ExecutionTimeout:
         notes.append("the recipes of existing results were not compared: it would take too long")
         return {}
@@ -75,15 +77,16 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
     return others
 
 
-def check_recipes(store: Store, recipe: Recipe) -> list[str]:
+def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) -> list[str]:
     """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
 
     Raises:
         RecipeMismatch: some were; says how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
+    path = shlex.quote(str(recipe.loaded.source.path))
     notes: list[str] = []
-    for name, found in _there(store, notes).items():
+    for name, found in _there(store, notes, seconds).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
         unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
@@ -100,8 +103,9 @@ def check_recipes(store: Store, recipe: Recipe) -> list[str]:
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, the most"
         raise RecipeMismatch(
             f"{place}: {sum(others.values())} results were made with {which} ({stated}, now "
-            f"{steps[name].hash}):\n  {lines}\nKeep the two apart with another "
-            "'mongo_output_key' or step name, or set the campaign back to what it was"
+            f"{steps[name].hash}):\n  {lines}\nStore the new ones under another "
+            "'mongo_output_key' or step name, or set the campaign back to what it was, or compute "
+            f"all results again: wqmaster rerun {path} --query '{{}}'"
         )
     return notes
 

@@ -159,6 +159,13 @@ def check_matches(store: Store, counts: Counts | None) -> None:
             f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
             "name another one with 'database: {name: ..., collection: ...}'"
         )
+    for step, count in store.partly_done().items():
+        path = f"{store.campaign.output_key}.{step}"
+        raise NothingMatches(
+            f"{count} documents of {place} have results of other steps and none of '{step}', but "
+            f"the query {store.campaign.submit.query} does not select them; with 'submit: "
+            f"{{query: {{{path}: null}}}}' it does, and the results there are stay as they are"
+        )
     raise NothingMatches(
         f"the query {store.campaign.submit.query} selects none of the {store.size()} documents of "
         f"{place}; change 'submit: query:', and see 'wqmaster check'"

@@ -126,7 +126,8 @@ class Progress:
 def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
     """The counts of documents of a campaign as database, spool and a living master have them.
 
-    `pending` are those that are neither done, failed, running nor spooled; `stale` are done, but
+    `pending` are those that are neither done, failed, running nor spooled; `partly_done` says by
+    step without a result how many documents have results of other steps; `stale` are done, but
     for another molecule than the document holds now: None without the `recipe` that says which.
     """
     counts = store.counts()
@@ -142,6 +143,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "running": running,
         "spooled": spooled,
         "failures": dict(counts.failures),
+        "partly_done": store.partly_done(),
         "stale": survey and survey.stale,
         "stale_survey": survey and survey.as_json(),
         "master": live,

@@ -210,6 +210,16 @@ class Store:
         undone = self.documents.count_documents(self._undone(), **bound)
         return Counts(done, sum(failures.values()), undone, failures)
 
+    def partly_done(self) -> dict[str, int]:
+        """By step without a result: how many documents have a result of another step."""
+        some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
+        counts = {
+            step.name: self.documents.count_documents({"$and": [some, {path: None}]})
+            for step, path in zip(self.campaign.steps, self._paths, strict=True)
+            if len(self._paths) > 1
+        }
+        return {name: count for name, count in counts.items() if count}
+
     def size(self) -> int:
         """About how many documents the collection has."""
         return self.documents.estimated_document_count()

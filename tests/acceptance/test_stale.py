@@ -266,3 +266,62 @@ def test_a_rerun_that_is_killed_loses_nothing_and_is_completed_by_the_same_comma
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == count
     energies = sorted(entry["values"]["energy"] for entry in campaigns.history.find())
     assert energies == sorted(-5.0 - number for number in range(count))
+
+
+def two_steps(campaigns: Campaigns, *names: str, query: dict[str, Any]) -> Path:
+    steps = [
+        {
+            "name": name,
+            "gfn": int(name[-1]),
+            "parsers": ["energy"],
+            "keep_files": {"stdout": f"{{id}}_{name}.out"},
+        }
+        for name in names
+    ]
+    return campaigns.write(campaign_config={**CONFIG, "args": steps}, submit={"query": query})
+
+
+def test_a_step_that_was_added_is_run_beside_the_results_there_are(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """Once `check` sent to `check`, and a run replaced the kept files of results that stayed."""
+    campaigns.waters(3)
+    path = two_steps(campaigns, "gfn2", query={"xtb.gfn2": None})
+    cli("run", path)
+    before = runs(campaigns)
+    kept = campaigns.folder / "test.run" / "kept" / "2_gfn2.out"
+    content, changed = kept.read_bytes(), kept.stat().st_mtime_ns
+
+    two_steps(campaigns, "gfn2", "gfn1", query={"xtb.gfn2": None})
+    for verb in ("check", "run"):
+        cli(verb, path, code=2)
+        assert "3 documents of" in cli.errors
+        assert "none of 'gfn1'" in cli.errors
+        assert "{query: {xtb.gfn1: null}}" in cli.errors
+    assert "partly    3 with results of other steps and none of 'gfn1'" in cli("status", path)
+
+    two_steps(campaigns, "gfn2", "gfn1", query={"xtb.gfn1": None})
+    cli("run", path)
+    assert runs(campaigns) == before
+    assert campaigns.documents.count_documents({"xtb.gfn1": {"$ne": None}}) == 3
+    assert (kept.read_bytes(), kept.stat().st_mtime_ns) == (content, changed)
+    assert kept.with_name("2_gfn1.out").is_file()
+
+
+def test_results_of_another_recipe_are_not_moved_as_stale_ones(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """Once some were moved, and the next run was refused because of the others."""
+    campaigns.waters(3)
+    path = written(campaigns, "energy")
+    cli("run", path)
+    campaigns.documents.update_many({"_id": {"$lt": 3}}, {"$set": {"opt": [[0.0, 0.0, 0.0]] * 3}})
+    written(campaigns, "energy", molecule={"coordinates": "opt"})
+    said = cli("status", path)
+    assert "recipe    results were made with another recipe" in said
+    assert "rerun" not in said
+    cli("rerun", path, "--stale", code=2)
+    assert "results were made with another recipe" in cli.errors
+    assert f"wqmaster rerun {path} --query '{{}}'" in cli.errors
+    assert campaigns.history.count_documents({}) == 0
+    assert "the results of 3 documents" in cli("rerun", path, "--query", "{}")

@@ -90,6 +90,8 @@ def test_a_route_at_odds_with_the_campaign_is_refused(
     [
         "! HF\n* xyz 0 1\nH 0 0 0\n*",
         "! HF\n*xyzfile 0 1 a.xyz",
+        "! HF def2-SVP * xyz 0 1",
+        "! HF def2-SVP *xyzfile 0 1 a.xyz",
         "! HF\n%coords\nend",
         "! HF\n$new_job\n! HF",
         '! HF\n%base "x"',

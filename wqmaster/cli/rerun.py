@@ -7,7 +7,7 @@ import click
 from bson import json_util
 from pymongo.errors import OperationFailure
 
-from wqmaster import session
+from wqmaster import guard, session
 from wqmaster.campaign import nearest
 from wqmaster.cli.common import (
     campaign_argument,
@@ -108,6 +108,9 @@ def command(
                 store.documents.find_one(wanted, {"_id": 1})
             except OperationFailure as error:
                 raise CampaignError(f"the database refuses --query: {str(error)[:300]}") from error
+        if stale:
+            # Results of another recipe would be left, and the next run refused.
+            guard.check_recipes(store, recipe)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
     if as_json:

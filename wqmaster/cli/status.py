@@ -5,18 +5,31 @@ from typing import Any
 
 import click
 
-from wqmaster import session
+from wqmaster import guard, session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
-from wqmaster.errors import CampaignError
+from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.status import duration, overview
+from wqmaster.store import Store
+
+# How long the recipes of results are looked at.
+_RECIPES_SECONDS = 5.0
 
 
 def _stale(found: dict[str, Any]) -> str:
     if found["complete"]:
         return f"{found['stale']}"
     return f"{found['stale']} of the first {found['checked']} (wqmaster check compares all)"
+
+
+def _mismatch(store: Store, recipe: Recipe) -> str | None:
+    """Why the results there are do not go with the recipe of the campaign; None if they do."""
+    try:
+        guard.check_recipes(store, recipe, _RECIPES_SECONDS)
+    except RecipeMismatch as error:
+        return error.message
+    return None
 
 
 @click.command()
@@ -36,14 +49,18 @@ def command(campaign: Path, as_json: bool) -> None:
         click.echo(f"wqmaster: {error.message}", err=True)
     with session.opened(file, existing=True) as store:
         found = overview(store, Spool(file.folder / "spool"), recipe)
+        found["recipe_mismatch"] = recipe and _mismatch(store, recipe)
     if as_json:
         print_json(found)
         return
     click.echo(f"campaign  {found['campaign']}")
     for name in ("done", "failed", "pending", "running", "spooled"):
         click.echo(f"{name:<9} {found[name]}")
-    for name, count in found["failures"].items():
-        click.echo(f"          {count:>8} {name}")
+        if name == "failed":
+            for kind, count in found["failures"].items():
+                click.echo(f"          {count:>8} {kind}")
+    for name, count in found["partly_done"].items():
+        click.echo(f"partly    {count} with results of other steps and none of '{name}'")
     if found["stale_survey"]:
         click.echo(f"stale     {_stale(found['stale_survey'])}")
     live = found["master"]
@@ -55,7 +72,12 @@ def command(campaign: Path, as_json: bool) -> None:
             f"{live['workers']} workers, {live['cores']} cores, "
             f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
         )
-    if found["stale"]:
+    if found["recipe_mismatch"]:
+        click.echo(
+            "recipe    results were made with another recipe; what differs: wqmaster check "
+            f"{typed(campaign)}"
+        )
+    elif found["stale"]:
         click.echo(f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale")
     if found["failed"]:
         click.echo(f"why they failed: wqmaster failures {typed(campaign)}")

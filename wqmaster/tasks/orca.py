@@ -49,6 +49,10 @@ _SCANS = re.compile(r"%\s*geom\b[^%]*?\bscan\b", re.IGNORECASE)
 # What a route cannot have, and why.
 _NOT_HERE = (
     (re.compile(r"^\s*\*", re.MULTILINE), "coordinates come from the document, not from the route"),
+    (
+        re.compile(r"^\s*!.*\s\*\s*\w", re.MULTILINE),
+        "coordinates come from the document, not from the route",
+    ),
     (re.compile(r"%\s*coords\b", re.I), "coordinates come from the document, not from the route"),
     (re.compile(r"\$new_job", re.I), "a further job is a further step in 'args:'"),
     (re.compile(r"%\s*base\b", re.I), "the files of a run are called orca.*; %base would rename"),

@@ -24,6 +24,7 @@ from wqmaster.parsers.orca.correlation import (
 from wqmaster.parsers.orca.diagnosis import diagnose
 from wqmaster.parsers.orca.energy import (
     dispersion_energy,
+    energy,
     energy_trajectory,
     scf_energy,
     total_energy,
@@ -139,6 +140,7 @@ __all__ = [
     "dispersion_gradient",
     "dlpno_strong_pairs_energy",
     "dlpno_weak_pairs_energy",
+    "energy",
     "energy_trajectory",
     "engrad_energy",
     "engrad_geometry",

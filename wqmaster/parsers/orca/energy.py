@@ -40,6 +40,13 @@ def total_energy(output: Output) -> float:
 
 
 @reads("stdout")
+def energy(output: Output) -> float:
+    """`total_energy` under the name that it has in all programs: of the final evaluation, in Eh."""
+    found: float = total_energy(output)
+    return found
+
+
+@reads("stdout")
 def energy_trajectory(output: Output) -> list[float]:
     """All FINAL SINGLE POINT ENERGYs in the order of the text (steps, jobs), in Eh.
 

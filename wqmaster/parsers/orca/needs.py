@@ -90,7 +90,14 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 PLAIN = frozenset(
     (
-        *("basis", "basis_functions", "charge", "energy_trajectory", "integrated_electrons"),
+        *(
+            "basis",
+            "basis_functions",
+            "charge",
+            "energy",
+            "energy_trajectory",
+            "integrated_electrons",
+        ),
         *("multiplicity", "scf_cycles", "scf_energy", "timings", "total_energy"),
         *("total_run_time", "version"),
     )
