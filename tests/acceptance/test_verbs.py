@@ -272,6 +272,8 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "running": 0,
         "spooled": 0,
         "failures": {},
+        "partly_done": {},
+        "recipe_mismatch": None,
         "stale": 0,
         "master": None,
     }

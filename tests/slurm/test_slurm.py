@@ -83,8 +83,8 @@ def test_a_campaign_on_slurm_loses_no_job_with_a_cancelled_worker(
         assert document["xtb"]["gfn2"]["energy"] == pytest.approx(-5.0703, abs=0.01)
         assert document["xtb"]["gfn2"]["_run"]["attempt"] == 1
     assert not list(campaigns.failures.find())
-    wait_until(lambda: not cluster.jobs(), 20)
-    wait_until(lambda: not processes_of(campaigns.folder), 20)
+    wait_until(lambda: not cluster.jobs())
+    wait_until(lambda: not processes_of(campaigns.folder))
 
 
 def test_a_node_without_the_program_is_told_in_words(
@@ -102,7 +102,7 @@ def test_a_node_without_the_program_is_told_in_words(
     assert "the program '/opt/no-such-place/xtb' is not here" in said
     master.terminate()
     master.communicate(timeout=60)
-    wait_until(lambda: not cluster.jobs(), 20)
+    wait_until(lambda: not cluster.jobs())
 
 
 def test_the_doctor_asks_the_cluster_what_the_factory_will(
