@@ -349,7 +349,7 @@ class _RefusedFile:
         self._paths: tuple[Path | None, Path | None] = (None, None)
 
     def add(self, record: Record, refused: RefusedRecord) -> None:
-        """Write a record as it stands in its file, and why it was refused."""
+        """Write a record as it is in its file, and why it was refused."""
         if self._reasons is None:
             path = _free(self._folder, f"{stem(self._source)}.refused", ".txt")
             self._reasons = path.open("x", encoding="utf-8")

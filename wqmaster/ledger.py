@@ -206,12 +206,12 @@ class Ledger:
         return self._failures.update_many(query, _retried()).modified_count
 
     def retry_all(self, documents: Sequence[Any]) -> int:
-        """Let those of the documents that were given up run again; how many they are."""
+        """Let those of the documents that have failed run again; how many they are."""
         query: Document = {**self._mine, "final": True, "document": {"$in": list(documents)}}
         return self._failures.update_many(query, _retried()).modified_count
 
     def failed(self) -> Iterator[Any]:
-        """The ids of the documents that were given up."""
+        """The ids of the documents that have failed."""
         for entry in self._failures.find({**self._mine, "final": True}, {"document": 1}):
             yield entry["document"]
 

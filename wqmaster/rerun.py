@@ -29,7 +29,7 @@ class Chosen:
     stale: bool = False  # those with stale results
     documents: tuple[Any, ...] = ()  # those of these ids
     query: Document | None = None  # those that it selects
-    failure: str | None = None  # those that were given up with this failure class
+    failure: str | None = None  # those that failed with this failure class
 
     @property
     def why(self) -> str:
@@ -42,7 +42,7 @@ class Count:
     """What became of the chosen documents."""
 
     replaced: int = 0  # documents whose results were moved to the history
-    retried: int = 0  # documents that had been given up
+    retried: int = 0  # documents whose failures were reset
 
     @property
     def documents(self) -> int:
@@ -94,7 +94,7 @@ class Rerun:
             yield found.document["_id"]
 
     def _failed(self, chosen: Chosen) -> Iterator[Any]:
-        """Documents that were given up, among the chosen ones."""
+        """The failed documents among the chosen ones."""
         if chosen.stale:
             return
         if chosen.query is None:

@@ -60,7 +60,7 @@ def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cl
         assert "opt.positions" in cli.errors
     assert runs(campaigns) == before
 
-    # Under a key of their own, or back with the old fields, both can be computed.
+    # Back with the old fields, the others can be computed.
     written(campaigns, "energy")
     cli("run", path)
     assert {run["recipe"] for run in runs(campaigns).values()} == {before[0]["recipe"]}

@@ -62,7 +62,7 @@ class Record:
     number: int  # counted from 1
     line: int | None = None  # where it begins, counted from 1; None: the file is not text
     title: str = ""
-    raw: bytes = b""  # as it stands in the file; b"" where that cannot be written elsewhere
+    raw: bytes = b""  # as it is in the file; b"" where that cannot be written elsewhere
     documents: list[Document] = field(default_factory=list)
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # it was refused
