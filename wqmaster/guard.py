@@ -173,10 +173,11 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
                 continue
             missing = f"{store.campaign.output_key}.{name}.{parser}"
             query = shlex.quote(json.dumps({missing: {"$exists": False}}))
-            ways = [f"to compute them again: wqmaster rerun {path} --query {query}"]
+            ways = []
             if archived:
-                reparse = f"to read it from the kept archives: wqmaster reparse {path} --write"
-                ways = [reparse, ways[0].replace("them", "those without an archive")]
+                ways.append(f"to read it from the kept archives: wqmaster reparse {path} --write")
+            which = "those without an archive" if archived else "them"
+            ways.append(f"to compute {which} again: wqmaster rerun {path} --query {query}")
             notes.append(
                 f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
             )

@@ -88,3 +88,17 @@ def test_results_that_do_not_say_their_recipe_are_told(
 )
 def test_what_differs_is_told(before: Any, now: Any, told: list[str]) -> None:
     assert list(guard.differences(before, now)) == told
+
+
+def test_the_commands_that_are_named_hold_the_path_of_the_campaign(
+    store: Store, path: Path, campaigns: Campaigns
+) -> None:
+    """A word of the sentence was replaced in the whole of it, also within a path such as themes."""
+    moved = path.parent / "themes" / "campaign.yaml"
+    moved.parent.mkdir()
+    moved.write_text(path.read_text())
+    notes = guard.check_parsers(store, resolve(load(moved)), archived=True)
+    assert notes
+    for note in notes:
+        assert f"wqmaster reparse {moved} --write" in note
+        assert f"those without an archive again: wqmaster rerun {moved} --query" in note

@@ -36,6 +36,11 @@ def _of_final(read: Callable[[Output], T], of_state: bool) -> Callable[[Output],
     def of_final(output: Output) -> T:
         text = output.text
         last = final(text)
+        if of_state and last.layers:
+            raise ParseError(
+                f"the energy of {described(text, last)} is of all layers of the system; what ORCA"
+                " prints of a wave function is of one of them"
+            )
         parts = [part for part in (last, last.twin) if part is not None]
         for part in parts:
             excerpt = part.state_text(text) if of_state else part.text(text)
@@ -63,6 +68,7 @@ def of_final_evaluation(read: Callable[[Output], T]) -> Callable[[Output], T]:
 def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
     """The same for a value of the wave function: what was printed after the evaluation's last SCF.
 
-    Raises what `of_final_evaluation` raises.
+    Of a calculation in layers it is refused: its energy is of the whole system, and what is printed
+    of a wave function is of one layer. Raises what `of_final_evaluation` raises.
     """
     return _of_final(read, of_state=True)
