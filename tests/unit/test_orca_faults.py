@@ -545,12 +545,26 @@ def test_values_of_an_earlier_scf_are_not_handed_on() -> None:
     second_job = f"$$$$  JOB NUMBER  2 $$$$\n{hartree_fock}"
     assert orca.basis_functions(of(first + second_job)) == 24
     assert orca.scf_cycles(of(first + second_job))["cycles"] == 7
-    with pytest.raises(ParseError, match="last SCF"):
+    with pytest.raises(ParseError, match=r"'N.Total.' of the final evaluation"):
         orca.integrated_electrons(of(first + second_job))
     with pytest.raises(ParseError, match="does not come from an SCF"):
         orca.scf_cycles(of(first + ENERGY))
-    with pytest.raises(ParseError, match="there is no SCF in the last job"):
+    with pytest.raises(ParseError, match=r"job 2 .* has no SCF"):
         orca.scf_cycles(of(f"{first}$$$$  JOB NUMBER  2 $$$$\n{ENERGY}"))
+
+
+def test_values_of_an_scf_are_those_of_the_final_energy() -> None:
+    first = BANNER + SETTINGS.format(60) + SCF.format("", 9) + ELECTRONS + ENERGY
+    broken_off = f"$$$$  JOB NUMBER  2 $$$$\n{SETTINGS.format(24)}{SCF.format('', 7)}"
+    found = of(first + broken_off)
+    assert orca.basis_functions(found) == 60
+    assert orca.scf_cycles(found)["cycles"] == 9
+    assert orca.integrated_electrons(found)["total"] == pytest.approx(9.000246913578, abs=1e-12)
+
+
+def test_a_limit_that_is_not_printed_is_none() -> None:
+    found = orca.scf_cycles(of(BANNER + SCF.format("", 9) + ENERGY))
+    assert found == {"cycles": 9, "limit": None, "converged": True, "at_limit": None}
 
 
 @pytest.mark.parametrize(

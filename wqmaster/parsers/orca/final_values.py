@@ -7,6 +7,8 @@ from typing import TypeVar
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
+from wqmaster.parsers.orca.events import geometry_block
+from wqmaster.parsers.orca.roots import followed, of_its_density, of_the_scf
 
 T = TypeVar("T")
 
@@ -31,7 +33,30 @@ def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) ->
     )
 
 
-def _of_final(read: Callable[[Output], T], of_state: bool) -> Callable[[Output], T]:
+def _of_root(output: Output, read: Callable[[Output], T], last: Evaluation) -> T | None:
+    """What `read` reads of the density of the root that was followed; None if there is no root.
+
+    Raises:
+        ParseError: there is one, and ORCA printed the value of the SCF alone.
+    """
+    text = output.text
+    root = followed(text, last)
+    if root is None:
+        return None
+    excerpt = of_its_density(last.state_text(text))
+    head = geometry_block(text, last.geometry) if last.geometry is not None else ""
+    try:
+        if excerpt:
+            return read(output.with_text(f"{head}\n\n{excerpt}"))
+    except ParseError:
+        pass
+    read(output)
+    raise of_the_scf(text, last, root, getattr(read, "__name__", "value"))
+
+
+def _of_final(
+    read: Callable[[Output], T], of_state: bool, of_density: bool = False
+) -> Callable[[Output], T]:
     @wraps(read)
     def of_final(output: Output) -> T:
         text = output.text
@@ -41,6 +66,8 @@ def _of_final(read: Callable[[Output], T], of_state: bool) -> Callable[[Output],
                 f"the energy of {described(text, last)} is of all layers of the system; what ORCA"
                 " prints of a wave function is of one of them"
             )
+        if of_density and (found := _of_root(output, read, last)) is not None:
+            return found
         parts = [part for part in (last, last.twin) if part is not None]
         for part in parts:
             excerpt = part.state_text(text) if of_state else part.text(text)
@@ -72,3 +99,12 @@ def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
     of a wave function is of one layer. Raises what `of_final_evaluation` raises.
     """
     return _of_final(read, of_state=True)
+
+
+def of_final_density(read: Callable[[Output], T]) -> Callable[[Output], T]:
+    """The same for a value of the electron density, such as charges and moments.
+
+    Of an excited state that ORCA computed gradients of, it is that of the relaxed density of the
+    root, or refused (`roots`). Raises what `of_final_evaluation` raises.
+    """
+    return _of_final(read, of_state=True, of_density=True)

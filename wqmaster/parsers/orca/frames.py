@@ -11,6 +11,7 @@ from wqmaster.parsers.orca.evaluations import Evaluation, evaluations
 from wqmaster.parsers.orca.final_lines import final_energy, is_converged
 from wqmaster.parsers.orca.geometry import labels_and_coordinates
 from wqmaster.parsers.orca.gradient import gradient_of
+from wqmaster.parsers.orca.roots import root_of
 from wqmaster.parsers.orca.run import places_of_charge, places_of_multiplicity
 from wqmaster.parsers.orca.text import whole_line
 
@@ -65,12 +66,14 @@ def frames(output: Output) -> list[dict[str, Any]]:
     `converged`: whether it is a stationary point, so that a relaxed scan has one for each step;
     `cycle` of the optimisation and `step` of the scan, as ORCA counts them, or None;
     `job`, counted from 1 (`$new_job`, compound jobs);
-    `charge` and `multiplicity`, None where the output does not state them.
+    `charge` and `multiplicity`, None where the output does not state them;
+    `root`: number of the excited state that energy and gradient are of, None for that of the SCF.
 
     Left out are evaluations whose SCF (or coupled-cluster or response equations) did not converge;
     those whose coordinates or energy ORCA does not print (images of a nudged elastic band, points
-    of an IRC, MiniPrint, the end of NEB-TS); displaced geometries of numerical derivatives; and
-    calculations in layers (QM/MM), whose coordinates are of another system than their energy.
+    of an IRC, MiniPrint, the end of NEB-TS); those of NoIter, which have no energy; displaced
+    geometries of numerical derivatives; and calculations in layers (QM/MM), whose coordinates are
+    of another system than their energy.
 
     Raises:
         ParseError: there is no such evaluation, or one of them is damaged.
@@ -88,6 +91,10 @@ def frames(output: Output) -> list[dict[str, Any]]:
         energy, suffix = final_energy(whole_line(text, one.energies[-1]))
         if not is_converged(suffix) or _spoilt(text, one, bad):
             continue
+        if energy == 0 and not one.scfs:
+            continue
+        root = root_of(text, one)
+        multiplicity = multiplicities.before(one.energies[-1], since)
         symbols, geometry = labels_and_coordinates(text, one.geometry)
         found.append(
             {
@@ -101,7 +108,8 @@ def frames(output: Output) -> list[dict[str, Any]]:
                 "step": one.step,
                 "job": one.job,
                 "charge": charges.before(one.energies[-1], since),
-                "multiplicity": multiplicities.before(one.energies[-1], since),
+                "multiplicity": 3 if root is not None and root.is_triplet else multiplicity,
+                "root": None if root is None else root.number,
             }
         )
     if not found:

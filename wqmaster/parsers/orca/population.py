@@ -7,7 +7,7 @@ tables again; the last ones are read. All are of the final evaluation (`evaluati
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.final_values import of_final_state
+from wqmaster.parsers.orca.final_values import of_final_density
 from wqmaster.parsers.orca.geometry import check_count
 from wqmaster.parsers.orca.text import atom_rows, every, last, last_of, lines, number
 
@@ -99,14 +99,14 @@ def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def mulliken_charges(output: Output) -> list[float]:
     """Mulliken charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def mulliken_spins(output: Output) -> list[float]:
     """Mulliken spin populations of the final evaluation, shape (n,).
 
@@ -125,14 +125,14 @@ def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def loewdin_charges(output: Output) -> list[float]:
     """Loewdin charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def loewdin_spins(output: Output) -> list[float]:
     """Loewdin spin populations of the final evaluation, shape (n,).
 
@@ -142,14 +142,14 @@ def loewdin_spins(output: Output) -> list[float]:
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def hirshfeld_charges(output: Output) -> list[float]:
     """Hirshfeld charges of the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _HIRSHFELD, "the Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def hirshfeld_spins(output: Output) -> list[float]:
     """Hirshfeld spin populations of the final evaluation, shape (n,).
 
@@ -159,14 +159,14 @@ def hirshfeld_spins(output: Output) -> list[float]:
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def mbis_charges(output: Output) -> list[float]:
     """MBIS charges of the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _MBIS, "the MBIS charges")
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def mbis_spins(output: Output) -> list[float]:
     """MBIS spin populations of the final evaluation, shape (n,).
 
@@ -176,7 +176,7 @@ def mbis_spins(output: Output) -> list[float]:
 
 
 @reads("stdout", per_atom=True)
-@of_final_state
+@of_final_density
 def chelpg_charges(output: Output) -> list[float]:
     """CHELPG charges of the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the CHELPG charges", _CHELPG)
@@ -193,7 +193,7 @@ def _bond(entry: str) -> list[float]:
 
 
 @reads("stdout")
-@of_final_state
+@of_final_density
 def mayer_bond_orders(output: Output) -> list[list[float]]:
     """Mayer bond orders of the final evaluation as [i, j, order], atoms counted from 0.
 

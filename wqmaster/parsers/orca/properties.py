@@ -11,7 +11,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state
+from wqmaster.parsers.orca.final_values import of_final_density, of_final_evaluation
 from wqmaster.parsers.orca.text import (
     every_beginning,
     last_beginning,
@@ -46,7 +46,7 @@ def _dipole(text: str, position: int) -> list[float]:
 
 
 @reads("stdout")
-@of_final_state
+@of_final_density
 def dipole(output: Output) -> list[float]:
     """Total dipole moment (x, y, z) of the final evaluation in e a0."""
     position = last_beginning(output.text, _DIPOLE)
@@ -66,7 +66,7 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 
 
 @reads("stdout")
-@of_final_state
+@of_final_density
 def quadrupole(output: Output) -> list[list[float]]:
     """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless.
 
@@ -113,7 +113,7 @@ def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
 
 
 @reads("stdout")
-@of_final_state
+@of_final_density
 def s_squared(output: Output) -> dict[str, float]:
     """<S**2> of the final evaluation: `value`, the `ideal` one, S (S + 1), and its `deviation`.
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.evaluations import final
+from wqmaster.parsers.orca.evaluations import described, final
+from wqmaster.parsers.orca.roots import root_of
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line
 
 _VERSION = "Program Version"
@@ -83,19 +84,31 @@ def _last(output: Output, label: str, group: int) -> int:
 
 @reads("stdout")
 def charge(output: Output) -> int:
-    """The total charge of the final evaluation, as the last SCF settings until it state it, in e.
+    """Total charge of the final evaluation in e, from the SCF settings that ORCA printed last.
 
-    Where there was no SCF it is that of the input, which ORCA echoes.
+    Where there was no SCF, it is that of the input, which ORCA echoes.
     """
     return _last(output, _CHARGE, 1)
 
 
 @reads("stdout")
 def multiplicity(output: Output) -> int:
-    """The multiplicity 2 S + 1 of the final evaluation, as SCF settings state it, else the input's.
+    """Multiplicity 2 S + 1 of the final evaluation, from the SCF settings that ORCA printed last.
 
-    Of a broken-symmetry run, that of its last SCF settings.
+    Where there was no SCF, it is that of the input, which ORCA echoes.
+
+    Raises:
+        ParseError: it is not stated, or the final energy is of an excited triplet, and what is
+            stated is of the ground state.
     """
+    text = output.text
+    last = final(text)
+    root = root_of(text, last)
+    if root is not None and root.is_triplet:
+        raise ParseError(
+            f"the multiplicity in the output is of the SCF, the energy of {described(text, last)}"
+            f" is of {root}"
+        )
     return _last(output, _MULTIPLICITY, 2)
 
 

@@ -1,8 +1,9 @@
-"""What ORCA's text says of the last SCF of an output, versions 3 to 6.1.
+"""What ORCA's text states of the SCF of the final evaluation (`evaluations`), versions 3 to 6.1.
 
-Each value is that of the SCF that the final energy of the last job comes from. It is missing where
-that energy does not come from an SCF (a force field, an external program) or the SCF does not print
-it (Hartree-Fock integrates no density on a grid). It is never the value of an earlier SCF.
+A value is missing where the final evaluation has no SCF (a force field, an external program) or the
+SCF does not print it (Hartree-Fock integrates no density on a grid). It is never the value of the
+SCF of another evaluation. Of a calculation in layers it is that of the inner layer, the only one
+with an SCF of ORCA that stands before the energy of the whole.
 """
 
 from itertools import islice
@@ -10,10 +11,10 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
-from wqmaster.parsers.orca.convergence import jobs
-from wqmaster.parsers.orca.energy import FINAL, of_the_whole
+from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
+from wqmaster.parsers.orca.final_lines import of_the_whole
 from wqmaster.parsers.orca.labels import value_at
-from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_of, lines, whole_line
+from wqmaster.parsers.orca.text import last_beginning, line_of, lines, whole_line
 
 _CONVERGED = "SCF CONVERGED AFTER"
 _NOT_CONVERGED = "SCF NOT CONVERGED AFTER"
@@ -27,25 +28,25 @@ _ROUNDING = 1e-6
 _MOST_DIGITS = 9
 
 
-def _last_job(text: str) -> tuple[int, int]:
-    return jobs(text)[-1]
-
-
 def _last_scf(output: Output) -> tuple[int, int]:
-    """Where the last job begins, and where the SCF of its final energy says how it ended.
+    """Where the job of the final evaluation begins, and where its SCF says how it ended.
 
     Raises:
-        ParseError: the last job has none, or its last energy does not come from one.
+        ParseError: the final evaluation has none, or its energy does not come from it.
     """
     text = output.text
-    start, end = _last_job(text)
-    position = max(text.rfind(words, start, end) for words in (_CONVERGED, _NOT_CONVERGED))
-    if position < 0:
-        raise ParseError(f"there is no SCF in the last job of {output.name}")
-    energies = of_the_whole(text, list(every_beginning(text, FINAL, start, end)))
-    if len(energies) > 1 and position < energies[-2]:
-        raise ParseError(f"the last energy of {output.name} does not come from an SCF")
-    return start, position
+    last = final(text)
+    if not last.scfs:
+        raise ParseError(f"{described(text, last)} has no SCF")
+    energies = of_the_whole(text, last.energies)
+    if len(energies) > 1 and last.scfs[-1] < energies[-2]:
+        raise ParseError(f"the energy of {described(text, last)} does not come from an SCF")
+    return _job_start(text, last), last.scfs[-1]
+
+
+def _job_start(text: str, last: Evaluation) -> int:
+    """Where the job of an evaluation begins: ORCA does not repeat its settings in each cycle."""
+    return next(one.start for one in evaluations(text) if one.job == last.job)
 
 
 def _count(word: str, what: str) -> int:
@@ -64,57 +65,62 @@ def _setting(output: Output, label: str, start: int, end: int) -> int:
 
 @reads("stdout")
 def scf_cycles(output: Output) -> dict[str, Any]:
-    """The cycles of the last SCF of the output, which its final energy comes from.
+    """The cycles of the SCF of the final evaluation, that of `total_energy`.
 
-    Keys: `cycles`, the `limit` that they may not exceed (MaxIter), `converged`, and `at_limit`,
-    whether they reached it.
+    Keys: `cycles`; `limit`, which they may not exceed (MaxIter); `converged`; and `at_limit`,
+    whether they reached it. `limit` and `at_limit` are None where ORCA does not print the limit
+    (MiniPrint).
 
     Raises:
-        ParseError: the last job, or its last energy, has no SCF.
+        ParseError: the final evaluation has no SCF.
     """
     start, position = _last_scf(output)
-    converged = output.text.startswith(_CONVERGED, position)
+    text = output.text
+    converged = text.startswith(_CONVERGED, position)
     said = _CONVERGED if converged else _NOT_CONVERGED
-    words = whole_line(output.text, position)[len(said) :].split()
+    words = whole_line(text, position)[len(said) :].split()
     cycles = _count(words[0] if len(words) > 1 else "", "a count of cycles")
-    limit = _setting(output, _LIMIT, start, position)
+    stated = last_beginning(text, _LIMIT, start, position) >= 0
+    limit = _setting(output, _LIMIT, start, position) if stated else None
     return {
         "cycles": cycles,
         "limit": limit,
         "converged": converged,
-        "at_limit": cycles >= limit,
+        "at_limit": None if limit is None else cycles >= limit,
     }
 
 
 @reads("stdout")
 def basis_functions(output: Output) -> int:
-    """The number of contracted basis functions of the last SCF of the output.
+    """The number of contracted basis functions of the SCF of the final evaluation.
 
     It is the dimension of the orbital basis that the SCF settings state, without auxiliary bases.
 
     Raises:
-        ParseError: the last job has no SCF.
+        ParseError: its job has no SCF.
     """
-    start, end = _last_job(output.text)
-    return _setting(output, _DIMENSION, start, end)
+    text = output.text
+    last = final(text)
+    end = last.energies[-1] if last.energies else last.end
+    return _setting(output, _DIMENSION, _job_start(text, last), end)
 
 
 @reads("stdout")
 def integrated_electrons(output: Output) -> dict[str, float | None]:
-    """The electrons that the density of the last SCF integrates to on the DFT grid.
+    """The electrons that the density of the final evaluation integrates to on the DFT grid.
 
     Keys: `total`, `alpha` and `beta` (None where they are not printed). How far `total` is from the
     number of electrons shows the error of the grid.
 
     Raises:
-        ParseError: the SCF of the final energy does not print it (Hartree-Fock never does), or
-            alpha and beta are not the total.
+        ParseError: its SCF does not print it (Hartree-Fock never does), or alpha and beta are not
+            the total.
     """
     text = output.text
     _, scf = _last_scf(output)
-    position = last_beginning(text, _TOTAL, scf)
+    position = last_beginning(text, _TOTAL, scf, final(text).end)
     if position < 0:
-        raise output.missing(f"'{_TOTAL}' of the last SCF")
+        raise output.missing(f"'{_TOTAL}' of the final evaluation")
     total = value_at(output, position, _TOTAL)
     spins: list[float | None] = []
     for label in _SPINS:
