@@ -215,3 +215,32 @@ def test_a_missing_input_under_copy_is_only_a_warning(run: Run) -> None:
 def test_a_run_that_has_no_frames_says_so(run: Run) -> None:
     with pytest.raises(ParseError, match="no optimisation, relaxed scan or molecular dynamics"):
         read("frames", run(ETHANOL, "--gfn", "2", "--grad"))
+
+
+@pytest.mark.parametrize("word", ["--opt", "--sp"])
+def test_of_a_run_in_layers_energy_and_gradient_are_of_the_whole(run: Run, word: str) -> None:
+    output = run(ETHANOL, "--oniom", "gfn2:gfnff", "3,9", word, "--grad", "--json")
+    energy, gradient = read("energy", output), read("gradient", output)
+    assert xtb.diagnose(output, None, {}) is None
+    # By its definition: the whole cheaply, less the inner region cheaply, plus it at its level.
+    geometry = read("geometry", output) if word == "--opt" else None
+    whole = ETHANOL if geometry is None else xyz_of(read("symbols", output), geometry)
+    inner = output.file("inner_region.xyz")
+    high = read("energy", run(inner, "--gfn", "2", "--json"))
+    low, all_low = (read("energy", run(xyz, "--gfnff")) for xyz in (inner, whole))
+    assert abs(all_low - low + high - energy) < 1e-5
+    norm = sum(value**2 for row in gradient for value in row) ** 0.5
+    assert abs(norm - read("gradient_norm", output)) < SAME_GRADIENT
+    for name in ("charges", "dipole", "orbital_energies", "net_charge", "unpaired_electrons"):
+        with pytest.raises(ParseError, match="inner region"):
+            read(name, output)
+    if word == "--opt":
+        last = read("frames", output)[-1]
+        assert (last["energy"], last["gradient"]) == (energy, gradient)
+        assert (last["charge"], last["multiplicity"], last["converged"]) == (None, None, True)
+
+
+def test_the_only_frame_of_an_atom_is_a_stationary_point(run: Run) -> None:
+    output = run("1\n\nAr 0.0 0.0 0.0\n", "--opt", "--grad")
+    (frame,) = read("frames", output)
+    assert (frame["kind"], frame["converged"]) == ("stationary_point", True)

@@ -48,9 +48,28 @@ def test_every_parser_says_what_it_needs(program: str) -> None:
 
 
 def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
-    routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", "! HF\n%elprop Dipole false end")
+    more = ("%elprop Dipole false end", "%tddft nroots 3 end")
+    routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{block}" for block in more))
     known = {name for route in routes for name in leaves(Step(route=route)).quantities}
     assert {need for some in needs("orca").values() for need in some} <= known
+
+
+@pytest.mark.parametrize(
+    ("route", "there"),
+    [
+        ("! B3LYP def2-SVP", False),
+        ("! IP-EOM-CCSD def2-SVP", False),
+        ("! STEOM-DLPNO-CCSD def2-SVP", True),
+        ("! B3LYP def2-SVP\n%tddft nroots 5 end", True),
+        ("! HF def2-SVP\n%cis nroots 5 end", True),
+    ],
+)
+def test_the_density_beside_excited_states_is_warned_of(route: str, there: bool) -> None:
+    lack = leaves(Step(route=route)).quantities.get("density")
+    assert (lack is not None) is there
+    if lack is not None:
+        assert not lack.certain
+        assert "excited state" in lack.reason
 
 
 def test_every_need_of_xtb_is_one_that_a_step_can_lack() -> None:

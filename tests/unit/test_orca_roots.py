@@ -3,6 +3,7 @@
 The outputs are of our own making (orca_runs.py), in the layouts of public ones (`roots`).
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.unit.orca_runs import (
     slope,
 )
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Parser, orca
+from wqmaster.parsers import Output, Parser, orca
 
 EXCITATION = 0.25
 RELAXED = "                        *** CIS RELAXED DENSITY ***\n\n"
@@ -125,6 +126,29 @@ def test_eom_ccsd_gives_the_energy_of_its_lowest_root_or_of_the_ground_state() -
     triplets = equation_of_motion(energy(0.74) + EXCITATION, "STEOM-CCSD RESULTS (TRIPLETS)")
     (triplet,) = read(orca.frames, triplets)
     assert (triplet["root"], triplet["multiplicity"]) == (1, 3)
+
+
+def test_of_a_property_file_what_is_of_the_scf_is_refused_beside_a_root_that_was_followed() -> None:
+    file = {
+        "Calculation_Info": {"NumOfAtoms": 2},
+        "Geometries": [
+            {
+                "Dipole_Moment": [{"dipoleTotal": [[0.0], [0.0], [1.5]]}],
+                "Mulliken_Population_Analysis": [{"AtomicCharges": [[0.1], [-0.1]]}],
+            }
+        ],
+    }
+    name, content = "orca.property.json", json.dumps(file).encode()
+    for parser, value in (
+        (orca.json_dipole, [0.0, 0.0, 1.5]),
+        (orca.json_mulliken_charges, [0.1, -0.1]),
+    ):
+        vertical = {name: content, "stdout": excited("Root  1").encode()}
+        assert parser(Output(vertical, name)) == value
+        assert parser(Output({name: content}, name)) == value
+        followed = {name: content, "stdout": excited("Root  1", *FOLLOWED).encode()}
+        with pytest.raises(ParseError, match="excited root 1"):
+            parser(Output(followed, name))
 
 
 def test_an_energy_without_an_scf_is_no_frame() -> None:

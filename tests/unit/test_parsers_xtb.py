@@ -76,9 +76,13 @@ def test_the_energy_is_the_printed_one_to_all_decimals(name: str, printed: float
     assert energy(output(name)) == printed
 
 
-def test_the_energy_without_a_gradient_has_the_decimals_of_the_json() -> None:
-    assert "TOTAL ENERGY               -5.070383095219 Eh" in output("water-no-gradient").text
-    assert energy(output("water-no-gradient")) == -5.07038310
+def test_the_energy_without_a_gradient_has_the_decimals_of_the_printout() -> None:
+    found = output("water-no-gradient")
+    assert "TOTAL ENERGY               -5.070383095219 Eh" in found.text
+    assert energy(found) == -5.070383095219
+    # Alone, or beside the printout of another run, xtbout.json has its own eight.
+    other = found.text.replace("-5.070383095219", "-5.070383995219")
+    assert energy(found.with_text(other)) == -5.07038310
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.orca_runs import run, single_point
 from wqmaster.errors import ParseError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Asked
-from wqmaster.parsers import Output, xtb
+from wqmaster.parsers import Output, orca, xtb
 
 DATA = Path(__file__).parent / "data" / "xtb"
 
@@ -39,10 +40,18 @@ def test_the_frames_of_an_optimisation_end_with_its_result() -> None:
     assert last["geometry"] == xtb.geometry(output)
     assert abs(last["energy"] - xtb.energy(output)) < 1e-8
     assert [frame["converged"] for frame in found] == [False] * (len(found) - 1) + [True]
-    assert {key for frame in found for key in frame} == {
-        *("energy", "gradient", "geometry", "symbols", "converged")
-    }
+    assert all((frame["charge"], frame["multiplicity"]) == (0, 1) for frame in found)
+    kinds = [(frame["kind"], frame["cycle"]) for frame in found]
+    cycles = [("optimisation_cycle", count) for count in range(1, len(found))]
+    assert kinds == [*cycles, ("stationary_point", None)]
     assert [frame["energy"] for frame in found[:-1]] == xtb.opt_trajectory_energies(output)[:-1]
+
+
+def test_frames_of_xtb_and_orca_have_the_same_keys() -> None:
+    text = run(single_point(0.74))
+    (of_orca,) = orca.frames(Output({"stdout": text.encode()}))
+    for name in ("optimize", "md"):
+        assert all(list(frame) == list(of_orca) for frame in frames(files(name)))
 
 
 def test_no_frame_of_an_optimisation_that_did_not_converge_is_converged() -> None:

@@ -68,7 +68,7 @@ def test_an_optimisation_has_its_last_geometry_and_energies() -> None:
     energies = read(xtb.opt_trajectory_energies, found)
     assert energies == [-5.070383095219, -5.070529378702, -5.070542344896, -5.070543980538]
     assert read(xtb.geometry_trajectory, found)[0][1] == [0.0, 0.0, 0.96]
-    assert read(xtb.energy, found) == -5.07054398
+    assert read(xtb.energy, found) == -5.070543980552
     assert read(xtb.gradient_norm, found) == 0.000942139971
 
 

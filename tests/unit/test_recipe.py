@@ -150,7 +150,7 @@ def test_an_energy_without_a_gradient_is_a_result(tmp_path: Path) -> None:
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.0, False, files),))
     verdict = judge(found, Asked(1, 1, 3, 0, 1, "m", found.hash, found.target), outcome)
     assert verdict.failure is None
-    assert verdict.results[0].values == {"energy": -5.07038310}
+    assert verdict.results[0].values == {"energy": -5.070383095219}
 
 
 # --- a user's own module -----------------------------------------------------------------------

@@ -51,6 +51,8 @@ _MOVES = re.compile(
 )
 # Methods that another program computes for ORCA, and force fields: they have no orbitals.
 _FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
+# Methods whose final energy is, by default, that of the lowest root.
+_ROOTS = re.compile(r"(?!ip|ea).*(eom|adc).*")
 _OPEN_SHELL = re.compile(r"u(hf|ks)|ro(hf|ks)|.*cas.*|uno|uco|.*brokensym.*|g-tensor|.*deltascf")
 _CLOSED_SHELL = frozenset(("rhf", "rks"))
 # Files of xtb and AutoDock Vina.
@@ -224,6 +226,7 @@ class _Reader:
         yield from self._populations()
         yield from self._dipole()
         yield from self._shells()
+        yield from self._density()
 
     def _final_gradient(self) -> Iterator[tuple[str, Lack]]:
         moves = sorted(word for word in self.route.words if _MOVES.fullmatch(word))
@@ -260,6 +263,20 @@ class _Reader:
             yield "dipole", Lack("%elprop turns it off", "write '%elprop Dipole true end'")
         elif self.prints_little and not asked:
             yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
+
+    def _density(self) -> Iterator[tuple[str, Lack]]:
+        roots = sorted(word for word in self.route.words if _ROOTS.fullmatch(word))
+        blocks = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
+        if blocks or roots:
+            yield (
+                "density",
+                Lack(
+                    f"with '{(blocks + roots)[0]}' ORCA's final energy is that of an excited state,"
+                    " and this is of the SCF",
+                    "take 'scf_energy' with it, or compute it in a step of its own",
+                    certain=False,
+                ),
+            )
 
     def _shells(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words

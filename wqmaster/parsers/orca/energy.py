@@ -28,7 +28,9 @@ def _usable(line: str) -> float:
 def total_energy(output: Output) -> float:
     """FINAL SINGLE POINT ENERGY of the final evaluation (the last one in the output), in Eh.
 
-    It holds all that was asked for: dispersion, gCP, correlation, an excited state's energy.
+    It holds all that was asked for: dispersion, gCP, correlation. Where excited states were
+    computed, it is that of a root, by default of the lowest one (`roots`), and `scf_energy` that of
+    the ground state.
 
     Raises:
         ParseError: there is none, or ORCA says that it is not converged.

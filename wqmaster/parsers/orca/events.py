@@ -77,7 +77,7 @@ def _announced(text: str, words: str) -> Iterator[tuple[int, int | None]]:
 
 
 def events(text: str) -> list[tuple[int, str, int | None]]:
-    """Position, name and number of everything that an evaluation is told by, in order."""
+    """Position, name and number of everything that separates evaluations, in order."""
     found: list[tuple[int, str, int | None]] = []
     for words, name in _ANNOUNCED.items():
         found += [(place, name, count) for place, count in _announced(text, words)]

@@ -2,7 +2,8 @@
 
 Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
 DENSITIES" until version 4.1, "SPIN POPULATIONS" since. With correlated densities ORCA prints the
-tables again; the last ones are read. All are of the final evaluation (`evaluations`).
+tables again; the last ones are read. All are of the final evaluation (`evaluations`), and of the
+state of its energy: see `roots` for excited states.
 """
 
 from wqmaster.errors import ParseError

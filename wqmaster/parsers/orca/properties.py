@@ -3,7 +3,7 @@
 Moments of charged molecules are relative to ORCA's origin: the centre of mass, if not asked
 otherwise. The dipole has 5 decimals until version 5 and 9 from version 6 on. Where ORCA prints
 moments of several densities (SCF, MP2, coupled cluster), the last ones are read. All are of the
-final evaluation (`evaluations`).
+final evaluation (`evaluations`), and of the state of its energy: see `roots` for excited states.
 """
 
 import math

@@ -4,7 +4,8 @@ It holds a list `Geometries`, one entry for each evaluation; of each property th
 each method and density, the best one last. Numbers are in a.u., vectors are columns of lists.
 
 Every value is of the last entry, the final evaluation. A property that only an earlier entry has,
-as the gradient after an optimisation, is refused.
+as the gradient after an optimisation, is refused; so are charges and the dipole where ORCA followed
+an excited state, as far as the standard output is there to show it.
 """
 
 import json
@@ -13,6 +14,8 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
+from wqmaster.parsers.orca.evaluations import final
+from wqmaster.parsers.orca.roots import followed, of_the_scf
 from wqmaster.parsers.orca.shape import on_a_line
 from wqmaster.parsers.orca.vibrations import first_vibration
 
@@ -84,6 +87,19 @@ def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
     return natoms, _of_last_geometry(output, whole, *path)
 
 
+def _not_of_a_root(output: Output, what: str) -> None:
+    """Refuse what is of the SCF beside the energy of an excited state (`roots`).
+
+    The file does not say which state a density is of; the standard output does, where it is there.
+    """
+    if output.has("stdout"):
+        text = output.file("stdout")
+        last = final(text)
+        root = followed(text, last)
+        if root is not None:
+            raise of_the_scf(text, last, root, what)
+
+
 def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ParseError(f"{what} is no number")
@@ -122,9 +138,10 @@ def json_total_energy(output: Output) -> float:
     return _number(_at(output, found, "FinalEnergy"), "FinalEnergy")
 
 
-@reads(_FILE)
+@reads(_FILE, "stdout")
 def json_dipole(output: Output) -> list[float]:
     """Dipole moment (x, y, z) of the last geometry in a.u., of the last density."""
+    _not_of_a_root(output, "Dipole_Moment")
     found = _column(_last(output, "Dipole_Moment", "dipoleTotal"), "dipoleTotal")
     if len(found) != 3:
         raise ParseError(f"the dipole of {output.name} has {len(found)} components")
@@ -138,6 +155,7 @@ def json_polarizability(output: Output) -> list[list[float]]:
 
 
 def _per_atom(output: Output, *path: str) -> list[float]:
+    _not_of_a_root(output, path[0])
     natoms, value = _with_natoms(output, *path)
     found = _column(value, path[0])
     if len(found) != natoms:
@@ -145,31 +163,31 @@ def _per_atom(output: Output, *path: str) -> list[float]:
     return found
 
 
-@reads(_FILE, per_atom=True)
+@reads(_FILE, "stdout", per_atom=True)
 def json_mulliken_charges(output: Output) -> list[float]:
     """Mulliken charges of the last geometry in e, shape (n,)."""
     return _per_atom(output, "Mulliken_Population_Analysis", "AtomicCharges")
 
 
-@reads(_FILE, per_atom=True)
+@reads(_FILE, "stdout", per_atom=True)
 def json_loewdin_charges(output: Output) -> list[float]:
     """Loewdin charges of the last geometry in e, shape (n,)."""
     return _per_atom(output, "Loewdin_Population_Analysis", "AtomicCharges")
 
 
-@reads(_FILE, per_atom=True)
+@reads(_FILE, "stdout", per_atom=True)
 def json_hirshfeld_charges(output: Output) -> list[float]:
     """Hirshfeld charges of the last geometry in e, shape (n,)."""
     return _per_atom(output, "Hirshfeld_Population_Analysis", "AtomicCharges")
 
 
-@reads(_FILE, per_atom=True)
+@reads(_FILE, "stdout", per_atom=True)
 def json_mbis_charges(output: Output) -> list[float]:
     """MBIS charges of the last geometry in e, shape (n,)."""
     return _per_atom(output, "MBIS_Population_Analysis", "AtomicCharges")
 
 
-@reads(_FILE, per_atom=True)
+@reads(_FILE, "stdout", per_atom=True)
 def json_chelpg_charges(output: Output) -> list[float]:
     """CHELPG charges of the last geometry in e, shape (n,)."""
     return _per_atom(output, "CHELPG_Population_Analysis", "AtomicCharges")

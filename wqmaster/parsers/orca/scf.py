@@ -37,7 +37,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
     text = output.text
     last = final(text)
     if not last.scfs:
-        raise ParseError(f"{described(text, last)} has no SCF")
+        raise ParseError(f"there is no SCF in {described(text, last)}")
     energies = of_the_whole(text, last.energies)
     if len(energies) > 1 and last.scfs[-1] < energies[-2]:
         raise ParseError(f"the energy of {described(text, last)} does not come from an SCF")

@@ -8,19 +8,14 @@ from wqmaster.parsers import Output
 from wqmaster.parsers.xtb.course import frames
 from wqmaster.parsers.xtb.diagnosis import diagnose
 from wqmaster.parsers.xtb.molecular import (
-    bond_orders,
     charges,
     dipole,
     energy,
     gradient,
     gradient_norm,
-    homo_lumo_gap,
     method,
     net_charge,
-    orbital_energies,
-    orbital_occupations,
     solvation_energy,
-    unpaired_electrons,
 )
 from wqmaster.parsers.xtb.moving import (
     geometry,
@@ -32,6 +27,13 @@ from wqmaster.parsers.xtb.moving import (
     opt_trajectory_energies,
     optimized_geometry,
     symbols,
+)
+from wqmaster.parsers.xtb.orbitals import (
+    bond_orders,
+    homo_lumo_gap,
+    orbital_energies,
+    orbital_occupations,
+    unpaired_electrons,
 )
 from wqmaster.parsers.xtb.text import last_line
 from wqmaster.parsers.xtb.vibrational import (

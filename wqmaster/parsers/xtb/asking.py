@@ -15,7 +15,8 @@ from wqmaster.molecule import SYMBOLS
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion
-from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge, unpaired_electrons
+from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge
+from wqmaster.parsers.xtb.orbitals import unpaired_electrons
 from wqmaster.parsers.xtb.text import (
     last_line,
     real,

@@ -3,15 +3,22 @@ one evaluation each."""
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.engrad import engrad
-from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, of_one_geometry
-from wqmaster.parsers.xtb.molecular import FINAL
-from wqmaster.parsers.xtb.text import Frame, last_line, stated_energy, stdout
+from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, is_layered, of_one_geometry
+from wqmaster.parsers.xtb.molecular import FINAL, net_charge
+from wqmaster.parsers.xtb.text import (
+    Frame,
+    last_line,
+    stated_energy,
+    stated_unpaired,
+    stdout,
+)
 from wqmaster.parsers.xtb.text import frames as structures
 
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
@@ -21,9 +28,41 @@ _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not con
 _SAME_PLACE = 1e-6
 # The last frame of xtbopt.log and xtbopt.xyz are two evaluations of one geometry (Eh).
 _SAME_ENERGY = 1e-7
+# How far the sum of the atomic charges may be off the charge of the molecule (e).
+_WHOLE = 1e-3
 
 
-def _frame(frame: Frame, name: str, converged: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _State:
+    """Charge and multiplicity of all frames of a run; None where xtb does not state them."""
+
+    charge: int | None
+    multiplicity: int | None
+
+
+def _state(output: Output, text: str) -> _State:
+    # What is stated of a run in layers is of the inner region.
+    if is_layered(text):
+        return _State(None, None)
+    unpaired = stated_unpaired(text)
+    try:
+        charge = net_charge(output)
+    except ParseError:
+        charge = math.nan
+    plain = abs(charge - round(charge)) <= _WHOLE if math.isfinite(charge) else False
+    return _State(round(charge) if plain else None, None if unpaired is None else unpaired + 1)
+
+
+def _frame(
+    frame: Frame,
+    name: str,
+    kind: str,
+    state: _State,
+    *,
+    converged: bool | None = False,
+    cycle: int | None = None,
+    step: int | None = None,
+) -> dict[str, Any]:
     energy = stated_energy(frame, name)
     places = [list(row) for row in frame.coordinates]
     if not all(math.isfinite(value) for value in (energy, *(x for row in places for x in row))):
@@ -33,7 +72,14 @@ def _frame(frame: Frame, name: str, converged: bool = False) -> dict[str, Any]:
         "gradient": None,
         "geometry": places,
         "symbols": list(frame.symbols),
+        "kind": kind,
         "converged": converged,
+        "cycle": cycle,
+        "step": step,
+        "job": 1,
+        "charge": state.charge,
+        "multiplicity": state.multiplicity,
+        "root": None,
     }
 
 
@@ -74,42 +120,75 @@ def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
     return {**frame, "energy": found.energy, "gradient": found.gradient}
 
 
-def _optimisation(output: Output, text: str) -> list[dict[str, Any]]:
+def _cycles(log: list[Frame], state: _State) -> list[dict[str, Any]]:
+    return [
+        _frame(frame, "xtbopt.log", "optimisation_cycle", state, cycle=count)
+        for count, frame in enumerate(log, start=1)
+    ]
+
+
+def _optimisation(output: Output, text: str, state: _State) -> list[dict[str, Any]]:
     log = moving.log(output)
-    converged = last_line(text, _CONVERGED) is not None
     if not output.has("xtbopt.xyz"):
-        return [_frame(frame, "xtbopt.log") for frame in log]
+        return _cycles(log, state)
     final = moving.final(output)
     if final.symbols != log[0].symbols:
         raise ParseError("xtbopt.log and xtbopt.xyz are of different molecules")
     if _is_same(log[-1], final):
         log.pop()
-    last = _frame(final, "xtbopt.xyz", converged)
-    return [*(_frame(frame, "xtbopt.log") for frame in log), _with_gradient(output, last)]
+    cycles = _cycles(log, state)
+    # xtb takes no cycle for an atom, and does not say that it has converged.
+    if len(final.symbols) == 1 or last_line(text, _CONVERGED) is not None:
+        last = _frame(final, "xtbopt.xyz", "stationary_point", state, converged=True)
+    else:
+        count = len(log) + 1
+        last = _frame(final, "xtbopt.xyz", "optimisation_cycle", state, cycle=count)
+    return [*cycles, _with_gradient(output, last)]
 
 
-def _scan(output: Output) -> list[dict[str, Any]]:
+def _scan(output: Output, state: _State) -> list[dict[str, Any]]:
     name = "xtbscan.log"
-    return [_frame(frame, name) for frame in structures(output.file(name), name)]
+    return [
+        _frame(frame, name, "scan_point", state, converged=None, step=count)
+        for count, frame in enumerate(structures(output.file(name), name), start=1)
+    ]
+
+
+def _dynamics(output: Output, state: _State) -> list[dict[str, Any]]:
+    return [
+        _frame(frame, "xtb.trj", "dynamics_step", state, step=count)
+        for count, frame in enumerate(moving.trajectory(output), start=1)
+    ]
 
 
 @reads(
     *("stdout", "xtbopt.log", "xtbopt.xyz", "molecule.engrad", "xtbscan.log", "xtb.trj"),
 )
 def frames(output: Output) -> list[dict[str, Any]]:
-    """Whole frames of the run, each of one evaluation: of its relaxed scan (xtbscan.log), else of
-    its molecular dynamics (xtb.trj), else of its optimisation (xtbopt.log).
+    """Energy and geometry of each evaluation of the run, in its order.
 
-    Each is a mapping: `energy` (Eh), `gradient` (Eh/Bohr, shape (n, 3), or None), `geometry`
-    (Angstrom, shape (n, 3)), `symbols`, and `converged`, whether it is the stationary point that
-    the optimisation converged to. Measured with 6.7.1, a direct run at each frame gives its energy
-    to 2e-10 Eh (GFN1, GFN2) and 1e-12 Eh (GFN-FF).
+    They are those of its relaxed scan (xtbscan.log), else of its molecular dynamics (xtb.trj), else
+    of its optimisation (xtbopt.log). Each is a mapping with the keys that the frames of ORCA have:
+    `energy` in Eh;
+    `gradient` in Eh/Bohr, shape (n, 3), or None;
+    `geometry` in Angstrom, shape (n, 3), and `symbols`, shape (n,);
+    `kind`: "optimisation_cycle", "stationary_point" (where the optimisation converged),
+    "scan_point" or "dynamics_step";
+    `converged`: whether it is a stationary point; None for points of a scan, of which xtb does not
+    say whether they converged;
+    `cycle` of the optimisation (the start is 1), and `step`, the number of the structure in the
+    file of the scan or of the dynamics, counted from 1; else None;
+    `job`: 1;
+    `charge` and `multiplicity`: None where xtb does not state them (GFN-FF has no multiplicity);
+    `root`: None, as xtb computes no excited states.
+
+    Measured with 6.7.1, a direct run at each frame gives its energy to 2e-10 Eh (GFN1, GFN2) and
+    1e-12 Eh (GFN-FF).
 
     The last frame of an optimisation is its final structure (xtbopt.xyz) and energy, with the
     gradient where `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies hold the
-    restraints and walls of the input. Those of a scan do not: xtb takes the bias away. It does not
-    say which points of a scan converged, so that none is `converged`. xtb stops at charges that do
-    not converge before it writes a frame of them.
+    restraints and walls of the input. Those of a scan do not: xtb takes the bias away. It stops at
+    charges that do not converge before it writes a frame of them.
 
     Raises:
         ParseError: there is no such run, a file of it is missing or cut short, its energies hold
@@ -119,14 +198,15 @@ def frames(output: Output) -> list[dict[str, Any]]:
     scanned, moved = has_scan(text), moving.has_dynamics(text)
     if (scanned or moved) and any(words in text for words in _SCC):
         raise ParseError("xtb says that charges did not converge, but not in which frames")
+    state = _state(output, text)
     if scanned:
-        found = _scan(output)
+        found = _scan(output, state)
     elif moved:
-        found = [_frame(frame, "xtb.trj") for frame in moving.trajectory(output)]
+        found = _dynamics(output, state)
     elif is_biased(output):
         of_one_geometry(output, "the energy of each frame")
     elif FINAL in text or ".. CYCLE " in text:
-        found = _optimisation(output, text)
+        found = _optimisation(output, text, state)
     else:
         raise ParseError("no optimisation, relaxed scan or molecular dynamics was run")
     if not found:

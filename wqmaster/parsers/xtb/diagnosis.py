@@ -46,6 +46,7 @@ _INPUTS = ("--input", "-I")
 # What stands beside each GFN-FF run, also in lists of errors.
 _NO_TOPOLOGY = "Could not read topology file."
 
+_BANNER = "|                           x T B                           |"
 # Stands above what is wrong with it.
 _COMMAND_LINE = "Command line argument parsing failed"
 
@@ -106,6 +107,12 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
     ended = ended and "abnormal termination of xtb" not in text + errors
     if not job and not output.has("stderr"):  # that line goes to stderr
         ended = ended or last_line(text, "* finished run on ") is not None
+    if not job and not ended and text.strip() and not _is_of_xtb(text):
+        first = next(line for line in text.splitlines() if line.strip())
+        return _failure(
+            FailureClass.PARSE_ERROR,
+            f"this is not an output of xtb, whose banner it lacks; it has {_shown(first)!r}",
+        )
     place = text.find("[ERROR]")
     if place < 0 and ended:
         # On a full disk xtb ends well, with what could not be written left out.
@@ -134,6 +141,16 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
     if said:
         return _failure(FailureClass.PROGRAM_ERROR, f"no 'normal termination', but {said[0]}")
     return _failure(FailureClass.TRUNCATED, "no 'normal termination' in its output: it just ends")
+
+
+def _is_of_xtb(text: str) -> bool:
+    """Whether it begins as xtb does, or holds what xtb prints of a run."""
+    return _BANNER in text or last_line(text, "* xtb version ") is not None or "[ERROR]" in text
+
+
+def _shown(line: str) -> str:
+    """A line of another program with what cannot be printed replaced."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
 
 
 def _is_noise(line: str) -> bool:

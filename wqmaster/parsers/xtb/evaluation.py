@@ -15,6 +15,8 @@ Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `
   of the ion.
 - A relaxed scan: xtbopt.xyz, charges and orbitals are of the last point; energy and gradient are
   those of the optimisation before the scan.
+- `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have energy and gradient of the
+  whole; the SUMMARY, charges, orbitals and bond orders are of the inner region.
 - `--md`: everything is of the start; xtb.trj has the energy of each of its structures.
 """
 
@@ -22,6 +24,7 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb.text import last_line, results, stdout
 
+_LAYERS = "| ONIOM TOTAL ENERGY "
 _ION = "|        vertical delta SCC "
 _ION_FLAGS = frozenset({"--vip", "--vea", "--vipea", "--vomega"})
 _BIASED = "|            Biased Numerical Hessian             |"
@@ -55,6 +58,11 @@ def has_scan(text: str) -> bool:
     return f"\n{_SCAN}\n" in text
 
 
+def is_layered(text: str) -> bool:
+    """Whether it is a run of `--oniom`, in which an inner region has a method of its own."""
+    return last_line(text, _LAYERS) is not None
+
+
 def is_mixed(output: Output) -> bool:
     """Whether the files of the run are of different geometries, so that there is no one energy."""
     return is_biased(output) or has_scan(_text(output))
@@ -71,6 +79,28 @@ def not_of_an_ion(output: Output, what: str) -> None:
             f"{what} would be of the ion that --vip, --vea, --vipea or --vomega computes last, not "
             "of the molecule"
         )
+
+
+def not_of_a_region(output: Output, what: str) -> None:
+    """Refuse values of a part of the molecule.
+
+    Raises:
+        ParseError: `what` is of the inner region of `--oniom`.
+    """
+    if is_layered(_text(output)):
+        raise ParseError(
+            f"{what} would be of the inner region of --oniom, the energy is of the whole molecule"
+        )
+
+
+def of_the_molecule(output: Output, what: str) -> None:
+    """Refuse values of an ion, and of a part of the molecule.
+
+    Raises:
+        ParseError: what `not_of_an_ion` and `not_of_a_region` raise.
+    """
+    not_of_an_ion(output, what)
+    not_of_a_region(output, what)
 
 
 def of_one_geometry(output: Output, what: str) -> None:

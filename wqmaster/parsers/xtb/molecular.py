@@ -1,4 +1,4 @@
-"""Energy, gradient and the electronic properties of one geometry.
+"""Energy, gradient, dipole and charges of one geometry.
 
 `--json` writes xtbout.json (8 decimals), `--grad` writes molecule.engrad in ORCA's format
 (12 decimals) and `wbo` the Wiberg bond orders (xtb's documentation, "Output files"). GFN-FF writes
@@ -12,7 +12,15 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.xtb.engrad import BOHR, engrad
-from wqmaster.parsers.xtb.evaluation import is_biased, is_of_an_ion, not_of_an_ion, of_one_geometry
+from wqmaster.parsers.xtb.evaluation import (
+    is_biased,
+    is_layered,
+    is_of_an_ion,
+    not_of_a_region,
+    not_of_an_ion,
+    of_one_geometry,
+    of_the_molecule,
+)
 from wqmaster.parsers.xtb.text import (
     Frame,
     after,
@@ -25,12 +33,9 @@ from wqmaster.parsers.xtb.text import (
     results,
     setup,
     single,
-    stated_unpaired,
     stdout,
 )
 
-# Eh in eV as xtb has it (xtb, src/mctc/convert.f90: autoev).
-EV_PER_EH = 27.21138505
 # What is printed once an optimisation has ended, converged or not.
 FINAL = " final structure:"
 # xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
@@ -41,8 +46,9 @@ def printed_energy(text: str) -> float:
     """The total energy (Eh, 12 decimals) of the printout.
 
     That of the last SUMMARY: the box at the end has the energy of an ion after `--vip`, `--vea`.
+    Of `--oniom` it is that of the box, as the SUMMARY is of the inner region.
     """
-    value = boxed(text, "total energy")
+    value = boxed(text, "ONIOM TOTAL ENERGY") if is_layered(text) else boxed(text, "total energy")
     if value is None:
         value = boxed(text, "TOTAL ENERGY")
     if value is None:
@@ -54,8 +60,8 @@ def printed_energy(text: str) -> float:
 def energy(output: Output) -> float:
     """Total energy in Eh: of the last geometry of an optimisation, for an MD of the start.
 
-    12 decimals where a gradient was asked for, 8 (xtbout.json) where it was not, and the 12 of the
-    printout where there is no xtbout.json. With a solvent it holds the free energy of solvation,
+    12 decimals, of molecule.engrad or else of the printout; 8 where only xtbout.json is there. With
+    a solvent it holds the free energy of solvation,
     with restraints or walls of the input their energy. After `--vip` and the like it is the
     molecule's, from the printout.
 
@@ -66,15 +72,18 @@ def energy(output: Output) -> float:
     of_one_geometry(output, "the energy")
     if is_of_an_ion(output):
         return _of_the_molecule(output)
-    if output.has("xtbout.json"):
+    layered = output.has("stdout") and is_layered(stdout(output))
+    if output.has("xtbout.json") and not layered:
         value = single(results(output), "total energy")
     else:
         value = printed_energy(stdout(output))
     if not output.has("molecule.engrad"):
-        return value
+        printed = boxed(stdout(output), "total energy") if output.has("stdout") else None
+        same = printed is not None and not layered and abs(printed - value) <= ROUNDING
+        return printed if same and printed is not None else value
     exact = engrad(output).energy
     if abs(exact - value) > ROUNDING:
-        other = "xtbout.json" if output.has("xtbout.json") else "stdout"
+        other = "xtbout.json" if output.has("xtbout.json") and not layered else "stdout"
         raise ParseError(f"{other} and molecule.engrad are of different runs ({value}, {exact} Eh)")
     return exact
 
@@ -117,7 +126,8 @@ def gradient_norm(output: Output) -> float:
     """
     of_one_geometry(output, "the gradient norm")
     text = stdout(output)
-    value = boxed(text, "gradient norm")
+    layered = is_layered(text)
+    value = boxed(text, "ONIOM GRADIENT NORM") if layered else boxed(text, "gradient norm")
     if value is None:
         value = boxed(text, "GRADIENT NORM")
     if value is None:
@@ -135,10 +145,10 @@ def dipole(output: Output) -> list[float]:
     is taken (GFN1, 4 decimals). Printed: 3 decimals; GFN-FF has only that, of its charges.
 
     Raises:
-        ParseError: it is missing, at odds with the printed one, or of the ion of `--vip` and the
-            like.
+        ParseError: it is missing, at odds with the printed one, of the ion of `--vip` and the like,
+            or of the inner region of `--oniom`.
     """
-    not_of_an_ion(output, "the dipole")
+    of_the_molecule(output, "the dipole")
     text = stdout(output) if output.has("stdout") or output.name == "stdout" else ""
     if not output.has("xtbout.json"):
         return _printed_dipole(text)
@@ -202,10 +212,10 @@ def charges(output: Output) -> list[float]:
     the start.
 
     Raises:
-        ParseError: they are missing, cut short, of the ion of `--vip` and the like, or of the start
-            (`--bhess` with GFN-FF).
+        ParseError: they are missing, cut short, of the ion of `--vip` and the like, of the inner
+            region of `--oniom`, or of the start (`--bhess` with GFN-FF).
     """
-    not_of_an_ion(output, "the charges")
+    of_the_molecule(output, "the charges")
     if output.has("gfnff_charges") and is_biased(output):
         raise ParseError("gfnff_charges of --bhess is of the start, not of xtbopt.xyz")
     if output.has("xtbout.json"):
@@ -238,99 +248,11 @@ def _printed_charges(text: str) -> list[float]:
     raise ParseError("the table of charges of stdout is cut short")
 
 
-@reads("stdout", "xtbout.json")
-def orbital_energies(output: Output) -> list[float]:
-    """Orbital energies in Eh, shape (number of orbitals,), lowest first.
-
-    From xtbout.json (eV there; divided by 27.21138505). The printout alone leaves out orbitals of
-    larger molecules, which is a ParseError. They are of the geometry of `charges`, and never of
-    the ion of `--vip` and the like.
-    """
-    not_of_an_ion(output, "the orbitals")
-    if output.has("xtbout.json"):
-        found = numbers(results(output), "orbital energies / eV", "the list of orbital energies")
-        return [value / EV_PER_EH for value in found]
-    return [row[1] for row in _orbitals(stdout(output))]
-
-
-@reads("stdout", "xtbout.json")
-def orbital_occupations(output: Output) -> list[float]:
-    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`, of the same run."""
-    not_of_an_ion(output, "the orbitals")
-    if output.has("xtbout.json"):
-        return numbers(results(output), "fractional occupation", "the list of occupations")
-    return [row[0] for row in _orbitals(stdout(output))]
-
-
-def _orbitals(text: str) -> list[tuple[float, float]]:
-    """(occupation, energy in Eh) of each orbital of the printout."""
-    found: list[tuple[float, float]] = []
-    lines = after(text, "#    Occupation            Energy/Eh")
-    next(lines, None)
-    for line in lines:
-        words = line.split()
-        if words and set(words[0]) == {"-"}:
-            if not found:
-                break
-            return found
-        if "..." in words or words[:1] != [str(len(found) + 1)]:
-            raise ParseError("the table of orbitals of stdout leaves some out")
-        values = [real(w, "an orbital") for w in words[1:] if w not in ("(HOMO)", "(LUMO)")]
-        if len(values) not in (2, 3):
-            break
-        found.append((values[0] if len(values) == 3 else 0.0, values[-2]))
-    raise ParseError("the table of orbitals of stdout is cut short")
-
-
-@reads("stdout", "xtbout.json")
-def homo_lumo_gap(output: Output) -> float | None:
-    """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
-
-    None where the basis has no LUMO (H in GFN2) or the molecule no electron: xtb prints a number
-    all the same, which means nothing. It is of the orbitals of `orbital_energies`.
-    """
-    not_of_an_ion(output, "the gap")
-    if output.has("xtbout.json"):
-        found = results(output)
-        value = single(found, "HOMO-LUMO gap / eV")
-        occupied = found.get("fractional occupation")
-        if isinstance(occupied, list):
-            levels = numbers(found, "fractional occupation", "the list of occupations")
-            if not any(level > 0 for level in levels) or not any(level < 1 for level in levels):
-                return None
-        return value / EV_PER_EH
-    text = stdout(output)
-    printed = boxed(text, "HOMO-LUMO GAP")
-    if printed is None:
-        raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")
-    table = text.rfind("#    Occupation            Energy/Eh")
-    if table >= 0 and not ("(HOMO)" in text[table:] and "(LUMO)" in text[table:]):
-        return None
-    return printed / EV_PER_EH
-
-
-@reads("wbo", "stdout")
-def bond_orders(output: Output) -> list[list[float]]:
-    """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; those that xtb prints.
-
-    They are of the geometry of `charges`, and never of the ion of `--vip` and the like.
-    """
-    not_of_an_ion(output, "the bond orders")
-    found = []
-    for line in output.file("wbo").splitlines():
-        words = line.split()
-        try:
-            first, second, order = int(words[0]) - 1, int(words[1]) - 1, float(words[2])
-        except (ValueError, IndexError) as error:
-            raise ParseError(f"the line {line.strip()!r} of wbo is no bond order") from error
-        found.append([min(first, second), max(first, second), order])
-    return found
-
-
 @reads("stdout")
 def solvation_energy(output: Output) -> float:
     """Free energy of solvation (`Gsolv`) in Eh; a part of `energy`, of the same geometry."""
     of_one_geometry(output, "Gsolv")
+    of_the_molecule(output, "Gsolv")
     value = last_line(stdout(output), ":: -> Gsolv ")
     if value is None:
         raise ParseError("the block 'Gsolv' is missing from stdout")
@@ -350,29 +272,16 @@ def method(output: Output) -> str:
     raise ParseError("the output states no method")
 
 
-@reads("stdout", "xtbout.json")
-def unpaired_electrons(output: Output) -> int:
-    """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
-
-    xtb 6.3 and 6.4 print the spin S, 6.5 and 6.6 print neither.
-
-    Raises:
-        ParseError: it is not stated, or only that of the ion of `--vip` and the like is.
-    """
-    if output.has("xtbout.json") and not is_of_an_ion(output):
-        value = entry(results(output), "number of unpaired electrons")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ParseError("the number of unpaired electrons of xtbout.json is none")
-        return value
-    stated = stated_unpaired(stdout(output))
-    if stated is None:
-        raise ParseError("the output states no number of unpaired electrons")
-    return stated
-
-
 @reads("stdout")
 def net_charge(output: Output) -> float:
-    """The charge of the molecule in e, as the atomic charges of its last SUMMARY add up to."""
+    """The charge of the molecule in e, as the atomic charges of its last SUMMARY add up to.
+
+    It is of the geometry of `charges`.
+
+    Raises:
+        ParseError: it is missing, or of the inner region of `--oniom`.
+    """
+    not_of_a_region(output, "the total charge")
     rest = last_line(stdout(output), ":: total charge ")
     words = rest.split() if rest else []
     if len(words) < 2:

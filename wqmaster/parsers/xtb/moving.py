@@ -246,7 +246,7 @@ def trajectory(output: Output) -> list[Frame]:
 
 @reads("xtb.trj")
 def md_energies(output: Output) -> list[float]:
-    """Potential energy (Eh) of each structure of the trajectory."""
+    """Potential energy (Eh) of each structure of the trajectory, as `frames` has them."""
     return [stated_energy(frame, "xtb.trj") for frame in trajectory(output)]
 
 

@@ -1,0 +1,130 @@
+"""Orbitals, bond orders and unpaired electrons of the geometry that `charges` are of."""
+
+from wqmaster.errors import ParseError
+from wqmaster.parsers import Output, reads
+from wqmaster.parsers.xtb.evaluation import is_of_an_ion, not_of_a_region, of_the_molecule
+from wqmaster.parsers.xtb.text import (
+    after,
+    boxed,
+    entry,
+    numbers,
+    real,
+    results,
+    single,
+    stated_unpaired,
+    stdout,
+)
+
+# Eh in eV as xtb has it (xtb, src/mctc/convert.f90: autoev).
+EV_PER_EH = 27.21138505
+
+
+@reads("stdout", "xtbout.json")
+def orbital_energies(output: Output) -> list[float]:
+    """Orbital energies in Eh, shape (number of orbitals,), lowest first.
+
+    From xtbout.json (eV there; divided by 27.21138505). The printout alone leaves out orbitals of
+    larger molecules, which is a ParseError. They are of the geometry of `charges`; those of an ion
+    (`--vip`) or an inner region (`--oniom`) are refused.
+    """
+    of_the_molecule(output, "the orbitals")
+    if output.has("xtbout.json"):
+        found = numbers(results(output), "orbital energies / eV", "the list of orbital energies")
+        return [value / EV_PER_EH for value in found]
+    return [row[1] for row in _orbitals(stdout(output))]
+
+
+@reads("stdout", "xtbout.json")
+def orbital_occupations(output: Output) -> list[float]:
+    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`, of the same run."""
+    of_the_molecule(output, "the orbitals")
+    if output.has("xtbout.json"):
+        return numbers(results(output), "fractional occupation", "the list of occupations")
+    return [row[0] for row in _orbitals(stdout(output))]
+
+
+def _orbitals(text: str) -> list[tuple[float, float]]:
+    """(occupation, energy in Eh) of each orbital of the printout."""
+    found: list[tuple[float, float]] = []
+    lines = after(text, "#    Occupation            Energy/Eh")
+    next(lines, None)
+    for line in lines:
+        words = line.split()
+        if words and set(words[0]) == {"-"}:
+            if not found:
+                break
+            return found
+        if "..." in words or words[:1] != [str(len(found) + 1)]:
+            raise ParseError("the table of orbitals of stdout leaves some out")
+        values = [real(w, "an orbital") for w in words[1:] if w not in ("(HOMO)", "(LUMO)")]
+        if len(values) not in (2, 3):
+            break
+        found.append((values[0] if len(values) == 3 else 0.0, values[-2]))
+    raise ParseError("the table of orbitals of stdout is cut short")
+
+
+@reads("stdout", "xtbout.json")
+def homo_lumo_gap(output: Output) -> float | None:
+    """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
+
+    None where the basis has no LUMO (H in GFN2) or the molecule no electron: xtb prints a number
+    all the same, which means nothing. It is of the orbitals of `orbital_energies`.
+    """
+    of_the_molecule(output, "the gap")
+    if output.has("xtbout.json"):
+        found = results(output)
+        value = single(found, "HOMO-LUMO gap / eV")
+        occupied = found.get("fractional occupation")
+        if isinstance(occupied, list):
+            levels = numbers(found, "fractional occupation", "the list of occupations")
+            if not any(level > 0 for level in levels) or not any(level < 1 for level in levels):
+                return None
+        return value / EV_PER_EH
+    text = stdout(output)
+    printed = boxed(text, "HOMO-LUMO GAP")
+    if printed is None:
+        raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")
+    table = text.rfind("#    Occupation            Energy/Eh")
+    if table >= 0 and not ("(HOMO)" in text[table:] and "(LUMO)" in text[table:]):
+        return None
+    return printed / EV_PER_EH
+
+
+@reads("wbo", "stdout")
+def bond_orders(output: Output) -> list[list[float]]:
+    """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; those that xtb prints.
+
+    They are of the geometry of `charges`; those of an ion (`--vip`) or an inner region (`--oniom`)
+    are refused.
+    """
+    of_the_molecule(output, "the bond orders")
+    found = []
+    for line in output.file("wbo").splitlines():
+        words = line.split()
+        try:
+            first, second, order = int(words[0]) - 1, int(words[1]) - 1, float(words[2])
+        except (ValueError, IndexError) as error:
+            raise ParseError(f"the line {line.strip()!r} of wbo is no bond order") from error
+        found.append([min(first, second), max(first, second), order])
+    return found
+
+
+@reads("stdout", "xtbout.json")
+def unpaired_electrons(output: Output) -> int:
+    """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
+
+    xtb 6.3 and 6.4 print the spin S, 6.5 and 6.6 print neither.
+
+    Raises:
+        ParseError: it is not stated, or only that of an ion or of an inner region (`--oniom`) is.
+    """
+    not_of_a_region(output, "the number of unpaired electrons")
+    if output.has("xtbout.json") and not is_of_an_ion(output):
+        value = entry(results(output), "number of unpaired electrons")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ParseError("the number of unpaired electrons of xtbout.json is none")
+        return value
+    stated = stated_unpaired(stdout(output))
+    if stated is None:
+        raise ParseError("the output states no number of unpaired electrons")
+    return stated
