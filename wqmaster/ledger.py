@@ -210,9 +210,12 @@ class Ledger:
         query: Document = {**self._mine, "final": True, "document": {"$in": list(documents)}}
         return self._failures.update_many(query, _retried()).modified_count
 
-    def failed(self) -> Iterator[Any]:
-        """The ids of the documents that have failed."""
-        for entry in self._failures.find({**self._mine, "final": True}, {"document": 1}):
+    def failed(self, kind: str | None = None) -> Iterator[Any]:
+        """The ids of the documents that have failed, or of those that failed with a class."""
+        query: Document = {**self._mine, "final": True}
+        if kind is not None:
+            query["class"] = kind
+        for entry in self._failures.find(query, {"document": 1}):
             yield entry["document"]
 
 

@@ -4,9 +4,11 @@ Each result is in the history before it is taken out of its document, and is tak
 was read, so that a kill at any instant loses nothing and the same command completes the work.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from wqmaster.store import Store
 # Below the folder of kept files: where those of replaced results are.
 REPLACED_FOLDER = "replaced"
 _BATCH_DOCUMENTS = 50
+_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,18 @@ class Count:
 
     replaced: int = 0  # documents whose results were moved to the history
     retried: int = 0  # documents whose failures were reset
+    examples: list[Any] = field(default_factory=list)  # ids of the first of them
 
     @property
     def documents(self) -> int:
         """How many documents will be computed again."""
         return self.replaced + self.retried
+
+    def add_examples(self, documents: Iterable[Any]) -> None:
+        """Keep the ids of the first documents."""
+        for document in documents:
+            if len(self.examples) < _EXAMPLES and document not in self.examples:
+                self.examples.append(document)
 
 
 class Rerun:
@@ -62,6 +72,7 @@ class Rerun:
         """Put the chosen documents back; with `dry`, only count them."""
         count = Count()
         if chosen.failure is not None:
+            count.add_examples(islice(self._store.ledger.failed(chosen.failure), _EXAMPLES))
             count.retried = self._of_class(chosen.failure, dry)
             return count
         self._store.history.prepare()
@@ -70,10 +81,12 @@ class Rerun:
             if not dry:
                 self._replace(stored, chosen.why)
             count.replaced += len({found.key for found in stored})
+            count.add_examples(found.document for found in stored)
         for documents in _batches(self._failed(chosen)):
             if not dry:
                 self._store.ledger.retry_all(documents)
             count.retried += len(documents)
+            count.add_examples(documents)
         return count
 
     def _of_class(self, label: str, dry: bool) -> int:
@@ -131,10 +144,17 @@ class Rerun:
                 target = self._kept / REPLACED_FOLDER / f"{file.name}.{when}"
                 if file.is_file():
                     target.parent.mkdir(exist_ok=True)
+                    target = _free(target)
                     file.rename(target)
                 if target.is_file():
                     moved.append(str(target))
         return moved
+
+
+def _free(target: Path) -> Path:
+    """A name like `target` that no file has yet."""
+    names = (target.with_name(f"{target.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain((target,), names) if not name.exists())
 
 
 def _batches(documents: Iterator[Any]) -> Iterator[list[Any]]:

@@ -97,7 +97,9 @@ def test_a_document_that_is_edited_after_it_is_done_is_stale_until_it_is_compute
     cli("check", path, code=2)
     assert f"document 2: {part}" in cli.errors
 
-    assert "of 1 document would be moved" in cli("rerun", path, "--stale", "--dry-run")
+    dry = cli("rerun", path, "--stale", "--dry-run").splitlines()
+    assert "of 1 document would be moved" in dry[0]
+    assert dry[1] == "2"  # its id
     assert campaigns.documents.find_one({"_id": 2})["xtb"] == old["xtb"]  # type: ignore[index]
     said = cli("rerun", path, "--stale")
     assert "the results of 1 document were moved to wqmaster.history" in said

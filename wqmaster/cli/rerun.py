@@ -71,7 +71,11 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
         reset = "would be" if dry else "were"
         parts.append(f"the failures of {counted(count.retried, 'document')} {reset} reset")
     done = "; ".join(parts)
-    return f"{done}; {'nothing was changed' if dry else f'next: wqmaster run {typed(campaign)}'}"
+    if not dry:
+        return f"{done}; next: wqmaster run {typed(campaign)}"
+    more = ", ..." if count.documents > len(count.examples) else ""
+    ids = ", ".join(str(document) for document in count.examples)
+    return f"{done}; nothing was changed" + (f"\n{ids}{more}" if ids else "")
 
 
 @click.command()
@@ -80,7 +84,7 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
 @click.option("--id", "ids", metavar="ID", multiple=True, help="This document; repeatable.")
 @click.option("--query", metavar="JSON", help="Documents that this MongoDB query selects.")
 @click.option("--class", "failure", metavar="CLASS", help="Documents that failed with this class.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only show how many documents it would be.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only count them, and show some ids.")
 @json_option
 def command(
     campaign: Path,
@@ -114,6 +118,8 @@ def command(
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
     if as_json:
-        print_json({"replaced": count.replaced, "retried": count.retried, "dry_run": dry_run})
+        examples = [str(document) for document in count.examples]
+        numbers = {"replaced": count.replaced, "retried": count.retried}
+        print_json({**numbers, "examples": examples, "dry_run": dry_run})
     else:
         click.echo(_told(count, dry_run, campaign))
