@@ -81,6 +81,7 @@ class Defect(StrEnum):
     WRONG_SHAPE = "wrong_shape"
     LENGTHS_DIFFER = "lengths_differ"
     TOO_FEW_ELECTRONS = "too_few_electrons"
+    COINCIDENT_ATOMS = "coincident_atoms"
     IMPOSSIBLE_MULTIPLICITY = "impossible_multiplicity"
     OTHER = "other"
 

@@ -20,8 +20,7 @@ from bson.errors import BSONError
 
 from wqmaster.errors import BadDocument, Defect, StructureError
 from wqmaster.ledger import Document, key_of
-from wqmaster.molecule import from_document, lookup
-from wqmaster.parsers.xtb.text import closest
+from wqmaster.molecule import COINCIDENT_ANGSTROM, closest, from_document, lookup
 from wqmaster.store import Store
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
@@ -30,8 +29,6 @@ from wqmaster.structures.formats import records_of, stem
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
 _MAX_DOCUMENT_BYTES = 16 << 20
-# Atoms that are nearer are in one place: no program computes them.
-_CLOSEST_ANGSTROM = 0.1
 # Refused records that are named in a message.
 MAX_SHOWN = 10
 _HASH, _TITLE = "hash", "title"
@@ -170,7 +167,7 @@ class Importer:
             several = len(record.documents) > 1
             for count, document in enumerate(record.documents, start=1):
                 molecule = from_document({"_id": 0, **document}, self._options.fields)
-                pair = closest(molecule.coordinates, _CLOSEST_ANGSTROM)
+                pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
                 if pair is not None:
                     raise Refused(f"atoms {pair[0] + 1} and {pair[1] + 1} are in the same place")
                 if "_id" not in document:

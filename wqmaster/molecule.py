@@ -23,6 +23,10 @@ SYMBOLS = (
     "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 )
 # fmt: on
+# Two atoms nearer than this are in the same place.
+COINCIDENT_ANGSTROM = 0.1
+# Of length 1, and along no direction in which atoms of drawings and crystals lie.
+_AXIS = (0.5477, 0.3162, 0.7746)
 NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
 
@@ -89,6 +93,40 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
             return None
         value = value[part]
     return value
+
+
+def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
+    """Two points nearer to each other than `limit`, counted from 0; None if there are none.
+
+    Points that are not finite are left out.
+    """
+    # Points cannot be nearer than their projections are, which are sorted.
+    along = sorted(
+        (x * _AXIS[0] + y * _AXIS[1] + z * _AXIS[2], number)
+        for number, (x, y, z) in enumerate(points)
+        if math.isfinite(x) and math.isfinite(y) and math.isfinite(z)
+    )
+    for place, (start, one) in enumerate(along):
+        for further in range(place + 1, len(along)):
+            end, other = along[further]
+            if end - start >= limit:
+                break
+            if math.dist(points[one], points[other]) < limit:
+                return (one, other) if one < other else (other, one)
+    return None
+
+
+def refuse_coincident(molecule: Molecule, options: object = None) -> None:
+    """See that no two atoms are in the same place, which no program computes.
+
+    Raises:
+        BadDocument: two are.
+    """
+    pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
+    if pair is not None:
+        raise BadDocument(
+            f"atoms {pair[0]} and {pair[1]} are in the same place", Defect.COINCIDENT_ATOMS
+        )
 
 
 def _atomic_number(value: Any, position: int) -> int:

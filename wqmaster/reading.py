@@ -21,6 +21,8 @@ from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
 
 PROGRAMS = sorted(module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__))
+# Files that programs write under names like those that users give to what is printed.
+_NOT_PRINTED = frozenset(("g98.out",))
 # A file that is larger than this is not read (bytes).
 _MAX_FILE = 1 << 30
 
@@ -94,7 +96,9 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     try:
         if path.is_dir():
             entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
-            return {known(entry.name) or entry.name: _content(entry) for entry in entries}, "stdout"
+            names = {entry.name: known(entry.name) or entry.name for entry in entries}
+            names |= dict.fromkeys(_printed(path, names), "stdout")
+            return {names[entry.name]: _content(entry) for entry in entries}, "stdout"
         plain_name = path.name.removesuffix(".gz")
         name = known(plain_name)
         content = _content(path)
@@ -107,6 +111,28 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
             f"a file for its parsers ('wqmaster parse --program {program} --list' lists them)"
         )
     return {name or "stdout": content}, name or "stdout"
+
+
+def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
+    """Which file of a folder without `stdout` holds what the program printed; [] if none does.
+
+    Raises:
+        StructureError: it may be one of several.
+    """
+    if "stdout" in names.values():
+        return []
+    found = [
+        name
+        for name, called in names.items()
+        if called == name and name.removesuffix(".gz").endswith((".out", ".log"))
+    ]
+    found = [name for name in found if name.removesuffix(".gz") not in _NOT_PRINTED]
+    if len(found) > 1:
+        raise StructureError(
+            f"{folder}: several files may be the standard output ({', '.join(found)[:200]}): "
+            "rename the right one to 'stdout'"
+        )
+    return found
 
 
 def _instead(path: Path, program: str) -> str:

@@ -38,6 +38,7 @@ def test_documents_with_a_result_count_where_the_query_selects_them(
         {"_id": 1, **WATER, "xtb": {"gfn2": {"energy": -5.0}}},
         {"_id": "two", **WATER, "charge": 11},
         {"_id": 3.5, **WATER, "charge": 0.5},
+        {"_id": 4, **WATER, "coordinates": [[0.0, 0.0, 0.0]] * 2 + [[0.0, 0.0, 1.0]]},
     )
     recipe = resolve(load(campaigns.write(submit={"query": query})))
     store = Store(campaigns.uri, recipe.loaded.campaign)
@@ -48,6 +49,7 @@ def test_documents_with_a_result_count_where_the_query_selects_them(
     assert {defect: found.example for defect, found in census.unusable.items()} == {
         Defect.TOO_FEW_ELECTRONS: "two",
         Defect.NOT_WHOLE: 3.5,
+        Defect.COINCIDENT_ATOMS: 4,
     }
 
 

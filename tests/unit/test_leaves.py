@@ -48,7 +48,7 @@ def test_every_parser_says_what_it_needs(program: str) -> None:
 
 
 def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
-    more = ("%elprop Dipole false end", "%tddft nroots 3 end")
+    more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
     routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{block}" for block in more))
     known = {name for route in routes for name in leaves(Step(route=route)).quantities}
     assert {need for some in needs("orca").values() for need in some} <= known
@@ -70,6 +70,30 @@ def test_the_density_beside_excited_states_is_warned_of(route: str, there: bool)
     if lack is not None:
         assert not lack.certain
         assert "excited state" in lack.reason
+
+
+@pytest.mark.parametrize(
+    ("route", "parser", "words"),
+    [
+        ("! B3LYP def2-SVP\n%tddft nroots 3 end", "energy", "excited state"),
+        ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one of its layers"),
+        ("! HF def2-SVP\n%casscf nel 2 norb 2 end", "scf_cycles", "CASSCF"),
+        ("! HF def2-SVP Opt", "engrad_gradient", "last cycle"),
+    ],
+)
+def test_a_value_that_may_be_of_something_else_is_warned_of(
+    route: str, parser: str, words: str
+) -> None:
+    lacks = leaves(Step(route=route)).quantities
+    found = [lacks[need] for need in needs("orca")[parser] if need in lacks]
+    assert len(found) == 1
+    assert words in found[0].reason
+    assert not found[0].certain
+
+
+def test_the_energy_of_an_excited_state_whose_gradient_is_asked_for_is_the_wanted_one() -> None:
+    lacks = leaves(Step(route="! B3LYP def2-SVP EnGrad\n%tddft nroots 3 end")).quantities
+    assert not set(needs("orca")["energy"]) & set(lacks)
 
 
 def test_every_need_of_xtb_is_one_that_a_step_can_lack() -> None:

@@ -7,8 +7,15 @@ import pytest
 from bson import Decimal128, Int64
 
 from wqmaster.campaign import MoleculeFields
-from wqmaster.errors import BadDocument
-from wqmaster.molecule import SYMBOLS, Molecule, from_document, lookup
+from wqmaster.errors import BadDocument, Defect
+from wqmaster.molecule import (
+    SYMBOLS,
+    Molecule,
+    closest,
+    from_document,
+    lookup,
+    refuse_coincident,
+)
 
 FIELDS = MoleculeFields()
 OXYGEN = [0.0, 0.0, 0.0]
@@ -250,3 +257,21 @@ def test_xyz_has_the_atoms_in_the_order_of_the_document() -> None:
     text = from_document(water(), FIELDS).xyz()
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["O", "H", "H"]
     assert float(text.splitlines()[4].split()[1]) == 0.93
+
+
+def test_the_closest_points_are_found_in_any_direction() -> None:
+    line = [(1.5 * place, 0.0, 0.0) for place in range(200)]
+    assert closest(line, 0.1) is None
+    for far in ((0.09, 0.0, 0.0), (0.0, -0.09, 0.0), (0.05, 0.05, -0.05)):
+        near = tuple(x + d for x, d in zip(line[70], far, strict=True))
+        assert closest([*line, near], 0.1) == (70, 200)
+    beside = (line[70][0] + 0.08, 0.08, 0.0)
+    assert closest([*line, beside], 0.1) is None
+    assert closest([(math.nan, 0.0, 0.0), (0.0, 0.0, 0.0)], 0.1) is None
+
+
+def test_two_atoms_in_one_place_are_a_defect() -> None:
+    molecule = Molecule(1, (1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1e-5)))
+    with pytest.raises(BadDocument, match="atoms 0 and 1 are in the same place") as caught:
+        refuse_coincident(molecule)
+    assert caught.value.defect is Defect.COINCIDENT_ATOMS

@@ -672,3 +672,16 @@ def test_a_program_of_the_user_may_print_what_others_write_to_files(tmp_path: Pa
     path = tmp_path / "printed.json"
     path.write_text('{"energy": 1.5}')
     assert read(path, "command", {}).failure is None
+
+
+def test_the_only_output_of_a_folder_is_what_was_printed(tmp_path: Path) -> None:
+    (tmp_path / "orca.out").write_text(text_of("v6-radical.out"))
+    (tmp_path / "orca.gbw").write_bytes(b"\0\1")
+    found = read(tmp_path, "orca", {"energy": orca.energy})
+    assert found.failure is None
+    assert "energy" in found.values
+    (tmp_path / "slurm.log").write_text("something else")
+    with pytest.raises(StructureError, match=r"orca\.out, slurm\.log"):
+        read(tmp_path, "orca", {"energy": orca.energy})
+    (tmp_path / "orca.out").rename(tmp_path / "stdout")
+    assert read(tmp_path, "orca", {"energy": orca.energy}).failure is None

@@ -105,6 +105,14 @@ def test_the_multiplicity_of_a_triplet_is_not_that_of_the_scf() -> None:
     assert (frame["root"], frame["multiplicity"]) == (1, 3)
 
 
+def test_a_state_of_spin_orbit_coupling_has_no_multiplicity() -> None:
+    text = excited("SOC Root  1").replace("DE(CIS) =", "E(SOC CIS)    =")
+    with pytest.raises(ParseError, match="spin-orbit root 1"):
+        read(orca.multiplicity, text)
+    (frame,) = read(orca.frames, text)
+    assert (frame["root"], frame["multiplicity"]) == (1, None)
+
+
 def test_a_root_that_cannot_be_read_is_a_parse_error() -> None:
     with pytest.raises(ParseError, match="does not state which root"):
         read(orca.frames, excited("somewhere"))

@@ -19,7 +19,9 @@ from wqmaster.parsers.xtb import (
     energy,
     gradient,
     homo_lumo_gap,
+    opt_cycles,
     program_version,
+    thermochemistry,
 )
 
 DATA = Path(__file__).parent / "data" / "xtb"
@@ -479,3 +481,11 @@ def test_a_run_without_any_stdout_is_a_failure_too() -> None:
 def test_binary_rubbish_is_diagnosed() -> None:
     rubbish: dict[str, Any] = dict.fromkeys(files("water"), bytes(range(256)) * 10)
     assert diagnosis(Output(rubbish))[0] is FailureClass.PROGRAM_ERROR
+
+
+def test_what_was_not_run_is_missing_and_not_failed_or_cut() -> None:
+    found = output("water")
+    with pytest.raises(ParseError, match="no optimisation was run"):
+        opt_cycles(found)
+    with pytest.raises(ParseError, match="'Thermodynamic Functions' is missing"):
+        thermochemistry(found)

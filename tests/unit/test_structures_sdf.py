@@ -319,6 +319,25 @@ def test_isotopes_are_kept_and_their_element_is_that_of_all(tmp_path: Path) -> N
     document = record.documents[0]
     assert document["atomic_numbers"] == [6, 1, 1, 1]
     assert document["isotopes"] == [0, 2, 0, 0]
+    assert Note.ISOTOPES in record.notes
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_an_atom_without_bonds_has_the_spin_that_is_stated(forced: bool, tmp_path: Path) -> None:
+    """RDKit writes atoms of oxygen with the valence 15 (none) and no radical."""
+    from rdkit import Chem
+
+    oxygen = Chem.AddHs(Chem.MolFromSmiles("[O]"))
+    oxygen.AddConformer(Chem.Conformer(1))
+    block = Chem.MolToMolBlock(oxygen, forceV3000=forced)
+    two = block.replace("0.0000    0.0000    0.0000 O", "1.0000    0.0000    0.0000 O")
+    (tmp_path / "o.sdf").write_text(two + "$$$$\n")
+    [record] = read(tmp_path / "o.sdf", flat="keep")
+    assert record.why is not None
+    assert "atom 1 (O) has 2 electrons that are in no bond or pair" in record.why
+    [record] = read(tmp_path / "o.sdf", flat="keep", multiplicity=3)
+    assert record.why is None, record.why
+    assert record.documents[0]["multiplicity"] == 3
 
 
 def test_a_metal_complex_that_no_valence_model_knows_is_imported(tmp_path: Path) -> None:

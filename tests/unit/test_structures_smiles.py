@@ -165,3 +165,42 @@ def test_the_spin_of_a_metal_is_not_assumed_without_a_word(tmp_path: Path) -> No
     [stated, *_] = read(tmp_path / "a.smi", optimize="none", multiplicity=5)
     assert stated.documents[0]["multiplicity"] == 5
     assert Note.METAL_SPIN not in stated.notes
+
+
+@pytest.mark.parametrize("optimize", ["none", "mmff"])
+def test_fragments_are_in_contact(optimize: str, tmp_path: Path) -> None:
+    """ETKDG placed them up to 739 Angstrom apart."""
+    molecules = ("O.O.O", "N.N", "CC(=O)[O-].[NH4+]", "[Na+].[OH-]", "[K+].[Br-]", "O.CCO", "C.C")
+    (tmp_path / "set.smi").write_text("\n".join(molecules) + "\n")
+    records = read(tmp_path / "set.smi", optimize=optimize)
+    assert len(records) == len(molecules)
+    for record in records:
+        assert record.why is None, record.why
+        assert Note.SEVERAL_FRAGMENTS in record.notes
+        for document in record.documents:
+            assert max(math.dist(*pair) for pair in combinations(document["coordinates"], 2)) < 9
+            assert min(math.dist(*pair) for pair in combinations(document["coordinates"], 2)) > 0.9
+
+
+def test_a_force_field_holds_fragments_together_or_the_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "set.smi").write_text("[Na+].[Cl-]\n[Na+].[Na+]\n")
+    salt, ions = read(tmp_path / "set.smi", optimize="mmff")
+    assert math.dist(*salt.documents[0]["coordinates"]) == pytest.approx(2.4, abs=0.1)
+    assert ions.why is not None
+    assert "out of contact" in ions.why
+
+
+def test_the_multiplicity_of_a_metal_ion_is_what_the_table_states(tmp_path: Path) -> None:
+    """RDKit's radicals of a bare metal are what the parity of its electrons leaves."""
+    (tmp_path / "a.csv").write_text("smiles,charge,multiplicity\n[Mn+2],2,6\n[Gd+3],3,8\n")
+    for record, multiplicity in zip(read(tmp_path / "a.csv", optimize="none"), (6, 8), strict=True):
+        assert record.why is None, record.why
+        assert record.documents[0]["multiplicity"] == multiplicity
+        assert Note.METAL_SPIN not in record.notes
+
+
+def test_isotopes_of_a_smiles_are_kept_and_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_text("[2H]O[2H]\n")
+    [record] = read(tmp_path / "a.smi", optimize="none")
+    assert sorted(record.documents[0]["isotopes"]) == [0, 2, 2]
+    assert record.notes == {Note.ISOTOPES}

@@ -53,8 +53,9 @@ def command(
     A parser of your own is MODULE.FUNCTION; modules of the working folder are found.
 
     A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
-    x.engrad, x.property.json, poses.pdbqt), or a folder with all of a run; each may be compressed
-    (x.out.gz). The exit code is 0 also for runs that failed, 2 if a FILE cannot be read.
+    x.engrad, x.property.json, poses.pdbqt), or a folder with all files of a run, in which the file
+    'stdout', or the only one that ends with .out or .log, is the standard output. Each may be
+    compressed (x.out.gz). The exit code is 0 also for runs that failed, 2 if a FILE cannot be read.
     """
     parsers = parsers_named(program, names)
     if listed:

@@ -18,6 +18,7 @@ from wqmaster.errors import StructureError
 from wqmaster.ledger import Document
 from wqmaster.molecule import SYMBOLS
 from wqmaster.structures.base import Note, Options, Refused, put
+from wqmaster.structures.fragments import check_contact, gather
 
 _SEED = 61453
 _MMFF_ITERATIONS = 2000
@@ -67,6 +68,11 @@ def with_hydrogens(molecule: Any) -> Any:
     return Chem.AddHs(molecule, addCoords=True)
 
 
+def isotope_notes(molecule: Any) -> set[Note]:
+    """What is to be said of a molecule with isotopes, which no calculation takes up."""
+    return {Note.ISOTOPES} if any(atom.GetIsotope() for atom in molecule.GetAtoms()) else set()
+
+
 def _notes(molecule: Any) -> set[Note]:
     """What was chosen where the molecule leaves a choice."""
     from rdkit import Chem
@@ -84,7 +90,8 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
     """The molecule with all its hydrogens and `options.conformers` geometries; what was chosen.
 
     Raises:
-        Refused: it cannot be embedded, has no parameters, or the force field does not converge.
+        Refused: it cannot be embedded, has no parameters, the force field does not converge, or
+            drives fragments apart.
     """
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom
@@ -103,6 +110,7 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
         found = list(rdDistGeom.EmbedMultipleConfs(whole, options.conformers, settings))
     if len(found) < options.conformers:
         raise Refused(f"ETKDG finds {len(found)} of {options.conformers} geometries for it")
+    gather(whole)
     if options.optimize == "mmff":
         _mmff(whole)
     elif options.optimize == "gfnff":
@@ -110,6 +118,7 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
             _gfnff(whole, conformer)
     for conformer in whole.GetConformers():
         _check_distances(conformer.GetPositions())
+    check_contact(whole)
     return whole, notes
 
 
@@ -134,7 +143,10 @@ def _mmff(molecule: Any) -> None:
     properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
     for conformer in molecule.GetConformers():
         field = rdForceFieldHelpers.MMFFGetMoleculeForceField(
-            molecule, properties, confId=conformer.GetId()
+            molecule,
+            properties,
+            confId=conformer.GetId(),
+            ignoreInterfragInteractions=False,
         )
         field.Initialize()
         if all(field.Minimize(maxIts=_MMFF_ITERATIONS) for _ in range(_MMFF_ROUNDS)):
@@ -168,8 +180,12 @@ def _gfnff(molecule: Any, conformer: Any) -> None:
                 command, cwd=folder, capture_output=True, timeout=_GFNFF_SECONDS, check=False
             )
             lines = (folder / "xtbopt.xyz").read_text().splitlines()[2:]
-        except (subprocess.TimeoutExpired, OSError) as error:
-            raise Refused(f"GFN-FF gives no geometry for it: {error!r:.100}") from error
+        except subprocess.TimeoutExpired as error:
+            raise Refused(
+                f"GFN-FF takes more than {_GFNFF_SECONDS} s for it; --optimize none"
+            ) from error
+        except OSError as error:
+            raise Refused("GFN-FF gives no geometry for it; --optimize none") from error
         if ran.returncode or b"GEOMETRY OPTIMIZATION CONVERGED" not in ran.stdout:
             raise Refused("GFN-FF does not converge for it; --optimize none")
         for place, line in enumerate(lines[: len(numbers)]):

@@ -15,7 +15,14 @@ from wqmaster.structures.base import (
     add_fields,
 )
 from wqmaster.structures.ctfile import Table, table_of
-from wqmaster.structures.embedding import conformers, documents_of, quiet, reason, with_hydrogens
+from wqmaster.structures.embedding import (
+    conformers,
+    documents_of,
+    isotope_notes,
+    quiet,
+    reason,
+    with_hydrogens,
+)
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
 
@@ -95,6 +102,8 @@ def _fill(record: Record, options: Options) -> None:
             "coordinates as they are"
         )
     stated = multiplicity_of(fields, implied, options)
+    if stated is None:
+        _check_valences(block, table)
     if flat and options.flat == "embed":
         molecule, found = conformers(_sanitized(block), options)
         record.notes |= {Note.EMBEDDED, *found}
@@ -103,6 +112,7 @@ def _fill(record: Record, options: Options) -> None:
     set_state(record, document, fields, implied, options)
     if table.centres > 1 and stated == table.unpaired + 1:
         record.notes.add(Note.HIGH_SPIN)
+    record.notes |= isotope_notes(molecule)
     record.documents = list(documents_of(document, molecule, options))
 
 
@@ -189,6 +199,26 @@ def _sanitized(block: str) -> Any:
     if found is None:
         raise Refused(f"RDKit cannot make a molecule of it: {reason()}")
     return found
+
+
+def _check_valences(block: str, table: Table) -> None:
+    """Raise Refused if an atom lacks bonds by the valence that the file gives it.
+
+    It has unpaired electrons then, or empty orbitals, and the file does not state which. RDKit
+    writes an atom of oxygen like this.
+    """
+    from rdkit import Chem
+
+    found = Chem.MolFromMolBlock(block, sanitize=True, removeHs=False, strictParsing=False)
+    for atom in found.GetAtoms() if found is not None else ():
+        count = atom.GetNumRadicalElectrons()
+        if count < 2 or has_metal([atom.GetAtomicNum()]) or atom.GetIdx() + 1 in table.radicals:
+            continue
+        raise Refused(
+            f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) has {count} electrons that are in no"
+            " bond or pair, and the file does not state a radical (M  RAD) or a multiplicity;"
+            " state it with --multiplicity or a data item"
+        )
 
 
 def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: set[Note]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from wqmaster.errors import StructureError
 from wqmaster.ledger import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
-from wqmaster.structures.embedding import conformers, documents_of, quiet, reason
+from wqmaster.structures.embedding import conformers, documents_of, isotope_notes, quiet, reason
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
 from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
@@ -141,7 +141,11 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     if record.title:
         document["title"] = record.title
     add_fields(document, fields, options)
-    radicals = [atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()]
+    # Of a metal RDKit counts those that the number of electrons leaves: it is no statement.
+    radicals = [
+        0 if has_metal([atom.GetAtomicNum()]) else atom.GetNumRadicalElectrons()
+        for atom in molecule.GetAtoms()
+    ]
     implied = Implied(
         charges={"formal charges": Chem.GetFormalCharge(molecule)},
         unpaired={"radicals": sum(radicals)} if any(radicals) else {},
@@ -154,5 +158,5 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:
         record.notes.add(Note.HIGH_SPIN)
     whole, notes = conformers(molecule, options)
-    record.notes |= notes
+    record.notes |= notes | isotope_notes(whole)
     record.documents = list(documents_of(document, whole, options))

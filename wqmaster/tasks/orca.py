@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from wqmaster.campaign import NAME, Model
 from wqmaster.errors import ParseError
 from wqmaster.job import Execution, Job
-from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks import Software, StepRequest, task
@@ -231,6 +231,7 @@ def _program(software: Software) -> tuple[str, ...]:
     impostor=impostor,
     remarks=remarks,
     leaves=leaves,
+    inspect=refuse_coincident,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Steps one after another in one sandbox.

@@ -53,6 +53,8 @@ _MOVES = re.compile(
 _FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
 # Methods whose final energy is, by default, that of the lowest root.
 _ROOTS = re.compile(r"(?!ip|ea).*(eom|adc).*")
+_LAYERS = re.compile(r"qm/.*|qmmm|.*oniom.*|ionic-crystal-qmmm|mol-crystal-qmmm")
+_CASSCF = re.compile(r".*cas(scf|\().*")
 _OPEN_SHELL = re.compile(r"u(hf|ks)|ro(hf|ks)|.*cas.*|uno|uco|.*brokensym.*|g-tensor|.*deltascf")
 _CLOSED_SHELL = frozenset(("rhf", "rks"))
 # Files of xtb and AutoDock Vina.
@@ -226,7 +228,8 @@ class _Reader:
         yield from self._populations()
         yield from self._dipole()
         yield from self._shells()
-        yield from self._density()
+        yield from self._states()
+        yield from self._scf()
 
     def _final_gradient(self) -> Iterator[tuple[str, Lack]]:
         moves = sorted(word for word in self.route.words if _MOVES.fullmatch(word))
@@ -264,19 +267,36 @@ class _Reader:
         elif self.prints_little and not asked:
             yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
 
-    def _density(self) -> Iterator[tuple[str, Lack]]:
-        roots = sorted(word for word in self.route.words if _ROOTS.fullmatch(word))
-        blocks = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
-        if blocks or roots:
-            yield (
-                "density",
-                Lack(
-                    f"with '{(blocks + roots)[0]}' ORCA's final energy is that of an excited state,"
-                    " and this is of the SCF",
-                    "take 'scf_energy' with it, or compute it in a step of its own",
-                    certain=False,
-                ),
-            )
+    def _states(self) -> Iterator[tuple[str, Lack]]:
+        """Where the final energy is not of the state, or not of the system, of other values."""
+        words = self.route.words
+        layers = sorted(word for word in words if _LAYERS.fullmatch(word))
+        if layers:
+            reason = f"with '{layers[0]}' the energy is of the whole, and this of one of its layers"
+            yield "density", Lack(reason, "take the parser out", certain=False)
+        roots = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
+        roots += sorted(word for word in words if _ROOTS.fullmatch(word))
+        if not roots:
+            return
+        excited = f"with '{roots[0]}' ORCA's final energy is that of an excited state"
+        yield (
+            "density",
+            Lack(
+                f"{excited}, and this is of the SCF",
+                "take 'scf_energy' with it, or compute it in a step of its own",
+                certain=False,
+            ),
+        )
+        # Who asks for a gradient there wants the excited state.
+        if not self.asks("gradient"):
+            instead = "take 'scf_energy' if you want that of the ground state"
+            yield "ground state", Lack(f"{excited} (by default the first)", instead, certain=False)
+
+    def _scf(self) -> Iterator[tuple[str, Lack]]:
+        words = self.route.words
+        if self.route.has_block("casscf") or any(_CASSCF.fullmatch(word) for word in words):
+            reason = "ORCA does not count the cycles of a CASSCF as those of an SCF"
+            yield "scf cycles", Lack(reason, "take the parser out", certain=False)
 
     def _shells(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words

@@ -39,6 +39,9 @@ _NESTED = {
     ),
     "mrci": frozenset(("newblock",)),
 }
+# Blocks within which hardly anything has an "end" of its own, and what has one.
+_PLAIN = frozenset(("cis", "cpcm", "elprop", "freq", "mdci", "mp2", "pal", "scf", "tddft"))
+_INNER = ("rotate", "multipole", "efield", "efields")
 _TOKEN = re.compile(r'"[^"\n]*"?|[^\s;,={}\[\]"]+')
 _KEYWORD = re.compile(r"[^\s!(]*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)[^\s!]*|[^\s!]+")
 _BLOCK = re.compile(r"%\s*([A-Za-z_]\w*)")
@@ -232,5 +235,11 @@ def _of_block(block: Block) -> Iterator[Remark]:
         yield _wrong(
             f"the block %{block.name} has {there} 'end' and needs {needed}: one for each of "
             f"{inner}, and one for the block",
+            block.line,
+        )
+    elif there > 1 and block.name in _PLAIN and not set(_INNER) & {t.word for t in block.tokens}:
+        yield _odd(
+            f"the block %{block.name} has {there} 'end', and nothing within it that needs one of "
+            "its own",
             block.line,
         )

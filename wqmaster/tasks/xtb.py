@@ -21,7 +21,7 @@ from wqmaster.campaign import Model, nearest
 from wqmaster.errors import ParseError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Execution, Job
-from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
 from wqmaster.tasks.xtb_leaves import leaves_of
@@ -285,7 +285,7 @@ def _job(
     return Job(tuple(executions), files)
 
 
-_task = partial(task, program="xtb", rung=XtbRung, ladders=LADDERS)
+_task = partial(task, program="xtb", rung=XtbRung, ladders=LADDERS, inspect=refuse_coincident)
 
 
 @_task(options=Singlepoint, leaves=leaves_of("singlepoint"))

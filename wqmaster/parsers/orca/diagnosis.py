@@ -35,7 +35,8 @@ def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
         return Failure(FailureClass.TRUNCATED, "ORCA: the output is empty")
     if last(text, _END) >= 0:
         return Failure(FailureClass.TRUNCATED, "ORCA: the beginning of the output is missing")
-    first = next((line for line in printed.splitlines() if line.strip()), "")
+    lines = [line for line in printed.splitlines() if said(line)]
+    first = lines[0] if lines else printed.strip()
     reader = any(words in printed for words in _SCREEN_READER)
     if not of_a_job and not reader:
         words = (

@@ -66,7 +66,8 @@ def frames(output: Output) -> list[dict[str, Any]]:
     `converged`: whether it is a stationary point, so that a relaxed scan has one for each step;
     `cycle` of the optimisation and `step` of the scan, as ORCA counts them, or None;
     `job`, counted from 1 (`$new_job`, compound jobs);
-    `charge` and `multiplicity`, None where the output does not state them;
+    `charge` and `multiplicity`, None where the output does not state them, or there is none (with
+    spin-orbit coupling);
     `root`: number of the excited state that energy and gradient are of, None for that of the SCF.
 
     Left out are evaluations whose SCF (or coupled-cluster or response equations) did not converge;
@@ -108,7 +109,7 @@ def frames(output: Output) -> list[dict[str, Any]]:
                 "step": one.step,
                 "job": one.job,
                 "charge": charges.before(one.energies[-1], since),
-                "multiplicity": 3 if root is not None and root.is_triplet else multiplicity,
+                "multiplicity": multiplicity if root is None else root.multiplicity(multiplicity),
                 "root": None if root is None else root.number,
             }
         )

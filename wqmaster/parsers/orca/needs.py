@@ -7,6 +7,10 @@ needs an SCF alone is in `PLAIN`: every parser of the package has to be in one o
 from collections.abc import Mapping
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
+    "energy": ("ground state",),
+    "total_energy": ("ground state",),
+    "scf_cycles": ("scf cycles",),
+    "integrated_electrons": ("scf cycles",),
     "ccsd_correlation_energy": ("coupled cluster",),
     "ccsd_energy": ("coupled cluster",),
     "ccsd_t_energy": ("triples",),
@@ -18,9 +22,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "dispersion_gradient": ("dispersion", "gradient", "dispersion gradient"),
     "dlpno_strong_pairs_energy": ("pairs",),
     "dlpno_weak_pairs_energy": ("pairs",),
-    "engrad_energy": ("gradient",),
-    "engrad_geometry": ("gradient",),
-    "engrad_gradient": ("gradient",),
+    "engrad_energy": ("gradient", "final gradient"),
+    "engrad_geometry": ("gradient", "final gradient"),
+    "engrad_gradient": ("gradient", "final gradient"),
     "enthalpy": ("hessian",),
     "entropy": ("hessian",),
     "excitation_energies": ("excitations",),
@@ -47,7 +51,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "json_dipole": ("property.json", "dipole", "density"),
     "json_frequencies": ("property.json", "hessian"),
     "json_geometry": ("property.json",),
-    "json_gradient": ("property.json", "gradient"),
+    "json_gradient": ("property.json", "gradient", "final gradient"),
     "json_hessian": ("property.json", "hessian"),
     "json_hirshfeld_charges": ("property.json", "hirshfeld", "density"),
     "json_loewdin_charges": ("property.json", "loewdin", "density"),
@@ -55,7 +59,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "json_mulliken_charges": ("property.json", "mulliken", "density"),
     "json_polarizability": ("property.json", "polarizability"),
     "json_thermochemistry": ("property.json", "hessian"),
-    "json_total_energy": ("property.json",),
+    "json_total_energy": ("property.json", "ground state"),
     "largest_force": ("gradient", "final gradient"),
     "loewdin_charges": ("loewdin", "density"),
     "loewdin_spins": ("loewdin", "spins", "density"),
@@ -90,15 +94,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 PLAIN = frozenset(
     (
-        *(
-            "basis",
-            "basis_functions",
-            "charge",
-            "energy",
-            "energy_trajectory",
-            "integrated_electrons",
-        ),
-        *("multiplicity", "scf_cycles", "scf_energy", "timings", "total_energy"),
-        *("total_run_time", "version"),
+        *("basis", "basis_functions", "charge", "energy_trajectory", "multiplicity", "scf_energy"),
+        *("timings", "total_run_time", "version"),
     )
 )

@@ -2,7 +2,8 @@
 
 TD-DFT, CIS, RPA and ZINDO add the excitation energy of one root, DE(CIS), to the energy of the SCF
 and state which root it is, below "CIS/TD-DFT TOTAL ENERGY" (31 public outputs of 2.6 to 6.0: FINAL
-SINGLE POINT ENERGY is that sum to 1e-9 Eh). EOM-CCSD, STEOM-CCSD and ADC(2) do not state it: their
+SINGLE POINT ENERGY is that sum to 1e-9 Eh). With spin-orbit coupling it is E(SOC CIS) of a root
+that has no spin of its own. EOM-CCSD, STEOM-CCSD and ADC(2) do not state it: their
 final energy is that of the lowest root, but for canonical EOM- and STEOM-CCSD in ORCA 6, which give
 that of the ground state. It is recognised by E(TOT), the energy of coupled cluster.
 
@@ -13,6 +14,7 @@ the density of the root is in the output below "CIS RELAXED DENSITY", or not at 
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations
@@ -26,7 +28,7 @@ from wqmaster.parsers.orca.text import (
     number,
 )
 
-_EXCITATION = "DE(CIS)"
+_EXCITATIONS = ("DE(CIS)", "E(SOC CIS)")
 _ROOTS = ("EOM-CCSD RESULTS", "STEOM-CCSD RESULTS", "ADC(2) RESULTS")
 _REFERENCES = ("E(TOT) ", "Reference state energy for EOM")
 _RELAXED = "CIS RELAXED DENSITY"
@@ -34,7 +36,18 @@ _RELAXED = "CIS RELAXED DENSITY"
 _METHOD = "Method             :"
 # The final energy is printed with 12 decimals, E(TOT) with 9 (Eh).
 _SAME_ENERGY = 1e-7
-_BRACKET = re.compile(r"\((Root|Triplet root) {1,10}(\d{1,6})\)")
+_BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
+
+
+class Spin(StrEnum):
+    """What the spin of a root is."""
+
+    SCF = "root"  # that of the SCF
+    TRIPLET = "triplet root"  # of a closed-shell SCF
+    MIXED = "spin-orbit root"
+
+
+_SPINS = {"Root": Spin.SCF, "Triplet root": Spin.TRIPLET, "SOC Root": Spin.MIXED}
 
 
 @dataclass(frozen=True)
@@ -42,20 +55,23 @@ class Root:
     """An excited state that a final energy is of."""
 
     number: int  # as ORCA counts it, the lowest one is 1
-    is_triplet: bool  # of a closed-shell SCF
+    spin: Spin
 
     def __str__(self) -> str:
-        kind = "triplet root" if self.is_triplet else "root"
-        return f"excited {kind} {self.number}"
+        return f"excited {self.spin} {self.number}"
+
+    def multiplicity(self, of_scf: int | None) -> int | None:
+        """Its multiplicity, where that of the SCF is known; None where it has none."""
+        return {Spin.SCF: of_scf, Spin.TRIPLET: 3}.get(self.spin)
 
 
 def _stated(text: str, position: int) -> Root | None:
-    """The root of a line `DE(CIS) = 0.19 Eh (Root 1)` or `(Triplet root 1)`."""
+    """The root of a line `DE(CIS) = 0.19 Eh (Root 1)`, `(Triplet root 1)` or `(SOC Root 1)`."""
     found = _BRACKET.search(line_of(text, position))
     if found is None:
         line = line_of(text, position).strip()[:60]
         raise ParseError(f"the line {line!r} does not state which root it is of")
-    return Root(int(found[2]), found[1] != "Root") if int(found[2]) else None
+    return Root(int(found[2]), _SPINS[found[1]]) if int(found[2]) else None
 
 
 def _is_of_the_reference(text: str, one: Evaluation) -> bool:
@@ -79,7 +95,7 @@ def root_of(text: str, one: Evaluation) -> Root | None:
     if not one.energies:
         return None
     end = one.energies[-1]
-    position = last_beginning(text, _EXCITATION, one.start, end)
+    position = max(last_beginning(text, label, one.start, end) for label in _EXCITATIONS)
     if position >= 0:
         return _stated(text, position)
     heading = max(last_beginning(text, words, one.start, end) for words in _ROOTS)
@@ -88,7 +104,7 @@ def root_of(text: str, one: Evaluation) -> Root | None:
     if _is_of_the_reference(text, one):
         return None
     triplets = "TRIPLETS" in text[heading : line_end(text, heading)]
-    return Root(1, is_triplet=triplets)
+    return Root(1, Spin.TRIPLET if triplets else Spin.SCF)
 
 
 def followed(text: str, one: Evaluation) -> Root | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.evaluations import described, final
-from wqmaster.parsers.orca.roots import root_of
+from wqmaster.parsers.orca.roots import Spin, root_of
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line
 
 _VERSION = "Program Version"
@@ -98,13 +98,13 @@ def multiplicity(output: Output) -> int:
     Where there was no SCF, it is that of the input, which ORCA echoes.
 
     Raises:
-        ParseError: it is not stated, or the final energy is of an excited triplet, and what is
-            stated is of the ground state.
+        ParseError: it is not stated, or the final energy is of an excited triplet or of a state
+            with spin-orbit coupling, and what is stated is of the ground state.
     """
     text = output.text
     last = final(text)
     root = root_of(text, last)
-    if root is not None and root.is_triplet:
+    if root is not None and root.spin is not Spin.SCF:
         raise ParseError(
             f"the multiplicity in the output is of the SCF, the energy of {described(text, last)}"
             f" is of {root}"

@@ -16,16 +16,13 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked
-from wqmaster.molecule import SYMBOLS
+from wqmaster.molecule import COINCIDENT_ANGSTROM, SYMBOLS, closest
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL, ROUNDING, energy, printed_energy
-from wqmaster.parsers.xtb.text import boxed, closest, frames, last_line, stdout
+from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
 
-# Two atoms nearer than this are at one place (Angstrom): xtb leaves the repulsion out below 1e-4 A
-# and then finds an energy like that of any molecule; it refuses below 1e-9 Bohr.
-_NEAR = 0.1
 # Norm of a gradient (Eh/Bohr) of atoms that clash. Measured: two of a kind have it at 0.1 A (H),
 # 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half of a bond or less.
 _STEEP = 40.0
@@ -308,12 +305,16 @@ def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
 
 
 def _coincident(output: Output) -> Failure | None:
-    """Whether the structure that was computed has two atoms at one place."""
+    """Whether the structure that was computed has two atoms in the same place.
+
+    xtb leaves the repulsion out below 1e-4 Angstrom, and then finds an energy like that of any
+    molecule; it refuses below 1e-9 Bohr.
+    """
     for name in ("molecule.xyz", "xtbopt.xyz"):
         if not output.has(name):
             continue
         for frame in islice(frames(output.file(name), name), 1):
-            pair = closest(frame.coordinates, _NEAR)
+            pair = closest(frame.coordinates, COINCIDENT_ANGSTROM)
             if pair is not None:
                 first, second = (f"{frame.symbols[number]}{number + 1}" for number in pair)
                 apart = math.dist(*(frame.coordinates[number] for number in pair))

@@ -63,9 +63,12 @@ def opt_cycles(output: Output) -> int:
     text = stdout(output)
     rest = last_line(text, _CONVERGED)
     if rest is None:
-        if FINAL in text and ".. CYCLE " not in text and "FAILED TO CONV" not in text:
+        moved, failed = ".. CYCLE " in text, "FAILED TO CONV" in text
+        if FINAL in text and not moved and not failed:
             return 0
-        raise ParseError("the optimisation did not converge")
+        raise ParseError(
+            "the optimisation did not converge" if moved or failed else "no optimisation was run"
+        )
     words = rest.split()
     return whole(words[0] if words else "", "the number of cycles")
 

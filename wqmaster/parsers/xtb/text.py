@@ -1,9 +1,8 @@
 """What is common to xtb's files: numbers, blocks of the printout, XYZ files, xtbout.json."""
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -175,24 +174,6 @@ def stated_energy(frame: Frame, name: str) -> float:
     if "energy:" not in words[:-1]:
         raise ParseError(f"a structure of {name} has no energy")
     return real(words[words.index("energy:") + 1], f"the energy of {name}")
-
-
-def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
-    """Two points nearer to each other than `limit`, counted from 0; None if there are none."""
-    cells: dict[tuple[int, ...], list[int]] = {}
-    for number, point in enumerate(points):
-        if not all(math.isfinite(value) for value in point):
-            continue
-        home = [math.floor(value / limit) for value in point]
-        for dx in (-1, 0, 1):
-            for dy in (-1, 0, 1):
-                for dz in (-1, 0, 1):
-                    cell = (home[0] + dx, home[1] + dy, home[2] + dz)
-                    for other in cells.get(cell, ()):
-                        if math.dist(point, points[other]) < limit:
-                            return other, number
-        cells.setdefault(tuple(home), []).append(number)
-    return None
 
 
 def results(output: Output) -> dict[str, Any]:

@@ -196,6 +196,8 @@ def thermochemistry(output: Output) -> dict[str, Any]:
     labels = ("# frequencies", "# imaginary freq.", "symmetry", "rotational number")
     stated = [setup(text, label) for label in (*labels, "scaling factor")]
     words = [word for word in stated if word]
+    if not words:
+        raise ParseError("the block 'Thermodynamic Functions' is missing from stdout")
     if len(words) != len(stated):
         raise ParseError("the block 'Thermodynamic Functions' of stdout is cut short")
     return {
