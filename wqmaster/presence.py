@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from wqmaster.campaign import Campaign
 from wqmaster.errors import CampaignLocked
-from wqmaster.lock import alive, boot
+from wqmaster.system.locks import alive, boot
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
 LOCK_TIMEOUT = 60

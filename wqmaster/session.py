@@ -23,7 +23,6 @@ from wqmaster.engines import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
 from wqmaster.factory import Handle, Plan
 from wqmaster.feed import Feed
-from wqmaster.lock import FolderLock
 from wqmaster.master import Master
 from wqmaster.mongod import Mongod
 from wqmaster.recipe import Recipe, resolve
@@ -31,6 +30,7 @@ from wqmaster.source import LoadedCampaign
 from wqmaster.spool import Spool, check_writable
 from wqmaster.status import Progress
 from wqmaster.store import Counts, Store
+from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")
 

@@ -15,12 +15,12 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.bench import Bench, shell_job
-from wqmaster import credentials
 from wqmaster.engines import Engine, manager, tries
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.errors import EngineError
+from wqmaster.system import credentials
 
 KINDS = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
 # What a worker says first, with a protocol of long ago (work_queue.c, vine_manager.c).

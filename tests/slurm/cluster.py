@@ -90,7 +90,7 @@ class Cluster:
         log = self.folder / f"{words[0]}.out"
         self._keepers.append(
             subprocess.Popen(
-                [sys.executable, "-m", "wqmaster.keeper", str(log), *words],
+                [sys.executable, "-m", "wqmaster.system.supervise", str(log), *words],
                 stdin=subprocess.PIPE,
                 env={**os.environ, **self.environment},
                 start_new_session=True,

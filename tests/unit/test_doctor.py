@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.unit.test_campaign import MINIMAL, loaded
-from wqmaster import doctor, elf
+from wqmaster import doctor
 from wqmaster.doctor import programs, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
@@ -18,6 +18,7 @@ from wqmaster.doctor.glibc import of_image
 from wqmaster.doctor.programs import ask
 from wqmaster.session import log, logged
 from wqmaster.store import redacted
+from wqmaster.system import elf
 
 
 def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:

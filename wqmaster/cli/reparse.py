@@ -9,10 +9,10 @@ import click
 
 from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
-from wqmaster.lock import FolderLock
 from wqmaster.recipe import resolve
 from wqmaster.reparse import Kind, Reparse, told
 from wqmaster.spool import Spool
+from wqmaster.system.locks import FolderLock
 
 # Documents of each kind that are told by name.
 _TOLD = 10

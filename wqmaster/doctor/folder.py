@@ -12,8 +12,8 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import ask
-from wqmaster.lock import alive
 from wqmaster.status import duration
+from wqmaster.system.locks import alive
 
 # MB: below the first a run soon stops, below the second a large one may.
 _FULL, _SCARCE = 500, 5_000

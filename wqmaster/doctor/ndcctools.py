@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wqmaster import elf
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask, end, start
 from wqmaster.factory import PROGRAMS
+from wqmaster.system import elf
 
 GET_IT = (
     "conda install -c conda-forge ndcctools, or on Debian 13: apt install python3-workqueue "

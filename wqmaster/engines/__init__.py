@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wqmaster import credentials
 from wqmaster.campaign import Campaign
 from wqmaster.errors import EngineError
 from wqmaster.job import Task
+from wqmaster.system import credentials
 
 _GET_IT = (
     "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "

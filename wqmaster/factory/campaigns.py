@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wqmaster import credentials
 from wqmaster.campaign import Campaign
 from wqmaster.factory.plan import Address, Asked, Plan, Project, plan
 from wqmaster.source import LoadedCampaign
+from wqmaster.system import credentials
 
 # Names of files that are one word of a shell, whatever shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")

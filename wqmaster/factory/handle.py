@@ -28,7 +28,7 @@ from wqmaster.factory.supervisor import (
     remove_left,
     take_lock,
 )
-from wqmaster.lock import alive, boot
+from wqmaster.system.locks import alive, boot
 
 # Seconds for the factory of a master that was killed to end, with all its jobs.
 _PATIENCE = 150.0

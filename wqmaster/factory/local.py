@@ -10,7 +10,7 @@ from typing import Any
 
 from wqmaster.campaign import Workers
 from wqmaster.factory.folders import Folders
-from wqmaster.keeper import descendants
+from wqmaster.system.supervise import descendants
 
 PROGRAMS: tuple[str, ...] = ()
 # `exec`, so that the worker itself is told to end when the factory has died.

@@ -19,14 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from wqmaster import keeper
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand, local
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import TYPES, Plan
 from wqmaster.factory.report import Report
 from wqmaster.factory.workers import PATIENCE, QUICK, Census, trouble
-from wqmaster.lock import boot
+from wqmaster.system import supervise
+from wqmaster.system.locks import boot
 
 CONFIGURATION = "factory.json"
 STATUS = "status.json"
@@ -148,7 +148,7 @@ class Supervisor:
         self._plan = order.plan
         self._folder = Path(order.folder)
         self._file = self._folder / CONFIGURATION
-        self._log = keeper.rotating(self._folder / LOG)
+        self._log = supervise.rotating(self._folder / LOG)
         self._report = Report()
         timeout = int(self._plan.configuration["timeout"])
         # A worker that cannot connect gives up when its time without work is over.
@@ -198,7 +198,7 @@ class Supervisor:
             environ = local.marked(environ, self._folder)
         code: int | None = None
         try:
-            code = keeper.keep(
+            code = supervise.keep(
                 command,
                 self._hear,
                 environ=environ,
@@ -322,10 +322,10 @@ class Supervisor:
         """End factory and workers."""
         plan = self._plan
         if plan.type == "local":
-            keeper.end_all()
+            supervise.end_all()
         else:
             # It would remove its jobs one by one.
-            keeper.end_all(signal.SIGKILL)
+            supervise.end_all(signal.SIGKILL)
             try:
                 remove_jobs(plan.type, plan.factory)
             except EngineError as error:

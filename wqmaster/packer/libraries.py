@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wqmaster import elf
 from wqmaster.errors import WqmasterError
+from wqmaster.system import elf
 
 # What belongs to glibc: it has to be that of the worker's own loader. (`dpkg -L libc6`.)
 _GLIBC = re.compile(

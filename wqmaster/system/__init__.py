@@ -1,0 +1,1 @@
+"""The machine that wqmaster runs on: processes, locks, secrets, binaries."""
