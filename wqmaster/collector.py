@@ -29,7 +29,8 @@ from pymongo.errors import PyMongoError
 
 from wqmaster import records, remedies
 from wqmaster.bundle import Archive
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.loading import LoadedCampaign, Source
+from wqmaster.campaign.models import Campaign
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.failures import Failure, FailureClass
@@ -38,7 +39,6 @@ from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, History, key_of
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.remedies import Past, plan_of
-from wqmaster.source import LoadedCampaign, Source
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import wqmaster.parsers
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.parsers import Parser, ProgramParsers
 
 # Names of the RQ framework -> ours.

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.errors import ExecutionTimeout
 
 from wqmaster import stale
-from wqmaster.campaign import GEOMETRY_FIELDS, MoleculeFields
+from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.errors import RecipeMismatch, StaleResults
 from wqmaster.recipe import Recipe, StepRecipe
 from wqmaster.results import StatedRecipe

@@ -4,9 +4,9 @@ import os
 
 from pydantic import ValidationError
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.loading import LoadedCampaign, describe
+from wqmaster.campaign.models import nearest
 from wqmaster.failures import FailureClass, Family
-from wqmaster.source import LoadedCampaign, describe
 from wqmaster.tasks import Ladders, Rung, Traits
 
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.failures import FailureClass, signature
 from wqmaster.remedies import Past, plan_of
 

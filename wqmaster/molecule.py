@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import json_util
 
-from wqmaster.campaign import MoleculeFields
+from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import BadDocument, Defect
 
 # fmt: off

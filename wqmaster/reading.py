@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import wqmaster.parsers
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.dotted_names import parsers_of, resolve_parser
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.failures import Failure, FailureClass, signature

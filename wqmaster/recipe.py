@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 import wqmaster.parsers
 import wqmaster.tasks
 from wqmaster import remedies
-from wqmaster.campaign import Step, nearest
+from wqmaster.campaign.loading import LoadedCampaign, describe
+from wqmaster.campaign.models import Step, nearest
 from wqmaster.dotted_names import current, function_named, parsers_of, resolve_parser
 from wqmaster.errors import CampaignError
 from wqmaster.job import SOFTWARE, Asked, Job, check_file_name
@@ -27,7 +28,6 @@ from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
 from wqmaster.recipe_hash import asked_of, hash_of, is_ours
 from wqmaster.software.supplies import keep, supplies
-from wqmaster.source import LoadedCampaign, describe
 from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
 
 _STREAMS = frozenset({"stdout", "stderr"})

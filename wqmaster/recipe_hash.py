@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import wqmaster.tasks
-from wqmaster.campaign import GEOMETRY_FIELDS, MoleculeFields
-from wqmaster.source import LoadedCampaign
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.tasks import StepRequest, Traits
 
 

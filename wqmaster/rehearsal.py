@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster import bundle
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.failures import Failure, FailureClass
@@ -15,7 +16,6 @@ from wqmaster.ledger import Document
 from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
 from wqmaster.session import worker_environment
-from wqmaster.source import LoadedCampaign
 from wqmaster.store import Store
 
 # Jobs that are tried until one of them can be built: that may take a while for each.

@@ -8,7 +8,7 @@ from pymongo import ASCENDING, InsertOne, UpdateOne
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.ledger import Document
 from wqmaster.results import StoredStep
 

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.ledger import Document, key_of
 from wqmaster.molecule import lookup
 

@@ -16,7 +16,8 @@ from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster import engines, factory, guard
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
 from wqmaster.engines import Engine
@@ -26,7 +27,6 @@ from wqmaster.feed import Feed
 from wqmaster.master import Master
 from wqmaster.mongod import Mongod
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import LoadedCampaign
 from wqmaster.spool import Spool, check_writable
 from wqmaster.status import Progress
 from wqmaster.store import Counts, Store

@@ -10,7 +10,7 @@ from pymongo import ASCENDING, InsertOne, MongoClient
 from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
 from wqmaster.ledger import Document, Ledger, key_of
 from wqmaster.molecule import from_document

@@ -142,7 +142,13 @@ class Pool:
         words = as_user.words("condor_master", "-f")
         # The keeper ends what the pool leaves, also when the tests are killed.
         self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "wqmaster.system.supervise", str(self.folder / "master.out"), *words],
+            [
+                sys.executable,
+                "-m",
+                "wqmaster.system.supervise",
+                str(self.folder / "master.out"),
+                *words,
+            ],
             stdin=subprocess.PIPE,
             env={**os.environ, **self.environment},
             start_new_session=True,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.condor.site import Site
-from wqmaster.source import load
+from wqmaster.campaign.loading import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 40

@@ -5,10 +5,10 @@ import tracemalloc
 import pytest
 
 from tests.conftest import WATER, Campaigns
+from wqmaster.campaign.loading import load
 from wqmaster.census import survey
 from wqmaster.errors import Defect
 from wqmaster.recipe import resolve
-from wqmaster.source import load
 from wqmaster.store import Store
 
 

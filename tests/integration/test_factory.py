@@ -305,7 +305,15 @@ def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Pat
 
 def test_the_last_words_of_a_command_that_ends_at_once_are_kept(tmp_path: Path) -> None:
     script = "seq 20000; printf 'the last'; exit 3"
-    words = [sys.executable, "-m", "wqmaster.system.supervise", str(tmp_path / "log"), "sh", "-c", script]
+    words = [
+        sys.executable,
+        "-m",
+        "wqmaster.system.supervise",
+        str(tmp_path / "log"),
+        "sh",
+        "-c",
+        script,
+    ]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         assert process.wait(60) == 3
     said = [line.split(" ", 2)[-1] for line in (tmp_path / "log").read_text().splitlines()]

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from wqmaster import bundle
+from wqmaster.campaign.loading import load
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Job, Outcome
 from wqmaster.judgement import Verdict, judge
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import load
 
 TOP = Path(__file__).resolve().parents[2]
 RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from wqmaster import bundle
+from wqmaster.campaign.loading import load
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Job, Outcome
 from wqmaster.judgement import judge
 from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import load
 from wqmaster.tasks.xtb import (
     environment,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wqmaster.campaign import MoleculeFields
+from wqmaster.campaign.models import MoleculeFields
 from wqmaster.structures.base import Options, Record
 from wqmaster.structures.formats import records_of
 

@@ -8,9 +8,9 @@ import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
-from wqmaster.campaign import Campaign, nearest
+from wqmaster.campaign.loading import LoadedCampaign, load
+from wqmaster.campaign.models import Campaign, nearest
 from wqmaster.errors import CampaignError
-from wqmaster.source import LoadedCampaign, load
 
 MINIMAL = """\
 campaign: small

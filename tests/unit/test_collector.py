@@ -6,13 +6,13 @@ from typing import Any, cast
 import yaml
 
 from wqmaster import records
+from wqmaster.campaign.loading import load
 from wqmaster.collector import Collector
 from wqmaster.engines import Returned
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
 from wqmaster.judgement import StepResult, Verdict
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import load
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

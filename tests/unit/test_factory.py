@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.factory import condor, demand
 from wqmaster.factory.campaigns import identity
 from wqmaster.factory.plan import ALLOWED, KEYS, Address, Asked, Plan, Project, plan

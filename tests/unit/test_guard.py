@@ -9,10 +9,10 @@ from pymongo.errors import ExecutionTimeout
 
 from tests.conftest import Campaigns, Cli
 from wqmaster import guard
+from wqmaster.campaign.loading import load
 from wqmaster.errors import RecipeMismatch
 from wqmaster.recipe import resolve
 from wqmaster.results import StatedRecipe
-from wqmaster.source import load
 from wqmaster.store import Store
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import ParseError
 from wqmaster.failures import Failure, FailureClass
 from wqmaster.job import Asked, Job, Outcome, StepOutcome
@@ -17,7 +18,6 @@ from wqmaster.molecule import Molecule
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import ParserCall, Recipe, StepRecipe
-from wqmaster.source import LoadedCampaign
 from wqmaster.tasks import NoOptions, Software, StepRequest
 
 DATA = Path(__file__).parent / "data" / "xtb"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64
 
-from wqmaster.campaign import MoleculeFields
+from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.molecule import (
     SYMBOLS,

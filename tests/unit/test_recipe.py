@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from wqmaster.campaign.loading import load
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Asked, Outcome, StepOutcome
@@ -17,7 +18,6 @@ from wqmaster.judgement import judge
 from wqmaster.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import load
 from wqmaster.tasks.xtb import Singlepoint
 
 DATA = Path(__file__).parent / "data" / "xtb"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from wqmaster.campaign.loading import load
 from wqmaster.recipe import Recipe, resolve
-from wqmaster.source import load
 
 TOP = Path(__file__).resolve().parents[2]
 XTB = "wqmaster.tasks.xtb.singlepoint"

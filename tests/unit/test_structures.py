@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from tests.unit.structure_files import read
-from wqmaster.campaign import MoleculeFields
+from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import StructureError
 from wqmaster.structures.base import Note
 from wqmaster.structures.formats import stem

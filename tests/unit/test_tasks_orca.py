@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from wqmaster.campaign.loading import load
 from wqmaster.errors import CampaignError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import resolve
-from wqmaster.source import load
 from wqmaster.tasks import Software, StepRequest
 from wqmaster.tasks.orca import Step, check, impostor, sequential
 from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, check_route

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from wqmaster.campaign.loading import load
 from wqmaster.errors import BadDocument, CampaignError
 from wqmaster.job import Job
 from wqmaster.molecule import Molecule
 from wqmaster.recipe import resolve
-from wqmaster.source import load
 from wqmaster.tasks import Software, StepRequest, traits_of
 from wqmaster.tasks.python import HARNESS, Call, call
 

@@ -6,9 +6,9 @@ import click
 import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
+from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.cli.common import Duration
 from wqmaster.errors import CampaignError
-from wqmaster.units import megabytes, seconds
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from wqmaster.campaign import nearest
+            from wqmaster.campaign.models import nearest
 
             ctx.fail(f"No such command '{args[0]}'; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)

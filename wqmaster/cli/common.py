@@ -8,8 +8,8 @@ from typing import Any
 import click
 from bson import ObjectId, json_util
 
-from wqmaster.source import LoadedCampaign, load
-from wqmaster.units import seconds
+from wqmaster.campaign.loading import LoadedCampaign, load
+from wqmaster.campaign.units import seconds
 
 # Entries of a list that are shown.
 _SHOWN = 6

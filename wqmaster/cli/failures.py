@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wqmaster import session
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
     json_option,

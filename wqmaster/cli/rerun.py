@@ -8,7 +8,7 @@ from bson import json_util
 from pymongo.errors import OperationFailure
 
 from wqmaster import guard, session
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
     counted,

@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import typed
-from wqmaster.source import LoadedCampaign
 from wqmaster.status import Progress, duration, line
 
 # Seconds between two plain lines, and between two hints that no worker is connected.

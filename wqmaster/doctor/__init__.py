@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wqmaster import engines
+from wqmaster.campaign.loading import load
 from wqmaster.doctor import (
     batch,
     calculation,
@@ -26,7 +27,6 @@ from wqmaster.doctor import (
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe import resolve
-from wqmaster.source import load
 
 # Seconds for all checks together, and before them for the campaign's own modules.
 PATIENCE = 11.0

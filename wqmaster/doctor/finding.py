@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import unquote
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.recipe import Recipe
-from wqmaster.source import LoadedCampaign
 
 State = Literal["ok", "warning", "wrong"]
 

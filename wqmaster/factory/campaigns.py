@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.factory.plan import Address, Asked, Plan, Project, plan
-from wqmaster.source import LoadedCampaign
 from wqmaster.system import credentials
 
 # Names of files that are one word of a shell, whatever shell.

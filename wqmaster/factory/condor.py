@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wqmaster.campaign import Workers
+from wqmaster.campaign.models import Workers
 from wqmaster.factory.commands import answer
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.campaigns import identity

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wqmaster.campaign import Workers
+from wqmaster.campaign.models import Workers
 from wqmaster.factory.folders import Folders
 from wqmaster.system.supervise import descendants
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from wqmaster.campaign import Campaign, Workers
+from wqmaster.campaign.models import Campaign, Workers
 from wqmaster.factory import condor, local, slurm
 
 # Engine -> its factory, its worker.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.factory.demand import write
 from wqmaster.factory.plan import TYPES, Plan
-from wqmaster.source import LoadedCampaign
 
 # Of a factory that somebody starts by hand; the supervisor's own changes while it runs.
 _FILE = "by-hand.json"

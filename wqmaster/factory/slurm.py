@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from wqmaster.campaign import Workers
+from wqmaster.campaign.models import Workers
 from wqmaster.factory.commands import answer
 from wqmaster.factory.folders import Folders
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 
 _BLOCK = 1 << 20
 # Links that lead to links, after which it is a circle.

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wqmaster.campaign import Program, nearest
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import Program, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.licence import is_orca, looks_public
-from wqmaster.source import LoadedCampaign
 
 # What workers can fetch by: wqmaster/tasks/software.sh.
 SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")

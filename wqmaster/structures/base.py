@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from wqmaster.campaign import MoleculeFields
+from wqmaster.campaign.models import MoleculeFields
 from wqmaster.ledger import Document
 
 # A record that is larger than this is refused: none of a molecule is.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.errors import StructureError
 from wqmaster.structures import ase_files, embedding, json_lines, molfile, smiles, xyz
 from wqmaster.structures.base import Options, Record

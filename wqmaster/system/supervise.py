@@ -1,6 +1,6 @@
 """Runs a command, and ends it with all its descendants when its own standard input closes.
 
-    python -m wqmaster.keeper LOG COMMAND...
+    python -m wqmaster.system.supervise LOG COMMAND...
 
 The master holds the other end of that pipe, so that factory and workers end with the master, also
 after kill -9. (work_queue_factory, asked to end, ends only the shells of its local workers.)

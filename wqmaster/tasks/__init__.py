@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from wqmaster.campaign import NAME, Model
+from wqmaster.campaign.models import NAME, Model
 from wqmaster.failures import FailureClass
 from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.molecule import Molecule

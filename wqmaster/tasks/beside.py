@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from wqmaster.campaign import Model
+from wqmaster.campaign.models import Model
 from wqmaster.errors import WqmasterError
 from wqmaster.job import Input, check_file_name
 from wqmaster.tasks import Software, StepRequest

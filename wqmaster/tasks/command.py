@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.job import Execution, Job, check_file_name
 from wqmaster.molecule import Molecule
 from wqmaster.tasks import Software, StepRequest, task

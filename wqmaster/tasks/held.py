@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.parsers import Parser
 from wqmaster.tasks import Traits
 from wqmaster.tasks.leaves import Lack, Leaves

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from wqmaster.campaign import NAME, Model
+from wqmaster.campaign.models import NAME, Model
 from wqmaster.errors import ParseError
 from wqmaster.job import Execution, Job
 from wqmaster.molecule import SYMBOLS, Molecule, refuse_coincident

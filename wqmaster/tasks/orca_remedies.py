@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.failures import FailureClass
 from wqmaster.tasks import Ladders, Rung
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator
 
-from wqmaster.campaign import FIELD, nearest
+from wqmaster.campaign.models import FIELD, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.job import Execution, Input, Job, check_file_name
 from wqmaster.molecule import SYMBOLS, Molecule

@@ -14,7 +14,7 @@ import jinja2
 from jinja2 import Undefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from wqmaster.campaign import nearest
+from wqmaster.campaign.models import nearest
 from wqmaster.errors import BadDocument
 from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import Software

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from wqmaster import ligand, pdbqt
-from wqmaster.campaign import FIELD, Model
+from wqmaster.campaign.models import FIELD, Model
 from wqmaster.errors import BadDocument, Defect, WqmasterError
 from wqmaster.job import Execution, Input, Job
 from wqmaster.molecule import Molecule, lookup

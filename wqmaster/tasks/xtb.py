@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from wqmaster.campaign import Model, nearest
+from wqmaster.campaign.models import Model, nearest
 from wqmaster.errors import ParseError
 from wqmaster.failures import FailureClass
 from wqmaster.job import Execution, Job

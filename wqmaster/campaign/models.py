@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from wqmaster.units import Megabytes, Seconds
+from wqmaster.campaign.units import Megabytes, Seconds
 
 # Step and campaign names become field names in MongoDB and file names on workers.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"

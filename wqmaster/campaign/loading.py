@@ -10,7 +10,7 @@ import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
-from wqmaster.campaign import Campaign
+from wqmaster.campaign.models import Campaign
 from wqmaster.errors import CampaignError
 
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")

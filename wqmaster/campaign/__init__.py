@@ -1,0 +1,1 @@
+"""The campaign file: its keys as models, and its text."""
