@@ -15,12 +15,12 @@ import time
 import warnings
 from pathlib import Path
 
-from wqmaster import bundle
 from wqmaster.engines import Engine
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
-from wqmaster.job import Execution, Job, Task
+from wqmaster.jobs import wire
+from wqmaster.jobs.job import Execution, Job, Task
 
 ENGINES = {
     "taskvine": (TaskVineEngine, "vine_worker"),
@@ -30,7 +30,7 @@ ENGINES = {
 
 def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
     """Milliseconds of CPU a task, tasks a second."""
-    inputs = bundle.pack([Job((Execution("work", ("true",)),), {})])
+    inputs = wire.pack([Job((Execution("work", ("true",)),), {})])
     cpu, wall = time.process_time(), time.monotonic()
     submitted = returned = 0
     while returned < tasks:

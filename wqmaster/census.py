@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.errors import BadDocument, Defect
-from wqmaster.molecule import from_document
+from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe import Recipe
 from wqmaster.store import Store
 

@@ -28,13 +28,13 @@ from bson import ObjectId, json_util
 from pymongo.errors import PyMongoError
 
 from wqmaster import records, remedies
-from wqmaster.bundle import Archive
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Outcome
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.wire import Archive
 from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, History, key_of
 from wqmaster.recipe import Recipe, resolve

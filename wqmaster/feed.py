@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.errors import BadDocument
+from wqmaster.jobs.molecule import Molecule, from_document
 from wqmaster.ledger import Document, History, key_of
-from wqmaster.molecule import Molecule, from_document
 from wqmaster.store import Store
 
 PAGE = 200

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 
 # Failures in a row, of which the host may be the cause, after which it is left alone.
 STRIKES = 3

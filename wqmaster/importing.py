@@ -19,8 +19,8 @@ from bson import decode_file_iter, encode
 from bson.errors import BSONError
 
 from wqmaster.errors import BadDocument, Defect, StructureError
+from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, closest, from_document, lookup
 from wqmaster.ledger import Document, key_of
-from wqmaster.molecule import COINCIDENT_ANGSTROM, closest, from_document, lookup
 from wqmaster.store import Store
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers import Output, ProgramParsers
 from wqmaster.recipe import ParserCall, Recipe, StepRecipe
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import nearest
-from wqmaster.failures import FailureClass, Family
+from wqmaster.jobs.failures import FailureClass, Family
 from wqmaster.tasks import Ladders, Rung, Traits
 
 

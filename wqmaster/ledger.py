@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.failures import FailureClass, signature
+from wqmaster.jobs.failures import FailureClass, signature
 from wqmaster.remedies import Past, plan_of
 
 Document = dict[str, Any]

@@ -14,15 +14,16 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster import bundle, remedies
+from wqmaster import remedies
 from wqmaster.collectors import Collectors, Message
 from wqmaster.engines import Engine, Returned
 from wqmaster.errors import BadDocument
 from wqmaster.factory import Demand, Handle
-from wqmaster.failures import FailureClass
 from wqmaster.feed import Fed, Feed
 from wqmaster.hosts import BLOCK_TIME, Hosts
-from wqmaster.job import Asked, Job, Task
+from wqmaster.jobs import wire
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked, Job, Task
 from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import Recipe
 from wqmaster.spool import Spool
@@ -237,7 +238,7 @@ class Master:
             running_time_min=least and least * len(built),
             plain=not plan,
         )
-        inputs = bundle.pack([job for _, job in built])
+        inputs = wire.pack([job for _, job in built])
         folder = self._spool.submit(task.id, [asked for asked, _ in built], inputs)
         self._engine.submit(task, folder)
         keys = [key_of(asked.document) for asked, _ in built]

@@ -15,8 +15,8 @@ import wqmaster.parsers
 from wqmaster.campaign.models import nearest
 from wqmaster.dotted_names import parsers_of, resolve_parser
 from wqmaster.errors import CampaignError, ParseError, StructureError
-from wqmaster.failures import Failure, FailureClass, signature
 from wqmaster.filekind import kind_of
+from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
 

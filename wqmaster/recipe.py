@@ -22,9 +22,9 @@ from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.dotted_names import current, function_named, parsers_of, resolve_parser
 from wqmaster.errors import CampaignError
-from wqmaster.job import SOFTWARE, Asked, Job, check_file_name
+from wqmaster.jobs.job import SOFTWARE, Asked, Job, check_file_name
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.ladders import ladders_of
-from wqmaster.molecule import Molecule
 from wqmaster.parsers import Parser, ProgramParsers
 from wqmaster.recipe_hash import asked_of, hash_of, is_ours
 from wqmaster.software.supplies import keep, supplies

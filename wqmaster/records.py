@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from wqmaster.engines import Returned
-from wqmaster.failures import Failure
-from wqmaster.job import Asked, Outcome
+from wqmaster.jobs.failures import Failure
+from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.judgement import StepResult
 from wqmaster.ledger import Document
 from wqmaster.recipe import Recipe

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster import bundle
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Job, Outcome, Task
+from wqmaster.jobs import wire
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Job, Outcome, Task
+from wqmaster.jobs.molecule import Molecule, from_document
 from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document
-from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
 from wqmaster.session import worker_environment
 from wqmaster.store import Store
@@ -114,7 +114,7 @@ def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehe
     try:
         with tempfile.TemporaryDirectory(prefix="wqmaster-smoke-") as name:
             folder = Path(name)
-            (folder / "inputs.tar").write_bytes(bundle.pack([job]))
+            (folder / "inputs.tar").write_bytes(wire.pack([job]))
             engine.submit(Task("smoke-1", 1, limit, job.inputs), folder)
             returned = None
             while returned is None:
@@ -123,7 +123,7 @@ def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehe
                 failure = Failure(FailureClass.TRANSFER, f"{returned.result}: {returned.message}")
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
             try:
-                with bundle.Archive(folder / "outputs.tar") as archive:
+                with wire.Archive(folder / "outputs.tar") as archive:
                     outcome = archive.outcome(0)
             except ArchiveError as error:
                 failure = Failure(FailureClass.TRUNCATED, error.message)

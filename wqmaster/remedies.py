@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.failures import MAX_ATTEMPTS, FailureClass
+from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.tasks import Ladders, Rung
 
 # In the place of a step's name, which it cannot be: where the engine has ended a job without

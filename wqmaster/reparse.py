@@ -16,11 +16,11 @@ from typing import Any
 from bson import json_util
 
 from wqmaster import records
-from wqmaster.bundle import Archive
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Outcome
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.wire import Archive
 from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import Recipe

@@ -16,10 +16,10 @@ from typing import Any
 
 from bson import json_util
 
-from wqmaster import bundle
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError, FolderError
-from wqmaster.job import Asked
+from wqmaster.jobs import wire
+from wqmaster.jobs.job import Asked
 from wqmaster.ledger import Rescue
 
 INPUTS = "inputs.tar"
@@ -148,7 +148,7 @@ class Spool:
             made_of = asked[left.number].molecule, asked[left.number].recipe
             if made_of != (left.molecule, left.recipe):
                 return {}
-            with bundle.Archive(archive) as opened:
+            with wire.Archive(archive) as opened:
                 outcome = opened.outcome(left.number)
         except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
             return {}

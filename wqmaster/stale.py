@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.errors import BadDocument
+from wqmaster.jobs.molecule import Molecule, from_document
 from wqmaster.ledger import Document
-from wqmaster.molecule import Molecule, from_document
 from wqmaster.recipe import Recipe
 from wqmaster.results import WithResults
 from wqmaster.store import Store

@@ -12,8 +12,8 @@ from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
+from wqmaster.jobs.molecule import from_document
 from wqmaster.ledger import Document, Ledger, key_of
-from wqmaster.molecule import from_document
 from wqmaster.presence import Presence
 from wqmaster.result_history import ResultHistory
 from wqmaster.results import Results

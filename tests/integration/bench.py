@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import wait_until
-from wqmaster import bundle
 from wqmaster.engines import Engine, Returned
-from wqmaster.job import Execution, Input, Job, Outcome, Task
+from wqmaster.jobs import wire
+from wqmaster.jobs.job import Execution, Input, Job, Outcome, Task
 
 # In the environment of all that a bench starts.
 MARK = "WQMASTER_TEST_BENCH"
@@ -55,7 +55,7 @@ class Bench:
         """Hand a task of `jobs` to the engine; `more` of Task."""
         folder = self.folder / name
         folder.mkdir()
-        (folder / "inputs.tar").write_bytes(bundle.pack(jobs))
+        (folder / "inputs.tar").write_bytes(wire.pack(jobs))
         inputs = tuple(dict.fromkeys(shared for job in jobs for shared in job.inputs))
         task = Task(name, len(jobs), limit, inputs, **more)
         self.engine.submit(task, folder)
@@ -75,5 +75,5 @@ class Bench:
 
     def outcome(self, name: str, job: int = 0) -> Outcome:
         """What came back of a task."""
-        with bundle.Archive(self.folder / name / "outputs.tar") as archive:
+        with wire.Archive(self.folder / name / "outputs.tar") as archive:
             return archive.outcome(job)

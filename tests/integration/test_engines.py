@@ -11,14 +11,14 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.bench import MARK, Bench, processes, shell_job
-from wqmaster import bundle
 from wqmaster.engines import Engine
 from wqmaster.engines.local import LocalEngine
 from wqmaster.engines.manager import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.factory import PROGRAMS, Factory, here
-from wqmaster.job import Execution, Input, Job, Task
+from wqmaster.jobs import wire
+from wqmaster.jobs.job import Execution, Input, Job, Task
 
 
 @pytest.fixture(params=["local", "work_queue", "taskvine"])
@@ -114,7 +114,7 @@ class HungTask(Task):
 def test_a_runner_that_hangs_is_ended(bench: Bench, tmp_path: Path) -> None:
     folder = bench.folder / "t"
     folder.mkdir()
-    (folder / "inputs.tar").write_bytes(bundle.pack([shell_job("sleep 20.31415")]))
+    (folder / "inputs.tar").write_bytes(wire.pack([shell_job("sleep 20.31415")]))
     bench.engine.submit(HungTask("t", 1, 300), folder)
     bench.wait_for(1)
     assert bench.returned["t"].result == "time_limit"

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from wqmaster import bundle
 from wqmaster.campaign.loading import load
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Job, Outcome
+from wqmaster.jobs import wire
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Job, Outcome
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.judgement import Verdict, judge
-from wqmaster.molecule import Molecule
 from wqmaster.recipe import Recipe, resolve
 
 TOP = Path(__file__).resolve().parents[2]
@@ -45,14 +45,14 @@ def run(job: Job, folder: Path) -> Outcome:
     sandbox = folder / f"sandbox{next(_COUNT)}"
     (sandbox / "shared").mkdir(parents=True)
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
-    (sandbox / "inputs.tar").write_bytes(bundle.pack([job]))
+    (sandbox / "inputs.tar").write_bytes(wire.pack([job]))
     for number, shared in enumerate(job.inputs):
         # As the local engine does: links to files of other names.
         cached = folder / f"{sandbox.name}-{number}-{shared.name}"
         shutil.copyfile(shared.path, cached)
         (sandbox / "shared" / shared.name).symlink_to(cached)
     subprocess.run(["sh", "runner.sh", "none", "60"], cwd=sandbox, check=True)
-    with bundle.Archive(sandbox / "outputs.tar") as archive:
+    with wire.Archive(sandbox / "outputs.tar") as archive:
         return archive.outcome(0)
 
 

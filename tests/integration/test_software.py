@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from wqmaster.bundle import Archive, pack
 from wqmaster.engines import RUNNER
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply
+from wqmaster.jobs.wire import Archive, pack
 from wqmaster.judgement import _by_exit_code
 from wqmaster.tasks import SCRIPT
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from wqmaster import bundle, ligand
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked, Execution, Job, StepOutcome
-from wqmaster.molecule import Molecule
+from wqmaster import ligand
+from wqmaster.jobs import wire
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked, Execution, Job, StepOutcome
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import Output
 from wqmaster.parsers import vina as parsers
 from wqmaster.tasks import Software, StepRequest
@@ -63,9 +64,9 @@ class Bench:
         (sandbox / "shared").mkdir(parents=True)
         for shared in {shared for job in jobs for shared in job.inputs}:
             (sandbox / "shared" / shared.name).symlink_to(shared.path)
-        (sandbox / "inputs.tar").write_bytes(bundle.pack(jobs))
+        (sandbox / "inputs.tar").write_bytes(wire.pack(jobs))
         subprocess.run(["sh", RUNNER, "none", "300"], cwd=sandbox, check=True, timeout=600)
-        with bundle.Archive(sandbox / "outputs.tar") as archive:
+        with wire.Archive(sandbox / "outputs.tar") as archive:
             return [archive.outcome(place).steps for place in range(len(jobs))]
 
     def dock(self, molecule: Molecule, *wanted: dict[str, Any]) -> tuple[StepOutcome, ...]:

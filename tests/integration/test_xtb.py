@@ -28,8 +28,8 @@ from tests.integration.xtb_bench import (
     run,
     some,
 )
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import Software, StepRequest
 from wqmaster.tasks.xtb import (
     Singlepoint,

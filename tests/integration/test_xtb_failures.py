@@ -21,9 +21,9 @@ from tests.integration.xtb_bench import (
     some,
 )
 from wqmaster.errors import CampaignError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.judgement import judge
-from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import diagnose
 from wqmaster.tasks import Software, StepRequest

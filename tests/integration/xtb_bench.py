@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from wqmaster import bundle
 from wqmaster.campaign.loading import load
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Job, Outcome
+from wqmaster.jobs import wire
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Job, Outcome
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.judgement import judge
-from wqmaster.molecule import SYMBOLS, Molecule
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.tasks.xtb import (
     environment,
@@ -90,9 +90,9 @@ def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
     sandbox = folder / f"sandbox{next(_COUNT)}"
     sandbox.mkdir()
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
-    (sandbox / "inputs.tar").write_bytes(bundle.pack(jobs))
+    (sandbox / "inputs.tar").write_bytes(wire.pack(jobs))
     subprocess.run(["sh", "runner.sh", "none", "60"], cwd=sandbox, check=True)
-    with bundle.Archive(sandbox / "outputs.tar") as archive:
+    with wire.Archive(sandbox / "outputs.tar") as archive:
         return [archive.outcome(number) for number in range(len(jobs))]
 
 

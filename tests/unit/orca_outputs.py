@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wqmaster.job import Asked
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output
 
 DATA = Path(__file__).parent / "data" / "orca"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from wqmaster.bundle import MAX_FILE, Archive, job_script, pack
 from wqmaster.errors import ArchiveError
-from wqmaster.job import Execution, Job, Outcome
+from wqmaster.jobs.job import Execution, Job, Outcome
+from wqmaster.jobs.wire import MAX_FILE, Archive, job_script, pack
 
 # A `step` that prints what it is called with, each argument between brackets.
 SHOW = 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'

@@ -9,8 +9,8 @@ from wqmaster import records
 from wqmaster.campaign.loading import load
 from wqmaster.collector import Collector
 from wqmaster.engines import Returned
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.judgement import StepResult, Verdict
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.spool import Spool

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.orca_outputs import BANNER, END, asked, output, text
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, orca
 
 

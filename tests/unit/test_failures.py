@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from wqmaster.failures import FailureClass, Family, signature
+from wqmaster.jobs.failures import FailureClass, Family, signature
 
 
 def test_every_class_has_a_label_of_its_own() -> None:

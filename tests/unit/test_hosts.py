@@ -2,8 +2,8 @@
 
 import pytest
 
-from wqmaster.failures import FailureClass
 from wqmaster.hosts import STRIKES, Hosts
+from wqmaster.jobs.failures import FailureClass
 
 
 def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked, Job, Outcome, StepOutcome
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.judgement import Verdict, judge, not_finite, plain
-from wqmaster.molecule import Molecule
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import ParserCall, Recipe, StepRecipe

@@ -9,9 +9,9 @@ import pytest
 from tests.conftest import Campaigns
 from wqmaster.campaign.loading import load
 from wqmaster.feed import Fed
+from wqmaster.jobs.molecule import from_document
 from wqmaster.ledger import Ledger, Rescue
 from wqmaster.master import Master
-from wqmaster.molecule import from_document
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.store import Store

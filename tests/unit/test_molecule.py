@@ -8,7 +8,7 @@ from bson import Decimal128, Int64
 
 from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import BadDocument, Defect
-from wqmaster.molecule import (
+from wqmaster.jobs.molecule import (
     SYMBOLS,
     Molecule,
     closest,

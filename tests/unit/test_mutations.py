@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from wqmaster.dotted_names import parsers_of
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import Failure
+from wqmaster.jobs.job import Asked
 from wqmaster.judgement import not_finite, plain
 from wqmaster.parsers import Output
 from wqmaster.reading import PROGRAMS, parsers_named

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.orca_outputs import BANNER, END, asked, file, of, text, text_of
 from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.parsers import Output, orca
 from wqmaster.reading import read
 

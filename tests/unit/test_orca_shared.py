@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, orca
 from wqmaster.parsers.orca.plausibility import atomic_number
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.parsers import Output, orca
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass, signature
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass, signature
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, Parser, python
 from wqmaster.parsers import command as plain
 

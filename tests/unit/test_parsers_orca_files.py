@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.orca_outputs import file, text_of
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.parsers import Output, Parser, orca
 
 # --- .engrad -----------------------------------------------------------------------------------

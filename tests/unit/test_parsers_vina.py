@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, Parser
 from wqmaster.parsers.vina import (
     affinities,

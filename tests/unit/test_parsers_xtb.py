@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, Parser
 from wqmaster.parsers.xtb import (
     bond_orders,

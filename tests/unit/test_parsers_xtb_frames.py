@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.orca_runs import run, single_point
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, orca, xtb
 
 DATA = Path(__file__).parent / "data" / "xtb"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.test_parsers_xtb_runs import diagnosis, files, read
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.parsers import Output, Parser, xtb
 
 

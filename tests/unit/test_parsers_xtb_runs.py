@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output, Parser, xtb
 
 DATA = Path(__file__).parent / "data" / "xtb"

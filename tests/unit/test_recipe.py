@@ -12,10 +12,10 @@ import yaml
 
 from wqmaster.campaign.loading import load
 from wqmaster.errors import CampaignError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Asked, Outcome, StepOutcome
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.judgement import judge
-from wqmaster.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.tasks.xtb import Singlepoint

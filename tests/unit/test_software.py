@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from wqmaster.bundle import job_script
 from wqmaster.campaign.loading import load
 from wqmaster.errors import CampaignError, WqmasterError
-from wqmaster.failures import FailureClass
-from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
+from wqmaster.jobs.wire import job_script
 from wqmaster.judgement import _by_exit_code
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.software.archive import BadArchive, look, noted_look

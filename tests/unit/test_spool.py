@@ -14,7 +14,7 @@ from bson import Binary, Decimal128, ObjectId
 
 from wqmaster.engines import Returned
 from wqmaster.errors import FolderError
-from wqmaster.job import Asked
+from wqmaster.jobs.job import Asked
 from wqmaster.ledger import Rescue, key_of
 from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
 

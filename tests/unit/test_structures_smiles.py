@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.structure_files import MOLECULES, read
 from wqmaster.errors import StructureError
-from wqmaster.molecule import SYMBOLS
+from wqmaster.jobs.molecule import SYMBOLS
 from wqmaster.structures.base import Note
 
 

@@ -9,8 +9,8 @@ from bson import Int64, ObjectId
 from pydantic import ValidationError
 
 from wqmaster.errors import BadDocument
-from wqmaster.job import Job
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.job import Job
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks import Software, StepRequest, traits_of
 from wqmaster.tasks.command import Command, run
 from wqmaster.tasks.fields import id_text, pick, shortest

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.loading import load
 from wqmaster.errors import CampaignError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Job
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Job
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe import resolve
 from wqmaster.tasks import Software, StepRequest
 from wqmaster.tasks.orca import Step, check, impostor, sequential

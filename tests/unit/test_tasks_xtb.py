@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from wqmaster.job import Job, check_file_name
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.job import Job, check_file_name
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks import Software, StepRequest
 from wqmaster.tasks.xtb import (
     LADDERS,

@@ -9,7 +9,7 @@ import pytest
 from wqmaster.engines import manager, tries
 from wqmaster.engines.manager import Setting, Sizes
 from wqmaster.engines.tries import Held, Restarts
-from wqmaster.job import Task
+from wqmaster.jobs.job import Task
 
 
 @dataclass

@@ -14,8 +14,8 @@ from wqmaster import engines, guard, rehearsal, session, stale
 from wqmaster.census import Census, survey
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
 from wqmaster.errors import BadDocument, StaleResults
-from wqmaster.job import Job
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.job import Job
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.store import Counts, Store

@@ -18,7 +18,7 @@ from wqmaster.cli.common import (
     typed,
 )
 from wqmaster.errors import CampaignError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.ledger import Document
 from wqmaster.remedies import plan_of
 from wqmaster.spool import Spool

@@ -19,7 +19,7 @@ from wqmaster.cli.common import (
     typed,
 )
 from wqmaster.errors import CampaignError, NothingMatches
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe import resolve
 from wqmaster.rerun import Chosen, Count, Rerun
 from wqmaster.store import Store

@@ -15,7 +15,7 @@ from wqmaster.cli.common import (
     shortened,
 )
 from wqmaster.errors import NothingMatches
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe import resolve
 from wqmaster.store import Store
 

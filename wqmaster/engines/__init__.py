@@ -10,7 +10,7 @@ from typing import Protocol
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.errors import EngineError
-from wqmaster.job import Task
+from wqmaster.jobs.job import Task
 from wqmaster.system import credentials
 
 _GET_IT = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from wqmaster.engines import RUNNER, EngineStats, Returned
-from wqmaster.job import Input, Task
+from wqmaster.jobs.job import Input, Task
 
 # How often a task whose runner was killed from outside is run again.
 MAX_LOSSES = 5

@@ -16,7 +16,7 @@ from typing import Any
 
 from wqmaster.engines import EngineStats
 from wqmaster.errors import EngineError
-from wqmaster.job import Task
+from wqmaster.jobs.job import Task
 
 # Characters of what a runner said that are kept.
 MESSAGE = 2000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster.job import Task
+from wqmaster.jobs.job import Task
 
 # A task whose worker went away is run again this many times.
 MAX_RETRIES = 10

@@ -13,7 +13,7 @@ from wqmaster.engines.manager import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
 from wqmaster.errors import EngineError
-from wqmaster.job import Task
+from wqmaster.jobs.job import Task
 
 
 class WorkQueueEngine:

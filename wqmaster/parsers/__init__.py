@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import Failure
+from wqmaster.jobs.job import Asked
 
 Parser = Callable[["Output"], Any]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Program, nearest
 from wqmaster.errors import WqmasterError
-from wqmaster.job import Supply
+from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.licence import is_orca, looks_public
 

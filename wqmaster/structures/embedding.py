@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.errors import StructureError
+from wqmaster.jobs.molecule import SYMBOLS
 from wqmaster.ledger import Document
-from wqmaster.molecule import SYMBOLS
 from wqmaster.structures.base import Note, Options, Refused, put
 from wqmaster.structures.fragments import check_contact, gather
 

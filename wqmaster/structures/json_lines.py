@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bson import json_util
 
-from wqmaster.molecule import lookup
+from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 from wqmaster.structures.files import numbered_lines
 from wqmaster.structures.state import Implied, charge_of, looks_like_state, multiplicity_of

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from wqmaster.campaign.models import NAME, Model
-from wqmaster.failures import FailureClass
-from wqmaster.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
-from wqmaster.molecule import Molecule
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.leaves import Leaves, Remark
 
 SCRIPT = Path(__file__).parent / "software.sh"

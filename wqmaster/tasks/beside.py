@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 
 from wqmaster.campaign.models import Model
 from wqmaster.errors import WqmasterError
-from wqmaster.job import Input, check_file_name
+from wqmaster.jobs.job import Input, check_file_name
 from wqmaster.tasks import Software, StepRequest
 
 _BLOCK = 1 << 20

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from wqmaster.campaign.models import NAME, Model
 from wqmaster.errors import ParseError
-from wqmaster.job import Execution, Job
-from wqmaster.molecule import SYMBOLS, Molecule, refuse_coincident
+from wqmaster.jobs.job import Execution, Job
+from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks import Software, StepRequest, task

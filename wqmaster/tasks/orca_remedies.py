@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.models import nearest
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.tasks import Ladders, Rung
 
 _GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})

@@ -14,8 +14,8 @@ from pydantic import Field, PrivateAttr, StringConstraints, field_validator
 
 from wqmaster.campaign.models import FIELD, nearest
 from wqmaster.errors import WqmasterError
-from wqmaster.job import Execution, Input, Job, check_file_name
-from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.jobs.job import Execution, Input, Job, check_file_name
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import Software, StepRequest, task
 from wqmaster.tasks.beside import SharedInputs, check_shared, keep, read, threads
 from wqmaster.tasks.fields import id_text, pick, plain, shortest

@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import BadDocument
-from wqmaster.molecule import SYMBOLS, Molecule
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 

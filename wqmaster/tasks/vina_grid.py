@@ -21,7 +21,7 @@ from typing import Any
 
 from wqmaster import pdbqt
 from wqmaster.errors import ProgramMissing, WqmasterError
-from wqmaster.job import Input
+from wqmaster.jobs.job import Input
 
 # Beyond this distance Vina's scoring functions are zero (Angstrom; scoring_function.h).
 CUTOFF = 8.0

@@ -19,9 +19,9 @@ from pydantic import Field, field_validator, model_validator
 
 from wqmaster.campaign.models import Model, nearest
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
-from wqmaster.job import Execution, Job
-from wqmaster.molecule import SYMBOLS, Molecule, refuse_coincident
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Execution, Job
+from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
 from wqmaster.tasks.xtb_leaves import leaves_of

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from wqmaster.failures import Failure, FailureClass
+from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.parsers.orca.text import line_of, line_start, lines
 
 _MEMORY_ASKED = "Please increase MaxCore"

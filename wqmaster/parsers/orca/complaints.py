@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from wqmaster.failures import Failure, FailureClass
+from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.parsers.orca.causes import named_cause, occurrences, said
 from wqmaster.parsers.orca.text import last_beginning, line_of, line_start, lines
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
+from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.parsers.orca.causes import occurrences, said
 from wqmaster.parsers.orca.energy import FINAL, final_energy, is_converged, of_the_whole
 from wqmaster.parsers.orca.gradient import HEADINGS as GRADIENTS

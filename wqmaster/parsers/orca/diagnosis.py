@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked
 from wqmaster.parsers import Output
 from wqmaster.parsers.orca.causes import aborted, crash, named_cause, said
 from wqmaster.parsers.orca.complaints import last_words, unopened, went_wrong

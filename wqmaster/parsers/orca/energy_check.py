@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
+from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.parsers.orca.convergence import BAND_CONVERGED
 from wqmaster.parsers.orca.energy import FINAL, final_energy, label
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates

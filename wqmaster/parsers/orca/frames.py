@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import FailureClass
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers.orca.convergence import marks
 from wqmaster.parsers.orca.evaluations import Evaluation, evaluations

@@ -9,7 +9,7 @@ of it, and effective core potentials, semiempirical methods and force fields tak
 import math
 from collections.abc import Sequence
 
-from wqmaster.molecule import SYMBOLS
+from wqmaster.jobs.molecule import SYMBOLS
 
 _NUMBERS = {symbol.upper(): number for number, symbol in enumerate(SYMBOLS) if number}
 _FINE_STRUCTURE = 1 / 137.036

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked
-from wqmaster.molecule import SYMBOLS
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked
+from wqmaster.jobs.molecule import SYMBOLS
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion

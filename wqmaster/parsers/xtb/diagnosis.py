@@ -14,9 +14,9 @@ from itertools import islice, pairwise
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Asked
-from wqmaster.molecule import COINCIDENT_ANGSTROM, SYMBOLS, closest
+from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.job import Asked
+from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, SYMBOLS, closest
 from wqmaster.parsers import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, cast
 
 from wqmaster.errors import ArchiveError
-from wqmaster.job import (
+from wqmaster.jobs.job import (
     SOFTWARE,
     SOFTWARE_SCRIPT,
     Execution,
