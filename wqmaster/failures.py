@@ -1,0 +1,5 @@
+"""The former place of `wqmaster.jobs.failures`, for modules of users that import from here."""
+
+from wqmaster.jobs.failures import Failure, FailureClass
+
+__all__ = ["Failure", "FailureClass"]

@@ -1,0 +1,5 @@
+"""The former place of `wqmaster.jobs.job`, for modules of users that import from here."""
+
+from wqmaster.jobs.job import Asked, Execution, Input, Job, Outcome, StepOutcome, Task
+
+__all__ = ["Asked", "Execution", "Input", "Job", "Outcome", "StepOutcome", "Task"]
