@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wqmaster.dotted_names import parsers_of
 from wqmaster.errors import ParseError
 from wqmaster.parsers import Output
 from wqmaster.reading import PROGRAMS, parsers_named
+from wqmaster.recipe.names import parsers_of
 
 SIZE = 10_000_000
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "unit" / "data"

@@ -6,7 +6,7 @@ from typing import Any
 
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import from_document
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.store import Store
 
 # Documents from one report of progress to the next.

@@ -27,7 +27,7 @@ from urllib.parse import quote
 from bson import ObjectId, json_util
 from pymongo.errors import PyMongoError
 
-from wqmaster import records, remedies
+from wqmaster import records
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
 from wqmaster.engines import Returned
@@ -35,10 +35,11 @@ from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.wire import Archive
-from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, History, key_of
-from wqmaster.recipe import Recipe, resolve
-from wqmaster.remedies import Past, plan_of
+from wqmaster.recipe import retry
+from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.retry import Past, plan_of
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 
@@ -274,7 +275,7 @@ class Collector:
         # A batch that is stored for the second time finds this attempt recorded.
         earlier = history.of(asked.recipe, asked.molecule)
         before = [past for past in earlier if past.attempt < now.attempt]
-        return remedies.plan(self._recipe.ladders, [*before, now]) is None
+        return retry.plan(self._recipe.ladders, [*before, now]) is None
 
     def _stored(self, jobs: Sequence[_Judged]) -> dict[str, frozenset[str]]:
         """By document: the steps that have a result, whose kept files are of that result."""

@@ -12,7 +12,7 @@ from pymongo.errors import ExecutionTimeout
 from wqmaster import stale
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.errors import RecipeMismatch, StaleResults
-from wqmaster.recipe import Recipe, StepRecipe
+from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.results import StatedRecipe
 from wqmaster.store import Store
 

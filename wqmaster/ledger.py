@@ -13,7 +13,7 @@ from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.jobs.failures import FailureClass, signature
-from wqmaster.remedies import Past, plan_of
+from wqmaster.recipe.retry import Past, plan_of
 
 Document = dict[str, Any]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster import remedies
 from wqmaster.collectors import Collectors, Message
 from wqmaster.engines import Engine, Returned
 from wqmaster.errors import BadDocument
@@ -25,7 +24,8 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job, Task
 from wqmaster.ledger import Document, key_of
-from wqmaster.recipe import Recipe
+from wqmaster.recipe import retry
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.spool import Spool
 from wqmaster.status import Progress
 from wqmaster.store import Store
@@ -206,7 +206,7 @@ class Master:
         for entry in fed:
             molecule = entry.molecule.fingerprint if entry.molecule else ""
             past = entry.history.of(self._recipe.hash, molecule)
-            plan = remedies.plan(self._recipe.ladders, past) or {}
+            plan = retry.plan(self._recipe.ladders, past) or {}
             job = self._build(entry, plan, bad)
             if job is not None and entry.molecule is not None:
                 asked = self._recipe.asked_of(entry.molecule, entry.attempt, plan)
@@ -221,8 +221,8 @@ class Master:
     def _submit_task(self, built: list[tuple[Asked, Job]]) -> None:
         self._count += 1
         resources = self._campaign.resources
-        plan = remedies.plan_of(built[0][0].remedy)
-        more = remedies.factors(self._recipe.ladders, plan)
+        plan = retry.plan_of(built[0][0].remedy)
+        more = retry.factors(self._recipe.ladders, plan)
         least = resources.running_time_min
         seconds = self._campaign.campaign_config.job_timeout
         task = Task(
@@ -247,7 +247,7 @@ class Master:
         self._tasks[task.id] = keys
         self.progress.running += len(keys)
 
-    def _build(self, entry: Fed, plan: remedies.Plan, bad: list[Document]) -> Job | None:
+    def _build(self, entry: Fed, plan: retry.Plan, bad: list[Document]) -> Job | None:
         record: Document = {
             "document": entry.document,
             "attempt": entry.attempt,
@@ -266,7 +266,7 @@ class Master:
         bad.append({**record, "class": kind.label, "family": kind.family.value, "message": message})
         return None
 
-    def _rescued(self, entry: Fed, plan: remedies.Plan) -> dict[str, dict[str, bytes]]:
+    def _rescued(self, entry: Fed, plan: retry.Plan) -> dict[str, dict[str, bytes]]:
         """By step, what an attempt that failed in it left, where a remedy begins from it.
 
         Only of this very molecule, and of the same recipe.
@@ -279,7 +279,7 @@ class Master:
                 continue
             if (left.molecule, left.recipe) != (molecule.fingerprint, self._recipe.hash):
                 continue
-            if any(rung.restart for rung in remedies.rungs(self._recipe.ladders, names)):
+            if any(rung.restart for rung in retry.rungs(self._recipe.ladders, names)):
                 found[step] = self._spool.rescued(left)
         return found
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import wqmaster.parsers
 from wqmaster.campaign.models import nearest
-from wqmaster.dotted_names import parsers_of, resolve_parser
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.filekind import kind_of
 from wqmaster.jobs.failures import Failure, FailureClass, signature
-from wqmaster.judgement import plain
 from wqmaster.parsers import Output, Parser
+from wqmaster.recipe.judgement import plain
+from wqmaster.recipe.names import parsers_of, resolve_parser
 
 PROGRAMS = sorted(module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__))
 # Files that programs write under names like those that users give to what is printed.

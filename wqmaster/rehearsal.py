@@ -12,9 +12,9 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Molecule, from_document
-from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.session import worker_environment
 from wqmaster.store import Store
 

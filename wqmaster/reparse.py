@@ -21,9 +21,9 @@ from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.wire import Archive
-from wqmaster.judgement import Verdict, judge
 from wqmaster.ledger import Document, key_of
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.results import Result
 from wqmaster.spool import OUTPUTS, Spool, read_task
 from wqmaster.store import Store

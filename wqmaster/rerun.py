@@ -15,7 +15,7 @@ from typing import Any
 from wqmaster import stale
 from wqmaster.collector import safe_name
 from wqmaster.ledger import Document, key_of
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.results import StoredStep
 from wqmaster.store import Store
 

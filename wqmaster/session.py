@@ -26,7 +26,7 @@ from wqmaster.factory import Handle, Plan
 from wqmaster.feed import Feed
 from wqmaster.master import Master
 from wqmaster.mongod import Mongod
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool, check_writable
 from wqmaster.status import Progress
 from wqmaster.store import Counts, Store

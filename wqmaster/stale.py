@@ -14,7 +14,7 @@ from typing import Any
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Molecule, from_document
 from wqmaster.ledger import Document
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.results import WithResults
 from wqmaster.store import Store
 

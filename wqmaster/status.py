@@ -8,7 +8,7 @@ from typing import Any
 
 from wqmaster import stale
 from wqmaster.engines import EngineStats
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

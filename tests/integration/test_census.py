@@ -8,7 +8,7 @@ from tests.conftest import WATER, Campaigns
 from wqmaster.campaign.loading import load
 from wqmaster.census import survey
 from wqmaster.errors import Defect
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.store import Store
 
 

@@ -16,8 +16,8 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.judgement import Verdict, judge
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.recipe import Recipe, resolve
 
 TOP = Path(__file__).resolve().parents[2]
 RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"

@@ -18,8 +18,8 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.judgement import judge
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.tasks.xtb import (
     environment,
 )

@@ -11,8 +11,8 @@ from wqmaster.collector import Collector
 from wqmaster.engines import Returned
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
-from wqmaster.judgement import StepResult, Verdict
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.judgement import StepResult, Verdict
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

@@ -11,7 +11,7 @@ from tests.conftest import Campaigns, Cli
 from wqmaster import guard
 from wqmaster.campaign.loading import load
 from wqmaster.errors import RecipeMismatch
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.results import StatedRecipe
 from wqmaster.store import Store
 

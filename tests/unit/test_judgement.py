@@ -14,10 +14,10 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.judgement import Verdict, judge, not_finite, plain
 from wqmaster.parsers import Output, reads
 from wqmaster.parsers import xtb as xtb_parsers
-from wqmaster.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.judgement import Verdict, judge, not_finite, plain
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.tasks import NoOptions, Software, StepRequest
 
 DATA = Path(__file__).parent / "data" / "xtb"

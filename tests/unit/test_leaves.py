@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from wqmaster.campaign.loading import load
-from wqmaster.dotted_names import parsers_of
 from wqmaster.parsers import Output, orca
-from wqmaster.recipe import resolve
+from wqmaster.recipe.names import parsers_of
+from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks import traits_of, vina, xtb
 from wqmaster.tasks.leaves import Leaves
 from wqmaster.tasks.orca import Step

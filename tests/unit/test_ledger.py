@@ -12,7 +12,7 @@ from wqmaster.feed import Fed
 from wqmaster.jobs.molecule import from_document
 from wqmaster.ledger import Ledger, Rescue
 from wqmaster.master import Master
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

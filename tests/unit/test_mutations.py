@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wqmaster.dotted_names import parsers_of
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
-from wqmaster.judgement import not_finite, plain
 from wqmaster.parsers import Output
 from wqmaster.reading import PROGRAMS, parsers_named
+from wqmaster.recipe.judgement import not_finite, plain
+from wqmaster.recipe.names import parsers_of
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -15,9 +15,9 @@ from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.judgement import judge
 from wqmaster.parsers import xtb as xtb_parsers
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.tasks.xtb import Singlepoint
 
 DATA = Path(__file__).parent / "data" / "xtb"

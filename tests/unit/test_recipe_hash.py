@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe, resolve
 
 TOP = Path(__file__).resolve().parents[2]
 XTB = "wqmaster.tasks.xtb.singlepoint"

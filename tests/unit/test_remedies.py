@@ -3,7 +3,7 @@
 import pytest
 
 from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
-from wqmaster.remedies import WHOLE_JOB, Factors, Past, factors, plan, plan_of, rungs
+from wqmaster.recipe.retry import WHOLE_JOB, Factors, Past, factors, plan, plan_of, rungs
 from wqmaster.tasks import Rung
 
 SCF, MEMORY, KILLED = (

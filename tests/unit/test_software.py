@@ -13,8 +13,8 @@ from wqmaster.errors import CampaignError, WqmasterError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
 from wqmaster.jobs.wire import job_script
-from wqmaster.judgement import _by_exit_code
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.judgement import _by_exit_code
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.software.archive import BadArchive, look, noted_look
 from wqmaster.tasks import Software
 

@@ -16,7 +16,7 @@ from wqmaster.campaign.loading import load
 from wqmaster.errors import BadDocument, CampaignError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks import Software, StepRequest, traits_of
 from wqmaster.tasks.python import HARNESS, Call, call
 

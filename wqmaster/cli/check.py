@@ -16,7 +16,7 @@ from wqmaster.cli.common import campaign_argument, json_option, loaded, print_js
 from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.store import Counts, Store
 

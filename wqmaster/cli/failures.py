@@ -20,7 +20,7 @@ from wqmaster.cli.common import (
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.ledger import Document
-from wqmaster.remedies import plan_of
+from wqmaster.recipe.retry import plan_of
 from wqmaster.spool import Spool
 from wqmaster.store import Store
 

@@ -12,7 +12,7 @@ from wqmaster import session
 from wqmaster.cli.common import counted, loaded, print_json, printable
 from wqmaster.errors import StructureError
 from wqmaster.importing import MAX_SHOWN, Account, Importer, Naming
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
 

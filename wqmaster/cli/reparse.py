@@ -9,7 +9,7 @@ import click
 
 from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.reparse import Kind, Reparse, told
 from wqmaster.spool import Spool
 from wqmaster.system.locks import FolderLock

@@ -20,7 +20,7 @@ from wqmaster.cli.common import (
 )
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.rerun import Chosen, Count, Rerun
 from wqmaster.store import Store
 

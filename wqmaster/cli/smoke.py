@@ -16,7 +16,7 @@ from wqmaster.cli.common import (
 )
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 from wqmaster.store import Store
 
 

@@ -8,7 +8,7 @@ import click
 from wqmaster import guard, session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.errors import CampaignError, RecipeMismatch
-from wqmaster.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.status import duration, overview
 from wqmaster.store import Store

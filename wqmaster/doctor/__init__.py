@@ -26,7 +26,7 @@ from wqmaster.doctor import (
 )
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
-from wqmaster.recipe import resolve
+from wqmaster.recipe.recipe import resolve
 
 # Seconds for all checks together, and before them for the campaign's own modules.
 PATIENCE = 11.0

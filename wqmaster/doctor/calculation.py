@@ -9,7 +9,7 @@ from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
 from wqmaster.packer import glibc_of
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 
 # How to ask a program of ours for its version.
 _VERSION = {"xtb": "--version", "vina": "--version"}

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
-from wqmaster.recipe import Recipe
+from wqmaster.recipe.recipe import Recipe
 
 State = Literal["ok", "warning", "wrong"]
 

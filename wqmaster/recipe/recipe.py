@@ -17,16 +17,16 @@ from pydantic import BaseModel, ValidationError
 
 import wqmaster.parsers
 import wqmaster.tasks
-from wqmaster import remedies
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
-from wqmaster.dotted_names import current, function_named, parsers_of, resolve_parser
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.job import SOFTWARE, Asked, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.ladders import ladders_of
 from wqmaster.parsers import Parser, ProgramParsers
-from wqmaster.recipe_hash import asked_of, hash_of, is_ours
+from wqmaster.recipe import retry
+from wqmaster.recipe.hashing import asked_of, hash_of, is_ours
+from wqmaster.recipe.ladders import ladders_of
+from wqmaster.recipe.names import current, function_named, parsers_of, resolve_parser
 from wqmaster.software.supplies import keep, supplies
 from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
 
@@ -86,7 +86,7 @@ class Recipe:
     def build(
         self,
         molecule: Molecule,
-        plan: remedies.Plan | None = None,
+        plan: retry.Plan | None = None,
         rescued: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> Job:
         """The job of `molecule`. What a user's task function raises passes through.
@@ -101,13 +101,13 @@ class Recipe:
             requests = [
                 replace(
                     request,
-                    remedies=remedies.rungs(self.ladders, plan.get(request.name, ())),
+                    remedies=retry.rungs(self.ladders, plan.get(request.name, ())),
                     rescued=(rescued or {}).get(request.name, {}),
                 )
                 for request in requests
             ]
             if software.memory is not None:
-                more = remedies.factors(self.ladders, plan).memory
+                more = retry.factors(self.ladders, plan).memory
                 software = replace(software, memory=int(software.memory * more))
         job = self._build(molecule, requests, software)
         if not isinstance(job, Job):
@@ -129,7 +129,7 @@ class Recipe:
                 inspect(molecule, step.request.options)
 
     def asked_of(
-        self, molecule: Molecule, attempt: int = 1, plan: remedies.Plan | None = None
+        self, molecule: Molecule, attempt: int = 1, plan: retry.Plan | None = None
     ) -> Asked:
         """What the job of `molecule` is asked for."""
         return Asked(

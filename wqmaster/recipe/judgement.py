@@ -10,7 +10,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers import Output, ProgramParsers
-from wqmaster.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
