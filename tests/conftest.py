@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from wqmaster.mongod import Mongod
+from wqmaster.database.private_server import Mongod
 
 # No test ever talks to a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.store import Store
 
 # Documents from one report of progress to the next.
 _REPORTED_EVERY = 1000

@@ -27,21 +27,21 @@ from urllib.parse import quote
 from bson import ObjectId, json_util
 from pymongo.errors import PyMongoError
 
-from wqmaster import records
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
+from wqmaster.database import records
+from wqmaster.database.attempts import Document, History, key_of
+from wqmaster.database.documents import Store
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.wire import Archive
-from wqmaster.ledger import Document, History, key_of
 from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.recipe.retry import Past, plan_of
 from wqmaster.spool import Spool
-from wqmaster.store import Store
 
 log = logging.getLogger("wqmaster.collector")
 

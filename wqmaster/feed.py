@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from wqmaster.database.attempts import Document, History, key_of
+from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Molecule, from_document
-from wqmaster.ledger import Document, History, key_of
-from wqmaster.store import Store
 
 PAGE = 200
 # Seconds between two passes of --watch.

@@ -15,6 +15,8 @@ from typing import Any
 from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster.collectors import Collectors, Message
+from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.documents import Store
 from wqmaster.engines import Engine, Returned
 from wqmaster.errors import BadDocument
 from wqmaster.factory import Demand, Handle
@@ -23,12 +25,10 @@ from wqmaster.hosts import BLOCK_TIME, Hosts
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job, Task
-from wqmaster.ledger import Document, key_of
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.spool import Spool
 from wqmaster.status import Progress
-from wqmaster.store import Store
 
 log = logging.getLogger("wqmaster.master")
 

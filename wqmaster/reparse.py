@@ -15,18 +15,18 @@ from typing import Any
 
 from bson import json_util
 
-from wqmaster import records
+from wqmaster.database import records
+from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.documents import Store
+from wqmaster.database.results import Result
 from wqmaster.engines import Returned
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.wire import Archive
-from wqmaster.ledger import Document, key_of
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.results import Result
 from wqmaster.spool import OUTPUTS, Spool, read_task
-from wqmaster.store import Store
 
 # The database keeps times in milliseconds.
 _SAME_TIME = 0.002

@@ -15,21 +15,22 @@ from typing import Any
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import engines, factory, guard
+from wqmaster import engines, factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.collector import configuration
 from wqmaster.collectors import Collectors
+from wqmaster.database import recipe_guard
+from wqmaster.database.documents import Counts, Store
+from wqmaster.database.private_server import Mongod
 from wqmaster.engines import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
 from wqmaster.factory import Handle, Plan
 from wqmaster.feed import Feed
 from wqmaster.master import Master
-from wqmaster.mongod import Mongod
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool, check_writable
 from wqmaster.status import Progress
-from wqmaster.store import Counts, Store
 from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")
@@ -326,8 +327,8 @@ def run(
         stack.callback(store.presence.unlock, token)
         store.prepare()
         archived = spool.keeps_results
-        progress.notes = [*recipe.warnings, *guard.check(store, recipe, archived=archived)]
-        guard.note(store, recipe)
+        progress.notes = [*recipe.warnings, *recipe_guard.check(store, recipe, archived=archived)]
+        recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
             progress.notes.append(

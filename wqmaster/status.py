@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster import stale
+from wqmaster.database import stale
+from wqmaster.database.documents import Store
 from wqmaster.engines import EngineStats
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.spool import Spool
-from wqmaster.store import Store
 
 # Seconds over which rates are taken.
 WINDOW = 60.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Campaigns, Cli, wait_until
-from wqmaster.mongod import Mongod
+from wqmaster.database.private_server import Mongod
 
 
 def parsed_by(campaigns: Campaigns, source: str, **changes: object) -> Path:

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 
 from tests.condor.pool import Pool
 from tests.conftest import Campaigns, Cli, wait_until
-from wqmaster.mongod import Mongod, find_mongod
+from wqmaster.database.private_server import Mongod, find_mongod
 
 WRONG = 3
 FILE_IS_WRONG = 2

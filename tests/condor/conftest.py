@@ -13,7 +13,7 @@ from tests.condor.disturbed import ENGINES, Disturbed, Story
 from tests.condor.pool import Pool, left_of, why_not
 from tests.condor.site import Site
 from tests.conftest import wait_until
-from wqmaster.mongod import Mongod
+from wqmaster.database.private_server import Mongod
 
 
 @pytest.fixture(scope="package")

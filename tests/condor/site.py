@@ -15,7 +15,7 @@ from tests.acceptance.conftest import HeldXtb, processes_of
 from tests.condor import as_user
 from tests.condor.pool import Pool, digest, job_id
 from tests.conftest import Campaigns, Cli, wait_until
-from wqmaster.mongod import Mongod
+from wqmaster.database.private_server import Mongod
 
 # In the environment of the master, and nobody else's business.
 SECRET = "hunter2-of-the-master"

@@ -7,9 +7,9 @@ import pytest
 from tests.conftest import WATER, Campaigns
 from wqmaster.campaign.loading import load
 from wqmaster.census import survey
+from wqmaster.database.documents import Store
 from wqmaster.errors import Defect
 from wqmaster.recipe.recipe import resolve
-from wqmaster.store import Store
 
 
 def ignored(number: int) -> None:

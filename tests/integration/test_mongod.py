@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pymongo import MongoClient
 
+from wqmaster.database.private_server import Mongod
 from wqmaster.errors import DatabaseError
-from wqmaster.mongod import Mongod
 
 
 def test_servers_that_start_at_the_same_time_do_not_collide(tmp_path: Path) -> None:

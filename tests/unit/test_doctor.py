@@ -11,13 +11,13 @@ import pytest
 from tests.conftest import wait_until
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster import doctor
+from wqmaster.database.documents import redacted
 from wqmaster.doctor import programs, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
 from wqmaster.doctor.programs import ask
 from wqmaster.session import log, logged
-from wqmaster.store import redacted
 from wqmaster.system import elf
 
 

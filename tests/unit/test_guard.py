@@ -8,12 +8,12 @@ import pytest
 from pymongo.errors import ExecutionTimeout
 
 from tests.conftest import Campaigns, Cli
-from wqmaster import guard
 from wqmaster.campaign.loading import load
+from wqmaster.database import recipe_guard
+from wqmaster.database.documents import Store
+from wqmaster.database.results import StatedRecipe
 from wqmaster.errors import RecipeMismatch
 from wqmaster.recipe.recipe import resolve
-from wqmaster.results import StatedRecipe
-from wqmaster.store import Store
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def test_where_all_results_are_too_many_the_first_are_compared(
         return recipes(seconds, first)
 
     monkeypatch.setattr(store.results, "recipes", slow)
-    monkeypatch.setattr(guard, "_FIRST_RESULTS", 3)
+    monkeypatch.setattr(recipe_guard, "_FIRST_RESULTS", 3)
     with pytest.raises(RecipeMismatch, match=r"3 results were made with another recipe \(other"):
-        guard.check(store, resolve(load(path)))
+        recipe_guard.check(store, resolve(load(path)))
 
 
 def test_all_results_of_other_recipes_are_counted(store: Store, path: Path) -> None:
     said = r"5 results were made with 2 other recipes, the most \(other, now"
     with pytest.raises(RecipeMismatch, match=said):
-        guard.check(store, resolve(load(path)))
+        recipe_guard.check(store, resolve(load(path)))
 
 
 def test_results_that_do_not_say_their_recipe_are_told(
@@ -69,7 +69,7 @@ def test_results_that_do_not_say_their_recipe_are_told(
 ) -> None:
     campaigns.documents.update_many({"_id": {"$ne": 5}}, {"$set": {"xtb.gfn2": {"energy": -5.0}}})
     campaigns.documents.update_one({"_id": 5}, {"$set": {"xtb": None}})
-    note, lacking = guard.check(store, resolve(load(path)))
+    note, lacking = recipe_guard.check(store, resolve(load(path)))
     assert note.endswith("xtb.gfn2: 4 results do not say which recipe they were made with")
     assert "4 of 4 results of step gfn2 lack 'gradient'" in lacking
     assert note in cli("run", path)
@@ -87,7 +87,7 @@ def test_results_that_do_not_say_their_recipe_are_told(
     ],
 )
 def test_what_differs_is_told(before: Any, now: Any, told: list[str]) -> None:
-    assert list(guard.differences(before, now)) == told
+    assert list(recipe_guard.differences(before, now)) == told
 
 
 def test_the_commands_that_are_named_hold_the_path_of_the_campaign(
@@ -97,7 +97,7 @@ def test_the_commands_that_are_named_hold_the_path_of_the_campaign(
     moved = path.parent / "themes" / "campaign.yaml"
     moved.parent.mkdir()
     moved.write_text(path.read_text())
-    notes = guard.check_parsers(store, resolve(load(moved)), archived=True)
+    notes = recipe_guard.check_parsers(store, resolve(load(moved)), archived=True)
     assert notes
     for note in notes:
         assert f"wqmaster reparse {moved} --write" in note

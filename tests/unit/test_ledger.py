@@ -8,13 +8,13 @@ import pytest
 
 from tests.conftest import Campaigns
 from wqmaster.campaign.loading import load
+from wqmaster.database.attempts import Ledger, Rescue
+from wqmaster.database.documents import Store
 from wqmaster.feed import Fed
 from wqmaster.jobs.molecule import from_document
-from wqmaster.ledger import Ledger, Rescue
 from wqmaster.master import Master
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
-from wqmaster.store import Store
 
 ONE = {"document": 1, "final": False, "class": "opt_not_converged", "message": "not converged"}
 

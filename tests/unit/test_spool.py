@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from bson import Binary, Decimal128, ObjectId
 
+from wqmaster.database.attempts import Rescue, key_of
 from wqmaster.engines import Returned
 from wqmaster.errors import FolderError
 from wqmaster.jobs.job import Asked
-from wqmaster.ledger import Rescue, key_of
 from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
 
 

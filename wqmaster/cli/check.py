@@ -10,15 +10,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wqmaster import engines, guard, rehearsal, session, stale
+from wqmaster import engines, rehearsal, session
 from wqmaster.census import Census, survey
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
+from wqmaster.database import recipe_guard, stale
+from wqmaster.database.documents import Counts, Store
 from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
-from wqmaster.store import Counts, Store
 
 _SHOWN = 4000
 _INTERRUPTED = 130
@@ -109,13 +110,13 @@ def command(campaign: Path, as_json: bool) -> None:
         session.check_matches(store, counts)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
-            *guard.check_recipes(store, recipe),
-            *guard.check_parsers(store, recipe, archived=archived),
+            *recipe_guard.check_recipes(store, recipe),
+            *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
         with _progress() as progress:
             census = survey(store, recipe, progress)
             results = stale.survey(store, recipe, show=progress, interruptible=True)
-        old = guard.stale_message(store, recipe, results) if results.stale else None
+        old = recipe_guard.stale_message(store, recipe, results) if results.stale else None
         first = _first(recipe, store, census)
         place = store.documents.full_name
         size = store.size()

@@ -6,8 +6,8 @@ import click
 
 from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.database.private_server import Mongod
 from wqmaster.errors import CampaignError
-from wqmaster.mongod import Mongod
 
 
 @click.group(name="db")

@@ -17,12 +17,12 @@ from wqmaster.cli.common import (
     printable,
     typed,
 )
+from wqmaster.database.attempts import Document
+from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.ledger import Document
 from wqmaster.recipe.retry import plan_of
 from wqmaster.spool import Spool
-from wqmaster.store import Store
 
 
 def _retry(store: Store, text: str) -> int:

@@ -7,7 +7,7 @@ import click
 from bson import json_util
 from pymongo.errors import OperationFailure
 
-from wqmaster import guard, session
+from wqmaster import session
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
@@ -18,11 +18,12 @@ from wqmaster.cli.common import (
     print_json,
     typed,
 )
+from wqmaster.database import recipe_guard
+from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.recipe import resolve
 from wqmaster.rerun import Chosen, Count, Rerun
-from wqmaster.store import Store
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def command(
                 raise CampaignError(f"the database refuses --query: {str(error)[:300]}") from error
         if stale:
             # Results of another recipe would be left, and the next run refused.
-            guard.check_recipes(store, recipe)
+            recipe_guard.check_recipes(store, recipe)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
     if as_json:

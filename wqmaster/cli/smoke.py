@@ -14,10 +14,10 @@ from wqmaster.cli.common import (
     printable,
     shortened,
 )
+from wqmaster.database.documents import Store
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
-from wqmaster.store import Store
 
 
 def _molecule(store: Store, text: str | None) -> Molecule:

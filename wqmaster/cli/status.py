@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
-from wqmaster import guard, session
+from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.database import recipe_guard
+from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.spool import Spool
 from wqmaster.status import duration, overview
-from wqmaster.store import Store
 
 # How long the recipes of results are looked at.
 _RECIPES_SECONDS = 5.0
@@ -26,7 +27,7 @@ def _stale(found: dict[str, Any]) -> str:
 def _mismatch(store: Store, recipe: Recipe) -> str | None:
     """Why the results there are do not go with the recipe of the campaign; None if they do."""
     try:
-        guard.check_recipes(store, recipe, _RECIPES_SECONDS)
+        recipe_guard.check_recipes(store, recipe, _RECIPES_SECONDS)
     except RecipeMismatch as error:
         return error.message
     return None

@@ -14,12 +14,12 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster import session
+from wqmaster.database.documents import Store, redacted
+from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import DatabaseError
-from wqmaster.mongod import find_mongod
-from wqmaster.store import Store, redacted
 
 Document = dict[str, Any]
 

@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
+from wqmaster.database.attempts import Document
+from wqmaster.database.results import Result
 from wqmaster.engines import Returned
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Outcome
-from wqmaster.ledger import Document
 from wqmaster.recipe.judgement import StepResult
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import WHOLE_JOB
-from wqmaster.results import Result
 
 _LONGEST_MESSAGE = 4000
 

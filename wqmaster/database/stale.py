@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wqmaster.database.attempts import Document
+from wqmaster.database.documents import Store
+from wqmaster.database.results import WithResults
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Molecule, from_document
-from wqmaster.ledger import Document
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.results import WithResults
-from wqmaster.store import Store
 
 # Stale documents that are named as examples.
 MAX_EXAMPLES = 3

@@ -9,12 +9,12 @@ from typing import Any
 
 from pymongo.errors import ExecutionTimeout
 
-from wqmaster import stale
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
+from wqmaster.database import stale
+from wqmaster.database.documents import Store
+from wqmaster.database.results import StatedRecipe
 from wqmaster.errors import RecipeMismatch, StaleResults
 from wqmaster.recipe.recipe import Recipe, StepRecipe
-from wqmaster.results import StatedRecipe
-from wqmaster.store import Store
 
 # Each look at all results may take so long; the recipes of the first results are a last resort.
 _SCAN_SECONDS = 20.0

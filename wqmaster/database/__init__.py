@@ -1,0 +1,1 @@
+"""All access to MongoDB: documents, results, attempts, locks, and a private server."""
