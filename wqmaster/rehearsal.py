@@ -16,7 +16,7 @@ from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Molecule, from_document
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.session import worker_environment
+from wqmaster.run.assembly import worker_environment
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
 _MOST_TRIED = 100

@@ -26,7 +26,7 @@ from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.spool import OUTPUTS, Spool, read_task
+from wqmaster.run.spool import OUTPUTS, Spool, read_task
 
 # The database keeps times in milliseconds.
 _SAME_TIME = 0.002

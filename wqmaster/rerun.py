@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from wqmaster.collector import safe_name
 from wqmaster.database import stale
 from wqmaster.database.attempts import Document, key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.results import StoredStep
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.collector.process import safe_name
 
 # Below the folder of kept files: where those of replaced results are.
 REPLACED_FOLDER = "replaced"

@@ -55,7 +55,7 @@ def test_collectors_that_cannot_start_end_the_run_in_words(campaigns: Campaigns,
     path = parsed_by(
         campaigns,
         "import sys\n"
-        "if 'wqmaster.collector' in ' '.join(sys.orig_argv): sys.exit('not here')\n"
+        "if 'wqmaster.run.collector' in ' '.join(sys.orig_argv): sys.exit('not here')\n"
         "def value(output): return 1\n",
     )
     cli("run", path, code=3)

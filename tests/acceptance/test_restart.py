@@ -96,7 +96,7 @@ def test_what_returned_before_a_kill_is_not_run_again(campaigns: Campaigns, cli:
 
 def collectors_of(master: "subprocess.Popen[str]") -> list[int]:
     """The collectors of a master."""
-    return [pid for pid in processes("wqmaster.collector") if parent(pid) == master.pid]
+    return [pid for pid in processes("wqmaster.run.collector") if parent(pid) == master.pid]
 
 
 def kill(master: "subprocess.Popen[str]") -> None:
@@ -106,7 +106,7 @@ def kill(master: "subprocess.Popen[str]") -> None:
     master.wait()
     for pid in collectors:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not set(collectors) & set(processes("wqmaster.collector")))
+    wait_until(lambda: not set(collectors) & set(processes("wqmaster.run.collector")))
 
 
 def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:

@@ -6,7 +6,6 @@ from typing import Any, cast
 import yaml
 
 from wqmaster.campaign.loading import load
-from wqmaster.collector import Collector
 from wqmaster.database import records
 from wqmaster.database.documents import Store
 from wqmaster.engines import Returned
@@ -14,7 +13,8 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.spool import Spool
+from wqmaster.run.collector.process import Collector
+from wqmaster.run.spool import Spool
 
 ASKED = Asked(1, 2, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="r", target="t")
 RETURNED = Returned("t-1", "ok", 0, "node1", 1.5, 2.5, "")

@@ -17,7 +17,7 @@ from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
 from wqmaster.doctor.programs import ask
-from wqmaster.session import log, logged
+from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from wqmaster.hosts import STRIKES, Hosts
 from wqmaster.jobs.failures import FailureClass
+from wqmaster.run.host_blocklist import STRIKES, Hosts
 
 
 def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:

@@ -10,11 +10,11 @@ from tests.conftest import Campaigns
 from wqmaster.campaign.loading import load
 from wqmaster.database.attempts import Ledger, Rescue
 from wqmaster.database.documents import Store
-from wqmaster.feed import Fed
 from wqmaster.jobs.molecule import from_document
-from wqmaster.master import Master
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.spool import Spool
+from wqmaster.run.feed import Fed
+from wqmaster.run.master import Master
+from wqmaster.run.spool import Spool
 
 ONE = {"document": 1, "final": False, "class": "opt_not_converged", "message": "not converged"}
 

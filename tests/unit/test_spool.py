@@ -16,7 +16,7 @@ from wqmaster.database.attempts import Rescue, key_of
 from wqmaster.engines import Returned
 from wqmaster.errors import FolderError
 from wqmaster.jobs.job import Asked
-from wqmaster.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
+from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
 
 
 @pytest.fixture

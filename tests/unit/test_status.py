@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from wqmaster.engines import EngineStats
-from wqmaster.status import Progress, Rate, duration, line
+from wqmaster.run.progress import Progress, Rate, duration, line
 
 
 class Steady(Rate):

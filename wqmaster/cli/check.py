@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wqmaster import engines, rehearsal, session
+from wqmaster import engines, rehearsal
 from wqmaster.census import Census, survey
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
 from wqmaster.database import recipe_guard, stale
@@ -19,7 +19,8 @@ from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.spool import Spool
+from wqmaster.run import assembly
+from wqmaster.run.spool import Spool
 
 _SHOWN = 4000
 _INTERRUPTED = 130
@@ -105,9 +106,9 @@ def command(campaign: Path, as_json: bool) -> None:
     recipe = resolve(file)
     file = recipe.loaded
     engine, why = engines.choose(file.campaign)
-    with session.opened(file) as store:
+    with assembly.opened(file) as store:
         counts = store.counts()
-        session.check_matches(store, counts)
+        assembly.check_matches(store, counts)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),

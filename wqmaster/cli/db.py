@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.database.private_server import Mongod
 from wqmaster.errors import CampaignError
+from wqmaster.run import assembly
 
 
 @click.group(name="db")
@@ -22,7 +22,7 @@ def _private(campaign: Path) -> Mongod:
             file.source.where("database", "uri")
             + ": the campaign names its own database; there is no private one to start or stop"
         )
-    return session.mongod(file)
+    return assembly.mongod(file)
 
 
 @command.command()
@@ -53,7 +53,7 @@ def url(campaign: Path, as_json: bool) -> None:
     """Print the address of CAMPAIGN's database, for mongosh or a program of your own."""
     file = loaded(campaign)
     database = file.campaign.database
-    server = session.mongod(file)
+    server = assembly.mongod(file)
     uri = database.uri or server.uri
     running = None if database.uri else server.pid() is not None
     if as_json:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from wqmaster import factory, session
+from wqmaster import factory
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.run import assembly
 
 
 @click.command()
@@ -29,7 +30,7 @@ def command(campaign: Path, verb: str | None, as_json: bool) -> None:
             click.echo("\n".join(factory.lines(found)))
         return
     if verb == "stop":
-        left = session.stop_factory(file)
+        left = assembly.stop_factory(file)
         if as_json:
             print_json({"stopped": left is None, "workers_removed": left or 0})
         elif left is None:
@@ -37,9 +38,9 @@ def command(campaign: Path, verb: str | None, as_json: bool) -> None:
         else:
             click.echo(f"no factory runs; {left} workers were left of an earlier one, and removed")
         return
-    plan = session.factory_plan(file)
+    plan = assembly.factory_plan(file)
     if verb == "start":
-        found = session.start_factory(file, plan)
+        found = assembly.start_factory(file, plan)
         if as_json:
             print_json(found)
         else:

@@ -6,7 +6,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wqmaster import session
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
@@ -22,7 +21,8 @@ from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.retry import plan_of
-from wqmaster.spool import Spool
+from wqmaster.run import assembly
+from wqmaster.run.spool import Spool
 
 
 def _retry(store: Store, text: str) -> int:
@@ -90,7 +90,7 @@ def command(
     if sum(text is not None for text in (show, retry, discard)) > 1:
         raise click.UsageError("--show, --retry and --discard are given one at a time.")
     file = loaded(campaign)
-    with session.opened(file, existing=True) as store:
+    with assembly.opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry)
             if as_json:

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from wqmaster import session
 from wqmaster.cli.common import counted, loaded, print_json, printable
 from wqmaster.errors import StructureError
 from wqmaster.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.recipe import resolve
+from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
 
@@ -120,7 +120,7 @@ def command(
     for path in files:
         reader_of(path, options)
     accounts = []
-    with session.opened(file) as store:
+    with assembly.opened(file) as store:
         place = store.documents.full_name
         scratch = file.folder if file.folder.is_dir() else None
         for path in files:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.recipe.recipe import resolve
 from wqmaster.reparse import Kind, Reparse, told
-from wqmaster.spool import Spool
+from wqmaster.run import assembly
+from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 
 # Documents of each kind that are told by name.
@@ -35,7 +35,7 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
     told_of: Counter[Kind] = Counter()
     shown: list[str] = []
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(session.opened(file, existing=True))
+        store = stack.enter_context(assembly.opened(file, existing=True))
         if write and file.folder.is_dir():
             stack.callback(FolderLock(file.folder).close)
         work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)

@@ -7,7 +7,6 @@ import click
 from bson import json_util
 from pymongo.errors import OperationFailure
 
-from wqmaster import session
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
@@ -24,6 +23,7 @@ from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.recipe import resolve
 from wqmaster.rerun import Chosen, Count, Rerun
+from wqmaster.run import assembly
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def command(
     label = None if failure is None else _class(failure)
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
-    with session.opened(file, existing=True) as store:
+    with assembly.opened(file, existing=True) as store:
         if wanted is not None:
             try:
                 store.documents.find_one(wanted, {"_id": 1})

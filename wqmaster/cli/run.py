@@ -6,10 +6,10 @@ from types import FrameType
 
 import click
 
-from wqmaster import session
 from wqmaster.cli.common import Duration, campaign_argument, loaded
 from wqmaster.cli.view import summary, view
-from wqmaster.master import Master
+from wqmaster.run import assembly
+from wqmaster.run.master import Master
 
 
 @click.command()
@@ -57,8 +57,8 @@ def command(
                 signal.signal(number, stop)
             shown.begins(master.progress, why)
 
-        options = session.RunOptions(watch=watch, limit=limit, grace=grace)
-        progress = session.run(file, options, begins=begins, show=shown.show)
+        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
+        progress = assembly.run(file, options, begins=begins, show=shown.show)
     summary(progress, file, campaign)
     if stopped_by:
         raise SystemExit(128 + stopped_by[0])

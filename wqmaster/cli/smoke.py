@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster import rehearsal, session
+from wqmaster import rehearsal
 from wqmaster.cli.common import (
     campaign_argument,
     json_option,
@@ -18,6 +18,7 @@ from wqmaster.database.documents import Store
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
+from wqmaster.run import assembly
 
 
 def _molecule(store: Store, text: str | None) -> Molecule:
@@ -38,10 +39,10 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
     file = loaded(campaign)
     recipe = resolve(file)
     file = recipe.loaded
-    session.check_program(recipe)
+    assembly.check_program(recipe)
     for warning in recipe.warnings:
         click.echo(f"wqmaster: warning: {warning}", err=True)
-    with session.opened(file) as store:
+    with assembly.opened(file) as store:
         molecule = _molecule(store, document)
     result = rehearsal.rehearse(file, recipe, molecule)
     failure = result.verdict.failure

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from wqmaster import session
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.spool import Spool
-from wqmaster.status import duration, overview
+from wqmaster.run import assembly
+from wqmaster.run.progress import duration, overview
+from wqmaster.run.spool import Spool
 
 # How long the recipes of results are looked at.
 _RECIPES_SECONDS = 5.0
@@ -48,7 +48,7 @@ def command(campaign: Path, as_json: bool) -> None:
         file = recipe.loaded
     except CampaignError as error:  # counts are of use all the same
         click.echo(f"wqmaster: {error.message}", err=True)
-    with session.opened(file, existing=True) as store:
+    with assembly.opened(file, existing=True) as store:
         found = overview(store, Spool(file.folder / "spool"), recipe)
         found["recipe_mismatch"] = recipe and _mismatch(store, recipe)
     if as_json:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import typed
-from wqmaster.status import Progress, duration, line
+from wqmaster.run.progress import Progress, duration, line
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
 INTERVAL = 10.0

@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Iterator
 
-from wqmaster import session
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
 from wqmaster.packer import glibc_of
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run import assembly
 
 # How to ask a program of ours for its version.
 _VERSION = {"xtb": "--version", "vina": "--version"}
@@ -42,7 +42,7 @@ def programs(case: Case) -> Iterator[Finding]:
     names = recipe.programs()
     subject = ", ".join(names)
     try:
-        session.check_program(recipe)
+        assembly.check_program(recipe)
     except ProgramMissing as error:
         if here:
             fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"

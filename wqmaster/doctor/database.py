@@ -13,13 +13,13 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster import session
 from wqmaster.database.documents import Store, redacted
 from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import DatabaseError
+from wqmaster.run import assembly
 
 Document = dict[str, Any]
 
@@ -66,7 +66,7 @@ def database(case: Case) -> Iterator[Finding]:
         return
     uri = case.loaded.campaign.database.uri
     if uri is None:
-        server = session.mongod(case.loaded)
+        server = assembly.mongod(case.loaded)
         if server.pid() is None:
             there = "is stopped" if server.exists else "is not made yet"
             seen = f"the private server in {server.folder} {there}: a run starts it"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import ask
-from wqmaster.status import duration
+from wqmaster.run.progress import duration
 from wqmaster.system.locks import alive
 
 # MB: below the first a run soon stops, below the second a large one may.

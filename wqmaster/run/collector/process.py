@@ -1,6 +1,6 @@
 """A process that checks, parses, judges and commits what is in the spool.
 
-    python -m wqmaster.collector
+    python -m wqmaster.run.collector.process
 
 It hears its configuration, then one task a line, on standard input, and tells the master on
 standard output what it begins and what became of it; all as JSON. It ends when standard input
@@ -41,7 +41,7 @@ from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.recipe.retry import Past, plan_of
-from wqmaster.spool import Spool
+from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.collector")
 

@@ -14,21 +14,21 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster.collectors import Collectors, Message
 from wqmaster.database.attempts import Document, key_of
 from wqmaster.database.documents import Store
 from wqmaster.engines import Engine, Returned
 from wqmaster.errors import BadDocument
 from wqmaster.factory import Demand, Handle
-from wqmaster.feed import Fed, Feed
-from wqmaster.hosts import BLOCK_TIME, Hosts
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job, Task
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.spool import Spool
-from wqmaster.status import Progress
+from wqmaster.run.collector.pool import Collectors, Message
+from wqmaster.run.feed import Fed, Feed
+from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
+from wqmaster.run.progress import Progress
+from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.master")
 

@@ -18,19 +18,19 @@ from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from wqmaster import engines, factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
-from wqmaster.collector import configuration
-from wqmaster.collectors import Collectors
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
 from wqmaster.engines import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
 from wqmaster.factory import Handle, Plan
-from wqmaster.feed import Feed
-from wqmaster.master import Master
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.spool import Spool, check_writable
-from wqmaster.status import Progress
+from wqmaster.run.collector.pool import Collectors
+from wqmaster.run.collector.process import configuration
+from wqmaster.run.feed import Feed
+from wqmaster.run.master import Master
+from wqmaster.run.progress import Progress
+from wqmaster.run.spool import Spool, check_writable
 from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")

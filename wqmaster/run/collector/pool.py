@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from wqmaster.errors import ServiceError
-from wqmaster.spool import rotate
+from wqmaster.run.spool import rotate
 
 log = logging.getLogger("wqmaster.collectors")
 
@@ -42,7 +42,7 @@ class _Process:
     def __init__(self, configuration: Message, errors: Path, keep_open: Sequence[int]) -> None:
         with errors.open("ab") as stderr:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "wqmaster.collector"],
+                [sys.executable, "-m", "wqmaster.run.collector.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -10,7 +10,7 @@ from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.engines import EngineStats
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.spool import Spool
+from wqmaster.run.spool import Spool
 
 # Seconds over which rates are taken.
 WINDOW = 60.0

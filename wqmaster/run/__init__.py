@@ -1,0 +1,1 @@
+"""A run: the master, its feed and spool, and the collectors."""

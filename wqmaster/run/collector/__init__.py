@@ -1,0 +1,1 @@
+"""Collectors: the processes, and the master's side of them."""
