@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wqmaster.errors import ParseError
+from wqmaster.offline.parse import PROGRAMS, parsers_named
 from wqmaster.parsers import Output
-from wqmaster.reading import PROGRAMS, parsers_named
 from wqmaster.recipe.names import parsers_of
 
 SIZE = 10_000_000

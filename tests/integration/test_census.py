@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import WATER, Campaigns
 from wqmaster.campaign.loading import load
-from wqmaster.census import survey
 from wqmaster.database.documents import Store
 from wqmaster.errors import Defect
+from wqmaster.offline.census import survey
 from wqmaster.recipe.recipe import resolve
 
 

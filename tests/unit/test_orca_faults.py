@@ -9,8 +9,8 @@ from tests.unit.orca_outputs import BANNER, END, asked, file, of, text, text_of
 from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
 from wqmaster.jobs.failures import FailureClass
+from wqmaster.offline.parse import read
 from wqmaster.parsers import Output, orca
-from wqmaster.reading import read
 
 # --- errors in runs that end normally ------------------------------------------------------------
 

@@ -10,14 +10,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wqmaster import engines, rehearsal
-from wqmaster.census import Census, survey
+from wqmaster import engines
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
 from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
 from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
+from wqmaster.offline import smoke
+from wqmaster.offline.census import Census, survey
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
@@ -53,7 +54,7 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
     if census.selected and not census.usable:
         return census.nothing_usable()
     try:
-        return rehearsal.first_job(recipe, store)
+        return smoke.first_job(recipe, store)
     except BadDocument as error:
         return error
 

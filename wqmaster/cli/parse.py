@@ -11,8 +11,8 @@ import click
 
 from wqmaster.cli.common import printable, shortened
 from wqmaster.errors import StructureError
+from wqmaster.offline.parse import PROGRAMS, Reading, parsers_named, read
 from wqmaster.parsers import Parser
-from wqmaster.reading import PROGRAMS, Reading, parsers_named, read
 
 
 def _printed(reading: Reading, asked: bool) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.recipe import resolve
-from wqmaster.reparse import Kind, Reparse, told
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock

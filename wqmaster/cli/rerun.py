@@ -21,8 +21,8 @@ from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
+from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.recipe import resolve
-from wqmaster.rerun import Chosen, Count, Rerun
 from wqmaster.run import assembly
 
 

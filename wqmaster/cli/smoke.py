@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from wqmaster import rehearsal
 from wqmaster.cli.common import (
     campaign_argument,
     json_option,
@@ -17,16 +16,17 @@ from wqmaster.cli.common import (
 from wqmaster.database.documents import Store
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
+from wqmaster.offline import smoke
 from wqmaster.recipe.recipe import resolve
 from wqmaster.run import assembly
 
 
 def _molecule(store: Store, text: str | None) -> Molecule:
     if text is None:
-        return rehearsal.first_molecule(store)
+        return smoke.first_molecule(store)
     for candidate in possible_ids(text):
         if store.one(candidate) is not None:
-            return rehearsal.first_molecule(store, candidate)
+            return smoke.first_molecule(store, candidate)
     raise NothingMatches(f"there is no document {text!r} in {store.documents.full_name}")
 
 
@@ -44,7 +44,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
         click.echo(f"wqmaster: warning: {warning}", err=True)
     with assembly.opened(file) as store:
         molecule = _molecule(store, document)
-    result = rehearsal.rehearse(file, recipe, molecule)
+    result = smoke.rehearse(file, recipe, molecule)
     failure = result.verdict.failure
     if as_json:
         print_json(

@@ -14,8 +14,8 @@ from typing import Any
 import wqmaster.parsers
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import CampaignError, ParseError, StructureError
-from wqmaster.filekind import kind_of
 from wqmaster.jobs.failures import Failure, FailureClass, signature
+from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers import Output, Parser
 from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import parsers_of, resolve_parser

@@ -1,0 +1,1 @@
+"""Without a run: import, census, smoke, parse, reparse, rerun."""
