@@ -15,8 +15,8 @@ import time
 import warnings
 from pathlib import Path
 
-from wqmaster.engines import Engine
-from wqmaster.engines.manager import Setting
+from wqmaster.engines.base import Engine
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.jobs import wire

@@ -16,7 +16,7 @@ from bson import encode
 
 from tests.acceptance.conftest import HeldXtb, at_once
 from tests.conftest import WATER, Campaigns, Cli, wait_until
-from wqmaster.engines import why_not
+from wqmaster.engines.choosing import why_not
 
 FILE_IS_WRONG = 2
 SERVICE_IS_MISSING = 3

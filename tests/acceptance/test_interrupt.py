@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.conftest import HeldXtb, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
-from wqmaster.engines import why_not
+from wqmaster.engines.choosing import why_not
 
 SLOTS = 2
 COUNT = 6

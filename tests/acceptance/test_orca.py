@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
-from wqmaster.engines import why_not
+from wqmaster.engines.choosing import why_not
 
 HERE = Path(__file__).resolve()
 OUTPUTS = HERE.parents[3] / "shared" / "data" / "orca"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import wait_until
-from wqmaster.engines import Engine, Returned
+from wqmaster.engines.base import Engine, Returned
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Execution, Input, Job, Outcome, Task
 

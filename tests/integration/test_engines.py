@@ -11,9 +11,9 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.bench import MARK, Bench, processes, shell_job
-from wqmaster.engines import Engine
+from wqmaster.engines.base import Engine
 from wqmaster.engines.local import LocalEngine
-from wqmaster.engines.manager import Setting
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.factory import PROGRAMS, Factory, here
@@ -218,7 +218,7 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
         "import os, sys, pathlib\n"
         f"from wqmaster.engines.{engine} import {kind}\n"
         "from wqmaster.factory import Factory, here\n"
-        "from wqmaster.engines.manager import Setting\n"
+        "from wqmaster.engines.ndcctools import Setting\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         f"engine = {kind}(Setting(folder / 'logs'))\n"
         f"plan = here({engine!r}, 2, 1, engine.port)\n"

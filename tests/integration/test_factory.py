@@ -20,8 +20,8 @@ import pytest
 from tests.conftest import Campaigns, Cli, wait_until
 from tests.integration.bench import processes
 from wqmaster import factory
-from wqmaster.engines import Engine
-from wqmaster.engines.manager import Setting
+from wqmaster.engines.base import Engine
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.errors import EngineError

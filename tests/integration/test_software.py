@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from wqmaster.engines import RUNNER
+from wqmaster.engines.base import RUNNER
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply
 from wqmaster.jobs.wire import Archive, pack

@@ -8,7 +8,7 @@ import yaml
 from wqmaster.campaign.loading import load
 from wqmaster.database import records
 from wqmaster.database.documents import Store
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict

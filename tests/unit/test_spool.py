@@ -13,7 +13,7 @@ import pytest
 from bson import Binary, Decimal128, ObjectId
 
 from wqmaster.database.attempts import Rescue, key_of
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.errors import FolderError
 from wqmaster.jobs.job import Asked
 from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task

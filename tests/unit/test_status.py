@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from wqmaster.engines import EngineStats
+from wqmaster.engines.base import EngineStats
 from wqmaster.run.progress import Progress, Rate, duration, line
 
 

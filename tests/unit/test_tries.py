@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wqmaster.engines import manager, tries
-from wqmaster.engines.manager import Setting, Sizes
+from wqmaster.engines import ndcctools, tries
+from wqmaster.engines.ndcctools import Setting, Sizes
 from wqmaster.engines.tries import Held, Restarts
 from wqmaster.jobs.job import Task
 
@@ -32,25 +32,25 @@ def sizes(tmp_path: Path, **asked: Any) -> Sizes:
 def test_no_more_is_given_than_memory_allows(tmp_path: Path) -> None:
     """A thousand workers of 16 cores and 32 GB take four tasks of 8 GB each, not sixteen."""
     stats = Stats(16_000, 32_000_000, 10**9, tasks_on_workers=4000, tasks_waiting=100)
-    assert manager.hungry(stats, sizes(tmp_path, memory=8000)) == 0
-    assert manager.hungry(stats, sizes(tmp_path)) > 0
+    assert ndcctools.hungry(stats, sizes(tmp_path, memory=8000)) == 0
+    assert ndcctools.hungry(stats, sizes(tmp_path)) > 0
 
 
 def test_what_a_campaign_asked_is_remembered_while_it_has_no_task(tmp_path: Path) -> None:
     found = sizes(tmp_path, cores=4)
     found.remove(Task("t", 1, 60, cores=4))
-    assert manager.hungry(Stats(400, 10**6, 10**6), found) == 110
+    assert ndcctools.hungry(Stats(400, 10**6, 10**6), found) == 110
 
 
 def test_many_workers_that_come_at_once_are_fed_by_and_by(tmp_path: Path) -> None:
     stats = Stats(100_000, 10**9, 10**9)
-    assert manager.hungry(stats, sizes(tmp_path)) == manager.MOST_WAITING
-    stats.tasks_waiting = manager.MOST_WAITING
-    assert manager.hungry(stats, sizes(tmp_path)) == 0
+    assert ndcctools.hungry(stats, sizes(tmp_path)) == ndcctools.MOST_WAITING
+    stats.tasks_waiting = ndcctools.MOST_WAITING
+    assert ndcctools.hungry(stats, sizes(tmp_path)) == 0
 
 
 def test_without_workers_a_few_tasks_wait(tmp_path: Path) -> None:
-    assert manager.hungry(Stats(), sizes(tmp_path, memory=100)) == 10
+    assert ndcctools.hungry(Stats(), sizes(tmp_path, memory=100)) == 10
 
 
 @dataclass

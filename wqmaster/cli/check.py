@@ -10,10 +10,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wqmaster import engines
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
 from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
+from wqmaster.engines import choosing
 from wqmaster.errors import BadDocument, StaleResults
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
@@ -106,7 +106,7 @@ def command(campaign: Path, as_json: bool) -> None:
     file = loaded(campaign)
     recipe = resolve(file)
     file = recipe.loaded
-    engine, why = engines.choose(file.campaign)
+    engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
         counts = store.counts()
         assembly.check_matches(store, counts)

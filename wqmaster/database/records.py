@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from wqmaster.database.attempts import Document
 from wqmaster.database.results import Result
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.recipe.judgement import StepResult

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from wqmaster import engines
 from wqmaster.campaign.loading import load
 from wqmaster.doctor import (
     batch,
@@ -25,6 +24,7 @@ from wqmaster.doctor import (
     reports,
 )
 from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.engines import choosing
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.recipe import resolve
 
@@ -91,7 +91,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
     file = _all(case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING)
     case = found[0] if found else case
     try:
-        engine, why = engines.choose(loaded.campaign)
+        engine, why = choosing.choose(loaded.campaign)
         case = Case(case.environ, case.loaded, case.recipe, engine)
         file.append(Finding("engine", "ok", f"{engine}: {why}"))
     except EngineError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from wqmaster.engines import RUNNER, EngineStats, Returned
+from wqmaster.engines.base import RUNNER, EngineStats, Returned
 from wqmaster.jobs.job import Input, Task
 
 # How often a task whose runner was killed from outside is run again.

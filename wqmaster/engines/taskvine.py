@@ -8,8 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import RUNNER, EngineStats, Returned, manager, tries
-from wqmaster.engines.manager import Setting
+from wqmaster.engines import ndcctools, tries
+from wqmaster.engines.base import RUNNER, EngineStats, Returned
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
 from wqmaster.errors import EngineError
@@ -46,13 +47,13 @@ class TaskVineEngine:
 
         self._vine: Any = taskvine
         self._setting = setting
-        logs = manager.log_folder(setting)
+        logs = ndcctools.log_folder(setting)
         (logs / "vine-logs").mkdir(exist_ok=True)
         # It draws all tasks of a campaign as one graph, which would grow for ever.
         (logs / "vine-logs" / "taskgraph").symlink_to(os.devnull)
         debug = logs / "vine-logs" / "debug"
         ssl = tuple(str(path) for path in setting.ssl) if setting.ssl else None
-        self._manager: Any = manager.started(
+        self._manager: Any = ndcctools.started(
             "TaskVine",
             setting.port,
             lambda: taskvine.Manager(
@@ -63,12 +64,12 @@ class TaskVineEngine:
                 ssl=ssl,
             ),
         )
-        with manager.quiet():
+        with ndcctools.quiet():
             self._log_debug(Path(cvine._cvine.__file__), debug)
             self._configure()
         found = self._manager._taskvine
         self._growing = [
-            manager.Growing(logs / "vine-logs" / name, functools.partial(log, found, name))
+            ndcctools.Growing(logs / "vine-logs" / name, functools.partial(log, found, name))
             for name, log in (
                 ("performance", cvine.vine_enable_perf_log),
                 ("transactions", cvine.vine_enable_transactions_log),
@@ -76,9 +77,9 @@ class TaskVineEngine:
         ]
         self.port: int = self._manager.port
         self._refusals = Refusals(debug, cvine.vine_version_string(), setting.password)
-        manager.bound_silence(self.port)
-        self._sizes = manager.Sizes(self._setting)
-        self._blocked = manager.Blocked(self._manager)
+        ndcctools.bound_silence(self.port)
+        self._sizes = ndcctools.Sizes(self._setting)
+        self._blocked = ndcctools.Blocked(self._manager)
         # By its id, a task of ours.
         self._tasks: dict[str, Held] = {}
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
@@ -95,7 +96,7 @@ class TaskVineEngine:
         debug.cctools_debug_flags_clear()
         for flag in self._setting.debug_flags("vine"):
             debug.cctools_debug_flags_set(flag.encode())
-        debug.cctools_debug_config_file_size(ctypes.c_long(manager.DEBUG_SIZE))
+        debug.cctools_debug_config_file_size(ctypes.c_long(ndcctools.DEBUG_SIZE))
         debug.cctools_debug_config_file(str(path).encode())
 
     def _configure(self) -> None:
@@ -111,7 +112,7 @@ class TaskVineEngine:
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
         found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST)
         if setting.learns and not found.enable_monitoring():
-            raise EngineError(manager.NO_MONITOR)
+            raise EngineError(ndcctools.NO_MONITOR)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
@@ -189,7 +190,7 @@ class TaskVineEngine:
         if result == "lost" and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None
-        said = (task.std_output or "")[-manager.MESSAGE :]
+        said = (task.std_output or "")[-ndcctools.MESSAGE :]
         if task.result != "success":
             said = f"{task.result}: {said}".rstrip(": \n")
         # When its inputs were sent: the bindings do not tell when it began.
@@ -206,7 +207,7 @@ class TaskVineEngine:
 
     def _result(self, task: Any) -> str:
         if task.result == "resource exhaustion":
-            return manager.exceeded(task.limits_exceeded)
+            return ndcctools.exceeded(task.limits_exceeded)
         return _RESULTS.get(task.result, "error")
 
     def _forget(self, task_id: str) -> Held | None:
@@ -217,7 +218,7 @@ class TaskVineEngine:
 
     def hungry(self) -> int:
         """What idle cores could take, and some more to wait."""
-        return manager.hungry(self._manager.stats, self._sizes)
+        return ndcctools.hungry(self._manager.stats, self._sizes)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
@@ -239,22 +240,24 @@ class TaskVineEngine:
 
     def stats(self) -> EngineStats:
         """Counts, as the manager has them."""
-        return manager.counts(self._manager.stats)
+        return ndcctools.counts(self._manager.stats)
 
     def trouble(self) -> str | None:
         """Workers that were refused, and tasks that no worker takes."""
-        return manager.all_of(self._refusals.trouble(), self._sizes.too_large(self._manager.stats))
+        return ndcctools.all_of(
+            self._refusals.trouble(), self._sizes.too_large(self._manager.stats)
+        )
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""
-        return manager.how_to_connect("vine_worker", self._setting, self.port)
+        return ndcctools.how_to_connect("vine_worker", self._setting, self.port)
 
     def close(self) -> None:
         """Cancel what is left and free the port."""
         for task_id in list(self._tasks):
             self.cancel(task_id)
         found, self._manager = self._manager, None
-        with manager.quiet():
+        with ndcctools.quiet():
             found._free()
         # SWIG's structs crash the interpreter if they are still there when it ends.
         found._stats = found._stats_hierarchy = None

@@ -8,8 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import RUNNER, EngineStats, Returned, manager, tries
-from wqmaster.engines.manager import Setting
+from wqmaster.engines import ndcctools, tries
+from wqmaster.engines.base import RUNNER, EngineStats, Returned
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
 from wqmaster.errors import EngineError
@@ -37,22 +38,22 @@ class WorkQueueEngine:
         slow_host = ctypes.c_double.in_dll(library, "wq_option_blocklist_slow_workers_timeout")
         slow_host.value = tries.SLOW_HOST  # the bindings have no word for it
         self._setting = setting
-        logs = manager.log_folder(setting)
+        logs = ndcctools.log_folder(setting)
         self._log_debug(logs / "debug")
         ssl = tuple(str(path) for path in setting.ssl) if setting.ssl else None
-        self._queue: Any = manager.started(
+        self._queue: Any = ndcctools.started(
             "Work Queue", setting.port, lambda: work_queue.WorkQueue(port=setting.port, ssl=ssl)
         )
-        with manager.quiet():
+        with ndcctools.quiet():
             self._configure(logs)
             self._queue.wait(0)  # says that it speaks in plain text, as it will once
         self.port: int = self._queue.port
         self._refusals = Refusals(
             logs / "debug", work_queue.cctools_version_string(), setting.password
         )
-        manager.bound_silence(self.port)
-        self._sizes = manager.Sizes(self._setting)
-        self._blocked = manager.Blocked(self._queue)
+        ndcctools.bound_silence(self.port)
+        self._sizes = ndcctools.Sizes(self._setting)
+        self._blocked = ndcctools.Blocked(self._queue)
         # By its id, a task of ours.
         self._tasks: dict[str, Held] = {}
         # Cancelled tasks must live as long as the queue, which may still read them.
@@ -63,7 +64,7 @@ class WorkQueueEngine:
         self._wq.cctools_debug_flags_set("clear")
         for flag in self._setting.debug_flags("wq"):
             self._wq.cctools_debug_flags_set(flag)
-        self._wq.cctools_debug_config_file_size(manager.DEBUG_SIZE)
+        self._wq.cctools_debug_config_file_size(ndcctools.DEBUG_SIZE)
         self._wq.cctools_debug_config_file(str(path))
 
     def _configure(self, logs: Path) -> None:
@@ -71,7 +72,7 @@ class WorkQueueEngine:
         queue.specify_keepalive_interval(setting.keepalive[0])
         queue.specify_keepalive_timeout(setting.keepalive[1])
         self._growing = [
-            manager.Growing(path, functools.partial(log, str(path)))
+            ndcctools.Growing(path, functools.partial(log, str(path)))
             for path, log in (
                 (logs / "performance", queue.specify_log),
                 (logs / "transactions", queue.specify_transactions_log),
@@ -85,7 +86,7 @@ class WorkQueueEngine:
         if setting.name is not None:
             queue.specify_name(setting.name)
         if setting.learns and not queue.enable_monitoring():
-            raise EngineError(manager.NO_MONITOR)
+            raise EngineError(ndcctools.NO_MONITOR)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""
@@ -161,7 +162,7 @@ class WorkQueueEngine:
         if result == "lost" and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None
-        said = (task.std_output or "")[-manager.MESSAGE :]
+        said = (task.std_output or "")[-ndcctools.MESSAGE :]
         if not succeeded:
             said = f"{task.result_str}: {said}".rstrip(": \n")
         return Returned(
@@ -177,7 +178,7 @@ class WorkQueueEngine:
     def _why(self, task: Any) -> str:
         wq = self._wq
         if task.result == wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION:
-            return manager.exceeded(task.limits_exceeded)
+            return ndcctools.exceeded(task.limits_exceeded)
         names = {
             wq.WORK_QUEUE_RESULT_MAX_RETRIES: "lost",
             wq.WORK_QUEUE_RESULT_FORSAKEN: "lost",
@@ -196,7 +197,7 @@ class WorkQueueEngine:
 
     def hungry(self) -> int:
         """What idle cores could take, and some more to wait."""
-        return manager.hungry(self._queue.stats, self._sizes)
+        return ndcctools.hungry(self._queue.stats, self._sizes)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
@@ -227,15 +228,15 @@ class WorkQueueEngine:
 
     def stats(self) -> EngineStats:
         """Counts, as the manager has them."""
-        return manager.counts(self._queue.stats)
+        return ndcctools.counts(self._queue.stats)
 
     def trouble(self) -> str | None:
         """Workers that were refused, and tasks that no worker takes."""
-        return manager.all_of(self._refusals.trouble(), self._sizes.too_large(self._queue.stats))
+        return ndcctools.all_of(self._refusals.trouble(), self._sizes.too_large(self._queue.stats))
 
     def how_to_connect(self) -> str | None:
         """The command line that starts a worker."""
-        return manager.how_to_connect("work_queue_worker", self._setting, self.port)
+        return ndcctools.how_to_connect("work_queue_worker", self._setting, self.port)
 
     def close(self) -> None:
         """Cancel what is left and free the port. Workers are not told: newer versions crash."""

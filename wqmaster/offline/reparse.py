@@ -19,7 +19,7 @@ from wqmaster.database import records
 from wqmaster.database.attempts import Document, key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.results import Result
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome

@@ -15,13 +15,14 @@ from typing import Any
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import engines, factory
+from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
-from wqmaster.engines import Engine
+from wqmaster.engines import choosing
+from wqmaster.engines.base import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
 from wqmaster.factory import Handle, Plan
 from wqmaster.recipe.recipe import Recipe, resolve
@@ -244,7 +245,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
         )
     check_writable(loaded.folder)
     host, port = None, campaign.engine.port
-    name, _ = engines.choose(campaign)
+    name, _ = choosing.choose(campaign)
     if (
         name != "local"
         and not port
@@ -309,7 +310,7 @@ def run(
     """
     recipe = resolve(loaded)
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    name, why = engines.choose(campaign)
+    name, why = choosing.choose(campaign)
     if name == "local" or campaign.workers.type == "local":
         check_program(recipe)
     folder = loaded.folder
@@ -350,7 +351,7 @@ def run(
                 return progress
         recipe.prepare()
         environ = worker_environment(loaded)
-        engine = engines.create(name, campaign, _local_count(campaign), environ, folder)
+        engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
         stack.callback(engine.close)
         progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (

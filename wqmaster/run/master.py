@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster.database.attempts import Document, key_of
 from wqmaster.database.documents import Store
-from wqmaster.engines import Engine, Returned
+from wqmaster.engines.base import Engine, Returned
 from wqmaster.errors import BadDocument
 from wqmaster.factory import Demand, Handle
 from wqmaster.jobs import wire

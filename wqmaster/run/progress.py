@@ -8,7 +8,7 @@ from typing import Any
 
 from wqmaster.database import stale
 from wqmaster.database.documents import Store
-from wqmaster.engines import EngineStats
+from wqmaster.engines.base import EngineStats
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import Spool
 

@@ -17,7 +17,7 @@ from typing import Any
 from bson import json_util
 
 from wqmaster.database.attempts import Rescue
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError, FolderError
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Asked

@@ -32,7 +32,7 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database import records
 from wqmaster.database.attempts import Document, History, key_of
 from wqmaster.database.documents import Store
-from wqmaster.engines import Returned
+from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome

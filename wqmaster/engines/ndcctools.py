@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines import EngineStats
+from wqmaster.engines.base import EngineStats
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Task
 

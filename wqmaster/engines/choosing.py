@@ -1,0 +1,112 @@
+"""Which engine a campaign takes, and the engine itself."""
+
+import importlib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from wqmaster.campaign.models import Campaign
+from wqmaster.engines.base import Engine
+from wqmaster.errors import EngineError
+from wqmaster.system import credentials
+
+_GET_IT = (
+    "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "
+    "coop-computing-tools python3-cloudpickle"
+)
+# What people call the engines that ndcctools has.
+NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
+
+
+def why_not(name: str) -> str | None:
+    """Why the engine of this name cannot be used here; None if it can."""
+    if name == "local":
+        return None
+    what = NAMES[name]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
+            importlib.import_module(f"ndcctools.{name}")
+    except ModuleNotFoundError as error:
+        if error.name in ("ndcctools", f"ndcctools.{name}"):
+            return f"{what} (ndcctools) is not installed"
+        return f"{what} (ndcctools) fails to import: {error}"
+    except Exception as error:  # a library that is missing, or another version's
+        return f"{what} (ndcctools) fails to import: {error}"
+    return None
+
+
+def choose(campaign: Campaign) -> tuple[str, str]:
+    """The engine for `campaign`, and why it is that one.
+
+    Raises:
+        EngineError: workers are to come from elsewhere, and no engine for them is installed.
+    """
+    asked = campaign.engine.type
+    if asked != "auto":
+        return asked, "as the campaign says"
+    sent = campaign.workers.worker.name if campaign.workers.worker else ""
+    for name, worker in (("taskvine", "vine_worker"), ("work_queue", "work_queue_worker")):
+        if sent.startswith(worker) and why_not(name) is None:
+            return name, f"its worker is the one that is sent out ({sent})"
+    why = why_not("taskvine")
+    if campaign.resources.running_time_min is not None:
+        # Its worker of 7.14.5 tells the end of its wall time before it has worked it out.
+        why = "TaskVine does not know how much time a worker has left (running_time_min)"
+    if why is None:
+        return "taskvine", "its master takes less time for a task than Work Queue's"
+    if why_not("work_queue") is None:
+        return "work_queue", why
+    if campaign.workers.type != "local":
+        raise EngineError(
+            f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
+            f"{_GET_IT}"
+        )
+    return "local", why
+
+
+def create(
+    name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], folder: Path
+) -> Engine:
+    """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
+    the environment for what it starts, `folder` the campaign's, with its password and logs.
+
+    Raises:
+        EngineError: it is not installed, or cannot be started.
+    """
+    if name == "local":
+        from wqmaster.engines.local import LocalEngine
+
+        return LocalEngine(slots, environ)
+    why = why_not(name)
+    if why is not None:
+        raise EngineError(f"{why}: {_GET_IT}; or run with --engine local")
+    from wqmaster.engines.ndcctools import Setting
+
+    asked = campaign.engine
+    catalog = asked.catalog or os.environ.get("CATALOG_HOST")
+    if asked.name and not catalog:
+        raise EngineError(
+            f"the project name '{asked.name}' is listed by a catalog, and none is named: write "
+            "'engine: {name: ..., catalog: HOST:PORT}', or export CATALOG_HOST"
+        )
+    setting = Setting(
+        logs=folder / "logs" / name,
+        port=asked.port,
+        password=credentials.password(folder),
+        name=asked.name,
+        catalog=catalog if asked.name else None,
+        ssl=credentials.certificate(folder) if asked.ssl else None,
+        allocation=asked.allocation,
+        fast_abort=asked.fast_abort,
+        debug=asked.debug,
+        host=campaign.workers.host,
+    )
+    if name == "taskvine":
+        from wqmaster.engines.taskvine import TaskVineEngine
+
+        return TaskVineEngine(setting)
+    from wqmaster.engines.work_queue import WorkQueueEngine
+
+    return WorkQueueEngine(setting)
