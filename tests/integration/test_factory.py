@@ -25,7 +25,7 @@ from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.errors import EngineError
-from wqmaster.factory import local
+from wqmaster.factory.batch import local
 from wqmaster.factory.plan import KEYS, PROGRAMS, WRAPPER
 
 TOP = Path(__file__).resolve().parents[2]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.factory import condor, demand
+from wqmaster.factory import demand
+from wqmaster.factory.batch import condor
 from wqmaster.factory.campaigns import identity
 from wqmaster.factory.plan import ALLOWED, KEYS, Address, Asked, Plan, Project, plan
 from wqmaster.factory.report import Report

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wqmaster.factory import condor, local, logs, slurm
+from wqmaster.factory import logs
+from wqmaster.factory.batch import condor, local, slurm
 from wqmaster.factory.workers import EXIT_CODES, IN_QUEUE, Census, Worker, trouble
 
 # --- HTCondor's log of events ----------------------------------------------------------------

@@ -14,9 +14,9 @@ from typing import Any
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import Said, ask
-from wqmaster.factory.condor import batch_options as condor_lines
+from wqmaster.factory.batch.condor import batch_options as condor_lines
+from wqmaster.factory.batch.slurm import batch_options as slurm_words
 from wqmaster.factory.plan import configuration
-from wqmaster.factory.slurm import batch_options as slurm_words
 
 _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"

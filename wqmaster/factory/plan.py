@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from wqmaster.campaign.models import Campaign, Workers
-from wqmaster.factory import condor, local, slurm
+from wqmaster.factory.batch import condor, local, slurm
 
 # Engine -> its factory, its worker.
 PROGRAMS = {

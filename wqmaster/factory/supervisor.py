@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from wqmaster.errors import EngineError
-from wqmaster.factory import demand, local
+from wqmaster.factory import demand
+from wqmaster.factory.batch import local
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import TYPES, Plan
 from wqmaster.factory.report import Report
