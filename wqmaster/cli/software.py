@@ -9,8 +9,8 @@ from typing import Literal
 
 import click
 
-from wqmaster import packer
 from wqmaster.cli.common import json_option, print_json
+from wqmaster.packer import making
 from wqmaster.packer.proof import TOLD
 
 
@@ -42,7 +42,7 @@ def command() -> None:
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="NAME.tar.gz if left out.")
 @click.option(
-    "--max-size", default=packer.MOST, show_default=True, type=click.IntRange(1), help="In MB."
+    "--max-size", default=making.MOST, show_default=True, type=click.IntRange(1), help="In MB."
 )
 @click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
 @click.option(
@@ -66,8 +66,8 @@ def pack(
 
     The packed program is run before the archive is put in its place.
     """
-    wish = packer.Wish(name, programs, folder, data, output, max_size, run, prove)
-    made = packer.pack(wish)
+    wish = making.Wish(name, programs, folder, data, output, max_size, run, prove)
+    made = making.pack(wish)
     if as_json:
         print_json({key: _plain(value) for key, value in asdict(made).items()})
         return
@@ -79,7 +79,7 @@ def pack(
     click.echo(f"needs      {f'glibc {version} or later' if version else 'no glibc'}")
     click.echo(f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}")
     click.echo(f"           exit code {made.proof.exit_code}: {made.proof.said}")
-    warnings = [made.proof.note, packer.too_new(made.glibc), made.licence, *made.notes]
+    warnings = [made.proof.note, making.too_new(made.glibc), made.licence, *made.notes]
     for warning in filter(None, warnings):
         click.echo(f"note       {warning}")
     click.echo(f"manifest   {made.manifest}")

@@ -7,7 +7,7 @@ from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
-from wqmaster.packer import glibc_of
+from wqmaster.packer.making import glibc_of
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 

@@ -1,0 +1,284 @@
+"""Makes an archive of software for workers, and proves that it runs."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import wqmaster
+from wqmaster.packer import contents as packed
+from wqmaster.packer.contents import MANIFEST, Contents, Entry, PackError
+from wqmaster.packer.libraries import glibc_needed
+from wqmaster.packer.proof import TRIALS, Proof, Trial, Where, ended, prove
+from wqmaster.software.archive import BadArchive, look
+from wqmaster.software.licence import looks_public
+
+# MB; caches of OSG's sites take no larger files well.
+MOST = 500
+_SECONDS = 60
+_VERSION_TEXT = 2000
+# Members among which the manifest is looked for, and bytes that it may have.
+_FIRST = 1000
+_LARGEST = 64 << 20
+# Enterprise Linux, which most machines of OSG run -> its glibc.
+_ENTERPRISE = {8: (2, 28), 9: (2, 34), 10: (2, 39)}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be packed, and how."""
+
+    name: str
+    programs: tuple[Path, ...] = ()
+    folder: Path | None = None
+    data: tuple[Path, ...] = ()
+    output: Path | None = None
+    most: int = MOST  # MB
+    run: str | None = None  # arguments for the proof, as in a shell
+    where: Where | None = None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An archive that was made and proved."""
+
+    archive: Path
+    manifest: Path
+    command: str
+    size: int  # bytes, of the archive
+    unpacked: int  # bytes
+    files: int
+    sha256: str
+    glibc: tuple[int, ...]
+    licence: str | None
+    proof: Proof
+    notes: tuple[str, ...]
+
+
+class _Limited(io.RawIOBase):
+    """A file that refuses to become larger than it may."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file, self._most, self._written = file, most, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._written += len(content)
+        if self._written > self._most * 1_000_000:
+            raise PackError(
+                f"the archive is larger than {self._most} MB, and each worker would fetch it: "
+                "leave out what the calculation does not need, or allow it with --max-size MB"
+            )
+        return self._file.write(content)
+
+
+def _tar_member(place: str, entry: Entry) -> tarfile.TarInfo:
+    """The member's head: nothing of owner, time or umask, so that the same files give the same."""
+    member = tarfile.TarInfo(place)
+    member.mode = 0o755 if entry.executable else 0o644
+    if entry.link is not None:
+        member.type, member.linkname = tarfile.SYMTYPE, entry.link
+    return member
+
+
+def write(contents: Contents, path: Path, most: int) -> None:
+    """Write the archive to `path`, compressed unless it is a .tar."""
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("wb"))
+        file: Any = _Limited(raw, most)
+        if ".tar.gz" in path.name or ".tgz" in path.name:
+            file = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+            stack.callback(file.close)
+        tar = stack.enter_context(tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT))
+        for place, entry in sorted(contents.entries.items()):
+            member = _tar_member(place, entry)
+            if entry.link is not None:
+                tar.addfile(member)
+            elif entry.source is None:
+                member.size = len(entry.text)
+                tar.addfile(member, io.BytesIO(entry.text))
+            else:
+                with entry.source.open("rb") as source:
+                    member.size = os.fstat(source.fileno()).st_size
+                    tar.addfile(member, source)
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _described(place: str, entry: Entry) -> dict[str, Any]:
+    if entry.link is not None:
+        return {"path": place, "link": entry.link}
+    if entry.source is None:
+        content = entry.text
+        digest = hashlib.sha256(content).hexdigest()
+        return {"path": place, "size": len(content), "sha256": digest}
+    return {
+        "path": place,
+        "size": entry.source.stat().st_size,
+        "sha256": _sum(entry.source),
+        "from": str(entry.source),
+    }
+
+
+def version_of(contents: Contents) -> str | None:
+    """What the program says for --version, where it stands now; None if it says nothing."""
+    entry = contents.file(contents.command)
+    if entry is None or Path(contents.command).name == "orca":  # takes any word for an input file
+        return None
+    with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as folder:
+        try:
+            words = [str(entry.source), "--version"]
+            code, said = ended(words, os.environ, Path(folder), _SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    text = said.decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\d", line)]
+    return "\n".join(lines)[:_VERSION_TEXT] if code == 0 and lines else None
+
+
+def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
+    """The manifest in the archive: what is in it, and where it came from."""
+    glibc, damaged = glibc_needed(contents.elf_files())
+    contents.notes += damaged
+    return {
+        "name": wish.name,
+        "command": contents.command,
+        "version": version_of(contents),
+        "machine": platform.machine(),
+        "glibc": ".".join(map(str, glibc)) or None,
+        "licence": packed.licence_of(contents.entries) if contents.private else None,
+        "packed_from": [str(path) for path in (wish.folder, *wish.programs) if path],
+        "made_by": f"wqmaster {wqmaster.__version__}",
+        "notes": contents.notes,
+        "files": [_described(place, entry) for place, entry in sorted(contents.entries.items())],
+    }
+
+
+def glibc_of(archive: Path) -> tuple[int, ...] | None:
+    """The glibc that a packed archive needs, by its manifest; None if it has none that tells."""
+    try:
+        with tarfile.open(archive) as tar:
+            # Sorted as they are, only names that begin by a digit or such come before it.
+            for member in islice(tar, _FIRST):
+                if member.name == MANIFEST and member.isreg() and member.size < _LARGEST:
+                    file = tar.extractfile(member)
+                    stated = json.loads(file.read() if file else b"{}").get("glibc")
+                    return tuple(map(int, stated.split("."))) if stated else ()
+    except (OSError, EOFError, ValueError, AttributeError, tarfile.TarError, zlib.error):
+        return None
+    return None
+
+
+def too_new(glibc: Sequence[int]) -> str | None:
+    """Which machines of OSG are too old for a program that needs this glibc."""
+    lacking = [number for number, has in _ENTERPRISE.items() if has < tuple(glibc)]
+    if not lacking:
+        return None
+    shown = " and ".join(map(str, lacking))
+    return (
+        f"Enterprise Linux {shown}, as on most of OSG, has an older glibc: it starts there only in "
+        "a container ('workers: {image: ...}'), or packed from a build for an older Linux"
+    )
+
+
+def pack(wish: Wish) -> Packed:
+    """Make the archive, prove it, and only then put it in its place.
+
+    Raises:
+        PackError: what is to be packed is not there, too large, or must not go where it is to.
+        ProofFailed: the packed program does not run.
+    """
+    if not _NAME.fullmatch(wish.name):
+        raise PackError(f"'{wish.name}' is no name of a program; see 'software:' of a campaign")
+    output = wish.output or Path(f"{wish.name}.tar.gz")
+    if not output.name.endswith((".tar.gz", ".tgz", ".tar")):
+        raise PackError(f"{output} is to end in .tar.gz, .tgz or .tar")
+    if not output.absolute().parent.is_dir():
+        raise PackError(f"there is no folder {output.absolute().parent} for {output.name}")
+    if output.is_dir():
+        raise PackError(f"{output} is a folder; name a file with -o")
+    try:
+        trial = Trial(tuple(shlex.split(wish.run)), {}, "") if wish.run is not None else None
+    except ValueError as error:
+        raise PackError(f"--run {wish.run} is no command line: {error}") from error
+    if wish.folder is not None:
+        contents = packed.of_folder(wish.name, wish.folder, wish.programs, wish.data)
+    elif wish.programs:
+        contents = packed.of_programs(wish.name, wish.programs, wish.data)
+    else:
+        raise PackError("say what to pack: --from FOLDER, or --program PATH")
+    if contents.private:
+        word = looks_public(str(output.absolute()))
+        if word is not None:
+            raise PackError(
+                f"{output.absolute()} looks public ('{word}'), and the licence of ORCA does not "
+                "allow to put it where others can read it; choose a private folder with -o"
+            )
+    beside = output.with_name(f"{output.name}.manifest.json")
+    # Of an earlier time, where the folder that is packed is the one that they are written to.
+    contents.leave_out(output, beside)
+    try:
+        manifest = manifest_of(wish, contents)
+    except OSError as error:
+        raise PackError(f"{error.filename} cannot be read: {error.strerror}") from error
+    glibc = tuple(map(int, manifest["glibc"].split("."))) if manifest["glibc"] else ()
+    text = json.dumps(manifest, indent=1).encode() + b"\n"
+    contents.entries[MANIFEST] = Entry(text=text)
+    part = output.with_name(f".{os.getpid()}.{output.name}")
+    mode = 0o600 if contents.private else 0o644
+    try:
+        part.touch(mode=mode)
+        write(contents, part, wish.most)
+        found = look(part, [contents.command])
+        proof = prove(part, contents.command, trial or _trial(contents), wish.where)
+        size = part.stat().st_size
+        # A private one is never to be seen by others, not even for a moment.
+        beside.unlink(missing_ok=True)
+        beside.touch(mode=mode)
+        stated = {"archive": output.name, "size": size, "sha256": found.sha256}
+        told = {**stated, "proof": asdict(proof), **manifest}
+        beside.write_text(json.dumps(told, indent=1) + "\n")
+        part.replace(output)
+    except BadArchive as error:
+        raise PackError(f"workers could not unpack {output}: {error}") from error
+    except OSError as error:
+        raise PackError(f"{output} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Packed(
+        archive=output,
+        manifest=beside,
+        command=contents.command,
+        size=size,
+        unpacked=found.size,
+        files=found.files,
+        sha256=found.sha256,
+        glibc=glibc,
+        licence=manifest["licence"],
+        proof=proof,
+        notes=tuple(contents.notes),
+    )
+
+
+def _trial(contents: Contents) -> Trial:
+    return TRIALS.get(Path(contents.command).name, Trial())
