@@ -10,8 +10,8 @@ from typing import Literal
 import click
 
 from wqmaster.cli.common import json_option, print_json
-from wqmaster.packer import making
-from wqmaster.packer.proof import TOLD
+from wqmaster.software.pack import making
+from wqmaster.software.pack.proof import TOLD
 
 
 @click.group(name="software")

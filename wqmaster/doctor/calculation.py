@@ -7,9 +7,9 @@ from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
-from wqmaster.packer.making import glibc_of
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
+from wqmaster.software.pack.making import glibc_of
 
 # How to ask a program of ours for its version.
 _VERSION = {"xtb": "--version", "vina": "--version"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from wqmaster.errors import WqmasterError
-from wqmaster.packer.libraries import is_elf, library_folders, loaded, of_glibc
+from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of_glibc
 from wqmaster.tasks import SCRIPT
 
 _SECONDS = 300

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import wqmaster
-from wqmaster.packer import contents as packed
-from wqmaster.packer.contents import MANIFEST, Contents, Entry, PackError
-from wqmaster.packer.libraries import glibc_needed
-from wqmaster.packer.proof import TRIALS, Proof, Trial, Where, ended, prove
 from wqmaster.software.archive import BadArchive, look
 from wqmaster.software.licence import looks_public
+from wqmaster.software.pack import contents as packed
+from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
+from wqmaster.software.pack.libraries import glibc_needed
+from wqmaster.software.pack.proof import TRIALS, Proof, Trial, Where, ended, prove
 
 # MB; caches of OSG's sites take no larger files well.
 MOST = 500

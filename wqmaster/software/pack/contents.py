@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wqmaster.errors import WqmasterError
-from wqmaster.packer.libraries import Loaded, is_elf, library_folders, loaded
 from wqmaster.software.licence import is_orca
+from wqmaster.software.pack.libraries import Loaded, is_elf, library_folders, loaded
 from wqmaster.tasks.orca import impostor
 
 MANIFEST = "MANIFEST.json"
