@@ -1,5 +1,5 @@
 """``python -m wqmaster`` is the command ``wqmaster``."""
 
-from wqmaster.cli import main
+from wqmaster.cli.main import main
 
 main()

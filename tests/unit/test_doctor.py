@@ -10,9 +10,8 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.unit.test_campaign import MINIMAL, loaded
-from wqmaster import doctor
 from wqmaster.database.documents import redacted
-from wqmaster.doctor import programs, reports
+from wqmaster.doctor import examination, programs, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
@@ -36,7 +35,7 @@ def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
         yield Finding("three", "ok", "well")
 
     checks = (Check("one", raises), Check("two", hangs), Check("three", works))
-    found = doctor._all(Case({}), checks, 0.3)
+    found = examination._all(Case({}), checks, 0.3)
     never.set()
     assert [(one.subject, one.state) for one in found] == [
         ("one", "ok"),

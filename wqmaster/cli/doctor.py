@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from wqmaster import doctor
 from wqmaster.cli.common import json_option, print_json
+from wqmaster.doctor import examination
 
 _MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}
 
@@ -22,7 +22,7 @@ def command(ctx: click.Context, campaign: Path | None, as_json: bool) -> None:
     Without CAMPAIGN: campaign.yaml of this folder if it is there, else the machine alone. Exit code
     2: the campaign file is wrong; 3: something else is; 0: nothing is, warnings aside.
     """
-    findings, code = doctor.examine(campaign or doctor.default_campaign(), os.environ)
+    findings, code = examination.examine(campaign or examination.default_campaign(), os.environ)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings], "exit_code": code})
     else:

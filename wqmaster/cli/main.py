@@ -1,0 +1,95 @@
+"""The command line: one file a verb; the verbs hold no logic.
+
+Exit codes: 0 done, 1 finished with failed jobs, 2 the campaign file or command line is wrong, 3 a
+service (database, engine, program) is missing, 130 stopped by Ctrl-C.
+"""
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+import wqmaster
+from wqmaster.errors import WqmasterError
+
+VERBS = {
+    "run": "run",
+    "check": "check",
+    "doctor": "doctor",
+    "smoke": "smoke",
+    "status": "status",
+    "factory": "factory",
+    "failures": "failures",
+    "parse": "parse",
+    "reparse": "reparse",
+    "rerun": "rerun",
+    "import": "import_",
+    "db": "db",
+    "software": "software",
+}
+
+
+class _Verbs(click.Group):
+    """Imports a verb when it is called; says an error in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"wqmaster.cli.{VERBS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from wqmaster.campaign.models import nearest
+
+            ctx.fail(f"No such command '{args[0]}'; {nearest(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Ends what was begun, as Ctrl-C does, in the place of the process alone.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+        try:
+            return super().invoke(ctx)
+        except WqmasterError as error:
+            if ctx.params.get("verbose"):
+                logging.getLogger(__name__).exception("the command failed")
+            click.echo(f"wqmaster: {error.message}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("wqmaster: stopped", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # Whoever read our output has gone, as `| head` does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except OSError as error:
+            # A folder of another user, a full disk: nothing that a traceback would explain.
+            if ctx.params.get("verbose"):
+                logging.getLogger(__name__).exception("the command failed")
+            place = f"{error.filename}: " if error.filename is not None else ""
+            again = f"'wqmaster -v {ctx.invoked_subcommand}' shows where, 'wqmaster doctor' why"
+            click.echo(f"wqmaster: {place}{error.strerror or error}; {again}", err=True)
+            ctx.exit(3)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(wqmaster.__version__, prog_name="wqmaster")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+def main(verbose: bool) -> None:
+    """Run campaigns of many short chemistry calculations: MongoDB documents in, results back.
+
+    CAMPAIGN is a campaign file; campaign.yaml of this folder if it is left out.
+    """
+    if verbose:
+        logging.basicConfig()

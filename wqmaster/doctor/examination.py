@@ -1,0 +1,144 @@
+"""`wqmaster doctor`: each thing that can be missing or wrong, looked at by itself.
+
+A check is a generator of findings. All run at the same time, each in a thread of its own: one that
+raises, or does not come to an end, is told as such and holds up no other.
+"""
+
+import os
+import shlex
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from wqmaster.campaign.loading import load
+from wqmaster.doctor import (
+    batch,
+    calculation,
+    database,
+    folder,
+    machine,
+    ndcctools,
+    network,
+    programs,
+    reports,
+)
+from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.engines import choosing
+from wqmaster.errors import CampaignError, EngineError, WqmasterError
+from wqmaster.recipe.recipe import resolve
+
+# Seconds for all checks together, and before them for the campaign's own modules.
+PATIENCE = 11.0
+_RESOLVING = 4.0
+
+CHECKS: tuple[Check, ...] = (
+    *machine.CHECKS,
+    *ndcctools.CHECKS,
+    *calculation.CHECKS,
+    *folder.CHECKS,
+    *database.CHECKS,
+    *network.CHECKS,
+    *batch.CHECKS,
+    *reports.CHECKS,
+)
+
+
+def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding], int]:
+    """What is found of this machine, and of the campaign file at `path`; the exit code.
+
+    0: nothing is wrong. 2: the campaign file is. 3: something else is.
+    """
+    file: list[Finding] = []
+    case = Case(environ)
+    broken = False
+    if path is not None:
+        case, file, broken = _opened(path, environ)
+    findings = [*file, *_all(case, CHECKS, PATIENCE)]
+    findings = [finding.hiding(case.secrets) for finding in findings]
+    wrong = any(finding.state == "wrong" for finding in findings)
+    return findings, 2 if broken else 3 if wrong else 0
+
+
+def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding], bool]:
+    """The case of a campaign file, what is to say of the file, and whether it is wrong."""
+    again = f"wqmaster check {shlex.quote(str(path))}"
+    try:
+        loaded = load(path, environ)
+    except CampaignError as error:
+        fix = f"correct the file, then: {again}"
+        return Case(environ), [Finding("campaign", "wrong", error.message, fix)], True
+    children = {name: value for name, value in environ.items() if name not in loaded.variables}
+    case = Case(children, loaded)
+    found: list[Case] = []
+
+    def resolved(_: Case) -> "list[Finding]":
+        recipe = resolve(loaded)
+        found.append(Case(children, recipe.loaded, recipe))
+        name = recipe.loaded.campaign.campaign
+        seen = f"{name}: {path} is whole (recipe {recipe.hash})"
+        return [Finding("campaign", "ok", seen)]
+
+    broken = threading.Event()
+
+    def told(case: Case) -> "list[Finding]":
+        try:
+            return resolved(case)
+        except WqmasterError as error:
+            broken.set()
+            return [Finding("campaign", "wrong", error.message, f"correct the file, then: {again}")]
+
+    file = _all(case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING)
+    case = found[0] if found else case
+    try:
+        engine, why = choosing.choose(loaded.campaign)
+        case = Case(case.environ, case.loaded, case.recipe, engine)
+        file.append(Finding("engine", "ok", f"{engine}: {why}"))
+    except EngineError as error:
+        file.append(Finding("engine", "wrong", error.message, ndcctools.GET_IT))
+    return case, file, broken.is_set()
+
+
+def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]:
+    """What the checks find, in their order."""
+    found: list[list[Finding]] = [[] for _ in checks]
+
+    def look(check: Check, into: list[Finding]) -> None:
+        try:
+            for finding in check.look(case):
+                into.append(finding)
+        except Exception as error:  # a check that fails is a finding as well
+            reason = f"could not be checked: {error or type(error).__name__}"
+            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+
+    threads = [
+        # A thread that hangs must not keep the process from ending.
+        threading.Thread(target=look, args=(check, into), daemon=True)
+        for check, into in zip(checks, found, strict=True)
+    ]
+    for check, thread, into in zip(checks, threads, found, strict=True):
+        try:
+            thread.start()
+        except RuntimeError as error:  # a process has only so many
+            reason = f"could not be checked: {error}; see: ulimit -u"
+            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+    deadline = time.monotonic() + seconds
+    try:
+        for check, thread, into in zip(checks, threads, found, strict=True):
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                reason = f"could not be checked: no answer within {seconds:g} s"
+                into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+        return [finding for part in found for finding in list(part)]
+    finally:
+        programs.end_all([thread for thread in threads if thread.is_alive()])
+
+
+_BY_HAND = "look at it by hand, then: wqmaster doctor"
+
+
+def default_campaign() -> Path | None:
+    """campaign.yaml of this folder, if there is one."""
+    path = Path("campaign.yaml")
+    return path if os.path.lexists(path) else None
