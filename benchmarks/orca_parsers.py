@@ -26,7 +26,7 @@ from typing import Any
 import cclib
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca import (
     diagnose,
     dipole,

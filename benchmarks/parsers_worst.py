@@ -15,7 +15,7 @@ from pathlib import Path
 
 from wqmaster.errors import ParseError
 from wqmaster.offline.parse import PROGRAMS, parsers_named
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.recipe.names import parsers_of
 
 SIZE = 10_000_000

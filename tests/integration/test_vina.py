@@ -13,9 +13,9 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Execution, Job, StepOutcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.parsers import Output
 from wqmaster.parsers import vina as parsers
-from wqmaster.tasks import Software, StepRequest
+from wqmaster.parsers.base import Output
+from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.vina import Dock, check, dock, prepare
 
 TOP = Path(__file__).resolve().parents[2]

@@ -23,10 +23,10 @@ from tests.integration.xtb_bench import (
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import diagnose
 from wqmaster.recipe.judgement import judge
-from wqmaster.tasks import Software, StepRequest
+from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.xtb import (
     LADDERS,
     Dynamics,

@@ -9,7 +9,8 @@ import pytest
 
 from tests.integration.xtb_bench import NEEDS_XTB
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, xtb
+from wqmaster.parsers import xtb
+from wqmaster.parsers.base import Output
 from wqmaster.tasks.xtb import environment
 
 pytestmark = NEEDS_XTB

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).parent / "data" / "orca"
 END = "                             ****ORCA TERMINATED NORMALLY****"

@@ -5,7 +5,8 @@ import pytest
 from tests.unit.orca_outputs import BANNER, END, asked, output, text
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 
 
 def diagnosis(

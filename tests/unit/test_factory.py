@@ -10,14 +10,13 @@ import pytest
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.factory import demand
-from wqmaster.factory.batch import condor
 from wqmaster.factory.campaigns import identity
-from wqmaster.factory.plan import ALLOWED, KEYS, Address, Asked, Plan, Project, plan
+from wqmaster.factory.plan import ALLOWED, KEYS, WRAPPER, Address, Asked, Plan, Project, plan
 from wqmaster.factory.report import Report
 from wqmaster.factory.supervisor import Order
 from wqmaster.factory.workers import EXIT_CODES
 
-WORKER_SH = Path(condor.__file__).with_name("worker.sh")
+WORKER_SH = WRAPPER
 
 
 def campaign(**settings: Any) -> Campaign:

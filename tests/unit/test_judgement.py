@@ -14,11 +14,11 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.parsers import Output, reads
 from wqmaster.parsers import xtb as xtb_parsers
+from wqmaster.parsers.base import Output, reads
 from wqmaster.recipe.judgement import Verdict, judge, not_finite, plain
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
-from wqmaster.tasks import NoOptions, Software, StepRequest
+from wqmaster.tasks.base import NoOptions, Software, StepRequest
 
 DATA = Path(__file__).parent / "data" / "xtb"
 ASKED = Asked(1, 1, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="abc", target="t")

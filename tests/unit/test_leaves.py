@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from wqmaster.campaign.loading import load
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 from wqmaster.recipe.names import parsers_of
 from wqmaster.recipe.recipe import resolve
-from wqmaster.tasks import traits_of, vina, xtb
+from wqmaster.tasks import vina, xtb
+from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.leaves import Leaves
 from wqmaster.tasks.orca import Step
 from wqmaster.tasks.orca_leaves import leaves

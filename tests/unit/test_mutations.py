@@ -19,7 +19,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
 from wqmaster.offline.parse import PROGRAMS, parsers_named
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.recipe.judgement import not_finite, plain
 from wqmaster.recipe.names import parsers_of
 

@@ -30,7 +30,8 @@ from tests.unit.orca_runs import (
     stationary,
 )
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, Parser, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output, Parser
 from wqmaster.parsers.orca.geometry import is_atom
 
 

@@ -10,7 +10,8 @@ from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.parse import read
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 
 # --- errors in runs that end normally ------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from tests.unit.orca_runs import (
     slope,
 )
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, Parser, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output, Parser
 
 EXCITATION = 0.25
 RELAXED = "                        *** CIS RELAXED DENSITY ***\n\n"

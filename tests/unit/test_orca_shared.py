@@ -18,7 +18,8 @@ import pytest
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.plausibility import atomic_number
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"

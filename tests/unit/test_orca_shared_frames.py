@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 pytestmark = pytest.mark.skipif(

@@ -12,7 +12,8 @@ import pytest
 
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.parsers import Output, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 pytestmark = pytest.mark.skipif(

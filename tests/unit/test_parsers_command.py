@@ -11,8 +11,9 @@ import pytest
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass, signature
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, Parser, python
 from wqmaster.parsers import command as plain
+from wqmaster.parsers import python
+from wqmaster.parsers.base import Output, Parser
 
 ASKED = Asked(1, 1, 3, 0, 1, "molecule", "recipe", "target")
 

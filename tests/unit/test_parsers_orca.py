@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.orca_outputs import BANNER, output, text
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Parser, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Parser
 
 
 def read(parser: Parser, name: str, *changes: tuple[str, str]) -> Any:

@@ -12,7 +12,8 @@ import pytest
 from tests.unit.orca_outputs import file, text_of
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.parsers import Output, Parser, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output, Parser
 
 # --- .engrad -----------------------------------------------------------------------------------
 

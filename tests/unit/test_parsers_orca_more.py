@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.orca_outputs import fixture, of, replaced, text_of
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, Parser, orca
+from wqmaster.parsers import orca
+from wqmaster.parsers.base import Output, Parser
 
 # --- orbitals ----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, Parser
+from wqmaster.parsers.base import Output, Parser
 from wqmaster.parsers.vina import (
     affinities,
     affinity,

@@ -10,7 +10,7 @@ import pytest
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, Parser
+from wqmaster.parsers.base import Output, Parser
 from wqmaster.parsers.xtb import (
     bond_orders,
     charges,

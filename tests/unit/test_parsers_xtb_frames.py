@@ -12,7 +12,8 @@ from tests.unit.orca_runs import run, single_point
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, orca, xtb
+from wqmaster.parsers import orca, xtb
+from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).parent / "data" / "xtb"
 

@@ -7,7 +7,8 @@ import pytest
 from tests.unit.test_parsers_xtb_runs import diagnosis, files, read
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.parsers import Output, Parser, xtb
+from wqmaster.parsers import xtb
+from wqmaster.parsers.base import Output, Parser
 
 
 def test_an_atom_has_its_only_structure_where_xtb_logs_none() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, Parser, xtb
+from wqmaster.parsers import xtb
+from wqmaster.parsers.base import Output, Parser
 
 DATA = Path(__file__).parent / "data" / "xtb"
 FOLDERS = sorted(path.name for path in DATA.iterdir() if path.is_dir())

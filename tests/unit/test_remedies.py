@@ -4,7 +4,7 @@ import pytest
 
 from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.recipe.retry import WHOLE_JOB, Factors, Past, factors, plan, plan_of, rungs
-from wqmaster.tasks import Rung
+from wqmaster.tasks.base import Rung
 
 SCF, MEMORY, KILLED = (
     FailureClass.SCF_NOT_CONVERGED,

@@ -16,7 +16,7 @@ from wqmaster.jobs.wire import job_script
 from wqmaster.recipe.judgement import _by_exit_code
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.software.archive import BadArchive, look, noted_look
-from wqmaster.tasks import Software
+from wqmaster.tasks.base import Software
 
 Members = list[tuple[str, str, str]]  # kind, name, content or target
 

@@ -12,7 +12,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
-from wqmaster.tasks import Software, StepRequest
+from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.orca import Step, check, impostor, sequential
 from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, check_route
 

@@ -17,7 +17,7 @@ from wqmaster.errors import BadDocument, CampaignError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
-from wqmaster.tasks import Software, StepRequest, traits_of
+from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.python import HARNESS, Call, call
 
 TRAITS = traits_of(call)

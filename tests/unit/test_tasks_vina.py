@@ -13,7 +13,7 @@ from wqmaster import ligand, pdbqt
 from wqmaster.errors import BadDocument, ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.tasks import Software, StepRequest, traits_of
+from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.vina import Dock, check, dock, prepare, seed_of
 from wqmaster.tasks.vina_grid import MAPS, Box, Grid, needed, read_box
 

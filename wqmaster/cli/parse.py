@@ -12,7 +12,7 @@ import click
 from wqmaster.cli.common import printable, shortened
 from wqmaster.errors import StructureError
 from wqmaster.offline.parse import PROGRAMS, Reading, parsers_named, read
-from wqmaster.parsers import Parser
+from wqmaster.parsers.base import Parser
 
 
 def _printed(reading: Reading, asked: bool) -> None:

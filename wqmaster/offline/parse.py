@@ -16,11 +16,13 @@ from wqmaster.campaign.models import nearest
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
-from wqmaster.parsers import Output, Parser
+from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import parsers_of, resolve_parser
 
-PROGRAMS = sorted(module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__))
+PROGRAMS = sorted(
+    {module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__)} - {"base"}
+)
 # Files that programs write under names like those that users give to what is printed.
 _NOT_PRINTED = frozenset(("g98.out",))
 # A file that is larger than this is not read (bytes).

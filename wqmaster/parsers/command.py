@@ -11,7 +11,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
 # What is longer is no number that a program would print.

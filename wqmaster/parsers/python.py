@@ -13,7 +13,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
 _FILE = "result.json"

@@ -9,7 +9,7 @@ from typing import Any
 import wqmaster.tasks
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
-from wqmaster.tasks import StepRequest, Traits
+from wqmaster.tasks.base import StepRequest, Traits
 
 
 def hash_of(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
-from wqmaster.parsers import Output, ProgramParsers
+from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 
 _TAIL_LINES = 15

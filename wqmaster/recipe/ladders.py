@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import nearest
 from wqmaster.jobs.failures import FailureClass, Family
-from wqmaster.tasks import Ladders, Rung, Traits
+from wqmaster.tasks.base import Ladders, Rung, Traits
 
 
 def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import wqmaster.parsers
 from wqmaster.campaign.models import nearest
-from wqmaster.parsers import Parser, ProgramParsers
+from wqmaster.parsers.base import Parser, ProgramParsers
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (

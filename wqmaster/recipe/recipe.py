@@ -22,13 +22,14 @@ from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.job import SOFTWARE, Asked, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.parsers import Parser, ProgramParsers
+from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.recipe import retry
 from wqmaster.recipe.hashing import asked_of, hash_of, is_ours
 from wqmaster.recipe.ladders import ladders_of
 from wqmaster.recipe.names import current, function_named, parsers_of, resolve_parser
 from wqmaster.software.supplies import keep, supplies
-from wqmaster.tasks import Build, Ladders, Software, StepRequest, Traits, held, traits_of
+from wqmaster.tasks import held
+from wqmaster.tasks.base import Build, Ladders, Software, StepRequest, Traits, traits_of
 
 _STREAMS = frozenset({"stdout", "stderr"})
 

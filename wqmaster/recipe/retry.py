@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
-from wqmaster.tasks import Ladders, Rung
+from wqmaster.tasks.base import Ladders, Rung
 
 # In the place of a step's name, which it cannot be: where the engine has ended a job without
 # saying in which.

@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 from wqmaster.campaign.models import Model
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Input, check_file_name
-from wqmaster.tasks import Software, StepRequest
+from wqmaster.tasks.base import Software, StepRequest
 
 _BLOCK = 1 << 20
 

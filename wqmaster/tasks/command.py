@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from wqmaster.campaign.models import nearest
 from wqmaster.jobs.job import Execution, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.beside import SharedInputs, check_shared, read, threads, words
 from wqmaster.tasks.fields import shortest
 from wqmaster.tasks.templates import Template

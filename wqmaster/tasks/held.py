@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign.models import nearest
-from wqmaster.parsers import Parser
-from wqmaster.tasks import Traits
+from wqmaster.parsers.base import Parser
+from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
 
 # Programs whose outputs only their own parsers can read, by the names of the parsers' packages.

@@ -11,9 +11,9 @@ from wqmaster.campaign.models import NAME, Model
 from wqmaster.errors import ParseError
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca import geometry, symbols
-from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.orca_leaves import leaves
 from wqmaster.tasks.orca_remedies import (
     LADDERS,

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.models import nearest
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.tasks import Ladders, Rung
+from wqmaster.tasks.base import Ladders, Rung
 
 _GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})
 # Words after "!"; those of one group exclude each other.

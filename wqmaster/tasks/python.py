@@ -16,7 +16,7 @@ from wqmaster.campaign.models import FIELD, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.tasks import Software, StepRequest, task
+from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.beside import SharedInputs, check_shared, keep, read, threads
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.tasks import Software
+from wqmaster.tasks.base import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
 # What an expression may make: entries of a text or list, and the largest exact power.

@@ -13,7 +13,8 @@ from wqmaster.campaign.models import FIELD, Model
 from wqmaster.errors import BadDocument, Defect, WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job
 from wqmaster.jobs.molecule import Molecule, lookup
-from wqmaster.tasks import Software, StepRequest, beside, fields, task
+from wqmaster.tasks import beside, fields
+from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 

@@ -23,7 +23,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
-from wqmaster.tasks import Ladders, Rung, Software, StepRequest, task
+from wqmaster.tasks.base import Ladders, Rung, Software, StepRequest, task
 from wqmaster.tasks.xtb_leaves import leaves_of
 from wqmaster.tasks.xtb_solvents import ALIASES, solvents
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).

@@ -9,7 +9,7 @@ and after the triples E(CCSD) and E(CCSD(T)): alike in 3.0 to 6.1. In a run of s
 import re
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.labels import last_value, value_at, words_after
 from wqmaster.parsers.orca.text import last_beginning, line_end, line_start, number

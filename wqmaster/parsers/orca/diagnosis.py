@@ -10,7 +10,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.causes import aborted, crash, named_cause, said
 from wqmaster.parsers.orca.complaints import last_words, unopened, went_wrong
 from wqmaster.parsers.orca.convergence import BANNER, jobs, not_converged

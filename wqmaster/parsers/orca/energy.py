@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_lines import FINAL as FINAL
 from wqmaster.parsers.orca.final_lines import final_energy as final_energy
 from wqmaster.parsers.orca.final_lines import is_converged as is_converged

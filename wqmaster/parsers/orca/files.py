@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.molecule import SYMBOLS
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.property_file import BOHR, property_json
 from wqmaster.parsers.orca.same_run import check_energy, check_geometry
 from wqmaster.parsers.orca.shape import on_a_line

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import TypeVar
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 from wqmaster.parsers.orca.events import geometry_block
 from wqmaster.parsers.orca.roots import followed, of_its_density, of_the_scf

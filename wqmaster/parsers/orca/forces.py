@@ -8,7 +8,7 @@ other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi 10.1
 import math
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 from wqmaster.parsers.orca.gradient import gradient
 from wqmaster.parsers.orca.property_file import BOHR

@@ -5,7 +5,7 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.convergence import marks
 from wqmaster.parsers.orca.evaluations import Evaluation, evaluations
 from wqmaster.parsers.orca.final_lines import final_energy, is_converged

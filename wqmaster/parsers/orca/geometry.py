@@ -10,7 +10,7 @@ there is none.
 from typing import Any, TypeVar
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import (
     Evaluation,
     described,

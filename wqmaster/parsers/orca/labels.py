@@ -6,7 +6,7 @@ A label that may be the beginning of another one is given with the blank after i
 import re
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.text import last_beginning, number, whole_line
 
 _MARKS = re.compile(r"^[\s.:=]*")

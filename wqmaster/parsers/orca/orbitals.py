@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.text import block, number
 

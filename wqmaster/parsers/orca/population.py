@@ -7,7 +7,7 @@ state of its energy: see `roots` for excited states.
 """
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_density
 from wqmaster.parsers.orca.geometry import check_count
 from wqmaster.parsers.orca.text import atom_rows, every, last, last_of, lines, number

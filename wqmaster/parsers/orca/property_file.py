@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import final
 from wqmaster.parsers.orca.roots import followed, of_the_scf
 from wqmaster.parsers.orca.shape import on_a_line

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import described, final
 from wqmaster.parsers.orca.roots import Spin, root_of
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line

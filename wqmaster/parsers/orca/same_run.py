@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.energy import total_energy
 from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 from wqmaster.parsers.orca.final_lines import of_the_whole
 from wqmaster.parsers.orca.labels import value_at

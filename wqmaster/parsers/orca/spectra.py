@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.absorption import WAVENUMBERS_PER_EH, Line, absorption_spectrum
 from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.text import block, line_end, line_start, number

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 
 # What may stand between a table's heading and its first row.
 _BEFORE_ROWS = ("-", "WARNING", "Warning")

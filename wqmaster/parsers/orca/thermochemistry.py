@@ -4,7 +4,7 @@ import math
 from itertools import islice
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.shape import natoms
 from wqmaster.parsers.orca.text import last_beginning, lines, number

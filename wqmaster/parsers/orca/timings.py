@@ -4,7 +4,7 @@ import re
 from itertools import islice
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.text import block, last_beginning, number
 
 _NO_LETTER = re.compile(r"[^0-9a-z]+")

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import TypeVar
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_evaluation
 from wqmaster.parsers.orca.shape import is_linear
 from wqmaster.parsers.orca.text import last, lines, number, numbers

@@ -5,7 +5,7 @@ Seen with 1.2.7. An output file of poses alone, or a printout alone, can be read
 
 import re
 
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.vina.blocks import POSES
 from wqmaster.parsers.vina.diagnosis import diagnose
 from wqmaster.parsers.vina.values import (

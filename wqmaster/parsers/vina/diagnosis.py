@@ -7,7 +7,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.vina.blocks import (
     HEADING,
     POSES,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.vina.blocks import (
     POSES,
     Mode,

@@ -4,7 +4,7 @@ Where xtbout.json or another file that xtb writes is there, it is read; the prin
 what is printed, with the decimals printed. Which evaluation each file is of is in `evaluation`.
 """
 
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.course import frames
 from wqmaster.parsers.xtb.diagnosis import diagnose
 from wqmaster.parsers.xtb.molecular import (

@@ -12,7 +12,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
 from wqmaster.jobs.molecule import SYMBOLS
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion
 from wqmaster.parsers.xtb.molecular import FINAL, charges, net_charge

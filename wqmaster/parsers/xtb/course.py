@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.engrad import engrad
 from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, is_layered, of_one_geometry

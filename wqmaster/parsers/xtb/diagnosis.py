@@ -17,7 +17,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
 from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, SYMBOLS, closest
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL, ROUNDING, energy, printed_energy

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 
 # Bohr in Angstrom as xtb has it (xtb, src/mctc/convert.f90: autoaa).
 BOHR = 0.52917726

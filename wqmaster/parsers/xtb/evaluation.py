@@ -21,7 +21,7 @@ Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `
 """
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.text import last_line, results, stdout
 
 _LAYERS = "| ONIOM TOTAL ENERGY "

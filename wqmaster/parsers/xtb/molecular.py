@@ -10,7 +10,7 @@ from string import ascii_letters
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.engrad import BOHR, engrad
 from wqmaster.parsers.xtb.evaluation import (
     is_biased,

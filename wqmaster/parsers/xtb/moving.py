@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.molecular import FINAL
 from wqmaster.parsers.xtb.text import (
     Frame,

@@ -1,7 +1,7 @@
 """Orbitals, bond orders and unpaired electrons of the geometry that `charges` are of."""
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion, not_of_a_region, of_the_molecule
 from wqmaster.parsers.xtb.text import (
     after,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output
+from wqmaster.parsers.base import Output
 
 _OVERFLOW = re.compile(r"\*{2,}")
 # The symmetry code is C and has a buffer of its own: its lines come in the midst of Fortran's,

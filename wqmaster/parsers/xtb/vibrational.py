@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers import Output, reads
+from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_biased, of_one_geometry
 from wqmaster.parsers.xtb.text import (
     after,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from wqmaster.errors import WqmasterError
 from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of_glibc
-from wqmaster.tasks import SCRIPT
+from wqmaster.tasks.base import SCRIPT
 
 _SECONDS = 300
 _MESSAGE = 600

@@ -1,0 +1,88 @@
+"""The contract of parsers: output text -> values.
+
+A parser is a function `(Output) -> value`; the value is what BSON can hold (numbers, strings,
+lists, mappings), in atomic units (Eh, Eh/Bohr, e, e a0) unless its docstring says otherwise.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from wqmaster.errors import ParseError
+from wqmaster.jobs.failures import Failure
+from wqmaster.jobs.job import Asked
+
+Parser = Callable[["Output"], Any]
+
+
+class Output:
+    """The files of one step, seen from the one that a parser was named for."""
+
+    def __init__(self, files: Mapping[str, bytes], name: str = "stdout") -> None:
+        self.name = name
+        self._files = files
+        self._texts: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """The text of the file itself; what is no UTF-8 is replaced."""
+        return self.file(self.name)
+
+    def file(self, name: str) -> str:
+        """The text of the file `name` of the same step.
+
+        Raises:
+            ParseError: there is no such file.
+        """
+        if name not in self._texts:
+            if name not in self._files:
+                raise ParseError(f"the file {name} is missing")
+            self._texts[name] = self._files[name].decode("utf-8", errors="replace")
+        return self._texts[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file `name`."""
+        return name in self._files
+
+    def beside(self, name: str) -> "Output":
+        """The same step, seen from the file `name`."""
+        other = Output(self._files, name)
+        other._texts = self._texts
+        return other
+
+    def with_text(self, text: str) -> "Output":
+        """The same step, where this file has `text`: an excerpt of what it holds."""
+        other = Output(self._files, self.name)
+        other._texts = {**self._texts, self.name: text}
+        return other
+
+    def missing(self, block: str) -> ParseError:
+        """The error that `block` is missing from this file."""
+        return ParseError(f"the block {block} is missing from {self.name}")
+
+
+class ProgramParsers(Protocol):
+    """What a module in parsers/ has beside its parsers."""
+
+    VERSION: str
+
+    def diagnose(
+        self, output: Output, asked: Asked | None, options: Mapping[str, Any]
+    ) -> Failure | None:
+        """Why the output of a step is no result, or None if it is one."""
+
+    def program_version(self, output: Output) -> str | None:
+        """The version of the program, as the output states it."""
+
+
+def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
+    """Mark a function as a parser that reads `files`; the first is the one it is named for.
+
+    `per_atom`: its value is a list with one entry for each atom, which is checked.
+    """
+
+    def mark(function: Parser) -> Parser:
+        function.files = files  # type: ignore[attr-defined]
+        function.per_atom = per_atom  # type: ignore[attr-defined]
+        return function
+
+    return mark

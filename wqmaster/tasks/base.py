@@ -1,0 +1,166 @@
+"""The contract of task functions, and what they say of themselves.
+
+A task function is called as `(molecule, steps, software) -> Job`. What it takes from a document
+reaches the worker as the content of files, never inside a command line.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from wqmaster.campaign.models import NAME, Model
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
+from wqmaster.jobs.molecule import Molecule
+from wqmaster.tasks.leaves import Leaves, Remark
+
+SCRIPT = Path(__file__).parent / "software.sh"
+
+
+class Rung(Model):
+    """One remedy: what of the *way* to the answer is changed, never the answer's level of theory.
+
+    A program's own rungs are subclasses that add settings of the program. They are tried in the
+    order of their ladder, and each at most once for a document.
+    """
+
+    # Stored in `_run.remedy`.
+    name: str = Field(pattern=NAME)
+    # Begin from what the failed attempt left: orbitals, geometry.
+    restart: bool = False
+    # Factors on `resources:` and `job_timeout`.
+    memory: float | None = Field(default=None, gt=1, le=100)
+    disk: float | None = Field(default=None, gt=1, le=100)
+    time: float | None = Field(default=None, gt=1, le=100)
+
+
+Ladders = Mapping[FailureClass, Sequence[Rung]]
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """One step as a task function gets it."""
+
+    name: str
+    options: Any  # an instance of the function's options model
+    files: frozenset[str]  # files of the sandbox that parsers and keep_files want
+    remedies: tuple[Any, ...] = ()  # rungs that this attempt takes, of the function's rung model
+    rescued: Mapping[str, bytes] = field(default_factory=dict)  # files of the attempt that failed
+
+
+@dataclass(frozen=True)
+class Software:
+    """How programs are called, and what they may use."""
+
+    commands: Mapping[str, str] = field(default_factory=dict)  # of `software:` in the campaign
+    cores: int = 1
+    memory: int | None = None  # MB
+    beside: Path = Path()  # folder of the campaign file; paths in options start there
+    cache: Path | None = None  # folder of what the function's `prepare` has made
+    supplies: Mapping[str, Supply] = field(default_factory=dict)  # program -> where it comes from
+    here: bool = False  # whether programs are called on this machine, and not by a worker
+
+    def argv(self, program: str) -> tuple[str, ...]:
+        """The first words of the command line of `program`; its own name by default."""
+        words = shlex.split(self.commands.get(program, program))
+        supply = self.supplies.get(program)
+        if supply is None:
+            return tuple(words)
+        if not self.here:
+            return (f"{SOFTWARE}{supply.key}/{words[0]}", *words[1:])
+        asked = (supply.key, supply.kind, supply.source, supply.sha256)
+        return ("sh", str(SCRIPT), str(self.unpacked), *asked, *words)
+
+    @property
+    def unpacked(self) -> Path:
+        """The folder of what is unpacked on this machine, for `prepare`."""
+        if self.cache is None:
+            raise RuntimeError("programs can be called here only where there is a cache")
+        return self.cache / "unpacked"
+
+    def kept(self, supply: Supply) -> Path:
+        """Where the archive of `supply` is: the copy that `keep` made, if it has."""
+        if self.cache is not None:
+            copy = self.cache / "archives" / supply.key
+            if copy.exists():
+                return copy
+        return Path(supply.source)
+
+    def supplied(self, job: Job) -> Job:
+        """`job` with the software that its steps call."""
+        called = {step.argv[0] for step in job.steps if step.argv[0].startswith(SOFTWARE)}
+        keys = {program.removeprefix(SOFTWARE).partition("/")[0] for program in called}
+        used = {supply.key: supply for supply in self.supplies.values() if supply.key in keys}
+        if not used:
+            return job
+        archives = (
+            Input(self.kept(supply), supply.key)
+            for supply in used.values()
+            if supply.kind == "archive"
+        )
+        inputs = (*job.inputs, Input(SCRIPT, SOFTWARE_SCRIPT), *archives)
+        return replace(job, inputs=inputs, supplies=tuple(used.values()))
+
+
+Build = Callable[[Molecule, Sequence[StepRequest], Software], Job]
+
+
+class NoOptions(BaseModel):
+    """For a function that declares no options: any are handed over as they are."""
+
+    model_config = {"extra": "allow", "frozen": True}
+
+
+def _nothing(options: Any) -> Iterable[Any]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What `@task` says about a task function."""
+
+    program: str | None = None  # whose parsers judge its output
+    options: type[BaseModel] = NoOptions  # the model of a step's options
+    rung: type[Rung] = Rung  # the model of its remedies
+    ladders: Ladders = field(default_factory=dict)  # remedies where the campaign names none
+    # Whether a document without a molecule is refused. Else it comes as one of no atoms.
+    molecule: bool = True
+    # Files beside the campaign that an option names and that determine a result (relative paths).
+    uses: Callable[[Any], Iterable[str]] = _nothing
+    # Fields of a document that an option names, to be fetched with it.
+    fields: Callable[[Any], Iterable[str]] = _nothing
+    # Makes, once before a campaign on the master's machine, shared inputs in `software.cache`.
+    prepare: Callable[[Sequence[StepRequest], Software], None] | None = None
+    # Why a file is not the program of this name, or None.
+    impostor: Callable[[Path], str | None] | None = None
+    # First words of the commands that a step runs; the program's by default.
+    runs: Callable[[Any, Software], Iterable[str]] | None = None
+    # What is wrong with the options of a step, or may be, found without its molecule.
+    remarks: Callable[[Any], Iterable[Remark]] = _nothing
+    # What a step with these options does not leave; None: it is not known.
+    leaves: Callable[[Any], Leaves] | None = None
+    # Refuses a document that lacks what a step needs, as far as it takes no time to see: raises
+    # BadDocument.
+    inspect: Callable[[Molecule, Any], None] | None = None
+    # Refuses steps that cannot be: raises ValueError with the reason.
+    check: Callable[[Sequence[StepRequest], Software], None] | None = None
+
+
+def task(**traits: Any) -> Callable[[Build], Build]:
+    """Mark a task function with its `Traits`."""
+
+    def mark(function: Build) -> Build:
+        function.traits = Traits(**traits)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def traits_of(function: Build) -> Traits:
+    """The traits of a task function; those of one that declares none."""
+    found = getattr(function, "traits", None)
+    return found if isinstance(found, Traits) else Traits()
