@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from wqmaster import ligand
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Execution, Job, StepOutcome
@@ -16,7 +15,8 @@ from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import vina as parsers
 from wqmaster.parsers.base import Output
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.vina import Dock, check, dock, prepare
+from wqmaster.tasks.vina import ligand
+from wqmaster.tasks.vina.task import Dock, check, dock, prepare
 
 TOP = Path(__file__).resolve().parents[2]
 DATA = TOP.parent / "shared" / "data" / "vina"

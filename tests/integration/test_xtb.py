@@ -31,10 +31,7 @@ from tests.integration.xtb_bench import (
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.xtb import (
-    Singlepoint,
-    singlepoint,
-)
+from wqmaster.tasks.xtb.task import Singlepoint, singlepoint
 
 pytestmark = NEEDS_XTB
 

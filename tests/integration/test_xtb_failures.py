@@ -27,7 +27,7 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import diagnose
 from wqmaster.recipe.judgement import judge
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.xtb import (
+from wqmaster.tasks.xtb.task import (
     LADDERS,
     Dynamics,
     Hessian,

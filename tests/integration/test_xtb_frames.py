@@ -11,7 +11,7 @@ from tests.integration.xtb_bench import NEEDS_XTB
 from wqmaster.errors import ParseError
 from wqmaster.parsers import xtb
 from wqmaster.parsers.base import Output
-from wqmaster.tasks.xtb import environment
+from wqmaster.tasks.xtb.task import environment
 
 pytestmark = NEEDS_XTB
 

@@ -20,9 +20,7 @@ from wqmaster.jobs.job import Job, Outcome
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.tasks.xtb import (
-    environment,
-)
+from wqmaster.tasks.xtb.task import environment
 
 TOP = Path(__file__).resolve().parents[2]
 RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"

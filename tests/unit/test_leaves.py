@@ -17,9 +17,9 @@ from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks import vina, xtb
 from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.leaves import Leaves
-from wqmaster.tasks.orca import Step
-from wqmaster.tasks.orca_leaves import leaves
-from wqmaster.tasks.orca_route import remarks
+from wqmaster.tasks.orca.leaves import leaves
+from wqmaster.tasks.orca.route import remarks
+from wqmaster.tasks.orca.task import Step
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 

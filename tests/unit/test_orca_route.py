@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wqmaster.tasks.leaves import Remark
-from wqmaster.tasks.orca import Step
-from wqmaster.tasks.orca_keywords import is_known, nearest_keyword
-from wqmaster.tasks.orca_route import read, remarks
+from wqmaster.tasks.orca.keywords import is_known, nearest_keyword
+from wqmaster.tasks.orca.route import read, remarks
+from wqmaster.tasks.orca.task import Step
 
 
 def said(route: str) -> list[Remark]:

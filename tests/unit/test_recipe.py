@@ -18,7 +18,7 @@ from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.tasks.xtb import Singlepoint
+from wqmaster.tasks.xtb.task import Singlepoint
 
 DATA = Path(__file__).parent / "data" / "xtb"
 XTB = "wqmaster.tasks.xtb.singlepoint"

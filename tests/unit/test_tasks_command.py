@@ -12,7 +12,7 @@ from wqmaster.errors import BadDocument
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Software, StepRequest, traits_of
-from wqmaster.tasks.command import Command, run
+from wqmaster.tasks.command.task import Command, run
 from wqmaster.tasks.fields import id_text, pick, shortest
 
 TRAITS = traits_of(run)

@@ -13,8 +13,8 @@ from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.orca import Step, check, impostor, sequential
-from wqmaster.tasks.orca_remedies import LADDERS, OrcaRung, check_route
+from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, check_route
+from wqmaster.tasks.orca.task import Step, check, impostor, sequential
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "orca-wb97mv"
 ROUTE = "! B3LYP def2-SVP EnGrad\n%scf maxiter 100 end\n"

@@ -18,7 +18,7 @@ from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks.base import Software, StepRequest, traits_of
-from wqmaster.tasks.python import HARNESS, Call, call
+from wqmaster.tasks.python.task import HARNESS, Call, call
 
 TRAITS = traits_of(call)
 MODULE = """\

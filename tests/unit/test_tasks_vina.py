@@ -9,13 +9,14 @@ import pytest
 from bson import ObjectId
 from pydantic import ValidationError
 
-from wqmaster import ligand, pdbqt
 from wqmaster.errors import BadDocument, ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
+from wqmaster.parsers.vina import pdbqt_file
 from wqmaster.tasks.base import Software, StepRequest, traits_of
-from wqmaster.tasks.vina import Dock, check, dock, prepare, seed_of
-from wqmaster.tasks.vina_grid import MAPS, Box, Grid, needed, read_box
+from wqmaster.tasks.vina import ligand
+from wqmaster.tasks.vina.grid import MAPS, Box, Grid, needed, read_box
+from wqmaster.tasks.vina.task import Dock, check, dock, prepare, seed_of
 
 
 def atom(number: int, kind: str, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> str:
@@ -283,7 +284,7 @@ def test_a_grid_has_an_even_number_of_intervals(
 
 
 def test_every_atom_type_has_its_maps() -> None:
-    for kind, element in pdbqt.ELEMENTS.items():
+    for kind, element in pdbqt_file.ELEMENTS.items():
         assert (len(needed([kind])) > 0) == (element not in ("H", "X"))
         assert set(needed([kind])) <= set(MAPS)
     assert needed(["A", "OA", "HD"]) == ("C_H", "C_P", "O_A", "O_DA")
@@ -540,7 +541,7 @@ def test_a_ligand_with_line_ends_of_windows_is_read(software: Software) -> None:
 
 def test_closures_of_a_macrocycle_may_lie_on_atoms() -> None:
     closed = LIGAND.replace(atom(4, "HD", 2.75, 1.5), atom(4, "G0", 0.125))
-    assert pdbqt.ligand(closed) == frozenset({"C", "A", "OA", "G0"})
+    assert pdbqt_file.ligand(closed) == frozenset({"C", "A", "OA", "G0"})
 
 
 # --- Meeko -------------------------------------------------------------------------------------
@@ -554,7 +555,7 @@ def test_a_smiles_becomes_a_ligand_always_the_same(software: Software) -> None:
     molecule = document(mol={"canonical": "CC(=O)Nc1ccc(O)cc1"})
     job = build(software, wanted, molecule=molecule)
     text = job.files["ligand.pdbqt"].decode()
-    assert pdbqt.ligand(text) == frozenset({"C", "A", "N", "OA", "HD"})
+    assert pdbqt_file.ligand(text) == frozenset({"C", "A", "N", "OA", "HD"})
     assert "TORSDOF 2" in text
     assert build(software, wanted, molecule=molecule) == job
 
@@ -585,7 +586,7 @@ M  END
 def test_an_sdf_keeps_its_coordinates_and_gets_its_hydrogens(software: Software) -> None:
     job = build(software, options(ligand="sdf"), molecule=document(sdf=SDF + "$$$$\n"))
     lines = job.files["ligand.pdbqt"].decode().splitlines()
-    atoms = [pdbqt.atom(line) for line in lines if pdbqt.is_atom(line)]
+    atoms = [pdbqt_file.atom(line) for line in lines if pdbqt_file.is_atom(line)]
     assert [found.position for found in atoms[:3]] == [(1, 2, 3), (2.5, 2, 3), (3, 3.35, 3.1)]
     assert [found.element for found in atoms] == ["C", "C", "O", "H"]
 
@@ -595,7 +596,14 @@ def test_a_flat_sdf_gets_coordinates(software: Software) -> None:
     flat = SDF.replace("3.0000 C", "0.0000 C").replace("3.1000 O", "0.0000 O")
     text = ligand.pdbqt(flat, "sdf")
     assert (
-        len({pdbqt.atom(line).position[2] for line in text.splitlines() if pdbqt.is_atom(line)}) > 1
+        len(
+            {
+                pdbqt_file.atom(line).position[2]
+                for line in text.splitlines()
+                if pdbqt_file.is_atom(line)
+            }
+        )
+        > 1
     )
 
 

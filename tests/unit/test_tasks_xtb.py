@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from wqmaster.jobs.job import Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.xtb import (
+from wqmaster.tasks.xtb.task import (
     LADDERS,
     Dynamics,
     Hessian,

@@ -25,7 +25,7 @@ from wqmaster.parsers.vina.blocks import (
     table_of,
     terms_of,
 )
-from wqmaster.pdbqt import ELEMENTS, is_atom
+from wqmaster.parsers.vina.pdbqt_file import ELEMENTS, is_atom
 
 # 1.2: "(random seed: 42)"; 1.1.2: "Using random seed: 42".
 SEED = re.compile(r"random seed: (-?\d{1,10})\b", re.ASCII)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from wqmaster.errors import WqmasterError
 from wqmaster.software.licence import is_orca
 from wqmaster.software.pack.libraries import Loaded, is_elf, library_folders, loaded
-from wqmaster.tasks.orca import impostor
+from wqmaster.tasks.orca.task import impostor
 
 MANIFEST = "MANIFEST.json"
 PATHS = "wqmaster.paths"

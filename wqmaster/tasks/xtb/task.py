@@ -24,8 +24,8 @@ from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks.base import Ladders, Rung, Software, StepRequest, task
-from wqmaster.tasks.xtb_leaves import leaves_of
-from wqmaster.tasks.xtb_solvents import ALIASES, solvents
+from wqmaster.tasks.xtb.leaves import leaves_of
+from wqmaster.tasks.xtb.solvents import ALIASES, solvents
 
 # What an xtb run in the same sandbox leaves, and a later one would read or leave as its own.
 _LEFT = (

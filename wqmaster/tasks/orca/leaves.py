@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
-from wqmaster.tasks.orca_keywords import basis_sets, nearest_keyword
-from wqmaster.tasks.orca_route import Route, read
+from wqmaster.tasks.orca.keywords import basis_sets, nearest_keyword
+from wqmaster.tasks.orca.route import Route, read
 
 _PATTERN = {
     # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster import pdbqt
 from wqmaster.errors import ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Input
+from wqmaster.parsers.vina import pdbqt_file
 
 # Beyond this distance Vina's scoring functions are zero (Angstrom; scoring_function.h).
 CUTOFF = 8.0
@@ -93,7 +93,7 @@ def read_box(text: str) -> Box:
             )
         if key in found:
             raise ValueError(f"'{key}' stands twice in it")
-        found[key] = pdbqt.number(value, f"'{key}' is")
+        found[key] = pdbqt_file.number(value, f"'{key}' is")
     absent = [key for key in KEYS if key not in found]
     if absent:
         raise ValueError(f"{', '.join(absent)} is missing")
@@ -103,17 +103,17 @@ def read_box(text: str) -> Box:
     return Box((x, y, z), (width, depth, height))
 
 
-def check_box(box: Box, atoms: Iterable[pdbqt.Atom]) -> None:
+def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
     """See that poses in the box can be written, and that a receptor of these atoms is near it.
 
     Raises:
         ValueError: they cannot, or there is none.
     """
     for low, high in box.ends:
-        if low < pdbqt.LOWEST or high > pdbqt.HIGHEST:
+        if low < pdbqt_file.LOWEST or high > pdbqt_file.HIGHEST:
             raise ValueError(
                 f"the box reaches from {low} to {high} Angstrom; coordinates in a PDBQT file "
-                f"reach from {pdbqt.LOWEST} to {pdbqt.HIGHEST}"
+                f"reach from {pdbqt_file.LOWEST} to {pdbqt_file.HIGHEST}"
             )
     for atom in atoms:
         places = zip(atom.position, box.ends, strict=True)

@@ -1,6 +1,6 @@
 """The words that ORCA knows after "!".
 
-The list is `orca_keywords.txt`, which names its sources. ORCA ends with "UNRECOGNIZED OR DUPLICATED
+The list is `keywords.txt`, which names its sources. ORCA ends with "UNRECOGNIZED OR DUPLICATED
 KEYWORD(S) IN SIMPLE INPUT LINE" where it does not know a word. A list can be older than a program,
 so that an unknown word is worth a warning and not an error.
 """
@@ -26,7 +26,7 @@ _NUMBERED = re.compile(r"pal\d{1,4}(\(\d+x\d+\))?|scfconv\d{1,2}")
 @cache
 def _sections() -> dict[str, frozenset[str]]:
     """The words of the list by kind."""
-    text = (resources.files(__package__) / "orca_keywords.txt").read_text(encoding="utf-8")
+    text = (resources.files(__package__) / "keywords.txt").read_text(encoding="utf-8")
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         if line.startswith("["):

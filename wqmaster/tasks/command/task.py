@@ -12,9 +12,9 @@ from wqmaster.campaign.models import nearest
 from wqmaster.jobs.job import Execution, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
-from wqmaster.tasks.beside import SharedInputs, check_shared, read, threads, words
+from wqmaster.tasks.campaign_files import SharedInputs, check_shared, read, threads, words
+from wqmaster.tasks.command.templates import Template
 from wqmaster.tasks.fields import shortest
-from wqmaster.tasks.templates import Template
 
 _STREAMS = ("stdout", "stderr")
 _OF_A_SHELL = re.compile(r"\||&|\|\||&&|;|\d?[<>].*|.*;")

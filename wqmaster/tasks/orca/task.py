@@ -14,16 +14,9 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks.base import Software, StepRequest, task
-from wqmaster.tasks.orca_leaves import leaves
-from wqmaster.tasks.orca_remedies import (
-    LADDERS,
-    OrcaRung,
-    applied,
-    comments_out,
-    guesses,
-    without,
-)
-from wqmaster.tasks.orca_route import remarks
+from wqmaster.tasks.orca.leaves import leaves
+from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
+from wqmaster.tasks.orca.route import remarks
 
 # Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"

@@ -17,7 +17,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
-from wqmaster.tasks.beside import SharedInputs, check_shared, keep, read, threads
+from wqmaster.tasks.campaign_files import SharedInputs, check_shared, keep, read, threads
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
 HARNESS = Path(__file__).with_name("harness.py")

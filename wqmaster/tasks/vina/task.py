@@ -8,15 +8,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from wqmaster import ligand, pdbqt
 from wqmaster.campaign.models import FIELD, Model
 from wqmaster.errors import BadDocument, Defect, WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job
 from wqmaster.jobs.molecule import Molecule, lookup
-from wqmaster.tasks import beside, fields
+from wqmaster.parsers.vina import pdbqt_file
+from wqmaster.tasks import campaign_files, fields
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
-from wqmaster.tasks.vina_grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
+from wqmaster.tasks.vina import ligand
+from wqmaster.tasks.vina.grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 
 T = TypeVar("T")
 
@@ -100,12 +101,12 @@ class Dock(Model):
             box = Box(self.center, self.size)
         else:
             box = _read(self.box or "", software, read_box)
-        text = _read(self.receptor, software, pdbqt.clean)
+        text = _read(self.receptor, software, pdbqt_file.clean)
         return Grid(text, box, self.spacing, self.scoring)
 
 
 def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
-    content = beside.read(software, name)
+    content = campaign_files.read(software, name)
     try:
         return reader(content.decode())
     except ValueError as error:
@@ -122,7 +123,7 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
         options: Dock = step.options
         grid = options.grid(software)
         try:
-            atoms = pdbqt.receptor(grid.receptor)
+            atoms = pdbqt_file.receptor(grid.receptor)
         except ValueError as error:
             raise ValueError(f"{options.receptor}: {error}") from error
         check_box(grid.box, atoms)
@@ -148,7 +149,7 @@ def prepare(steps: Sequence[StepRequest], software: Software) -> None:
         except ValueError as error:
             raise WqmasterError(str(error)) from error
         if options.refine:
-            kept = beside.keep(grid.receptor.encode(), "receptor.pdbqt", software.cache)
+            kept = campaign_files.keep(grid.receptor.encode(), "receptor.pdbqt", software.cache)
             options._shared = Explicit(kept, grid.box, grid.spacing)
         else:
             options._shared = make_maps(grid, software.argv("vina"), software.cache)
@@ -196,7 +197,7 @@ def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
     value = _stated(molecule, wanted)
     text = value if wanted.format == "pdbqt" else ligand.pdbqt(value, wanted.format)
     try:
-        return pdbqt.clean(text), pdbqt.ligand(text)
+        return pdbqt_file.clean(text), pdbqt_file.ligand(text)
     except ValueError as error:
         raise BadDocument(f"'{wanted.field}' is no ligand that Vina reads: {error}") from error
 

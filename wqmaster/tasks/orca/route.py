@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from wqmaster.tasks.leaves import Remark
-from wqmaster.tasks.orca_keywords import is_known, nearest_keyword
-from wqmaster.tasks.orca_remedies import comments_out
+from wqmaster.tasks.orca.keywords import is_known, nearest_keyword
+from wqmaster.tasks.orca.remedies import comments_out
 
 # Blocks that end with "end" (ORCA manual 6.1, "Input Blocks"; grimme-lab/orca.vim for 5.0).
 _CLOSED = frozenset(
