@@ -20,7 +20,7 @@ from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe, resolve
 
 TOP = Path(__file__).resolve().parents[2]
-RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"
+RUNNER = TOP / "wqmaster" / "engines" / "runner.sh"
 _COUNT = itertools.count()
 
 

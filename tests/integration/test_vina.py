@@ -21,7 +21,7 @@ from wqmaster.tasks.vina.task import Dock, check, dock, prepare
 TOP = Path(__file__).resolve().parents[2]
 DATA = TOP.parent / "shared" / "data" / "vina"
 EXAMPLE = TOP / "examples" / "vina-docking"
-RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"
+RUNNER = TOP / "wqmaster" / "engines" / "runner.sh"
 ASKED = Asked(1, 1, 0, 0, 1, "molecule", "recipe", "target")
 LIGANDS = {
     "5x72_ligand_p59": "5x72_receptor",

@@ -23,7 +23,7 @@ from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.tasks.xtb.task import environment
 
 TOP = Path(__file__).resolve().parents[2]
-RUNNER = TOP / "wqmaster" / "tasks" / "runner.sh"
+RUNNER = TOP / "wqmaster" / "engines" / "runner.sh"
 MOLECULES = TOP / "examples" / "xtb-gradients" / "molecules.extxyz.gz"
 _COUNT = itertools.count()
 

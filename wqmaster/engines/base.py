@@ -6,7 +6,7 @@ from typing import Protocol
 
 from wqmaster.jobs.job import Task
 
-RUNNER = Path(__file__).parent.parent / "tasks" / "runner.sh"
+RUNNER = Path(__file__).with_name("runner.sh")
 
 
 @dataclass(frozen=True)

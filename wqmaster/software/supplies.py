@@ -17,7 +17,7 @@ from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.licence import is_orca, looks_public
 
-# What workers can fetch by: wqmaster/tasks/software.sh.
+# What workers can fetch by: wqmaster/software/software.sh.
 SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")
 _LONGEST = 40
 

@@ -18,7 +18,7 @@ from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.leaves import Leaves, Remark
 
-SCRIPT = Path(__file__).parent / "software.sh"
+SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 
 
 class Rung(Model):

@@ -65,7 +65,7 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
 def library_folders(folder: Path, command: str) -> list[Path]:
     """Where workers look for the libraries of what is unpacked to `folder`.
 
-    As `surroundings` in tasks/software.sh has it.
+    As `surroundings` in software/software.sh has it.
     """
     beside = (folder / command).parent
     prefix = beside.parent if beside.name == "bin" else beside
