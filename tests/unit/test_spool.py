@@ -16,7 +16,8 @@ from wqmaster.database.attempts import Rescue, key_of
 from wqmaster.engines.base import Returned
 from wqmaster.errors import FolderError
 from wqmaster.jobs.job import Asked
-from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, check_writable, read_task
+from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, read_task
+from wqmaster.system.files import check_writable
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from wqmaster.cli.common import (
     printable,
     typed,
 )
-from wqmaster.database.attempts import Document
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import plan_of
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool

@@ -13,9 +13,8 @@ from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.jobs.failures import FailureClass, signature
+from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import Past, plan_of
-
-Document = dict[str, Any]
 
 # Archives that are removed before they are forgotten.
 _AT_ONCE = 100

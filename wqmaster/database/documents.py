@@ -11,12 +11,12 @@ from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.database.attempts import Document, Ledger, key_of
+from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.results import Results
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
-from wqmaster.jobs.molecule import from_document
+from wqmaster.jobs.molecule import Document, from_document
 
 # Seconds in which a server must be found.
 _FIND_TIME = 5

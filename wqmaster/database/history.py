@@ -9,8 +9,8 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.database.attempts import Document
 from wqmaster.database.results import StoredStep
+from wqmaster.jobs.molecule import Document
 
 
 class ResultHistory:

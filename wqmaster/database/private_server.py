@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wqmaster.errors import DatabaseError
-from wqmaster.run.spool import check_writable, rotate
+from wqmaster.system.files import check_writable, rotate
 
 # Seconds in which the server must answer; and in which it must end.
 START_TIME = 600.0

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from wqmaster.database.attempts import Document
 from wqmaster.database.results import Result
 from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.judgement import StepResult
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import WHOLE_JOB

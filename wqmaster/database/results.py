@@ -11,8 +11,8 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.database.attempts import Document, key_of
-from wqmaster.jobs.molecule import lookup
+from wqmaster.database.attempts import key_of
+from wqmaster.jobs.molecule import Document, lookup
 
 # Code of MongoDB: a field is in the way of a path.
 _PATH_NOT_VIABLE_CODE = 28

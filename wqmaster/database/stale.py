@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.database.attempts import Document
 from wqmaster.database.documents import Store
 from wqmaster.database.results import WithResults
 from wqmaster.errors import BadDocument
-from wqmaster.jobs.molecule import Molecule, from_document
+from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.recipe.recipe import Recipe
 
 # Stale documents that are named as examples.

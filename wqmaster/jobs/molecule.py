@@ -11,6 +11,9 @@ from bson import json_util
 from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import BadDocument, Defect
 
+# A document of the database, with its `_id`.
+Document = dict[str, Any]
+
 # fmt: off
 SYMBOLS = (
     "X", "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S",

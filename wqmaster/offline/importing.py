@@ -18,10 +18,10 @@ from typing import IO, Any
 from bson import decode_file_iter, encode
 from bson.errors import BSONError
 
-from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument, Defect, StructureError
-from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, closest, from_document, lookup
+from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_document, lookup
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 

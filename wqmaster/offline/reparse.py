@@ -16,13 +16,14 @@ from typing import Any
 from bson import json_util
 
 from wqmaster.database import records
-from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.results import Result
 from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe

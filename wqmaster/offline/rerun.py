@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.database import stale
-from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.results import StoredStep
+from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.process import safe_name
 

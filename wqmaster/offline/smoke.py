@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.database.attempts import Document
 from wqmaster.database.documents import Store
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
-from wqmaster.jobs.molecule import Molecule, from_document
+from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.assembly import worker_environment

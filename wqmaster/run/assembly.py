@@ -31,7 +31,8 @@ from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
 from wqmaster.run.progress import Progress
-from wqmaster.run.spool import Spool, check_writable
+from wqmaster.run.spool import Spool
+from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.database.attempts import Document, History, key_of
+from wqmaster.database.attempts import History, key_of
 from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument
-from wqmaster.jobs.molecule import Molecule, from_document
+from wqmaster.jobs.molecule import Document, Molecule, from_document
 
 PAGE = 200
 # Seconds between two passes of --watch.

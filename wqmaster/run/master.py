@@ -14,7 +14,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster.database.attempts import Document, key_of
+from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.errors import BadDocument
@@ -22,6 +22,7 @@ from wqmaster.factory import Demand, Handle
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job, Task
+from wqmaster.jobs.molecule import Document
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors, Message

@@ -18,41 +18,15 @@ from bson import json_util
 
 from wqmaster.database.attempts import Rescue
 from wqmaster.engines.base import Returned
-from wqmaster.errors import ArchiveError, FolderError
+from wqmaster.errors import ArchiveError
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Asked
+from wqmaster.system.files import check_writable
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
 JOBS = "jobs.json"
 RESULT = "result.json"
-
-
-def check_writable(folder: Path) -> None:
-    """Make `folder` if need be, and see that files can be written and renamed in it.
-
-    Raises:
-        FolderError: they cannot.
-    """
-    probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not folder.stat().st_mode & 0o222:
-            raise PermissionError(13, "its mode allows no writing", str(folder))
-        probe.write_bytes(b"x")
-        probe.rename(probe.with_suffix(".renamed"))
-        probe.with_suffix(".renamed").unlink()
-    except OSError as error:
-        raise FolderError(
-            f"the folder {folder} cannot be written ({error.strerror or error}); make it writable, "
-            "or name another one with 'folder:' in the campaign file"
-        ) from error
-
-
-def rotate(log: Path, most: int = 5_000_000) -> None:
-    """Put a log that has become large out of the way, in the place of the one before it."""
-    if log.exists() and log.stat().st_size > most:
-        log.rename(log.with_name(f"{log.name}.1"))
 
 
 class Spool:

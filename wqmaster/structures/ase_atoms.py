@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from wqmaster.database.attempts import Document
+from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, add_fields, put
 from wqmaster.structures.state import Implied, charge_of, multiplicity_of, set_state
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from wqmaster.campaign.models import MoleculeFields
-from wqmaster.database.attempts import Document
+from wqmaster.jobs.molecule import Document
 
 # A record that is larger than this is refused: none of a molecule is.
 MAX_RECORD_BYTES = 64 << 20

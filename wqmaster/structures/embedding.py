@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wqmaster.database.attempts import Document
 from wqmaster.errors import StructureError
-from wqmaster.jobs.molecule import SYMBOLS
+from wqmaster.jobs.molecule import SYMBOLS, Document
 from wqmaster.structures.base import Note, Options, Refused, put
 from wqmaster.structures.fragments import check_contact, gather
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wqmaster.database.attempts import Document
+from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import (
     MAX_RECORD_BYTES,
     Note,

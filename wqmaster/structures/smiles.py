@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wqmaster.database.attempts import Document
 from wqmaster.errors import StructureError
+from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
 from wqmaster.structures.embedding import conformers, documents_of, isotope_notes, quiet, reason
 from wqmaster.structures.files import numbered_lines, text_of

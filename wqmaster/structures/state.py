@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.database.attempts import Document
+from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 
 # As `_known` writes names: in small letters, without blanks, hyphens and underscores.

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wqmaster.database.attempts import Document
-from wqmaster.jobs.molecule import NUMBER_OF, SYMBOLS
+from wqmaster.jobs.molecule import NUMBER_OF, SYMBOLS, Document
 from wqmaster.structures.ase_atoms import fill
 from wqmaster.structures.base import (
     MAX_RECORD_BYTES,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from wqmaster.errors import ServiceError
-from wqmaster.run.spool import rotate
+from wqmaster.system.files import rotate
 
 log = logging.getLogger("wqmaster.collectors")
 

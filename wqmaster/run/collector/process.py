@@ -30,12 +30,13 @@ from pymongo.errors import PyMongoError
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
 from wqmaster.database import records
-from wqmaster.database.attempts import Document, History, key_of
+from wqmaster.database.attempts import History, key_of
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError, CampaignError, DatabaseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
