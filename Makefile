@@ -10,10 +10,11 @@ demo-clean: ## forget the demo's results, to run it afresh
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
-test: ## style, types, tests
+test: ## style, types, imports, tests
 	./shell ruff check .
 	./shell ruff format --check .
 	./shell mypy
+	./shell lint-imports
 	./shell pytest -n auto --dist loadfile
 
 test-condor: ## of these, what needs HTCondor: a personal pool on loopback

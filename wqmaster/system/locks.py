@@ -1,4 +1,4 @@
-"""One master a folder. (The lock with a heartbeat, in the database, is in store.py.)
+"""One master per folder. (The lock with a heartbeat is in database/campaign_lock.py.)
 
 The lock is the kernel's (flock(2)), gone with the last process that has it. Collectors
 inherit it, so that a new master waits until those of a killed one have committed what they began.
