@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wqmaster.errors import ParseError
-from wqmaster.offline.parse import PROGRAMS, parsers_named
+from wqmaster.offline.parse import parsers_named
 from wqmaster.parsers.base import Output
-from wqmaster.recipe.names import parsers_of
+from wqmaster.tasks.programs import programs
 
 SIZE = 10_000_000
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "unit" / "data"
@@ -56,11 +56,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("folders", nargs="*", type=Path)
     options.add_argument("--every", type=int, default=25, help="take one input in so many")
-    options.add_argument("--program", action="append", choices=PROGRAMS)
+    options.add_argument("--program", action="append", choices=sorted(programs()))
     asked = options.parse_args()
     slowest: list[tuple[float, str, str]] = []
-    for program in asked.program or PROGRAMS:
-        parsers = parsers_named(program)
+    for program in asked.program or sorted(programs()):
+        parsers = parsers_named(programs()[program])
         places = [FIXTURES / program, *asked.folders]
         paths = [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
         inputs = itertools.chain(
@@ -75,7 +75,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 try:
                     if parser is None:
-                        parsers_of(program).diagnose(output, None, {})
+                        programs()[program].module.diagnose(output, None, {})
                     else:
                         parser(output.beside(parser.files[0]))  # type: ignore[attr-defined]
                 except ParseError:

@@ -19,6 +19,7 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.recipe.judgement import Verdict, judge, not_finite, plain
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.tasks.base import NoOptions, Software, StepRequest
+from wqmaster.tasks.programs import programs
 
 DATA = Path(__file__).parent / "data" / "xtb"
 ASKED = Asked(1, 1, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="abc", target="t")
@@ -43,7 +44,7 @@ def recipe(
     options: BaseModel = NoOptions()
     return Recipe(
         function="own.function",
-        program=program,
+        program=programs()[program] if program is not None else None,
         steps=tuple(
             StepRecipe(
                 request=StepRequest(name, options, frozenset({*files, *needed})),

@@ -12,7 +12,6 @@ import pytest
 from wqmaster.campaign.loading import load
 from wqmaster.parsers import orca
 from wqmaster.parsers.base import Output
-from wqmaster.recipe.names import parsers_of
 from wqmaster.recipe.recipe import resolve
 from wqmaster.tasks import vina, xtb
 from wqmaster.tasks.base import traits_of
@@ -20,6 +19,7 @@ from wqmaster.tasks.leaves import Leaves
 from wqmaster.tasks.orca.leaves import leaves
 from wqmaster.tasks.orca.route import remarks
 from wqmaster.tasks.orca.task import Step
+from wqmaster.tasks.programs import programs
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 
@@ -42,7 +42,7 @@ def test_every_parser_says_what_it_needs(program: str) -> None:
     plain: frozenset[str] = importlib.import_module(f"wqmaster.parsers.{program}.needs").PLAIN
     public = {
         name
-        for name, value in vars(parsers_of(program)).items()
+        for name, value in vars(programs()[program].module).items()
         if inspect.isfunction(value) and hasattr(value, "files")
     }
     assert public <= plain | set(needs(program))

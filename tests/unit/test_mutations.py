@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
-from wqmaster.offline.parse import PROGRAMS, parsers_named
+from wqmaster.offline.parse import parsers_named
 from wqmaster.parsers.base import Output
 from wqmaster.recipe.judgement import not_finite, plain
-from wqmaster.recipe.names import parsers_of
+from wqmaster.tasks.programs import programs
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -48,7 +48,7 @@ ODD = (
 def sources(program: str) -> list[Mapping[str, bytes]]:
     """Runs of a program: our small fixtures, and real outputs where they are at hand."""
     found: list[Mapping[str, bytes]] = []
-    known = getattr(parsers_of(program), "file_name", lambda name: None)
+    known = getattr(programs()[program].module, "file_name", lambda name: None)
     for place in (DATA / program, SHARED / program):
         for path in sorted(place.rglob("*")) if place.is_dir() else ():
             if path.is_file() and path.suffix not in (".md", ".tsv", ".txt", ".py"):
@@ -118,7 +118,8 @@ def outcomes(program: str, run: Mapping[str, bytes]) -> Iterator[tuple[str, Any]
             continue
 
 
-PARSERS = {program: parsers_named(program) for program in PROGRAMS}
+PROGRAMS = sorted(programs())
+PARSERS = {name: parsers_named(program) for name, program in programs().items()}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -138,7 +139,7 @@ def test_a_parser_raises_nothing_but_a_parse_error(program: str) -> None:
         for name, value in outcomes(program, run):
             not_finite(value, name)
         for asked in (None, ASKED):
-            verdict = parsers_of(program).diagnose(Output(run), asked, {})
+            verdict = programs()[program].module.diagnose(Output(run), asked, {})
             assert verdict is None or isinstance(verdict, Failure)
             assert verdict is None or "\n" not in verdict.message
 

@@ -12,6 +12,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.parse import read
 from wqmaster.parsers import orca
 from wqmaster.parsers.base import Output
+from wqmaster.tasks.programs import programs
 
 # --- errors in runs that end normally ------------------------------------------------------------
 
@@ -648,7 +649,7 @@ def test_a_file_that_is_not_an_output_is_named(
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(StructureError) as caught:
-        read(path, "orca", {})
+        read(path, programs()["orca"], {})
     assert words in caught.value.message
     assert "name the file with what orca printed" in caught.value.message
     assert "GNOME" not in caught.value.message
@@ -660,29 +661,29 @@ def test_the_output_beside_such_a_file_is_named(tmp_path: Path, name: str) -> No
     (tmp_path / "job.out").write_text(text("v6-radical"))
     (tmp_path / name).write_bytes(b"\0" if name.endswith(".gbw") else b"--- !PROPERTIES! ---\n")
     with pytest.raises(StructureError, match=r"name \S+job\.out, or"):
-        read(tmp_path / name, "orca", {})
+        read(tmp_path / name, programs()["orca"], {})
 
 
 def test_an_output_is_read_whatever_its_name(tmp_path: Path) -> None:
     for name in ("job.xyz", "job.gbw", "job.inp"):
         (tmp_path / name).write_text(text("v6-radical"))
-        assert read(tmp_path / name, "orca", {}).failure is None
+        assert read(tmp_path / name, programs()["orca"], {}).failure is None
 
 
 def test_a_program_of_the_user_may_print_what_others_write_to_files(tmp_path: Path) -> None:
     path = tmp_path / "printed.json"
     path.write_text('{"energy": 1.5}')
-    assert read(path, "command", {}).failure is None
+    assert read(path, programs()["command"], {}).failure is None
 
 
 def test_the_only_output_of_a_folder_is_what_was_printed(tmp_path: Path) -> None:
     (tmp_path / "orca.out").write_text(text_of("v6-radical.out"))
     (tmp_path / "orca.gbw").write_bytes(b"\0\1")
-    found = read(tmp_path, "orca", {"energy": orca.energy})
+    found = read(tmp_path, programs()["orca"], {"energy": orca.energy})
     assert found.failure is None
     assert "energy" in found.values
     (tmp_path / "slurm.log").write_text("something else")
     with pytest.raises(StructureError, match=r"orca\.out, slurm\.log"):
-        read(tmp_path, "orca", {"energy": orca.energy})
+        read(tmp_path, programs()["orca"], {"energy": orca.energy})
     (tmp_path / "orca.out").rename(tmp_path / "stdout")
-    assert read(tmp_path, "orca", {"energy": orca.energy}).failure is None
+    assert read(tmp_path, programs()["orca"], {"energy": orca.energy}).failure is None

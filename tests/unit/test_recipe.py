@@ -101,7 +101,7 @@ def test_a_parser_is_found_by_its_short_its_dotted_and_its_older_name(
 @pytest.mark.parametrize("name", [XTB, "htrq.htrun.scripts.xtb.singlepoint"])
 def test_a_task_function_is_found_by_its_name_and_its_older_one(tmp_path: Path, name: str) -> None:
     found = recipe(tmp_path, {"name": "a"}, function=name)
-    assert (found.function, found.program) == (XTB, "xtb")
+    assert (found.function, str(found.program)) == (XTB, "xtb")
     assert found.diagnosis is xtb_parsers
 
 

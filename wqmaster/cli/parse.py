@@ -11,7 +11,7 @@ import click
 
 from wqmaster.cli.common import printable, shortened
 from wqmaster.errors import StructureError
-from wqmaster.offline.parse import PROGRAMS, Reading, parsers_named, read
+from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read
 from wqmaster.parsers.base import Parser
 
 
@@ -39,14 +39,20 @@ def _list(parsers: Mapping[str, Parser]) -> None:
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--program", required=True, help=f"What wrote the files: {', '.join(PROGRAMS)}.")
+@click.option(
+    "--program",
+    "name",
+    required=True,
+    help="What wrote the files: command, orca, python, vina, xtb, or a module of your own that has "
+    "a PROGRAM.",
+)
 @click.option(
     "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
 )
 @click.option("--list", "listed", is_flag=True, help="List the program's parsers; read nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a file, one a line.")
 def command(
-    files: tuple[Path, ...], program: str, names: tuple[str, ...], listed: bool, as_json: bool
+    files: tuple[Path, ...], name: str, names: tuple[str, ...], listed: bool, as_json: bool
 ) -> None:
     """Read FILES as a campaign would: say why each failed, if it did, and its values.
 
@@ -57,6 +63,7 @@ def command(
     'stdout', or the only one that ends with .out or .log, is the standard output. Each may be
     compressed (x.out.gz). The exit code is 0 also for runs that failed, 2 if a FILE cannot be read.
     """
+    program = program_to_read(name)
     parsers = parsers_named(program, names)
     if listed:
         _list(parsers)

@@ -64,7 +64,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
         click.echo(f"document {result.document!r} ({len(molecule.numbers)} atoms)")
         for step in result.verdict.results:
             version = f" {step.program_version}" if step.program_version else ""
-            program = f", {recipe.program}{version}" if recipe.program else ""
+            program = f", {recipe.program.name}{version}" if recipe.program else ""
             click.echo(f"\nstep {step.step}: {step.wall_time:.2f} s{program}")
             for name, value in step.values.items():
                 click.echo(f"  {name:<16} {shortened(value)}")

@@ -35,7 +35,7 @@ def result(
             "molecule": asked.molecule,
             **({"computed": dict(asked.computed)} if asked.computed else {}),
             "campaign": recipe.loaded.campaign.campaign,
-            "program": recipe.program,
+            "program": recipe.program.name if recipe.program is not None else None,
             "program_version": step.program_version,
             "parser_version": step.parser_version,
             **({"software": step.software} if step.software else {}),

@@ -11,9 +11,6 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 from wqmaster.software.pack.making import glibc_of
 
-# How to ask a program of ours for its version.
-_VERSION = {"xtb": "--version", "vina": "--version"}
-
 
 def steps(case: Case) -> Iterator[Finding]:
     """What is likely wrong with the steps of the campaign."""
@@ -56,11 +53,13 @@ def programs(case: Case) -> Iterator[Finding]:
     for name in names:
         found = shutil.which(name) or name
         said = ""
-        if recipe.program in _VERSION and name == recipe.software.argv(recipe.program)[0]:
-            told = ask([found, _VERSION[recipe.program]], case.environ)
+        program = recipe.program
+        argument = program.version_argument if program is not None else None
+        if program is not None and argument and name == recipe.software.argv(program.name)[0]:
+            told = ask([found, argument], case.environ)
             if told.code != 0:
                 seen = f"{found} does not run: {told.last}"
-                yield Finding(name, "wrong" if here else "warning", seen, f"{found} --version")
+                yield Finding(name, "wrong" if here else "warning", seen, f"{found} {argument}")
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"

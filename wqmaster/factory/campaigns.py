@@ -17,8 +17,6 @@ from wqmaster.system import credentials
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 # In the arguments of a job HTCondor takes ' for its own, and expands $(X), $$(X), $FUNCTION(X).
 _NOT_FOR_CONDOR = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
-# Programs that say their version, and nothing else, when they are asked to.
-_HARMLESS = ("xtb", "vina")
 
 
 def this_host() -> str:
@@ -60,8 +58,11 @@ def planned(
     manager: Address | Project,
     programs: Sequence[str],
     count: int,
+    harmless: Sequence[str] = (),
 ) -> Plan:
     """The factory of a campaign. `programs` must be on each host; `count`: of local workers.
+
+    `harmless`: those of the programs that print their version, and do nothing else, with --version.
 
     Raises:
         CampaignError: the worker or a program cannot be sent or named, or no job fits in a worker.
@@ -111,7 +112,7 @@ def planned(
             count=count,
             began=int(time.time()),
             here=there,
-            run=tuple(name for name in there if Path(name).name in _HARMLESS),
+            run=tuple(name for name in there if name in harmless),
         ),
     )
 

@@ -1,9 +1,8 @@
 """Outputs at hand, read without a campaign: diagnosis, and what each parser makes of them."""
 
 import gzip
-import inspect
+import importlib
 import math
-import pkgutil
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,18 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import wqmaster.parsers
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.judgement import plain
-from wqmaster.recipe.names import parsers_of, resolve_parser
+from wqmaster.recipe.names import program_named, resolve_parser
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import programs
 
-PROGRAMS = sorted(
-    {module.name for module in pkgutil.iter_modules(wqmaster.parsers.__path__)} - {"base"}
-)
 # Files that programs write under names like those that users give to what is printed.
 _NOT_PRINTED = frozenset(("g98.out",))
 # A file that is larger than this is not read (bytes).
@@ -53,26 +50,52 @@ class Reading:
         }
 
 
-def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
+def program_to_read(name: str) -> Program:
+    """The program of this name: one that is known, or the PROGRAM of a module in this folder.
+
+    Raises:
+        CampaignError: there is none; with the nearest.
+    """
+    known = programs()
+    if name in known:
+        return known[name]
+    _search_here()
+    try:
+        found = getattr(importlib.import_module(name), "PROGRAM", None)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise CampaignError(f"the module '{name}' fails to import: {error}") from error
+        found = None
+    except Exception as error:  # a user's module may raise anything
+        raise CampaignError(f"the module '{name}' fails to import: {error!r}") from error
+    if not isinstance(found, Program):
+        raise CampaignError(
+            f"there is no program '{name}'; {nearest(name, known)}; or name a module of this "
+            "folder that has a PROGRAM"
+        )
+    try:
+        return program_named(found)
+    except ValueError as error:
+        raise CampaignError(str(error)) from error
+
+
+def _search_here() -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+
+
+def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Parser]:
     """Parsers of a program by the names they were asked by; all of them if none is named.
 
     The working folder is searched for the user's own.
 
     Raises:
-        CampaignError: there is no such program or parser; with the nearest.
+        CampaignError: there is no such parser; with the nearest.
     """
-    if program not in PROGRAMS:
-        raise CampaignError(f"there are no parsers for '{program}'; {nearest(program, PROGRAMS)}")
-    module = parsers_of(program)
     if not names:
-        return {
-            name: function
-            for name, function in sorted(vars(module).items())
-            if inspect.isfunction(function) and hasattr(function, "files")
-        }
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+        return program.own_parsers()
+    _search_here()
     found = {}
     for name in names:
         try:
@@ -82,7 +105,7 @@ def parsers_named(program: str, names: Sequence[str] = ()) -> dict[str, Parser]:
     return found
 
 
-def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
+def files_at(path: Path, program: Program) -> tuple[dict[str, bytes], str]:
     """The files of a run by the names that parsers know, and which of them is `path` itself.
 
     A module of parsers may have `file_name(name)`: what a job calls a file of that name, or None;
@@ -91,7 +114,7 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     Raises:
         StructureError: it cannot be read, or is a file that no parser of the program reads.
     """
-    module = parsers_of(program)
+    module = program.module
     known = getattr(module, "file_name", lambda name: None)
     # What a program without files of its own prints may be anything: JSON, coordinates.
     prints_text = hasattr(module, "file_name")
@@ -109,8 +132,9 @@ def files_at(path: Path, program: str) -> tuple[dict[str, bytes], str]:
     kind = kind_of(plain_name, content) if prints_text and not name else None
     if kind is not None:
         raise StructureError(
-            f"{path}: it is {kind}, not an output of {program}: name {_instead(path, program)}, or "
-            f"a file for its parsers ('wqmaster parse --program {program} --list' lists them)"
+            f"{path}: it is {kind}, not an output of {program.name}: name "
+            f"{_instead(path, program)}, or a file for its parsers ('wqmaster parse --program "
+            f"{program.name} --list' lists them)"
         )
     return {name or "stdout": content}, name or "stdout"
 
@@ -137,12 +161,12 @@ def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _instead(path: Path, program: str) -> str:
+def _instead(path: Path, program: Program) -> str:
     """What to name in the place of a file that is not an output, as far as it can be found."""
     base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
     beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
     found = next((other for other in beside if other != path and other.is_file()), None)
-    return str(found) if found else f"the file with what {program} printed"
+    return str(found) if found else f"the file with what {program.name} printed"
 
 
 def _content(path: Path) -> bytes:
@@ -158,7 +182,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:
+def read(path: Path, program: Program, parsers: Mapping[str, Parser]) -> Reading:
     """Read the output at `path` with `parsers`.
 
     Raises:
@@ -169,7 +193,7 @@ def read(path: Path, program: str, parsers: Mapping[str, Parser]) -> Reading:
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     try:
-        module = parsers_of(program)
+        module = program.module
         alone = getattr(module, "diagnose_file", None) if main != "stdout" else None
         failure = alone(output) if alone else module.diagnose(output, None, {})
     except ParseError as error:

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import wqmaster.parsers
 from wqmaster.campaign.models import nearest
-from wqmaster.parsers.base import Parser, ProgramParsers
+from wqmaster.parsers.base import Parser
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import programs
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -24,9 +26,24 @@ _OLD_PARSERS = {
 }
 
 
-def parsers_of(program: str) -> ProgramParsers:
-    """The module with the parsers of `program`."""
-    return cast("ProgramParsers", importlib.import_module(f"wqmaster.parsers.{program}"))
+def program_named(program: Program | str) -> Program:
+    """The program that a task function names, seen to have a diagnosis.
+
+    Raises:
+        ValueError: it is not known, or its outputs cannot be judged; says why.
+    """
+    if isinstance(program, str):
+        known = programs()
+        if program not in known:
+            raise ValueError(
+                f"no program '{program}' is known; {nearest(program, known)}; or hand @task a "
+                "Program of your own (wqmaster.tasks.Program)"
+            )
+        program = known[program]
+    why = program.lacks()
+    if why is not None:
+        raise ValueError(f"the program '{program.name}' cannot be used: {why}")
+    return program
 
 
 def current(name: str) -> str:
@@ -81,7 +98,7 @@ def function_named(name: str, what: str, package: ModuleType) -> Any:
     return found
 
 
-def resolve_parser(name: str, program: str | None) -> Parser:
+def resolve_parser(name: str, program: Program | None) -> Parser:
     """The parser of this dotted name, or short name of one of the program's own.
 
     Raises:
@@ -89,5 +106,5 @@ def resolve_parser(name: str, program: str | None) -> Parser:
     """
     full = current(name)
     if "." not in full and program is not None:
-        full = f"wqmaster.parsers.{program}.{full}"
+        full = f"{program.module_name}.{full}"
     return cast("Parser", function_named(full, "parser", wqmaster.parsers))

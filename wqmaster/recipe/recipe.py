@@ -26,10 +26,11 @@ from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.recipe import retry
 from wqmaster.recipe.hashing import asked_of, hash_of, is_ours
 from wqmaster.recipe.ladders import ladders_of
-from wqmaster.recipe.names import current, function_named, parsers_of, resolve_parser
+from wqmaster.recipe.names import current, function_named, program_named, resolve_parser
 from wqmaster.software.supplies import keep, supplies
 from wqmaster.tasks import held
 from wqmaster.tasks.base import Build, Ladders, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks.program import Program
 
 _STREAMS = frozenset({"stdout", "stderr"})
 
@@ -67,7 +68,7 @@ class Recipe:
     """All that turns a molecule into a job, and its output into values."""
 
     function: str  # dotted name
-    program: str | None  # whose parsers diagnose
+    program: Program | None  # whose parsers diagnose
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
@@ -156,12 +157,12 @@ class Recipe:
                 for name in traits.runs(step.request.options, self.software)
             ]
         else:
-            called = [self.software.argv(self.program)[0]] if self.program else []
+            called = [self.software.argv(self.program.name)[0]] if self.program else []
         return list(dict.fromkeys(name for name in called if not name.startswith(SOFTWARE)))
 
     def impostor(self, path: Path) -> str | None:
         """Why the file at `path` is not the recipe's program; None if nothing speaks against it."""
-        refuse = traits_of(self._build).impostor
+        refuse = self.program.impostor if self.program is not None else None
         return refuse(path) if refuse is not None else None
 
     def prepare(self) -> None:
@@ -181,9 +182,7 @@ class Recipe:
     @property
     def diagnosis(self) -> ProgramParsers | None:
         """The module that judges the program's output, if there is one."""
-        if self.program is None:
-            return None
-        return parsers_of(self.program)
+        return self.program.module if self.program is not None else None
 
 
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
@@ -214,7 +213,17 @@ class _Resolver:
             raise self.error(str(error), "func_name") from error
         return cast("Build", found)
 
-    def step(self, position: int, step: Step, traits: Traits) -> StepRecipe:
+    def program(self, traits: Traits) -> Program | None:
+        if traits.program is None:
+            return None
+        try:
+            return program_named(traits.program)
+        except ValueError as error:
+            raise self.error(str(error), "func_name") from error
+
+    def step(
+        self, position: int, step: Step, traits: Traits, program: Program | None
+    ) -> StepRecipe:
         keys: tuple[str | int, ...] = ("args", position)
         model: type[BaseModel] = traits.options
         for key in step.options:
@@ -225,7 +234,7 @@ class _Resolver:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
-        parsers = tuple(self.parsers(step, keys, traits.program))
+        parsers = tuple(self.parsers(step, keys, program))
         needed = {call.file for call in parsers} | set(step.keep_files)
         files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
         for file, name in step.keep_files.items():
@@ -244,7 +253,7 @@ class _Resolver:
                 check_file_name(file)
             except ValueError as error:
                 raise self.error(str(error), *keys) from error
-        self.hold(step, position, options, parsers, traits)
+        self.hold(step, position, options, parsers, traits, program)
         return StepRecipe(
             request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
             parsers=parsers,
@@ -254,7 +263,13 @@ class _Resolver:
         )
 
     def hold(
-        self, step: Step, position: int, options: Any, calls: Sequence[ParserCall], traits: Traits
+        self,
+        step: Step,
+        position: int,
+        options: Any,
+        calls: Sequence[ParserCall],
+        traits: Traits,
+        program: Program | None,
     ) -> None:
         """Keep the warnings of what is likely wrong with a step; refuse what certainly is."""
         asked = (
@@ -262,7 +277,7 @@ class _Resolver:
             for (file, name, place), call in zip(_listed(step), calls, strict=True)
         )
         errors: list[str] = []
-        for found in held.complaints(traits, options, asked, step.keep_files):
+        for found in held.complaints(traits, program, options, asked, step.keep_files):
             keys = ("campaign_config", "args", position, *found.keys)
             message = f"{self.loaded.source.where(*keys, line=found.line)}: {found.message}"
             (errors if found.certain else self.warnings).append(message)
@@ -270,7 +285,7 @@ class _Resolver:
             raise CampaignError("\n".join(errors))
 
     def parsers(
-        self, step: Step, keys: tuple[str | int, ...], program: str | None
+        self, step: Step, keys: tuple[str | int, ...], program: Program | None
     ) -> Iterable[ParserCall]:
         seen: set[str] = set()
         for file, name, place in _listed(step):
@@ -302,11 +317,13 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     campaign = loaded.campaign
     function = resolver.function()
     traits = traits_of(function)
+    program = resolver.program(traits)
     steps = tuple(
-        resolver.step(position, step, traits) for position, step in enumerate(campaign.steps)
+        resolver.step(position, step, traits, program)
+        for position, step in enumerate(campaign.steps)
     )
     name = current(campaign.campaign_config.func_name)
-    calls = [str(traits.program)]
+    calls = [program.name if program is not None else str(None)]
     if traits.runs is not None:
         # A function may look for one of several names; a name calls itself here.
         named = Software(commands={called: shlex.quote(called) for called in campaign.software})
@@ -346,7 +363,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     decisive = tuple(sorted(set(fields))) if is_ours(name) else None
     return Recipe(
         function=name,
-        program=traits.program,
+        program=program,
         steps=steps,
         software=software,
         hash=steps[-1].hash,

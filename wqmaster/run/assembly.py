@@ -34,6 +34,8 @@ from wqmaster.run.progress import Progress
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import program_called
 
 log = logging.getLogger("wqmaster")
 
@@ -116,12 +118,10 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-# Debian's package `orca` is a screen reader, and conda-forge has none of that name.
-_INSTALLED_BY = {
-    "orca": "from its makers, https://orcaforum.kofo.mpg.de",
-    "vina": "apt install autodock-vina, or conda install -c conda-forge vina",
-    "xtb": "apt install xtb, or conda install -c conda-forge xtb",
-}
+def _installation(name: str, program: Program | None) -> str:
+    """How to get the program of this name, in brackets; "" where it is not known."""
+    known = program if program is not None and program.name == name else program_called(name)
+    return f" ({known.installation})" if known is not None and known.installation else ""
 
 
 def check_program(recipe: Recipe) -> None:
@@ -134,10 +134,11 @@ def check_program(recipe: Recipe) -> None:
         found = shutil.which(name)
         commands = recipe.software.commands
         named = [called for called in commands if recipe.software.argv(called)[0] == name]
-        own = recipe.program if recipe.program in _INSTALLED_BY else name
-        what = named[0] if named else own or name
+        program = recipe.program
+        own = program.name if program is not None and program.installation else name
+        what = named[0] if named else own
         if found is None:
-            how = f" ({_INSTALLED_BY[what]})" if what in _INSTALLED_BY else ""
+            how = _installation(what, program)
             raise ProgramMissing(
                 f"'{name}' is not installed on this machine, where the workers of this campaign "
                 f"run: install {what}{how}, or say where it is with 'software: {{{what}: "
@@ -146,6 +147,14 @@ def check_program(recipe: Recipe) -> None:
         why = recipe.impostor(Path(found))
         if why is not None:
             raise ProgramMissing(f"'{found}' is not {what}: {why}")
+
+
+def _asked_for_version(recipe: Recipe) -> tuple[str, ...]:
+    """Those of the recipe's programs that print their version, and nothing else, with --version."""
+    known = ((name, program_called(Path(name).name)) for name in recipe.programs())
+    return tuple(
+        name for name, one in known if one is not None and one.version_argument == "--version"
+    )
 
 
 def check_matches(store: Store, counts: Counts | None) -> None:
@@ -200,7 +209,9 @@ def _factory(
     progress.port = port
     progress.host = campaign.workers.host or factory.this_host()
     manager = factory.manager_of(campaign, None, port)
-    plan = factory.planned(loaded, name, manager, recipe.programs(), _local_count(campaign))
+    plan = factory.planned(
+        loaded, name, manager, recipe.programs(), _local_count(campaign), _asked_for_version(recipe)
+    )
     size, slots = campaign.bundle.size, factory.slots(campaign)
     if campaign.workers.managed:
         environ = worker_environment(loaded)
@@ -269,7 +280,9 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
             "engine",
         )
     manager = factory.manager_of(campaign, host, port)
-    return factory.planned(loaded, name, manager, recipe.programs(), _local_count(campaign))
+    return factory.planned(
+        loaded, name, manager, recipe.programs(), _local_count(campaign), _asked_for_version(recipe)
+    )
 
 
 def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:

@@ -3,19 +3,12 @@
 import re
 
 _LONGEST = 4096
-# ORCA's own programs: orca, orca_scf, orca_leanscf_mpi, ...
-_ORCA = re.compile(r"orca(_[a-z0-9_]+)?")
 # Words of a path or URL of a place that is seen by all.
 _PUBLIC = re.compile(
     r"(?:^|[/.@])(public|public_html|htdocs|www|wwwroot|github|githubusercontent|gitlab|zenodo"
     r"|figshare|dropbox|huggingface|osf)(?:[/.]|$)",
     re.IGNORECASE,
 )
-
-
-def is_orca(program: str) -> bool:
-    """Whether a program of this name is one of ORCA's."""
-    return bool(_ORCA.fullmatch(program))
 
 
 def looks_public(place: str) -> str | None:

@@ -15,7 +15,8 @@ from wqmaster.campaign.models import Program, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
-from wqmaster.software.licence import is_orca, looks_public
+from wqmaster.software.licence import looks_public
+from wqmaster.tasks.programs import restricting
 
 # What workers can fetch by: wqmaster/software/software.sh.
 SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")
@@ -44,10 +45,11 @@ def _refused_url(url: str, command: str) -> str | None:
     if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
         return "this URL names no host"
     word = looks_public(f"{parts.hostname or ''}{parts.path}")
-    if word is not None and is_orca(posixpath.basename(command)):
+    program = restricting(posixpath.basename(command))
+    if word is not None and program is not None:
         return (
-            f"this URL looks public ('{word}'), and the licence of ORCA does not allow to put it "
-            "where others can read it; send it with 'archive:', or keep it in private storage"
+            f"this URL looks public ('{word}'), and the licence of {program} does not allow to put "
+            "it where others can read it; send it with 'archive:', or keep it in private storage"
         )
     return None
 

@@ -1,5 +1,17 @@
 """Document + steps -> Job: one module or package a program, of pure functions."""
 
 from wqmaster.tasks.base import Build, Rung, Software, StepRequest, Traits, task, traits_of
+from wqmaster.tasks.program import DataFolder, Program, Trial
 
-__all__ = ["Build", "Rung", "Software", "StepRequest", "Traits", "task", "traits_of"]
+__all__ = [
+    "Build",
+    "DataFolder",
+    "Program",
+    "Rung",
+    "Software",
+    "StepRequest",
+    "Traits",
+    "Trial",
+    "task",
+    "traits_of",
+]

@@ -17,6 +17,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.leaves import Leaves, Remark
+from wqmaster.tasks.program import Program
 
 SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 
@@ -123,7 +124,8 @@ def _nothing(options: Any) -> Iterable[Any]:
 class Traits:
     """What `@task` says about a task function."""
 
-    program: str | None = None  # whose parsers judge its output
+    # Whose parsers judge its output. A name is that of a program that is known (`programs`).
+    program: Program | str | None = None
     options: type[BaseModel] = NoOptions  # the model of a step's options
     rung: type[Rung] = Rung  # the model of its remedies
     ladders: Ladders = field(default_factory=dict)  # remedies where the campaign names none
@@ -135,8 +137,6 @@ class Traits:
     fields: Callable[[Any], Iterable[str]] = _nothing
     # Makes, once before a campaign on the master's machine, shared inputs in `software.cache`.
     prepare: Callable[[Sequence[StepRequest], Software], None] | None = None
-    # Why a file is not the program of this name, or None.
-    impostor: Callable[[Path], str | None] | None = None
     # First words of the commands that a step runs; the program's by default.
     runs: Callable[[Any, Software], Iterable[str]] | None = None
     # What is wrong with the options of a step, or may be, found without its molecule.

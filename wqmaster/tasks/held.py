@@ -1,7 +1,6 @@
 """Parsers and `keep_files` of a step, held against what the step leaves."""
 
-import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +8,9 @@ from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import owner_of
 
-# Programs whose outputs only their own parsers can read, by the names of the parsers' packages.
-_WITH_OWN_FORMAT = frozenset(("orca", "python", "vina", "xtb"))
-_PARSERS = "wqmaster.parsers."
 _STREAMS = frozenset(("stdout", "stderr"))
 
 
@@ -26,51 +24,31 @@ class Asked:
     explicit: bool  # whether the campaign file names that file
 
 
-def program_of(function: Parser) -> str | None:
-    """The program whose parser this is; None for a user's own, and for those of any text."""
-    module = getattr(function, "__module__", "") or ""
-    program = module.removeprefix(_PARSERS).split(".")[0] if module.startswith(_PARSERS) else ""
-    return program if program in _WITH_OWN_FORMAT else None
-
-
-def needs_of(function: Parser) -> tuple[str, ...]:
-    """The quantities that a parser of ours needs."""
-    program = program_of(function)
-    if program is None:
-        return ()
-    try:
-        table = importlib.import_module(f"{_PARSERS}{program}.needs")
-    except ModuleNotFoundError:
-        return ()
-    needs: Mapping[str, tuple[str, ...]] = table.NEEDS
-    return needs.get(getattr(function, "__name__", ""), ())
-
-
-def parser_lack(asked: Asked, program: str | None, leaves: Leaves) -> Lack | None:
+def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack | None:
     """Why the parser will find nothing in a step of `program`, or None."""
-    own = program_of(asked.function)
-    if program in _WITH_OWN_FORMAT and own is not None and own != program:
+    own = owner_of(asked.function, program)
+    if program is not None and program.has_own_format and own is not None and own is not program:
         if asked.explicit and asked.file not in _STREAMS:
             # A file that the other program may have written, as xtb does below ORCA.
             return leaves.file(asked.file)
-        return _of_another(asked, own, str(program))
+        return _of_another(asked, own, program)
     lacks = [leaves.file(asked.file)] if asked.file not in _STREAMS else []
-    if asked.file == getattr(asked.function, "files", ("stdout",))[0]:
-        lacks += [leaves.quantities.get(need) for need in needs_of(asked.function)]
+    if own is not None and asked.file == getattr(asked.function, "files", ("stdout",))[0]:
+        needs = own.needs.get(getattr(asked.function, "__name__", ""), ())
+        lacks += [leaves.quantities.get(need) for need in needs]
     found = [lack for lack in lacks if lack is not None]
     return min(found, key=lambda lack: not lack.certain, default=None)
 
 
-def _of_another(asked: Asked, own: str, program: str) -> Lack:
-    there: dict[str, Any] = vars(importlib.import_module(f"{_PARSERS}{program}"))
-    known = [name for name, value in there.items() if hasattr(value, "files")]
+def _of_another(asked: Asked, own: Program, program: Program) -> Lack:
+    known = program.own_parsers()
     short = asked.name.rpartition(".")[2]
     hint = (
-        f"did you mean '{_PARSERS}{program}.{short}'?"
+        f"did you mean '{program.module_name}.{short}'?"
         if short in known
-        else (f"parsers of {program}: {nearest(short, known)}")
+        else f"parsers of {program.name}: {nearest(short, known)}"
     )
-    return Lack(f"it is a parser of {own}, and this step runs {program}", hint)
+    return Lack(f"it is a parser of {own.name}, and this step runs {program.name}", hint)
 
 
 @dataclass(frozen=True)
@@ -85,6 +63,7 @@ class Complaint:
 
 def complaints(
     traits: Traits,
+    program: Program | None,
     options: Any,
     parsers: Iterable[tuple[Asked, tuple[str | int, ...]]],
     keep_files: Iterable[str],
@@ -95,11 +74,9 @@ def complaints(
     """
     for remark in traits.remarks(options):
         yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)
-    if traits.leaves is None:
-        return
-    leaves = traits.leaves(options)
+    leaves = traits.leaves(options) if traits.leaves is not None else Leaves()
     for asked, keys in parsers:
-        lack = parser_lack(asked, traits.program, leaves)
+        lack = parser_lack(asked, program, leaves)
         if lack is not None:
             finds = "will find nothing" if lack.certain else "may find nothing, or the wrong value"
             message = f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}"

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wqmaster.errors import WqmasterError
-from wqmaster.software.licence import is_orca
 from wqmaster.software.pack.libraries import Loaded, is_elf, library_folders, loaded
-from wqmaster.tasks.orca.task import impostor
+from wqmaster.tasks import programs as registry
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import program_called, restricting
 
 MANIFEST = "MANIFEST.json"
 PATHS = "wqmaster.paths"
-# Programs whose data a variable names: -> (variable, folder of share/).
-_DATA = {"xtb": ("XTBPATH", "xtb")}
 
 
 class PackError(WqmasterError):
@@ -58,13 +57,18 @@ class Contents:
 
     @property
     def private(self) -> bool:
-        """Whether a licence forbids to give it away: ORCA's does."""
-        called = [place for place in self.entries if is_orca(PurePosixPath(place).name)]
-        files = [entry for entry in map(self.file, called) if entry is not None]
+        """Whether a licence does not allow it to be given away, as that of ORCA."""
         return any(
-            entry.executable and entry.source is not None and impostor(entry.source) is None
-            for entry in files
+            self._is_program(place, program)
+            for place in self.entries
+            if (program := restricting(PurePosixPath(place).name)) is not None
         )
+
+    def _is_program(self, place: str, program: Program) -> bool:
+        entry = self.file(place)
+        if entry is None or not entry.executable or entry.source is None:
+            return False
+        return program.impostor is None or program.impostor(entry.source) is None
 
     def leave_out(self, *files: Path) -> None:
         """Take files out again; PackError if one is the program itself."""
@@ -199,8 +203,10 @@ def of_programs(name: str, programs: Sequence[Path], data: Sequence[Path]) -> Co
     for program in programs:
         _check_program(program)
         contents.add(f"bin/{program.name}", _file(program))
-        known = _DATA.get(program.name)
-        share = program.resolve().parent.parent / "share" / (known[1] if known else program.name)
+        called = program_called(program.name)
+        known = called.data if called is not None else None
+        folder = known.folder if known is not None else program.name
+        share = program.resolve().parent.parent / "share" / folder
         if known and share.is_dir() and share not in data:
             data = [*data, share]
     _take(data, contents)
@@ -222,10 +228,11 @@ def _set_paths(contents: Contents) -> None:
     if PATHS in contents.entries:
         return  # the user's own
     lines = [
-        f"{variable}=share/{folder}\n"
-        for name, (variable, folder) in sorted(_DATA.items())
-        if f"bin/{name}" in contents.entries
-        and any(place.startswith(f"share/{folder}/") for place in contents.entries)
+        f"{program.data.variable}=share/{program.data.folder}\n"
+        for name, program in sorted(registry.programs().items())
+        if program.data is not None
+        and f"bin/{name}" in contents.entries
+        and any(place.startswith(f"share/{program.data.folder}/") for place in contents.entries)
     ]
     if lines:
         contents.entries[PATHS] = Entry(text="".join(lines).encode())
@@ -251,10 +258,16 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
         contents.notes.append(f"{library} is not on this machine; it is needed by {shown}")
 
 
-def licence_of(places: Iterable[str]) -> str:
-    """What the manifest says of an archive with ORCA in it."""
-    count = sum(1 for place in places if is_orca(PurePosixPath(place).name))
+def restricted(places: Iterable[str]) -> str:
+    """The names of the programs that own any of these places, and may not be given away."""
+    found = (restricting(PurePosixPath(place).name) for place in places)
+    return " and ".join(sorted({str(program) for program in found if program is not None}))
+
+
+def licence_of(places: Sequence[str]) -> str:
+    """What the manifest says of an archive with programs that may not be given away."""
+    count = sum(restricting(PurePosixPath(place).name) is not None for place in places)
     return (
-        f"private storage only: {count} programs of ORCA, whose licence does not allow to give "
-        "them away or to put them where others can read them"
+        f"private storage only: {count} programs of {restricted(places)}, whose licence does not "
+        "allow to give them away or to put them where others can read them"
     )

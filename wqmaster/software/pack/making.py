@@ -25,7 +25,9 @@ from wqmaster.software.licence import looks_public
 from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.software.pack.libraries import glibc_needed
-from wqmaster.software.pack.proof import TRIALS, Proof, Trial, Where, ended, prove
+from wqmaster.software.pack.proof import Proof, Where, ended, prove
+from wqmaster.tasks.program import Trial
+from wqmaster.tasks.programs import program_called
 
 # MB; caches of OSG's sites take no larger files well.
 MOST = 500
@@ -143,11 +145,14 @@ def _described(place: str, entry: Entry) -> dict[str, Any]:
 def version_of(contents: Contents) -> str | None:
     """What the program says for --version, where it stands now; None if it says nothing."""
     entry = contents.file(contents.command)
-    if entry is None or Path(contents.command).name == "orca":  # takes any word for an input file
+    known = program_called(Path(contents.command).name)
+    # Another may take any word for an input file, as ORCA does.
+    if entry is None or (known is not None and known.version_argument is None):
         return None
+    argument = known.version_argument if known is not None else "--version"
     with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as folder:
         try:
-            words = [str(entry.source), "--version"]
+            words = [str(entry.source), str(argument)]
             code, said = ended(words, os.environ, Path(folder), _SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             return None
@@ -166,7 +171,7 @@ def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
         "version": version_of(contents),
         "machine": platform.machine(),
         "glibc": ".".join(map(str, glibc)) or None,
-        "licence": packed.licence_of(contents.entries) if contents.private else None,
+        "licence": packed.licence_of(list(contents.entries)) if contents.private else None,
         "packed_from": [str(path) for path in (wish.folder, *wish.programs) if path],
         "made_by": f"wqmaster {wqmaster.__version__}",
         "notes": contents.notes,
@@ -231,8 +236,9 @@ def pack(wish: Wish) -> Packed:
         word = looks_public(str(output.absolute()))
         if word is not None:
             raise PackError(
-                f"{output.absolute()} looks public ('{word}'), and the licence of ORCA does not "
-                "allow to put it where others can read it; choose a private folder with -o"
+                f"{output.absolute()} looks public ('{word}'), and the licence of "
+                f"{packed.restricted(contents.entries)} does not allow to put it where others can "
+                "read it; choose a private folder with -o"
             )
     beside = output.with_name(f"{output.name}.manifest.json")
     # Of an earlier time, where the folder that is packed is the one that they are written to.
@@ -281,4 +287,5 @@ def pack(wish: Wish) -> Packed:
 
 
 def _trial(contents: Contents) -> Trial:
-    return TRIALS.get(Path(contents.command).name, Trial())
+    known = program_called(Path(contents.command).name)
+    return known.trial if known is not None else Trial()

@@ -9,13 +9,14 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from wqmaster.errors import WqmasterError
 from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of_glibc
 from wqmaster.tasks.base import SCRIPT
+from wqmaster.tasks.program import Trial
 
 _SECONDS = 300
 _MESSAGE = 600
@@ -34,26 +35,6 @@ TOLD = {
 
 class ProofFailed(WqmasterError):
     """The packed program does not run."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is run to see that a program runs."""
-
-    arguments: tuple[str, ...] = ("--version",)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    # What it must print; None: it need not even know the arguments, as long as it begins.
-    says: str | None = None
-
-
-_H2 = b"2\n\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
-_HELIUM = b"! HF STO-3G\n* xyz 0 1\nHe 0.0 0.0 0.0\n*\n"
-# A calculation, where we know one: it reads data and calls the other programs of its own.
-TRIALS = {
-    "xtb": Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
-    "vina": Trial(("--version",), {}, r"AutoDock Vina"),
-    "orca": Trial(("he.inp",), {"he.inp": _HELIUM}, r"ORCA TERMINATED NORMALLY"),
-}
 
 
 @dataclass(frozen=True)

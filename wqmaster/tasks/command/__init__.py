@@ -1,5 +1,5 @@
 """Any program, with input files from templates."""
 
-from wqmaster.tasks.command.task import run
+from wqmaster.tasks.command.task import PROGRAM, run
 
-__all__ = ["run"]
+__all__ = ["PROGRAM", "run"]

@@ -15,6 +15,7 @@ from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.campaign_files import SharedInputs, check_shared, read, threads, words
 from wqmaster.tasks.command.templates import Template
 from wqmaster.tasks.fields import shortest
+from wqmaster.tasks.program import Program
 
 _STREAMS = ("stdout", "stderr")
 _OF_A_SHELL = re.compile(r"\||&|\|\||&&|;|\d?[<>].*|.*;")
@@ -181,8 +182,11 @@ def _prepare(steps: Sequence[StepRequest], software: Software) -> None:
         step.options.keep(software)
 
 
+PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
+
+
 @task(
-    program="command",
+    program=PROGRAM,
     options=Command,
     molecule=False,
     uses=_uses,

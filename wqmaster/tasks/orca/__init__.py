@@ -1,5 +1,5 @@
 """ORCA: steps of any routes."""
 
-from wqmaster.tasks.orca.task import sequential
+from wqmaster.tasks.orca.task import PROGRAM, sequential
 
-__all__ = ["sequential"]
+__all__ = ["PROGRAM", "sequential"]

@@ -17,6 +17,7 @@ from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.orca.leaves import leaves
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
 from wqmaster.tasks.orca.route import remarks
+from wqmaster.tasks.program import Program, Trial
 
 # Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"
@@ -215,13 +216,28 @@ def _program(software: Software) -> tuple[str, ...]:
     return words
 
 
+# ORCA's own programs: orca, orca_scf, orca_leanscf_mpi, ...
+_EXECUTABLE = re.compile(r"orca(_[a-z0-9_]+)?")
+_HELIUM = b"! HF STO-3G\n* xyz 0 1\nHe 0.0 0.0 0.0\n*\n"
+
+PROGRAM = Program(
+    "orca",
+    "wqmaster.parsers.orca",
+    title="ORCA",
+    # Debian's package `orca` is a screen reader, and conda-forge has none of that name.
+    installation="from its makers, https://orcaforum.kofo.mpg.de",
+    trial=Trial(("he.inp",), {"he.inp": _HELIUM}, r"ORCA TERMINATED NORMALLY"),
+    impostor=impostor,
+    restricts=lambda name: bool(_EXECUTABLE.fullmatch(name)),
+)
+
+
 @task(
-    program="orca",
+    program=PROGRAM,
     options=Step,
     rung=OrcaRung,
     ladders=LADDERS,
     check=check,
-    impostor=impostor,
     remarks=remarks,
     leaves=leaves,
     inspect=refuse_coincident,

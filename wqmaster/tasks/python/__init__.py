@@ -1,5 +1,5 @@
 """A Python function of the user, run on the workers."""
 
-from wqmaster.tasks.python.task import call
+from wqmaster.tasks.python.task import PROGRAM, call
 
-__all__ = ["call"]
+__all__ = ["PROGRAM", "call"]

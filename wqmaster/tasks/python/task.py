@@ -19,6 +19,7 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.campaign_files import SharedInputs, check_shared, keep, read, threads
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
+from wqmaster.tasks.program import Program
 
 HARNESS = Path(__file__).with_name("harness.py")
 RESULT = "result.json"
@@ -247,8 +248,11 @@ def _document(molecule: Molecule, options: Call) -> dict[str, Any]:
     return found
 
 
+PROGRAM = Program("python", "wqmaster.parsers.python")
+
+
 @task(
-    program="python",
+    program=PROGRAM,
     options=Call,
     molecule=False,
     uses=_uses,

@@ -16,6 +16,7 @@ from wqmaster.parsers.vina import pdbqt_file
 from wqmaster.tasks import campaign_files, fields
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
+from wqmaster.tasks.program import Program, Trial
 from wqmaster.tasks.vina import ligand
 from wqmaster.tasks.vina.grid import Box, Explicit, Grid, Maps, check_box, make_maps, read_box
 
@@ -237,8 +238,17 @@ def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -
     return "".join(f"{key} = {value}\n" for key, value in settings.items()).encode()
 
 
+PROGRAM = Program(
+    "vina",
+    "wqmaster.parsers.vina",
+    installation="apt install autodock-vina, or conda install -c conda-forge vina",
+    version_argument="--version",
+    trial=Trial(("--version",), {}, r"AutoDock Vina"),
+)
+
+
 @task(
-    program="vina",
+    program=PROGRAM,
     options=Dock,
     molecule=False,
     uses=_uses,

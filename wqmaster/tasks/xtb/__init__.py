@@ -1,5 +1,5 @@
 """xtb: single points, optimisations, Hessians, molecular dynamics."""
 
-from wqmaster.tasks.xtb.task import hessian, md, optimize, singlepoint
+from wqmaster.tasks.xtb.task import PROGRAM, hessian, md, optimize, singlepoint
 
-__all__ = ["hessian", "md", "optimize", "singlepoint"]
+__all__ = ["PROGRAM", "hessian", "md", "optimize", "singlepoint"]

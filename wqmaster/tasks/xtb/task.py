@@ -24,6 +24,7 @@ from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
 from wqmaster.tasks.base import Ladders, Rung, Software, StepRequest, task
+from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.solvents import ALIASES, solvents
 
@@ -285,7 +286,18 @@ def _job(
     return Job(tuple(executions), files)
 
 
-_task = partial(task, program="xtb", rung=XtbRung, ladders=LADDERS, inspect=refuse_coincident)
+_H2 = b"2\n\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
+
+PROGRAM = Program(
+    "xtb",
+    "wqmaster.parsers.xtb",
+    installation="apt install xtb, or conda install -c conda-forge xtb",
+    version_argument="--version",
+    data=DataFolder("XTBPATH", "xtb"),
+    trial=Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
+)
+
+_task = partial(task, program=PROGRAM, rung=XtbRung, ladders=LADDERS, inspect=refuse_coincident)
 
 
 @_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
