@@ -13,7 +13,7 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict
 from wqmaster.recipe.recipe import Recipe, resolve
-from wqmaster.run.collector.process import Collector
+from wqmaster.run.collector.collector import Collector
 from wqmaster.run.spool import Spool
 
 ASKED = Asked(1, 2, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="r", target="t")

@@ -18,7 +18,7 @@ from wqmaster.database.documents import Store
 from wqmaster.database.results import StoredStep
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.collector.process import safe_name
+from wqmaster.run.kept_files import safe_name
 
 # Below the folder of kept files: where those of replaced results are.
 REPLACED_FOLDER = "replaced"
