@@ -19,6 +19,7 @@ from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
 from wqmaster.recipe.recipe import resolve
 from wqmaster.run import assembly
+from wqmaster.run.programs import check_programs
 
 
 def _molecule(store: Store, text: str | None) -> Molecule:
@@ -39,7 +40,7 @@ def command(campaign: Path, document: str | None, as_json: bool) -> None:
     file = loaded(campaign)
     recipe = resolve(file)
     file = recipe.loaded
-    assembly.check_program(recipe)
+    check_programs(recipe)
     for warning in recipe.warnings:
         click.echo(f"wqmaster: warning: {warning}", err=True)
     with assembly.opened(file) as store:

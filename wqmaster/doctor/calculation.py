@@ -8,7 +8,7 @@ from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
 from wqmaster.errors import ProgramMissing
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly
+from wqmaster.run.programs import check_programs
 from wqmaster.software.pack.making import glibc_of
 
 
@@ -39,7 +39,7 @@ def programs(case: Case) -> Iterator[Finding]:
     names = recipe.programs()
     subject = ", ".join(names)
     try:
-        assembly.check_program(recipe)
+        check_programs(recipe)
     except ProgramMissing as error:
         if here:
             fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"

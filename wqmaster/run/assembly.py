@@ -6,7 +6,6 @@ import logging.handlers
 import os
 import secrets
 import shlex
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +22,18 @@ from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
-from wqmaster.errors import DatabaseError, FolderError, NothingMatches, ProgramMissing
+from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle, Plan
 from wqmaster.recipe.recipe import Recipe, resolve
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
+from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
-from wqmaster.tasks.program import Program
-from wqmaster.tasks.programs import program_called
 
 log = logging.getLogger("wqmaster")
 
@@ -118,45 +116,6 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-def _installation(name: str, program: Program | None) -> str:
-    """How to get the program of this name, in brackets; "" where it is not known."""
-    known = program if program is not None and program.name == name else program_called(name)
-    return f" ({known.installation})" if known is not None and known.installation else ""
-
-
-def check_program(recipe: Recipe) -> None:
-    """See that the programs are there, where workers run on this machine.
-
-    Raises:
-        ProgramMissing: one is not, or another program has its name.
-    """
-    for name in recipe.programs():
-        found = shutil.which(name)
-        commands = recipe.software.commands
-        named = [called for called in commands if recipe.software.argv(called)[0] == name]
-        program = recipe.program
-        own = program.name if program is not None and program.installation else name
-        what = named[0] if named else own
-        if found is None:
-            how = _installation(what, program)
-            raise ProgramMissing(
-                f"'{name}' is not installed on this machine, where the workers of this campaign "
-                f"run: install {what}{how}, or say where it is with 'software: {{{what}: "
-                f"/path/to/{what}}}' in the campaign file"
-            )
-        why = recipe.impostor(Path(found))
-        if why is not None:
-            raise ProgramMissing(f"'{found}' is not {what}: {why}")
-
-
-def _asked_for_version(recipe: Recipe) -> tuple[str, ...]:
-    """Those of the recipe's programs that print their version, and nothing else, with --version."""
-    known = ((name, program_called(Path(name).name)) for name in recipe.programs())
-    return tuple(
-        name for name, one in known if one is not None and one.version_argument == "--version"
-    )
-
-
 def check_matches(store: Store, counts: Counts | None) -> None:
     """See that there is something to run, or was.
 
@@ -210,7 +169,7 @@ def _factory(
     progress.host = campaign.workers.host or factory.this_host()
     manager = factory.manager_of(campaign, None, port)
     plan = factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), _asked_for_version(recipe)
+        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
     )
     size, slots = campaign.bundle.size, factory.slots(campaign)
     if campaign.workers.managed:
@@ -281,7 +240,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
         )
     manager = factory.manager_of(campaign, host, port)
     return factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), _asked_for_version(recipe)
+        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
     )
 
 
@@ -326,7 +285,7 @@ def run(
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = choosing.choose(campaign)
     if name == "local" or campaign.workers.type == "local":
-        check_program(recipe)
+        check_programs(recipe)
     folder = loaded.folder
     check_writable(folder)
     with contextlib.ExitStack() as stack:

@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -17,14 +16,13 @@ from pymongo.errors import OperationFailure, PyMongoError
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import Engine, Returned
-from wqmaster.errors import BadDocument
 from wqmaster.factory import Demand, Handle
 from wqmaster.jobs import wire
-from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job, Task
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.building import Builder, GivenUp
 from wqmaster.run.collector.pool import Collectors, Message
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
@@ -43,6 +41,7 @@ MOST_SPOOLED = 5000
 _FEEDING = 1.0
 # Seconds between two tries to reach a database that went away.
 _PAUSE = 2.0
+_NOT_THERE = object()
 # Notes at the end of a run beyond which troubles of workers are in the log alone.
 _NOTES = 10
 
@@ -50,14 +49,6 @@ _NOTES = 10
 def _kind(trouble: str) -> str:
     """A text without its numbers: the same trouble says other ones from time to time."""
     return re.sub(r"\d+", "", trouble)
-
-
-@dataclass(frozen=True)
-class _Flight:
-    """A job on its way: between feed and verdict."""
-
-    document: Any
-    attempt: int
 
 
 class Master:
@@ -94,12 +85,13 @@ class Master:
         self._show = show
         self._count = 0
         self._hosts = Hosts()
-        # By key_of the document: jobs that are on their way.
-        self._flights: dict[str, _Flight] = {}
+        # By `key_of` the document: the `_id`s of those whose jobs are between feed and verdict.
+        self._flights: dict[str, Any] = {}
         # By task: the keys of its jobs, in order.
         self._tasks: dict[str, list[str]] = {}
         # The same, of tasks that have returned and are not committed yet.
         self._spooled: dict[str, list[str]] = {}
+        self._builder = Builder(recipe, spool)
         self._feed = Feed(store, self._flights.__contains__, watch=watch, limit=limit)
         self._stopping_since: float | None = None
         self._at_once = False
@@ -176,7 +168,7 @@ class Master:
                 continue
             keys = [key_of(job.document) for job in asked]
             for key, job in zip(keys, asked, strict=True):
-                self._flights[key] = _Flight(job.document, job.attempt)
+                self._flights[key] = job.document
             self._collect(task, keys)
 
     def _fill(self) -> None:
@@ -208,15 +200,16 @@ class Master:
             molecule = entry.molecule.fingerprint if entry.molecule else ""
             past = entry.history.of(self._recipe.hash, molecule)
             plan = retry.plan(self._recipe.ladders, past) or {}
-            job = self._build(entry, plan, bad)
-            if job is not None and entry.molecule is not None:
-                asked = self._recipe.asked_of(entry.molecule, entry.attempt, plan)
-                (changed if plan else plain).append((asked, job))
+            built = self._builder.build(entry, plan)
+            if isinstance(built, GivenUp):
+                bad.append(built.record)
+            else:
+                (changed if plan else plain).append(built)
         self._give_up(bad)
         bundles = [plain] if plain else []
         bundles += [[one] for one in changed]
-        for built in bundles:
-            self._submit_task(built)
+        for bundle in bundles:
+            self._submit_task(bundle)
         return len(bundles)
 
     def _submit_task(self, built: list[tuple[Asked, Job]]) -> None:
@@ -244,45 +237,9 @@ class Master:
         self._engine.submit(task, folder)
         keys = [key_of(asked.document) for asked, _ in built]
         for key, (asked, _) in zip(keys, built, strict=True):
-            self._flights[key] = _Flight(asked.document, asked.attempt)
+            self._flights[key] = asked.document
         self._tasks[task.id] = keys
         self.progress.running += len(keys)
-
-    def _build(self, entry: Fed, plan: retry.Plan, bad: list[Document]) -> Job | None:
-        record: Document = {
-            "document": entry.document,
-            "attempt": entry.attempt,
-            "final": True,
-            "recipe": self._recipe.hash,
-        }
-        kind, message = FailureClass.BAD_DOCUMENT, entry.problem
-        if entry.molecule is not None:
-            try:
-                return self._recipe.build(entry.molecule, plan, self._rescued(entry, plan))
-            except BadDocument as error:
-                message = error.message
-            except Exception as error:  # a user's task function may raise anything
-                log.debug("the task function failed", exc_info=True)
-                kind, message = FailureClass.TASK_FUNCTION, f"{self._recipe.function}: {error!r}"
-        bad.append({**record, "class": kind.label, "family": kind.family.value, "message": message})
-        return None
-
-    def _rescued(self, entry: Fed, plan: retry.Plan) -> dict[str, dict[str, bytes]]:
-        """By step, what an attempt that failed in it left, where a remedy begins from it.
-
-        Only of this very molecule, and of the same recipe.
-        """
-        molecule = entry.molecule
-        found: dict[str, dict[str, bytes]] = {}
-        for step, names in plan.items():
-            left = entry.history.rescues.get(step)
-            if left is None or molecule is None:
-                continue
-            if (left.molecule, left.recipe) != (molecule.fingerprint, self._recipe.hash):
-                continue
-            if any(rung.restart for rung in retry.rungs(self._recipe.ladders, names)):
-                found[step] = self._spool.rescued(left)
-        return found
 
     def _give_up(self, bad: list[Document]) -> None:
         while bad:
@@ -330,11 +287,11 @@ class Master:
         self.progress.spooled -= len(keys)
         for key in set(keys) - {job["key"] for job in message["jobs"]}:
             # Its record was torn, or an earlier collector ended it: the feed asks the database.
-            lost = self._flights.pop(key, None)
-            if lost is not None:
-                self._feed.again(lost.document)
+            lost = self._flights.pop(key, _NOT_THERE)
+            if lost is not _NOT_THERE:
+                self._feed.again(lost)
         for job in message["jobs"]:
-            flight = self._flights.pop(job["key"], None)
+            document = self._flights.pop(job["key"], _NOT_THERE)
             if self._hosts.heard(job.get("host", ""), job.get("class")):
                 log.warning("host %s spoils jobs: none for %d s", job["host"], BLOCK_TIME)
                 self._engine.block_host(job["host"], BLOCK_TIME)
@@ -348,8 +305,8 @@ class Master:
                 self.progress.rate.add(1)
             else:
                 self.progress.attempts_failed += 1
-                if flight is not None:
-                    self._feed.again(flight.document)
+                if document is not _NOT_THERE:
+                    self._feed.again(document)
 
     # --- stopping ----------------------------------------------------------------------------
 

@@ -1,0 +1,48 @@
+"""The programs of a campaign on this machine."""
+
+import shutil
+from pathlib import Path
+
+from wqmaster.errors import ProgramMissing
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import program_called
+
+
+def _installation(name: str, program: Program | None) -> str:
+    """How to get the program of this name, in brackets; "" where it is not known."""
+    known = program if program is not None and program.name == name else program_called(name)
+    return f" ({known.installation})" if known is not None and known.installation else ""
+
+
+def check_programs(recipe: Recipe) -> None:
+    """See that the programs are there, where workers run on this machine.
+
+    Raises:
+        ProgramMissing: one is not, or another program has its name.
+    """
+    for name in recipe.programs():
+        found = shutil.which(name)
+        commands = recipe.software.commands
+        named = [called for called in commands if recipe.software.argv(called)[0] == name]
+        program = recipe.program
+        own = program.name if program is not None and program.installation else name
+        what = named[0] if named else own
+        if found is None:
+            how = _installation(what, program)
+            raise ProgramMissing(
+                f"'{name}' is not installed on this machine, where the workers of this campaign "
+                f"run: install {what}{how}, or say where it is with 'software: {{{what}: "
+                f"/path/to/{what}}}' in the campaign file"
+            )
+        why = recipe.impostor(Path(found))
+        if why is not None:
+            raise ProgramMissing(f"'{found}' is not {what}: {why}")
+
+
+def asked_for_version(recipe: Recipe) -> tuple[str, ...]:
+    """Those of the recipe's programs that print their version, and nothing else, with --version."""
+    known = ((name, program_called(Path(name).name)) for name in recipe.programs())
+    return tuple(
+        name for name, one in known if one is not None and one.version_argument == "--version"
+    )
