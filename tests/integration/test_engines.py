@@ -1,5 +1,6 @@
 """The contract of engines: the same tests for each of them, with real workers."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -101,6 +102,39 @@ def test_a_task_may_take_its_time(bench: Bench) -> None:
     bench.wait_for(1)
     assert bench.returned["t"].result == "ok"
     assert bench.outcome("t").steps[0].files["stdout"] == b"done\n"
+
+
+@pytest.mark.parametrize("first", ["sleep 601.5", "sh runner.sh"])
+def test_a_runner_that_is_ended_from_outside_has_not_failed(
+    bench: Bench, tmp_path: Path, first: str
+) -> None:
+    """`scancel` signals all processes of a worker, and that may report its task before it ends."""
+    begun = tmp_path / "begun"
+    bench.submit("t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well"))
+
+    def running() -> list[int]:
+        bench.engine.wait(1)
+        return processes("sleep 601.5", tmp_path)
+
+    wait_until(running)
+    program, runner = running(), processes("sh runner.sh", tmp_path)
+    ordered = (program, runner) if first == "sleep 601.5" else (runner, program)
+    for pids in ordered:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    bench.wait_for(1)
+    assert (bench.returned["t"].result, bench.returned["t"].exit_code) == ("ok", 0)
+    step = bench.outcome("t").steps[0]
+    assert (step.exit_code, step.files["stdout"]) == (0, b"well\n")
+
+
+def test_a_program_that_ends_itself_by_a_signal_has_failed(bench: Bench) -> None:
+    bench.submit("t", shell_job("echo some; kill -TERM $$"), shell_job("echo next"))
+    bench.wait_for(1)
+    step = bench.outcome("t", 0).steps[0]
+    assert (step.exit_code, step.timed_out, step.files["stdout"]) == (143, False, b"some\n")
+    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
 
 
 class HungTask(Task):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.engines import tries
 from wqmaster.engines.base import RUNNER, EngineStats, Returned
 from wqmaster.jobs.job import Input, Task
 
@@ -149,7 +150,9 @@ class LocalEngine:
     def _finish(self, run: _Run) -> None:
         code = self._reap(run)
         del self._running[run.task.id]
-        if code < 0 and time.time() < run.started + run.task.time_limit:
+        ended = tries.was_evicted("no_output", code, signalled=code < 0)
+        ended = ended and not (run.sandbox / "outputs.tar").exists()
+        if ended and time.time() < run.started + run.task.time_limit:
             run.losses += 1
             self._losses += 1
             if run.losses < MAX_LOSSES:
@@ -184,7 +187,8 @@ class LocalEngine:
         elif code < 0 and finished >= run.started + run.task.time_limit:
             result = "time_limit"
         else:
-            result = "lost" if code < 0 else "no_output"
+            evicted = tries.was_evicted("no_output", code, signalled=code < 0)
+            result = "lost" if evicted else "no_output"
         shutil.rmtree(run.sandbox, ignore_errors=True)
         said = run.said.decode(errors="replace")
         return Returned(run.task.id, result, code, os.uname().nodename, run.started, finished, said)

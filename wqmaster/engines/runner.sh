@@ -102,6 +102,9 @@ step() {
     if [ "$((now + 10))" -ge "$deadline" ]; then
         case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
     fi
+    # A signal from outside (scancel, a host that shuts down) goes to all processes of a worker, one
+    # after another: if we are about to be ended as well, the job has not failed.
+    case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     there=
     for file in $outputs; do
         case $file in +*)

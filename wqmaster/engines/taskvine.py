@@ -119,12 +119,12 @@ class TaskVineEngine:
         # One with a remedy may take longer than the others.
         self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
 
-    def _submit(self, task: Task, folder: Path, *, hurried: bool) -> None:
+    def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
         wanted: Any = self._vine.Task(
             f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
         )
         wanted.set_tag(task.id)
-        held = Held(task, folder, wanted, hurried)
+        held = Held(task, folder, wanted, hurried, evictions)
         category = tries.category(task, self._setting.fast_abort, hurried=hurried)
         wanted.set_category(category)
         self._say(category, task, hurried=hurried)
@@ -187,6 +187,12 @@ class TaskVineEngine:
         if held is None:
             return None  # it was cancelled
         result = self._result(task)
+        if tries.was_evicted(result, task.exit_code, signalled=task.result == "signal"):
+            if held.evictions < tries.MAX_RETRIES:
+                evictions = held.evictions + 1
+                self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
+                return None
+            result = "lost"
         if result == "lost" and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None

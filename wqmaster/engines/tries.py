@@ -28,6 +28,7 @@ class Held:
     folder: Path
     found: Any  # what it is to the library
     hurried: bool  # whether it is begun elsewhere when it takes too long
+    evictions: int = 0  # how often its runner was ended by a signal from outside
     # Of `Restarts`: how often it was begun again, when it began last, and for how long it ran on
     # workers that went away (microseconds).
     restarts: int = 0
@@ -38,6 +39,19 @@ class Held:
     def retries(self) -> int:
         """How often it may be run again."""
         return MAX_HURRIES if self.hurried else MAX_RETRIES
+
+
+# What a shell says of a program that SIGKILL or SIGTERM ended; runner.sh itself exits like this.
+_SIGNALLED = (128 + 9, 128 + 15)
+
+
+def was_evicted(result: str, exit_code: int, *, signalled: bool) -> bool:
+    """Whether a task came back because its runner was ended from outside, as by `scancel`.
+
+    A worker that is told to end may still report its task before it does. `signalled`: the library
+    says that a signal ended the runner.
+    """
+    return signalled or (result in ("no_output", "error") and exit_code in _SIGNALLED)
 
 
 def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:

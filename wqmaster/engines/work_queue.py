@@ -93,12 +93,12 @@ class WorkQueueEngine:
         # One with a remedy may take longer than the others.
         self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
 
-    def _submit(self, task: Task, folder: Path, *, hurried: bool) -> None:
+    def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
         wanted: Any = self._wq.Task(
             f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
         )
         wanted.specify_tag(task.id)
-        held = Held(task, folder, wanted, hurried)
+        held = Held(task, folder, wanted, hurried, evictions)
         category = tries.category(task, self._setting.fast_abort, hurried=hurried)
         wanted.specify_category(category)
         self._say(category, task, hurried=hurried)
@@ -159,6 +159,13 @@ class WorkQueueEngine:
             return None  # it was cancelled while it waited
         succeeded = task.result == self._wq.WORK_QUEUE_RESULT_SUCCESS
         result = "ok" if succeeded else self._why(task)
+        signalled = task.result == self._wq.WORK_QUEUE_RESULT_SIGNAL
+        if tries.was_evicted(result, task.return_status, signalled=signalled):
+            if held.evictions < tries.MAX_RETRIES:
+                evictions = held.evictions + 1
+                self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
+                return None
+            result = "lost"
         if result == "lost" and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None
