@@ -8,7 +8,7 @@ import yaml
 from wqmaster.campaign.loading import load
 from wqmaster.database import records
 from wqmaster.database.documents import Store
-from wqmaster.engines.base import Returned
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict
@@ -17,7 +17,7 @@ from wqmaster.run.collector.collector import Collector
 from wqmaster.run.spool import Spool
 
 ASKED = Asked(1, 2, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="r", target="t")
-RETURNED = Returned("t-1", "ok", 0, "node1", 1.5, 2.5, "")
+RETURNED = Returned("t-1", TaskResult.OK, 0, "node1", 1.5, 2.5, "")
 
 
 def recipe(folder: Path) -> Recipe:

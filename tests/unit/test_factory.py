@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from wqmaster.factory.campaigns import identity
 from wqmaster.factory.plan import ALLOWED, KEYS, WRAPPER, Address, Asked, Plan, Project, plan
 from wqmaster.factory.report import Report
 from wqmaster.factory.supervisor import Order
+from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.factory.workers import EXIT_CODES
 
 WORKER_SH = WRAPPER
@@ -215,7 +217,7 @@ def test_counts_are_read() -> None:
     cycle(report, 4, 1, MASTER)
     assert (report.submitted, report.needed, report.requested, report.connected) == (4, 3, 1, 2)
     assert report.tasks == 10
-    assert report.trouble("h:1") is None
+    assert report.trouble("a master at h:1") is None
 
 
 def test_submissions_that_fail_are_told() -> None:
@@ -223,11 +225,11 @@ def test_submissions_that_fail_are_told() -> None:
     for _ in range(2):
         cycle(report, 0, 3, MASTER)
         report.hear("ERROR: getenv = true is not allowed here")
-        assert report.trouble("h:1") is None
+        assert report.trouble("a master at h:1") is None
     cycle(report, 0, 3, MASTER)
-    assert "getenv = true is not allowed here" in (report.trouble("h:1") or "")
+    assert "getenv = true is not allowed here" in str(report.trouble("a master at h:1") or "")
     cycle(report, 3, 0, MASTER)
-    assert report.trouble("h:1") is None
+    assert report.trouble("a master at h:1") is None
 
 
 def test_a_master_that_is_not_found_is_told() -> None:
@@ -235,10 +237,10 @@ def test_a_master_that_is_not_found_is_told() -> None:
     for _ in range(3):
         cycle(report, 0, 0, None)
         report.hear("couldn't connect to h port 1: Connection refused")
-    assert "does not find a master at h:1: couldn't" in (report.trouble("h:1") or "")
-    assert "does not find the master 'm'" in (report.trouble("the master 'm'") or "")
+    assert "does not find a master at h:1: couldn't" in str(report.trouble("a master at h:1") or "")
+    assert "does not find the master 'm'" in str(report.trouble("the master 'm'") or "")
     cycle(report, 0, 0, MASTER)
-    assert report.trouble("h:1") is None
+    assert report.trouble("a master at h:1") is None
 
 
 # --- demand ----------------------------------------------------------------------------------
@@ -297,3 +299,24 @@ def test_each_exit_code_of_the_wrapper_has_its_meaning() -> None:
     codes = {int(line.split()[1]) for line in text.splitlines() if line.startswith("#   8")}
     assert codes == {code for code in EXIT_CODES if code < 100}
     assert text.rstrip().endswith('exec "$program" "$@"')
+
+
+# --- trouble ----------------------------------------------------------------------------------
+
+
+def test_a_trouble_lasts_while_its_words_change() -> None:
+    first = Trouble(TroubleKind.QUEUED, "all 4 workers wait in the queue, since 5 min: ask it")
+    assert first.is_new(None)
+    assert not replace(first, text="all 3 workers wait, since 6 min: ask it").is_new(first)
+    assert replace(first, kind=TroubleKind.HELD).is_new(first)
+    ended = Trouble(TroubleKind.END_AT_ONCE, "8 workers ended", "1")
+    assert replace(ended, about="127").is_new(ended)
+
+
+def test_a_trouble_is_read_from_a_status_of_any_version() -> None:
+    trouble = Trouble(TroubleKind.WORKERS_LEFT, "workers may be left", "")
+    assert trouble_in({"trouble": str(trouble), "trouble_detail": trouble.as_json()}) == trouble
+    assert trouble_in({"trouble": "of 0.1"}) == Trouble(TroubleKind.UNKNOWN, "of 0.1")
+    later = {"trouble": "words", "trouble_detail": {"kind": "new", "text": "x", "about": ""}}
+    assert trouble_in(later) == Trouble(TroubleKind.UNKNOWN, "words")
+    assert trouble_in({"trouble": None}) is None

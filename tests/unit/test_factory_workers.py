@@ -179,14 +179,14 @@ def test_a_crash_loop_is_slowed_then_stopped() -> None:
     census = Census()
     census.see(died(n) for n in range(4))
     assert not census.slow(0)
-    assert "4 workers ended as soon as they began" in (trouble(census, 0, 200, "h:1") or "")
+    assert "4 workers ended as soon as they began" in str(trouble(census, 0, 200, "h:1") or "")
     census.see([died(5)])
     assert census.slow(0)
     assert not census.hopeless(0)
     census.see(died(n) for n in range(6, 9))
     assert census.hopeless(0)
     assert not census.hopeless(1)
-    words = trouble(census, 0, 200, "h:1") or ""
+    words = str(trouble(census, 0, 200, "h:1") or "")
     assert "no more are sent" in words
     assert EXIT_CODES[82] in words
     assert "no xtb" in words
@@ -252,7 +252,7 @@ def test_workers_that_run_and_do_not_connect() -> None:
     assert trouble(census, 0, 1e9, "h:1") is None
     census.see([Worker("1", "running", 100.0)])
     assert trouble(census, 0, 150.0, "h:1") is None
-    assert "can their hosts reach h:1" in (trouble(census, 0, 200.0, "h:1") or "")
+    assert "can their hosts reach h:1" in str(trouble(census, 0, 200.0, "h:1") or "")
     assert trouble(census, 1, 200.0, "h:1") is None
 
 
@@ -261,7 +261,7 @@ def test_a_part_that_does_not_connect_is_told() -> None:
     census.see(Worker(str(n), "running", 100.0) for n in range(20))
     census.see(Worker(str(n), "running", 290.0) for n in range(20, 30))
     assert trouble(census, 14, 300.0, "h:1") is None
-    words = trouble(census, 10, 300.0, "h:1") or ""
+    words = str(trouble(census, 10, 300.0, "h:1") or "")
     assert "10 of 30 workers that run have not connected" in words
     assert "reach h:1" in words
 
@@ -272,7 +272,7 @@ def test_a_queue_from_which_none_begins_is_told() -> None:
     census.settle(1000.0)
     assert trouble(census, 0, 1000.0 + IN_QUEUE, "h:1", "ask it") is None
     census.settle(1000.0 + IN_QUEUE)
-    words = trouble(census, 0, 1060.0 + IN_QUEUE, "h:1", "ask it") or ""
+    words = str(trouble(census, 0, 1060.0 + IN_QUEUE, "h:1", "ask it") or "")
     assert words == "all 2 workers wait in the queue, since 16 min: ask it"
     census.see([Worker("1", "running", 1060.0 + IN_QUEUE)])
     census.settle(1060.0 + IN_QUEUE)
@@ -282,7 +282,7 @@ def test_a_queue_from_which_none_begins_is_told() -> None:
 def test_workers_that_gave_up() -> None:
     census = Census()
     census.see([died(1, code=1, lived=900)])
-    assert "none has connected to h:1" in (trouble(census, 0, 2000, "h:1") or "")
+    assert "none has connected to h:1" in str(trouble(census, 0, 2000, "h:1") or "")
     census.met = True
     assert trouble(census, 0, 2000, "h:1") is None
 
@@ -290,6 +290,6 @@ def test_workers_that_gave_up() -> None:
 def test_a_job_on_hold_is_told_with_its_reason() -> None:
     census = Census()
     census.see([Worker("1", "held", why="disk quota")])
-    assert "disk quota" in (trouble(census, 0, 10, "h:1") or "")
+    assert "disk quota" in str(trouble(census, 0, 10, "h:1") or "")
     census.see([Worker("1", "removed"), Worker("2", "running", 1.0)])
     assert trouble(census, 1, 10, "h:1") is None

@@ -12,8 +12,8 @@ from wqmaster.database.attempts import Ledger, Rescue
 from wqmaster.database.documents import Store
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.run.building import Builder
 from wqmaster.run.feed import Fed
-from wqmaster.run.master import Master
 from wqmaster.run.spool import Spool
 
 ONE = {"document": 1, "final": False, "class": "opt_not_converged", "message": "not converged"}
@@ -99,8 +99,6 @@ def test_remedies_of_all_steps_begin_from_what_was_left_of_the_same_job(
         return {"from": one.archive[-13].encode()}
 
     monkeypatch.setattr(spool, "rescued", files)
-    master = Master.__new__(Master)
-    master._recipe, master._spool = recipe, spool
     entry = Fed(1, 3, molecule, history=store.ledger.histories([1])["1"])
-    found = master._rescued(entry, {"a": ("restart",), "b": ("restart",)})
+    found = Builder(recipe, spool)._rescued(entry, {"a": ("restart",), "b": ("restart",)})
     assert {step: left["from"].decode() for step, left in found.items()} == rescued

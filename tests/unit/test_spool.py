@@ -13,7 +13,7 @@ import pytest
 from bson import Binary, Decimal128, ObjectId
 
 from wqmaster.database.attempts import Rescue, key_of
-from wqmaster.engines.base import Returned
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import FolderError
 from wqmaster.jobs.job import Asked
 from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, read_task
@@ -41,7 +41,7 @@ def asked(document: Any = 1, attempt: int = 1) -> Asked:
 
 
 def returned(task_id: str) -> Returned:
-    return Returned(task_id, "ok", 0, "node1", 1.5, 2.5, "said")
+    return Returned(task_id, TaskResult.OK, 0, "node1", 1.5, 2.5, "said")
 
 
 def come_back(spool: Spool, task_id: str, *jobs: Asked, archive: bytes | None = b"tar") -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import typed
-from wqmaster.run.progress import Progress, duration, line
+from wqmaster.run.progress import Progress, RunState, duration, line
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
 INTERVAL = 10.0
@@ -43,7 +43,11 @@ def _first_line(progress: Progress, why: str) -> str:
 
 def _no_worker(progress: Progress) -> str | None:
     """How to start a worker, while none is connected and nothing sends any."""
-    if progress.stats.workers or not progress.how_to_connect or progress.state != "running":
+    if (
+        progress.stats.workers
+        or not progress.how_to_connect
+        or progress.state is not RunState.RUNNING
+    ):
         return None
     if not progress.waits_for_workers:
         return None

@@ -1,6 +1,7 @@
 """Engines take tasks and return archives. One contract for all of them."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -9,15 +10,24 @@ from wqmaster.jobs.job import Task
 RUNNER = Path(__file__).with_name("runner.sh")
 
 
+class TaskResult(StrEnum):
+    """How a task came back; the values stand in the spool."""
+
+    OK = "ok"  # the runner ended, and its archive is in the task's folder
+    LOST = "lost"  # workers went away too often
+    TIME_LIMIT = "time_limit"  # past the task's own limit
+    DISK_LIMIT = "disk_limit"  # past its `disk`
+    MEMORY_LIMIT = "memory_limit"  # past its `memory`
+    NO_OUTPUT = "no_output"  # there is no archive
+    ERROR = "error"  # all else
+
+
 @dataclass(frozen=True)
 class Returned:
     """A task that came back from an engine."""
 
     task_id: str
-    # ok: the runner ended, its archive is in the task's folder. lost: workers went away too often.
-    # time_limit: past the task's own limit. disk_limit, memory_limit: past its `disk`, `memory`.
-    # no_output: there is no archive. error: all else.
-    result: str
+    result: TaskResult
     exit_code: int  # of the runner
     host: str
     started: float  # seconds since 1970

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from wqmaster.engines import tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned
+from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.jobs.job import Input, Task
 
 # How often a task whose runner was killed from outside is run again.
@@ -150,7 +150,7 @@ class LocalEngine:
     def _finish(self, run: _Run) -> None:
         code = self._reap(run)
         del self._running[run.task.id]
-        ended = tries.was_evicted("no_output", code, signalled=code < 0)
+        ended = tries.was_evicted(TaskResult.NO_OUTPUT, code, signalled=code < 0)
         ended = ended and not (run.sandbox / "outputs.tar").exists()
         if ended and time.time() < run.started + run.task.time_limit:
             run.losses += 1
@@ -183,12 +183,12 @@ class LocalEngine:
         outputs = run.sandbox / "outputs.tar"
         if outputs.exists():
             outputs.rename(run.folder / "outputs.tar")
-            result = "ok"
+            result = TaskResult.OK
         elif code < 0 and finished >= run.started + run.task.time_limit:
-            result = "time_limit"
+            result = TaskResult.TIME_LIMIT
         else:
-            evicted = tries.was_evicted("no_output", code, signalled=code < 0)
-            result = "lost" if evicted else "no_output"
+            evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signalled=code < 0)
+            result = TaskResult.LOST if evicted else TaskResult.NO_OUTPUT
         shutil.rmtree(run.sandbox, ignore_errors=True)
         said = run.said.decode(errors="replace")
         return Returned(run.task.id, result, code, os.uname().nodename, run.started, finished, said)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster.engines.base import EngineStats
+from wqmaster.engines.base import EngineStats, TaskResult
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Task
 
@@ -362,14 +362,17 @@ def all_of(*troubles: str | None) -> str | None:
     return "; ".join(filter(None, troubles)) or None
 
 
-def exceeded(limits: Any) -> str:
-    """What a task that used too much had too much of, as the word for `Returned.result`.
+def exceeded(limits: Any) -> TaskResult:
+    """What a task that used too much had too much of.
 
     `limits` is the library's record of what was exceeded, which is there only with a resource
     monitor; without one a worker watches disk alone.
     """
     if limits is not None:
-        for name, word in (("memory", "memory_limit"), ("wall_time", "time_limit")):
+        for name, word in (
+            ("memory", TaskResult.MEMORY_LIMIT),
+            ("wall_time", TaskResult.TIME_LIMIT),
+        ):
             if getattr(limits, name, -1) > 0:
                 return word
-    return "disk_limit"
+    return TaskResult.DISK_LIMIT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned
+from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
@@ -17,14 +17,14 @@ from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Input, Task
 
 _RESULTS = {
-    "success": "ok",
-    "max retries": "lost",
-    "cancelled": "lost",  # begun too often: see Restarts
-    "forsaken": "lost",
-    "max end time": "time_limit",
-    "max wall time": "time_limit",
-    "output missing": "no_output",
-    "output transfer error": "no_output",
+    "success": TaskResult.OK,
+    "max retries": TaskResult.LOST,
+    "cancelled": TaskResult.LOST,  # begun too often: see Restarts
+    "forsaken": TaskResult.LOST,
+    "max end time": TaskResult.TIME_LIMIT,
+    "max wall time": TaskResult.TIME_LIMIT,
+    "output missing": TaskResult.NO_OUTPUT,
+    "output transfer error": TaskResult.NO_OUTPUT,
 }
 
 
@@ -192,8 +192,8 @@ class TaskVineEngine:
                 evictions = held.evictions + 1
                 self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
                 return None
-            result = "lost"
-        if result == "lost" and held.hurried:
+            result = TaskResult.LOST
+        if result is TaskResult.LOST and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None
         said = (task.std_output or "")[-ndcctools.MESSAGE :]
@@ -211,10 +211,10 @@ class TaskVineEngine:
             message=said,
         )
 
-    def _result(self, task: Any) -> str:
+    def _result(self, task: Any) -> TaskResult:
         if task.result == "resource exhaustion":
             return ndcctools.exceeded(task.limits_exceeded)
-        return _RESULTS.get(task.result, "error")
+        return _RESULTS.get(task.result, TaskResult.ERROR)
 
     def _forget(self, task_id: str) -> Held | None:
         held = self._tasks.pop(task_id, None)

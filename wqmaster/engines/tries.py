@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.engines.base import TaskResult
 from wqmaster.jobs.job import Task
 
 # A task whose worker went away is run again this many times.
@@ -45,13 +46,15 @@ class Held:
 _SIGNALLED = (128 + 9, 128 + 15)
 
 
-def was_evicted(result: str, exit_code: int, *, signalled: bool) -> bool:
+def was_evicted(result: TaskResult, exit_code: int, *, signalled: bool) -> bool:
     """Whether a task came back because its runner was ended from outside, as by `scancel`.
 
     A worker that is told to end may still report its task before it does. `signalled`: the library
     says that a signal ended the runner.
     """
-    return signalled or (result in ("no_output", "error") and exit_code in _SIGNALLED)
+    return signalled or (
+        result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNALLED
+    )
 
 
 def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:

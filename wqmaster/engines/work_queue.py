@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned
+from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
@@ -158,15 +158,15 @@ class WorkQueueEngine:
         if held is None:
             return None  # it was cancelled while it waited
         succeeded = task.result == self._wq.WORK_QUEUE_RESULT_SUCCESS
-        result = "ok" if succeeded else self._why(task)
+        result = TaskResult.OK if succeeded else self._why(task)
         signalled = task.result == self._wq.WORK_QUEUE_RESULT_SIGNAL
         if tries.was_evicted(result, task.return_status, signalled=signalled):
             if held.evictions < tries.MAX_RETRIES:
                 evictions = held.evictions + 1
                 self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
                 return None
-            result = "lost"
-        if result == "lost" and held.hurried:
+            result = TaskResult.LOST
+        if result is TaskResult.LOST and held.hurried:
             self._submit(held.task, held.folder, hurried=False)
             return None
         said = (task.std_output or "")[-ndcctools.MESSAGE :]
@@ -182,19 +182,19 @@ class WorkQueueEngine:
             message=said,
         )
 
-    def _why(self, task: Any) -> str:
+    def _why(self, task: Any) -> TaskResult:
         wq = self._wq
         if task.result == wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION:
             return ndcctools.exceeded(task.limits_exceeded)
         names = {
-            wq.WORK_QUEUE_RESULT_MAX_RETRIES: "lost",
-            wq.WORK_QUEUE_RESULT_FORSAKEN: "lost",
-            wq.WORK_QUEUE_RESULT_TASK_TIMEOUT: "time_limit",
-            wq.WORK_QUEUE_RESULT_TASK_MAX_RUN_TIME: "time_limit",
-            wq.WORK_QUEUE_RESULT_OUTPUT_MISSING: "no_output",
-            wq.WORK_QUEUE_RESULT_OUTPUT_TRANSFER_ERROR: "no_output",
+            wq.WORK_QUEUE_RESULT_MAX_RETRIES: TaskResult.LOST,
+            wq.WORK_QUEUE_RESULT_FORSAKEN: TaskResult.LOST,
+            wq.WORK_QUEUE_RESULT_TASK_TIMEOUT: TaskResult.TIME_LIMIT,
+            wq.WORK_QUEUE_RESULT_TASK_MAX_RUN_TIME: TaskResult.TIME_LIMIT,
+            wq.WORK_QUEUE_RESULT_OUTPUT_MISSING: TaskResult.NO_OUTPUT,
+            wq.WORK_QUEUE_RESULT_OUTPUT_TRANSFER_ERROR: TaskResult.NO_OUTPUT,
         }
-        return names.get(task.result, "error")
+        return names.get(task.result, TaskResult.ERROR)
 
     def _forget(self, task_id: str) -> Held | None:
         held = self._tasks.pop(task_id, None)

@@ -11,6 +11,7 @@ from wqmaster.factory.handle import Detached, Factory, Handle, start, status, st
 from wqmaster.factory.plan import PROGRAMS, Plan, slots
 from wqmaster.factory.shown import lines, printed
 from wqmaster.factory.supervisor import Locked
+from wqmaster.factory.trouble import Trouble, TroubleKind
 
 __all__ = [
     "PROGRAMS",
@@ -20,6 +21,8 @@ __all__ = [
     "Handle",
     "Locked",
     "Plan",
+    "Trouble",
+    "TroubleKind",
     "here",
     "identity",
     "lines",

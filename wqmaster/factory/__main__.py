@@ -2,7 +2,8 @@
 
     python -m wqmaster.factory < ORDER
 
-ORDER is a line of JSON (see `supervisor.Order`); the answer is one too: {} or {"error": WORDS}.
+ORDER is a line of JSON (see `supervisor.Order`); the answer is one too: {}, or {"error": WORDS,
+"locked": BOOLEAN}, where another factory that runs in the folder has it locked.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from wqmaster.errors import WqmasterError
-from wqmaster.factory.supervisor import Order, Supervisor, take_lock
+from wqmaster.factory.supervisor import Locked, Order, Supervisor, take_lock
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
     order = Order.read(sys.stdin.readline())
     folder = Path(order.folder)
     error: str | None = None
+    is_locked = False
     lock: IO[str] | None = None
     supervisor: Supervisor | None = None
     try:
@@ -31,11 +33,11 @@ def main() -> int:
         supervisor = Supervisor(order)
         supervisor.begin()
     except WqmasterError as reason:
-        error = reason.message
+        error, is_locked = reason.message, isinstance(reason, Locked)
     except OSError as reason:
         error = f"the factory's folder {folder} failed: {reason}"
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps({"error": error} if error else {}), flush=True)
+        print(json.dumps({"error": error, "locked": is_locked} if error else {}), flush=True)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     if supervisor is None or error is not None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -18,16 +19,16 @@ from wqmaster.factory.campaigns import identity
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.plan import PROGRAMS, TYPES, Plan
 from wqmaster.factory.supervisor import (
-    LEFT,
     LOCK,
     LOG,
     STATUS,
     Locked,
     Order,
-    left_words,
     remove_left,
     take_lock,
+    workers_left,
 )
+from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import alive, boot
 
 # Seconds for the factory of a master that was killed to end, with all its jobs.
@@ -134,15 +135,17 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
         raise
     finally:
         stdout.close()
+    is_locked = False
     try:
-        error = json.loads(answer).get("error")
+        told = json.loads(answer)
+        error, is_locked = told.get("error"), bool(told.get("locked"))
     except ValueError:
         error = f"the factory's supervisor ended at once; see {errors}"
     if error is None:
         return process
     stdin.close()
     process.wait()
-    raise (Locked if "is running already" in error else EngineError)(error)
+    raise (Locked if is_locked else EngineError)(error)
 
 
 class Handle(Protocol):
@@ -157,8 +160,8 @@ class Handle(Protocol):
     def tell(self, wanted: Demand) -> None:
         """Say what the campaign needs now."""
 
-    def trouble(self) -> str | None:
-        """What is wrong with it or its workers, in words; None if nothing is known to be."""
+    def trouble(self) -> Trouble | None:
+        """What is wrong with it or its workers, if anything is known to be."""
 
     def last(self) -> list[str]:
         """Where there is trouble, the last lines of a worker's log."""
@@ -179,10 +182,9 @@ class _Told:
         """Say what the campaign needs now."""
         demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What the supervisor says is wrong."""
-        found = _status(self._place).get("trouble")
-        return str(found) if found else None
+        return trouble_in(_status(self._place))
 
     def last(self) -> list[str]:
         """Where there is trouble, the last lines of a worker's log."""
@@ -254,10 +256,11 @@ class Factory(_Told):
                 with take_lock(self._place):
                     remove_left(self._place, self._plan.type, self._plan.factory)
             except EngineError as error:
-                return left_words(error)
+                return str(workers_left(error))
             return None
         trouble = self.trouble()
-        return trouble if trouble and trouble.startswith(LEFT) else None
+        is_left = trouble is not None and trouble.kind is TroubleKind.WORKERS_LEFT
+        return str(trouble) if is_left else None
 
 
 class Detached(_Told):
@@ -277,25 +280,27 @@ class Detached(_Told):
         """Whether none runs, as far as can be seen from here."""
         return not _lives(_status(self._place))
 
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What its supervisor says is wrong, if there is one."""
         found = _status(self._place)
         if not found:
             return None
+        trouble = trouble_in(found)
         if not _lives(found):
             if found.get("state") != "ended":
-                return _KILLED
+                return Trouble(TroubleKind.FACTORY_KILLED, _KILLED)
             # What was wrong with one of last week is of no interest.
-            ended = found.get("trouble") if found.get("time", 0) > self._began else None
-            return f"the factory has ended: {ended}" if ended else None
+            if trouble is None or found.get("time", 0) <= self._began:
+                return None
+            return replace(trouble, text=f"the factory has ended: {trouble}")
         port = found.get("port")
         if port is not None and port != self._port:
-            return (
+            text = (
                 f"the factory sends workers to port {port}, and this master listens on "
                 f"{self._port}: end it with 'wqmaster factory --stop', and start it again"
             )
-        trouble = found.get("trouble")
-        return str(trouble) if trouble else None
+            return Trouble(TroubleKind.OTHER_PORT, text)
+        return trouble
 
     def close(self) -> str | None:
         """It goes on: its workers leave when they have waited long enough."""
@@ -360,7 +365,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         if kind in TYPES and (place / "id").exists():
             left = remove_left(place, kind, identity(place, campaign.campaign))
     except EngineError as error:
-        raise EngineError(left_words(error)) from error
+        raise EngineError(str(workers_left(error))) from error
     finally:
         lock.close()
     return None if told else left

@@ -94,6 +94,7 @@ class Plan:
     type: str  # of its workers
     factory: str
     manager: str  # in words
+    master: str  # the same after "does not find"
     port: int | None  # of the master; None where the catalog knows it
     words: tuple[str, ...]  # the command line, without its folders
     target: tuple[str, ...]  # the last words of it: where the master is
@@ -223,6 +224,7 @@ def plan(campaign: Campaign, asked: Asked) -> Plan:
         type=workers.type,
         factory=asked.factory,
         manager=str(manager),
+        master=f"a master at {manager}" if isinstance(manager, Address) else str(manager),
         port=manager.port if isinstance(manager, Address) else None,
         words=words,
         target=target,

@@ -4,6 +4,8 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
+from wqmaster.factory.trouble import Trouble, TroubleKind
+
 _COUNTS = re.compile(
     r"\|submitted: (\d+) \|needed: (\d+) \|waiting connection: (\d+) \|requested: (\d+)"
 )
@@ -58,12 +60,14 @@ class Report:
         elif _COMPLAINT.search(line) and _CONSEQUENCE not in line:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 
-    def trouble(self, manager: str) -> str | None:
-        """What is wrong with the factory itself; None if nothing is known to be."""
+    def trouble(self, master: str) -> Trouble | None:
+        """What is wrong with the factory itself, if anything is known to be.
+
+        `master`: "a master at HOST:PORT" or "the master 'NAME'".
+        """
         last = f": {self.complaints[-1]}" if self.complaints else ""
         if self.failing >= 2:
-            return f"the factory cannot submit workers{last}"
+            return Trouble(TroubleKind.NOT_SUBMITTED, f"the factory cannot submit workers{last}")
         if self.alone >= 2 and not self.masters:
-            what = manager if manager.startswith("the master") else f"a master at {manager}"
-            return f"the factory does not find {what}{last}"
+            return Trouble(TroubleKind.NO_MASTER, f"the factory does not find {master}{last}")
         return None

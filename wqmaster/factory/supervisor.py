@@ -9,13 +9,12 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ from wqmaster.factory.batch import local
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import TYPES, Plan
 from wqmaster.factory.report import Report
+from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.factory.workers import PATIENCE, QUICK, Census, trouble
 from wqmaster.system import supervise
 from wqmaster.system.locks import boot
@@ -33,8 +33,6 @@ CONFIGURATION = "factory.json"
 STATUS = "status.json"
 LOCK = "lock"
 LOG = "factory.log"
-# How it is said that workers could not be removed.
-LEFT = "workers may be left in the queue"
 # Seconds between two looks at the workers, and times the last look that must be between them:
 # folders of thousands of workers on a file system far away are slow to read.
 _LOOK = 2.0
@@ -66,14 +64,12 @@ class Order:
         return cls(found["folder"], Plan(**plan), found["environ"], found["managed"])
 
 
-def _kind(trouble: str) -> str:
-    """A text without its numbers, which change while the trouble stays."""
-    return re.sub(r"\d+", "", trouble)
-
-
-def left_words(error: EngineError) -> str:
+def workers_left(error: EngineError) -> Trouble:
     """That the workers of a factory that has ended could not be removed, and why."""
-    return f"{LEFT}: {error.message}; 'wqmaster factory --stop' tries again"
+    return Trouble(
+        TroubleKind.WORKERS_LEFT,
+        f"workers may be left in the queue: {error.message}; 'wqmaster factory --stop' tries again",
+    )
 
 
 class Locked(EngineError):
@@ -156,8 +152,8 @@ class Supervisor:
         self._census = Census(min(QUICK, timeout / 2), min(PATIENCE, timeout * 0.75))
         self._settings: dict[str, Any] = {}
         self._state = "running"
-        self._trouble: str | None = None
-        self._said: str | None = None
+        self._trouble: Trouble | None = None
+        self._said: Trouble | None = None
         self._next_look = 0.0
         self._connected = 0
 
@@ -209,17 +205,19 @@ class Supervisor:
             )
         except OSError as error:
             code = -1
-            self._trouble = f"the factory's folder {self._folder} failed: {error}"
+            text = f"the factory's folder {self._folder} failed: {error}"
+            self._trouble = Trouble(TroubleKind.FOLDER_FAILED, text)
         except BaseException:
             # Nobody else would take the jobs from the queue.
             self._end()
             raise
         if code is not None and code >= 0:
             last_words = "; ".join([*self._report.complaints][-2:])
-            self._trouble = (
+            text = (
                 f"{self._plan.words[0]} has ended by itself with exit code {code}"
                 f"{': ' + last_words if last_words else ''}"
             )
+            self._trouble = Trouble(TroubleKind.FACTORY_ENDED, text, str(code))
         if code is not None:
             self._log.info("%s", self._trouble)
         failed = code is not None or self._census.hopeless(self._connected)
@@ -250,7 +248,7 @@ class Supervisor:
             self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
         self._trouble = self._judge()
-        if self._trouble and _kind(self._trouble) != _kind(self._said or ""):
+        if self._trouble and self._trouble.is_new(self._said):
             self._log.info("trouble: %s", self._trouble)
             for line in last(self._scratch):
                 self._log.info("a worker's last words: %s", line)
@@ -260,14 +258,15 @@ class Supervisor:
         self._next_look = max(began + _LOOK, ended + _TIMES * (ended - began))
         return self._census.hopeless(self._connected)
 
-    def _judge(self) -> str | None:
+    def _judge(self) -> Trouble | None:
         where = self._plan.manager
         ask = TYPES[self._plan.type].ASK
         found = trouble(self._census, self._connected, time.time(), where, ask)
         if found and self._census.count("running") and not self._census.last:
             words = last(self._scratch)[-1:]
-            found += f" A worker's last words: {words[0]}" if words else ""
-        return found or self._report.trouble(where)
+            more = f" A worker's last words: {words[0]}" if words else ""
+            found = replace(found, text=found.text + more)
+        return found or self._report.trouble(self._plan.master)
 
     def _configure(self) -> None:
         """Write what the factory reads again when it changes."""
@@ -313,7 +312,8 @@ class Supervisor:
                 "ended": census.ended,
                 "connected": self._connected,
                 "waiting": max(0, submitted - self._connected),
-                "trouble": self._trouble,
+                "trouble": str(self._trouble) if self._trouble else None,
+                "trouble_detail": self._trouble.as_json() if self._trouble else None,
                 "last": last(self._scratch) if self._trouble else [],
                 "time": round(time.time(), 1),
             },
@@ -330,7 +330,7 @@ class Supervisor:
             try:
                 remove_jobs(plan.type, plan.factory)
             except EngineError as error:
-                self._trouble = left_words(error)
+                self._trouble = workers_left(error)
                 self._log.info("%s", self._trouble)
                 return
         if self._trouble:

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from wqmaster.factory.trouble import Trouble, TroubleKind
+
 # Seconds; a worker that ends before has not come to work.
 QUICK = 60.0
 # So many quick ends, one after another, and the factory sends only one worker at a time; of many
@@ -163,47 +165,62 @@ class Census:
         return len(self.quick_hosts) > 1 or not (self.idle or running)
 
 
-def trouble(census: Census, connected: int, now: float, where: str, ask: str = "") -> str | None:
-    """What is wrong with the workers, in words; None if nothing is known to be.
+def _code(census: Census) -> str:
+    """The exit code of the worker that ended last."""
+    return str(census.last[-1].code)
+
+
+def trouble(
+    census: Census, connected: int, now: float, where: str, ask: str = ""
+) -> Trouble | None:
+    """What is wrong with the workers, if anything is known to be.
 
     `connected`: how many the master has; `where`: what they connect to; `ask`: what tells why jobs
     do not begin.
     """
     if census.hopeless(connected):
-        return (
+        text = (
             f"{census.quick} workers ended as soon as they began, one after another; no more are "
             f"sent: {census.last[-1].words()}"
         )
+        return Trouble(TroubleKind.ALL_END_AT_ONCE, text, _code(census))
     if census.slow(connected):
-        return (
+        text = (
             f"{census.quick} workers ended as soon as they began; they are sent one at a time: "
             f"{census.last[-1].words()}"
         )
+        return Trouble(TroubleKind.SENT_SLOWLY, text, _code(census))
     running = census.count("running")
     if connected:
         absent = census.absent(connected, now)
         if absent < max(ABSENT, running // ABSENT_PART):
             return None
-        return (
+        text = (
             f"{absent} of {running} workers that run have not connected: can all of their hosts "
             f"reach {where}?"
         )
+        return Trouble(TroubleKind.SOME_ABSENT, text)
     waited = census.longest(now)
     if running and waited > census.patience:
-        return (
+        text = (
             f"{running} workers run, the first since {waited:.0f} s, and none has connected: can "
             f"their hosts reach {where}?"
         )
+        return Trouble(TroubleKind.ALL_ABSENT, text)
     if census.quick:
-        return f"{census.quick} workers ended as soon as they began: {census.last[-1].words()}"
+        text = f"{census.quick} workers ended as soon as they began: {census.last[-1].words()}"
+        return Trouble(TroubleKind.END_AT_ONCE, text, _code(census))
     if census.last and not census.met:
-        return (
+        text = (
             f"{len(census.last)} workers came and went, and none has connected to {where}: "
             f"{census.last[-1].words()}"
         )
+        return Trouble(TroubleKind.NONE_CONNECTED, text, _code(census))
     if census.held is not None and not running:
-        return f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
+        text = f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
+        return Trouble(TroubleKind.HELD, text)
     if census.queued is not None and now - census.queued > IN_QUEUE:
         minutes = (now - census.queued) // 60
-        return f"all {census.idle} workers wait in the queue, since {minutes:.0f} min: {ask}"
+        text = f"all {census.idle} workers wait in the queue, since {minutes:.0f} min: {ask}"
+        return Trouble(TroubleKind.QUEUED, text)
     return None

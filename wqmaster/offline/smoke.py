@@ -7,6 +7,7 @@ from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.database.documents import Store
+from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.jobs import wire
@@ -118,7 +119,7 @@ def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehe
             returned = None
             while returned is None:
                 returned = engine.wait(1)
-            if returned.result != "ok":
+            if returned.result is not TaskResult.OK:
                 failure = Failure(FailureClass.TRANSFER, f"{returned.result}: {returned.message}")
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
             try:

@@ -30,7 +30,7 @@ from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
 from wqmaster.run.programs import asked_for_version, check_programs
-from wqmaster.run.progress import Progress
+from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
@@ -320,7 +320,7 @@ def run(
         if not options.watch and not any(spool.waiting()):
             check_matches(store, counts)
             if not Feed(store, lambda key: False).take(1):
-                progress.state = "nothing to do: all documents have a result, or were given up"
+                progress.state = RunState.NOTHING_TO_DO
                 return progress
         recipe.prepare()
         environ = worker_environment(loaded)

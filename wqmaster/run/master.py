@@ -6,7 +6,6 @@ lock inside `wait`, and a fatal error of the C library ends the process.
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import Engine, Returned
-from wqmaster.factory import Demand, Handle
+from wqmaster.factory import Demand, Handle, Trouble
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Asked, Job, Task
 from wqmaster.jobs.molecule import Document
@@ -26,7 +25,7 @@ from wqmaster.run.building import Builder, GivenUp
 from wqmaster.run.collector.pool import Collectors, Message
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
-from wqmaster.run.progress import Progress
+from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.master")
@@ -44,11 +43,6 @@ _PAUSE = 2.0
 _NOT_THERE = object()
 # Notes at the end of a run beyond which troubles of workers are in the log alone.
 _NOTES = 10
-
-
-def _kind(trouble: str) -> str:
-    """A text without its numbers: the same trouble says other ones from time to time."""
-    return re.sub(r"\d+", "", trouble)
 
 
 class Master:
@@ -98,7 +92,7 @@ class Master:
         self._beat = 0.0
         self._shown = 0.0
         self._no_database_until = 0.0
-        self._workers_trouble: str | None = None
+        self._workers_trouble: Trouble | None = None
 
     # --- from outside ------------------------------------------------------------------------
 
@@ -109,7 +103,7 @@ class Master:
         """
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
-            self.progress.state = "stopping"
+            self.progress.state = RunState.STOPPING
         else:
             self._at_once = True
 
@@ -142,7 +136,7 @@ class Master:
                 self._hear(message)
             self._beat_if_due()
         self._show(self.progress)
-        self.progress.state = "stopped" if self.stopping else "ended"
+        self.progress.state = RunState.STOPPED if self.stopping else RunState.ENDED
         self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _ended(self) -> bool:
@@ -353,7 +347,7 @@ class Master:
             return
         # Before it is asked whether it runs, so that its last words are heard.
         trouble = factory.trouble()
-        if trouble and _kind(trouble) != _kind(self._workers_trouble or ""):
+        if trouble and trouble.is_new(self._workers_trouble):
             log.warning("workers: %s", trouble)
             for line in factory.last():
                 log.warning("a worker's last words: %s", line)
@@ -382,7 +376,7 @@ class Master:
         if self._no_database_until:
             return "the database cannot be reached"
         all_of_it = (self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
-        return "; ".join(filter(None, all_of_it)) or None
+        return "; ".join(str(one) for one in all_of_it if one) or None
 
     def _lost_database(self, error: Exception) -> None:
         if not self._no_database_until:

@@ -4,6 +4,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from wqmaster.database import stale
@@ -49,6 +50,16 @@ class Rate:
         return self._sum / span if span > 0 else 0.0
 
 
+class RunState(StrEnum):
+    """What a run does; the values are published for `wqmaster status`."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ENDED = "ended"
+    NOTHING_TO_DO = "nothing to do: all documents have a result, or were given up"
+
+
 @dataclass
 class Progress:
     """The counts of one run, as the master keeps them."""
@@ -66,7 +77,7 @@ class Progress:
     stats: EngineStats = field(default_factory=EngineStats)
     started: float = field(default_factory=time.monotonic)
     rate: Rate = field(default_factory=Rate)
-    state: str = "running"
+    state: RunState = RunState.RUNNING
     trouble: str | None = None
     how_to_connect: str | None = None  # the command line of a worker
     port: int | None = None  # that workers connect to
@@ -107,7 +118,7 @@ class Progress:
         """What the database holds for `wqmaster status`."""
         return {
             "engine": self.engine,
-            "state": self.state,
+            "state": str(self.state),
             "running": self.running,
             "spooled": self.spooled,
             "jobs_per_second": round(self.rate.per_second(), 3),

@@ -17,7 +17,7 @@ from typing import Any
 from bson import json_util
 
 from wqmaster.database.attempts import Rescue
-from wqmaster.engines.base import Returned
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Asked
@@ -184,5 +184,6 @@ class Spool:
 def read_task(folder: Path) -> tuple[list[Asked], Returned, Path]:
     """What the task in `folder` was asked, how it ended, and its archive; as `Spool.read`."""
     jobs: list[dict[str, Any]] = json_util.loads((folder / JOBS).read_text())
-    result = Returned(**json.loads((folder / RESULT).read_text()))
+    found = json.loads((folder / RESULT).read_text())
+    result = Returned(**{**found, "result": TaskResult(found["result"])})
     return [Asked(**job) for job in jobs], result, folder / OUTPUTS

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.documents import Store
-from wqmaster.engines.base import Returned
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
@@ -44,12 +44,12 @@ _CRASHED = Failure(
 )
 
 _BY_RESULT = {
-    "lost": FailureClass.WORKER_LOST,
-    "time_limit": FailureClass.TIME_LIMIT,
-    "disk_limit": FailureClass.DISK_LIMIT,
-    "memory_limit": FailureClass.MEMORY,
-    "no_output": FailureClass.TRANSFER,
-    "error": FailureClass.TRANSFER,
+    TaskResult.LOST: FailureClass.WORKER_LOST,
+    TaskResult.TIME_LIMIT: FailureClass.TIME_LIMIT,
+    TaskResult.DISK_LIMIT: FailureClass.DISK_LIMIT,
+    TaskResult.MEMORY_LIMIT: FailureClass.MEMORY,
+    TaskResult.NO_OUTPUT: FailureClass.TRANSFER,
+    TaskResult.ERROR: FailureClass.TRANSFER,
 }
 
 
@@ -289,13 +289,13 @@ class Collector:
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
     """The archive of a returned task, or why there is none."""
-    if returned.result == "ok":
+    if returned.result is TaskResult.OK:
         try:
             return Archive(path), None
         except ArchiveError as error:
             return None, Failure(FailureClass.TRUNCATED, error.message)
     last = next((line for line in reversed(returned.message.splitlines()) if line.strip()), "")
-    kind = _BY_RESULT.get(returned.result, FailureClass.TRANSFER)
+    kind = _BY_RESULT[returned.result]
     if "disk full" in last or "No space left on device" in returned.message:
         kind = FailureClass.DISK_FULL
     message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
