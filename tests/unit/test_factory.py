@@ -215,7 +215,7 @@ MASTER = "127.0.0.1          127.0.0.1              1024      10       0        
 def test_counts_are_read() -> None:
     report = Report()
     cycle(report, 4, 1, MASTER)
-    assert (report.submitted, report.needed, report.requested, report.connected) == (4, 3, 1, 2)
+    assert (report.submitted, report.requested, report.connected) == (4, 1, 2)
     assert report.tasks == 10
     assert report.trouble("a master at h:1") is None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from wqmaster.factory.trouble import Trouble, TroubleKind
 
 _COUNTS = re.compile(
-    r"\|submitted: (\d+) \|needed: (\d+) \|waiting connection: (\d+) \|requested: (\d+)"
+    r"\|submitted: (\d+) \|needed: \d+ \|waiting connection: \d+ \|requested: (\d+)"
 )
 # PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
 _MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+(\d+)\s+\d+\s+\d+\s+(\d+)\s*$")
@@ -24,8 +24,6 @@ class Report:
     """The last counts, and what was said that sounds bad. `hear` takes line by line."""
 
     submitted: int = 0  # workers, when it was last printed
-    needed: int = 0
-    waiting: int = 0  # workers that have not connected
     requested: int = 0
     connected: int = 0  # workers, as the masters tell
     tasks: int = 0  # that wait for workers, as the masters tell
@@ -43,7 +41,7 @@ class Report:
             if self.cycles:
                 self.alone = 0 if self.masters else self.alone + 1
             before = self.submitted
-            self.submitted, self.needed, self.waiting, self.requested = map(int, counts.groups())
+            self.submitted, self.requested = int(counts[1]), int(counts[2])
             nothing_came = self._asked and not before and not self.submitted
             self.failing = self.failing + 1 if nothing_came else 0
             self._asked = self.requested
