@@ -1,4 +1,7 @@
-"""A program of the user, beside the campaign file, is known everywhere as one of ours is."""
+"""A program of the user, beside the campaign file, is known everywhere as one of ours is.
+
+The module is that of the guide, docs/adding-a-program.md.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,60 +19,8 @@ echo 'TALLY 2.1'
 echo "energy: -$(wc -l < "$1")"
 echo 'TALLY ENDED'
 """
-MODULE = """\
-import sys
-
-from wqmaster.errors import ParseError
-from wqmaster.failures import Failure, FailureClass
-from wqmaster.job import Execution, Job
-from wqmaster.parsers import reads
-from wqmaster.tasks import Program, Rung, task
-
-VERSION = "7"
-
-
-class CalmRung(Rung):
-    calm: bool = False
-
-
-def program_version(output):
-    return output.text.split()[1] if output.text.startswith("TALLY ") else None
-
-
-def diagnose(output, asked, options):
-    if "NOT CONVERGED" in output.text:
-        return Failure(FailureClass.SCF_NOT_CONVERGED, "tally: it did not converge")
-    if "TALLY ENDED" not in output.text:
-        return Failure(FailureClass.TRUNCATED, "tally: its output is cut short")
-    return None
-
-
-@reads("stdout")
-def energy(output):
-    for line in output.text.splitlines():
-        if line.startswith("energy: "):
-            return float(line[8:])
-    raise ParseError("there is no energy")
-
-
-PROGRAM = Program(
-    "tally", sys.modules[__name__], installation="make tally", version_argument="--version"
-)
-
-
-@task(
-    program=PROGRAM,
-    rung=CalmRung,
-    ladders={FailureClass.SCF_NOT_CONVERGED: [CalmRung(name="calm", calm=True)]},
-)
-def count(molecule, steps, software):
-    files = {"molecule.xyz": molecule.xyz().encode()}
-    word = "restless" if molecule.id == 2 else "quiet"
-    if any(rung.calm for step in steps for rung in step.remedies):
-        files["calm"] = b""
-    argv = (*software.argv("tally"), "molecule.xyz", word)
-    return Job(tuple(Execution(step.name, argv) for step in steps), files)
-"""
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-program.md"
+MODULE = GUIDE.read_text().partition("```python\n")[2].partition("```")[0]
 
 
 @pytest.fixture
@@ -99,7 +50,7 @@ def test_it_is_run_judged_parsed_and_remedied(path: Path, campaigns: Campaigns, 
     found = [campaigns.documents.find_one({"_id": n})["tally"]["first"] for n in (1, 2, 3)]
     assert [result["energy"] for result in found] == [-5.0, -5.0, -5.0]
     run = found[1]["_run"]
-    assert (run["program"], run["program_version"], run["parser_version"]) == ("tally", "2.1", "7")
+    assert (run["program"], run["program_version"], run["parser_version"]) == ("tally", "2.1", "1")
     assert run["remedy"] == "calm"
     (failure,) = campaigns.failures.find()
     assert (failure["document"], failure["class"]) == (2, "scf_not_converged")
@@ -126,7 +77,7 @@ def test_check_smoke_doctor_parse_and_failures_know_it(
     [
         (MODULE.replace("program=PROGRAM", 'program="tally"'), "no program 'tally' is known"),
         (MODULE.replace("def diagnose", "def judge"), "lacks diagnose"),
-        (MODULE.replace('VERSION = "7"', ""), "lacks VERSION"),
+        (MODULE.replace('VERSION = "1"', ""), "lacks VERSION"),
         (
             MODULE.replace("sys.modules[__name__]", '"no_such_parsers"'),
             "'no_such_parsers' fails to import",

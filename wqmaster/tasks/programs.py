@@ -1,5 +1,7 @@
 """The programs that are known: those of wqmaster, and those that installed packages register.
 
+Ours are the packages of `wqmaster.tasks`, each of which has a `PROGRAM`.
+
 A package registers a program by an entry point of the group `wqmaster.programs`, whose value is the
 place of the `Program`:
 
@@ -11,16 +13,17 @@ A module beside the campaign file needs no registration: its task function names
 """
 
 import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
 
+import wqmaster.tasks
 from wqmaster.errors import CampaignError
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.program import Program
 
 GROUP = "wqmaster.programs"
-_BUILT_IN = ("command", "orca", "python", "vina", "xtb")
 
 
 def _registered() -> Iterator[tuple[str, Program]]:
@@ -47,7 +50,10 @@ def programs() -> Mapping[str, Program]:
     Raises:
         CampaignError: an installed package registers what is not a program.
     """
-    ours = {name: importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM for name in _BUILT_IN}
+    packages = [
+        found.name for found in pkgutil.iter_modules(wqmaster.tasks.__path__) if found.ispkg
+    ]
+    ours = {name: importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM for name in packages}
     return {**dict(_registered()), **ours}
 
 
