@@ -9,16 +9,16 @@ import pytest
 from wqmaster.errors import CampaignError
 from wqmaster.recipe.names import program_named
 from wqmaster.tasks import Program
-from wqmaster.tasks.programs import owner_of, program_called, programs, restricting
+from wqmaster.tasks.programs import forget, owner_of, program_called, programs, restricting
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of Python packages; each `NAME.dist-info` in it is an installed one."""
     monkeypatch.syspath_prepend(tmp_path)
-    programs.cache_clear()
+    forget()
     yield tmp_path
-    programs.cache_clear()
+    forget()
     for path in tmp_path.glob("*.py"):
         sys.modules.pop(path.stem, None)
 
@@ -45,7 +45,7 @@ def test_a_package_registers_a_program(installed: Path) -> None:
     )
     install(installed, "abacus_package", "abacus = abacus_package:PROGRAM", module)
     program = program_named("abacus")
-    assert program is programs()["abacus"]
+    assert program is program_called("abacus")
     assert list(program.own_parsers()) == ["energy"]
     assert owner_of(program.own_parsers()["energy"]) is program
 

@@ -18,7 +18,7 @@ from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import program_named, resolve_parser
 from wqmaster.tasks.program import Program
-from wqmaster.tasks.programs import programs
+from wqmaster.tasks.programs import program_called, program_names
 
 # Files that programs write under names like those that users give to what is printed.
 _NOT_PRINTED = frozenset(("g98.out",))
@@ -56,9 +56,9 @@ def program_to_read(name: str) -> Program:
     Raises:
         CampaignError: there is none; with the nearest.
     """
-    known = programs()
-    if name in known:
-        return known[name]
+    known = program_called(name)
+    if known is not None:
+        return known
     _search_here()
     try:
         found = getattr(importlib.import_module(name), "PROGRAM", None)
@@ -70,8 +70,8 @@ def program_to_read(name: str) -> Program:
         raise CampaignError(f"the module '{name}' fails to import: {error!r}") from error
     if not isinstance(found, Program):
         raise CampaignError(
-            f"there is no program '{name}'; {nearest(name, known)}; or name a module of this "
-            "folder that has a PROGRAM"
+            f"there is no program '{name}'; {nearest(name, program_names())}; or name a module of "
+            "this folder that has a PROGRAM"
         )
     try:
         return program_named(found)

@@ -11,7 +11,7 @@ import wqmaster.parsers
 from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.program import Program
-from wqmaster.tasks.programs import programs
+from wqmaster.tasks.programs import program_called, program_names
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -33,13 +33,13 @@ def program_named(program: Program | str) -> Program:
         ValueError: it is not known, or its outputs cannot be judged; says why.
     """
     if isinstance(program, str):
-        known = programs()
-        if program not in known:
+        found = program_called(program)
+        if found is None:
             raise ValueError(
-                f"no program '{program}' is known; {nearest(program, known)}; or hand @task a "
-                "Program of your own (wqmaster.tasks.Program)"
+                f"no program '{program}' is known; {nearest(program, program_names())}; or hand "
+                "@task a Program of your own (wqmaster.tasks.Program)"
             )
-        program = known[program]
+        program = found
     why = program.lacks()
     if why is not None:
         raise ValueError(f"the program '{program.name}' cannot be used: {why}")

@@ -14,7 +14,7 @@ A module beside the campaign file needs no registration: its task function names
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 
@@ -26,46 +26,88 @@ from wqmaster.tasks.program import Program
 GROUP = "wqmaster.programs"
 
 
-def _registered() -> Iterator[tuple[str, Program]]:
-    for entry in metadata.entry_points(group=GROUP):
-        try:
-            found = entry.load()
-        except Exception as error:  # a package of others may raise anything
-            raise CampaignError(
-                f"the program '{entry.name}' that an installed package registers ({entry.value}) "
-                f"fails to import: {error!r}"
-            ) from error
-        if not isinstance(found, Program):
-            raise CampaignError(
-                f"the entry point '{entry.name}' of {GROUP} ({entry.value}) is not a "
-                "wqmaster.tasks.Program"
-            )
-        yield entry.name, found
+# A parser of ours is in a module or package below it that is called like its program.
+_PARSERS = "wqmaster.parsers."
+
+
+def _loaded(entry: metadata.EntryPoint) -> Program:
+    try:
+        found = entry.load()
+    except Exception as error:  # a package of others may raise anything
+        raise CampaignError(
+            f"the program '{entry.name}' that an installed package registers ({entry.value}) "
+            f"fails to import: {error!r}"
+        ) from error
+    if not isinstance(found, Program):
+        raise CampaignError(
+            f"the entry point '{entry.name}' of {GROUP} ({entry.value}) is not a "
+            "wqmaster.tasks.Program"
+        )
+    return found
 
 
 @cache
-def programs() -> Mapping[str, Program]:
-    """All known programs by name. Those of wqmaster come before others of their names.
+def _names_of_ours() -> frozenset[str]:
+    found = pkgutil.iter_modules(wqmaster.tasks.__path__)
+    return frozenset(module.name for module in found if module.ispkg)
+
+
+@cache
+def _registered() -> Mapping[str, metadata.EntryPoint]:
+    """What installed packages register, not loaded yet, without what has a name of ours."""
+    found = metadata.entry_points(group=GROUP)
+    return {entry.name: entry for entry in found if entry.name not in _names_of_ours()}
+
+
+def program_called(name: str) -> Program | None:
+    """The program of this name, which its executable usually has too; None if it is not known.
+
+    Only this one is imported: a command that needs one program does not wait for all.
 
     Raises:
         CampaignError: an installed package registers what is not a program.
     """
-    packages = [
-        found.name for found in pkgutil.iter_modules(wqmaster.tasks.__path__) if found.ispkg
-    ]
-    ours = {name: importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM for name in packages}
-    return {**dict(_registered()), **ours}
+    if name in _names_of_ours():
+        found: Program = importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM
+        return found
+    entry = _registered().get(name)
+    return _loaded(entry) if entry is not None else None
 
 
-def owner_of(function: Parser, *others: Program | None) -> Program | None:
-    """The program whose parser this is; None for a user's own, and for those of any text."""
-    known = [*programs().values(), *(program for program in others if program is not None)]
-    return next((one for one in known if one.has_own_format and one.owns(function)), None)
+def program_names() -> list[str]:
+    """The names of all known programs."""
+    return sorted({*_names_of_ours(), *_registered()})
 
 
-def program_called(command: str) -> Program | None:
-    """The program whose executable is usually called like this; None if it is not known."""
-    return programs().get(command)
+def programs() -> Mapping[str, Program]:
+    """All known programs by name.
+
+    Raises:
+        CampaignError: an installed package registers what is not a program.
+    """
+    found = {name: program_called(name) for name in program_names()}
+    return {name: program for name, program in found.items() if program is not None}
+
+
+def forget() -> None:
+    """Look for programs again: packages have been installed or removed."""
+    _names_of_ours.cache_clear()
+    _registered.cache_clear()
+
+
+def owner_of(function: Parser, program: Program | None = None) -> Program | None:
+    """The program whose parser this is; None for a user's own, and for those of any text.
+
+    `program`: one that need not be registered.
+    """
+    if program is not None and program.has_own_format and program.owns(function):
+        return program
+    module = getattr(function, "__module__", "") or ""
+    if module.startswith(_PARSERS):
+        ours = program_called(module.removeprefix(_PARSERS).partition(".")[0])
+        return ours if ours is not None and ours.has_own_format else None
+    others = (_loaded(entry) for entry in _registered().values())
+    return next((one for one in others if one.has_own_format and one.owns(function)), None)
 
 
 def restricting(name: str) -> Program | None:
