@@ -281,3 +281,16 @@ def test_a_file_that_is_not_of_its_format_is_refused_as_a_whole(name: str, tmp_p
     (tmp_path / name).write_text("no such thing\n")
     with pytest.raises(StructureError, match="this is not a"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".extxyz", ".traj", ".db"])
+def test_masses_are_kept_and_noted_as_of_no_use(suffix: str, tmp_path: Path) -> None:
+
+    heavy = Atoms("OHH", [[0, 0, 0], [0, 0, 0.96], [0.93, 0, -0.24]], masses=[15.999, 2.014, 2.014])
+    write(tmp_path / f"heavy{suffix}", heavy)
+    [record] = read(tmp_path / f"heavy{suffix}")
+    assert record.why is None, record.why
+    kept = record.documents[0].get("masses", record.documents[0].get("imported_masses"))
+    assert (Note.ISOTOPES in record.notes) is (kept is not None)
+    if suffix != ".extxyz":  # whose writer leaves masses out
+        assert kept == pytest.approx([15.999, 2.014, 2.014])

@@ -340,6 +340,25 @@ def test_an_atom_without_bonds_has_the_spin_that_is_stated(forced: bool, tmp_pat
     assert record.documents[0]["multiplicity"] == 3
 
 
+def test_a_metal_with_an_open_valence_is_not_counted_as_a_radical(tmp_path: Path) -> None:
+    """RDKit counts six radical electrons in the magnesium of a Grignard reagent."""
+    from rdkit import Chem
+
+    (tmp_path / "mg.mol").write_text(Chem.MolToMolBlock(_with_place(Chem.MolFromSmiles("[Mg]"))))
+    [record] = read(tmp_path / "mg.mol", flat="keep")
+    assert record.why is None, record.why
+    assert record.documents[0]["multiplicity"] == 1
+
+
+def _with_place(molecule: Any) -> Any:
+    from rdkit import Chem
+
+    conformer = Chem.Conformer(1)
+    conformer.SetAtomPosition(0, (1.0, 0.0, 0.0))
+    molecule.AddConformer(conformer)
+    return molecule
+
+
 def test_a_metal_complex_that_no_valence_model_knows_is_imported(tmp_path: Path) -> None:
     text = OXALATE.replace("  6  5", "  7  7").replace(
         "  1  2  1  0\n", "    0.0000    1.9000    1.5000 Fe  0  0\n  1  2  1  0\n"

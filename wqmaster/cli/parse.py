@@ -13,6 +13,7 @@ from wqmaster.cli.common import printable, shortened
 from wqmaster.errors import StructureError
 from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read
 from wqmaster.parsers.base import Parser
+from wqmaster.tasks.programs import program_names
 
 
 def _printed(reading: Reading, asked: bool) -> None:
@@ -43,8 +44,8 @@ def _list(parsers: Mapping[str, Parser]) -> None:
     "--program",
     "name",
     required=True,
-    help="What wrote the files: command, orca, python, vina, xtb, or a module of your own that has "
-    "a PROGRAM.",
+    help=f"What wrote the files: {', '.join(program_names())}, or a module of your own that has a "
+    "PROGRAM.",
 )
 @click.option(
     "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."

@@ -55,6 +55,8 @@ def fill(
     lost = sorted(name for name, value in given.items() if value is None)
     if lost:
         raise Refused(f"its key '{lost[0]}' holds what a document cannot")
+    if "masses" in atoms.arrays:
+        record.notes.add(Note.ISOTOPES)
     columns = {
         name: values.tolist() for name, values in atoms.arrays.items() if name not in _OWN_COLUMNS
     }

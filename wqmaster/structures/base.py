@@ -26,7 +26,7 @@ class Note(StrEnum):
     EMBEDDED = "flat drawing: a geometry was built"
     NO_LABELS = "results of a calculator (energies, forces, ...) were not imported"
     NO_CELL = "cells and constraints were not imported"
-    ISOTOPES = "isotopes were imported, but calculations use natural masses"
+    ISOTOPES = "isotopes or masses were imported, but calculations use natural masses"
     METAL_SPIN = "a metal of the d or f block and no multiplicity given: assumed the lowest one"
     LOOKALIKE = "a field that may be a charge or multiplicity was not taken for one"
     HAS_RESULTS = "values below the campaign's output key were imported: they count as results"

@@ -31,6 +31,8 @@ _FIELD = re.compile(r"^>[^<]*<([^>]*)>")
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17}([eE][-+]?\d{1,3})?)?")
 # A drawing has all atoms in a plane (Angstrom).
 _FLAT = 1e-4
+# Elements whose open valences RDKit counts as a chemist does: B, C to F, Si to Cl, As to Br, Te, I.
+_NONMETALS = frozenset((*range(5, 10), *range(14, 18), *range(33, 36), 52, 53))
 # Kinds of Sgroups ("CTfile Formats", "Sgroup Type") of which the file holds a part alone.
 _POLYMERS = frozenset(("SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "ANY"))
 
@@ -212,7 +214,11 @@ def _check_valences(block: str, table: Table) -> None:
     found = Chem.MolFromMolBlock(block, sanitize=True, removeHs=False, strictParsing=False)
     for atom in found.GetAtoms() if found is not None else ():
         count = atom.GetNumRadicalElectrons()
-        if count < 2 or has_metal([atom.GetAtomicNum()]) or atom.GetIdx() + 1 in table.radicals:
+        if (
+            count < 2
+            or atom.GetAtomicNum() not in _NONMETALS
+            or atom.GetIdx() + 1 in table.radicals
+        ):
             continue
         raise Refused(
             f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) has {count} electrons that are in no"
