@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.bench import MARK, Bench, processes, shell_job
-from wqmaster.engines.base import Engine
+from wqmaster.engines.base import RUNNER, Engine
 from wqmaster.engines.local import LocalEngine
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
@@ -94,6 +95,20 @@ def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench, tmp_path:
     assert step.files == {"stdout": b"part\n", "stderr": b"", "file": b"made\n"}
     assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
     wait_until(lambda: not processes("sleep 60", tmp_path))
+
+
+def test_a_runner_that_is_not_made_a_leader_ends_what_it_started(tmp_path: Path) -> None:
+    """Workers call setpgid after fork: where the runner began before that, it has no effect."""
+    slow = shell_job("sleep 600 & sleep 601")
+    (tmp_path / "inputs.tar").write_bytes(wire.pack([slow]))
+    shutil.copyfile(RUNNER, tmp_path / "runner.sh")
+    environ = {**os.environ, MARK: str(tmp_path)}
+    with subprocess.Popen(["sh", "runner.sh", "none", "1"], cwd=tmp_path, env=environ) as runner:
+        wait_until(lambda: runner.poll() is not None or os.getpgid(runner.pid) == runner.pid)
+        assert runner.wait(30) == 0
+    wait_until(lambda: not processes("sleep 60", tmp_path))
+    with wire.Archive(tmp_path / "outputs.tar") as archive:
+        assert archive.outcome(0).steps[0].timed_out
 
 
 def test_a_task_may_take_its_time(bench: Bench) -> None:

@@ -8,11 +8,23 @@
 #   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
 #   size BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
-# Where a worker has not the software of a step, job.sh reads shared/wqmaster.software.sh.
+# Where a worker lacks the software of a step, job.sh reads shared/wqmaster.software.sh.
 set -u
 umask 077
 # A worker's open sockets are not ours: with them in our hands, the manager does not see it die.
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+is_leader() { # of its process group: only then is the group ours to signal
+    read -r stat < /proc/$$/stat || return 1
+    stat=${stat##*) }
+    # shellcheck disable=SC2086  # fields
+    set -- $stat
+    [ "$3" = "$$" ]
+}
+# A worker of ndcctools makes us a leader from outside (setpgid after fork), and on a busy machine
+# comes too late for that, since we run already: then neither it nor we could end what we start.
+if [ $# -eq 2 ] && [ -r /proc/$$/stat ] && ! is_leader && command -v setsid > /dev/null; then
+    exec setsid sh "$0" "$@" alone # the same process, in a session that it leads
+fi
 compression=$1
 limit=$2
 top=$PWD
@@ -41,13 +53,6 @@ if timeout --foreground 5 true 2> /dev/null; then
 else
     timeout="timeout -k 5"
 fi
-is_leader() { # of its process group: only then is the group ours to signal
-    read -r stat < /proc/$$/stat || return 1
-    stat=${stat##*) }
-    # shellcheck disable=SC2086  # fields
-    set -- $stat
-    [ "$3" = "$$" ]
-}
 end_group() {
     if is_leader 2> /dev/null; then
         trap '' TERM
