@@ -185,6 +185,19 @@ def test_a_missing_output_is_missing_from_the_outcome(bench: Bench) -> None:
     assert set(bench.outcome("t").steps[0].files) == {"stdout", "stderr"}
 
 
+def test_what_one_step_wrote_is_no_output_of_the_next(bench: Bench) -> None:
+    steps = (
+        Execution("first", ("sh", "-c", "echo 1 > energy; echo 1 > restart"), ("energy",)),
+        Execution("second", ("sh", "-c", "echo 2 >> restart"), ("energy", "restart"), ("restart",)),
+    )
+    bench.submit("t", Job(steps, {}))
+    bench.wait_for(1)
+    first, second = bench.outcome("t").steps
+    assert first.files["energy"] == b"1\n"
+    assert "energy" not in second.files
+    assert second.files["restart"] == b"1\n2\n"
+
+
 def test_a_shared_input_is_used_twice_and_sent_once(bench: Bench) -> None:
     shared = bench.folder.parent / "receptor"
     shared.write_bytes(b"x" * 3_000_000)

@@ -68,7 +68,23 @@ def test_all_arguments_together_reach_step_in_order() -> None:
 
 def test_outputs_and_files_to_clean_are_one_argument_each() -> None:
     step = Execution("a", ("x",), outputs=("b.gbw", "c.engrad"), clean=("d", "e"))
-    assert run(job_script(Job((step,), {}))).stdout == shown("a", "b.gbw c.engrad", "d e", "x")
+    found = run(job_script(Job((step, step), {"d": b""})))
+    first = shown("a", "b.gbw c.engrad", "d", "x")
+    assert found.stdout == first + shown("a", "b.gbw c.engrad", "d e b.gbw c.engrad", "x")
+
+
+def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continues_it() -> None:
+    first = Execution("a", ("x",), outputs=("restart", "energy", "in"))
+    second = Execution(
+        "b", ("x",), outputs=("restart", "energy", "in"), continues=("restart",), clean=("old",)
+    )
+    renamed = Execution("c", ("x",), outputs=("energy", "in"), rename=(("c.in", "in"),))
+    job = Job((first, second, renamed), {"in": b"", "c.in": b""})
+    assert [job.removed_before(place) for place in range(3)] == [
+        (),
+        ("old", "energy", "in"),
+        ("energy",),
+    ]
 
 
 def test_the_environment_is_set_for_the_program_and_values_are_quoted() -> None:

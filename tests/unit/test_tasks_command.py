@@ -158,21 +158,23 @@ def test_a_file_to_go_on_with_is_one_of_the_steps_files() -> None:
 
 def test_what_parsers_want_comes_back_and_what_was_there_before_is_removed() -> None:
     option = options(files={"in": "x"}, outputs=["a", "b"], continues=["b"])
-    [step] = built(option, files=frozenset({"c", "in", "stdout"})).steps
-    assert set(step.outputs) == {"a", "b", "c", "in"}
-    assert set(step.clean) == {"a", "c"}
+    job = built(option, option, files=frozenset({"c", "in", "stdout"}))
+    assert all(set(step.outputs) == {"a", "b", "c", "in"} for step in job.steps)
+    assert job.removed_before(0) == ()
+    assert set(job.removed_before(1)) == {"a", "c"}
 
 
 def test_an_output_can_be_a_changed_input_if_that_is_said() -> None:
-    [step] = built(options(files={"in": "x"}, outputs=["in"], continues=["in"])).steps
-    assert (step.outputs, step.clean) == (("in",), ())
+    job = built(options(files={"in": "x"}, outputs=["in"], continues=["in"]))
+    assert job.steps[0].outputs == ("in",)
+    assert job.removed_before(0) == ()
 
 
 def test_the_files_of_a_later_step_wait_under_another_name() -> None:
     one, two = options(files={"in": "1"}, outputs=["b"]), options(files={"in": "2", "b": "3"})
     job = built(one, two)
     assert job.files == {"in": b"1", "s1.in": b"2", "s1.b": b"3"}
-    assert job.steps[0].clean == ("b",)
+    assert (job.removed_before(0), job.removed_before(1)) == ((), ())
     assert job.steps[0].rename == ()
     assert job.steps[1].rename == (("s1.b", "b"), ("s1.in", "in"))
 

@@ -129,9 +129,11 @@ def test_moread_may_stand_in_the_route() -> None:
 
 
 def test_files_that_are_wanted_are_returned_and_stale_ones_are_not() -> None:
-    [step] = build(request(files=frozenset({"orca.engrad", "orca.gbw", "stdout"}))).steps
+    wanted = frozenset({"orca.engrad", "orca.gbw", "stdout"})
+    job = build(request("a", files=wanted), request("b", files=wanted))
+    step = job.steps[1]
     assert step.outputs == ("orca.engrad", "orca.gbw")
-    assert {"orca.engrad", "orca.hess", "orca.property.json"} <= set(step.clean)
+    assert {"orca.engrad", "orca.hess", "orca.property.json"} <= set(job.removed_before(1))
     assert step.rescue == ("orca.gbw",)
 
 

@@ -443,7 +443,7 @@ def test_each_step_has_its_own_configuration_and_equal_ligands_are_sent_once(
         (("vina1.conf", "vina.conf"),),
         (("vina2.conf", "vina.conf"),),
     ]
-    assert all(step.clean == ("out.pdbqt",) for step in job.steps)
+    assert job.removed_before(1) == job.removed_before(2) == ("out.pdbqt",)
     assert conf(job, "vina1.conf")["ligand"] == "ligand.pdbqt"
     assert conf(job, "vina2.conf")["ligand"] == "ligand1.pdbqt"
     assert len({conf(job, name)["seed"] for name in job.files if "conf" in name}) == 3

@@ -61,8 +61,11 @@ class Execution:
     # Program and arguments; nothing in it comes from a document. A program that begins with
     # SOFTWARE is one of the job's supplies.
     argv: tuple[str, ...]
-    outputs: tuple[str, ...] = ()  # files to return, beside stdout and stderr
-    clean: tuple[str, ...] = ()  # files of an earlier step to remove first
+    # Files to return, beside stdout and stderr. What an earlier step left under these names is
+    # removed first, so that it is not taken for a result of this one.
+    outputs: tuple[str, ...] = ()
+    continues: tuple[str, ...] = ()  # outputs that the program reads and changes: not removed
+    clean: tuple[str, ...] = ()  # further files of an earlier step to remove first
     rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), before that
     rescue: tuple[str, ...] = ()  # files to return if the exit code is not 0, for a remedy
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +74,8 @@ class Execution:
         if not self.argv or not all(isinstance(word, str) for word in self.argv):
             raise TypeError(f"the command of step {self.name!r} must be a list of strings")
         moved = [name for pair in self.rename for name in pair]
-        for name in (self.name, *self.outputs, *self.clean, *moved, *self.rescue):
+        names = (*self.outputs, *self.continues, *self.clean, *moved, *self.rescue)
+        for name in (self.name, *names):
             check_file_name(name)
 
 
@@ -92,6 +96,19 @@ class Job:
                 raise TypeError(f"the content of {name!r} must be bytes")
             if check_file_name(name) == "job.sh":
                 raise ValueError("job.sh is the name of a file of the runner")
+
+    def removed_before(self, position: int) -> tuple[str, ...]:
+        """The files that the runner removes before the step at `position`.
+
+        These are its `clean` and its outputs, except those that it `continues` and those that are
+        renamed for it. The sandbox of the first step holds the files of the job and no others.
+        """
+        step = self.steps[position]
+        if position == 0:
+            return tuple(name for name in step.clean if name in self.files)
+        kept = {*step.continues, *(new for _, new in step.rename)}
+        outputs = (name for name in step.outputs if name not in kept)
+        return tuple(dict.fromkeys((*step.clean, *outputs)))
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,9 @@ def _use(program: str, supplies: Mapping[str, Supply]) -> str:
     return shlex.join(["use", key, supply.kind, source, supply.sha256, command])
 
 
-def _line(step: Execution, supplies: Mapping[str, Supply]) -> str:
+def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply]) -> str:
     outputs = [*step.outputs, *(f"+{name}" for name in step.rescue if name not in step.outputs)]
-    first = [*(f"{old}={new}" for old, new in step.rename), *step.clean]
+    first = [*(f"{old}={new}" for old, new in step.rename), *removed]
     words = ["step", step.name, " ".join(outputs), " ".join(first)]
     if step.environment:
         words.append("env")
@@ -60,7 +60,11 @@ def _line(step: Execution, supplies: Mapping[str, Supply]) -> str:
 def job_script(job: Job) -> str:
     """job.sh: calls of the runner's `step`, each only if the one before it ended well."""
     supplies = {supply.key: supply for supply in job.supplies}
-    lines = " &&\n".join(_line(step, supplies) for step in job.steps) + "\n"
+    calls = [
+        _line(step, job.removed_before(position), supplies)
+        for position, step in enumerate(job.steps)
+    ]
+    lines = " &&\n".join(calls) + "\n"
     if not supplies:
         return lines
     return f'[ -n "${{software-}}" ] || . "$top/shared/{SOFTWARE_SCRIPT}"\n{lines}'

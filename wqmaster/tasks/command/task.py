@@ -217,7 +217,7 @@ def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) ->
                 name=step.name,
                 argv=(*software.argv(options.command[0]), *options.command[1:]),
                 outputs=tuple(sorted(outputs)),
-                clean=tuple(sorted(outputs - options.sent - {*options.continues})),
+                continues=options.continues,
                 rename=tuple(
                     (_sent_as(position, step, name), name) for name in sorted(options.sent)
                 )

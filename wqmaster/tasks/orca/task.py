@@ -266,7 +266,7 @@ def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Softw
                 name=step.name,
                 argv=(*_program(software), "orca.inp"),
                 outputs=tuple(outputs),
-                clean=tuple(sorted({*_LEFT, *outputs} - {"orca.inp"})),
+                clean=_LEFT,
                 rename=tuple(rename),
                 rescue=("orca.gbw",),
                 environment={"OMP_NUM_THREADS": "1"},

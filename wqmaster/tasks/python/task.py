@@ -303,7 +303,6 @@ def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
                     f"call-{step.name}.json",
                 ),
                 outputs=tuple(sorted({RESULT, *step.files} - {"stdout", "stderr"})),
-                clean=tuple(sorted({RESULT, *step.files} - {"stdout", "stderr"})),
                 environment={
                     **threads(software.cores),
                     "PYTHONHASHSEED": "0",

@@ -298,7 +298,6 @@ def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
                 outputs=tuple(
                     sorted({"out.pdbqt", "vina.conf", *step.files} - {"stdout", "stderr"})
                 ),
-                clean=("out.pdbqt",),
                 rename=((conf, "vina.conf"),) if position else (),
             )
         )

@@ -255,7 +255,7 @@ def _job(
         ".CHRG": f"{molecule.charge}\n".encode(),
         ".UHF": f"{molecule.unpaired}\n".encode(),
     }
-    given = frozenset(files)
+    given = tuple(files)
     executions = []
     for step in steps:
         options, run = _remedied(step, run_of(step))
@@ -278,7 +278,8 @@ def _job(
                 name=step.name,
                 argv=(*software.argv("xtb"), geometry, *words),
                 outputs=tuple(sorted({*always, *run.outputs, *wanted})),
-                clean=tuple(dict.fromkeys((*_LEFT, *sorted(wanted - given)))),
+                continues=given,
+                clean=_LEFT,
                 rescue=run.rescue,
                 environment=environment(software.cores),
             )
