@@ -9,7 +9,7 @@ from wqmaster.campaign.loading import load
 from wqmaster.database.documents import Store
 from wqmaster.errors import Defect
 from wqmaster.offline.census import survey
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 
 
 def ignored(number: int) -> None:

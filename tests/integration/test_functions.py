@@ -17,7 +17,8 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.judgement import Verdict, judge
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 
 TOP = Path(__file__).resolve().parents[2]
 RUNNER = TOP / "wqmaster" / "engines" / "runner.sh"
@@ -211,14 +212,14 @@ def test_a_file_that_is_edited_while_its_campaign_runs_does_not_reach_a_worker(
         "command.run",
         {"command": "sh ../shared/script.sh", "inputs": ["script.sh"], "parsers": ["number"]},
     )
-    found.prepare()
+    found = found.prepared()
     script.write_text("echo 2\n")
     assert values(bench.verdict(found, document())) == {"number": 1.0}
     again = bench.recipe(
         "command.run",
         {"command": "sh ../shared/script.sh", "inputs": ["script.sh"], "parsers": ["number"]},
     )
-    again.prepare()
+    again = again.prepared()
     assert again.hash != found.hash
     assert values(bench.verdict(again, document())) == {"number": 2.0}
     assert values(bench.verdict(found, document())) == {"number": 1.0}
@@ -442,7 +443,7 @@ def test_a_package_is_sent_with_all_that_is_in_it(bench: Bench, kept: bool) -> N
     }
     found = bench.recipe("python.call", step)
     if kept:
-        found.prepare()
+        found = found.prepared()
     (package / "n.txt").write_text("13")
     assert values(bench.verdict(found, document()))["result"] == "12"
     assert bench.recipe("python.call", step).hash != found.hash

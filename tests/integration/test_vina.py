@@ -14,9 +14,10 @@ from wqmaster.jobs.job import Asked, Execution, Job, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import vina as parsers
 from wqmaster.parsers.base import Output
-from wqmaster.tasks.base import Software, StepRequest
+from wqmaster.tasks import stages
+from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.vina import ligand
-from wqmaster.tasks.vina.task import Dock, check, dock, prepare
+from wqmaster.tasks.vina.task import Dock, dock
 
 TOP = Path(__file__).resolve().parents[2]
 DATA = TOP.parent / "shared" / "data" / "vina"
@@ -53,8 +54,11 @@ class Bench:
             StepRequest(f"step{place}", Dock.model_validate(options), frozenset())
             for place, options in enumerate(wanted)
         ]
-        check(requests, self.software)
-        prepare(requests, self.software)
+        traits, software = traits_of(dock), self.software
+        requests = [
+            stages.prepared(traits, stages.loaded(traits, step, software), software)
+            for step in requests
+        ]
         return dock(molecule, requests, self.software)
 
     def run(self, jobs: Sequence[Job]) -> list[tuple[StepOutcome, ...]]:

@@ -19,7 +19,8 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.recipe.judgement import judge
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.xtb.task import environment
 
 TOP = Path(__file__).resolve().parents[2]

@@ -12,7 +12,8 @@ from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import Collector
 from wqmaster.run.spool import Spool
 

@@ -13,7 +13,7 @@ from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.database.results import StatedRecipe
 from wqmaster.errors import RecipeMismatch
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def recipe(
         fields=(),
         ladders={},
         loaded=cast("LoadedCampaign", None),  # a verdict needs no more than the steps
-        _build=never,
+        task_function=never,
     )
 
 

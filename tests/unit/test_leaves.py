@@ -12,7 +12,7 @@ import pytest
 from wqmaster.campaign.loading import load
 from wqmaster.parsers import orca
 from wqmaster.parsers.base import Output
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks import vina, xtb
 from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.leaves import Leaves

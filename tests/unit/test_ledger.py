@@ -11,7 +11,8 @@ from wqmaster.campaign.loading import load
 from wqmaster.database.attempts import Ledger, Rescue
 from wqmaster.database.documents import Store
 from wqmaster.jobs.molecule import from_document
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run.building import Builder
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool

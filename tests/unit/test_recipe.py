@@ -17,7 +17,8 @@ from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe.judgement import judge
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.xtb.task import Singlepoint
 
 DATA = Path(__file__).parent / "data" / "xtb"

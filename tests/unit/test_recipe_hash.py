@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 
 TOP = Path(__file__).resolve().parents[2]
 XTB = "wqmaster.tasks.xtb.singlepoint"

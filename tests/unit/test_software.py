@@ -14,7 +14,8 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
 from wqmaster.jobs.wire import job_script
 from wqmaster.recipe.judgement import _by_exit_code
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.software.archive import BadArchive, look, noted_look
 from wqmaster.tasks.base import Software
 
@@ -205,7 +206,7 @@ def test_workers_get_the_archive_as_it_was_when_the_campaign_began(tmp_path: Pat
     before = path.read_bytes()
     text = "  program: {command: dist/bin/program, archive: dist.tar.gz}\n"
     recipe = resolved(tmp_path, text)
-    recipe.prepare()
+    recipe.prepared()
     path.write_bytes(b"something else")
     job = recipe.software.supplied(Job((Execution("a", recipe.software.argv("program")),), {}))
     sent = job.inputs[-1].path
@@ -218,7 +219,7 @@ def test_an_archive_that_changes_while_a_campaign_begins_is_refused(tmp_path: Pa
     recipe = resolved(tmp_path, "  program: {command: dist/bin/program, archive: dist.tar.gz}\n")
     written(path, [*GOOD, ("file", "more", "")])
     with pytest.raises(WqmasterError, match="was changed while it was read"):
-        recipe.prepare()
+        recipe.prepared()
 
 
 def test_a_program_can_be_called_on_this_machine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
+from wqmaster.tasks import stages
 from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.command.task import Command, run
 from wqmaster.tasks.fields import id_text, pick, shortest
@@ -26,13 +27,16 @@ def options(**given: Any) -> Command:
     return Command.model_validate({"command": "prog in", **given})
 
 
-def steps(*given: Command, files: frozenset[str] = frozenset()) -> list[StepRequest]:
-    return [StepRequest(f"s{n}", option, files) for n, option in enumerate(given)]
+def steps(
+    *given: Command, files: frozenset[str] = frozenset(), beside: Path = Path()
+) -> list[StepRequest]:
+    requests = [StepRequest(f"s{n}", option, files) for n, option in enumerate(given)]
+    return [stages.loaded(TRAITS, step, Software(beside=beside)) for step in requests]
 
 
 def checked(*given: Command, beside: Path = Path()) -> None:
     assert TRAITS.check is not None
-    TRAITS.check(steps(*given), Software(beside=beside))
+    TRAITS.check(steps(*given, beside=beside), Software(beside=beside))
 
 
 def built(
@@ -41,7 +45,8 @@ def built(
     software: Software | None = None,
     files: frozenset[str] = frozenset(),
 ) -> Job:
-    return run(molecule, steps(*given, files=files), software or Software())
+    software = software or Software()
+    return run(molecule, steps(*given, files=files, beside=software.beside), software)
 
 
 def filled(template: str, molecule: Molecule | None = None, **fields: Any) -> str:
@@ -192,7 +197,8 @@ def test_shared_inputs_are_sent_once_under_their_names(tmp_path: Path) -> None:
     job = built(option, option, software=Software(beside=tmp_path))
     [shared] = job.inputs
     assert (shared.name, shared.path) == ("grid", tmp_path / "data" / "grid")
-    assert TRAITS.uses(option) == ("data/grid",)
+    [step] = steps(option, beside=tmp_path)
+    assert TRAITS.uses(step.loaded) == ("data/grid",)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +229,12 @@ def test_a_template_is_read_once(tmp_path: Path) -> None:
     place = tmp_path / "t"
     place.write_text("{{ document.a.b }} {{ document.a }}")
     option = options(templates={"in": "t"})
-    checked(option, beside=tmp_path)
-    assert list(TRAITS.fields(option)) == ["a"]
+    loaded = steps(option, beside=tmp_path)
+    assert list(TRAITS.fields(loaded[0].loaded)) == ["a"]
     place.write_text("changed")
     molecule = Molecule(1, *NO_ATOMS, document={"a": {"b": 1}})
     with pytest.raises(BadDocument, match="cannot be written as it is"):
-        built(option, molecule=molecule, software=Software(beside=tmp_path))
+        run(molecule, loaded, Software(beside=tmp_path))
 
 
 # --- templates ---------------------------------------------------------------------------------
@@ -268,7 +274,8 @@ def test_the_fields_that_templates_name_are_found() -> None:
         "{{ document.a.b.c|fixed(2) }} {{ molecule.charge + document.q }}"
     )
     option = options(files={"in": text, "other": "{{ document.z }}"})
-    assert list(TRAITS.fields(option)) == ["a.b", "c", "d.e", "list", "q", "rows", "z"]
+    [step] = steps(option)
+    assert list(TRAITS.fields(step.loaded)) == ["a.b", "c", "d.e", "list", "q", "rows", "z"]
 
 
 @pytest.mark.parametrize(

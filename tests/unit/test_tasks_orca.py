@@ -11,7 +11,7 @@ from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, check_route
 from wqmaster.tasks.orca.task import Step, check, impostor, sequential

@@ -16,7 +16,8 @@ from wqmaster.campaign.loading import load
 from wqmaster.errors import BadDocument, CampaignError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
+from wqmaster.tasks import stages
 from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.python.task import HARNESS, Call, call
 
@@ -65,14 +66,15 @@ def step(**given: Any) -> StepRequest:
 
 
 def checked(beside: Path, **given: Any) -> StepRequest:
-    found = step(**given)
+    found = stages.loaded(TRAITS, step(**given), Software(beside=beside))
     assert TRAITS.check is not None
     TRAITS.check([found], Software(beside=beside))
     return found
 
 
 def built(beside: Path, molecule: Molecule, **given: Any) -> tuple[Job, dict[str, Any]]:
-    job = call(molecule, [step(**given)], Software(beside=beside))
+    software = Software(beside=beside)
+    job = call(molecule, [stages.loaded(TRAITS, step(**given), software)], software)
     return job, json.loads(job.files["call-s0.json"])
 
 
@@ -159,10 +161,10 @@ def test_all_that_is_sent_is_in_the_recipe(beside: Path) -> None:
         (package / name).write_text("def f(document): pass\n")
     (beside / "grid").write_text("")
     found = checked(beside, function="shapes.work.f", modules=["lib/shapes"], inputs=["grid"])
-    assert set(TRAITS.uses(found.options)) == {
+    assert set(TRAITS.uses(found.loaded)) == {
         *("lib/shapes/__init__.py", "lib/shapes/work.py", "lib/shapes/n.txt", "grid"),
     }
-    assert set(found.options.sent(Software())) == {
+    assert set(found.loaded.files) == {
         *("shapes/__init__.py", "shapes/work.py", "shapes/n.txt"),
     }
 
@@ -180,11 +182,10 @@ def test_what_is_kept_is_shared_and_made_once(beside: Path, tmp_path: Path) -> N
     cache.mkdir()
     (beside / "grid").write_text("1")
     software = Software(beside=beside, cache=cache)
-    assert TRAITS.prepare is not None
     names = set()
     for _ in range(2):
         found = checked(beside, function="mine.half", inputs=["grid"])
-        TRAITS.prepare([found], software)
+        found = stages.prepared(TRAITS, found, software)
         job = call(Molecule(1, (), (), document={}), [found], software)
         assert set(job.files) == {"call-s0.json"}
         names.add(tuple(shared.path for shared in job.inputs))
@@ -233,7 +234,8 @@ def test_the_python_is_the_one_that_software_names(
     beside: Path, commands: dict[str, str], words: list[str]
 ) -> None:
     software = Software(commands=commands, beside=beside)
-    job = call(Molecule(1, (), (), document={}), [step(function="mine.half")], software)
+    found = checked(beside, function="mine.half")
+    job = call(Molecule(1, (), (), document={}), [found], software)
     argv = list(job.steps[0].argv)
     assert TRAITS.runs is not None
     assert list(TRAITS.runs(step(function="mine.half").options, software)) == words[:1]

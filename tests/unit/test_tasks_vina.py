@@ -2,6 +2,7 @@
 
 import shlex
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from wqmaster.errors import BadDocument, ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.vina import pdbqt_file
+from wqmaster.tasks import stages
 from wqmaster.tasks.base import Software, StepRequest, traits_of
 from wqmaster.tasks.vina import ligand
 from wqmaster.tasks.vina.grid import MAPS, Box, Grid, needed, read_box
-from wqmaster.tasks.vina.task import Dock, check, dock, prepare, seed_of
+from wqmaster.tasks.vina.task import Dock, dock, seed_of
 
 
 def atom(number: int, kind: str, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> str:
@@ -89,14 +91,24 @@ def steps(*wanted: Dock, files: frozenset[str] = frozenset()) -> list[StepReques
     return [StepRequest(f"step{place}", option, files) for place, option in enumerate(wanted)]
 
 
+TRAITS = traits_of(dock)
+
+
 def document(**fields: Any) -> Molecule:
     found = {"_id": "id; rm -rf /", "pdbqt": LIGAND, **fields}
     return Molecule(found["_id"], (), (), document=found)
 
 
+def check(requests: Sequence[StepRequest], software: Software) -> list[StepRequest]:
+    return [stages.loaded(TRAITS, step, software) for step in requests]
+
+
+def prepare(requests: Sequence[StepRequest], software: Software) -> list[StepRequest]:
+    return [stages.prepared(TRAITS, step, software) for step in check(requests, software)]
+
+
 def build(software: Software, *wanted: Dock, molecule: Molecule | None = None) -> Job:
-    requests = steps(*(wanted or (options(),)))
-    prepare(requests, software)
+    requests = prepare(steps(*(wanted or (options(),))), software)
     return dock(molecule or document(), requests, software)
 
 
@@ -133,10 +145,13 @@ def test_the_defaults_are_those_of_vina() -> None:
         ({"field": "canonical", "format": "smiles"}, "canonical", "smiles"),
     ],
 )
-def test_the_ligand_is_a_field_and_its_format(given: object, field: str, form: str) -> None:
+def test_the_ligand_is_a_field_and_its_format(
+    software: Software, given: object, field: str, form: str
+) -> None:
     found = options(ligand=given).ligand
     assert (found.field, found.format) == (field, form)
-    assert list(traits_of(dock).fields(options(ligand=given))) == [field]
+    [step] = check(steps(options(ligand=given)), software)
+    assert list(TRAITS.fields(step.loaded)) == [field]
 
 
 @pytest.mark.parametrize(
@@ -173,11 +188,13 @@ def test_an_option_that_vina_cannot_have_is_refused(name: str, value: object) ->
         options(**{name: value})
 
 
-def test_files_that_determine_a_result_are_named() -> None:
-    assert list(traits_of(dock).uses(options())) == ["receptor.pdbqt"]
+def test_files_that_determine_a_result_are_named(software: Software) -> None:
+    (software.beside / "box.txt").write_text(BOX)
     boxed = options(box="box.txt", center=None, size=None)
-    assert list(traits_of(dock).uses(boxed)) == ["receptor.pdbqt", "box.txt"]
-    assert traits_of(dock).molecule is False
+    one, other = check(steps(options(), boxed), software)
+    assert list(TRAITS.uses(one.loaded)) == ["receptor.pdbqt"]
+    assert list(TRAITS.uses(other.loaded)) == ["receptor.pdbqt", "box.txt"]
+    assert TRAITS.molecule is False
 
 
 # --- the box and the receptor, when the campaign is read ---------------------------------------
@@ -423,8 +440,7 @@ def test_vina_gets_as_many_cores_as_the_job(software: Software) -> None:
 
 
 def test_poses_and_configuration_come_back_and_streams_are_not_named(software: Software) -> None:
-    requests = steps(options(), files=frozenset({"stdout", "out.pdbqt"}))
-    prepare(requests, software)
+    requests = prepare(steps(options(), files=frozenset({"stdout", "out.pdbqt"})), software)
     [step] = dock(document(), requests, software).steps
     assert step.outputs == ("out.pdbqt", "vina.conf")
 

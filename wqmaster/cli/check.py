@@ -19,7 +19,8 @@ from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
 from wqmaster.offline.census import Census, survey
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 

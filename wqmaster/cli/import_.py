@@ -11,7 +11,7 @@ from rich.console import Console
 from wqmaster.cli.common import counted, loaded, print_json, printable
 from wqmaster.errors import StructureError
 from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of

@@ -9,7 +9,7 @@ import click
 
 from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
 from wqmaster.offline.reparse import Kind, Reparse, told
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock

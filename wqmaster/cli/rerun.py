@@ -22,7 +22,7 @@ from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.rerun import Chosen, Count, Rerun
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 
 

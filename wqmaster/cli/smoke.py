@@ -17,7 +17,7 @@ from wqmaster.database.documents import Store
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
 

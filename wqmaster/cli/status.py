@@ -9,7 +9,8 @@ from wqmaster.cli.common import campaign_argument, json_option, loaded, print_js
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, RecipeMismatch
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import duration, overview
 from wqmaster.run.spool import Spool

@@ -26,7 +26,7 @@ from wqmaster.doctor import (
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.engines import choosing
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 
 # Seconds for all checks together, and before them for the campaign's own modules.
 PATIENCE = 11.0

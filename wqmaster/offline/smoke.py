@@ -73,13 +73,15 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
         WqmasterError: the task function fails.
     """
     first: BadDocument | None = None
+    ready: Recipe | None = None
     tried = 0
     for document in store.candidates():
         try:
             molecule = _molecule(store, document)
             recipe.inspect(molecule)
             tried += 1
-            return molecule, build(recipe, molecule)
+            ready = ready or recipe.prepared()
+            return molecule, build(ready, molecule)
         except BadDocument as error:
             first = first or error
         if tried == _MOST_TRIED:
@@ -90,9 +92,8 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
 
 
 def build(recipe: Recipe, molecule: Molecule) -> Job:
-    """The job of `molecule`; an error of the task function in words."""
+    """The job of `molecule`; an error of the task function in words. `recipe` is prepared."""
     try:
-        recipe.prepare()
         return recipe.build(molecule)
     except BadDocument as error:
         message = f"document {molecule.id!r}: {error.message}"
@@ -107,7 +108,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
 
 def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehearsal:
     """Run the job of `molecule` on this machine, in exactly a worker's sandbox."""
-    job = build(recipe, molecule)
+    job = build(recipe.prepared(), molecule)
     asked = recipe.asked_of(molecule)
     limit = loaded.campaign.campaign_config.job_timeout
     engine = LocalEngine(1, worker_environment(loaded))

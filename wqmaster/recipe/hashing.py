@@ -34,7 +34,7 @@ def asked_of(
     Raises:
         CampaignError: a file that an option names cannot be read.
     """
-    stated = {name for step in steps for name in traits.fields(step.options)}
+    stated = {name for step in steps for name in traits.fields(step.loaded)}
     origin = _origin(loaded, function, stated)
     for end in range(1, len(steps) + 1):
         before = _options(loaded, function, steps[:end], traits)
@@ -46,7 +46,7 @@ def _options(
 ) -> dict[str, Any]:
     options = [step.options.model_dump(mode="json", exclude_none=True) for step in steps]
     asked: dict[str, Any] = {"function": function, "steps": options}
-    used = {file for step in steps for file in traits.uses(step.options)}
+    used = {file for step in steps for file in traits.uses(step.loaded)}
     if used:
         beside = loaded.source.path.parent
         asked["files"] = {file: _sum_of(loaded, beside / file) for file in sorted(used)}

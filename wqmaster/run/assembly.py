@@ -24,7 +24,8 @@ from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle, Plan
-from wqmaster.recipe.recipe import Recipe, resolve
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
@@ -322,7 +323,7 @@ def run(
             if not Feed(store, lambda key: False).take(1):
                 progress.state = RunState.NOTHING_TO_DO
                 return progress
-        recipe.prepare()
+        recipe = recipe.prepared()
         environ = worker_environment(loaded)
         engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
         stack.callback(engine.close)

@@ -51,6 +51,8 @@ class StepRequest:
     files: frozenset[str]  # files of the sandbox that parsers and keep_files want
     remedies: tuple[Any, ...] = ()  # rungs that this attempt takes, of the function's rung model
     rescued: Mapping[str, bytes] = field(default_factory=dict)  # files of the attempt that failed
+    loaded: Any = None  # what the stage `load` returned; the options where a function has none
+    prepared: Any = None  # what the stage `prepare` returned; None before that
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,14 @@ class Software:
     @property
     def unpacked(self) -> Path:
         """The folder of what is unpacked on this machine, for `prepare`."""
+        return self.the_cache / "unpacked"
+
+    @property
+    def the_cache(self) -> Path:
+        """The cache, where there is one: in the stage `prepare`."""
         if self.cache is None:
-            raise RuntimeError("programs can be called here only where there is a cache")
-        return self.cache / "unpacked"
+            raise RuntimeError("there is no cache here")
+        return self.cache
 
     def kept(self, supply: Supply) -> Path:
         """Where the archive of `supply` is: the copy that `keep` made, if it has."""
@@ -116,13 +123,24 @@ class NoOptions(BaseModel):
     model_config = {"extra": "allow", "frozen": True}
 
 
-def _nothing(options: Any) -> Iterable[Any]:
+def _as_they_are(options: Any, software: Software) -> Any:
+    return options
+
+
+def _nothing(loaded: Any) -> Iterable[Any]:
     return ()
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What `@task` says about a task function."""
+    """What `@task` says about a task function.
+
+    Its stages, in their order, each with the value of the one before:
+    `load(options, software) -> loaded` for each step, when the campaign is read;
+    `check(steps, software)` for all steps, right after that;
+    `prepare(loaded, software) -> prepared` for each step, once before jobs are built;
+    the task function itself, `(molecule, steps, software) -> Job`, for each document.
+    """
 
     # Whose parsers judge its output. A name is that of a program that is known (`programs`).
     program: Program | str | None = None
@@ -131,30 +149,66 @@ class Traits:
     ladders: Ladders = field(default_factory=dict)  # remedies where the campaign names none
     # Whether a document without a molecule is refused. Else it comes as one of no atoms.
     molecule: bool = True
-    # Files beside the campaign that an option names and that determine a result (relative paths).
+    # Reads the files beside the campaign that the options of a step name: raises ValueError with
+    # what is wrong with them. Its value is `step.loaded`, and what the next two get.
+    load: Callable[[Any, Software], Any] = _as_they_are
+    # Files beside the campaign that determine a result (relative paths).
     uses: Callable[[Any], Iterable[str]] = _nothing
-    # Fields of a document that an option names, to be fetched with it.
+    # Fields of a document that the step needs, to be fetched with it.
     fields: Callable[[Any], Iterable[str]] = _nothing
-    # Makes, once before a campaign on the master's machine, shared inputs in `software.cache`.
-    prepare: Callable[[Sequence[StepRequest], Software], None] | None = None
-    # First words of the commands that a step runs; the program's by default.
+    # Refuses steps that cannot be: raises ValueError with the reason.
+    check: Callable[[Sequence[StepRequest], Software], None] | None = None
+    # Makes, on the master's machine, what all jobs of a step share, in `software.cache`. It gets
+    # what `load` returned, and its value is `step.prepared`. Raises WqmasterError.
+    prepare: Callable[[Any, Software], Any] | None = None
+    # First words of the commands that a step with these options runs; the program's by default.
     runs: Callable[[Any, Software], Iterable[str]] | None = None
     # What is wrong with the options of a step, or may be, found without its molecule.
     remarks: Callable[[Any], Iterable[Remark]] = _nothing
     # What a step with these options does not leave; None: it is not known.
     leaves: Callable[[Any], Leaves] | None = None
-    # Refuses a document that lacks what a step needs, as far as it takes no time to see: raises
-    # BadDocument.
+    # Refuses a document that lacks what a step with these options needs, as far as it takes no
+    # time to see: raises BadDocument.
     inspect: Callable[[Molecule, Any], None] | None = None
-    # Refuses steps that cannot be: raises ValueError with the reason.
-    check: Callable[[Sequence[StepRequest], Software], None] | None = None
 
 
-def task(**traits: Any) -> Callable[[Build], Build]:
-    """Mark a task function with its `Traits`."""
+def task(
+    *,
+    program: Program | str | None = None,
+    options: type[BaseModel] = NoOptions,
+    rung: type[Rung] = Rung,
+    ladders: Ladders | None = None,
+    molecule: bool = True,
+    load: Callable[[Any, Software], Any] = _as_they_are,
+    uses: Callable[[Any], Iterable[str]] = _nothing,
+    fields: Callable[[Any], Iterable[str]] = _nothing,
+    check: Callable[[Sequence[StepRequest], Software], None] | None = None,
+    prepare: Callable[[Any, Software], Any] | None = None,
+    runs: Callable[[Any, Software], Iterable[str]] | None = None,
+    remarks: Callable[[Any], Iterable[Remark]] = _nothing,
+    leaves: Callable[[Any], Leaves] | None = None,
+    inspect: Callable[[Molecule, Any], None] | None = None,
+) -> Callable[[Build], Build]:
+    """Mark a task function with its `Traits`, which say what each argument means."""
+    traits = Traits(
+        program=program,
+        options=options,
+        rung=rung,
+        ladders=ladders or {},
+        molecule=molecule,
+        load=load,
+        uses=uses,
+        fields=fields,
+        check=check,
+        prepare=prepare,
+        runs=runs,
+        remarks=remarks,
+        leaves=leaves,
+        inspect=inspect,
+    )
 
     def mark(function: Build) -> Build:
-        function.traits = Traits(**traits)  # type: ignore[attr-defined]
+        function.traits = traits  # type: ignore[attr-defined]
         return function
 
     return mark

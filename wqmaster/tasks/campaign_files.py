@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from wqmaster.campaign.models import Model
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Input, check_file_name
@@ -60,27 +58,26 @@ class SharedInputs(Model):
     # ../shared/NAME.
     inputs: tuple[str, ...] = ()
 
-    _kept: dict[str, Path] = PrivateAttr(default_factory=dict)
 
-    def shared(self, software: Software) -> tuple[Input, ...]:
-        """The files as inputs of a job."""
-        return tuple(
-            Input(self._kept.get(path, software.beside / path), Path(path).name)
-            for path in self.inputs
-        )
+def shared_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
+    """The files of `inputs:` as inputs of a job, where they lie."""
+    return tuple(Input(software.beside / path, Path(path).name) for path in options.inputs)
 
-    def keep(self, software: Software) -> None:
-        """Copy the files into the cache; jobs that are built from now on use the copies.
 
-        Raises:
-            WqmasterError: one of them cannot be copied.
-        """
-        assert software.cache is not None  # noqa: S101  # `prepare` is called with one
-        for path in self.inputs:
-            try:
-                self._kept[path] = _keep_copy(software.beside / path, software.cache)
-            except OSError as error:
-                raise WqmasterError(f"the file {path} cannot be copied: {error}") from error
+def kept_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
+    """The files of `inputs:` as inputs of a job, copied into the cache.
+
+    Raises:
+        WqmasterError: one of them cannot be copied.
+    """
+    found = []
+    for path in options.inputs:
+        try:
+            copy = _keep_copy(software.beside / path, software.the_cache)
+        except OSError as error:
+            raise WqmasterError(f"the file {path} cannot be copied: {error}") from error
+        found.append(Input(copy, Path(path).name))
+    return tuple(found)
 
 
 def check_shared(steps: Sequence[StepRequest], software: Software) -> None:

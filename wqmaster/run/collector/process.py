@@ -25,7 +25,7 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.jobs.molecule import Document
-from wqmaster.recipe.recipe import resolve
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH, Collector
 from wqmaster.run.spool import Spool
 

@@ -3,16 +3,25 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wqmaster.campaign.models import nearest
-from wqmaster.jobs.job import Execution, Job, check_file_name
+from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
-from wqmaster.tasks.campaign_files import SharedInputs, check_shared, read, threads, words
+from wqmaster.tasks.campaign_files import (
+    SharedInputs,
+    check_shared,
+    kept_inputs,
+    read,
+    shared_inputs,
+    threads,
+    words,
+)
 from wqmaster.tasks.command.templates import Template
 from wqmaster.tasks.fields import shortest
 from wqmaster.tasks.program import Program
@@ -48,8 +57,6 @@ class Command(SharedInputs):
     # `files` wrote. All others are removed before the step, so that none is mistaken for its own.
     continues: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
-
-    _compiled: tuple[Template, ...] = PrivateAttr(default=())
 
     @field_validator("command", mode="before")
     @classmethod
@@ -112,32 +119,32 @@ class Command(SharedInputs):
         """The names of the files that are written for each document."""
         return {*self.files, *self.templates}
 
-    def compiled(self, software: Software) -> tuple[Template, ...]:
-        """The templates, read and checked once.
 
-        Raises:
-            ValueError: one is not there, or is no template.
-        """
-        if not self._compiled and self.sent:
-            found = [Template(name, text) for name, text in self.files.items()]
-            for name, path in self.templates.items():
-                try:
-                    text = read(software, path).decode()
-                except UnicodeDecodeError as error:
-                    raise ValueError(f"the template {path} is no UTF-8 text: {error}") from error
-                found.append(Template(name, text))
-            self._compiled = tuple(found)
-        return self._compiled
+@dataclass(frozen=True)
+class LoadedCommand:
+    """A step with its templates, compiled."""
+
+    options: Command
+    templates: tuple[Template, ...]
 
 
-def _uses(options: Command) -> Iterable[str]:
-    return (*options.templates.values(), *options.inputs)
+def _load(options: Command, software: Software) -> LoadedCommand:
+    found = [Template(name, text) for name, text in options.files.items()]
+    for name, path in options.templates.items():
+        try:
+            text = read(software, path).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the template {path} is no UTF-8 text: {error}") from error
+        found.append(Template(name, text))
+    return LoadedCommand(options, tuple(found))
 
 
-def _fields(options: Command) -> Iterable[str]:
-    # The templates that are files were read by `_check`.
-    compiled = options.compiled(Software()) if not options.templates else options._compiled
-    return shortest(field for template in compiled for field in template.fields)
+def _uses(loaded: LoadedCommand) -> Iterable[str]:
+    return (*loaded.options.templates.values(), *loaded.options.inputs)
+
+
+def _fields(loaded: LoadedCommand) -> Iterable[str]:
+    return shortest(field for template in loaded.templates for field in template.fields)
 
 
 def _runs(options: Command, software: Software) -> Iterable[str]:
@@ -159,10 +166,6 @@ def _check(steps: Sequence[StepRequest], software: Software) -> None:
         for word in step.options.command:
             if word.startswith("../shared/") and word not in shared:
                 raise ValueError(f"step '{step.name}': '{word}' is not among its 'inputs:'")
-        try:
-            step.options.compiled(software)
-        except ValueError as error:
-            raise ValueError(f"step '{step.name}': {error}") from error
         there = {*step.options.sent, *step.options.outputs, *step.files}
         for name in step.options.continues:
             if name not in there:
@@ -177,9 +180,8 @@ def _check(steps: Sequence[StepRequest], software: Software) -> None:
             sent.add(real)
 
 
-def _prepare(steps: Sequence[StepRequest], software: Software) -> None:
-    for step in steps:
-        step.options.keep(software)
+def _prepare(loaded: LoadedCommand, software: Software) -> tuple[Input, ...]:
+    return kept_inputs(loaded.options, software)
 
 
 PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
@@ -189,6 +191,7 @@ PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
     program=PROGRAM,
     options=Command,
     molecule=False,
+    load=_load,
     uses=_uses,
     fields=_fields,
     runs=_runs,
@@ -205,10 +208,13 @@ def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) ->
         BadDocument: a template asks for what the document has not.
     """
     files: dict[str, bytes] = {}
+    inputs: list[Input] = []
     executions = []
     for position, step in enumerate(steps):
         options: Command = step.options
-        for template in options.compiled(software):
+        shared = shared_inputs(options, software) if step.prepared is None else step.prepared
+        inputs += shared
+        for template in step.loaded.templates:
             content = template.fill(molecule, software).encode()
             files[_sent_as(position, step, template.name)] = content
         outputs = {*options.outputs, *step.files} - {*_STREAMS}
@@ -226,8 +232,7 @@ def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) ->
                 environment=_environment(options, software),
             )
         )
-    inputs = dict.fromkeys(shared for step in steps for shared in step.options.shared(software))
-    return Job(tuple(executions), files, tuple(inputs))
+    return Job(tuple(executions), files, tuple(dict.fromkeys(inputs)))
 
 
 def _environment(options: Command, software: Software) -> Mapping[str, str]:

@@ -7,24 +7,33 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from wqmaster.campaign.models import FIELD, nearest
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
-from wqmaster.tasks.campaign_files import SharedInputs, check_shared, keep, read, threads
+from wqmaster.tasks.campaign_files import (
+    SharedInputs,
+    check_shared,
+    keep,
+    kept_inputs,
+    read,
+    shared_inputs,
+    threads,
+)
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 from wqmaster.tasks.program import Program
 
 HARNESS = Path(__file__).with_name("harness.py")
 RESULT = "result.json"
-# Bytes of all modules of a step: they are unpacked for each job.
-_MOST = 16 << 20
+# Of all modules of a step: they are unpacked for each job.
+_MAX_MODULES_BYTES = 16 << 20
 # What a function finds in its document without asking.
 _OF_MOLECULE = ("atomic_numbers", "symbols", "coordinates", "charge", "multiplicity")
 _NOT_SENT = ("__pycache__", ".git")
@@ -42,10 +51,6 @@ class Call(SharedInputs):
     arguments: dict[str, Any] = Field(default_factory=dict)
     # Fields of the document that the function gets beside those of the molecule.
     fields: tuple[Annotated[str, StringConstraints(pattern=FIELD)], ...] = ()
-
-    _sent: dict[str, bytes] = PrivateAttr(default_factory=dict)
-    _sources: tuple[str, ...] = PrivateAttr(default=())
-    _kept_modules: Path | None = PrivateAttr(default=None)
 
     @field_validator("fields")
     @classmethod
@@ -76,33 +81,44 @@ class Call(SharedInputs):
         own = () if {self.top, f"{self.top}.py"} & names else (f"{self.top}.py",)
         return (*own, *self.modules)
 
-    def sent(self, software: Software) -> Mapping[str, bytes]:
-        """What is unpacked on the worker: path there -> content; read once.
 
-        Raises:
-            ValueError: a file is not there, or cannot be sent.
-        """
-        if not self._sent:
-            found: dict[str, bytes] = {}
-            sources = []
-            for there, path in _files(self.named, software):
-                if there in found:
-                    raise ValueError(f"two files would be '{there}' on the worker; rename one")
-                found[there] = read(software, path)
-                sources.append(path)
-            if sum(map(len, found.values())) > _MOST:
-                raise ValueError(
-                    f"the modules have more than {_MOST >> 20} MB, and are unpacked for each job; "
-                    "name large files in 'inputs:', and open them as ../shared/NAME"
-                )
-            self._sent, self._sources = found, tuple(sources)
-        return self._sent
+@dataclass(frozen=True)
+class LoadedCall:
+    """A step with the modules that it takes along."""
 
-    def packed(self, software: Software) -> bytes:
+    options: Call
+    files: Mapping[str, bytes]  # what is unpacked on the worker: path there -> content
+    sources: tuple[str, ...]  # their paths beside the campaign
+
+    def packed(self) -> bytes:
         """The modules as the harness unpacks them: JSON, path -> base64."""
-        files = self.sent(software)
-        found = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
+        found = {name: base64.b64encode(self.files[name]).decode() for name in sorted(self.files)}
         return json.dumps(found).encode()
+
+
+@dataclass(frozen=True)
+class PreparedCall:
+    """Copies in the cache of what the jobs of a step share."""
+
+    modules: Path
+    inputs: tuple[Input, ...]
+
+
+def _load(options: Call, software: Software) -> LoadedCall:
+    found: dict[str, bytes] = {}
+    sources = []
+    for there, path in _files(options.named, software):
+        if there in found:
+            raise ValueError(f"two files would be '{there}' on the worker; rename one")
+        found[there] = read(software, path)
+        sources.append(path)
+    if sum(map(len, found.values())) > _MAX_MODULES_BYTES:
+        raise ValueError(
+            f"the modules have more than {_MAX_MODULES_BYTES >> 20} MB, and are unpacked for each "
+            "job; name large files in 'inputs:', and open them as ../shared/NAME"
+        )
+    _check_modules(options, found)
+    return LoadedCall(options, found, tuple(sources))
 
 
 def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]]:
@@ -123,13 +139,12 @@ def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]
             raise ValueError(f"there is no file '{path}' beside the campaign file")
 
 
-def _uses(options: Call) -> Iterable[str]:
-    # A folder's files are known once `_check` has seen it.
-    return (*(options._sources or options.named), *options.inputs)
+def _uses(loaded: LoadedCall) -> Iterable[str]:
+    return (*loaded.sources, *loaded.options.inputs)
 
 
-def _fields(options: Call) -> Iterable[str]:
-    return shortest(options.fields)
+def _fields(loaded: LoadedCall) -> Iterable[str]:
+    return shortest(loaded.options.fields)
 
 
 def _python(software: Software) -> tuple[str, ...]:
@@ -140,17 +155,7 @@ def _runs(options: Call, software: Software) -> Iterable[str]:
     return _python(software)[:1]
 
 
-def _check(steps: Sequence[StepRequest], software: Software) -> None:
-    check_shared(steps, software)
-    for step in steps:
-        try:
-            _check_step(step.options, software)
-        except ValueError as error:
-            raise ValueError(f"step '{step.name}': {error}") from error
-
-
-def _check_step(options: Call, software: Software) -> None:
-    files = options.sent(software)
+def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
     for name in files:
         top, _, inner = name.partition("/")
         if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
@@ -223,15 +228,14 @@ def _check_arguments(signature: ast.arguments, options: Call) -> None:
             raise ValueError(f"'{options.function}' needs a value for '{name}' in 'arguments:'")
 
 
-def _prepare(steps: Sequence[StepRequest], software: Software) -> None:
-    assert software.cache is not None  # noqa: S101  # `prepare` is called with one
-    for step in steps:
-        step.options.keep(software)
-        try:
-            content = step.options.packed(software)
-            step.options._kept_modules = keep(content, "modules.json", software.cache)
-        except (OSError, ValueError) as error:
-            raise WqmasterError(f"the modules of '{step.name}' cannot be kept: {error}") from error
+def _prepare(loaded: LoadedCall, software: Software) -> PreparedCall:
+    inputs = kept_inputs(loaded.options, software)
+    try:
+        modules = keep(loaded.packed(), "modules.json", software.the_cache)
+    except OSError as error:
+        function = loaded.options.function
+        raise WqmasterError(f"the modules of {function} cannot be kept: {error}") from error
+    return PreparedCall(modules, inputs)
 
 
 def _document(molecule: Molecule, options: Call) -> dict[str, Any]:
@@ -255,10 +259,11 @@ PROGRAM = Program("python", "wqmaster.parsers.python")
     program=PROGRAM,
     options=Call,
     molecule=False,
+    load=_load,
     uses=_uses,
     fields=_fields,
     runs=_runs,
-    check=_check,
+    check=check_shared,
     prepare=_prepare,
 )
 def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
@@ -278,12 +283,14 @@ def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
     executions = []
     for step in steps:
         options: Call = step.options
-        modules, kept = f"modules-{step.name}.json", options._kept_modules
-        if kept is None:
-            files[modules] = options.packed(software)
+        prepared: PreparedCall | None = step.prepared
+        if prepared is None:
+            modules = f"modules-{step.name}.json"
+            files[modules] = step.loaded.packed()
+            inputs += shared_inputs(options, software)
         else:
-            inputs.append(Input(kept, kept.name))
-            modules = f"../shared/{kept.name}"
+            modules = f"../shared/{prepared.modules.name}"
+            inputs += [Input(prepared.modules, prepared.modules.name), *prepared.inputs]
         what = {
             "function": options.function,
             "arguments": options.arguments,
@@ -293,7 +300,6 @@ def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
             "result": RESULT,
         }
         files[f"call-{step.name}.json"] = json.dumps(what).encode()
-        inputs += options.shared(software)
         executions.append(
             Execution(
                 name=step.name,

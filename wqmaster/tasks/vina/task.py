@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.models import FIELD, Model
-from wqmaster.errors import BadDocument, Defect, WqmasterError
+from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.job import Execution, Input, Job
 from wqmaster.jobs.molecule import Molecule, lookup
 from wqmaster.parsers.vina import pdbqt_file
@@ -81,8 +82,6 @@ class Dock(Model):
     # One for all documents; each has its own, always the same, where it is left out.
     seed: _CInt | None = None
 
-    _shared: Maps | Explicit | None = PrivateAttr(default=None)
-
     @model_validator(mode="after")
     def _one_box(self) -> "Dock":
         given = self.center is not None, self.size is not None
@@ -92,18 +91,13 @@ class Dock(Model):
             raise PydanticCustomError("two_boxes", "has a 'box' and 'center' or 'size'; remove one")
         return self
 
-    def grid(self, software: Software) -> Grid:
-        """Receptor and box as the files say.
 
-        Raises:
-            ValueError: a file cannot be read, or holds something else.
-        """
-        if self.center is not None and self.size is not None:
-            box = Box(self.center, self.size)
-        else:
-            box = _read(self.box or "", software, read_box)
-        text = _read(self.receptor, software, pdbqt_file.clean)
-        return Grid(text, box, self.spacing, self.scoring)
+@dataclass(frozen=True)
+class LoadedDock:
+    """A step with its receptor and box as the files say."""
+
+    options: Dock
+    grid: Grid
 
 
 def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
@@ -114,46 +108,43 @@ def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
         raise ValueError(f"{name}: {error}") from error
 
 
-def check(steps: Sequence[StepRequest], software: Software) -> None:
-    """See that receptors and boxes are such that Vina can dock, and that ligands can be prepared.
+def load(options: Dock, software: Software) -> LoadedDock:
+    """Read the receptor and the box, and see that Vina can dock there and prepare ligands.
 
     Raises:
         ValueError: says what is wrong.
     """
-    for step in steps:
-        options: Dock = step.options
-        grid = options.grid(software)
-        try:
-            atoms = pdbqt_file.receptor(grid.receptor)
-        except ValueError as error:
-            raise ValueError(f"{options.receptor}: {error}") from error
-        check_box(grid.box, atoms)
-        if not options.refine:
-            grid.check()
-        absent = ligand.missing() if options.ligand.format != "pdbqt" else None
-        if absent:
-            raise ValueError(absent)
+    if options.center is not None and options.size is not None:
+        box = Box(options.center, options.size)
+    else:
+        box = _read(options.box or "", software, read_box)
+    text = _read(options.receptor, software, pdbqt_file.clean)
+    grid = Grid(text, box, options.spacing, options.scoring)
+    try:
+        atoms = pdbqt_file.receptor(grid.receptor)
+    except ValueError as error:
+        raise ValueError(f"{options.receptor}: {error}") from error
+    check_box(grid.box, atoms)
+    if not options.refine:
+        grid.check()
+    absent = ligand.missing() if options.ligand.format != "pdbqt" else None
+    if absent:
+        raise ValueError(absent)
+    return LoadedDock(options, grid)
 
 
-def prepare(steps: Sequence[StepRequest], software: Software) -> None:
-    """Make the maps (or copies of the receptor) that jobs share, where they are not there yet.
+def prepare(loaded: LoadedDock, software: Software) -> Maps | Explicit:
+    """Make the maps (or a copy of the receptor) that jobs share, where they are not there yet.
 
     Raises:
         ProgramMissing: there is no AutoDock Vina here to make maps with.
         WqmasterError: they cannot be made.
     """
-    assert software.cache is not None  # noqa: S101  # `prepare` is called with one
-    for step in steps:
-        options: Dock = step.options
-        try:
-            grid = options.grid(software)
-        except ValueError as error:
-            raise WqmasterError(str(error)) from error
-        if options.refine:
-            kept = campaign_files.keep(grid.receptor.encode(), "receptor.pdbqt", software.cache)
-            options._shared = Explicit(kept, grid.box, grid.spacing)
-        else:
-            options._shared = make_maps(grid, software.argv("vina"), software.cache)
+    grid, cache = loaded.grid, software.the_cache
+    if loaded.options.refine:
+        kept = campaign_files.keep(grid.receptor.encode(), "receptor.pdbqt", cache)
+        return Explicit(kept, grid.box, grid.spacing)
+    return make_maps(grid, software.argv("vina"), cache)
 
 
 def seed_of(document: Any, step: str) -> int:
@@ -203,12 +194,12 @@ def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
         raise BadDocument(f"'{wanted.field}' is no ligand that Vina reads: {error}") from error
 
 
-def _uses(options: Dock) -> Iterable[str]:
-    return [name for name in (options.receptor, options.box) if name]
+def _uses(loaded: LoadedDock) -> Iterable[str]:
+    return [name for name in (loaded.options.receptor, loaded.options.box) if name]
 
 
-def _fields(options: Dock) -> Iterable[str]:
-    return [options.ligand.field]
+def _fields(loaded: LoadedDock) -> Iterable[str]:
+    return [loaded.options.ligand.field]
 
 
 def _leaves(options: Dock) -> Leaves:
@@ -251,11 +242,11 @@ PROGRAM = Program(
     program=PROGRAM,
     options=Dock,
     molecule=False,
+    load=load,
     uses=_uses,
     fields=_fields,
     prepare=prepare,
     inspect=inspect,
-    check=check,
     leaves=_leaves,
 )
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
@@ -272,7 +263,7 @@ def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
     executions = []
     for position, step in enumerate(steps):
         options: Dock = step.options
-        shared = options._shared
+        shared: Maps | Explicit | None = step.prepared
         if shared is None:
             raise RuntimeError(f"'prepare' was not called for the step {step.name}")
         if options.ligand not in ligands:

@@ -1,0 +1,229 @@
+"""A campaign's words resolved: task function, options, parsers and the files that they name."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+import wqmaster.tasks
+from wqmaster.campaign.loading import LoadedCampaign, describe
+from wqmaster.campaign.models import Step, nearest
+from wqmaster.errors import CampaignError
+from wqmaster.jobs.job import check_file_name
+from wqmaster.recipe.hashing import asked_of, hash_of, is_ours
+from wqmaster.recipe.ladders import ladders_of
+from wqmaster.recipe.names import current, function_named, program_named, resolve_parser
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.software.supplies import supplies
+from wqmaster.tasks import held, stages
+from wqmaster.tasks.base import Build, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks.program import Program
+
+_STREAMS = frozenset({"stdout", "stderr"})
+
+
+def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
+    """(file or None, name, keys in the campaign file) of each parser of the step."""
+    if isinstance(step.parsers, list):
+        for position, name in enumerate(step.parsers):
+            yield None, name, ("parsers", position)
+    else:
+        for file, names in step.parsers.items():
+            for position, name in enumerate(names):
+                yield file, name, ("parsers", file, position)
+
+
+class _Resolver:
+    def __init__(self, loaded: LoadedCampaign) -> None:
+        self.loaded = loaded
+        self.config = loaded.campaign.campaign_config
+        self.kept: set[str] = set()  # names of kept files, of all steps
+        self.warnings: list[str] = []
+
+    def error(self, message: str, *keys: str | int) -> CampaignError:
+        return self.loaded.source.error(message, "campaign_config", *keys)
+
+    def function(self) -> Build:
+        try:
+            found = function_named(current(self.config.func_name), "task function", wqmaster.tasks)
+        except ValueError as error:
+            raise self.error(str(error), "func_name") from error
+        return cast("Build", found)
+
+    def program(self, traits: Traits) -> Program | None:
+        if traits.program is None:
+            return None
+        try:
+            return program_named(traits.program)
+        except ValueError as error:
+            raise self.error(str(error), "func_name") from error
+
+    def step(
+        self, position: int, step: Step, traits: Traits, program: Program | None
+    ) -> StepRecipe:
+        keys: tuple[str | int, ...] = ("args", position)
+        model: type[BaseModel] = traits.options
+        for key in step.options:
+            if key not in model.model_fields and model.model_config.get("extra") == "forbid":
+                hint = nearest(key, {*model.model_fields, *Step.model_fields})
+                raise self.error(f"unknown key '{key}'; {hint}", *keys, key)
+        try:
+            options = model.model_validate(step.options)
+        except ValidationError as error:
+            raise describe(error, self.loaded.source, "campaign_config", *keys) from error
+        parsers = tuple(self.parsers(step, keys, program))
+        needed = {call.file for call in parsers} | set(step.keep_files)
+        files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
+        for file, name in step.keep_files.items():
+            if not re.fullmatch(r"[A-Za-z0-9._{}-]{4,60}", name) or "{id}" not in name:
+                raise self.error(
+                    f"'{name}' must be a plain file name of at most 60 characters, with {{id}}",
+                    *keys,
+                    "keep_files",
+                    file,
+                )
+            if name in self.kept:
+                raise self.error(f"two files would be kept as '{name}'", *keys, "keep_files", file)
+            self.kept.add(name)
+        for file in files:
+            try:
+                check_file_name(file)
+            except ValueError as error:
+                raise self.error(str(error), *keys) from error
+        self.hold(step, position, options, parsers, traits, program)
+        return StepRecipe(
+            request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
+            parsers=parsers,
+            keep_files=tuple(step.keep_files.items()),
+            needed=frozenset(needed),
+            options=options.model_dump(mode="json", exclude_none=True),
+        )
+
+    def loaded_step(
+        self, position: int, step: StepRecipe, traits: Traits, software: Software
+    ) -> StepRecipe:
+        try:
+            return replace(step, request=stages.loaded(traits, step.request, software))
+        except ValueError as error:
+            raise self.error(str(error), "args", position) from error
+
+    def hold(
+        self,
+        step: Step,
+        position: int,
+        options: Any,
+        calls: Sequence[ParserCall],
+        traits: Traits,
+        program: Program | None,
+    ) -> None:
+        """Keep the warnings of what is likely wrong with a step; refuse what certainly is."""
+        asked = (
+            (held.Asked(name, call.function, call.file, file is not None), place)
+            for (file, name, place), call in zip(_listed(step), calls, strict=True)
+        )
+        errors: list[str] = []
+        for found in held.complaints(traits, program, options, asked, step.keep_files):
+            keys = ("campaign_config", "args", position, *found.keys)
+            message = f"{self.loaded.source.where(*keys, line=found.line)}: {found.message}"
+            (errors if found.certain else self.warnings).append(message)
+        if errors:
+            raise CampaignError("\n".join(errors))
+
+    def parsers(
+        self, step: Step, keys: tuple[str | int, ...], program: Program | None
+    ) -> Iterable[ParserCall]:
+        seen: set[str] = set()
+        for file, name, place in _listed(step):
+            try:
+                function = resolve_parser(name, program)
+            except ValueError as error:
+                raise self.error(str(error), *keys, *place) from error
+            stored = name.rpartition(".")[2]
+            if stored in seen or stored == "_run":
+                raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
+            seen.add(stored)
+            yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
+
+
+def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
+    """The recipe of a campaign. The folder of the campaign file is searched for its own modules.
+
+    `runs`: whether jobs are to be built, so that the archives of `software:` are looked into. Who
+    reads outputs alone needs none of them.
+
+    Raises:
+        CampaignError: a function, parser, option or archive is not there or wrong; with file, line
+            and the nearest.
+    """
+    beside = loaded.source.path.parent.absolute()
+    if str(beside) not in sys.path:
+        sys.path.append(str(beside))
+    resolver = _Resolver(loaded)
+    campaign = loaded.campaign
+    function = resolver.function()
+    traits = traits_of(function)
+    program = resolver.program(traits)
+    steps = tuple(
+        resolver.step(position, step, traits, program)
+        for position, step in enumerate(campaign.steps)
+    )
+    name = current(campaign.campaign_config.func_name)
+    calls = [program.name if program is not None else str(None)]
+    if traits.runs is not None:
+        # A function may look for one of several names; a name calls itself here.
+        named = Software(commands={called: shlex.quote(called) for called in campaign.software})
+        calls = [run for step in steps for run in traits.runs(step.request.options, named)]
+    for called in campaign.software:
+        if is_ours(name) and called not in calls:
+            raise loaded.source.error(
+                f"{name} calls no program '{called}'; {nearest(called, calls)}",
+                "software",
+                called,
+            )
+    software = Software(
+        commands={name: program.command for name, program in campaign.software.items()},
+        cores=campaign.resources.cores,
+        memory=campaign.resources.memory,
+        beside=beside,
+        cache=loaded.folder / "cache",
+        supplies=supplies(loaded) if runs else {},
+    )
+    steps = tuple(
+        resolver.loaded_step(position, step, traits, software)
+        for position, step in enumerate(steps)
+    )
+    if traits.check is not None:
+        try:
+            traits.check([step.request for step in steps], software)
+        except ValueError as error:
+            raise resolver.error(str(error), "args") from error
+    steps = tuple(
+        replace(step, asked=asked, hash=hash_of(asked), old_hash=hash_of(before))
+        for step, (asked, before) in zip(
+            steps, asked_of(loaded, name, [step.request for step in steps], traits), strict=True
+        )
+    )
+    place = campaign.database
+    target = [
+        *(campaign.campaign, place.name, place.collection, campaign.output_key),
+        *([step.request.name, sorted(step.request.files)] for step in steps),
+    ]
+    fields = [field for step in steps for field in traits.fields(step.request.loaded)]
+    decisive = tuple(sorted(set(fields))) if is_ours(name) else None
+    return Recipe(
+        function=name,
+        program=program,
+        steps=steps,
+        software=software,
+        hash=steps[-1].hash,
+        ladders=ladders_of(loaded, traits),
+        loaded=loaded.completed(fields, traits.molecule),
+        target=hash_of(target),
+        fields=decisive,
+        task_function=function,
+        warnings=tuple(resolver.warnings),
+    )

@@ -1,0 +1,25 @@
+"""The stages of a step before its jobs are built, each with the value of the one before."""
+
+from dataclasses import replace
+
+from wqmaster.tasks.base import Software, StepRequest, Traits
+
+
+def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
+    """`step` after the stage `load`.
+
+    Raises:
+        ValueError: a file that its options name is not there, or wrong.
+    """
+    return replace(step, loaded=traits.load(step.options, software))
+
+
+def prepared(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
+    """`step` after the stage `prepare`, if the function has one.
+
+    Raises:
+        WqmasterError: what its jobs share cannot be made.
+    """
+    if traits.prepare is None:
+        return step
+    return replace(step, prepared=traits.prepare(step.loaded, software))
