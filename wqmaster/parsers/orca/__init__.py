@@ -42,6 +42,7 @@ from wqmaster.parsers.orca.files import (
     hess_masses,
     hess_normal_modes,
     hess_symbols,
+    hessian,
 )
 from wqmaster.parsers.orca.forces import largest_force, net_force, net_torque
 from wqmaster.parsers.orca.frames import frames
@@ -59,6 +60,8 @@ from wqmaster.parsers.orca.orbitals import (
     orbital_occupations,
 )
 from wqmaster.parsers.orca.population import (
+    bond_orders,
+    charges,
     chelpg_charges,
     hirshfeld_charges,
     hirshfeld_spins,
@@ -105,6 +108,7 @@ from wqmaster.parsers.orca.spectra import (
 from wqmaster.parsers.orca.thermochemistry import (
     enthalpy,
     entropy,
+    entropy_term,
     gibbs_free_energy,
     thermochemistry,
     zero_point_energy,
@@ -126,10 +130,12 @@ __all__ = [
     "VERSION",
     "basis",
     "basis_functions",
+    "bond_orders",
     "ccsd_correlation_energy",
     "ccsd_energy",
     "ccsd_t_energy",
     "charge",
+    "charges",
     "chelpg_charges",
     "correlation_energy",
     "diagnose",
@@ -147,6 +153,7 @@ __all__ = [
     "engrad_gradient",
     "enthalpy",
     "entropy",
+    "entropy_term",
     "excitation_energies",
     "excitations",
     "file_name",
@@ -164,6 +171,7 @@ __all__ = [
     "hess_masses",
     "hess_normal_modes",
     "hess_symbols",
+    "hessian",
     "hirshfeld_charges",
     "hirshfeld_spins",
     "homo_lumo_gap",

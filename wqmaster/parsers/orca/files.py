@@ -317,3 +317,10 @@ def diagnose_file(output: Output) -> Failure | None:
     if not all(math.isfinite(value) for value in values):
         return Failure(FailureClass.NOT_FINITE, f"ORCA: {output.name} has a number not finite")
     return None
+
+
+@reads(_HESS, "stdout")
+def hessian(output: Output) -> list[list[float]]:
+    """`hess_hessian` under the name that it has in all programs, in Eh/Bohr^2, shape (3n, 3n)."""
+    found: list[list[float]] = hess_hessian(output)
+    return found

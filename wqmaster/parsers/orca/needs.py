@@ -1,6 +1,6 @@
 """What each parser of ORCA needs that not every route makes ORCA print or write.
 
-Which route leaves which of these quantities is known in `wqmaster.tasks.orca_leaves`. A parser that
+Which route leaves which of these quantities is known in `wqmaster.tasks.orca.leaves`. A parser that
 needs an SCF alone is in `PLAIN`: every parser of the package has to be in one of the two tables.
 """
 
@@ -11,9 +11,11 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "total_energy": ("ground state",),
     "scf_cycles": ("scf cycles",),
     "integrated_electrons": ("scf cycles",),
+    "bond_orders": ("mayer", "density"),
     "ccsd_correlation_energy": ("coupled cluster",),
     "ccsd_energy": ("coupled cluster",),
     "ccsd_t_energy": ("triples",),
+    "charges": ("mulliken", "density"),
     "chelpg_charges": ("chelpg", "density"),
     "correlation_energy": ("correlation",),
     "dipole": ("dipole", "density"),
@@ -27,6 +29,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "engrad_gradient": ("gradient", "final gradient"),
     "enthalpy": ("hessian",),
     "entropy": ("hessian",),
+    "entropy_term": ("hessian",),
     "excitation_energies": ("excitations",),
     "excitations": ("excitations",),
     "frequencies": ("hessian",),
@@ -43,6 +46,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "hess_masses": ("hessian",),
     "hess_normal_modes": ("hessian",),
     "hess_symbols": ("hessian",),
+    "hessian": ("hessian",),
     "hirshfeld_charges": ("hirshfeld", "density"),
     "hirshfeld_spins": ("hirshfeld", "spins", "density"),
     "homo_lumo_gap": ("orbitals",),

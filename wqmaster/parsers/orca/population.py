@@ -107,6 +107,13 @@ def mulliken_charges(output: Output) -> list[float]:
 
 
 @reads("stdout", per_atom=True)
+def charges(output: Output) -> list[float]:
+    """`mulliken_charges` under the name that atomic charges have in all programs, in e."""
+    found: list[float] = mulliken_charges(output)
+    return found
+
+
+@reads("stdout", per_atom=True)
 @of_final_density
 def mulliken_spins(output: Output) -> list[float]:
     """Mulliken spin populations of the final evaluation, shape (n,).
@@ -213,3 +220,10 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
             raise ParseError(f"the line {line.strip()[:60]!r} has no bond orders")
         found.extend(_bond(entry) for entry in entries)
     raise ParseError("the Mayer bond orders are cut short")
+
+
+@reads("stdout")
+def bond_orders(output: Output) -> list[list[float]]:
+    """`mayer_bond_orders` under the name that bond orders have in all programs."""
+    found: list[list[float]] = mayer_bond_orders(output)
+    return found

@@ -164,9 +164,16 @@ def enthalpy(output: Output) -> float:
 
 @reads("stdout")
 @of_final_evaluation
-def entropy(output: Output) -> float:
+def entropy_term(output: Output) -> float:
     """Entropy times temperature, T*S, of the final evaluation in Eh: "Final entropy term"."""
     return _values(output)["entropy_term"]
+
+
+@reads("stdout")
+def entropy(output: Output) -> float:
+    """The former name of `entropy_term`: T*S in Eh, unlike the `entropy` of xtb."""
+    found: float = entropy_term(output)
+    return found
 
 
 @reads("stdout")

@@ -4,10 +4,10 @@ Where xtbout.json or another file that xtb writes is there, it is read; the prin
 what is printed, with the decimals printed. Which evaluation each file is of is in `evaluation`.
 """
 
-from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.course import frames
 from wqmaster.parsers.xtb.diagnosis import diagnose
 from wqmaster.parsers.xtb.molecular import (
+    charge,
     charges,
     dipole,
     energy,
@@ -31,14 +31,16 @@ from wqmaster.parsers.xtb.moving import (
 from wqmaster.parsers.xtb.orbitals import (
     bond_orders,
     homo_lumo_gap,
+    multiplicity,
     orbital_energies,
     orbital_occupations,
     unpaired_electrons,
 )
-from wqmaster.parsers.xtb.text import last_line
+from wqmaster.parsers.xtb.run import file_name, program_version
 from wqmaster.parsers.xtb.vibrational import (
     enthalpy,
     entropy,
+    entropy_term,
     frequencies,
     gibbs_free_energy,
     hessian,
@@ -52,12 +54,14 @@ from wqmaster.parsers.xtb.vibrational import (
 __all__ = [
     "VERSION",
     "bond_orders",
+    "charge",
     "charges",
     "diagnose",
     "dipole",
     "energy",
     "enthalpy",
     "entropy",
+    "entropy_term",
     "file_name",
     "frames",
     "frequencies",
@@ -74,6 +78,7 @@ __all__ = [
     "md_frames",
     "md_summary",
     "method",
+    "multiplicity",
     "net_charge",
     "opt_cycles",
     "opt_trajectory_energies",
@@ -90,30 +95,3 @@ __all__ = [
 ]
 
 VERSION = "4"
-_FILES = frozenset(
-    {
-        "xtbout.json",
-        "xtbopt.xyz",
-        "xtbopt.log",
-        "xtbscan.log",
-        "xtb.trj",
-        "hessian",
-        "vibspectrum",
-        "wbo",
-    }
-    | {"gfnff_charges", "molecule.xyz"}
-)
-
-
-def file_name(name: str) -> str | None:
-    """What a job calls a file that xtb named `name`; None if it is none that parsers read."""
-    if name in _FILES:
-        return name
-    return "molecule.engrad" if name.endswith(".engrad") else None
-
-
-def program_version(output: Output) -> str | None:
-    """The version of xtb, as its output states it."""
-    rest = last_line(output.text, "* xtb version ")
-    words = rest.split() if rest else []
-    return words[0] if words else None

@@ -40,6 +40,8 @@ from wqmaster.parsers.xtb.text import (
 FINAL = " final structure:"
 # xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
 ROUNDING = 2e-8
+# A sum of atomic charges is a whole number but for its rounding (e).
+_CHARGE_TOLERANCE = 1e-3
 
 
 def printed_energy(text: str) -> float:
@@ -270,6 +272,19 @@ def method(output: Output) -> str:
     if "G F N - F F" in text:
         return "GFN-FF"
     raise ParseError("the output states no method")
+
+
+@reads("stdout")
+def charge(output: Output) -> int:
+    """The total charge in e: `net_charge`, which xtb prints as a sum of atomic charges.
+
+    Raises:
+        ParseError: as `net_charge`, or it is not a whole number.
+    """
+    found: float = net_charge(output)
+    if abs(found - round(found)) > _CHARGE_TOLERANCE:
+        raise ParseError(f"the atomic charges add up to {found}, which is not a whole number")
+    return round(found)
 
 
 @reads("stdout")

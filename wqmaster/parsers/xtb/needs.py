@@ -1,6 +1,6 @@
 """What each parser of xtb needs that not every step makes xtb print or write.
 
-Which step leaves which of them is known in `wqmaster.tasks.xtb_leaves`. A parser for which any step
+Which step leaves which of them is known in `wqmaster.tasks.xtb.leaves`. A parser for which any step
 will do is in `PLAIN`: every parser of the package has to be in one of the two tables.
 """
 
@@ -10,6 +10,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "bond_orders": ("orbitals",),
     "enthalpy": ("hessian",),
     "entropy": ("hessian",),
+    "entropy_term": ("hessian",),
     "frames": ("frames",),
     "frequencies": ("hessian",),
     "geometry": ("optimisation",),
@@ -23,6 +24,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "md_energies": ("dynamics",),
     "md_frames": ("dynamics",),
     "md_summary": ("dynamics",),
+    "multiplicity": ("orbitals",),
     "opt_cycles": ("optimisation",),
     "opt_trajectory_energies": ("optimisation",),
     "optimized_geometry": ("optimisation",),
@@ -36,4 +38,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "zero_point_energy": ("hessian",),
 }
 
-PLAIN = frozenset(("charges", "dipole", "energy", "gradient_norm", "method", "net_charge"))
+PLAIN = frozenset(
+    ("charge", "charges", "dipole", "energy", "gradient_norm", "method", "net_charge")
+)

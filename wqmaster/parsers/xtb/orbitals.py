@@ -110,6 +110,13 @@ def bond_orders(output: Output) -> list[list[float]]:
 
 
 @reads("stdout", "xtbout.json")
+def multiplicity(output: Output) -> int:
+    """2 S + 1 of the molecule, from `unpaired_electrons`; what that refuses is refused."""
+    unpaired: int = unpaired_electrons(output)
+    return unpaired + 1
+
+
+@reads("stdout", "xtbout.json")
 def unpaired_electrons(output: Output) -> int:
     """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
 

@@ -161,9 +161,18 @@ def entropy(output: Output) -> float:
     return _entropy(stdout(output))
 
 
+@reads("stdout")
+def entropy_term(output: Output) -> float:
+    """Entropy times temperature, T*S, in Eh: enthalpy less free energy; of the last hessian."""
+    return _entropy_term(stdout(output))
+
+
+def _entropy_term(text: str) -> float:
+    return _thermal(text, "TOTAL ENTHALPY") - _thermal(text, "TOTAL FREE ENERGY")
+
+
 def _entropy(text: str) -> float:
-    heat = _thermal(text, "TOTAL ENTHALPY") - _thermal(text, "TOTAL FREE ENERGY")
-    return heat / thermal_temperature(text)
+    return _entropy_term(text) / thermal_temperature(text)
 
 
 def thermal_temperature(text: str) -> float:

@@ -1,0 +1,32 @@
+"""A run of xtb: its files and its version."""
+
+from wqmaster.parsers.base import Output
+from wqmaster.parsers.xtb.text import last_line
+
+_FILES = frozenset(
+    {
+        "xtbout.json",
+        "xtbopt.xyz",
+        "xtbopt.log",
+        "xtbscan.log",
+        "xtb.trj",
+        "hessian",
+        "vibspectrum",
+        "wbo",
+    }
+    | {"gfnff_charges", "molecule.xyz"}
+)
+
+
+def file_name(name: str) -> str | None:
+    """What a job calls a file that xtb named `name`; None if it is none that parsers read."""
+    if name in _FILES:
+        return name
+    return "molecule.engrad" if name.endswith(".engrad") else None
+
+
+def program_version(output: Output) -> str | None:
+    """The version of xtb, as its output states it."""
+    rest = last_line(output.text, "* xtb version ")
+    words = rest.split() if rest else []
+    return words[0] if words else None
