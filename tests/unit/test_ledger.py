@@ -13,6 +13,7 @@ from wqmaster.database.documents import Store
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
+from wqmaster.recipe.retry import remedies
 from wqmaster.run.building import Builder
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
@@ -101,5 +102,6 @@ def test_remedies_of_all_steps_begin_from_what_was_left_of_the_same_job(
 
     monkeypatch.setattr(spool, "rescued", files)
     entry = Fed(1, 3, molecule, history=store.ledger.histories([1])["1"])
-    found = Builder(recipe, spool)._rescued(entry, {"a": ("restart",), "b": ("restart",)})
+    taken = remedies(recipe.ladders, {"a": ("restart",), "b": ("restart",)})
+    found = Builder(recipe, spool).rescued(entry, molecule, taken)
     assert {step: left["from"].decode() for step, left in found.items()} == rescued

@@ -14,7 +14,7 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.jobs.job import SOFTWARE, Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Parser, ProgramParsers
-from wqmaster.recipe import retry
+from wqmaster.recipe.retry import NO_REMEDIES, Plan, Remedies
 from wqmaster.software.supplies import keep
 from wqmaster.tasks import stages
 from wqmaster.tasks.base import (
@@ -82,29 +82,29 @@ class Recipe:
     def build(
         self,
         molecule: Molecule,
-        plan: retry.Plan | None = None,
+        remedies: Remedies = NO_REMEDIES,
         rescued: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> Job:
         """The job of `molecule`. What a user's task function raises passes through.
 
-        `plan` are the remedies it takes, `rescued` by step the files that a failed attempt left.
+        `rescued` has, by step, the files that a failed attempt left.
 
         Raises:
             TypeError: the task function returned no Job, or one with other steps.
         """
         requests, software = [step.request for step in self.steps], self.software
-        if plan:
+        if remedies:
             requests = [
                 replace(
                     request,
-                    remedies=retry.rungs(self.ladders, plan.get(request.name, ())),
+                    remedies=remedies.rungs.get(request.name, ()),
                     rescued=(rescued or {}).get(request.name, {}),
                 )
                 for request in requests
             ]
             if software.memory is not None:
-                more = retry.factors(self.ladders, plan).memory
-                software = replace(software, memory=int(software.memory * more))
+                memory = int(software.memory * remedies.factors.memory)
+                software = replace(software, memory=memory)
         job = self.task_function(molecule, requests, software)
         if not isinstance(job, Job):
             raise TypeError(f"a task function returns a Job, not {type(job).__name__}")
@@ -124,9 +124,7 @@ class Recipe:
             for step in self.steps:
                 inspect(molecule, step.request.options)
 
-    def asked_of(
-        self, molecule: Molecule, attempt: int = 1, plan: retry.Plan | None = None
-    ) -> Asked:
+    def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
         """What the job of `molecule` is asked for."""
         return Asked(
             document=molecule.id,

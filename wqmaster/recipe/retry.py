@@ -40,22 +40,47 @@ def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
     return {str(step): tuple(map(str, names)) for step, names in value.items()}
 
 
-def plan(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
-    """The remedies of the next attempt, {} for none; None if there shall be no next attempt.
+@dataclass(frozen=True)
+class GiveUp:
+    """No further attempt would help."""
 
-    `history` are all failed attempts of the document, the first one first.
-    """
+    plan: Plan = field(default_factory=dict)  # should the document be run all the same
+
+
+@dataclass(frozen=True)
+class Again:
+    """The same once more, or for the first time."""
+
+    plan: Plan = field(default_factory=dict)  # empty
+
+
+@dataclass(frozen=True)
+class WithRemedies:
+    """Once more with the remedies of `plan`."""
+
+    plan: Plan
+
+
+Decision = GiveUp | Again | WithRemedies
+
+
+def decide(ladders: Ladders, history: Sequence[Past]) -> Decision:
+    """What comes after the failed attempts of a document, `history`, the first one first."""
     if not history:
-        return {}
+        return Again()
     last = history[-1]
     if last.kind is not None and last.kind.again:
         asked = max((n for n, past in enumerate(history) if past.retried), default=-1)
         lost = sum(past.kind is not None and past.kind.again for past in history[asked + 1 :])
-        return dict(last.remedy) if lost < MAX_ATTEMPTS else None
+        return _as_before(last) if lost < MAX_ATTEMPTS else GiveUp()
     higher = _higher(ladders, history)
-    if higher is None and last.retried:
-        return dict(last.remedy)
-    return higher
+    if higher is not None:
+        return WithRemedies(higher)
+    return _as_before(last) if last.retried else GiveUp()
+
+
+def _as_before(last: Past) -> Decision:
+    return WithRemedies(last.remedy) if last.remedy else Again()
 
 
 def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
@@ -73,7 +98,7 @@ def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, .
     return {**last.remedy, step: (*others, rung)}
 
 
-def rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
+def _rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
     """The rungs of these names; one that the campaign no longer has is left out."""
     known = {rung.name: rung for ladder in ladders.values() for rung in ladder}
     return tuple(known[name] for name in names if name in known)
@@ -88,11 +113,30 @@ class Factors:
     time: float = 1.0
 
 
-def factors(ladders: Ladders, plan: Plan) -> Factors:
-    """The largest factors of the rungs of all steps of a plan."""
-    taken = [rung for names in plan.values() for rung in rungs(ladders, names)]
-    return Factors(
+@dataclass(frozen=True)
+class Remedies:
+    """The remedies of one attempt, resolved. It is false where there are none."""
+
+    plan: Plan = field(default_factory=dict)
+    rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by the step's name
+    factors: Factors = Factors()  # the largest of all steps
+
+    def __bool__(self) -> bool:
+        return bool(self.plan)
+
+
+NO_REMEDIES = Remedies()
+
+
+def remedies(ladders: Ladders, plan: Plan) -> Remedies:
+    """The remedies of a plan, as the campaign has them now."""
+    if not plan:
+        return NO_REMEDIES
+    by_step = {step: _rungs(ladders, names) for step, names in plan.items()}
+    taken = [rung for rungs in by_step.values() for rung in rungs]
+    factors = Factors(
         memory=max((rung.memory or 1.0 for rung in taken), default=1.0),
         disk=max((rung.disk or 1.0 for rung in taken), default=1.0),
         time=max((rung.time or 1.0 for rung in taken), default=1.0),
     )
+    return Remedies(plan, by_step, factors)

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, Molecule
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.master")
+
+
+@dataclass(frozen=True)
+class Built:
+    """The next attempt at a document."""
+
+    asked: Asked
+    job: Job
+    remedies: Remedies
 
 
 @dataclass(frozen=True)
@@ -29,43 +39,48 @@ class Builder:
         self._recipe = recipe
         self._spool = spool
 
-    def build(self, entry: Fed, plan: retry.Plan) -> tuple[Asked, Job] | GivenUp:
-        """The job of a document with the remedies of `plan`, and what it is asked for."""
+    def build(self, entry: Fed) -> Built | GivenUp:
+        """The next attempt at a document, with the remedies that what failed before asks for."""
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
-        if entry.molecule is not None:
+        recipe, molecule = self._recipe, entry.molecule
+        if molecule is not None:
+            past = entry.history.of(recipe.hash, molecule.fingerprint)
+            remedies = retry.remedies(recipe.ladders, retry.decide(recipe.ladders, past).plan)
             try:
-                job = self._recipe.build(entry.molecule, plan, self._rescued(entry, plan))
-                return self._recipe.asked_of(entry.molecule, entry.attempt, plan), job
+                job = recipe.build(molecule, remedies, self.rescued(entry, molecule, remedies))
+                asked = recipe.asked_of(molecule, entry.attempt, remedies.plan)
+                return Built(asked, job, remedies)
             except BadDocument as error:
                 message = error.message
             except Exception as error:  # a user's task function may raise anything
                 log.debug("the task function failed", exc_info=True)
-                kind, message = FailureClass.TASK_FUNCTION, f"{self._recipe.function}: {error!r}"
+                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {error!r}"
         return GivenUp(
             {
                 "document": entry.document,
                 "attempt": entry.attempt,
                 "final": True,
-                "recipe": self._recipe.hash,
+                "recipe": recipe.hash,
                 "class": kind.label,
                 "family": kind.family.value,
                 "message": message,
             }
         )
 
-    def _rescued(self, entry: Fed, plan: retry.Plan) -> dict[str, dict[str, bytes]]:
+    def rescued(
+        self, entry: Fed, molecule: Molecule, remedies: Remedies
+    ) -> dict[str, dict[str, bytes]]:
         """By step, what an attempt that failed in it left, where a remedy begins from it.
 
         Only of this very molecule, and of the same recipe.
         """
-        molecule = entry.molecule
         found: dict[str, dict[str, bytes]] = {}
-        for step, names in plan.items():
+        for step, rungs in remedies.rungs.items():
             left = entry.history.rescues.get(step)
-            if left is None or molecule is None:
+            if left is None:
                 continue
             if (left.molecule, left.recipe) != (molecule.fingerprint, self._recipe.hash):
                 continue
-            if any(rung.restart for rung in retry.rungs(self._recipe.ladders, names)):
+            if any(rung.restart for rung in rungs):
                 found[step] = self._spool.rescued(left)
         return found

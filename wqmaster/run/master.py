@@ -17,12 +17,12 @@ from wqmaster.database.documents import Store
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Demand, Handle, Trouble
 from wqmaster.jobs import wire
-from wqmaster.jobs.job import Asked, Job, Task
+from wqmaster.jobs.job import Task
 from wqmaster.jobs.molecule import Document
-from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.building import Builder, GivenUp
-from wqmaster.run.collector.pool import Collectors, Message
+from wqmaster.run.building import Builder, Built, GivenUp
+from wqmaster.run.collector.messages import Ended
+from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
 from wqmaster.run.progress import Progress, RunState
@@ -187,18 +187,15 @@ class Master:
 
     def _submit(self, fed: list[Fed]) -> int:
         """Make tasks of what was fed; how many. A job with a remedy is a task of its own."""
-        plain: list[tuple[Asked, Job]] = []
-        changed: list[tuple[Asked, Job]] = []
+        plain: list[Built] = []
+        changed: list[Built] = []
         bad: list[Document] = []
         for entry in fed:
-            molecule = entry.molecule.fingerprint if entry.molecule else ""
-            past = entry.history.of(self._recipe.hash, molecule)
-            plan = retry.plan(self._recipe.ladders, past) or {}
-            built = self._builder.build(entry, plan)
+            built = self._builder.build(entry)
             if isinstance(built, GivenUp):
                 bad.append(built.record)
             else:
-                (changed if plan else plain).append(built)
+                (changed if built.remedies else plain).append(built)
         self._give_up(bad)
         bundles = [plain] if plain else []
         bundles += [[one] for one in changed]
@@ -206,32 +203,32 @@ class Master:
             self._submit_task(bundle)
         return len(bundles)
 
-    def _submit_task(self, built: list[tuple[Asked, Job]]) -> None:
+    def _submit_task(self, bundle: list[Built]) -> None:
         self._count += 1
         resources = self._campaign.resources
-        plan = retry.plan_of(built[0][0].remedy)
-        more = retry.factors(self._recipe.ladders, plan)
+        remedies = bundle[0].remedies
+        more = remedies.factors
         least = resources.running_time_min
         seconds = self._campaign.campaign_config.job_timeout
         task = Task(
             id=f"{self.token}-{self._count:09d}",
-            jobs=len(built),
+            jobs=len(bundle),
             time_limit_per_job=int(seconds * more.time),
-            inputs=tuple(dict.fromkeys(shared for _, job in built for shared in job.inputs)),
+            inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
             category=self._campaign.submit.queue or self._campaign.campaign,
             cores=resources.cores,
             memory=resources.memory and int(resources.memory * more.memory),
             disk=resources.disk and int(resources.disk * more.disk),
             compression=self._campaign.archive.compression,
-            running_time_min=least and least * len(built),
-            plain=not plan,
+            running_time_min=least and least * len(bundle),
+            plain=not remedies,
         )
-        inputs = wire.pack([job for _, job in built])
-        folder = self._spool.submit(task.id, [asked for asked, _ in built], inputs)
+        inputs = wire.pack([one.job for one in bundle])
+        folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
         self._engine.submit(task, folder)
-        keys = [key_of(asked.document) for asked, _ in built]
-        for key, (asked, _) in zip(keys, built, strict=True):
-            self._flights[key] = asked.document
+        keys = [key_of(one.asked.document) for one in bundle]
+        for key, one in zip(keys, bundle, strict=True):
+            self._flights[key] = one.asked.document
         self._tasks[task.id] = keys
         self.progress.running += len(keys)
 
@@ -275,27 +272,27 @@ class Master:
         self.progress.spooled += len(keys)
         self._collectors.collect(task)
 
-    def _hear(self, message: Message) -> None:
-        task = message["ended"]
-        keys = self._spooled.pop(task, [])
+    def _hear(self, ended: Ended) -> None:
+        keys = self._spooled.pop(ended.task, [])
         self.progress.spooled -= len(keys)
-        for key in set(keys) - {job["key"] for job in message["jobs"]}:
+        for key in set(keys) - {job.key for job in ended.jobs}:
             # Its record was torn, or an earlier collector ended it: the feed asks the database.
             lost = self._flights.pop(key, _NOT_THERE)
             if lost is not _NOT_THERE:
                 self._feed.again(lost)
-        for job in message["jobs"]:
-            document = self._flights.pop(job["key"], _NOT_THERE)
-            if self._hosts.heard(job.get("host", ""), job.get("class")):
-                log.warning("host %s spoils jobs: none for %d s", job["host"], BLOCK_TIME)
-                self._engine.block_host(job["host"], BLOCK_TIME)
-            if "class" not in job:
+        for job in ended.jobs:
+            document = self._flights.pop(job.key, _NOT_THERE)
+            failure = job.failure
+            if self._hosts.heard(job.host, failure.failure_class if failure else None):
+                log.warning("host %s spoils jobs: none for %d s", job.host, BLOCK_TIME)
+                self._engine.block_host(job.host, BLOCK_TIME)
+            if failure is None:
                 self.progress.done += 1
                 self.progress.rate.add(1)
                 continue
-            log.warning("document %s: %s: %s", job["key"], job["class"], job["message"])
-            if job["final"]:
-                self.progress.failures[job["class"]] += 1
+            log.warning("document %s: %s: %s", job.key, failure.failure_class, failure.message)
+            if failure.final:
+                self.progress.failures[failure.failure_class] += 1
                 self.progress.rate.add(1)
             else:
                 self.progress.attempts_failed += 1

@@ -23,7 +23,17 @@ from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.recipe.retry import Past, plan_of
+from wqmaster.recipe.retry import GiveUp, Past, plan_of
+from wqmaster.run.collector.messages import (
+    WHOLE_ARCHIVE,
+    Begins,
+    Collect,
+    Commits,
+    Ended,
+    EndedJob,
+    JobFailure,
+    Waits,
+)
 from wqmaster.run.kept_files import safe_name
 from wqmaster.run.spool import Spool
 
@@ -37,8 +47,6 @@ _RETRY_SECONDS = 2.0
 # Troubles of a disk that pass.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
-# In the place of a job's number: the archive of all of them.
-WHOLE = -1
 _CRASHED = Failure(
     FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
 )
@@ -82,7 +90,7 @@ class Collector:
         self._spool = spool
         self._kept = kept
 
-    def process(self, requests: list[Document]) -> Iterator[Document]:
+    def process(self, requests: Sequence[Collect]) -> Iterator[Begins | Commits | Waits | Ended]:
         """Bring the tasks of `requests` to an end; what the master is to hear."""
         batch = _Batch()
         for request in requests:
@@ -94,32 +102,31 @@ class Collector:
 
     # --- judging -----------------------------------------------------------------------------
 
-    def _judge_task(self, request: Document, batch: _Batch) -> Iterator[Document]:
-        task = request["task"]
+    def _judge_task(self, request: Collect, batch: _Batch) -> Iterator[Begins | Ended]:
+        task, skip = request.task, request.skip
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
             # A collector of a master that was killed has brought it to an end; what is left of it
             # is removed.
             self._spool.remove(task)
-            yield {"ended": task, "jobs": []}
+            yield Ended(task=task)
             return
         except (ValueError, TypeError, KeyError) as error:
             log.error("the records of task %s are torn, it will run again: %s", task, error)
             self._spool.remove(task)
-            yield {"ended": task, "jobs": []}
+            yield Ended(task=task)
             return
         batch.tasks.append(task)
-        skip = request.get("skip", ())
         archive: Archive | None = None
-        if WHOLE in skip:
+        if WHOLE_ARCHIVE in skip:
             problem: Failure | None = _CRASHED
         else:
-            yield {"begins": task, "job": WHOLE}
+            yield Begins(task=task, job=WHOLE_ARCHIVE)
             archive, problem = _open(archive_path, returned)
         try:
             for number, job in enumerate(asked):
-                yield {"begins": task, "job": number}
+                yield Begins(task=task, job=number)
                 outcome: Outcome | None = None
                 if number in skip:
                     verdict = Verdict(failure=_CRASHED)
@@ -168,10 +175,10 @@ class Collector:
 
     # --- committing --------------------------------------------------------------------------
 
-    def _commit(self, batch: _Batch) -> Iterator[Document]:
+    def _commit(self, batch: _Batch) -> Iterator[Commits | Waits | Ended]:
         if not batch.tasks:
             return
-        yield {"commits": len(batch.jobs)}
+        yield Commits(jobs=len(batch.jobs))
         while True:
             try:
                 self._store_batch(batch)
@@ -179,14 +186,14 @@ class Collector:
             except (PyMongoError, OSError) as error:
                 # Of the database, or of a full disk: nothing is lost by trying again.
                 log.warning("results cannot be stored, trying again: %s", error)
-                yield {"waits": f"results cannot be stored: {str(error)[:200]}"}
+                yield Waits(reason=f"results cannot be stored: {str(error)[:200]}")
                 time.sleep(_RETRY_SECONDS)
-        ended: dict[str, list[Document]] = {task: [] for task in batch.tasks}
+        ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
-            ended[job.task].append(self._told(job))
+            ended[job.task].append(_ended(job))
         for task, jobs in ended.items():
             self._spool.remove(task, keep=self._store.campaign.archive.keep == "all")
-            yield {"ended": task, "jobs": jobs}
+            yield Ended(task=task, jobs=tuple(jobs))
 
     def _store_batch(self, batch: _Batch) -> None:
         good = [job for job in batch.jobs if job.verdict.failure is None]
@@ -236,7 +243,7 @@ class Collector:
         # A batch that is stored for the second time finds this attempt recorded.
         earlier = history.of(asked.recipe, asked.molecule)
         before = [past for past in earlier if past.attempt < now.attempt]
-        return retry.plan(self._recipe.ladders, [*before, now]) is None
+        return isinstance(retry.decide(self._recipe.ladders, [*before, now]), GiveUp)
 
     def _stored(self, jobs: Sequence[_Judged]) -> dict[str, frozenset[str]]:
         """By document: the steps that have a result, whose kept files are of that result."""
@@ -274,17 +281,16 @@ class Collector:
             archive=str(kept) if kept else None,
         )
 
-    def _told(self, job: _Judged) -> Document:
-        told: Document = {
-            "key": key_of(job.asked.document),
-            "host": job.returned.host,  # as the engine calls it
-        }
-        failure = job.verdict.failure
-        if failure is not None:
-            told["class"] = failure.kind.label
-            told["message"] = records.storable(failure.message)
-            told["final"] = job.final
-        return told
+
+def _ended(job: _Judged) -> EndedJob:
+    found, failure = job.verdict.failure, None
+    if found is not None:
+        failure = JobFailure(
+            failure_class=found.kind.label,
+            message=str(records.storable(found.message)),
+            final=job.final,
+        )
+    return EndedJob(key=key_of(job.asked.document), host=job.returned.host, failure=failure)
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:

@@ -5,7 +5,6 @@ time that job alone is given up, as `collector_crash`.
 """
 
 import contextlib
-import json
 import logging
 import os
 import selectors
@@ -13,11 +12,20 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from wqmaster.errors import ServiceError
+from wqmaster.run.collector.messages import (
+    Begins,
+    Collect,
+    Commits,
+    Configuration,
+    Ended,
+    Waits,
+    message,
+)
 from wqmaster.system.files import rotate
 
 log = logging.getLogger("wqmaster.collectors")
@@ -33,13 +41,13 @@ PATIENCE = 10.0
 # How many may die in a row when no job is to blame.
 MOST_DEATHS = 3
 
-Message = dict[str, Any]
-
 
 class _Process:
     """One collector process and the tasks that it has."""
 
-    def __init__(self, configuration: Message, errors: Path, keep_open: Sequence[int]) -> None:
+    def __init__(
+        self, configuration: Configuration, errors: Path, keep_open: Sequence[int]
+    ) -> None:
         with errors.open("ab") as stderr:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "wqmaster.run.collector.process"],
@@ -58,12 +66,12 @@ class _Process:
         self._rest = b""
         self.tell(configuration)
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Configuration | Collect) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self.stdin.write(json.dumps(message).encode() + b"\n")
+            self.stdin.write(message.line())
             self.stdin.flush()
 
-    def hear(self) -> tuple[list[Message], bool]:
+    def hear(self) -> tuple[list[Begins | Commits | Waits | Ended], bool]:
         """What it said since, and whether it is still there."""
         chunk: bytes | None = self.stdout.read()
         if chunk is None:
@@ -73,7 +81,7 @@ class _Process:
         messages = []
         for line in lines:
             try:
-                messages.append(json.loads(line))
+                messages.append(message(line))
             except ValueError:
                 log.error("a collector said what is no message: %r", line[:200])
         return messages, bool(chunk)
@@ -97,13 +105,13 @@ class Collectors:
     def __init__(
         self,
         count: int,
-        configuration: Mapping[str, Any],
+        configuration: Configuration,
         logs: Path,
         *,
         keep_open: Sequence[int] = (),
         hang_time: float = HANG_TIME,
     ) -> None:
-        self._configuration = dict(configuration)
+        self._configuration = configuration
         self._errors = logs / "collector.err"
         rotate(self._errors)
         self._keep_open = keep_open
@@ -117,7 +125,7 @@ class Collectors:
         self.trouble: str | None = None
 
     def _begin(self, number: int) -> _Process:
-        configuration = {**self._configuration, "number": number}
+        configuration = self._configuration.model_copy(update={"number": number})
         process = _Process(configuration, self._errors, self._keep_open)
         self._selector.register(process.stdout, selectors.EVENT_READ, process)
         return process
@@ -141,28 +149,26 @@ class Collectors:
             if not process.tasks:
                 process.heard = time.monotonic()
             process.tasks[task] = skip
-            process.tell({"task": task, "skip": skip})
+            process.tell(Collect(task=task, skip=tuple(skip)))
 
-    def listen(self, seconds: float) -> Iterator[Message]:
-        """The verdicts that arrive within `seconds`, as soon as there are any.
-
-        Yields one `{"ended": task, "jobs": [...]}` a task.
-        """
+    def listen(self, seconds: float) -> Iterator[Ended]:
+        """The tasks that are committed within `seconds`, as soon as there are any."""
         for key, _ in self._selector.select(seconds):
             process = cast("_Process", key.data)
             messages, alive = process.hear()
-            for message in messages:
-                if "begins" in message:
-                    process.at = message["begins"], message["job"]
-                elif "commits" in message:
-                    process.at = None
-                elif "waits" in message:
-                    self.trouble = message["waits"]
-                else:
-                    self.trouble = None
-                    self._deaths = 0
-                    process.tasks.pop(message["ended"], None)
-                    yield message
+            for heard in messages:
+                match heard:
+                    case Begins(task=task, job=job):
+                        process.at = task, job
+                    case Commits():
+                        process.at = None
+                    case Waits(reason=reason):
+                        self.trouble = reason
+                    case Ended(task=task):
+                        self.trouble = None
+                        self._deaths = 0
+                        process.tasks.pop(task, None)
+                        yield heard
             if not alive:
                 self._replace(process, f"ended with exit code {process.popen.wait()}")
         for process in list(self._processes):

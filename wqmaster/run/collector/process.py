@@ -8,7 +8,6 @@ closes, so that it never outlives the master by more than the tasks in its hands
 """
 
 import itertools
-import json
 import logging
 import logging.handlers
 import os
@@ -24,9 +23,9 @@ from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.errors import CampaignError, DatabaseError
-from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH, Collector
+from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
 from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.collector")
@@ -59,24 +58,24 @@ class _Channel:
         os.set_inheritable(self._descriptor, False)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def tell(self, message: Document) -> None:
+    def tell(self, message: Begins | Commits | Waits | Ended) -> None:
         """Send a message, whole."""
-        rest = json.dumps(message).encode() + b"\n"
+        rest = message.line()
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
 
-def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Document:
-    """What a collector needs to know. It holds secrets: it goes through a pipe, nowhere else."""
+def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
+    """What a collector needs to know."""
     campaign = loaded.campaign.model_dump(exclude={"folder"})
-    return {
-        "recipe": recipe,
+    return Configuration(
+        recipe=recipe,
         # Paths as their text; all else that JSON has not is MongoDB's.
-        "campaign": json_util.dumps(campaign, default=os.fspath),
-        "path": str(loaded.source.path.absolute()),
-        "folder": str(loaded.folder),
-        "uri": uri,
-    }
+        campaign=json_util.dumps(campaign, default=os.fspath),
+        path=str(loaded.source.path.absolute()),
+        folder=str(loaded.folder),
+        uri=uri,
+    )
 
 
 def main() -> None:
@@ -86,10 +85,10 @@ def main() -> None:
     first, *waiting = next(batches, [b""])
     if not first:
         return
-    configured = json.loads(first)
-    folder = Path(configured["folder"])
+    configured = Configuration.model_validate_json(first)
+    folder = Path(configured.folder)
     handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / f"collector-{configured['number']}.log",
+        folder / "logs" / f"collector-{configured.number}.log",
         maxBytes=5_000_000,
         backupCount=3,
         delay=True,
@@ -97,15 +96,13 @@ def main() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     logging.getLogger("wqmaster").addHandler(handler)
 
-    campaign = Campaign.model_validate(
-        {**json_util.loads(configured["campaign"]), "folder": folder}
-    )
-    loaded = LoadedCampaign(campaign, Source(Path(configured["path"]), None), frozenset())
+    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
+    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
     spool = Spool(folder / "spool")
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     recipe = resolve(loaded, runs=False)
-    if recipe.hash != configured["recipe"]:
+    if recipe.hash != configured.recipe:
         # One that is started anew reads the user's files again: what it judged would be stored
         # under a recipe that it was not computed with.
         raise CampaignError(
@@ -115,14 +112,14 @@ def main() -> None:
     store: Store | None = None
     while store is None:
         try:
-            store = Store(configured["uri"], campaign)
+            store = Store(configured.uri, campaign)
         except DatabaseError as error:
-            channel.tell({"waits": error.message})
+            channel.tell(Waits(reason=error.message))
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
         for batch in itertools.chain([waiting], batches):
-            for message in collector.process([json.loads(line) for line in batch]):
+            for message in collector.process([Collect.model_validate_json(line) for line in batch]):
                 channel.tell(message)
     finally:
         store.close()
