@@ -18,7 +18,7 @@ from wqmaster.engines.local import LocalEngine
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
-from wqmaster.factory import PROGRAMS, Factory, here
+from wqmaster.factory import ENGINE_PROGRAMS, Factory, local_plan
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Execution, Input, Job, Task
 
@@ -37,8 +37,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     else:
         kind = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}[request.param]
         engine = kind(Setting(tmp_path / "logs", keepalive=(2, 2)))
-        factory = Factory(here(request.param, 2, 1, engine.port), tmp_path, environ)
-        worker = PROGRAMS[request.param][1]
+        factory = Factory(local_plan(request.param, 2, 1, engine.port), tmp_path, environ)
+        worker = ENGINE_PROGRAMS[request.param][1]
         found = Bench(engine, tasks, lambda: processes(f"{worker} ", tmp_path))
         wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
     yield found
@@ -279,11 +279,11 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
     script = (
         "import os, sys, pathlib\n"
         f"from wqmaster.engines.{engine} import {kind}\n"
-        "from wqmaster.factory import Factory, here\n"
+        "from wqmaster.factory import Factory, local_plan\n"
         "from wqmaster.engines.ndcctools import Setting\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         f"engine = {kind}(Setting(folder / 'logs'))\n"
-        f"plan = here({engine!r}, 2, 1, engine.port)\n"
+        f"plan = local_plan({engine!r}, 2, 1, engine.port)\n"
         "factory = Factory(plan, folder, dict(os.environ))\n"
         "while engine.stats().workers < 2: engine.wait(1)\n"
         "print('up', flush=True)\n"
@@ -298,7 +298,7 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
         try:
             assert master.stdout is not None
             assert master.stdout.readline() == "up\n"
-            assert len(processes(f"{PROGRAMS[engine][1]} ", tmp_path)) >= 2
+            assert len(processes(f"{ENGINE_PROGRAMS[engine][1]} ", tmp_path)) >= 2
         finally:
             master.kill()
     wait_until(lambda: not processes("", tmp_path))

@@ -25,8 +25,8 @@ from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
 from wqmaster.errors import EngineError
-from wqmaster.factory.batch import local
-from wqmaster.factory.plan import KEYS, PROGRAMS, WRAPPER
+from wqmaster.factory import processes as factory_processes
+from wqmaster.factory.plan import CONFIGURATION_KEYS, ENGINE_PROGRAMS, WORKER_SCRIPT
 
 TOP = Path(__file__).resolve().parents[2]
 FILES = sorted((TOP / "factory").glob("*.json"))
@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> Path:
 def wrapped(host: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     """worker.sh, called as a factory calls it."""
     return subprocess.run(
-        ["sh", str(WRAPPER), *words],
+        ["sh", str(WORKER_SCRIPT), *words],
         cwd=host,
         env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
@@ -104,7 +104,12 @@ def test_a_host_that_is_not_is_refused_in_words(
 
 def test_a_program_that_prints_without_end_costs_no_memory(host: Path) -> None:
     (host / "broken").write_text("#!/bin/sh\nyes | head -c 99000000; echo the end; exit 4\n")
-    little = ["sh", "-c", 'ulimit -v 60000; exec sh "$0" -r ./broken -- ./worker', str(WRAPPER)]
+    little = [
+        "sh",
+        "-c",
+        'ulimit -v 60000; exec sh "$0" -r ./broken -- ./worker',
+        str(WORKER_SCRIPT),
+    ]
     ran = subprocess.run(little, cwd=host, capture_output=True, text=True, check=False)
     assert ran.returncode == 82
     assert "does not run: exit code 4: the end" in ran.stderr
@@ -175,23 +180,23 @@ def head_command(path: Path) -> list[str]:
     return shlex.split(text)
 
 
-@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+@pytest.mark.parametrize("engine", sorted(ENGINE_PROGRAMS))
 def test_the_keys_that_we_know_are_those_of_the_installed_factory(engine: str) -> None:
-    binary = Path(shutil.which(PROGRAMS[engine][0]) or "absent").read_bytes()
-    for key in KEYS:
+    binary = Path(shutil.which(ENGINE_PROGRAMS[engine][0]) or "absent").read_bytes()
+    for key in CONFIGURATION_KEYS:
         assert key.encode() + b"\0" in binary, key
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+@pytest.mark.parametrize("engine", sorted(ENGINE_PROGRAMS))
 def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
     path: Path, engine: str, tmp_path: Path
 ) -> None:
     found = without_comments(path)
-    assert set(found) <= KEYS
+    assert set(found) <= CONFIGURATION_KEYS
     words = head_command(path)
     words = words[words.index("work_queue_factory") :]
-    words[0] = PROGRAMS[engine][0]
+    words[0] = ENGINE_PROGRAMS[engine][0]
     password = tmp_path / "password"
     password.write_text("x")
     words = [str(password) if word == "CAMPAIGN.run/password" else word for word in words]
@@ -219,7 +224,7 @@ def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
     assert f"timeout: {found['timeout']} s\n" in text
     for key in ("worker-extra-options", "condor-requirements"):
         assert f"{key}: {found[key]}" in text if key in found else f"{key}:" not in text
-    assert (tmp_path / "scratch" / "worker.sh").read_bytes() == WRAPPER.read_bytes()
+    assert (tmp_path / "scratch" / "worker.sh").read_bytes() == WORKER_SCRIPT.read_bytes()
 
 
 def test_each_key_is_commented() -> None:
@@ -247,7 +252,7 @@ def connected(engine: Engine, count: int) -> None:
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Path) -> None:
-    plan = factory.here(engine.name, 2, 1, engine.port)
+    plan = factory.local_plan(engine.name, 2, 1, engine.port)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
         connected(engine, 2)
@@ -261,22 +266,22 @@ def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Pat
             wait_until(lambda: made.check())
     finally:
         made.close()
-    assert not local.left(tmp_path / "factory")
+    assert not factory_processes.left(tmp_path / "factory")
     assert not processes(str(tmp_path / "factory"))
 
 
 def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Path) -> None:
-    plan = factory.here(engine.name, 1, 1, engine.port)
+    plan = factory.local_plan(engine.name, 1, 1, engine.port)
     factory.start(plan, tmp_path, dict(os.environ))
     connected(engine, 1)
     told = factory.status(tmp_path)
     assert told is not None
-    before = {*local.left(tmp_path / "factory")}
+    before = {*factory_processes.left(tmp_path / "factory")}
     assert len(before) >= 2
     os.kill(told["pid"], signal.SIGKILL)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
-        assert not before & {*local.left(tmp_path / "factory")}
+        assert not before & {*factory_processes.left(tmp_path / "factory")}
         assert len(list((tmp_path / "factory").glob("workers-*"))) == 1
     finally:
         made.close()
@@ -286,10 +291,10 @@ def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Pa
 
 def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Path) -> None:
     """Here because the program to send is none: its host check says so, of each of them."""
-    broken = tmp_path / PROGRAMS[engine.name][1]
+    broken = tmp_path / ENGINE_PROGRAMS[engine.name][1]
     broken.write_text("#!/bin/sh\necho wrong C library; exit 1\n")
     broken.chmod(0o755)
-    plan = factory.here(engine.name, 8, 1, engine.port, worker=broken)
+    plan = factory.local_plan(engine.name, 8, 1, engine.port, worker=broken)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
         with pytest.raises(EngineError, match="the worker program does not start on its host"):
@@ -342,7 +347,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
     run = tmp_path / "my runs; of 'today'"
     campaigns.waters(5)
     printed = json.loads(cli("factory", path, "--json"))
-    assert set(printed["configuration"]) <= KEYS
+    assert set(printed["configuration"]) <= CONFIGURATION_KEYS
     assert json.loads(Path(printed["configuration_file"]).read_text()) == printed["configuration"]
     assert shlex.join(printed["command"][:3]) in cli("factory", path)
     assert stat.S_IMODE((run / "password").stat().st_mode) == 0o600
@@ -360,7 +365,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
     finally:
         assert "has ended" in cli("factory", path, "--stop")
     assert not processes(str(run))
-    assert not local.left(run / "factory")
+    assert not factory_processes.left(run / "factory")
     assert "0 workers were left" in cli("factory", path, "--stop")
     assert "not running" in cli("factory", path, "--status")
 

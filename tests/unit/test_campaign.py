@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign, nearest
+from wqmaster.campaign.workers import CondorWorkers, LocalWorkers, NoWorkers, SlurmWorkers
 from wqmaster.errors import CampaignError
 
 MINIMAL = """\
@@ -429,3 +430,72 @@ def test_a_campaign_survives_being_handed_to_another_process(tmp_path: Path) -> 
     campaign = loaded(tmp_path, LEGACY).campaign
     again = Campaign.model_validate(yaml.safe_load(yaml.safe_dump(campaign.model_dump())))
     assert again == campaign
+
+
+# --- workers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [
+        ("{}", LocalWorkers),
+        ("{count: 2}", LocalWorkers),
+        ("none", NoWorkers),
+        ("{type: condor, image: a.sif}", CondorWorkers),
+        ("{partition: p, type: slurm}", SlurmWorkers),
+    ],
+)
+def test_workers_have_the_model_of_their_type(
+    tmp_path: Path, section: str, model: type[object]
+) -> None:
+    assert type(loaded(tmp_path, f"{MINIMAL}workers: {section}\n").campaign.workers) is model
+
+
+def test_a_key_of_another_type_may_say_what_is_so_anyway(tmp_path: Path) -> None:
+    text = (
+        MINIMAL + "workers: {type: local, max: '100', timeout: 15min, image: null, options: []}\n"
+    )
+    assert loaded(tmp_path, text).campaign.workers == LocalWorkers()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            "  count: 2\n  max: 5\n",
+            "campaign.yaml:9: workers: 'max' means nothing for workers of type local; known there: "
+            "count, manage, type",
+        ),
+        (
+            "  type: none\n  manage: true\n",
+            "campaign.yaml:9: workers: 'manage' means nothing for workers of type none; known "
+            "there: host, type",
+        ),
+        (
+            "  type: slurm\n  partion: a\n",
+            "campaign.yaml:9: workers: unknown key 'partion'; did you mean 'partition'?",
+        ),
+        (
+            "  type: condor\n  options: [a, 7]\n",
+            "campaign.yaml:9: workers.options.1: should be a valid string",
+        ),
+        (
+            "  max: 5\n  type: slrum\n",
+            "campaign.yaml:9: workers.type: should be 'local', 'none', 'condor' or 'slurm'",
+        ),
+        (
+            "  type: [slurm]\n  optoins: a\n",
+            "campaign.yaml:8: workers.type: should be 'local', 'none', 'condor' or 'slurm'\n"
+            "campaign.yaml:9: workers: unknown key 'optoins'; did you mean 'options'?",
+        ),
+        ("  type: condor\n  min: 5\n  max: 4\n", "campaign.yaml:7: workers: min is more than max"),
+        (
+            "  - condor\n",
+            "campaign.yaml:7: workers: should be a type of workers, or a mapping of their keys",
+        ),
+    ],
+)
+def test_wrong_workers_are_refused_with_line_and_key(
+    tmp_path: Path, section: str, message: str
+) -> None:
+    assert refused(tmp_path, f"{MINIMAL}workers:\n{section}") == message

@@ -11,14 +11,22 @@ import pytest
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.factory import demand
+from wqmaster.factory.batch.registry import batch_system, find_batch_system
 from wqmaster.factory.campaigns import identity
-from wqmaster.factory.plan import ALLOWED, KEYS, WRAPPER, Address, Asked, Plan, Project, plan
+from wqmaster.factory.plan import (
+    CONFIGURATION_KEYS,
+    JOB_VARIABLES,
+    WORKER_SCRIPT,
+    Address,
+    Plan,
+    PlanRequest,
+    Project,
+    plan,
+)
 from wqmaster.factory.report import Report
 from wqmaster.factory.supervisor import Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.factory.workers import EXIT_CODES
-
-WORKER_SH = WRAPPER
 
 
 def campaign(**settings: Any) -> Campaign:
@@ -38,10 +46,10 @@ def planned(workers: dict[str, Any], asked: dict[str, Any] | None = None, **sett
     question = {
         "engine": "work_queue",
         "manager": manager,
-        "factory": "test-1a",
+        "factory_id": "test-1a",
         "catalog": "127.0.0.1",
     }
-    return plan(campaign(workers=workers, **settings), Asked(**{**question, **(asked or {})}))
+    return plan(campaign(workers=workers, **settings), PlanRequest(**{**question, **(asked or {})}))
 
 
 def value(words: tuple[str, ...], option: str) -> str:
@@ -58,7 +66,7 @@ def test_each_key_of_the_configuration_is_known_and_of_a_type_that_is_read(
 ) -> None:
     extra = {} if kind == "local" else {"walltime": 3600, "memory": 900, "disk": 800}
     made = planned({"type": kind, **extra}, {"engine": engine})
-    assert set(made.configuration) <= KEYS
+    assert set(made.configuration) <= CONFIGURATION_KEYS
     for name, found in made.configuration.items():
         assert type(found) in (int, str), name
     assert made.configuration["tasks-per-worker"] == 1
@@ -148,7 +156,11 @@ def test_a_worker_leaves_before_its_job_is_ended() -> None:
 
 
 def test_the_wrapper_has_what_is_to_be_checked() -> None:
-    asked = {"here": ("awk", "my prog", "xtb"), "run": ("xtb",), "began": 1234}
+    asked = {
+        "programs_needed": ("awk", "my prog", "xtb"),
+        "programs_tried": ("xtb",),
+        "began": 1234,
+    }
     words = shlex.split(value(planned({"type": "condor", "disk": 700}, asked).words, "--wrapper"))
     assert words == [
         *("exec", "sh", "./worker.sh", "-d", "700", "-t", "1234"),
@@ -181,7 +193,7 @@ def test_jobs_see_no_variable_that_is_not_on_the_list(kind: str) -> None:
     environ = {"PATH": "/bin", "MONGO_URI": "mongodb://u:p@h", "AWS_SECRET": "s", "HOME": "/h"}
     found = planned({"type": kind}).environment(environ)
     assert found == {"PATH": "/bin", "HOME": "/h", "CATALOG_HOST": "127.0.0.1"}
-    assert not any("SECRET" in name or "PASS" in name or name == "TOKEN" for name in ALLOWED)
+    assert not any("SECRET" in name or "PASS" in name or name == "TOKEN" for name in JOB_VARIABLES)
 
 
 def test_workers_of_this_machine_have_its_environment() -> None:
@@ -274,11 +286,14 @@ def test_demand_is_heard_while_it_is_young(tmp_path: Path) -> None:
     assert demand.heard(tmp_path) == (None, None)
     demand.tell(tmp_path, demand.Demand(10, 3), 5)
     assert demand.heard(tmp_path) == (5, 3)
-    said = json.loads((tmp_path / demand.FILE).read_text())
-    demand.write(tmp_path / demand.FILE, {**said, "time": said["time"] - demand.OLD - 1})
+    said = json.loads((tmp_path / demand.DEMAND_FILE).read_text())
+    demand.write(
+        tmp_path / demand.DEMAND_FILE,
+        {**said, "time": said["time"] - demand.DEMAND_LIFETIME_SECONDS - 1},
+    )
     assert demand.heard(tmp_path) == (None, None)
     for rubbish in ("", "[]", '{"time": "x"}', '{"time": 1e400, "workers": {}}'):
-        (tmp_path / demand.FILE).write_text(rubbish)
+        (tmp_path / demand.DEMAND_FILE).write_text(rubbish)
         assert demand.heard(tmp_path) == (None, None)
 
 
@@ -295,7 +310,7 @@ def test_two_changes_within_a_second_have_different_times(tmp_path: Path) -> Non
 
 
 def test_each_exit_code_of_the_wrapper_has_its_meaning() -> None:
-    text = WORKER_SH.read_text()
+    text = WORKER_SCRIPT.read_text()
     codes = {int(line.split()[1]) for line in text.splitlines() if line.startswith("#   8")}
     assert codes == {code for code in EXIT_CODES if code < 100}
     assert text.rstrip().endswith('exec "$program" "$@"')
@@ -320,3 +335,25 @@ def test_a_trouble_is_read_from_a_status_of_any_version() -> None:
     later = {"trouble": "words", "trouble_detail": {"kind": "new", "text": "x", "about": ""}}
     assert trouble_in(later) == Trouble(TroubleKind.UNKNOWN, "words")
     assert trouble_in({"trouble": None}) is None
+
+
+# --- batch systems ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["condor", "slurm", "local"])
+def test_a_batch_system_is_found_by_the_type_of_workers(name: str) -> None:
+    assert batch_system(name).name == name
+    assert find_batch_system(name) is batch_system(name)
+
+
+@pytest.mark.parametrize("name", ["none", "pbs", None, ["condor"]])
+def test_what_another_version_wrote_is_no_batch_system(name: object) -> None:
+    assert find_batch_system(name) is None
+
+
+def test_only_htcondor_cannot_name_every_program() -> None:
+    for program in ("it's", "a\nb", "$(HOME)", "$$([x])"):
+        assert "cannot name the program" in (batch_system("condor").refusal(program) or "")
+        assert batch_system("slurm").refusal(program) is None
+        assert batch_system("local").refusal(program) is None
+    assert batch_system("condor").refusal("/opt/x$y/xtb") is None

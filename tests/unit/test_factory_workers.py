@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from wqmaster.factory import logs
-from wqmaster.factory.batch import condor, local, slurm
-from wqmaster.factory.workers import EXIT_CODES, IN_QUEUE, Census, Worker, trouble
+from wqmaster.factory.batch.condor_log import CondorEvents
+from wqmaster.factory.batch.local import LocalEvents
+from wqmaster.factory.batch.slurm import SlurmEvents
+from wqmaster.factory.workers import EXIT_CODES, QUEUE_TIMEOUT_SECONDS, Census, Worker, trouble
 
 # --- HTCondor's log of events ----------------------------------------------------------------
 
@@ -19,11 +21,11 @@ def event(kind: int, job: int, time: str, *body: str) -> str:
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> condor.Events:
-    return condor.Events(tmp_path)
+def events(tmp_path: Path) -> CondorEvents:
+    return CondorEvents(tmp_path)
 
 
-def test_the_life_of_a_job(events: condor.Events, tmp_path: Path) -> None:
+def test_the_life_of_a_job(events: CondorEvents, tmp_path: Path) -> None:
     log = tmp_path / "condor.logfile"
     assert list(events.news()) == []
     begun = event(0, 7, "10:00:00") + event(1, 7, "10:00:05", "SlotName: slot1_2@node.org")
@@ -45,7 +47,7 @@ def test_the_life_of_a_job(events: condor.Events, tmp_path: Path) -> None:
     assert EXIT_CODES[82] in worker.words()
 
 
-def test_an_event_that_is_half_written_waits_for_the_rest(events: condor.Events) -> None:
+def test_an_event_that_is_half_written_waits_for_the_rest(events: CondorEvents) -> None:
     text = event(0, 1, "10:00:00") + event(1, 1, "10:00:01", "SlotName: a@b")
     found = []
     for character in text:
@@ -64,7 +66,7 @@ def test_an_event_that_is_half_written_waits_for_the_rest(events: condor.Events)
         (24, ["Job reconnection failed"], "idle"),
     ],
 )
-def test_other_ends_of_a_job(events: condor.Events, kind: int, body: list[str], state: str) -> None:
+def test_other_ends_of_a_job(events: CondorEvents, kind: int, body: list[str], state: str) -> None:
     events.feed(event(0, 3, "10:00:00") + event(1, 3, "10:00:01"))
     (worker,) = events.feed(event(kind, 3, "10:00:02", *body))
     assert worker.state == state
@@ -72,19 +74,19 @@ def test_other_ends_of_a_job(events: condor.Events, kind: int, body: list[str], 
         assert "Transfer input files failure" in worker.words()
 
 
-def test_what_is_no_event_is_passed_over(events: condor.Events) -> None:
+def test_what_is_no_event_is_passed_over(events: CondorEvents) -> None:
     assert events.feed("rubbish\n...\n040 (x\n...\n\n...\n") == []
     assert events.feed(event(6, 1, "10:00:00", "Image size")) == []
 
 
-def test_a_signal_that_ended_a_job(events: condor.Events) -> None:
+def test_a_signal_that_ended_a_job(events: CondorEvents) -> None:
     events.feed(event(1, 3, "10:00:01"))
     (worker,) = events.feed(event(5, 3, "10:00:02", "(0) Abnormal termination (signal 9)"))
     assert (worker.code, worker.signal) == (None, 9)
     assert "signal 9" in worker.words()
 
 
-def test_a_log_without_years_is_read(events: condor.Events) -> None:
+def test_a_log_without_years_is_read(events: CondorEvents) -> None:
     (worker,) = events.feed(
         "001 (312.000.000) 03/28 23:01:02 Job executing on host: <1.2.3.4:5>\n...\n"
     )
@@ -92,7 +94,7 @@ def test_a_log_without_years_is_read(events: condor.Events) -> None:
 
 
 def test_files_of_old_workers_are_removed(tmp_path: Path) -> None:
-    events = condor.Events(tmp_path)
+    events = CondorEvents(tmp_path)
     for job in range(1, 251):
         (tmp_path / f"worker.{job}.err").write_text("x")
         events.feed(event(1, job, "10:00:00") + event(5, job, "10:00:01", "(1) return value 0"))
@@ -112,7 +114,7 @@ def folder(scratch: Path, name: str, about: str) -> Path:
 
 
 def test_a_job_of_slurm(tmp_path: Path) -> None:
-    events = slurm.Events(tmp_path)
+    events = SlurmEvents(tmp_path)
     folder(tmp_path, "55", "123 1000 node7\n")
     status = tmp_path / "slurm.status.55"
     status.write_text("start 999\nalive 1030\n")
@@ -125,14 +127,14 @@ def test_a_job_of_slurm(tmp_path: Path) -> None:
 
 
 def test_a_job_of_slurm_whose_end_the_factory_has_seen_first(tmp_path: Path) -> None:
-    events = slurm.Events(tmp_path)
+    events = SlurmEvents(tmp_path)
     made = folder(tmp_path, "55", "123 1000 node7\n")
     (made / "err").write_text("wqmaster worker: the clock is wrong (on node7)\n")
     assert [worker.state for worker in events.news()] == ["running", "ended"]
 
 
 def test_a_process_that_is_gone_has_ended(tmp_path: Path) -> None:
-    events = local.Events(tmp_path)
+    events = LocalEvents(tmp_path)
     folder(tmp_path, str(os.getpid()), f"{os.getpid()} 1000 here\n")
     assert [worker.state for worker in events.news()] == ["running"]
     refused = folder(tmp_path, "99999999", "99999999 1000 here\n")
@@ -144,11 +146,11 @@ def test_a_process_that_is_gone_has_ended(tmp_path: Path) -> None:
 def test_a_folder_that_is_being_made_waits(tmp_path: Path) -> None:
     (tmp_path / "worker.5").mkdir()
     folder(tmp_path, "6", "nonsense")
-    assert local.Events(tmp_path).news() == []
+    assert LocalEvents(tmp_path).news() == []
 
 
 def test_a_folder_that_a_job_has_made_is_no_worker(tmp_path: Path) -> None:
-    events = local.Events(tmp_path)
+    events = LocalEvents(tmp_path)
     folder(tmp_path, "mine", "1 1000 here\n")
     assert [worker.state for worker in events.news()] == ["running", "ended"]
 
@@ -247,7 +249,7 @@ def test_removed_workers_are_not_held_against_the_hosts() -> None:
 
 
 def test_workers_that_run_and_do_not_connect() -> None:
-    census = Census(patience=90)
+    census = Census(connection_timeout_seconds=90)
     census.see([Worker("1", "idle")])
     assert trouble(census, 0, 1e9, "h:1") is None
     census.see([Worker("1", "running", 100.0)])
@@ -257,7 +259,7 @@ def test_workers_that_run_and_do_not_connect() -> None:
 
 
 def test_a_part_that_does_not_connect_is_told() -> None:
-    census = Census(patience=90)
+    census = Census(connection_timeout_seconds=90)
     census.see(Worker(str(n), "running", 100.0) for n in range(20))
     census.see(Worker(str(n), "running", 290.0) for n in range(20, 30))
     assert trouble(census, 14, 300.0, "h:1") is None
@@ -270,13 +272,13 @@ def test_a_queue_from_which_none_begins_is_told() -> None:
     census = Census()
     census.see([Worker("1", "idle"), Worker("2", "idle")])
     census.settle(1000.0)
-    assert trouble(census, 0, 1000.0 + IN_QUEUE, "h:1", "ask it") is None
-    census.settle(1000.0 + IN_QUEUE)
-    words = str(trouble(census, 0, 1060.0 + IN_QUEUE, "h:1", "ask it") or "")
+    assert trouble(census, 0, 1000.0 + QUEUE_TIMEOUT_SECONDS, "h:1", "ask it") is None
+    census.settle(1000.0 + QUEUE_TIMEOUT_SECONDS)
+    words = str(trouble(census, 0, 1060.0 + QUEUE_TIMEOUT_SECONDS, "h:1", "ask it") or "")
     assert words == "all 2 workers wait in the queue, since 16 min: ask it"
-    census.see([Worker("1", "running", 1060.0 + IN_QUEUE)])
-    census.settle(1060.0 + IN_QUEUE)
-    assert trouble(census, 0, 1061.0 + IN_QUEUE, "h:1", "ask it") is None
+    census.see([Worker("1", "running", 1060.0 + QUEUE_TIMEOUT_SECONDS)])
+    census.settle(1060.0 + QUEUE_TIMEOUT_SECONDS)
+    assert trouble(census, 0, 1061.0 + QUEUE_TIMEOUT_SECONDS, "h:1", "ask it") is None
 
 
 def test_workers_that_gave_up() -> None:

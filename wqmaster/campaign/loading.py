@@ -11,8 +11,11 @@ from bson import ObjectId
 from pydantic import ValidationError
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import without_type
 from wqmaster.errors import CampaignError
 
+# What pydantic calls a branch of a union.
+_BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -149,10 +152,10 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     """What pydantic found, in the words of the campaign file."""
     lines: list[tuple[tuple[str | int, ...], str]] = []
     for found in error.errors():
-        keys = [*above, *(key for key in found["loc"] if not _is_branch(key, source, found))]
+        keys = [*above, *_keys(found["loc"])]
         context = found.get("ctx") or {}
         name = ".".join(str(key) for key in keys)
-        if found["type"] == "unknown_key":
+        if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
         message = found["msg"].removeprefix("Value error, ")
         message = message.replace("Input should be", "should be").replace(
@@ -174,9 +177,11 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     return CampaignError("\n".join(dict.fromkeys(kept)))
 
 
-def _is_branch(key: str | int, source: Source, found: Any) -> bool:
-    """Pydantic names the branch of a union in the place of an error: no key of the file."""
-    return isinstance(key, str) and bool(re.search(r"[\[(]|^(function|list|dict|str|int)$", key))
+def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The keys of the file in a place of pydantic's, which has branches of unions as well."""
+    if place[:1] == ("workers",):
+        place = without_type(place)
+    return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:

@@ -3,57 +3,37 @@
 An error names file and line, what is wrong there, and the nearest right word.
 """
 
-import difflib
 import shlex
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from wqmaster.campaign.base import FIELD, NAME, Model, nearest
 from wqmaster.campaign.units import Megabytes, Seconds
+from wqmaster.campaign.workers import LocalWorkers, Workers
 
-# Step and campaign names become field names in MongoDB and file names on workers.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-# A field of a document, dots for fields within fields.
-FIELD = r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$"
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint naming the nearest of the right words, or all of them if none is near."""
-    known = sorted(set(words))
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"known here: {', '.join(known)}" if known else "none is known here"
-
-
-class Model(BaseModel):
-    """Base of all models of the file: frozen; an unknown key is refused with the nearest one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
-            for key in data:
-                if key not in cls.model_fields:
-                    hint = nearest(str(key), cls.model_fields)
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key '{key}'; {hint}",
-                        {"key": str(key), "hint": hint},
-                    )
-        return data
+__all__ = [
+    "FIELD",
+    "GEOMETRY_FIELDS",
+    "NAME",
+    "Archive",
+    "Bundle",
+    "Campaign",
+    "CampaignConfig",
+    "Database",
+    "Engine",
+    "Kwargs",
+    "Model",
+    "MoleculeFields",
+    "Program",
+    "Resources",
+    "Step",
+    "Submit",
+    "Workers",
+    "nearest",
+]
 
 
 def _typed(value: Any) -> Any:
@@ -223,81 +203,6 @@ class Engine(Model):
     debug: bool = False
 
 
-# The keys of `workers:` that mean something, by type.
-_BATCH = {
-    *("min", "max", "per_cycle", "cores", "memory", "disk", "timeout", "walltime", "manage"),
-    *("host", "worker", "options"),
-}
-_WORKERS_KEYS = {
-    "local": {"count", "manage"},
-    "none": {"host"},
-    "condor": {*_BATCH, "project", "image", "requirements"},
-    "slurm": {*_BATCH, "project", "partition"},
-}
-
-
-class Workers(Model):
-    """`workers`: where tasks run. `local` ones are started and stopped by the master."""
-
-    type: Literal["local", "none", "condor", "slurm"] = "local"
-    # Number of local workers; as many as this machine's cores allow where it is left out.
-    count: int | None = Field(default=None, gt=0)
-    # Workers that the factory keeps at least, and at most.
-    min: int = Field(default=0, ge=0)
-    max: int = Field(default=100, gt=0)
-    # Workers that wait to connect, at most.
-    per_cycle: int = Field(default=100, gt=0)
-    # Of one worker: cores (those of a job where it is left out), memory and disk.
-    cores: int | None = Field(default=None, gt=0)
-    memory: Megabytes | None = None
-    disk: Megabytes | None = None
-    # The time without work after which a worker leaves.
-    timeout: Seconds = 900
-    # The time after which a worker leaves whatever it does, as its batch job would be ended.
-    walltime: Seconds | None = None
-    # Whether the master starts and stops the factory.
-    manage: bool | None = None
-    # The name or address by which workers reach the master's machine.
-    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
-    # The worker program to send, in the place of this machine's own.
-    worker: Path | None = None
-    # Who pays: OSG's project name, SLURM's account.
-    project: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
-    # The container that workers run in (+SingularityImage).
-    image: str | None = Field(default=None, pattern=r"^[^\s\"'\\]+$")
-    # What a machine must have (requirements of HTCondor).
-    requirements: str | None = Field(default=None, pattern=r"^[^\n]+$")
-    # Of SLURM.
-    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,-]+$")
-    # Further lines of the submit file (condor), further words of sbatch (slurm).
-    options: tuple[Annotated[str, Field(pattern=r"^[^\n\\]+$")], ...] = ()
-
-    @model_validator(mode="after")
-    def _keys_of_type(self) -> "Workers":
-        known = {"type", *_WORKERS_KEYS[self.type]}
-        fields = type(self).model_fields
-        # A campaign that was handed to another process states all keys.
-        stated = {key for key in self.model_fields_set if getattr(self, key) != fields[key].default}
-        for key in sorted(stated - known):
-            raise PydanticCustomError(
-                "other_type",
-                "'{key}' means nothing for workers of type {type}; known there: {known}",
-                {"key": key, "type": self.type, "known": ", ".join(sorted(known))},
-            )
-        if self.min > self.max:
-            raise PydanticCustomError("min_max", "min is more than max")
-        if self.type == "local" and self.manage is False:
-            raise PydanticCustomError(
-                "not_managed", "local workers are always started by the master; see 'workers: none'"
-            )
-        return self
-
-    @property
-    def managed(self) -> bool:
-        """Whether the master starts and stops what sends out the workers."""
-        return self.type == "local" or bool(self.manage)
-
-
 class Bundle(Model):
     """`bundle`: how many jobs make one task."""
 
@@ -328,7 +233,7 @@ class Campaign(Model):
     resources: Resources = Field(default_factory=Resources)
     software: dict[str, Annotated[Program, BeforeValidator(_command)]] = Field(default_factory=dict)
     engine: Annotated[Engine, BeforeValidator(_typed)] = Field(default_factory=Engine)
-    workers: Annotated[Workers, BeforeValidator(_typed)] = Field(default_factory=Workers)
+    workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
     # Failure class -> its ladder of remedies, in the place of the program's own; false: none.

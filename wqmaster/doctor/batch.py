@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import Said, ask
-from wqmaster.factory.batch.condor import batch_options as condor_lines
-from wqmaster.factory.batch.slurm import batch_options as slurm_words
-from wqmaster.factory.plan import configuration
+from wqmaster.factory.batch.condor import Condor
+from wqmaster.factory.batch.slurm import Slurm
+from wqmaster.factory.sizes import worker_size
 
 _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
@@ -59,13 +61,13 @@ def pool_is_here(case: Case) -> bool:
 
 def condor(case: Case) -> Iterator[Finding]:
     """The access point: its queue, what it forbids, and jobs of ours that are held."""
-    needed = case.workers == "condor"
-    if case.campaign is not None and not needed:
+    workers = case.workers
+    if workers is not None and not isinstance(workers, CondorWorkers):
         return
-    missing = _has(case, "condor_submit", "condor_q", "condor_rm")
+    missing = _has(case, *Condor.commands)
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
-        if needed:
+        if workers is not None:
             yield Finding("HTCondor", "wrong", seen, _GET_CONDOR)
         else:
             yield Finding("HTCondor", "ok", f"{seen} (needed for 'workers: condor' alone)")
@@ -84,13 +86,13 @@ def condor(case: Case) -> Iterator[Finding]:
     if held.code != 0:
         seen = f"{told}, whose queue does not answer: {_why(held)}"
         fix = "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE of your pool"
-        yield Finding("HTCondor", "wrong" if needed else "warning", seen, fix)
+        yield Finding("HTCondor", "wrong" if workers is not None else "warning", seen, fix)
         return
     yield Finding("HTCondor", "ok", f"{told}, whose queue answers")
     yield from _held(held.text)
-    if needed:
-        yield _submits(case)
-        yield from _requirements(case)
+    if case.campaign is not None and workers is not None:
+        yield _submits(case, case.campaign, workers)
+        yield from _requirements(case, workers)
 
 
 def _why(said: Said) -> str:
@@ -127,15 +129,11 @@ def _held(text: str) -> Iterator[Finding]:
     yield Finding("held workers", "warning", seen, fix)
 
 
-def _submits(case: Case) -> Finding:
+def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
     """Whether condor_submit takes a job as the factory writes it; nothing is submitted."""
     subject = "condor_submit"
-    lines = []
-    if case.campaign is not None:
-        workers = case.campaign.workers
-        # As the factory has it, which puts line breaks for them.
-        lines += condor_lines(workers, "doctor", case.campaign.campaign).split("\\n")
-        lines += [f"requirements = ({workers.requirements})"] if workers.requirements else []
+    lines = Condor().submit_lines(workers, "doctor", campaign.campaign)
+    lines += [f"requirements = ({workers.requirements})"] if workers.requirements else []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "worker.submit"
         file.write_text(_SUBMIT.format(lines="\n".join(lines)))
@@ -157,7 +155,7 @@ def _submits(case: Case) -> Finding:
     return Finding(subject, "wrong", f"refuses the job of a worker: {reason}", fix)
 
 
-def _requirements(case: Case) -> Iterator[Finding]:
+def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     """What the queue itself demands of a job (SUBMIT_REQUIREMENT_NAMES), which no dry run tries."""
     if os.getuid() == 0:
         # It refuses root, but for a pool that was told which user HTCondor is.
@@ -182,9 +180,8 @@ def _requirements(case: Case) -> Iterator[Finding]:
             errors=False,
         )
         demand = said.text.strip()
-        project = case.campaign.workers.project if case.campaign else None
         environment = re.search(r"\bEnv(ironment)?\b", demand, re.IGNORECASE)
-        if environment or ("projectname" in demand.lower() and not project):
+        if environment or ("projectname" in demand.lower() and not workers.project):
             concerned.append(f"{name}: {demand[:150]}")
     if concerned:
         seen = f"the queue may refuse workers by its demands: {'; '.join(concerned)}"
@@ -199,13 +196,13 @@ def _requirements(case: Case) -> Iterator[Finding]:
 
 def slurm(case: Case) -> Iterator[Finding]:
     """The cluster: whether it answers, and takes a job of partition and account."""
-    needed = case.workers == "slurm"
-    if case.campaign is not None and not needed:
+    workers = case.workers
+    if workers is not None and not isinstance(workers, SlurmWorkers):
         return
-    missing = _has(case, "sbatch", "sinfo", "squeue", "scancel")
+    missing = _has(case, "sinfo", *Slurm.commands)
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
-        if needed:
+        if workers is not None:
             yield Finding("SLURM", "wrong", seen, _GET_SLURM)
         else:
             yield Finding("SLURM", "ok", f"{seen} (needed for 'workers: slurm' alone)")
@@ -214,7 +211,7 @@ def slurm(case: Case) -> Iterator[Finding]:
     if said.code != 0:
         reason = said.last
         fix = "sinfo; scontrol ping; export SLURM_CONF=FILE of your cluster"
-        state: State = "wrong" if needed else "warning"
+        state: State = "wrong" if workers is not None else "warning"
         yield Finding("SLURM", state, f"the cluster does not answer: {reason}", fix)
         return
     rows = [line.split("|") for line in said.text.splitlines() if line.count("|") == 3]
@@ -222,18 +219,17 @@ def slurm(case: Case) -> Iterator[Finding]:
     nodes = sum(int(row[2]) for row in rows if row[2].isdigit())
     seen = f"answers: {nodes} nodes in partitions {', '.join(partitions) or '(none)'}"
     yield Finding("SLURM", "ok", seen)
-    if needed and case.campaign is not None:
-        yield _scheduled(case)
+    if case.campaign is not None and workers is not None:
+        yield _scheduled(case, case.campaign, workers)
 
 
-def _scheduled(case: Case) -> Finding:
+def _scheduled(case: Case, campaign: Campaign, workers: SlurmWorkers) -> Finding:
     """Whether sbatch would take a worker's job; nothing is submitted."""
     words = ["sbatch", "--test-only", "--wrap", "true", "--output", os.devnull]
-    if case.campaign is not None:
-        # As the factory asks, in its order: of two alike, sbatch takes the last.
-        asked = configuration(case.campaign, 1)
-        words += [f"--cpus-per-task={asked['cores']}", f"--mem={asked['memory']}M"]
-        words += shlex.split(slurm_words(case.campaign.workers, "doctor", case.campaign.campaign))
+    # As the factory asks, in its order: of two alike, sbatch takes the last.
+    size = worker_size(campaign)
+    words += [f"--cpus-per-task={size.cores}", f"--mem={size.memory}M"]
+    words += shlex.split(Slurm().batch_options(workers, "doctor", campaign.campaign))
     said = ask(words, case.environ)
     if said.code == 0:
         return Finding("sbatch", "ok", "takes the job of a worker (tried, not submitted)")

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
@@ -23,7 +24,7 @@ def programs(case: Case) -> Iterator[Finding]:
     recipe = case.recipe
     if recipe is None:
         return
-    here = case.workers == "local" or case.engine == "local"
+    here = isinstance(case.workers, LocalWorkers) or case.engine == "local"
     elsewhere = {
         name: way
         for name, program in recipe.loaded.campaign.software.items()
@@ -33,7 +34,7 @@ def programs(case: Case) -> Iterator[Finding]:
     if elsewhere:
         ways = ", ".join(f"{name} by its {way}" for name, way in elsewhere.items())
         yield Finding("programs", "ok", f"workers have {ways}; 'wqmaster smoke' tries them here")
-    if case.workers in ("condor", "slurm"):
+    if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
     # Those that workers are to have already.
     names = recipe.programs()

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import Workers
 from wqmaster.recipe.recipe import Recipe
 
 State = Literal["ok", "warning", "wrong"]
@@ -47,14 +48,14 @@ class Case:
         return self.loaded.campaign if self.loaded else None
 
     @property
-    def workers(self) -> str | None:
+    def workers(self) -> Workers | None:
         """Where the campaign's workers come from; None without a campaign."""
-        return self.campaign.workers.type if self.campaign else None
+        return self.campaign.workers if self.campaign else None
 
     @property
     def remote(self) -> bool:
         """Whether workers may be on other machines."""
-        return self.workers in ("condor", "slurm", "none")
+        return self.workers is not None and not self.workers.on_this_machine
 
     @property
     def secrets(self) -> tuple[str, ...]:

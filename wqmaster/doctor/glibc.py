@@ -2,6 +2,7 @@
 
 import re
 
+from wqmaster.campaign.workers import CondorWorkers
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Finding, State
 
@@ -36,7 +37,8 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
     if not needs:
         return Finding(subject, "ok", f"{what} needs none")
     seen = f"{what} needs glibc {_words(needs)}"
-    image = case.campaign.workers.image if case.campaign else None
+    goes_to_condor = isinstance(case.workers, CondorWorkers)
+    image = case.workers.image if isinstance(case.workers, CondorWorkers) else None
     if image is not None:
         has = of_image(image)
         if has is None:
@@ -50,10 +52,10 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
     if not lacking:
         return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
     seen += f": it does not start on Enterprise Linux {' and '.join(map(str, lacking))}"
-    if case.workers == "condor":
+    if goes_to_condor:
         seen += ", which most of OSG is"
     # Of a pool on this very machine, or one of like machines, it is no fault.
-    hard = case.workers == "condor" and not pool_is_here(case)
+    hard = goes_to_condor and not pool_is_here(case)
     state: State = "wrong" if hard and len(lacking) == len(_ENTERPRISE) else "warning"
     return Finding(subject, state, seen, fix)
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import wqmaster
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 from wqmaster.doctor.finding import Case, Check, Finding
 
 _OLDEST = (3, 11)
@@ -60,14 +61,20 @@ def _short(soft: int, needed: int) -> bool:
     return soft != resource.RLIM_INFINITY and soft < needed
 
 
+def _most_workers(workers: Workers) -> int:
+    """As many as a campaign states that it may have; 0 where it does not."""
+    if isinstance(workers, BatchWorkers):
+        return workers.max
+    return (workers.count or 0) if isinstance(workers, LocalWorkers) else 0
+
+
 def files(case: Case) -> Iterator[Finding]:
     """Descriptors: the master has one, a socket, for each worker."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     campaign = case.campaign
     workers = 0
     if campaign is not None:
-        remote = case.workers in ("condor", "slurm")
-        workers = campaign.workers.max if remote else (campaign.workers.count or 0)
+        workers = _most_workers(campaign.workers)
     needed = workers + _FILES
     seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed" + (
         f" for {workers} workers" if workers else ""
@@ -81,7 +88,7 @@ def files(case: Case) -> Iterator[Finding]:
             f"ask for a hard limit of {needed} (it is {_limit(hard)}; "
             "/etc/security/limits.conf: nofile)"
         )
-        if campaign is not None and case.workers in ("condor", "slurm"):
+        if isinstance(case.workers, BatchWorkers):
             fix += f", or 'workers: {{max: {max(1, hard - _FILES)}}}' in the campaign file"
     yield Finding("open files", "wrong", seen, fix)
 
@@ -90,8 +97,8 @@ def processes(case: Case) -> Iterator[Finding]:
     """Processes and threads of this user, against what he may have (which does not bind root)."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     count = 1
-    if case.campaign is not None and case.workers == "local":
-        count = case.campaign.workers.count or len(os.sched_getaffinity(0))
+    if isinstance(case.workers, LocalWorkers):
+        count = case.workers.count or len(os.sched_getaffinity(0))
     needed = _PROCESSES + count * _OF_WORKER
     there = _mine()
     seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are there"

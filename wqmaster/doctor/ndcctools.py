@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wqmaster.campaign.workers import BatchWorkers, FactoryWorkers, NoWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask, end, start
-from wqmaster.factory import PROGRAMS
+from wqmaster.factory import ENGINE_PROGRAMS
 from wqmaster.system import elf
 
 GET_IT = (
@@ -151,14 +152,13 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
         manager = Speaks()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
-    factory, worker = PROGRAMS[engine]
-    sends = needed and case.workers in ("condor", "slurm")
-    named = case.campaign.workers.worker if case.campaign and needed else None
+    factory, worker = ENGINE_PROGRAMS[engine]
+    sent_by_itself = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
     # What is sent in its place is looked at by itself.
-    if not (sends and named):
+    if not (needed and sent_by_itself):
         yield from _worker(case, engine, worker, manager, state)
     if shutil.which(factory, path=case.environ.get("PATH")) is None:
-        wanted = case.workers in ("local", "condor", "slurm")
+        wanted = isinstance(case.workers, FactoryWorkers)
         yield Finding(factory, state if wanted else "warning", "is not on the PATH", GET_IT)
         return
     told = version(factory, case.environ)
@@ -172,7 +172,7 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
 def _worker(case: Case, engine: str, worker: str, manager: Speaks, bad: State) -> Iterator[Finding]:
     path = shutil.which(worker, path=case.environ.get("PATH"))
     if path is None:
-        missing: State = bad if case.workers != "none" else "warning"
+        missing: State = bad if not isinstance(case.workers, NoWorkers) else "warning"
         yield Finding(worker, missing, "is not on the PATH", GET_IT)
         return
     yield _compared(case, worker, path, manager, bad)
@@ -202,12 +202,12 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
 
 def sent(case: Case) -> Iterator[Finding]:
     """The worker program that is sent to other machines: is it there, will it start on them?"""
-    engine, campaign = case.engine, case.campaign
-    if engine not in PROGRAMS or campaign is None or case.loaded is None:
+    engine, workers = case.engine, case.workers
+    if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
         return
-    if case.workers not in ("condor", "slurm"):
+    if not isinstance(workers, BatchWorkers):
         return
-    named = campaign.workers.worker
+    named = workers.worker
     path: Path | None
     if named is not None:
         path = case.loaded.source.path.parent / named.expanduser()
@@ -223,7 +223,7 @@ def sent(case: Case) -> Iterator[Finding]:
         known = manager if isinstance(manager, Speaks) else Speaks()
         yield _compared(case, "worker sent", str(path), known, "wrong")
     else:
-        program = shutil.which(PROGRAMS[engine][1], path=case.environ.get("PATH"))
+        program = shutil.which(ENGINE_PROGRAMS[engine][1], path=case.environ.get("PATH"))
         path = Path(program) if program else None
     if path is not None:
         yield _portable(case, path)

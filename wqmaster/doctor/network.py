@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor import folder
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding
@@ -99,7 +100,10 @@ def address(case: Case) -> Iterator[Finding]:
         return
     if not case.remote or case.engine == "local":
         return
-    subject, elsewhere = "address", case.workers == "condor" and not pool_is_here(case)
+    subject, elsewhere = (
+        "address",
+        isinstance(case.workers, CondorWorkers) and not pool_is_here(case),
+    )
     host = campaign.workers.host or _own_name()
     how = "'workers: {host: NAME_OR_ADDRESS}' in the campaign file"
     try:
@@ -118,7 +122,9 @@ def address(case: Case) -> Iterator[Finding]:
     if not ours:
         seen = f"{told} is no address of this machine: right only if it is forwarded to it"
         yield Finding(subject, "warning", seen, how)
-    elif all(not entry.is_global for entry in addresses) and case.workers != "slurm":
+    elif all(not entry.is_global for entry in addresses) and not isinstance(
+        case.workers, SlurmWorkers
+    ):
         seen = (
             f"{told} is private: OSG's workers come from outside, and need a public address or a "
             "port that is forwarded"
@@ -131,7 +137,7 @@ def address(case: Case) -> Iterator[Finding]:
 
 def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
     """What is needed of firewalls; from inside, only this machine's own way can be tried."""
-    if case.workers == "slurm":
+    if isinstance(case.workers, SlurmWorkers):
         who = "a compute node"
     else:
         who = "a machine outside (OSG: TCP, inbound, from anywhere)"

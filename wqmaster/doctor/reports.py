@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
-from wqmaster.factory import PROGRAMS
+from wqmaster.factory import ENGINE_PROGRAMS
 
 # Bytes of the end of a log that are read, and logs of workers that are.
 _END = 1 << 20
@@ -51,7 +51,7 @@ def refused(case: Case) -> Iterator[Finding]:
     seen = f"the master refused {len(found)} in {when}; the last one at {time}: {last}"
     folder = case.loaded.folder
     if "password" in last:
-        worker = PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
+        worker = ENGINE_PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
         fix = f"give workers a copy of {folder / 'password'}: {worker} --password FILE ..."
     elif "encrypt" in last or "ssl" in last.lower():
         fix = "start workers with --ssl"

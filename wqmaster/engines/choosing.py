@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.engines.base import Engine
 from wqmaster.errors import EngineError
 from wqmaster.system import credentials
@@ -46,7 +47,8 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     asked = campaign.engine.type
     if asked != "auto":
         return asked, "as the campaign says"
-    sent = campaign.workers.worker.name if campaign.workers.worker else ""
+    workers = campaign.workers
+    sent = workers.worker.name if isinstance(workers, BatchWorkers) and workers.worker else ""
     for name, worker in (("taskvine", "vine_worker"), ("work_queue", "work_queue_worker")):
         if sent.startswith(worker) and why_not(name) is None:
             return name, f"its worker is the one that is sent out ({sent})"
@@ -58,7 +60,7 @@ def choose(campaign: Campaign) -> tuple[str, str]:
         return "taskvine", "its master takes less time for a task than Work Queue's"
     if why_not("work_queue") is None:
         return "work_queue", why
-    if campaign.workers.type != "local":
+    if not campaign.workers.on_this_machine:
         raise EngineError(
             f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
             f"{_GET_IT}"

@@ -1,20 +1,20 @@
 """Factories: what sends out workers, by work_queue_factory or vine_factory.
 
-`plan` says what is to be started, `condor`, `slurm` and `local` what is known of each batch system;
-a `supervisor` process has the factory and watches it; `handle` is what master and command line
-have of it in hand.
+`plan` says what is to be started, `batch` what is known of each batch system; a `supervisor`
+process has the factory and watches it; `handle` is what master and command line have of it in hand.
 """
 
-from wqmaster.factory.campaigns import here, identity, manager_of, planned, this_host
+from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned, this_host
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.handle import Detached, Factory, Handle, start, status, stop
-from wqmaster.factory.plan import PROGRAMS, Plan, slots
+from wqmaster.factory.leftovers import Locked
+from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.shown import lines, printed
-from wqmaster.factory.supervisor import Locked
+from wqmaster.factory.sizes import worker_size
 from wqmaster.factory.trouble import Trouble, TroubleKind
 
 __all__ = [
-    "PROGRAMS",
+    "ENGINE_PROGRAMS",
     "Demand",
     "Detached",
     "Factory",
@@ -23,15 +23,15 @@ __all__ = [
     "Plan",
     "Trouble",
     "TroubleKind",
-    "here",
     "identity",
     "lines",
+    "local_plan",
     "manager_of",
     "planned",
     "printed",
-    "slots",
     "start",
     "status",
     "stop",
     "this_host",
+    "worker_size",
 ]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from wqmaster.errors import WqmasterError
-from wqmaster.factory.supervisor import Locked, Order, Supervisor, take_lock
+from wqmaster.factory.leftovers import Locked, take_lock
+from wqmaster.factory.supervisor import Order, Supervisor
 
 
 def main() -> int:

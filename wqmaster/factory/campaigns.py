@@ -10,13 +10,13 @@ from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
-from wqmaster.factory.plan import Address, Asked, Plan, Project, plan
+from wqmaster.campaign.workers import BatchWorkers
+from wqmaster.factory.batch.registry import batch_system
+from wqmaster.factory.plan import Address, Plan, PlanRequest, Project, plan
 from wqmaster.system import credentials
 
 # Names of files that are one word of a shell, whatever shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
-# In the arguments of a job HTCondor takes ' for its own, and expands $(X), $$(X), $FUNCTION(X).
-_NOT_FOR_CONDOR = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
 
 
 def this_host() -> str:
@@ -45,7 +45,7 @@ def identity(place: Path, campaign: str) -> str:
 
 def manager_of(campaign: Campaign, host: str | None, port: int) -> Address | Project:
     """Where workers find the master."""
-    if campaign.workers.type == "local":
+    if campaign.workers.on_this_machine:
         return Address("127.0.0.1", port)
     if campaign.engine.name:
         return Project(campaign.engine.name)
@@ -57,31 +57,71 @@ def planned(
     engine: str,
     manager: Address | Project,
     programs: Sequence[str],
-    count: int,
+    local_count: int,
     harmless: Sequence[str] = (),
 ) -> Plan:
-    """The factory of a campaign. `programs` must be on each host; `count`: of local workers.
+    """The factory of a campaign. `programs` must be on each host; `local_count`:
+    workers, if they are of this machine.
 
     `harmless`: those of the programs that print their version, and do nothing else, with --version.
 
     Raises:
         CampaignError: the worker or a program cannot be sent or named, or no job fits in a worker.
     """
-    campaign = loaded.campaign
-    sent = campaign.workers.worker
-    worker = (loaded.source.path.parent / sent).absolute() if sent else None
-    if worker is not None and not worker.is_file():
-        raise loaded.source.error(f"there is no worker program {worker}", "workers", "worker")
-    if worker is not None and ("'" in str(worker) or not _PLAIN.fullmatch(worker.name)):
+    campaign, source = loaded.campaign, loaded.source
+    worker = _program_to_send(loaded)
+    _check_size(loaded)
+    factory_id = identity(loaded.folder / "factory", campaign.campaign)
+    password = credentials.password(loaded.folder)
+    # A path below the sandbox is nothing that a host has.
+    needed = tuple(name for name in programs if not name.startswith("."))
+    system = batch_system(campaign.workers.type)
+    for name in needed:
+        refusal = system.refusal(name)
+        if refusal is not None:
+            raise source.error(refusal, "software")
+    return plan(
+        campaign,
+        PlanRequest(
+            engine=engine,
+            manager=manager,
+            factory_id=factory_id,
+            catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
+            password=f"../{password.name}",
+            worker=worker,
+            local_count=local_count,
+            began=int(time.time()),
+            programs_needed=needed,
+            programs_tried=tuple(name for name in needed if name in harmless),
+        ),
+    )
+
+
+def _program_to_send(loaded: LoadedCampaign) -> Path | None:
+    """The worker program that the campaign names; None where this machine's own is sent."""
+    workers = loaded.campaign.workers
+    if not isinstance(workers, BatchWorkers) or workers.worker is None:
+        return None
+    found = (loaded.source.path.parent / workers.worker).absolute()
+    if not found.is_file():
+        raise loaded.source.error(f"there is no worker program {found}", "workers", "worker")
+    if "'" in str(found) or not _PLAIN.fullmatch(found.name):
         # The factory copies it by a shell command, and its name is a word of another.
         raise loaded.source.error(
-            f"a worker cannot be sent from {str(worker)!r}: a path without quotes, and a name of "
+            f"a worker cannot be sent from {str(found)!r}: a path without quotes, and a name of "
             "letters, digits and . _ + - alone can; copy it to one",
             "workers",
             "worker",
         )
+    return found
+
+
+def _check_size(loaded: LoadedCampaign) -> None:
+    workers, job = loaded.campaign.workers, loaded.campaign.resources
+    if not isinstance(workers, BatchWorkers):
+        return
     for name in ("cores", "memory", "disk"):
-        has, needs = getattr(campaign.workers, name), getattr(campaign.resources, name)
+        has, needs = getattr(workers, name), getattr(job, name)
         if has and needs and has < needs:
             raise loaded.source.error(
                 f"a worker with {name}: {has} can never run a job that asks for {needs} "
@@ -89,43 +129,17 @@ def planned(
                 "workers",
                 name,
             )
-    known_as = identity(loaded.folder / "factory", campaign.campaign)
-    password = credentials.password(loaded.folder)
-    # A path below the sandbox is nothing that a host has.
-    there = tuple(name for name in programs if not name.startswith("."))
-    for name in there:
-        if campaign.workers.type == "condor" and _NOT_FOR_CONDOR.search(name):
-            raise loaded.source.error(
-                f"a job of HTCondor cannot name the program {name!r}: quotes, line ends and $(...) "
-                "are its own; name it by another path",
-                "software",
-            )
-    return plan(
-        campaign,
-        Asked(
-            engine=engine,
-            manager=manager,
-            factory=known_as,
-            catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
-            password=f"../{password.name}",
-            worker=worker,
-            count=count,
-            began=int(time.time()),
-            here=there,
-            run=tuple(name for name in there if name in harmless),
-        ),
-    )
 
 
-def here(
+def local_plan(
     engine: str,
-    count: int,
+    local_count: int,
     cores: int,
     port: int,
     *,
     worker: Path | None = None,
 ) -> Plan:
-    """A factory of `count` workers on this machine, of `cores` cores each, without a campaign."""
+    """A factory of workers on this machine, of `cores` cores each, without a campaign."""
     campaign = Campaign.model_validate(
         {
             "campaign": "workers",
@@ -133,12 +147,12 @@ def here(
             "resources": {"cores": cores},
         }
     )
-    asked = Asked(
+    request = PlanRequest(
         engine=engine,
         manager=Address("127.0.0.1", port),
-        factory="workers",
+        factory_id="workers",
         catalog=os.environ.get("CATALOG_HOST") or "127.0.0.1",
         worker=worker,
-        count=count,
+        local_count=local_count,
     )
-    return plan(campaign, asked)
+    return plan(campaign, request)

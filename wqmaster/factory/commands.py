@@ -4,8 +4,8 @@ import subprocess
 
 from wqmaster.errors import EngineError
 
-# Seconds that a queue may take to answer.
-_PATIENCE = 60
+# A queue that has much to do may take as long to answer.
+_COMMAND_TIMEOUT_SECONDS = 60
 
 
 def answer(*command: str) -> str:
@@ -16,12 +16,18 @@ def answer(*command: str) -> str:
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_COMMAND_TIMEOUT_SECONDS,
         )
     except OSError as error:
         raise EngineError(f"'{command[0]}' cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired:
-        raise EngineError(f"'{command[0]}' gave no answer in {_PATIENCE} s") from None
+        raise EngineError(
+            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS} s"
+        ) from None
     # condor_rm, of no job at all, says so and fails.
     if done.returncode and "matching specified constraint" not in done.stdout + done.stderr:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = "demand.json"
-# Seconds after which what a master said is no longer so.
-OLD = 60.0
+DEMAND_FILE = "demand.json"
+# After which what a master said is no longer so.
+DEMAND_LIFETIME_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> No
 def tell(folder: Path, demand: Demand, workers: int | None) -> None:
     """Say it, in the factory's folder."""
     write(
-        folder / FILE,
+        folder / DEMAND_FILE,
         {"workers": workers, "connected": demand.connected, "time": round(time.time(), 1)},
     )
 
@@ -68,8 +68,8 @@ def tell(folder: Path, demand: Demand, workers: int | None) -> None:
 def heard(folder: Path) -> tuple[int | None, int | None]:
     """Workers that have something to do, and workers connected; None where no master says so."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if abs(time.time() - float(found["time"])) > OLD:
+        found = json.loads((folder / DEMAND_FILE).read_text(encoding="utf-8"))
+        if abs(time.time() - float(found["time"])) > DEMAND_LIFETIME_SECONDS:
             return None, None
         workers = found["workers"]
         return None if workers is None else int(workers), int(found["connected"])

@@ -13,11 +13,11 @@ from pathlib import Path
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
 
-# Folders of ended workers that are kept.
-_KEPT = 20
+# WorkerFolders of ended workers that are kept.
+_KEPT_FOLDERS = 20
 
 
-class Folders(abc.ABC):
+class WorkerFolders(abc.ABC):
     """Watches the folders of workers below a scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
@@ -78,7 +78,7 @@ class Folders(abc.ABC):
 
     def _keep(self, name: str) -> None:
         self._ended.append(name)
-        while len(self._ended) > _KEPT:
+        while len(self._ended) > _KEPT_FOLDERS:
             old = self._ended.pop(0)
             shutil.rmtree(self.scratch / f"worker.{old}", ignore_errors=True)
             self._done.pop(old, None)

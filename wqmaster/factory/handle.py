@@ -15,32 +15,27 @@ from typing import IO, Any, Protocol, cast
 from wqmaster.campaign.models import Campaign
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
+from wqmaster.factory.batch.registry import find_batch_system
 from wqmaster.factory.campaigns import identity
 from wqmaster.factory.demand import Demand
-from wqmaster.factory.plan import PROGRAMS, TYPES, Plan
-from wqmaster.factory.supervisor import (
-    LOCK,
-    LOG,
-    STATUS,
+from wqmaster.factory.leftovers import (
+    LOCK_FILE,
     Locked,
-    Order,
     remove_left,
     take_lock,
     workers_left,
 )
+from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
+from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import alive, boot
 
-# Seconds for the factory of a master that was killed to end, with all its jobs.
-_PATIENCE = 150.0
+# For the factory of a master that was killed to end, with all its jobs.
+_TAKEOVER_TIMEOUT_SECONDS = 150.0
 _KILLED = (
     "the factory was killed: 'wqmaster factory --stop' removes what it has left, --start starts it "
     "again"
 )
-_GET_IT = {
-    "condor": "install HTCondor's submitting tools, or run on an access point",
-    "slurm": "install SLURM's client tools, or run on a login node",
-}
 
 
 def folder_of(folder: Path) -> Path:
@@ -48,31 +43,32 @@ def folder_of(folder: Path) -> Path:
     return folder / "factory"
 
 
-def check_programs(engine: str, kind: str, environ: Mapping[str, str], sent: bool = False) -> None:
-    """See that what a factory needs is installed here; `sent`: another worker program is sent.
+def check_programs(plan: Plan, environ: Mapping[str, str]) -> None:
+    """See that what a factory needs is installed here.
 
     Raises:
         EngineError: it is not.
     """
     path = environ.get("PATH")
-    factory, worker = PROGRAMS[engine]
-    for program in (factory,) if sent else (factory, worker):
+    factory, worker = ENGINE_PROGRAMS[plan.engine]
+    for program in (factory,) if plan.sends_program else (factory, worker):
         if shutil.which(program, path=path) is None:
             raise EngineError(
                 f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
                 "ndcctools (conda-forge), or run with --engine local"
             )
-    for program in TYPES[kind].PROGRAMS:
+    system = plan.batch_system
+    for program in system.commands:
         if shutil.which(program, path=path) is None:
             raise EngineError(
-                f"'{program}' is not on the PATH, and workers of type {kind} need it: "
-                f"{_GET_IT[kind]}"
+                f"'{program}' is not on the PATH, and workers of type {system.name} need it: "
+                f"{system.how_to_get_commands}"
             )
 
 
 def _status(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        found = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -84,7 +80,7 @@ def _lives(status: Mapping[str, Any]) -> bool:
     if status.get("boot") == boot():
         return alive(int(status.get("pid", 0)))
     # On another machine that sees the same folder.
-    return abs(time.time() - float(status.get("time", 0))) < demand.OLD
+    return abs(time.time() - float(status.get("time", 0))) < demand.DEMAND_LIFETIME_SECONDS
 
 
 def status(folder: Path) -> dict[str, Any] | None:
@@ -99,12 +95,12 @@ def status(folder: Path) -> dict[str, Any] | None:
     running = _lives(found)
     lines = list(map(str, found.get("last") or []))
     if found.get("trouble") or (not running and found.get("state") != "ended"):
-        with_log = place / LOG
+        with_log = place / LOG_FILE
         if with_log.exists():
             lines += with_log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
     if not running and found.get("state") != "ended":
         found["trouble"] = _KILLED
-    return {**found, "running": running, "last": lines, "log": str(place / LOG)}
+    return {**found, "running": running, "last": lines, "log": str(place / LOG_FILE)}
 
 
 def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
@@ -211,16 +207,16 @@ class Factory(_Told):
         slots: int = 1,
         wanted: Demand | None = None,
     ) -> None:
-        check_programs(plan.engine, plan.type, environ, "--worker-binary" in plan.words)
+        check_programs(plan, environ)
         place = folder_of(folder)
         place.mkdir(parents=True, exist_ok=True)
         super().__init__(place, bundle, slots)
         self._plan = plan
-        self.log = place / LOG
+        self.log = place / LOG_FILE
         if wanted is not None:
             self.tell(wanted)
         order = Order(str(place), plan, plan.environment(environ), managed=True)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TAKEOVER_TIMEOUT_SECONDS
         while True:
             try:
                 self._supervisor = spawn(order, place / "errors.log")
@@ -254,7 +250,7 @@ class Factory(_Told):
             # It was killed: nobody else ends what it had.
             try:
                 with take_lock(self._place):
-                    remove_left(self._place, self._plan.type, self._plan.factory)
+                    remove_left(self._place, self._plan.batch_system, self._plan.factory_id)
             except EngineError as error:
                 return str(workers_left(error))
             return None
@@ -313,7 +309,7 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
     Raises:
         EngineError: one runs already, or it cannot begin.
     """
-    check_programs(plan.engine, plan.type, environ, "--worker-binary" in plan.words)
+    check_programs(plan, environ)
     place = folder_of(folder)
     place.mkdir(parents=True, exist_ok=True)
     order = Order(str(place), plan, plan.environment(environ), managed=False)
@@ -336,7 +332,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
     place = folder_of(folder)
     if not place.is_dir():
         return 0
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TAKEOVER_TIMEOUT_SECONDS
     told = False
     while True:
         found = _status(place)
@@ -355,15 +351,15 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
                 told = True
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the factory (process {pid}) does not end; see {place / LOG}"
+                    f"the factory (process {pid}) does not end; see {place / LOG_FILE}"
                 ) from None
             time.sleep(0.1)
     try:
         # The campaign may have changed since: the type is that of the factory that was.
-        kind = str(found.get("type") or campaign.workers.type)
+        system = find_batch_system(found.get("type") or campaign.workers.type)
         left = 0
-        if kind in TYPES and (place / "id").exists():
-            left = remove_left(place, kind, identity(place, campaign.campaign))
+        if system is not None and (place / "id").exists():
+            left = remove_left(place, system, identity(place, campaign.campaign))
     except EngineError as error:
         raise EngineError(str(workers_left(error))) from error
     finally:
@@ -373,7 +369,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
 
 def _holder(place: Path) -> int:
     try:
-        text = (place / LOCK).read_text().strip()
+        text = (place / LOCK_FILE).read_text().strip()
     except OSError:
         return 0
     return int(text) if text.isdigit() else 0

@@ -3,20 +3,22 @@
 import contextlib
 from pathlib import Path
 
-_TAIL = 4000
-_MOST = 400
+# Of the end of a file, that are read.
+_TAIL_BYTES = 4000
+# Of a line, that are told.
+_LINE_CHARACTERS = 400
 
 
 def _tail(path: Path) -> list[str]:
     """The last lines of a file, without what does not print."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
     cleaned = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
-    return [line[:_MOST] for line in cleaned if line]
+    return [line[:_LINE_CHARACTERS] for line in cleaned if line]
 
 
 def said(path: Path) -> str:
@@ -24,7 +26,7 @@ def said(path: Path) -> str:
     lines = _tail(path)
     begin = "wqmaster worker: "
     failed = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
-    return ("; ".join(failed[:3]) or (lines or [""])[-1])[:_MOST]
+    return ("; ".join(failed[:3]) or (lines or [""])[-1])[:_LINE_CHARACTERS]
 
 
 def last(scratch: Path, count: int = 3) -> list[str]:

@@ -12,10 +12,10 @@ from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.factory.demand import write
-from wqmaster.factory.plan import TYPES, Plan
+from wqmaster.factory.plan import Plan
 
 # Of a factory that somebody starts by hand; the supervisor's own changes while it runs.
-_FILE = "by-hand.json"
+_BY_HAND_FILE = "by-hand.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Printed:
     def as_json(self) -> dict[str, Any]:
         """All of it, for programs."""
         plan = self.plan
-        passed = TYPES[plan.type].COPIES_ENVIRONMENT
+        passed = plan.batch_system.copies_environment
         return {
             "engine": plan.engine,
             "type": plan.type,
@@ -52,7 +52,7 @@ class Printed:
         plan = self.plan
         content = json.dumps(plan.configuration, indent=2).splitlines()
         catalog = f"CATALOG_HOST={shlex.quote(plan.catalog)}"
-        if TYPES[plan.type].COPIES_ENVIRONMENT:
+        if plan.batch_system.copies_environment:
             names = sorted(plan.environment(os.environ).keys() - {"CATALOG_HOST"})
             begin = ["env", "-i", *(f'{name}="${name}"' for name in names), catalog]
         else:
@@ -74,11 +74,11 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
         FolderError: the campaign's folder cannot be written.
     """
     place = loaded.folder / "factory"
-    file = place / _FILE
+    file = place / _BY_HAND_FILE
     write(file, dict(plan.configuration), newer=True)
     # A folder that was not there: an old log of events in it would be taken for its own.
     scratch = f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    return Printed(plan, plan.command(_FILE, scratch), place, file, loaded.variables)
+    return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 
 
 def lines(status: Mapping[str, Any] | None) -> list[str]:

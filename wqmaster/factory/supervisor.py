@@ -6,7 +6,6 @@ next one begins.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,29 +15,32 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
-from wqmaster.factory.batch import local
+from wqmaster.factory.batch.registry import find_batch_system
+from wqmaster.factory.leftovers import remove_jobs, remove_left, workers_left
 from wqmaster.factory.logs import last
-from wqmaster.factory.plan import TYPES, Plan
+from wqmaster.factory.plan import Plan
 from wqmaster.factory.report import Report
 from wqmaster.factory.trouble import Trouble, TroubleKind
-from wqmaster.factory.workers import PATIENCE, QUICK, Census, trouble
+from wqmaster.factory.workers import (
+    CONNECTION_TIMEOUT_SECONDS,
+    QUICK_END_SECONDS,
+    Census,
+    trouble,
+)
 from wqmaster.system import supervise
 from wqmaster.system.locks import boot
 
-CONFIGURATION = "factory.json"
-STATUS = "status.json"
-LOCK = "lock"
-LOG = "factory.log"
-# Seconds between two looks at the workers, and times the last look that must be between them:
+CONFIGURATION_FILE = "factory.json"
+STATUS_FILE = "status.json"
+LOG_FILE = "factory.log"
+# Between two looks at the workers, and how many times as long as the last look it must be:
 # folders of thousands of workers on a file system far away are slow to read.
-_LOOK = 2.0
-_TIMES = 10
-# Seconds for the jobs of a factory to leave the queue.
-_PATIENCE = 120.0
+_LOOK_INTERVAL_SECONDS = 2.0
+_LOOK_INTERVAL_FACTOR = 10
 
 
 @dataclass(frozen=True)
@@ -64,92 +66,22 @@ class Order:
         return cls(found["folder"], Plan(**plan), found["environ"], found["managed"])
 
 
-def workers_left(error: EngineError) -> Trouble:
-    """That the workers of a factory that has ended could not be removed, and why."""
-    return Trouble(
-        TroubleKind.WORKERS_LEFT,
-        f"workers may be left in the queue: {error.message}; 'wqmaster factory --stop' tries again",
-    )
-
-
-class Locked(EngineError):
-    """A factory runs in this folder already."""
-
-
-def take_lock(folder: Path) -> IO[str]:
-    """The lock of a factory's folder, held while the file is open.
-
-    Raises:
-        Locked: a supervisor has it.
-    """
-    file = (folder / LOCK).open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
-        raise Locked(
-            f"a factory of this campaign is running already (process {holder or 'unknown'}); see "
-            "'wqmaster factory --status', end it with 'wqmaster factory --stop'"
-        ) from None
-    return file
-
-
-def remove_left(folder: Path, kind: str, factory: str) -> int:
-    """Remove what a factory has left: jobs, processes, scratch folders. How many workers that were.
-
-    Raises:
-        EngineError: the batch system does not answer, or the jobs do not go.
-    """
-    count = local.end_left(folder)
-    if kind != "local":
-        count += remove_jobs(kind, factory)
-    for scratch in folder.glob("workers-*"):
-        shutil.rmtree(scratch, ignore_errors=True)
-    return count
-
-
-def remove_jobs(kind: str, factory: str) -> int:
-    """Take the jobs of a factory from the queue, and wait until they are gone. How many there were.
-
-    Raises:
-        EngineError: the batch system does not answer, or the jobs do not go.
-    """
-    batch = TYPES[kind]
-    jobs = batch.jobs(factory)
-    count = len(jobs)
-    deadline = time.monotonic() + _PATIENCE
-    while jobs:
-        if time.monotonic() > deadline:
-            raise EngineError(
-                f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})"
-            )
-        try:
-            batch.remove(factory)
-            time.sleep(0.5)
-            jobs = batch.jobs(factory)
-        except EngineError:
-            # It did answer: one that has thousands of jobs to remove is busy for a while.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(2)
-    return count
-
-
 class Supervisor:
     """Runs one order to its end."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
         self._plan = order.plan
+        self._system = order.plan.batch_system
         self._folder = Path(order.folder)
-        self._file = self._folder / CONFIGURATION
-        self._log = supervise.rotating(self._folder / LOG)
+        self._file = self._folder / CONFIGURATION_FILE
+        self._log = supervise.rotating(self._folder / LOG_FILE)
         self._report = Report()
         timeout = int(self._plan.configuration["timeout"])
         # A worker that cannot connect gives up when its time without work is over.
-        self._census = Census(min(QUICK, timeout / 2), min(PATIENCE, timeout * 0.75))
+        self._census = Census(
+            min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
+        )
         self._settings: dict[str, Any] = {}
         self._state = "running"
         self._trouble: Trouble | None = None
@@ -165,34 +97,32 @@ class Supervisor:
         """
         plan = self._plan
         self._remove_other()
-        left = remove_left(self._folder, plan.type, plan.factory)
+        left = remove_left(self._folder, self._system, plan.factory_id)
         if left:
             self._log.info("%d workers that an earlier factory has left were removed", left)
         # A log of events that is found in it would be taken for this factory's own.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
         # A batch system may look at it as somebody else; the password in it is for us alone.
         self._scratch.chmod(0o755)
-        self._events = TYPES[plan.type].Events(self._scratch)
+        self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()
 
     def _remove_other(self) -> None:
         """Remove the jobs of a factory that was killed when the workers were of another type."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            before = json.loads((self._folder / STATUS).read_text(encoding="utf-8"))
-            kind = before.get("type")
-            other = kind in TYPES and kind not in ("local", self._plan.type)
-            if other and before.get("state") != "ended":
-                remove_jobs(kind, self._plan.factory)
+            before = json.loads((self._folder / STATUS_FILE).read_text(encoding="utf-8"))
+            system = find_batch_system(before.get("type"))
+            is_other = system is not None and system.name != self._plan.type
+            if system is not None and is_other and before.get("state") != "ended":
+                remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
         """Run the factory; exit code 1 if it ended by itself, or sending more was of no use."""
         # It must not outlive us, which would leave nobody to end it.
-        command = [*self._plan.command(CONFIGURATION, self._scratch.name), "--parent-death"]
+        command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))
-        environ = self._order.environ
-        if self._plan.type == "local":
-            environ = local.marked(environ, self._folder)
+        environ = self._system.marked_environment(self._order.environ, self._folder)
         code: int | None = None
         try:
             code = supervise.keep(
@@ -244,7 +174,7 @@ class Supervisor:
             return False
         self._census.see(self._events.news())
         self._census.settle(time.time())
-        if not TYPES[self._plan.type].TELLS_IDLE:
+        if not self._system.events_report_waiting_jobs:
             self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
         self._trouble = self._judge()
@@ -255,12 +185,14 @@ class Supervisor:
         self._said = self._trouble
         self._publish()
         ended = time.monotonic()
-        self._next_look = max(began + _LOOK, ended + _TIMES * (ended - began))
+        self._next_look = max(
+            began + _LOOK_INTERVAL_SECONDS, ended + _LOOK_INTERVAL_FACTOR * (ended - began)
+        )
         return self._census.hopeless(self._connected)
 
     def _judge(self) -> Trouble | None:
         where = self._plan.manager
-        ask = TYPES[self._plan.type].ASK
+        ask = self._system.why_jobs_wait
         found = trouble(self._census, self._connected, time.time(), where, ask)
         if found and self._census.count("running") and not self._census.last:
             words = last(self._scratch)[-1:]
@@ -275,11 +207,11 @@ class Supervisor:
         self._connected = self._report.connected if connected is None else connected
         self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
-        if plan.type != "local":
+        if self._system.number_follows_demand:
             if wanted is None and connected is not None:
                 slots = int(plan.configuration["tasks-per-worker"])
                 wanted = demand.guess(connected, self._report.tasks, slots)
-            settings["min-workers"] = demand.least(wanted, plan.least, plan.workers)
+            settings["min-workers"] = demand.least(wanted, plan.min_workers, plan.max_workers)
         if self._census.slow(self._connected):
             settings["workers-per-cycle"] = 1
         if settings != self._settings:
@@ -292,7 +224,7 @@ class Supervisor:
         idle = census.idle
         submitted = running + idle + census.count("held")
         demand.write(
-            self._folder / STATUS,
+            self._folder / STATUS_FILE,
             {
                 "pid": os.getpid(),
                 "boot": boot(),
@@ -300,11 +232,11 @@ class Supervisor:
                 "state": self._state,
                 "engine": self._plan.engine,
                 "type": self._plan.type,
-                "factory": self._plan.factory,
+                "factory": self._plan.factory_id,
                 "manager": self._plan.manager,
                 "port": self._plan.port,
                 "min": self._settings.get("min-workers", 0),
-                "max": self._plan.workers,
+                "max": self._plan.max_workers,
                 "submitted": submitted,
                 "idle": idle,
                 "running_workers": running,
@@ -321,18 +253,13 @@ class Supervisor:
 
     def _end(self) -> None:
         """End factory and workers."""
-        plan = self._plan
-        if plan.type == "local":
-            supervise.end_all()
-        else:
-            # It would remove its jobs one by one.
-            supervise.end_all(signal.SIGKILL)
-            try:
-                remove_jobs(plan.type, plan.factory)
-            except EngineError as error:
-                self._trouble = workers_left(error)
-                self._log.info("%s", self._trouble)
-                return
+        supervise.end_all(signal.SIGTERM if self._system.factory_ends_workers else signal.SIGKILL)
+        try:
+            remove_jobs(self._system, self._plan.factory_id)
+        except EngineError as error:
+            self._trouble = workers_left(error)
+            self._log.info("%s", self._trouble)
+            return
         if self._trouble:
             (self._scratch / "pwfile").unlink(missing_ok=True)
         else:

@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 
 from wqmaster.factory.trouble import Trouble, TroubleKind
 
-# Seconds; a worker that ends before has not come to work.
-QUICK = 60.0
+# A worker that ends before has not come to work.
+QUICK_END_SECONDS = 60.0
 # So many quick ends, one after another, and the factory sends only one worker at a time; of many
 # workers, a part of those that are connected: one host may spoil as many in a minute.
-SLOW_AFTER = 5
-SLOW_PART = 20
+SLOW_AFTER_QUICK_ENDS = 5
+SLOW_PART_OF_CONNECTED = 20
 # So many, and it is of no use to go on.
-STOP_AFTER = 8
-# Seconds in which a worker that runs should have connected.
-PATIENCE = 90.0
-# Seconds in which one of those in the queue should have begun.
-IN_QUEUE = 900.0
-# Workers that have not connected, while others have, before that is told: so many, and this part.
-ABSENT = 5
-ABSENT_PART = 4
+STOP_AFTER_QUICK_ENDS = 8
+# In which a worker that runs should have connected.
+CONNECTION_TIMEOUT_SECONDS = 90.0
+# In which one of those in the queue should have begun.
+QUEUE_TIMEOUT_SECONDS = 900.0
+# Workers that have not connected, while others have, before it is reported: so many, this part.
+ABSENT_WORKERS = 5
+ABSENT_PART_OF_RUNNING = 4
 # Ended workers that are remembered.
-_REMEMBERED = 50
+_REMEMBERED_WORKERS = 50
 
 # Exit codes of worker.sh, and of the shells around it.
 EXIT_CODES = {
@@ -68,13 +68,13 @@ class Worker:
 class Census:
     """All workers of a factory. `see` takes what is new."""
 
-    short: float = QUICK  # seconds; see there
-    patience: float = PATIENCE  # seconds; see there
+    quick_end_seconds: float = QUICK_END_SECONDS
+    connection_timeout_seconds: float = CONNECTION_TIMEOUT_SECONDS
     met: bool = False  # whether any worker has ever connected
     now: dict[str, Worker] = field(default_factory=dict)  # that have not ended
     ended: int = 0
     # The last that ended, and how many of them quickly, one after another.
-    last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_WORKERS))
     quick: int = 0
     quick_hosts: set[str] = field(default_factory=set)
     held: Worker | None = None  # the last that was
@@ -109,7 +109,7 @@ class Census:
         for worker in self.now.values():
             if worker.state != "running" or worker.started is None or worker.id in self.good:
                 continue
-            if now - worker.started >= self.short:
+            if now - worker.started >= self.quick_end_seconds:
                 self.good.add(worker.id)
                 self.works()
 
@@ -117,7 +117,7 @@ class Census:
         """Whether it ended by itself before it could have done any work."""
         if worker.started is None or worker.ended is None:
             return False
-        return worker.code != 0 and worker.ended - worker.started < self.short
+        return worker.code != 0 and worker.ended - worker.started < self.quick_end_seconds
 
     def works(self) -> None:
         """A worker did come to work: what was before is forgiven."""
@@ -144,14 +144,14 @@ class Census:
         long = sum(
             worker.state == "running"
             and worker.started is not None
-            and now - worker.started > self.patience
+            and now - worker.started > self.connection_timeout_seconds
             for worker in self.now.values()
         )
         return max(0, long - connected)
 
     def slow(self, connected: int) -> bool:
         """Whether only one worker at a time should be sent."""
-        return self.quick >= max(SLOW_AFTER, connected // SLOW_PART)
+        return self.quick >= max(SLOW_AFTER_QUICK_ENDS, connected // SLOW_PART_OF_CONNECTED)
 
     def hopeless(self, connected: int) -> bool:
         """Whether sending more is of no use: all end at once, wherever they are.
@@ -160,7 +160,7 @@ class Census:
         there is hope. So there is while more run, and may yet connect, than have ended.
         """
         running = self.count("running")
-        if connected or self.quick < max(STOP_AFTER, running):
+        if connected or self.quick < max(STOP_AFTER_QUICK_ENDS, running):
             return False
         return len(self.quick_hosts) > 1 or not (self.idle or running)
 
@@ -193,7 +193,7 @@ def trouble(
     running = census.count("running")
     if connected:
         absent = census.absent(connected, now)
-        if absent < max(ABSENT, running // ABSENT_PART):
+        if absent < max(ABSENT_WORKERS, running // ABSENT_PART_OF_RUNNING):
             return None
         text = (
             f"{absent} of {running} workers that run have not connected: can all of their hosts "
@@ -201,7 +201,7 @@ def trouble(
         )
         return Trouble(TroubleKind.SOME_ABSENT, text)
     waited = census.longest(now)
-    if running and waited > census.patience:
+    if running and waited > census.connection_timeout_seconds:
         text = (
             f"{running} workers run, the first since {waited:.0f} s, and none has connected: can "
             f"their hosts reach {where}?"
@@ -219,7 +219,7 @@ def trouble(
     if census.held is not None and not running:
         text = f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
         return Trouble(TroubleKind.HELD, text)
-    if census.queued is not None and now - census.queued > IN_QUEUE:
+    if census.queued is not None and now - census.queued > QUEUE_TIMEOUT_SECONDS:
         minutes = (now - census.queued) // 60
         text = f"all {census.idle} workers wait in the queue, since {minutes:.0f} min: {ask}"
         return Trouble(TroubleKind.QUEUED, text)

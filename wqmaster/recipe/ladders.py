@@ -51,7 +51,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                     *keys,
                 )
             ladders[kind].append(rung)
-    if campaign.workers.type == "local" and memory is not None:
+    if campaign.workers.on_this_machine and memory is not None:
         # A task that is larger than this machine would wait for ever.
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         ladders = {

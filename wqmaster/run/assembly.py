@@ -17,6 +17,7 @@ from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
@@ -164,7 +165,7 @@ def _factory(
     """What sends out the workers; None where no factory does."""
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     port: int | None = getattr(engine, "port", None)
-    if campaign.workers.type == "none" or port is None:
+    if isinstance(campaign.workers, NoWorkers) or port is None:
         return None
     progress.port = port
     progress.host = campaign.workers.host or factory.this_host()
@@ -172,7 +173,7 @@ def _factory(
     plan = factory.planned(
         loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
     )
-    size, slots = campaign.bundle.size, factory.slots(campaign)
+    size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
     if campaign.workers.managed:
         environ = worker_environment(loaded)
         try:
@@ -195,7 +196,7 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     """The command that brings workers; None where the engine needs none, or they come as jobs."""
     workers = loaded.campaign.workers
     by_hand = engine.how_to_connect()
-    if by_hand is None or workers.type in ("local", "none"):
+    if by_hand is None or not isinstance(workers, BatchWorkers):
         return by_hand
     path = shlex.quote(str(loaded.source.path))
     return None if workers.managed else f"wqmaster factory {path} --start"
@@ -209,7 +210,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
     """
     recipe = resolve(loaded)
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    if campaign.workers.type == "none":
+    if isinstance(campaign.workers, NoWorkers):
         raise loaded.source.error(
             "'workers: none' are workers of your own, and no factory's; name 'workers: {type: "
             "condor}', slurm or local",
@@ -221,7 +222,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
     if (
         name != "local"
         and not port
-        and (campaign.workers.type == "local" or not campaign.engine.name)
+        and (campaign.workers.on_this_machine or not campaign.engine.name)
     ):
         live = None
         with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
@@ -267,7 +268,8 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
 
 
 def _local_count(campaign: Campaign) -> int:
-    return campaign.workers.count or max(1, cores() // campaign.resources.cores)
+    stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
+    return stated or max(1, cores() // campaign.resources.cores)
 
 
 def run(
@@ -285,7 +287,7 @@ def run(
     recipe = resolve(loaded)
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = choosing.choose(campaign)
-    if name == "local" or campaign.workers.type == "local":
+    if name == "local" or campaign.workers.on_this_machine:
         check_programs(recipe)
     folder = loaded.folder
     check_writable(folder)

@@ -1,88 +1,71 @@
-"""Workers as processes of this machine: what they leave, and those that are left."""
+"""Workers as processes of this machine."""
 
 import contextlib
-import os
-import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from wqmaster.campaign.models import Workers
-from wqmaster.factory.folders import Folders
-from wqmaster.system.supervise import descendants
+from wqmaster.campaign.workers import LocalWorkers
+from wqmaster.factory import processes
+from wqmaster.factory.batch.base import Settings
+from wqmaster.factory.folders import WorkerFolders
+from wqmaster.factory.sizes import WorkerSize
 
-PROGRAMS: tuple[str, ...] = ()
-# `exec`, so that the worker itself is told to end when the factory has died.
-WRAPPER = ("exec", "sh", "./worker.sh", "-o")
-COPIES_ENVIRONMENT = False
-# Nothing tells of jobs that wait: the factory's own count is to be asked.
-TELLS_IDLE = False
-ASK = "see the factory's log"
-
-# Seconds for processes that were killed to be gone.
-_PATIENCE = 10.0
-_MARK = "WQMASTER_FACTORY"
+# A worker of this machine without work ends after this time.
+IDLE_TIMEOUT_SECONDS = 3600
 
 
-def batch_options(workers: Workers, factory: str, campaign: str) -> str:
-    """What goes to `-B`: nothing."""
-    return ""
-
-
-def configuration(workers: Workers) -> dict[str, Any]:
-    """What only this machine has, for `-C`: nothing."""
-    return {}
-
-
-class Events(Folders):
+class LocalEvents(WorkerFolders):
     """Reads what the workers leave in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
         """Whether a worker has ended; of those that worker.sh has refused, the exit code."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
-        return not (worker.isdecimal() and _runs(int(worker))), None
+        return not (worker.isdecimal() and processes.runs(int(worker))), None
 
 
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
+class Local:
+    """This machine."""
 
+    name = "local"
+    commands: tuple[str, ...] = ()
+    how_to_get_commands = "none is needed"
+    # `exec`, so that the worker itself is told to end when the factory has died.
+    wrapper = ("exec", "sh", "./worker.sh", "-o")
+    copies_environment = False
+    events_report_waiting_jobs = False
+    number_follows_demand = False
+    factory_ends_workers = True
+    why_jobs_wait = "see the factory's log"
 
-def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """`environ` with what the workers of the factory in `folder` are known by."""
-    return {**environ, _MARK: str(folder.resolve())}
+    def refusal(self, program: str) -> str | None:
+        """Any program can be named."""
+        return None
 
+    def settings(self, workers: LocalWorkers, size: WorkerSize, local_count: int) -> Settings:
+        """As many workers as were asked for, all the time."""
+        return {
+            "max-workers": local_count,
+            "min-workers": local_count,
+            "workers-per-cycle": local_count,
+            "timeout": IDLE_TIMEOUT_SECONDS,
+        }
 
-def left(folder: Path) -> list[int]:
-    """Processes of the factory that keeps its files in `folder`, and what they have started."""
-    # The campaign may be named by another path than before.
-    folder = folder.resolve()
-    mark = f"{_MARK}={folder}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                place = str((entry / "cwd").readlink())
-                environ = (entry / "environ").read_bytes().split(b"\0")
-                # A factory works in its scratch folder, a worker elsewhere.
-                if (mark in environ or place.startswith(f"{folder}/workers-")) and _runs(
-                    int(entry.name)
-                ):
-                    found.append(int(entry.name))
-    return found + [pid for pid in descendants(*found) if pid not in found] if found else []
+    def batch_options(self, workers: LocalWorkers, factory_id: str, campaign: str) -> str:
+        """Processes have none."""
+        return ""
 
+    def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+        """With a variable that workers inherit: by it those of a killed factory are found."""
+        return processes.marked(environ, folder)
 
-def end_left(folder: Path) -> int:
-    """Kill them, and wait until they are gone; how many there were."""
-    pids = left(folder)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _PATIENCE
-    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return len(pids)
+    def events(self, scratch: Path) -> LocalEvents:
+        """What watches the workers."""
+        return LocalEvents(scratch)
+
+    def jobs(self, factory_id: str) -> list[str]:
+        """None: workers are found as processes of the factory's folder (`processes.left`)."""
+        return []
+
+    def remove_jobs(self, factory_id: str) -> None:
+        """There is no queue to take them from."""

@@ -7,50 +7,16 @@ must see, by a script that notes in slurm.status.JOB when it began and how it en
 import getpass
 import shlex
 from pathlib import Path
-from typing import Any
 
-from wqmaster.campaign.models import Workers
+from wqmaster.campaign.workers import SlurmWorkers
+from wqmaster.factory.batch.base import Settings
+from wqmaster.factory.batch.queue import QueueSystem
 from wqmaster.factory.commands import answer
-from wqmaster.factory.folders import Folders
-
-PROGRAMS = ("sbatch", "squeue", "scancel")
-# No `exec`: the script around it is to note how the worker ended. SLURM tells all processes of a
-# job when it is to end.
-WRAPPER = ("sh", "./worker.sh", "-o")
-# sbatch --export=ALL, and the command itself travels in the environment.
-COPIES_ENVIRONMENT = True
-# Nothing tells of jobs that wait: the factory's own count is to be asked.
-TELLS_IDLE = False
-ASK = (
-    "'squeue --me --start' tells when they will begin; if they run, their nodes do not see the "
-    "campaign's folder"
-)
+from wqmaster.factory.folders import WorkerFolders
+from wqmaster.factory.sizes import WorkerSize
 
 
-def _name(factory: str) -> str:
-    return f"wqmaster-{factory}"
-
-
-def batch_options(workers: Workers, factory: str, campaign: str) -> str:
-    """The words for `-B`, after those of the factory: of two alike, sbatch takes the last."""
-    words = [
-        f"--job-name={_name(factory)}",
-        f"--comment={campaign}",
-        *([f"--account={workers.project}"] if workers.project else []),
-        *([f"--partition={workers.partition}"] if workers.partition else []),
-        *([f"--time={-(-workers.walltime // 60)}"] if workers.walltime else []),
-    ]
-    for option in workers.options:
-        words += shlex.split(option)
-    return shlex.join(words)  # the factory calls sbatch through a shell
-
-
-def configuration(workers: Workers) -> dict[str, Any]:
-    """What only SLURM has, for `-C`: nothing."""
-    return {}
-
-
-class Events(Folders):
+class SlurmEvents(WorkerFolders):
     """Reads what the jobs leave in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
@@ -66,20 +32,59 @@ class Events(Folders):
         return False, None
 
 
-def jobs(factory: str) -> list[str]:
-    """The jobs of a factory that wait or run.
+class Slurm(QueueSystem):
+    """SLURM. Jobs get the factory's environment by `--export=ALL`, the command itself among it."""
 
-    Raises:
-        EngineError: SLURM does not answer.
-    """
-    user = getpass.getuser()
-    return answer("squeue", "-h", f"--user={user}", f"--name={_name(factory)}", "-o", "%A").split()
+    name = "slurm"
+    commands = ("sbatch", "squeue", "scancel")
+    how_to_get_commands = "install SLURM's client tools, or run on a login node"
+    # No `exec`: the script around it is to note how the worker ended. SLURM tells all processes of
+    # a job when it is to end.
+    wrapper = ("sh", "./worker.sh", "-o")
+    events_report_waiting_jobs = False
+    why_jobs_wait = (
+        "'squeue --me --start' reports when they will begin; if they run, their nodes do not see "
+        "the campaign's folder"
+    )
+
+    def settings(self, workers: SlurmWorkers, size: WorkerSize, local_count: int) -> Settings:
+        """Those that all queues have."""
+        return self._settings(workers, size)
+
+    def batch_options(self, workers: SlurmWorkers, factory_id: str, campaign: str) -> str:
+        """The words after those of the factory: of two alike, sbatch takes the last."""
+        words = [
+            f"--job-name={_job_name(factory_id)}",
+            f"--comment={campaign}",
+            *([f"--account={workers.project}"] if workers.project else []),
+            *([f"--partition={workers.partition}"] if workers.partition else []),
+            *([f"--time={-(-workers.walltime // 60)}"] if workers.walltime else []),
+        ]
+        for option in workers.options:
+            words += shlex.split(option)
+        return shlex.join(words)  # the factory calls sbatch through a shell
+
+    def events(self, scratch: Path) -> SlurmEvents:
+        """What watches the jobs."""
+        return SlurmEvents(scratch)
+
+    def jobs(self, factory_id: str) -> list[str]:
+        """The jobs of a factory that wait or run.
+
+        Raises:
+            EngineError: SLURM does not answer.
+        """
+        name = f"--name={_job_name(factory_id)}"
+        return answer("squeue", "-h", f"--user={getpass.getuser()}", name, "-o", "%A").split()
+
+    def remove_jobs(self, factory_id: str) -> None:
+        """End all jobs of a factory.
+
+        Raises:
+            EngineError: SLURM does not answer.
+        """
+        answer("scancel", f"--user={getpass.getuser()}", f"--name={_job_name(factory_id)}")
 
 
-def remove(factory: str) -> None:
-    """End all jobs of a factory.
-
-    Raises:
-        EngineError: SLURM does not answer.
-    """
-    answer("scancel", f"--user={getpass.getuser()}", f"--name={_name(factory)}")
+def _job_name(factory_id: str) -> str:
+    return f"wqmaster-{factory_id}"

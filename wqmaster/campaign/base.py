@@ -1,0 +1,46 @@
+"""What all models of the campaign file have in common."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+# Step and campaign names become field names in MongoDB and file names on workers.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+# A field of a document, dots for fields within fields.
+FIELD = r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A hint naming the nearest of the right words, or all of them if none is near."""
+    known = sorted(set(words))
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known here: {', '.join(known)}" if known else "none is known here"
+
+
+def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
+    """The error that a section of the file has a key that it does not know."""
+    return PydanticCustomError(
+        "unknown_key",
+        "unknown key '{key}'; {hint}",
+        {"key": str(key), "hint": nearest(str(key), known)},
+    )
+
+
+class Model(BaseModel):
+    """Base of all models of the file: frozen; an unknown key is refused with the nearest one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
+            for key in data:
+                if key not in cls.model_fields:
+                    raise unknown_key(key, cls.model_fields)
+        return data

@@ -1,0 +1,203 @@
+"""`workers:` of a campaign file: a model for each type of workers, with the keys that it has.
+
+What has to do with one type alone asks for its model, so that no code reads a key that means
+nothing for the workers at hand.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from wqmaster.campaign.base import Model, unknown_key
+from wqmaster.campaign.units import Megabytes, Seconds
+
+
+class _TypedWorkers(Model):
+    """Base of the models: a key of another type is refused, unless it says what is so anyway."""
+
+    # Whether all workers are processes of the master's machine.
+    on_this_machine: ClassVar[bool] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        own = cls.model_fields
+        for key, value in data.items():
+            if key in own:
+                continue
+            if key not in _all_keys():
+                raise unknown_key(key, _all_keys())
+            if not _is_default(key, value):
+                raise PydanticCustomError(
+                    "other_type",
+                    "'{key}' means nothing for workers of type {type}; known there: {known}",
+                    {"key": key, "type": own["type"].default, "known": ", ".join(sorted(own))},
+                )
+        return {key: value for key, value in data.items() if key in own}
+
+
+class LocalWorkers(_TypedWorkers):
+    """Workers of this machine, started and stopped by the master."""
+
+    on_this_machine = True
+    type: Literal["local"] = "local"
+    # As many as this machine's cores allow where it is left out.
+    count: int | None = Field(default=None, gt=0)
+    # That the master manages them can be said, and is always so.
+    manage: bool | None = None
+
+    @model_validator(mode="after")
+    def _are_managed(self) -> "LocalWorkers":
+        if self.manage is False:
+            raise PydanticCustomError(
+                "not_managed", "local workers are always started by the master; see 'workers: none'"
+            )
+        return self
+
+    @property
+    def managed(self) -> bool:
+        """The master starts and stops what sends them out."""
+        return True
+
+    @property
+    def host(self) -> None:
+        """They need no name for the master's machine, which is theirs."""
+        return
+
+
+class NoWorkers(_TypedWorkers):
+    """Workers that somebody brings by hand."""
+
+    type: Literal["none"] = "none"
+    # The name or address by which workers reach the master's machine.
+    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+
+    @property
+    def managed(self) -> bool:
+        """The master starts nothing that would send them out."""
+        return False
+
+
+class BatchWorkers(_TypedWorkers):
+    """What workers that are jobs of a batch system have in common."""
+
+    type: Literal["condor", "slurm"]
+    # Workers that the factory keeps at least, and at most.
+    min: int = Field(default=0, ge=0)
+    max: int = Field(default=100, gt=0)
+    # Workers that wait to connect, at most.
+    per_cycle: int = Field(default=100, gt=0)
+    # Of one worker: cores (those of a job where it is left out), memory and disk.
+    cores: int | None = Field(default=None, gt=0)
+    memory: Megabytes | None = None
+    disk: Megabytes | None = None
+    # The time without work after which a worker leaves.
+    timeout: Seconds = 900
+    # The time after which a worker leaves whatever it does, as its batch job would be ended.
+    walltime: Seconds | None = None
+    # Whether the master starts and stops the factory.
+    manage: bool | None = None
+    # The name or address by which workers reach the master's machine.
+    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+    # The worker program to send, in the place of this machine's own.
+    worker: Path | None = None
+    # Who pays: OSG's project name, SLURM's account.
+    project: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
+    # Further lines of the submit file (condor), further words of sbatch (slurm).
+    options: tuple[Annotated[str, Field(pattern=r"^[^\n\\]+$")], ...] = ()
+
+    @model_validator(mode="after")
+    def _bounds(self) -> "BatchWorkers":
+        if self.min > self.max:
+            raise PydanticCustomError("min_max", "min is more than max")
+        return self
+
+    @property
+    def managed(self) -> bool:
+        """Whether the master starts and stops what sends them out."""
+        return bool(self.manage)
+
+
+class CondorWorkers(BatchWorkers):
+    """Workers that are jobs of HTCondor."""
+
+    type: Literal["condor"] = "condor"
+    # The container that workers run in (+SingularityImage).
+    image: str | None = Field(default=None, pattern=r"^[^\s\"'\\]+$")
+    # What a machine must have.
+    requirements: str | None = Field(default=None, pattern=r"^[^\n]+$")
+
+
+class SlurmWorkers(BatchWorkers):
+    """Workers that are jobs of SLURM."""
+
+    type: Literal["slurm"] = "slurm"
+    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,-]+$")
+
+
+# By type, in the order in which messages name them.
+_MODELS: dict[str, type[_TypedWorkers]] = {
+    "local": LocalWorkers,
+    "none": NoWorkers,
+    "condor": CondorWorkers,
+    "slurm": SlurmWorkers,
+}
+
+
+def _all_keys() -> set[str]:
+    return {key for model in _MODELS.values() for key in model.model_fields}
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether a key of another type has its default: a file may state what is so anyway."""
+    owner = next(model for model in _MODELS.values() if key in model.model_fields)
+    try:
+        meant = getattr(owner.model_validate({key: value}), key)
+    except ValidationError:
+        return False
+    return bool(meant == owner.model_fields[key].default)
+
+
+def _typed(value: Any) -> Any:
+    """`workers: none` is short for `workers: {type: none}`; those without a type are local."""
+    if isinstance(value, BaseModel):
+        return value
+    if isinstance(value, str):
+        value = {"type": value}
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError(
+            "no_workers", "should be a type of workers, or a mapping of their keys"
+        )
+    named = value.get("type", "local")
+    if not isinstance(named, str) or named not in _MODELS:
+        *types, last = (f"'{name}'" for name in _MODELS)
+        expected = {"expected": f"{', '.join(types)} or {last}"}
+        wrong = [InitErrorDetails(type="literal_error", loc=("type",), input=named, ctx=expected)]
+        wrong += [
+            InitErrorDetails(type=unknown_key(key, _all_keys()), loc=(), input=value)
+            for key in value
+            if key not in _all_keys()
+        ]
+        raise ValidationError.from_exception_data("workers", wrong)
+    return {**value, "type": named}
+
+
+def without_type(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The keys of `workers:` that pydantic's place of an error stands for.
+
+    Pydantic names the model of a union before the key in it; no key is called like a type.
+    """
+    return tuple(key for key in place if key not in _MODELS)
+
+
+# Those that a factory sends out.
+FactoryWorkers = LocalWorkers | CondorWorkers | SlurmWorkers
+# Where a campaign's tasks run.
+Workers = Annotated[
+    FactoryWorkers | NoWorkers, Field(discriminator="type"), BeforeValidator(_typed)
+]

@@ -1,0 +1,45 @@
+"""What one worker has, and how many tasks it runs at a time. Pure."""
+
+from dataclasses import dataclass
+
+from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import BatchWorkers
+
+# Of a worker, where the campaign does not say: for each of its cores, and in all.
+MEMORY_PER_CORE_MB = 2000
+DISK_MB = 4000
+# Without which a worker does not begin, where the campaign does not say.
+LEAST_DISK_MB = 100
+
+
+@dataclass(frozen=True)
+class WorkerSize:
+    """One worker."""
+
+    cores: int
+    slots: int  # tasks that it runs at a time
+    memory: int  # MB
+    disk: int  # MB
+    least_disk: int  # MB that must be free where it begins
+
+
+def worker_size(campaign: Campaign) -> WorkerSize:
+    """The size of the workers of `campaign`: as stated, else by the jobs that they are to run."""
+    workers, job = campaign.workers, campaign.resources
+    cores, memory, disk = job.cores, None, None
+    if isinstance(workers, BatchWorkers):
+        cores, memory, disk = workers.cores or job.cores, workers.memory, workers.disk
+    room = [cores // job.cores]
+    if memory and job.memory:
+        room.append(memory // job.memory)
+    if disk and job.disk:
+        room.append(disk // job.disk)
+    slots = max(1, min(room))
+    known_disk = disk or (job.disk or 0) * slots
+    return WorkerSize(
+        cores=cores,
+        slots=slots,
+        memory=memory or (job.memory or 0) * slots or MEMORY_PER_CORE_MB * cores,
+        disk=known_disk or DISK_MB,
+        least_disk=known_disk or LEAST_DISK_MB,
+    )
