@@ -73,7 +73,7 @@ def planned(
     _check_size(loaded)
     factory_id = identity(loaded.folder / "factory", campaign.campaign)
     password = credentials.password(loaded.folder)
-    # A path below the sandbox is nothing that a host has.
+    # A path below the sandbox is not one that a host has.
     needed = tuple(name for name in programs if not name.startswith("."))
     system = batch_system(campaign.workers.type)
     for name in needed:

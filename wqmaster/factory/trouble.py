@@ -32,7 +32,7 @@ class Trouble:
 
     kind: TroubleKind
     text: str
-    about: str = ""  # what tells it from others of its kind: an exit code
+    about: str = ""  # what distinguishes it from others of its kind: an exit code
 
     def __str__(self) -> str:
         return self.text

@@ -1,4 +1,4 @@
-"""Workers as batch systems tell of them; what is wrong with them, in words. Pure."""
+"""Workers as batch systems report them; what is wrong with them, in words. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker, as the batch system tells of it."""
+    """One worker, as the batch system reports it."""
 
     id: str  # of its job
     state: str  # idle, running, held, ended, removed
@@ -78,7 +78,7 @@ class Census:
     quick: int = 0
     quick_hosts: set[str] = field(default_factory=set)
     held: Worker | None = None  # the last that was
-    waiting: int = 0  # jobs in the queue, where only the factory tells
+    waiting: int = 0  # jobs in the queue, where only the factory reports them
     good: set[str] = field(default_factory=set)  # that have run for a while
     queued: float | None = None  # seconds since 1970 since when all of them wait in the queue
 
@@ -175,8 +175,8 @@ def trouble(
 ) -> Trouble | None:
     """What is wrong with the workers, if anything is known to be.
 
-    `connected`: how many the master has; `where`: what they connect to; `ask`: what tells why jobs
-    do not begin.
+    `connected`: how many the master has; `where`: what they connect to; `ask`: what reports why
+    jobs do not begin.
     """
     if census.hopeless(connected):
         text = (
