@@ -69,7 +69,9 @@ def test_results_that_do_not_say_their_recipe_are_told(
 ) -> None:
     campaigns.documents.update_many({"_id": {"$ne": 5}}, {"$set": {"xtb.gfn2": {"energy": -5.0}}})
     campaigns.documents.update_one({"_id": 5}, {"$set": {"xtb": None}})
-    note, lacking = recipe_guard.check(store, resolve(load(path)))
+    notes = recipe_guard.check(store, resolve(load(path)))
+    assert [note.code for note in notes] == ["results-undeclared", "results-incomplete"]
+    note, lacking = map(str, notes)
     assert note.endswith("xtb.gfn2: 4 results do not say which recipe they were made with")
     assert "4 of 4 results of step gfn2 lack 'gradient'" in lacking
     assert note in cli("run", path)
@@ -99,6 +101,6 @@ def test_the_commands_that_are_named_hold_the_path_of_the_campaign(
     moved.write_text(path.read_text())
     notes = recipe_guard.check_parsers(store, resolve(load(moved)), archived=True)
     assert notes
-    for note in notes:
+    for note in map(str, notes):
         assert f"wqmaster reparse {moved} --write" in note
         assert f"those without an archive again: wqmaster rerun {moved} --query" in note

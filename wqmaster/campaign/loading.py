@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import without_type
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
 # What pydantic calls a branch of a union.
@@ -56,9 +57,11 @@ class Source:
             node, line = found
         return node, line
 
-    def error(self, message: str, *keys: str | int) -> CampaignError:
+    def error(
+        self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
+    ) -> CampaignError:
         """The error that `message` is wrong at `keys`."""
-        return CampaignError(f"{self.where(*keys)}: {message}")
+        return CampaignError(f"{self.where(*keys)}: {message}", code=code)
 
 
 class LoadedCampaign:
@@ -108,7 +111,8 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
         if name not in environ:
             raise CampaignError(
                 f"{source.path}:{node.start_mark.line + 1}: the environment variable "
-                f"'{name}' is not set; export {name}=... and try again"
+                f"'{name}' is not set; export {name}=... and try again",
+                code=ErrorCode.VARIABLE_NOT_SET,
             )
         used.add(name)
         return environ[name]
@@ -194,9 +198,13 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise CampaignError(f"{path}: there is no such campaign file") from None
+        raise CampaignError(
+            f"{path}: there is no such campaign file", code=ErrorCode.CAMPAIGN_NOT_FOUND
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(f"{path}: the campaign file cannot be read: {error}") from error
+        raise CampaignError(
+            f"{path}: the campaign file cannot be read: {error}", code=ErrorCode.CAMPAIGN_UNREADABLE
+        ) from error
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)
@@ -208,20 +216,28 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         problem = " ".join(part for part in (error.problem, error.context) if part)
-        raise CampaignError(f"{path}:{line}: this is no YAML: {problem}") from error
+        raise CampaignError(
+            f"{path}:{line}: this is no YAML: {problem}", code=ErrorCode.CAMPAIGN_NOT_YAML
+        ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise CampaignError(
             f"{path}:{line}: this is no YAML: the character {chr(error.character)!a} cannot be "
-            "in it"
+            "in it",
+            code=ErrorCode.CAMPAIGN_NOT_YAML,
         ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise CampaignError(f"{path}: this is no YAML: {error}") from error
+        raise CampaignError(
+            f"{path}: this is no YAML: {error}", code=ErrorCode.CAMPAIGN_NOT_YAML
+        ) from error
     finally:
         if loader is not None:
             loader.dispose()
     if not isinstance(data, dict):
-        raise CampaignError(f"{path}:1: a campaign file is a mapping, with 'campaign:' first")
+        raise CampaignError(
+            f"{path}:1: a campaign file is a mapping, with 'campaign:' first",
+            code=ErrorCode.CAMPAIGN_NOT_YAML,
+        )
     try:
         if isinstance(data.get("submit"), dict):
             data["submit"] = _extended(data["submit"])

@@ -1,20 +1,20 @@
 """wqmaster check: validate, count, show the first job; run nothing."""
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, printable
+from wqmaster.cli.common import campaign_argument, loaded, printable
+from wqmaster.cli.output import Output, as_json, json_option, progress
 from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
 from wqmaster.engines import choosing
-from wqmaster.errors import BadDocument, StaleResults
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import BadDocument, StaleResults, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
@@ -24,18 +24,72 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 
+# Characters of a file of the first job that are shown.
 _SHOWN = 4000
+# The exit code after Ctrl-C.
 _INTERRUPTED = 130
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """What shows how many documents were read: a line on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda number: None
-        return
-    with Console(stderr=True).status("reading the documents") as status:
-        yield lambda number: status.update(f"reading the documents: {number} (Ctrl-C ends it)")
+@dataclass(frozen=True)
+class _Checked:
+    """All that is known of a campaign after its check."""
+
+    recipe: Recipe
+    engine: str
+    why: str  # this engine was chosen
+    place: str  # the collection
+    size: int  # documents in it
+    counts: Counts
+    census: Census
+    results: stale.Survey
+    notes: list[recipe_guard.Note]
+    first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
+    error: WqmasterError | None  # with which the command ends
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was read, and Ctrl-C did not end it."""
+        return self.census.complete and self.results.complete
+
+    def value(self) -> Mapping[str, Any]:
+        """As plain data."""
+        remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.recipe.warnings]
+        remarks += [(note.text, note.code) for note in self.notes]
+        return {
+            "campaign": self.recipe.loaded.campaign.campaign,
+            "recipe": self.recipe.hash,
+            "engine": self.engine,
+            "collection": self.place,
+            "documents": self.size,
+            "matching": self.counts.undone,
+            "done": self.counts.done,
+            "failed": self.counts.failed,
+            "molecules": self.census.as_json(),
+            "stale": self.results.stale,
+            "stale_survey": self.results.as_json(),
+            "warnings": self.recipe.warnings,
+            "notes": [note.text for note in self.notes],
+            "remarks": [as_json(text, code) for text, code in remarks],
+            "first": _job(self.first),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """As lines of text."""
+        file = self.recipe.loaded
+        yield f"campaign    {file.campaign.campaign} (recipe {self.recipe.hash})"
+        yield f"engine      {self.engine}: {self.why}"
+        yield from _counted(self.place, self.size, self.counts, self.census)
+        if self.results.checked:
+            ended = "" if self.results.complete else " (interrupted: there are more)"
+            stale = f"{self.results.stale} stale"
+            yield f"results     {self.results.checked} compared{ended}: {stale}"
+        yield f"folder      {file.folder}"
+        for warning in self.recipe.warnings:
+            yield f"warning     {warning}"
+        for note in self.notes:
+            yield f"note        {note}"
+        if not isinstance(self.first, BadDocument):
+            yield from _written_out(*self.first)
 
 
 def _commands(job: Job) -> dict[str, str]:
@@ -50,6 +104,13 @@ def _files(job: Job) -> dict[str, str]:
     return {name: content.decode(errors="replace") for name, content in job.files.items()}
 
 
+def _job(first: tuple[Molecule, Job] | BadDocument) -> Mapping[str, Any] | None:
+    if isinstance(first, BadDocument):
+        return None
+    molecule, job = first
+    return {"document": molecule.id, "commands": _commands(job), "files": _files(job)}
+
+
 def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job] | BadDocument:
     """The first job, or why none of the documents that were tried has one."""
     if census.selected and not census.usable:
@@ -60,52 +121,35 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
         return error
 
 
-def _show_counts(place: str, size: int, counts: Counts, census: Census) -> None:
-    click.echo(
+def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[str]:
+    yield (
         f"documents   {place}: {size} in all, {counts.undone} match without a result, "
         f"{counts.done} done, {counts.failed} failed"
     )
     bad = census.selected - census.usable
     ended = "" if census.complete else " (interrupted: there are more)"
-    click.echo(
+    yield (
         f"molecules   {census.selected} selected by the query{ended}: {census.usable} usable, "
         f"{bad} not"
     )
     for line in census.lines():
-        click.echo(f"not usable  {printable(line)}")
+        yield f"not usable  {printable(line)}"
 
 
-def _show_job(molecule: Molecule, job: Job) -> None:
-    click.echo(f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n")
+def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
+    yield f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n"
     for name, words in _commands(job).items():
-        click.echo(f"{name}: {words}")
-    click.echo("")
+        yield f"{name}: {words}"
+    yield ""
     for name, content in _files(job).items():
-        click.echo(f"--- {name}")
-        click.echo(content[:_SHOWN].rstrip("\n"))
+        yield f"--- {name}"
+        yield content[:_SHOWN].rstrip("\n")
         if len(content) > _SHOWN:
-            click.echo(f"... ({len(content)} characters)")
+            yield f"... ({len(content)} characters)"
 
 
-def _as_json(first: tuple[Molecule, Job] | BadDocument) -> Mapping[str, Any] | None:
-    if isinstance(first, BadDocument):
-        return None
-    molecule, job = first
-    return {"document": molecule.id, "commands": _commands(job), "files": _files(job)}
-
-
-@click.command()
-@campaign_argument
-@json_option
-def command(campaign: Path, as_json: bool) -> None:
-    """Validate CAMPAIGN, read its documents, print the first job. Runs nothing.
-
-    All documents that the query selects are read: those without a usable molecule are counted by
-    reason, with an example each. It is an error if there is no usable one. All results are compared
-    with their documents; it is an error if some are stale. Ctrl-C ends the count.
-    """
-    file = loaded(campaign)
-    recipe = resolve(file)
+def _checked(recipe: Recipe) -> _Checked:
+    """Read the documents and the results of a campaign."""
     file = recipe.loaded
     engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
@@ -116,49 +160,30 @@ def command(campaign: Path, as_json: bool) -> None:
             *recipe_guard.check_recipes(store, recipe),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
-        with _progress() as progress:
-            census = survey(store, recipe, progress)
-            results = stale.survey(store, recipe, show=progress, interruptible=True)
-        old = recipe_guard.stale_message(store, recipe, results) if results.stale else None
+        with progress("reading the documents", "{} (Ctrl-C ends it)") as show:
+            census = survey(store, recipe, show)
+            results = stale.survey(store, recipe, show=show, interruptible=True)
         first = _first(recipe, store, census)
-        place = store.documents.full_name
-        size = store.size()
-    if as_json:
-        print_json(
-            {
-                "campaign": file.campaign.campaign,
-                "recipe": recipe.hash,
-                "engine": engine,
-                "collection": place,
-                "documents": size,
-                "matching": counts.undone,
-                "done": counts.done,
-                "failed": counts.failed,
-                "molecules": census.as_json(),
-                "stale": results.stale,
-                "stale_survey": results.as_json(),
-                "warnings": recipe.warnings,
-                "notes": notes,
-                "first": _as_json(first),
-            }
-        )
-    else:
-        click.echo(f"campaign    {file.campaign.campaign} (recipe {recipe.hash})")
-        click.echo(f"engine      {engine}: {why}")
-        _show_counts(place, size, counts, census)
-        if results.checked:
-            ended = "" if results.complete else " (interrupted: there are more)"
-            click.echo(f"results     {results.checked} compared{ended}: {results.stale} stale")
-        click.echo(f"folder      {file.folder}")
-        for warning in recipe.warnings:
-            click.echo(f"warning     {warning}")
-        for note in notes:
-            click.echo(f"note        {note}")
-        if not isinstance(first, BadDocument):
-            _show_job(*first)
-    if not (census.complete and results.complete):
+        error: WqmasterError | None = first if isinstance(first, BadDocument) else None
+        if results.stale:
+            error = StaleResults(recipe_guard.stale_message(store, recipe, results))
+        place, size = store.documents.full_name, store.size()
+    return _Checked(recipe, engine, why, place, size, counts, census, results, notes, first, error)
+
+
+@click.command()
+@campaign_argument
+@json_option
+def command(campaign: Path, output: Output) -> None:
+    """Validate CAMPAIGN, read its documents, print the first job. Runs nothing.
+
+    All documents that the query selects are read: those without a usable molecule are counted by
+    reason, with an example each. It is an error if there is no usable one. All results are compared
+    with their documents; it is an error if some are stale. Ctrl-C ends the count.
+    """
+    found = _checked(resolve(loaded(campaign)))
+    output.show(found.value(), found.lines(), error=found.error)
+    if not found.complete:
         raise SystemExit(_INTERRUPTED)
-    if old is not None:
-        raise StaleResults(old)
-    if isinstance(first, BadDocument):
-        raise first
+    if found.error is not None:
+        raise found.error

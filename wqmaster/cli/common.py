@@ -1,4 +1,4 @@
-"""What several verbs share: arguments, ids, JSON."""
+"""What several verbs share: arguments, ids, words."""
 
 import math
 import shlex
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from bson import ObjectId, json_util
+from bson import ObjectId
 
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.units import seconds
@@ -17,7 +17,6 @@ _SHOWN = 6
 campaign_argument = click.argument(
     "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
@@ -69,11 +68,6 @@ def possible_ids(text: str) -> list[Any]:
     if text.lstrip("-").isdigit() and len(text) < 19:
         found.append(int(text))
     return found
-
-
-def print_json(value: Any) -> None:
-    """Print `value`; what JSON has no word for (ids, dates) as MongoDB's relaxed extended JSON."""
-    click.echo(json_util.dumps(value, indent=2, json_options=json_util.RELAXED_JSON_OPTIONS))
 
 
 def shortened(value: Any) -> str:

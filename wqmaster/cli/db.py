@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.run import assembly
 
@@ -20,7 +22,8 @@ def _private(campaign: Path) -> Mongod:
     if file.campaign.database.uri is not None:
         raise CampaignError(
             file.source.where("database", "uri")
-            + ": the campaign names its own database; there is no private one to start or stop"
+            + ": the campaign names its own database; there is no private one to start or stop",
+            code=ErrorCode.DATABASE_NOT_PRIVATE,
         )
     return assembly.mongod(file)
 
@@ -37,35 +40,28 @@ def start(campaign: Path) -> None:
 @command.command()
 @campaign_argument
 @json_option
-def stop(campaign: Path, as_json: bool) -> None:
+def stop(campaign: Path, output: Output) -> None:
     """Stop the server. The data stay."""
     stopped = _private(campaign).stop()
-    if as_json:
-        print_json({"stopped": stopped})
-    else:
-        click.echo("stopped" if stopped else "it was not running")
+    output.show({"stopped": stopped}, ["stopped" if stopped else "it was not running"])
 
 
 @command.command()
 @campaign_argument
 @json_option
-def url(campaign: Path, as_json: bool) -> None:
+def url(campaign: Path, output: Output) -> None:
     """Print the address of CAMPAIGN's database, for mongosh or a program of your own."""
     file = loaded(campaign)
     database = file.campaign.database
     server = assembly.mongod(file)
     uri = database.uri or server.uri
     running = None if database.uri else server.pid() is not None
-    if as_json:
-        print_json(
-            {
-                "uri": uri,
-                "name": database.name,
-                "collection": database.collection,
-                "running": running,
-            }
-        )
-        return
-    click.echo(uri)
+    value = {
+        "uri": uri,
+        "name": database.name,
+        "collection": database.collection,
+        "running": running,
+    }
+    output.show(value, [uri])
     if running is False:
-        click.echo(f"the server is not running: wqmaster db start {typed(campaign)}", err=True)
+        output.remark(f"the server is not running: wqmaster db start {typed(campaign)}", err=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from wqmaster import factory
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json
+from wqmaster.cli.common import campaign_argument, loaded
+from wqmaster.cli.output import Output, json_option
 from wqmaster.run import assembly
 
 
@@ -15,7 +16,7 @@ from wqmaster.run import assembly
 @click.option("--stop", "verb", flag_value="stop", help="End it and its workers.")
 @click.option("--status", "verb", flag_value="status", help="Say what it does.")
 @json_option
-def command(campaign: Path, verb: str | None, as_json: bool) -> None:
+def command(campaign: Path, verb: str | None, output: Output) -> None:
     """Print the command line of the factory for the workers of CAMPAIGN, and its configuration.
 
     Workers come by themselves for 'workers: {type: local}' and 'manage: true': the master starts
@@ -24,30 +25,19 @@ def command(campaign: Path, verb: str | None, as_json: bool) -> None:
     file = loaded(campaign)
     if verb == "status":
         found = factory.status(file.folder)
-        if as_json:
-            print_json(found or {"running": False})
-        else:
-            click.echo("\n".join(factory.lines(found)))
-        return
-    if verb == "stop":
+        output.show(found or {"running": False}, factory.lines(found))
+    elif verb == "stop":
         left = assembly.stop_factory(file)
-        if as_json:
-            print_json({"stopped": left is None, "workers_removed": left or 0})
-        elif left is None:
-            click.echo("the factory has ended, and its workers with it")
-        else:
-            click.echo(f"no factory runs; {left} workers were left of an earlier one, and removed")
-        return
-    plan = assembly.factory_plan(file)
-    if verb == "start":
-        found = assembly.start_factory(file, plan)
-        if as_json:
-            print_json(found)
-        else:
-            click.echo("\n".join(factory.lines(found)))
-        return
-    printed = factory.printed(plan, file)
-    if as_json:
-        print_json(printed.as_json())
+        output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
+    elif verb == "start":
+        started = assembly.start_factory(file, assembly.factory_plan(file))
+        output.show(started, factory.lines(started))
     else:
-        click.echo(printed.as_text())
+        printed = factory.printed(assembly.factory_plan(file), file)
+        output.show(printed.as_json(), [printed.as_text()])
+
+
+def _ended(left: int | None) -> str:
+    if left is None:
+        return "the factory has ended, and its workers with it"
+    return f"no factory runs; {left} workers were left of an earlier one, and removed"

@@ -1,22 +1,21 @@
 """wqmaster failures: what was given up, and why."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
-    json_option,
     loaded,
     possible_ids,
-    print_json,
     printable,
     typed,
 )
+from wqmaster.cli.output import Output, json_option, table
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import Document
@@ -31,7 +30,10 @@ def _retry(store: Store, text: str) -> int:
     count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
         hint = nearest(text, [member.label for member in FailureClass])
-        raise CampaignError(f"'{text}' is no given-up document and no failure class; {hint}")
+        raise CampaignError(
+            f"'{text}' is no given-up document and no failure class; {hint}",
+            code=ErrorCode.FAILURE_NOT_FOUND,
+        )
     return count
 
 
@@ -45,7 +47,8 @@ def _discard(store: Store, spool: Spool, text: str) -> int:
     if not count:
         hint = nearest(text, ["all", *(member.label for member in FailureClass)])
         raise CampaignError(
-            f"no archive is kept of a document '{text}', and it is no failure class; {hint}"
+            f"no archive is kept of a document '{text}', and it is no failure class; {hint}",
+            code=ErrorCode.ARCHIVE_NOT_KEPT,
         )
     return count
 
@@ -61,18 +64,33 @@ def _remedies(attempt: Document) -> str:
     return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items()) or "-"
 
 
-def _show(attempts: list[Document]) -> None:
+def _shown(attempts: list[Document], document: str) -> Iterator[str]:
+    if not attempts:
+        yield f"no failed attempt of document {document!r}"
     for attempt in attempts:
-        click.echo(
+        yield (
             f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
             f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
             f"{_times(attempt)}, remedy {_remedies(attempt)}, "
             f"{'given up' if attempt.get('final') else 'to be run again'}"
         )
         if attempt.get("archive"):
-            click.echo(f"  archive {attempt['archive']}")
+            yield f"  archive {attempt['archive']}"
         for line in printable(attempt.get("tail") or "").splitlines():
-            click.echo(f"  | {line}")
+            yield f"  | {line}"
+
+
+def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
+    if not groups:
+        yield "nothing was given up"
+        return
+    rows = (
+        (str(group["count"]), group["class"], group["signature"], str(group["example"]))
+        for group in groups
+    )
+    headings = ("count", "class", "message", "example")
+    yield from table(headings, ([printable(cell) for cell in row] for row in rows))
+    yield f"one document's attempts: wqmaster failures {typed(campaign)} --show ID"
 
 
 @click.command()
@@ -84,7 +102,7 @@ def _show(attempts: list[Document]) -> None:
 )
 @json_option
 def command(
-    campaign: Path, show: str | None, retry: str | None, discard: str | None, as_json: bool
+    campaign: Path, show: str | None, retry: str | None, discard: str | None, output: Output
 ) -> None:
     """List what was given up in CAMPAIGN, by class and signature."""
     if sum(text is not None for text in (show, retry, discard)) > 1:
@@ -93,40 +111,14 @@ def command(
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry)
-            if as_json:
-                print_json({"retried": count})
-            else:
-                click.echo(f"{count} to be run again: wqmaster run {typed(campaign)}")
-            return
-        if discard is not None:
+            again = f"{count} to be run again: wqmaster run {typed(campaign)}"
+            output.show({"retried": count}, [again])
+        elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard)
-            if as_json:
-                print_json({"discarded": count})
-            else:
-                click.echo(f"{count} archives removed")
-            return
-        if show is not None:
+            output.show({"discarded": count}, [f"{count} archives removed"])
+        elif show is not None:
             attempts = [a for i in possible_ids(show) for a in store.ledger.of(i)]
-            if as_json:
-                print_json(attempts)
-            elif attempts:
-                _show(attempts)
-            else:
-                click.echo(f"no failed attempt of document {show!r}")
-            return
-        groups = store.ledger.groups()
-    if as_json:
-        print_json(groups)
-        return
-    if not groups:
-        click.echo("nothing was given up")
-        return
-    table = Table("count", "class", "message", "example", box=None)
-    for group in groups:
-        row = (str(group["count"]), group["class"], group["signature"], str(group["example"]))
-        table.add_row(*map(printable, row))
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
-    click.echo(f"one document's attempts: wqmaster failures {typed(campaign)} --show ID")
+            output.show(attempts, _shown(attempts, show))
+        else:
+            groups = store.ledger.groups()
+            output.show(groups, _listed(groups, campaign))

@@ -1,14 +1,12 @@
 """wqmaster import: structure files into the campaign's collection."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from wqmaster.cli.common import counted, loaded, print_json, printable
+from wqmaster.cli.common import counted, loaded, printable
+from wqmaster.cli.output import Output, json_option, progress
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
 from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
@@ -17,17 +15,8 @@ from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
 
 
-@contextmanager
-def _progress(path: Path) -> Iterator[Callable[[int], None]]:
-    """Shows how many records were read: a line on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda records: None
-        return
-    with Console(stderr=True).status(f"reading {path}") as status:
-        yield lambda records: status.update(f"reading {path}: {records} records")
-
-
-def _told(account: Account, place: str, skip_bad: bool) -> None:
+def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
+    """What became of a file, as soon as it is known: the next one may take long."""
     parts = [f"{account.imported} imported into {place}"]
     if account.there:
         parts.append(f"{account.there} already there")
@@ -35,17 +24,34 @@ def _told(account: Account, place: str, skip_bad: bool) -> None:
         parts.append(f"{account.held_back} held back")
     if account.refused:
         parts.append(f"{account.refused} refused")
-    click.echo(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
+    output.remark(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
     for note in Note:
         if note in account.notes:
-            click.echo(f"  {note.value} for {account.notes[note]}")
+            output.remark(f"  {note.value} for {account.notes[note]}")
     for one in account.first_refused:
-        click.echo(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
+        output.remark(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
     if account.refused > len(account.first_refused):
-        click.echo(f"  refused: {account.refused - MAX_SHOWN} more", err=True)
+        output.remark(f"  refused: {account.refused - MAX_SHOWN} more", err=True)
     if account.refused and skip_bad:
         kept = f"records in {account.refused_file}, " if account.refused_file else ""
-        click.echo(f"  refused: {kept}reasons in {account.reasons_file}")
+        output.remark(f"  refused: {kept}reasons in {account.reasons_file}")
+
+
+def _refusal(accounts: list[Account], skip_bad: bool) -> StructureError | None:
+    """The error that the import ends with; None if nothing was refused that was to be imported."""
+    bad = [account.file for account in accounts if not account.is_whole]
+    if bad and not skip_bad:
+        return StructureError(
+            f"nothing of {', '.join(bad)} was imported: fix the refused records, or import the "
+            "others with --skip-bad",
+            code=ErrorCode.RECORDS_REFUSED,
+        )
+    empty = [one.file for one in accounts if one.refused == one.records]
+    if empty:
+        return StructureError(
+            f"{', '.join(empty)}: every record was refused", code=ErrorCode.RECORDS_REFUSED
+        )
+    return None
 
 
 @click.command(name="import")
@@ -89,14 +95,14 @@ def _told(account: Account, place: str, skip_bad: bool) -> None:
     show_default=True,
     help="The force field for geometries that are built.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def command(
     campaign: Path,
     files: tuple[Path, ...],
     prefix: str | None,
     id_from: str | None,
     skip_bad: bool,
-    as_json: bool,
+    output: Output,
     **more: object,
 ) -> None:
     """Put the molecules of FILES into CAMPAIGN's collection.
@@ -124,7 +130,7 @@ def command(
         place = store.documents.full_name
         scratch = file.folder if file.folder.is_dir() else None
         for path in files:
-            with _progress(path) as show:
+            with progress(f"reading {path}", "{} records") as show:
                 importer = Importer(
                     store,
                     options,
@@ -135,16 +141,9 @@ def command(
                 )
                 account = importer.take(path)
             accounts.append(account)
-            if not as_json:
-                _told(account, place, skip_bad)
-    if as_json:
-        print_json({"collection": place, "files": [account.as_json() for account in accounts]})
-    bad = [account.file for account in accounts if not account.is_whole]
-    if bad and not skip_bad:
-        raise StructureError(
-            f"nothing of {', '.join(bad)} was imported: fix the refused records, or import the "
-            "others with --skip-bad"
-        )
-    empty = [one.file for one in accounts if one.refused == one.records]
-    if empty:
-        raise StructureError(f"{', '.join(empty)}: every record was refused")
+            _say(output, account, place, skip_bad)
+    error = _refusal(accounts, skip_bad)
+    value = {"collection": place, "files": [account.as_json() for account in accounts]}
+    output.show(value, (), error=error)
+    if error is not None:
+        raise error

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 finished with failed jobs, 2 the campaign file or command 
 service (database, engine, program) is missing, 130 stopped by Ctrl-C.
 """
 
+import errno
 import importlib
 import logging
 import os
@@ -14,7 +15,11 @@ from typing import Any
 import click
 
 import wqmaster
+from wqmaster.cli.output import asked_for
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 VERBS = {
     "run": "run",
@@ -35,6 +40,11 @@ VERBS = {
 
 class _Verbs(click.Group):
     """Imports a verb when it is called; says an error in one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Until the verb has read its own options.
+        ctx.obj = asked_for(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -61,13 +71,16 @@ class _Verbs(click.Group):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            ctx.obj.error(error.format_message(), ErrorCode.USAGE, said=True)
+            raise
         except WqmasterError as error:
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
-            click.echo(f"wqmaster: {error.message}", err=True)
+            ctx.obj.error(error.message, error.code)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("wqmaster: stopped", err=True)
+            ctx.obj.error("stopped", ErrorCode.INTERRUPTED)
             ctx.exit(130)
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does.
@@ -79,7 +92,8 @@ class _Verbs(click.Group):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""
             again = f"'wqmaster -v {ctx.invoked_subcommand}' shows where, 'wqmaster doctor' why"
-            click.echo(f"wqmaster: {place}{error.strerror or error}; {again}", err=True)
+            code = ErrorCode.DISK_FULL if error.errno in _FULL else ErrorCode.SYSTEM_CALL_FAILED
+            ctx.obj.error(f"{place}{error.strerror or error}; {again}", code)
             ctx.exit(3)
 
 

@@ -2,33 +2,33 @@
 
 import contextlib
 import inspect
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from wqmaster.cli.common import printable, shortened
+from wqmaster.cli.output import Output, json_lines_option
 from wqmaster.errors import StructureError
 from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.programs import program_names
 
 
-def _printed(reading: Reading, asked: bool) -> None:
-    click.echo(f"{reading.file}")
+def _lines(reading: Reading, asked: bool) -> Iterator[str]:
+    yield f"{reading.file}"
     if reading.failure is not None:
         message = printable(reading.failure.message)
-        click.echo(f"  failed: {reading.failure.kind.label}: {message}")
+        yield f"  failed: {reading.failure.kind.label}: {message}"
     width = max((len(name) for name in reading.values), default=0)
     for name, value in reading.values.items():
-        click.echo(f"  {name:<{width}}  {shortened(value)}")
+        yield f"  {name:<{width}}  {shortened(value)}"
     if asked:
         for name, message in reading.errors.items():
-            click.echo(f"  {name}: {printable(message)}")
+            yield f"  {name}: {printable(message)}"
     elif reading.errors:
-        click.echo(f"  not in it: {', '.join(reading.errors)}")
+        yield f"  not in it: {', '.join(reading.errors)}"
 
 
 def _list(parsers: Mapping[str, Parser]) -> None:
@@ -51,9 +51,9 @@ def _list(parsers: Mapping[str, Parser]) -> None:
     "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
 )
 @click.option("--list", "listed", is_flag=True, help="List the program's parsers; read nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a file, one a line.")
+@json_lines_option
 def command(
-    files: tuple[Path, ...], name: str, names: tuple[str, ...], listed: bool, as_json: bool
+    files: tuple[Path, ...], name: str, names: tuple[str, ...], listed: bool, output: Output
 ) -> None:
     """Read FILES as a campaign would: say why each failed, if it did, and its values.
 
@@ -71,19 +71,15 @@ def command(
         return
     if not files:
         raise click.UsageError("Missing argument 'FILES...'.")
-    unread: StructureError | None = None
+    exit_code = 0
     for path in files:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what a user's parser prints
                 reading = read(path, program, parsers)
         except StructureError as error:
-            if unread is not None:
-                click.echo(f"wqmaster: {unread.message}", err=True)
-            unread = error
-            continue
-        if as_json:
-            click.echo(json.dumps(reading.as_json(), allow_nan=False))
+            output.error(error.message, error.code, file=str(path))
+            exit_code = error.exit_code
         else:
-            _printed(reading, bool(names))
-    if unread is not None:
-        raise unread
+            output.row(reading.as_json(), _lines(reading, bool(names)))
+    if exit_code:
+        raise SystemExit(exit_code)

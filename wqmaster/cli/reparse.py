@@ -3,11 +3,13 @@
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.output import Output, json_option
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -18,11 +20,28 @@ from wqmaster.system.locks import FolderLock
 _TOLD = 10
 
 
+def _lines(
+    work: Reparse, shown: Sequence[str], spool: Path, campaign: Path, write: bool
+) -> Iterator[str]:
+    yield from shown
+    counts = [f"{work.counts[kind]} {kind.value}" for kind in Kind if work.counts[kind]]
+    yield ", ".join(counts) or "nothing"
+    if work.unreadable:
+        yield f"{work.unreadable} archives are broken and cannot be read"
+    if not any(work.counts[kind] for kind in Kind) and not work.unreadable:
+        yield f"no archive is kept in {spool}; 'archive: {{keep: all}}' keeps them"
+    elif write:
+        kept = f"; what was replaced: {work.log}" if work.log else ""
+        yield f"{work.written} written{kept}"
+    elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
+        yield f"nothing was written; to store this: wqmaster reparse {typed(campaign)} --write"
+
+
 @click.command()
 @campaign_argument
 @click.option("--write", is_flag=True, help="Store what differs; without it, only report.")
 @json_option
-def command(campaign: Path, write: bool, as_json: bool) -> None:
+def command(campaign: Path, write: bool, output: Output) -> None:
     """Read the kept archives of CAMPAIGN with its parsers of today; report what differs.
 
     Archives of failed attempts are kept by default, of all jobs with 'archive: {keep: all}'. With
@@ -47,32 +66,11 @@ def command(campaign: Path, write: bool, as_json: bool) -> None:
                 shown += told(finding)
             if write:
                 work.write(finding)
-    counts = {kind.value: work.counts[kind] for kind in Kind}
-    if as_json:
-        log = str(work.log) if work.log else None
-        print_json(
-            {
-                "counts": counts,
-                "examples": shown,
-                "written": work.written,
-                "unreadable": work.unreadable,
-                "before": log,
-            }
-        )
-        return
-    for line in shown:
-        click.echo(line)
-    click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing")
-    if work.unreadable:
-        click.echo(f"{work.unreadable} archives are broken and cannot be read")
-    if not sum(counts.values()) and not work.unreadable:
-        click.echo(
-            f"no archive is kept in {file.folder / 'spool'}; 'archive: {{keep: all}}' keeps them"
-        )
-    elif write:
-        kept = f"; what was replaced: {work.log}" if work.log else ""
-        click.echo(f"{work.written} written{kept}")
-    elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
-        click.echo(
-            f"nothing was written; to store this: wqmaster reparse {typed(campaign)} --write"
-        )
+    value = {
+        "counts": {kind.value: work.counts[kind] for kind in Kind},
+        "examples": shown,
+        "written": work.written,
+        "unreadable": work.unreadable,
+        "before": str(work.log) if work.log else None,
+    }
+    output.show(value, _lines(work, shown, file.folder / "spool", campaign, write))

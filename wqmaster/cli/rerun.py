@@ -11,14 +11,14 @@ from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
-    json_option,
     loaded,
     possible_ids,
-    print_json,
     typed,
 )
+from wqmaster.cli.output import Output, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.rerun import Chosen, Count, Rerun
@@ -54,7 +54,10 @@ def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
         there = store.selected({}, possible_ids(text))
         if not there:
             place = store.documents.full_name
-            raise NothingMatches(f"there is no document {text!r} in {place}; nothing was changed")
+            raise NothingMatches(
+                f"there is no document {text!r} in {place}; nothing was changed",
+                code=ErrorCode.DOCUMENT_NOT_FOUND,
+            )
         found += there
     return tuple(found)
 
@@ -94,7 +97,7 @@ def command(
     query: str | None,
     failure: str | None,
     dry_run: bool,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Compute documents of CAMPAIGN again: the next run takes them up.
 
@@ -112,15 +115,19 @@ def command(
             try:
                 store.documents.find_one(wanted, {"_id": 1})
             except OperationFailure as error:
-                raise CampaignError(f"the database refuses --query: {str(error)[:300]}") from error
+                raise CampaignError(
+                    f"the database refuses --query: {str(error)[:300]}",
+                    code=ErrorCode.QUERY_REFUSED,
+                ) from error
         if stale:
             # Results of another recipe would be left, and the next run refused.
             recipe_guard.check_recipes(store, recipe)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
-    if as_json:
-        examples = [str(document) for document in count.examples]
-        numbers = {"replaced": count.replaced, "retried": count.retried}
-        print_json({**numbers, "examples": examples, "dry_run": dry_run})
-    else:
-        click.echo(_told(count, dry_run, campaign))
+    value = {
+        "replaced": count.replaced,
+        "retried": count.retried,
+        "examples": [str(document) for document in count.examples],
+        "dry_run": dry_run,
+    }
+    output.show(value, [_told(count, dry_run, campaign)])

@@ -1,22 +1,25 @@
 """wqmaster smoke: one document, run on this machine, with the values printed."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from wqmaster.cli.common import (
     campaign_argument,
-    json_option,
     loaded,
     possible_ids,
-    print_json,
     printable,
     shortened,
 )
+from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
@@ -28,49 +31,56 @@ def _molecule(store: Store, text: str | None) -> Molecule:
     for candidate in possible_ids(text):
         if store.one(candidate) is not None:
             return smoke.first_molecule(store, candidate)
-    raise NothingMatches(f"there is no document {text!r} in {store.documents.full_name}")
+    raise NothingMatches(
+        f"there is no document {text!r} in {store.documents.full_name}",
+        code=ErrorCode.DOCUMENT_NOT_FOUND,
+    )
+
+
+def _value(result: smoke.Rehearsal) -> dict[str, Any]:
+    failure = result.verdict.failure
+    return {
+        "document": result.document,
+        "failure": failure
+        and {
+            "class": failure.kind.label,
+            "message": failure.message,
+            "step": failure.step,
+            "tail": failure.tail,
+        },
+        "values": {step.step: step.values for step in result.verdict.results},
+    }
+
+
+def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
+    yield f"document {result.document!r} ({len(molecule.numbers)} atoms)"
+    for step in result.verdict.results:
+        version = f" {step.program_version}" if step.program_version else ""
+        program = f", {recipe.program.name}{version}" if recipe.program else ""
+        yield f"\nstep {step.step}: {step.wall_time:.2f} s{program}"
+        for name, value in step.values.items():
+            yield f"  {name:<16} {shortened(value)}"
+    failure = result.verdict.failure
+    if failure:
+        yield f"\nfailed: {failure.kind.label}: {printable(failure.message)}"
+        yield printable(failure.tail)
 
 
 @click.command()
 @campaign_argument
 @click.option("--id", "document", metavar="ID", help="The document; the first one by default.")
 @json_option
-def command(campaign: Path, document: str | None, as_json: bool) -> None:
+def command(campaign: Path, document: str | None, output: Output) -> None:
     """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
     file = loaded(campaign)
     recipe = resolve(file)
     file = recipe.loaded
     check_programs(recipe)
     for warning in recipe.warnings:
-        click.echo(f"wqmaster: warning: {warning}", err=True)
+        output.warning(f"warning: {warning}")
     with assembly.opened(file) as store:
         molecule = _molecule(store, document)
     result = smoke.rehearse(file, recipe, molecule)
-    failure = result.verdict.failure
-    if as_json:
-        print_json(
-            {
-                "document": result.document,
-                "failure": failure
-                and {
-                    "class": failure.kind.label,
-                    "message": failure.message,
-                    "step": failure.step,
-                    "tail": failure.tail,
-                },
-                "values": {step.step: step.values for step in result.verdict.results},
-            }
-        )
-    else:
-        click.echo(f"document {result.document!r} ({len(molecule.numbers)} atoms)")
-        for step in result.verdict.results:
-            version = f" {step.program_version}" if step.program_version else ""
-            program = f", {recipe.program.name}{version}" if recipe.program else ""
-            click.echo(f"\nstep {step.step}: {step.wall_time:.2f} s{program}")
-            for name, value in step.values.items():
-                click.echo(f"  {name:<16} {shortened(value)}")
-        if failure:
-            click.echo(f"\nfailed: {failure.kind.label}: {printable(failure.message)}")
-            click.echo(printable(failure.tail))
-    if failure:
+    output.show(_value(result), _lines(result, molecule, recipe))
+    if result.verdict.failure:
         raise SystemExit(1)

@@ -3,13 +3,14 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from wqmaster.cli.common import json_option, print_json
+from wqmaster.cli.output import Output, json_option
 from wqmaster.software.pack import making
 from wqmaster.software.pack.proof import TOLD
 
@@ -40,7 +41,9 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="A file or folder to take along as share/NAME.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="NAME.tar.gz if left out.")
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path), help="NAME.tar.gz if left out."
+)
 @click.option(
     "--max-size", default=making.MOST, show_default=True, type=click.IntRange(1), help="In MB."
 )
@@ -56,35 +59,36 @@ def pack(
     folder: Path | None,
     programs: tuple[Path, ...],
     data: tuple[Path, ...],
-    output: Path | None,
+    target: Path | None,
     max_size: int,
     run: str | None,
     prove: Literal["alone", "environment"] | None,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Make the archive NAME.tar.gz for `software: {NAME: {command: ..., archive: ...}}`.
 
     The packed program is run before the archive is put in its place.
     """
-    wish = making.Wish(name, programs, folder, data, output, max_size, run, prove)
+    wish = making.Wish(name, programs, folder, data, target, max_size, run, prove)
     made = making.pack(wish)
-    if as_json:
-        print_json({key: _plain(value) for key, value in asdict(made).items()})
-        return
-    click.echo(
+    output.show({key: _plain(value) for key, value in asdict(made).items()}, _lines(name, made))
+
+
+def _lines(name: str, made: making.Packed) -> Iterator[str]:
+    yield (
         f"{made.archive}: {made.size / 1e6:.1f} MB, {made.files} files ({made.unpacked / 1e6:.1f} "
         f"MB unpacked), sha256 {made.sha256}"
     )
     version = ".".join(map(str, made.glibc))
-    click.echo(f"needs      {f'glibc {version} or later' if version else 'no glibc'}")
-    click.echo(f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}")
-    click.echo(f"           exit code {made.proof.exit_code}: {made.proof.said}")
+    yield f"needs      {f'glibc {version} or later' if version else 'no glibc'}"
+    yield f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}"
+    yield f"           exit code {made.proof.exit_code}: {made.proof.said}"
     warnings = [made.proof.note, making.too_new(made.glibc), made.licence, *made.notes]
     for warning in filter(None, warnings):
-        click.echo(f"note       {warning}")
-    click.echo(f"manifest   {made.manifest}")
+        yield f"note       {warning}"
+    yield f"manifest   {made.manifest}"
     command, archive = _word(shlex.quote(made.command)), _word(str(made.archive))
-    click.echo(f"campaign   software: {{{name}: {{command: {command}, archive: {archive}}}}}")
+    yield f"campaign   software: {{{name}: {{command: {command}, archive: {archive}}}}}"
 
 
 def _word(text: str) -> str:

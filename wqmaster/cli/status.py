@@ -1,13 +1,16 @@
 """wqmaster status: where a campaign stands."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, json_option, loaded, print_json, typed
+from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.output import Output, as_json, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
@@ -25,61 +28,71 @@ def _stale(found: dict[str, Any]) -> str:
     return f"{found['stale']} of the first {found['checked']} (wqmaster check compares all)"
 
 
-def _mismatch(store: Store, recipe: Recipe) -> str | None:
+def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
     """Why the results there are do not go with the recipe of the campaign; None if they do."""
     try:
         recipe_guard.check_recipes(store, recipe, _RECIPES_SECONDS)
     except RecipeMismatch as error:
-        return error.message
+        return error
     return None
+
+
+def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
+    yield f"campaign  {found['campaign']}"
+    for name in ("done", "failed", "pending", "running", "spooled"):
+        yield f"{name:<9} {found[name]}"
+        if name == "failed":
+            for kind, count in found["failures"].items():
+                yield f"          {count:>8} {kind}"
+    for name, count in found["partly_done"].items():
+        yield f"partly    {count} with results of other steps and none of '{name}'"
+    if found["stale_survey"]:
+        yield f"stale     {_stale(found['stale_survey'])}"
+    live = found["master"]
+    if live is None:
+        yield "master    none is running"
+    else:
+        yield (
+            f"master    process {live['master']['pid']} on {live['master']['host']}: "
+            f"{live['workers']} workers, {live['cores']} cores, "
+            f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
+        )
+    if found["recipe_mismatch"]:
+        yield (
+            "recipe    results were made with another recipe; what differs: wqmaster check "
+            f"{typed(campaign)}"
+        )
+    elif found["stale"]:
+        yield f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale"
+    if found["failed"]:
+        yield f"why they failed: wqmaster failures {typed(campaign)}"
 
 
 @click.command()
 @campaign_argument
 @json_option
-def command(campaign: Path, as_json: bool) -> None:
+def command(campaign: Path, output: Output) -> None:
     """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled.
 
     Of the documents that are done, those whose molecule was changed afterwards are stale.
     """
     file = loaded(campaign)
     recipe: Recipe | None = None
+    problems: list[dict[str, str]] = []
     try:
         recipe = resolve(file, runs=False)
         file = recipe.loaded
     except CampaignError as error:  # counts are of use all the same
-        click.echo(f"wqmaster: {error.message}", err=True)
+        output.warning(error.message)
+        problems.append(as_json(error.message, error.code))
     with assembly.opened(file, existing=True) as store:
         found = overview(store, Spool(file.folder / "spool"), recipe)
-        found["recipe_mismatch"] = recipe and _mismatch(store, recipe)
-    if as_json:
-        print_json(found)
-        return
-    click.echo(f"campaign  {found['campaign']}")
-    for name in ("done", "failed", "pending", "running", "spooled"):
-        click.echo(f"{name:<9} {found[name]}")
-        if name == "failed":
-            for kind, count in found["failures"].items():
-                click.echo(f"          {count:>8} {kind}")
-    for name, count in found["partly_done"].items():
-        click.echo(f"partly    {count} with results of other steps and none of '{name}'")
-    if found["stale_survey"]:
-        click.echo(f"stale     {_stale(found['stale_survey'])}")
-    live = found["master"]
-    if live is None:
-        click.echo("master    none is running")
-    else:
-        click.echo(
-            f"master    process {live['master']['pid']} on {live['master']['host']}: "
-            f"{live['workers']} workers, {live['cores']} cores, "
-            f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
-        )
-    if found["recipe_mismatch"]:
-        click.echo(
-            "recipe    results were made with another recipe; what differs: wqmaster check "
-            f"{typed(campaign)}"
-        )
-    elif found["stale"]:
-        click.echo(f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale")
-    if found["failed"]:
-        click.echo(f"why they failed: wqmaster failures {typed(campaign)}")
+        mismatch = recipe and _mismatch(store, recipe)
+    found["recipe_mismatch"] = mismatch and mismatch.message
+    if mismatch:
+        problems.append(as_json(mismatch.message, mismatch.code))
+    if found["stale"]:
+        message = f"stale results: {_stale(found['stale_survey'])}"
+        problems.append(as_json(message, ErrorCode.RESULTS_STALE))
+    found["problems"] = problems
+    output.show(found, _lines(found, campaign))

@@ -10,6 +10,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignLocked
 from wqmaster.system.locks import alive, boot
 
@@ -82,7 +83,8 @@ class Presence:
         if not kept.matched_count:
             raise CampaignLocked(
                 f"another master has taken the campaign '{self._campaign}' from this one; "
-                "this one stops, what it has spooled is kept"
+                "this one stops, what it has spooled is kept",
+                code=ErrorCode.CAMPAIGN_TAKEN_OVER,
             )
 
     def unlock(self, token: str) -> None:

@@ -15,6 +15,7 @@ from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.results import Results
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
 from wqmaster.jobs.molecule import Document, from_document
 
@@ -64,7 +65,8 @@ class Store:
             raise DatabaseError(
                 f"'{redacted(uri)}' is no address of a MongoDB server (database: uri: in the "
                 "campaign file); in user and password, the characters /:?#[]@ must be written as "
-                "%2F and so on"
+                "%2F and so on",
+                code=ErrorCode.DATABASE_ADDRESS_INVALID,
             ) from None
         except PyMongoError as error:
             raise DatabaseError(
@@ -244,7 +246,8 @@ class Store:
                 raise
             raise StructureError(
                 f"{origin}: while it was imported, somebody else inserted documents with the same "
-                "ids; import it again to see which are the same"
+                "ids; import it again to see which are the same",
+                code=ErrorCode.IMPORT_COLLIDED,
             ) from error
 
 

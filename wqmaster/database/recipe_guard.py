@@ -5,6 +5,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo.errors import ExecutionTimeout
@@ -13,6 +14,7 @@ from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.database.results import StatedRecipe
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RecipeMismatch, StaleResults
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 
@@ -21,6 +23,17 @@ _SCAN_SECONDS = 20.0
 _FIRST_RESULTS = 1000
 # Differences that are listed.
 _MAX_DIFFERENCES = 6
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is to be known of the results there are, and does not keep a run from going on."""
+
+    text: str
+    code: ErrorCode
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
@@ -48,7 +61,7 @@ def note(store: Store, recipe: Recipe) -> None:
         store.note_recipe(step.hash, step.asked)
 
 
-def _there(store: Store, notes: list[str], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
+def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
     """By step: the recipes that its results state, and how many results state each."""
     try:
         return store.results.recipes(seconds)
@@ -57,12 +70,14 @@ def _there(store: Store, notes: list[str], seconds: float) -> dict[str, dict[Sta
     try:
         found = store.results.recipes(seconds, _FIRST_RESULTS)
     except ExecutionTimeout:
-        notes.append("the recipes of existing results were not compared: it would take too long")
+        text = "the recipes of existing results were not compared: it would take too long"
+        notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
         return {}
-    notes.append(
+    text = (
         f"only the recipes of the first {_FIRST_RESULTS} results were compared: comparing all "
         "would take too long"
     )
+    notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     return found
 
 
@@ -77,7 +92,7 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
     return others
 
 
-def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) -> list[str]:
+def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) -> list[Note]:
     """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
 
     Raises:
@@ -85,12 +100,13 @@ def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) 
     """
     steps = {step.request.name: step for step in recipe.steps}
     path = shlex.quote(str(recipe.loaded.source.path))
-    notes: list[str] = []
+    notes: list[Note] = []
     for name, found in _there(store, notes, seconds).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
         unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
-            notes.append(f"{place}: {unsaid} results do not say which recipe they were made with")
+            text = f"{place}: {unsaid} results do not say which recipe they were made with"
+            notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
         others = _others(found, steps[name])
         if not others:
             continue
@@ -116,7 +132,7 @@ def _completed(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {**asked, "molecule": {**usual, **asked.get("molecule", {})}}
 
 
-def check_molecules(store: Store, recipe: Recipe) -> list[str]:
+def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
     """Refuse to go on if results are of other molecules than their documents hold now.
 
     Returns notes: how far the results were checked, where all would have taken too long.
@@ -129,12 +145,14 @@ def check_molecules(store: Store, recipe: Recipe) -> list[str]:
         raise StaleResults(stale_message(store, recipe, made))
     notes = []
     if not made.complete:
-        notes.append(
+        text = (
             f"only the first {made.checked} results were compared with their documents: comparing "
             "all would take too long; 'wqmaster check' compares all"
         )
+        notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     if made.unknown:
-        notes.append(f"{made.unknown} results do not say which molecule they were computed for")
+        text = f"{made.unknown} results do not say which molecule they were computed for"
+        notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
     return notes
 
 
@@ -153,7 +171,7 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
     )
 
 
-def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
+def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]:
     """Notes on results that lack a value of a parser that was added to their step.
 
     `archived`: whether raw outputs are kept, from which `reparse` can read it.
@@ -166,7 +184,8 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
         try:
             total, lacking = store.results.lacking(name, names, _SCAN_SECONDS)
         except ExecutionTimeout:
-            notes.append(f"step {name}: whether results lack a parser's value was not checked")
+            text = f"step {name}: whether results lack a parser's value was not checked"
+            notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
             continue
         for parser, count in lacking.items():
             if not count:
@@ -178,13 +197,12 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[str]:
                 ways.append(f"to read it from the kept archives: wqmaster reparse {path} --write")
             which = "those without an archive" if archived else "them"
             ways.append(f"to compute {which} again: wqmaster rerun {path} --query {query}")
-            notes.append(
-                f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
-            )
+            text = f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
+            notes.append(Note(text, ErrorCode.RESULTS_INCOMPLETE))
     return notes
 
 
-def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[str]:
+def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]:
     """All of these checks, in this order.
 
     Raises:

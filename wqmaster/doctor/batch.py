@@ -16,6 +16,7 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import Said, ask
+from wqmaster.error_codes import ErrorCode
 from wqmaster.factory.batch.condor import Condor
 from wqmaster.factory.batch.slurm import Slurm
 from wqmaster.factory.sizes import worker_size
@@ -68,7 +69,9 @@ def condor(case: Case) -> Iterator[Finding]:
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
         if workers is not None:
-            yield Finding("HTCondor", "wrong", seen, _GET_CONDOR)
+            yield Finding(
+                "HTCondor", "wrong", seen, _GET_CONDOR, code=ErrorCode.BATCH_SYSTEM_FAILED
+            )
         else:
             yield Finding("HTCondor", "ok", f"{seen} (needed for 'workers: condor' alone)")
         return
@@ -86,7 +89,13 @@ def condor(case: Case) -> Iterator[Finding]:
     if held.code != 0:
         seen = f"{told}, whose queue does not answer: {_why(held)}"
         fix = "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE of your pool"
-        yield Finding("HTCondor", "wrong" if workers is not None else "warning", seen, fix)
+        yield Finding(
+            "HTCondor",
+            "wrong" if workers is not None else "warning",
+            seen,
+            fix,
+            code=ErrorCode.BATCH_SYSTEM_FAILED,
+        )
         return
     yield Finding("HTCondor", "ok", f"{told}, whose queue answers")
     yield from _held(held.text)
@@ -126,7 +135,7 @@ def _held(text: str) -> Iterator[Finding]:
     )
     # Of a thousand names a command line has no room.
     fix = f"condor_rm {' '.join(names)}" if len(names) <= 20 else "condor_q -held; condor_rm JOB..."
-    yield Finding("held workers", "warning", seen, fix)
+    yield Finding("held workers", "warning", seen, fix, code=ErrorCode.WORKERS_HELD)
 
 
 def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
@@ -152,7 +161,13 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
             "ask the site for SUBMIT_ALLOW_GETENV = true, or submit workers by hand "
             "('workers: none', condor_submit of your own)"
         )
-    return Finding(subject, "wrong", f"refuses the job of a worker: {reason}", fix)
+    return Finding(
+        subject,
+        "wrong",
+        f"refuses the job of a worker: {reason}",
+        fix,
+        code=ErrorCode.BATCH_JOB_REFUSED,
+    )
 
 
 def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
@@ -162,7 +177,13 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
         ids = ask(["condor_config_val", "CONDOR_IDS"], case.environ, errors=False)
         if ids.code != 0 and "CONDOR_IDS" not in case.environ:
             seen = "HTCondor takes no jobs of root, and you are root"
-            yield Finding("HTCondor user", "warning", seen, "su - YOU, then wqmaster doctor")
+            yield Finding(
+                "HTCondor user",
+                "warning",
+                seen,
+                "su - YOU, then wqmaster doctor",
+                code=ErrorCode.BATCH_USER_UNSUITABLE,
+            )
     names = ask(
         ["condor_config_val", "-schedd", "SUBMIT_REQUIREMENT_NAMES"], case.environ, errors=False
     )
@@ -170,7 +191,13 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     if "Not defined" in names.text or not words:
         if names.code != 0:
             seen = "what the queue demands of jobs could not be read: it tells strangers nothing"
-            yield Finding("queue's demands", "warning", seen, "condor_submit one job, and see")
+            yield Finding(
+                "queue's demands",
+                "warning",
+                seen,
+                "condor_submit one job, and see",
+                code=ErrorCode.BATCH_DEMANDS,
+            )
         return
     concerned = []
     for name in words[:20]:
@@ -189,7 +216,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
             "'workers: {project: NAME}' if it is of ProjectName; if it is of the environment, ask "
             "the site: the factories write 'getenv = true'"
         )
-        yield Finding("queue's demands", "warning", seen, fix)
+        yield Finding("queue's demands", "warning", seen, fix, code=ErrorCode.BATCH_DEMANDS)
     else:
         yield Finding("queue's demands", "ok", f"{len(words)}, none about workers' jobs")
 
@@ -203,7 +230,7 @@ def slurm(case: Case) -> Iterator[Finding]:
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
         if workers is not None:
-            yield Finding("SLURM", "wrong", seen, _GET_SLURM)
+            yield Finding("SLURM", "wrong", seen, _GET_SLURM, code=ErrorCode.BATCH_SYSTEM_FAILED)
         else:
             yield Finding("SLURM", "ok", f"{seen} (needed for 'workers: slurm' alone)")
         return
@@ -212,7 +239,13 @@ def slurm(case: Case) -> Iterator[Finding]:
         reason = said.last
         fix = "sinfo; scontrol ping; export SLURM_CONF=FILE of your cluster"
         state: State = "wrong" if workers is not None else "warning"
-        yield Finding("SLURM", state, f"the cluster does not answer: {reason}", fix)
+        yield Finding(
+            "SLURM",
+            state,
+            f"the cluster does not answer: {reason}",
+            fix,
+            code=ErrorCode.BATCH_SYSTEM_FAILED,
+        )
         return
     rows = [line.split("|") for line in said.text.splitlines() if line.count("|") == 3]
     partitions = list(dict.fromkeys(row[0] for row in rows))
@@ -235,7 +268,13 @@ def _scheduled(case: Case, campaign: Campaign, workers: SlurmWorkers) -> Finding
         return Finding("sbatch", "ok", "takes the job of a worker (tried, not submitted)")
     reason = said.last
     fix = "sinfo; 'workers: {partition: ..., project: ACCOUNT, cores: ...}' in the campaign file"
-    return Finding("sbatch", "wrong", f"refuses the job of a worker: {reason}", fix)
+    return Finding(
+        "sbatch",
+        "wrong",
+        f"refuses the job of a worker: {reason}",
+        fix,
+        code=ErrorCode.BATCH_JOB_REFUSED,
+    )
 
 
 CHECKS = (Check("HTCondor", condor), Check("SLURM", slurm))

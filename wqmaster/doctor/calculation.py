@@ -7,6 +7,7 @@ from wqmaster.campaign.workers import BatchWorkers, LocalWorkers
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProgramMissing
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.programs import check_programs
@@ -16,7 +17,13 @@ from wqmaster.software.pack.making import glibc_of
 def steps(case: Case) -> Iterator[Finding]:
     """What is likely wrong with the steps of the campaign."""
     for warning in case.recipe.warnings if case.recipe is not None else ():
-        yield Finding("steps", "warning", warning, "wqmaster check, after a change of the file")
+        yield Finding(
+            "steps",
+            "warning",
+            warning,
+            "wqmaster check, after a change of the file",
+            code=ErrorCode.STEP_DOUBTFUL,
+        )
 
 
 def programs(case: Case) -> Iterator[Finding]:
@@ -44,12 +51,18 @@ def programs(case: Case) -> Iterator[Finding]:
     except ProgramMissing as error:
         if here:
             fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"
-            yield Finding(subject, "wrong", error.message, fix)
+            yield Finding(subject, "wrong", error.message, fix, error.code)
         else:
             missing = [name for name in names if shutil.which(name) is None]
             why = f"{', '.join(missing)} not on this machine" if missing else error.message
             seen = f"{why}; workers elsewhere must have it"
-            yield Finding(subject, "warning", seen, "wqmaster smoke, on a machine like theirs")
+            yield Finding(
+                subject,
+                "warning",
+                seen,
+                "wqmaster smoke, on a machine like theirs",
+                code=ErrorCode.PROGRAM_MISSING,
+            )
         return
     for name in names:
         found = shutil.which(name) or name
@@ -60,7 +73,13 @@ def programs(case: Case) -> Iterator[Finding]:
             told = ask([found, argument], case.environ)
             if told.code != 0:
                 seen = f"{found} does not run: {told.last}"
-                yield Finding(name, "wrong" if here else "warning", seen, f"{found} {argument}")
+                yield Finding(
+                    name,
+                    "wrong" if here else "warning",
+                    seen,
+                    f"{found} {argument}",
+                    code=ErrorCode.PROGRAM_UNSUITABLE,
+                )
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"

@@ -18,6 +18,7 @@ from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.programs import ask
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.run import assembly
 
@@ -48,14 +49,20 @@ def program(case: Case) -> Iterator[Finding]:
         path = find_mongod()
     except DatabaseError as error:
         fix = "pip install 'wqmaster[mongod]', or conda install -c conda-forge mongodb"
-        yield Finding("mongod", "wrong" if needed else "warning", error.message, fix)
+        yield Finding("mongod", "wrong" if needed else "warning", error.message, fix, error.code)
         return
     said = ask([path, "--version"], case.environ)
     line = next((line for line in said.text.splitlines() if "version" in line), "")
     if said.code != 0 or not line:
         fix = f"{path} --version; what libraries it lacks tells: ldd {path}"
         state: State = "wrong" if needed else "warning"
-        yield Finding("mongod", state, f"{path} does not run: {said.last}", fix)
+        yield Finding(
+            "mongod",
+            state,
+            f"{path} does not run: {said.last}",
+            fix,
+            code=ErrorCode.DATABASE_NOT_STARTED,
+        )
         return
     yield Finding("mongod", "ok", f"{path}: {line.strip()}")
 
@@ -78,7 +85,7 @@ def database(case: Case) -> Iterator[Finding]:
     except DatabaseError as error:
         where = f"mongosh '{redacted(uri)}'"
         fix = f"{where}; correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
-        yield Finding("database", "wrong", error.message, fix)
+        yield Finding("database", "wrong", error.message, fix, error.code)
         return
     with contextlib.closing(store):
         yield from _looked_at(case, store)
@@ -93,7 +100,13 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         if numbers < _OLDEST:
             oldest = ".".join(map(str, _OLDEST))
             fix = f"use a server of {oldest} or newer: 'database: {{uri: ...}}'"
-            yield Finding("database", "wrong", f"MongoDB {version} is too old", fix)
+            yield Finding(
+                "database",
+                "wrong",
+                f"MongoDB {version} is too old",
+                fix,
+                code=ErrorCode.DATABASE_TOO_OLD,
+            )
         else:
             yield Finding("database", "ok", f"MongoDB {version} at {redacted(store.uri)}")
     with pymongo.timeout(_ANSWER):
@@ -123,7 +136,9 @@ def _master(store: Store) -> Iterator[Finding]:
     trouble = live.get("trouble")
     if trouble:
         fix = "the lines of this doctor, and logs/master.log in the campaign's folder"
-        yield Finding("master", "warning", f"{seen}: {trouble}", fix)
+        yield Finding(
+            "master", "warning", f"{seen}: {trouble}", fix, code=ErrorCode.MASTER_TROUBLED
+        )
     else:
         yield Finding("master", "ok", seen)
 
@@ -139,7 +154,13 @@ def _reading(case: Case, store: Store) -> Finding:
         fix = (
             f"wqmaster import {path} FILE, or name another one with 'database: {{collection: ...}}'"
         )
-        return Finding("documents", "warning", f"the collection {place} is empty", fix)
+        return Finding(
+            "documents",
+            "warning",
+            f"the collection {place} is empty",
+            fix,
+            code=ErrorCode.COLLECTION_EMPTY,
+        )
     return Finding("documents", "ok", f"{place} can be read")
 
 
@@ -148,7 +169,7 @@ def _refused(subject: str, what: str, error: PyMongoError) -> Finding:
     fix = "mongosh: db.grantRolesToUser(USER, [{role: 'readWrite', db: DATABASE}])"
     if getattr(error, "code", None) not in _UNAUTHORIZED:
         fix = "see the server's log; 'database: {uri, name, collection}' in the campaign file"
-    return Finding(subject, "wrong", f"{what}: {said}", fix)
+    return Finding(subject, "wrong", f"{what}: {said}", fix, code=ErrorCode.DATABASE_REFUSES)
 
 
 def _writing(store: Store) -> Iterator[Finding]:
@@ -175,7 +196,7 @@ def _writing(store: Store) -> Iterator[Finding]:
     if read is None:
         seen = f"what was written to {probe.full_name} was not there when it was read"
         fix = "add readPreference=primary to 'database: {uri: ...}'"
-        yield Finding("database, writing", "wrong", seen, fix)
+        yield Finding("database, writing", "wrong", seen, fix, code=ErrorCode.DATABASE_REFUSES)
     else:
         yield Finding("database, writing", "ok", f"{database.name} takes writes, with its journal")
 
@@ -194,7 +215,7 @@ def _indexes(failures: "Collection[Document]") -> Finding:
                 f"mongosh: use {failures.database.name}; "
                 f"db['{failures.name}'].dropIndex('{there[keys]['name']}')"
             )
-            return Finding("indexes", "wrong", seen, fix)
+            return Finding("indexes", "wrong", seen, fix, code=ErrorCode.DATABASE_REFUSES)
     missing = len([keys for keys in _INDEXES if keys not in there])
     if missing:
         seen = f"{missing} of {len(_INDEXES)} are missing in {failures.full_name}: a run makes them"

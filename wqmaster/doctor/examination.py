@@ -25,6 +25,7 @@ from wqmaster.doctor import (
 )
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.engines import choosing
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
 
@@ -67,7 +68,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         loaded = load(path, environ)
     except CampaignError as error:
         fix = f"correct the file, then: {again}"
-        return Case(environ), [Finding("campaign", "wrong", error.message, fix)], True
+        return Case(environ), [Finding("campaign", "wrong", error.message, fix, error.code)], True
     children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
     found: list[Case] = []
@@ -86,7 +87,8 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
             return resolved(case)
         except WqmasterError as error:
             broken.set()
-            return [Finding("campaign", "wrong", error.message, f"correct the file, then: {again}")]
+            fix = f"correct the file, then: {again}"
+            return [Finding("campaign", "wrong", error.message, fix, error.code)]
 
     file = _all(case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING)
     case = found[0] if found else case
@@ -95,7 +97,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         case = Case(case.environ, case.loaded, case.recipe, engine)
         file.append(Finding("engine", "ok", f"{engine}: {why}"))
     except EngineError as error:
-        file.append(Finding("engine", "wrong", error.message, ndcctools.GET_IT))
+        file.append(Finding("engine", "wrong", error.message, ndcctools.GET_IT, error.code))
     return case, file, broken.is_set()
 
 
@@ -109,7 +111,9 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 into.append(finding)
         except Exception as error:  # a check that fails is a finding as well
             reason = f"could not be checked: {error or type(error).__name__}"
-            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+            into.append(
+                Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
+            )
 
     threads = [
         # A thread that hangs must not keep the process from ending.
@@ -121,7 +125,9 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
             thread.start()
         except RuntimeError as error:  # a process has only so many
             reason = f"could not be checked: {error}; see: ulimit -u"
-            into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+            into.append(
+                Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
+            )
     deadline = time.monotonic() + seconds
     try:
         for check, thread, into in zip(checks, threads, found, strict=True):
@@ -129,10 +135,16 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 reason = f"could not be checked: no answer within {seconds:g} s"
-                into.append(Finding(check.subject, "warning", reason, _BY_HAND))
+                into.append(
+                    Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
+                )
         return [finding for part in found for finding in list(part)]
     finally:
         programs.end_all([thread for thread in threads if thread.is_alive()])
+
+
+def _unchecked(check: Check, reason: str) -> Finding:
+    return Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
 
 
 _BY_HAND = "look at it by hand, then: wqmaster doctor"

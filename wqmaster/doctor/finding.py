@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import Workers
+from wqmaster.error_codes import ErrorCode
 from wqmaster.recipe.recipe import Recipe
 
 State = Literal["ok", "warning", "wrong"]
@@ -25,6 +26,7 @@ class Finding:
     state: State
     seen: str
     fix: str | None = None  # a command to type, or what to change; None where all is well
+    code: ErrorCode | None = None  # which fault it is; None where all is well
 
     def hiding(self, secrets: tuple[str, ...]) -> "Finding":
         """The same without the words `secrets`."""

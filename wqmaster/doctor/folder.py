@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import ask
+from wqmaster.error_codes import ErrorCode
 from wqmaster.run.progress import duration
 from wqmaster.system.locks import alive
 
@@ -43,7 +44,9 @@ def writable(case: Case) -> Iterator[Finding]:
     folder = place(case)
     if not folder.is_dir():
         fix = f"mv {shlex.quote(str(folder))} elsewhere, or name another one with 'folder:'"
-        yield Finding("folder", "wrong", f"{folder} is no folder", fix)
+        yield Finding(
+            "folder", "wrong", f"{folder} is no folder", fix, code=ErrorCode.FOLDER_UNUSABLE
+        )
         return
     kind = _kind(folder)
     try:
@@ -54,15 +57,21 @@ def writable(case: Case) -> Iterator[Finding]:
             locked = _locks(Path(probe.name))
     except OSError as error:
         fix = f"chmod u+rwx {shlex.quote(str(folder))}, or name another one with 'folder:'"
-        yield Finding("folder", "wrong", f"{folder} cannot be written: {error.strerror}", fix)
+        yield Finding(
+            "folder",
+            "wrong",
+            f"{folder} cannot be written: {error.strerror}",
+            fix,
+            code=ErrorCode.FOLDER_UNUSABLE,
+        )
         return
     elsewhere = "'folder: /a/local/disk' in the campaign file"
     if locked is not None:
         seen = f"{folder} ({kind}): {locked}, so that two masters could run at once"
-        yield Finding("folder", "wrong", seen, elsewhere)
+        yield Finding("folder", "wrong", seen, elsewhere, code=ErrorCode.FILESYSTEM_UNSUITABLE)
     elif kind in _NETWORK:
         seen = f"{folder} is on a network file system ({kind}): slow for many small files"
-        yield Finding("folder", "warning", seen, elsewhere)
+        yield Finding("folder", "warning", seen, elsewhere, code=ErrorCode.FILESYSTEM_UNSUITABLE)
     else:
         yield Finding("folder", "ok", f"{folder} ({kind}) can be written and locked")
     yield clocks("clock of the folder's disk", offset)
@@ -106,7 +115,13 @@ def clocks(subject: str, offset: float) -> Finding:
     state: State = "wrong" if abs(offset) > REFUSED else "warning"
     way = "behind" if offset > 0 else "ahead of"
     seen = f"is {duration(abs(offset))} {way} this machine's ({now})"
-    return Finding(subject, state, seen, "timedatectl set-ntp true, on the machine that is wrong")
+    return Finding(
+        subject,
+        state,
+        seen,
+        "timedatectl set-ntp true, on the machine that is wrong",
+        code=ErrorCode.CLOCK_DIFFERS,
+    )
 
 
 def space(case: Case) -> Iterator[Finding]:
@@ -116,16 +131,20 @@ def space(case: Case) -> Iterator[Finding]:
     free = left.f_bavail * left.f_frsize // 1_000_000
     state: State = "wrong" if free < _FULL else "warning" if free < _SCARCE else "ok"
     fix = f"df -h {shlex.quote(str(folder))}; free some, or name another disk with 'folder:'"
-    yield Finding(
-        "disk", state, f"{free:,} MB are free in {folder}", None if state == "ok" else fix
-    )
+    yield _space("disk", state, f"{free:,} MB are free in {folder}", fix)
     if left.f_files:  # some file systems count none
         few: State = (
             "wrong" if left.f_favail < _FEW else "warning" if left.f_favail < _SOME else "ok"
         )
         fix = f"df -i {shlex.quote(str(folder))}; remove files, or name another disk with 'folder:'"
         seen = f"{left.f_favail:,} files more can be made in {folder}"
-        yield Finding("inodes", few, seen, None if few == "ok" else fix)
+        yield _space("inodes", few, seen, fix)
+
+
+def _space(subject: str, state: State, seen: str, fix: str) -> Finding:
+    if state == "ok":
+        return Finding(subject, "ok", seen)
+    return Finding(subject, state, seen, fix, ErrorCode.SPACE_LOW)
 
 
 def secrets(case: Case) -> Iterator[Finding]:
@@ -145,7 +164,13 @@ def secrets(case: Case) -> Iterator[Finding]:
         yield _certificate(case, key, made)
     elif ssl and shutil.which("openssl", path=case.environ.get("PATH")) is None:
         seen = "'engine: {ssl: true}' needs the program openssl, which is not installed"
-        yield Finding("key", "wrong", seen, "apt install openssl, or conda install openssl")
+        yield Finding(
+            "key",
+            "wrong",
+            seen,
+            "apt install openssl, or conda install openssl",
+            code=ErrorCode.PROGRAM_MISSING,
+        )
     elif ssl:
         yield Finding("key", "ok", f"the first run makes {key} and {made}")
 
@@ -153,7 +178,13 @@ def secrets(case: Case) -> Iterator[Finding]:
 def _certificate(case: Case, key: Path, made: Path) -> Finding:
     anew = f"rm {shlex.quote(str(key))} {shlex.quote(str(made))}; the next run makes both anew"
     if not made.exists():
-        return Finding("certificate", "warning", f"{made} is not there, its key is", anew)
+        return Finding(
+            "certificate",
+            "warning",
+            f"{made} is not there, its key is",
+            anew,
+            code=ErrorCode.CERTIFICATE_UNUSABLE,
+        )
     # With -checkend it fails where the certificate ends within so many seconds.
     words = ["openssl", "x509", "-noout", "-checkend", "86400", "-in", str(made)]
     try:
@@ -163,31 +194,61 @@ def _certificate(case: Case, key: Path, made: Path) -> Finding:
     if said.code == 0:
         return Finding("certificate", "ok", f"{made} holds")
     if "will expire" in said.text:
-        return Finding("certificate", "wrong", f"{made} has ended, or does within a day", anew)
-    return Finding("certificate", "wrong", f"{made} is none: {said.last}", anew)
+        return Finding(
+            "certificate",
+            "wrong",
+            f"{made} has ended, or does within a day",
+            anew,
+            code=ErrorCode.CERTIFICATE_UNUSABLE,
+        )
+    return Finding(
+        "certificate",
+        "wrong",
+        f"{made} is none: {said.last}",
+        anew,
+        code=ErrorCode.CERTIFICATE_UNUSABLE,
+    )
 
 
 def _secret(subject: str, path: Path) -> Finding:
     quoted = shlex.quote(str(path))
     if path.is_symlink() and not path.exists():
-        return Finding(subject, "wrong", f"{path} points nowhere", f"rm {quoted}")
+        return Finding(
+            subject,
+            "wrong",
+            f"{path} points nowhere",
+            f"rm {quoted}",
+            code=ErrorCode.SECRET_EXPOSED,
+        )
     stat = path.stat()
     if not path.is_file() or not stat.st_size:
         what = "empty" if path.is_file() else "no file"
         return Finding(
-            subject, "wrong", f"{path} is {what}", f"rm -r {quoted}; a run makes it anew"
+            subject,
+            "wrong",
+            f"{path} is {what}",
+            f"rm -r {quoted}; a run makes it anew",
+            code=ErrorCode.SECRET_EXPOSED,
         )
     if stat.st_uid != os.getuid():
         seen = f"{path} belongs to user {stat.st_uid}, not to you"
-        return Finding(subject, "wrong", seen, f"sudo chown $(id -un) {quoted}")
+        return Finding(
+            subject, "wrong", seen, f"sudo chown $(id -un) {quoted}", code=ErrorCode.SECRET_EXPOSED
+        )
     mode = stat.st_mode & 0o777
     if mode & 0o077:
         seen = f"{path} has mode {mode:04o}: others can read it"
         if not mode & 0o044:
             seen = f"{path} has mode {mode:04o}: others can change it"
-        return Finding(subject, "wrong", seen, f"chmod 600 {quoted}")
+        return Finding(subject, "wrong", seen, f"chmod 600 {quoted}", code=ErrorCode.SECRET_EXPOSED)
     if not mode & 0o400:
-        return Finding(subject, "wrong", f"{path} has mode {mode:04o}", f"chmod 600 {quoted}")
+        return Finding(
+            subject,
+            "wrong",
+            f"{path} has mode {mode:04o}",
+            f"chmod 600 {quoted}",
+            code=ErrorCode.SECRET_EXPOSED,
+        )
     return Finding(subject, "ok", f"{path} is for you alone (mode {mode:04o})")
 
 

@@ -5,6 +5,7 @@ import re
 from wqmaster.campaign.workers import CondorWorkers
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Finding, State
+from wqmaster.error_codes import ErrorCode
 
 # Enterprise Linux 8 and 9, of which most of OSG is -> glibc.
 _ENTERPRISE = {8: (2, 28), 9: (2, 34)}
@@ -43,11 +44,17 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
         has = of_image(image)
         if has is None:
             look = f"apptainer exec {image} ldd --version"
-            return Finding(subject, "warning", f"{seen}, which {image} must have", look)
+            return Finding(
+                subject,
+                "warning",
+                f"{seen}, which {image} must have",
+                look,
+                code=ErrorCode.GLIBC_TOO_NEW,
+            )
         if has >= needs:
             return Finding(subject, "ok", f"{seen}, and {image} has {_words(has)} by its name")
         seen += f", and {image} has {_words(has)} by its name: it does not start there"
-        return Finding(subject, "wrong", seen, fix)
+        return Finding(subject, "wrong", seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
     lacking = [number for number, has in _ENTERPRISE.items() if has < needs]
     if not lacking:
         return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
@@ -57,7 +64,7 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
     # Of a pool on this very machine, or one of like machines, it is no fault.
     hard = goes_to_condor and not pool_is_here(case)
     state: State = "wrong" if hard and len(lacking) == len(_ENTERPRISE) else "warning"
-    return Finding(subject, state, seen, fix)
+    return Finding(subject, state, seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
 
 
 def _words(version: tuple[int, ...]) -> str:

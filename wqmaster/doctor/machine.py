@@ -12,6 +12,7 @@ from pathlib import Path
 import wqmaster
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.error_codes import ErrorCode
 
 _OLDEST = (3, 11)
 # Descriptors of a master beside those of its workers: collectors, database, logs, spool.
@@ -30,7 +31,13 @@ def python(case: Case) -> Iterator[Finding]:
     version = platform.python_version()
     seen = f"Python {version} at {sys.executable}, wqmaster {wqmaster.__version__}"
     if sys.version_info[:2] < _OLDEST:
-        yield Finding("python", "wrong", seen, "install Python 3.11 or newer, then wqmaster in it")
+        yield Finding(
+            "python",
+            "wrong",
+            seen,
+            "install Python 3.11 or newer, then wqmaster in it",
+            code=ErrorCode.PYTHON_TOO_OLD,
+        )
     else:
         yield Finding("python", "ok", seen)
     lacking = []
@@ -48,7 +55,9 @@ def python(case: Case) -> Iterator[Finding]:
             lacking.append(f"{name} {there} is older than {oldest}")
     if lacking:
         fix = f"{sys.executable} -m pip install --upgrade wqmaster"
-        yield Finding("python packages", "wrong", "; ".join(lacking), fix)
+        yield Finding(
+            "python packages", "wrong", "; ".join(lacking), fix, code=ErrorCode.PACKAGE_MISSING
+        )
     else:
         yield Finding("python packages", "ok", "all that wqmaster needs are there")
 
@@ -90,7 +99,7 @@ def files(case: Case) -> Iterator[Finding]:
         )
         if isinstance(case.workers, BatchWorkers):
             fix += f", or 'workers: {{max: {max(1, hard - _FILES)}}}' in the campaign file"
-    yield Finding("open files", "wrong", seen, fix)
+    yield Finding("open files", "wrong", seen, fix, code=ErrorCode.LIMIT_TOO_LOW)
 
 
 def processes(case: Case) -> Iterator[Finding]:
@@ -105,7 +114,7 @@ def processes(case: Case) -> Iterator[Finding]:
     if _short(soft, there + needed) and os.getuid() != 0:
         more = f", a run here needs up to {needed} more"
         fix = f"ulimit -u {there + needed}"
-        yield Finding("processes", "wrong", seen + more, fix)
+        yield Finding("processes", "wrong", seen + more, fix, code=ErrorCode.LIMIT_TOO_LOW)
     else:
         yield Finding("processes", "ok", seen)
 

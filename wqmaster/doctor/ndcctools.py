@@ -23,6 +23,7 @@ from wqmaster.campaign.workers import BatchWorkers, FactoryWorkers, NoWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.glibc import judged
 from wqmaster.doctor.programs import ask, end, start
+from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 from wqmaster.system import elf
 
@@ -148,7 +149,13 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
     state: State = "wrong" if needed else "warning"
     manager = bindings(engine, case.environ)
     if isinstance(manager, str):
-        yield Finding(name, state, f"cannot be used here: {manager}", GET_IT)
+        yield Finding(
+            name,
+            state,
+            f"cannot be used here: {manager}",
+            GET_IT,
+            code=ErrorCode.ENGINE_NOT_INSTALLED,
+        )
         manager = Speaks()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
@@ -159,21 +166,33 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
         yield from _worker(case, engine, worker, manager, state)
     if shutil.which(factory, path=case.environ.get("PATH")) is None:
         wanted = isinstance(case.workers, FactoryWorkers)
-        yield Finding(factory, state if wanted else "warning", "is not on the PATH", GET_IT)
+        yield Finding(
+            factory,
+            state if wanted else "warning",
+            "is not on the PATH",
+            GET_IT,
+            code=ErrorCode.PROGRAM_MISSING,
+        )
         return
     told = version(factory, case.environ)
     if told == manager.version or manager.version is None:
         yield Finding(factory, "ok", f"version {told}")
     else:
         seen = f"version {told}, while the bindings are {manager.version}"
-        yield Finding(factory, "warning", seen, f"put those of one version first on PATH: {GET_IT}")
+        yield Finding(
+            factory,
+            "warning",
+            seen,
+            f"put those of one version first on PATH: {GET_IT}",
+            code=ErrorCode.VERSIONS_DIFFER,
+        )
 
 
 def _worker(case: Case, engine: str, worker: str, manager: Speaks, bad: State) -> Iterator[Finding]:
     path = shutil.which(worker, path=case.environ.get("PATH"))
     if path is None:
         missing: State = bad if not isinstance(case.workers, NoWorkers) else "warning"
-        yield Finding(worker, missing, "is not on the PATH", GET_IT)
+        yield Finding(worker, missing, "is not on the PATH", GET_IT, code=ErrorCode.PROGRAM_MISSING)
         return
     yield _compared(case, worker, path, manager, bad)
 
@@ -183,20 +202,26 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
     try:
         found = Speaks(version(path, case.environ), protocol(path, case.environ))
     except OSError as error:
-        return Finding(subject, bad, f"{path} cannot be started: {error.strerror}", GET_IT)
+        return Finding(
+            subject,
+            bad,
+            f"{path} cannot be started: {error.strerror}",
+            GET_IT,
+            code=ErrorCode.WORKER_UNUSABLE,
+        )
     seen = f"{path}: {found}"
     if manager.protocol is None:
         return Finding(subject, "ok", seen)
     fix = f"use workers of {manager}: put them first on PATH, or {GET_IT}"
     if found.protocol is None:
         seen += "; it said no word to a manager, and is no worker that this machine can run"
-        return Finding(subject, bad, seen, fix)
+        return Finding(subject, bad, seen, fix, ErrorCode.WORKER_UNUSABLE)
     if found.protocol != manager.protocol:
         seen += f"; a manager of ndcctools {manager} refuses it"
-        return Finding(subject, bad, seen, fix)
+        return Finding(subject, bad, seen, fix, ErrorCode.VERSIONS_DIFFER)
     if found.version != manager.version:
         seen += f"; ndcctools here is {manager.version}, of the same protocol"
-        return Finding(subject, "warning", seen, fix)
+        return Finding(subject, "warning", seen, fix, ErrorCode.VERSIONS_DIFFER)
     return Finding(subject, "ok", seen)
 
 
@@ -214,10 +239,22 @@ def sent(case: Case) -> Iterator[Finding]:
         typed = shlex.quote(str(path))
         if not path.is_file():
             seen = f"{path}, which 'workers: {{worker: ...}}' names, is not there"
-            yield Finding("worker sent", "wrong", seen, "correct 'worker:' in the campaign file")
+            yield Finding(
+                "worker sent",
+                "wrong",
+                seen,
+                "correct 'worker:' in the campaign file",
+                code=ErrorCode.WORKER_UNUSABLE,
+            )
             return
         if not os.access(path, os.X_OK):
-            yield Finding("worker sent", "wrong", f"{path} may not be run", f"chmod +x {typed}")
+            yield Finding(
+                "worker sent",
+                "wrong",
+                f"{path} may not be run",
+                f"chmod +x {typed}",
+                code=ErrorCode.WORKER_UNUSABLE,
+            )
             return
         manager = bindings(engine, case.environ)
         known = manager if isinstance(manager, Speaks) else Speaks()
@@ -235,7 +272,7 @@ def _portable(case: Case, path: Path) -> Finding:
     subject = "worker's glibc"
     if needs is None:
         seen = f"{path} is a script or of another kind of machine: what it needs is not known"
-        return Finding(subject, "warning", seen, f"file {path}")
+        return Finding(subject, "warning", seen, f"file {path}", code=ErrorCode.WORKER_UNUSABLE)
     same = version(str(path), case.environ)
     package = f"ndcctools={same}" if same else "ndcctools"
     fix = (

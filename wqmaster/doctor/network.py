@@ -15,6 +15,7 @@ from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor import folder
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.error_codes import ErrorCode
 
 # Seconds for one connection; bytes of a catalog's answer that are read.
 _ANSWER = 4.0
@@ -33,7 +34,7 @@ def port(case: Case) -> Iterator[Finding]:
         if case.remote:
             seen = "any that is free: a firewall can let none through, and it changes at a restart"
             fix = "'engine: {port: 9123}' in the campaign file (one that the firewall lets in)"
-            yield Finding("port", "warning", seen, fix)
+            yield Finding("port", "warning", seen, fix, code=ErrorCode.PORT_UNUSABLE)
         else:
             yield Finding("port", "ok", "any that is free, for workers of this machine")
         return
@@ -50,9 +51,17 @@ def port(case: Case) -> Iterator[Finding]:
     if reason == errno.EADDRINUSE:
         who = f"process {holder} ({_name(holder)})" if holder else "another program"
         end = f"kill {holder}, or {fix}" if holder else f"ss -ltnp sport = :{number}; or {fix}"
-        yield Finding("port", "wrong", f"{number}: {who} listens there already", end)
+        yield Finding(
+            "port",
+            "wrong",
+            f"{number}: {who} listens there already",
+            end,
+            code=ErrorCode.PORT_IN_USE,
+        )
     else:
-        yield Finding("port", "wrong", f"{number}: {os.strerror(reason)}", fix)
+        yield Finding(
+            "port", "wrong", f"{number}: {os.strerror(reason)}", fix, code=ErrorCode.PORT_UNUSABLE
+        )
 
 
 def _taken(number: int) -> int | None:
@@ -110,18 +119,30 @@ def address(case: Case) -> Iterator[Finding]:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         seen = f"the name '{host}' has no address ({error.strerror})"
-        yield Finding(subject, "wrong" if campaign.workers.host else "warning", seen, how)
+        yield Finding(
+            subject,
+            "wrong" if campaign.workers.host else "warning",
+            seen,
+            how,
+            code=ErrorCode.ADDRESS_UNREACHABLE,
+        )
         return
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     told = f"{host} ({', '.join(sorted({str(entry) for entry in addresses}))})"
     if all(entry.is_loopback for entry in addresses):
         seen = f"{told} is this machine for itself alone: no worker elsewhere can reach it"
-        yield Finding(subject, "wrong" if elsewhere else "warning", seen, how)
+        yield Finding(
+            subject,
+            "wrong" if elsewhere else "warning",
+            seen,
+            how,
+            code=ErrorCode.ADDRESS_UNREACHABLE,
+        )
         return
     ours = any(_ours(entry) for entry in addresses)
     if not ours:
         seen = f"{told} is no address of this machine: right only if it is forwarded to it"
-        yield Finding(subject, "warning", seen, how)
+        yield Finding(subject, "warning", seen, how, ErrorCode.ADDRESS_UNREACHABLE)
     elif all(not entry.is_global for entry in addresses) and not isinstance(
         case.workers, SlurmWorkers
     ):
@@ -129,7 +150,7 @@ def address(case: Case) -> Iterator[Finding]:
             f"{told} is private: OSG's workers come from outside, and need a public address or a "
             "port that is forwarded"
         )
-        yield Finding(subject, "warning", seen, how)
+        yield Finding(subject, "warning", seen, how, ErrorCode.ADDRESS_UNREACHABLE)
     else:
         yield Finding(subject, "ok", f"workers connect to {told}")
     yield _reachable(case, host, campaign.engine.port, ours)
@@ -145,7 +166,7 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
     unknown = f"whether {who} can reach port {shown} of {host} cannot be seen from here"
     fix = f"there, while the campaign runs: nc -vz {host} {shown}"
     if not free or not ours:
-        return Finding("reachable", "warning", unknown, fix)
+        return Finding("reachable", "warning", unknown, fix, code=ErrorCode.ADDRESS_UNREACHABLE)
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("", number))
@@ -156,9 +177,9 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
             reason = error.strerror or str(error)
             seen = f"not even this machine can connect to {host}, port {shown}: {reason}"
             how = f"let TCP to port {shown} in (firewall-cmd --add-port={shown}/tcp); then {fix}"
-            return Finding("reachable", "warning", seen, how)
+            return Finding("reachable", "warning", seen, how, code=ErrorCode.ADDRESS_UNREACHABLE)
     seen = f"this machine itself can connect to port {shown} of {host}; {unknown}"
-    return Finding("reachable", "warning", seen, fix)
+    return Finding("reachable", "warning", seen, fix, code=ErrorCode.ADDRESS_UNREACHABLE)
 
 
 def _here() -> Finding:
@@ -200,7 +221,11 @@ def catalog(case: Case) -> Iterator[Finding]:
     if not named:
         seen = f"the project name '{name}' is listed by a catalog, and none is named"
         yield Finding(
-            "catalog", "wrong", seen, "export CATALOG_HOST=HOST, or 'engine: {catalog: HOST}'"
+            "catalog",
+            "wrong",
+            seen,
+            "export CATALOG_HOST=HOST, or 'engine: {catalog: HOST}'",
+            code=ErrorCode.CATALOG_MISSING,
         )
         return
     for place in named.replace(";", ",").split(","):
@@ -217,9 +242,17 @@ def _asked(case: Case, name: str, place: str) -> Finding:
         answer = json.loads(connection.getresponse().read(_MOST))
     except OSError as error:
         reason = error.strerror or str(error)
-        return Finding("catalog", "wrong", f"{place} does not answer: {reason}", start)
+        return Finding(
+            "catalog",
+            "wrong",
+            f"{place} does not answer: {reason}",
+            start,
+            code=ErrorCode.CATALOG_MISSING,
+        )
     except (ValueError, http.client.HTTPException):
-        return Finding("catalog", "wrong", f"{place} is no catalog", start)
+        return Finding(
+            "catalog", "wrong", f"{place} is no catalog", start, code=ErrorCode.CATALOG_MISSING
+        )
     finally:
         connection.close()
     entries = (
@@ -231,7 +264,11 @@ def _asked(case: Case, name: str, place: str) -> Finding:
         where = ", ".join(f"{entry.get('name')}:{entry.get('port')}" for entry in masters[:5])
         seen = f"{place} lists another master as '{name}' ({where}): workers may go to either"
         return Finding(
-            "catalog", "warning", seen, "another 'engine: {name: ...}' in the campaign file"
+            "catalog",
+            "warning",
+            seen,
+            "another 'engine: {name: ...}' in the campaign file",
+            code=ErrorCode.NAME_TAKEN,
         )
     listed = f", and lists this campaign's master as '{name}'" if masters else ""
     return Finding("catalog", "ok", f"{place} answers{listed}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
+from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 
 # Bytes of the end of a log that are read, and logs of workers that are.
@@ -59,7 +60,7 @@ def refused(case: Case) -> Iterator[Finding]:
         fix = (
             "send this machine's own worker: 'workers: {worker: /path/to/worker}', or update theirs"
         )
-    yield Finding("refused workers", "warning", seen, fix)
+    yield Finding("refused workers", "warning", seen, fix, code=ErrorCode.WORKERS_REFUSED)
 
 
 def hosts(case: Case) -> Iterator[Finding]:
@@ -91,7 +92,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     fix = (
         f"grep -r 'wqmaster worker:' {folder}; 'workers: {{requirements: ...}}' to avoid such hosts"
     )
-    yield Finding("workers' hosts", "warning", seen, fix)
+    yield Finding("workers' hosts", "warning", seen, fix, code=ErrorCode.HOSTS_FAILED)
 
 
 CHECKS = (Check("refused workers", refused), Check("workers' hosts", hosts))

@@ -9,6 +9,7 @@ from pathlib import Path
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.engines.base import Engine
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
@@ -63,7 +64,8 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     if not campaign.workers.on_this_machine:
         raise EngineError(
             f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
-            f"{_GET_IT}"
+            f"{_GET_IT}",
+            code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
     return "local", why
 
@@ -83,7 +85,9 @@ def create(
         return LocalEngine(slots, environ)
     why = why_not(name)
     if why is not None:
-        raise EngineError(f"{why}: {_GET_IT}; or run with --engine local")
+        raise EngineError(
+            f"{why}: {_GET_IT}; or run with --engine local", code=ErrorCode.ENGINE_NOT_INSTALLED
+        )
     from wqmaster.engines.ndcctools import Setting
 
     asked = campaign.engine
@@ -91,7 +95,8 @@ def create(
     if asked.name and not catalog:
         raise EngineError(
             f"the project name '{asked.name}' is listed by a catalog, and none is named: write "
-            "'engine: {name: ..., catalog: HOST:PORT}', or export CATALOG_HOST"
+            "'engine: {name: ..., catalog: HOST:PORT}', or export CATALOG_HOST",
+            code=ErrorCode.CATALOG_MISSING,
         )
     setting = Setting(
         logs=folder / "logs" / name,

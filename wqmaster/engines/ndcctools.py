@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.engines.base import EngineStats, TaskResult
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Task
 
@@ -242,12 +243,13 @@ def why_not_started(what: str, port: int, error: Exception) -> EngineError:
             try:
                 probe.bind(("", port))
             except OSError as reason:
-                why = reason.strerror
+                why, code = reason.strerror, ErrorCode.PORT_UNUSABLE
                 if reason.errno == errno.EADDRINUSE:
-                    why = "another program listens there already"
+                    why, code = "another program listens there already", ErrorCode.PORT_IN_USE
                 return EngineError(
                     f"{what} cannot listen on port {port}: {why}; name another one with "
-                    "--port, or 0 for any that is free"
+                    "--port, or 0 for any that is free",
+                    code=code,
                 )
     return EngineError(f"{what} cannot be started: {error}")
 

@@ -13,6 +13,7 @@ from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Input, Task
 
@@ -112,7 +113,7 @@ class TaskVineEngine:
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
         found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST)
         if setting.learns and not found.enable_monitoring():
-            raise EngineError(ndcctools.NO_MONITOR)
+            raise EngineError(ndcctools.NO_MONITOR, code=ErrorCode.ENGINE_NOT_INSTALLED)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""

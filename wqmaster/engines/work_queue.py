@@ -13,6 +13,7 @@ from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.tries import Held
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Task
 
@@ -86,7 +87,7 @@ class WorkQueueEngine:
         if setting.name is not None:
             queue.specify_name(setting.name)
         if setting.learns and not queue.enable_monitoring():
-            raise EngineError(ndcctools.NO_MONITOR)
+            raise EngineError(ndcctools.NO_MONITOR, code=ErrorCode.ENGINE_NOT_INSTALLED)
 
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`."""

@@ -3,7 +3,7 @@
     python -m wqmaster.factory < ORDER
 
 ORDER is a line of JSON (see `supervisor.Order`); the answer is one too: {}, or {"error": WORDS,
-"locked": BOOLEAN}, where another factory that runs in the folder has it locked.
+"code": CODE} with an `ErrorCode`.
 """
 
 import contextlib
@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
-from wqmaster.factory.leftovers import Locked, take_lock
+from wqmaster.factory.leftovers import take_lock
 from wqmaster.factory.supervisor import Order, Supervisor
 
 
@@ -23,7 +24,7 @@ def main() -> int:
     order = Order.read(sys.stdin.readline())
     folder = Path(order.folder)
     error: str | None = None
-    is_locked = False
+    code = ErrorCode.FACTORY_FAILED
     lock: IO[str] | None = None
     supervisor: Supervisor | None = None
     try:
@@ -34,11 +35,12 @@ def main() -> int:
         supervisor = Supervisor(order)
         supervisor.begin()
     except WqmasterError as reason:
-        error, is_locked = reason.message, isinstance(reason, Locked)
+        error, code = reason.message, reason.code
     except OSError as reason:
         error = f"the factory's folder {folder} failed: {reason}"
+        code = ErrorCode.FOLDER_UNUSABLE
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps({"error": error, "locked": is_locked} if error else {}), flush=True)
+        print(json.dumps({"error": error, "code": code} if error else {}), flush=True)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     if supervisor is None or error is not None:

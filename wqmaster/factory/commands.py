@@ -2,6 +2,7 @@
 
 import subprocess
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 
 # A queue that has much to do may take as long to answer.
@@ -23,13 +24,18 @@ def answer(*command: str) -> str:
             timeout=_COMMAND_TIMEOUT_SECONDS,
         )
     except OSError as error:
-        raise EngineError(f"'{command[0]}' cannot be run: {error.strerror}") from error
+        raise EngineError(
+            f"'{command[0]}' cannot be run: {error.strerror}", code=ErrorCode.BATCH_SYSTEM_FAILED
+        ) from error
     except subprocess.TimeoutExpired:
         raise EngineError(
-            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS} s"
+            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS} s",
+            code=ErrorCode.BATCH_SYSTEM_FAILED,
         ) from None
     # condor_rm, of no job at all, says so and fails.
     if done.returncode and "matching specified constraint" not in done.stdout + done.stderr:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise EngineError(f"'{command[0]}' failed: {''.join(last)[:300]}")
+        raise EngineError(
+            f"'{command[0]}' failed: {''.join(last)[:300]}", code=ErrorCode.BATCH_SYSTEM_FAILED
+        )
     return done.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
@@ -55,14 +56,16 @@ def check_programs(plan: Plan, environ: Mapping[str, str]) -> None:
         if shutil.which(program, path=path) is None:
             raise EngineError(
                 f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
-                "ndcctools (conda-forge), or run with --engine local"
+                "ndcctools (conda-forge), or run with --engine local",
+                code=ErrorCode.PROGRAM_MISSING,
             )
     system = plan.batch_system
     for program in system.commands:
         if shutil.which(program, path=path) is None:
             raise EngineError(
                 f"'{program}' is not on the PATH, and workers of type {system.name} need it: "
-                f"{system.how_to_get_commands}"
+                f"{system.how_to_get_commands}",
+                code=ErrorCode.PROGRAM_MISSING,
             )
 
 
@@ -131,17 +134,18 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
         raise
     finally:
         stdout.close()
-    is_locked = False
+    code = ErrorCode.FACTORY_FAILED
     try:
         told = json.loads(answer)
-        error, is_locked = told.get("error"), bool(told.get("locked"))
+        error = told.get("error")
+        code = ErrorCode(told.get("code", code))
     except ValueError:
         error = f"the factory's supervisor ended at once; see {errors}"
     if error is None:
         return process
     stdin.close()
     process.wait()
-    raise (Locked if is_locked else EngineError)(error)
+    raise (Locked if code is ErrorCode.FACTORY_RUNNING else EngineError)(error, code=code)
 
 
 class Handle(Protocol):
@@ -236,7 +240,9 @@ class Factory(_Told):
         code = self._supervisor.poll()
         if code is not None:
             why = "the factory was killed" if code < 0 else self.trouble()
-            raise EngineError(f"{why or 'the factory has ended'} (log: {self.log})")
+            raise EngineError(
+                f"{why or 'the factory has ended'} (log: {self.log})", code=ErrorCode.FACTORY_FAILED
+            )
 
     def awaited(self) -> bool:
         """It was started with the master."""
@@ -343,7 +349,8 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
             # That of a master that was killed ends by itself.
             if found.get("managed") and found.get("state") == "running":
                 raise EngineError(
-                    "the factory belongs to the running master, which ends it: stop that one"
+                    "the factory belongs to the running master, which ends it: stop that one",
+                    code=ErrorCode.FACTORY_OF_MASTER,
                 ) from None
             pid = _holder(place)
             if not told and not found.get("managed") and pid and alive(pid):
@@ -351,7 +358,8 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
                 told = True
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the factory (process {pid}) does not end; see {place / LOG_FILE}"
+                    f"the factory (process {pid}) does not end; see {place / LOG_FILE}",
+                    code=ErrorCode.FACTORY_FAILED,
                 ) from None
             time.sleep(0.1)
     try:
@@ -361,7 +369,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         if system is not None and (place / "id").exists():
             left = remove_left(place, system, identity(place, campaign.campaign))
     except EngineError as error:
-        raise EngineError(str(workers_left(error))) from error
+        raise EngineError(str(workers_left(error)), code=ErrorCode.WORKERS_LEFT) from error
     finally:
         lock.close()
     return None if told else left

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.factory import processes
 from wqmaster.factory.batch.base import BatchSystem
@@ -29,6 +30,8 @@ def workers_left(error: EngineError) -> Trouble:
 
 class Locked(EngineError):
     """A factory runs in this folder already."""
+
+    code = ErrorCode.FACTORY_RUNNING
 
 
 def take_lock(folder: Path) -> IO[str]:
@@ -75,7 +78,8 @@ def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
     while jobs:
         if time.monotonic() > deadline:
             raise EngineError(
-                f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})"
+                f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})",
+                code=ErrorCode.WORKERS_LEFT,
             )
         try:
             system.remove_jobs(factory_id)

@@ -41,9 +41,14 @@ class Trouble:
         """Whether it is another one than `before`; the words of one change while it lasts."""
         return before is None or (self.kind, self.about) != (before.kind, before.about)
 
+    @property
+    def code(self) -> str:
+        """The kind, as codes are written elsewhere."""
+        return self.kind.value.replace("_", "-")
+
     def as_json(self) -> dict[str, Any]:
         """As plain data, for status.json."""
-        return asdict(self)
+        return {**asdict(self), "code": self.code}
 
 
 def trouble_in(status: Any) -> Trouble | None:

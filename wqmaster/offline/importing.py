@@ -20,6 +20,7 @@ from bson.errors import BSONError
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, Defect, StructureError
 from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_document, lookup
 from wqmaster.structures.base import Note, Options, Record, Refused
@@ -376,4 +377,6 @@ def _free(folder: Path, name: str, ending: str) -> Path:
         path = folder / f"{name}{'' if count == 1 else f'-{count}'}{ending}"
         if not path.exists():
             return path
-    raise StructureError(f"there is no free name for {name}{ending}")
+    raise StructureError(
+        f"there is no free name for {name}{ending}", code=ErrorCode.FOLDER_UNUSABLE
+    )

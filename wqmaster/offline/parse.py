@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.models import nearest
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
@@ -64,19 +65,24 @@ def program_to_read(name: str) -> Program:
         found = getattr(importlib.import_module(name), "PROGRAM", None)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
-            raise CampaignError(f"the module '{name}' fails to import: {error}") from error
+            raise CampaignError(
+                f"the module '{name}' fails to import: {error}", code=ErrorCode.MODULE_NOT_IMPORTED
+            ) from error
         found = None
     except Exception as error:  # a user's module may raise anything
-        raise CampaignError(f"the module '{name}' fails to import: {error!r}") from error
+        raise CampaignError(
+            f"the module '{name}' fails to import: {error!r}", code=ErrorCode.MODULE_NOT_IMPORTED
+        ) from error
     if not isinstance(found, Program):
         raise CampaignError(
             f"there is no program '{name}'; {nearest(name, program_names())}; or name a module of "
-            "this folder that has a PROGRAM"
+            "this folder that has a PROGRAM",
+            code=ErrorCode.PROGRAM_UNKNOWN,
         )
     try:
         return program_named(found)
     except ValueError as error:
-        raise CampaignError(str(error)) from error
+        raise CampaignError(str(error), code=ErrorCode.PROGRAM_UNKNOWN) from error
 
 
 def _search_here() -> None:
@@ -101,7 +107,7 @@ def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Pars
         try:
             found[name] = resolve_parser(name, program)
         except ValueError as error:
-            raise CampaignError(str(error)) from error
+            raise CampaignError(str(error), code=ErrorCode.PARSER_UNKNOWN) from error
     return found
 
 
@@ -128,13 +134,17 @@ def files_at(path: Path, program: Program) -> tuple[dict[str, bytes], str]:
         name = known(plain_name)
         content = _content(path)
     except OSError as error:
-        raise StructureError(f"{path}: it cannot be read: {error.strerror or error}") from error
+        raise StructureError(
+            f"{path}: it cannot be read: {error.strerror or error}",
+            code=ErrorCode.OUTPUT_UNREADABLE,
+        ) from error
     kind = kind_of(plain_name, content) if prints_text and not name else None
     if kind is not None:
         raise StructureError(
             f"{path}: it is {kind}, not an output of {program.name}: name "
             f"{_instead(path, program)}, or a file for its parsers ('wqmaster parse --program "
-            f"{program.name} --list' lists them)"
+            f"{program.name} --list' lists them)",
+            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     return {name or "stdout": content}, name or "stdout"
 
@@ -156,7 +166,8 @@ def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
     if len(found) > 1:
         raise StructureError(
             f"{folder}: several files may be the standard output ({', '.join(found)[:200]}): "
-            "rename the right one to 'stdout'"
+            "rename the right one to 'stdout'",
+            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     return found
 
@@ -176,9 +187,13 @@ def _content(path: Path) -> bytes:
         with opened(path, "rb") as file:
             content: bytes = file.read(_MAX_FILE + 1)
     except (EOFError, zlib.error) as error:
-        raise StructureError(f"{path}: it cannot be unpacked: {error}") from error
+        raise StructureError(
+            f"{path}: it cannot be unpacked: {error}", code=ErrorCode.OUTPUT_UNREADABLE
+        ) from error
     if len(content) > _MAX_FILE:
-        raise StructureError(f"{path}: it is larger than {_MAX_FILE} bytes")
+        raise StructureError(
+            f"{path}: it is larger than {_MAX_FILE} bytes", code=ErrorCode.OUTPUT_UNREADABLE
+        )
     return content
 
 

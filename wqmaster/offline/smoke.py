@@ -9,6 +9,7 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterError
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
@@ -42,7 +43,10 @@ def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
     if document_id is not None:
         document = store.one(document_id)
         if document is None:
-            raise NothingMatches(f"no {document_id!r} in {store.documents.full_name}")
+            raise NothingMatches(
+                f"no {document_id!r} in {store.documents.full_name}",
+                code=ErrorCode.DOCUMENT_NOT_FOUND,
+            )
         return _molecule(store, document)
     first: BadDocument | None = None
     for document in store.candidates():
@@ -102,7 +106,8 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         raise
     except Exception as error:
         raise WqmasterError(
-            f"{recipe.function} fails for document {molecule.id!r}: {error!r}"
+            f"{recipe.function} fails for document {molecule.id!r}: {error!r}",
+            code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
 
 

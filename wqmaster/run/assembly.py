@@ -23,6 +23,7 @@ from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle, Plan
 from wqmaster.recipe.recipe import Recipe
@@ -80,7 +81,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database yet in {loaded.folder}: fill one with "
-                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
+                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'",
+                    code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
         store = Store(uri, loaded.campaign)
@@ -89,12 +91,18 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             yield store
         except OperationFailure as error:
             if error.code not in _BAD_QUERY:
-                raise DatabaseError(f"the database refuses: {str(error)[:300]}") from error
+                raise DatabaseError(
+                    f"the database refuses: {str(error)[:300]}", code=ErrorCode.DATABASE_REFUSES
+                ) from error
             message = f"the database refuses the query: {str(error)[:300]}"
-            raise loaded.source.error(message, "submit", "query") from error
+            raise loaded.source.error(
+                message, "submit", "query", code=ErrorCode.QUERY_REFUSED
+            ) from error
         except (PyMongoError, BSONError) as error:
             log.debug("the database failed", exc_info=True)
-            raise DatabaseError(f"the database failed: {str(error)[:300]}") from error
+            raise DatabaseError(
+                f"the database failed: {str(error)[:300]}", code=ErrorCode.DATABASE_FAILED
+            ) from error
 
 
 @contextlib.contextmanager
@@ -130,14 +138,16 @@ def check_matches(store: Store, counts: Counts | None) -> None:
     if store.size() == 0:
         raise NothingMatches(
             f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
-            "name another one with 'database: {name: ..., collection: ...}'"
+            "name another one with 'database: {name: ..., collection: ...}'",
+            code=ErrorCode.COLLECTION_EMPTY,
         )
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(
             f"{count} documents of {place} have results of other steps and none of '{step}', but "
             f"the query {store.campaign.submit.query} does not select them; with 'submit: "
-            f"{{query: {{{path}: null}}}}' it does, and the results there are stay as they are"
+            f"{{query: {{{path}: null}}}}' it does, and the results there are stay as they are",
+            code=ErrorCode.STEP_NOT_SELECTED,
         )
     raise NothingMatches(
         f"the query {store.campaign.submit.query} selects none of the {store.size()} documents of "
@@ -233,6 +243,7 @@ def factory_plan(loaded: LoadedCampaign) -> Plan:
                 "with 'wqmaster run', or set 'engine: {port: N}' (or a project name, 'engine: "
                 "{name: NAME, catalog: HOST}')",
                 "engine",
+                code=ErrorCode.MASTER_NOT_RUNNING,
             )
         host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
     if name == "local":
@@ -304,7 +315,8 @@ def run(
         stack.callback(store.presence.unlock, token)
         store.prepare()
         archived = spool.keeps_results
-        progress.notes = [*recipe.warnings, *recipe_guard.check(store, recipe, archived=archived)]
+        noted = recipe_guard.check(store, recipe, archived=archived)
+        progress.notes = [*recipe.warnings, *map(str, noted)]
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:

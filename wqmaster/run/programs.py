@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProgramMissing
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.tasks.program import Program
@@ -37,7 +38,9 @@ def check_programs(recipe: Recipe) -> None:
             )
         why = recipe.impostor(Path(found))
         if why is not None:
-            raise ProgramMissing(f"'{found}' is not {what}: {why}")
+            raise ProgramMissing(
+                f"'{found}' is not {what}: {why}", code=ErrorCode.PROGRAM_UNSUITABLE
+            )
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Program, nearest
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
@@ -145,12 +146,14 @@ def keep(found: Iterable[Supply], folder: Path) -> None:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             if content != supply.sha256:
                 raise WqmasterError(
-                    f"the archive {supply.source} was changed while it was read; run again"
+                    f"the archive {supply.source} was changed while it was read; run again",
+                    code=ErrorCode.FILE_CHANGED,
                 )
             part.replace(target)
         except OSError as error:
             raise WqmasterError(
-                f"the archive {supply.source} cannot be copied to {folder}: {error.strerror}"
+                f"the archive {supply.source} cannot be copied to {folder}: {error.strerror}",
+                code=ErrorCode.FILE_NOT_COPIED,
             ) from error
         finally:
             part.unlink(missing_ok=True)

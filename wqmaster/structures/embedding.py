@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
 from wqmaster.jobs.molecule import SYMBOLS, Document
 from wqmaster.structures.base import Note, Options, Refused, put
@@ -159,7 +160,10 @@ def check_gfnff() -> None:
         StructureError: it is not.
     """
     if shutil.which("xtb") is None:
-        raise StructureError("--optimize gfnff needs xtb, which is not installed on this machine")
+        raise StructureError(
+            "--optimize gfnff needs xtb, which is not installed on this machine",
+            code=ErrorCode.PROGRAM_MISSING,
+        )
 
 
 def _gfnff(molecule: Any, conformer: Any) -> None:

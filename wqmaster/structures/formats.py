@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wqmaster.campaign.models import nearest
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
 from wqmaster.structures import ase_files, embedding, json_lines, molfile, smiles, xyz
 from wqmaster.structures.base import Options, Record
@@ -98,23 +99,25 @@ def reader_of(path: Path, options: Options) -> Reader:
         StructureError: as `records_of`, at once.
     """
     if not path.exists():
-        raise StructureError(f"{path}: there is no such file")
+        raise StructureError(f"{path}: there is no such file", code=ErrorCode.STRUCTURES_NOT_FOUND)
     if not path.is_file():
-        raise StructureError(f"{path}: this is not a file")
+        raise StructureError(f"{path}: this is not a file", code=ErrorCode.STRUCTURES_NOT_FOUND)
     found = _ENDING.search(path.name)
     ending = found[1].lower() if found else ""
     if ending in _CONVERT:
         how = _CONVERT[ending].format(name=path.name, stem=stem(path))
         raise StructureError(
             f"{path}: {ending} files are not imported, since charges, spins or hydrogens would be "
-            f"lost; convert it first: {how}"
+            f"lost; convert it first: {how}",
+            code=ErrorCode.FORMAT_UNKNOWN,
         )
     if ending not in _READERS:
         hint = nearest(ending, _KNOWN) if ending else f"known: {', '.join(_KNOWN)}"
         raise StructureError(
             f"{path}: the format '{ending or path.name}' is not known; {hint}. ASE converts many "
             f"others: ase convert {path.name} {path.stem}.extxyz (then state charge= and "
-            "multiplicity= in its comments)"
+            "multiplicity= in its comments)",
+            code=ErrorCode.FORMAT_UNKNOWN,
         )
     reader = _READERS[ending]
     if reader in _UNCOMPRESSED and is_compressed(path):
@@ -134,5 +137,6 @@ def _check_installed(path: Path, reader: Reader) -> None:
     module, name = _NEEDS.get(reader, ("", ""))
     if module and find_spec(module) is None:
         raise StructureError(
-            f"{path}: reading this format needs {name}: pip install 'wqmaster[structures]'"
+            f"{path}: reading this format needs {name}: pip install 'wqmaster[structures]'",
+            code=ErrorCode.LIBRARY_MISSING,
         )

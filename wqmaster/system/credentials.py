@@ -5,6 +5,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 
 # Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
@@ -43,11 +44,14 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     except FileNotFoundError:
         raise EngineError(
             "'engine: {ssl: true}' needs the program openssl, which is not installed: "
-            "apt install openssl, or conda install openssl"
+            "apt install openssl, or conda install openssl",
+            code=ErrorCode.PROGRAM_MISSING,
         ) from None
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise EngineError(f"openssl made no certificate: {''.join(last)}") from error
+        raise EngineError(
+            f"openssl made no certificate: {''.join(last)}", code=ErrorCode.CERTIFICATE_UNUSABLE
+        ) from error
     for part, path in zip(parts, (key, made), strict=True):
         part.rename(path)
     return key, made

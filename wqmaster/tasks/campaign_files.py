@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.models import Model
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Input, check_file_name
 from wqmaster.tasks.base import Software, StepRequest
@@ -75,7 +76,9 @@ def kept_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
         try:
             copy = _keep_copy(software.beside / path, software.the_cache)
         except OSError as error:
-            raise WqmasterError(f"the file {path} cannot be copied: {error}") from error
+            raise WqmasterError(
+                f"the file {path} cannot be copied: {error}", code=ErrorCode.FILE_NOT_COPIED
+            ) from error
         found.append(Input(copy, Path(path).name))
     return tuple(found)
 

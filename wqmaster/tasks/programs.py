@@ -19,6 +19,7 @@ from functools import cache
 from importlib import metadata
 
 import wqmaster.tasks
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.program import Program
@@ -36,12 +37,14 @@ def _loaded(entry: metadata.EntryPoint) -> Program:
     except Exception as error:  # a package of others may raise anything
         raise CampaignError(
             f"the program '{entry.name}' that an installed package registers ({entry.value}) "
-            f"fails to import: {error!r}"
+            f"fails to import: {error!r}",
+            code=ErrorCode.REGISTRATION_INVALID,
         ) from error
     if not isinstance(found, Program):
         raise CampaignError(
             f"the entry point '{entry.name}' of {GROUP} ({entry.value}) is not a "
-            "wqmaster.tasks.Program"
+            "wqmaster.tasks.Program",
+            code=ErrorCode.REGISTRATION_INVALID,
         )
     return found
 

@@ -51,6 +51,9 @@ _CRASHED = Failure(
     FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
 )
 
+# With it runner.sh ends where the disk is full; otherwise tar and the system say so.
+_DISK_FULL_EXIT_CODE = 28
+_NO_SPACE = "No space left on device"
 _BY_RESULT = {
     TaskResult.LOST: FailureClass.WORKER_LOST,
     TaskResult.TIME_LIMIT: FailureClass.TIME_LIMIT,
@@ -302,7 +305,7 @@ def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | Non
             return None, Failure(FailureClass.TRUNCATED, error.message)
     last = next((line for line in reversed(returned.message.splitlines()) if line.strip()), "")
     kind = _BY_RESULT[returned.result]
-    if "disk full" in last or "No space left on device" in returned.message:
+    if returned.exit_code == _DISK_FULL_EXIT_CODE or _NO_SPACE in returned.message:
         kind = FailureClass.DISK_FULL
     message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
     return None, Failure(kind, message.rstrip(": "), tail=returned.message)

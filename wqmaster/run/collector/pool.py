@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ServiceError
 from wqmaster.run.collector.messages import (
     Begins,
@@ -183,7 +184,8 @@ class Collectors:
         if self._deaths > MOST_DEATHS:
             last = self._errors.read_text(errors="replace").splitlines()[-1:] or [""]
             raise ServiceError(
-                f"collectors cannot be started, or cannot commit: {last[0]} (log: {self._errors})"
+                f"collectors cannot be started, or cannot commit: {last[0]} (log: {self._errors})",
+                code=ErrorCode.COLLECTORS_FAILED,
             )
         log.error("a collector %s, at %s; see %s", why, process.at, self._errors)
         for task, skip in process.tasks.items():

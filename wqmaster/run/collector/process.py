@@ -22,6 +22,7 @@ from bson import json_util
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH, Collector
@@ -107,7 +108,8 @@ def main() -> None:
         # under a recipe that it was not computed with.
         raise CampaignError(
             "files that the campaign's recipe is made of were changed since the run began; what "
-            "has come back is kept, start the run again"
+            "has come back is kept, start the run again",
+            code=ErrorCode.FILE_CHANGED,
         )
     store: Store | None = None
     while store is None:

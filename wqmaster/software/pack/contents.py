@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.software.pack.libraries import Loaded, is_elf, library_folders, loaded
 from wqmaster.tasks import programs as registry
@@ -21,6 +22,7 @@ class PackError(WqmasterError):
     """The software cannot be packed."""
 
     exit_code = 2
+    code = ErrorCode.SOFTWARE_NOT_PACKED
 
 
 @dataclass(frozen=True)

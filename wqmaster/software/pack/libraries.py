@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.system import elf
 
@@ -39,7 +40,9 @@ def is_elf(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(4) == b"\x7fELF"
     except OSError as error:
-        raise WqmasterError(f"{path} cannot be read: {error.strerror}") from error
+        raise WqmasterError(
+            f"{path} cannot be read: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
+        ) from error
 
 
 def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
@@ -56,7 +59,9 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
             notes.append(f"what {path} needs is not known: {error}")
             continue
         except OSError as error:
-            raise WqmasterError(f"{path} cannot be read: {error.strerror}") from error
+            raise WqmasterError(
+                f"{path} cannot be read: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
+            ) from error
         if needs is not None:
             highest = max(highest, needs.glibc)
     return highest, notes
@@ -96,10 +101,13 @@ def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
             ).stdout
         except FileNotFoundError:
             raise WqmasterError(
-                "'ldd' is not on the PATH, by which the libraries of a program are found"
+                "'ldd' is not on the PATH, by which the libraries of a program are found",
+                code=ErrorCode.PROGRAM_MISSING,
             ) from None
         except subprocess.TimeoutExpired:
-            raise WqmasterError(f"ldd {program} did not end within {_SECONDS} s") from None
+            raise WqmasterError(
+                f"ldd {program} did not end within {_SECONDS} s", code=ErrorCode.SOFTWARE_NOT_PACKED
+            ) from None
         for line in said.splitlines():
             match = _LINE.match(line)
             if match is None or of_glibc(match[1]):

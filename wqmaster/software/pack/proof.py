@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of_glibc
 from wqmaster.tasks.base import SCRIPT
@@ -35,6 +36,8 @@ TOLD = {
 
 class ProofFailed(WqmasterError):
     """The packed program does not run."""
+
+    code = ErrorCode.SOFTWARE_PROOF_FAILED
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, field_validator
 
 from wqmaster.campaign.models import FIELD, nearest
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
@@ -234,7 +235,9 @@ def _prepare(loaded: LoadedCall, software: Software) -> PreparedCall:
         modules = keep(loaded.packed(), "modules.json", software.the_cache)
     except OSError as error:
         function = loaded.options.function
-        raise WqmasterError(f"the modules of {function} cannot be kept: {error}") from error
+        raise WqmasterError(
+            f"the modules of {function} cannot be kept: {error}", code=ErrorCode.FILE_NOT_COPIED
+        ) from error
     return PreparedCall(modules, inputs)
 
 

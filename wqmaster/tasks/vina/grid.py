@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Input
 from wqmaster.parsers.vina import pdbqt_file
@@ -234,7 +235,10 @@ def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> st
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         told = next((line for line in lines if "rror" in line), f"exit code {done.returncode}")
-        raise WqmasterError(f"vina cannot compute the maps of the receptor: {told[:300]}")
+        raise WqmasterError(
+            f"vina cannot compute the maps of the receptor: {told[:300]}",
+            code=ErrorCode.RECEPTOR_MAPS_FAILED,
+        )
     return done.stdout
 
 
@@ -244,9 +248,14 @@ def _checked(path: Path, grid: Grid) -> bytes:
     stated = b"NELEMENTS " + " ".join(str(count) for count in grid.intervals).encode()
     body = lines[-1]
     if len(lines) != _HEADER_LINES + 1 or stated not in lines or body.count(b"\n") != grid.points:
-        raise WqmasterError(f"vina wrote a map that is not whole: {path.name}")
+        raise WqmasterError(
+            f"vina wrote a map that is not whole: {path.name}", code=ErrorCode.RECEPTOR_MAPS_FAILED
+        )
     if b"nan" in body:
-        raise WqmasterError(f"vina wrote a map with values that are not finite: {path.name}")
+        raise WqmasterError(
+            f"vina wrote a map with values that are not finite: {path.name}",
+            code=ErrorCode.RECEPTOR_MAPS_FAILED,
+        )
     center = " ".join(repr(float(value)) for value in grid.box.center)
     header = [
         *(b"GRID_PARAMETER_FILE NULL", b"GRID_DATA_FILE NULL", b"MACROMOLECULE NULL"),
@@ -264,7 +273,10 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
     """
     version = _VERSION.match(_vina(command, "--version"))
     if version is None:
-        raise ProgramMissing(f"'{command[0]}' is not AutoDock Vina: it states no version of it")
+        raise ProgramMissing(
+            f"'{command[0]}' is not AutoDock Vina: it states no version of it",
+            code=ErrorCode.PROGRAM_UNSUITABLE,
+        )
     made = Maps(cache, f"vina-{grid.key(version[1])}")
     if all(made.path(name).is_file() for name in MAPS):
         return made
@@ -291,7 +303,10 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
         for map_name in MAPS:
             written = folder / f"new.{map_name}.map"
             if not written.is_file():
-                raise WqmasterError(f"vina wrote no map of the atom type {map_name}")
+                raise WqmasterError(
+                    f"vina wrote no map of the atom type {map_name}",
+                    code=ErrorCode.RECEPTOR_MAPS_FAILED,
+                )
             written.write_bytes(_checked(written, grid))
         for map_name in MAPS:
             (folder / f"new.{map_name}.map").replace(made.path(map_name))
