@@ -321,7 +321,12 @@ def test_what_cannot_be_read_is_said(water: Path, cli: Cli) -> None:
 def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_it(water: Path, cli: Cli) -> None:
     (water / "cut.gz").write_bytes(gzip.compress((water / "stdout").read_bytes())[:-20])
     files = (water / "nothing", water / "cut.gz", water / "stdout")
-    found = json.loads(cli("parse", *files, "--program", "xtb", "--json", code=2))
+    lines = cli("parse", *files, "--program", "xtb", "--json", code=2).splitlines()
+    *unread, found = map(json.loads, lines)
+    assert [(one["file"], one["code"]) for one in unread] == [
+        (str(water / "nothing"), "output-unreadable"),
+        (str(water / "cut.gz"), "output-unreadable"),
+    ]
     assert found["failure"] is None
     assert "nothing: it cannot be read" in cli.errors
     assert "cut.gz: it cannot be unpacked" in cli.errors

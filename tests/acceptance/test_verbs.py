@@ -61,6 +61,8 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
     first = found.pop("first")
     assert found.pop("stale_survey")["checked"] == 1
     assert len(found.pop("recipe")) == 16
+    codes = [remark["code"] for remark in found.pop("remarks")]
+    assert codes == ["results-undeclared", "results-incomplete"]
     assert found == {
         "campaign": "test",
         "engine": "local",
@@ -264,6 +266,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
     assert (code, errors) == (0, "")
     found = json.loads(output)
     assert found.pop("stale_survey")["checked"] == 0
+    assert found.pop("problems") == []
     assert found == {
         "campaign": "test",
         "done": 0,
