@@ -18,6 +18,7 @@ from wqmaster.doctor.glibc import of_image
 from wqmaster.doctor.programs import ask
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
+from wqmaster.system.glibc import too_old
 
 
 def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
@@ -147,6 +148,23 @@ def test_a_damaged_program_is_told_and_a_script_is_none(tmp_path: Path) -> None:
     assert refused >= 4
     damaged.write_text("#!/bin/sh\nexec work_queue_worker\n")
     assert elf.needs(damaged) is None
+
+
+def test_the_needs_of_a_program_without_section_headers_are_read(tmp_path: Path) -> None:
+    content = bytearray(Path(shutil.which("sh") or "").resolve().read_bytes())
+    # e_shoff; e_shnum and e_shstrndx: see elf(5).
+    content[40:48] = bytes(8)
+    content[60:64] = bytes(4)
+    stripped = tmp_path / "sh"
+    stripped.write_bytes(content)
+    assert elf.needs(stripped) == elf.needs(Path(shutil.which("sh") or ""))
+
+
+def test_the_enterprise_linux_that_is_too_old_for_a_program() -> None:
+    assert too_old(()) == []
+    assert too_old((2, 28)) == []
+    assert too_old((2, 38)) == [8, 9]
+    assert too_old((2, 41)) == [8, 9, 10]
 
 
 def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:

@@ -6,16 +6,14 @@ from wqmaster.campaign.workers import CondorWorkers
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Finding, State
 from wqmaster.error_codes import ErrorCode
+from wqmaster.system.glibc import ENTERPRISE_LINUX, MOST_OF_OSG, too_old
 
-# Enterprise Linux 8 and 9, of which most of OSG is -> glibc.
-_ENTERPRISE = {8: (2, 28), 9: (2, 34)}
 # What an image is called by its makers -> glibc (packages.ubuntu.com, packages.debian.org).
 _OF = {
     **{f"ubuntu{number}": glibc for number, glibc in (("18.04", (2, 27)), ("20.04", (2, 31)))},
     **{f"ubuntu{number}": glibc for number, glibc in (("22.04", (2, 35)), ("24.04", (2, 39)))},
     **{f"debian{number}": glibc for number, glibc in ((11, (2, 31)), (12, (2, 36)), (13, (2, 41)))},
-    **{f"el{number}": glibc for number, glibc in ((7, (2, 17)), (10, (2, 39)))},
-    **{f"el{number}": glibc for number, glibc in _ENTERPRISE.items()},
+    **{f"el{number}": glibc for number, glibc in ENTERPRISE_LINUX.items()},
 }
 _IMAGE = re.compile(
     r"(?<![a-z])(?:(ubuntu|debian)|(?:el|rhel|centos|rocky|rockylinux|alma|almalinux))"
@@ -55,7 +53,7 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
             return Finding(subject, "ok", f"{seen}, and {image} has {_words(has)} by its name")
         seen += f", and {image} has {_words(has)} by its name: it does not start there"
         return Finding(subject, "wrong", seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
-    lacking = [number for number, has in _ENTERPRISE.items() if has < needs]
+    lacking = too_old(needs)
     if not lacking:
         return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
     seen += f": it does not start on Enterprise Linux {' and '.join(map(str, lacking))}"
@@ -63,7 +61,7 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
         seen += ", which most of OSG is"
     # Of a pool on this very machine, or one of like machines, it is no fault.
     hard = goes_to_condor and not pool_is_here(case)
-    state: State = "wrong" if hard and len(lacking) == len(_ENTERPRISE) else "warning"
+    state: State = "wrong" if hard and MOST_OF_OSG.issubset(lacking) else "warning"
     return Finding(subject, state, seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
 
 

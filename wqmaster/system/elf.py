@@ -1,20 +1,24 @@
-"""What a program needs of the machine that it is to run on: read from its ELF headers.
+"""What a program needs of the machine that it runs on, read from its ELF headers.
 
 Sources: elf(5); the version needs of the GNU extensions, Linux Standard Base Core 5.0, 10.7.
+Section headers may have been stripped: like the loader, this goes by the program headers.
 """
 
+import errno
 import re
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
-_DYNAMIC = 2  # PT_DYNAMIC
-_LOAD = 1  # PT_LOAD
-_NEEDED, _STRTAB, _VERNEED, _VERNEEDNUM = 1, 5, 0x6FFFFFFE, 0x6FFFFFFF
-# No program that is sent to workers is larger.
-_MOST = 500 << 20
-# Entries of a table; a damaged file may claim any number.
-_ENTRIES = 10_000
+from elftools.construct.lib.container import Container
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+# A damaged file may claim any number of entries.
+_MAX_ENTRIES = 10_000
+_GLIBC_VERSION = re.compile(r"GLIBC_([0-9]+(?:\.[0-9]+)+)")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Needs:
 
 
 def needs(path: Path) -> Needs | None:
-    """What the program at `path` needs; None if it is no 64-bit little-endian ELF file.
+    """What the program at `path` needs; None if it is not a 64-bit little-endian ELF file.
 
     Raises:
         OSError: it cannot be read.
@@ -35,62 +39,38 @@ def needs(path: Path) -> Needs | None:
     with path.open("rb") as file:
         if file.read(6) != b"\x7fELF\x02\x01":
             return None
-        file.seek(0)
-        data = file.read(_MOST)
-    try:
-        return _read(data)
-    except (struct.error, IndexError) as error:
-        raise ValueError(f"its ELF headers are damaged: {error}") from error
+        try:
+            return _read(file)
+        except Exception as error:  # pyelftools does not check what it follows: any can come of it
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of seek(2): no place
+                raise
+            raise ValueError(f"its ELF headers are damaged: {error}") from error
 
 
-def _read(data: bytes) -> Needs:
-    start, size, count = struct.unpack_from("<Q14xHH", data, 32)
-    segments = []
-    for number in range(count):
-        kind, _, offset, address, _, length = struct.unpack_from(
-            "<IIQQQQ", data, start + number * size
-        )
-        segments.append((kind, offset, address, length))
-
-    def place(address: int) -> int:
-        for kind, offset, begins, length in segments:
-            if kind == _LOAD and begins <= address < begins + length:
-                return int(offset + address - begins)
-        raise IndexError(f"no segment has the address {address:#x}")
-
-    tags: list[tuple[int, int]] = []
-    for kind, offset, _, length in segments:
-        if kind == _DYNAMIC:
-            for entry in range(offset, offset + min(length, 16 * _ENTRIES), 16):
-                tag, value = struct.unpack_from("<QQ", data, entry)
-                if tag == 0:
-                    break
-                tags.append((tag, value))
-    known = dict(tags)
-    if _STRTAB not in known:
+def _read(file: IO[bytes]) -> Needs:
+    elf = ELFFile(file)
+    dynamic = next((one for one in elf.iter_segments() if isinstance(one, DynamicSegment)), None)
+    if dynamic is None:
         return Needs((), ())  # it is linked statically
-    strings = place(known[_STRTAB])
-
-    def name(offset: int) -> str:
-        begins = strings + offset
-        return data[begins : data.index(b"\0", begins)].decode(errors="replace")
-
-    versions: list[tuple[int, ...]] = []
-    if _VERNEED in known:
-        entry = place(known[_VERNEED])
-        for _ in range(min(known.get(_VERNEEDNUM, 0), _ENTRIES)):
-            _, several, _, first, following = struct.unpack_from("<HHIII", data, entry)
-            needed = entry + first
-            for _ in range(several):
-                _, _, _, text, further = struct.unpack_from("<IHHII", data, needed)
-                found = re.fullmatch(r"GLIBC_([0-9]+(?:\.[0-9]+)+)", name(text))
-                if found:
-                    versions.append(tuple(map(int, found[1].split("."))))
-                if not further:  # the last one, whatever their number is said to be
-                    break
-                needed += further
-            if not following:
-                break
-            entry += following
-    libraries = tuple(name(value) for tag, value in tags if tag == _NEEDED)
+    libraries = tuple(str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED"))
+    found = filter(None, map(_GLIBC_VERSION.fullmatch, _versions(elf, dynamic)))
+    versions = (tuple(map(int, match[1].split("."))) for match in found)
     return Needs(max(versions, default=()), libraries)
+
+
+def _versions(elf: ELFFile, dynamic: DynamicSegment) -> Iterator[str]:
+    """The versions that its symbols ask of libraries: GLIBC_2.38, GCC_3.0."""
+    address, offset = dynamic.get_table_offset("DT_VERNEED")
+    if address is None:
+        return
+    if offset is None:
+        raise ValueError(f"no segment has the address {address:#x}")
+    count = next(dynamic.iter_tags("DT_VERNEEDNUM"))["d_val"]
+    # What the dynamic tags say, in the words of the header of a section.
+    header = Container(
+        sh_offset=offset, sh_info=min(count, _MAX_ENTRIES), sh_flags=0, sh_size=0, sh_addralign=0
+    )
+    strings: Any = dynamic._get_stringtable()  # the public API has it for those with sections alone
+    for _, needed in GNUVerNeedSection(header, "", elf, strings).iter_versions():
+        for version in needed:
+            yield version.name

@@ -26,6 +26,7 @@ from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.software.pack.libraries import glibc_needed
 from wqmaster.software.pack.proof import Proof, Where, ended, prove
+from wqmaster.system.glibc import too_old
 from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
 
@@ -36,8 +37,6 @@ _VERSION_TEXT = 2000
 # Members among which the manifest is looked for, and bytes that it may have.
 _FIRST = 1000
 _LARGEST = 64 << 20
-# Enterprise Linux, which most machines of OSG run -> its glibc.
-_ENTERPRISE = {8: (2, 28), 9: (2, 34), 10: (2, 39)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -196,7 +195,7 @@ def glibc_of(archive: Path) -> tuple[int, ...] | None:
 
 def too_new(glibc: Sequence[int]) -> str | None:
     """Which machines of OSG are too old for a program that needs this glibc."""
-    lacking = [number for number, has in _ENTERPRISE.items() if has < tuple(glibc)]
+    lacking = too_old(tuple(glibc))
     if not lacking:
         return None
     shown = " and ".join(map(str, lacking))
