@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from wqmaster.campaign.models import Campaign
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignLocked
-from wqmaster.system.locks import alive, boot
+from wqmaster.system.processes import alive, boot
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
 LOCK_TIMEOUT = 60

@@ -24,6 +24,7 @@ from urllib.parse import quote
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.system.files import check_writable, rotate
+from wqmaster.system.processes import command_line
 
 # Seconds in which the server must answer; and in which it must end.
 START_TIME = 600.0
@@ -92,10 +93,9 @@ class Mongod:
         """The process of the server, if it runs."""
         try:
             pid = int((self.data / "mongod.lock").read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if os.fsencode(self.data) in command else None
+        return pid if str(self.data) in command_line(pid) else None
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.programs import ask
 from wqmaster.error_codes import ErrorCode
 from wqmaster.run.progress import duration
-from wqmaster.system.locks import alive
+from wqmaster.system.processes import alive, file_system
 
 # MB: below the first a run soon stops, below the second a large one may.
 _FULL, _SCARCE = 500, 5_000
@@ -48,7 +48,7 @@ def writable(case: Case) -> Iterator[Finding]:
             "folder", "wrong", f"{folder} is no folder", fix, code=ErrorCode.FOLDER_UNUSABLE
         )
         return
-    kind = _kind(folder)
+    kind = file_system(folder)
     try:
         with tempfile.NamedTemporaryFile(prefix=".wqmaster-doctor-", dir=folder) as probe:
             probe.write(b"x" * 4096)
@@ -89,22 +89,6 @@ def _locks(path: Path) -> str | None:
         except BlockingIOError:
             return None
     return "locks are not kept"
-
-
-def _kind(folder: Path) -> str:
-    """The kind of file system that `folder` is on, of mountinfo in proc(5)."""
-    best, kind = "", "unknown"
-    resolved = f"{folder.resolve()}/"
-    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-        before, _, after = line.partition(" - ")
-        words = before.split()
-        if len(words) < 5 or not after:
-            continue
-        mounted = words[4].replace("\\040", " ")
-        # The last of those at one place is on top.
-        if resolved.startswith(f"{mounted.rstrip('/')}/") and len(mounted) >= len(best):
-            best, kind = mounted, after.split()[0]
-    return kind
 
 
 def clocks(subject: str, offset: float) -> Finding:

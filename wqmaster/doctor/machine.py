@@ -7,12 +7,12 @@ import resource
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
 import wqmaster
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.error_codes import ErrorCode
+from wqmaster.system.processes import threads_of
 
 _OLDEST = (3, 11)
 # Descriptors of a master beside those of its workers: collectors, database, logs, spool.
@@ -109,7 +109,7 @@ def processes(case: Case) -> Iterator[Finding]:
     if isinstance(case.workers, LocalWorkers):
         count = case.workers.count or len(os.sched_getaffinity(0))
     needed = _PROCESSES + count * _OF_WORKER
-    there = _mine()
+    there = threads_of(os.getuid())
     seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are there"
     if _short(soft, there + needed) and os.getuid() != 0:
         more = f", a run here needs up to {needed} more"
@@ -117,19 +117,6 @@ def processes(case: Case) -> Iterator[Finding]:
         yield Finding("processes", "wrong", seen + more, fix, code=ErrorCode.LIMIT_TOO_LOW)
     else:
         yield Finding("processes", "ok", seen)
-
-
-def _mine() -> int:
-    """Threads of this user, which are what the kernel counts."""
-    count = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if entry.stat().st_uid == os.getuid():
-                    count += sum(1 for _ in (entry / "task").iterdir())
-            except OSError:  # it has ended
-                continue
-    return count
 
 
 CHECKS = (

@@ -1,7 +1,6 @@
 """The port that workers connect to, the name of this machine, and the catalog."""
 
 import base64
-import contextlib
 import errno
 import http.client
 import ipaddress
@@ -9,13 +8,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor import folder
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.error_codes import ErrorCode
+from wqmaster.system.processes import listener, program_name
 
 # Seconds for one connection; bytes of a catalog's answer that are read.
 _ANSWER = 4.0
@@ -43,13 +42,13 @@ def port(case: Case) -> Iterator[Finding]:
         yield Finding("port", "ok", f"{number} is free")
         return
     pid = folder.master(case.loaded.folder)
-    holder = _listener(number)
+    holder = listener(number)
     if pid is not None and holder in (pid, None):
         yield Finding("port", "ok", f"{number}: this campaign's master (process {pid}) listens")
         return
     fix = "another one, 'engine: {port: ...}' in the campaign file, or 0 for any that is free"
     if reason == errno.EADDRINUSE:
-        who = f"process {holder} ({_name(holder)})" if holder else "another program"
+        who = f"process {holder} ({program_name(holder)})" if holder else "another program"
         end = f"kill {holder}, or {fix}" if holder else f"ss -ltnp sport = :{number}; or {fix}"
         yield Finding(
             "port",
@@ -75,30 +74,6 @@ def _taken(number: int) -> int | None:
         except OSError as error:
             return error.errno or errno.EIO
     return None
-
-
-def _listener(number: int) -> int | None:
-    """The process that listens on the port, where this user may know it."""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-                words = line.split()
-                if int(words[1].rpartition(":")[2], 16) == number and words[3] == "0A":
-                    inodes.add(f"socket:[{words[9]}]")
-    for entry in Path("/proc").iterdir() if inodes else ():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                for descriptor in (entry / "fd").iterdir():
-                    if str(descriptor.readlink()) in inodes:
-                        return int(entry.name)
-    return None
-
-
-def _name(pid: int | None) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return "?"
 
 
 def address(case: Case) -> Iterator[Finding]:

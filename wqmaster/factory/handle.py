@@ -29,7 +29,7 @@ from wqmaster.factory.leftovers import (
 from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
-from wqmaster.system.locks import alive, boot
+from wqmaster.system.processes import alive, boot
 
 # For the factory of a master that was killed to end, with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0

@@ -32,7 +32,7 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
-from wqmaster.system.locks import boot
+from wqmaster.system.processes import boot
 
 CONFIGURATION_FILE = "factory.json"
 STATUS_FILE = "status.json"

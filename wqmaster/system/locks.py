@@ -11,25 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from wqmaster.errors import CampaignLocked, FolderError
+from wqmaster.system.processes import alive
 
 # Seconds to wait for the collectors of a master that was killed.
 PATIENCE = 60.0
-
-
-def boot() -> str:
-    """What tells this boot of this machine, and its set of process numbers, from all others."""
-    text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{text}:{Path('/proc/self/ns/pid').readlink()}"
-
-
-def alive(pid: int) -> bool:
-    """Whether `pid` is a process of wqmaster on this machine."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, IndexError):
-        return False
-    return state != "Z" and b"wqmaster" in command
 
 
 class FolderLock:

@@ -22,26 +22,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.system.processes import descendants
+
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # Seconds that the processes have to end by themselves, after SIGTERM.
 PATIENCE = 5.0
 # Seconds between two signals to the same process.
 AGAIN = 0.5
-
-
-def descendants(*above: int) -> list[int]:
-    """The processes below those of `above`, or below this one."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                parents[int(entry.name)] = int(fields[1])
-    found, layer = [], set(above) or {os.getpid()}
-    while layer:
-        layer = {pid for pid, parent in parents.items() if parent in layer}
-        found += sorted(layer)
-    return found
 
 
 def _reap() -> bool:

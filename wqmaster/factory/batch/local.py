@@ -9,6 +9,7 @@ from wqmaster.factory import processes
 from wqmaster.factory.batch.base import Settings
 from wqmaster.factory.folders import WorkerFolders
 from wqmaster.factory.sizes import WorkerSize
+from wqmaster.system.processes import is_running
 
 # A worker of this machine without work ends after this time.
 IDLE_TIMEOUT_SECONDS = 3600
@@ -21,7 +22,7 @@ class LocalEvents(WorkerFolders):
         """Whether a worker has ended; of those that worker.sh has refused, the exit code."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
-        return not (worker.isdecimal() and processes.runs(int(worker))), None
+        return not (worker.isdecimal() and is_running(int(worker))), None
 
 
 class Local:
