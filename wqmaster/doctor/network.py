@@ -14,6 +14,7 @@ from wqmaster.doctor import folder
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.error_codes import ErrorCode
+from wqmaster.system.hosts import this_host
 from wqmaster.system.processes import listener, program_name
 
 # Seconds for one connection; bytes of a catalog's answer that are read.
@@ -88,7 +89,7 @@ def address(case: Case) -> Iterator[Finding]:
         "address",
         isinstance(case.workers, CondorWorkers) and not pool_is_here(case),
     )
-    host = campaign.workers.host or _own_name()
+    host = campaign.workers.host or this_host()
     how = "'workers: {host: NAME_OR_ADDRESS}' in the campaign file"
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -159,7 +160,7 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
 
 def _here() -> Finding:
     """By what workers would find this machine, where no campaign says more."""
-    host = _own_name()
+    host = this_host()
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -168,12 +169,6 @@ def _here() -> Finding:
         told = f"{host} ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
     seen = f"workers would be told to connect to {told}; a campaign names another with 'host:'"
     return Finding("address", "ok", seen)
-
-
-def _own_name() -> str:
-    """As the engines tell workers."""
-    host = socket.getfqdn()
-    return socket.gethostname() if host.startswith("localhost") else host
 
 
 def _ours(entry: Address) -> bool:

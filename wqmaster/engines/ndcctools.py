@@ -18,6 +18,7 @@ from wqmaster.engines.base import EngineStats, TaskResult
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.jobs.job import Task
+from wqmaster.system.hosts import this_host
 
 # Characters of what a runner said that are kept.
 MESSAGE = 2000
@@ -264,10 +265,7 @@ def how_to_connect(worker: str, setting: Setting, port: int) -> str:
     if setting.name:
         words += ["-M", setting.name, "-C", "{}:{}".format(*setting.catalog_address())]
     else:
-        host = setting.host or socket.getfqdn()
-        if host.startswith("localhost"):
-            host = socket.gethostname()
-        words += [host, str(port)]
+        words += [setting.host or this_host(), str(port)]
     return " ".join(words)
 
 

@@ -4,7 +4,7 @@
 process has the factory and watches it; `handle` is what master and command line have of it in hand.
 """
 
-from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned, this_host
+from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.handle import Detached, Factory, Handle, start, status, stop
 from wqmaster.factory.leftovers import Locked
@@ -12,6 +12,7 @@ from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.shown import lines, printed
 from wqmaster.factory.sizes import worker_size
 from wqmaster.factory.trouble import Trouble, TroubleKind
+from wqmaster.system.hosts import this_host
 
 __all__ = [
     "ENGINE_PROGRAMS",

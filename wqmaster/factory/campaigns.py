@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +13,10 @@ from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.factory.batch.registry import batch_system
 from wqmaster.factory.plan import Address, Plan, PlanRequest, Project, plan
 from wqmaster.system import credentials
+from wqmaster.system.hosts import this_host
 
 # Names of files that are one word of a shell, whatever shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
-
-
-def this_host() -> str:
-    """The name by which others reach this machine, as far as it knows."""
-    host = socket.getfqdn()
-    return socket.gethostname() if host.startswith("localhost") else host
 
 
 def identity(place: Path, campaign: str) -> str:
