@@ -26,6 +26,7 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import diagnose
 from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.retry import remedies
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.xtb.task import (
     LADDERS,
@@ -241,7 +242,7 @@ def test_a_remedy_of_the_charges_gives_the_same_energy(
     name = rung(FailureClass.SCF_NOT_CONVERGED, position).name
     for one in (METHANE, HYDROXIDE, RADICAL):
         recipe = bench.recipe("singlepoint", "energy", "gradient", gfn=gfn, accuracy=0.01)
-        jobs = [recipe.build(one), recipe.build(one, {"a": (name,)})]
+        jobs = [recipe.build(one), recipe.build(one, remedies(recipe.ladders, {"a": (name,)}))]
         assert jobs[0] != jobs[1]
         usual, cured = (
             judge(recipe, recipe.asked_of(one), outcome) for outcome in run(jobs, bench.folder)
@@ -255,7 +256,7 @@ def test_a_remedy_of_the_charges_gives_the_same_energy(
 def test_more_iterations_cure_too_few(bench: Bench) -> None:
     recipe = bench.recipe("singlepoint", "energy", iterations=2)
     plan = {"a": (rung(FailureClass.SCF_NOT_CONVERGED, 0).name,)}
-    [outcome] = run([recipe.build(WATER, plan)], bench.folder)
+    [outcome] = run([recipe.build(WATER, remedies(recipe.ladders, plan))], bench.folder)
     verdict = judge(recipe, recipe.asked_of(WATER, 2, plan), outcome)
     assert verdict.failure is None
     assert verdict.results[0].values["energy"] == pytest.approx(-5.070383095219, abs=1e-8)
@@ -275,7 +276,7 @@ def test_an_optimisation_goes_on_from_where_it_ended(
     assert first.kind is FailureClass.OPT_NOT_CONVERGED
     plan = {"a": (rung(FailureClass.OPT_NOT_CONVERGED, position).name,)}
     rescued = {"a": outcome.steps[0].files}
-    [again] = run([recipe.build(METHANE, plan, rescued)], bench.folder)
+    [again] = run([recipe.build(METHANE, remedies(recipe.ladders, plan), rescued)], bench.folder)
     verdict = judge(recipe, recipe.asked_of(METHANE, 2, plan), again)
     assert verdict.failure is None, verdict.failure
     values = verdict.results[0].values

@@ -22,27 +22,12 @@ from wqmaster.offline.parse import parsers_named
 from wqmaster.parsers.base import Output
 from wqmaster.recipe.judgement import not_finite, plain
 from wqmaster.tasks.programs import programs
+from wqmaster.testing.mutation import mutated
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 COUNT = int(os.environ.get("WQMASTER_MUTATIONS", "10000"))
 ASKED = Asked("x", 1, 3, 0, 1, "f", "r", "t")
-# Words that stand in the place of a number or a heading now and then.
-ODD = (
-    b"****************",
-    b"NaN",
-    b"-Infinity",
-    b"1e999",
-    b"99999999999999999999999",
-    b"-1",
-    b"0",
-    b"1.0D+05",
-    b"\xff\xfe",
-    "\uff11\uff12".encode(),  # digits, but not of ASCII
-    b"{",
-    b"[" * 50,
-    b"",
-)
 
 
 def sources(program: str) -> list[Mapping[str, bytes]]:
@@ -58,40 +43,6 @@ def sources(program: str) -> list[Mapping[str, bytes]]:
     if not found:
         found.append({"stdout": b"1 2 3\n{}\n", "result.json": b'{"ok": true, "value": [1.5]}'})
     return found
-
-
-def mutated(content: bytes, chance: random.Random) -> bytes:
-    """`content` after one to four accidents."""
-    for _ in range(chance.randint(1, 4)):
-        lines = content.split(b"\n")
-        at, other = sorted((chance.randrange(len(lines)), chance.randrange(len(lines))))
-        kind = chance.randrange(8)
-        if kind == 0:
-            content = content[: chance.randrange(len(content) + 1)]
-        elif kind == 1:
-            content = content[chance.randrange(len(content) + 1) :]
-        elif kind == 2:
-            flipped = bytearray(content)
-            for _ in range(chance.randint(1, 20) if flipped else 0):
-                flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
-            content = bytes(flipped)
-        elif kind == 3:
-            content = b"\n".join([*lines[:other], *lines[at:other], *lines[other:]])
-        elif kind == 4:
-            content = b"\n".join([*lines[other:], *lines[at:other], *lines[:at]])
-        elif kind == 5:
-            content = b"\n".join([*lines[:at], *lines[other:]])
-        elif kind == 6:
-            words = lines[at].split(b" ")
-            words[chance.randrange(len(words))] = chance.choice(ODD)
-            lines[at] = b" ".join(words)
-            content = b"\n".join(lines)
-        else:
-            content = content.replace(*chance.choice(_SWAPS))
-    return content
-
-
-_SWAPS = ((b"\n", b"\r\n"), (b"\n\n", b"\n"), (b" ", b"\t"), (b"0", b""), (b".", b","), (b"-", b""))
 
 
 def inputs(program: str) -> st.SearchStrategy[dict[str, bytes]]:

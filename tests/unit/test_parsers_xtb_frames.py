@@ -61,13 +61,32 @@ def test_no_frame_of_an_optimisation_that_did_not_converge_is_converged() -> Non
     assert not any(frame["converged"] for frame in found)
 
 
-def test_a_last_structure_that_the_log_does_not_have_is_another_frame() -> None:
+def test_a_log_that_is_cut_between_two_structures_is_refused() -> None:
     run = files("optimize")
     log = run["xtbopt.log"].decode()
     natoms = int(log.split("\n", 1)[0])
     run["xtbopt.log"] = "".join(log.splitlines(True)[: -(natoms + 2)]).encode()
-    assert len(frames(run)) == len(frames(files("optimize")))
-    assert frames(run)[-1] == frames(files("optimize"))[-1]
+    with pytest.raises(ParseError, match=r"xtbopt\.log is cut short"):
+        frames(run)
+
+
+def test_bond_orders_are_as_many_as_the_printout_lists() -> None:
+    run = files("water")
+    rule = f" {75 * '-'}\n"
+    table = (
+        "largest (>0.10) Wiberg bond orders for each atom\n\n"
+        f"{rule}     #   Z sym  total        # sym  WBO       # sym  WBO       # sym  WBO\n{rule}"
+        "     1   8 O    1.841 --     3 H    0.920     2 H    0.920\n"
+        "     2   1 H    0.997 --     1 O    0.920\n"
+        f"     3   1 H    0.997 --     1 O    0.920\n{rule}\n"
+    )
+    run["stdout"] += table.encode()
+    parsed = xtb.bond_orders(Output(run))
+    assert [order[:2] for order in parsed] == [[0, 1], [0, 2]]
+    for kept in (0, 1):
+        run["wbo"] = b"".join(files("water")["wbo"].splitlines(True)[:kept])
+        with pytest.raises(ParseError, match=f"wbo has {kept} bond orders of the 2 in stdout"):
+            xtb.bond_orders(Output(run))
 
 
 @pytest.mark.parametrize(

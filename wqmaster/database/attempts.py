@@ -1,6 +1,6 @@
 """The failures in the database: what was tried, how it ended, and what was given up."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +64,21 @@ class History:
         ]
 
 
+def histories_of(entries: Iterable[Document]) -> dict[str, History]:
+    """By `key_of` the document: its failed attempts; `entries` are in the order of attempts."""
+    found: dict[str, History] = {}
+    for entry in entries:
+        key = key_of(entry["document"])
+        known = found.get(key, History())
+        found[key] = History(
+            (*known.past, _past(entry)),
+            known.final or entry.get("final", False),
+            {**known.rescues, **_rescue(entry)},
+            {**known.archives, entry["attempt"]: entry.get("archive") or ""},
+        )
+    return found
+
+
 class Ledger:
     """The failed attempts of one campaign: collection `wqmaster.failures`."""
 
@@ -96,19 +111,9 @@ class Ledger:
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
         """What failed before, by `key_of` the document; those without a failure are left out."""
-        found: dict[str, History] = {}
         query = {**self._mine, "document": {"$in": list(document_ids)}}
         fields = dict.fromkeys(_OF_HISTORY, 1)
-        for entry in self._failures.find(query, fields).sort("attempt", ASCENDING):
-            key = key_of(entry["document"])
-            known = found.get(key, History())
-            found[key] = History(
-                (*known.past, _past(entry)),
-                known.final or entry.get("final", False),
-                {**known.rescues, **_rescue(entry)},
-                {**known.archives, entry["attempt"]: entry.get("archive") or ""},
-            )
-        return found
+        return histories_of(self._failures.find(query, fields).sort("attempt", ASCENDING))
 
     def record(self, records: Sequence[Document]) -> None:
         """Note failed attempts; those that were noted before are left as they are."""

@@ -45,8 +45,11 @@ def result(output: Output) -> Any:
 
 
 def program_version(output: Output) -> str | None:
-    """The version of the Python that ran."""
-    version = _content(output).get("python")
+    """The version of the Python that ran; None where there is no result that states it."""
+    try:
+        version = _content(output).get("python")
+    except ParseError:
+        return None
     return version if isinstance(version, str) else None
 
 

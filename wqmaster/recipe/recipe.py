@@ -165,8 +165,10 @@ class Recipe:
         """
         cache = self.software.the_cache
         keep(self.software.supplies.values(), cache / "archives")
-        cache.mkdir(parents=True, exist_ok=True)
         traits, software = traits_of(self.task_function), replace(self.software, here=True)
+        if traits.prepare is None:
+            return self  # `check` and `smoke` leave no folder where they need none
+        cache.mkdir(parents=True, exist_ok=True)
         steps = (
             replace(step, request=stages.prepared(traits, step.request, software))
             for step in self.steps

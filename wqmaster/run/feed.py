@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.database.attempts import History, key_of
-from wqmaster.database.documents import Store
+from wqmaster.database.base import CampaignStore
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 
@@ -32,7 +32,7 @@ class Feed:
 
     def __init__(
         self,
-        store: Store,
+        store: CampaignStore,
         busy: Callable[[str], bool],
         *,
         watch: bool = False,

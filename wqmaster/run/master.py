@@ -13,7 +13,7 @@ from typing import Any
 from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster.database.attempts import key_of
-from wqmaster.database.documents import Store
+from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Demand, Handle, Trouble
 from wqmaster.jobs import wire
@@ -21,8 +21,8 @@ from wqmaster.jobs.job import Task
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.building import Builder, Built, GivenUp
+from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
-from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
 from wqmaster.run.progress import Progress, RunState
@@ -53,10 +53,10 @@ class Master:
         *,
         token: str,
         recipe: Recipe,
-        store: Store,
+        store: CampaignStore,
         spool: Spool,
         engine: Engine,
-        collectors: Collectors,
+        collectors: CollectorPool,
         factory: Handle | None,
         progress: Progress,
         watch: bool = False,

@@ -134,11 +134,14 @@ def _optimisation(output: Output, text: str, state: _State) -> list[dict[str, An
     final = moving.final(output)
     if final.symbols != log[0].symbols:
         raise ParseError("xtbopt.log and xtbopt.xyz are of different molecules")
-    if _is_same(log[-1], final):
-        log.pop()
-    cycles = _cycles(log, state)
     # xtb takes no cycle for an atom, and does not say that it has converged.
-    if len(final.symbols) == 1 or last_line(text, _CONVERGED) is not None:
+    converged = len(final.symbols) == 1 or last_line(text, _CONVERGED) is not None
+    if converged and not _is_same(log[-1], final):
+        raise ParseError("xtbopt.log is cut short: its last structure is not that of xtbopt.xyz")
+    while log and _is_same(log[-1], final):
+        log.pop()  # lbfgs writes it twice
+    cycles = _cycles(log, state)
+    if converged:
         last = _frame(final, "xtbopt.xyz", "stationary_point", state, converged=True)
     else:
         count = len(log) + 1

@@ -17,6 +17,8 @@ from wqmaster.parsers.xtb.text import (
 
 # Eh in eV as xtb has it (xtb, src/mctc/convert.f90: autoev).
 EV_PER_EH = 27.21138505
+# The rule around the table of bond orders.
+_RULE = f" {75 * '-'}\n"
 
 
 @reads("stdout", "xtbout.json")
@@ -96,6 +98,9 @@ def bond_orders(output: Output) -> list[list[float]]:
 
     They are of the geometry of `charges`; those of an ion (`--vip`) or an inner region (`--oniom`)
     are refused.
+
+    Raises:
+        ParseError: there is no such file, or it is cut short: the printout lists more.
     """
     of_the_molecule(output, "the bond orders")
     found = []
@@ -106,7 +111,28 @@ def bond_orders(output: Output) -> list[list[float]]:
         except (ValueError, IndexError) as error:
             raise ParseError(f"the line {line.strip()!r} of wbo is no bond order") from error
         found.append([min(first, second), max(first, second), order])
+    printed = _printed_bonds(stdout(output))
+    if printed is not None and printed != len(found):
+        raise ParseError(f"wbo has {len(found)} bond orders of the {printed} in stdout")
     return found
+
+
+def _printed_bonds(text: str) -> int | None:
+    """How many bond orders the printout lists (xtb's property.F90, print_wiberg); None: no table.
+
+    A row has an atom with its total behind "--", or goes on with that of the row above; then three
+    at most of its bonds: atom, element, order. Each bond stands in the rows of both atoms.
+    """
+    start = text.rfind("Wiberg bond orders for each atom")
+    if start < 0:
+        return None
+    _, *rows = text[start:].split(_RULE, 3)
+    if len(rows) < 3:
+        return None
+    words = [row.rpartition("--")[2].split() for row in rows[1].splitlines()]
+    if any(len(row) % 3 for row in words):
+        return None  # numbers of large molecules run together
+    return sum(len(row) // 3 for row in words) // 2
 
 
 @reads("stdout", "xtbout.json")

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
-from wqmaster.database.documents import Store
+from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
@@ -87,7 +87,7 @@ class _Batch:
 class Collector:
     """Judges returned tasks and commits them, a batch at a time."""
 
-    def __init__(self, recipe: Recipe, store: Store, spool: Spool, kept: Path) -> None:
+    def __init__(self, recipe: Recipe, store: CampaignStore, spool: Spool, kept: Path) -> None:
         self._recipe = recipe
         self._store = store
         self._spool = spool

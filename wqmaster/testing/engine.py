@@ -1,0 +1,164 @@
+"""An engine without processes: a Python function answers each job."""
+
+import io
+import tarfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.jobs.job import Outcome, StepOutcome, Task
+
+HOST = "memory"
+
+
+@dataclass(frozen=True)
+class SandboxedJob:
+    """A job as a worker gets it."""
+
+    task: Task
+    number: int  # within its task, from 0
+    files: Mapping[str, bytes]  # what lies in its sandbox
+    script: str  # its job.sh
+
+
+# A `TaskResult` ends the whole task like that: TaskResult.LOST is a worker that went away.
+Answer = Outcome | TaskResult
+
+
+def outcome(*steps: StepOutcome, host: str = HOST) -> Outcome:
+    """What comes back of a job."""
+    return Outcome(host, steps)
+
+
+def step_outcome(
+    name: str,
+    stdout: bytes = b"",
+    *,
+    exit_code: int = 0,
+    wall_time: float = 1.0,
+    timed_out: bool = False,
+    **files: bytes,
+) -> StepOutcome:
+    """What comes back of one step; `files` beside stdout."""
+    return StepOutcome(
+        name, exit_code, wall_time, timed_out, {"stdout": stdout, "stderr": b"", **files}
+    )
+
+
+def packed_outcomes(outcomes: list[Outcome]) -> bytes:
+    """outputs.tar as runner.sh writes it (`jobs/wire.py` reads it)."""
+    content: dict[str, bytes] = {}
+    lines = ["wqmaster 1", f"host {outcomes[0].host}"]
+    for number, one in enumerate(outcomes):
+        for step in one.steps:
+            hundredths = round(step.wall_time * 100)
+            words = (number, step.name, step.exit_code, hundredths, int(step.timed_out))
+            lines.append(f"step {' '.join(map(str, words))}")
+            for name, data in step.files.items():
+                content[f"./{number}/{step.name}/{name}"] = data
+    lines += [f"size {len(data)} {name}" for name, data in content.items()]
+    lines += [f"{sha256(data).hexdigest()}  {name}" for name, data in content.items()]
+    body = "".join(f"{line}\n" for line in lines).encode()
+    content["./manifest"] = body + f"end {sha256(body).hexdigest()}\n".encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@dataclass
+class MemoryEngine:
+    """Runs the jobs of a task when it is waited for, by calling `answer` for each of them.
+
+    It holds at most `slots` tasks that run; others wait. It keeps what it was asked for, for tests
+    to look at.
+    """
+
+    answer: Callable[[SandboxedJob], Answer]
+    slots: int = 8
+    name: str = "memory"
+    port: int | None = None
+    # Whether tasks end: while it is False, those that run stay where they are.
+    working: bool = True
+    submitted: list[Task] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    closed: bool = False
+    _queue: deque[tuple[Task, Path]] = field(default_factory=deque)
+
+    def submit(self, task: Task, folder: Path) -> None:
+        """Take `task`."""
+        self.submitted.append(task)
+        self._queue.append((task, folder))
+
+    def wait(self, seconds: float) -> Returned | None:
+        """The oldest task, run now; None at once if there is none."""
+        if not self.working or not self._queue:
+            return None
+        task, folder = self._queue.popleft()
+        answers = [self.answer(job) for job in _jobs(task, folder)]
+        outcomes = [one for one in answers if isinstance(one, Outcome)]
+        result = next((one for one in answers if isinstance(one, TaskResult)), TaskResult.OK)
+        if result is TaskResult.OK:
+            (folder / "outputs.tar").write_bytes(packed_outcomes(outcomes))
+        host = outcomes[0].host if outcomes else HOST
+        return Returned(task.id, result, 0, host, started=1.0, finished=2.0)
+
+    def hungry(self) -> int:
+        """How many more tasks it takes."""
+        return self.slots - len(self._queue)
+
+    def cancel(self, task_id: str) -> None:
+        """Forget the task."""
+        self.cancelled.append(task_id)
+        self._queue = deque(one for one in self._queue if one[0].id != task_id)
+
+    def cancel_waiting(self) -> list[str]:
+        """Forget the tasks beyond `slots`; which those were."""
+        waiting = [task.id for task, _ in list(self._queue)[self.slots :]]
+        for task_id in waiting:
+            self.cancel(task_id)
+        return waiting
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Note it."""
+        self.blocked.append(host)
+
+    def stats(self) -> EngineStats:
+        """Counts."""
+        running = min(self.slots, len(self._queue))
+        return EngineStats(
+            workers=1, cores=self.slots, running=running, waiting=len(self._queue) - running
+        )
+
+    def trouble(self) -> str | None:
+        """None."""
+        return None
+
+    def how_to_connect(self) -> str | None:
+        """None: nothing connects."""
+        return None
+
+    def close(self) -> None:
+        """Forget all tasks."""
+        self._queue.clear()
+        self.closed = True
+
+
+def _jobs(task: Task, folder: Path) -> list[SandboxedJob]:
+    files: list[dict[str, bytes]] = [{} for _ in range(task.jobs)]
+    with tarfile.open(folder / "inputs.tar") as tar:
+        for member in tar:
+            number, _, name = member.name.partition("/")
+            content = tar.extractfile(member)
+            files[int(number)][name] = content.read() if content else b""
+    return [
+        SandboxedJob(task, number, one, one.pop("job.sh").decode())
+        for number, one in enumerate(files)
+    ]

@@ -1,0 +1,131 @@
+"""A store that keeps its documents in memory: no server, no process."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from bson import encode
+from bson.errors import BSONError
+
+from wqmaster.campaign.models import Campaign
+from wqmaster.database.attempts import History, histories_of, key_of
+from wqmaster.database.results import Result
+from wqmaster.errors import BadDocument, CampaignLocked
+from wqmaster.jobs.molecule import Document, from_document
+
+
+class MemoryAttempts:
+    """Failed attempts in a list."""
+
+    def __init__(self) -> None:
+        self.records: list[Document] = []
+
+    def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
+        """What failed before, by `key_of` the document."""
+        wanted = {key_of(document) for document in document_ids}
+        found = (entry for entry in self.records if key_of(entry["document"]) in wanted)
+        return histories_of(sorted(found, key=lambda entry: int(entry["attempt"])))
+
+    def record(self, records: Sequence[Document]) -> None:
+        """Note failed attempts, each once."""
+        known = {(key_of(entry["document"]), entry["attempt"]) for entry in self.records}
+        self.records += [
+            deepcopy(entry)
+            for entry in records
+            if (key_of(entry["document"]), entry["attempt"]) not in known
+        ]
+
+
+class MemoryPresence:
+    """The lock of a master. `taken` says that another one has it."""
+
+    def __init__(self) -> None:
+        self.published: list[Mapping[str, Any]] = []
+        self.taken = False
+
+    def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
+        """Publish the counts.
+
+        Raises:
+            CampaignLocked: `taken` was set.
+        """
+        if self.taken:
+            raise CampaignLocked("another master has taken the campaign")
+        self.published.append(dict(status))
+
+
+class MemoryStore:
+    """Documents by `key_of` their `_id`. The query of the campaign is taken to select them all."""
+
+    def __init__(self, campaign: Campaign, documents: Iterable[Document] = ()) -> None:
+        self.campaign = campaign
+        self.documents: dict[str, Document] = {}
+        self.ledger = MemoryAttempts()
+        self.presence = MemoryPresence()
+        self.insert(documents)
+
+    @property
+    def results(self) -> "MemoryStore":
+        """Itself: results are in the documents."""
+        return self
+
+    def insert(self, documents: Iterable[Document]) -> None:
+        """Add documents, or put them in the place of those of the same `_id`."""
+        self.documents |= {key_of(one["_id"]): deepcopy(dict(one)) for one in documents}
+
+    def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
+        """The next documents without a result. Their ids are to be of one type."""
+        undone = sorted(
+            (one for one in self.documents.values() if not self._is_done(one)),
+            key=lambda one: one["_id"],
+        )
+        return deepcopy([one for one in undone if after is None or one["_id"] > after[0]][:limit])
+
+    def get(self, document_ids: Sequence[Any]) -> list[Document]:
+        """Those of the documents that still have no result."""
+        found = (self.documents.get(key_of(document)) for document in document_ids)
+        return deepcopy([one for one in found if one is not None and not self._is_done(one)])
+
+    def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
+        """By `key_of` the document: the fingerprint of its molecule, or None."""
+        found: dict[str, str | None] = {}
+        for key in map(key_of, document_ids):
+            if key not in self.documents:
+                continue
+            try:
+                found[key] = from_document(self.documents[key], self.campaign.molecule).fingerprint
+            except BadDocument:
+                found[key] = None
+        return found
+
+    def commit(self, results: Sequence[Result]) -> dict[str, str]:
+        """Store results where there is none yet; why one was refused."""
+        refused: dict[str, str] = {}
+        for result in results:
+            key = key_of(result.document)
+            document = self.documents.get(key)
+            if document is None:
+                refused[key] = "the document is gone"
+                continue
+            try:
+                encode(dict(result.steps))
+            except (BSONError, ValueError, OverflowError, TypeError) as error:
+                refused[key] = str(error)
+                continue
+            steps = document.setdefault(self.campaign.output_key, {})
+            for name, values in result.steps.items():
+                if steps.get(name) is None:
+                    steps[name] = deepcopy(dict(values))
+        return refused
+
+    def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
+        """By `key_of` the document: its stored steps."""
+        keys = [key for key in map(key_of, document_ids) if key in self.documents]
+        return {key: deepcopy(self._steps(self.documents[key])) for key in keys}
+
+    def _steps(self, document: Document) -> dict[str, Document]:
+        steps = document.get(self.campaign.output_key) or {}
+        return {name: values for name, values in steps.items() if values is not None}
+
+    def _is_done(self, document: Document) -> bool:
+        return {step.name for step in self.campaign.steps} <= set(self._steps(document))
