@@ -1,6 +1,6 @@
 DEMO := examples/xtb-gradients
 
-.PHONY: demo demo-clean test test-condor test-slurm clean
+.PHONY: demo demo-clean test test-fast test-condor test-slurm clean
 
 demo: ## 1,025 real molecules through Work Queue and xtb
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
@@ -16,6 +16,9 @@ test: ## style, types, imports, tests
 	./shell mypy
 	./shell lint-imports
 	./shell pytest -n auto --dist loadfile
+
+test-fast: ## of these, what needs no process: under a minute
+	WQMASTER_MUTATIONS=1000 ./shell pytest -n auto tests/unit
 
 test-condor: ## of these, what needs HTCondor: a personal pool on loopback
 	./shell pytest tests/condor

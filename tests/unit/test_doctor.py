@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.database.documents import redacted
-from wqmaster.doctor import examination, programs, reports
+from wqmaster.doctor import examination, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
-from wqmaster.doctor.programs import ask
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
@@ -165,51 +163,6 @@ def test_the_enterprise_linux_that_is_too_old_for_a_program() -> None:
     assert too_old((2, 28)) == []
     assert too_old((2, 38)) == [8, 9]
     assert too_old((2, 41)) == [8, 9, 10]
-
-
-def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
-    script = f"echo begun; sleep 600 & echo $! > {tmp_path}/pid; wait"
-    said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
-    assert said.code is None
-    assert said.last == "no answer in time; last words: begun"
-    pid = int((tmp_path / "pid").read_text())
-
-    def ended() -> bool:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        return state == "Z"
-
-    wait_until(ended)  # a killed process that is busy ends when it is next scheduled
-
-
-def test_what_a_check_that_hangs_has_started_is_ended(tmp_path: Path) -> None:
-    """And what it would start next is not."""
-    begun, refused = tmp_path / "begun", threading.Event()
-
-    def hangs() -> None:
-        environ = {"PATH": "/usr/bin:/bin"}
-        assert ask(["sh", "-c", f"echo $$ > {begun}; sleep 600"], environ, seconds=600).code == -9
-        try:
-            ask(["true"], environ)
-        except OSError:
-            refused.set()
-
-    thread = threading.Thread(target=hangs, daemon=True)
-    thread.start()
-    pid = int(wait_until(lambda: begun.exists() and begun.read_text().strip()))
-    programs.end_all([thread])
-    thread.join(60)
-    assert refused.is_set()
-    assert not Path(f"/proc/{pid}").exists()
-    assert ask(["true"], {"PATH": "/usr/bin:/bin"}).code == 0
-
-
-def test_a_program_that_prints_for_ever_is_cut_short() -> None:
-    said = ask(["sh", "-c", "while :; do echo y; done"], {"PATH": "/usr/bin:/bin"}, seconds=60)
-    assert said.code is None
-    assert len(said.text) <= 1 << 20
 
 
 def test_refused_workers_of_the_last_run_are_told_and_those_before_it_are_not(

@@ -10,7 +10,6 @@ import pytest
 
 from tests.unit.structure_files import MOLECULES, read
 from wqmaster.errors import StructureError
-from wqmaster.jobs.molecule import SYMBOLS
 from wqmaster.structures.base import Note
 
 
@@ -115,20 +114,6 @@ def test_conformers_share_all_but_their_geometries(tmp_path: Path) -> None:
 
 def bond(document: dict[str, Any], first: int, second: int) -> float:
     return math.dist(document["coordinates"][first], document["coordinates"][second])
-
-
-def test_force_fields_move_the_atoms_to_their_minimum(tmp_path: Path) -> None:
-    (tmp_path / "set.smi").write_text("CC#N\n")
-    lengths = {}
-    for name in ("none", "mmff", "gfnff"):
-        [record] = read(tmp_path / "set.smi", optimize=name)
-        assert record.why is None, record.why
-        [document] = record.documents
-        assert [SYMBOLS[n] for n in document["atomic_numbers"]] == ["C", "C", "N", "H", "H", "H"]
-        lengths[name] = bond(document, 1, 2)
-    assert lengths["mmff"] == pytest.approx(1.16, abs=0.01)
-    assert lengths["gfnff"] == pytest.approx(1.15, abs=0.02)
-    assert len({round(length, 4) for length in lengths.values()}) == 3
 
 
 def test_what_was_chosen_for_a_smiles_is_noted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from wqmaster.database.attempts import History, histories_of, key_of
 from wqmaster.database.results import Result
 from wqmaster.errors import BadDocument, CampaignLocked
 from wqmaster.jobs.molecule import Document, from_document
+from wqmaster.tasks.fields import pick
 
 
 class MemoryAttempts:
@@ -79,12 +80,14 @@ class MemoryStore:
             (one for one in self.documents.values() if not self._is_done(one)),
             key=lambda one: one["_id"],
         )
-        return deepcopy([one for one in undone if after is None or one["_id"] > after[0]][:limit])
+        return [self._fetched(one) for one in undone if after is None or one["_id"] > after[0]][
+            :limit
+        ]
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
         """Those of the documents that still have no result."""
         found = (self.documents.get(key_of(document)) for document in document_ids)
-        return deepcopy([one for one in found if one is not None and not self._is_done(one)])
+        return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """By `key_of` the document: the fingerprint of its molecule, or None."""
@@ -93,7 +96,8 @@ class MemoryStore:
             if key not in self.documents:
                 continue
             try:
-                found[key] = from_document(self.documents[key], self.campaign.molecule).fingerprint
+                fetched = self._fetched(self.documents[key])
+                found[key] = from_document(fetched, self.campaign.molecule).fingerprint
             except BadDocument:
                 found[key] = None
         return found
@@ -122,6 +126,11 @@ class MemoryStore:
         """By `key_of` the document: its stored steps."""
         keys = [key for key in map(key_of, document_ids) if key in self.documents]
         return {key: deepcopy(self._steps(self.documents[key])) for key in keys}
+
+    def _fetched(self, document: Document) -> Document:
+        """Its fields that a job needs, as a projection fetches them."""
+        names = (*self.campaign.molecule.names, *self.campaign.submit.projection)
+        return deepcopy({"_id": document["_id"], **pick(document, names)})
 
     def _steps(self, document: Document) -> dict[str, Document]:
         steps = document.get(self.campaign.output_key) or {}

@@ -1,0 +1,32 @@
+"""Unit tests start no process: those that do are integration tests."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Events of Python's audit hooks (its documentation, "Audit events table").
+_STARTS_A_PROCESS = frozenset(
+    ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
+)
+_in_a_test = False
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if _in_a_test and event in _STARTS_A_PROCESS:
+        raise RuntimeError(f"a unit test starts a process ({event}): move it to tests/integration")
+
+
+sys.addaudithook(_refuse)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Refuse processes from the first fixture of a test to its end."""
+    global _in_a_test
+    _in_a_test = True
+    try:
+        return (yield)
+    finally:
+        _in_a_test = False

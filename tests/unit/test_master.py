@@ -1,0 +1,294 @@
+"""The master's loop in memory: stop, grace, retry, demand. No process, no database, no sleep."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wqmaster.campaign.loading import load
+from wqmaster.engines.base import TaskResult
+from wqmaster.errors import CampaignLocked
+from wqmaster.factory import Demand, Trouble
+from wqmaster.jobs.failures import MAX_ATTEMPTS
+from wqmaster.recipe.resolving import resolve
+from wqmaster.run.master import Master
+from wqmaster.run.progress import Progress, RunState
+from wqmaster.run.spool import Spool
+from wqmaster.testing import (
+    Answer,
+    InlineCollectors,
+    MemoryEngine,
+    MemoryStore,
+    SandboxedJob,
+    outcome,
+    step_outcome,
+)
+
+WATER = {
+    "atomic_numbers": [8, 1, 1],
+    "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]],
+}
+
+
+def well(job: SandboxedJob) -> Answer:
+    """What `cat number` prints: the number that was written for the document."""
+    return outcome(step_outcome("one", job.files["number"]))
+
+
+class MemoryFactory:
+    """A factory that starts nothing, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Demand] = []
+
+    def check(self) -> None:
+        """It runs."""
+
+    def awaited(self) -> bool:
+        """Nobody has to start it."""
+        return False
+
+    def tell(self, wanted: Demand) -> None:
+        """Note it."""
+        self.told.append(wanted)
+
+    def trouble(self) -> Trouble | None:
+        """None."""
+        return None
+
+    def last(self) -> list[str]:
+        """No worker has a log."""
+        return []
+
+    def close(self) -> str | None:
+        """Nothing is left."""
+        return None
+
+
+class House:
+    """A campaign of one command a document, and all that runs it."""
+
+    def __init__(self, folder: Path, answer: Callable[[SandboxedJob], Answer], **top: Any) -> None:
+        step = {
+            "name": "one",
+            "command": "cat number",
+            "files": {"number": "{{ document.number }}"},
+            "parsers": ["number"],
+        }
+        settings: Mapping[str, Any] = {
+            "campaign": "test",
+            "campaign_config": {"func_name": "wqmaster.tasks.command.run", "args": [step]},
+            **top,
+        }
+        path = folder / "campaign.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        self.recipe = resolve(load(path, {}))
+        campaign = self.recipe.loaded.campaign
+        self.store = MemoryStore(campaign)
+        self.spool = Spool(folder / "spool")
+        self.spool.prepare()
+        self.engine = MemoryEngine(answer)
+        self.collectors = InlineCollectors(self.recipe, self.store, self.spool, folder / "kept")
+        self.factory = MemoryFactory()
+        self.progress = Progress(campaign.campaign, self.engine.name)
+
+    def fill(self, count: int) -> None:
+        """Documents 1 to `count`, each with its own number."""
+        self.store.insert({"_id": n, "number": n + 0.5, **WATER} for n in range(1, count + 1))
+
+    def master(self, **settings: Any) -> Master:
+        return Master(
+            recipe=self.recipe,
+            store=self.store,
+            spool=self.spool,
+            engine=self.engine,
+            collectors=self.collectors,
+            factory=self.factory,
+            progress=self.progress,
+            **{"token": "first", **settings},
+        )
+
+    @property
+    def values(self) -> dict[int, float]:
+        """By document: its value."""
+        key = self.recipe.loaded.campaign.output_key
+        return {
+            one["_id"]: one[key]["one"]["number"]
+            for one in self.store.documents.values()
+            if (one.get(key) or {}).get("one")
+        }
+
+    @property
+    def failures(self) -> list[tuple[int, int, str, bool]]:
+        records = self.store.ledger.records
+        return [(one["document"], one["attempt"], one["class"], one["final"]) for one in records]
+
+
+def test_each_document_gets_its_own_value(tmp_path: Path) -> None:
+    house = House(tmp_path, well, bundle={"size": 3})
+    house.fill(10)
+    house.master().run()
+    assert house.values == {n: n + 0.5 for n in range(1, 11)}
+    assert [task.jobs for task in house.engine.submitted] == [3, 3, 3, 1]
+    assert (house.progress.done, house.progress.failed) == (10, 0)
+    assert house.progress.state is RunState.ENDED
+    assert house.store.presence.published[-1]["state"] == "ended"
+    assert not list(house.spool.running.iterdir())
+    assert not list(house.spool.waiting())
+
+
+def test_a_lost_worker_costs_an_attempt_and_no_document(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def answer(job: SandboxedJob) -> Answer:
+        seen.append(job.task.id)
+        return TaskResult.LOST if len(seen) == 1 else well(job)
+
+    house = House(tmp_path, answer)
+    house.fill(3)
+    house.master().run()
+    assert set(house.values) == {1, 2, 3}
+    assert house.failures == [(1, 1, "worker_lost", False)]
+    assert house.progress.attempts_failed == 1
+
+
+def test_a_document_that_loses_every_worker_is_given_up(tmp_path: Path) -> None:
+    def answer(job: SandboxedJob) -> Answer:
+        return TaskResult.LOST if job.files["number"] == b"2.5" else well(job)
+
+    house = House(tmp_path, answer)
+    house.fill(3)
+    house.master().run()
+    assert set(house.values) == {1, 3}
+    attempts = [(number, final) for _, number, _, final in house.failures]
+    assert attempts == [(n, n == MAX_ATTEMPTS) for n in range(1, MAX_ATTEMPTS + 1)]
+    assert dict(house.progress.failures) == {"worker_lost": 1}
+
+
+def test_a_failure_that_nothing_cures_is_tried_once(tmp_path: Path) -> None:
+    def answer(job: SandboxedJob) -> Answer:
+        return outcome(step_outcome("one", b"", exit_code=3))
+
+    house = House(tmp_path, answer)
+    house.fill(1)
+    house.master().run()
+    assert [(number, final) for _, number, _, final in house.failures] == [(1, True)]
+    assert len(house.engine.submitted) == 1
+
+
+def test_a_document_that_cannot_be_built_fails_alone(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.fill(3)
+    del house.store.documents["2"]["number"]
+    house.master().run()
+    assert set(house.values) == {1, 3}
+    assert house.failures == [(2, 1, "bad_document", True)]
+
+
+def test_a_molecule_that_was_changed_meanwhile_gets_no_result(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.fill(1)
+    changes: list[float] = [1.0]
+
+    def answer(job: SandboxedJob) -> Answer:
+        if changes:
+            moved = [[0, 0, 0], [0, 0, changes.pop()], [1.0, 0, 0]]
+            house.store.documents["1"]["coordinates"] = moved
+        return well(job)
+
+    house.engine.answer = answer
+    house.master().run()
+    assert house.failures == [(1, 1, "document_changed", False)]
+    assert len(house.engine.submitted) == 2
+    [result] = house.store.of([1]).values()
+    assert result["one"]["_run"]["molecule"] == house.store.molecules([1])["1"]
+
+
+def test_a_stop_lets_running_tasks_end_and_feeds_no_more(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.engine.slots = 2
+    house.fill(10)
+    master = house.master(show=lambda progress: None)
+
+    def answer(job: SandboxedJob) -> Answer:
+        master.stop()
+        return well(job)
+
+    house.engine.answer = answer
+    master.run()
+    assert len(house.values) == 2
+    assert house.progress.state is RunState.STOPPED
+    assert house.store.presence.published[-1]["state"] == "stopped"
+    assert not list(house.spool.running.iterdir())
+
+
+@pytest.mark.parametrize("how", ["grace", "second"])
+def test_tasks_that_do_not_end_are_cancelled_when_the_grace_is_over(
+    tmp_path: Path, how: str
+) -> None:
+    house = House(tmp_path, well)
+    house.fill(3)
+    house.engine.working = False
+    master = house.master(grace=0.0 if how == "grace" else 3600.0)
+    master.stop()
+    master.run()  # nothing was fed
+    assert house.engine.submitted == []
+    again = house.master(
+        grace=0.0 if how == "grace" else 3600.0,
+        show=lambda progress: [again.stop() for _ in range(1 if how == "grace" else 2)],
+    )
+    again.run()
+    assert sorted(house.engine.cancelled) == sorted(task.id for task in house.engine.submitted)
+    assert house.values == {}
+    assert not list(house.spool.running.iterdir())
+
+
+def test_another_master_ends_this_one(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.fill(3)
+    house.store.presence.taken = True
+    with pytest.raises(CampaignLocked):
+        house.master().run()
+
+
+def test_a_limit_is_kept(tmp_path: Path) -> None:
+    house = House(tmp_path, well, bundle={"size": 4})
+    house.fill(10)
+    house.master(limit=6).run()
+    assert set(house.values) == set(range(1, 7))
+
+
+def test_what_an_earlier_master_spooled_is_committed_and_not_run_again(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.fill(2)
+
+    class Killed(Exception):
+        pass
+
+    def killed(task: str) -> None:
+        raise Killed
+
+    first = house.master()
+    house.collectors.collect = killed  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        first.run()
+    assert (len(list(house.spool.waiting())), house.values) == (1, {})
+    del house.collectors.collect
+    house.engine = MemoryEngine(well)
+    house.spool.prepare()
+    house.master(token="second").run()
+    assert set(house.values) == {1, 2}
+    # One had come back; the other was on its way, and ran again.
+    assert len(house.engine.submitted) == 1
+
+
+def test_the_factory_hears_what_is_left(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    house.fill(3)
+    house.progress.total = 3
+    house.engine.working = False
+    master = house.master(show=lambda progress: setattr(house.engine, "working", True))
+    master.run()
+    assert house.factory.told[0] == Demand(3, 1)
