@@ -51,6 +51,12 @@ class Bench:
     worker: Callable[[], list[int]]  # processes of which one is killed as "the worker"
     returned: dict[str, Returned] = field(default_factory=dict)
 
+    @property
+    def port(self) -> int:
+        """Where workers connect to the engine."""
+        assert self.engine.port is not None
+        return self.engine.port
+
     def submit(self, name: str, *jobs: Job, limit: int = 30, **more: Any) -> Task:
         """Hand a task of `jobs` to the engine; `more` of Task."""
         folder = self.folder / name

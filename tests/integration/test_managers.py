@@ -132,7 +132,7 @@ def test_a_project_name_is_listed_and_workers_find_it(managers: Managers, catalo
         ).stdout
         return said if "wqmaster-test" in said else ""
 
-    assert str(bench.engine.port) in wait_until(listed)  # type: ignore[attr-defined]
+    assert str(bench.port) in wait_until(listed)
     managers.worker(bench)
     managers.connected(bench, 1)
     bench.submit("t", shell_job("echo found"))
@@ -147,9 +147,8 @@ def test_a_worker_with_a_wrong_password_is_told_of(managers: Managers, tmp_path:
     other.write_text("guess")
     managers.worker(bench)
     managers.connected(bench, 1)
-    port = bench.engine.port  # type: ignore[attr-defined]
     program = "work_queue_worker" if managers.name == "work_queue" else "vine_worker"
-    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(port)]
+    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(bench.port)]
     managers.run(command)
     wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
     assert "with a wrong password" in (bench.engine.trouble() or "")
@@ -160,7 +159,7 @@ def test_a_worker_of_another_version_is_told_of(
     managers: Managers, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = managers.start()
-    address = ("127.0.0.1", bench.engine.port)  # type: ignore[attr-defined]
+    address = ("127.0.0.1", bench.port)
     with socket.create_connection(address) as stranger:
         stranger.sendall(HELLO[managers.name])
         wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
@@ -182,7 +181,7 @@ def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> No
     bench.submit("t", shell_job("echo secret"))
     bench.wait_for(1)
     assert bench.outcome("t").steps[0].files["stdout"] == b"secret\n"
-    address = ("127.0.0.1", bench.engine.port)  # type: ignore[attr-defined]
+    address = ("127.0.0.1", bench.port)
     with socket.create_connection(address) as plain:
         plain.sendall(HELLO[managers.name])
         wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
@@ -198,7 +197,7 @@ def test_a_stranger_who_says_nothing_does_not_hold_up_an_encrypted_port(
         monkeypatch.setattr(ndcctools, "_SILENCE", 1)
     keys = credentials.certificate(tmp_path)
     bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
-    with socket.create_connection(("127.0.0.1", bench.engine.port)):  # type: ignore[attr-defined]
+    with socket.create_connection(("127.0.0.1", bench.port)):
         managers.worker(bench)
         managers.connected(bench, 1)
 

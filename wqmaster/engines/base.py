@@ -52,6 +52,10 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def port(self) -> int | None:
+        """Where workers connect; None if the engine has no workers that do."""
+
     def submit(self, task: Task, folder: Path) -> None:
         """Take `task`; its inputs.tar is in `folder`, and its outputs.tar is to come there."""
 

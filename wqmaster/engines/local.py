@@ -63,6 +63,7 @@ class LocalEngine:
     """
 
     name = "local"
+    port = None
 
     def __init__(self, slots: int, environ: Mapping[str, str]) -> None:
         self.slots = slots

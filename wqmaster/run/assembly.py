@@ -174,7 +174,7 @@ def _factory(
 ) -> Handle | None:
     """What sends out the workers; None where no factory does."""
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    port: int | None = getattr(engine, "port", None)
+    port = engine.port
     if isinstance(campaign.workers, NoWorkers) or port is None:
         return None
     progress.port = port
