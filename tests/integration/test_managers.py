@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.bench import Bench, shell_job
-from wqmaster.engines import ndcctools, tries
+from wqmaster.engines import manager_logs, ndcctools, task_sizes, tries
 from wqmaster.engines.base import Engine
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
@@ -193,8 +193,8 @@ def test_a_stranger_who_says_nothing_does_not_hold_up_an_encrypted_port(
     managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deferred: bool
 ) -> None:
     if not deferred:
-        monkeypatch.setattr(ndcctools, "_DEFERRED", 0)
-        monkeypatch.setattr(ndcctools, "_SILENCE", 1)
+        monkeypatch.setattr(ndcctools, "_DEFERRED_ACCEPT_SECONDS", 0)
+        monkeypatch.setattr(ndcctools, "_SILENT_PEER_TIMEOUT_SECONDS", 1)
     keys = credentials.certificate(tmp_path)
     bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
     with socket.create_connection(("127.0.0.1", bench.port)):
@@ -239,9 +239,9 @@ def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Manag
 def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
     managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tries, "LOOK", 0.0)
-    monkeypatch.setattr(tries, "SLOW_HOST", 1.0)
-    monkeypatch.setattr(tries, "MAX_HURRIES", 1)
+    monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(tries, "SLOW_HOST_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(tries, "MAX_FAST_ABORTS", 1)
     bench = managers.start(fast_abort=2)
     for _ in range(2):
         managers.worker(bench)
@@ -265,7 +265,7 @@ def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
 def test_a_task_that_ends_its_workers_is_given_up(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tries, "LOOK", 0.0)
+    monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(tries, "MAX_RETRIES", 1)
     bench = managers.start(keepalive=(2, 2))
     fatal = (
@@ -301,7 +301,7 @@ def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) ->
 def test_tasks_that_wait_beside_idle_workers_are_told_of(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndcctools, "IDLE", 2.0)
+    monkeypatch.setattr(task_sizes, "IDLE_WORKERS_TIMEOUT_SECONDS", 2.0)
     bench = managers.start()
     managers.worker(bench)
     managers.connected(bench, 1)
@@ -325,7 +325,7 @@ def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
 
 
 def test_logs_do_not_grow_for_ever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndcctools.Growing.__init__, "__defaults__", (5000,))
+    monkeypatch.setattr(manager_logs.GrowingLog.__init__, "__defaults__", (5000,))
     bench = managers.start()
     managers.worker(bench)
     for number in range(30):
@@ -381,10 +381,10 @@ def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
 def test_runs_of_the_same_second_have_logs_of_their_own(tmp_path: Path) -> None:
     for name in ("vine-cache", *(f"2020-01-0{day}T000000" for day in range(1, 8))):
         (tmp_path / name).mkdir()
-    made = [ndcctools.log_folder(Setting(tmp_path)) for _ in range(3)]
+    made = [manager_logs.log_folder(tmp_path) for _ in range(3)]
     assert len(set(made)) == 3
     assert all(path.is_dir() and len(path.name) <= 19 for path in made)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left[-1] == "vine-cache"  # TaskVine's own, no run's
     assert left[:2] == ["2020-01-06T000000", "2020-01-07T000000"]  # the oldest are gone
-    assert len(left) == ndcctools.KEPT_LOGS + 1
+    assert len(left) == manager_logs.KEPT_LOG_FOLDERS + 1

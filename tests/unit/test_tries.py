@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.ndcctools import Setting, Sizes
+from wqmaster.engines import tries
+from wqmaster.engines.ndcctools import Setting
+from wqmaster.engines.task_sizes import MAX_WAITING_TASKS, TaskSizes
 from wqmaster.engines.tries import Held, Restarts
 from wqmaster.jobs.job import Task
 
@@ -21,10 +22,16 @@ class Stats:
     total_disk: int = 0  # MB
     tasks_on_workers: int = 0
     tasks_waiting: int = 0
+    workers_connected: int = 0
+    workers_lost: int = 0
+    max_cores: int = 0
+    max_memory: int = 0  # MB
+    max_disk: int = 0  # MB
+    bytes_sent: int = 0
 
 
-def sizes(tmp_path: Path, **asked: Any) -> Sizes:
-    found = Sizes(Setting(tmp_path))
+def sizes(tmp_path: Path, **asked: Any) -> TaskSizes:
+    found = TaskSizes(Setting(tmp_path))
     found.add(Task("t", 1, 60, **asked))
     return found
 
@@ -32,25 +39,25 @@ def sizes(tmp_path: Path, **asked: Any) -> Sizes:
 def test_no_more_is_given_than_memory_allows(tmp_path: Path) -> None:
     """A thousand workers of 16 cores and 32 GB take four tasks of 8 GB each, not sixteen."""
     stats = Stats(16_000, 32_000_000, 10**9, tasks_on_workers=4000, tasks_waiting=100)
-    assert ndcctools.hungry(stats, sizes(tmp_path, memory=8000)) == 0
-    assert ndcctools.hungry(stats, sizes(tmp_path)) > 0
+    assert sizes(tmp_path, memory=8000).hungry(stats) == 0
+    assert sizes(tmp_path).hungry(stats) > 0
 
 
 def test_what_a_campaign_asked_is_remembered_while_it_has_no_task(tmp_path: Path) -> None:
     found = sizes(tmp_path, cores=4)
     found.remove(Task("t", 1, 60, cores=4))
-    assert ndcctools.hungry(Stats(400, 10**6, 10**6), found) == 110
+    assert found.hungry(Stats(400, 10**6, 10**6)) == 110
 
 
 def test_many_workers_that_come_at_once_are_fed_by_and_by(tmp_path: Path) -> None:
     stats = Stats(100_000, 10**9, 10**9)
-    assert ndcctools.hungry(stats, sizes(tmp_path)) == ndcctools.MOST_WAITING
-    stats.tasks_waiting = ndcctools.MOST_WAITING
-    assert ndcctools.hungry(stats, sizes(tmp_path)) == 0
+    assert sizes(tmp_path).hungry(stats) == MAX_WAITING_TASKS
+    stats.tasks_waiting = MAX_WAITING_TASKS
+    assert sizes(tmp_path).hungry(stats) == 0
 
 
 def test_without_workers_a_few_tasks_wait(tmp_path: Path) -> None:
-    assert ndcctools.hungry(Stats(), sizes(tmp_path, memory=100)) == 10
+    assert sizes(tmp_path, memory=100).hungry(Stats()) == 10
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Begun:
 def test_losses_and_beginnings_elsewhere_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tries, "LOOK", 0.0)
+    monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     begun = Begun()
     held = Held(Task("t", 1, 60), tmp_path, begun, hurried=False)
     restarts = Restarts()

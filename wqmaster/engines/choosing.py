@@ -1,41 +1,38 @@
 """Which engine a campaign takes, and the engine itself."""
 
-import importlib
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.engines.base import Engine
+from wqmaster.engines.ndcctools import Setting, bindings
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
-_GET_IT = (
+_INSTALL_ADVICE = (
     "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "
     "coop-computing-tools python3-cloudpickle"
 )
-# What people call the engines that ndcctools has.
-NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
+# What people call the engines of ndcctools.
+_TITLES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 
 
 def why_not(name: str) -> str | None:
     """Why the engine of this name cannot be used here; None if it can."""
     if name == "local":
         return None
-    what = NAMES[name]
+    title = _TITLES[name]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
-            importlib.import_module(f"ndcctools.{name}")
+        bindings(name)
     except ModuleNotFoundError as error:
         if error.name in ("ndcctools", f"ndcctools.{name}"):
-            return f"{what} (ndcctools) is not installed"
-        return f"{what} (ndcctools) fails to import: {error}"
+            return f"{title} (ndcctools) is not installed"
+        return f"{title} (ndcctools) fails to import: {error}"
     except Exception as error:  # a library that is missing, or another version's
-        return f"{what} (ndcctools) fails to import: {error}"
+        return f"{title} (ndcctools) fails to import: {error}"
     return None
 
 
@@ -55,7 +52,7 @@ def choose(campaign: Campaign) -> tuple[str, str]:
             return name, f"its worker is the one that is sent out ({sent})"
     why = why_not("taskvine")
     if campaign.resources.running_time_min is not None:
-        # Its worker of 7.14.5 tells the end of its wall time before it has worked it out.
+        # Its worker of 7.14.5 reports the end of its wall time before it has worked it out.
         why = "TaskVine does not know how much time a worker has left (running_time_min)"
     if why is None:
         return "taskvine", "its master takes less time for a task than Work Queue's"
@@ -64,7 +61,7 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     if not campaign.workers.on_this_machine:
         raise EngineError(
             f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
-            f"{_GET_IT}",
+            f"{_INSTALL_ADVICE}",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
     return "local", why
@@ -86,10 +83,9 @@ def create(
     why = why_not(name)
     if why is not None:
         raise EngineError(
-            f"{why}: {_GET_IT}; or run with --engine local", code=ErrorCode.ENGINE_NOT_INSTALLED
+            f"{why}: {_INSTALL_ADVICE}; or run with --engine local",
+            code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
-    from wqmaster.engines.ndcctools import Setting
-
     asked = campaign.engine
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:

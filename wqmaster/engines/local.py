@@ -19,9 +19,11 @@ from wqmaster.engines import tries
 from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.jobs.job import Input, Task
 
-# How often a task whose runner was killed from outside is run again.
-MAX_LOSSES = 5
-_MESSAGE = 2000
+# How often the runner of a task may be killed from outside before the task is lost.
+_MAX_LOSSES_PER_TASK = 5
+# How much of what a runner said is kept.
+_MESSAGE_TAIL_BYTES = 2000
+_CACHE_PREFIX = "wqmaster-cache-"
 
 
 @dataclass
@@ -38,17 +40,14 @@ class _Run:
         return self.folder / "sandbox"
 
 
-_CACHE = "wqmaster-cache-"
-
-
 def _new_cache() -> tuple[Path, int]:
     """A folder for what tasks share, with its open lock. Those of dead masters are removed: each
     may hold unpacked software."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_CACHE}*/lock"):
+    for left in Path(tempfile.gettempdir()).glob(f"{_CACHE_PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=_CACHE))
+    folder = Path(tempfile.mkdtemp(prefix=_CACHE_PREFIX))
     part = folder / "lock.part"
     lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -144,7 +143,7 @@ class LocalEngine:
             said = cast("IO[bytes]", key.fileobj).read()
             if said:
                 run.said += said
-                del run.said[:-_MESSAGE]
+                del run.said[:-_MESSAGE_TAIL_BYTES]
             elif said is not None:
                 self._finish(run)
 
@@ -156,7 +155,7 @@ class LocalEngine:
         if ended and time.time() < run.started + run.task.time_limit:
             run.losses += 1
             self._losses += 1
-            if run.losses < MAX_LOSSES:
+            if run.losses < _MAX_LOSSES_PER_TASK:
                 self._waiting.append(run)
                 self._start()
                 return

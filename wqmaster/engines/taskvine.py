@@ -4,23 +4,26 @@ import ctypes
 import functools
 import os
 import time
-import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
+from wqmaster.engines.base import RUNNER, TaskResult
+from wqmaster.engines.manager import Manager, ManagerStats, Order, Report, exceeded
+from wqmaster.engines.manager_logs import DEBUG_LOG_SIZE_BYTES, GrowingLog
 from wqmaster.engines.ndcctools import Setting
-from wqmaster.engines.refusals import Refusals
+from wqmaster.engines.ndcctools_engine import NdcctoolsEngine
 from wqmaster.engines.tries import Held
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
-from wqmaster.jobs.job import Input, Task
+from wqmaster.jobs.job import Input
+from wqmaster.system.descriptors import quiet
 
-_RESULTS = {
+_TASK_RESULTS = {
     "success": TaskResult.OK,
     "max retries": TaskResult.LOST,
-    "cancelled": TaskResult.LOST,  # begun too often: see Restarts
+    "cancelled": TaskResult.LOST,  # begun too often: see end_restarted
     "forsaken": TaskResult.LOST,
     "max end time": TaskResult.TIME_LIMIT,
     "max wall time": TaskResult.TIME_LIMIT,
@@ -29,81 +32,60 @@ _RESULTS = {
 }
 
 
-class TaskVineEngine:
-    """A TaskVine manager.
+class TaskVineManager(Manager):
+    """A manager of TaskVine."""
 
-    Raises:
-        EngineError: the port is in use, or the manager cannot be started.
-    """
-
-    name = "taskvine"
-
-    def __init__(self, setting: Setting) -> None:
-        # Without this, manager and workers talk to a public catalog.
-        os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of SWIG, under Python 3.12 and later
-            from ndcctools import taskvine
-            from ndcctools.taskvine import cvine
-
-        self._vine: Any = taskvine
-        self._setting = setting
-        logs = ndcctools.log_folder(setting)
+    def __init__(self, setting: Setting, logs: Path) -> None:
+        self._vine = ndcctools.bindings("taskvine")
+        cvine = ndcctools.bindings("taskvine.cvine")
         (logs / "vine-logs").mkdir(exist_ok=True)
         # It draws all tasks of a campaign as one graph, which would grow for ever.
         (logs / "vine-logs" / "taskgraph").symlink_to(os.devnull)
-        debug = logs / "vine-logs" / "debug"
-        ssl = tuple(str(path) for path in setting.ssl) if setting.ssl else None
+        self.debug_log = logs / "vine-logs" / "debug"
         self._manager: Any = ndcctools.started(
             "TaskVine",
             setting.port,
-            lambda: taskvine.Manager(
+            lambda: self._vine.Manager(
                 port=setting.port,
                 name=setting.name,
                 run_info_path=str(setting.logs),
                 run_info_template=logs.name,
-                ssl=ssl,
+                ssl=setting.ssl_files,
             ),
         )
-        with ndcctools.quiet():
-            self._log_debug(Path(cvine._cvine.__file__), debug)
-            self._configure()
+        with quiet():
+            self._log_debug(Path(cvine._cvine.__file__), setting)
+            self._configure(setting)
         found = self._manager._taskvine
-        self._growing = [
-            ndcctools.Growing(logs / "vine-logs" / name, functools.partial(log, found, name))
+        self.growing_logs = [
+            GrowingLog(logs / "vine-logs" / name, functools.partial(log, found, name))
             for name, log in (
                 ("performance", cvine.vine_enable_perf_log),
                 ("transactions", cvine.vine_enable_transactions_log),
             )
         ]
-        self.port: int = self._manager.port
-        self._refusals = Refusals(debug, cvine.vine_version_string(), setting.password)
-        ndcctools.bound_silence(self.port)
-        self._sizes = ndcctools.Sizes(self._setting)
-        self._blocked = ndcctools.Blocked(self._manager)
-        # By its id, a task of ours.
-        self._tasks: dict[str, Held] = {}
+        self.port = self._manager.port
+        self.version = cvine.vine_version_string()
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
-        # Files that tasks share, and those of one task alone, which are forgotten with it.
+        # Files that tasks share, and those of a single task, which are forgotten with it.
         self._shared: dict[Input, Any] = {}
         self._own: dict[str, list[Any]] = {}
-        self._categories: set[str] = set()
         self._restarts = tries.Restarts()
 
-    def _log_debug(self, library: Path, path: Path) -> None:
-        # The manager has begun to log all that it does without end, and the bindings have no word
-        # to stop it. debug.h of dttools has: they are in the same library.
+    def _log_debug(self, library: Path, setting: Setting) -> None:
+        # The manager has begun to log everything it does, without end, and the bindings have no
+        # call against it. debug.h of dttools has some, which are in the same library.
         debug = ctypes.CDLL(str(library))
         debug.cctools_debug_flags_clear()
-        for flag in self._setting.debug_flags("vine"):
+        for flag in setting.debug_flags("vine"):
             debug.cctools_debug_flags_set(flag.encode())
-        debug.cctools_debug_config_file_size(ctypes.c_long(ndcctools.DEBUG_SIZE))
-        debug.cctools_debug_config_file(str(path).encode())
+        debug.cctools_debug_config_file_size(ctypes.c_long(DEBUG_LOG_SIZE_BYTES))
+        debug.cctools_debug_config_file(str(self.debug_log).encode())
 
-    def _configure(self) -> None:
-        setting, found = self._setting, self._manager
+    def _configure(self, setting: Setting) -> None:
+        found = self._manager
         # A vine_worker that was killed leaves its "[transfer server]", which holds the connection
-        # open: its silence alone tells.
+        # open: only its silence shows that it is gone.
         found.set_keepalive_interval(setting.keepalive[0])
         found.set_keepalive_timeout(setting.keepalive[1])
         # Files go from the master to workers alone: those of OSG cannot reach each other.
@@ -111,160 +93,115 @@ class TaskVineEngine:
         if setting.password is not None:
             found.set_password_file(str(setting.password))
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
-        found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST)
+        found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST_TIMEOUT_SECONDS)
         if setting.learns and not found.enable_monitoring():
-            raise EngineError(ndcctools.NO_MONITOR, code=ErrorCode.ENGINE_NOT_INSTALLED)
+            raise EngineError(ndcctools.NO_MONITOR_MESSAGE, code=ErrorCode.ENGINE_NOT_INSTALLED)
 
-    def submit(self, task: Task, folder: Path) -> None:
-        """Take `task`."""
-        # One with a remedy may take longer than the others.
-        self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
+    @property
+    def stats(self) -> ManagerStats:
+        """The counts as they are now."""
+        return cast("ManagerStats", self._manager.stats)
 
-    def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
-        wanted: Any = self._vine.Task(
-            f"exec sh runner.sh {task.compression} {task.time_limit_per_job}"
-        )
-        wanted.set_tag(task.id)
-        held = Held(task, folder, wanted, hurried, evictions)
-        category = tries.category(task, self._setting.fast_abort, hurried=hurried)
-        wanted.set_category(category)
-        self._say(category, task, hurried=hurried)
-        wanted.set_cores(task.cores)
-        if task.memory is not None and not (self._setting.learns and task.plain):
-            wanted.set_memory(task.memory)
-        if task.disk is not None and not (self._setting.learns and task.plain):
-            wanted.set_disk(task.disk)
-        wanted.set_retries(held.retries)
-        wanted.set_time_max(self._setting.running_time(task))
+    def set_fast_abort(self, category: str, factor: float) -> None:
+        """Begin a task of `category` elsewhere after `factor` times their average."""
+        self._manager.enable_disconnect_slow_workers_category(category, factor)
+
+    def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
+        """Learn the resources of `category`."""
+        self._manager.set_category_mode(category, mode)
+        self._manager.set_category_first_allocation_guess(category, dict(guess))
+
+    def submit(self, order: Order) -> Any:
+        """Take a task."""
+        task, found = order.task, self._vine.Task(order.command)
+        found.set_tag(task.id)
+        found.set_category(order.category)
+        found.set_cores(task.cores)
+        if order.memory is not None:
+            found.set_memory(order.memory)
+        if order.disk is not None:
+            found.set_disk(order.disk)
+        found.set_retries(order.retries)
+        found.set_time_max(order.running_time)
         if task.running_time_min is not None:
-            # Of no use with the workers of 7.14.5, which tell their end as 0: see engines.choose.
-            wanted.set_time_min(task.running_time_min)
-        wanted.add_input(self._runner, "runner.sh")
-        inputs = self._manager.declare_file(str(folder / "inputs.tar"))
-        wanted.add_input(inputs, "inputs.tar")
+            # Of no use with workers of 7.14.5, which report their end as 0: see choosing.choose.
+            found.set_time_min(task.running_time_min)
+        found.add_input(self._runner, "runner.sh")
+        inputs = self._manager.declare_file(str(order.folder / "inputs.tar"))
+        found.add_input(inputs, "inputs.tar")
         for shared in task.inputs:
-            wanted.add_input(self._declared(shared), f"shared/{shared.name}")
-        outputs = self._manager.declare_file(str(folder / "outputs.tar"))
-        wanted.add_output(outputs, "outputs.tar")
-        self._manager.submit(wanted)
+            found.add_input(self._declared(shared), f"shared/{shared.name}")
+        outputs = self._manager.declare_file(str(order.folder / "outputs.tar"))
+        found.add_output(outputs, "outputs.tar")
+        self._manager.submit(found)
         self._own[task.id] = [inputs, outputs]
-        self._tasks[task.id] = held
-        self._sizes.add(task)
+        return found
 
     def _declared(self, shared: Input) -> Any:
         if shared not in self._shared:
             self._shared[shared] = self._manager.declare_file(str(shared.path), cache="workflow")
         return self._shared[shared]
 
-    def _say(self, category: str, task: Task, *, hurried: bool) -> None:
-        """Say once how times and resources of a category are dealt with."""
-        if category in self._categories:
-            return
-        self._categories.add(category)
-        if self._setting.fast_abort is not None:
-            # For each by its own name: what the library is told for all of them holds for none,
-            # unless ten tasks of a category called "default" are done (disconnect_slow_workers).
-            factor = self._setting.fast_abort if hurried else 0
-            self._manager.enable_disconnect_slow_workers_category(category, factor)
-        if self._setting.learns:
-            self._manager.set_category_mode(category, self._setting.allocation)
-            asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
-            guess = {name: value for name, value in asked.items() if value is not None}
-            self._manager.set_category_first_allocation_guess(category, guess)
-
-    def wait(self, seconds: float) -> Returned | None:
-        """A task that came back. The library counts in whole seconds and keeps Python's lock."""
-        for log in self._growing:
-            log.bound()
-        self._blocked.release()
-        for often in self._restarts.too_many(self._tasks.values()):
-            self._manager.cancel_by_task_id(often.found.id)  # which returns it as "cancelled"
+    def wait(self, seconds: float) -> Report | None:
+        """A task that came back, cancelled ones included."""
         task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
         if task is None:
             return None
         for file in self._own.pop(task.tag, ()):
             self._manager.undeclare_file(file)
-        held = self._forget(task.tag)
-        if held is None:
-            return None  # it was cancelled
-        result = self._result(task)
-        if tries.was_evicted(result, task.exit_code, signalled=task.result == "signal"):
-            if held.evictions < tries.MAX_RETRIES:
-                evictions = held.evictions + 1
-                self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
-                return None
-            result = TaskResult.LOST
-        if result is TaskResult.LOST and held.hurried:
-            self._submit(held.task, held.folder, hurried=False)
-            return None
-        said = (task.std_output or "")[-ndcctools.MESSAGE :]
-        if task.result != "success":
-            said = f"{task.result}: {said}".rstrip(": \n")
-        # When its inputs were sent: the bindings do not tell when it began.
+        # When its inputs were sent: the bindings do not say when it began.
         started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
-        return Returned(
+        return Report(
             task_id=task.tag,
-            result=result,
+            result=_result(task),
+            signalled=task.result == "signal",
             exit_code=task.exit_code,
             host=task.hostname or "",
             started=started,
             finished=started + task.get_metric("time_workers_execute_last") / 1e6,
-            message=said,
+            output=task.std_output or "",
+            failure="" if task.result == "success" else task.result,
         )
 
-    def _result(self, task: Any) -> TaskResult:
-        if task.result == "resource exhaustion":
-            return ndcctools.exceeded(task.limits_exceeded)
-        return _RESULTS.get(task.result, TaskResult.ERROR)
+    def end_restarted(self, tasks: Iterable[Held]) -> None:
+        """End those of `tasks` that were begun too often; they are returned as cancelled."""
+        for held in self._restarts.too_many(tasks):
+            self._manager.cancel_by_task_id(held.handle.id)
 
-    def _forget(self, task_id: str) -> Held | None:
-        held = self._tasks.pop(task_id, None)
-        if held is not None:
-            self._sizes.remove(held.task)
-        return held
+    def is_waiting(self, handle: Any) -> bool:
+        """Whether no worker has the task yet."""
+        return bool(handle.state == "READY")
 
-    def hungry(self) -> int:
-        """What idle cores could take, and some more to wait."""
-        return ndcctools.hungry(self._manager.stats, self._sizes)
+    def cancel(self, handle: Any) -> None:
+        """End a task, which `wait` then returns."""
+        self._manager.cancel_by_task_id(handle.id)
 
-    def cancel(self, task_id: str) -> None:
-        """End the task; it is never returned."""
-        held = self._forget(task_id)
-        if held is not None:
-            # wait() has it come back, and passes it over.
-            self._manager.cancel_by_task_id(held.found.id)
+    def block_host(self, host: str) -> None:
+        """Send no more tasks to `host`."""
+        self._manager.block_host(host)
 
-    def cancel_waiting(self) -> list[str]:
-        """End the tasks that no worker has yet; which those were."""
-        waiting = [name for name, held in self._tasks.items() if held.found.state == "READY"]
-        for name in waiting:
-            self.cancel(name)
-        return waiting
-
-    def block_host(self, host: str, seconds: float) -> None:
-        """Send no task to `host` for `seconds`."""
-        self._blocked.add(host, seconds)
-
-    def stats(self) -> EngineStats:
-        """Counts, as the manager has them."""
-        return ndcctools.counts(self._manager.stats)
-
-    def trouble(self) -> str | None:
-        """Workers that were refused, and tasks that no worker takes."""
-        return ndcctools.all_of(
-            self._refusals.trouble(), self._sizes.too_large(self._manager.stats)
-        )
-
-    def how_to_connect(self) -> str | None:
-        """The command line that starts a worker."""
-        return ndcctools.how_to_connect("vine_worker", self._setting, self.port)
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` again."""
+        self._manager.unblock_host(host)
 
     def close(self) -> None:
-        """Cancel what is left and free the port."""
-        for task_id in list(self._tasks):
-            self.cancel(task_id)
-        found, self._manager = self._manager, None
-        with ndcctools.quiet():
-            found._free()
+        """Free the port."""
+        with quiet():
+            self._manager._free()
         # SWIG's structs crash the interpreter if they are still there when it ends.
-        found._stats = found._stats_hierarchy = None
+        self._manager._stats = self._manager._stats_hierarchy = None
+        self._manager = None
+
+
+def _result(task: Any) -> TaskResult:
+    if task.result == "resource exhaustion":
+        return exceeded(task.limits_exceeded)
+    return _TASK_RESULTS.get(task.result, TaskResult.ERROR)
+
+
+class TaskVineEngine(NdcctoolsEngine):
+    """The engine whose manager is TaskVine's."""
+
+    name = "taskvine"
+    worker_program = "vine_worker"
+    manager_type = TaskVineManager

@@ -1,0 +1,202 @@
+"""The engine of ndcctools, whose manager is Work Queue's or TaskVine's."""
+
+import os
+import time
+from pathlib import Path
+
+from wqmaster.engines import ndcctools, tries
+from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.engines.manager import Manager, Order, Report
+from wqmaster.engines.manager_logs import log_folder
+from wqmaster.engines.ndcctools import Setting
+from wqmaster.engines.refusals import Refusals
+from wqmaster.engines.task_sizes import TaskSizes
+from wqmaster.engines.tries import Held
+from wqmaster.jobs.job import Task
+
+# How much of what a runner said is kept.
+MESSAGE_TAIL_CHARACTERS = 2000
+
+
+class NdcctoolsEngine:
+    """An engine that leaves its tasks to a manager. A subclass names the manager.
+
+    Raises:
+        EngineError: the port is in use, or the manager cannot be started.
+    """
+
+    name: str
+    worker_program: str
+    manager_type: type[Manager]
+
+    def __init__(self, setting: Setting) -> None:
+        # Without this, manager and workers talk to a public catalog.
+        os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
+        self._setting = setting
+        self._manager = self.manager_type(setting, log_folder(setting.logs))
+        self.port: int = self._manager.port
+        ndcctools.bound_silence(self.port)
+        self._refusals = Refusals(self._manager.debug_log, self._manager.version, setting.password)
+        self._sizes = TaskSizes(setting)
+        self._blocked = _BlockedHosts(self._manager)
+        self._tasks: dict[str, Held] = {}  # by their ids
+        self._categories: set[str] = set()
+
+    def submit(self, task: Task, folder: Path) -> None:
+        """Take `task`."""
+        # One with a remedy may take longer than the others.
+        self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
+
+    def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
+        category = tries.category(task, self._setting.fast_abort, hurried=hurried)
+        self._set_up(category, task, hurried=hurried)
+        learned = self._setting.learns and task.plain
+        order = Order(
+            task=task,
+            folder=folder,
+            category=category,
+            memory=None if learned else task.memory,
+            disk=None if learned else task.disk,
+            retries=tries.max_retries(hurried=hurried),
+            running_time=self._setting.running_time(task),
+        )
+        handle = self._manager.submit(order)
+        self._tasks[task.id] = Held(task, folder, handle, hurried, evictions)
+        self._sizes.add(task)
+
+    def _set_up(self, category: str, task: Task, *, hurried: bool) -> None:
+        """Tell the manager once how to treat times and resources of a category."""
+        if category in self._categories:
+            return
+        self._categories.add(category)
+        if self._setting.fast_abort is not None:
+            # For each category by name: the libraries' factor for all of them has no effect unless
+            # ten tasks of a category called "default" are done (abort_slow_workers of Work Queue,
+            # disconnect_slow_workers of TaskVine).
+            self._manager.set_fast_abort(category, self._setting.fast_abort if hurried else 0)
+        if self._setting.learns:
+            asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
+            guess = {name: value for name, value in asked.items() if value is not None}
+            self._manager.set_allocation(category, self._setting.allocation, guess)
+
+    def wait(self, seconds: float) -> Returned | None:
+        """A task that came back."""
+        for log in self._manager.growing_logs:
+            log.bound()
+        self._blocked.release()
+        self._manager.end_restarted(self._tasks.values())
+        report = self._manager.wait(seconds)
+        if report is None:
+            return None
+        held = self._forget(report.task_id)
+        if held is None:
+            return None  # it was cancelled
+        result = report.result
+        if tries.was_evicted(result, report.exit_code, signalled=report.signalled):
+            if held.evictions < tries.MAX_RETRIES:
+                evictions = held.evictions + 1
+                self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
+                return None
+            result = TaskResult.LOST
+        if result is TaskResult.LOST and held.hurried:
+            self._submit(held.task, held.folder, hurried=False)
+            return None
+        return Returned(
+            task_id=report.task_id,
+            result=result,
+            exit_code=report.exit_code,
+            host=report.host,
+            started=report.started,
+            finished=report.finished,
+            message=_message(report),
+        )
+
+    def _forget(self, task_id: str) -> Held | None:
+        held = self._tasks.pop(task_id, None)
+        if held is not None:
+            self._sizes.remove(held.task)
+        return held
+
+    def hungry(self) -> int:
+        """What idle cores could take, and some more to wait."""
+        return self._sizes.hungry(self._manager.stats)
+
+    def cancel(self, task_id: str) -> None:
+        """End the task; it is never returned."""
+        held = self._forget(task_id)
+        if held is not None:
+            # Where the manager does return it, wait() passes it over.
+            self._manager.cancel(held.handle)
+
+    def cancel_waiting(self) -> list[str]:
+        """End the tasks that no worker has yet; returns their ids."""
+        waiting = [
+            task_id
+            for task_id, held in self._tasks.items()
+            if self._manager.is_waiting(held.handle)
+        ]
+        for task_id in waiting:
+            self.cancel(task_id)
+        return waiting
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Send no task to `host` for `seconds`."""
+        self._blocked.add(host, seconds)
+
+    def stats(self) -> EngineStats:
+        """Counts, as the manager has them."""
+        stats = self._manager.stats
+        return EngineStats(
+            workers=stats.workers_connected,
+            cores=stats.total_cores,
+            waiting=stats.tasks_waiting,
+            running=stats.tasks_on_workers,
+            bytes_sent=stats.bytes_sent,
+            workers_lost=stats.workers_lost,
+        )
+
+    def trouble(self) -> str | None:
+        """Workers that were refused, and tasks that no worker takes."""
+        troubles = (self._refusals.trouble(), self._sizes.trouble(self._manager.stats))
+        return "; ".join(filter(None, troubles)) or None
+
+    def how_to_connect(self) -> str | None:
+        """The command line that starts a worker."""
+        return ndcctools.how_to_connect(self.worker_program, self._setting, self.port)
+
+    def close(self) -> None:
+        """Cancel what is left and free the port."""
+        for task_id in list(self._tasks):
+            self.cancel(task_id)
+        self._manager.close()
+
+
+class _BlockedHosts:
+    """Hosts that get no task for a while.
+
+    `block_host_with_timeout` of the bindings (7.14.5, both libraries) refuses every argument, since
+    SWIG does not know time_t.
+    """
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._until: dict[str, float] = {}
+
+    def add(self, host: str, seconds: float) -> None:
+        """Block `host`."""
+        self._manager.block_host(host)
+        self._until[host] = time.monotonic() + seconds
+
+    def release(self) -> None:
+        """Unblock the hosts whose time is over."""
+        now = time.monotonic()
+        for host in [host for host, until in self._until.items() if now >= until]:
+            del self._until[host]
+            self._manager.unblock_host(host)
+
+
+def _message(report: Report) -> str:
+    message = report.output[-MESSAGE_TAIL_CHARACTERS:]
+    if report.failure:
+        message = f"{report.failure}: {message}".rstrip(": \n")
+    return message
