@@ -7,6 +7,7 @@ import click
 from wqmaster import factory
 from wqmaster.cli.common import campaign_argument, loaded
 from wqmaster.cli.output import Output, json_option
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 
 
@@ -30,10 +31,12 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
         left = assembly.stop_factory(file)
         output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
     elif verb == "start":
-        started = assembly.start_factory(file, assembly.factory_plan(file))
+        recipe = resolve(file)
+        started = assembly.start_factory(recipe.loaded, assembly.factory_plan(recipe))
         output.show(started, factory.lines(started))
     else:
-        printed = factory.printed(assembly.factory_plan(file), file)
+        recipe = resolve(file)
+        printed = factory.printed(assembly.factory_plan(recipe), recipe.loaded)
         output.show(printed.as_json(), [printed.as_text()])
 
 

@@ -8,6 +8,7 @@ import click
 
 from wqmaster.cli.common import Duration, campaign_argument, loaded
 from wqmaster.cli.view import summary, view
+from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.master import Master
 
@@ -43,7 +44,7 @@ def command(
     Ctrl-C stops: running tasks may end within the grace, what came back is committed. Twice stops
     at once. Nothing is lost either way: the same command goes on.
     """
-    file = loaded(campaign).replaced(engine=engine, port=port)
+    recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     stopped_by: list[int] = []
     with view(quiet=quiet) as shown:
 
@@ -58,8 +59,8 @@ def command(
             shown.begins(master.progress, why)
 
         options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
-        progress = assembly.run(file, options, begins=begins, show=shown.show)
-    summary(progress, file, campaign)
+        progress = assembly.run(recipe, options, begins=begins, show=shown.show)
+    summary(progress, recipe.loaded, campaign)
     if stopped_by:
         raise SystemExit(128 + stopped_by[0])
     if progress.failed or progress.failed_before or (progress.left and limit is None):

@@ -72,15 +72,13 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
 @json_option
 def command(campaign: Path, document: str | None, output: Output) -> None:
     """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
-    file = loaded(campaign)
-    recipe = resolve(file)
-    file = recipe.loaded
+    recipe = resolve(loaded(campaign))
     check_programs(recipe)
     for warning in recipe.warnings:
         output.warning(f"warning: {warning}")
-    with assembly.opened(file) as store:
+    with assembly.opened(recipe.loaded) as store:
         molecule = _molecule(store, document)
-    result = smoke.rehearse(file, recipe, molecule)
+    result = smoke.rehearse(recipe, molecule)
     output.show(_value(result), _lines(result, molecule, recipe))
     if result.verdict.failure:
         raise SystemExit(1)

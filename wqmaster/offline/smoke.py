@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
@@ -111,8 +110,9 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         ) from error
 
 
-def rehearse(loaded: LoadedCampaign, recipe: Recipe, molecule: Molecule) -> Rehearsal:
+def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
     """Run the job of `molecule` on this machine, in exactly a worker's sandbox."""
+    loaded = recipe.loaded
     job = build(recipe.prepared(), molecule)
     asked = recipe.asked_of(molecule)
     limit = loaded.campaign.campaign_config.job_timeout

@@ -27,7 +27,6 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle, Plan
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
@@ -212,13 +211,12 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     return None if workers.managed else f"wqmaster factory {path} --start"
 
 
-def factory_plan(loaded: LoadedCampaign) -> Plan:
+def factory_plan(recipe: Recipe) -> Plan:
     """The factory for a campaign that may or may not be running.
 
     Raises:
         CampaignError: the campaign has no use for one, or its port is not known.
     """
-    recipe = resolve(loaded)
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     if isinstance(campaign.workers, NoWorkers):
         raise loaded.source.error(
@@ -284,7 +282,7 @@ def _local_count(campaign: Campaign) -> int:
 
 
 def run(
-    loaded: LoadedCampaign,
+    recipe: Recipe,
     options: RunOptions,
     *,
     begins: Callable[[Master, str], None],
@@ -295,7 +293,6 @@ def run(
     Raises:
         WqmasterError: it cannot begin, or had to end; the message says why and what to do.
     """
-    recipe = resolve(loaded)
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = choosing.choose(campaign)
     if name == "local" or campaign.workers.on_this_machine:
