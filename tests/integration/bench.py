@@ -81,5 +81,7 @@ class Bench:
 
     def outcome(self, name: str, job: int = 0) -> Outcome:
         """What came back of a task."""
-        with wire.Archive(self.folder / name / "outputs.tar") as archive:
-            return archive.outcome(job)
+        archive = self.folder / name / "outputs.tar"
+        assert archive.exists(), self.returned.get(name)
+        with wire.Archive(archive) as opened:
+            return opened.outcome(job)
