@@ -13,7 +13,7 @@ import pytest
 
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.job import Execution, Job, Outcome
-from wqmaster.jobs.wire import MAX_FILE, Archive, job_script, pack
+from wqmaster.jobs.wire import MAX_FILE_BYTES, Archive, job_script, pack
 
 
 def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continues_it() -> None:
@@ -346,7 +346,7 @@ def test_an_additional_link_or_device_is_refused(tmp_path: Path, kind: bytes) ->
     assert refused(tmp_path, content) == NOT_PLAIN
 
 
-@pytest.mark.parametrize("size", [MAX_FILE + 1, 1 << 40, 1 << 62, 1 << 64, 1 << 80])
+@pytest.mark.parametrize("size", [MAX_FILE_BYTES + 1, 1 << 40, 1 << 62, 1 << 64, 1 << 80])
 @pytest.mark.parametrize("name", ["0/gfn2/stdout", "manifest"])
 def test_an_absurd_size_is_refused(tmp_path: Path, name: str, size: int) -> None:
     files = {**FILES, "manifest": manifest()}
@@ -363,12 +363,12 @@ def test_an_absurd_size_is_refused(tmp_path: Path, name: str, size: int) -> None
 def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
     """A sparse file on disk: its size is real, its content is not."""
     member = tarfile.TarInfo("./0/gfn2/stdout")
-    member.size = MAX_FILE + 1
+    member.size = MAX_FILE_BYTES + 1
     others = {name: FILES[name] for name in FILES if name != "0/gfn2/stdout"}
     path = tmp_path / "outputs.tar"
     with path.open("wb") as handle:
         handle.write(member.tobuf(tarfile.GNU_FORMAT))
-        handle.seek((MAX_FILE // 512 + 1) * 512, io.SEEK_CUR)
+        handle.seek((MAX_FILE_BYTES // 512 + 1) * 512, io.SEEK_CUR)
         handle.write(tar_of({**others, "manifest": manifest()}))
     with Archive(path) as archive, pytest.raises(ArchiveError, match="too large to be read"):
         archive.outcome(0)

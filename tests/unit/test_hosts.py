@@ -3,7 +3,7 @@
 import pytest
 
 from wqmaster.jobs.failures import FailureClass
-from wqmaster.run.host_blocklist import STRIKES, Hosts
+from wqmaster.run.host_blocklist import MAX_FAILURES_IN_A_ROW, Hosts
 
 
 def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:
@@ -13,8 +13,8 @@ def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:
 def test_a_host_that_spoils_job_after_job_is_blocked_once() -> None:
     hosts = Hosts()
     hosts.heard("good", None)
-    found = heard(hosts, "bad", *["disk_full"] * (STRIKES + 1))
-    assert found == [False] * (STRIKES - 1) + [True, False]
+    found = heard(hosts, "bad", *["disk_full"] * (MAX_FAILURES_IN_A_ROW + 1))
+    assert found == [False] * (MAX_FAILURES_IN_A_ROW - 1) + [True, False]
 
 
 def test_the_only_host_is_never_blocked() -> None:

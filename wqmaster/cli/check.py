@@ -25,9 +25,9 @@ from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 
 # Characters of a file of the first job that are shown.
-_SHOWN = 4000
+_MAX_SHOWN_CHARACTERS = 4000
 # The exit code after Ctrl-C.
-_INTERRUPTED = 130
+_INTERRUPTED_EXIT_CODE = 130
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
     yield ""
     for name, content in _files(job).items():
         yield f"--- {name}"
-        yield content[:_SHOWN].rstrip("\n")
-        if len(content) > _SHOWN:
+        yield content[:_MAX_SHOWN_CHARACTERS].rstrip("\n")
+        if len(content) > _MAX_SHOWN_CHARACTERS:
             yield f"... ({len(content)} characters)"
 
 
@@ -184,6 +184,6 @@ def command(campaign: Path, output: Output) -> None:
     found = _checked(resolve(loaded(campaign)))
     output.show(found.value(), found.lines(), error=found.error)
     if not found.complete:
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(_INTERRUPTED_EXIT_CODE)
     if found.error is not None:
         raise found.error

@@ -12,7 +12,7 @@ from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.units import seconds
 
 # Entries of a list that are shown.
-_SHOWN = 6
+_MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
     "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
@@ -74,8 +74,8 @@ def shortened(value: Any) -> str:
     """A parsed value in a line: the first few of a long list, and how many there are."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {shortened(item)}' for key, item in value.items())}}}"
-    if isinstance(value, list) and len(value) > _SHOWN:
-        inner = ", ".join(shortened(item) for item in value[:_SHOWN])
+    if isinstance(value, list) and len(value) > _MAX_SHOWN_ENTRIES:
+        inner = ", ".join(shortened(item) for item in value[:_MAX_SHOWN_ENTRIES])
         return f"[{inner}, ... {len(value)} in all]"
     if isinstance(value, list):
         return f"[{', '.join(shortened(item) for item in value)}]"

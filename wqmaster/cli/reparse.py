@@ -17,7 +17,7 @@ from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 
 # Documents of each kind that are told by name.
-_TOLD = 10
+_MAX_NAMED_DOCUMENTS = 10
 
 
 def _lines(
@@ -62,7 +62,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():
             told_of[finding.kind] += 1
-            if finding.kind is not Kind.SAME and told_of[finding.kind] <= _TOLD:
+            if finding.kind is not Kind.SAME and told_of[finding.kind] <= _MAX_NAMED_DOCUMENTS:
                 shown += told(finding)
             if write:
                 work.write(finding)

@@ -45,7 +45,11 @@ def command() -> None:
     "-o", "--output", "target", type=click.Path(path_type=Path), help="NAME.tar.gz if left out."
 )
 @click.option(
-    "--max-size", default=making.MOST, show_default=True, type=click.IntRange(1), help="In MB."
+    "--max-size",
+    default=making.MAX_ARCHIVE_MB,
+    show_default=True,
+    type=click.IntRange(1),
+    help="In MB.",
 )
 @click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
 @click.option(

@@ -21,7 +21,7 @@ from wqmaster.cli.common import typed
 from wqmaster.run.progress import Progress, RunState, duration, line
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
-INTERVAL = 10.0
+PLAIN_LINE_INTERVAL_SECONDS = 10.0
 
 
 class View(Protocol):
@@ -85,7 +85,7 @@ class PlainView:
     def begins(self, progress: Progress, why: str) -> None:
         """The first line."""
         _say(_first_line(progress, why))
-        self._next = time.monotonic() + INTERVAL
+        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
         hint = _no_worker(progress)
         if hint:
             _say(f"{progress.campaign}: {hint}")
@@ -96,7 +96,7 @@ class PlainView:
             _say(self._notices.pop(0), err=self._err)
         if time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + INTERVAL
+        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
         _say(line(progress))
         hint = _no_worker(progress)
         if hint:

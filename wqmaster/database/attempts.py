@@ -17,7 +17,7 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import Past, plan_of
 
 # Archives that are removed before they are forgotten.
-_AT_ONCE = 100
+_ARCHIVES_AT_ONCE = 100
 
 
 def key_of(document_id: Any) -> str:
@@ -196,8 +196,8 @@ class Ledger:
             query["document"] = document
         count = 0
         entries = list(self._failures.find(query, {"archive": 1}))
-        for start in range(0, len(entries), _AT_ONCE):
-            part = entries[start : start + _AT_ONCE]
+        for start in range(0, len(entries), _ARCHIVES_AT_ONCE):
+            part = entries[start : start + _ARCHIVES_AT_ONCE]
             count += sum(remove(entry["archive"]) for entry in part)
             these = {"_id": {"$in": [entry["_id"] for entry in part]}}
             self._failures.update_many(these, {"$set": {"archive": None}})

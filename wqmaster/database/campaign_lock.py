@@ -15,7 +15,7 @@ from wqmaster.errors import CampaignLocked
 from wqmaster.system.processes import alive, boot
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
-LOCK_TIMEOUT = 60
+LOCK_TIMEOUT_SECONDS = 60
 
 Document = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Presence:
                 "$expr": {
                     "$lt": [
                         "$lock.heartbeat",
-                        {"$subtract": ["$$NOW", LOCK_TIMEOUT * 1000]},
+                        {"$subtract": ["$$NOW", LOCK_TIMEOUT_SECONDS * 1000]},
                     ]
                 }
             },
@@ -67,7 +67,7 @@ class Presence:
             raise CampaignLocked(
                 f"another master (process {holder.get('pid')} on {holder.get('host')}) is running "
                 f"the campaign '{name}' on {self._place}; see 'wqmaster status', stop "
-                f"that one first, or wait {LOCK_TIMEOUT} s if its machine is gone"
+                f"that one first, or wait {LOCK_TIMEOUT_SECONDS} s if its machine is gone"
             )
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
@@ -99,7 +99,10 @@ class Presence:
             {
                 "_id": self._campaign,
                 "$expr": {
-                    "$gt": ["$lock.heartbeat", {"$subtract": ["$$NOW", LOCK_TIMEOUT * 1000]}]
+                    "$gt": [
+                        "$lock.heartbeat",
+                        {"$subtract": ["$$NOW", LOCK_TIMEOUT_SECONDS * 1000]},
+                    ]
                 },
             }
         )

@@ -20,7 +20,7 @@ from wqmaster.errors import BadDocument, DatabaseError, StructureError
 from wqmaster.jobs.molecule import Document, from_document
 
 # Seconds in which a server must be found.
-_FIND_TIME = 5
+_SERVER_SELECTION_TIMEOUT_SECONDS = 5
 
 
 def redacted(uri: str) -> str:
@@ -52,7 +52,7 @@ class Store:
         try:
             self._client: MongoClient[Document] = MongoClient(
                 uri,
-                serverSelectionTimeoutMS=_FIND_TIME * 1000,
+                serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
                 appname="wqmaster",
                 tz_aware=True,
                 # A document that somebody else wrote badly must not stop a campaign.

@@ -27,9 +27,9 @@ from wqmaster.system.files import check_writable, rotate
 from wqmaster.system.processes import command_line
 
 # Seconds in which the server must answer; and in which it must end.
-START_TIME = 600.0
-STOP_TIME = 60.0
-_MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 107
+START_TIMEOUT_SECONDS = 600.0
+STOP_TIMEOUT_SECONDS = 60.0
+_MAX_SOCKET_PATH_BYTES = 100  # sun_path of unix(7) holds 107
 
 
 def find_mongod() -> str:
@@ -73,7 +73,7 @@ class Mongod:
         self._users = folder / "users"
         self._host = folder / "host"
         place = folder / "mongod.sock"
-        if len(os.fsencode(place)) > _MAX_SOCKET_PATH:
+        if len(os.fsencode(place)) > _MAX_SOCKET_PATH_BYTES:
             short = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
             base = Path(tempfile.gettempdir()) / f"wqmaster-{os.getuid()}"
             place = base / f"{short}.sock"
@@ -105,7 +105,7 @@ class Mongod:
             yield
 
     def _start(self) -> None:
-        deadline = time.monotonic() + START_TIME
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
             # One whose starter was killed may still be on its way up.
             if self.pid() is None or time.monotonic() > deadline:
@@ -173,7 +173,7 @@ class Mongod:
 
     def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
         # After a kill, a large database takes its time to recover.
-        deadline = time.monotonic() + START_TIME
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if self._answers():
                 if process.stdout:
@@ -203,7 +203,7 @@ class Mongod:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
             try:
-                select.select([descriptor], [], [], STOP_TIME)
+                select.select([descriptor], [], [], STOP_TIMEOUT_SECONDS)
             finally:
                 os.close(descriptor)
         while self.pid() is not None:

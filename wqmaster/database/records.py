@@ -11,12 +11,12 @@ from wqmaster.recipe.judgement import StepResult
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import WHOLE_JOB
 
-_LONGEST_MESSAGE = 4000
+_MAX_MESSAGE_CHARACTERS = 4000
 
 
 def storable(text: str) -> str:
     """`text` as the database can hold it, whatever a user's parser has put into it."""
-    return text[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+    return text[:_MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
 
 
 def result(

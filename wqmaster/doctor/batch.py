@@ -35,9 +35,9 @@ queue 1
 """
 # A job of a factory names its worker in command or arguments.
 _WORKER = re.compile(r"work_queue_worker|vine_worker|condor\.sh|worker\.sh")
-_SHOWN = 3
+_MAX_SHOWN_JOBS = 3
 # Seconds that a queue may take, which has much to do.
-_QUEUE = 6.0
+_QUEUE_TIMEOUT_SECONDS = 6.0
 
 
 def _has(case: Case, *names: str) -> list[str]:
@@ -84,7 +84,7 @@ def condor(case: Case) -> Iterator[Finding]:
             *("-attributes", "ClusterId,ProcId,Cmd,Args,Arguments,HoldReason"),
         ],
         case.environ,
-        seconds=_QUEUE,
+        seconds=_QUEUE_TIMEOUT_SECONDS,
     )
     if held.code != 0:
         seen = f"{told}, whose queue does not answer: {_why(held)}"
@@ -128,10 +128,11 @@ def _held(text: str) -> Iterator[Finding]:
         yield Finding("held workers", "ok", "none")
         return
     names = [f"{job.get('ClusterId')}.{job.get('ProcId')}" for job in ours]
-    more = ", ..." if len(names) > _SHOWN else ""
+    more = ", ..." if len(names) > _MAX_SHOWN_JOBS else ""
+    listed = ", ".join(names[:_MAX_SHOWN_JOBS])
     seen = (
-        f"{len(ours)} jobs of workers are held ({', '.join(names[:_SHOWN])}{more}), and a factory "
-        f"counts them as if they ran; the first one since: {ours[0].get('HoldReason')}"
+        f"{len(ours)} jobs of workers are held ({listed}{more}), and a factory counts them as if "
+        f"they ran; the first one since: {ours[0].get('HoldReason')}"
     )
     # Of a thousand names a command line has no room.
     fix = f"condor_rm {' '.join(names)}" if len(names) <= 20 else "condor_q -held; condor_rm JOB..."

@@ -25,11 +25,11 @@ from wqmaster.run import assembly
 Document = dict[str, Any]
 
 # Updates by pipeline and $$NOW came with it.
-_OLDEST = (4, 2)
+_OLDEST_MONGODB = (4, 2)
 # Seconds that each answer of the server may take.
-_ANSWER = 4.0
+_ANSWER_TIMEOUT_SECONDS = 4.0
 # Codes of MongoDB: it is not allowed.
-_UNAUTHORIZED = (13, 18)
+_UNAUTHORIZED_CODES = (13, 18)
 _PRIVATE = "database server"
 # The collection that is written to, and is removed again.
 _PROBE = "wqmaster.doctor"
@@ -94,11 +94,11 @@ def database(case: Case) -> Iterator[Finding]:
 def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
     documents = store.documents
     server = documents.database
-    with pymongo.timeout(_ANSWER):
+    with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
         version = str(server.client.server_info()["version"])
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        if numbers < _OLDEST:
-            oldest = ".".join(map(str, _OLDEST))
+        if numbers < _OLDEST_MONGODB:
+            oldest = ".".join(map(str, _OLDEST_MONGODB))
             fix = f"use a server of {oldest} or newer: 'database: {{uri: ...}}'"
             yield Finding(
                 "database",
@@ -109,7 +109,7 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
             )
         else:
             yield Finding("database", "ok", f"MongoDB {version} at {redacted(store.uri)}")
-    with pymongo.timeout(_ANSWER):
+    with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
         before = time.time()
         told = server.client.admin.command("hello")["localTime"]
         middle = (before + time.time()) / 2
@@ -117,12 +117,12 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         theirs = told.replace(tzinfo=told.tzinfo or UTC) if isinstance(told, datetime) else None
         if theirs is not None:
             yield clocks("clock of the database", middle - theirs.timestamp())
-    with pymongo.timeout(_ANSWER):
+    with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
         yield _reading(case, store)
     yield from _writing(store)
-    with pymongo.timeout(_ANSWER):
+    with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
         yield _indexes(server["wqmaster.failures"])
-    with pymongo.timeout(_ANSWER):
+    with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
         yield from _master(store)
 
 
@@ -167,7 +167,7 @@ def _reading(case: Case, store: Store) -> Finding:
 def _refused(subject: str, what: str, error: PyMongoError) -> Finding:
     said = str(error).partition(", full error")[0][:200]
     fix = "mongosh: db.grantRolesToUser(USER, [{role: 'readWrite', db: DATABASE}])"
-    if getattr(error, "code", None) not in _UNAUTHORIZED:
+    if getattr(error, "code", None) not in _UNAUTHORIZED_CODES:
         fix = "see the server's log; 'database: {uri, name, collection}' in the campaign file"
     return Finding(subject, "wrong", f"{what}: {said}", fix, code=ErrorCode.DATABASE_REFUSES)
 
@@ -178,7 +178,7 @@ def _writing(store: Store) -> Iterator[Finding]:
     journalled = store.documents.write_concern
     probe: Collection[Document] = database[_PROBE].with_options(write_concern=journalled)
     try:
-        with pymongo.timeout(_ANSWER):
+        with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             store.documents.update_one({"_id": nobody}, {"$set": {"wqmaster": None}})
             for name in ("wqmaster.failures", "wqmaster.campaigns", "wqmaster.recipes"):
                 database[name].update_one({"_id": nobody}, {"$set": {"wqmaster": None}})
@@ -191,7 +191,7 @@ def _writing(store: Store) -> Iterator[Finding]:
         return
     finally:
         # With a time of its own: that of what was slow is over.
-        with contextlib.suppress(PyMongoError), pymongo.timeout(_ANSWER):
+        with contextlib.suppress(PyMongoError), pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             probe.drop()
     if read is None:
         seen = f"what was written to {probe.full_name} was not there when it was read"

@@ -30,8 +30,8 @@ from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
 
 # Seconds for all checks together, and before them for the campaign's own modules.
-PATIENCE = 11.0
-_RESOLVING = 4.0
+CHECKS_TIMEOUT_SECONDS = 11.0
+_RESOLVING_TIMEOUT_SECONDS = 4.0
 
 CHECKS: tuple[Check, ...] = (
     *machine.CHECKS,
@@ -55,7 +55,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
     broken = False
     if path is not None:
         case, file, broken = _opened(path, environ)
-    findings = [*file, *_all(case, CHECKS, PATIENCE)]
+    findings = [*file, *_all(case, CHECKS, CHECKS_TIMEOUT_SECONDS)]
     findings = [finding.hiding(case.secrets) for finding in findings]
     wrong = any(finding.state == "wrong" for finding in findings)
     return findings, 2 if broken else 3 if wrong else 0
@@ -90,7 +90,9 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
             fix = f"correct the file, then: {again}"
             return [Finding("campaign", "wrong", error.message, fix, error.code)]
 
-    file = _all(case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING)
+    file = _all(
+        case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING_TIMEOUT_SECONDS
+    )
     case = found[0] if found else case
     try:
         engine, why = choosing.choose(loaded.campaign)

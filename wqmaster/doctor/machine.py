@@ -14,11 +14,11 @@ from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.error_codes import ErrorCode
 from wqmaster.system.processes import threads_of
 
-_OLDEST = (3, 11)
+_OLDEST_PYTHON = (3, 11)
 # Descriptors of a master beside those of its workers: collectors, database, logs, spool.
-_FILES = 200
+_DESCRIPTORS_OF_MASTER = 200
 # Processes of a master with its collectors and a local factory, and those of a worker here.
-_PROCESSES, _OF_WORKER = 100, 10
+_PROCESSES_OF_MASTER, _PROCESSES_OF_WORKER = 100, 10
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
 
 
@@ -30,7 +30,7 @@ def python(case: Case) -> Iterator[Finding]:
     """Python and the packages that pyproject.toml names, in the versions that it asks for."""
     version = platform.python_version()
     seen = f"Python {version} at {sys.executable}, wqmaster {wqmaster.__version__}"
-    if sys.version_info[:2] < _OLDEST:
+    if sys.version_info[:2] < _OLDEST_PYTHON:
         yield Finding(
             "python",
             "wrong",
@@ -84,7 +84,7 @@ def files(case: Case) -> Iterator[Finding]:
     workers = 0
     if campaign is not None:
         workers = _most_workers(campaign.workers)
-    needed = workers + _FILES
+    needed = workers + _DESCRIPTORS_OF_MASTER
     seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed" + (
         f" for {workers} workers" if workers else ""
     )
@@ -98,7 +98,8 @@ def files(case: Case) -> Iterator[Finding]:
             "/etc/security/limits.conf: nofile)"
         )
         if isinstance(case.workers, BatchWorkers):
-            fix += f", or 'workers: {{max: {max(1, hard - _FILES)}}}' in the campaign file"
+            most = max(1, hard - _DESCRIPTORS_OF_MASTER)
+            fix += f", or 'workers: {{max: {most}}}' in the campaign file"
     yield Finding("open files", "wrong", seen, fix, code=ErrorCode.LIMIT_TOO_LOW)
 
 
@@ -108,7 +109,7 @@ def processes(case: Case) -> Iterator[Finding]:
     count = 1
     if isinstance(case.workers, LocalWorkers):
         count = case.workers.count or len(os.sched_getaffinity(0))
-    needed = _PROCESSES + count * _OF_WORKER
+    needed = _PROCESSES_OF_MASTER + count * _PROCESSES_OF_WORKER
     there = threads_of(os.getuid())
     seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are there"
     if _short(soft, there + needed) and os.getuid() != 0:

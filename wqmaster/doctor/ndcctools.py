@@ -33,7 +33,7 @@ GET_IT = (
 )
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 # Seconds in which a worker must have said what it is.
-_GREETING = 4.0
+_GREETING_TIMEOUT_SECONDS = 4.0
 
 # Starts a manager, asks it for its status as work_queue_status and vine_status do, and prints that.
 _MANAGER = """
@@ -108,7 +108,7 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
         OSError: it cannot be started.
     """
     with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
-        server.settimeout(_GREETING)
+        server.settimeout(_GREETING_TIMEOUT_SECONDS)
         port = server.getsockname()[1]
         words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
         process = start(
@@ -127,7 +127,7 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
 
 def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> bytes:
     server.settimeout(0.1)
-    for _ in range(int(_GREETING / 0.1)):
+    for _ in range(int(_GREETING_TIMEOUT_SECONDS / 0.1)):
         try:
             connection, _ = server.accept()
         except TimeoutError:
@@ -135,7 +135,7 @@ def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> byte
                 return b""
             continue
         with connection:
-            connection.settimeout(_GREETING)
+            connection.settimeout(_GREETING_TIMEOUT_SECONDS)
             try:
                 with connection.makefile("rb") as said:
                     return said.readline(1000)

@@ -18,8 +18,8 @@ from wqmaster.system.hosts import this_host
 from wqmaster.system.processes import listener, program_name
 
 # Seconds for one connection; bytes of a catalog's answer that are read.
-_ANSWER = 4.0
-_MOST = 4 << 20
+_ANSWER_TIMEOUT_SECONDS = 4.0
+_MAX_ANSWER_BYTES = 4 << 20
 _CATALOG_PORT = 9097
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -148,7 +148,9 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
         server.bind(("", number))
         server.listen(1)
         try:
-            socket.create_connection((host, server.getsockname()[1]), _ANSWER).close()
+            socket.create_connection(
+                (host, server.getsockname()[1]), _ANSWER_TIMEOUT_SECONDS
+            ).close()
         except OSError as error:
             reason = error.strerror or str(error)
             seen = f"not even this machine can connect to {host}, port {shown}: {reason}"
@@ -206,10 +208,12 @@ def _asked(case: Case, name: str, place: str) -> Finding:
     host, _, number = place.partition(":")
     start = f"catalog_server -p {number or _CATALOG_PORT} (on {host}), or correct CATALOG_HOST"
     question = base64.b64encode(f'project=="{name}"'.encode()).decode()
-    connection = http.client.HTTPConnection(host, int(number or _CATALOG_PORT), timeout=_ANSWER)
+    connection = http.client.HTTPConnection(
+        host, int(number or _CATALOG_PORT), timeout=_ANSWER_TIMEOUT_SECONDS
+    )
     try:
         connection.request("GET", f"/query/{question}")
-        answer = json.loads(connection.getresponse().read(_MOST))
+        answer = json.loads(connection.getresponse().read(_MAX_ANSWER_BYTES))
     except OSError as error:
         reason = error.strerror or str(error)
         return Finding(

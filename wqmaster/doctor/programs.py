@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 # Seconds that a program may take to answer; bytes of it that are read.
-PATIENCE = 4.0
-_MOST = 1 << 20
+ANSWER_TIMEOUT_SECONDS = 4.0
+_MAX_ANSWER_BYTES = 1 << 20
 # Seconds in which a process that was killed is gone; of a hung network disk, never.
-_GONE = 1.0
+_KILL_TIMEOUT_SECONDS = 1.0
 # Those that run now: what a check that hangs has started must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
 # Checks that were late: they go on when what they wait for is ended, and are to start nothing more.
@@ -61,7 +61,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     """End a process with all that it started in its session."""
     _kill(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_GONE)
+        process.wait(_KILL_TIMEOUT_SECONDS)
     _running.discard(process)
 
 
@@ -83,7 +83,7 @@ def ask(
     words: Sequence[str],
     environ: Mapping[str, str],
     *,
-    seconds: float = PATIENCE,
+    seconds: float = ANSWER_TIMEOUT_SECONDS,
     errors: bool = True,
     folder: Path | None = None,
 ) -> Said:
@@ -110,8 +110,8 @@ def ask(
     timer.start()
     try:
         with process.stdout or contextlib.nullcontext() as output:
-            data = output.read(_MOST) if output else b""
-        if len(data) == _MOST:
+            data = output.read(_MAX_ANSWER_BYTES) if output else b""
+        if len(data) == _MAX_ANSWER_BYTES:
             stop()
         code = process.wait()
     finally:

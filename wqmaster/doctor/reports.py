@@ -13,9 +13,9 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 
 # Bytes of the end of a log that are read, and logs of workers that are.
-_END = 1 << 20
-_LOGS = 300
-_SHOWN = 3
+_LOG_TAIL_BYTES = 1 << 20
+_MAX_LOGS = 300
+_MAX_SHOWN_HOSTS = 3
 _REFUSED = re.compile(r"^(\S+ \S+) WARNING \S+ worker refused: (.*)$")
 # With it each run of a master begins.
 _BEGINS = re.compile(r"^\S+ \S+ INFO \S+ engine \S+: ")
@@ -26,8 +26,8 @@ def _end(path: Path) -> list[str]:
     """The last lines of a file, as far as it is text."""
     with path.open("rb") as file:
         file.seek(0, 2)
-        file.seek(max(0, file.tell() - _END))
-        lines = file.read(_END).decode(errors="replace").splitlines()
+        file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+        lines = file.read(_LOG_TAIL_BYTES).decode(errors="replace").splitlines()
     return ["".join(c if c.isprintable() else "?" for c in line)[:600] for line in lines]
 
 
@@ -77,7 +77,7 @@ def hosts(case: Case) -> Iterator[Finding]:
             if stat.S_ISREG(state.st_mode):
                 found.append((state.st_mtime, path))
     reasons: Counter[str] = Counter()
-    for _, path in sorted(found)[-_LOGS:]:
+    for _, path in sorted(found)[-_MAX_LOGS:]:
         with contextlib.suppress(OSError):
             for line in _end(path):
                 if said := _FAILED.search(line):
@@ -86,7 +86,7 @@ def hosts(case: Case) -> Iterator[Finding]:
         yield Finding("workers' hosts", "ok", f"none failed its check, as {folder} has it")
         return
     # The last ones to come into the counter are of the newest log.
-    last = "; ".join(list(reasons)[-_SHOWN:])
+    last = "; ".join(list(reasons)[-_MAX_SHOWN_HOSTS:])
     count = sum(reasons.values())
     seen = f"{count} times a host failed its check before a worker started; the last: {last}"
     fix = (

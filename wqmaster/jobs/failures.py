@@ -155,7 +155,7 @@ class Failure:
 
 
 # What of a message its signature is made from (characters).
-_MOST = 1000
+_SIGNATURE_SOURCE_CHARACTERS = 1000
 # In the order in which they are applied: a later pattern sees what an earlier one left.
 _VARYING = (
     (re.compile(r"0x[0-9a-fA-F]+"), "#"),
@@ -169,7 +169,7 @@ _VARYING = (
 
 def signature(message: str) -> str:
     """`message` without what differs from job to job (numbers, paths, hosts)."""
-    message = message[:_MOST]
+    message = message[:_SIGNATURE_SOURCE_CHARACTERS]
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
     return message.strip()[:200]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 SOFTWARE = "../software/"
 # The shared input that knows how to get it, and the seconds that may take.
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
-_SOFTWARE_TIME = 1800
+_SOFTWARE_TIMEOUT_SECONDS = 1800
 
 _FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
 
@@ -149,7 +149,7 @@ class Task:
     def time_limit(self) -> int:
         """Seconds for the whole task: the engine's backstop, should the runner hang."""
         supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
-        return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIME
+        return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)

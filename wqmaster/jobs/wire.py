@@ -24,11 +24,11 @@ from wqmaster.jobs.job import (
 )
 
 # A single file of an output that is larger than this is not read (bytes).
-MAX_FILE = 1 << 30
-_MAX_MANIFEST = 16 << 20
+MAX_FILE_BYTES = 1 << 30
+_MAX_MANIFEST_BYTES = 16 << 20
 # Of a compressed archive: what is unpacked in memory, and at all.
-_IN_MEMORY = 64 << 20
-_MAX_ARCHIVE = 8 << 30
+_MAX_UNPACKED_IN_MEMORY_BYTES = 64 << 20
+_MAX_ARCHIVE_BYTES = 8 << 30
 
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError, IndexError)
 
@@ -90,12 +90,12 @@ def _plain(path: Path) -> IO[bytes]:
         file.seek(0)
         return file
     file.seek(0)
-    unpacked = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by close()
+    unpacked = tempfile.SpooledTemporaryFile(_MAX_UNPACKED_IN_MEMORY_BYTES)  # noqa: SIM115  # closed by close()
     try:
         with file, gzip.open(file) as stream:
             while block := stream.read(1 << 20):
                 unpacked.write(block)
-                if unpacked.tell() > _MAX_ARCHIVE:
+                if unpacked.tell() > _MAX_ARCHIVE_BYTES:
                     raise ValueError("it is too large when unpacked")
     except BaseException:
         unpacked.close()
@@ -132,7 +132,7 @@ class Archive:
             raise ArchiveError(f"the archive is broken: {error}") from error
 
     def _read_manifest(self) -> None:
-        content = self._content("manifest", _MAX_MANIFEST)
+        content = self._content("manifest", _MAX_MANIFEST_BYTES)
         body, mark, end = content.rpartition(b"end ")
         if not mark or hashlib.sha256(body).hexdigest().encode() != end.strip():
             raise ArchiveError("the manifest of the archive is not whole")
@@ -165,7 +165,7 @@ class Archive:
         if set(self._sums) != set(self._members) - {"manifest"}:
             raise ArchiveError("the archive has other files than its manifest names")
 
-    def _content(self, name: str, most: int = MAX_FILE) -> bytes:
+    def _content(self, name: str, most: int = MAX_FILE_BYTES) -> bytes:
         member = self._members.get(name)
         if member is None:
             raise ArchiveError(f"'{name}' is missing from the archive")

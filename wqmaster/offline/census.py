@@ -10,7 +10,7 @@ from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
 
 # Documents from one report of progress to the next.
-_REPORTED_EVERY = 1000
+_REPORT_INTERVAL_DOCUMENTS = 1000
 
 
 @dataclass
@@ -92,7 +92,7 @@ def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Cen
                 census.add(document["_id"], error)
             else:
                 census.usable += 1
-            if number % _REPORTED_EVERY == 0:
+            if number % _REPORT_INTERVAL_DOCUMENTS == 0:
                 progress(number)
     except KeyboardInterrupt:
         census.complete = False

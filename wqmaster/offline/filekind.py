@@ -3,7 +3,7 @@
 import re
 
 # No more than this is looked at (bytes); the headings of all of these files are in it.
-_LOOKED_AT = 1 << 16
+_HEAD_BYTES = 1 << 16
 _ATOM = re.compile(r"\s*[A-Za-z0-9]{1,6}(?:\s+[-+]?\d+\.?\d*(?:[eEdD][-+]?\d+)?){3}")
 _ORCA_INPUT = re.compile(
     r"^\s*(?:![ \t]*\w|%[a-z]+\b|\*[ \t]*(?:xyz|int|gzmt|xyzfile)\b)", re.I | re.M
@@ -57,7 +57,7 @@ def kind_of(name: str, content: bytes) -> str | None:
 
     It is decided by the content, and by the name where the content alone does not tell.
     """
-    start = content[:_LOOKED_AT]
+    start = content[:_HEAD_BYTES]
     lower = name.lower()
     if b"\0" in start:
         kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))

@@ -24,7 +24,7 @@ from wqmaster.tasks.programs import program_called, program_names
 # Files that programs write under names like those that users give to what is printed.
 _NOT_PRINTED = frozenset(("g98.out",))
 # A file that is larger than this is not read (bytes).
-_MAX_FILE = 1 << 30
+_MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,14 @@ def _content(path: Path) -> bytes:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            content: bytes = file.read(_MAX_FILE + 1)
+            content: bytes = file.read(_MAX_FILE_BYTES + 1)
     except (EOFError, zlib.error) as error:
         raise StructureError(
             f"{path}: it cannot be unpacked: {error}", code=ErrorCode.OUTPUT_UNREADABLE
         ) from error
-    if len(content) > _MAX_FILE:
+    if len(content) > _MAX_FILE_BYTES:
         raise StructureError(
-            f"{path}: it is larger than {_MAX_FILE} bytes", code=ErrorCode.OUTPUT_UNREADABLE
+            f"{path}: it is larger than {_MAX_FILE_BYTES} bytes", code=ErrorCode.OUTPUT_UNREADABLE
         )
     return content
 

@@ -30,7 +30,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import OUTPUTS, Spool, read_task
 
 # The database keeps times in milliseconds.
-_SAME_TIME = 0.002
+_SAME_TIME_SECONDS = 0.002
 # What of `_run` the parsers say.
 _OF_PARSERS = ("program_version", "parser_version")
 
@@ -107,7 +107,7 @@ class _Archived:
             return False
         finished = run.get("finished")
         then = finished.timestamp() if isinstance(finished, datetime) else 0.0
-        return abs(then - self.returned.finished) < _SAME_TIME
+        return abs(then - self.returned.finished) < _SAME_TIME_SECONDS
 
 
 class Reparse:

@@ -23,7 +23,7 @@ from wqmaster.run.kept_files import safe_name
 # Below the folder of kept files: where those of replaced results are.
 REPLACED_FOLDER = "replaced"
 _BATCH_DOCUMENTS = 50
-_EXAMPLES = 5
+_MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Count:
     def add_examples(self, documents: Iterable[Any]) -> None:
         """Keep the ids of the first documents."""
         for document in documents:
-            if len(self.examples) < _EXAMPLES and document not in self.examples:
+            if len(self.examples) < _MAX_EXAMPLES and document not in self.examples:
                 self.examples.append(document)
 
 
@@ -73,7 +73,7 @@ class Rerun:
         """Put the chosen documents back; with `dry`, only count them."""
         count = Count()
         if chosen.failure is not None:
-            count.add_examples(islice(self._store.ledger.failed(chosen.failure), _EXAMPLES))
+            count.add_examples(islice(self._store.ledger.failed(chosen.failure), _MAX_EXAMPLES))
             count.retried = self._of_class(chosen.failure, dry)
             return count
         self._store.history.prepare()

@@ -19,7 +19,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.assembly import worker_environment
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
-_MOST_TRIED = 100
+_MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
             return molecule, build(ready, molecule)
         except BadDocument as error:
             first = first or error
-        if tried == _MOST_TRIED:
+        if tried == _MAX_TRIED_DOCUMENTS:
             break
     if first is None:
         raise NothingMatches(f"the query selects no document in {store.documents.full_name}")

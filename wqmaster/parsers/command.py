@@ -15,9 +15,9 @@ from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
 # What is longer is no number that a program would print.
-_MOST_SIGNS = 400
+_MAX_NUMBER_CHARACTERS = 400
 # MongoDB's documents have 16 MB, and a number in a list takes 11 bytes or more.
-_MOST_NUMBERS = 1_000_000
+_MAX_NUMBERS = 1_000_000
 
 
 def to_number(word: str) -> float | None:
@@ -25,7 +25,7 @@ def to_number(word: str) -> float | None:
 
     NaN and infinity are numbers here, and refused later. An exponent may begin with D.
     """
-    if len(word) > _MOST_SIGNS or not word.isascii() or "_" in word:
+    if len(word) > _MAX_NUMBER_CHARACTERS or not word.isascii() or "_" in word:
         return None
     lower = word.lower()
     try:
@@ -100,7 +100,7 @@ def table(output: Output) -> list[list[float]]:
         if not words or words[0].startswith("#"):
             continue
         count += len(words)
-        if count > _MOST_NUMBERS:
+        if count > _MAX_NUMBERS:
             raise ParseError(f"{output.name} holds more numbers than a document can")
         as_float = words
         if has_d and "n" not in (lower := line.lower()):

@@ -21,7 +21,7 @@ _FILE = "result.json"
 _FATAL = re.compile(r"^Fatal Python error: (.*)$", re.MULTILINE)
 _NO_START = ("init", "Py_Init", "Failed to import", "No module named 'encodings'")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_MOST_TEXT = 300
+_MAX_TEXT_CHARACTERS = 300
 
 
 def _content(output: Output) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def program_version(output: Output) -> str | None:
 
 
 def _line(value: Any) -> str:
-    return " ".join(str(value).split())[:_MOST_TEXT]
+    return " ".join(str(value).split())[:_MAX_TEXT_CHARACTERS]
 
 
 def _without_result(output: Output) -> Failure:

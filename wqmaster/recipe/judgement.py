@@ -15,11 +15,11 @@ from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
 # Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
-_NOT_FOUND = (126, 127)
-_KILLED = 128 + 9
+_NOT_FOUND_CODES = (126, 127)
+_KILLED_CODE = 128 + 9
 # MongoDB's documents have 100 levels at most, some of them above the value. One that is deeper is
 # refused with all that is stored together with it, again and again.
-_DEEPEST = 80
+_MAX_NESTING_LEVELS = 80
 # What the dynamic loader says of a library that is older than the one a program was built with.
 _NOT_LOADED = re.compile(r"version `(GLIBC|GLIBCXX|GCC|CXXABI)_[0-9.]+' not found")
 # strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
@@ -73,8 +73,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     Raises:
         ParseError: it is nested more deeply than a document can be.
     """
-    if depth > _DEEPEST:
-        raise ParseError(f"the value is nested more than {_DEEPEST} levels deep")
+    if depth > _MAX_NESTING_LEVELS:
+        raise ParseError(f"the value is nested more than {_MAX_NESTING_LEVELS} levels deep")
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -90,19 +90,19 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
         return Failure(FailureClass.TIME_LIMIT, "the job ran into its time limit")
     errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
     last = next((line for line in reversed(errors.splitlines()) if line.strip()), "").strip()
-    if step.exit_code == _NOT_FOUND[1] and "error while loading shared libraries" in errors:
+    if step.exit_code == _NOT_FOUND_CODES[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
     # Built for a newer Linux than the worker's: the loader ends it with exit code 1.
     if step.exit_code and (found := _NOT_LOADED.search(errors)):
         line = next(line for line in errors.splitlines() if found[0] in line)
         return Failure(FailureClass.LIBRARY_MISSING, line.strip())
-    if step.exit_code in _NOT_FOUND:
+    if step.exit_code in _NOT_FOUND_CODES:
         return Failure(FailureClass.PROGRAM_MISSING, last or f"exit code {step.exit_code}")
     if "No space left on device" in errors and step.exit_code:
         return Failure(FailureClass.DISK_FULL, last)
     if step.exit_code and any(words in errors for words in _OVER_QUOTA):
         return Failure(FailureClass.DISK_LIMIT, last)
-    if step.exit_code == _KILLED:
+    if step.exit_code == _KILLED_CODE:
         return Failure(FailureClass.KILLED, "the program was killed (SIGKILL)")
     return None
 

@@ -40,9 +40,9 @@ from wqmaster.system.locks import FolderLock
 log = logging.getLogger("wqmaster")
 
 # Seconds that counting the documents may take before a run begins without a total.
-_COUNT_TIME = 20.0
+_COUNT_TIMEOUT_SECONDS = 20.0
 # Codes with which MongoDB refuses a query: BadValue, FailedToParse, TypeMismatch, a regex.
-_BAD_QUERY = (2, 9, 14, 51091)
+_BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         try:
             yield store
         except OperationFailure as error:
-            if error.code not in _BAD_QUERY:
+            if error.code not in _BAD_QUERY_CODES:
                 raise DatabaseError(
                     f"the database refuses: {str(error)[:300]}", code=ErrorCode.DATABASE_REFUSES
                 ) from error
@@ -157,9 +157,11 @@ def check_matches(store: Store, counts: Counts | None) -> None:
 def first_counts(store: Store) -> Counts | None:
     """The counts at the start of a run; None where counting takes too long."""
     try:
-        return store.counts(_COUNT_TIME)
+        return store.counts(_COUNT_TIMEOUT_SECONDS)
     except ExecutionTimeout:
-        log.warning("counting takes more than %d s: the run goes on without a total", _COUNT_TIME)
+        log.warning(
+            "counting takes more than %d s: the run goes on without a total", _COUNT_TIMEOUT_SECONDS
+        )
         return None
 
 

@@ -11,9 +11,9 @@ from wqmaster.database.base import CampaignStore
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 
-PAGE = 200
+PAGE_DOCUMENTS = 200
 # Seconds between two passes of --watch.
-PAUSE = 5.0
+WATCH_INTERVAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class Feed:
             if not self._watch or time.monotonic() < self._next_pass:
                 return False
             self._after, self._at_end = None, False
-        documents = self._store.page(self._after, PAGE)
+        documents = self._store.page(self._after, PAGE_DOCUMENTS)
         if not documents:
             self._at_end = True
-            self._next_pass = time.monotonic() + PAUSE
+            self._next_pass = time.monotonic() + WATCH_INTERVAL_SECONDS
             return False
         self._page.extend(self._fed(documents, retried=False))
         self._after = (documents[-1]["_id"],)

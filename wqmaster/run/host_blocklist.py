@@ -5,9 +5,9 @@ from collections import Counter
 from wqmaster.jobs.failures import FailureClass
 
 # Failures in a row, of which the host may be the cause, after which it is left alone.
-STRIKES = 3
+MAX_FAILURES_IN_A_ROW = 3
 # Seconds for which it is.
-BLOCK_TIME = 900
+BLOCK_SECONDS = 900
 
 _TO_BLAME = frozenset(
     kind.label
@@ -39,7 +39,7 @@ class Hosts:
             self._strikes.pop(host, None)
             return False
         self._strikes[host] += 1
-        if self._strikes[host] < STRIKES or not self._good - {host}:
+        if self._strikes[host] < MAX_FAILURES_IN_A_ROW or not self._good - {host}:
             return False
         del self._strikes[host]
         return True

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from bson import ObjectId, json_util
 
 # With a pattern of at most 60 characters, less than the 255 bytes of a file system.
-_LONGEST_NAME = 180
+_MAX_NAME_CHARACTERS = 180
 # Strings that a number or an object id would be printed like.
 _LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
 
@@ -27,6 +27,6 @@ def safe_name(document_id: Any) -> str:
         name = str(document_id)
     else:
         name = "%00" + quote(json_util.dumps(document_id), safe="")
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _MAX_NAME_CHARACTERS:
         return "%00" + hashlib.sha256(name.encode()).hexdigest()
     return name or "%00"

@@ -24,25 +24,25 @@ from wqmaster.run.building import Builder, Built, GivenUp
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
 from wqmaster.run.feed import Fed, Feed
-from wqmaster.run.host_blocklist import BLOCK_TIME, Hosts
+from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.master")
 
 # Seconds between two heartbeats.
-HEARTBEAT = 3.0
+HEARTBEAT_INTERVAL_SECONDS = 3.0
 # Seconds between two looks at the counts.
-SHOW = 0.25
+SHOW_INTERVAL_SECONDS = 0.25
 # Jobs in the spool above which nothing is fed: the collectors, or the database, are behind.
-MOST_SPOOLED = 5000
+MAX_SPOOLED_JOBS = 5000
 # Seconds of feeding after which the loop goes on: heartbeat, Ctrl-C and what has come back wait.
-_FEEDING = 1.0
+_FEEDING_SECONDS = 1.0
 # Seconds between two tries to reach a database that went away.
-_PAUSE = 2.0
+_DATABASE_RETRY_SECONDS = 2.0
 _NOT_THERE = object()
 # Notes at the end of a run beyond which troubles of workers are in the log alone.
-_NOTES = 10
+_MAX_NOTES = 10
 
 
 class Master:
@@ -169,10 +169,10 @@ class Master:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
             return
-        if self.progress.spooled > MOST_SPOOLED:
+        if self.progress.spooled > MAX_SPOOLED_JOBS:
             return
         hungry = self._engine.hungry()
-        until = time.monotonic() + _FEEDING
+        until = time.monotonic() + _FEEDING_SECONDS
         try:
             while hungry > 0 and time.monotonic() < until and not self.stopping:
                 fed = self._feed.take(size)
@@ -239,7 +239,7 @@ class Master:
                 break
             except PyMongoError as error:
                 self._lost_database(error)
-                time.sleep(_PAUSE)
+                time.sleep(_DATABASE_RETRY_SECONDS)
         for record in bad:
             log.warning(
                 "document %s: %s: %s", record["document"], record["class"], record["message"]
@@ -284,8 +284,8 @@ class Master:
             document = self._flights.pop(job.key, _NOT_THERE)
             failure = job.failure
             if self._hosts.heard(job.host, failure.failure_class if failure else None):
-                log.warning("host %s spoils jobs: none for %d s", job.host, BLOCK_TIME)
-                self._engine.block_host(job.host, BLOCK_TIME)
+                log.warning("host %s spoils jobs: none for %d s", job.host, BLOCK_SECONDS)
+                self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
                 self.progress.rate.add(1)
@@ -323,12 +323,12 @@ class Master:
 
     def _beat_if_due(self) -> None:
         now = time.monotonic()
-        if now > self._shown + SHOW:
+        if now > self._shown + SHOW_INTERVAL_SECONDS:
             self._shown = now
             self.progress.stats = self._engine.stats()
             self.progress.trouble = self._trouble()
             self._show(self.progress)
-        if now < self._beat + HEARTBEAT:
+        if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:
             return
         self._beat = now
         self._look_at_factory()
@@ -348,7 +348,7 @@ class Master:
             log.warning("workers: %s", trouble)
             for line in factory.last():
                 log.warning("a worker's last words: %s", line)
-            if len(self.progress.notes) < _NOTES:
+            if len(self.progress.notes) < _MAX_NOTES:
                 self.progress.notes.append(f"workers: {trouble}")
         self._workers_trouble = trouble
         if not self.stopping:
@@ -378,7 +378,7 @@ class Master:
     def _lost_database(self, error: Exception) -> None:
         if not self._no_database_until:
             log.error("the database cannot be reached: %s", json.dumps(str(error)[:500]))
-        self._no_database_until = time.monotonic() + _PAUSE
+        self._no_database_until = time.monotonic() + _DATABASE_RETRY_SECONDS
 
     def _recovered(self) -> None:
         if self._no_database_until:

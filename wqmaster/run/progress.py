@@ -14,7 +14,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import Spool
 
 # Seconds over which rates are taken.
-WINDOW = 60.0
+RATE_WINDOW_SECONDS = 60.0
 # How long `status` looks for stale results.
 _STALE_SECONDS = 5.0
 
@@ -22,7 +22,7 @@ _STALE_SECONDS = 5.0
 class Rate:
     """Events a second over the last minute."""
 
-    def __init__(self, window: float = WINDOW) -> None:
+    def __init__(self, window: float = RATE_WINDOW_SECONDS) -> None:
         self._window = window
         self._started = time.monotonic()
         self._events: deque[tuple[float, int]] = deque()

@@ -22,11 +22,11 @@ from typing import IO, Any, cast
 
 from wqmaster.campaign.models import nearest
 
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 # Links that lead to links, after which it is a circle.
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 # Of what `look` finds; a change of it makes what was noted worthless.
-_VERSION = 2
+_LOOK_VERSION = 2
 # First bytes of a file -> what unpacks it.
 _UNPACKERS: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.open),
@@ -71,7 +71,7 @@ class _Counted(io.RawIOBase):
 
     def drain(self) -> None:
         """Read what is left."""
-        while self.read(_BLOCK):
+        while self.read(_BLOCK_BYTES):
             pass
 
 
@@ -133,7 +133,7 @@ class _Tree:
             target = self.links.get("/".join(at))
             if target is not None:
                 followed += 1
-                if followed > _MOST_LINKS:
+                if followed > _MAX_LINKS:
                     break  # a circle: it leads nowhere, and does no harm
                 if target.startswith("/"):
                     raise BadArchive(refusal)
@@ -191,7 +191,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
             head = raw.read(8)
             raw.seek(0)
             file = _Counted(raw)
-            buffered = io.BufferedReader(file, _BLOCK)
+            buffered = io.BufferedReader(file, _BLOCK_BYTES)
             unpacker = next((take for mark, take in _UNPACKERS if head.startswith(mark)), None)
             if unpacker is None and head[:4] == b"\x28\xb5\x2f\xfd":
                 raise BadArchive("it is compressed by zstd; gzip, bzip2 and xz are known here")
@@ -200,7 +200,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
             else:
                 with unpacker(buffered) as plain:
                     tree = _members(_Counted(plain))
-            while buffered.read(_BLOCK):
+            while buffered.read(_BLOCK_BYTES):
                 pass
     except BadArchive:
         raise
@@ -220,7 +220,7 @@ def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
     commands = sorted(set(commands))
     found = _stated(path)
     stated = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-    text = json.dumps([_VERSION, str(path.absolute()), stated, commands])
+    text = json.dumps([_LOOK_VERSION, str(path.absolute()), stated, commands])
     note = notes / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     try:
         return Contents(**json.loads(note.read_text()))

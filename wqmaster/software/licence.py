@@ -2,7 +2,7 @@
 
 import re
 
-_LONGEST = 4096
+_MAX_PATH_CHARACTERS = 4096
 # Words of a path or URL of a place that is seen by all.
 _PUBLIC = re.compile(
     r"(?:^|[/.@])(public|public_html|htdocs|www|wwwroot|github|githubusercontent|gitlab|zenodo"
@@ -13,5 +13,5 @@ _PUBLIC = re.compile(
 
 def looks_public(place: str) -> str | None:
     """The word by which a path or URL is known to be seen by all; None if there is none."""
-    found = _PUBLIC.search(place[:_LONGEST])
+    found = _PUBLIC.search(place[:_MAX_PATH_CHARACTERS])
     return found[1] if found else None

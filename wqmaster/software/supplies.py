@@ -21,12 +21,14 @@ from wqmaster.tasks.programs import restricting
 
 # What workers can fetch by: wqmaster/software/software.sh.
 SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")
-_LONGEST = 40
+_MAX_KEY_CHARACTERS = 40
 
 
 def _key(name: str, of: str) -> str:
     """A file name on workers that says what it is, and that no other content has."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", posixpath.basename(name.rstrip("/")))[-_LONGEST:]
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", posixpath.basename(name.rstrip("/")))[
+        -_MAX_KEY_CHARACTERS:
+    ]
     return f"{of[:16]}-{plain or 'software'}"
 
 

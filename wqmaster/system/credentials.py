@@ -9,7 +9,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 
 # Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
-_VALID = 3650
+_VALIDITY_DAYS = 3650
 
 
 def password(folder: Path) -> Path:
@@ -37,7 +37,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     # RFC 5280; the options are those with which the bindings of ndcctools call it.
     command = [
         *("openssl", "req", "-x509", "-newkey", "rsa:4096", "-sha256", "-nodes", "-batch"),
-        *("-days", str(_VALID), "-keyout", str(parts[0]), "-out", str(parts[1])),
+        *("-days", str(_VALIDITY_DAYS), "-keyout", str(parts[0]), "-out", str(parts[1])),
     ]
     try:
         subprocess.run(command, check=True, capture_output=True, umask=0o077)

@@ -14,7 +14,7 @@ from wqmaster.errors import CampaignLocked, FolderError
 from wqmaster.system.processes import alive
 
 # Seconds to wait for the collectors of a master that was killed.
-PATIENCE = 60.0
+COLLECTORS_TIMEOUT_SECONDS = 60.0
 
 
 class FolderLock:
@@ -29,7 +29,7 @@ class FolderLock:
             self._file: IO[str] = (folder / "lock").open("a+")
         except OSError as error:
             raise FolderError(f"the lock of {folder} cannot be opened: {error}") from error
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + COLLECTORS_TIMEOUT_SECONDS
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,9 +26,9 @@ from wqmaster.system.processes import descendants
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # Seconds that the processes have to end by themselves, after SIGTERM.
-PATIENCE = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
 # Seconds between two signals to the same process.
-AGAIN = 0.5
+SIGNAL_INTERVAL_SECONDS = 0.5
 
 
 def _reap() -> bool:
@@ -43,13 +43,13 @@ def _reap() -> bool:
 
 def end_all(first: int = signal.SIGTERM) -> None:
     """End every descendant: the signal `first`, then SIGKILL, until none is left."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     again = 0.0
     while _reap():
         now = time.monotonic()
         if now > again:
             # More than once: a factory that has just begun misses the first.
-            again = now + AGAIN
+            again = now + SIGNAL_INTERVAL_SECONDS
             for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, first if now < deadline else signal.SIGKILL)

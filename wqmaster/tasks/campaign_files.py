@@ -16,7 +16,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Input, check_file_name
 from wqmaster.tasks.base import Software, StepRequest
 
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def read(software: Software, name: str) -> bytes:
@@ -46,7 +46,7 @@ def _keep_copy(source: Path, cache: Path) -> Path:
     part = cache / f".{source.name}.{os.getpid()}"
     total = hashlib.sha256()
     with source.open("rb") as file, part.open("wb") as copy:
-        while block := file.read(_BLOCK):
+        while block := file.read(_BLOCK_BYTES):
             total.update(block)
             copy.write(block)
     return part.replace(cache / f"{total.hexdigest()[:16]}-{source.name}")

@@ -32,11 +32,11 @@ _SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
 _OLD_SPECTRUM = "ABSORPTION SPECTRUM"
 # What the lines between the two rules above the rows name.
 _COLUMN = "Wavelength"
-_MOST_ABOVE = 10
+_MAX_LINES_ABOVE_ROWS = 10
 # ROCIS lists its roots, of all multiplicities, above its spectra.
 _ROCIS_SPECTRA = "ROCIS-EXCITATION SPECTRA"
 _ROCIS_ROOTS = "Excitation energies"
-_MOST_ROOTS = 100_000
+_MAX_ROOTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _roots(text: str, position: int) -> Mapping[int, int] | None:
     if table < 0:
         return None
     found: dict[int, int] = {}
-    for line in islice(lines(text, table), _MOST_ROOTS):
+    for line in islice(lines(text, table), _MAX_ROOTS):
         words = line.split()
         if len(words) == 5 and words[0] == str(len(found)) and words[1].isdecimal():
             found[len(found)] = int(words[1][:3])
@@ -124,7 +124,7 @@ def _roots(text: str, position: int) -> Mapping[int, int] | None:
 def _numbers_of_states(roots: Mapping[int, int] | None) -> Iterator[int]:
     """The numbers that the states of a numbered spectrum have, in their order."""
     if roots is None:
-        yield from range(1, _MOST_ROOTS)
+        yield from range(1, _MAX_ROOTS)
     else:
         yield from (root for root in roots if root and roots[root] == roots[0])
 
@@ -144,7 +144,7 @@ def _rows(output: Output, position: int) -> Iterator[str]:
             return
         else:
             yield line
-        if (rulers < 2 and count > _MOST_ABOVE) or (rulers == 2 and not named):
+        if (rulers < 2 and count > _MAX_LINES_ABOVE_ROWS) or (rulers == 2 and not named):
             raise output.missing(f"'{_SPECTRUM}'")
     raise ParseError(f"the absorption spectrum in {output.name} is cut short")
 

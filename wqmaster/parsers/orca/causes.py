@@ -78,14 +78,14 @@ _PROCESS = re.compile(r"^\s*Process\s+\d+\s*:\s*")
 _MEGABYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s{0,3}MB")
 _BLANKS = re.compile(r"\s+")
 _FRAME = "*!-=| \t\r"
-_LONGEST = 240
-_MOST_LINES = 6
+_MAX_MESSAGE_CHARACTERS = 240
+_MAX_MESSAGE_LINES = 6
 
 
 def said(line: str) -> str:
     """A line of ORCA without the file, line and process that it came from, and without frames."""
     words = _PROCESS.sub("", _FILE.sub("", line[:1000])).strip(_FRAME)
-    words = _BLANKS.sub(" ", words)[:_LONGEST].strip()
+    words = _BLANKS.sub(" ", words)[:_MAX_MESSAGE_CHARACTERS].strip()
     return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
@@ -121,7 +121,7 @@ def _memory(text: str) -> str:
 
 def _message(text: str, position: int, kind: FailureClass) -> str:
     line = said(line_of(text, position))
-    following = (said(row) for row in islice(lines(text, position), _MOST_LINES))
+    following = (said(row) for row in islice(lines(text, position), _MAX_MESSAGE_LINES))
     if "KEYWORD" in line:
         # The next line names them.
         line = f"{line}: {next(following, '')}"

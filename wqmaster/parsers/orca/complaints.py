@@ -31,9 +31,9 @@ _UNOPENED = re.compile(
 _NAMED_FILE = re.compile(r"(?:Filename|[Ff]ile)\s{0,9}:\s{0,9}(\S{1,300})|(\S{1,300}\.gbw)\b")
 _END_OF_INPUT = "****END OF INPUT****"
 # How many lines of text may stand behind the last words of a run, and belong to a complaint.
-_MOST_LAST_LINES = 30
-_MOST_BELOW = 8
-_MOST_ABOVE = 300  # characters
+_MAX_LAST_LINES = 30
+_MAX_LINES_BELOW = 8
+_MAX_CHARACTERS_ABOVE = 300  # characters
 _DISPLACED = "Displacing"
 # The results that a job prints after what may have gone wrong in it.
 _RESULTS = (
@@ -95,7 +95,7 @@ def _echoed(text: str, name: str) -> Iterator[str]:
 
 def last_words(text: str) -> Failure | None:
     """What a run that broke off said last; None if it just ends."""
-    ending = [line for line in text[-20_000:].split("\n") if line.strip()][-_MOST_LAST_LINES:]
+    ending = [line for line in text[-20_000:].split("\n") if line.strip()][-_MAX_LAST_LINES:]
     complaint = next((line for line in ending if _is_complaint(line)), None)
     if complaint is None:
         return None
@@ -148,8 +148,8 @@ def went_wrong(text: str, parts: list[tuple[int, int]]) -> Failure | None:
 
 
 def _judged(job: str, position: int, text: str) -> Failure:
-    begin = line_start(job, max(position - _MOST_ABOVE, 0))
-    below = list(islice(lines(job, position), _MOST_BELOW))
+    begin = line_start(job, max(position - _MAX_CHARACTERS_ABOVE, 0))
+    below = list(islice(lines(job, position), _MAX_LINES_BELOW))
     near = "\n".join([job[begin : line_start(job, position)], line_of(job, position), *below])
     named = named_cause(near, "") or unopened(near, text)
     if named is not None:

@@ -21,7 +21,7 @@ from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
 BANNER = "* O   R   C   A *"
 _JOB = "JOB NUMBER"
 # A text with more of them is none of ORCA's.
-_MOST_JOBS = 1000
+_MAX_JOBS = 1000
 _SCF_CONVERGED = "SCF CONVERGED AFTER"
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 # The second one ends the optimisation of a transition state that NEB-TS begins.
@@ -63,7 +63,7 @@ _PREPARED_BY_EOM = "STEOM"
 def jobs(text: str) -> list[tuple[int, int]]:
     """Where the jobs of the text begin and end."""
     starts = {*every(text, BANNER), *occurrences(text, _JOB)}
-    bounds = sorted(starts) if 0 < len(starts) <= _MOST_JOBS else [0]
+    bounds = sorted(starts) if 0 < len(starts) <= _MAX_JOBS else [0]
     bounds[0] = 0
     return list(zip(bounds, [*bounds[1:], len(text)], strict=True))
 

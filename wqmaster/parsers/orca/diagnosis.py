@@ -23,8 +23,8 @@ from wqmaster.parsers.orca.text import every, last, last_beginning
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
 # A cause stands near the end; what is far before it was no reason to stop (characters).
-_TAIL = 100_000
-_NEAR = 20_000
+_TAIL_CHARACTERS = 100_000
+_NEAR_CHARACTERS = 20_000
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
 
 
@@ -110,10 +110,10 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
     text = output.file("stdout")
     errors = output.file("stderr") if output.has("stderr") else ""
     if not _ended(text):
-        tail = text[-_TAIL:]
+        tail = text[-_TAIL_CHARACTERS:]
         failure = (
-            named_cause(tail[-_NEAR:], errors)
-            or named_cause(tail[:-_NEAR], "")
+            named_cause(tail[-_NEAR_CHARACTERS:], errors)
+            or named_cause(tail[:-_NEAR_CHARACTERS], "")
             or unopened(tail, text)
         )
         if failure is None and BANNER not in text:

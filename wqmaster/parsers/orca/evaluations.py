@@ -17,7 +17,7 @@ from wqmaster.parsers.orca.final_lines import final_energy, label
 from wqmaster.parsers.orca.text import line_of, line_start
 
 # Two energies of one geometry and state: what two converged SCFs differ by at most (Eh).
-_SAME_ENERGY = 1e-8
+_SAME_ENERGY_EH = 1e-8
 
 
 @dataclass
@@ -216,7 +216,7 @@ def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
     return (
         energies[0] is not None
         and energies[1] is not None
-        and abs(energies[0] - energies[1]) <= _SAME_ENERGY
+        and abs(energies[0] - energies[1]) <= _SAME_ENERGY_EH
     )
 
 

@@ -27,7 +27,7 @@ _HESS = "orca.hess"
 # ones are worse. A wrong digit in a large element is more than this part of the largest one.
 _ASYMMETRY = 0.02
 # $ir_spectrum has the frequencies with two decimals.
-_ROUNDING = 0.011
+_ROUNDING_WAVENUMBERS = 0.011
 
 
 def _whole(word: str) -> int:
@@ -261,7 +261,7 @@ def hess_ir_intensities(output: Output) -> list[float]:
         raise _damaged(output, "ir_spectrum")
     found = []
     for row, frequency in zip(rows, frequencies, strict=True):
-        if abs(row[0] - frequency) > _ROUNDING:
+        if abs(row[0] - frequency) > _ROUNDING_WAVENUMBERS:
             raise ParseError(f"$ir_spectrum of {output.name} is of other frequencies")
         found.append(row[1] if len(row) == 5 else row[2])
     return found[_first_vibration(output, frequencies) :]

@@ -27,8 +27,8 @@ _CONVERGED = ("THE OPTIMIZATION HAS CONVERGED", STATIONARY)
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 _NOT_CONVERGED = "The optimization did not converge"
 # How far behind the geometry its heading in Bohr may stand, and that far its first row.
-_FAR = 300
-_MOST_BEFORE_ROWS = 4
+_MAX_DISTANCE_CHARACTERS = 300
+_MAX_LINES_BEFORE_ROWS = 4
 # Centres that have no nucleus: point charges and dummy atoms.
 _NO_ATOMS = ("Q", "DA", "-")
 
@@ -42,7 +42,7 @@ def is_atom(label: str) -> bool:
 
 def _count_in_bohr(text: str, position: int) -> int | None:
     """The number of rows of the same geometry in Bohr, right behind it; None if it is not there."""
-    following = text.find(_SAME_IN_BOHR, position, position + _FAR)
+    following = text.find(_SAME_IN_BOHR, position, position + _MAX_DISTANCE_CHARACTERS)
     if following < 0:
         return None
     count = 0
@@ -51,7 +51,7 @@ def _count_in_bohr(text: str, position: int) -> int | None:
         words = line.split(maxsplit=7)
         if len(words) >= 7 and words[0].isdecimal():
             count += 1
-        elif count or skipped > _MOST_BEFORE_ROWS:
+        elif count or skipped > _MAX_LINES_BEFORE_ROWS:
             return count or None
         else:
             skipped += 1

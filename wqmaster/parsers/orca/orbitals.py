@@ -14,16 +14,16 @@ from wqmaster.parsers.orca.text import block, number
 _BLOCK = "ORBITAL ENERGIES"
 # Each row has its energy in Eh and eV, by a factor of 27.2107 in 2.6, 27.21138 since 2.8.
 _EV_PER_EH = 27.21138
-_SAME = 3e-5
+_SAME_ENERGY_RELATIVE = 3e-5
 # What a line of dashes and blanks is made of.
 _RULE = " -\r"
 # At most so many lines stand above the rows, and so many rows are read.
-_GAP = 3
-_MOST = 100_000
+_MAX_LINES_ABOVE_ROWS = 3
+_MAX_ROWS = 100_000
 # What follows the last row, beside an empty line.
 _AFTER = ("*", "---", "Total SCF time")
 # A number of electrons; those of averaged and correlated states lie between.
-_WHOLE = 1e-3
+_WHOLE_TOLERANCE = 1e-3
 
 # The rows of one spin: energies and occupations.
 _Spin = tuple[list[float], list[float]]
@@ -35,9 +35,9 @@ def _row(line: str, expected: int) -> tuple[float, float]:
     if len(words) not in (4, 5) or words[0] != str(expected):
         raise ParseError(f"the orbital {expected} is missing, or its line is damaged")
     occupation, energy, volts = (number(word) for word in words[1:4])
-    if not -_WHOLE < occupation < 2 + _WHOLE:
+    if not -_WHOLE_TOLERANCE < occupation < 2 + _WHOLE_TOLERANCE:
         raise ParseError(f"orbital {expected} is occupied by {occupation} electrons")
-    if abs(energy * _EV_PER_EH - volts) > 1e-3 + _SAME * abs(volts):
+    if abs(energy * _EV_PER_EH - volts) > 1e-3 + _SAME_ENERGY_RELATIVE * abs(volts):
         raise ParseError(f"the energies of orbital {expected} in Eh and eV are at odds")
     return energy, occupation
 
@@ -46,9 +46,9 @@ def _spin(rows: Iterator[str], output: Output) -> _Spin:
     """The rows up to the blank line or note that ends them."""
     energies: list[float] = []
     occupations: list[float] = []
-    if not any(line.split()[:2] == ["NO", "OCC"] for line in islice(rows, _GAP)):
+    if not any(line.split()[:2] == ["NO", "OCC"] for line in islice(rows, _MAX_LINES_ABOVE_ROWS)):
         raise ParseError(f"the table '{_BLOCK}' in {output.name} has no head")
-    for line in islice(rows, _MOST):
+    for line in islice(rows, _MAX_ROWS):
         if not line.strip() or line.startswith(_AFTER):
             break
         energy, occupation = _row(line, len(energies))
@@ -67,7 +67,10 @@ def _tables(output: Output) -> list[_Spin]:
     for line in rows:
         if line.strip() == "SPIN UP ORBITALS":
             up = _spin(rows, output)
-            if any(after.strip() == "SPIN DOWN ORBITALS" for after in islice(rows, _GAP)):
+            if any(
+                after.strip() == "SPIN DOWN ORBITALS"
+                for after in islice(rows, _MAX_LINES_ABOVE_ROWS)
+            ):
                 return [up, _spin(rows, output)]
             raise output.missing("'SPIN DOWN ORBITALS'")
         if not line.strip():
@@ -119,9 +122,9 @@ def homo_lumo_gap(output: Output) -> float:
     empty: list[float] = []
     for energies, occupations in _tables(output):
         for energy, occupation in zip(energies, occupations, strict=True):
-            if not any(abs(occupation - whole) < _WHOLE for whole in (0, 1, 2)):
+            if not any(abs(occupation - whole) < _WHOLE_TOLERANCE for whole in (0, 1, 2)):
                 raise ParseError(f"an occupation of {occupation} leaves no HOMO-LUMO gap")
-            (occupied if occupation > _WHOLE else empty).append(energy)
+            (occupied if occupation > _WHOLE_TOLERANCE else empty).append(energy)
     if not occupied or not empty:
         raise ParseError("the orbitals printed are not enough for a HOMO-LUMO gap")
     return min(empty) - max(occupied)

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from wqmaster.jobs.molecule import SYMBOLS
 
 _NUMBERS = {symbol.upper(): number for number, symbol in enumerate(SYMBOLS) if number}
-_FINE_STRUCTURE = 1 / 137.036
+_FINE_STRUCTURE_CONSTANT = 1 / 137.036
 # Functionals, relativistic Hamiltonians and numerical noise are allowed this much.
-_BELOW = 1.06
-_RELATIVITY = 0.8
+_LOWEST_RATIO = 1.06
+_RELATIVITY_RATIO = 0.8
 # Bonds, solvent, point charges outside; Eh for each atom.
-_BINDING = 0.5
+_BINDING_EH_PER_ATOM = 0.5
 # An all-electron energy above this part of the atoms' is that of no bound molecule. Hydrogen is
 # left out: H+ has no energy at all.
-_ABOVE = 0.7
+_HIGHEST_RATIO = 0.7
 
 
 def atomic_number(label: str) -> int:
@@ -37,7 +37,9 @@ def _atom(number: int) -> float:
 def lowest(numbers: Sequence[int]) -> float:
     """Below this (Eh) no energy of these atoms can be."""
     return sum(
-        _atom(number) * (_BELOW + _RELATIVITY * (number * _FINE_STRUCTURE) ** 2) - _BINDING
+        _atom(number)
+        * (_LOWEST_RATIO + _RELATIVITY_RATIO * (number * _FINE_STRUCTURE_CONSTANT) ** 2)
+        - _BINDING_EH_PER_ATOM
         for number in numbers
     )
 
@@ -46,7 +48,7 @@ def highest(numbers: Sequence[int], all_electrons: bool) -> float:
     """Above this (Eh) none can be: zero, or less where all electrons are in the energy."""
     if not all_electrons:
         return 0.0
-    return _ABOVE * sum(_atom(number) for number in numbers if number > 1)
+    return _HIGHEST_RATIO * sum(_atom(number) for number in numbers if number > 1)
 
 
 def implausible(

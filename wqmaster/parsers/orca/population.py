@@ -27,7 +27,7 @@ _SUM_OF_CHELPG = "Total charge"
 _MOST_LINES_BEFORE = 30
 # How much a charge may be off by rounding.
 _ROUNDING = 1e-6
-_LONGEST_LINE = 500
+_MAX_LINE_CHARACTERS = 500
 
 
 def _column(rows: list[list[float]], column: int, what: str) -> list[float]:
@@ -215,8 +215,8 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
     for line in lines(text, position):
         if not line.strip() or (not found and line.strip() == _NO_BONDS):
             return found
-        before, *entries = line[:_LONGEST_LINE].split("B(")
-        if before.strip() or not entries or len(line) > _LONGEST_LINE:
+        before, *entries = line[:_MAX_LINE_CHARACTERS].split("B(")
+        if before.strip() or not entries or len(line) > _MAX_LINE_CHARACTERS:
             raise ParseError(f"the line {line.strip()[:60]!r} has no bond orders")
         found.extend(_bond(entry) for entry in entries)
     raise ParseError("the Mayer bond orders are cut short")

@@ -35,7 +35,7 @@ _RELAXED = "CIS RELAXED DENSITY"
 # Above each moment, since ORCA 6: the method whose density it is of.
 _METHOD = "Method             :"
 # The final energy is printed with 12 decimals, E(TOT) with 9 (Eh).
-_SAME_ENERGY = 1e-7
+_SAME_ENERGY_EH = 1e-7
 _BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
 
 
@@ -81,7 +81,7 @@ def _is_of_the_reference(text: str, one: Evaluation) -> bool:
     for label in _REFERENCES:
         for position in every_beginning(text, label, one.start, end):
             value = line_of(text, position).rpartition("...")[2].strip()
-            if abs(number(value) - final) <= _SAME_ENERGY:
+            if abs(number(value) - final) <= _SAME_ENERGY_EH:
                 return True
     return False
 

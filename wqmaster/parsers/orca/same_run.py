@@ -14,9 +14,9 @@ from wqmaster.parsers.orca.energy import total_energy
 from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 
 # By how much the energies of one evaluation in two files may differ (Eh).
-_SAME_ENERGY = 1e-8
+_SAME_ENERGY_EH = 1e-8
 # The standard output has 6 decimals (Angstrom); versions of ORCA differ in the length of a Bohr.
-_SAME_PLACE = 2e-6
+_SAME_PLACE_ANGSTROM = 2e-6
 _OTHER_BOHR = 2e-7
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def _try(parser: Callable[[Output], T], output: Output) -> T | None:
 def check_energy(output: Output, energy: float) -> None:
     """Raise a ParseError if `energy` (Eh) is not the final energy in the standard output."""
     expected = _try(total_energy, output) if output.has("stdout") else None
-    if expected is not None and not abs(energy - expected) <= _SAME_ENERGY:
+    if expected is not None and not abs(energy - expected) <= _SAME_ENERGY_EH:
         raise ParseError(
             f"{output.name} has the energy {energy:.9f} Eh, the final evaluation in the standard"
             f" output {expected:.9f} Eh: it is of another evaluation, as after an optimisation;"
@@ -60,7 +60,7 @@ def check_geometry(output: Output, rows: list[list[float]], shifted: bool = Fals
     if found and shifted:
         found, rows = _centred(found), _centred(rows)
     if not found or any(
-        not abs(x - y) <= _SAME_PLACE + _OTHER_BOHR * abs(x)
+        not abs(x - y) <= _SAME_PLACE_ANGSTROM + _OTHER_BOHR * abs(x)
         for row, other in zip(found, rows, strict=True)
         for x, y in zip(row, other, strict=True)
     ):

@@ -23,9 +23,9 @@ _DIMENSION = "Basis Dimension        Dim"
 _TOTAL = "N(Total)"
 _SPINS = ("N(Alpha)", "N(Beta)")
 # N(Alpha) and N(Beta) stand right above N(Total), and are printed with twelve decimals.
-_MOST_ABOVE = 4
+_MAX_LINES_ABOVE = 4
 _ROUNDING = 1e-6
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 def _last_scf(output: Output) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def _job_start(text: str, last: Evaluation) -> int:
 
 
 def _count(word: str, what: str) -> int:
-    if not (word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS):
+    if not (word.isascii() and word.isdecimal() and len(word) <= _MAX_DIGITS):
         raise ParseError(f"{word[:40]!r} is not {what}")
     return int(word)
 
@@ -126,7 +126,8 @@ def integrated_electrons(output: Output) -> dict[str, float | None]:
     for label in _SPINS:
         place = last_beginning(text, label, scf, position)
         near = place >= 0 and any(
-            line.lstrip().startswith(_TOTAL) for line in islice(lines(text, place), _MOST_ABOVE)
+            line.lstrip().startswith(_TOTAL)
+            for line in islice(lines(text, place), _MAX_LINES_ABOVE)
         )
         spins.append(value_at(output, place, label) if near else None)
     alpha, beta = spins

@@ -26,7 +26,7 @@ _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
 _RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
 # More states than any molecule is asked for.
-_MOST = 100_000
+_MAX_STATES = 100_000
 _END = "FINAL SINGLE POINT ENERGY"
 _MOST_LINES = 60
 _POLARIZABILITIES = (
@@ -73,7 +73,7 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     # ORCA 6 numbers the triplets on from the singlets.
     firsts = ("1", str(before + 1))
     place = text.find(label, start, min(ends))
-    while place >= 0 and len(found) < _MOST:
+    while place >= 0 and len(found) < _MAX_STATES:
         match = _STATE.match(text, place + 1, line_end(text, place + 1))
         if match is None:
             raise ParseError(f"an excited state of {output.name} cannot be read")

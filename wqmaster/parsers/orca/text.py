@@ -12,7 +12,7 @@ from wqmaster.parsers.base import Output
 
 # What may stand between a table's heading and its first row.
 _BEFORE_ROWS = ("-", "WARNING", "Warning")
-_MOST_BEFORE_ROWS = 8
+_MAX_LINES_BEFORE_ROWS = 8
 # Number and symbol of an atom without a blank between them, as tables with narrow columns have.
 _GLUED = re.compile(r"([0-9]{1,9})([A-Z][A-Za-z]?)")
 
@@ -203,7 +203,7 @@ def atom_rows(
             if _no_row(line, bool(found), what, ends):
                 return found, line.strip()
             skipped += 1
-            if skipped > _MOST_BEFORE_ROWS:
+            if skipped > _MAX_LINES_BEFORE_ROWS:
                 break
             continue
         index = int(words[0][:9])

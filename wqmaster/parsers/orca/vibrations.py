@@ -21,14 +21,14 @@ _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
 _INFRARED = "IR SPECTRUM"
 # More lines than stand between a heading and the first row.
-_MOST_ABOVE = 20
+_MAX_LINES_ABOVE_ROWS = 20
 _LINEAR = "The molecule is recognized as being linear"
 _ENERGY = "FINAL SINGLE POINT ENERGY"
 # The Hessian of a part of the atoms (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"): those
 # that are left out have no vibrations.
 _PARTIAL = ("partial_hess", "hybrid_hess")
 # Frequencies are printed with two decimals in both tables.
-_ROUNDING = 0.011
+_ROUNDING_WAVENUMBERS = 0.011
 
 
 def _all_frequencies(output: Output) -> tuple[int, list[float]]:
@@ -43,7 +43,7 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
             if words[0] != f"{len(found)}:":
                 raise ParseError(f"the frequency {len(found)} is missing")
             found.append(number(words[1]))
-        elif found or count > _MOST_ABOVE:
+        elif found or count > _MAX_LINES_ABOVE_ROWS:
             if words:
                 found = []
             break
@@ -148,7 +148,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
             if not words or words != first:
                 # A text stands above the first columns, an empty line above some others.
                 above += 1
-                if (columns and words) or words[:1] == ["0"] or above > _MOST_ABOVE:
+                if (columns and words) or words[:1] == ["0"] or above > _MAX_LINES_ABOVE_ROWS:
                     break
                 continue
             above = 0
@@ -229,14 +229,14 @@ def ir_intensities(output: Output, partial: bool) -> list[float | None]:
         if row is None:
             if (
                 found
-                or count > _MOST_ABOVE
+                or count > _MAX_LINES_ABOVE_ROWS
                 or line.startswith(("The first frequency", "The total number"))
             ):
                 break
             continue
         mode, frequency, intensity = row
         expected = values[mode] if 0 <= mode < len(values) else None
-        if expected is None or mode in found or abs(frequency - expected) > _ROUNDING:
+        if expected is None or mode in found or abs(frequency - expected) > _ROUNDING_WAVENUMBERS:
             raise ParseError(f"mode {mode} of the IR spectrum is none of the frequencies")
         found[mode] = intensity
     else:

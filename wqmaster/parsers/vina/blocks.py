@@ -12,10 +12,10 @@ from wqmaster.parsers.base import Output
 POSES = "out.pdbqt"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
 # Characters that a number of Vina's can have.
-_LONGEST = 40
+_MAX_NUMBER_CHARACTERS = 40
 # Lines that a file of Vina's can have; what has more is none, and would take long to read.
-_MOST_ROWS = 100_000
-_MOST_LINES = 1_000_000
+_MAX_ROWS = 100_000
+_MAX_LINES = 1_000_000
 HEADING = "mode |   affinity | dist from best mode"
 _RULE = re.compile(r"-+\+-+\+-+\+-+\s*")
 _RESULT = "REMARK VINA RESULT:"
@@ -44,7 +44,7 @@ class Mode:
 
 def number(text: str, what: str) -> float:
     """`text` as a number, which need not be finite; ParseError names `what` if it is none."""
-    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+    if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
         raise ParseError(f"{what} is no number: {text[:20]!r}")
     return float(text)
 
@@ -70,7 +70,7 @@ def table_of(text: str, name: str) -> list[Mode]:
     start = text.rfind(HEADING)
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
         raise Cut(f"the block 'table of modes' is missing from {name}")
-    if text.count("\n", start) > _MOST_ROWS:
+    if text.count("\n", start) > _MAX_ROWS:
         raise ParseError(f"the table of modes of {name} has too many lines")
     lines = text[start:].splitlines(keepends=True)[2:]
     if not lines or not _RULE.fullmatch(lines[0]):
@@ -97,7 +97,7 @@ def models_of(text: str, name: str) -> list[list[str]]:
     Raises:
         ParseError: `text`, of the file `name`, is no file of poses, or not whole.
     """
-    if text.count("\n") > _MOST_LINES:
+    if text.count("\n") > _MAX_LINES:
         raise ParseError(f"{name} has too many lines")
     models: list[list[str]] = []
     inside = False

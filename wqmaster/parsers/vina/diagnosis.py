@@ -23,7 +23,7 @@ from wqmaster.parsers.vina.values import SEED
 
 _CONF = "vina.conf"
 # An atom outside of the box costs 10^6 a Angstrom, one within another some hundreds (kcal/mol).
-_MOST_AFFINITY = 100.0
+_MAX_AFFINITY_KCAL_PER_MOL = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
 # Version 1.1.2 has no other header.
 _CITATION = "# If you used AutoDock Vina in your work"
@@ -100,7 +100,7 @@ def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None
         for value in (mode.affinity, mode.lower, mode.upper):
             if not abs(value) < float("inf"):
                 return Failure(FailureClass.NOT_FINITE, f"vina: a mode has the value {value}")
-    if best > _MOST_AFFINITY:
+    if best > _MAX_AFFINITY_KCAL_PER_MOL:
         return Failure(
             FailureClass.IMPLAUSIBLE_ENERGY,
             f"vina: the best affinity is {best} kcal/mol: the ligand does not fit into the box, "

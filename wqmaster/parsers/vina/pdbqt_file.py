@@ -44,7 +44,7 @@ _WHOLE = re.compile(r"\d+", re.ASCII)
 # Three decimals in eight columns hold no more (Angstrom).
 LOWEST, HIGHEST = -999.0, 9999.0
 # Characters; a ligand of 200 atoms has 20,000.
-_LONGEST_LIGAND = 1_000_000
+_MAX_LIGAND_CHARACTERS = 1_000_000
 _IGNORED = ("REMARK", "WARNING")
 
 
@@ -200,7 +200,7 @@ def ligand(text: str) -> frozenset[str]:
     Raises:
         ValueError: what is wrong, with the number of the line.
     """
-    if len(text) > _LONGEST_LIGAND:
+    if len(text) > _MAX_LIGAND_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, more than a ligand can have")
     found = _Ligand()
     for place, line in enumerate(clean(text).split("\n"), start=1):

@@ -71,7 +71,7 @@ _FLAGS = {
 }
 _LANTHANIDES = frozenset(SYMBOLS[58:72])
 # xtb computes with this electronic temperature (K) unless it is told otherwise.
-_ELECTRONIC = 300.0
+_ELECTRONIC_TEMPERATURE_K = 300.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted
         solvent=None if solvent is None else (model, str(solvent).lower()),
         gas=solvent is None,
         accuracy=options.get("accuracy", found.accuracy),
-        electronic=_ELECTRONIC,
+        electronic=_ELECTRONIC_TEMPERATURE_K,
         level=options.get("level", found.level),
         thermal=None if "time" in options else options.get("temperature"),
         dynamics=options if "time" in options else None,

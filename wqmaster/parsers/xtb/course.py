@@ -25,11 +25,11 @@ _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 # What xtb says of charges that did not converge, after which it stops.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
 # xtb's files have 14 and 12 decimals; --ohess turns the molecule to another orientation (Angstrom).
-_SAME_PLACE = 1e-6
+_SAME_PLACE_ANGSTROM = 1e-6
 # The last frame of xtbopt.log and xtbopt.xyz are two evaluations of one geometry (Eh).
-_SAME_ENERGY = 1e-7
+_SAME_ENERGY_EH = 1e-7
 # How far the sum of the atomic charges may be off the charge of the molecule (e).
-_WHOLE = 1e-3
+_CHARGE_TOLERANCE_E = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _state(output: Output, text: str) -> _State:
         charge = net_charge(output)
     except ParseError:
         charge = math.nan
-    plain = abs(charge - round(charge)) <= _WHOLE if math.isfinite(charge) else False
+    plain = abs(charge - round(charge)) <= _CHARGE_TOLERANCE_E if math.isfinite(charge) else False
     return _State(round(charge) if plain else None, None if unpaired is None else unpaired + 1)
 
 
@@ -97,9 +97,9 @@ def _is_same(frame: Frame, other: Frame) -> bool:
     return (
         frame.symbols == other.symbols
         and abs(stated_energy(frame, "xtbopt.log") - stated_energy(other, "xtbopt.xyz"))
-        <= _SAME_ENERGY
+        <= _SAME_ENERGY_EH
         and all(
-            abs(one - two) <= _SAME_PLACE
+            abs(one - two) <= _SAME_PLACE_ANGSTROM
             for one, two in zip(_shape(frame.coordinates), _shape(other.coordinates), strict=True)
         )
     )
@@ -111,11 +111,11 @@ def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
         return frame
     found = engrad(output)
     same = len(found.geometry) == len(frame["geometry"]) and all(
-        abs(x - y) <= 10 * _SAME_PLACE
+        abs(x - y) <= 10 * _SAME_PLACE_ANGSTROM
         for one, two in zip(found.geometry, frame["geometry"], strict=True)
         for x, y in zip(one, two, strict=True)
     )
-    if not same or abs(found.energy - frame["energy"]) > _SAME_ENERGY:
+    if not same or abs(found.energy - frame["energy"]) > _SAME_ENERGY_EH:
         return frame
     return {**frame, "energy": found.energy, "gradient": found.gradient}
 

@@ -20,12 +20,12 @@ from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, SYMBOLS, closest
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed
-from wqmaster.parsers.xtb.molecular import FINAL, ROUNDING, energy, printed_energy
+from wqmaster.parsers.xtb.molecular import ENERGY_ROUNDING_EH, FINAL, energy, printed_energy
 from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
 
 # Norm of a gradient (Eh/Bohr) of atoms that clash. Measured: two of a kind have it at 0.1 A (H),
 # 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half of a bond or less.
-_STEEP = 40.0
+_STEEP_GRADIENT_EH_PER_BOHR = 40.0
 # The energy (Eh) of a molecule of charge q is below this * q^2 (worst: nuclei without electrons,
 # C4+ has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below this * (1 + q) (H+
 # has 1.64, Mg2+ 3.88).
@@ -68,7 +68,7 @@ _CAUSES = (
     ("Allocation would exceed memory limit", FailureClass.MEMORY),
 )
 # How much of stderr is looked through for the line that tells (characters).
-_MOST = 100_000
+_MAX_STDERR_CHARACTERS = 100_000
 _SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE")
 
 
@@ -131,7 +131,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         return failure
     if place >= 0 or "abnormal termination" in both:
         return _failure(FailureClass.PROGRAM_ERROR, cause)
-    said = [line for line in errors[:_MOST].splitlines() if line.strip()]
+    said = [line for line in errors[:_MAX_STDERR_CHARACTERS].splitlines() if line.strip()]
     for line in said:
         if any(name in line for name in _SIGNALS):
             return _failure(FailureClass.MODULE_CRASH, f"no 'normal termination', but {line}")
@@ -216,7 +216,7 @@ def _heated(run: moving.Dynamics) -> Failure | None:
     """
     if not run.rows or not run.ended:
         return None
-    thermal = 0.5 * run.freedom * moving.BOLTZMANN
+    thermal = 0.5 * run.freedom * moving.BOLTZMANN_EH_PER_K
     granted = thermal * max(run.temperature, 300.0) + 0.005
     start = run.rows[0][1]
     for step, total in (*run.rows[1:], (run.steps, run.mean("Etot"))):
@@ -273,7 +273,7 @@ def _values(
         return failure
     if output.has("xtbout.json") and last_line(text, "| TOTAL ENERGY ") is not None:
         printed = printed_energy(text)
-        if not abs(printed - total) <= ROUNDING:
+        if not abs(printed - total) <= ENERGY_ROUNDING_EH:
             return _failure(
                 FailureClass.PARSE_ERROR, f"xtbout.json has {total} Eh, stdout {printed} Eh"
             )
@@ -297,7 +297,7 @@ def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
         where = "above zero" if limit == 0 else "too high for its charge"
         return _failure(FailureClass.IMPLAUSIBLE_ENERGY, f"an energy of {total} Eh is {where}")
     slope = boxed(text, "gradient norm")
-    if slope is not None and not slope < _STEEP:
+    if slope is not None and not slope < _STEEP_GRADIENT_EH_PER_BOHR:
         return _failure(
             FailureClass.IMPLAUSIBLE_ENERGY, f"atoms clash: the gradient is {slope} Eh/Bohr"
         )

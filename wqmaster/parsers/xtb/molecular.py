@@ -39,9 +39,9 @@ from wqmaster.parsers.xtb.text import (
 # What is printed once an optimisation has ended, converged or not.
 FINAL = " final structure:"
 # xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
-ROUNDING = 2e-8
+ENERGY_ROUNDING_EH = 2e-8
 # A sum of atomic charges is a whole number but for its rounding (e).
-_CHARGE_TOLERANCE = 1e-3
+_CHARGE_TOLERANCE_E = 1e-3
 
 
 def printed_energy(text: str) -> float:
@@ -81,10 +81,10 @@ def energy(output: Output) -> float:
         value = printed_energy(stdout(output))
     if not output.has("molecule.engrad"):
         printed = boxed(stdout(output), "total energy") if output.has("stdout") else None
-        same = printed is not None and not layered and abs(printed - value) <= ROUNDING
+        same = printed is not None and not layered and abs(printed - value) <= ENERGY_ROUNDING_EH
         return printed if same and printed is not None else value
     exact = engrad(output).energy
-    if abs(exact - value) > ROUNDING:
+    if abs(exact - value) > ENERGY_ROUNDING_EH:
         other = "xtbout.json" if output.has("xtbout.json") and not layered else "stdout"
         raise ParseError(f"{other} and molecule.engrad are of different runs ({value}, {exact} Eh)")
     return exact
@@ -282,7 +282,7 @@ def charge(output: Output) -> int:
         ParseError: as `net_charge`, or it is not a whole number.
     """
     found: float = net_charge(output)
-    if abs(found - round(found)) > _CHARGE_TOLERANCE:
+    if abs(found - round(found)) > _CHARGE_TOLERANCE_E:
         raise ParseError(f"the atomic charges add up to {found}, which is not a whole number")
     return round(found)
 

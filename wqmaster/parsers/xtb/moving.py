@@ -19,12 +19,12 @@ from wqmaster.parsers.xtb.text import (
 )
 
 # Boltzmann's constant in Eh/K.
-BOLTZMANN = 3.166808578545117e-06
+BOLTZMANN_EH_PER_K = 3.166808578545117e-06
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
 # xtb takes the mean of the energy at full accuracy over every eleventh step.
-_ACCURATE = 11
+_ACCURATE_STEP_INTERVAL = 11
 
 
 def final(output: Output) -> Frame:
@@ -233,7 +233,7 @@ def md_summary(output: Output) -> dict[str, Any]:
         "potential_energy": found.mean("Epot"),
         "kinetic_energy": found.mean("Ekin"),
         "total_energy": found.mean("Etot"),
-        "accurate_potential_energy": accurate if found.steps >= _ACCURATE else None,
+        "accurate_potential_energy": accurate if found.steps >= _ACCURATE_STEP_INTERVAL else None,
     }
 
 

@@ -20,10 +20,10 @@ _SYMMETRY = re.compile(
     r"|(?:WARNING: )?These symmetry elements match [^\n]{1,60}\n"
 )
 # How far a block of xtb's printout is indented at the most.
-_INDENT = 40
+_MAX_INDENT_CHARACTERS = 40
 # A line of an XYZ file that xtb wrote is longer than this; looked at in large files only.
-_SHORT = 25
-_LARGE = 1 << 20
+_MIN_XYZ_LINE_CHARACTERS = 25
+_LARGE_FILE_BYTES = 1 << 20
 
 
 def stdout(output: Output) -> str:
@@ -57,7 +57,7 @@ def last_line(text: str, start: str) -> str | None:
     """The rest of the last line that begins with `start`, white space before it aside."""
     end = len(text)
     while (place := text.rfind(start, 0, end)) >= 0:
-        low = max(place - _INDENT, 0)
+        low = max(place - _MAX_INDENT_CHARACTERS, 0)
         begin = text.rfind("\n", low, place) + 1
         if (begin or not low) and not text[begin:place].strip():
             stop = text.find("\n", place)
@@ -152,7 +152,7 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
     """
     if text and not text.endswith("\n"):
         raise ParseError(f"{name} is cut short")
-    if len(text) > _LARGE and len(text) < _SHORT * text.count("\n"):
+    if len(text) > _LARGE_FILE_BYTES and len(text) < _MIN_XYZ_LINE_CHARACTERS * text.count("\n"):
         raise ParseError(f"{name} is no XYZ file of xtb")
     lines = text.splitlines()
     while lines and not lines[-1].strip():

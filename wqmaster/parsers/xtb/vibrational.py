@@ -24,7 +24,7 @@ from wqmaster.parsers.xtb.text import (
 )
 
 # xtb shows a mode below this as a translation or rotation (xtb, src/freq/io.f90: thr), in 1/cm.
-_ZERO = 0.01
+_ZERO_WAVENUMBERS = 0.01
 
 
 @reads("hessian")
@@ -86,7 +86,7 @@ def _modes(output: Output) -> list[tuple[float, float]]:
         raise ParseError(f"{len(found)} modes are not three an atom")
     if len(found) == 3:  # of an atom; xtb prints 1.00 for each
         return []
-    vibrations = [mode for mode in found if not abs(mode[0]) < _ZERO]
+    vibrations = [mode for mode in found if not abs(mode[0]) < _ZERO_WAVENUMBERS]
     if len(vibrations) > len(found) - 5:
         raise ParseError(f"{len(vibrations)} of {len(found)} modes are said to be vibrations")
     return vibrations

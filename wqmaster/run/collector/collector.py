@@ -40,12 +40,12 @@ from wqmaster.run.spool import Spool
 log = logging.getLogger("wqmaster.collector")
 
 # Tasks, and bytes of values, that are committed in one go.
-BATCH = 50
+BATCH_TASKS = 50
 BATCH_BYTES = 32 << 20
 # Seconds between two tries to store results, where the database is away.
 _RETRY_SECONDS = 2.0
 # Troubles of a disk that pass.
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+_PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
 _CRASHED = Failure(
     FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
@@ -214,7 +214,7 @@ class Collector:
             try:
                 self._keep_files(job, stored.get(key, frozenset()))
             except OSError as error:
-                if error.errno in _PASSING:
+                if error.errno in _PASSING_ERRNOS:
                     raise
                 failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
                 job.verdict = Verdict(failure=failure)

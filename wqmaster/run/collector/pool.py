@@ -32,15 +32,15 @@ from wqmaster.system.files import rotate
 log = logging.getLogger("wqmaster.collectors")
 
 # Tasks in the hands of one collector.
-MOST = 64
+MAX_TASKS_PER_COLLECTOR = 64
 # Seconds without a word, with work in hand, after which a collector hangs.
-HANG_TIME = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
+HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
 # How often a collector may die on one job.
-STRIKES = 2
+MAX_CRASHES_PER_JOB = 2
 # Seconds for them to end by themselves, at the end.
-PATIENCE = 10.0
+STOP_TIMEOUT_SECONDS = 10.0
 # How many may die in a row when no job is to blame.
-MOST_DEATHS = 3
+MAX_DEATHS_IN_A_ROW = 3
 
 
 class _Process:
@@ -110,7 +110,7 @@ class Collectors:
         logs: Path,
         *,
         keep_open: Sequence[int] = (),
-        hang_time: float = HANG_TIME,
+        hang_time: float = HANG_TIMEOUT_SECONDS,
     ) -> None:
         self._configuration = configuration
         self._errors = logs / "collector.err"
@@ -144,7 +144,7 @@ class Collectors:
     def _hand_out(self) -> None:
         while self._backlog:
             process = min(self._processes, key=lambda process: len(process.tasks))
-            if len(process.tasks) >= MOST:
+            if len(process.tasks) >= MAX_TASKS_PER_COLLECTOR:
                 return
             task, skip = self._backlog.popleft()
             if not process.tasks:
@@ -181,7 +181,7 @@ class Collectors:
         self._selector.unregister(process.stdout)
         process.end()
         self._deaths = self._deaths + 1 if process.at is None else 0
-        if self._deaths > MOST_DEATHS:
+        if self._deaths > MAX_DEATHS_IN_A_ROW:
             last = self._errors.read_text(errors="replace").splitlines()[-1:] or [""]
             raise ServiceError(
                 f"collectors cannot be started, or cannot commit: {last[0]} (log: {self._errors})",
@@ -191,7 +191,7 @@ class Collectors:
         for task, skip in process.tasks.items():
             if process.at is not None and process.at[0] == task:
                 self._strikes[process.at] += 1
-                if self._strikes[process.at] >= STRIKES:
+                if self._strikes[process.at] >= MAX_CRASHES_PER_JOB:
                     skip.append(process.at[1])
                     del self._strikes[process.at]
             self._backlog.appendleft((task, skip))
@@ -204,7 +204,7 @@ class Collectors:
         Those that wait for a database do not get that far: they are killed, and what they had
         stays in the spool.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         for process in self._processes:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()

@@ -25,7 +25,7 @@ from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run.collector.collector import BATCH, Collector
+from wqmaster.run.collector.collector import BATCH_TASKS, Collector
 from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
 from wqmaster.run.spool import Spool
 
@@ -40,15 +40,17 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
     rest = b""
     waiting: list[bytes] = []
     while True:
-        while len(waiting) < BATCH and (not waiting or select.select([descriptor], [], [], 0)[0]):
+        while len(waiting) < BATCH_TASKS and (
+            not waiting or select.select([descriptor], [], [], 0)[0]
+        ):
             chunk = os.read(descriptor, 1 << 16)
             if not chunk:
                 # The master is gone: what was not begun waits in the spool for the next one.
                 return
             *whole, rest = (rest + chunk).split(b"\n")
             waiting += whole
-        yield waiting[:BATCH]
-        del waiting[:BATCH]
+        yield waiting[:BATCH_TASKS]
+        del waiting[:BATCH_TASKS]
 
 
 class _Channel:

@@ -31,12 +31,12 @@ from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
 
 # MB; caches of OSG's sites take no larger files well.
-MOST = 500
-_SECONDS = 60
-_VERSION_TEXT = 2000
+MAX_ARCHIVE_MB = 500
+_VERSION_TIMEOUT_SECONDS = 60
+_MAX_VERSION_CHARACTERS = 2000
 # Members among which the manifest is looked for, and bytes that it may have.
-_FIRST = 1000
-_LARGEST = 64 << 20
+_FIRST_MEMBERS = 1000
+_MAX_MANIFEST_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -49,7 +49,7 @@ class Wish:
     folder: Path | None = None
     data: tuple[Path, ...] = ()
     output: Path | None = None
-    most: int = MOST  # MB
+    most: int = MAX_ARCHIVE_MB  # MB
     run: str | None = None  # arguments for the proof, as in a shell
     where: Where | None = None
 
@@ -152,12 +152,12 @@ def version_of(contents: Contents) -> str | None:
     with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as folder:
         try:
             words = [str(entry.source), str(argument)]
-            code, said = ended(words, os.environ, Path(folder), _SECONDS)
+            code, said = ended(words, os.environ, Path(folder), _VERSION_TIMEOUT_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             return None
     text = said.decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if re.search(r"\d", line)]
-    return "\n".join(lines)[:_VERSION_TEXT] if code == 0 and lines else None
+    return "\n".join(lines)[:_MAX_VERSION_CHARACTERS] if code == 0 and lines else None
 
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
@@ -183,8 +183,8 @@ def glibc_of(archive: Path) -> tuple[int, ...] | None:
     try:
         with tarfile.open(archive) as tar:
             # Sorted as they are, only names that begin by a digit or such come before it.
-            for member in islice(tar, _FIRST):
-                if member.name == MANIFEST and member.isreg() and member.size < _LARGEST:
+            for member in islice(tar, _FIRST_MEMBERS):
+                if member.name == MANIFEST and member.isreg() and member.size < _MAX_MANIFEST_BYTES:
                     file = tar.extractfile(member)
                     stated = json.loads(file.read() if file else b"{}").get("glibc")
                     return tuple(map(int, stated.split("."))) if stated else ()

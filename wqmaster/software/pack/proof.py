@@ -19,8 +19,8 @@ from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of
 from wqmaster.tasks.base import SCRIPT
 from wqmaster.tasks.program import Trial
 
-_SECONDS = 300
-_MESSAGE = 600
+_TRIAL_TIMEOUT_SECONDS = 300
+_MAX_MESSAGE_CHARACTERS = 600
 # What the loader says of a library or symbol that is not there.
 _NOT_LOADED = re.compile(
     r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
@@ -56,7 +56,11 @@ def _glibc_files(programs: Sequence[str]) -> set[Path]:
     found: set[Path] = set()
     for program in programs:
         said = subprocess.run(
-            ["ldd", program], capture_output=True, text=True, check=False, timeout=_SECONDS
+            ["ldd", program],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TRIAL_TIMEOUT_SECONDS,
         ).stdout
         found |= {Path(place) for place in _PLACE.findall(said)}
     for library in [path for path in found if path.name == "libc.so.6"]:
@@ -99,7 +103,7 @@ def _entering(root: Path) -> list[str] | None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                timeout=_SECONDS,
+                timeout=_TRIAL_TIMEOUT_SECONDS,
             ).returncode
         except (OSError, subprocess.TimeoutExpired):
             return None
@@ -139,10 +143,11 @@ def ended(
 
 def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, bytes]:
     try:
-        return ended(words, environ, folder, _SECONDS)
+        return ended(words, environ, folder, _TRIAL_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise ProofFailed(
-            f"the packed program did not end within {_SECONDS} s; say what else is to be run with "
+            f"the packed program did not end within {_TRIAL_TIMEOUT_SECONDS} s; "
+            "say what else is to be run with "
             "--run 'ARGUMENTS'"
         ) from None
 
@@ -245,4 +250,4 @@ def _why_not(code: int, text: str, trial: Trial) -> str | None:
 
 def _last(said: bytes) -> str:
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-4:])[-_MESSAGE:]
+    return " | ".join(lines[-4:])[-_MAX_MESSAGE_CHARACTERS:]

@@ -21,8 +21,8 @@ from wqmaster.tasks.base import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
 # What an expression may make: entries of a text or list, and the largest exact power.
-_LONGEST = 1_000_000
-_LARGEST_POWER = 1000
+_MAX_ENTRIES = 1_000_000
+_MAX_EXPONENT = 1000
 # The variables of a template, and what `molecule` has.
 _VARIABLES = ("document", "molecule", "id", "cores", "memory")
 _OF_MOLECULE = (
@@ -81,10 +81,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         numbers = [value for value in (left, right) if isinstance(value, (int, float))]
         if operator == "*" and len(numbers) == 1:
             text = right if numbers[0] is left else left
-            if isinstance(text, Sized) and len(text) * numbers[0] > _LONGEST:
-                raise ValueError(f"a text or list of more than {_LONGEST} entries")
+            if isinstance(text, Sized) and len(text) * numbers[0] > _MAX_ENTRIES:
+                raise ValueError(f"a text or list of more than {_MAX_ENTRIES} entries")
         if operator == "**" and len(numbers) == 2:
-            return float(left) ** float(right) if abs(right) > _LARGEST_POWER else left**right
+            return float(left) ** float(right) if abs(right) > _MAX_EXPONENT else left**right
         return super().call_binop(context, operator, left, right)
 
     def __init__(self) -> None:

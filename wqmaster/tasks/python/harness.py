@@ -24,8 +24,8 @@ import random
 import traceback
 
 # The least and the largest integer that a database holds.
-LEAST, MOST = -(2**63), 2**63 - 1
-MOST_TEXT = 2000
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+MAX_TEXT_CHARACTERS = 2000
 
 
 class NoJson(Exception):
@@ -39,7 +39,7 @@ def plain(value, place):
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int):
-        if not LEAST <= value <= MOST:
+        if not MIN_INTEGER <= value <= MAX_INTEGER:
             raise NoJson("%s is an integer of more than 64 bits" % place)
         return int(value)
     if isinstance(value, float):
@@ -90,7 +90,7 @@ def text_of(value):
         text = str(value)
     except Exception as error:
         text = "its text cannot be had: %r" % (error,)
-    return text[:MOST_TEXT]
+    return text[:MAX_TEXT_CHARACTERS]
 
 
 def place_of(error, home):

@@ -25,10 +25,10 @@ from wqmaster.jobs.job import Input
 from wqmaster.parsers.vina import pdbqt_file
 
 # Beyond this distance Vina's scoring functions are zero (Angstrom; scoring_function.h).
-CUTOFF = 8.0
+CUTOFF_ANGSTROM = 8.0
 KEYS = tuple(f"{what}_{axis}" for what in ("center", "size") for axis in "xyz")
 # Points of the largest grid that maps are made of: 70 MB of text a map, and there are 19.
-_MOST_POINTS = 10_000_000
+_MAX_GRID_POINTS = 10_000_000
 # Vina's maps (X-Score types) that an atom type may need: its neighbours decide which one it does.
 _NEEDED = {
     **dict.fromkeys(("C", "A", "CG0", "CG1", "CG2", "CG3"), ("C_H", "C_P")),
@@ -119,11 +119,12 @@ def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
     for atom in atoms:
         places = zip(atom.position, box.ends, strict=True)
         outside = (max(low - place, 0.0, place - high) for place, (low, high) in places)
-        if math.hypot(*outside) < CUTOFF:
+        if math.hypot(*outside) < CUTOFF_ANGSTROM:
             return
     center = ", ".join(f"{value:g}" for value in box.center)
     raise ValueError(
-        f"the box around {center} is {CUTOFF:g} Angstrom or more away from any atom of the receptor"
+        f"the box around {center} is {CUTOFF_ANGSTROM:g} Angstrom or more away from "
+        "any atom of the receptor"
     )
 
 
@@ -196,9 +197,10 @@ class Grid:
 
     def check(self) -> None:
         """See that maps of it are of a size that can be handled; ValueError if they are not."""
-        if self.points > _MOST_POINTS:
+        if self.points > _MAX_GRID_POINTS:
             raise ValueError(
-                f"maps with {self.points:,} points are too large (at most {_MOST_POINTS:,}); make "
+                f"maps with {self.points:,} points are too large (at most {_MAX_GRID_POINTS:,}); "
+                "make "
                 "the box smaller or the spacing larger, or dock without maps ('refine: true')"
             )
 

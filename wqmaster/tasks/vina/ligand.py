@@ -12,10 +12,10 @@ from wqmaster.errors import BadDocument
 # Of the embedding: the same text gives the same ligand (with the same RDKit and Meeko).
 _SEED = 61453
 # An embedding that takes longer is given up (seconds): the master waits for it.
-_TIMEOUT = 30
+_EMBEDDING_TIMEOUT_SECONDS = 30
 # RDKit stops there, although most molecules are done in a few hundred.
-_RELAX_STEPS = 2000
-_LONGEST = 100_000
+_MAX_RELAXATION_STEPS = 2000
+_MAX_LIGAND_CHARACTERS = 100_000
 _MODULES = ("rdkit", "meeko", "gemmi", "scipy")
 
 
@@ -38,13 +38,13 @@ def _embedded(molecule: Any) -> Any:
     molecule = Chem.AddHs(molecule)
     settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = _SEED
-    settings.timeout = _TIMEOUT
+    settings.timeout = _EMBEDDING_TIMEOUT_SECONDS
     if rdDistGeom.EmbedMolecule(molecule, settings) != 0:
         settings.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(molecule, settings) != 0:
             raise BadDocument("RDKit finds no coordinates for the ligand")
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=_RELAX_STEPS)
+        rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=_MAX_RELAXATION_STEPS)
     return molecule
 
 
@@ -83,7 +83,7 @@ def pdbqt(text: str, form: str) -> str:
     from meeko import MoleculePreparation, PDBQTWriterLegacy
     from rdkit import rdBase
 
-    if len(text) > _LONGEST or "\0" in text:
+    if len(text) > _MAX_LIGAND_CHARACTERS or "\0" in text:
         raise BadDocument(f"the {form} of {len(text)} characters is none of a ligand")
     with rdBase.BlockLogs():
         molecule = _from_smiles(text) if form == "smiles" else _from_sdf(text)

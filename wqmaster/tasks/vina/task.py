@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 _FORMATS = ("pdbqt", "smiles", "sdf")
 # Vina's seed is a C int, and 0 has it draw one (Vina::generate_seed).
-_MOST_SEED = 2**31 - 1
+_MAX_SEED = 2**31 - 1
 
 _Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _Length = Annotated[float, Field(strict=True, gt=0, le=1000)]
 _Count = Annotated[int, Field(strict=True, gt=0, le=1_000_000)]
-_CInt = Annotated[int, Field(strict=True, gt=0, le=_MOST_SEED)]
+_CInt = Annotated[int, Field(strict=True, gt=0, le=_MAX_SEED)]
 
 
 class Ligand(Model):
@@ -151,7 +151,7 @@ def seed_of(document: Any, step: str) -> int:
     """The seed of a step for the document with this `_id`: from 1 to 2^31 - 1, always the same."""
     text = json.dumps([fields.id_text(document), step])
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return 1 + number % _MOST_SEED
+    return 1 + number % _MAX_SEED
 
 
 def _stated(molecule: Molecule, wanted: Ligand) -> str:
