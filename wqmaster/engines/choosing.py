@@ -52,7 +52,7 @@ def choose(campaign: Campaign) -> tuple[str, str]:
             return name, f"its worker is the one that is sent out ({sent})"
     why = why_not("taskvine")
     if campaign.resources.running_time_min is not None:
-        # Its worker of 7.14.5 reports the end of its wall time before it has worked it out.
+        # Its worker of 7.14.5 reports the end of its wall time before it has worked it out (F8).
         why = "TaskVine does not know how much time a worker has left (running_time_min)"
     if why is None:
         return "taskvine", "its master takes less time for a task than Work Queue's"

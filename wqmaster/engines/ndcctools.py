@@ -65,7 +65,7 @@ class Setting:
         return (str(self.ssl[0]), str(self.ssl[1])) if self.ssl else None
 
     def running_time(self, task: Task) -> int:
-        """The time limit of `task` in the unit that the library (7.14.5) really uses.
+        """The time limit of `task` in the unit that the library (7.14.5) really uses (F2).
 
         Manager and worker each take the limit to be in microseconds, so that 420 would end a task
         after a second (vine_task_set_time_max, work_queue_task_specify_running_time: read in both).

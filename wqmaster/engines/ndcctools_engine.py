@@ -174,8 +174,8 @@ class NdcctoolsEngine:
 class _BlockedHosts:
     """Hosts that get no task for a while.
 
-    `block_host_with_timeout` of the bindings (7.14.5, both libraries) refuses every argument, since
-    SWIG does not know time_t.
+    `block_host_with_timeout` of the bindings (7.14.5, both libraries; F7) refuses every argument,
+    since SWIG does not know time_t.
     """
 
     def __init__(self, manager: Manager) -> None:

@@ -11,7 +11,7 @@
 # Where a worker lacks the software of a step, job.sh reads shared/wqmaster.software.sh.
 set -u
 umask 077
-# A worker's open sockets are not ours: with them in our hands, the manager does not see it die.
+# A worker's open sockets are not ours: with them in our hands, the manager does not see it die (F4).
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 is_leader() { # of its process group: only then is the group ours to signal
     read -r stat < /proc/$$/stat || return 1
@@ -21,7 +21,7 @@ is_leader() { # of its process group: only then is the group ours to signal
     [ "$3" = "$$" ]
 }
 # A worker of ndcctools makes us a leader from outside (setpgid after fork), and on a busy machine
-# comes too late for that, since we run already: then neither it nor we could end what we start.
+# comes too late for that, since we run already (F30): neither it nor we could end what we start.
 if [ $# -eq 2 ] && [ -r /proc/$$/stat ] && ! is_leader && command -v setsid > /dev/null; then
     exec setsid sh "$0" "$@" alone # the same process, in a session that it leads
 fi
@@ -47,7 +47,7 @@ clock() { # hundredths of seconds, without a fork where there is /proc
     fi 2> /dev/null
 }
 
-# All processes of a job stay in one process group, so that whoever ends the task ends them all.
+# All processes of a job stay in one process group, so that whoever ends the task ends them all (F21).
 if timeout --foreground 5 true 2> /dev/null; then
     timeout="timeout --foreground -k 5"
 else

@@ -74,7 +74,7 @@ class TaskVineManager(Manager):
 
     def _log_debug(self, library: Path, setting: Setting) -> None:
         # The manager has begun to log everything it does, without end, and the bindings have no
-        # call against it. debug.h of dttools has some, which are in the same library.
+        # call against it (F11). debug.h of dttools has some, which are in the same library.
         debug = ctypes.CDLL(str(library))
         debug.cctools_debug_flags_clear()
         for flag in setting.debug_flags("vine"):
@@ -84,8 +84,8 @@ class TaskVineManager(Manager):
 
     def _configure(self, setting: Setting) -> None:
         found = self._manager
-        # A vine_worker that was killed leaves its "[transfer server]", which holds the connection
-        # open: only its silence shows that it is gone.
+        # A vine_worker that was killed leaves its "[transfer server]" (F9), which holds the
+        # connection open: only its silence shows that it is gone.
         found.set_keepalive_interval(setting.keepalive[0])
         found.set_keepalive_timeout(setting.keepalive[1])
         # Files go from the master to workers alone: those of OSG cannot reach each other.
@@ -124,7 +124,7 @@ class TaskVineManager(Manager):
         found.set_retries(order.retries)
         found.set_time_max(order.running_time)
         if task.running_time_min is not None:
-            # Of no use with workers of 7.14.5, which report their end as 0: see choosing.choose.
+            # Of no use with workers of 7.14.5, which report their end as 0 (F8).
             found.set_time_min(task.running_time_min)
         found.add_input(self._runner, "runner.sh")
         inputs = self._manager.declare_file(str(order.folder / "inputs.tar"))

@@ -127,7 +127,7 @@ class WorkQueueManager(Manager):
     def wait(self, seconds: float) -> Report | None:
         """A task that came back, among them those that were cancelled while they waited.
 
-        For 0 seconds, the library would do nothing at all.
+        For 0 seconds, the library would do nothing at all (F6).
         """
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
         if task is None:
@@ -160,8 +160,8 @@ class WorkQueueManager(Manager):
     def cancel(self, handle: Any) -> None:
         """End a task; one that still waits is returned by `wait`."""
         if self.is_waiting(handle):
-            # 7.14.5 leaves a waiting task that is cancelled in its queue, and still sends it to a
-            # worker, or crashes. A task whose end time has passed is taken out and returned.
+            # 7.14.5 leaves a waiting task that is cancelled in its queue (F1), and still sends it
+            # to a worker, or crashes. A task whose end time has passed is taken out and returned.
             handle.specify_end_time(1)
         else:
             self._cancelled.append(self._queue.cancel_by_taskid(handle.id))

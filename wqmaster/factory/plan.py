@@ -112,8 +112,8 @@ class Plan:
     def command(self, configuration: str, scratch: str) -> list[str]:
         """The whole command line, to be run in the factory's folder, where these two are.
 
-        The factory copies the password by a shell command without quotes: a path that a user has
-        chosen must not be part of it.
+        The factory copies the password by a shell command without quotes (F14): a path that a user
+        has chosen must not be part of it.
         """
         return [
             *self.words,

@@ -48,7 +48,7 @@ def end_all(first: int = signal.SIGTERM) -> None:
     while _reap():
         now = time.monotonic()
         if now > again:
-            # More than once: a factory that has just begun misses the first.
+            # More than once: a factory that has just begun misses the first (F22).
             again = now + SIGNAL_INTERVAL_SECONDS
             for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
