@@ -10,11 +10,12 @@ demo-clean: ## forget the demo's results, to run it afresh
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
-test: ## style, types, imports, tests
+test: ## style, types, imports, dead code, tests
 	./shell ruff check .
 	./shell ruff format --check .
 	./shell mypy
 	./shell lint-imports
+	./shell vulture
 	./shell pytest -n auto --dist loadfile
 
 test-fast: ## of these, what needs no process: under a minute

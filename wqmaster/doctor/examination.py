@@ -113,9 +113,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 into.append(finding)
         except Exception as error:  # a check that fails is a finding as well
             reason = f"could not be checked: {error or type(error).__name__}"
-            into.append(
-                Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
-            )
+            into.append(_unchecked(check, reason))
 
     threads = [
         # A thread that hangs must not keep the process from ending.
@@ -127,9 +125,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
             thread.start()
         except RuntimeError as error:  # a process has only so many
             reason = f"could not be checked: {error}; see: ulimit -u"
-            into.append(
-                Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
-            )
+            into.append(_unchecked(check, reason))
     deadline = time.monotonic() + seconds
     try:
         for check, thread, into in zip(checks, threads, found, strict=True):
@@ -137,9 +133,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 reason = f"could not be checked: no answer within {seconds:g} s"
-                into.append(
-                    Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
-                )
+                into.append(_unchecked(check, reason))
         return [finding for part in found for finding in list(part)]
     finally:
         programs.end_all([thread for thread in threads if thread.is_alive()])

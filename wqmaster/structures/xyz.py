@@ -71,7 +71,6 @@ class _Frames:
         self._lines: list[bytes] = []
         self._size = 0
         self._count: int | None = None  # atoms that the frame says it has
-        self._after_comment = False
 
     def take(self, line: int, raw: bytes) -> Iterator[Record]:
         """The frames that end before this line."""

@@ -211,9 +211,9 @@ def is_full(text: str) -> bool:
     """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
 
     Then xtb 6.7.1 adds an entropy to the energy that it never set (src/scc_core.f90: ga; F25),
-    unless the electronic temperature is 0. Measured: in the gas it is 0, or exactly 3600 Eh in one run of
-    five (GFN1), so that running it again helps. With a solvent it is often a few Eh up or down (F-
-    in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
+    unless the electronic temperature is 0. Measured: in the gas it is 0, or exactly 3600 Eh in one
+    run of five (GFN1), so that running it again helps. With a solvent it is often a few Eh up or
+    down (F- in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
     """
     stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
     unpaired = stated_unpaired(text)
