@@ -13,6 +13,7 @@ from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.factory.batch.registry import batch_system
 from wqmaster.factory.plan import Address, Plan, PlanRequest, Project, plan
 from wqmaster.system import credentials
+from wqmaster.system.files import replacing
 from wqmaster.system.hosts import this_host
 
 # Names of files that are one word of a shell, whatever shell.
@@ -31,9 +32,8 @@ def identity(place: Path, campaign: str) -> str:
     words = path.read_text(encoding="utf-8").split() if path.exists() else []
     if len(words) != 2 or words[1] != folder:
         words = [f"{campaign}-{secrets.token_hex(6)}", folder]
-        part = path.with_name(f".id-{os.getpid()}")
-        part.write_text(" ".join(words) + "\n", encoding="utf-8")
-        part.rename(path)
+        with replacing(path) as part:
+            part.write_text(" ".join(words) + "\n", encoding="utf-8")
     return words[0]
 
 

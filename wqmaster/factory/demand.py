@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wqmaster.system.files import replacing
+
 DEMAND_FILE = "demand.json"
 # After which what a master said is no longer so.
 DEMAND_LIFETIME_SECONDS = 60.0
@@ -49,12 +51,11 @@ def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> No
     `newer`: with a time of change of another second than before: the factory, which compares
     seconds, would miss a second change within one.
     """
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    if newer and path.exists():
-        now = max(time.time(), int(path.stat().st_mtime) + 1)
-        os.utime(part, (now, now))
-    part.rename(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        if newer and path.exists():
+            now = max(time.time(), int(path.stat().st_mtime) + 1)
+            os.utime(part, (now, now))
 
 
 def tell(folder: Path, demand: Demand, workers: int | None) -> None:

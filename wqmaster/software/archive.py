@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from wqmaster.campaign.models import nearest
+from wqmaster.system.files import replacing
 
 _BLOCK_BYTES = 1 << 20
 # Links that lead to links, after which it is a circle.
@@ -226,11 +227,10 @@ def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
         return Contents(**json.loads(note.read_text()))
     except (OSError, ValueError, TypeError):
         contents = look(path, commands)
-    part = note.with_suffix(f".{os.getpid()}")
     try:
         notes.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(asdict(contents)))
-        part.replace(note)
+        with replacing(note) as part:
+            part.write_text(json.dumps(asdict(contents)))
     except OSError:
         pass  # of a folder that this user may only read: looked into again the next time
     return contents

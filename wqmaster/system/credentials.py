@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
+from wqmaster.system.files import replacing
 
 # Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
 _VALIDITY_DAYS = 3650
@@ -16,11 +17,11 @@ def password(folder: Path) -> Path:
     """The password file in the campaign's folder, made (0600) if there is none."""
     path = folder / "password"
     if not path.exists():
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with (
+            replacing(path) as part,
+            os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file,
+        ):
             file.write(secrets.token_hex(32))
-        part.rename(path)  # never half-written, also not by a kill
     return path
 
 

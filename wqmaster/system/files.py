@@ -1,11 +1,30 @@
-"""Folders that can be written, and logs that do not grow for ever."""
+"""Files that are written whole, folders that can be written, logs that do not grow for ever."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wqmaster.errors import FolderError
 
 LARGEST_LOG_BYTES = 5_000_000
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that is to be written, and takes its place once it is.
+
+    So `path` is never half written, also not by a kill. What is left of one that failed is removed.
+    Processes do not get into each other's way; only one thread of each may write `path`.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def check_writable(folder: Path) -> None:

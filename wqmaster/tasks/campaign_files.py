@@ -14,6 +14,7 @@ from wqmaster.campaign.models import Model
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Input, check_file_name
+from wqmaster.system.files import replacing
 from wqmaster.tasks.base import Software, StepRequest
 
 _BLOCK_BYTES = 1 << 20
@@ -35,9 +36,8 @@ def keep(content: bytes, name: str, cache: Path) -> Path:
     """The path of a file in `cache` with this content, made if it is not there."""
     target = cache / f"{hashlib.sha256(content).hexdigest()[:16]}-{name}"
     if not target.exists():
-        part = target.with_name(f".{target.name}.{os.getpid()}")
-        part.write_bytes(content)
-        part.replace(target)
+        with replacing(target) as part:
+            part.write_bytes(content)
     return target
 
 

@@ -3,7 +3,6 @@
 import errno
 import logging
 import logging.handlers
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from wqmaster.run.collector.messages import (
 )
 from wqmaster.run.kept_files import safe_name
 from wqmaster.run.spool import Spool
+from wqmaster.system.files import replacing
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -263,9 +263,8 @@ class Collector:
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))
                 content = steps[wanted.request.name].files[file]
-                part = self._kept / f".{os.getpid()}.part"
-                part.write_bytes(content)
-                part.rename(self._kept / name)
+                with replacing(self._kept / name) as part:
+                    part.write_bytes(content)
 
     def _record(self, job: _Judged) -> Document:
         failure = job.verdict.failure
