@@ -5,6 +5,7 @@
 no xtbout.json, but `gfnff_charges`; its energy stands in the printout (12 decimals).
 """
 
+import math
 from collections.abc import Mapping
 from string import ascii_letters
 from typing import Any
@@ -282,7 +283,7 @@ def charge(output: Output) -> int:
         ParseError: as `net_charge`, or it is not a whole number.
     """
     found: float = net_charge(output)
-    if abs(found - round(found)) > _CHARGE_TOLERANCE_E:
+    if not math.isfinite(found) or abs(found - round(found)) > _CHARGE_TOLERANCE_E:
         raise ParseError(f"the atomic charges add up to {found}, which is not a whole number")
     return round(found)
 
