@@ -189,7 +189,9 @@ class Collector:
             except (PyMongoError, OSError) as error:
                 # Of the database, or of a full disk: nothing is lost by trying again.
                 log.warning("results cannot be stored, trying again: %s", error)
-                yield Waits(reason=f"results cannot be stored: {str(error)[:200]}")
+                yield Waits(
+                    reason=records.storable(f"results cannot be stored: {str(error)[:200]}")
+                )
                 time.sleep(_RETRY_SECONDS)
         ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
@@ -289,10 +291,11 @@ def _ended(job: _Judged) -> EndedJob:
     if found is not None:
         failure = JobFailure(
             failure_class=found.kind.label,
-            message=str(records.storable(found.message)),
+            message=records.storable(found.message),
             final=job.final,
         )
-    return EndedJob(key=key_of(job.asked.document), host=job.returned.host, failure=failure)
+    host = records.storable(job.returned.host)
+    return EndedJob(key=key_of(job.asked.document), host=host, failure=failure)
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
