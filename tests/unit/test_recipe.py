@@ -409,3 +409,22 @@ def test_more_disk_is_asked_for_only_where_it_is_known_how_much_there_was(tmp_pa
 def test_what_cannot_be_a_field_is_no_projection(tmp_path: Path, name: str) -> None:
     with pytest.raises(CampaignError, match=r"submit\.projection\.1: .* is not a name"):
         recipe(tmp_path, {"name": "a"}, submit={"projection": ["a.b", name]})
+
+
+def test_an_option_that_a_plain_model_would_drop_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pydantic ignores unknown keys unless a model says otherwise: `kk` left `k` as it was."""
+    (tmp_path / "plain_options.py").write_text(
+        "from pydantic import BaseModel\n"
+        "from wqmaster.tasks import task\n\n\n"
+        "class Options(BaseModel):\n    k: float = 1.0\n\n\n"
+        "@task(options=Options)\ndef count(molecule, steps, software):\n    return None\n"
+    )
+    step = {"name": "a", "kk": 0.7}
+    config = {"func_name": "plain_options.count", "args": [step]}
+    path = tmp_path / "campaign.yaml"
+    path.write_text(yaml.safe_dump({"campaign": "test", "campaign_config": config}))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CampaignError, match="unknown key 'kk'; did you mean 'k'"):
+        resolve(load(path, {}))

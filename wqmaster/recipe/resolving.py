@@ -68,7 +68,7 @@ class _Resolver:
         keys: tuple[str | int, ...] = ("args", position)
         model: type[BaseModel] = traits.options
         for key in step.options:
-            if key not in model.model_fields and model.model_config.get("extra") == "forbid":
+            if key not in model.model_fields and model.model_config.get("extra") != "allow":
                 hint = nearest(key, {*model.model_fields, *Step.model_fields})
                 raise self.error(f"unknown key '{key}'; {hint}", *keys, key)
         try:
