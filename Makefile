@@ -16,7 +16,8 @@ test: ## style, types, imports, dead code, tests
 	./shell mypy
 	./shell lint-imports
 	./shell vulture
-	./shell pytest -n auto --dist loadfile
+	cd / && $(CURDIR)/shell wqmaster --version
+	./shell pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 test-fast: ## of these, what needs no process: under a minute
 	WQMASTER_MUTATIONS=1000 ./shell pytest -n auto tests/unit

@@ -21,6 +21,11 @@ for entry in /*; do
     if [ -d "$entry" ] && [ ! -L "$entry" ]; then bind "$entry"; fi
 done
 for entry in "$top" "$folder"; do
+    # A folder of the host's system would hide that of the root, and with it the programs.
+    case $entry in
+        / | /bin | /sbin | /lib* | /usr | /usr/bin | /usr/sbin | /usr/lib* | /usr/local | /usr/local/bin | \
+            /usr/share | /etc | /var | /var/lib | /boot | /run | /lost+found) continue ;;
+    esac
     [ "$(stat -c %d:%i "$entry")" = "$(stat -c %d:%i "$root$entry" 2>/dev/null)" ] || bind "$entry"
 done
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
@@ -30,4 +35,4 @@ export LC_ALL=C.UTF-8
 unset LD_LIBRARY_PATH LD_PRELOAD CONDA_PREFIX
 [ -z "${TMPDIR:-}" ] || [ -d "$root$TMPDIR" ] || unset TMPDIR
 # shellcheck disable=SC2016  # expanded by the inner shell
-exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$folder" "$@"
+exec chroot "$root" /bin/sh -c '{ cd "$1" 2>/dev/null || cd /; } && shift && exec "$@"' sh "$folder" "$@"
