@@ -19,6 +19,23 @@ from wqmaster.database.private_server import Mongod
 # No test ever talks to a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
 
+# The tests wait for programs a third of the time: one process more than there are cores.
+_MORE_PROCESSES = 1
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` begins."""
+    return len(os.sched_getaffinity(0)) + _MORE_PROCESSES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process; those of HTCondor together, which share a pool."""
+    for item in items:
+        folder = item.path.parent
+        group = folder if folder.name == "condor" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
+
+
 # With WQMASTER_NO_SKIPS, as in CI, a skip is a failure, but for what no set-up can bring: real
 # outputs that are shared beside the checkout, and Pythons of old.
 _ALLOWED = ("shared", "Python")
