@@ -3,6 +3,7 @@
 The module is that of the guide, docs/adding-a-program.md.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,139 @@ def test_its_parsers_are_its_own(path: Path, campaigns: Campaigns, cli: Cli) -> 
     ):
         cli("check", campaigns.write(**settings(campaigns, "tallying.count", name)), code=2)
         assert said in cli.errors
+
+
+def test_what_a_mended_diagnosis_takes_for_results_is_taken_back(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    wrong = MODULE.replace('"TALLY ENDED" not in output.text', "True")
+    (campaigns.folder / "tallying.py").write_text(
+        wrong.replace("FailureClass.TRUNCATED", "FailureClass.SCF_NOT_CONVERGED")
+    )
+    cli("run", path, code=1)
+    assert campaigns.documents.count_documents({"tally.first": {"$exists": True}}) == 0
+    (campaigns.folder / "tallying.py").write_text(MODULE)
+    cli("reparse", path, "--write")
+    assert campaigns.documents.count_documents({"tally.first.energy": -5.0}) == 3
+    assert cli("failures", path) == "nothing was given up\n"
+
+
+def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_recipe(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    """It mixed results of two functions under one key without a word."""
+    cli("run", path)
+    (campaigns.folder / "tallying.py").write_text(MODULE.replace('"quiet"', '"silent"'))
+    water = campaigns.documents.find_one({"_id": 1})
+    campaigns.insert({key: value for key, value in water.items() if key != "tally"} | {"_id": 4})
+    said = json.loads(cli("check", path, "--json"))
+    assert [remark["code"] for remark in said["remarks"]] == ["function-edited"]
+    assert "tallying.count was edited" in cli("run", path) + cli.errors
+    assert json.loads(cli("check", path, "--json"))["remarks"] == []
+    (campaigns.folder / "tallying.py").write_text(
+        MODULE.replace("@task(program=PROGRAM", '@task(version="2", program=PROGRAM')
+    )
+    cli("run", path, code=2)
+    assert "version: None before, '2' now" in cli.errors
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'if "NOT CONVERGED" in',
+            "if 1 / 0 or 'x' in",
+            "the output cannot be judged: ZeroDivisionError('division by zero') (tallying.py, "
+            "line {line}, in diagnose)",
+        ),
+        ("return float(found[1])", "return found[2]", "(tallying.py, line {line}, in energy)"),
+        ("word = ", "word = {}[3] if 1 else ", "KeyError(3) (tallying.py, line {line}, in count)"),
+    ],
+)
+def test_an_error_of_the_module_names_its_line(
+    path: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, said: str
+) -> None:
+    assert old in MODULE
+    module = MODULE.replace(old, new)
+    (campaigns.folder / "tallying.py").write_text(module)
+    line = module[: module.index(new)].count("\n") + 1
+    assert said.format(line=line) in cli("smoke", path, "--id", "1", code=1) + cli.errors
+
+
+def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    assert "a run would try again with a remedy (first: calm)" in cli(
+        "smoke", path, "--id", "2", code=1
+    )
+    module = MODULE.replace("def energy(", "def gradient(")
+    (campaigns.folder / "tallying.py").write_text(module)
+    own = settings(campaigns, "tallying.count", "gradient")
+    own["software"]["taly"] = "/bin/true"
+    own["campaign_config"]["args"][0]["colour"] = "red"
+    path = campaigns.write(**own)
+    cli("smoke", path)
+    lines = cli.errors.splitlines()
+    assert len(lines) == 3
+    assert "nothing says that 'colour' is an option of tallying.count" in lines[0]
+    assert f"{path}:" in lines[1]
+    assert "the first job does not call 'taly'" in lines[1]
+    assert "step 'first': gradient is not a list, unlike the 'gradient' of other" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"step": {"keep_files": {"a.dat": "{id}.dat"}}}, "step 'first' does not return a.dat"),
+        ({"software": "bin/tally"}, "'bin/tally' is a relative path"),
+        ({"software": "./tally"}, "'./tally', which is not among the files of its job"),
+    ],
+)
+def test_what_no_worker_could_do_is_refused_by_check(
+    path: Path, campaigns: Campaigns, cli: Cli, changes: dict[str, Any], said: str
+) -> None:
+    own = settings(campaigns, "tallying.count")
+    own["campaign_config"]["args"][0] |= changes.get("step", {})
+    own["software"]["tally"] = changes.get("software", own["software"]["tally"])
+    path = campaigns.write(**own)
+    cli("check", path, code=2 if changes.get("software") == "bin/tally" else 1)
+    assert said in cli.errors
+
+
+def test_a_name_that_is_mistyped_has_the_module_beside_it_suggested(
+    path: Path, campaigns: Campaigns, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for function, said in (
+        (
+            "talying.count",
+            "there is no module 'talying' for the task function 'talying.count'; "
+            "did you mean 'tallying'?",
+        ),
+        ("tallying.cuont", "did you mean 'tallying.count'?"),
+    ):
+        cli("check", campaigns.write(**settings(campaigns, function)), code=2)
+        assert said in cli.errors
+    monkeypatch.chdir(campaigns.folder)
+    output = campaigns.folder / "a.out"
+    output.write_text("")
+    cli("parse", "--program", "talying", output, code=2)
+    assert "did you mean 'tallying'?" in cli.errors
+
+
+def test_a_second_file_is_parsed_alone_and_beside_the_output(
+    path: Path, campaigns: Campaigns, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = '\n@reads("tally.dat")\ndef lines(output):\n    """Lines."""\n    return output.text\n'
+    (campaigns.folder / "tallying.py").write_text(MODULE + more)
+    folder = campaigns.folder / "out"
+    folder.mkdir()
+    (folder / "tally.dat").write_text("5")
+    (folder / "a.out").write_text("TALLY 2.1\nenergy: -5\nTALLY ENDED\n")
+    monkeypatch.chdir(campaigns.folder)
+    words = ("parse", "--program", "tallying", "--json")
+    alone = json.loads(cli(*words, folder / "tally.dat"))
+    assert (alone["diagnosed"], alone["failure"]) == (False, None)
+    assert alone["values"] == {"lines": "5"}
+    both = json.loads(cli(*words, folder))
+    assert (both["diagnosed"], both["failure"]) == (True, None)
+    assert both["values"] == {"energy": -5.0, "lines": "5"}

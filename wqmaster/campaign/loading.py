@@ -161,6 +161,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         name = ".".join(str(key) for key in keys)
         if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
+        keys += context.get("keys", ())  # of a check that is made of several values
         message = found["msg"].removeprefix("Value error, ")
         message = message.replace("Input should be", "should be").replace(
             "valid tuple", "valid list"

@@ -76,10 +76,12 @@ class CampaignConfig(Model):
     @model_validator(mode="after")
     def _names_differ(self) -> "CampaignConfig":
         names = [step.name for step in self.args]
-        for name in names:
-            if names.count(name) > 1:
+        for position, name in enumerate(names):
+            if name in names[:position]:
                 raise PydanticCustomError(
-                    "step_twice", "two steps are named '{name}'", {"name": name}
+                    "step_twice",
+                    "two steps are named '{name}'",
+                    {"name": name, "keys": ("args", position, "name")},
                 )
         return self
 

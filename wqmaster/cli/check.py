@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, loaded, printable
+from wqmaster.cli.common import campaign_argument, counted, loaded, printable
 from wqmaster.cli.output import Output, as_json, json_option, progress
 from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
@@ -47,13 +47,20 @@ class _Checked:
     error: WqmasterError | None  # with which the command ends
 
     @property
+    def warnings(self) -> list[str]:
+        """What is likely wrong with the steps, or with the first job."""
+        if isinstance(self.first, BadDocument):
+            return [*self.recipe.warnings]
+        return [*self.recipe.warnings, *self.recipe.doubts(self.first[1])]
+
+    @property
     def complete(self) -> bool:
         """Whether all was read, and Ctrl-C did not end it."""
         return self.census.complete and self.results.complete
 
     def value(self) -> Mapping[str, Any]:
         """As plain data."""
-        remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.recipe.warnings]
+        remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
         remarks += [(note.text, note.code) for note in self.notes]
         return {
             "campaign": self.recipe.loaded.campaign.campaign,
@@ -67,7 +74,7 @@ class _Checked:
             "molecules": self.census.as_json(),
             "stale": self.results.stale,
             "stale_survey": self.results.as_json(),
-            "warnings": self.recipe.warnings,
+            "warnings": self.warnings,
             "notes": [note.text for note in self.notes],
             "remarks": [as_json(text, code) for text, code in remarks],
             "first": _job(self.first),
@@ -84,7 +91,7 @@ class _Checked:
             stale = f"{self.results.stale} stale"
             yield f"results     {self.results.checked} compared{ended}: {stale}"
         yield f"folder      {file.folder}"
-        for warning in self.recipe.warnings:
+        for warning in self.warnings:
             yield f"warning     {warning}"
         for note in self.notes:
             yield f"note        {note}"
@@ -137,7 +144,8 @@ def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[
 
 
 def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
-    yield f"\nThe first job, of document {molecule.id!r} ({len(molecule.numbers)} atoms):\n"
+    atoms = counted(len(molecule.numbers), "atom")
+    yield f"\nThe first job, of document {molecule.id!r} ({atoms}):\n"
     for name, words in _commands(job).items():
         yield f"{name}: {words}"
     yield ""
@@ -158,6 +166,7 @@ def _checked(recipe: Recipe) -> _Checked:
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),
+            *recipe_guard.check_code(store, recipe),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
         with progress("reading the documents", "{} (Ctrl-C ends it)") as show:

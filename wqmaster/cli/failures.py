@@ -72,7 +72,7 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
             f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
             f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
             f"{_times(attempt)}, remedy {_remedies(attempt)}, "
-            f"{'given up' if attempt.get('final') else 'to be run again'}"
+            f"{'given up' if attempt.get('final') else 'tried again'}"
         )
         if attempt.get("archive"):
             yield f"  archive {attempt['archive']}"

@@ -21,6 +21,8 @@ def _lines(reading: Reading, asked: bool) -> Iterator[str]:
     if reading.failure is not None:
         message = printable(reading.failure.message)
         yield f"  failed: {reading.failure.kind.label}: {message}"
+    if not reading.is_diagnosed:
+        yield "  not diagnosed: that needs the standard output; name the folder with all files"
     width = max((len(name) for name in reading.values), default=0)
     for name, value in reading.values.items():
         yield f"  {name:<{width}}  {shortened(value)}"

@@ -8,6 +8,7 @@ import click
 
 from wqmaster.cli.common import (
     campaign_argument,
+    counted,
     loaded,
     possible_ids,
     printable,
@@ -17,10 +18,12 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
+from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
+from wqmaster.recipe.retry import Again, GiveUp, Past, WithRemedies, decide
 from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
 
@@ -53,7 +56,7 @@ def _value(result: smoke.Rehearsal) -> dict[str, Any]:
 
 
 def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
-    yield f"document {result.document!r} ({len(molecule.numbers)} atoms)"
+    yield f"document {result.document!r} ({counted(len(molecule.numbers), 'atom')})"
     for step in result.verdict.results:
         version = f" {step.program_version}" if step.program_version else ""
         program = f", {recipe.program.name}{version}" if recipe.program else ""
@@ -64,6 +67,20 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
     if failure:
         yield f"\nfailed: {failure.kind.label}: {printable(failure.message)}"
         yield printable(failure.tail)
+        yield f"\n{_next(failure, recipe)}"
+
+
+def _next(failure: Failure, recipe: Recipe) -> str:
+    """What a run would do after this failure."""
+    past = Past(attempt=1, kind=failure.kind, step=failure.step)
+    match decide(recipe.ladders, [past]):
+        case WithRemedies(plan):
+            names = "; ".join(f"{step}: {', '.join(names)}" for step, names in plan.items())
+            return f"a run would try again with a remedy ({names})"
+        case Again():
+            return "a run would try again on another worker"
+        case GiveUp():
+            return "a run would give the document up"
 
 
 @click.command()
@@ -74,11 +91,11 @@ def command(campaign: Path, document: str | None, output: Output) -> None:
     """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
     recipe = resolve(loaded(campaign))
     check_programs(recipe)
-    for warning in recipe.warnings:
-        output.warning(f"warning: {warning}")
     with assembly.opened(recipe.loaded) as store:
         molecule = _molecule(store, document)
     result = smoke.rehearse(recipe, molecule)
+    for warning in result.warnings(recipe, len(molecule.numbers)):
+        output.warning(f"warning: {warning}")
     output.show(_value(result), _lines(result, molecule, recipe))
     if result.verdict.failure:
         raise SystemExit(1)

@@ -195,10 +195,17 @@ class Store:
         entry = self._recipes.find_one({"_id": hash})
         return entry and json_util.loads(entry["asked"])
 
-    def note_recipe(self, hash: str, asked: Mapping[str, Any]) -> None:
-        """Keep what the recipe of this hash asks for."""
-        entry = {"asked": json_util.dumps(asked)}
-        self._recipes.update_one({"_id": hash}, {"$setOnInsert": entry}, upsert=True)
+    def codes(self, hash: str) -> list[str]:
+        """The hashes of a user's task function with which the recipe of this hash was run."""
+        entry = self._recipes.find_one({"_id": hash})
+        return list(entry.get("codes", ())) if entry else []
+
+    def note_recipe(self, hash: str, asked: Mapping[str, Any], code: str | None) -> None:
+        """Keep what the recipe of this hash asks for, and the hash of its task function's file."""
+        change: dict[str, Any] = {"$setOnInsert": {"asked": json_util.dumps(asked)}}
+        if code is not None:
+            change["$addToSet"] = {"codes": code}
+        self._recipes.update_one({"_id": hash}, change, upsert=True)
 
     def counts(self, seconds: float | None = None) -> Counts:
         """Documents done, failed and without a result, as the database has them now.

@@ -58,7 +58,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 def note(store: Store, recipe: Recipe) -> None:
     """Keep what `recipe` asks for, so that later what differs from it can be said."""
     for step in recipe.steps:
-        store.note_recipe(step.hash, step.asked)
+        store.note_recipe(step.hash, step.asked, recipe.code)
 
 
 def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
@@ -202,6 +202,19 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
     return notes
 
 
+def check_code(store: Store, recipe: Recipe) -> list[Note]:
+    """A note if a user's own task function was edited since the recipe was last run."""
+    known = store.codes(recipe.hash)
+    if recipe.code is None or not known or recipe.code in known:
+        return []
+    text = (
+        f"the file of {recipe.function} was edited since the last run: if its jobs give other "
+        "results now, say so with another version, @task(version='2'), so that old and new "
+        "results are told apart"
+    )
+    return [Note(text, ErrorCode.FUNCTION_EDITED)]
+
+
 def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]:
     """All of these checks, in this order.
 
@@ -210,6 +223,7 @@ def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]
     """
     return [
         *check_recipes(store, recipe),
+        *check_code(store, recipe),
         *check_molecules(store, recipe),
         *check_parsers(store, recipe, archived=archived),
     ]

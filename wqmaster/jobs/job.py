@@ -9,6 +9,8 @@ from typing import Any, Literal
 # Where a worker has the software that comes with a job, as a command line names it: the runner puts
 # the real folder there. SOFTWARE + KEY + "/" + COMMAND.
 SOFTWARE = "../software/"
+# The folder of shared inputs, as a command line names it.
+SHARED = "../shared"
 # The shared input that knows how to get it, and the seconds that may take.
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
 _SOFTWARE_TIMEOUT_SECONDS = 1800

@@ -17,12 +17,14 @@ from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.judgement import plain
-from wqmaster.recipe.names import program_named, resolve_parser
+from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
+from wqmaster.system.tracebacks import told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
 # Files that programs write under names like those that users give to what is printed.
 _NOT_PRINTED = frozenset(("g98.out",))
+_STREAMS = frozenset(("stdout", "stderr"))
 # A file that is larger than this is not read (bytes).
 _MAX_FILE_BYTES = 1 << 30
 
@@ -35,9 +37,14 @@ class Reading:
     failure: Failure | None
     values: Mapping[str, Any]  # by parser
     errors: Mapping[str, str]  # by parser: why there is no value
+    # Whether the file alone says if the run failed; else it is not known.
+    is_diagnosed: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data: file, failure (class, message, signature) or null, values, errors."""
+        """As plain data: file, failure (class, message, signature) or null, values, errors.
+
+        `diagnosed` is false where the failure is not known, without the standard output.
+        """
         failure = self.failure and {
             "class": self.failure.kind.label,
             "message": self.failure.message,
@@ -45,6 +52,7 @@ class Reading:
         }
         return {
             "file": self.file,
+            "diagnosed": self.is_diagnosed,
             "failure": failure,
             "values": dict(self.values),
             "errors": dict(self.errors),
@@ -71,12 +79,14 @@ def program_to_read(name: str) -> Program:
         found = None
     except Exception as error:  # a user's module may raise anything
         raise CampaignError(
-            f"the module '{name}' fails to import: {error!r}", code=ErrorCode.MODULE_NOT_IMPORTED
+            f"the module '{name}' fails to import: {told(error)}",
+            code=ErrorCode.MODULE_NOT_IMPORTED,
         ) from error
     if not isinstance(found, Program):
+        hint = nearest(name, [*program_names(), *modules_beside()])
         raise CampaignError(
-            f"there is no program '{name}'; {nearest(name, program_names())}; or name a module of "
-            "this folder that has a PROGRAM",
+            f"there is no program '{name}'; {hint}; or name a module of this folder that has a "
+            "PROGRAM",
             code=ErrorCode.PROGRAM_UNKNOWN,
         )
     try:
@@ -121,7 +131,8 @@ def files_at(path: Path, program: Program) -> tuple[dict[str, bytes], str]:
         StructureError: it cannot be read, or is a file that no parser of the program reads.
     """
     module = program.module
-    known = getattr(module, "file_name", lambda name: None)
+    own = {str(file) for one in program.own_parsers().values() for file in vars(one)["files"]}
+    known = getattr(module, "file_name", lambda name: name if name in own - _STREAMS else None)
     # What a program without files of its own prints may be anything: JSON, coordinates.
     prints_text = hasattr(module, "file_name")
     try:
@@ -207,24 +218,29 @@ def read(path: Path, program: Program, parsers: Mapping[str, Parser]) -> Reading
     output = Output(files, main)
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
+    module = program.module
+    alone = getattr(module, "diagnose_file", None) if main != "stdout" else None
+    is_diagnosed = main == "stdout" or alone is not None or hasattr(module, "file_name")
+    failure = None
     try:
-        module = program.module
-        alone = getattr(module, "diagnose_file", None) if main != "stdout" else None
-        failure = alone(output) if alone else module.diagnose(output, None, {})
+        if alone is not None:
+            failure = alone(output)
+        elif is_diagnosed:
+            failure = module.diagnose(output, None, {})
     except ParseError as error:
         failure = Failure(FailureClass.PARSE_ERROR, error.message)
     except Exception as error:  # an output may hold anything
-        failure = Failure(FailureClass.PARSE_ERROR, f"the output cannot be judged: {error!r}")
+        failure = Failure(FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}")
     for name, parser in parsers.items():
         try:
             value = plain(parser(output.beside(getattr(parser, "files", (main,))[0])))
         except ParseError as error:
             errors[name] = error.message
         except Exception as error:  # a user's parser may raise anything
-            errors[name] = f"the parser broke: {error!r}"
+            errors[name] = f"the parser broke: {told(error)}"
         else:
             values[name] = _finite(value)
-    return Reading(str(path), failure, values, errors)
+    return Reading(str(path), failure, values, errors, is_diagnosed)
 
 
 def _finite(value: Any) -> Any:

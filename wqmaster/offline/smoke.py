@@ -14,9 +14,11 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Document, Molecule, from_document
+from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.assembly import worker_environment
+from wqmaster.system.tracebacks import told
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
 _MAX_TRIED_DOCUMENTS = 100
@@ -30,6 +32,22 @@ class Rehearsal:
     job: Job
     outcome: Outcome | None
     verdict: Verdict
+
+    def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
+        """What is likely wrong with the campaign, with the job, and with the shapes of values."""
+        found = [*recipe.warnings, *recipe.doubts(self.job)]
+        if recipe.program is None:
+            return found
+        parsers = {step.request.name: step.parsers for step in recipe.steps}
+        for result in self.verdict.results:
+            for call in parsers[result.step]:
+                why = misfit(call.name, result.values[call.name], natoms)
+                if why is not None and recipe.program.owns(call.function):
+                    found.append(
+                        f"step '{result.step}': {why}, unlike the '{call.name}' of other programs "
+                        "(wqmaster/parsers/quantities.py)"
+                    )
+        return found
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
@@ -105,7 +123,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         raise
     except Exception as error:
         raise WqmasterError(
-            f"{recipe.function} fails for document {molecule.id!r}: {error!r}",
+            f"{recipe.function} fails for document {molecule.id!r}: {told(error)}",
             code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import wqmaster.tasks
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
-from wqmaster.tasks.base import StepRequest, Traits
+from wqmaster.tasks.base import Build, StepRequest, Traits
 
 
 def hash_of(value: Any) -> str:
@@ -21,6 +22,18 @@ def hash_of(value: Any) -> str:
 def is_ours(function: str) -> bool:
     """Whether a task function is one of wqmaster's, which reads no field that it does not name."""
     return function.startswith(f"{wqmaster.tasks.__name__}.")
+
+
+def code_of(function: Build) -> str | None:
+    """A hash of the file that a task function is defined in; None if it is not to be had.
+
+    It is not part of the recipe: a comment, or a parser in the same file, changes it as well.
+    """
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else None
+    except OSError:
+        return None
 
 
 def asked_of(
@@ -46,6 +59,8 @@ def _options(
 ) -> dict[str, Any]:
     options = [step.options.model_dump(mode="json", exclude_none=True) for step in steps]
     asked: dict[str, Any] = {"function": function, "steps": options}
+    if traits.version is not None:
+        asked["version"] = traits.version
     used = {file for step in steps for file in traits.uses(step.loaded)}
     if used:
         beside = loaded.source.path.parent

@@ -11,6 +11,7 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.system.tracebacks import told
 
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
@@ -117,7 +118,9 @@ def _step_failure(
         try:
             failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
         except Exception as error:  # an output may hold anything
-            failure = Failure(FailureClass.PARSE_ERROR, f"the output cannot be judged: {error}")
+            failure = Failure(
+                FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"
+            )
     if failure is None and step.exit_code:
         return Failure(FailureClass.PROGRAM_ERROR, f"exit code {step.exit_code}")
     if failure is None:
@@ -140,7 +143,9 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
         except ParseError as error:
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
         except (Exception, SystemExit) as error:  # a user's parser may raise anything
-            return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {error!r}")
+            return _of(
+                call, FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {told(error)}"
+            )
         place = not_finite(value, call.name)
         if place:
             return _of(call, FailureClass.NOT_FINITE, f"{place} is not finite")

@@ -1,17 +1,21 @@
 """Dotted names of a campaign -> task functions and parsers."""
 
+import contextlib
 import importlib
 import inspect
-import pkgutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 import wqmaster.parsers
+import wqmaster.tasks
 from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser
+from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
-from wqmaster.tasks.programs import program_called, program_names
+from wqmaster.tasks.programs import names_of_ours, program_called, program_names
 
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
@@ -55,17 +59,46 @@ def current(name: str) -> str:
     return name
 
 
-def _functions(module: ModuleType) -> list[str]:
-    return [
-        name
-        for name, value in vars(module).items()
-        if inspect.isfunction(value)
-        and not name.startswith("_")
-        and (hasattr(value, "files") or hasattr(value, "traits"))
-    ]
+@dataclass(frozen=True)
+class _Role:
+    """What a function of a campaign file is for."""
+
+    noun: str
+    package: ModuleType  # where ours are
+    mark: str  # the attribute that their decorator sets
+
+    def modules(self) -> list[str]:
+        """The modules that have such functions, as far as they can be known: to suggest them."""
+        ours = (f"{self.package.__name__}.{name}" for name in names_of_ours())
+        return [*ours, *modules_beside()]
+
+    def functions(self, module: ModuleType) -> list[str]:
+        """The functions of `module` that are of this role. A user's need not be marked."""
+        ours = f"{module.__name__}.".startswith("wqmaster.")
+        return [
+            name
+            for name, value in vars(module).items()
+            if inspect.isfunction(value)
+            and not name.startswith("_")
+            and (hasattr(value, self.mark) or (not ours and value.__module__ == module.__name__))
+        ]
 
 
-def function_named(name: str, what: str, package: ModuleType) -> Any:
+TASK_FUNCTION = _Role("task function", wqmaster.tasks, "traits")
+PARSER = _Role("parser", wqmaster.parsers, "files")
+
+
+def modules_beside() -> list[str]:
+    """The modules of the folders that hold a user's own: sys.path without Python's folders."""
+    folders = {Path(entry or ".") for entry in sys.path if not is_of_others(Path(entry or "."))}
+    found: set[str] = set()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found.update(path.stem for path in folder.glob("*.py") if path.stem.isidentifier())
+    return sorted(found)
+
+
+def function_named(name: str, role: _Role) -> Any:
     """The function of this dotted name.
 
     Raises:
@@ -73,28 +106,24 @@ def function_named(name: str, what: str, package: ModuleType) -> Any:
     """
     module_name, _, function = name.rpartition(".")
     if not module_name:
-        raise ValueError(f"'{name}' is no dotted path of a {what}")
+        raise ValueError(f"'{name}' is not a dotted path of a {role.noun}: MODULE.FUNCTION")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ValueError(f"the module '{module_name}' fails to import: {error}") from error
-        ours = [f"{package.__name__}.{m.name}" for m in pkgutil.iter_modules(package.__path__)]
-        hint = nearest(module_name, ours)
+            raise ValueError(
+                f"the module '{module_name}' fails to import: {told(error)}"
+            ) from error
+        hint = nearest(module_name, role.modules())
         raise ValueError(
-            f"there is no module '{module_name}' for the {what} '{name}'; {hint}"
-        ) from error
-    except SyntaxError as error:
-        place = f"{Path(error.filename or module_name).name}, line {error.lineno}"
-        raise ValueError(
-            f"the module '{module_name}' fails to import: {place}: {error.msg}"
+            f"there is no module '{module_name}' for the {role.noun} '{name}'; {hint}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may do anything
-        raise ValueError(f"the module '{module_name}' fails to import: {error!r}") from error
+        raise ValueError(f"the module '{module_name}' fails to import: {told(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):
-        hint = nearest(name, [f"{module_name}.{known}" for known in _functions(module)])
-        raise ValueError(f"unknown {what} '{name}'; {hint}")
+        hint = nearest(name, [f"{module_name}.{known}" for known in role.functions(module)])
+        raise ValueError(f"unknown {role.noun} '{name}'; {hint}")
     return found
 
 
@@ -107,4 +136,4 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
     full = current(name)
     if "." not in full and program is not None:
         full = f"{program.module_name}.{full}"
-    return cast("Parser", function_named(full, "parser", wqmaster.parsers))
+    return cast("Parser", function_named(full, PARSER))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.jobs.job import SOFTWARE, Asked, Job
+from wqmaster.jobs.job import SHARED, SOFTWARE, Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.recipe.retry import NO_REMEDIES, Plan, Remedies
@@ -76,6 +76,8 @@ class Recipe:
     # are fetched, since a user's task function may read any of them.
     fields: tuple[str, ...] | None
     task_function: Build
+    # Hash of the file with a user's own task function; None for ours, which have versions.
+    code: str | None = None
     # What is likely wrong with the steps, each with file and line.
     warnings: tuple[str, ...] = ()
 
@@ -90,7 +92,8 @@ class Recipe:
         `rescued` has, by step, the files that a failed attempt left.
 
         Raises:
-            TypeError: the task function returned no Job, or one with other steps.
+            TypeError: the task function returned no Job, or one that cannot give what the campaign
+                asks for.
         """
         requests, software = [step.request for step in self.steps], self.software
         if remedies:
@@ -111,7 +114,42 @@ class Recipe:
         wanted = [step.request.name for step in self.steps]
         if [step.name for step in job.steps] != wanted:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
+        why = self._unable(job)
+        if why is not None:
+            raise TypeError(why)
         return software.supplied(job)
+
+    def _unable(self, job: Job) -> str | None:
+        """Why no worker can make a result of `job`; None if nothing speaks against it."""
+        for step, execution in zip(self.steps, job.steps, strict=True):
+            lost = sorted(step.needed - _STREAMS - {*execution.outputs})
+            if lost:
+                return (
+                    f"step '{execution.name}' does not return {', '.join(lost)}, which a parser or "
+                    "'keep_files' needs: its Execution must name it in 'outputs'"
+                )
+        program = job.steps[0].argv[0]
+        if "/" not in program or program.startswith(("/", SOFTWARE)):
+            return None
+        folder, _, name = program.rpartition("/")
+        there = {".": {*job.files}, SHARED: {one.name for one in job.inputs}}
+        if name in there.get(folder, ()):
+            return None
+        return (
+            f"step '{job.steps[0].name}' calls '{program}', which is not among the files of its "
+            "job: name the program in 'software:', by an absolute path or with an archive"
+        )
+
+    def doubts(self, job: Job) -> list[str]:
+        """What of `software:` no step of `job` calls, a line each: it may be a mistyped name."""
+        words = {word for step in job.steps for word in step.argv}
+        where = self.loaded.source.where
+        return [
+            f"{where('software', name)}: the first job does not call '{name}'; "
+            f"{self.function} begins a command with software.argv(NAME)"
+            for name in self.software.commands
+            if self.software.argv(name)[0] not in words
+        ]
 
     def inspect(self, molecule: Molecule) -> None:
         """See that the document of `molecule` has what the steps need, as far as that is quick.

@@ -9,18 +9,23 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-import wqmaster.tasks
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
-from wqmaster.jobs.job import check_file_name
-from wqmaster.recipe.hashing import asked_of, hash_of, is_ours
+from wqmaster.jobs.job import SHARED, check_file_name
+from wqmaster.recipe.hashing import asked_of, code_of, hash_of, is_ours
 from wqmaster.recipe.ladders import ladders_of
-from wqmaster.recipe.names import current, function_named, program_named, resolve_parser
+from wqmaster.recipe.names import (
+    TASK_FUNCTION,
+    current,
+    function_named,
+    program_named,
+    resolve_parser,
+)
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.software.supplies import supplies
 from wqmaster.tasks import held, stages
-from wqmaster.tasks.base import Build, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks.base import Build, NoOptions, Software, StepRequest, Traits, traits_of
 from wqmaster.tasks.program import Program
 
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -49,7 +54,7 @@ class _Resolver:
 
     def function(self) -> Build:
         try:
-            found = function_named(current(self.config.func_name), "task function", wqmaster.tasks)
+            found = function_named(current(self.config.func_name), TASK_FUNCTION)
         except ValueError as error:
             raise self.error(str(error), "func_name") from error
         return cast("Build", found)
@@ -75,6 +80,13 @@ class _Resolver:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
+        if model is NoOptions:
+            self.warnings += [
+                f"{self.loaded.source.where('campaign_config', *keys, key)}: nothing says that "
+                f"'{key}' is an option of {self.config.func_name}: its @task declares none; it is "
+                "handed over as it is"
+                for key in step.options
+            ]
         parsers = tuple(self.parsers(step, keys, program))
         needed = {call.file for call in parsers} | set(step.keep_files)
         files = {file for call in parsers for file in getattr(call.function, "files", ())} | needed
@@ -102,6 +114,20 @@ class _Resolver:
             needed=frozenset(needed),
             options=options.model_dump(mode="json", exclude_none=True),
         )
+
+    def reachable(self, called: str) -> None:
+        """See that workers can find a program of `software:` that is not sent to them."""
+        program = self.loaded.campaign.software[called]
+        path = shlex.split(program.command)[0]
+        sent = program.archive or program.url or program.module
+        comes_with_job = path.startswith(("./", f"{SHARED}/"))
+        if "/" in path and not path.startswith("/") and not comes_with_job and not sent:
+            raise self.loaded.source.error(
+                f"'{path}' is a relative path, and a job runs in a folder of its own: write an "
+                f"absolute one, or send it to workers: {{archive: FILE, command: {path}}}",
+                "software",
+                called,
+            )
 
     def loaded_step(
         self, position: int, step: StepRecipe, traits: Traits, software: Software
@@ -184,6 +210,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
                 "software",
                 called,
             )
+        resolver.reachable(called)
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,
@@ -225,5 +252,6 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         target=hash_of(target),
         fields=decisive,
         task_function=function,
+        code=None if is_ours(name) else code_of(function),
         warnings=tuple(resolver.warnings),
     )

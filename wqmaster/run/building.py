@@ -12,6 +12,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
+from wqmaster.system.tracebacks import told
 
 log = logging.getLogger("wqmaster.master")
 
@@ -54,7 +55,7 @@ class Builder:
                 message = error.message
             except Exception as error:  # a user's task function may raise anything
                 log.debug("the task function failed", exc_info=True)
-                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {error!r}"
+                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {told(error)}"
         return GivenUp(
             {
                 "document": entry.document,

@@ -145,6 +145,8 @@ class Traits:
     # Whose parsers judge its output. A name is that of a program that is known (`programs`).
     program: Program | str | None = None
     options: type[BaseModel] = NoOptions  # the model of a step's options
+    # Of the function itself, part of the recipe: another one where its jobs give other results.
+    version: str | None = None
     rung: type[Rung] = Rung  # the model of its remedies
     ladders: Ladders = field(default_factory=dict)  # remedies where the campaign names none
     # Whether a document without a molecule is refused. Else it comes as one of no atoms.
@@ -176,6 +178,7 @@ def task(
     *,
     program: Program | str | None = None,
     options: type[BaseModel] = NoOptions,
+    version: str | None = None,
     rung: type[Rung] = Rung,
     ladders: Ladders | None = None,
     molecule: bool = True,
@@ -193,6 +196,7 @@ def task(
     traits = Traits(
         program=program,
         options=options,
+        version=version,
         rung=rung,
         ladders=ladders or {},
         molecule=molecule,

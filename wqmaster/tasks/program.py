@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import cast
 
 from wqmaster.parsers.base import Parser, ProgramParsers
+from wqmaster.system.tracebacks import told
 
 # What a module of parsers has beside its parsers (`ProgramParsers`).
 _REQUIRED = ("VERSION", "diagnose", "program_version")
@@ -113,7 +114,7 @@ class Program:
         try:
             module = self.module
         except Exception as error:  # a user's module may raise anything
-            return f"its module of parsers '{self.module_name}' fails to import: {error}"
+            return f"its module of parsers '{self.module_name}' fails to import: {told(error)}"
         missing = [name for name in _REQUIRED if not hasattr(module, name)]
         if missing:
             return f"its module of parsers '{self.module_name}' lacks {', '.join(missing)}"

@@ -22,6 +22,7 @@ import wqmaster.tasks
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.parsers.base import Parser
+from wqmaster.system.tracebacks import told
 from wqmaster.tasks.program import Program
 
 GROUP = "wqmaster.programs"
@@ -37,7 +38,7 @@ def _loaded(entry: metadata.EntryPoint) -> Program:
     except Exception as error:  # a package of others may raise anything
         raise CampaignError(
             f"the program '{entry.name}' that an installed package registers ({entry.value}) "
-            f"fails to import: {error!r}",
+            f"fails to import: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
         ) from error
     if not isinstance(found, Program):
@@ -50,7 +51,8 @@ def _loaded(entry: metadata.EntryPoint) -> Program:
 
 
 @cache
-def _names_of_ours() -> frozenset[str]:
+def names_of_ours() -> frozenset[str]:
+    """The names of the programs of wqmaster itself."""
     found = pkgutil.iter_modules(wqmaster.tasks.__path__)
     return frozenset(module.name for module in found if module.ispkg)
 
@@ -59,7 +61,7 @@ def _names_of_ours() -> frozenset[str]:
 def _registered() -> Mapping[str, metadata.EntryPoint]:
     """What installed packages register, not loaded yet, without what has a name of ours."""
     found = metadata.entry_points(group=GROUP)
-    return {entry.name: entry for entry in found if entry.name not in _names_of_ours()}
+    return {entry.name: entry for entry in found if entry.name not in names_of_ours()}
 
 
 def program_called(name: str) -> Program | None:
@@ -70,7 +72,7 @@ def program_called(name: str) -> Program | None:
     Raises:
         CampaignError: an installed package registers what is not a program.
     """
-    if name in _names_of_ours():
+    if name in names_of_ours():
         found: Program = importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM
         return found
     entry = _registered().get(name)
@@ -79,7 +81,7 @@ def program_called(name: str) -> Program | None:
 
 def program_names() -> list[str]:
     """The names of all known programs."""
-    return sorted({*_names_of_ours(), *_registered()})
+    return sorted({*names_of_ours(), *_registered()})
 
 
 def programs() -> Mapping[str, Program]:
@@ -94,7 +96,7 @@ def programs() -> Mapping[str, Program]:
 
 def forget() -> None:
     """Look for programs again: packages have been installed or removed."""
-    _names_of_ours.cache_clear()
+    names_of_ours.cache_clear()
     _registered.cache_clear()
 
 
