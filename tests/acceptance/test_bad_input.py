@@ -207,7 +207,7 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
             "there is no module 'wqmaster.tasks.xbt' for the task function "
             "'wqmaster.tasks.xbt.singlepoint'; did you mean 'wqmaster.tasks.xtb'?",
         ),
-        ("singlepoint", "'singlepoint' is no dotted path of a task function"),
+        ("singlepoint", "'singlepoint' is not a dotted path of a task function: MODULE.FUNCTION"),
     ],
     ids=["function", "module", "no dots"],
 )
