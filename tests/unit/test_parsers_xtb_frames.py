@@ -13,7 +13,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
 from wqmaster.parsers import orca, xtb
-from wqmaster.parsers.base import Output
+from wqmaster.parsers.base import Output, Parser
 
 DATA = Path(__file__).parent / "data" / "xtb"
 
@@ -68,6 +68,26 @@ def test_a_log_that_is_cut_between_two_structures_is_refused() -> None:
     run["xtbopt.log"] = "".join(log.splitlines(True)[: -(natoms + 2)]).encode()
     with pytest.raises(ParseError, match=r"xtbopt\.log is cut short"):
         frames(run)
+
+
+@pytest.mark.parametrize("parser", [xtb.geometry_trajectory, xtb.opt_trajectory_energies])
+def test_a_trajectory_that_is_cut_between_two_structures_is_refused(parser: Parser) -> None:
+    run = files("optimize")
+    natoms = int(run["xtbopt.log"].split(b"\n", 1)[0])
+    run["xtbopt.log"] = b"".join(run["xtbopt.log"].splitlines(True)[: natoms + 2])
+    with pytest.raises(ParseError, match=r"xtbopt\.log is cut short"):
+        parser(Output(run, "xtbopt.log"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "parser"),
+    [("solvent", "wbo", xtb.bond_orders), ("gfnff", "gfnff_charges", xtb.charges)],
+)
+def test_a_number_that_is_cut_is_refused(name: str, file: str, parser: Parser) -> None:
+    whole = files(name)[file]
+    for length in range(len(whole)):
+        with pytest.raises(ParseError):
+            parser(Output({**files(name), file: whole[:length]}))
 
 
 def test_bond_orders_are_as_many_as_the_printout_lists() -> None:

@@ -17,7 +17,7 @@ from wqmaster.parsers.orca.convergence import BANNER, jobs, not_converged
 from wqmaster.parsers.orca.energy import FINAL
 from wqmaster.parsers.orca.energy_check import atoms, sizes, wrong_energy
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
-from wqmaster.parsers.orca.run import stated_charges, stated_multiplicities
+from wqmaster.parsers.orca.run import echoed_state, stated_charges, stated_multiplicities
 from wqmaster.parsers.orca.text import every, last, last_beginning
 
 _END = "****ORCA TERMINATED NORMALLY****"
@@ -84,9 +84,13 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
             FailureClass.ATOM_COUNT,
             f"ORCA: {len(labels)} atoms in the output, {asked.natoms} asked for",
         )
+    charges, multiplicities = stated_charges(text, start), stated_multiplicities(text, start)
+    echoed = echoed_state(text)
+    if echoed is not None:  # all that a run without an SCF states
+        charges, multiplicities = charges or [echoed[0]], multiplicities or [echoed[1]]
     for what, stated, wanted in (
-        ("total charge", stated_charges(text, start), asked.charge),
-        ("multiplicity", stated_multiplicities(text, start), asked.multiplicity),
+        ("total charge", charges, asked.charge),
+        ("multiplicity", multiplicities, asked.multiplicity),
     ):
         # A job may have several, as high spin before broken symmetry: one must be the asked one.
         if stated and wanted not in stated:

@@ -69,6 +69,12 @@ def stated_electrons(text: str, start: int = 0, end: int | None = None) -> list[
     return list(_stated(text, _ELECTRONS, start, end))
 
 
+def echoed_state(text: str) -> tuple[int, int] | None:
+    """Charge (e) and multiplicity of the last coordinates in the echo of the input, if any."""
+    found = deque(_COORDINATES.finditer(text), maxlen=1)
+    return (int(found[0][1]), int(found[0][2])) if found else None
+
+
 def _last(output: Output, label: str, group: int) -> int:
     text = output.text
     # What is stated behind it is of a calculation that did not come to an energy.
@@ -76,10 +82,10 @@ def _last(output: Output, label: str, group: int) -> int:
     position = last_beginning(text, label, 0, energies[-1] if energies else None)
     if position >= 0:
         return _integer(whole_line(text, position))
-    echoed = deque(_COORDINATES.finditer(text), maxlen=1)
-    if not echoed:
+    echoed = echoed_state(text)
+    if echoed is None:
         raise output.missing(f"'{label.split('  ')[0]}'")
-    return int(echoed[0][group])
+    return echoed[group]
 
 
 @reads("stdout")
@@ -88,7 +94,7 @@ def charge(output: Output) -> int:
 
     Where there was no SCF, it is that of the input, which ORCA echoes.
     """
-    return _last(output, _CHARGE, 1)
+    return _last(output, _CHARGE, 0)
 
 
 @reads("stdout")
@@ -109,7 +115,7 @@ def multiplicity(output: Output) -> int:
             f"the multiplicity in the output is of the SCF, the energy of {described(text, last)}"
             f" is of {root}"
         )
-    return _last(output, _MULTIPLICITY, 2)
+    return _last(output, _MULTIPLICITY, 1)
 
 
 @reads("stdout")

@@ -2,7 +2,6 @@
 one evaluation each."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +13,14 @@ from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, is_layered, of_
 from wqmaster.parsers.xtb.molecular import FINAL, net_charge
 from wqmaster.parsers.xtb.text import (
     Frame,
-    last_line,
     stated_energy,
     stated_unpaired,
     stdout,
 )
 from wqmaster.parsers.xtb.text import frames as structures
 
-_CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 # What xtb says of charges that did not converge, after which it stops.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
-# xtb's files have 14 and 12 decimals; --ohess turns the molecule to another orientation (Angstrom).
-_SAME_PLACE_ANGSTROM = 1e-6
-# The last frame of xtbopt.log and xtbopt.xyz are two evaluations of one geometry (Eh).
-_SAME_ENERGY_EH = 1e-7
 # How far the sum of the atomic charges may be off the charge of the molecule (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
@@ -83,39 +76,17 @@ def _frame(
     }
 
 
-def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
-    """Distances that stay as they are when a molecule is turned."""
-    middle = [sum(column) / len(points) for column in zip(*points, strict=True)]
-    for point in points:
-        yield math.dist(point, middle)
-        yield math.dist(point, points[0])
-        yield math.dist(point, points[-1])
-
-
-def _is_same(frame: Frame, other: Frame) -> bool:
-    """Whether two structures are one, in whatever orientation, with one energy."""
-    return (
-        frame.symbols == other.symbols
-        and abs(stated_energy(frame, "xtbopt.log") - stated_energy(other, "xtbopt.xyz"))
-        <= _SAME_ENERGY_EH
-        and all(
-            abs(one - two) <= _SAME_PLACE_ANGSTROM
-            for one, two in zip(_shape(frame.coordinates), _shape(other.coordinates), strict=True)
-        )
-    )
-
-
 def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
     """The frame with energy and gradient of molecule.engrad, if that is of the same geometry."""
     if not output.has("molecule.engrad"):
         return frame
     found = engrad(output)
     same = len(found.geometry) == len(frame["geometry"]) and all(
-        abs(x - y) <= 10 * _SAME_PLACE_ANGSTROM
+        abs(x - y) <= 10 * moving.SAME_PLACE_ANGSTROM
         for one, two in zip(found.geometry, frame["geometry"], strict=True)
         for x, y in zip(one, two, strict=True)
     )
-    if not same or abs(found.energy - frame["energy"]) > _SAME_ENERGY_EH:
+    if not same or abs(found.energy - frame["energy"]) > moving.SAME_ENERGY_EH:
         return frame
     return {**frame, "energy": found.energy, "gradient": found.gradient}
 
@@ -127,18 +98,13 @@ def _cycles(log: list[Frame], state: _State) -> list[dict[str, Any]]:
     ]
 
 
-def _optimisation(output: Output, text: str, state: _State) -> list[dict[str, Any]]:
+def _optimisation(output: Output, state: _State) -> list[dict[str, Any]]:
     log = moving.log(output)
     if not output.has("xtbopt.xyz"):
         return _cycles(log, state)
     final = moving.final(output)
-    if final.symbols != log[0].symbols:
-        raise ParseError("xtbopt.log and xtbopt.xyz are of different molecules")
-    # xtb takes no cycle for an atom, and does not say that it has converged.
-    converged = len(final.symbols) == 1 or last_line(text, _CONVERGED) is not None
-    if converged and not _is_same(log[-1], final):
-        raise ParseError("xtbopt.log is cut short: its last structure is not that of xtbopt.xyz")
-    while log and _is_same(log[-1], final):
+    converged = moving.has_converged(output, final)
+    while log and moving.is_same(log[-1], final):
         log.pop()  # lbfgs writes it twice
     cycles = _cycles(log, state)
     if converged:
@@ -209,7 +175,7 @@ def frames(output: Output) -> list[dict[str, Any]]:
     elif is_biased(output):
         of_one_geometry(output, "the energy of each frame")
     elif FINAL in text or ".. CYCLE " in text:
-        found = _optimisation(output, text, state)
+        found = _optimisation(output, state)
     else:
         raise ParseError("no optimisation, relaxed scan or molecular dynamics was run")
     if not found:

@@ -35,6 +35,7 @@ from wqmaster.parsers.xtb.text import (
     setup,
     single,
     stdout,
+    whole,
 )
 
 # What is printed once an optimisation has ended, converged or not.
@@ -224,11 +225,19 @@ def charges(output: Output) -> list[float]:
     if output.has("xtbout.json"):
         return numbers(results(output), "partial charges", "the list of charges")
     if output.has("gfnff_charges"):
-        words = output.file("gfnff_charges").split()
-        if not words:
-            raise ParseError("gfnff_charges is empty")
-        return [real(word, "a charge of gfnff_charges") for word in words]
+        return _force_field_charges(output)
     return _printed_charges(stdout(output))
+
+
+def _force_field_charges(output: Output) -> list[float]:
+    text = output.file("gfnff_charges")
+    if not text.endswith("\n"):  # a charge may lack digits
+        raise ParseError("gfnff_charges is empty, or cut short: its last line has no end")
+    found = [real(word, "a charge of gfnff_charges") for word in text.split()]
+    printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
+    if printed is not None and len(found) != whole(printed.strip(), "the number of atoms"):
+        raise ParseError(f"gfnff_charges has {len(found)} charges of the {printed.strip()} atoms")
+    return found
 
 
 def _printed_charges(text: str) -> list[float]:

@@ -1,11 +1,13 @@
 """Optimisations and molecular dynamics: geometries, cycles, averages."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
+from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL
 from wqmaster.parsers.xtb.text import (
     Frame,
@@ -20,6 +22,10 @@ from wqmaster.parsers.xtb.text import (
 
 # Boltzmann's constant in Eh/K.
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06
+# xtb's files have 14 and 12 decimals; --ohess turns the molecule to another orientation (Angstrom).
+SAME_PLACE_ANGSTROM = 1e-6
+# The last frame of xtbopt.log and xtbopt.xyz are two evaluations of one geometry (Eh).
+SAME_ENERGY_EH = 1e-7
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
@@ -97,7 +103,48 @@ def log(output: Output) -> list[Frame]:
         raise ParseError("xtbopt.log is empty")
     if len({frame.symbols for frame in found}) > 1:
         raise ParseError("the structures of xtbopt.log are of different molecules")
+    # Of a run with a bias or a scan, the log is of another optimisation than xtbopt.xyz.
+    if output.has("xtbopt.xyz") and not is_mixed(output):
+        _check_end(output, found, final(output))
     return found
+
+
+def _check_end(output: Output, found: list[Frame], last: Frame) -> None:
+    if found[0].symbols != last.symbols:
+        raise ParseError("xtbopt.log and xtbopt.xyz are of different molecules")
+    if has_converged(output, last) and not is_same(found[-1], last):
+        raise ParseError("xtbopt.log is cut short: its last structure is not that of xtbopt.xyz")
+
+
+def has_converged(output: Output, last: Frame) -> bool:
+    """Whether the optimisation that ended with `last` has converged, as far as it is printed."""
+    # xtb takes no cycle for an atom, and does not say that it has converged.
+    if len(last.symbols) == 1:
+        return True
+    return output.has("stdout") and last_line(stdout(output), _CONVERGED) is not None
+
+
+def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
+    """Distances that stay as they are when a molecule is turned."""
+    middle = [sum(column) / len(points) for column in zip(*points, strict=True)]
+    for point in points:
+        yield math.dist(point, middle)
+        yield math.dist(point, points[0])
+        yield math.dist(point, points[-1])
+
+
+def is_same(frame: Frame, other: Frame) -> bool:
+    """Whether a structure of xtbopt.log and that of xtbopt.xyz are one, in whatever orientation,
+    with one energy."""
+    return (
+        frame.symbols == other.symbols
+        and abs(stated_energy(frame, "xtbopt.log") - stated_energy(other, "xtbopt.xyz"))
+        <= SAME_ENERGY_EH
+        and all(
+            abs(one - two) <= SAME_PLACE_ANGSTROM
+            for one, two in zip(_shape(frame.coordinates), _shape(other.coordinates), strict=True)
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,10 @@ def bond_orders(output: Output) -> list[list[float]]:
     """
     of_the_molecule(output, "the bond orders")
     found = []
-    for line in output.file("wbo").splitlines():
+    text = output.file("wbo")
+    if text and not text.endswith("\n"):  # an order may lack digits
+        raise ParseError("wbo is cut short: its last line has no end")
+    for line in text.splitlines():
         words = line.split()
         try:
             first, second, order = int(words[0]) - 1, int(words[1]) - 1, float(words[2])
