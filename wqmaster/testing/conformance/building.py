@@ -1,0 +1,187 @@
+"""Building of jobs: nothing of a document but in the content of files, and the files asked for."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from wqmaster.errors import BadDocument, WqmasterError
+from wqmaster.jobs.job import Job
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
+from wqmaster.tasks import stages
+from wqmaster.tasks.base import StepRequest, Traits, traits_of
+from wqmaster.tasks.program import Program
+from wqmaster.testing.conformance.calls import Fault, built, file_of
+from wqmaster.testing.conformance.sample import Sample
+
+# What must not reach a command line.
+_HOSTILE = "$(touch x); `id` \"' {} %s \n"
+_STREAMS = frozenset({"stdout", "stderr"})
+# A file that no parser of the program reads: `keep_files`, or a parser of the user's, may want any.
+_FURTHER_FILE = "further.dat"
+# From an element of the second period to the one below it; no electron is unpaired by it.
+_NEXT_PERIOD = 8
+
+
+def step_of(program: Program, sample: Sample) -> StepRequest:
+    """The step of the sample, as its task function gets it.
+
+    Raises:
+        ValueError: the options of the sample, or the step with them, are refused.
+        WqmasterError: what its jobs share cannot be made.
+    """
+    traits = traits_of(sample.function)
+    options = traits.options.model_validate(dict(sample.options))
+    parsers = program.own_parsers() if program.lacks() is None else {}
+    read = {file_of(parsers[name]) for name in sample.values if name in parsers}
+    request = StepRequest("one", options, frozenset(read | {"stdout", _FURTHER_FILE}))
+    step = stages.loaded(traits, request, sample.software)
+    if sample.software.cache is not None:
+        step = stages.prepared(traits, step, sample.software)
+    if traits.check is not None:
+        traits.check([step], sample.software)
+    return step
+
+
+def faults(program: Program, sample: Sample) -> Iterator[str]:
+    """What of the task function of the sample does not keep the contract."""
+    traits, name = traits_of(sample.function), sample.function_name
+    if traits.program != program and traits.program != program.name:
+        yield f"{name} is not marked with this program: @task(program=...)"
+    try:
+        step = step_of(program, sample)
+    except (ValueError, WqmasterError) as error:
+        yield f"{name} refuses the options of the sample: {error}"
+        return
+    yield from _inspection(traits, sample, step)
+    job = built(sample, sample.molecule, step)
+    if isinstance(job, BadDocument):
+        # Such a molecule may have come to an output that fails before it was refused.
+        if sample.failure is None:
+            yield f"{name} refuses the molecule of the sample: {job.message}"
+        return
+    if isinstance(job, Fault):
+        yield job.reason
+        return
+    if built(sample, sample.molecule, step) != job:
+        yield f"{name} builds another job for the same document"
+    missing = sorted(step.files - _STREAMS - set(job.steps[0].outputs))
+    if missing:
+        yield (
+            f"{name} does not return {', '.join(missing)}: what parsers and keep_files read is in "
+            "step.files, and belongs into the outputs"
+        )
+    yield from _continued(name, job)
+    yield from _leaks(sample, step, job)
+    two = built(sample, sample.molecule, step, replace(step, name="two"))
+    if not isinstance(two, Job):
+        reason = two.reason if isinstance(two, Fault) else two.message
+        yield f"{name} does not build a job of two steps: {reason}"
+    else:
+        yield from _continued(name, two)
+
+
+def _inspection(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
+    if traits.inspect is None:
+        return
+    try:
+        traits.inspect(sample.molecule, step.options)
+    except BadDocument as error:
+        if sample.failure is None:
+            yield f"`inspect` refuses the molecule of the sample: {error.message}"
+    except Exception as error:  # anything may be raised here
+        yield f"`inspect` raises {error!r}, not BadDocument"
+
+
+def _continued(name: str, job: Job) -> Iterator[str]:
+    """See that what a step goes on with is there, and stays there."""
+    there = set(job.files)
+    for step in job.steps:
+        there |= {*step.outputs, *(new for _, new in step.rename)}
+        for file in step.continues:
+            if file not in there:
+                yield (
+                    f"{name}: the step {step.name} goes on with {file} (continues), which is "
+                    "neither a file of the job nor an output"
+                )
+            if file in step.clean:
+                yield (
+                    f"{name}: the step {step.name} goes on with {file} (continues), and removes it "
+                    "first (clean)"
+                )
+
+
+def _others(molecule: Molecule) -> Iterator[tuple[str, Molecule]]:
+    """Molecules that differ from this one in a single thing, which is named.
+
+    Their electrons are as many, or two or a multiple of eight more or less: what can be computed
+    mostly stays so.
+    """
+    yield "_id", replace(molecule, id=_HOSTILE)
+    yield "charge", replace(molecule, charge=molecule.charge + 2)
+    yield "multiplicity", replace(molecule, multiplicity=molecule.multiplicity + 2)
+    for field, value in molecule.document.items():
+        if field != "_id" and isinstance(value, str):
+            yield (
+                f"field '{field}'",
+                replace(molecule, document={**molecule.document, field: _HOSTILE}),
+            )
+    if not molecule.numbers:
+        return
+    moved = tuple((x + 0.123456789, y, z) for x, y, z in molecule.coordinates)
+    yield "coordinates", replace(molecule, coordinates=moved)
+    yield "elements", replace(molecule, numbers=tuple(map(_other_element, molecule.numbers)))
+    far = max(x for x, _, _ in molecule.coordinates) + 10.0
+    more = replace(
+        molecule,
+        numbers=(*molecule.numbers, 2),
+        coordinates=(*molecule.coordinates, (far, 0.0, 0.0)),
+    )
+    yield "number of atoms", more
+
+
+def _other_element(number: int) -> int:
+    more = number + _NEXT_PERIOD
+    return more if more < len(SYMBOLS) else number - _NEXT_PERIOD
+
+
+def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
+    """What of a document stands elsewhere than in the content of files."""
+    name = sample.function_name
+    for what, molecule in _others(sample.molecule):
+        other = built(sample, molecule, step)
+        if isinstance(other, BadDocument):
+            continue
+        if isinstance(other, Fault):
+            yield (
+                f"{other.reason} for another {what} of the document; what cannot be computed is "
+                "refused with BadDocument"
+            )
+            continue
+        for place, one, two in (
+            ("command line", _words(job), _words(other)),
+            ("environment", _environments(job), _environments(other)),
+        ):
+            if one != two:
+                yield f"{name} puts the {what} of the document into the {place}"
+        # Whether there is a file may depend on a document: a name is no value.
+        ours, theirs = _names(job), _names(other)
+        if not (ours <= theirs or theirs <= ours):
+            odd = ", ".join(sorted(map(repr, ours ^ theirs)))
+            yield f"{name} puts the {what} of the document into the names of files: {odd}"
+
+
+def _words(job: Job) -> list[Any]:
+    return [step.argv for step in job.steps]
+
+
+def _environments(job: Job) -> list[Any]:
+    return [dict(step.environment) for step in job.steps]
+
+
+def _names(job: Job) -> set[str]:
+    """The names of all files of a job but the inputs, which are the campaign's."""
+    found = set(job.files)
+    for step in job.steps:
+        found |= {*step.outputs, *step.continues, *step.clean, *step.rescue}
+        found |= {name for pair in step.rename for name in pair}
+    return found

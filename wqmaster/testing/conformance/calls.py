@@ -1,0 +1,100 @@
+"""Calls into a program's module and task functions, which may raise anything."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wqmaster.errors import BadDocument, ParseError
+from wqmaster.jobs.failures import Failure
+from wqmaster.jobs.job import Asked, Job
+from wqmaster.jobs.molecule import Molecule
+from wqmaster.parsers.base import Output, Parser
+from wqmaster.recipe.judgement import plain
+from wqmaster.tasks.base import Software, StepRequest
+from wqmaster.tasks.program import Program
+from wqmaster.testing.conformance.sample import Sample
+
+# One parser on one output (README, "Parsers"): a table must not be searched again and again.
+_MAX_PARSER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a call must not do, in words."""
+
+    reason: str
+
+
+def file_of(parser: Parser) -> str:
+    """The name of the file that a parser is named for."""
+    return str(parser.files[0])  # type: ignore[attr-defined]
+
+
+def parsed(name: str, parser: Parser, output: Output) -> Any:
+    """The plain value, the ParseError, or the Fault of a parser."""
+    started = time.process_time()
+    try:
+        found = plain(parser(output.beside(file_of(parser))))
+    except ParseError as error:
+        found = error
+    except Exception as error:  # anything may be raised here
+        return Fault(f"the parser {name} raises {error!r}, not a ParseError")
+    taken = time.process_time() - started
+    if taken > _MAX_PARSER_SECONDS:
+        return Fault(f"the parser {name} takes {taken:.1f} s")
+    return found
+
+
+def diagnosed(
+    program: Program, output: Output, asked: Asked | None, options: Mapping[str, Any]
+) -> Failure | Fault | None:
+    """The diagnosis, or the Fault of `diagnose`. `asked` None: as `wqmaster parse` calls it."""
+    who = "diagnose" if asked is not None else "diagnose without a campaign (asked=None)"
+    try:
+        found: Any = program.module.diagnose(output, asked, options)
+    except Exception as error:  # anything may be raised here
+        return Fault(f"{who} raises {error!r}")
+    if found is None:
+        return None
+    if not isinstance(found, Failure):
+        return Fault(f"{who} returns {type(found).__name__}, not a Failure or None")
+    if "\n" in found.message:
+        return Fault(f"{who} returns a message of several lines: {found.message!r}")
+    return found
+
+
+def both_diagnoses(
+    program: Program, output: Output, sample: Sample
+) -> tuple[Failure | Fault | None, Failure | Fault | None]:
+    """The diagnosis as a campaign asks for it, and that of `wqmaster parse`."""
+    return (
+        diagnosed(program, output, sample.asked, sample.plain_options),
+        diagnosed(program, output, None, {}),
+    )
+
+
+def version_of(program: Program, output: Output) -> Any:
+    """What `program_version` returns, or its Fault."""
+    try:
+        return program.module.program_version(output)
+    except Exception as error:  # anything may be raised here
+        return Fault(f"program_version raises {error!r}")
+
+
+def built(
+    sample: Sample, molecule: Molecule, *steps: StepRequest, software: Software | None = None
+) -> Job | BadDocument | Fault:
+    """The job of these steps, the refusal of the molecule, or the Fault of the task function."""
+    name = sample.function_name
+    try:
+        job: Any = sample.function(molecule, list(steps), software or sample.software)
+    except BadDocument as error:
+        return error
+    except Exception as error:  # anything may be raised here
+        return Fault(f"{name} raises {error!r}")
+    if not isinstance(job, Job):
+        return Fault(f"{name} returns {type(job).__name__}, not a Job")
+    if [one.name for one in job.steps] != [step.name for step in steps]:
+        return Fault(f"{name} returns other steps than it was asked for")
+    return job

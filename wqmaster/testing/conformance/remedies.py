@@ -1,0 +1,104 @@
+"""Remedies: each must build, and change what it says that it changes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from wqmaster.errors import WqmasterError
+from wqmaster.jobs.job import Job
+from wqmaster.tasks.base import Rung, StepRequest, Traits, traits_of
+from wqmaster.tasks.program import Program
+from wqmaster.testing.conformance.building import step_of
+from wqmaster.testing.conformance.calls import Fault, built
+from wqmaster.testing.conformance.sample import Sample
+
+# A remedy that takes fewer processes changes nothing where there is one.
+_CORES = 4
+
+
+def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
+    """What of the remedies of the samples' task functions does not keep the contract.
+
+    Task functions of one program may share ladders in which a rung is for one of them alone: it has
+    to change the job of one sample.
+    """
+    idle: dict[str, bool] = {}  # by rung: whether it has changed no job yet
+    said: set[str] = set()
+    for sample in samples:
+        traits = traits_of(sample.function)
+        try:
+            step = step_of(program, sample)
+        except (ValueError, WqmasterError):
+            continue  # told where the sample is built
+        if not isinstance(built(sample, sample.molecule, step), Job):
+            continue
+        found = [*_declarations(traits)]
+        for rung in _rungs(traits):
+            reason = _broken(sample, step, rung)
+            if reason is not None:
+                found.append(reason)
+            elif _has_settings(rung):
+                idle[rung.name] = idle.get(rung.name, True) and not _changes(sample, step, rung)
+        yield from (fault for fault in found if fault not in said)
+        said |= set(found)
+    for name, is_idle in idle.items():
+        if is_idle:
+            yield f"the remedy {name} changes nothing in the job of any sample"
+
+
+def _declarations(traits: Traits) -> Iterator[str]:
+    named: dict[str, Rung] = {}
+    for rung in (rung for ladder in traits.ladders.values() for rung in ladder):
+        if not isinstance(rung, traits.rung):
+            yield (
+                f"the remedy {rung.name} is a {type(rung).__name__}, and the task function knows "
+                f"{traits.rung.__name__}: @task(rung={type(rung).__name__})"
+            )
+        if named.setdefault(rung.name, rung) != rung:
+            yield f"two different remedies are named {rung.name}"
+    try:
+        traits.rung(name="disk_2x", disk=2)
+    except ValueError as error:
+        yield f"a setting of {traits.rung.__name__} has no default: {error}"
+
+
+def _rungs(traits: Traits) -> Iterator[Rung]:
+    """The rungs of all ladders; and one of more disk, which every program has in a campaign."""
+    yield from (rung for ladder in traits.ladders.values() for rung in ladder)
+    try:
+        yield traits.rung(name="disk_2x", disk=2)
+    except ValueError:
+        return  # told above
+
+
+def _has_settings(rung: Rung) -> bool:
+    """Whether a rung has settings of its program, and not only factors and `restart`."""
+    fields = type(rung).model_fields
+    own = fields.keys() - Rung.model_fields.keys()
+    return any(getattr(rung, name) != fields[name].get_default() for name in own)
+
+
+def _broken(sample: Sample, step: StepRequest, rung: Rung) -> str | None:
+    job = built(sample, sample.molecule, replace(step, remedies=(rung,)))
+    if isinstance(job, Job):
+        return None
+    reason = job.reason if isinstance(job, Fault) else f"it refuses the molecule: {job.message}"
+    return f"{reason} (with the remedy {rung.name})"
+
+
+def _changes(sample: Sample, step: StepRequest, rung: Rung) -> bool:
+    several = replace(sample.software, cores=_CORES)
+    return any(
+        _content(built(sample, sample.molecule, step, software=software))
+        != _content(
+            built(sample, sample.molecule, replace(step, remedies=(rung,)), software=software)
+        )
+        for software in (sample.software, several)
+    )
+
+
+def _content(job: Any) -> Any:
+    """What a worker makes of a job: files, command lines, environments."""
+    if not isinstance(job, Job):
+        return None
+    return job.files, [(step.argv, dict(step.environment)) for step in job.steps]

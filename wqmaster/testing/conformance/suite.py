@@ -1,0 +1,80 @@
+"""The whole suite: a program and its samples, held against the contract."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from wqmaster.tasks.program import Program
+from wqmaster.testing.conformance import building, damage, declarations, parsing, remedies
+from wqmaster.testing.conformance.sample import Sample
+
+
+def check_program(
+    program: Program, samples: Sequence[Sample], *, untested: Collection[str] = ()
+) -> None:
+    """Check the program's declarations, and building, parsing and diagnosis with `samples`.
+
+    Outputs are cut at many lengths and altered at random (always in the same way).
+
+    A parser that finds a value in no sample was tried on nothing: whoever adds a program expects
+    of this check that it has seen each parser work. It is a fault, therefore, unless the parser is
+    named in `untested`, where readers of the test see it; so is a name there that a sample covers.
+
+    Raises:
+        AssertionError: lists all that does not keep the contract.
+    """
+    found = list(_faults(program, samples, untested))
+    if found:
+        raise AssertionError(
+            f"{program} does not keep the contract:\n" + "\n".join(f"- {one}" for one in found)
+        )
+
+
+def _faults(
+    program: Program, samples: Sequence[Sample], untested: Collection[str]
+) -> Iterator[str]:
+    why = program.lacks()
+    if why is None:
+        yield from declarations.faults(program)
+    else:
+        yield why
+    if not samples:
+        yield "there is no sample: a real output is needed to check the parsers with"
+        return
+    seen: set[str] = set()
+    for number, sample in enumerate(samples):
+        found = list(building.faults(program, sample))
+        if why is None:
+            whole = parsing.values_found(program, sample)
+            if sample.failure is None:
+                seen |= {name for name in whole if _is_found(name, whole[name], sample)}
+            found += parsing.faults(program, sample)
+            found += damage.faults(program, sample, whole)
+        yield from (f"sample {number}: {fault}" for fault in found)
+    yield from remedies.faults(program, samples)
+    if why is None:
+        yield from _coverage(program, samples, seen, set(untested))
+
+
+def _is_found(name: str, value: Any, sample: Sample) -> bool:
+    """Whether a parser found something: None is nothing, unless the sample states it."""
+    return value is not None or name in sample.values
+
+
+def _coverage(
+    program: Program, samples: Sequence[Sample], seen: set[str], untested: set[str]
+) -> Iterator[str]:
+    parsers = set(program.own_parsers())
+    if all(sample.failure is not None for sample in samples):
+        yield "every sample is of a failure: an output of a result is needed as well"
+    elif not any(parsers & sample.values.keys() for sample in samples):
+        yield "no sample states a value, so that no parser was held against one"
+    for name in sorted(untested - parsers):
+        yield f"there is no parser {name} (untested)"
+    for name in sorted(untested & seen):
+        yield f"the parser {name} finds a value in a sample: it is not untested"
+    unseen = sorted(parsers - seen - untested)
+    if unseen:
+        yield (
+            f"no sample holds what these parsers read: {', '.join(unseen)}; add one, or say that "
+            "they are untested: check_program(..., untested=(...))"
+        )
