@@ -150,7 +150,11 @@ def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_reci
             "line {line}, in diagnose)",
         ),
         ("return float(found[1])", "return found[2]", "(tallying.py, line {line}, in energy)"),
-        ("word = ", "word = {}[3] if 1 else ", "KeyError(3) (tallying.py, line {line}, in count)"),
+        (
+            'mood = "restless"',
+            'mood = {}[3] if 1 else "restless"',
+            "KeyError(3) (tallying.py, line {line}, in count)",
+        ),
     ],
 )
 def test_an_error_of_the_module_names_its_line(
@@ -195,6 +199,8 @@ def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
 def test_what_no_worker_could_do_is_refused_by_check(
     path: Path, campaigns: Campaigns, cli: Cli, changes: dict[str, Any], said: str
 ) -> None:
+    module = MODULE.replace('step.files - {"stdout", "stderr"}', "()")
+    (campaigns.folder / "tallying.py").write_text(module)
     own = settings(campaigns, "tallying.count")
     own["campaign_config"]["args"][0] |= changes.get("step", {})
     own["software"]["tally"] = changes.get("software", own["software"]["tally"])
@@ -231,7 +237,7 @@ def test_a_second_file_is_parsed_alone_and_beside_the_output(
     folder = campaigns.folder / "out"
     folder.mkdir()
     (folder / "tally.dat").write_text("5")
-    (folder / "a.out").write_text("TALLY 2.1\nenergy: -5\nTALLY ENDED\n")
+    (folder / "a.out").write_text("TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n")
     monkeypatch.chdir(campaigns.folder)
     words = ("parse", "--program", "tallying", "--json")
     alone = json.loads(cli(*words, folder / "tally.dat"))

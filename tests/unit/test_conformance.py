@@ -29,7 +29,8 @@ from wqmaster.testing.conformance.values import agree
 DATA = Path(__file__).parent / "data"
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-program.md"
 MODULE, TEST = (
-    part.partition("```")[0] for part in GUIDE.read_text().split("```python\n", maxsplit=2)[1:]
+    GUIDE.read_text().partition(title)[2].partition("```python\n")[2].partition("```")[0]
+    for title in ("## 1. ", "## 3. ")
 )
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)), document={})
 TALLY = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
