@@ -196,6 +196,16 @@ def test_an_atom_without_a_lumo_has_no_gap() -> None:
     assert xtb.homo_lumo_gap(alone) is None
 
 
+@pytest.mark.parametrize("printed", ["inf", "-Infinity", "NaN", "0.400000000000"])
+def test_a_total_charge_that_is_not_a_whole_number_is_refused(printed: str) -> None:
+    text = files("water-cation")["stdout"].decode()
+    assert xtb.charge(Output({"stdout": text.encode()})) == 1
+    wrong = text.replace("1.000000000000 e ", f"{printed} e ")
+    assert wrong != text
+    with pytest.raises(ParseError, match="is not a whole number"):
+        xtb.charge(Output({"stdout": wrong.encode()}))
+
+
 def test_charges_of_the_printout_of_gfn1_are_mulliken_ones() -> None:
     alone = Output({"stdout": files("optimize-gfn1")["stdout"]})
     found = Output(files("optimize-gfn1"))
