@@ -24,6 +24,7 @@ from urllib.parse import quote
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.system.files import check_writable, rotate
+from wqmaster.system.lines import last_line
 from wqmaster.system.processes import command_line
 
 # Seconds in which the server must answer; and in which it must end.
@@ -189,9 +190,9 @@ class Mongod:
             said = process.stdout.read()
             process.stdout.close()
         process.wait()
-        reason = said.decode(errors="replace").strip().splitlines()[-1:] or ["see its log"]
+        reason = last_line(said.decode(errors="replace")) or "see its log"
         raise DatabaseError(
-            f"the private MongoDB server does not start: {reason[0][:300]} (log: {self.log})",
+            f"the private MongoDB server does not start: {reason[:300]} (log: {self.log})",
             code=ErrorCode.DATABASE_NOT_STARTED,
         )
 

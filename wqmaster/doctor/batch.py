@@ -15,11 +15,11 @@ from typing import Any
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
-from wqmaster.doctor.programs import Said, ask
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory.batch.condor import Condor
 from wqmaster.factory.batch.slurm import Slurm
 from wqmaster.factory.sizes import worker_size
+from wqmaster.system.programs import Said, ask
 
 _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
@@ -49,7 +49,7 @@ def pool_is_here(case: Case) -> bool:
     """Whether HTCondor's pool is of this machine alone."""
     if _has(case, "condor_config_val"):
         return False
-    said = ask(["condor_config_val", "COLLECTOR_HOST"], case.environ, errors=False)
+    said = ask(["condor_config_val", "COLLECTOR_HOST"], case.environ, errors="dropped")
     host = said.text.strip().partition(":")[0].strip("[]")
     if said.code != 0 or not host:
         return False
@@ -175,7 +175,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     """What the queue itself demands of a job (SUBMIT_REQUIREMENT_NAMES), which no dry run tries."""
     if os.getuid() == 0:
         # It refuses root, but for a pool that was told which user HTCondor is.
-        ids = ask(["condor_config_val", "CONDOR_IDS"], case.environ, errors=False)
+        ids = ask(["condor_config_val", "CONDOR_IDS"], case.environ, errors="dropped")
         if ids.code != 0 and "CONDOR_IDS" not in case.environ:
             seen = "HTCondor takes no jobs of root, and you are root"
             yield Finding(
@@ -186,7 +186,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
                 code=ErrorCode.BATCH_USER_UNSUITABLE,
             )
     names = ask(
-        ["condor_config_val", "-schedd", "SUBMIT_REQUIREMENT_NAMES"], case.environ, errors=False
+        ["condor_config_val", "-schedd", "SUBMIT_REQUIREMENT_NAMES"], case.environ, errors="dropped"
     )
     words = names.text.replace(",", " ").split() if names.code == 0 else []
     if "Not defined" in names.text or not words:
@@ -205,7 +205,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
         said = ask(
             ["condor_config_val", "-schedd", f"SUBMIT_REQUIREMENT_{name}"],
             case.environ,
-            errors=False,
+            errors="dropped",
         )
         demand = said.text.strip()
         environment = re.search(r"\bEnv(ironment)?\b", demand, re.IGNORECASE)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.glibc import judged
-from wqmaster.doctor.programs import ask
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProgramMissing
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.programs import check_programs
 from wqmaster.software.pack.making import glibc_of
+from wqmaster.system.programs import ask
 
 
 def steps(case: Case) -> Iterator[Finding]:

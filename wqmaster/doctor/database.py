@@ -17,10 +17,10 @@ from wqmaster.database.documents import Store, redacted
 from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
-from wqmaster.doctor.programs import ask
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.run import assembly
+from wqmaster.system.programs import ask
 
 Document = dict[str, Any]
 

@@ -20,7 +20,6 @@ from wqmaster.doctor import (
     machine,
     ndcctools,
     network,
-    programs,
     reports,
 )
 from wqmaster.doctor.finding import Case, Check, Finding
@@ -28,6 +27,7 @@ from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
+from wqmaster.system import programs
 
 # Seconds for all checks together, and before them for the campaign's own modules.
 CHECKS_TIMEOUT_SECONDS = 11.0

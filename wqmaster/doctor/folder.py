@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding, State
-from wqmaster.doctor.programs import ask
 from wqmaster.error_codes import ErrorCode
 from wqmaster.run.progress import duration
 from wqmaster.system.processes import alive, file_system
+from wqmaster.system.programs import ask
 
 # MB: below the first a run soon stops, below the second a large one may.
 _FULL, _SCARCE = 500, 5_000

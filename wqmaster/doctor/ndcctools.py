@@ -22,10 +22,10 @@ from pathlib import Path
 from wqmaster.campaign.workers import BatchWorkers, FactoryWorkers, NoWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.glibc import judged
-from wqmaster.doctor.programs import ask, end, start
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 from wqmaster.system import elf
+from wqmaster.system.programs import ask, end, start
 
 GET_IT = (
     "conda install -c conda-forge ndcctools, or on Debian 13: apt install python3-workqueue "

@@ -1,12 +1,13 @@
 """Commands of batch systems, asked and answered."""
 
-import subprocess
+import os
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
+from wqmaster.system.programs import ask
 
 # A queue that has much to do may take as long to answer.
-_COMMAND_TIMEOUT_SECONDS = 60
+_COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def answer(*command: str) -> str:
@@ -16,26 +17,23 @@ def answer(*command: str) -> str:
         EngineError: it is not there, failed, or took too long.
     """
     try:
-        done = subprocess.run(
+        said = ask(
             command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_COMMAND_TIMEOUT_SECONDS,
+            os.environ,
+            seconds=_COMMAND_TIMEOUT_SECONDS,
+            max_bytes=None,  # a queue has as many lines as jobs
+            errors="apart",
         )
     except OSError as error:
         raise EngineError(
             f"'{command[0]}' cannot be run: {error.strerror}", code=ErrorCode.BATCH_SYSTEM_FAILED
         ) from error
-    except subprocess.TimeoutExpired:
+    if said.code is None:
         raise EngineError(
-            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS} s",
+            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS:.0f} s",
             code=ErrorCode.BATCH_SYSTEM_FAILED,
-        ) from None
-    # condor_rm, of no job at all, says so and fails.
-    if done.returncode and "matching specified constraint" not in done.stdout + done.stderr:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise EngineError(
-            f"'{command[0]}' failed: {''.join(last)[:300]}", code=ErrorCode.BATCH_SYSTEM_FAILED
         )
-    return done.stdout
+    # condor_rm, of no job at all, says so and fails.
+    if said.code and "matching specified constraint" not in said.text + said.errors:
+        raise EngineError(f"'{command[0]}' failed: {said.last}", code=ErrorCode.BATCH_SYSTEM_FAILED)
+    return said.text

@@ -11,6 +11,7 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.system.lines import last_line
 from wqmaster.system.tracebacks import told
 
 _TAIL_LINES = 15
@@ -90,7 +91,7 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     if step.timed_out:
         return Failure(FailureClass.TIME_LIMIT, "the job ran into its time limit")
     errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
-    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "").strip()
+    last = last_line(errors)
     if step.exit_code == _NOT_FOUND_CODES[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
     # Built for a newer Linux than the worker's: the loader ends it with exit code 1.

@@ -7,8 +7,8 @@ J. Cheminform. 6, 37, 2014: MMFF94 in RDKit).
 
 import contextlib
 import logging
+import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +19,7 @@ from wqmaster.errors import StructureError
 from wqmaster.jobs.molecule import SYMBOLS, Document
 from wqmaster.structures.base import Note, Options, Refused, put
 from wqmaster.structures.fragments import check_contact, gather
+from wqmaster.system.programs import ask
 
 _SEED = 61453
 _MMFF_ITERATIONS = 2000
@@ -179,17 +180,13 @@ def _gfnff(molecule: Any, conformer: Any) -> None:
         (folder / "molecule.xyz").write_text("\n".join([str(len(numbers)), "", *xyz]) + "\n")
         command = ("xtb", "molecule.xyz", "--gfnff", "--opt", "--chrg", str(charge))
         try:
-            ran = subprocess.run(
-                command, cwd=folder, capture_output=True, timeout=_GFNFF_SECONDS, check=False
-            )
+            said = ask(command, os.environ, seconds=_GFNFF_SECONDS, errors="dropped", folder=folder)
+            if said.code is None:
+                raise Refused(f"GFN-FF takes more than {_GFNFF_SECONDS} s for it; --optimize none")
             lines = (folder / "xtbopt.xyz").read_text().splitlines()[2:]
-        except subprocess.TimeoutExpired as error:
-            raise Refused(
-                f"GFN-FF takes more than {_GFNFF_SECONDS} s for it; --optimize none"
-            ) from error
         except OSError as error:
             raise Refused("GFN-FF gives no geometry for it; --optimize none") from error
-        if ran.returncode or b"GEOMETRY OPTIMIZATION CONVERGED" not in ran.stdout:
+        if said.code or "GEOMETRY OPTIMIZATION CONVERGED" not in said.text:
             raise Refused("GFN-FF does not converge for it; --optimize none")
         for place, line in enumerate(lines[: len(numbers)]):
             conformer.SetAtomPosition(place, [float(word) for word in line.split()[1:4]])

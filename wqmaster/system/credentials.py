@@ -2,15 +2,17 @@
 
 import os
 import secrets
-import subprocess
 from pathlib import Path
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system.files import replacing
+from wqmaster.system.programs import ask
 
 # Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
 _VALIDITY_DAYS = 3650
+# The primes of a key are a matter of luck, and of what else the machine does: seconds, as a rule.
+_OPENSSL_TIMEOUT_SECONDS = 600.0
 
 
 def password(folder: Path) -> Path:
@@ -41,18 +43,17 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         *("-days", str(_VALIDITY_DAYS), "-keyout", str(parts[0]), "-out", str(parts[1])),
     ]
     try:
-        subprocess.run(command, check=True, capture_output=True, umask=0o077)
+        said = ask(command, os.environ, seconds=_OPENSSL_TIMEOUT_SECONDS, umask=0o077)
     except FileNotFoundError:
         raise EngineError(
             "'engine: {ssl: true}' needs the program openssl, which is not installed: "
             "apt install openssl, or conda install openssl",
             code=ErrorCode.PROGRAM_MISSING,
         ) from None
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    if said.code != 0:
         raise EngineError(
-            f"openssl made no certificate: {''.join(last)}", code=ErrorCode.CERTIFICATE_UNUSABLE
-        ) from error
+            f"openssl made no certificate: {said.last}", code=ErrorCode.CERTIFICATE_UNUSABLE
+        )
     for part, path in zip(parts, (key, made), strict=True):
         part.rename(path)
     return key, made

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.system.lines import LineBuffer
 from wqmaster.system.processes import descendants
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -99,7 +100,7 @@ def keep(
     with selectors.DefaultSelector() as selector:
         for source in (*((sys.stdin.buffer,) if stdin else ()), stop, output):
             selector.register(source, selectors.EVENT_READ)
-        ended, rest = False, b""
+        ended, lines = False, LineBuffer()
         while not ended:
             for key, _ in selector.select(1.0):
                 if key.fileobj is not output:
@@ -109,14 +110,13 @@ def keep(
                 text = output.read()
                 if text == b"":
                     selector.unregister(output)
-                *lines, rest = (rest + (text or b"")).split(b"\n")
-                for line in lines:
+                for line in lines.add(text or b""):
                     said(line.decode(errors="replace"))
             ended = ended or child.poll() is not None or tick()
     code = child.poll()
     if code is not None:
         # What it said last has come with its end.
-        for line in (rest + (output.read() or b"")).splitlines():
+        for line in (lines.rest + (output.read() or b"")).splitlines():
             said(line.decode(errors="replace"))
     return code
 

@@ -36,6 +36,7 @@ from wqmaster.run.collector.messages import (
 from wqmaster.run.kept_files import safe_name
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import replacing
+from wqmaster.system.lines import last_line
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -305,9 +306,9 @@ def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | Non
             return Archive(path), None
         except ArchiveError as error:
             return None, Failure(FailureClass.TRUNCATED, error.message)
-    last = next((line for line in reversed(returned.message.splitlines()) if line.strip()), "")
     kind = _BY_RESULT[returned.result]
     if returned.exit_code == _DISK_FULL_EXIT_CODE or _NO_SPACE in returned.message:
         kind = FailureClass.DISK_FULL
+    last = last_line(returned.message)
     message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
     return None, Failure(kind, message.rstrip(": "), tail=returned.message)

@@ -28,6 +28,7 @@ from wqmaster.run.collector.messages import (
     message,
 )
 from wqmaster.system.files import rotate
+from wqmaster.system.lines import LineBuffer, last_line
 
 log = logging.getLogger("wqmaster.collectors")
 
@@ -64,7 +65,7 @@ class _Process:
         self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
         self.at: tuple[str, int] | None = None  # what it began last
         self.heard = time.monotonic()
-        self._rest = b""
+        self._lines = LineBuffer()
         self.tell(configuration)
 
     def tell(self, message: Configuration | Collect) -> None:
@@ -78,9 +79,8 @@ class _Process:
         if chunk is None:
             return [], True
         self.heard = time.monotonic()
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
         messages = []
-        for line in lines:
+        for line in self._lines.add(chunk):
             try:
                 messages.append(message(line))
             except ValueError:
@@ -182,9 +182,9 @@ class Collectors:
         process.end()
         self._deaths = self._deaths + 1 if process.at is None else 0
         if self._deaths > MAX_DEATHS_IN_A_ROW:
-            last = self._errors.read_text(errors="replace").splitlines()[-1:] or [""]
+            last = last_line(self._errors.read_text(errors="replace"))
             raise ServiceError(
-                f"collectors cannot be started, or cannot commit: {last[0]} (log: {self._errors})",
+                f"collectors cannot be started, or cannot commit: {last} (log: {self._errors})",
                 code=ErrorCode.COLLECTORS_FAILED,
             )
         log.error("a collector %s, at %s; see %s", why, process.at, self._errors)

@@ -28,6 +28,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
 from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
 from wqmaster.run.spool import Spool
+from wqmaster.system.lines import LineBuffer
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -37,7 +38,7 @@ _RETRY_SECONDS = 2.0
 
 def _lines(descriptor: int) -> Iterator[list[bytes]]:
     """What has arrived, as whole lines, at most a batch of them at a time; until it closes."""
-    rest = b""
+    lines = LineBuffer()
     waiting: list[bytes] = []
     while True:
         while len(waiting) < BATCH_TASKS and (
@@ -47,8 +48,7 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
             if not chunk:
                 # The master is gone: what was not begun waits in the spool for the next one.
                 return
-            *whole, rest = (rest + chunk).split(b"\n")
-            waiting += whole
+            waiting += lines.add(chunk)
         yield waiting[:BATCH_TASKS]
         del waiting[:BATCH_TASKS]
 

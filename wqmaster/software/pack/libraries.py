@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.system import elf
+from wqmaster.system.programs import ask
 
 # What belongs to glibc: it has to be that of the worker's own loader. (`dpkg -L libc6`.)
 _GLIBC = re.compile(
@@ -18,7 +18,7 @@ _GLIBC = re.compile(
     r"([-.].*)?\.so(\..*)?"
 )
 _LINE = re.compile(r"\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$")
-_SECONDS = 60
+_LDD_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -90,25 +90,19 @@ def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
     environ = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": ":".join(filter(None, places))}
     for program in programs:
         try:
-            said = subprocess.run(
-                ["ldd", str(program)],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                env=environ,
-                timeout=_SECONDS,
-            ).stdout
+            words = ["ldd", str(program)]
+            said = ask(words, environ, seconds=_LDD_TIMEOUT_SECONDS, errors="dropped")
         except FileNotFoundError:
             raise WqmasterError(
                 "'ldd' is not on the PATH, by which the libraries of a program are found",
                 code=ErrorCode.PROGRAM_MISSING,
             ) from None
-        except subprocess.TimeoutExpired:
+        if said.code is None:
             raise WqmasterError(
-                f"ldd {program} did not end within {_SECONDS} s", code=ErrorCode.SOFTWARE_NOT_PACKED
-            ) from None
-        for line in said.splitlines():
+                f"ldd {program} did not end within {_LDD_TIMEOUT_SECONDS} s",
+                code=ErrorCode.SOFTWARE_NOT_PACKED,
+            )
+        for line in said.text.splitlines():
             match = _LINE.match(line)
             if match is None or of_glibc(match[1]):
                 continue

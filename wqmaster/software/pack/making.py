@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import tarfile
 import tempfile
 import zlib
@@ -25,8 +24,9 @@ from wqmaster.software.licence import looks_public
 from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.software.pack.libraries import glibc_needed
-from wqmaster.software.pack.proof import Proof, Where, ended, prove
+from wqmaster.software.pack.proof import Proof, Where, prove
 from wqmaster.system.glibc import too_old
+from wqmaster.system.programs import ask
 from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
 
@@ -151,13 +151,16 @@ def version_of(contents: Contents) -> str | None:
     argument = known.version_argument if known is not None else "--version"
     with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as folder:
         try:
-            words = [str(entry.source), str(argument)]
-            code, said = ended(words, os.environ, Path(folder), _VERSION_TIMEOUT_SECONDS)
-        except (OSError, subprocess.TimeoutExpired):
+            said = ask(
+                [str(entry.source), str(argument)],
+                os.environ,
+                seconds=_VERSION_TIMEOUT_SECONDS,
+                folder=Path(folder),
+            )
+        except OSError:
             return None
-    text = said.decode(errors="replace")
-    lines = [line.strip() for line in text.splitlines() if re.search(r"\d", line)]
-    return "\n".join(lines)[:_MAX_VERSION_CHARACTERS] if code == 0 and lines else None
+    lines = [line.strip() for line in said.text.splitlines() if re.search(r"\d", line)]
+    return "\n".join(lines)[:_MAX_VERSION_CHARACTERS] if said.code == 0 and lines else None
 
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:

@@ -4,9 +4,7 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import stat
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Literal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.software.pack.libraries import is_elf, library_folders, loaded, of_glibc
+from wqmaster.system.programs import ask
 from wqmaster.tasks.base import SCRIPT
 from wqmaster.tasks.program import Trial
 
@@ -55,14 +54,9 @@ def _glibc_files(programs: Sequence[str]) -> set[Path]:
     """glibc and its loader, and what else `programs` of this machine load."""
     found: set[Path] = set()
     for program in programs:
-        said = subprocess.run(
-            ["ldd", program],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TRIAL_TIMEOUT_SECONDS,
-        ).stdout
-        found |= {Path(place) for place in _PLACE.findall(said)}
+        words = ["ldd", program]
+        said = ask(words, os.environ, seconds=_TRIAL_TIMEOUT_SECONDS, errors="dropped")
+        found |= {Path(place) for place in _PLACE.findall(said.text)}
     for library in [path for path in found if path.name == "libc.so.6"]:
         found |= {path for path in library.parent.iterdir() if of_glibc(path.name)}
     return {path for path in found if path.is_file()}
@@ -98,58 +92,26 @@ def _entering(root: Path) -> list[str] | None:
     for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
         try:
-            code = subprocess.run(
-                [*words, "/bin/sh", "-c", "exit 7"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=_TRIAL_TIMEOUT_SECONDS,
-            ).returncode
-        except (OSError, subprocess.TimeoutExpired):
+            test = [*words, "/bin/sh", "-c", "exit 7"]
+            code = ask(test, os.environ, seconds=_TRIAL_TIMEOUT_SECONDS).code
+        except OSError:
+            return None
+        if code is None:
             return None
         if code == 7:
             return words
     return None
 
 
-def ended(
-    words: Sequence[str], environ: Mapping[str, str], folder: Path, seconds: float
-) -> tuple[int, bytes]:
-    """Exit code and output of a program; what it left running is ended.
-
-    Raises:
-        OSError: it cannot be started.
-        TimeoutExpired: it did not end in time, or something that it left holds its output.
-    """
-    process = subprocess.Popen(
-        words,
-        cwd=folder,
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=seconds)
-        return process.returncode, said
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, bytes]:
-    try:
-        return ended(words, environ, folder, _TRIAL_TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
+def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, str]:
+    """Exit code and output of a program."""
+    said = ask(words, environ, seconds=_TRIAL_TIMEOUT_SECONDS, max_bytes=None, folder=folder)
+    if said.code is None:
         raise ProofFailed(
             f"the packed program did not end within {_TRIAL_TIMEOUT_SECONDS} s; "
-            "say what else is to be run with "
-            "--run 'ARGUMENTS'"
-        ) from None
+            "say what else is to be run with --run 'ARGUMENTS'"
+        )
+    return said.code, said.text
 
 
 def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None) -> Proof:
@@ -166,9 +128,9 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         unpacked = root / "software" / "packed"
         unpacked.mkdir()
         tar = ["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)]
-        code, said = _run(tar, {}, root)
+        code, text = _run(tar, {}, root)
         if code:
-            raise ProofFailed(f"tar cannot unpack it: {_last(said)}")
+            raise ProofFailed(f"tar cannot unpack it: {_last(text)}")
         for file, content in trial.files.items():
             (root / "work" / file).write_bytes(content)
         entering = _entering(root) if wanted != "environment" else None
@@ -183,10 +145,9 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         environ["PATH"] = "/usr/bin:/bin"
         script = [f"{top}{SCRIPT.name}", f"{top}software", "packed", "archive", "", "", command]
         words = [*(entering or []), "/bin/sh", *script, *trial.arguments]
-        code, said = _run(words, environ, root / "work")
+        code, text = _run(words, environ, root / "work")
         strays = _strays(unpacked, command) if where == "environment" else None
         needs = _interpreter(unpacked / command, root if where == "alone" else Path("/"))
-    text = said.decode(errors="replace")
     why = _why_not(code, text, trial)
     called = (command, *trial.arguments)
     if why is not None:
@@ -207,7 +168,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         )
     note = "; ".join(filter(None, (note, strays))) or None
     meant = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
-    return Proof(where, called, code, meant or _last(said), note)
+    return Proof(where, called, code, meant or _last(text), note)
 
 
 def _interpreter(program: Path, root: Path) -> str | None:
@@ -241,13 +202,14 @@ def _why_not(code: int, text: str, trial: Trial) -> str | None:
     if loading is not None and code:
         return loading.strip()
     if code in (126, 127) or code < 0 or code >= 128:
-        return f"exit code {code}: {_last(text.encode())}"
+        return f"exit code {code}: {_last(text)}"
     if trial.says is not None and (code or not re.search(trial.says, text)):
         missing = "" if re.search(trial.says, text) else f" without '{trial.says}' in its output"
-        return f"it ended with exit code {code}{missing}: {_last(text.encode())}"
+        return f"it ended with exit code {code}{missing}: {_last(text)}"
     return None
 
 
-def _last(said: bytes) -> str:
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+def _last(text: str) -> str:
+    """The last lines, as one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-4:])[-_MAX_MESSAGE_CHARACTERS:]

@@ -1,11 +1,15 @@
-"""Programs that the doctor asks: those that hang, and those that print for ever."""
+"""Programs that are asked: those that hang, and those that print for ever."""
 
+import os
+import signal
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import wait_until
-from wqmaster.doctor import programs
-from wqmaster.doctor.programs import ask
+from wqmaster.system import programs
+from wqmaster.system.programs import Errors, Said, ask
 
 
 def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
@@ -51,3 +55,40 @@ def test_a_program_that_prints_for_ever_is_cut_short() -> None:
     said = ask(["sh", "-c", "while :; do echo y; done"], {"PATH": "/usr/bin:/bin"}, seconds=60)
     assert said.code is None
     assert len(said.text) <= 1 << 20
+
+
+def test_what_a_program_left_does_not_hold_up_its_answer(tmp_path: Path) -> None:
+    """A child in a session of its own is not ended with it, and has its output still open."""
+    script = f"echo begun; setsid sleep 600 & echo $! > {tmp_path}/pid"
+    said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert said.code is None
+    assert said.text == "begun\n"
+
+
+def test_a_program_that_closes_its_output_and_goes_on_is_ended() -> None:
+    said = ask(["sh", "-c", "exec >&- 2>&-; sleep 600"], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
+    assert said.code is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "text", "beside", "last"),
+    [
+        ("merged", "answer\ncomplaint\n\n", "", "complaint"),
+        ("apart", "answer\n", "complaint\n\n", "complaint"),
+        ("dropped", "answer\n", "", "answer"),
+    ],
+)
+def test_standard_error_comes_where_it_is_asked_for(
+    errors: Errors, text: str, beside: str, last: str
+) -> None:
+    script = "echo answer; echo complaint >&2; echo >&2; exit 3"
+    said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=60, errors=errors)
+    assert said == Said(3, text, beside)
+    assert said.last == last
+
+
+def test_a_long_answer_is_whole_where_no_limit_is_set() -> None:
+    script = "i=0; while [ $i -lt 200 ]; do printf '%010000d' 0; i=$((i + 1)); done"
+    said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=60, max_bytes=None)
+    assert said == Said(0, "0" * 2_000_000)
