@@ -1,7 +1,6 @@
 """Which master has a campaign: a lock with a heartbeat in the database, and its last counts."""
 
 import contextlib
-import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from wqmaster.campaign.models import Campaign
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignLocked
-from wqmaster.system.processes import alive, boot
+from wqmaster.system.processes import lives, this_process
 
 # Seconds without a heartbeat after which a master on another machine counts as dead.
 LOCK_TIMEOUT_SECONDS = 60
@@ -35,7 +34,7 @@ class Presence:
             CampaignLocked: a living master has it.
         """
         name = self._campaign
-        mine = {"owner": token, "host": socket.gethostname(), "pid": os.getpid(), "boot": boot()}
+        mine = {"owner": token, "host": socket.gethostname(), **this_process()}
         with contextlib.suppress(DuplicateKeyError):
             self._campaigns.update_one({"_id": name}, {"$setOnInsert": {"lock": None}}, upsert=True)
         free: list[Document] = [
@@ -50,7 +49,7 @@ class Presence:
             },
         ]
         holder = ((self._campaigns.find_one({"_id": name}) or {}).get("lock")) or {}
-        if holder and holder.get("boot") == mine["boot"] and not alive(holder.get("pid", 0)):
+        if lives(holder) is False:
             free.append({"lock.owner": holder["owner"]})
         taken = self._campaigns.update_one(
             {"_id": name, "$or": free},
@@ -109,6 +108,6 @@ class Presence:
         if entry is None or not entry.get("lock"):
             return None
         lock = entry["lock"]
-        if lock.get("boot") == boot() and not alive(lock.get("pid", 0)):
+        if lives(lock) is False:
             return None
         return {**entry.get("status", {}), "master": {"host": lock["host"], "pid": lock["pid"]}}

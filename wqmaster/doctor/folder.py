@@ -13,7 +13,8 @@ from pathlib import Path
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.error_codes import ErrorCode
 from wqmaster.run.progress import duration
-from wqmaster.system.processes import alive, file_system
+from wqmaster.system.locks import LOCK_FILE, holder_of
+from wqmaster.system.processes import file_system
 from wqmaster.system.programs import ask
 
 # MB: below the first a run soon stops, below the second a large one may.
@@ -238,11 +239,8 @@ def _secret(subject: str, path: Path) -> Finding:
 
 def master(folder: Path) -> int | None:
     """The process of the master that runs in `folder` on this machine; None if none does."""
-    try:
-        text = (folder / "lock").read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() and alive(int(text)) else None
+    holder = holder_of(folder / LOCK_FILE)
+    return holder.pid if holder and holder.lives() else None
 
 
 CHECKS = (

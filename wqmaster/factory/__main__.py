@@ -17,6 +17,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.factory.leftovers import take_lock
 from wqmaster.factory.supervisor import Order, Supervisor
+from wqmaster.system.locks import note
 
 
 def main() -> int:
@@ -29,9 +30,7 @@ def main() -> int:
     supervisor: Supervisor | None = None
     try:
         lock = take_lock(folder)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        note(lock)
         supervisor = Supervisor(order)
         supervisor.begin()
     except WqmasterError as reason:

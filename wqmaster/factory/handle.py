@@ -19,17 +19,12 @@ from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
 from wqmaster.factory.campaigns import identity
 from wqmaster.factory.demand import Demand
-from wqmaster.factory.leftovers import (
-    LOCK_FILE,
-    Locked,
-    remove_left,
-    take_lock,
-    workers_left,
-)
+from wqmaster.factory.leftovers import Locked, remove_left, take_lock, workers_left
 from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
-from wqmaster.system.processes import alive, boot
+from wqmaster.system.locks import LOCK_FILE, holder_of
+from wqmaster.system.processes import lives
 
 # For the factory of a master that was killed to end, with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0
@@ -80,8 +75,9 @@ def _status(folder: Path) -> dict[str, Any]:
 def _lives(status: Mapping[str, Any]) -> bool:
     if status.get("state") == "ended":
         return False
-    if status.get("boot") == boot():
-        return alive(int(status.get("pid", 0)))
+    found = lives(status)
+    if found is not None:
+        return found
     # On another machine that sees the same folder.
     return abs(time.time() - float(status.get("time", 0))) < demand.DEMAND_LIFETIME_SECONDS
 
@@ -352,13 +348,14 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
                     "the factory belongs to the running master, which ends it: stop that one",
                     code=ErrorCode.FACTORY_OF_MASTER,
                 ) from None
-            pid = _holder(place)
-            if not told and not found.get("managed") and pid and alive(pid):
-                os.kill(pid, signal.SIGTERM)
+            holder = holder_of(place / LOCK_FILE)
+            if not told and not found.get("managed") and holder and holder.lives():
+                os.kill(holder.pid, signal.SIGTERM)
                 told = True
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the factory (process {pid}) does not end; see {place / LOG_FILE}",
+                    f"the factory ({holder or 'process unknown'}) does not end; see "
+                    f"{place / LOG_FILE}",
                     code=ErrorCode.FACTORY_FAILED,
                 ) from None
             time.sleep(0.1)
@@ -373,11 +370,3 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
     finally:
         lock.close()
     return None if told else left
-
-
-def _holder(place: Path) -> int:
-    try:
-        text = (place / LOCK_FILE).read_text().strip()
-    except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0

@@ -1,6 +1,5 @@
 """What a factory has left when it ended otherwise than it should: jobs, processes, its lock."""
 
-import fcntl
 import shutil
 import time
 from pathlib import Path
@@ -11,8 +10,8 @@ from wqmaster.errors import EngineError
 from wqmaster.factory import processes
 from wqmaster.factory.batch.base import BatchSystem
 from wqmaster.factory.trouble import Trouble, TroubleKind
+from wqmaster.system import locks
 
-LOCK_FILE = "lock"
 # For the jobs of a factory to leave the queue.
 _REMOVAL_TIMEOUT_SECONDS = 120.0
 # Between two attempts to remove them, and where the queue did not answer the last one.
@@ -40,18 +39,13 @@ def take_lock(folder: Path) -> IO[str]:
     Raises:
         Locked: a supervisor has it.
     """
-    file = (folder / LOCK_FILE).open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
+        return locks.take(folder / locks.LOCK_FILE)
+    except locks.Held as held:
         raise Locked(
-            f"a factory of this campaign is running already (process {holder or 'unknown'}); see "
+            f"a factory of this campaign is running already ({held}); see "
             "'wqmaster factory --status', end it with 'wqmaster factory --stop'"
         ) from None
-    return file
 
 
 def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:

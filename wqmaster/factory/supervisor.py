@@ -7,7 +7,6 @@ next one begins.
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -32,7 +31,7 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
-from wqmaster.system.processes import boot
+from wqmaster.system.processes import this_process
 
 CONFIGURATION_FILE = "factory.json"
 STATUS_FILE = "status.json"
@@ -226,8 +225,7 @@ class Supervisor:
         demand.write(
             self._folder / STATUS_FILE,
             {
-                "pid": os.getpid(),
-                "boot": boot(),
+                **this_process(),
                 "managed": self._order.managed,
                 "state": self._state,
                 "engine": self._plan.engine,

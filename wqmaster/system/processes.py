@@ -5,9 +5,16 @@ what tells one boot and one set of process numbers from another (`boot`), and th
 process that are not regular files (engines/ndcctools.py).
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+# How far two readings of when a process began may be apart: the kernel tells the time of the boot
+# in whole seconds, and moves it with the clock.
+_BEGAN_TOLERANCE_SECONDS = 2.0
 
 
 def boot() -> str:
@@ -36,9 +43,42 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def alive(pid: int) -> bool:
-    """Whether `pid` is a process of wqmaster on this machine."""
-    return "wqmaster" in command_line(pid)
+def began(pid: int) -> float | None:
+    """How many seconds after this machine's boot `pid` began; None where that cannot be known.
+
+    It tells a process from a later one of the same number. Setting the clock does not change it.
+    """
+    try:
+        booted = psutil.boot_time()  # the first of the two, by which older versions of psutil count
+        return round(psutil.Process(pid).create_time() - booted, 2)
+    except (psutil.Error, ValueError, OSError, RuntimeError):
+        return None
+
+
+def alive(pid: int, since: float | None = None) -> bool:
+    """Whether `pid` is a process of wqmaster on this machine: the one that began at `since`.
+
+    Without `since` (seconds, as `began` has it), any of that number is taken for it.
+    """
+    if "wqmaster" not in command_line(pid):
+        return False
+    now = began(pid)
+    return since is None or now is None or abs(now - since) <= _BEGAN_TOLERANCE_SECONDS
+
+
+def this_process() -> dict[str, Any]:
+    """What others know this process by: its pid, and `boot` and `began` as above."""
+    return {"pid": os.getpid(), "boot": boot(), "began": began(os.getpid())}
+
+
+def lives(noted: Mapping[str, Any]) -> bool | None:
+    """Whether a process of wqmaster runs that was noted as `this_process` does.
+
+    None: it is of another machine or boot. Earlier versions noted no `began`.
+    """
+    if noted.get("boot") != boot():
+        return None
+    return alive(int(noted.get("pid", 0)), noted.get("began"))
 
 
 def program_name(pid: int) -> str:
