@@ -14,6 +14,7 @@ from wqmaster.doctor import examination, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
+from wqmaster.engines.refusals import Refusals
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
@@ -180,13 +181,45 @@ def test_refused_workers_of_the_last_run_are_told_and_those_before_it_are_not(
         log.info("engine %s: %s", "work_queue", "as the campaign says")
     assert [found.state for found in reports.refused(case)] == ["ok"]
     with logged(case.loaded.folder):
-        log.warning("worker refused: a.example.org: it is of another version of ndcctools")
-        log.warning("worker refused: b.example.org: its password is not that of y\x1b[31m")
+        log.warning("worker refused (version): a.example.org: it is of another version")
+        log.warning("worker refused (password): b.example.org: it is not that of y\x1b[31m")
     (new,) = reports.refused(case)
     assert "refused 2" in new.seen
     assert "b.example.org" in new.seen
     assert "\x1b" not in new.seen
-    assert "password" in (new.fix or "")
+    assert "--password FILE" in (new.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("rejecting worker (n1:9) as it uses protocol 3. I am using protocol 11.", "own worker"),
+        ("worker n1:9 presented the wrong password", "--password FILE"),
+        ("ssl accept failed from n1 port 9", "--ssl"),
+    ],
+)
+def test_the_fix_of_a_refusal_is_that_of_its_kind(tmp_path: Path, line: str, fix: str) -> None:
+    case = Case({}, loaded(tmp_path, MINIMAL))
+    assert case.loaded is not None
+    debug = tmp_path / "debug"
+    debug.write_text(f"2026/11/29 work_queue_python[1] wq: {line}\n")
+    with logged(case.loaded.folder):
+        Refusals(debug, "7.14.5", Path("/campaign/password")).read()
+    (found,) = reports.refused(case)
+    assert "n1: it" in found.seen
+    assert fix in (found.fix or "")
+
+
+@pytest.mark.parametrize("kind", ["", " (of-a-later-version)", " (catalog)"])
+def test_a_refusal_of_no_known_kind_is_told_with_general_advice(tmp_path: Path, kind: str) -> None:
+    """Earlier versions logged none; what their words are must not decide."""
+    case = Case({}, loaded(tmp_path, MINIMAL))
+    assert case.loaded is not None
+    with logged(case.loaded.folder):
+        log.warning(f"worker refused{kind}: ssl.example.org: its password is not that of x")
+    (found,) = reports.refused(case)
+    assert "ssl.example.org" in found.seen
+    assert (found.fix or "").startswith("grep 'worker refused' ")
 
 
 def test_hosts_that_failed_their_check_are_told_from_the_factorys_logs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
+from wqmaster.engines.refusals import RefusalKind, logged_refusal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 
@@ -16,7 +18,7 @@ from wqmaster.factory import ENGINE_PROGRAMS
 _LOG_TAIL_BYTES = 1 << 20
 _MAX_LOGS = 300
 _MAX_SHOWN_HOSTS = 3
-_REFUSED = re.compile(r"^(\S+ \S+) WARNING \S+ worker refused: (.*)$")
+_WARNING = re.compile(r"^(\S+ \S+) WARNING \S+ (.*)$")
 # With it each run of a master begins.
 _BEGINS = re.compile(r"^\S+ \S+ INFO \S+ engine \S+: ")
 _FAILED = re.compile(r"wqmaster worker: (.*)$")
@@ -39,27 +41,29 @@ def refused(case: Case) -> Iterator[Finding]:
     if not log.is_file():
         return
     when = "this run" if master(case.loaded.folder) else "the last run"
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, RefusalKind | None, str]] = []
     for line in _end(log):
         if _BEGINS.match(line):
             found = []
-        elif said := _REFUSED.match(line):
-            found.append((said[1], said[2]))
+        elif (warning := _WARNING.match(line)) and (refusal := logged_refusal(warning[2])):
+            found.append((warning[1], *refusal))
     if not found:
         yield Finding("refused workers", "ok", f"none in {when}")
         return
-    time, last = found[-1]
+    time, kind, last = found[-1]
     seen = f"the master refused {len(found)} in {when}; the last one at {time}: {last}"
     folder = case.loaded.folder
-    if "password" in last:
+    if kind is RefusalKind.PASSWORD:
         worker = ENGINE_PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
         fix = f"give workers a copy of {folder / 'password'}: {worker} --password FILE ..."
-    elif "encrypt" in last or "ssl" in last.lower():
+    elif kind is RefusalKind.ENCRYPTION:
         fix = "start workers with --ssl"
-    else:
+    elif kind is RefusalKind.VERSION:
         fix = (
             "send this machine's own worker: 'workers: {worker: /path/to/worker}', or update theirs"
         )
+    else:
+        fix = f"grep 'worker refused' {shlex.quote(str(log))}; it says of each what to do"
     yield Finding("refused workers", "warning", seen, fix, code=ErrorCode.WORKERS_REFUSED)
 
 

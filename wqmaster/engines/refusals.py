@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 
 log = logging.getLogger("wqmaster.engines")
@@ -14,10 +15,27 @@ _VERSION_PATTERN = re.compile(
 )
 _PASSWORD_PATTERN = re.compile(r"worker (\S+?)(?::\d+)? presented the wrong password")
 _SSL_PATTERN = re.compile(r"ssl accept failed from (\S+) port")
+# As it stands in the master's log; earlier versions named no kind.
+_LOGGED_PATTERN = re.compile(r"worker refused(?: \(([\w-]+)\))?: (.*)")
 # How many hosts of refused workers are logged one by one.
 _MAX_LOGGED_HOSTS = 100
 # How much of the debug log is read at a time.
 _READ_SIZE_BYTES = 1 << 20
+
+
+class RefusalKind(StrEnum):
+    """Why a manager refused a worker: the word that the master's log has for it."""
+
+    VERSION = "version"
+    PASSWORD = "password"  # noqa: S105  # it is none
+    ENCRYPTION = "encryption"
+
+
+_TOLD = {
+    RefusalKind.VERSION: "of another version of ndcctools",
+    RefusalKind.PASSWORD: "with a wrong password",
+    RefusalKind.ENCRYPTION: "that do not encrypt",
+}
 
 
 class Refusals:
@@ -29,8 +47,8 @@ class Refusals:
         self._password = password
         self._position = 0
         self._inode = 0
-        self._counts: Counter[str] = Counter()
-        self._logged: set[tuple[str, str]] = set()
+        self._counts: Counter[RefusalKind] = Counter()
+        self._logged: set[tuple[str, RefusalKind]] = set()
 
     def read(self) -> None:
         """Read what was added to the log, and log each host that is new."""
@@ -48,28 +66,40 @@ class Refusals:
     def _hear(self, line: str) -> None:
         if found := _VERSION_PATTERN.search(line):
             host, theirs, ours = found.groups()
-            short = "of another version of ndcctools"
+            kind = RefusalKind.VERSION
             why = (
-                f"it is {short} (it speaks protocol {theirs}, this master {ours}): send out the "
-                f"worker program of ndcctools {self._version}"
+                f"it is {_TOLD[kind]} (it speaks protocol {theirs}, this master {ours}): "
+                f"send out the worker program of ndcctools {self._version}"
             )
         elif found := _PASSWORD_PATTERN.search(line):
-            host, short = found[1], "with a wrong password"
+            host, kind = found[1], RefusalKind.PASSWORD
             why = f"its password is not that of {self._password}: give it a copy of that file"
         elif found := _SSL_PATTERN.search(line):
-            host, short = found[1], "that do not encrypt"
+            host, kind = found[1], RefusalKind.ENCRYPTION
             why = "it does not encrypt, as 'engine: {ssl: true}' asks: start it with --ssl"
         else:
             return
-        self._counts[short] += 1
-        if (host, short) not in self._logged and len(self._logged) < _MAX_LOGGED_HOSTS:
-            self._logged.add((host, short))
-            log.warning("worker refused: %s: %s", host, why)
+        self._counts[kind] += 1
+        if (host, kind) not in self._logged and len(self._logged) < _MAX_LOGGED_HOSTS:
+            self._logged.add((host, kind))
+            # `wqmaster doctor` reads it: see `logged_refusal`.
+            log.warning("worker refused (%s): %s: %s", kind, host, why)
 
     def trouble(self) -> str | None:
         """How many were refused and why, in words; None if none was."""
         self.read()
         if not self._counts:
             return None
-        parts = [f"{count} {short}" for short, count in self._counts.most_common()]
+        parts = [f"{count} {_TOLD[kind]}" for kind, count in self._counts.most_common()]
         return f"workers were refused: {', '.join(parts)} (wqmaster doctor says more)"
+
+
+def logged_refusal(message: str) -> tuple[RefusalKind | None, str] | None:
+    """Kind, and host with reason, of the refused worker that a line of the master's log tells of.
+
+    None: it tells of none. The kind is None where it is not one of this version.
+    """
+    found = _LOGGED_PATTERN.fullmatch(message)
+    if found is None:
+        return None
+    return RefusalKind(found[1]) if found[1] in set(RefusalKind) else None, found[2]
