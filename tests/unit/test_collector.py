@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
@@ -14,7 +15,7 @@ from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.recipe.judgement import StepResult, Verdict
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run.collector.collector import Collector
+from wqmaster.run.collector.collector import Collector, _open
 from wqmaster.run.spool import Spool
 
 ASKED = Asked(1, 2, natoms=3, charge=0, multiplicity=1, molecule="m", recipe="r", target="t")
@@ -50,3 +51,28 @@ def test_a_result_names_the_remedies_of_its_step_and_of_the_whole_job(tmp_path: 
     step = StepResult("a", "r", {"energy": -1.0}, "6.7", "1", 1.5)
     result = records.result(recipe(tmp_path), asked, RETURNED, None, (step,))
     assert result.steps["a"]["_run"]["remedy"] == "disk_2x, slow, more"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        (28, "runner.sh: disk full", FailureClass.DISK_FULL),
+        (
+            1,
+            "tar: a: Cannot write: No space left on device\nrunner.sh: inputs.tar cannot be "
+            "unpacked\n\n",
+            FailureClass.DISK_FULL,
+        ),
+        (1, "runner.sh: disk quota?", FailureClass.TRANSFER),
+    ],
+)
+def test_a_task_that_came_back_empty_from_a_full_disk_is_told_from_others(
+    tmp_path: Path, code: int, message: str, kind: FailureClass
+) -> None:
+    returned = Returned("t", TaskResult.NO_OUTPUT, code, "h", 0.0, 1.0, message)
+    archive, failure = _open(tmp_path / "outputs.tar", returned)
+    assert archive is None
+    assert failure is not None
+    assert failure.kind is kind
+    last = message.strip().splitlines()[-1]
+    assert failure.message == f"no output (exit code {code}): {last}"

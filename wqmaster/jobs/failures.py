@@ -139,6 +139,11 @@ class FailureClass(Enum):
         return {member.label: member for member in cls}[label]
 
 
+# strerror(3) of ENOSPC in the locale C, which runner.sh sets. These words are all there is where
+# tar, cp, mkdir or a shell meet a full disk on a worker: their exit codes do not tell it from other
+# troubles. (Where runner.sh itself finds the disk full, its exit code says so.)
+NO_SPACE_MESSAGE = "No space left on device"
+
 # How often a job may fail in ways that running the same again can help.
 MAX_ATTEMPTS = 3
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.errors import ParseError
-from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
@@ -100,7 +100,7 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
         return Failure(FailureClass.LIBRARY_MISSING, line.strip())
     if step.exit_code in _NOT_FOUND_CODES:
         return Failure(FailureClass.PROGRAM_MISSING, last or f"exit code {step.exit_code}")
-    if "No space left on device" in errors and step.exit_code:
+    if NO_SPACE_MESSAGE in errors and step.exit_code:
         return Failure(FailureClass.DISK_FULL, last)
     if step.exit_code and any(words in errors for words in _OVER_QUOTA):
         return Failure(FailureClass.DISK_LIMIT, last)

@@ -15,7 +15,7 @@ from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
-from wqmaster.jobs.failures import Failure, FailureClass
+from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
@@ -52,9 +52,8 @@ _CRASHED = Failure(
     FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
 )
 
-# With it runner.sh ends where the disk is full; otherwise tar and the system say so.
+# With it runner.sh ends where it finds the disk full.
 _DISK_FULL_EXIT_CODE = 28
-_NO_SPACE = "No space left on device"
 _BY_RESULT = {
     TaskResult.LOST: FailureClass.WORKER_LOST,
     TaskResult.TIME_LIMIT: FailureClass.TIME_LIMIT,
@@ -307,7 +306,7 @@ def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | Non
         except ArchiveError as error:
             return None, Failure(FailureClass.TRUNCATED, error.message)
     kind = _BY_RESULT[returned.result]
-    if returned.exit_code == _DISK_FULL_EXIT_CODE or _NO_SPACE in returned.message:
+    if returned.exit_code == _DISK_FULL_EXIT_CODE or NO_SPACE_MESSAGE in returned.message:
         kind = FailureClass.DISK_FULL
     last = last_line(returned.message)
     message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
