@@ -199,24 +199,25 @@ def _mp2(output: Output, kind: str) -> tuple[int, float]:
     return position, value
 
 
+def _printed_mp2(output: Output, kind: str) -> float:
+    position, value = _mp2(output, kind)
+    if position < 0:
+        raise output.missing(f"'MP2 {kind} ENERGY'")
+    return value
+
+
 @reads("stdout")
 @of_final_evaluation
 def mp2_energy(output: Output) -> float:
     """Total MP2 (RI-, DLPNO-MP2, double hybrid) energy of the final evaluation in Eh."""
-    position, value = _mp2(output, "TOTAL")
-    if position < 0:
-        raise output.missing("'MP2 TOTAL ENERGY'")
-    return value
+    return _printed_mp2(output, "TOTAL")
 
 
 @reads("stdout")
 @of_final_evaluation
 def mp2_correlation_energy(output: Output) -> float:
     """MP2 correlation energy of the final evaluation in Eh; of a double hybrid as printed."""
-    position, value = _mp2(output, "CORRELATION")
-    if position < 0:
-        raise output.missing("'MP2 CORRELATION ENERGY'")
-    return value
+    return _printed_mp2(output, "CORRELATION")
 
 
 @reads("stdout")

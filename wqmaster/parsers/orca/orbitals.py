@@ -80,6 +80,10 @@ def _tables(output: Output) -> list[_Spin]:
     raise ParseError(f"the table '{_BLOCK}' in {output.name} cannot be read")
 
 
+def _by_spin(columns: list[list[float]]) -> list[float] | list[list[float]]:
+    return columns[0] if len(columns) == 1 else columns
+
+
 @reads("stdout")
 @of_final_state
 def orbital_energies(output: Output) -> list[float] | list[list[float]]:
@@ -91,8 +95,7 @@ def orbital_energies(output: Output) -> list[float] | list[list[float]]:
     Raises:
         ParseError: there is no table, or it is not whole.
     """
-    tables = _tables(output)
-    return tables[0][0] if len(tables) == 1 else [energies for energies, _ in tables]
+    return _by_spin([energies for energies, _ in _tables(output)])
 
 
 @reads("stdout")
@@ -103,8 +106,7 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
     Raises:
         ParseError: there is no table, or it is not whole.
     """
-    tables = _tables(output)
-    return tables[0][1] if len(tables) == 1 else [occupations for _, occupations in tables]
+    return _by_spin([occupations for _, occupations in _tables(output)])
 
 
 @reads("stdout")

@@ -46,18 +46,26 @@ ENERGY_ROUNDING_EH = 2e-8
 _CHARGE_TOLERANCE_E = 1e-3
 
 
+def _summarised(text: str, name: str) -> float:
+    """The value `name` of the last SUMMARY, or else of the box at the end.
+
+    Of `--oniom` it is that of the box, as the SUMMARY is of the inner region.
+    """
+    at_the_end = name.upper()
+    value = boxed(text, f"ONIOM {at_the_end}" if is_layered(text) else name)
+    if value is None:
+        value = boxed(text, at_the_end)
+    if value is None:
+        raise ParseError(f"the block '{at_the_end}' is missing from stdout")
+    return value
+
+
 def printed_energy(text: str) -> float:
     """The total energy (Eh, 12 decimals) of the printout.
 
     That of the last SUMMARY: the box at the end has the energy of an ion after `--vip`, `--vea`.
-    Of `--oniom` it is that of the box, as the SUMMARY is of the inner region.
     """
-    value = boxed(text, "ONIOM TOTAL ENERGY") if is_layered(text) else boxed(text, "total energy")
-    if value is None:
-        value = boxed(text, "TOTAL ENERGY")
-    if value is None:
-        raise ParseError("the block 'TOTAL ENERGY' is missing from stdout")
-    return value
+    return _summarised(text, "total energy")
 
 
 @reads("stdout", "xtbout.json", "molecule.engrad")
@@ -129,14 +137,7 @@ def gradient_norm(output: Output) -> float:
             relaxed scan (of the optimisation before it).
     """
     of_one_geometry(output, "the gradient norm")
-    text = stdout(output)
-    layered = is_layered(text)
-    value = boxed(text, "ONIOM GRADIENT NORM") if layered else boxed(text, "gradient norm")
-    if value is None:
-        value = boxed(text, "GRADIENT NORM")
-    if value is None:
-        raise ParseError("the block 'gradient norm' is missing from stdout")
-    return value
+    return _summarised(stdout(output), "gradient norm")
 
 
 @reads("stdout", "xtbout.json", "xtbopt.xyz")
