@@ -1,4 +1,4 @@
-"""Parsers of this campaign: what lennard_jones.awk wrote -> values in atomic units."""
+"""Parsers of this campaign: they turn what lennard_jones.awk wrote into values in atomic units."""
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
@@ -14,7 +14,7 @@ def energy(output: Output) -> float:
     """Energy in Eh."""
     lines = output.text.splitlines()
     if not lines or lines[-1] != "done":
-        raise ParseError("lennard_jones.awk did not come to its end")
+        raise ParseError("lennard_jones.awk did not finish")
     found = [line.split() for line in lines if line.startswith("energy ")]
     if len(found) != 1 or len(found[0]) != 3 or found[0][2] != "K":
         raise output.missing("of the energy")

@@ -1,7 +1,7 @@
 """Write documents.jsonl: clusters of 2, 3, 4, 7 and 13 atoms of neon, argon, krypton and xenon.
 
 Each is the global minimum of the Lennard-Jones potential for its size (dimer, triangle,
-tetrahedron, pentagonal bipyramid, icosahedron), relaxed here by Newton steps on its few distances.
+tetrahedron, pentagonal bipyramid, icosahedron), relaxed by Newton steps on its few parameters.
 Parameters (epsilon/k in kelvin, sigma in Angstrom) are the textbook ones of Hirschfelder, Curtiss
 and Bird, rounded.
 """
@@ -32,13 +32,13 @@ def icosahedron(radius: float) -> Shape:
 
 
 def energy(shape: Shape) -> float:
-    """In units of epsilon, with sigma = 1."""
+    """The energy in units of epsilon, with sigma = 1."""
     pairs = (math.dist(a, b) ** -6 for a, b in itertools.combinations(shape, 2))
     return sum(4 * (s6 * s6 - s6) for s6 in pairs)
 
 
 def relaxed(make, *start: float) -> Shape:
-    """The shape of least energy, its parameters changed one after another until they stay."""
+    """The shape of lowest energy, found by changing one parameter at a time until none changes."""
     values = list(start)
     step = 1e-4
     for _ in range(200):

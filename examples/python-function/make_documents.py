@@ -1,7 +1,7 @@
 """Write documents.jsonl: 20 small molecules from bond lengths (Angstrom) and angles (degrees).
 
-Bond lengths and angles are rounded experimental ones, as textbooks list them; the molecules are put
-together from them, so that the rotational constants come out near the measured ones.
+Bond lengths and angles are rounded experimental ones, as listed in textbooks, so that the
+rotational constants are close to the measured ones.
 """
 
 import json
@@ -12,7 +12,7 @@ NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9, "S": 16, "Cl": 17}
 
 
 def linear(*atoms):
-    """Symbols with the bond length to the next one in between."""
+    """A linear molecule, from symbols with the bond lengths between them."""
     found, z = [], 0.0
     for word in atoms:
         if isinstance(word, str):
@@ -22,10 +22,10 @@ def linear(*atoms):
     return found
 
 
-def bent(centre, end, length, angle):
+def bent(center, end, length, angle):
     half = math.radians(angle) / 2
     x, z = length * math.sin(half), length * math.cos(half)
-    return [(centre, 0.0, 0.0, 0.0), (end, x, 0.0, z), (end, -x, 0.0, z)]
+    return [(center, 0.0, 0.0, 0.0), (end, x, 0.0, z), (end, -x, 0.0, z)]
 
 
 def crown(symbol, length, angle, turn=0.0, sign=1.0, z=0.0):
@@ -36,10 +36,10 @@ def crown(symbol, length, angle, turn=0.0, sign=1.0, z=0.0):
     return [(symbol, rho * math.cos(a), rho * math.sin(a), height) for a in places]
 
 
-def pyramid(centre, end, length, angle):
-    """Three bonds with `angle` between each two."""
+def pyramid(center, end, length, angle):
+    """Three bonds, with `angle` between any two of them."""
     tilt = math.degrees(math.asin(2 / math.sqrt(3) * math.sin(math.radians(angle) / 2)))
-    return [(centre, 0.0, 0.0, 0.0), *crown(end, length, tilt)]
+    return [(center, 0.0, 0.0, 0.0), *crown(end, length, tilt)]
 
 
 def methyl(other, length, carbon_hydrogen, angle):

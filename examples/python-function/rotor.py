@@ -1,11 +1,11 @@
-"""The function of this campaign. It runs on workers, under any Python 3: no NumPy is needed."""
+"""The function of this campaign. It runs on workers, with any Python 3, without NumPy."""
 
 # ruff: noqa: B905  # zip(strict=...) is newer than the Python of some workers
 import json
 import math
 from pathlib import Path
 
-# Sent along by `modules: [masses.json]`, so that it lies beside this file on the worker as well.
+# Sent along by `modules: [masses.json]`: on a worker, too, it is next to this module.
 MASSES = json.loads(Path(__file__).with_name("masses.json").read_text())
 # h / (8 pi^2) in GHz u Angstrom^2 (CODATA 2018).
 GHZ = 6.62607015e-34 / (8 * math.pi**2 * 1.66053906660e-27 * 1e-20) / 1e9
@@ -37,10 +37,10 @@ def constants(document, linear_below):
     masses = [MASSES[symbol] for symbol in document["symbols"]]
     rows = document["coordinates"]
     total = sum(masses)
-    centre = [sum(m * row[k] for m, row in zip(masses, rows)) / total for k in range(3)]
+    center = [sum(m * row[k] for m, row in zip(masses, rows)) / total for k in range(3)]
     tensor = [[0.0] * 3 for _ in range(3)]
     for mass, row in zip(masses, rows):
-        place = [row[k] - centre[k] for k in range(3)]
+        place = [row[k] - center[k] for k in range(3)]
         square = sum(value * value for value in place)
         for i in range(3):
             for j in range(3):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Make receptor.pdbqt and ligands.jsonl: a made-up pocket, and fragments to dock into it.
+"""Make receptor.pdbqt and ligands.jsonl: an invented pocket, and ligands to dock into it.
 
-The receptor is no protein. It is 26 small molecules (what amino acids have as side chains, and
-pieces of backbone), each put on a sphere around the origin and turned at random; one side is left
+The receptor is not a protein. It consists of 26 small molecules (side chains of amino acids, and
+pieces of backbone), placed on a sphere around the origin with random orientations; one side is
 open. So the run shows how docking works here, and its affinities mean nothing.
 
-The ligands are SMILES of well-known drugs and fragments, written down here.
+The ligands are SMILES of well-known drugs and fragments.
 
 To run:
 
@@ -28,9 +28,9 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 SEED = 2026
 RADIUS = 8.5  # Angstrom, of the pocket
 COUNT = 26
-# The part of the sphere around the z axis that is left open (cosine of the angle).
+# The part of the sphere around the z axis that stays open (cosine of the angle).
 OPEN = 0.55
-# Side chains, hydrogen in the place of the backbone, and two pieces of that.
+# Side chains, with hydrogen instead of the backbone, and two pieces of backbone.
 PIECES = {
     "VAL": "CCC",
     "LEU": "CC(C)C",
@@ -88,7 +88,7 @@ def rotation(draw: random.Random) -> list[list[float]]:
 
 def receptor() -> str:
     """The pocket as PDBQT."""
-    draw = random.Random(SEED)  # noqa: S311  # places of atoms, no secrets
+    draw = random.Random(SEED)  # noqa: S311  # positions of atoms, not secrets
     lines = ["REMARK a made-up pocket, no protein: see make_files.py"]
     for place in range(COUNT):
         # Points on a sphere in a spiral, at equal distances; none in the opening.

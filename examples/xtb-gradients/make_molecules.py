@@ -2,21 +2,21 @@
 """Make molecules.extxyz.gz: small neutral CHNO molecules with 3D coordinates.
 
 Source: NCI/first_5K.smi in RDKit's data folder (RDConfig.RDDataDir), which RDKit's wheel on
-PyPI carries: 4,999 SMILES, without stereo marks, each with a number. RDKit does not tell where
-they come from; folder name, numbers and molecules are those of the open structures of the US
+PyPI carries: 4,999 SMILES, without stereo marks, each with a number. RDKit does not state their
+source; folder name, numbers and molecules are those of the open structures of the US
 National Cancer Institute (NCI), numbered by NSC number.
 
-Licence: RDKit, whose wheel holds the file, is under the BSD 3-clause licence (Copyright (c)
+License: RDKit, whose wheel holds the file, is under the BSD 3-clause license (Copyright (c)
 2006-2015 Rational Discovery LLC, Greg Landrum, Julie Penzotti and others). The NCI wrote of its
 1993 release of the open structures (nciopen.readme) that the files "are NOT copyrighted and can
 be used by anyone for whatever purpose they choose".
 
 The molecules are the first ones in file order that have only C, H, N and O, one fragment, no net
-charge, no radical, no isotope label and 5 to 37 atoms, hydrogens included, and that no earlier
-molecule equals. Neutral molecules with charge-separated groups (nitro, azoxy, diazo) are kept.
-RDKit embeds each one (ETKDGv3) and relaxes it (MMFF94); a molecule that fails in either step, or
+charge, no radical, no isotope label and 5 to 37 atoms, hydrogens included, and that differ from
+all earlier molecules. Neutral molecules with charge-separated groups (nitro, azoxy, diazo) are
+kept. RDKit embeds each one (ETKDGv3) and relaxes it (MMFF94); a molecule that fails in either step, or
 does not converge, is left out. As the source has no stereo marks, the seed decides which
-stereoisomer a molecule becomes. In a name such as "nci-000001" the number is the source file's.
+stereoisomer a molecule becomes. The number in "nci-000001" is that of the source file.
 
 To run:
 
@@ -63,7 +63,7 @@ def read_smiles(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def is_wanted(mol: Chem.Mol) -> bool:
-    """Tell whether a molecule with explicit hydrogens is of the kind this set holds."""
+    """Whether a molecule with explicit hydrogens belongs in this set."""
     atoms = list(mol.GetAtoms())
     return (
         MIN_ATOMS <= len(atoms) <= MAX_ATOMS
@@ -164,7 +164,7 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         default=Path(__file__).with_name("molecules.extxyz.gz"),
         metavar="FILE",
-        help="file to write (default: molecules.extxyz.gz beside this script)",
+        help="file to write (default: molecules.extxyz.gz next to this script)",
     )
     parser.add_argument(
         "--count",
