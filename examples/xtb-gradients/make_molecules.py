@@ -14,8 +14,8 @@ be used by anyone for whatever purpose they choose".
 The molecules are the first ones in file order that have only C, H, N and O, one fragment, no net
 charge, no radical, no isotope label and 5 to 37 atoms, hydrogens included, and that differ from
 all earlier molecules. Neutral molecules with charge-separated groups (nitro, azoxy, diazo) are
-kept. RDKit embeds each one (ETKDGv3) and relaxes it (MMFF94); a molecule that fails in either step, or
-does not converge, is left out. As the source has no stereo marks, the seed decides which
+kept. RDKit embeds each one (ETKDGv3) and relaxes it (MMFF94); a molecule that fails in either
+step, or does not converge, is left out. As the source has no stereo marks, the seed decides which
 stereoisomer a molecule becomes. The number in "nci-000001" is that of the source file.
 
 To run:
