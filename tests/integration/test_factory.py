@@ -228,7 +228,7 @@ def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
 
 
 def test_each_key_is_commented() -> None:
-    assert [path.stem for path in FILES] == ["condor-osg", "local", "slurm"]
+    assert [path.stem for path in FILES] == ["condor", "local", "slurm"]
     for path in FILES:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         for before, line in itertools.pairwise(lines):
