@@ -254,7 +254,7 @@ def test_charge_and_multiplicity_are_taken_from_the_keys_of_the_field(
         ("", {}, "1 hydrogen is missing (the first on atom 1, C)"),
         ("", {"multiplicity": "1"}, "1 hydrogen is missing"),
         (DOUBLET, {"a.b": "1", "a_b": "2"}, "'imported_a_b'"),
-        ("M  CHG  2   1   1\n", {}, "does not hold 2 pairs"),
+        ("M  CHG  2   1   1\n", {}, "does not have 2 pairs"),
     ],
 )
 def test_what_contradicts_itself_or_is_not_whole_is_refused(
@@ -311,7 +311,7 @@ def test_what_is_not_an_atom_is_refused(element: str, tmp_path: Path) -> None:
     (tmp_path / "query.mol").write_text(text)
     [record] = read(tmp_path / "query.mol")
     assert record.why is not None
-    assert "not an atom of one element" in record.why
+    assert "not of a specific element" in record.why
 
 
 def test_isotopes_are_kept_and_their_element_is_that_of_all(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a place is public, where some licenses forbid to put software."""
+"""Recognize public places, where some licenses forbid putting software."""
 
 import re
 

@@ -90,7 +90,7 @@ def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
                 for other, its in software.items()
                 if its.archive is not None and beside / its.archive == path
             ]
-            contents = _looked(loaded, name, path, together)
+            contents = _inspected(loaded, name, path, together)
             why = contents.programs[command]
             if why is not None:
                 raise loaded.source.error(f"{program.archive}: {why}", "software", name, "command")
@@ -118,7 +118,7 @@ def _module_sum(program: Program, command: str) -> str:
     return _sum(f"{program.module} {command}")
 
 
-def _looked(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
+def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
     try:
         if not loaded.folder.is_dir():  # checking a campaign must not create its folder
             return look(path, commands)

@@ -102,7 +102,7 @@ def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:
     words = line[6:].split()
     count = _number(words[0] if words else "", f"the count of the line {line.strip()[:40]!r}")
     if len(words) != 1 + 2 * count:
-        raise Refused(f"the line {line.strip()[:40]!r} does not hold {count} pairs")
+        raise Refused(f"the line {line.strip()[:40]!r} does not have {count} pairs")
     for atom, value in zip(words[1::2], words[2::2], strict=True):
         place = _number(atom, "the atom of a property")
         if not 1 <= place <= natoms:

@@ -31,7 +31,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of each line, counted from 1, without its newline.
+    """The pairs (number, line) of a file, counted from 1, without newlines.
 
     Lines are split at the maximum size of a record, to bound memory.
     """

@@ -29,7 +29,7 @@ def _gaps(places: Any, radii: Any, one: Any, other: Any) -> Any:
     return apart - (radii[one][:, None] + radii[other][None, :])
 
 
-def _way(places: Any, radii: Any, moved: Any, others: Any) -> Any:
+def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
     """The shift (Angstrom) that brings the atoms `moved` into contact with `others`."""
     import numpy
 
@@ -64,7 +64,7 @@ def gather(molecule: Any) -> None:
         for fragment in fragments[1:]:
             moved = numpy.array(fragment)
             if _gaps(places, radii, moved, there).min() > _LARGEST_GAP:
-                places[moved] += _way(places, radii, moved, there)
+                places[moved] += _shift(places, radii, moved, there)
                 for index in fragment:
                     conformer.SetAtomPosition(index, places[index].tolist())
             there = numpy.concatenate([there, moved])

@@ -119,7 +119,7 @@ def _fill(record: Record, options: Options) -> None:
 
 
 def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
-    """(name, value) of each data item: a line `> <NAME>`, lines of its value, an empty line.
+    """The pairs (name, value) of the data items: lines `> <NAME>`, its value, and an empty line.
 
     Raises:
         Refused: an item has no name, the last one is cut short, or two have the same name.
@@ -162,8 +162,8 @@ def _molecule(block: str, table: Table) -> Any:
     """RDKit's molecule, unmodified.
 
     Raises:
-        Refused: RDKit cannot read it or disagrees with `table`, an atom is not of one element, it
-            has no coordinates, or it is a polymer.
+        Refused: RDKit cannot read it or disagrees with `table`, an atom is not of a specific
+            element, it has no coordinates, or it is a polymer.
     """
     from rdkit import Chem
 
@@ -177,7 +177,7 @@ def _molecule(block: str, table: Table) -> Any:
     for atom in found.GetAtoms():
         if atom.GetAtomicNum() == 0 or atom.HasQuery():
             name = atom.GetPropsAsDict().get("dummyLabel") or atom.GetSymbol()
-            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not an atom of one element")
+            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not of a specific element")
     kinds = {group.GetProp("TYPE") for group in Chem.GetMolSubstanceGroups(found)}
     if kinds & _POLYMERS:
         raise Refused("it is a polymer or a mixture of unknown composition, not a molecule")

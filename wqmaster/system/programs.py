@@ -106,12 +106,12 @@ def ask(
         OSError: the program cannot be started.
     """
     with contextlib.ExitStack() as stack:
-        apart = stack.enter_context(tempfile.TemporaryFile()) if errors == "apart" else None
+        error_file = stack.enter_context(tempfile.TemporaryFile()) if errors == "apart" else None
         process = start(
             words,
             environ,
             stdout=subprocess.PIPE,
-            stderr=apart or (subprocess.STDOUT if errors == "merged" else subprocess.DEVNULL),
+            stderr=error_file or (subprocess.STDOUT if errors == "merged" else subprocess.DEVNULL),
             cwd=folder,
             umask=umask,
         )
@@ -123,11 +123,11 @@ def ask(
         if whole:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(max(0.0, deadline - time.monotonic()))
-        beside = b""
-        if apart is not None:
-            apart.seek(0)
-            beside = apart.read()
-    return Said(code, data.decode(errors="replace"), beside.decode(errors="replace"))
+        error_bytes = b""
+        if error_file is not None:
+            error_file.seek(0)
+            error_bytes = error_file.read()
+    return Said(code, data.decode(errors="replace"), error_bytes.decode(errors="replace"))
 
 
 def _read(descriptor: int, deadline: float, max_bytes: int | None) -> tuple[bytes, bool]:

@@ -267,8 +267,8 @@ def pack(wish: Wish) -> Packed:
         beside.unlink(missing_ok=True)
         beside.touch(mode=mode)
         stated = {"archive": output.name, "size": size, "sha256": found.sha256}
-        told = {**stated, "proof": asdict(proof), **manifest}
-        beside.write_text(json.dumps(told, indent=1) + "\n")
+        record = {**stated, "proof": asdict(proof), **manifest}
+        beside.write_text(json.dumps(record, indent=1) + "\n")
         part.replace(output)
     except BadArchive as error:
         raise PackError(f"workers could not unpack {output}: {error}") from error

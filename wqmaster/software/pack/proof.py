@@ -165,7 +165,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         how = f" and exit code {code}" if code else ""
         note = f"only '{' '.join(called)}' was run{how}; test what you need with --run 'ARGUMENTS'"
     note = "; ".join(filter(None, (note, strays))) or None
-    meant = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
+    meant = next((line for line in text.splitlines() if _matches(line, trial)), "").strip()
     return Proof(where, called, code, meant or _last(text), note)
 
 
@@ -190,7 +190,7 @@ def _strays(unpacked: Path, command: str) -> str | None:
     return f"workers must have these libraries: {', '.join(strays)}" if strays else None
 
 
-def _meant(line: str, trial: Trial) -> bool:
+def _matches(line: str, trial: Trial) -> bool:
     return bool(trial.says and re.search(trial.says, line))
 
 
