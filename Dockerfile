@@ -8,10 +8,10 @@ RUN micromamba install -y -n base -f /tmp/environment.yml \
 
 COPY --chown=$MAMBA_USER:$MAMBA_USER . /opt/wqmaster
 ARG MAMBA_DOCKERFILE_ACTIVATE=1
-# What it depends on is in environment.yml: pip adds nothing.
+# All dependencies are in environment.yml, so pip installs nothing else.
 RUN pip install --no-cache-dir --no-deps /opt/wqmaster
 
-# A user of the host's number has no home here.
+# A user with the host's user id has no home folder in the image.
 ENV HOME=/tmp
 WORKDIR /data
 CMD ["bash"]

@@ -2,15 +2,15 @@ DEMO := examples/xtb-gradients
 
 .PHONY: demo demo-clean test test-fast test-condor test-slurm clean
 
-demo: ## 1,025 real molecules through Work Queue and xtb
+demo: ## run 1,025 real molecules through xtb with Work Queue
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
 	@./shell wqmaster run $(DEMO)/campaign.yaml
 
-demo-clean: ## forget the demo's results, to run it afresh
+demo-clean: ## delete the demo's results
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
-test: ## style, types, imports, dead code, tests
+test: ## check style, types, imports and dead code; run all tests
 	./shell ruff check .
 	./shell ruff format --check .
 	./shell mypy
@@ -19,14 +19,14 @@ test: ## style, types, imports, dead code, tests
 	cd / && $(CURDIR)/shell wqmaster --version
 	./shell pytest -n auto --dist loadgroup --no-loadscope-reorder
 
-test-fast: ## of these, what needs no process: under a minute
+test-fast: ## run the unit tests, which need no processes: under a minute
 	WQMASTER_MUTATIONS=1000 ./shell pytest -n auto tests/unit
 
-test-condor: ## of these, what needs HTCondor: a personal pool on loopback
+test-condor: ## run the tests that need HTCondor: a personal pool on loopback
 	./shell pytest tests/condor
 
-test-slurm: ## and SLURM: a cluster of one node on loopback
+test-slurm: ## run the tests that need SLURM: a cluster of one node on loopback
 	./shell pytest tests/slurm
 
-clean: ## the private environment as well
+clean: ## delete the private environment
 	rm -rf --one-file-system .environment

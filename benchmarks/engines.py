@@ -1,9 +1,9 @@
-"""What a task costs the master: TaskVine against Work Queue, in turn, in one run.
+"""The master's cost per task: TaskVine and Work Queue, alternating in one run.
 
     ./shell python benchmarks/engines.py [ROUNDS] [TASKS]
 
-Both have two local workers and tasks of one job that does nothing. CPU time is that of this
-process alone (feeding, waiting, fetching), without what parsing and storing take.
+Both get two local workers and tasks of one job that does nothing. The CPU time is that of this
+process alone (submitting, waiting, fetching), without parsing and storing.
 """
 
 import os
@@ -29,7 +29,7 @@ ENGINES = {
 
 
 def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
-    """Milliseconds of CPU a task, tasks a second."""
+    """Milliseconds of CPU time per task, and tasks per second."""
     inputs = wire.pack([Job((Execution("work", ("true",)),), {})])
     cpu, wall = time.process_time(), time.monotonic()
     submitted = returned = 0
@@ -49,7 +49,7 @@ def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
 
 
 def main(rounds: int = 3, tasks: int = 300) -> None:
-    """Print both, round by round, and their ratio."""
+    """Print the costs of both engines, round by round, and their ratio."""
     os.environ["CATALOG_HOST"] = "127.0.0.1"
     warnings.simplefilter("ignore")
     costs: dict[str, list[float]] = {name: [] for name in ENGINES}
@@ -74,9 +74,9 @@ def main(rounds: int = 3, tasks: int = 300) -> None:
                     process.terminate()
                     process.wait()
             costs[name].append(cost)
-            print(f"{name:<10} {cost:6.2f} ms of CPU a task, {rate:5.1f} tasks/s", flush=True)
+            print(f"{name:<10} {cost:6.2f} ms of CPU per task, {rate:5.1f} tasks/s", flush=True)
     ratio = statistics.median(costs["work_queue"]) / statistics.median(costs["taskvine"])
-    print(f"Work Queue costs the master {ratio:.2f} times what TaskVine does (medians)")
+    print(f"Work Queue costs the master {ratio:.2f} times as much CPU as TaskVine (medians)")
 
 
 if __name__ == "__main__":

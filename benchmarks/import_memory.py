@@ -1,9 +1,9 @@
-"""How fast SDF files are imported, and whether memory grows with their records.
+"""The speed of importing SDF files, and whether memory grows with the number of records.
 
     ./shell python benchmarks/import_memory.py [RECORDS]
 
-Imports a small and a large SDF file (2,000 and 100,000 records) into a private server, each
-in a separate process, and prints the peak memory of both, their ratio, and the records per second.
+Imports a small and a large SDF file (2,000 and 100,000 records) into a private server, each in a
+separate process. Prints the peak memory of both, their ratio, and the records per second.
 """
 
 import os
@@ -28,7 +28,7 @@ campaign_config:
 
 
 def write(path: Path, records: int) -> None:
-    """Write an SDF file of so many records."""
+    """Write an SDF file with `records` records."""
     blocks = []
     for smiles in SMILES:
         molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
@@ -40,19 +40,19 @@ def write(path: Path, records: int) -> None:
 
 
 def imported(campaign: Path, path: Path) -> tuple[int, float]:
-    """Peak memory (kB) and seconds of an import."""
+    """The peak memory (kB) and duration (s) of an import."""
     begun = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "wqmaster", "import", str(campaign), str(path)]
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"the import ended with {status}")
+        raise SystemExit(f"the import failed with status {status}")
     return usage.ru_maxrss, time.monotonic() - begun
 
 
 def main() -> None:
-    """Measure."""
+    """Import both files, and print the measurements."""
     large = int(sys.argv[1]) if len(sys.argv) > 1 else LARGE
     with tempfile.TemporaryDirectory(prefix="wqmaster-import-") as name:
         folder = Path(name)

@@ -1,14 +1,15 @@
-"""Our parsers of ORCA against cclib's, on the same files, in one run.
+"""Our ORCA parsers compared with cclib's, on the same files, in one run.
 
     ./shell pip install --pre '.[benchmark]'
     ./shell python benchmarks/orca_parsers.py FOLDER
 
-Energy, gradient, dipole and Mulliken charges are asked of both, of each output below FOLDER. Prints
-how many files each reads, where the two differ, and the ratio of the speeds (MB/s). Both read each
-file from the disk anew, and take turns, so that a noisy machine is noisy for both. What cclib calls
-the SCF energy is ORCA's final energy or its SCF energy, so it is held against both.
+Both read energy, gradient, dipole and Mulliken charges from each output below FOLDER. Prints the
+number of files that each can read, the values that differ, and the ratio of the speeds (MB/s). Both
+read each file from disk, alternating, so that a noisy machine affects both. cclib's SCF energy may
+be ORCA's final energy or its SCF energy, so it is compared with both.
 
-Ours refuses a gradient that is not of the final energy, as after an optimisation; cclib returns it.
+Our parser refuses a gradient that does not belong to the final energy, as after an optimization;
+cclib returns it.
 """
 
 import argparse
@@ -44,20 +45,20 @@ OURS = {
     "dipole": dipole,
     "charges": mulliken_charges,
 }
-# By cclib's value: those of ours that may be it.
+# cclib's value -> our values that may correspond to it.
 ASKED = {
     "energy": ("energy", "scf energy"),
     "gradient": ("gradient",),
     "dipole": ("dipole",),
     "charges": ("charges",),
 }
-# cclib converts through these (cclib.parser.utils): eV in an Eh, Debye in e a0.
+# The conversion factors of cclib (cclib.parser.utils).
 EV_PER_EH = 27.21138505
 DEBYE_PER_AU = 2.5417462300548436
 
 
 def ours(path: Path) -> Values:
-    """What our parsers read; a block that is not there is left out."""
+    """The values that our parsers read; a missing block is omitted."""
     output = Output({"stdout": path.read_bytes()})
     values: Values = {}
     for name, parser in OURS.items():
@@ -69,13 +70,13 @@ def ours(path: Path) -> Values:
 
 
 def judged(path: Path) -> Values:
-    """The same with the diagnosis, which cclib has not."""
+    """As `ours`, after our diagnosis, which cclib does not have."""
     diagnose(Output({"stdout": path.read_bytes()}), None, {})
     return ours(path)
 
 
 def theirs(path: Path) -> Values:
-    """What cclib reads, in atomic units; {} where it fails."""
+    """The values that cclib reads, in atomic units; {} if it fails."""
     try:
         data = cclib.io.ccopen(str(path), loglevel=logging.CRITICAL + 1).parse()
     except Exception:
@@ -93,14 +94,14 @@ def theirs(path: Path) -> Values:
 
 
 def flat(value: Any) -> list[float]:
-    """The numbers of a nested list."""
+    """The numbers in a nested list."""
     if isinstance(value, (list, tuple)):
         return [number for item in value for number in flat(item)]
     return [float(value)]
 
 
 def agree(one: Any, other: Any) -> bool:
-    """Whether two values are the same within what is printed and converted."""
+    """Whether two values agree within the precision of printing and conversion."""
     left, right = flat(one), flat(other)
     return len(left) == len(right) and all(
         math.isclose(a, b, rel_tol=1e-7, abs_tol=2e-6) for a, b in zip(left, right, strict=True)
@@ -108,14 +109,14 @@ def agree(one: Any, other: Any) -> bool:
 
 
 def seconds(read: Callable[[Path], Values], path: Path) -> tuple[float, Values]:
-    """How long one reading takes, and what it gives."""
+    """The time that it takes to read a file, and the values."""
     begun = time.perf_counter()
     values = read(path)
     return time.perf_counter() - begun, values
 
 
 def main() -> None:
-    """Compare, and print."""
+    """Compare the parsers, and print the results."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("folder", type=Path)
     options.add_argument("--rounds", type=int, default=5)
@@ -152,8 +153,8 @@ def main() -> None:
     for name, names in ASKED.items():
         own_count = sum(any(own in values for own in names) for values, _ in found.values())
         their_count = sum(name in values for _, values in found.values())
-        print(f"{name:<9} read in {own_count} files, by cclib in {their_count}")
-    print(f"values of both: {both}; they differ in:\n{differ.getvalue() or '  none'}".rstrip())
+        print(f"{name:<9} read from {own_count} files, by cclib from {their_count}")
+    print(f"values read by both: {both}; different in:\n{differ.getvalue() or '  none'}".rstrip())
     print(
         f"speed: {statistics.median(mine):.0f} MB/s, cclib {statistics.median(other):.1f} MB/s, "
         f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}), "

@@ -1,9 +1,9 @@
-"""The slowest that any parser is on 10 MB of the worst that we can think of.
+"""The slowest parsers on 10 MB of pathological input.
 
     ./shell python benchmarks/parsers_worst.py [FOLDER...]
 
-Every heading of the outputs below FOLDER (and of the tests' fixtures) is repeated up to 10 MB,
-alone and with the lines after it; and there is the usual rubbish: one long line, open brackets,
+The inputs are the headings of the outputs below FOLDER and of the test fixtures, each repeated up
+to 10 MB, alone and with the lines after it; and the usual garbage: one long line, open brackets,
 digits, spaces. Prints the slowest parsers with their inputs.
 """
 
@@ -26,18 +26,18 @@ RUBBISH = {
     "spaces": b" " * SIZE,
     "empty lines": b"\n" * SIZE,
     "open brackets": b"[" * SIZE,
-    "objects in objects": b'{"a":' * (SIZE // 5),
+    "nested objects": b'{"a":' * (SIZE // 5),
     "stars": b"*" * SIZE,
     "dashes": b"-" * SIZE,
-    "digits, one a line": b"1\n" * (SIZE // 2),
+    "one digit per line": b"1\n" * (SIZE // 2),
     "rows of a table": b"   0 C :   -0.123456\n" * (SIZE // 21),
     "zero bytes": b"\0" * SIZE,
-    "no text": b"\xff" * SIZE,
+    "invalid UTF-8": b"\xff" * SIZE,
 }
 
 
 def repeated(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
-    """Headings with the lines after them, again and again."""
+    """Headings, alone or with the lines after them, repeated up to 10 MB."""
     seen: set[bytes] = set()
     for path in paths:
         lines = path.read_bytes()[:400_000].split(b"\n")
@@ -48,14 +48,14 @@ def repeated(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
             seen.add(words)
             for length in (1, 8, 40):
                 part = b"\n".join(lines[max(0, number - 1) : number + length]) + b"\n"
-                yield f"{path.name}:{number + 1} and {length} lines", part * (SIZE // len(part) + 1)
+                yield f"{path.name}:{number + 1}, {length} lines", part * (SIZE // len(part) + 1)
 
 
 def main() -> None:
-    """Time, and print."""
+    """Time all parsers, and print the slowest."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("folders", nargs="*", type=Path)
-    options.add_argument("--every", type=int, default=25, help="take one input in so many")
+    options.add_argument("--every", type=int, default=25, help="Use every Nth repeated heading.")
     options.add_argument("--program", action="append", choices=sorted(programs()))
     asked = options.parse_args()
     slowest: list[tuple[float, str, str]] = []

@@ -1,12 +1,12 @@
-"""A hundred real workers at one master: they connect, are seen from everywhere, and leave.
+"""A hundred real workers on one master: they connect, are visible everywhere, and leave.
 
     ./shell python benchmarks/workers_100.py [--engine work_queue|taskvine] [--workers N]
 
-Each worker has one core and a task that waits for a file. While all wait, the master is asked
-(`wqmaster status`), a catalog on loopback, and the engine's own status program, which asks that
-catalog. Then the file is made, all jobs end, and no worker and no process of them may be left. Ends
-with exit code 1 and says what was missing if one of them does not see all the workers. The manager
-tells the catalog once a minute, so that this takes as long.
+Each worker has one core and a task that waits for a file. While all are waiting, three sources must
+report all workers: the master (`wqmaster status`), a catalog on loopback, and the engine's status
+program, which queries that catalog. Then the file is created, all jobs end, and no process may be
+left. If anything is missing, the exit code is 1 and the message names it. The manager updates the
+catalog once a minute, so this takes about as long.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PROGRAMS = {
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float = 150.0) -> Any:
-    """What `condition` returns, as soon as that is true; prints how long that took."""
+    """Wait until `condition` is true, print how long that took, and return its value."""
     start = time.monotonic()
     while not (found := condition()):
         if time.monotonic() - start > seconds:
@@ -46,14 +46,14 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 150.0) -> An
 
 @contextlib.contextmanager
 def catalog(folder: Path) -> Iterator[str]:
-    """A catalog server on loopback; HOST:PORT."""
+    """Run a catalog server on loopback; yield its HOST:PORT."""
     words = ["catalog_server", "--interface", "127.0.0.1", "--name", "localhost"]
     words += ["--update-host", "127.0.0.1", "--history", str(folder), "--lifetime", "180"]
     server: subprocess.Popen[bytes] | None = None
     port = 0
 
     def listens() -> bool:
-        # It takes the next port as well, and ends if one of them is in use.
+        # The server also uses the next port, and exits if either is in use.
         nonlocal server, port
         if server is None or server.poll() is not None:
             port = 20000 + secrets.randbelow(10000)
@@ -72,7 +72,7 @@ def catalog(folder: Path) -> Iterator[str]:
 
 
 def write_campaign(folder: Path, engine: str, workers: int, address: str) -> Path:
-    """A campaign of as many jobs as workers, which wait until the file `go` is there."""
+    """Write a campaign with one job per worker, each waiting for the file `go`."""
     waits = f"until [ -e {folder}/go ]; do sleep 1; done; echo 4"
     campaign = {
         "campaign": PROJECT,
@@ -102,13 +102,13 @@ def write_campaign(folder: Path, engine: str, workers: int, address: str) -> Pat
 
 
 def listed(address: str) -> list[dict[str, Any]]:
-    """What the catalog knows of this project."""
+    """The catalog's entries for this project."""
     with urllib.request.urlopen(f"http://{address}/query.json", timeout=10) as answer:
         return [entry for entry in json.load(answer) if entry.get("project") == PROJECT]
 
 
 def below(pid: int) -> dict[int, str]:
-    """The descendants of a process: pid -> name of the program."""
+    """The descendants of a process: pid -> program name."""
     parents, names = {}, {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -123,7 +123,7 @@ def below(pid: int) -> dict[int, str]:
 
 
 def run(folder: Path, engine: str, workers: int) -> None:
-    """All of it."""
+    """Run the benchmark."""
     worker, status = PROGRAMS[engine]
     wqmaster = [sys.executable, "-m", "wqmaster"]
     os.environ["CATALOG_HOST"] = "127.0.0.1"
@@ -134,12 +134,12 @@ def run(folder: Path, engine: str, workers: int) -> None:
 
         def asked() -> bool:
             if master.poll() is not None:
-                sys.exit(f"the master has ended with exit code {master.returncode}")
+                sys.exit(f"the master exited with code {master.returncode}")
             said = subprocess.check_output([*wqmaster, "status", path, "--json"])
             live = json.loads(said)["master"] or {}
             return live.get("workers") == workers and live.get("tasks_running") == workers
 
-        def summarised() -> str:
+        def summarized() -> str:
             said = subprocess.check_output([status, "-C", address], text=True)
             rows = [line.split() for line in said.splitlines()]
             found = [row for row in rows if row and row[0] == PROJECT]
@@ -148,19 +148,19 @@ def run(folder: Path, engine: str, workers: int) -> None:
         try:
             until(f"wqmaster status: {workers} workers, {workers} running", asked)
             family = below(master.pid)
-            # The kernel cuts names at 15 characters; a vine_worker has a helper of its name.
+            # The kernel truncates names to 15 characters. A vine_worker's helper has the same name.
             count = sum(name == worker[:15] for name in family.values())
             if count < workers:
-                sys.exit(f"only {count} processes are called {worker}")
+                sys.exit(f"only {count} processes are named {worker}")
             until(
                 f"catalog: {workers} workers",
                 lambda: [entry for entry in listed(address) if entry["workers"] == workers],
             )
-            print(f"          {status}: {until(f'{status}: {workers} workers', summarised)}")
+            print(f"          {status}: {until(f'{status}: {workers} workers', summarized)}")
             (folder / "go").touch()
             code = until("the master ends", lambda: (master.poll() is not None) and [master.poll()])
             if code != [0]:
-                sys.exit(f"the master ended with exit code {code[0]}")
+                sys.exit(f"the master exited with code {code[0]}")
         finally:
             if master.poll() is None:
                 master.kill()
@@ -172,11 +172,11 @@ def run(folder: Path, engine: str, workers: int) -> None:
         said = json.loads(subprocess.check_output([*wqmaster, "status", path, "--json"]))
         print(f"          done {said['done']}, failed {said['failed']}")
         if (said["done"], said["failed"]) != (workers, 0):
-            sys.exit("that is not all")
+            sys.exit(f"not all {workers} jobs are done")
 
 
 def main() -> None:
-    """With what the command line says."""
+    """Run the benchmark with the options of the command line."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--engine", choices=PROGRAMS, default="work_queue")
     options.add_argument("--workers", type=int, default=100)

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # enter.sh ROOT CHECKOUT FOLDER CMD...: runs CMD in the private Debian root, in FOLDER.
 #
-# Called under `unshare --mount`: every mount made here belongs to that mount namespace alone,
-# and is gone with its last process, also after kill -9.
+# It is called under `unshare --mount`: its mounts exist only in that mount namespace, and disappear
+# with the namespace's last process, even after kill -9.
 set -euo pipefail
 root=$1 top=$2 folder=$3
 shift 3
 
-bind() { # the host's folder $1 at the same place inside
+bind() { # mount the host's folder $1 at the same path inside
     mkdir -p "$root$1"
     mount --rbind "$1" "$root$1"
 }
 
 for system in /proc /sys /dev; do bind "$system"; done
-# What is not the operating system is the user's (homes, scratch, data): the same paths inside.
+# Folders outside the operating system (homes, scratch, data) have the same paths inside.
 for entry in /*; do
     case $entry in
         /bin | /sbin | /lib* | /usr | /etc | /var | /boot | /proc | /sys | /dev | /run | /lost+found) continue ;;
@@ -21,7 +21,7 @@ for entry in /*; do
     if [ -d "$entry" ] && [ ! -L "$entry" ]; then bind "$entry"; fi
 done
 for entry in "$top" "$folder"; do
-    # A folder of the host's system would hide that of the root, and with it the programs.
+    # A system folder of the host would hide the root's folder and its programs.
     case $entry in
         / | /bin | /sbin | /lib* | /usr | /usr/bin | /usr/sbin | /usr/lib* | /usr/local | /usr/local/bin | \
             /usr/share | /etc | /var | /var/lib | /boot | /run | /lost+found) continue ;;
@@ -34,5 +34,5 @@ export PATH=$top/.environment/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:
 export LC_ALL=C.UTF-8
 unset LD_LIBRARY_PATH LD_PRELOAD CONDA_PREFIX
 [ -z "${TMPDIR:-}" ] || [ -d "$root$TMPDIR" ] || unset TMPDIR
-# shellcheck disable=SC2016  # expanded by the inner shell
+# shellcheck disable=SC2016  # the inner shell expands it
 exec chroot "$root" /bin/sh -c '{ cd "$1" 2>/dev/null || cd /; } && shift && exec "$@"' sh "$folder" "$@"

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# setup.sh FINGERPRINT: makes the environment that ./shell enters. The first that is to be had:
+# setup.sh FINGERPRINT: builds the environment that ./shell enters. It uses the first of these kinds
+# that is available:
 #
-#   system  a Python that has ndcctools already: a venv that sees it
-#   conda   conda, mamba or micromamba: the environment of environment.yml
-#   debian  root on a Debian or Ubuntu: a private Debian 13 root, by debootstrap
-#   plain   a venv without Work Queue: the `local` engine alone
+#   system  if a Python has ndcctools: a venv that can import it
+#   conda   if there is conda, mamba or micromamba: the environment of environment.yml
+#   debian  for root on Debian or Ubuntu: a private Debian 13 root, built with debootstrap
+#   plain   a venv without Work Queue: only the `local` engine works
 #
-# All lies in .environment/ of the checkout. `ready` names kind and fingerprint and is written
-# last, so that an interrupted set-up is seen and made again.
+# Everything is in .environment/ of the checkout. The file `ready` names kind and fingerprint. It is
+# written last, so that an interrupted setup is repeated.
 set -euo pipefail
 fingerprint=$1
 top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -20,14 +21,14 @@ fail() {
     say "$*"
     exit 3
 }
-logged() { # runs a command with its output in the log; its last lines are shown if it fails
+logged() { # run a command with its output in the log; show the log's last lines if it fails
     if ! "$@" >> "$log" 2>&1; then
         tail -n 15 "$log" >&2
-        fail "set-up failed at: $* (whole log: $log)"
+        fail "setup failed at: $* (full log: $log)"
     fi
 }
 
-# One set-up at a time; who waited finds it done.
+# One setup at a time; a second one that has waited finds it done.
 exec 9> "$state/lock"
 flock 9
 if read -r _ ready 2>/dev/null < "$state/ready" && [ "$ready" = "$fingerprint" ]; then exit 0; fi
@@ -87,7 +88,7 @@ choose() {
     else echo plain; fi
 }
 
-host_mirror() { # the Debian mirror that the host's apt uses; nothing: debootstrap's own default
+host_mirror() { # print the Debian mirror that the host's apt uses, or nothing for debootstrap's default
     local found
     found=$( { sed -n 's/^URIs:[[:space:]]*//p' /etc/apt/sources.list.d/*.sources
                sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
@@ -101,23 +102,23 @@ make_root() {
     batch=$(grep -v '^#' "$top/environment/debian-batch-packages.txt" | paste -sd' ')
     wanted="trixie $packages $batch"
     if [ "$(cat "$state/root/.wqmaster" 2>/dev/null)" = "$wanted" ]; then return; fi
-    say "making a private Debian 13 in .environment/root (once, about a minute; log: $log)"
+    say "building a private Debian 13 root in .environment/root (once, about a minute; log: $log)"
     new=$state/root.new
     mirror=$(host_mirror)
     rm -rf --one-file-system "$new"
-    # shellcheck disable=SC2046  # one word
+    # shellcheck disable=SC2046  # a single word
     proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy 2>/dev/null || true)
     if [ -n "$proxy" ] && [ "$proxy" != DIRECT ]; then export http_proxy=${http_proxy:-$proxy}; fi
-    # In a mount namespace of its own: what debootstrap mounts cannot outlive it.
+    # In a separate mount namespace, so that debootstrap's mounts cannot outlive it.
     logged unshare --mount --propagation private -- \
         debootstrap --variant=minbase --include="$packages" trixie "$new" ${mirror:+"$mirror"}
-    # apt, since debootstrap cannot follow their virtual packages; none of their services starts.
+    # With apt, since debootstrap cannot resolve their virtual packages; no service is started.
     printf '#!/bin/sh\nexit 101\n' > "$new/usr/sbin/policy-rc.d"
     chmod 755 "$new/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf "$new/etc/resolv.conf"
     pass_in "$new"
     logged unshare --mount --propagation private -- chroot "$new" apt-get update
-    # shellcheck disable=SC2086  # a list of packages
+    # shellcheck disable=SC2086  # a list of words
     logged unshare --mount --propagation private -- \
         env DEBIAN_FRONTEND=noninteractive chroot "$new" apt-get install -y --no-install-recommends $batch
     rm -rf "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/*
@@ -125,7 +126,7 @@ make_root() {
     rm -rf --one-file-system "$state/root" "$state/venv"
     mv "$new" "$state/root"
 }
-pass_in() { # pass_in ROOT: what the host knows of certificates, proxies and pip: copied at the same path
+pass_in() { # pass_in ROOT: copy the host's certificates and pip configuration to the same paths in ROOT
     local file
     for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf "${SSL_CERT_FILE:-}" "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}"; do
         if [ -n "$file" ] && [ -f "$file" ]; then
@@ -135,14 +136,14 @@ pass_in() { # pass_in ROOT: what the host knows of certificates, proxies and pip
     done
 }
 
-inside() { # a command in the private root, where there is one
+inside() { # run a command, in the private root if there is one
     if [ "$kind" = debian ]; then
         unshare --mount --propagation private -- bash "$top/environment/enter.sh" "$state/root" "$top" "$top" "$@"
     else
         "$@"
     fi
 }
-make_venv() { # make_venv PYTHON [OPTION...]: the package, editable, with all its extras
+make_venv() { # make_venv PYTHON [OPTION...]: install the package, editable, with all its extras
     if ! inside "$state/venv/bin/python" -c 'import pip' > /dev/null 2>&1; then
         rm -rf --one-file-system "$state/venv"
         logged inside "$@" "$state/venv"
@@ -156,12 +157,12 @@ if [ "$(cat "$state/kind" 2>/dev/null)" != "$kind" ]; then rm -rf --one-file-sys
 echo "$kind" > "$state/kind"
 case $kind in
     system)
-        python=$(python_with_ndcctools) || fail "no Python >= 3.11 here has ndcctools.work_queue, cloudpickle and venv"
-        say "environment: a venv on $python, which has ndcctools"
+        python=$(python_with_ndcctools) || fail "no Python >= 3.11 has ndcctools.work_queue, cloudpickle and venv"
+        say "environment: a venv based on $python, which has ndcctools"
         make_venv "$python" -m venv --system-site-packages ;;
     conda)
-        conda=$(find_conda) || fail "none of conda, mamba, micromamba is on the PATH"
-        say "environment: environment.yml by $conda (log: $log)"
+        conda=$(find_conda) || fail "none of conda, mamba and micromamba is in the PATH"
+        say "environment: environment.yml, installed with $conda (log: $log)"
         rm -rf --one-file-system "$state/conda"
         case $(basename "$conda") in
             micromamba) logged "$conda" create -y -p "$state/conda" -f "$top/environment.yml" ;;
@@ -169,15 +170,15 @@ case $kind in
         esac
         logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,docking,test]" ;;
     debian)
-        get_debootstrap || fail "a private Debian root needs root on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
+        get_debootstrap || fail "a private Debian root needs the superuser on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
         make_root
         pass_in "$state/root"
         make_venv /usr/bin/python3 -m venv --system-site-packages ;;
     plain)
-        python=$(find_python) || fail "no Python >= 3.11 with venv here: install python3.11-venv or newer, or conda"
-        say "Work Queue (ndcctools) is missing, so only 'engine: local' will run. To get it: conda install -c conda-forge ndcctools, or apt install python3-workqueue coop-computing-tools python3-cloudpickle (Debian 13)"
+        python=$(find_python) || fail "there is no Python >= 3.11 with venv; install python3.11-venv or newer, or conda"
+        say "Work Queue (ndcctools) is missing, so only 'engine: local' works; to get it: conda install -c conda-forge ndcctools, or apt install python3-workqueue coop-computing-tools python3-cloudpickle (Debian 13)"
         make_venv "$python" -m venv ;;
-    *) fail "WQMASTER_ENVIRONMENT=$kind: it is one of system, conda, debian, plain" ;;
+    *) fail "WQMASTER_ENVIRONMENT=$kind: must be system, conda, debian or plain" ;;
 esac
 printf '%s %s\n' "$kind" "$fingerprint" > "$state/ready.new"
 mv "$state/ready.new" "$state/ready"

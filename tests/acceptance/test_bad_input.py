@@ -484,7 +484,7 @@ def test_a_folder_of_mode_0555_is_told(campaigns: Campaigns, cli: Cli) -> None:
     finally:
         folder.chmod(0o755)
     assert said == (
-        f"the folder {folder} cannot be written (its mode allows no writing); make it writable, "
+        f"cannot write to the folder {folder} (its mode does not allow writing); make it writable, "
         "or name another one with 'folder:' in the campaign file"
     )
     assert list(folder.iterdir()) == []
@@ -496,7 +496,7 @@ def test_a_folder_on_a_read_only_mount_is_told(campaigns: Campaigns, cli: Cli, t
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True, capture_output=True)
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
     assert said == (
-        f"the folder {tmpfs} cannot be written (Read-only file system); make it writable, "
+        f"cannot write to the folder {tmpfs} (Read-only file system); make it writable, "
         "or name another one with 'folder:' in the campaign file"
     )
     subprocess.run(["mount", "-o", "remount,rw", str(tmpfs)], check=True, capture_output=True)

@@ -170,8 +170,8 @@ def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
         ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is cut short"),
         ("nan.extxyz", TWO.replace("1.05", "nan"), "record 2, line 6: a coordinate of atom 1"),
         ("odd.xyz", "1\nH\nH 0 0 0\n", "state it in the file or with --multiplicity"),
-        ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: it is not valid"),
-        ("list.jsonl", f"{json.dumps(WATER)}\n[1, 2]\n", "record 2, line 2: it is not a document"),
+        ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: invalid JSON"),
+        ("list.jsonl", f"{json.dumps(WATER)}\n[1, 2]\n", "record 2, line 2: not a document"),
         ("big.jsonl", json.dumps({"_id": 10**30, **WATER}), "the database cannot hold it"),
         (
             "twice.jsonl",
@@ -196,7 +196,7 @@ def test_files_that_cannot_be_read_are_refused_before_anything_goes_in(
     (cli.folder / "good.extxyz").write_text(TWO)
     (cli.folder / "bad.pdb").write_text("ATOM\n")
     cli("import", empty, "good.extxyz", "bad.pdb", code=2)
-    assert "convert it first: obabel bad.pdb -O bad.sdf -h" in cli.errors
+    assert "convert the file first: obabel bad.pdb -O bad.sdf -h" in cli.errors
     cli("import", empty, "good.extxyz", "nowhere.sdf", code=2)
     assert "there is no such file" in cli.errors
     assert campaigns.documents.count_documents({}) == 0

@@ -124,7 +124,7 @@ def test_a_program_that_does_not_come_is_told_and_given_up(
     path = campaigns.write(engine=engine, software={"xtb": {"command": "bin/xtb", "url": url}})
     cli("run", path, code=1)
     (message,) = {record["message"] for record in campaigns.failures.find()}
-    assert f"{url} cannot be fetched" in message
+    assert f"cannot fetch {url}" in message
     assert {record["class"] for record in campaigns.failures.find()} == {"program_missing"}
 
 
@@ -218,7 +218,7 @@ def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: P
     words = ("--from", folder, "--program", "current/odd, one", "-o", folder / "odd.tar.gz")
     said = cli("software", "pack", "odd", *words, "--run", "")
     assert "exit code 0: well" in said
-    assert "damaged.bin needs is not known" in said
+    assert "damaged.bin needs is unknown" in said
     printed = yaml.safe_load(said.splitlines()[-1].removeprefix("campaign"))
     assert printed["software"]["odd"] == {
         "command": "'v 1/odd, one'",
@@ -236,15 +236,15 @@ def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: P
 @pytest.mark.parametrize(
     ("script", "words", "why"),
     [
-        ("#!/bin/sh\nexit 3\n", ("--run", "x"), "ended with exit code 3"),
-        ("#!/no/such/interpreter\n", (), "a script of /no/such/interpreter, which is not there"),
+        ("#!/bin/sh\nexit 3\n", ("--run", "x"), "exited with code 3"),
+        ("#!/no/such/interpreter\n", (), "interpreter /no/such/interpreter is missing"),
         ("\x7fELF no program", (), "does not run"),
         ('#!/bin/sh\nexec "${0%/*}/absent"\n', (), "does not run"),
         (READS, ("--max-size", "1"), "larger than 1 MB"),
         (READS, ("--program", "bin/absent"), "no file bin/absent"),
         (READS, ("-o", "no/such/folder/a.tar.gz"), "there is no folder"),
-        (READS, ("-o", "a.zip"), "is to end in .tar.gz"),
-        (READS, ("--run", "'"), "no command line"),
+        (READS, ("-o", "a.zip"), "must end in .tar.gz"),
+        (READS, ("--run", "'"), "not a valid command line"),
     ],
 )
 def test_what_does_not_run_or_fit_is_not_packed(

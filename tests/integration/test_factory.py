@@ -322,7 +322,7 @@ def test_the_last_words_of_a_command_that_ends_at_once_are_kept(tmp_path: Path) 
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         assert process.wait(60) == 3
     said = [line.split(" ", 2)[-1] for line in (tmp_path / "log").read_text().splitlines()]
-    assert said[-3:] == ["20000", "the last", "ended by itself with exit code 3"]
+    assert said[-3:] == ["20000", "the last", "exited with code 3"]
 
 
 # --- the command ----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Pat
     script = f"echo begun; sleep 600 & echo $! > {tmp_path}/pid; wait"
     said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
     assert said.code is None
-    assert said.last == "no answer in time; last words: begun"
+    assert said.last == "no answer in time; last output: begun"
     pid = int((tmp_path / "pid").read_text())
 
     def ended() -> bool:

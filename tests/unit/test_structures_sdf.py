@@ -124,7 +124,7 @@ def test_a_file_that_was_cut_short_shows_it(
 
 def test_a_value_with_an_empty_line_in_it_is_refused_and_not_cut(tmp_path: Path) -> None:
     record = methyl(tmp_path, DOUBLET, {"remark": "one\n\ntwo"})
-    assert "the line 'two' belongs to no data item" in (record.why or "")
+    assert "the line 'two' does not belong to a data item" in (record.why or "")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_charge_and_multiplicity_are_taken_from_the_keys_of_the_field(
         ("", {}, "1 hydrogen is missing (the first on atom 1, C)"),
         ("", {"multiplicity": "1"}, "1 hydrogen is missing"),
         (DOUBLET, {"a.b": "1", "a_b": "2"}, "'imported_a_b'"),
-        ("M  CHG  2   1   1\n", {}, "does not hold 2 pairs"),
+        ("M  CHG  2   1   1\n", {}, "does not have 2 pairs"),
     ],
 )
 def test_what_contradicts_itself_or_is_not_whole_is_refused(
@@ -311,7 +311,7 @@ def test_what_is_not_an_atom_is_refused(element: str, tmp_path: Path) -> None:
     (tmp_path / "query.mol").write_text(text)
     [record] = read(tmp_path / "query.mol")
     assert record.why is not None
-    assert "not an atom of one element" in record.why
+    assert "not of a specific element" in record.why
 
 
 def test_isotopes_are_kept_and_their_element_is_that_of_all(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_an_atom_without_bonds_has_the_spin_that_is_stated(forced: bool, tmp_pat
     (tmp_path / "o.sdf").write_text(two + "$$$$\n")
     [record] = read(tmp_path / "o.sdf", flat="keep")
     assert record.why is not None
-    assert "atom 1 (O) has 2 electrons that are in no bond or pair" in record.why
+    assert "atom 1 (O) has 2 electrons outside of bonds and lone pairs" in record.why
     [record] = read(tmp_path / "o.sdf", flat="keep", multiplicity=3)
     assert record.why is None, record.why
     assert record.documents[0]["multiplicity"] == 3

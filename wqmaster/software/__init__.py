@@ -1,1 +1,1 @@
-"""Software that workers have not: archives looked into, made, and proved."""
+"""Software for workers: archives are inspected, packed and proved."""

@@ -1,7 +1,7 @@
-"""An archive of software, looked into before it is sent anywhere.
+"""Inspect an archive of software before it is sent to workers.
 
-It is to be whole, to unpack into one folder and nowhere else, and to hold the programs that are
-called. Nothing of it is written to disk or run here.
+It must be complete, unpack into one folder and nowhere else, and contain the programs that are
+called. Nothing from it is written to disk or run here.
 """
 
 import bz2
@@ -24,11 +24,11 @@ from wqmaster.campaign.models import nearest
 from wqmaster.system.files import replacing
 
 _BLOCK_BYTES = 1 << 20
-# Links that lead to links, after which it is a circle.
+# After so many links to links, they are taken for a loop.
 _MAX_LINKS = 40
-# Of what `look` finds; a change of it makes what was noted worthless.
+# Version of the notes; a change invalidates all earlier notes.
 _LOOK_VERSION = 2
-# First bytes of a file -> what unpacks it.
+# First bytes of a file -> the function that decompresses it.
 _UNPACKERS: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
@@ -38,22 +38,22 @@ _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, Valu
 
 
 class BadArchive(ValueError):
-    """The archive is broken, or cannot be unpacked safely; the message says why."""
+    """The archive is broken or unsafe to unpack; the message states the reason."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive has."""
+    """The contents of an archive."""
 
-    sha256: str  # of the file
+    sha256: str  # of the archive file
     size: int  # bytes, unpacked
     files: int
-    # Asked for -> None if it is a program there, else why it is not.
+    # Command -> None if the archive has this program, else the reason why it is not a program.
     programs: Mapping[str, str | None]
 
 
 class _Counted(io.RawIOBase):
-    """A stream that counts and sums what is read from it."""
+    """A stream that counts and hashes the bytes that are read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -71,13 +71,13 @@ class _Counted(io.RawIOBase):
         return len(content)
 
     def drain(self) -> None:
-        """Read what is left."""
+        """Read to the end."""
         while self.read(_BLOCK_BYTES):
             pass
 
 
 class _Tree:
-    """The members of an archive, with its links followed as they will be on a disk."""
+    """The members of an archive, with links resolved as they will be on disk."""
 
     def __init__(self) -> None:
         self.modes: dict[str, int] = {}  # files
@@ -85,17 +85,17 @@ class _Tree:
         self.size = 0
 
     def add(self, member: tarfile.TarInfo) -> None:
-        """Take one more member; BadArchive if it can do harm."""
+        """Add a member; raise BadArchive if it is unsafe."""
         shown = repr(member.name)
         if member.name.startswith("/"):
-            raise BadArchive(f"it holds {shown}, an absolute path")
+            raise BadArchive(f"it contains {shown}, an absolute path")
         name = posixpath.normpath(member.name)
         if name.startswith("../") or name == "..":
-            raise BadArchive(f"it holds {shown}, which leaves its folder")
+            raise BadArchive(f"it contains {shown}, which is outside its folder")
         if member.isdir():
             return
         if name in self.links or (name in self.modes and member.issym()):
-            raise BadArchive(f"it holds {shown} twice, once as a link")
+            raise BadArchive(f"it contains {shown} twice, once as a link")
         if member.issym():
             self.links[name] = member.linkname
         elif member.islnk():
@@ -103,21 +103,21 @@ class _Tree:
             if target.startswith(("/", "../")) or target == "..":
                 raise BadArchive(f"the link {shown} leads out of it, to {member.linkname!r}")
             if target not in self.modes:
-                raise BadArchive(f"the link {shown} is of a file that is not in it")
+                raise BadArchive(f"the link {shown} refers to a file that is not in it")
             self.modes[name] = self.modes[target]
         elif member.isreg():
             self.modes[name] = member.mode
             self.size += member.size
         else:
-            raise BadArchive(f"it holds {shown}, which is neither file, folder nor link")
+            raise BadArchive(f"it contains {shown}, which is not a file, folder or link")
 
     def check(self) -> None:
-        """See that no link leads out of it, by whatever way."""
+        """Raise BadArchive if a link leads out of the archive, directly or by way of others."""
         for name, target in self.links.items():
             self.resolve(name, f"the link {name!r} leads out of it, to {target!r}")
 
     def resolve(self, path: str, refusal: str) -> str:
-        """Where `path` is when all links are followed."""
+        """`path` with all links resolved; BadArchive with the text `refusal` if it leads out."""
         left = list(reversed(path.split("/")))
         at: list[str] = []
         followed = 0
@@ -135,7 +135,7 @@ class _Tree:
             if target is not None:
                 followed += 1
                 if followed > _MAX_LINKS:
-                    break  # a circle: it leads nowhere, and does no harm
+                    break  # a loop: harmless, since it leads nowhere
                 if target.startswith("/"):
                     raise BadArchive(refusal)
                 at.pop()
@@ -143,7 +143,7 @@ class _Tree:
         return "/".join(at)
 
     def why_no_program(self, command: str) -> str | None:
-        """Why `command` is no program of the archive; None if it is."""
+        """Why `command` is not a program in the archive; None if it is one."""
         mode = self.modes.get(self.resolve(command, f"'{command}' leads out of it"))
         if mode is None:
             ends = posixpath.basename(command)
@@ -152,7 +152,7 @@ class _Tree:
             hint = nearest(command, same or programs[:2000])
             return f"there is no file '{command}' in it; {hint if len(hint) < 300 else ''}"
         if not mode & stat.S_IXUSR:
-            return f"'{command}' in it cannot be executed: its mode is {mode & 0o777:o}"
+            return f"'{command}' in it is not executable: its mode is {mode & 0o777:o}"
         return None
 
 
@@ -164,27 +164,27 @@ def _members(stream: _Counted) -> _Tree:
         end = tar.offset
     stream.drain()
     if stream.count <= end:
-        raise BadArchive("it is cut short: there is no mark of its end")
+        raise BadArchive("it is cut short: the end-of-archive marker is missing")
     tree.check()
     return tree
 
 
 def _stated(path: Path) -> os.stat_result:
-    """What is known of the file at `path`; one that is no plain file might never end."""
+    """The status of the file at `path`; BadArchive unless regular, since others may never end."""
     try:
         found = path.stat()
     except OSError as error:
-        raise BadArchive(f"it cannot be read: {error.strerror}") from error
+        raise BadArchive(f"cannot read it: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise BadArchive("it is no file; 'wqmaster software pack' makes one of a folder")
+        raise BadArchive("it is not a file; 'wqmaster software pack' packs a folder")
     return found
 
 
 def look(path: Path, commands: Iterable[str]) -> Contents:
-    """What the archive at `path` holds, and whether `commands` are programs in it.
+    """The contents of the archive at `path`, and whether `commands` are programs in it.
 
     Raises:
-        BadArchive: it cannot be read or is cut short, or a member of it would be outside.
+        BadArchive: it is unreadable or cut short, or a member or link leads out of it.
     """
     _stated(path)
     try:
@@ -195,7 +195,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
             buffered = io.BufferedReader(file, _BLOCK_BYTES)
             unpacker = next((take for mark, take in _UNPACKERS if head.startswith(mark)), None)
             if unpacker is None and head[:4] == b"\x28\xb5\x2f\xfd":
-                raise BadArchive("it is compressed by zstd; gzip, bzip2 and xz are known here")
+                raise BadArchive("it is compressed with zstd; use gzip, bzip2 or xz")
             if unpacker is None:
                 tree = _members(_Counted(cast("IO[bytes]", buffered)))
             else:
@@ -206,17 +206,17 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
     except BadArchive:
         raise
     except OSError as error:
-        raise BadArchive(f"it cannot be read: {error.strerror or error}") from error
+        raise BadArchive(f"cannot read it: {error.strerror or error}") from error
     except _BROKEN as error:
-        raise BadArchive(f"it is no whole tar archive: {error}") from error
+        raise BadArchive(f"it is not a complete tar archive: {error}") from error
     programs = {command: tree.why_no_program(command) for command in commands}
     return Contents(file.sum.hexdigest(), tree.size, len(tree.modes), programs)
 
 
 def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
-    """As `look`, from the notes of an earlier one where the file is as it was then.
+    """As `look`, but cached in the folder `notes` as long as the file does not change.
 
-    Collectors and commands read a campaign again and again; an archive takes seconds.
+    Collectors and commands read a campaign often, and inspecting an archive takes seconds.
     """
     commands = sorted(set(commands))
     found = _stated(path)
@@ -232,5 +232,5 @@ def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
         with replacing(note) as part:
             part.write_text(json.dumps(asdict(contents)))
     except OSError:
-        pass  # of a folder that this user may only read: looked into again the next time
+        pass  # this user may not write to the folder, so the next call inspects the file again
     return contents

@@ -1,9 +1,9 @@
-"""What a licence says of where software may be put."""
+"""Recognize public places, where some licenses forbid putting software."""
 
 import re
 
 _MAX_PATH_CHARACTERS = 4096
-# Words of a path or URL of a place that is seen by all.
+# Words in the path or URL of a public place.
 _PUBLIC = re.compile(
     r"(?:^|[/.@])(public|public_html|htdocs|www|wwwroot|github|githubusercontent|gitlab|zenodo"
     r"|figshare|dropbox|huggingface|osf)(?:[/.]|$)",
@@ -12,6 +12,6 @@ _PUBLIC = re.compile(
 
 
 def looks_public(place: str) -> str | None:
-    """The word by which a path or URL is known to be seen by all; None if there is none."""
+    """The word in a path or URL that suggests it is public; None if there is none."""
     found = _PUBLIC.search(place[:_MAX_PATH_CHARACTERS])
     return found[1] if found else None

@@ -1,16 +1,17 @@
 #!/bin/sh
-# software.sh: gets ready what a worker has not: an archive that was sent, one at a URL, a module.
-# runner.sh reads it where a job calls `use`. By itself it runs a program of such software:
+# software.sh: prepares software that a worker lacks: an archive that was sent or is at a URL, or an
+# environment module. If a job calls `use`, runner.sh sources this file. As a script, it runs a
+# program of such software:
 #
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
 #
-# KIND is archive (SOURCE: its name below shared/, or its path), url or module. What is unpacked
-# stands in FOLDER/KEY, for all tasks of a worker, and comes there whole by one rename. A program
-# sees the folder of its own and bin/ in PATH, lib/ and lib64/ in LD_LIBRARY_PATH: those beside it
-# (above it, where it is in bin/) and those at the archive's top.
+# KIND is archive (SOURCE: its name below shared/, or its path), url or module. All tasks of a worker
+# share the unpacked archive in FOLDER/KEY, which appears complete, by one rename. A program has its
+# own folder and bin/ in PATH, and lib/ and lib64/ in LD_LIBRARY_PATH: those next to it (one level
+# up if it is in bin/), and those at the archive's top.
 
-# shellcheck disable=SC2034,SC2154  # variables that are runner.sh's
-# Seconds that fetching and unpacking may take, or waiting for another task that does it.
+# shellcheck disable=SC2034,SC2154  # runner.sh sets or reads these variables
+# Seconds allowed for fetching, or for waiting until another task has unpacked the archive.
 patience=900
 timeout=${timeout:-timeout}
 newline='
@@ -18,8 +19,8 @@ newline='
 unready=
 reasons=
 
-# WQMASTER_SOFTWARE names the folder. Else it is in the worker's own, which goes with the worker:
-# above its tasks, t.NUMBER with Work Queue, task.NUMBER with TaskVine.
+# WQMASTER_SOFTWARE names the folder. By default it is in the worker's folder, which is removed with
+# the worker: next to its tasks, t.NUMBER with Work Queue, task.NUMBER with TaskVine.
 place_of() {
     case ${WQMASTER_SOFTWARE:+named}:${top##*/} in
         named:*) software=$WQMASTER_SOFTWARE ;;
@@ -42,7 +43,7 @@ fetch() { # URL FILE
             elif command -v stashcp > /dev/null; then
                 $timeout "$patience" stashcp "$1" "$2"
             else
-                echo "there is no pelican, osdf or stashcp here to fetch with" >&2
+                echo "there is no pelican, osdf or stashcp to fetch it with" >&2
                 return 1
             fi
             ;;
@@ -58,27 +59,27 @@ with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], 
     size = page.headers.get("Content-Length")
     sys.exit(size is not None and int(size) != file.tell())' "$1" "$2"
             else
-                echo "there is no curl or wget here to fetch with" >&2
+                echo "there is no curl, wget or python3 to fetch it with" >&2
                 return 1
             fi
             ;;
     esac
 }
 
-refused() { # REASON MESSAGE; 28 where the disk is full, on which no message may fit
+refused() { # REASON MESSAGE; returns 28 if the disk is full, since the message may not fit on it
     printf '%s\n' "$2" >&2
     case $1 in *"No space left on device"*) return 28 ;; esac
     return 1
 }
 
-# KEY KIND SOURCE SHA256, in a process of its own, which holds the file of the lock as 9.
+# KEY KIND SOURCE SHA256; runs in a separate process, with the lock file open as descriptor 9.
 unpack() {
     goal=$software/$1
     part=$software/.alone.$1.$$
-    # The kernel takes the lock from whoever dies. Without it, each unpacks for itself.
+    # The kernel releases the lock of a dead process. Without a lock, each task unpacks separately.
     if flock -w "$patience" 9; then
         [ ! -d "$goal" ] || return 0
-        # Of tasks that were killed while they unpacked.
+        # Leftovers of tasks that were killed while unpacking.
         rm -rf "$software/.part.$1".*
         part=$software/.part.$1.$$
     fi 2> /dev/null
@@ -88,7 +89,7 @@ unpack() {
         archive=$part/archive
         if ! reason=$(fetch "$3" "$archive" 2>&1); then
             rm -rf "$part"
-            refused "$reason" "$3 cannot be fetched: ${reason##*"$newline"}"
+            refused "$reason" "cannot fetch $3: ${reason##*"$newline"}"
             return
         fi
     else
@@ -101,13 +102,13 @@ unpack() {
         found=$(sha256sum < "$archive") || return 1
         if [ "${found%% *}" != "$4" ]; then
             rm -rf "$part"
-            refused "" "$3 has another check sum than the campaign says (${found%% *})"
+            refused "" "the checksum of $3 (${found%% *}) differs from the campaign's"
             return
         fi
     fi
     if ! reason=$(tar -xo -f "$archive" -C "$part/unpacked" 2>&1); then
         rm -rf "$part"
-        refused "$reason" "$3 cannot be unpacked: ${reason%%"$newline"*}"
+        refused "$reason" "cannot unpack $3: ${reason%%"$newline"*}"
         return
     fi
     mv -T "$part/unpacked" "$goal" 2> /dev/null || [ -d "$goal" ] || mv "$part/unpacked" "$goal" ||
@@ -115,9 +116,9 @@ unpack() {
     rm -rf "$part"
 }
 
-# MODULE COMMAND: load it in this shell; `program` is where the command is then.
+# MODULE COMMAND: load the module in this shell, and set `program` to the path of the command.
 load() {
-    set +u # init files of modules are not written for it
+    set +u # the init files of modules use unset variables
     if ! command -v module > /dev/null; then
         for file in \
             "${LMOD_PKG:-/nonexistent}/init/sh" "${MODULESHOME:-/nonexistent}/init/sh" \
@@ -125,19 +126,19 @@ load() {
             /usr/share/lmod/lmod/init/sh /usr/share/Modules/init/sh /usr/share/modules/init/sh \
             /cvmfs/oasis.opensciencegrid.org/osg/sw/module-init.sh; do
             if [ -r "$file" ]; then
-                # shellcheck disable=SC1090  # whichever is there
+                # shellcheck disable=SC1090  # the first that exists
                 . "$file"
                 ! command -v module > /dev/null || break
             fi
         done
     fi
     if ! command -v module > /dev/null; then
-        echo "there is no 'module' command here" >&2
+        echo "there is no 'module' command" >&2
         return 1
     fi
     earlier=${LOADEDMODULES:-}
     module load "$1" || return 1
-    # Old versions say nothing of a failure by their exit code.
+    # In old versions, the exit code does not show a failure.
     case :$earlier: in
         *:"$1":* | *:"$1"/*) ;;
         *) [ "${LOADEDMODULES:-}" != "$earlier" ] || return 1 ;;
@@ -152,7 +153,7 @@ load() {
     esac
 }
 
-# PROGRAM ROOT: the variables with which a program finds what stands beside it.
+# PROGRAM ROOT: set the variables by which a program finds the files next to it.
 surroundings() {
     folder=${1%/*}
     prefix=$folder
@@ -175,7 +176,7 @@ surroundings() {
 }
 
 enter_folder() {
-    # Lines NAME=PLACE: variables with places in the archive, such as XTBPATH=share/xtb.
+    # Lines NAME=PATH set variables to paths in the archive, such as XTBPATH=share/xtb.
     if [ -f "$top_of_software/wqmaster.paths" ]; then
         while IFS='=' read -r name place; do
             case $name in
@@ -196,7 +197,7 @@ enter_module() {
     cd "$here" || exit 127
 }
 
-# Call a function in a process that whoever ends the task ends, too; what it says is in a file.
+# Call a function in a process that ends with the task; its output goes to a file.
 apart() {
     "$@" > "$top/software.said" 2>&1 &
     wait $!
@@ -207,7 +208,7 @@ failed() { # EXIT CODE
     while read -r line; do
         [ -z "$line" ] || why=$line
     done < "$top/software.said"
-    trouble="the software $source is not ready: ${why:-it failed without a word}"
+    trouble="the software $source is not ready: ${why:-it failed without a message}"
     if [ "$1" = 28 ]; then
         trouble="the software $source is not ready: No space left on device" trouble_code=28
     fi
@@ -215,8 +216,8 @@ failed() { # EXIT CODE
     reasons="$reasons$key $trouble_code $trouble$newline"
 }
 
-# use KEY KIND SOURCE SHA256 COMMAND: the next step calls "$program" of it, or fails in words.
-# What it takes is no time of the job.
+# use KEY KIND SOURCE SHA256 COMMAND: the next step calls "$program", or fails with a message. The
+# time that this takes does not count for the job.
 use() {
     key=$1 kind=$2 source=$3 sum=$4 command=$5
     program=$command trouble='' trouble_code=127

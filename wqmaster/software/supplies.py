@@ -1,4 +1,4 @@
-"""`software:` of a campaign as supplies, checked when the campaign is read."""
+"""Turn a campaign's `software:` into supplies, with checks when the campaign is read."""
 
 import hashlib
 import os
@@ -19,13 +19,13 @@ from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.licence import looks_public
 from wqmaster.tasks.programs import restricting
 
-# What workers can fetch by: wqmaster/software/software.sh.
+# The URL schemes that software.sh can fetch.
 SCHEMES = ("https", "http", "ftp", "file", "osdf", "stash", "pelican")
 _MAX_KEY_CHARACTERS = 40
 
 
 def _key(name: str, of: str) -> str:
-    """A file name on workers that says what it is, and that no other content has."""
+    """A readable file name on workers, unique to this content."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", posixpath.basename(name.rstrip("/")))[
         -_MAX_KEY_CHARACTERS:
     ]
@@ -37,41 +37,41 @@ def _sum(text: str) -> str:
 
 
 def _refused_url(url: str, command: str) -> str | None:
-    """Why workers cannot, or must not, fetch `command` from `url`; None if they may."""
+    """Why workers cannot or must not fetch `command` from `url`; None if they may."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
-        return f"workers cannot fetch by '{parts.scheme}'; {nearest(parts.scheme, SCHEMES)}"
+        return f"workers cannot fetch '{parts.scheme}' URLs; {nearest(parts.scheme, SCHEMES)}"
     if parts.username or parts.password:
-        return "a URL with a password would reach all workers, and their logs"
+        return "all workers and their logs would see the user name or password in this URL"
     if not parts.path.strip("/"):
-        return "this URL names no file"
+        return "this URL has no file name"
     if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
-        return "this URL names no host"
+        return "this URL has no host name"
     word = looks_public(f"{parts.hostname or ''}{parts.path}")
     program = restricting(posixpath.basename(command))
     if word is not None and program is not None:
         return (
-            f"this URL looks public ('{word}'), and the licence of {program} does not allow to put "
-            "it where others can read it; send it with 'archive:', or keep it in private storage"
+            f"this URL looks public ('{word}'), and the license of {program} forbids putting it "
+            "where others can read it; send it with 'archive:', or keep it in private storage"
         )
     return None
 
 
 def _refused_command(command: str) -> str | None:
-    """Why `command` cannot be a place in an archive; None if it can."""
+    """Why `command` cannot be a path in an archive; None if it can."""
     if command.startswith("/"):
-        return f"'{command}' is to be the program's place in the archive, from its top"
+        return f"'{command}' must be the program's path in the archive, without a leading '/'"
     if ".." in command.split("/"):
         return f"'{command}' leads out of the archive"
     return None
 
 
 def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
-    """Program -> where workers have it from, of those that are archives, URLs and modules.
+    """Program -> its supply, for programs that come from an archive, a URL or a module.
 
     Raises:
-        CampaignError: an archive is missing, broken or dangerous, or has no such program; with
-            file and line.
+        CampaignError: an archive is missing, broken or unsafe, or lacks the program; or a URL,
+            command or module is not allowed. The message names file and line.
     """
     software = loaded.campaign.software
     beside = loaded.source.path.parent.absolute()
@@ -90,7 +90,7 @@ def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
                 for other, its in software.items()
                 if its.archive is not None and beside / its.archive == path
             ]
-            contents = _looked(loaded, name, path, together)
+            contents = _inspected(loaded, name, path, together)
             why = contents.programs[command]
             if why is not None:
                 raise loaded.source.error(f"{program.archive}: {why}", "software", name, "command")
@@ -106,7 +106,7 @@ def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
         elif program.module is not None:
             if "/" in command:
                 raise loaded.source.error(
-                    f"'{command}' is to be the name of a program that the module brings",
+                    f"'{command}' must be the name of a program that the module provides",
                     *("software", name, "command"),
                 )
             key = _key(f"module-{command}", _module_sum(program, command))
@@ -118,21 +118,21 @@ def _module_sum(program: Program, command: str) -> str:
     return _sum(f"{program.module} {command}")
 
 
-def _looked(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
+def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
     try:
-        if not loaded.folder.is_dir():  # to look at a campaign is not to begin it
+        if not loaded.folder.is_dir():  # checking a campaign must not create its folder
             return look(path, commands)
         return noted_look(path, commands, loaded.folder / "cache" / "looked")
     except BadArchive as error:
-        message = f"the archive {path} cannot be used: {error}"
+        message = f"cannot use the archive {path}: {error}"
         raise loaded.source.error(message, "software", name, "archive") from error
 
 
 def keep(found: Iterable[Supply], folder: Path) -> None:
-    """Copy the archives into `folder`: one that is edited during a campaign reaches no worker.
+    """Copy the archives to `folder`, so that later changes to an archive do not reach workers.
 
     Raises:
-        WqmasterError: one cannot be copied, or is not what it was when the campaign was read.
+        WqmasterError: an archive cannot be copied, or has changed since the campaign was read.
     """
     for supply in found:
         target = folder / supply.key
@@ -141,20 +141,20 @@ def keep(found: Iterable[Supply], folder: Path) -> None:
         part = folder / f".{supply.key}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # A licence may forbid that others of this machine read it (ORCA's does).
+            # A license may forbid that other users of this machine read it (ORCA's does).
             with Path(supply.source).open("rb") as file, _private(part).open("wb") as copy:
                 shutil.copyfileobj(file, copy, 1 << 20)
             with part.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             if content != supply.sha256:
                 raise WqmasterError(
-                    f"the archive {supply.source} was changed while it was read; run again",
+                    f"the archive {supply.source} changed while it was read; run the command again",
                     code=ErrorCode.FILE_CHANGED,
                 )
             part.replace(target)
         except OSError as error:
             raise WqmasterError(
-                f"the archive {supply.source} cannot be copied to {folder}: {error.strerror}",
+                f"cannot copy the archive {supply.source} to {folder}: {error.strerror}",
                 code=ErrorCode.FILE_NOT_COPIED,
             ) from error
         finally:

@@ -1,4 +1,4 @@
-"""Structure files -> documents: every record of a file is read, or refused with the reason.
+"""Structure files -> documents: every record is read, or refused with a reason.
 
-`formats.records_of` is the entrance; `base` says what a record is.
+`formats.records_of` is the entry point; `base` defines a record.
 """

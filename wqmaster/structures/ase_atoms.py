@@ -1,4 +1,4 @@
-"""Atoms objects of ASE -> documents."""
+"""ASE Atoms objects -> documents."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, add_fields, put
 from wqmaster.structures.state import Implied, charge_of, multiplicity_of, set_state
 
-# How far the charges or magnetic moments of the atoms may add up from a whole number (e, mu_B).
+# Tolerance for a sum of atomic charges (e) or magnetic moments (mu_B) to be a whole number.
 _NEARLY_WHOLE = 0.05
-# Columns that are the molecule itself, or that are read here.
+# Columns that are stored as the molecule.
 _OWN_COLUMNS = frozenset(("numbers", "positions"))
-# Names of a length unit that is not Angstrom.
+# Units of length other than Angstrom.
 _OTHER_UNITS = frozenset(("bohr", "au", "a.u.", "atomic", "nm"))
 
 
 def plain(value: Any) -> Any:
-    """`value` as BSON can hold it; None for what it cannot."""
+    """`value` in a form that BSON can hold; None if there is none."""
     if hasattr(value, "tolist"):
         return value.tolist()
     try:
@@ -30,15 +30,14 @@ def plain(value: Any) -> Any:
 def fill(
     record: Record, atoms: Any, options: Options, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Give a record the document of its Atoms; `more` are keys from beside them.
+    """Add the document of `atoms` to a record; `more` has keys from outside the Atoms object.
 
     Raises:
-        Refused: charge or spin contradict each other, or it is a crystal.
+        Refused: charge or spin are contradictory, the structure is periodic, or the unit of length
+            is not Angstrom.
     """
     if any(atoms.pbc):
-        raise Refused(
-            'it is periodic, and molecules are not; for a molecule in a box write pbc="F F F"'
-        )
+        raise Refused('the structure is periodic; for a molecule in a box write pbc="F F F"')
     info = {**atoms.info, **(more or {})}
     if str(info.get("units", "")).lower() in _OTHER_UNITS:
         raise Refused(f"its coordinates are in {info['units']}; convert them to Angstrom")
@@ -54,7 +53,7 @@ def fill(
     given = {str(name): plain(value) for name, value in info.items() if name not in own}
     lost = sorted(name for name, value in given.items() if value is None)
     if lost:
-        raise Refused(f"its key '{lost[0]}' holds what a document cannot")
+        raise Refused(f"the value of its key '{lost[0]}' cannot be stored in a document")
     if "masses" in atoms.arrays:
         record.notes.add(Note.ISOTOPES)
     columns = {
@@ -69,12 +68,12 @@ def fill(
 
 
 def _implied(record: Record, atoms: Any, info: Mapping[str, Any], options: Options) -> Implied:
-    """What the charges and magnetic moments of the atoms add up to.
+    """The total charge and spin of the atoms.
 
-    Where a key says it as well, sums that are whole numbers must agree with it.
+    A sum that is a whole number must agree with the key, if there is one.
 
     Raises:
-        Refused: no key says it, and they do not add up to a whole number.
+        Refused: there is no key, and the sum is not a whole number.
     """
     nothing = Implied()
     charges: dict[str, int] = {}
@@ -92,7 +91,7 @@ def _implied(record: Record, atoms: Any, info: Mapping[str, Any], options: Optio
         moments = atoms.get_initial_magnetic_moments()
         said = multiplicity_of(info, nothing, options) is not None
         if not said and moments.ndim != 1:
-            raise Refused("the magnetic moments of its atoms are vectors; give 'multiplicity'")
+            raise Refused("the magnetic moments of its atoms are vectors; add 'multiplicity'")
         if not said:
             total = abs(_sum("magnetic moments", moments))
             unpaired["the magnetic moments of the atoms"] = total

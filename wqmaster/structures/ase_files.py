@@ -12,7 +12,7 @@ from wqmaster.structures.base import Options, Record, Refused
 
 
 def read_database(path: Path, options: Options) -> Iterator[Record]:
-    """The rows of a database of ASE. Charge and spin may be among the keys or in `data`."""
+    """The rows of an ASE database; charge and spin may be among the keys or in `data`."""
     import ase.db
 
     _check_database(path)
@@ -20,19 +20,19 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
     with connect(str(path)) as database:
         try:
             ids = sorted(row.id for row in database.select(columns=["id"], include_data=False))
-        except Exception as error:  # ASE raises whatever it stumbles on
-            raise StructureError(f"{path}: this is not a database of ASE: {error}") from error
+        except Exception as error:  # ASE may raise any exception
+            raise StructureError(f"{path}: not an ASE database: {error}") from error
         for number, row_id in enumerate(ids, start=1):
             yield _of_row(Record(number), database, row_id, options)
 
 
 def _check_database(path: Path) -> None:
-    """See that the file is a database of ASE, which would make one of any other SQLite file.
+    """Check that the file is an ASE database; ASE would turn any other SQLite file into one.
 
     Raises:
         StructureError: it is not.
     """
-    wrong = StructureError(f"{path}: this is not a database of ASE")
+    wrong = StructureError(f"{path}: not an ASE database")
     if path.suffix == ".json":
         with path.open("rb") as file:
             if not file.read(1000).lstrip().startswith(b"{"):
@@ -51,8 +51,8 @@ def _check_database(path: Path) -> None:
 def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:
     try:
         row = database.get(id=row_id)
-        # ASE answers for a key `charge` with the sum of the charges of the atoms, which is 0 where
-        # there are none: the stored value is in the row itself.
+        # For a key `charge`, ASE returns the sum of the atomic charges, or 0 without any. The
+        # stored value is an attribute of the row.
         keys = {str(name): vars(row)[name] for name in row.key_value_pairs}
         data = {str(name): value for name, value in dict(row.data).items()}
         title = str(keys.get("title", "") or keys.get("name", ""))
@@ -63,20 +63,20 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
             record.title = title
     except Refused as error:
         record.refuse(error)
-    except Exception as error:  # as above
+    except Exception as error:
         record.refuse(f"ASE cannot read it: {error!r:.200}")
     return record
 
 
 def read_trajectory(path: Path, options: Options) -> Iterator[Record]:
-    """The images of a trajectory of ASE."""
+    """The images of an ASE trajectory."""
     import ase.io.trajectory
 
     open_trajectory: Any = ase.io.trajectory.Trajectory
     try:
         images = open_trajectory(str(path))
-    except Exception as error:  # as above
-        raise StructureError(f"{path}: this is not a trajectory of ASE: {error}") from error
+    except Exception as error:
+        raise StructureError(f"{path}: not an ASE trajectory: {error}") from error
     with images:
         for number in range(1, len(images) + 1):
             record = Record(number)
@@ -84,6 +84,6 @@ def read_trajectory(path: Path, options: Options) -> Iterator[Record]:
                 fill(record, images[number - 1], options)
             except Refused as error:
                 record.refuse(error)
-            except Exception as error:  # as above
+            except Exception as error:
                 record.refuse(f"ASE cannot read it: {error!r:.200}")
             yield record

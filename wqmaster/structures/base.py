@@ -1,4 +1,4 @@
-"""What a reader makes of a structure file: records, each with its document or why it has none."""
+"""Records of a structure file, each with its documents or the reason why it was refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from wqmaster.campaign.models import MoleculeFields
 from wqmaster.jobs.molecule import Document
 
-# A record that is larger than this is refused: none of a molecule is.
+# Larger records are refused, since no molecule needs so much.
 MAX_RECORD_BYTES = 64 << 20
 
 
 class Note(StrEnum):
-    """What was assumed about a record, or left out of it; counted in the summary of an import."""
+    """An assumption about a record, or an omission; the summary of an import counts them."""
 
     NO_CHARGE = "no charge given: assumed 0"
     NO_MULTIPLICITY = "no multiplicity given: assumed 1"
@@ -35,56 +35,56 @@ class Note(StrEnum):
 
 
 class Refused(Exception):
-    """A record cannot be imported; says why."""
+    """A record cannot be imported; the message states the reason."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an import may say beside the campaign file."""
+    """Settings of an import, from the command line and the campaign file."""
 
     fields: MoleculeFields = field(default_factory=MoleculeFields)
-    # The field below which the campaign's results are, which no imported field may take.
+    # The campaign's results are below this key, so no imported field may have its name.
     output_key: str = "results"
-    charge: int | None = None  # of all records
-    multiplicity: int | None = None
-    # A molfile without its hydrogens: refuse it, take it as it is, or add them.
+    charge: int | None = None  # e, for all records
+    multiplicity: int | None = None  # for all records
+    # A molfile that lacks hydrogens: refuse it, take it as it is, or add them.
     hydrogens: Literal["refuse", "keep", "add"] = "refuse"
     # A molfile that is a flat drawing: refuse it, take it as it is, or build a geometry.
     flat: Literal["refuse", "keep", "embed"] = "refuse"
-    conformers: int = 1  # of each SMILES
+    conformers: int = 1  # geometries to build from each SMILES
     optimize: Literal["mmff", "gfnff", "none"] = "mmff"
-    smiles_column: str | None = None  # of a CSV file
+    smiles_column: str | None = None  # column of a CSV or TSV file
 
 
 @dataclass
 class Record:
-    """One record of a file: a molecule, or several conformers of it, or the reason why not."""
+    """One record of a file: a molecule with one or more conformers, or the reason for refusal."""
 
     number: int  # counted from 1
-    line: int | None = None  # where it begins, counted from 1; None: the file is not text
+    line: int | None = None  # first line, counted from 1; None: not a text file
     title: str = ""
-    raw: bytes = b""  # as it is in the file; b"" where that cannot be written elsewhere
+    raw: bytes = b""  # the text in the file; b"" if it cannot be written to another file
     documents: list[Document] = field(default_factory=list)
     notes: set[Note] = field(default_factory=set)
-    why: str | None = None  # it was refused
-    multiplicity_from: str = ""  # what states it; "": nothing does
+    why: str | None = None  # reason for refusal
+    multiplicity_from: str = ""  # source of the multiplicity; "" if nothing states it
 
     def refuse(self, why: object) -> "Record":
-        """The record, refused."""
+        """Mark the record as refused, and return it."""
         self.documents, self.notes = [], set()
         self.why = " ".join(str(why).split())
         return self
 
     @property
     def place(self) -> str:
-        """Number, line and title, for a message."""
+        """Number, line and title, for messages."""
         line = f", line {self.line}" if self.line is not None else ""
         title = f" ({self.title[:60]!r})" if self.title else ""
         return f"record {self.number}{line}{title}"
 
 
 def put(document: Document, name: str, value: Any) -> None:
-    """Set the field `name` of a document; dots are for fields within fields."""
+    """Set the field `name` of a document; a dot separates nested fields."""
     *above, last = name.split(".")
     for part in above:
         document = document.setdefault(part, {})
@@ -92,10 +92,10 @@ def put(document: Document, name: str, value: Any) -> None:
 
 
 def add_fields(document: Document, given: Mapping[str, Any], options: Options) -> None:
-    """Add what a record says beside its molecule, under names that MongoDB and the campaign allow.
+    """Add further fields of a record, under names that MongoDB and the campaign allow.
 
-    A dot and a leading `$` become `_`; a name that the molecule, the results or `_id` has, or that
-    the document has already, gets the prefix `imported_`.
+    Dots and a leading `$` become `_`. The prefix `imported_` is added to `_id`, to names that the
+    campaign uses for molecule or results, and to a name that the document already has.
 
     Raises:
         Refused: two fields would have the same name.

@@ -1,8 +1,8 @@
-"""What a connection table says of charges, radicals and isotopes, in V2000 and V3000.
+"""Charges and radicals in a connection table, V2000 or V3000.
 
-After "CTfile Formats" (BIOVIA, 2020): chapters "The connection table" and "The properties block".
-RDKit reads the same blocks; this is what its molecules are held against, and it knows the radicals
-apart that RDKit counts alike: a singlet carbene and a triplet.
+Source: "CTfile Formats" (BIOVIA, 2020), chapters "The connection table" and "The properties block".
+RDKit reads the same blocks; its molecules are compared with these values. This module also
+distinguishes a singlet carbene from a triplet, which RDKit does not.
 """
 
 import re
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from wqmaster.structures.base import Refused
 
-# Codes of charges in the atom block of V2000, superseded by any line M  CHG or M  RAD.
+# Charge codes in the atom block of V2000; any line M  CHG or M  RAD supersedes them.
 _OLD_CHARGES = {"1": 3, "2": 2, "3": 1, "5": -1, "6": -2, "7": -3}
 _OLD_DOUBLET = "4"
-# Unpaired electrons by the code of a radical: singlet, doublet, triplet.
+# Radical code (none, singlet, doublet, triplet) -> unpaired electrons.
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}
 _V30 = "M  V30 "
 _KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
@@ -22,13 +22,13 @@ _KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
 
 @dataclass
 class Table:
-    """What a connection table says beside atoms and bonds."""
+    """The contents of a connection table other than atoms and bonds."""
 
     title: str
     dimension: str  # "2D", "3D" or ""
     natoms: int
     charges: dict[int, int] = field(default_factory=dict)  # by atom, counted from 1
-    radicals: dict[int, int] = field(default_factory=dict)  # by atom: its code
+    radicals: dict[int, int] = field(default_factory=dict)  # codes, by atom
 
     @property
     def charge(self) -> int:
@@ -37,12 +37,12 @@ class Table:
 
     @property
     def unpaired(self) -> int:
-        """The unpaired electrons of all radical centres, all of them parallel."""
+        """The number of unpaired electrons, if those of all radical centers are parallel."""
         return sum(_UNPAIRED.get(code, 0) for code in self.radicals.values())
 
     @property
     def centres(self) -> int:
-        """How many atoms have unpaired electrons."""
+        """The number of atoms with unpaired electrons."""
         return sum(_UNPAIRED.get(code, 0) > 0 for code in self.radicals.values())
 
 
@@ -54,15 +54,15 @@ def _number(text: str, what: str) -> int:
 
 
 def table_of(lines: list[str]) -> Table:
-    """The connection table whose lines, up to `M  END`, these are.
+    """The connection table in `lines`, which end with `M  END`.
 
     Raises:
         Refused: it is cut short, or its counts or properties cannot be read.
     """
     if len(lines) < 4:
-        raise Refused("it is cut short: there is no connection table")
+        raise Refused("it is cut short: no connection table")
     if not any(line.startswith("M  END") for line in lines[3:]):
-        raise Refused("it is cut short: there is no line 'M  END'")
+        raise Refused("it is cut short: no line 'M  END'")
     title, program, counts = lines[0].strip(), lines[1], lines[3]
     dimension = program[20:22].upper()
     found = Table(title, dimension if dimension in ("2D", "3D") else "", 0)
@@ -78,7 +78,7 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
     found.natoms = _number(counts[0:3], "the number of atoms")
     nbonds = _number(counts[3:6] or "0", "the number of bonds")
     if len(lines) < 4 + found.natoms + nbonds:
-        raise Refused("it is cut short: it has fewer lines than its atoms and bonds")
+        raise Refused("it is cut short: fewer lines than its atoms and bonds need")
     for atom, line in enumerate(lines[4 : 4 + found.natoms], start=1):
         code = line[36:39].strip()
         if code in _OLD_CHARGES:
@@ -98,20 +98,20 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
 
 
 def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:
-    """(atom, value) of a line `M  CHG  n aaa vvv ...`."""
+    """The pairs (atom, value) of a line `M  CHG  n aaa vvv ...`."""
     words = line[6:].split()
     count = _number(words[0] if words else "", f"the count of the line {line.strip()[:40]!r}")
     if len(words) != 1 + 2 * count:
-        raise Refused(f"the line {line.strip()[:40]!r} does not hold {count} pairs")
+        raise Refused(f"the line {line.strip()[:40]!r} does not have {count} pairs")
     for atom, value in zip(words[1::2], words[2::2], strict=True):
-        place = _number(atom, "an atom of a property")
+        place = _number(atom, "the atom of a property")
         if not 1 <= place <= natoms:
-            raise Refused(f"the line {line.strip()[:40]!r} is about an atom that is not there")
-        yield place, _number(value, "a property of an atom")
+            raise Refused(f"the line {line.strip()[:40]!r} refers to atom {place} of {natoms}")
+        yield place, _number(value, "the property of an atom")
 
 
 def _entries(lines: list[str]) -> Iterator[str]:
-    """The lines of V3000 without `M  V30`, those that end with `-` joined with the next."""
+    """The lines of V3000 without `M  V30`; a line that ends with `-` is joined with the next."""
     joined = ""
     for line in lines:
         if not line.startswith(_V30):
@@ -142,4 +142,4 @@ def _read_v3000(found: Table, lines: list[str]) -> None:
                 elif name == "RAD":
                     found.radicals[seen] = int(value)
     if seen != found.natoms:
-        raise Refused(f"it has {max(seen, 0)} atoms, its counts say {found.natoms}")
+        raise Refused(f"it has {max(seen, 0)} atoms, its counts line says {found.natoms}")

@@ -1,6 +1,6 @@
-"""Molecules of RDKit: hydrogens, geometries from ETKDG, force fields, documents.
+"""RDKit molecules: hydrogens, ETKDG geometries, force fields, documents.
 
-Geometries are the same for the same input and version of RDKit: the seed is fixed and one thread is
+Geometries are reproducible with the same version of RDKit: the seed is fixed, and one thread is
 used (Riniker and Landrum, J. Chem. Inf. Model. 55, 2562, 2015: ETKDG; Tosco, Stiefl and Landrum,
 J. Cheminform. 6, 37, 2014: MMFF94 in RDKit).
 """
@@ -23,15 +23,15 @@ from wqmaster.system.programs import ask
 
 _SEED = 61453
 _MMFF_ITERATIONS = 2000
-# MMFF94 is begun again where it stopped, so many times at most.
+# An MMFF94 optimization is continued at most this often.
 _MMFF_ROUNDS = 10
 _GFNFF_SECONDS = 600
-# Atoms of OMol25 are no nearer than this (facebookresearch/fairchem, omdata/reactivity_utils.py).
+# The minimum distance in OMol25 (facebookresearch/fairchem, omdata/reactivity_utils.py).
 _CLOSEST_ANGSTROM = 0.5
 
 
 class _Said(logging.Handler):
-    """Keeps the last line that RDKit said."""
+    """Keeps RDKit's last message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ _said = _Said()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What RDKit says goes to no terminal, but to `reason`."""
+    """Keep RDKit's messages off the terminal; `reason` returns the last one."""
     from rdkit import rdBase
 
     rdBase.LogToPythonLogger()
@@ -57,25 +57,25 @@ def quiet() -> Iterator[None]:
 
 
 def reason() -> str:
-    """What RDKit said last: why there is no molecule."""
+    """RDKit's last message, which explains why there is no molecule."""
     words = _said.last.partition("] ")[2] if _said.last.startswith("[") else _said.last
-    return " ".join(words.split())[:200] or "it gives no reason"
+    return " ".join(words.split())[:200] or "no reason given"
 
 
 def with_hydrogens(molecule: Any) -> Any:
-    """The molecule with its hydrogens, placed by the geometry of their neighbours."""
+    """The molecule with its hydrogens, placed according to the geometry of their neighbors."""
     from rdkit import Chem
 
     return Chem.AddHs(molecule, addCoords=True)
 
 
 def isotope_notes(molecule: Any) -> set[Note]:
-    """What is to be said of a molecule with isotopes, which no calculation takes up."""
+    """The note for a molecule with isotopes, which calculations ignore."""
     return {Note.ISOTOPES} if any(atom.GetIsotope() for atom in molecule.GetAtoms()) else set()
 
 
 def _notes(molecule: Any) -> set[Note]:
-    """What was chosen where the molecule leaves a choice."""
+    """The notes on choices that the molecule leaves open."""
     from rdkit import Chem
 
     notes = set()
@@ -88,11 +88,11 @@ def _notes(molecule: Any) -> set[Note]:
 
 
 def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
-    """The molecule with all its hydrogens and `options.conformers` geometries; what was chosen.
+    """The molecule with all its hydrogens and `options.conformers` geometries, and notes.
 
     Raises:
-        Refused: it cannot be embedded, has no parameters, the force field does not converge, or
-            drives fragments apart.
+        Refused: it cannot be embedded, or the force field lacks parameters, does not converge, or
+            separates fragments.
     """
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom
@@ -102,15 +102,15 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
     settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = _SEED
     settings.numThreads = 1
-    # Apart, each fragment would have its centre at the origin.
+    # Embedded separately, all fragments would be centered at the origin.
     settings.embedFragmentsSeparately = False
     found = list(rdDistGeom.EmbedMultipleConfs(whole, options.conformers, settings))
     if len(found) < options.conformers:
         whole.RemoveAllConformers()
-        settings.useRandomCoords = True  # what RDKit's documentation advises for hard cases
+        settings.useRandomCoords = True  # as RDKit's documentation recommends for hard cases
         found = list(rdDistGeom.EmbedMultipleConfs(whole, options.conformers, settings))
     if len(found) < options.conformers:
-        raise Refused(f"ETKDG finds {len(found)} of {options.conformers} geometries for it")
+        raise Refused(f"ETKDG finds only {len(found)} of {options.conformers} geometries")
     gather(whole)
     if options.optimize == "mmff":
         _mmff(whole)
@@ -124,22 +124,22 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
 
 
 def _check_distances(places: Any) -> None:
-    """Raise Refused if two atoms are nearer than those of any molecule."""
+    """Raise Refused if two atoms are closer than in any molecule."""
     for count, place in enumerate(places[1:], start=1):
         nearest = min(((places[:count] - place) ** 2).sum(axis=1)) ** 0.5
         if nearest < _CLOSEST_ANGSTROM:
-            raise Refused(f"in the geometry that was built two atoms are {nearest:.2f} A apart")
+            raise Refused(f"two atoms of the geometry that was built are {nearest:.2f} A apart")
 
 
 def _mmff(molecule: Any) -> None:
-    """Optimise all conformers with MMFF94."""
+    """Optimize all conformers with MMFF94."""
     from rdkit.Chem import rdForceFieldHelpers
 
     if molecule.GetNumAtoms() == 1:
         return
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         raise Refused(
-            "MMFF94 has no parameters for it; --optimize gfnff (with xtb) or --optimize none"
+            "MMFF94 has no parameters for it; use --optimize gfnff (with xtb) or --optimize none"
         )
     properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
     for conformer in molecule.GetConformers():
@@ -151,11 +151,11 @@ def _mmff(molecule: Any) -> None:
         )
         field.Initialize()
         if all(field.Minimize(maxIts=_MMFF_ITERATIONS) for _ in range(_MMFF_ROUNDS)):
-            raise Refused("MMFF94 does not converge for it; --optimize gfnff or --optimize none")
+            raise Refused("MMFF94 does not converge; use --optimize gfnff or --optimize none")
 
 
 def check_gfnff() -> None:
-    """See that xtb is installed, which has GFN-FF.
+    """Check that xtb, which provides GFN-FF, is installed.
 
     Raises:
         StructureError: it is not.
@@ -168,7 +168,7 @@ def check_gfnff() -> None:
 
 
 def _gfnff(molecule: Any, conformer: Any) -> None:
-    """Optimise a conformer with GFN-FF, in place."""
+    """Optimize a conformer with GFN-FF, in place."""
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     charge = sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
     rows = zip(numbers, conformer.GetPositions(), strict=True)
@@ -182,18 +182,18 @@ def _gfnff(molecule: Any, conformer: Any) -> None:
         try:
             said = ask(command, os.environ, seconds=_GFNFF_SECONDS, errors="dropped", folder=folder)
             if said.code is None:
-                raise Refused(f"GFN-FF takes more than {_GFNFF_SECONDS} s for it; --optimize none")
+                raise Refused(f"GFN-FF takes more than {_GFNFF_SECONDS} s; use --optimize none")
             lines = (folder / "xtbopt.xyz").read_text().splitlines()[2:]
         except OSError as error:
-            raise Refused("GFN-FF gives no geometry for it; --optimize none") from error
+            raise Refused("GFN-FF returns no geometry; use --optimize none") from error
         if said.code or "GEOMETRY OPTIMIZATION CONVERGED" not in said.text:
-            raise Refused("GFN-FF does not converge for it; --optimize none")
+            raise Refused("GFN-FF does not converge; use --optimize none")
         for place, line in enumerate(lines[: len(numbers)]):
             conformer.SetAtomPosition(place, [float(word) for word in line.split()[1:4]])
 
 
 def documents_of(document: Document, molecule: Any, options: Options) -> Iterator[Document]:
-    """A document for each conformer of a molecule; `document` has all that they share."""
+    """A document for each conformer of a molecule; `document` has the fields that they share."""
     fields = options.fields
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     isotopes = [atom.GetIsotope() for atom in molecule.GetAtoms()]
@@ -205,7 +205,7 @@ def documents_of(document: Document, molecule: Any, options: Options) -> Iterato
         for name, value in document.items():
             found[name] = value if name not in found else {**found[name], **value}
         if any(isotopes):
-            found["isotopes"] = isotopes  # mass numbers; 0: the natural mixture
+            found["isotopes"] = isotopes  # mass numbers; 0: natural abundance
         if several:
             found["conformer"] = count
         yield found

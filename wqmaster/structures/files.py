@@ -1,4 +1,4 @@
-"""Structure files opened: compressed or not, as numbered lines of bytes."""
+"""Open structure files, compressed or not, and read numbered lines of bytes."""
 
 import bz2
 import codecs
@@ -14,12 +14,12 @@ _COMPRESSED = (".gz", ".bz2", ".xz")
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether the name says that the file is compressed."""
+    """Whether the file is compressed, by its name."""
     return path.suffix.lower() in _COMPRESSED
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file, unpacked as its name says."""
+    """The file, opened and decompressed according to its name."""
     match path.suffix.lower():
         case ".gz":
             return cast("IO[bytes]", gzip.open(path, "rb"))
@@ -31,9 +31,9 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of each line, counted from 1, without its end.
+    """The pairs (number, line) of a file, counted from 1, without newlines.
 
-    A line that is longer than any record may be is cut there, so that memory stays bounded.
+    Lines are split at the maximum size of a record, to bound memory.
     """
     with opened(path) as file:
         number = 0
@@ -45,7 +45,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def text_of(raw: bytes) -> str:
-    """The text of a record: UTF-8, or Latin-1 where it is not."""
+    """The text of a record: decoded as UTF-8, else as Latin-1."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

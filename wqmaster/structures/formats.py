@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for; and how to convert what cannot be read whole."""
+"""The reader for a file, chosen by the file's name, and how to convert unsupported formats."""
 
 import lzma
 import re
@@ -32,17 +32,17 @@ _READERS: dict[str, Reader] = {
     "jsonl": json_lines.read,
     "ndjson": json_lines.read,
 }
-# Those that are suggested.
+# The endings that messages suggest.
 _KNOWN = ("csv", "db", "extxyz", "json", "jsonl", "mol", "sdf", "smi", "traj", "tsv", "xyz")
-# What a reader needs: the module, and its name on PyPI.
+# The module that a reader needs, and the name of its library.
 _NEEDS: dict[Reader, tuple[str, str]] = {
     **dict.fromkeys((molfile.read, smiles.read, smiles.read_table), ("rdkit", "RDKit")),
     **dict.fromkeys((xyz.read, ase_files.read_database, ase_files.read_trajectory), ("ase", "ASE")),
 }
-# Files of one molecule or format that ASE opens by its name alone.
+# ASE opens these files itself, by name, and does not decompress them.
 _UNCOMPRESSED = (ase_files.read_database, ase_files.read_trajectory)
 _BY_OPEN_BABEL = "obabel {name} -O {stem}.sdf"
-# Formats that hold no charge or bond that can be relied on, and how to convert them.
+# Formats without reliable charges or bonds, and how to convert them.
 _CONVERT = {
     "pdb": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
     "ent": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
@@ -53,7 +53,7 @@ _CONVERT = {
     "mrv": _BY_OPEN_BABEL,
     "rxn": "import its reactants and products as molfiles",
     "inchi": "obabel {name} -O {stem}.smi",
-    "cif": "ase convert {name} {stem}.extxyz for molecules alone, with charge=0 in its comments",
+    "cif": "ase convert {name} {stem}.extxyz (only for molecules; write charge=0 in its comments)",
     "mae": "structconvert {name} {stem}.sdf",
     "maegz": "structconvert {name} {stem}.sdf",
     "xlsx": "save it as CSV, with a column of SMILES",
@@ -61,13 +61,13 @@ _CONVERT = {
     "aselmdb": "write it as an ASE database (.db)",
     "lmdb": "write it as an ASE database (.db)",
 }
-# A file that cannot be read, or unpacked.
+# Errors from a file that cannot be read or decompressed.
 _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _ENDING = re.compile(r"\.([A-Za-z0-9]+)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
 def stem(path: Path) -> str:
-    """The file's name without the endings that say its format."""
+    """The file's name without the endings for format and compression."""
     found = _ENDING.search(path.name)
     if found and found[1].lower() in {*_READERS, *_CONVERT}:
         return path.name[: found.start()] or path.name
@@ -78,8 +78,8 @@ def records_of(path: Path, options: Options) -> Iterator[Record]:
     """The records of a structure file, in order.
 
     Raises:
-        StructureError: (at once) there is no such file, its format is not known or cannot be read
-            whole, or a library is missing; (later) the file as a whole is not of its format.
+        StructureError: immediately, if there is no such file, its format is not supported, or a
+            library is missing; during iteration, if the file does not have that format.
     """
     reader = reader_of(path, options)
     return _read(path, reader, options)
@@ -89,39 +89,39 @@ def _read(path: Path, reader: Reader, options: Options) -> Iterator[Record]:
     try:
         yield from reader(path, options)
     except _BROKEN as error:
-        raise StructureError(f"{path}: the file cannot be read to its end: {error}") from error
+        raise StructureError(f"{path}: cannot read the whole file: {error}") from error
 
 
 def reader_of(path: Path, options: Options) -> Reader:
     """The reader of a file.
 
     Raises:
-        StructureError: as `records_of`, at once.
+        StructureError: there is no such file, its format is not supported, or a library is missing.
     """
     if not path.exists():
         raise StructureError(f"{path}: there is no such file", code=ErrorCode.STRUCTURES_NOT_FOUND)
     if not path.is_file():
-        raise StructureError(f"{path}: this is not a file", code=ErrorCode.STRUCTURES_NOT_FOUND)
+        raise StructureError(f"{path}: not a file", code=ErrorCode.STRUCTURES_NOT_FOUND)
     found = _ENDING.search(path.name)
     ending = found[1].lower() if found else ""
     if ending in _CONVERT:
         how = _CONVERT[ending].format(name=path.name, stem=stem(path))
         raise StructureError(
             f"{path}: {ending} files are not imported, since charges, spins or hydrogens would be "
-            f"lost; convert it first: {how}",
+            f"lost; convert the file first: {how}",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     if ending not in _READERS:
         hint = nearest(ending, _KNOWN) if ending else f"known: {', '.join(_KNOWN)}"
         raise StructureError(
-            f"{path}: the format '{ending or path.name}' is not known; {hint}. ASE converts many "
-            f"others: ase convert {path.name} {path.stem}.extxyz (then state charge= and "
-            "multiplicity= in its comments)",
+            f"{path}: unknown format '{ending or path.name}'; {hint}; ASE converts many others: "
+            f"ase convert {path.name} {path.stem}.extxyz (then add charge= and multiplicity= to "
+            "its comments)",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     reader = _READERS[ending]
     if reader in _UNCOMPRESSED and is_compressed(path):
-        raise StructureError(f"{path}: unpack it first; ASE reads its own files uncompressed")
+        raise StructureError(f"{path}: decompress it first; ASE cannot read compressed files")
     _check_installed(path, reader)
     if options.optimize == "gfnff":
         embedding.check_gfnff()
@@ -129,7 +129,7 @@ def reader_of(path: Path, options: Options) -> Reader:
         with opened(path) as file:
             file.read(1)
     except _BROKEN as error:
-        raise StructureError(f"{path}: the file cannot be read: {error}") from error
+        raise StructureError(f"{path}: cannot read the file: {error}") from error
     return reader
 
 

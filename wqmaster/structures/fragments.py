@@ -1,15 +1,15 @@
-"""Molecules of several fragments (salts, hydrates, complexes): where a built geometry has them.
+"""The fragments of a built geometry (salts, hydrates, complexes), moved into contact.
 
-ETKDG knows nothing of what holds fragments together, and may place them hundreds of Angstrom apart.
-They are moved into contact: until the first two of their atoms are as far apart as their van der
-Waals radii add up to. A force field may then do better.
+ETKDG has no interactions between fragments, and may place them hundreds of Angstrom apart. They are
+moved together until the distance of the first two atoms equals the sum of their van der Waals
+radii. A force field may then improve the geometry.
 """
 
 from typing import Any
 
 from wqmaster.structures.base import Refused
 
-# Fragments with more than this between the spheres of their nearest atoms are not in contact (A).
+# The largest gap (A) between the van der Waals spheres of two fragments in contact.
 _LARGEST_GAP = 1.5
 
 
@@ -22,22 +22,22 @@ def _radii(molecule: Any) -> Any:
 
 
 def _gaps(places: Any, radii: Any, one: Any, other: Any) -> Any:
-    """Distances between the spheres of the atoms of two groups (Angstrom)."""
+    """The gaps between the spheres of the atoms of two groups (Angstrom)."""
     import numpy
 
     apart = numpy.linalg.norm(places[one][:, None, :] - places[other][None, :, :], axis=-1)
     return apart - (radii[one][:, None] + radii[other][None, :])
 
 
-def _way(places: Any, radii: Any, moved: Any, others: Any) -> Any:
-    """How the atoms of `moved` are to be shifted until they touch `others` (Angstrom)."""
+def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
+    """The shift (Angstrom) that brings the atoms `moved` into contact with `others`."""
     import numpy
 
     gaps = _gaps(places, radii, moved, others)
     first, second = numpy.unravel_index(gaps.argmin(), gaps.shape)
     between = places[others[second]] - places[moved[first]]
     direction = between / numpy.linalg.norm(between)
-    # Where a sphere that moves along the direction meets another one.
+    # The distance at which a sphere that moves in this direction touches another one.
     offsets = places[others][None, :, :] - places[moved][:, None, :]
     along = offsets @ direction
     aside = (offsets**2).sum(axis=-1) - along**2
@@ -47,9 +47,9 @@ def _way(places: Any, radii: Any, moved: Any, others: Any) -> Any:
 
 
 def gather(molecule: Any) -> None:
-    """Move fragments that are far apart into contact, in all conformers, the largest first.
+    """Move distant fragments into contact in all conformers, starting from the largest fragment.
 
-    Fragments that are near each other stay as they are.
+    Fragments that are near each other do not move.
     """
     import numpy
     from rdkit import Chem
@@ -64,17 +64,17 @@ def gather(molecule: Any) -> None:
         for fragment in fragments[1:]:
             moved = numpy.array(fragment)
             if _gaps(places, radii, moved, there).min() > _LARGEST_GAP:
-                places[moved] += _way(places, radii, moved, there)
+                places[moved] += _shift(places, radii, moved, there)
                 for index in fragment:
                     conformer.SetAtomPosition(index, places[index].tolist())
             there = numpy.concatenate([there, moved])
 
 
 def check_contact(molecule: Any) -> None:
-    """See that no fragment of a conformer is apart from all others.
+    """Check that each fragment of each conformer is in contact with another.
 
     Raises:
-        Refused: one is: a force field has driven them apart.
+        Refused: the force field has separated one.
     """
     import numpy
     from rdkit import Chem
@@ -90,6 +90,6 @@ def check_contact(molecule: Any) -> None:
             gap = float(_gaps(places, radii, fragment, others).min())
             if gap > _LARGEST_GAP:
                 raise Refused(
-                    f"in the geometry that was built a fragment is {gap:.1f} A out of contact with"
-                    " the others; give a geometry of the whole, or import each fragment alone"
+                    f"a fragment of the geometry that was built is {gap:.1f} A out of contact with"
+                    " the others; provide a geometry, or import each fragment separately"
                 )

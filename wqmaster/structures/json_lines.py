@@ -1,4 +1,4 @@
-"""JSON Lines: a document on each line, in MongoDB's extended JSON."""
+"""JSON Lines: one document per line, in MongoDB's Extended JSON."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,9 @@ from wqmaster.structures.state import Implied, charge_of, looks_like_state, mult
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The documents of a file, as they are; charge and multiplicity are added where other keys say.
+    """The documents of a file, unchanged except for charge and multiplicity from other keys.
 
-    An `_id` of a document is kept.
+    A document's own `_id` is kept.
     """
     number = 0
     for line, raw in numbered_lines(path):
@@ -27,14 +27,14 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         except Refused as error:
             record.refuse(error)
         except (ValueError, TypeError, RecursionError) as error:
-            record.refuse(f"it is not valid JSON: {error}")
+            record.refuse(f"invalid JSON: {error}")
         yield record
 
 
 def _fill(record: Record, options: Options) -> None:
     document = json_util.loads(record.raw.decode())
     if not isinstance(document, dict):
-        raise Refused(f"it is not a document: {document!r:.60}")
+        raise Refused(f"not a document: {document!r:.60}")
     record.title = str(document.get("_id", ""))
     fields = options.fields
     names = (fields.atomic_numbers, fields.coordinates)

@@ -1,4 +1,4 @@
-"""SDF files and molfiles (V2000, V3000): divided into records here, read by RDKit."""
+"""SDF files and molfiles (V2000, V3000): split into records here, parsed by RDKit."""
 
 import re
 from collections.abc import Iterator
@@ -29,19 +29,19 @@ from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_s
 _END = b"$$$$"
 _FIELD = re.compile(r"^>[^<]*<([^>]*)>")
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17}([eE][-+]?\d{1,3})?)?")
-# A drawing has all atoms in a plane (Angstrom).
+# Coordinates (Angstrom) that differ by less are equal: all z in a drawing.
 _FLAT = 1e-4
-# Elements whose open valences RDKit counts as a chemist does: B, C to F, Si to Cl, As to Br, Te, I.
+# Elements whose open valences RDKit counts correctly: B, C to F, Si to Cl, As to Br, Te, I.
 _NONMETALS = frozenset((*range(5, 10), *range(14, 18), *range(33, 36), 52, 53))
-# Kinds of Sgroups ("CTfile Formats", "Sgroup Type") of which the file holds a part alone.
+# Sgroup types ("CTfile Formats", "Sgroup Type") that describe only a part of the substance.
 _POLYMERS = frozenset(("SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "ANY"))
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The records of an SDF file, or the one of a molfile."""
+    """The records of an SDF file, or the single record of a molfile."""
     for record, fits in _divided(path):
         if record.why is not None or not fits:
-            too_large = f"it is larger than {MAX_RECORD_BYTES >> 20} MB"
+            too_large = f"the record is larger than {MAX_RECORD_BYTES >> 20} MB"
             yield record.refuse(record.why if fits else too_large)
             continue
         try:
@@ -49,14 +49,14 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 _fill(record, options)
         except Refused as error:
             yield record.refuse(error)
-        except Exception as error:  # RDKit raises whatever it stumbles on
+        except Exception as error:  # RDKit may raise any exception
             yield record.refuse(f"RDKit cannot read it: {error!r:.200}")
         else:
             yield record
 
 
 def _divided(path: Path) -> Iterator[tuple[Record, bool]]:
-    """Each record with its text, and whether that fits in memory. `$$$$` ends a record."""
+    """Each record, and whether its text is within the size limit; `$$$$` ends a record."""
     number, first, size = 1, 1, 0
     lines: list[bytes] = []
     blank = True
@@ -72,7 +72,7 @@ def _divided(path: Path) -> Iterator[tuple[Record, bool]]:
     if not blank:
         record = _raw(number, first, lines)
         if number > 1 or any(line.startswith(b">") for line in lines):
-            record.refuse("the file ends before its '$$$$'; if it is whole, add that line")
+            record.refuse("the file ends before its '$$$$'; if it is complete, add that line")
         yield record, size <= MAX_RECORD_BYTES
 
 
@@ -100,8 +100,8 @@ def _fill(record: Record, options: Options) -> None:
     flat = _is_flat(molecule, table)
     if flat and options.flat == "refuse":
         raise Refused(
-            "it is a flat drawing, not a geometry; --flat embed builds one, --flat keep takes the "
-            "coordinates as they are"
+            "it is a flat drawing, not a geometry; --flat embed builds a geometry, --flat keep "
+            "uses the coordinates as they are"
         )
     stated = multiplicity_of(fields, implied, options)
     if stated is None:
@@ -119,17 +119,17 @@ def _fill(record: Record, options: Options) -> None:
 
 
 def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
-    """(name, value) of each data item: a line `> <NAME>`, lines of its value, an empty line.
+    """The pairs (name, value) of the data items: lines `> <NAME>`, its value, and an empty line.
 
     Raises:
-        Refused: an item has no name, the last one is cut short, or a name comes twice.
+        Refused: an item has no name, the last one is cut short, or two have the same name.
     """
     seen: dict[str, Any] = {}
     rows = iter(lines)
     for line in rows:
         if not line.startswith(">"):
             if line.strip() and not line.startswith("$$$$"):
-                raise Refused(f"the line {line.strip()[:40]!r} belongs to no data item")
+                raise Refused(f"the line {line.strip()[:40]!r} does not belong to a data item")
             continue
         found = _FIELD.match(line)
         if found is None:
@@ -151,7 +151,7 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def typed(text: str) -> Any:
-    """A number where the text is one as a program prints it; 007 and 1E10 are names."""
+    """The number in the text, if printed as programs print numbers; 007 and 1E10 stay text."""
     found = _PLAIN_NUMBER.fullmatch(text.strip())
     if found is None:
         return text
@@ -159,10 +159,11 @@ def typed(text: str) -> Any:
 
 
 def _molecule(block: str, table: Table) -> Any:
-    """RDKit's molecule, as the file has it.
+    """RDKit's molecule, unmodified.
 
     Raises:
-        Refused: it cannot be read, or holds what is not an atom.
+        Refused: RDKit cannot read it or disagrees with `table`, an atom is not of a specific
+            element, it has no coordinates, or it is a polymer.
     """
     from rdkit import Chem
 
@@ -170,22 +171,22 @@ def _molecule(block: str, table: Table) -> Any:
     if found is None:
         raise Refused(f"RDKit cannot read it: {reason()}")
     if found.GetNumAtoms() != table.natoms:
-        raise Refused(f"it has {found.GetNumAtoms()} atoms, its counts say {table.natoms}")
+        raise Refused(f"it has {found.GetNumAtoms()} atoms, its counts line says {table.natoms}")
     if not table.natoms:
         raise Refused("it has no atoms")
     for atom in found.GetAtoms():
         if atom.GetAtomicNum() == 0 or atom.HasQuery():
             name = atom.GetPropsAsDict().get("dummyLabel") or atom.GetSymbol()
-            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not an atom of one element")
+            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not of a specific element")
     kinds = {group.GetProp("TYPE") for group in Chem.GetMolSubstanceGroups(found)}
     if kinds & _POLYMERS:
-        raise Refused("it is a polymer or a mixture of unknown size, not a molecule")
+        raise Refused("it is a polymer or a mixture of unknown composition, not a molecule")
     charge = sum(atom.GetFormalCharge() for atom in found.GetAtoms())
     if charge != table.charge:
-        raise Refused(f"its charges cannot be read with certainty ({table.charge} or {charge})")
+        raise Refused(f"its charge is ambiguous ({table.charge}, or {charge} according to RDKit)")
     places = found.GetConformer().GetPositions() if found.GetNumConformers() else []
     if len(places) == 0 or (len(places) > 1 and (abs(places - places[0]) < _FLAT).all()):
-        raise Refused("it has no coordinates: all its atoms are in one place")
+        raise Refused("it has no coordinates: all its atoms are in the same place")
     return found
 
 
@@ -199,15 +200,15 @@ def _sanitized(block: str) -> Any:
 
     found = Chem.MolFromMolBlock(block, sanitize=True, removeHs=False, strictParsing=False)
     if found is None:
-        raise Refused(f"RDKit cannot make a molecule of it: {reason()}")
+        raise Refused(f"RDKit rejects the molecule: {reason()}")
     return found
 
 
 def _check_valences(block: str, table: Table) -> None:
-    """Raise Refused if an atom lacks bonds by the valence that the file gives it.
+    """Raise Refused if an atom has open valences, and no radical is stated.
 
-    It has unpaired electrons then, or empty orbitals, and the file does not state which. RDKit
-    writes an atom of oxygen like this.
+    It then has unpaired electrons or empty orbitals, and the file does not say which. RDKit
+    writes an oxygen atom like this.
     """
     from rdkit import Chem
 
@@ -221,16 +222,16 @@ def _check_valences(block: str, table: Table) -> None:
         ):
             continue
         raise Refused(
-            f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) has {count} electrons that are in no"
-            " bond or pair, and the file does not state a radical (M  RAD) or a multiplicity;"
-            " state it with --multiplicity or a data item"
+            f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) has {count} electrons outside of bonds"
+            " and lone pairs, and the file states neither a radical (M  RAD) nor a multiplicity;"
+            " state the multiplicity with --multiplicity or in a data item"
         )
 
 
 def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: set[Note]) -> Any:
-    """The molecule, if its hydrogens are there, or with them.
+    """The molecule with its hydrogens, which are added if the options say so.
 
-    Unpaired electrons that are stated may be where a hydrogen seems to be missing.
+    An unpaired electron that is stated may account for a hydrogen that seems to be missing.
 
     Raises:
         Refused: hydrogens are missing.
@@ -248,6 +249,6 @@ def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: se
     symbol = molecule.GetAtomWithIdx(place).GetSymbol()
     raise Refused(
         f"{missing} hydrogen{'s are' if missing > 1 else ' is'} missing (the first on atom "
-        f"{place + 1}, {symbol}); --hydrogens add adds them, --hydrogens keep takes the atoms as "
+        f"{place + 1}, {symbol}); --hydrogens add adds them, --hydrogens keep uses the atoms as "
         "they are"
     )

@@ -1,4 +1,4 @@
-"""SMILES: files of lines `SMILES title`, and tables (CSV, TSV) with a column of SMILES."""
+"""SMILES files (lines `SMILES title`), and tables (CSV, TSV) with a column of SMILES."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -27,20 +27,20 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         number += 1
         if number == 1 and words[0].lower() in _COLUMNS:
             number = 0
-            continue  # a line that names the columns
+            continue  # a header line
         smiles, title = words[0], words[1].strip() if len(words) > 1 else ""
         end = title.find("|", 1)
-        if title.startswith("|") and end > 0:  # an extension (CXSMILES), part of the molecule
+        if title.startswith("|") and end > 0:  # a CXSMILES extension, part of the molecule
             smiles, title = f"{smiles} {title[: end + 1]}", title[end + 1 :].strip()
         record = Record(number, line, title, raw + b"\n")
         yield _read(record, smiles, {}, options)
 
 
 def read_table(path: Path, options: Options) -> Iterator[Record]:
-    """The records of a table whose first line names its columns.
+    """The records of a table with a header line.
 
     Raises:
-        StructureError: none of the columns holds SMILES.
+        StructureError: there is no column of SMILES.
     """
     delimiter = _delimiter(path)
     places: list[int] = [0]
@@ -61,7 +61,7 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
             row = next(rows, None)
         except csv.Error as error:
             number += 1
-            yield Record(number, first).refuse(f"it is not a row of a table: {error}")
+            yield Record(number, first).refuse(f"not a row of a table: {error}")
             continue
         if row is None:
             return
@@ -72,7 +72,7 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
 
 
 def _delimiter(path: Path) -> str:
-    """What separates the columns: a tab, a comma, or a semicolon as some spreadsheets write it."""
+    """The column separator: tab, comma, or semicolon, which some spreadsheets write."""
     if ".tsv" in path.name.lower():
         return "\t"
     first = next((text_of(raw) for _, raw in numbered_lines(path)), "")
@@ -86,8 +86,8 @@ def _column(path: Path, names: list[str], options: Options) -> str:
             if name.lower() == known.lower():
                 return name
     raise StructureError(
-        f"{path}: line 1 names no column of SMILES (columns: {', '.join(names)[:200] or 'none'}); "
-        "say which one it is with --smiles-column"
+        f"{path}: line 1 has no column of SMILES (columns: {', '.join(names)[:200] or 'none'}); "
+        "name it with --smiles-column"
     )
 
 
@@ -102,7 +102,7 @@ def _row(
 ) -> Record:
     record.raw = (delimiter.join(_quoted(word, delimiter) for word in row) + "\n").encode()
     if len(row) != len(names):
-        return record.refuse(f"it has {len(row)} columns, the first line names {len(names)}")
+        return record.refuse(f"it has {len(row)} columns, but the header has {len(names)}")
     if len(set(names)) != len(names):
         return record.refuse("two columns have the same name")
     values = dict(zip(names, row, strict=True))
@@ -123,7 +123,7 @@ def _read(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
             _fill(record, smiles, fields, options)
     except Refused as error:
         return record.refuse(error)
-    except Exception as error:  # RDKit raises whatever it stumbles on
+    except Exception as error:  # RDKit may raise any exception
         return record.refuse(f"RDKit cannot read the SMILES {smiles[:60]!r}: {error!r:.200}")
     return record
 
@@ -133,15 +133,15 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
 
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():
-        raise Refused(f"{smiles[:60]!r} is not a SMILES: {reason() if smiles else 'it is empty'}")
+        raise Refused(f"{smiles[:60]!r} is not valid SMILES: {reason() if smiles else 'empty'}")
     for atom in molecule.GetAtoms():
         if atom.GetAtomicNum() == 0:
-            raise Refused(f"{smiles[:60]!r} has an atom that is not of one element")
+            raise Refused(f"{smiles[:60]!r} has an atom that is not of a specific element")
     document: Document = {"smiles": smiles}
     if record.title:
         document["title"] = record.title
     add_fields(document, fields, options)
-    # Of a metal RDKit counts those that the number of electrons leaves: it is no statement.
+    # For a metal, RDKit's count follows from the number of electrons and states nothing.
     radicals = [
         0 if has_metal([atom.GetAtomicNum()]) else atom.GetNumRadicalElectrons()
         for atom in molecule.GetAtoms()
@@ -149,7 +149,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     implied = Implied(
         charges={"formal charges": Chem.GetFormalCharge(molecule)},
         unpaired={"radicals": sum(radicals)} if any(radicals) else {},
-        # Two electrons of one atom, or of several, may pair: a singlet carbene, a biradical.
+        # Two electrons may pair: a singlet carbene, a biradical.
         is_choice=sum(radicals) > 1,
         is_closed_shell=True,
         has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),

@@ -1,10 +1,9 @@
-"""Charge and multiplicity of a record: from the keys that the field writes, never by silent guess.
+"""Charge and multiplicity of a record, from the usual keys, never from a silent guess.
 
 `charge`, `total_charge` and `net_charge` are charges in e. `multiplicity`, `mult`, `spin` and
-`total_spin` are 2S + 1, as fairchem (`atoms.info["spin"]`, docs of UMA) and MACE (`total_spin`,
-mace/tools/default_keys.py) read them; `uhf` is the number of unpaired electrons, as xtb's `--uhf`
-takes it. Capitals, blanks, hyphens and underscores do not matter. Two statements that differ are a
-contradiction, and the record is refused.
+`total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`, docs of UMA) and MACE (`total_spin`,
+mace/tools/default_keys.py). `uhf` is the number of unpaired electrons, as in xtb's `--uhf`. Case,
+spaces, hyphens and underscores do not matter. A record with contradictory values is refused.
 """
 
 import re
@@ -15,7 +14,7 @@ from typing import Any
 from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 
-# As `_known` writes names: in small letters, without blanks, hyphens and underscores.
+# Names as `known` returns them: lower case, without spaces, hyphens and underscores.
 _CHARGE_KEYS = frozenset(("charge", "totalcharge", "netcharge"))
 _MULTIPLICITY_KEYS = frozenset(
     ("multiplicity", "mult", "spin", "totalspin", "spinmultiplicity", "totalmultiplicity")
@@ -28,27 +27,27 @@ _NUMBER = re.compile(r"[-+]?\d{1,3}(\.0*)?")
 
 @dataclass(frozen=True)
 class Implied:
-    """What a structure says of its electronic state beside such keys."""
+    """The electronic state that a structure implies apart from such keys."""
 
-    # Name of the source ("formal charges") -> charge.
+    # Source ("formal charges") -> charge in e.
     charges: Mapping[str, int] = field(default_factory=dict)
-    # Name of the source ("radicals") -> unpaired electrons.
+    # Source ("radicals") -> number of unpaired electrons.
     unpaired: Mapping[str, int] = field(default_factory=dict)
-    # Whether the unpaired electrons are a choice between several: a key may say another number.
+    # Whether other numbers of unpaired electrons are possible, so that a key may state another.
     is_choice: bool = False
-    # Whether molecules of the format are closed-shell unless it marks radicals.
+    # Whether a molecule in this format is closed-shell unless it marks radicals.
     is_closed_shell: bool = False
-    # Whether there is an atom of the d or f block, whose spin no valence model knows.
+    # Whether an atom belongs to the d or f block, where no valence model predicts the spin.
     has_metal: bool = False
 
     @property
     def unpaired_stated(self) -> list[tuple[str, int]]:
-        """The multiplicities that unpaired electrons of the structure mean."""
+        """The multiplicities that the unpaired electrons imply, with their sources."""
         return [(name, number + 1) for name, number in self.unpaired.items()]
 
 
 def has_metal(numbers: Iterable[int]) -> bool:
-    """Whether one of the atomic numbers is of the d or f block (groups 3 to 12)."""
+    """Whether any atomic number belongs to the d or f block (groups 3 to 12)."""
     return any(
         21 <= number <= 30 or 39 <= number <= 48 or 57 <= number <= 80 or 89 <= number <= 112
         for number in numbers
@@ -71,7 +70,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _one(what: str, stated: list[tuple[str, int]]) -> int | None:
-    """The one number that all statements agree on; None without any."""
+    """The number that all statements agree on; None if there are none."""
     if len({number for _, number in stated}) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in stated)
         raise Refused(f"contradictory {what}: {listed}")
@@ -79,7 +78,7 @@ def _one(what: str, stated: list[tuple[str, int]]) -> int | None:
 
 
 def known(name: object) -> str:
-    """A name as it is compared: `Total charge`, `total_charge` and `TOTAL-CHARGE` are one."""
+    """A name normalized: `Total charge`, `total_charge` and `TOTAL-CHARGE` become the same."""
     return re.sub(r"[\s_-]+", "", str(name)).lower()
 
 
@@ -93,7 +92,7 @@ def charge_of(info: Mapping[str, Any], implied: Implied, options: Options) -> in
     """The charge in e that a record states; None if it states none.
 
     Raises:
-        Refused: it states two, or one that is not a whole number.
+        Refused: two charges contradict each other, or one is not a whole number.
     """
     stated = list(_stated(info, _CHARGE_KEYS, options.fields.charge))
     stated += implied.charges.items()
@@ -106,7 +105,7 @@ def multiplicity_of(info: Mapping[str, Any], implied: Implied, options: Options)
     """The multiplicity 2S + 1 that a record states; None if it states none.
 
     Raises:
-        Refused: it states two, or one that is not a whole number above 0.
+        Refused: two multiplicities contradict each other, or one is not a positive whole number.
     """
     return _one("multiplicities", _multiplicities(info, implied, options))
 
@@ -121,16 +120,14 @@ def _multiplicities(
         stated.append(("--multiplicity", options.multiplicity))
     for name, number in stated:
         if number < 1:
-            raise Refused(
-                f"{name} is {number}, not a multiplicity 2S + 1; correct it, or take it out"
-            )
+            raise Refused(f"{name} is {number}, not a multiplicity 2S + 1; correct or remove it")
     if not (implied.is_choice and stated):
         stated += implied.unpaired_stated
     return stated
 
 
 def looks_like_state(info: Mapping[str, Any]) -> bool:
-    """Whether a number is there under a name that may mean charge or spin, and is not known."""
+    """Whether a key with an unknown name that may mean charge or spin holds a number."""
     return any(
         _LOOKALIKE.search(known(name))
         and known(name) not in STATE_KEYS
@@ -146,10 +143,10 @@ def set_state(
     implied: Implied,
     options: Options,
 ) -> None:
-    """Write charge and multiplicity into a document; note in its record what was assumed.
+    """Write charge and multiplicity to a document, and note assumptions in its record.
 
     Raises:
-        Refused: as `charge_of` and `multiplicity_of`.
+        Refused: they are contradictory or not whole numbers.
     """
     charge = charge_of(info, implied, options)
     multiplicity = multiplicity_of(info, implied, options)

@@ -1,7 +1,7 @@
-"""XYZ files, plain and extended: frames are divided here, extended ones are read by ASE.
+"""XYZ files, plain and extended: split into frames here; ASE parses extended frames.
 
-The comment of a plain frame is its title; that of an extended one holds keys (extxyz specification,
-libAtoms/extxyz README), among them charge and multiplicity.
+The comment of a plain frame is its title; the comment of an extended frame holds keys (extxyz
+specification, libAtoms/extxyz README), such as charge and multiplicity.
 """
 
 import io
@@ -31,7 +31,7 @@ _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
 _STATED = re.compile(r"([A-Za-z][A-Za-z_-]*)\s*[=:]\s*([-+]?\d{1,3}(?:\.\d*)?)")
 _TWO_NUMBERS = re.compile(r"\s*[-+]?\d{1,2}[\s,]+[1-9]\d?\s*")
-# A comment of nothing but keys with values is one for ASE.
+# A comment that consists of keys with values; ASE parses such a frame.
 _KEYS = re.compile(
     r"""\s*([A-Za-z_][\w-]*=("[^"]*"|'[^']*'|\{[^}]*\}|\[[^]]*\]|[^\s"'{\[]\S*)(\s+|$))+"""
 )
@@ -45,13 +45,13 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 _fill(record, options)
             except Refused as error:
                 record.refuse(error)
-            except Exception as error:  # ASE raises whatever it stumbles on
+            except Exception as error:  # ASE may raise any exception
                 record.refuse(f"ASE cannot read it: {error}")
         yield record
 
 
 def _divided(path: Path) -> Iterator[Record]:
-    """Each frame with its text; damaged ones are refused, and the next one is found."""
+    """Each frame with its text; a damaged frame is refused, and the search resumes after it."""
     frames = _Frames()
     for line, raw in numbered_lines(path):
         yield from frames.take(line, raw)
@@ -59,10 +59,10 @@ def _divided(path: Path) -> Iterator[Record]:
 
 
 class _Frames:
-    """Divides lines into frames.
+    """Splits lines into frames.
 
-    A line with a count begins a frame. Where one has fewer atoms than its count, the next count
-    ends it; where it has more, or no count at all, its lines belong to a damaged frame.
+    A line with a count begins a frame. If there are fewer atoms than the count says, the next
+    count ends the frame; extra lines, or lines without a count, belong to a damaged frame.
     """
 
     def __init__(self) -> None:
@@ -70,10 +70,10 @@ class _Frames:
         self._first = 1
         self._lines: list[bytes] = []
         self._size = 0
-        self._count: int | None = None  # atoms that the frame says it has
+        self._count: int | None = None  # number of atoms, as the frame states it
 
     def take(self, line: int, raw: bytes) -> Iterator[Record]:
-        """The frames that end before this line."""
+        """Add a line, and yield the frame that ends before it, if any."""
         if not self._lines:
             if not raw.strip():
                 return
@@ -114,18 +114,18 @@ class _Frames:
         record = Record(self._number, self._first, "", raw)
         if self._size > MAX_RECORD_BYTES:
             record.raw = b""
-            return record.refuse(f"it is larger than {MAX_RECORD_BYTES >> 20} MB")
+            return record.refuse(f"the frame is larger than {MAX_RECORD_BYTES >> 20} MB")
         if count is None:
             return record.refuse(
-                f"{text_of(lines[0]).strip()[:40]!r} is not the number of atoms that begins a frame"
+                f"{text_of(lines[0]).strip()[:40]!r} is not the number of atoms that starts a frame"
             )
         if not _is_extended(title):
             record.title = title
         atoms = len(lines) - 2
         if atoms < count:
-            return record.refuse(f"it is cut short: it has {max(atoms, 0)} of {count} atoms")
+            return record.refuse(f"it is cut short: {max(atoms, 0)} of {count} atoms")
         if atoms > count:
-            return record.refuse(f"it has {atoms} lines of atoms, its first line says {count}")
+            return record.refuse(f"it has {atoms} lines of atoms, but its first line says {count}")
         return record
 
 
@@ -151,17 +151,17 @@ def _fill(record: Record, options: Options) -> None:
 
 
 def _state_in(comment: str, options: Options) -> dict[str, str]:
-    """What a plain comment says of charge and spin: `charge = -1`, `mult: 2`.
+    """Charge and spin in a plain comment: `charge = -1`, `mult: 2`.
 
     Raises:
-        Refused: it is two whole numbers, which may be charge and multiplicity, or anything.
+        Refused: the comment is two whole numbers, which may or may not be charge and multiplicity.
     """
     found = {name: value for name, value in _STATED.findall(comment) if known(name) in STATE_KEYS}
     unsaid = options.charge is None and options.multiplicity is None
     if unsaid and _TWO_NUMBERS.fullmatch(comment):
         raise Refused(
-            f"its comment '{comment.strip()}' may be charge and multiplicity: write it as "
-            "charge=C multiplicity=M, or state them with --charge and --multiplicity"
+            f"its comment '{comment.strip()}' may be charge and multiplicity; if so, write "
+            "charge=C multiplicity=M; or state them with --charge and --multiplicity"
         )
     return found
 
@@ -178,7 +178,7 @@ def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
     if words[0].isdecimal():
         number = int(words[0][:4])
     if not 0 < number < len(SYMBOLS):
-        raise Refused(f"atom {place} is of an unknown element: {words[0][:20]!r}")
+        raise Refused(f"atom {place} has an unknown element: {words[0][:20]!r}")
     try:
         return number, [float(_D_EXPONENT.sub("e", word)) for word in words[1:_COLUMNS]]
     except ValueError:

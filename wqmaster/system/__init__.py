@@ -1,1 +1,1 @@
-"""The machine that wqmaster runs on: processes, locks, secrets, binaries."""
+"""This machine: processes, other programs, locks, secrets, files."""

@@ -1,4 +1,4 @@
-"""What workers are known by: the campaign's password, and the key of its encryption."""
+"""A campaign's credentials: the password of its workers, and its TLS key and certificate."""
 
 import os
 import secrets
@@ -9,14 +9,14 @@ from wqmaster.errors import EngineError
 from wqmaster.system.files import replacing
 from wqmaster.system.programs import ask
 
-# Days for which a certificate holds; a campaign that lasts longer makes a new one when it restarts.
+# An expired certificate is not replaced; `doctor` reports it.
 _VALIDITY_DAYS = 3650
-# The primes of a key are a matter of luck, and of what else the machine does: seconds, as a rule.
+# Usually seconds, but finding primes takes a random time, and longer on a busy machine.
 _OPENSSL_TIMEOUT_SECONDS = 600.0
 
 
 def password(folder: Path) -> Path:
-    """The password file in the campaign's folder, made (0600) if there is none."""
+    """The password file in the campaign's folder; created (0600) if there is none."""
     path = folder / "password"
     if not path.exists():
         with (
@@ -28,16 +28,16 @@ def password(folder: Path) -> Path:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Key (0600) and self-signed certificate in the campaign's folder, made if there are none.
+    """The key (0600) and self-signed certificate in the campaign's folder; created if missing.
 
     Raises:
-        EngineError: openssl is not installed, or failed.
+        EngineError: openssl is not installed, or fails.
     """
     key, made = folder / "ssl.key", folder / "ssl.cert"
     if key.exists() and made.exists():
         return key, made
     parts = [path.with_name(f"{path.name}.part") for path in (key, made)]
-    # RFC 5280; the options are those with which the bindings of ndcctools call it.
+    # RFC 5280; the same options as in the Python bindings of ndcctools.
     command = [
         *("openssl", "req", "-x509", "-newkey", "rsa:4096", "-sha256", "-nodes", "-batch"),
         *("-days", str(_VALIDITY_DAYS), "-keyout", str(parts[0]), "-out", str(parts[1])),
@@ -46,13 +46,13 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         said = ask(command, os.environ, seconds=_OPENSSL_TIMEOUT_SECONDS, umask=0o077)
     except FileNotFoundError:
         raise EngineError(
-            "'engine: {ssl: true}' needs the program openssl, which is not installed: "
+            "'engine: {ssl: true}' needs openssl, which is not installed; "
             "apt install openssl, or conda install openssl",
             code=ErrorCode.PROGRAM_MISSING,
         ) from None
     if said.code != 0:
         raise EngineError(
-            f"openssl made no certificate: {said.last}", code=ErrorCode.CERTIFICATE_UNUSABLE
+            f"openssl cannot make a certificate: {said.last}", code=ErrorCode.CERTIFICATE_UNUSABLE
         )
     for part, path in zip(parts, (key, made), strict=True):
         part.rename(path)

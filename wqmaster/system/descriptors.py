@@ -8,21 +8,21 @@ from pathlib import Path
 
 
 def open_descriptors() -> list[int]:
-    """The numbers of all open descriptors; the last may be that of the listing itself."""
+    """All open descriptors; the last may be the one that lists them, which is closed by now."""
     return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
 
 
 def is_open_at(descriptor: int, path: Path) -> bool:
-    """Whether `descriptor` is open at the file `path`."""
+    """Whether `descriptor` refers to the file `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
-        return False  # a descriptor that is closed by now, such as that of the listing
+        return False  # the descriptor has been closed, or there is no such file
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Discard what a C library prints to descriptors 1 and 2 during a `with`."""
+    """Discard what a C library prints to descriptors 1 and 2 within a `with` block."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]

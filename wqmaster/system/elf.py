@@ -1,7 +1,7 @@
-"""What a program needs of the machine that it runs on, read from its ELF headers.
+"""The glibc version and shared libraries that a program needs, from its ELF headers.
 
-Sources: elf(5); the version needs of the GNU extensions, Linux Standard Base Core 5.0, 10.7.
-Section headers may have been stripped: like the loader, this goes by the program headers.
+Sources: elf(5); Linux Standard Base Core 5.0, 10.7 (GNU version requirements). Section headers may
+have been stripped, so only the program headers are read, as by the loader.
 """
 
 import errno
@@ -23,26 +23,26 @@ _GLIBC_VERSION = re.compile(r"GLIBC_([0-9]+(?:\.[0-9]+)+)")
 
 @dataclass(frozen=True)
 class Needs:
-    """What a program needs."""
+    """The requirements of a program."""
 
-    glibc: tuple[int, ...]  # the highest version of a symbol: (2, 38); () if it needs none
+    glibc: tuple[int, ...]  # the highest version of a symbol, such as (2, 38); () if it needs none
     libraries: tuple[str, ...]  # file names of shared libraries
 
 
 def needs(path: Path) -> Needs | None:
-    """What the program at `path` needs; None if it is not a 64-bit little-endian ELF file.
+    """The requirements of the program at `path`; None if not a 64-bit little-endian ELF file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: its headers contradict themselves.
+        OSError: the file cannot be read.
+        ValueError: its headers are inconsistent.
     """
     with path.open("rb") as file:
         if file.read(6) != b"\x7fELF\x02\x01":
             return None
         try:
             return _read(file)
-        except Exception as error:  # pyelftools does not check what it follows: any can come of it
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of seek(2): no place
+        except Exception as error:  # pyelftools does not check offsets, so any error may result
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # seek(2): bad offset
                 raise
             raise ValueError(f"its ELF headers are damaged: {error}") from error
 
@@ -51,7 +51,7 @@ def _read(file: IO[bytes]) -> Needs:
     elf = ELFFile(file)
     dynamic = next((one for one in elf.iter_segments() if isinstance(one, DynamicSegment)), None)
     if dynamic is None:
-        return Needs((), ())  # it is linked statically
+        return Needs((), ())  # statically linked
     libraries = tuple(str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED"))
     found = filter(None, map(_GLIBC_VERSION.fullmatch, _versions(elf, dynamic)))
     versions = (tuple(map(int, match[1].split("."))) for match in found)
@@ -59,18 +59,18 @@ def _read(file: IO[bytes]) -> Needs:
 
 
 def _versions(elf: ELFFile, dynamic: DynamicSegment) -> Iterator[str]:
-    """The versions that its symbols ask of libraries: GLIBC_2.38, GCC_3.0."""
+    """The library versions that its symbols require: GLIBC_2.38, GCC_3.0."""
     address, offset = dynamic.get_table_offset("DT_VERNEED")
     if address is None:
         return
     if offset is None:
-        raise ValueError(f"no segment has the address {address:#x}")
+        raise ValueError(f"no segment contains the address {address:#x}")
     count = next(dynamic.iter_tags("DT_VERNEEDNUM"))["d_val"]
-    # What the dynamic tags say, in the words of the header of a section.
+    # The section header that these dynamic tags correspond to.
     header = Container(
         sh_offset=offset, sh_info=min(count, _MAX_ENTRIES), sh_flags=0, sh_size=0, sh_addralign=0
     )
-    strings: Any = dynamic._get_stringtable()  # the public API has it for those with sections alone
+    strings: Any = dynamic._get_stringtable()  # the public API needs section headers
     for _, needed in GNUVerNeedSection(header, "", elf, strings).iter_versions():
         for version in needed:
             yield version.name

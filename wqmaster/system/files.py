@@ -1,4 +1,4 @@
-"""Files that are written whole, folders that can be written, logs that do not grow for ever."""
+"""Atomic writes, writable folders, and log rotation."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ LARGEST_LOG_BYTES = 5_000_000
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that is to be written, and takes its place once it is.
+    """Yield a temporary path to write to, which replaces `path` when the block ends.
 
-    So `path` is never half written, also not by a kill. What is left of one that failed is removed.
-    Processes do not get into each other's way; only one thread of each may write `path`.
+    `path` is never half written, even after kill -9. If the block fails, the temporary file is
+    removed. Several processes may do this at once, but only one thread of each.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make `folder` if need be, and see that files can be written and renamed in it.
+    """Create `folder` if necessary, and check that files can be written and renamed in it.
 
     Raises:
         FolderError: they cannot.
@@ -37,18 +37,18 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.stat().st_mode & 0o222:
-            raise PermissionError(13, "its mode allows no writing", str(folder))
+            raise PermissionError(13, "its mode does not allow writing", str(folder))
         probe.write_bytes(b"x")
         probe.rename(probe.with_suffix(".renamed"))
         probe.with_suffix(".renamed").unlink()
     except OSError as error:
         raise FolderError(
-            f"the folder {folder} cannot be written ({error.strerror or error}); make it writable, "
+            f"cannot write to the folder {folder} ({error.strerror or error}); make it writable, "
             "or name another one with 'folder:' in the campaign file"
         ) from error
 
 
 def rotate(log: Path, most_bytes: int = LARGEST_LOG_BYTES) -> None:
-    """Put a log that has become large out of the way, in the place of the one before it."""
+    """Rename `log` to `log`.1, replacing the previous one, if it exceeds `most_bytes`."""
     if log.exists() and log.stat().st_size > most_bytes:
         log.rename(log.with_name(f"{log.name}.1"))

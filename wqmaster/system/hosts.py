@@ -1,9 +1,9 @@
-"""The name of this machine."""
+"""This machine's host name."""
 
 import socket
 
 
 def this_host() -> str:
-    """The name by which others reach this machine, as far as it knows."""
+    """This machine's fully qualified name; its host name if that would be localhost."""
     host = socket.getfqdn()
     return socket.gethostname() if host.startswith("localhost") else host

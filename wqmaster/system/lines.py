@@ -1,18 +1,18 @@
-"""Lines of what programs say: the last one of a text, and those that come through a pipe."""
+"""Lines of program output: the last line of a text, and lines that arrive through a pipe."""
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty, without the blanks around it; "" if there is none."""
+    """The last line that is not blank, stripped; "" if there is none."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 class LineBuffer:
-    """Makes whole lines of what arrives in pieces."""
+    """Assembles lines from pieces of output."""
 
     def __init__(self) -> None:
-        self.rest = b""  # of a line whose end has not come yet
+        self.rest = b""  # the beginning of a line that is not complete yet
 
     def add(self, piece: bytes) -> list[bytes]:
-        """The lines that are whole with `piece`, without their ends."""
+        """The lines that `piece` completes, without their newlines."""
         *lines, self.rest = (self.rest + piece).split(b"\n")
         return lines

@@ -1,8 +1,8 @@
-"""Locks on files, and who holds them. (That with a heartbeat is in database/campaign_lock.py.)
+"""File locks and their holders. (The lock with a heartbeat is in database/campaign_lock.py.)
 
-A lock is the kernel's (flock(2)), gone with the last process that has it. In the file stands who
-holds it: "PID BEGAN", `began` of processes.py. Earlier versions noted the pid alone. To them a
-holder with both looks dead: they wait, and are refused the lock all the same.
+The kernel keeps a lock (flock(2)) until the last process that holds it ends. The file names the
+holder as "PID BEGAN" (`began` in processes.py). Earlier versions wrote only the pid; they take a
+holder with both numbers for dead, so they wait, but they still do not get the lock.
 """
 
 import fcntl
@@ -15,30 +15,30 @@ from typing import IO
 from wqmaster.errors import CampaignLocked, FolderError
 from wqmaster.system.processes import alive, began
 
-# Its name in the folder that it is of: a campaign's, or that of its factory.
+# The lock file's name, both in a campaign's folder and in its factory's.
 LOCK_FILE = "lock"
-# Seconds to wait for the collectors of a master that was killed.
+# How long to wait for the collectors of a killed master.
 COLLECTORS_TIMEOUT_SECONDS = 60.0
 _RETRY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that took a lock last; it may have ended since."""
+    """The process that last took a lock; it may have ended since."""
 
     pid: int
-    began: float | None  # seconds after the boot; None: not known
+    began: float | None  # seconds since boot; None: unknown
 
     def __str__(self) -> str:
         return f"process {self.pid}"
 
     def lives(self) -> bool:
-        """Whether it runs on this machine."""
+        """Whether it is running on this machine."""
         return alive(self.pid, self.began)
 
 
 class Held(Exception):
-    """Another process has the lock."""
+    """Another process holds the lock."""
 
     def __init__(self, holder: Holder | None) -> None:
         self.holder = holder
@@ -46,20 +46,20 @@ class Held(Exception):
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who is noted in the lock file at `path`; None if nobody is."""
+    """The holder that the lock file at `path` names; None if it names none."""
     try:
         words = path.read_text(errors="replace").split()
         return Holder(int(words[0]), float(words[1]) if len(words) > 1 else None)
     except (OSError, ValueError, IndexError):
-        return None  # there is no such file, or its holder is about to note itself
+        return None  # there is no such file, or its holder has yet to write to it
 
 
 def take(path: Path) -> IO[str]:
-    """Lock the file at `path`, as long as what is returned is open. `note` says whose it is.
+    """Lock the file at `path` until the returned file is closed; `note` then records the holder.
 
     Raises:
-        Held: another process has it.
-        OSError: the file cannot be opened, or its file system has no locks.
+        Held: another process holds the lock.
+        OSError: the file cannot be opened, or its file system does not support locks.
     """
     file = path.open("a+")
     try:
@@ -73,7 +73,7 @@ def take(path: Path) -> IO[str]:
 
 
 def note(file: IO[str]) -> None:
-    """Note this process as the holder of a lock that it took."""
+    """Record this process as the holder of a lock that it has taken."""
     pid = os.getpid()
     since = began(pid)
     file.truncate(0)
@@ -84,11 +84,11 @@ def note(file: IO[str]) -> None:
 class FolderLock:
     """The lock on a campaign's folder: one master at a time.
 
-    Collectors inherit it, so that a new master waits until those of a killed one have committed
-    what they began.
+    Collectors inherit it, so a new master waits until those of a killed master have committed
+    their current work.
 
     Raises:
-        CampaignLocked: a living master has it.
+        CampaignLocked: a running master holds the lock.
         FolderError: the lock file cannot be opened.
     """
 
@@ -99,7 +99,7 @@ class FolderLock:
                 self._file = take(folder / LOCK_FILE)
                 break
             except OSError as error:
-                raise FolderError(f"the lock of {folder} cannot be opened: {error}") from error
+                raise FolderError(f"cannot open the lock of {folder}: {error}") from error
             except Held as held:
                 lives = held.holder is not None and held.holder.lives()
                 if lives or time.monotonic() > deadline:
@@ -111,9 +111,9 @@ class FolderLock:
         note(self._file)
 
     def fileno(self) -> int:
-        """The descriptor that collectors inherit."""
+        """The file descriptor that collectors inherit."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """Give the folder free, once the collectors have ended as well."""
+        """Release the lock; the folder is free when the collectors have ended, too."""
         self._file.close()

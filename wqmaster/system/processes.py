@@ -1,8 +1,7 @@
-"""Processes of this machine, by psutil: which there are, what began them, whose they are.
+"""Processes on this machine: identity, ancestry, environment, open ports; uses psutil.
 
-psutil has no counterpart for two things, which are read from /proc (proc(5)) where they are needed:
-what tells one boot and one set of process numbers from another (`boot`), and the descriptors of a
-process that are not regular files (engines/ndcctools.py).
+Two things that psutil lacks are read from /proc (proc(5)): the identity of a boot and a PID
+namespace (`boot`), and a process's descriptors other than regular files (engines/ndcctools.py).
 """
 
 import os
@@ -12,23 +11,23 @@ from typing import Any
 
 import psutil
 
-# How far two readings of when a process began may be apart: the kernel tells the time of the boot
-# in whole seconds, and moves it with the clock.
+# How much two readings of a process's start time may differ: the kernel reports the boot time in
+# whole seconds, and shifts it when the clock is set.
 _BEGAN_TOLERANCE_SECONDS = 2.0
 
 
 def boot() -> str:
-    """What tells this boot of this machine, and its set of process numbers, from all others.
+    """An identifier of this boot of this machine and of its PID namespace.
 
-    Its format is in the locks and states of earlier versions, too: boot_id of random(4), a colon,
-    and the inode of pid_namespaces(7).
+    Locks and state files of earlier versions have the same format: the boot_id of random(4), a
+    colon, and the inode of pid_namespaces(7).
     """
     text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{text}:{Path('/proc/self/ns/pid').readlink()}"
 
 
 def is_running(pid: int) -> bool:
-    """Whether `pid` is a process that has not ended; one that nobody has waited for yet, has."""
+    """Whether `pid` is running; a zombie is not."""
     try:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except (psutil.Error, ValueError):
@@ -36,7 +35,7 @@ def is_running(pid: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """The words that `pid` was started with; "" where it has ended or is not to be looked at."""
+    """The command line of `pid`; "" if it has ended or may not be inspected."""
     try:
         return " ".join(psutil.Process(pid).cmdline())
     except (psutil.Error, ValueError):
@@ -44,21 +43,22 @@ def command_line(pid: int) -> str:
 
 
 def began(pid: int) -> float | None:
-    """How many seconds after this machine's boot `pid` began; None where that cannot be known.
+    """The start time of `pid` in seconds since boot; None if unknown.
 
-    It tells a process from a later one of the same number. Setting the clock does not change it.
+    It distinguishes a process from a later one with the same pid, and does not change when the
+    clock is set.
     """
     try:
-        booted = psutil.boot_time()  # the first of the two, by which older versions of psutil count
+        booted = psutil.boot_time()  # read first: older versions of psutil cache it for create_time
         return round(psutil.Process(pid).create_time() - booted, 2)
     except (psutil.Error, ValueError, OSError, RuntimeError):
         return None
 
 
 def alive(pid: int, since: float | None = None) -> bool:
-    """Whether `pid` is a process of wqmaster on this machine: the one that began at `since`.
+    """Whether `pid` is a wqmaster process on this machine that started at `since`.
 
-    Without `since` (seconds, as `began` has it), any of that number is taken for it.
+    `since` is in seconds since boot, as returned by `began`; None: at any time.
     """
     if "wqmaster" not in command_line(pid):
         return False
@@ -67,14 +67,14 @@ def alive(pid: int, since: float | None = None) -> bool:
 
 
 def this_process() -> dict[str, Any]:
-    """What others know this process by: its pid, and `boot` and `began` as above."""
+    """The identity of this process: its pid, `boot` and `began`."""
     return {"pid": os.getpid(), "boot": boot(), "began": began(os.getpid())}
 
 
 def lives(noted: Mapping[str, Any]) -> bool | None:
-    """Whether a process of wqmaster runs that was noted as `this_process` does.
+    """Whether the wqmaster process with this identity (see `this_process`) is running.
 
-    None: it is of another machine or boot. Earlier versions noted no `began`.
+    None: it belongs to another machine or boot. Earlier versions did not record `began`.
     """
     if noted.get("boot") != boot():
         return None
@@ -82,7 +82,7 @@ def lives(noted: Mapping[str, Any]) -> bool | None:
 
 
 def program_name(pid: int) -> str:
-    """The name of the program that `pid` runs; "?" where it cannot be known."""
+    """The name of the program that `pid` runs; "?" if unknown."""
     try:
         return psutil.Process(pid).name()
     except (psutil.Error, ValueError):
@@ -90,7 +90,7 @@ def program_name(pid: int) -> str:
 
 
 def descendants(*above: int) -> list[int]:
-    """The processes below those of `above`, or below this one."""
+    """The descendants of the processes `above` (default: of this process)."""
     found: dict[int, None] = {}
     for pid in above or (None,):
         try:
@@ -102,9 +102,9 @@ def descendants(*above: int) -> list[int]:
 
 
 def with_variable(variable: str, value: str, below: Path) -> list[int]:
-    """Other processes whose environment has the variable, or that work in a folder of `below`*.
+    """Other processes that have `variable` set to `value`, or that work in a folder `below`*.
 
-    `below` is the beginning of a path: /scratch/workers- is that of /scratch/workers-1.
+    `below` is a prefix: /scratch/workers- matches /scratch/workers-1.
     """
     found = []
     for process in psutil.process_iter():
@@ -112,14 +112,14 @@ def with_variable(variable: str, value: str, below: Path) -> list[int]:
             has = process.environ().get(variable) == value
             if (has or process.cwd().startswith(str(below))) and is_running(process.pid):
                 found.append(process.pid)
-        except psutil.Error:  # it has ended, or is somebody else's
+        except psutil.Error:  # it has ended, or belongs to another user
             continue
     own = psutil.Process().pid
     return [pid for pid in found if pid != own]
 
 
 def threads_of(uid: int) -> int:
-    """Threads of a user, which are what the kernel counts against RLIMIT_NPROC."""
+    """The number of a user's threads, which the kernel counts against RLIMIT_NPROC."""
     return sum(
         process.info["num_threads"] or 0
         for process in psutil.process_iter(["uids", "num_threads"])
@@ -128,7 +128,7 @@ def threads_of(uid: int) -> int:
 
 
 def listener(port: int) -> int | None:
-    """The process that listens on a TCP port, where this user may know it."""
+    """The process that listens on a TCP port; None if there is none that this user may see."""
     for connection in psutil.net_connections("tcp"):
         listens = connection.status == psutil.CONN_LISTEN
         if listens and connection.pid and connection.laddr and connection.laddr.port == port:
@@ -137,11 +137,11 @@ def listener(port: int) -> int | None:
 
 
 def file_system(folder: Path) -> str:
-    """The kind of file system that `folder` is on, such as ext4 or nfs4; "unknown"."""
+    """The type of file system that `folder` is on, such as ext4 or nfs4, or "unknown"."""
     best, kind = "", "unknown"
     resolved = f"{folder.resolve()}/"
     for disk in psutil.disk_partitions(all=True):
-        # The last of those at one place is on top.
+        # Of several mounts at one place, the last is on top.
         inside = resolved.startswith(f"{disk.mountpoint.rstrip('/')}/")
         if inside and len(disk.mountpoint) >= len(best):
             best, kind = disk.mountpoint, disk.fstype

@@ -1,4 +1,4 @@
-"""Other programs that are run for their answer: with a time-out, and with all they start ended."""
+"""Run another program for its output, with a timeout, and end everything that it has started."""
 
 import contextlib
 import errno
@@ -16,49 +16,48 @@ from typing import IO, Any, Literal, cast
 
 from wqmaster.system.lines import last_line
 
-# Seconds that a program may take to answer; bytes of it that are read.
 ANSWER_TIMEOUT_SECONDS = 4.0
 _MAX_ANSWER_BYTES = 1 << 20
 _READ_SIZE_BYTES = 1 << 16
 _MAX_LINE_CHARACTERS = 300
-# Seconds in which a process that was killed is gone; of a hung network disk, never.
+# How long to wait for a killed process; one that hangs on a network disk never ends.
 _KILL_TIMEOUT_SECONDS = 1.0
-# Those that run now: what a check that hangs has started must not outlive the doctor.
+# Running processes: those of a check that hangs must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
-# Checks that were late: they go on when what they wait for is ended, and are to start nothing more.
+# Checks that timed out: they continue when their process is killed, but must not start another.
 _late: "set[threading.Thread]" = set()
 _starting = threading.Lock()
 
-# What becomes of standard error: it comes in one text with standard output, or beside it.
+# Standard error is merged into standard output, returned separately, or discarded.
 Errors = Literal["merged", "apart", "dropped"]
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a program said."""
+    """The output of a program."""
 
-    code: int | None  # its exit code, negative for a signal; None if it did not end in time
+    code: int | None  # exit code, negative for a signal; None if it did not end in time
     text: str
-    errors: str = ""  # of standard error, where that was kept apart
+    errors: str = ""  # standard error, if it was read separately
 
     @property
     def last(self) -> str:
-        """Its last words: of standard error where that has any, at most 300 characters."""
+        """Its last line of standard error, else of standard output; at most 300 characters."""
         line = (last_line(self.errors) or last_line(self.text))[:_MAX_LINE_CHARACTERS]
         if self.code is None:
-            return "no answer in time" + (f"; last words: {line}" if line else "")
-        return line or "it said nothing"
+            return "no answer in time" + (f"; last output: {line}" if line else "")
+        return line or "no output"
 
 
 def start(
     words: Sequence[str], environ: Mapping[str, str], **options: Any
 ) -> "subprocess.Popen[bytes]":
-    """A process that leads a session of its own, and ends with `end` or `end_all`.
+    """Start a process in its own session; `end` and `end_all` end it.
 
     `options` are those of subprocess.Popen.
 
     Raises:
-        OSError: it cannot be started, or this thread is one that was late.
+        OSError: it cannot be started, or this thread has timed out (see `end_all`).
     """
     with _starting:
         if threading.current_thread() in _late:
@@ -71,7 +70,7 @@ def start(
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process with all that it started in its session."""
+    """Kill a process and everything that it started in its session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -80,7 +79,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_all(late: Iterable[threading.Thread]) -> None:
-    """End all that still run; the threads `late` start nothing more."""
+    """Kill all running processes; the threads `late` can start no more of them."""
     with _starting:
         _late.update(late)
         running = list(_running)
@@ -98,22 +97,21 @@ def ask(
     folder: Path | None = None,
     umask: int = -1,
 ) -> Said:
-    """Run a program to its end, in `folder`; what it says.
+    """Run a program in `folder`, and return its output.
 
-    One that has not ended after `seconds`, that says more than `max_bytes` on standard output, or
-    that left something that holds its output is ended with all that it started, and has no exit
-    code.
+    If it runs longer than `seconds`, prints more than `max_bytes` to standard output, or leaves a
+    process that keeps its output open, everything it started is killed and the code is None.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
     """
     with contextlib.ExitStack() as stack:
-        apart = stack.enter_context(tempfile.TemporaryFile()) if errors == "apart" else None
+        error_file = stack.enter_context(tempfile.TemporaryFile()) if errors == "apart" else None
         process = start(
             words,
             environ,
             stdout=subprocess.PIPE,
-            stderr=apart or (subprocess.STDOUT if errors == "merged" else subprocess.DEVNULL),
+            stderr=error_file or (subprocess.STDOUT if errors == "merged" else subprocess.DEVNULL),
             cwd=folder,
             umask=umask,
         )
@@ -125,15 +123,15 @@ def ask(
         if whole:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(max(0.0, deadline - time.monotonic()))
-        beside = b""
-        if apart is not None:
-            apart.seek(0)
-            beside = apart.read()
-    return Said(code, data.decode(errors="replace"), beside.decode(errors="replace"))
+        error_bytes = b""
+        if error_file is not None:
+            error_file.seek(0)
+            error_bytes = error_file.read()
+    return Said(code, data.decode(errors="replace"), error_bytes.decode(errors="replace"))
 
 
 def _read(descriptor: int, deadline: float, max_bytes: int | None) -> tuple[bytes, bool]:
-    """What can be read until `deadline`, at most `max_bytes`; whether that was all of it."""
+    """What can be read until `deadline`, at most `max_bytes`, and whether the end was reached."""
     data = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)

@@ -1,11 +1,11 @@
-"""Runs a command, and ends it with all its descendants when its own standard input closes.
+"""Run a command; end it and all its descendants when standard input closes.
 
     python -m wqmaster.system.supervise LOG COMMAND...
 
-The master holds the other end of that pipe, so that factory and workers end with the master, also
-after kill -9. (work_queue_factory, asked to end, ends only the shells of its local workers.)
-Orphans come to the keeper, which is a "child subreaper" (prctl(2)), so that none is missed. What
-the command prints goes to LOG, which is rotated.
+The master holds the other end of that pipe, so factory and workers end with the master, even after
+kill -9. (When work_queue_factory is asked to stop, it ends only the shells of its local workers.)
+This process is a "child subreaper" (prctl(2)): orphans become its children, so none is missed.
+The command's output goes to LOG, which is rotated.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from wqmaster.system.lines import LineBuffer
 from wqmaster.system.processes import descendants
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-# Seconds that the processes have to end by themselves, after SIGTERM.
+# How long processes may take to end after SIGTERM, before they get SIGKILL.
 STOP_TIMEOUT_SECONDS = 5.0
-# Seconds between two signals to the same process.
+# The time between two signals to the same process.
 SIGNAL_INTERVAL_SECONDS = 0.5
 
 
 def _reap() -> bool:
-    """Collect what has ended; whether there are children left."""
+    """Reap children that have ended; return whether any are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -43,13 +43,13 @@ def _reap() -> bool:
 
 
 def end_all(first: int = signal.SIGTERM) -> None:
-    """End every descendant: the signal `first`, then SIGKILL, until none is left."""
+    """End every descendant: send `first`, then SIGKILL, until none is left."""
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     again = 0.0
     while _reap():
         now = time.monotonic()
         if now > again:
-            # More than once: a factory that has just begun misses the first (F22).
+            # Repeated, since a factory that has just started misses the first signal (F22).
             again = now + SIGNAL_INTERVAL_SECONDS
             for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
@@ -58,7 +58,7 @@ def end_all(first: int = signal.SIGTERM) -> None:
 
 
 def rotating(log: Path | str) -> logging.Logger:
-    """A logger whose lines go to the file `log`, which is rotated."""
+    """A logger that writes to the file `log`, with rotation."""
     logger = logging.getLogger("keeper")
     handler = logging.handlers.RotatingFileHandler(log, maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -76,11 +76,11 @@ def keep(
     stdin: bool = True,
     tick: Callable[[], bool] = lambda: False,
 ) -> int | None:
-    """Run `command` until it ends by itself: its exit code, or None if it was to end before.
+    """Run `command` and return its exit code, or None if it was asked to end before it exited.
 
-    It is to end when a signal says so, when `tick`, called once a second or so, returns True, or
-    (`stdin`) when our standard input closes. `said` gets each line that it prints. The command and
-    what it has started may still run afterwards: see `end_all`.
+    That happens on a signal, when `tick` (called about once a second) returns True, or, with
+    `stdin`, when our standard input closes. `said` gets each line of output. The command and its
+    descendants may still be running afterwards: see `end_all`.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stop, stopping = os.pipe()
@@ -104,7 +104,7 @@ def keep(
         while not ended:
             for key, _ in selector.select(1.0):
                 if key.fileobj is not output:
-                    # Nothing more is ever written to our input: it is readable when it has closed.
+                    # Nobody writes to our standard input: it becomes readable when it closes.
                     ended = True
                     continue
                 text = output.read()
@@ -115,7 +115,7 @@ def keep(
             ended = ended or child.poll() is not None or tick()
     code = child.poll()
     if code is not None:
-        # What it said last has come with its end.
+        # Output that arrived when it exited.
         for line in (lines.rest + (output.read() or b"")).splitlines():
             said(line.decode(errors="replace"))
     return code
@@ -127,12 +127,12 @@ def _write(stopping: int) -> None:
 
 
 def main(log: str, command: list[str]) -> int:
-    """Keep `command` until standard input closes or it ends by itself; its exit code."""
+    """Run `command` until it exits or standard input closes; return its exit code."""
     logger = rotating(log)
     logger.info("%s", " ".join(command))
     code = keep(command, lambda line: logger.info("%s", line))
     if code is not None:
-        logger.info("ended by itself with exit code %d", code)
+        logger.info("exited with code %d", code)
     end_all()
     return code or 0
 

@@ -1,4 +1,4 @@
-"""Where in a user's own file an error comes from."""
+"""The line of a user's own file that an error comes from."""
 
 import sysconfig
 import traceback
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import wqmaster
 
-# Files below these are not a user's own: ours, Python's, those of installed packages.
+# Folders of files that are not the user's: wqmaster, Python and installed packages.
 _OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
 _OF_OTHERS = tuple(f"{Path(path).resolve()}/" for path in (*wqmaster.__path__, *_OF_PYTHON))
 
@@ -17,9 +17,9 @@ def is_of_others(path: Path) -> bool:
 
 
 def blame(error: BaseException) -> str | None:
-    """The innermost place in a user's file that led to `error`: "mine.py, line 12, in count".
+    """The innermost line of a user's file in the traceback: "mine.py, line 12, in count".
 
-    None: there is none in its traceback.
+    None: the traceback contains no such file.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{Path(error.filename).name}, line {error.lineno}"
@@ -33,7 +33,7 @@ def blame(error: BaseException) -> str | None:
 
 
 def told(error: BaseException) -> str:
-    """What a user's function raised, and where: "ValueError('no') (mine.py, line 12, in count)"."""
+    """The error and its place in a user's file: "ValueError('no') (mine.py, line 12, in count)"."""
     what = error.msg if isinstance(error, SyntaxError) else repr(error)
     place = blame(error)
     return f"{what} ({place})" if place is not None else what

@@ -1,1 +1,1 @@
-"""Archives of software for workers: made, and proved by running them."""
+"""Pack archives of software for workers, and prove that they run."""

@@ -1,4 +1,4 @@
-"""What is to be packed: place in the archive -> file, link or text."""
+"""The contents of a new archive: path in the archive -> file, link or text."""
 
 import os
 import posixpath
@@ -29,28 +29,28 @@ class PackError(WqmasterError):
 class Entry:
     """One file or link of an archive."""
 
-    source: Path | None = None  # the file that is packed
-    text: bytes = b""  # the content, where there is no such file
-    link: str | None = None  # where a link leads to
+    source: Path | None = None  # the file to pack
+    text: bytes = b""  # the content, if there is no source
+    link: str | None = None  # the target of a link
     executable: bool = False
 
 
 @dataclass
 class Contents:
-    """All that is packed."""
+    """The contents of an archive."""
 
-    command: str  # the program's place in the archive
+    command: str  # the program's path in the archive
     entries: dict[str, Entry] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, place: str, entry: Entry) -> None:
-        """Put one more in; PackError if another is there already."""
+        """Add an entry; PackError if there is a different one at `place`."""
         if self.entries.get(place, entry) != entry:
-            raise PackError(f"two files would be '{place}' in the archive")
+            raise PackError(f"two files would have the path '{place}' in the archive")
         self.entries[place] = entry
 
     def file(self, place: str) -> Entry | None:
-        """The file at `place`, or at the end of the link that is there; None if neither is."""
+        """The file at `place`, with a link followed once; None if there is none."""
         entry = self.entries.get(place)
         if entry is not None and entry.link is not None:
             end = posixpath.normpath(posixpath.join(posixpath.dirname(place), entry.link))
@@ -59,7 +59,7 @@ class Contents:
 
     @property
     def private(self) -> bool:
-        """Whether a licence does not allow it to be given away, as that of ORCA."""
+        """Whether a license, such as ORCA's, forbids giving it away."""
         return any(
             self._is_program(place, program)
             for place in self.entries
@@ -73,16 +73,18 @@ class Contents:
         return program.impostor is None or program.impostor(entry.source) is None
 
     def leave_out(self, *files: Path) -> None:
-        """Take files out again; PackError if one is the program itself."""
+        """Remove entries by their sources; PackError if one is the program itself."""
         ends = {file.resolve() for file in files}
         for place, entry in list(self.entries.items()):
             if entry.source in ends:
                 if place == self.command:
-                    raise PackError(f"{entry.source} is the program; choose another file with -o")
+                    raise PackError(
+                        f"{entry.source} is the program itself; choose another output with -o"
+                    )
                 del self.entries[place]
 
     def elf_files(self) -> list[Path]:
-        """The programs and libraries among the files."""
+        """The sources that are ELF programs or libraries."""
         sources = [entry.source for entry in self.entries.values() if entry.source]
         return [source for source in sources if is_elf(source)]
 
@@ -90,17 +92,17 @@ class Contents:
 def _file(path: Path) -> Entry:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise PackError(f"{path} is neither file, folder nor link, and cannot be packed")
+        raise PackError(f"cannot pack {path}: it is not a file, folder or link")
     if not os.access(path, os.R_OK):
-        raise PackError(f"{path} cannot be read by this user")
+        raise PackError(f"cannot read {path}: permission denied")
     return Entry(path.resolve(), executable=bool(found.st_mode & stat.S_IXUSR))
 
 
 def _walk(folder: Path, at: str, contents: Contents) -> None:
-    """Everything below `folder`, as `at`/... in the archive."""
+    """Add everything below `folder` to the contents, as `at`/... in the archive."""
 
     def unread(error: OSError) -> None:
-        raise PackError(f"{error.filename} cannot be read: {error.strerror}")
+        raise PackError(f"cannot read {error.filename}: {error.strerror}")
 
     top = folder.resolve()
     for parent, folders, files in os.walk(top, onerror=unread):
@@ -108,81 +110,80 @@ def _walk(folder: Path, at: str, contents: Contents) -> None:
             path = Path(parent) / name
             place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
             if place == MANIFEST:
-                continue  # of an archive that was unpacked here
+                continue  # from an archive that was unpacked here
             if path.is_symlink():
                 _link(path, top, place, contents)
             elif path.is_file():
                 contents.add(place, _file(path))
             elif not path.is_dir():
-                raise PackError(f"{path} is neither file, folder nor link, and cannot be packed")
+                raise PackError(f"cannot pack {path}: it is not a file, folder or link")
 
 
 def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
-    """A link within `top` stays one; the file at the end of another is packed in its place."""
+    """Add a link: as a link if its target is below `top`, else as the target file itself."""
     try:
         end = path.resolve(strict=True)
     except (OSError, RuntimeError):
-        contents.notes.append(f"{path} is a link to nothing, and was left out")
+        contents.notes.append(f"{path} is a broken link and was left out")
         return
     if end.is_relative_to(top):
         target = os.path.relpath(end, path.parent.resolve())
-        # By the real folders, since those of the archive are real.
+        # Relative to the real folder, since the archive has no links to folders on the way.
         contents.add(place, Entry(link=target))
     elif end.is_file():
         contents.add(place, _file(end))
     else:
-        raise PackError(f"the link {path} leads to the folder {end}, outside of {top}; copy it in")
+        raise PackError(f"the link {path} leads to the folder {end} outside {top}; copy it there")
 
 
 def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
-    """The program of a folder, relative to it."""
+    """The path of the program in a folder, relative to it."""
     for path in asked:
         inside = path if not path.is_absolute() else Path(os.path.relpath(path, folder))
         if ".." in inside.parts or not (folder / inside).is_file():
-            raise PackError(f"there is no file {path} in {folder}; --program is to be in --from")
+            raise PackError(f"there is no file {path} in {folder}; --program must be in --from")
         return inside
     for inside in (Path("bin") / name, Path(name)):
         if (folder / inside).is_file():
             return inside
     raise PackError(
-        f"there is neither bin/{name} nor {name} in {folder}; say which file is the program with "
-        "--program"
+        f"there is neither bin/{name} nor {name} in {folder}; name the program with --program"
     )
 
 
 def _take(data: Sequence[Path], contents: Contents) -> None:
-    """Put files and folders into share/."""
+    """Add data files and folders, below share/."""
     for path in data:
-        # '.' and '..' have a name as well.
+        # The path may be '.' or end in '..'.
         place = f"share/{path.name if path.name not in ('', '..') else path.resolve().name}"
         if path.is_dir():
             _walk(path, place, contents)
         elif path.is_file():
             contents.add(place, _file(path))
         else:
-            raise PackError(f"there is no {path} to take along")
+            raise PackError(f"there is no file or folder {path} (--data)")
 
 
 def of_folder(
     name: str, folder: Path, programs: Sequence[Path], data: Sequence[Path] = ()
 ) -> Contents:
-    """A folder as it is, with the libraries that its programs load from elsewhere.
+    """A folder, unchanged, and the libraries that its programs load from elsewhere.
 
     Raises:
-        PackError: it is not there, or has no such program.
+        PackError: there is no such folder, or the program is not in it.
     """
     if not folder.is_dir():
         raise PackError(f"there is no folder {folder}")
     asked = folder / _main(folder, name, programs)
     _check_program(asked)
-    # Where the folders on the way to it are links, those of the archive are not.
+    # Its path in the archive, which has no links to folders on the way.
     inside = os.path.relpath(asked.parent.resolve() / asked.name, folder.resolve())
     command = PurePosixPath(inside).as_posix()
     contents = Contents(command)
     _walk(folder, "", contents)
     _take(data, contents)
     if contents.file(command) is None:
-        raise PackError(f"{asked} is no program that can be packed; name another with --program")
+        raise PackError(f"{asked} cannot be packed as the program; name another with --program")
     _set_paths(contents)
     programs = [
         entry.source
@@ -196,10 +197,10 @@ def of_folder(
 
 
 def of_programs(name: str, programs: Sequence[Path], data: Sequence[Path]) -> Contents:
-    """Programs with the libraries that they load, and the data that belong to them.
+    """Programs, the libraries that they load, and their data.
 
     Raises:
-        PackError: one is not there, or a library of it is missing.
+        PackError: there is no such program, or one of its libraries is missing.
     """
     contents = Contents(f"bin/{programs[0].name}")
     for program in programs:
@@ -222,13 +223,13 @@ def _check_program(path: Path) -> None:
     if not path.is_file():
         raise PackError(f"there is no program {path}")
     if not os.access(path, os.X_OK):
-        raise PackError(f"{path} cannot be executed; chmod +x {path}")
+        raise PackError(f"{path} is not executable; chmod +x {path}")
 
 
 def _set_paths(contents: Contents) -> None:
-    """Name the data of known programs in the file that workers read variables from."""
+    """Add the file of variables that point to the data of known programs."""
     if PATHS in contents.entries:
-        return  # the user's own
+        return  # the user's own file
     lines = [
         f"{program.data.variable}=share/{program.data.folder}\n"
         for name, program in sorted(registry.programs().items())
@@ -241,7 +242,7 @@ def _set_paths(contents: Contents) -> None:
 
 
 def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_by: str) -> None:
-    """Put libraries from elsewhere into lib/."""
+    """Add libraries from outside the folder `inside`, in lib/."""
     for library, path in sorted(found.found.items()):
         real = path.resolve()
         if inside is None or not real.is_relative_to(inside):
@@ -250,26 +251,27 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
                 contents.add(place, Entry(_file(real).source))
     for library, users in sorted(found.missing.items()):
         if any(place.endswith(f"/{library}") or place == library for place in contents.entries):
-            continue  # beside its users, where the loader of a worker finds it
+            continue  # in the archive, where the loader on a worker finds it
         if set(users) & set(needed_by):
             raise PackError(
                 f"the library {library}, which {', '.join(sorted(set(users) & set(needed_by)))} "
-                "needs, is not on this machine; set LD_LIBRARY_PATH to the folder that has it"
+                "needs, was not found on this machine; set LD_LIBRARY_PATH to its folder"
             )
         shown = ", ".join(sorted(set(users))[:4])
-        contents.notes.append(f"{library} is not on this machine; it is needed by {shown}")
+        contents.notes.append(f"{library}, which {shown} needs, was not found on this machine")
 
 
 def restricted(places: Iterable[str]) -> str:
-    """The names of the programs that own any of these places, and may not be given away."""
+    """The programs with restrictive licenses that own any of these files, by name."""
     found = (restricting(PurePosixPath(place).name) for place in places)
     return " and ".join(sorted({str(program) for program in found if program is not None}))
 
 
 def licence_of(places: Sequence[str]) -> str:
-    """What the manifest says of an archive with programs that may not be given away."""
+    """The manifest's license statement for an archive with programs that may not be given away."""
     count = sum(restricting(PurePosixPath(place).name) is not None for place in places)
+    programs = "1 program" if count == 1 else f"{count} programs"
     return (
-        f"private storage only: {count} programs of {restricted(places)}, whose licence does not "
-        "allow to give them away or to put them where others can read them"
+        f"private storage only: {programs} of {restricted(places)}, whose license forbids giving "
+        "them away or putting them where others can read them"
     )

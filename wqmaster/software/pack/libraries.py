@@ -1,4 +1,4 @@
-"""The shared libraries that a program loads, as the dynamic loader of this machine finds them."""
+"""The shared libraries that a program loads on this machine."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.system import elf
 from wqmaster.system.programs import ask
 
-# What belongs to glibc: it has to be that of the worker's own loader. (`dpkg -L libc6`.)
+# The libraries of glibc, which must match the worker's own loader. (Source: `dpkg -L libc6`.)
 _GLIBC = re.compile(
     r"(ld-linux|ld64|ld-musl|linux-vdso|linux-gate|libc|libm|libmvec|libpthread|libdl|librt|libutil"
     r"|libresolv|libanl|libnsl|libthread_db|libBrokenLocale|libnss_[a-z]+|libc_malloc_debug)"
@@ -23,32 +23,32 @@ _LDD_TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Loaded:
-    """What programs load, beside glibc."""
+    """The libraries that programs load, without glibc."""
 
-    found: dict[str, Path]  # name -> where it is
-    missing: dict[str, list[str]]  # name -> who needs it
+    found: dict[str, Path]  # name -> path
+    missing: dict[str, list[str]]  # name -> programs that need it
 
 
 def of_glibc(name: str) -> bool:
-    """Whether the library belongs to glibc, which every worker has in its own version."""
+    """Whether the library belongs to glibc, of which every worker has its own version."""
     return bool(_GLIBC.fullmatch(name))
 
 
 def is_elf(path: Path) -> bool:
-    """Whether the file is a program or library that a dynamic loader may load."""
+    """Whether the file is an ELF program or library."""
     try:
         with path.open("rb") as file:
             return file.read(4) == b"\x7fELF"
     except OSError as error:
         raise WqmasterError(
-            f"{path} cannot be read: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
+            f"cannot read {path}: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
         ) from error
 
 
 def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
-    """The oldest glibc that has all that the files need, (2, 38), () if they need none; notes.
+    """The glibc version that the files need, e.g. (2, 38), or () if none; and notes.
 
-    A file whose headers are damaged is noted: separate debug information and test data are such.
+    Damaged files are only noted, since separate debug information and test data look damaged.
     """
     highest: tuple[int, ...] = ()
     notes: list[str] = []
@@ -56,11 +56,11 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
         try:
             needs = elf.needs(path)
         except ValueError as error:
-            notes.append(f"what {path} needs is not known: {error}")
+            notes.append(f"the glibc version that {path} needs is unknown: {error}")
             continue
         except OSError as error:
             raise WqmasterError(
-                f"{path} cannot be read: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
+                f"cannot read {path}: {error.strerror}", code=ErrorCode.SOFTWARE_NOT_PACKED
             ) from error
         if needs is not None:
             highest = max(highest, needs.glibc)
@@ -68,9 +68,9 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
 
 
 def library_folders(folder: Path, command: str) -> list[Path]:
-    """Where workers look for the libraries of what is unpacked to `folder`.
+    """The folders where workers look for libraries of an archive unpacked to `folder`.
 
-    As `surroundings` in software/software.sh has it.
+    The same as in `surroundings` of software.sh.
     """
     beside = (folder / command).parent
     prefix = beside.parent if beside.name == "bin" else beside
@@ -79,10 +79,10 @@ def library_folders(folder: Path, command: str) -> list[Path]:
 
 
 def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
-    """The libraries that `programs` load; those in the folders `beside` are found first.
+    """The libraries that `programs` load; the folders `beside` are searched first.
 
     Raises:
-        WqmasterError: `ldd` is not here.
+        WqmasterError: `ldd` is missing or does not end.
     """
     found: dict[str, Path] = {}
     missing: dict[str, list[str]] = {}
@@ -94,7 +94,7 @@ def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
             said = ask(words, environ, seconds=_LDD_TIMEOUT_SECONDS, errors="dropped")
         except FileNotFoundError:
             raise WqmasterError(
-                "'ldd' is not on the PATH, by which the libraries of a program are found",
+                "'ldd', which finds the libraries of a program, is not in the PATH",
                 code=ErrorCode.PROGRAM_MISSING,
             ) from None
         if said.code is None:

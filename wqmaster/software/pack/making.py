@@ -1,4 +1,4 @@
-"""Makes an archive of software for workers, and proves that it runs."""
+"""Make an archive of software for workers, and prove that it runs."""
 
 import gzip
 import hashlib
@@ -30,11 +30,11 @@ from wqmaster.system.programs import ask
 from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
 
-# MB; caches of OSG's sites take no larger files well.
+# Larger files do not work well with the caches of OSG's sites.
 MAX_ARCHIVE_MB = 500
 _VERSION_TIMEOUT_SECONDS = 60
 _MAX_VERSION_CHARACTERS = 2000
-# Members among which the manifest is looked for, and bytes that it may have.
+# The manifest must be among the first members, and no larger than this.
 _FIRST_MEMBERS = 1000
 _MAX_MANIFEST_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be packed, and how."""
+    """A request to pack software, from the command line."""
 
     name: str
     programs: tuple[Path, ...] = ()
@@ -56,7 +56,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Packed:
-    """An archive that was made and proved."""
+    """A finished archive and its proof."""
 
     archive: Path
     manifest: Path
@@ -72,7 +72,7 @@ class Packed:
 
 
 class _Limited(io.RawIOBase):
-    """A file that refuses to become larger than it may."""
+    """A file with a maximum size (`most`, in MB)."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
         self._file, self._most, self._written = file, most, 0
@@ -84,14 +84,14 @@ class _Limited(io.RawIOBase):
         self._written += len(content)
         if self._written > self._most * 1_000_000:
             raise PackError(
-                f"the archive is larger than {self._most} MB, and each worker would fetch it: "
-                "leave out what the calculation does not need, or allow it with --max-size MB"
+                f"the archive is larger than {self._most} MB, and each worker would fetch it; "
+                "leave out what the calculation does not need, or raise --max-size"
             )
         return self._file.write(content)
 
 
 def _tar_member(place: str, entry: Entry) -> tarfile.TarInfo:
-    """The member's head: nothing of owner, time or umask, so that the same files give the same."""
+    """The member's header, without owner, time or umask, so that archives are reproducible."""
     member = tarfile.TarInfo(place)
     member.mode = 0o755 if entry.executable else 0o644
     if entry.link is not None:
@@ -100,7 +100,7 @@ def _tar_member(place: str, entry: Entry) -> tarfile.TarInfo:
 
 
 def write(contents: Contents, path: Path, most: int) -> None:
-    """Write the archive to `path`, compressed unless it is a .tar."""
+    """Write the archive to `path`, with at most `most` MB; compress it unless it is a .tar."""
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("wb"))
         file: Any = _Limited(raw, most)
@@ -142,10 +142,10 @@ def _described(place: str, entry: Entry) -> dict[str, Any]:
 
 
 def version_of(contents: Contents) -> str | None:
-    """What the program says for --version, where it stands now; None if it says nothing."""
+    """The version that the program prints where it is now; None if it prints none."""
     entry = contents.file(contents.command)
     known = program_called(Path(contents.command).name)
-    # Another may take any word for an input file, as ORCA does.
+    # A program without such an option may take it for an input file, as ORCA does.
     if entry is None or (known is not None and known.version_argument is None):
         return None
     argument = known.version_argument if known is not None else "--version"
@@ -164,7 +164,7 @@ def version_of(contents: Contents) -> str | None:
 
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
-    """The manifest in the archive: what is in it, and where it came from."""
+    """The archive's manifest: its contents and their origin."""
     glibc, damaged = glibc_needed(contents.elf_files())
     contents.notes += damaged
     return {
@@ -182,10 +182,10 @@ def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
 
 
 def glibc_of(archive: Path) -> tuple[int, ...] | None:
-    """The glibc that a packed archive needs, by its manifest; None if it has none that tells."""
+    """The glibc version that a packed archive needs; None if its manifest does not state it."""
     try:
         with tarfile.open(archive) as tar:
-            # Sorted as they are, only names that begin by a digit or such come before it.
+            # Members are sorted by name, so only a few can precede the manifest.
             for member in islice(tar, _FIRST_MEMBERS):
                 if member.name == MANIFEST and member.isreg() and member.size < _MAX_MANIFEST_BYTES:
                     file = tar.extractfile(member)
@@ -197,29 +197,32 @@ def glibc_of(archive: Path) -> tuple[int, ...] | None:
 
 
 def too_new(glibc: Sequence[int]) -> str | None:
-    """Which machines of OSG are too old for a program that needs this glibc."""
+    """A warning that OSG machines are too old for this glibc version; None if none are."""
     lacking = too_old(tuple(glibc))
     if not lacking:
         return None
     shown = " and ".join(map(str, lacking))
     return (
-        f"Enterprise Linux {shown}, as on most of OSG, has an older glibc: it starts there only in "
-        "a container ('workers: {image: ...}'), or packed from a build for an older Linux"
+        f"Enterprise Linux {shown}, as on most of OSG, has an older glibc; there the program starts"
+        " only in a container ('workers: {image: ...}'), or if packed from a build for older Linux"
     )
 
 
 def pack(wish: Wish) -> Packed:
-    """Make the archive, prove it, and only then put it in its place.
+    """Make the archive, prove it, and only then move it to its place.
 
     Raises:
-        PackError: what is to be packed is not there, too large, or must not go where it is to.
+        PackError: a file is missing, the archive is too large, or it must not be put there.
         ProofFailed: the packed program does not run.
     """
     if not _NAME.fullmatch(wish.name):
-        raise PackError(f"'{wish.name}' is no name of a program; see 'software:' of a campaign")
+        raise PackError(
+            f"'{wish.name}' is not a valid name; use the program's name in 'software:' of the "
+            "campaign file"
+        )
     output = wish.output or Path(f"{wish.name}.tar.gz")
     if not output.name.endswith((".tar.gz", ".tgz", ".tar")):
-        raise PackError(f"{output} is to end in .tar.gz, .tgz or .tar")
+        raise PackError(f"{output} must end in .tar.gz, .tgz or .tar")
     if not output.absolute().parent.is_dir():
         raise PackError(f"there is no folder {output.absolute().parent} for {output.name}")
     if output.is_dir():
@@ -227,28 +230,28 @@ def pack(wish: Wish) -> Packed:
     try:
         trial = Trial(tuple(shlex.split(wish.run)), {}, "") if wish.run is not None else None
     except ValueError as error:
-        raise PackError(f"--run {wish.run} is no command line: {error}") from error
+        raise PackError(f"--run {wish.run} is not a valid command line: {error}") from error
     if wish.folder is not None:
         contents = packed.of_folder(wish.name, wish.folder, wish.programs, wish.data)
     elif wish.programs:
         contents = packed.of_programs(wish.name, wish.programs, wish.data)
     else:
-        raise PackError("say what to pack: --from FOLDER, or --program PATH")
+        raise PackError("there is nothing to pack; give --from FOLDER or --program PATH")
     if contents.private:
         word = looks_public(str(output.absolute()))
         if word is not None:
             raise PackError(
-                f"{output.absolute()} looks public ('{word}'), and the licence of "
-                f"{packed.restricted(contents.entries)} does not allow to put it where others can "
+                f"{output.absolute()} looks public ('{word}'), and the license of "
+                f"{packed.restricted(contents.entries)} forbids putting it where others can "
                 "read it; choose a private folder with -o"
             )
     beside = output.with_name(f"{output.name}.manifest.json")
-    # Of an earlier time, where the folder that is packed is the one that they are written to.
+    # Files of an earlier call, if they are in the folder that is packed.
     contents.leave_out(output, beside)
     try:
         manifest = manifest_of(wish, contents)
     except OSError as error:
-        raise PackError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise PackError(f"cannot read {error.filename}: {error.strerror}") from error
     glibc = tuple(map(int, manifest["glibc"].split("."))) if manifest["glibc"] else ()
     text = json.dumps(manifest, indent=1).encode() + b"\n"
     contents.entries[MANIFEST] = Entry(text=text)
@@ -260,17 +263,17 @@ def pack(wish: Wish) -> Packed:
         found = look(part, [contents.command])
         proof = prove(part, contents.command, trial or _trial(contents), wish.where)
         size = part.stat().st_size
-        # A private one is never to be seen by others, not even for a moment.
+        # Others must not be able to read a private manifest, not even for a moment.
         beside.unlink(missing_ok=True)
         beside.touch(mode=mode)
         stated = {"archive": output.name, "size": size, "sha256": found.sha256}
-        told = {**stated, "proof": asdict(proof), **manifest}
-        beside.write_text(json.dumps(told, indent=1) + "\n")
+        record = {**stated, "proof": asdict(proof), **manifest}
+        beside.write_text(json.dumps(record, indent=1) + "\n")
         part.replace(output)
     except BadArchive as error:
         raise PackError(f"workers could not unpack {output}: {error}") from error
     except OSError as error:
-        raise PackError(f"{output} cannot be written: {error.strerror or error}") from error
+        raise PackError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
     return Packed(

@@ -1,4 +1,4 @@
-"""That a packed program runs: unpacked anew, with nothing around it that a worker may lack."""
+"""Prove that a packed program runs: unpack and run it without anything that a worker may lack."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from wqmaster.tasks.program import Trial
 
 _TRIAL_TIMEOUT_SECONDS = 300
 _MAX_MESSAGE_CHARACTERS = 600
-# What the loader says of a library or symbol that is not there.
+# The loader's messages about a missing library or symbol.
 _NOT_LOADED = re.compile(
     r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
 )
@@ -29,7 +29,7 @@ _PLACE = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 Where = Literal["alone", "environment"]
 TOLD = {
     "alone": "in a root with nothing but the archive, glibc and sh",
-    "environment": "with an empty environment and HOME, on this machine's file system",
+    "environment": "with a minimal environment and an empty HOME, on this machine's file system",
 }
 
 
@@ -41,17 +41,17 @@ class ProofFailed(WqmasterError):
 
 @dataclass(frozen=True)
 class Proof:
-    """What was run, and what came of it."""
+    """A run of the packed program and its result."""
 
     where: Where
     command: tuple[str, ...]
     exit_code: int
-    said: str  # the last lines
-    note: str | None = None  # what it does not prove
+    said: str  # the line that the trial asks for, else the last lines
+    note: str | None = None  # limits of the proof
 
 
 def _glibc_files(programs: Sequence[str]) -> set[Path]:
-    """glibc and its loader, and what else `programs` of this machine load."""
+    """glibc with its loader, and the other libraries that `programs` of this machine load."""
     found: set[Path] = set()
     for program in programs:
         words = ["ldd", program]
@@ -63,7 +63,7 @@ def _glibc_files(programs: Sequence[str]) -> set[Path]:
 
 
 def _make_root(root: Path) -> None:
-    """A root for `chroot`: /bin/sh, glibc, folders to write to."""
+    """Fill a root for `chroot`: /bin/sh, glibc, writable folders."""
     shell = shutil.which("dash") or shutil.which("sh") or "/bin/sh"
     for path in [*_glibc_files([shell]), Path(shell)]:
         target = root / ("bin/sh" if path == Path(shell) else path.relative_to("/"))
@@ -76,19 +76,19 @@ def _make_root(root: Path) -> None:
 
 
 def _make_null(path: Path) -> None:
-    """What every worker has, and scripts write to."""
+    """Make /dev/null, which scripts write to: a device, or else an empty file."""
     path.parent.mkdir()
     with contextlib.suppress(OSError):
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
-        path.write_bytes(b"")  # where devices are not allowed, it is there and does not open
+        path.write_bytes(b"")  # on a mount without devices, mknod succeeds but opening fails
         return
     path.unlink(missing_ok=True)
     path.touch(mode=0o666)
 
 
 def _entering(root: Path) -> list[str] | None:
-    """The words before a command that have it see `root` as /; None if this user may not."""
-    # The second is for root, also where there are no user namespaces (within another root).
+    """The prefix of a command line that makes `root` its /; None if this user may not do that."""
+    # The second is for the superuser where user namespaces are not available, as in a chroot.
     for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
         try:
@@ -104,23 +104,24 @@ def _entering(root: Path) -> list[str] | None:
 
 
 def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, str]:
-    """Exit code and output of a program."""
+    """Run a program; return its exit code and output."""
     said = ask(words, environ, seconds=_TRIAL_TIMEOUT_SECONDS, max_bytes=None, folder=folder)
     if said.code is None:
         raise ProofFailed(
             f"the packed program did not end within {_TRIAL_TIMEOUT_SECONDS} s; "
-            "say what else is to be run with --run 'ARGUMENTS'"
+            "give it a shorter run with --run 'ARGUMENTS'"
         )
     return said.code, said.text
 
 
 def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None) -> Proof:
-    """Unpack `archive` and run `command` of it, as far from this machine as this user may.
+    """Unpack `archive`, and run its `command` in the best isolation that this user may set up.
 
-    `wanted` says how far: alone (a root of its own) or environment (only empty variables).
+    `wanted`: "alone" (in a separate root) or "environment" (only with a minimal environment);
+    None: alone, if possible.
 
     Raises:
-        ProofFailed: it does not run; says why and what to do.
+        ProofFailed: it does not run; the message states the reason and what to do.
     """
     with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as name:
         root = Path(name)
@@ -130,14 +131,14 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         tar = ["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)]
         code, text = _run(tar, {}, root)
         if code:
-            raise ProofFailed(f"tar cannot unpack it: {_last(text)}")
+            raise ProofFailed(f"tar cannot unpack the archive: {_last(text)}")
         for file, content in trial.files.items():
             (root / "work" / file).write_bytes(content)
         entering = _entering(root) if wanted != "environment" else None
         if entering is None and wanted == "alone":
             raise ProofFailed(
-                "this user may not make a root of its own here (unshare); prove it with "
-                "--prove environment, or as root"
+                "this user may not set up a separate root here (unshare); use "
+                "--prove environment, or run the command as root"
             )
         where: Where = "alone" if entering is not None else "environment"
         top = "/" if entering is not None else f"{root}/"
@@ -154,25 +155,22 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         hint = ""
         if where == "alone":
             hint = (
-                "; put what it lacks into the archive (--data, --from), or, if workers have it, "
-                "prove it with --prove environment"
+                "; add what it lacks to the archive (--data, --from), or, if workers have it, "
+                "use --prove environment"
             )
-        lacks = f" (it is a script of {needs}, which is not there)" if needs else ""
+        lacks = f" (its interpreter {needs} is missing there)" if needs else ""
         raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{lacks}{hint}")
     note = None
     if trial.says is None:
         how = f" and exit code {code}" if code else ""
-        note = (
-            f"no more than '{' '.join(called)}' was run{how}; --run 'ARGUMENTS' proves what you "
-            "need of it"
-        )
+        note = f"only '{' '.join(called)}' was run{how}; test what you need with --run 'ARGUMENTS'"
     note = "; ".join(filter(None, (note, strays))) or None
-    meant = next((line for line in text.splitlines() if _meant(line, trial)), "").strip()
+    meant = next((line for line in text.splitlines() if _matches(line, trial)), "").strip()
     return Proof(where, called, code, meant or _last(text), note)
 
 
 def _interpreter(program: Path, root: Path) -> str | None:
-    """What a script asks for that is not below `root`; None if it is there, or no script."""
+    """A script's interpreter, if `root` lacks it; None if it is there, or this is not a script."""
     with program.open("rb") as file:
         found = re.match(rb"#![ \t]*(/[^ \t\n]+)", file.read(256))
     if found is None:
@@ -182,22 +180,22 @@ def _interpreter(program: Path, root: Path) -> str | None:
 
 
 def _strays(unpacked: Path, command: str) -> str | None:
-    """Which libraries come from this machine; None if the archive has all of them."""
+    """A note on libraries that come from this machine; None if the archive has all of them."""
     program = unpacked / command
     if not program.is_file() or not is_elf(program):
         return None
     found = loaded([program], library_folders(unpacked, command)).found
     own = unpacked.resolve()
     strays = [str(path) for path in found.values() if not path.resolve().is_relative_to(own)]
-    return f"workers must have what it loads here: {', '.join(strays)}" if strays else None
+    return f"workers must have these libraries: {', '.join(strays)}" if strays else None
 
 
-def _meant(line: str, trial: Trial) -> bool:
+def _matches(line: str, trial: Trial) -> bool:
     return bool(trial.says and re.search(trial.says, line))
 
 
 def _why_not(code: int, text: str, trial: Trial) -> str | None:
-    """Why that is no run of the program; None if it is one."""
+    """Why the run does not prove the program; None if it does."""
     loading = next((line for line in text.splitlines() if _NOT_LOADED.search(line)), None)
     if loading is not None and code:
         return loading.strip()
@@ -205,11 +203,11 @@ def _why_not(code: int, text: str, trial: Trial) -> str | None:
         return f"exit code {code}: {_last(text)}"
     if trial.says is not None and (code or not re.search(trial.says, text)):
         missing = "" if re.search(trial.says, text) else f" without '{trial.says}' in its output"
-        return f"it ended with exit code {code}{missing}: {_last(text)}"
+        return f"it exited with code {code}{missing}: {_last(text)}"
     return None
 
 
 def _last(text: str) -> str:
-    """The last lines, as one."""
+    """The last lines of a text, joined."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-4:])[-_MAX_MESSAGE_CHARACTERS:]
