@@ -76,7 +76,10 @@ step() {
     clean=
     for file in $first; do
         case $file in
-            *=*) [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" || die "cannot rename $file" ;;
+            *=*)
+                [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" ||
+                    die "cannot rename $file"
+                ;;
             *) clean="$clean $file" ;;
         esac
     done
