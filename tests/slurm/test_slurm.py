@@ -99,7 +99,7 @@ def test_a_node_without_the_program_is_told_in_words(
         return str(found.get("trouble") or "")
 
     said = wait_until(trouble, 60)
-    assert "the program '/opt/no-such-place/xtb' is not here" in said
+    assert "the program '/opt/no-such-place/xtb' is missing" in said
     master.terminate()
     master.communicate(timeout=60)
     wait_until(lambda: not cluster.jobs())
