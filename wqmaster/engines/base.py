@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Cancel the tasks that no worker has yet, and return their ids."""
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no task to `host` for a while."""
+        """Send no tasks to `host` for `seconds`."""
 
     def stats(self) -> EngineStats:
         """Counts of workers and tasks."""

@@ -31,7 +31,7 @@ _MAX_RUNNING_TIME = 9 * 10**18
 _SILENT_PEER_TIMEOUT_SECONDS = 5
 # How long the kernel withholds such a peer from the manager.
 _DEFERRED_ACCEPT_SECONDS = 60
-# How many times the start of a manager on any free port is attempted.
+# How many attempts are made to start a manager on any free port.
 _MAX_START_ATTEMPTS = 5
 
 

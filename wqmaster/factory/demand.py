@@ -40,8 +40,7 @@ def least(needed: int | None, least: int, most: int) -> int:
 def guess(connected: int, waiting: int, slots: int) -> int | None:
     """The workers for a master that does not know what is left: twice as many while tasks wait.
 
-    It keeps few tasks waiting, so with one more worker for each of them, thousands of workers would
-    take hours.
+    It keeps few tasks waiting, so one more worker for each would take hours to reach thousands.
     """
     return 2 * connected + -(-waiting // slots) if waiting else None
 
@@ -68,7 +67,7 @@ def tell(folder: Path, demand: Demand, workers: int | None) -> None:
 
 
 def heard(folder: Path) -> tuple[int | None, int | None]:
-    """The workers that have something to do, and the connected ones; None without a report."""
+    """The numbers of workers with work and of connected workers; None without a report."""
     try:
         found = json.loads((folder / DEMAND_FILE).read_text(encoding="utf-8"))
         if abs(time.time() - float(found["time"])) > DEMAND_LIFETIME_SECONDS:

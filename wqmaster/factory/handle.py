@@ -94,9 +94,9 @@ def status(folder: Path) -> dict[str, Any] | None:
     running = _lives(found)
     lines = list(map(str, found.get("last") or []))
     if found.get("trouble") or (not running and found.get("state") != "ended"):
-        with_log = place / LOG_FILE
-        if with_log.exists():
-            lines += with_log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+        log = place / LOG_FILE
+        if log.exists():
+            lines += log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
     if not running and found.get("state") != "ended":
         found["trouble"] = _KILLED
     return {**found, "running": running, "last": lines, "log": str(place / LOG_FILE)}
@@ -163,7 +163,7 @@ class Handle(Protocol):
         """The last lines of a worker's log if there is trouble."""
 
     def close(self) -> str | None:
-        """Let go of the factory; returns a message about what is left of it, if anything."""
+        """Release the factory; returns a message if workers remain."""
 
 
 class _Reporting:
@@ -245,7 +245,7 @@ class Factory(_Reporting):
         return False
 
     def close(self) -> str | None:
-        """End factory and workers, and wait for that; returns a message if workers remain."""
+        """End the factory and its workers, and wait; returns a message if workers remain."""
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
         if self._supervisor.wait() < 0:

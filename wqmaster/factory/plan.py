@@ -1,4 +1,4 @@
-"""The plan of a campaign's factory: its command line and configuration. Pure.
+"""The plan of a campaign's factory: its command line and configuration. No I/O.
 
 According to work_queue_factory.c and vine_factory.c of cctools 7.14.5, the file of `-C` can be
 changed while the factory runs. It takes only integers and strings, and unknown keys are silently
@@ -93,8 +93,8 @@ class Plan:
     engine: str
     type: str  # the batch system of its workers
     factory_id: str
-    manager: str  # for people
-    master: str  # the same as the object of "cannot find"
+    manager: str  # address or project, for messages
+    master: str  # the same after "the factory cannot find"
     port: int | None  # the master's; None if the catalog knows it
     words: tuple[str, ...]  # the command line, without its folders
     target: tuple[str, ...]  # its last words, which locate the master
@@ -156,7 +156,7 @@ def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) ->
 
 
 def plan(campaign: Campaign, request: PlanRequest) -> Plan:
-    """The factory for `campaign`, whose workers are started by a factory."""
+    """The plan of the factory for `campaign`, whose workers must come from one."""
     system, size = batch_system(campaign.workers.type), worker_size(campaign)
     settings = configuration(campaign, system, size, request.local_count)
     options = system.batch_options(campaign.workers, request.factory_id, campaign.campaign)

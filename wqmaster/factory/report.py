@@ -1,4 +1,4 @@
-"""The output of work_queue_factory and vine_factory, about every 35 seconds. Pure."""
+"""Parses what work_queue_factory and vine_factory print about every 35 seconds. No I/O."""
 
 import re
 from collections import deque
@@ -15,7 +15,7 @@ _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
     re.IGNORECASE,
 )
-# A mere consequence: a submission failed before the first one succeeded.
+# Printed in consequence if a submission fails before the first one succeeds.
 _CONSEQUENCE = "couldn't open logfile"
 
 
@@ -26,7 +26,7 @@ class Report:
     submitted: int = 0  # workers, as last printed
     requested: int = 0
     connected: int = 0  # workers, according to the masters
-    tasks: int = 0  # that wait for workers, according to the masters
+    tasks: int = 0  # waiting tasks, according to the masters
     masters: int = 0
     cycles: int = 0
     alone: int = 0  # cycles in a row without a master

@@ -1,4 +1,4 @@
-"""The size of a worker, and how many tasks it runs at a time. Pure."""
+"""The size of a worker, and how many tasks it runs at a time. No I/O."""
 
 from dataclasses import dataclass
 

@@ -46,9 +46,9 @@ _LOOK_INTERVAL_FACTOR = 10
 class Order:
     """The order that a supervisor receives."""
 
-    folder: str  # of the factory: <campaign's folder>/factory
+    folder: str  # the factory's: <campaign's folder>/factory
     plan: Plan
-    environ: Mapping[str, str]  # of the factory
+    environ: Mapping[str, str]  # the factory's
     managed: bool  # whether it ends with the master
 
     def line(self) -> str:
@@ -108,7 +108,7 @@ class Supervisor:
         self._publish()
 
     def _remove_other(self) -> None:
-        """Remove the jobs of a factory that was killed when the workers were of another type."""
+        """Remove the jobs of a killed factory whose workers were of another type."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             before = json.loads((self._folder / STATUS_FILE).read_text(encoding="utf-8"))
             system = find_batch_system(before.get("type"))
@@ -117,7 +117,7 @@ class Supervisor:
                 remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
-        """Run the factory; returns 1 if it exited unexpectedly or its workers were hopeless."""
+        """Run the factory; returns 1 if it exited unexpectedly or more workers were useless."""
         # It must not outlive us, since nobody else would end it.
         command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))

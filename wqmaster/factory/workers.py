@@ -1,4 +1,4 @@
-"""Workers as batch systems report them, and their problems. Pure."""
+"""Workers as batch systems report them, and their problems. No I/O."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -204,8 +204,8 @@ def trouble(
     waited = census.longest(now)
     if running and waited > census.connection_timeout_seconds:
         text = (
-            f"none of the running workers ({running}, the first for {waited:.0f} s) has "
-            f"connected; check that their hosts can reach {where}"
+            f"no worker has connected ({running} running, the first for {waited:.0f} s); check "
+            f"that their hosts can reach {where}"
         )
         return Trouble(TroubleKind.ALL_ABSENT, text)
     if census.quick:
