@@ -433,8 +433,8 @@ def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
         path = campaigns.write(engine={"type": "work_queue", "port": port}, workers="none")
         said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
         assert said == (
-            f"Work Queue cannot listen on port {port}: another program listens there already; "
-            "name another one with --port, or 0 for any that is free"
+            f"Work Queue cannot listen on port {port}: another program is listening there; "
+            "choose another with --port (0: any free port)"
         )
         cli("run", path, "--engine", "local")
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0

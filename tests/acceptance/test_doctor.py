@@ -408,7 +408,7 @@ def test_of_a_running_master_port_and_refused_workers_are_told(
         worker.kill()
         worker.wait()
     found = doctor(cli, path)
-    assert "its password is not that of" in found["refused workers"]["seen"]
+    assert "its password is not the one in" in found["refused workers"]["seen"]
     assert f"this campaign's master (process {master.pid}) listens" in found["port"]["seen"]
 
 

@@ -46,7 +46,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
     )
     assert (code, json_code, errors) == (0, 0, "")
     assert re.search(r"^campaign +test \(recipe [0-9a-f]{16}\)$", output, re.MULTILINE)
-    assert re.search(r"^engine +local: as the campaign says$", output, re.MULTILINE)
+    assert re.search(r"^engine +local: as requested$", output, re.MULTILINE)
     assert (
         f"{campaigns.database}.molecules: 4 in all, 2 match without a result, 1 done, 0 failed"
     ) in output

@@ -1,9 +1,9 @@
-"""Runs a command as a user that is not root, in a user namespace of its own.
+"""Runs a command as a user other than root, in a separate user namespace.
 
     python as_user.py COMMAND...
 
-What it does to files it does as before, if those are of whoever runs this: only names change. An
-ordinary user's command is run as it is.
+Only names change: the command accesses the caller's files as before. For an ordinary user, the
+command runs unchanged.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import pwd
 import sys
 from pathlib import Path
 
-# Of a user that is not root and has a name: nobody, in most containers.
+# The id of a user other than root that has a name: nobody, in most containers.
 UID = next((user.pw_uid for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000), 65534)
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
@@ -28,12 +28,12 @@ def _called(result: int, what: str) -> None:
 
 
 def words(*command: str) -> list[str]:
-    """The command line that runs `command` so."""
+    """The command line that runs `command` as that user."""
     return [sys.executable, __file__, *command]
 
 
 def become(uid: int) -> None:
-    """Make this process look like user `uid`; nothing happens to one that is not root.
+    """Make this process look like user `uid` if it runs as root.
 
     Raises:
         OSError: this machine does not allow user namespaces.
@@ -44,8 +44,8 @@ def become(uid: int) -> None:
     try:
         _called(_libc.unshare(CLONE_NEWUSER), "unshare")
     except PermissionError:
-        # user_namespaces(7): not from within a chroot. Who enters the mount namespace that it is in
-        # already is out of it, and may go back afterwards.
+        # user_namespaces(7): not allowed inside a chroot. A process that enters its own mount
+        # namespace again is outside the chroot, and may return afterwards (F15).
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         _called(_libc.setns(own, CLONE_NEWNS), "setns")
         _called(_libc.unshare(CLONE_NEWUSER), "unshare")
@@ -60,7 +60,7 @@ def become(uid: int) -> None:
 
 
 def main(*command: str) -> None:
-    """Become the user, and then the command."""
+    """Become the user, then execute the command."""
     try:
         become(UID)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A pool for all tests of HTCondor, and campaigns whose workers come through it."""
+"""A pool for all tests of HTCondor, and campaigns whose workers run in it."""
 
 import contextlib
 import secrets
@@ -18,10 +18,10 @@ from wqmaster.database.private_server import Mongod
 
 @pytest.fixture(scope="package")
 def pool() -> Iterator[Pool]:
-    """A real pool of HTCondor on loopback, which leaves nothing behind."""
+    """A real HTCondor pool on loopback, which leaves nothing behind."""
     reason = why_not()
     if reason is not None:
-        pytest.skip(f"no pool of HTCondor can be started: {reason}")
+        pytest.skip(f"cannot start an HTCondor pool: {reason}")
     found = Pool()
     try:
         found.start()
@@ -40,7 +40,7 @@ def catalog(tmp_path: Path) -> Iterator[str]:
     server: subprocess.Popen[bytes] | None = None
 
     def listens() -> int | None:
-        # It takes the next port as well, and ends if one of them is in use.
+        # It also uses the next port, and exits if one of the two is in use.
         nonlocal server, port
         if server is None or server.poll() is not None:
             port = 20000 + secrets.randbelow(10000)
@@ -60,7 +60,7 @@ def catalog(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
-    """A campaign of this test, in tmp_path, on the pool."""
+    """A campaign for this test, in tmp_path, on the pool."""
     found = Site(tmp_path, pool, mongod)
     yield found
     found.close()
@@ -70,7 +70,7 @@ def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
 def disturbed(
     pool: Pool, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Disturbed]]:
-    """A campaign of each engine, whose workers were taken away, and are yet to come again."""
+    """For each engine, a campaign that has lost workers and not replaced them yet."""
     sites = {
         engine: Site(tmp_path_factory.mktemp(f"condor-{engine}"), pool, mongod)
         for engine in ENGINES
@@ -87,13 +87,13 @@ def disturbed(
 
 @pytest.fixture(scope="package")
 def stories(disturbed: dict[str, Disturbed]) -> dict[str, Story]:
-    """What became of them."""
+    """The stories of these campaigns to their end."""
     return {engine: campaign.end() for engine, campaign in disturbed.items()}
 
 
 @pytest.fixture(scope="package", autouse=True)
 def early(request: pytest.FixtureRequest) -> None:
-    """Take the workers away before the other tests, and look afterwards what became of it."""
+    """Remove the workers before the other tests run, so that the campaigns recover meanwhile."""
     if any("stories" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        with contextlib.suppress(Exception):  # which the tests of that will meet again
+        with contextlib.suppress(Exception):  # the tests that use it will meet it again
             request.getfixturevalue("disturbed")

@@ -1,4 +1,4 @@
-"""Campaigns on four workers, of which one is held, one evicted, one removed."""
+"""Campaigns on four workers, of which one is held, one evicted and one removed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +14,23 @@ WORKERS = 4
 
 @dataclass(frozen=True)
 class Story:
-    """What was seen of one campaign."""
+    """Observations of one campaign."""
 
     site: Site
-    jobs: list[dict[str, Any]]  # of HTCondor, before anything happened to them
+    jobs: list[dict[str, Any]]  # HTCondor's, before anything happened to them
     environments: list[dict[str, str]]  # of the processes on workers
-    held: str  # numbers of the jobs to which that happened
-    evicted: str
-    removed: str
-    replaced: set[str]  # numbers of the jobs that came in their place
+    held: str  # number of the job that was held
+    evicted: str  # number of the job that was evicted
+    removed: str  # number of the job that was removed
+    replaced: set[str]  # numbers of the jobs that replaced them
     events: str
     workers_lost: int
-    code: int  # of the master
+    code: int  # the master's exit code
     said: str
 
 
 class Disturbed:
-    """One such campaign."""
+    """One such campaign while it runs."""
 
     def __init__(self, site: Site, engine: str) -> None:
         self.site = site
@@ -39,7 +39,7 @@ class Disturbed:
         self.master = site.start()
 
     def disturb(self) -> None:
-        """Wait until all workers work; then do to three of them what HTCondor does."""
+        """Wait until all workers work; then hold, evict and remove three of them."""
         site = self.site
         site.until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
         self.jobs = site.jobs()
@@ -53,7 +53,7 @@ class Disturbed:
         site.pool.tool("condor_rm", self.removed)
 
     def end(self) -> Story:
-        """Wait until all workers are there again; then let the jobs end."""
+        """Wait until all workers are back; then let the jobs end."""
         site = self.site
         gone = {self.held, self.removed}
         site.until(lambda: not gone & set(site.running(WORKERS) or gone), 120)

@@ -1,9 +1,9 @@
-"""A personal HTCondor pool on loopback: all its daemons, as an ordinary user, in a folder.
+"""A personal HTCondor pool on loopback: all its daemons run as an ordinary user in a folder.
 
-HTCondor as root would be a pool for all users of a machine, which changes to their ids and refuses
-jobs of root. So root starts it in a user namespace, in which root looks like somebody else: the
-daemons believe that they are that user's, and jobs keep root's access to files. Tools and factory
-need no namespace.
+Started by root, HTCondor would be a pool for all users of the machine, switch to their ids and
+refuse root's jobs. So root starts it in a user namespace in which root looks like another user: the
+daemons believe that they belong to that user, and jobs keep root's access to files. Tools and
+factory need no namespace.
 """
 
 import contextlib
@@ -22,9 +22,10 @@ from tests.condor import as_user
 from tests.conftest import wait_until
 
 PROGRAMS = ("condor_master", "condor_submit", "condor_q", "work_queue_factory")
-# What an HTCondor pool of one user needs, beside what Debian's package has as default.
+# The settings that an HTCondor pool of one user needs in addition to the defaults of Debian's
+# package.
 CONFIGURATION = """\
-# The programs are where Debian has them; all else is in {folder}.
+# The programs are where Debian installs them; everything else is in {folder}.
 RELEASE_DIR = /usr
 LIB = $(RELEASE_DIR)/lib/condor
 LIBEXEC = $(RELEASE_DIR)/libexec/condor
@@ -44,7 +45,7 @@ LOCAL_CONFIG_DIR =
 LOCAL_CONFIG_FILE =
 
 use ROLE: Personal
-# A port that the kernel chooses: others find it in a file of the folder.
+# The kernel chooses the port; other processes find it in a file of the folder.
 COLLECTOR_HOST = 127.0.0.1:0
 NETWORK_INTERFACE = 127.0.0.1
 BIND_ALL_INTERFACES = False
@@ -53,9 +54,9 @@ NETWORK_HOSTNAME = localhost
 UID_DOMAIN = localdomain
 FILESYSTEM_DOMAIN = localdomain
 TRUST_UID_DOMAIN = True
-# Tools that root starts outside of the namespace want to know which user HTCondor is.
+# Tools that root starts outside the namespace need to know HTCondor's user.
 CONDOR_IDS = {uid}.{uid}
-# Whoever can make a file as this user is this user; nobody else gets in.
+# A process that can create a file as this user is this user; no others are admitted.
 SEC_DEFAULT_AUTHENTICATION = REQUIRED
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS
 ALLOW_READ = *
@@ -64,21 +65,21 @@ ALLOW_DAEMON = *
 ALLOW_NEGOTIATOR = *
 ALLOW_ADMINISTRATOR = *
 
-# What a container or a private root does not let a user do.
+# Features that a user does not have in a container or a private root.
 BASE_CGROUP =
 MOUNT_UNDER_SCRATCH =
 DISCARD_SESSION_KEYRING_ON_STARTUP = False
 USE_PID_NAMESPACES = False
 CREATE_LOCKS_ON_LOCAL_DISK = False
-# Jobs of tests sleep more than they compute: more cores than the machine has, in one slot that is
-# cut into as many as are asked for. Many, since those of a job are kept for 30 s after it, as its
-# submit file says.
+# Jobs of tests sleep more than they compute, so there are more cores than the machine has, in one
+# slot that is divided on request. There are many, since those of a job are kept for 30 s after it,
+# as its submit file requests.
 NUM_CPUS = {cpus}
 MEMORY = {memory}
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
 NUM_SLOTS_TYPE_1 = 1
-# As machines of OSG say.
+# As machines of OSG advertise.
 HAS_SINGULARITY = True
 STARTD_ATTRS = $(STARTD_ATTRS) HAS_SINGULARITY
 START = True
@@ -86,9 +87,9 @@ SUSPEND = False
 PREEMPT = False
 KILL = False
 MachineMaxVacateTime = 10
-# Who is told to end twice a second, as by the keeper, is not to wait for jobs.
+# The keeper signals twice a second, so a shutdown must not wait for jobs.
 SHUTDOWN_GRACEFUL_TIMEOUT = 1
-# A test cannot wait for the minutes that a site's pool takes its time.
+# A test cannot wait for the usual intervals of minutes.
 SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1
 NEGOTIATOR_INTERVAL = 2
@@ -103,7 +104,7 @@ MAIL = /bin/true
 
 
 def left_of(folder: Path) -> dict[int, str]:
-    """The processes that name `folder` in command line or environment, or run in it."""
+    """The processes with `folder` in their command line or environment, or that run in it."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -118,10 +119,10 @@ def left_of(folder: Path) -> dict[int, str]:
 
 
 class Pool:
-    """A pool: `start` it, give `environment` to whoever uses it, `stop` it."""
+    """A pool to `start` and `stop`; processes that use it need its `environment`."""
 
     def __init__(self, cpus: int = 64) -> None:
-        # Names of sockets are at most 108 characters long: not below pytest's own folders.
+        # Not below pytest's folders: names of sockets are at most 108 characters long.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("log", "spool", "execute", "lock", "run", "sock", "secret"):
@@ -134,13 +135,13 @@ class Pool:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which HTCondor's tools find this pool."""
+        """The variables with which HTCondor's tools find this pool."""
         return {"CONDOR_CONFIG": str(self._config)}
 
     def start(self) -> None:
-        """Start the daemons, and wait until jobs can be submitted and a machine is there."""
+        """Start the daemons, and wait until jobs can be submitted and a machine is available."""
         words = as_user.words("condor_master", "-f")
-        # The keeper ends what the pool leaves, also when the tests are killed.
+        # The keeper ends leftover processes of the pool, also when the tests are killed.
         self._keeper = subprocess.Popen(
             [
                 sys.executable,
@@ -162,7 +163,7 @@ class Pool:
         return "Unclaimed" in slots and "Total for query" in self.tool("condor_q", check=False)
 
     def tool(self, *words: str | Path, check: bool = True) -> str:
-        """What a tool of HTCondor prints."""
+        """The output of an HTCondor tool."""
         done = subprocess.run(
             [str(word) for word in words],
             env={**os.environ, **self.environment},
@@ -176,12 +177,12 @@ class Pool:
         return done.stdout
 
     def jobs(self, folder: Path, where: str = "true") -> list[dict[str, Any]]:
-        """The jobs in the queue that were sent from below `folder`, oldest first."""
+        """The jobs in the queue that were submitted from below `folder`, oldest first."""
         found = json.loads(self.tool("condor_q", "-constraint", where, "-json") or "[]")
         return [job for job in found if Path(job["Iwd"]).is_relative_to(folder)]
 
     def running(self, folder: Path) -> list[str]:
-        """The numbers of those that run."""
+        """The numbers of the running jobs among them."""
         return [job_id(job) for job in self.jobs(folder, "JobStatus == 2")]
 
     def logs(self) -> str:
@@ -197,7 +198,7 @@ class Pool:
         """End all daemons and all jobs, and remove the folder."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None and keeper.stdin is not None:
-            # SIGQUIT is its fast shutdown; what is not gone by then is ended by the keeper.
+            # SIGQUIT is its fast shutdown; the keeper ends what remains after that.
             for pid, line in left_of(self.folder).items():
                 if line.startswith("condor_master"):
                     with contextlib.suppress(ProcessLookupError):
@@ -210,12 +211,12 @@ class Pool:
 
 
 def job_id(job: Mapping[str, Any]) -> str:
-    """The number of a job, as events and tools have it."""
+    """The number of a job, as in events and tools."""
     return f"{job['ClusterId']}.{job['ProcId']}"
 
 
 def digest(logs: Sequence[Path]) -> str:
-    """The events of HTCondor's job logs, one a line, in the order of time."""
+    """The events of HTCondor's job logs in order of time, one per line."""
     lines = []
     for log in logs:
         for block in log.read_text(errors="replace").split("\n...\n"):
@@ -227,7 +228,7 @@ def digest(logs: Sequence[Path]) -> str:
 
 
 def why_not() -> str | None:
-    """Why there can be no pool here; None if there can."""
+    """Why no pool can be started here; None if one can."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"not installed here: {', '.join(absent)}"
@@ -237,7 +238,7 @@ def why_not() -> str | None:
 
 
 def environments_of(pids: Iterable[int]) -> list[dict[str, str]]:
-    """The variables of those of the processes that are still there."""
+    """The environments of the processes that still exist."""
     found = []
     for pid in pids:
         with contextlib.suppress(OSError):

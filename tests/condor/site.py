@@ -1,4 +1,4 @@
-"""A campaign on the pool: its folder, database and command line, and what it has in the queue."""
+"""A campaign on the pool: its folder, database, command line and jobs in the queue."""
 
 import contextlib
 import json
@@ -17,12 +17,12 @@ from tests.condor.pool import Pool, digest, job_id
 from tests.conftest import Campaigns, Cli, wait_until
 from wqmaster.database.private_server import Mongod
 
-# In the environment of the master, and nobody else's business.
+# In the environment of the master, from which it must not spread.
 SECRET = "hunter2-of-the-master"
 
 
 class UserCli(Cli):
-    """The command line as the pool's user: of root, HTCondor's tools would take the rights away."""
+    """The command line as the pool's user, since HTCondor's tools drop the rights of root."""
 
     def start(
         self, *words: str | Path, env: Mapping[str, str] | None = None
@@ -57,7 +57,7 @@ class Site:
         self._masters: list[subprocess.Popen[str]] = []
 
     def close(self) -> None:
-        """End all of it, and print what happened: pytest shows that if the test has failed."""
+        """End all of it, and print what happened, which pytest shows if the test has failed."""
         print(self.story())
         for master in self._masters:
             if master.poll() is None:
@@ -70,7 +70,7 @@ class Site:
         self.campaigns.close()
 
     def write(self, *, engine: dict[str, Any] | None = None, **changes: Any) -> None:
-        """Write the campaign file; `changes` of `workers:`, and of the file's own keys."""
+        """Write the campaign file; `changes` apply to `workers:` and to the file's other keys."""
         workers = {
             "type": "condor",
             "manage": True,
@@ -89,13 +89,13 @@ class Site:
             "resources": {"cores": 1, "memory": 100, "disk": 50},
             **changes,
         }
-        # The time that a job waits here is not to be its own.
+        # Jobs are held here for a while, which must not count against a short limit.
         config = {**self.campaigns.settings()["campaign_config"], "job_timeout": 900}
         self.campaigns.write(workers=workers, campaign_config=config, **settings)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of the master: the database's address, and a secret that is nobody else's."""
+        """The master's environment: the database's address, and a secret that must not spread."""
         return {
             **self.pool.environment,
             "MONGO_URI": self.campaigns.uri,
@@ -103,7 +103,7 @@ class Site:
         }
 
     def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-        """What `condition` returns, as soon as that is true; while the master lives."""
+        """Wait for `condition`, while the master lives, and return its value."""
 
         def met() -> Any:
             found = condition()
@@ -119,14 +119,14 @@ class Site:
         return self._masters[-1]
 
     def ended(self, code: int = 0, seconds: float = 90.0) -> str:
-        """Wait for the end of the master, which is to have this exit code; all that it said."""
+        """Wait until the master ends with this exit code, and return all of its output."""
         master = self._masters[-1]
         said = "\n".join(master.communicate(timeout=seconds))
         assert master.returncode == code, said
         return said
 
     def status(self) -> dict[str, Any]:
-        """What `wqmaster status` says of the living master."""
+        """The running master as `wqmaster status` reports it."""
         said = self.cli("status", self.path, "--json", env=self.environment)
         found: dict[str, Any] = json.loads(said)
         return found["master"] or {}
@@ -136,16 +136,16 @@ class Site:
         return self.pool.jobs(self.folder)
 
     def running(self, count: int) -> list[str]:
-        """The numbers of its jobs that run; nothing if these are not as many."""
+        """The numbers of its running jobs; empty unless there are `count` of them."""
         found = self.pool.running(self.folder)
         return found if len(found) == count else []
 
     def logs(self) -> list[Path]:
-        """HTCondor's logs of events of its jobs."""
+        """HTCondor's event logs of its jobs."""
         return sorted(self.folder.rglob("condor.logfile"))
 
     def said_by_workers(self) -> str:
-        """All that workers wrote on their standard error and that came back."""
+        """All standard error of workers that came back."""
         paths = sorted(self.folder.rglob("worker.*.err"))
         return "".join(path.read_text(errors="replace") for path in paths)
 
@@ -158,7 +158,7 @@ class Site:
         """End all processes of this campaign, or those in `place`, as a power cut would."""
 
         def left() -> list[int]:
-            # What a worker runs, the pool ends; and its daemons run where a job came from.
+            # The pool ends the processes of workers; its daemons may run in a job's folder.
             theirs = processes_of(self.pool.folder)
             found = processes_of(place or self.folder)
             ours = {pid for pid, line in found.items() if not line.startswith("condor_")}
@@ -170,7 +170,7 @@ class Site:
         wait_until(lambda: not left(), 20)
 
     def story(self) -> str:
-        """What happened, for whoever has to find out why a test failed."""
+        """What happened, to find out why a test failed."""
         parts = {"events of HTCondor": digest(self.logs()), "workers": self.said_by_workers()}
         for path in sorted(self.folder.glob("test.run/logs/*.log")):
             parts[path.name] = "\n".join(path.read_text(errors="replace").splitlines()[-40:])

@@ -1,4 +1,4 @@
-"""What goes wrong between a factory and HTCondor, and what is said of it."""
+"""Problems between a factory and HTCondor, and how they are reported."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from tests.condor.site import Site
 from tests.conftest import wait_until
 
 
-def test_a_host_without_the_program_is_told_in_words(site: Site) -> None:
-    """By the master, and by what the worker wrote, which came back."""
+def test_a_host_without_the_program_is_reported(site: Site) -> None:
+    """The master reports it, and so does the worker's output, which came back."""
     site.campaigns.waters(3)
     site.write(software={"xtb": "/opt/no-such-place/xtb"})
     site.start()
@@ -25,8 +25,8 @@ def test_a_host_without_the_program_is_told_in_words(site: Site) -> None:
     assert not list(site.campaigns.failures.find())
 
 
-def test_workers_that_all_end_at_once_are_not_sent_for_ever(site: Site) -> None:
-    """A worker program that does not start anywhere, as one that is not for this C library."""
+def test_workers_that_all_exit_immediately_are_not_submitted_forever(site: Site) -> None:
+    """The worker program starts nowhere, like one for another C library."""
     worker = site.folder / "truncated_worker"
     real = shutil.which("work_queue_worker")
     assert real is not None
@@ -37,13 +37,13 @@ def test_workers_that_all_end_at_once_are_not_sent_for_ever(site: Site) -> None:
     site.start()
     said = site.ended(code=3)
     assert "the worker program does not start" in said
-    assert "no more are sent" in said
+    assert "no more will be submitted" in said
     assert not site.jobs()
     assert digest(site.logs()).count("Job submitted") <= 12
 
 
-def test_workers_end_with_a_master_that_was_killed(site: Site) -> None:
-    """And there are as many of them as their cores and the jobs ask for, not one for each job."""
+def test_workers_end_with_a_killed_master(site: Site) -> None:
+    """There are as many as the jobs need with their cores, not one for each job."""
     site.campaigns.waters(4)
     site.write(workers={"cores": 2, "max": 4})
     master = site.start()
@@ -55,7 +55,7 @@ def test_workers_end_with_a_master_that_was_killed(site: Site) -> None:
 
 
 def test_workers_find_the_master_by_its_project_name(site: Site, catalog: str) -> None:
-    """Neither factory nor workers know its port: a catalog does."""
+    """Neither the factory nor the workers know its port, but a catalog does."""
     site.campaigns.waters(4)
     site.write(engine={"type": "work_queue", "name": "condor-test", "catalog": catalog})
     site.start()
@@ -79,9 +79,9 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     def renewed() -> bool:
         return bool(site.running(2)) and not set(left) & {job_id(job) for job in site.jobs()}
 
-    # More than one look of the factory at the queue: workers of before may come back to the port.
+    # Longer than the factory's interval, since earlier workers may come back to the port.
     site.until(renewed, 120)
-    # A log of events that was there already would be replayed: its factory has one of its own.
+    # An existing event log would be replayed, so the new factory has a separate one.
     logs = {str(job["UserLog"]) for job in site.jobs()}
     assert len(logs) == 1
     events = digest([path for path in site.logs() if str(path) in logs])
@@ -91,7 +91,7 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     assert site.campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 4
 
 
-def test_stop_removes_jobs_of_a_factory_that_was_killed(site: Site) -> None:
+def test_stop_removes_the_jobs_of_a_killed_factory(site: Site) -> None:
     site.campaigns.waters(1)
     site.write(workers={"min": 2, "manage": False})
     master = site.start()

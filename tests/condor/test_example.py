@@ -1,4 +1,4 @@
-"""The example for OSG, as its README says to run it, on the pool."""
+"""The example for OSG, run on the pool as its README describes."""
 
 import shutil
 from pathlib import Path
@@ -13,10 +13,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 40
 
 
-def test_the_example_runs_and_its_jobs_are_as_it_says(site: Site) -> None:
+def test_the_example_runs_with_jobs_as_described(site: Site) -> None:
     xtb, data = shutil.which("xtb"), Path("/usr/share/xtb")
     if not data.is_dir():
-        pytest.skip("xtb's parameters are not where Debian has them")
+        pytest.skip("xtb's parameters are not where Debian installs them")
     assert xtb is not None
     settings = yaml.safe_load((EXAMPLES / "osg" / "campaign.yaml").read_text())
     settings["database"] = {"uri": "${MONGO_URI}", "name": site.campaigns.database}
@@ -38,6 +38,6 @@ def test_the_example_runs_and_its_jobs_are_as_it_says(site: Site) -> None:
     said = site.ended()
     assert said.count(f"done                 {COUNT} ({COUNT} in this run)") == 1
     first = site.campaigns.documents.find_one({"xtb.gfn2": {"$ne": None}}, sort=[("_id", 1)])
-    # That of examples/xtb-gradients/README.md.
+    # The value in examples/xtb-gradients/README.md.
     assert first["xtb"]["gfn2"]["energy"] == pytest.approx(-26.11435947, abs=1e-6)
     assert load(EXAMPLES / "osg" / "campaign.yaml").campaign.workers.managed

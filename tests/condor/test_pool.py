@@ -1,4 +1,4 @@
-"""The pool itself: it runs jobs as somebody, and leaves nothing, whatever ends it."""
+"""The pool itself: it runs jobs as an ordinary user, and leaves nothing, however it ends."""
 
 import os
 import shutil
@@ -26,8 +26,8 @@ def test_the_pool_runs_jobs_of_an_ordinary_user_on_loopback(pool: Pool, tmp_path
     assert all(address.startswith("<127.0.0.1:") for address in addresses)
 
 
-def test_a_pool_ends_with_whoever_started_it(pool: Pool, tmp_path: Path) -> None:
-    """Also with one that was killed, and its jobs with it."""
+def test_a_pool_ends_with_the_process_that_started_it(pool: Pool, tmp_path: Path) -> None:
+    """That process is killed, and the pool's jobs end too."""
     mounts = Path("/proc/self/mountinfo").read_text()
     script = (
         "import time\n"
@@ -56,4 +56,4 @@ def test_a_pool_ends_with_whoever_started_it(pool: Pool, tmp_path: Path) -> None
     owner.communicate()
     wait_until(lambda: not left_of(folder), 20)
     assert Path("/proc/self/mountinfo").read_text() == mounts
-    shutil.rmtree(folder)  # nobody was there to do it
+    shutil.rmtree(folder)  # its owner could not

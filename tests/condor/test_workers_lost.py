@@ -1,7 +1,7 @@
 """Campaigns of real jobs on workers that HTCondor holds, evicts and removes.
 
-Both engines at the same time, and the other tests of this folder meanwhile, since factories look at
-the queue every 35 s only. So these tests come last.
+Factories look at the queue only every 35 s, so both engines run at the same time, and the other
+tests of this folder run meanwhile. Therefore these tests come last.
 """
 
 import pytest
@@ -14,7 +14,7 @@ from tests.conftest import wait_until
 
 @pytest.fixture(params=ENGINES)
 def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
-    """The campaign of each engine; its events are shown if a test of it fails."""
+    """The campaign of each engine; its events are shown if a test fails."""
     found = stories[request.param]
     print(found.events)
     return found
@@ -32,7 +32,7 @@ def test_all_jobs_are_done_and_no_eviction_counts_as_a_failure(story: Story) -> 
 
 
 def test_a_held_job_does_not_block_its_place(story: Story) -> None:
-    """The factory would count it as a worker that is to come, for ever."""
+    """The factory would forever count it as a worker that is about to start."""
     events = [line for line in story.events.splitlines() if f"({padded(story.held)})" in line]
     kinds = [line[:3] for line in events]
     assert kinds.index("012") < kinds.index("009")
@@ -40,17 +40,17 @@ def test_a_held_job_does_not_block_its_place(story: Story) -> None:
     assert len(story.replaced) == 2
 
 
-def test_an_evicted_worker_says_so_and_comes_back(story: Story) -> None:
-    """HTCondor's signal comes to the shell that it started: the worker has taken its place."""
+def test_an_evicted_worker_signs_off_and_comes_back(story: Story) -> None:
+    """HTCondor signals the shell that it started, which the worker has replaced."""
     kinds = [line[:3] for line in story.events.splitlines() if padded(story.evicted) in line]
     assert kinds.count("001") == 2
     assert "004" in kinds[: len(kinds) - kinds[::-1].index("001")]
-    # Those that were held and removed had the same signal.
+    # The held and the removed worker received the same signal.
     assert story.site.debug().count("info vacating") >= 3
 
 
 def test_no_secret_is_in_a_job(story: Story) -> None:
-    """The submit file says `getenv = true`: all that the factory knows goes into the queue."""
+    """With `getenv = true` in the submit file, the factory's environment goes into the queue."""
     password = (story.site.folder / "test.run" / "password").read_text().strip()
     kept = (SECRET, password, story.site.campaigns.uri)
     for job in story.jobs:
@@ -68,6 +68,6 @@ def test_nothing_is_left(story: Story) -> None:
 
 
 def padded(job: str) -> str:
-    """A job's number as it stands in a log of events."""
+    """A job's number as written in an event log."""
     cluster, _, process = job.partition(".")
     return f"{int(cluster):03d}.{int(process):03d}.000"

@@ -163,7 +163,7 @@ def test_a_worker_of_another_version_is_told_of(
     with socket.create_connection(address) as stranger:
         stranger.sendall(HELLO[managers.name])
         wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "of another version of ndcctools" in (bench.engine.trouble() or "")
+    assert "with another version of ndcctools" in (bench.engine.trouble() or "")
     said = [record.getMessage() for record in caplog.records]
     refused = [line for line in said if line.startswith("worker refused (version): 127.0.0.1: ")]
     assert any("protocol 3" in line for line in refused)
@@ -184,7 +184,7 @@ def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> No
     with socket.create_connection(address) as plain:
         plain.sendall(HELLO[managers.name])
         wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "do not encrypt" in (bench.engine.trouble() or "")
+    assert "without encryption" in (bench.engine.trouble() or "")
 
 
 @pytest.mark.parametrize("deferred", [True, False])  # the kernel keeps such away, or gave up on it
@@ -232,7 +232,7 @@ def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Manag
     # One that needs more than any worker has waits for a larger one, and that is told.
     bench.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
     wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "1 tasks wait while 1 workers are idle" in (bench.engine.trouble() or "")
+    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
 
 
 def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
@@ -307,7 +307,7 @@ def test_tasks_that_wait_beside_idle_workers_are_told_of(
     bench.engine.block_host(os.uname().nodename, 600)
     bench.submit("t", shell_job("true"))
     wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "1 tasks wait while 1 workers are idle" in (bench.engine.trouble() or "")
+    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
 
 
 def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
@@ -317,7 +317,7 @@ def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
     bench.submit("large", shell_job("true"), cores=64)
     bench.engine.wait(1)
     said = bench.engine.trouble() or ""
-    assert "1 tasks wait for a larger worker" in said
+    assert "no worker is large enough for 1 of the waiting tasks" in said
     assert "64 cores (the largest worker has 1)" in said
     bench.engine.cancel("large")
     wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble() is None)

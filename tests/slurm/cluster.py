@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node on loopback: munged, slurmctld, slurmd, of whoever starts it."""
+"""A SLURM cluster of one node on loopback: munged, slurmctld and slurmd of the current user."""
 
 import os
 import pwd
@@ -17,15 +17,15 @@ ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
-# Bound to the addresses that are named here, not to all of them.
+# Bind only to the addresses that are named here.
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny,disable_ipv6
-# Whoever starts it runs all of it; jobs can be of no other user then.
+# The current user runs all of it, so jobs of other users are impossible.
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
-# What a container or a private root does not let a user do: control groups.
+# Control groups are not available to a user in a container or a private root.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -49,7 +49,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "s
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
+    """Ports that are not in use now."""
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in taken]
     for one in taken:
@@ -58,10 +58,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 class Cluster:
-    """A cluster: `start` it, give `environment` to whoever uses it, `stop` it."""
+    """A cluster to `start` and `stop`; processes that use it need its `environment`."""
 
     def __init__(self, cpus: int = 8) -> None:
-        # munged wants folders that only their owner can change, and a short name for its socket.
+        # munged requires folders that only their owner can change, and a short socket name.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-slurm-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("state", "spool"):
@@ -82,11 +82,11 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which SLURM's tools find this cluster."""
+        """The variables with which SLURM's tools find this cluster."""
         return {"SLURM_CONF": str(self._config)}
 
     def _keep(self, *words: str) -> None:
-        """Start a daemon, which ends with this process."""
+        """Start a daemon that ends with this process."""
         log = self.folder / f"{words[0]}.out"
         self._keepers.append(
             subprocess.Popen(
@@ -98,7 +98,7 @@ class Cluster:
         )
 
     def start(self) -> None:
-        """Start the daemons, and wait until the node takes jobs."""
+        """Start the daemons, and wait until the node accepts jobs."""
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
@@ -119,7 +119,7 @@ class Cluster:
         return self.tool("sinfo", "-h", "-o", "%T", check=False).strip() == "idle"
 
     def tool(self, *words: str | Path, check: bool = True) -> str:
-        """What a tool of SLURM prints."""
+        """The output of a SLURM tool."""
         done = subprocess.run(
             [str(word) for word in words],
             env={**os.environ, **self.environment},
@@ -133,7 +133,7 @@ class Cluster:
         return done.stdout
 
     def jobs(self, state: str | None = None) -> list[str]:
-        """The numbers of the jobs that are in the queue."""
+        """The numbers of the jobs in the queue."""
         which = ["-t", state] if state else []
         return self.tool("squeue", "-h", "-o", "%i", *which).split()
 

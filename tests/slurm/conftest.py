@@ -18,7 +18,7 @@ def cluster() -> Iterator[Cluster]:
     """A real cluster of one node on loopback, which leaves nothing behind."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
-        pytest.skip(f"no SLURM can be started, not installed here: {', '.join(absent)}")
+        pytest.skip(f"cannot start SLURM; not installed here: {', '.join(absent)}")
     found = Cluster()
     try:
         found.start()

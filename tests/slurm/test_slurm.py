@@ -1,4 +1,4 @@
-"""Campaigns whose workers are jobs of a real SLURM."""
+"""Campaigns whose workers are jobs of a real SLURM cluster."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ WORKERS = {
 
 @pytest.fixture
 def environment(cluster: Cluster, campaigns: Campaigns) -> dict[str, str]:
-    """Of the master: the cluster, the database's address, and a secret that is nobody else's."""
+    """The master's environment: cluster, database address, and a secret that must not spread."""
     return {
         **cluster.environment,
         "MONGO_URI": campaigns.uri,
@@ -36,7 +36,7 @@ def environment(cluster: Cluster, campaigns: Campaigns) -> dict[str, str]:
 
 
 def written(campaigns: Campaigns, software: dict[str, str], engine: str = "work_queue") -> Path:
-    """A campaign on workers of SLURM."""
+    """A campaign with SLURM workers."""
     return campaigns.write(
         workers=WORKERS,
         engine=engine,
@@ -47,16 +47,16 @@ def written(campaigns: Campaigns, software: dict[str, str], engine: str = "work_
 
 
 def held_by(cluster: Cluster) -> str:
-    """All that SLURM keeps on disk, and what it prints of its jobs."""
+    """Everything that SLURM keeps on disk or prints about its jobs."""
     text = ""
     for path in [*cluster.folder.glob("state/**/*"), *cluster.folder.glob("spool/**/*")]:
-        with contextlib.suppress(OSError):  # a folder, or no longer there
+        with contextlib.suppress(OSError):  # a folder, or removed meanwhile
             text += path.read_bytes().decode(errors="replace")
     return text + cluster.tool("scontrol", "show", "job", "--details")
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "taskvine"])
-def test_a_campaign_on_slurm_loses_no_job_with_a_cancelled_worker(
+def test_a_campaign_on_slurm_loses_no_job_with_a_canceled_worker(
     campaigns: Campaigns,
     cli: Cli,
     cluster: Cluster,
@@ -87,7 +87,7 @@ def test_a_campaign_on_slurm_loses_no_job_with_a_cancelled_worker(
     wait_until(lambda: not processes_of(campaigns.folder))
 
 
-def test_a_node_without_the_program_is_told_in_words(
+def test_a_node_without_the_program_is_reported(
     campaigns: Campaigns, cli: Cli, cluster: Cluster, environment: dict[str, str]
 ) -> None:
     campaigns.waters(1)
@@ -99,13 +99,13 @@ def test_a_node_without_the_program_is_told_in_words(
         return str(found.get("trouble") or "")
 
     said = wait_until(trouble, 60)
-    assert "the program '/opt/no-such-place/xtb' is not here" in said
+    assert "the program '/opt/no-such-place/xtb' is missing" in said
     master.terminate()
     master.communicate(timeout=60)
     wait_until(lambda: not cluster.jobs())
 
 
-def test_the_doctor_asks_the_cluster_what_the_factory_will(
+def test_the_doctor_tries_the_requests_of_the_factory_on_the_cluster(
     campaigns: Campaigns, cli: Cli, cluster: Cluster, environment: dict[str, str]
 ) -> None:
     campaigns.waters(1)
@@ -119,7 +119,7 @@ def test_the_doctor_asks_the_cluster_what_the_factory_will(
     well = found()
     assert well["SLURM"].startswith("ok: answers: 1 nodes in partitions tests")
     assert well["sbatch"].startswith("ok")
-    # More than the node has, by default for its cores; a node that has no such feature.
+    # Too much memory, stated or by default for the cores; no such partition; no such feature.
     for changed in ({"memory": 10**6}, {"cores": 9, "memory": None}, {"partition": "none"}):
         assert found(**changed)["sbatch"].startswith("wrong: refuses"), changed
     assert found(options=["--constraint=no-such"])["sbatch"].startswith("wrong: refuses")

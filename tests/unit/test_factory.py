@@ -249,8 +249,8 @@ def test_a_master_that_is_not_found_is_told() -> None:
     for _ in range(3):
         cycle(report, 0, 0, None)
         report.hear("couldn't connect to h port 1: Connection refused")
-    assert "does not find a master at h:1: couldn't" in str(report.trouble("a master at h:1") or "")
-    assert "does not find the master 'm'" in str(report.trouble("the master 'm'") or "")
+    assert "cannot find a master at h:1: couldn't" in str(report.trouble("a master at h:1") or "")
+    assert "cannot find the master 'm'" in str(report.trouble("the master 'm'") or "")
     cycle(report, 0, 0, MASTER)
     assert report.trouble("a master at h:1") is None
 

@@ -1,1 +1,1 @@
-"""Engines take tasks and return archives: Work Queue, TaskVine, and one without either."""
+"""Engines, which take tasks and return archives: Work Queue, TaskVine and the local pool."""

@@ -1,4 +1,4 @@
-"""Engines take tasks and return archives. One contract for all of them."""
+"""The contract of all engines, which take tasks and return archives."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,77 +11,77 @@ RUNNER = Path(__file__).with_name("runner.sh")
 
 
 class TaskResult(StrEnum):
-    """How a task came back; the values stand in the spool."""
+    """The outcome of a task; the values are stored in the spool."""
 
-    OK = "ok"  # the runner ended, and its archive is in the task's folder
-    LOST = "lost"  # workers went away too often
-    TIME_LIMIT = "time_limit"  # past the task's own limit
-    DISK_LIMIT = "disk_limit"  # past its `disk`
-    MEMORY_LIMIT = "memory_limit"  # past its `memory`
+    OK = "ok"  # the runner finished, and its archive is in the task's folder
+    LOST = "lost"  # too many workers disappeared with it
+    TIME_LIMIT = "time_limit"  # exceeded the task's own limit
+    DISK_LIMIT = "disk_limit"  # exceeded its `disk`
+    MEMORY_LIMIT = "memory_limit"  # exceeded its `memory`
     NO_OUTPUT = "no_output"  # there is no archive
-    ERROR = "error"  # all else
+    ERROR = "error"  # anything else
 
 
 @dataclass(frozen=True)
 class Returned:
-    """A task that came back from an engine."""
+    """A task that an engine returned."""
 
     task_id: str
     result: TaskResult
-    exit_code: int  # of the runner
+    exit_code: int  # the runner's
     host: str
     started: float  # seconds since 1970
     finished: float
-    message: str = ""  # last lines of what the runner said
+    message: str = ""  # the last lines of the runner's output
 
 
 @dataclass(frozen=True)
 class EngineStats:
-    """An engine, as it stands now."""
+    """The current state of an engine."""
 
-    workers: int = 0  # connected
-    cores: int = 0  # of these workers together
+    workers: int = 0  # connected workers
+    cores: int = 0  # of these workers in total
     waiting: int = 0  # tasks that no worker has yet
     running: int = 0  # tasks on workers
-    bytes_sent: int = 0  # to workers, since the engine was started
-    workers_lost: int = 0  # that went away while they had tasks
+    bytes_sent: int = 0  # to workers, since the engine started
+    workers_lost: int = 0  # workers that disappeared while they had tasks
 
 
 class Engine(Protocol):
-    """What the master asks of an engine. A single thread calls it."""
+    """The interface through which the master uses an engine, from a single thread."""
 
     name: str
 
     @property
     def port(self) -> int | None:
-        """Where workers connect; None if the engine has no workers that do."""
+        """The port that workers connect to; None if no workers connect."""
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Take `task`; its inputs.tar is in `folder`, and its outputs.tar is to come there."""
+        """Accept `task`, whose inputs.tar is in `folder`, and write its outputs.tar there."""
 
     def wait(self, seconds: float) -> Returned | None:
-        """A task that came back, or None after at most `seconds` (and about one second)."""
+        """A returned task, or None after at most `seconds` (plus about one second)."""
 
     def hungry(self) -> int:
-        """How many more tasks the engine can soon place."""
+        """How many more tasks the engine can place soon."""
 
     def cancel(self, task_id: str) -> None:
-        """End the task, wherever it is; it is never returned. Unknown ones are passed over."""
+        """End the task, wherever it is; it is never returned. Unknown ids are ignored."""
 
     def cancel_waiting(self) -> list[str]:
-        """Cancel the tasks that no worker has yet; which those were."""
+        """Cancel the tasks that no worker has yet, and return their ids."""
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no task to `host` for a while."""
+        """Send no tasks to `host` for `seconds`."""
 
     def stats(self) -> EngineStats:
         """Counts of workers and tasks."""
 
     def trouble(self) -> str | None:
-        """What keeps workers or tasks from working, in words; None if nothing does."""
+        """A description of what keeps workers or tasks from running; None if nothing does."""
 
     def how_to_connect(self) -> str | None:
-        """The command line that starts a worker for this engine; None if it needs none."""
+        """The command line that starts a worker for this engine; None if no workers connect."""
 
     def close(self) -> None:
-        """End all that runs, and free the port."""
+        """End everything that runs, and free the port."""

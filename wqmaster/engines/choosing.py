@@ -1,4 +1,4 @@
-"""Which engine a campaign takes, and the engine itself."""
+"""Chooses and creates the engine of a campaign."""
 
 import os
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
 _INSTALL_ADVICE = (
-    "conda install -c conda-forge ndcctools, or on Debian 13 apt install python3-workqueue "
-    "coop-computing-tools python3-cloudpickle"
+    "run 'conda install -c conda-forge ndcctools' or, on Debian 13, 'apt install "
+    "python3-workqueue coop-computing-tools python3-cloudpickle'"
 )
-# What people call the engines of ndcctools.
+# Display names of the engines of ndcctools.
 _TITLES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 
 
 def why_not(name: str) -> str | None:
-    """Why the engine of this name cannot be used here; None if it can."""
+    """Why the engine `name` cannot be used here; None if it can."""
     if name == "local":
         return None
     title = _TITLES[name]
@@ -31,36 +31,36 @@ def why_not(name: str) -> str | None:
         if error.name in ("ndcctools", f"ndcctools.{name}"):
             return f"{title} (ndcctools) is not installed"
         return f"{title} (ndcctools) fails to import: {error}"
-    except Exception as error:  # a library that is missing, or another version's
+    except Exception as error:  # a missing library, or one of another version
         return f"{title} (ndcctools) fails to import: {error}"
     return None
 
 
 def choose(campaign: Campaign) -> tuple[str, str]:
-    """The engine for `campaign`, and why it is that one.
+    """The engine for `campaign`, and the reason for the choice.
 
     Raises:
-        EngineError: workers are to come from elsewhere, and no engine for them is installed.
+        EngineError: the workers run elsewhere, and no engine that serves them is installed.
     """
     asked = campaign.engine.type
     if asked != "auto":
-        return asked, "as the campaign says"
+        return asked, "as requested"
     workers = campaign.workers
     sent = workers.worker.name if isinstance(workers, BatchWorkers) and workers.worker else ""
     for name, worker in (("taskvine", "vine_worker"), ("work_queue", "work_queue_worker")):
         if sent.startswith(worker) and why_not(name) is None:
-            return name, f"its worker is the one that is sent out ({sent})"
+            return name, f"its worker is the one that the campaign sends ({sent})"
     why = why_not("taskvine")
     if campaign.resources.running_time_min is not None:
-        # Its worker of 7.14.5 reports the end of its wall time before it has worked it out (F8).
-        why = "TaskVine does not know how much time a worker has left (running_time_min)"
+        # vine_worker 7.14.5 reports the end of its wall time before it has computed it (F8).
+        why = "TaskVine does not know a worker's remaining time, which 'running_time_min' needs"
     if why is None:
-        return "taskvine", "its master takes less time for a task than Work Queue's"
+        return "taskvine", "its manager takes less time per task than Work Queue's"
     if why_not("work_queue") is None:
         return "work_queue", why
     if not campaign.workers.on_this_machine:
         raise EngineError(
-            f"the campaign has workers elsewhere (workers: {campaign.workers.type}), and {why}: "
+            f"workers of type {campaign.workers.type} need Work Queue or TaskVine, but {why}; "
             f"{_INSTALL_ADVICE}",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
@@ -70,8 +70,10 @@ def choose(campaign: Campaign) -> tuple[str, str]:
 def create(
     name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], folder: Path
 ) -> Engine:
-    """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
-    the environment for what it starts, `folder` the campaign's, with its password and logs.
+    """Create the engine `name`.
+
+    `slots` is the number of jobs that the local engine runs at a time, and `environ` their
+    environment; `folder` is the campaign's, with password and logs.
 
     Raises:
         EngineError: it is not installed, or cannot be started.
@@ -83,15 +85,15 @@ def create(
     why = why_not(name)
     if why is not None:
         raise EngineError(
-            f"{why}: {_INSTALL_ADVICE}; or run with --engine local",
+            f"{why}; {_INSTALL_ADVICE}, or use --engine local",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
     asked = campaign.engine
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:
         raise EngineError(
-            f"the project name '{asked.name}' is listed by a catalog, and none is named: write "
-            "'engine: {name: ..., catalog: HOST:PORT}', or export CATALOG_HOST",
+            f"the project name '{asked.name}' needs a catalog; add 'catalog: HOST:PORT' to "
+            "'engine:', or export CATALOG_HOST",
             code=ErrorCode.CATALOG_MISSING,
         )
     setting = Setting(

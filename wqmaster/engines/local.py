@@ -1,4 +1,4 @@
-"""The local pool: tasks as processes of this machine, in exactly a worker's sandbox."""
+"""The local pool: tasks run as processes of this machine, in the same sandbox as on a worker."""
 
 import contextlib
 import fcntl
@@ -19,9 +19,9 @@ from wqmaster.engines import tries
 from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.jobs.job import Input, Task
 
-# How often the runner of a task may be killed from outside before the task is lost.
+# How many times the runner of a task may be killed from outside before the task counts as lost.
 _MAX_LOSSES_PER_TASK = 5
-# How much of what a runner said is kept.
+# How much of a runner's output is kept.
 _MESSAGE_TAIL_BYTES = 2000
 _CACHE_PREFIX = "wqmaster-cache-"
 
@@ -33,7 +33,7 @@ class _Run:
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     losses: int = 0
-    said: bytearray = field(default_factory=bytearray)
+    output: bytearray = field(default_factory=bytearray)
 
     @property
     def sandbox(self) -> Path:
@@ -41,8 +41,10 @@ class _Run:
 
 
 def _new_cache() -> tuple[Path, int]:
-    """A folder for what tasks share, with its open lock. Those of dead masters are removed: each
-    may hold unpacked software."""
+    """Create a folder for files that tasks share, and return it with its open lock.
+
+    Folders of dead masters are removed, since each may hold unpacked software.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{_CACHE_PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,14 +53,15 @@ def _new_cache() -> tuple[Path, int]:
     part = folder / "lock.part"
     lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    part.rename(folder / "lock")  # nobody sees it before it is locked
+    part.rename(folder / "lock")  # other masters see it only after it is locked
     return folder, lock
 
 
 class LocalEngine:
-    """Runs `slots` tasks at a time. A runner that is killed is a lost worker: its task runs again.
+    """Runs `slots` tasks at a time.
 
-    Should the master be killed, the kernel tells each runner, which ends what it started.
+    A killed runner counts as a lost worker, and its task runs again. If the master is killed, the
+    kernel sends each runner SIGTERM, and the runner ends what it started.
     """
 
     name = "local"
@@ -79,7 +82,7 @@ class LocalEngine:
         self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Take `task`."""
+        """Accept `task`."""
         self._waiting.append(_Run(task, folder))
         self._start()
 
@@ -87,7 +90,7 @@ class LocalEngine:
         while self._waiting and len(self._running) < self.slots:
             run = self._waiting.popleft()
             self._prepare(run)
-            run.said.clear()
+            run.output.clear()
             run.started = time.time()
             limit = run.task.time_limit_per_job
             run.process = subprocess.Popen(
@@ -131,7 +134,7 @@ class LocalEngine:
 
     def _listen(self, seconds: float) -> None:
         if not self._selector.get_map():
-            # Nothing runs: only the caller's own clock can change that.
+            # Nothing runs, so no event can end the wait early.
             time.sleep(seconds)
             return
         overdue = time.time()
@@ -140,11 +143,11 @@ class LocalEngine:
                 self._kill(run)
         for key, _ in self._selector.select(seconds):
             run = cast("_Run", key.data)
-            said = cast("IO[bytes]", key.fileobj).read()
-            if said:
-                run.said += said
-                del run.said[:-_MESSAGE_TAIL_BYTES]
-            elif said is not None:
+            chunk = cast("IO[bytes]", key.fileobj).read()
+            if chunk:
+                run.output += chunk
+                del run.output[:-_MESSAGE_TAIL_BYTES]
+            elif chunk is not None:
                 self._finish(run)
 
     def _finish(self, run: _Run) -> None:
@@ -163,12 +166,12 @@ class LocalEngine:
         self._start()
 
     def _kill(self, run: _Run) -> None:
-        assert run.process is not None  # noqa: S101  # a running one has a process
+        assert run.process is not None  # noqa: S101  # a running task has a process
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process.pid, signal.SIGKILL)
 
     def _reap(self, run: _Run) -> int:
-        """Forget the process of `run`, end what it left behind; its exit code."""
+        """End what the process of `run` left behind, stop watching it, and return its exit code."""
         assert run.process is not None  # noqa: S101
         pipe = cast("IO[bytes]", run.process.stdout)
         self._selector.unregister(pipe)
@@ -190,11 +193,11 @@ class LocalEngine:
             evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signalled=code < 0)
             result = TaskResult.LOST if evicted else TaskResult.NO_OUTPUT
         shutil.rmtree(run.sandbox, ignore_errors=True)
-        said = run.said.decode(errors="replace")
-        return Returned(run.task.id, result, code, os.uname().nodename, run.started, finished, said)
+        host, message = os.uname().nodename, run.output.decode(errors="replace")
+        return Returned(run.task.id, result, code, host, run.started, finished, message)
 
     def hungry(self) -> int:
-        """Enough to keep every slot busy, and as many again to wait."""
+        """How many tasks keep every slot busy, with as many waiting."""
         return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
 
     def cancel(self, task_id: str) -> None:
@@ -211,16 +214,16 @@ class LocalEngine:
             self._start()
 
     def cancel_waiting(self) -> list[str]:
-        """End the tasks that have not begun; which those were."""
+        """Cancel the tasks that have not started, and return their ids."""
         waiting = [run.task.id for run in self._waiting]
         self._waiting.clear()
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Nothing: there is no other host to go to."""
+        """Do nothing: there is no other host."""
 
     def stats(self) -> EngineStats:
-        """Counts; the slots count as one worker with as many cores."""
+        """The counts; all slots together are one worker with as many cores."""
         return EngineStats(
             workers=1,
             cores=self.slots,
@@ -231,15 +234,15 @@ class LocalEngine:
         )
 
     def trouble(self) -> str | None:
-        """None: nobody has to connect."""
+        """None: no worker has to connect."""
         return None
 
     def how_to_connect(self) -> str | None:
-        """None: no worker connects to it."""
+        """None: no workers connect."""
         return None
 
     def close(self) -> None:
-        """End all that runs."""
+        """End everything that runs."""
         self._waiting.clear()
         for task_id in list(self._running):
             self.cancel(task_id)

@@ -1,4 +1,4 @@
-"""The interface by which an engine uses a manager of Work Queue or TaskVine, whichever it is."""
+"""The common interface of the managers of Work Queue and TaskVine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,14 +31,14 @@ class ManagerStats(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """A task as a manager is asked to run it."""
+    """A task, with everything that a manager needs to run it."""
 
     task: Task
-    folder: Path  # holds inputs.tar, and is to hold outputs.tar
+    folder: Path  # holds inputs.tar, and later outputs.tar
     category: str
-    memory: int | None  # MB; None: whatever the manager finds right
+    memory: int | None  # MB; None: the manager decides
     disk: int | None  # likewise
-    retries: int  # how often it may be run again when its worker is lost
+    retries: int  # how many times it may run again after it lost its worker
     running_time: int  # its time limit, see Setting.running_time
 
     @property
@@ -53,29 +53,29 @@ class Report:
 
     task_id: str
     result: TaskResult
-    signalled: bool  # whether the library says that a signal ended the runner
-    exit_code: int  # of the runner
+    signalled: bool  # whether a signal ended the runner, according to the library
+    exit_code: int  # the runner's
     host: str
     started: float  # seconds since 1970
     finished: float
-    output: str  # of the runner
-    failure: str  # what the library calls the result; "" for success
+    output: str  # the runner's
+    failure: str  # the library's name for the result; "" for success
 
 
 class Manager(ABC):
-    """A manager, with the calls that the two bindings name or do differently.
+    """A manager, with the calls in which the two bindings differ.
 
-    A *handle* is the library's own object for a task; nothing else but the manager uses it.
+    A *handle* is the library's own object for a task; only the manager uses it.
     """
 
     port: int  # where it listens
     version: str  # of the library
-    debug_log: Path  # which also records the workers that are refused
-    growing_logs: Sequence[GrowingLog]  # those that the library does not bound
+    debug_log: Path  # also records refused workers
+    growing_logs: Sequence[GrowingLog]  # logs that the library does not bound
 
     @abstractmethod
     def __init__(self, setting: Setting, logs: Path) -> None:
-        """Start to listen, and log to the folder `logs`.
+        """Start listening, and log to the folder `logs`.
 
         Raises:
             EngineError: the port is in use, or the manager cannot be started.
@@ -84,42 +84,42 @@ class Manager(ABC):
     @property
     @abstractmethod
     def stats(self) -> ManagerStats:
-        """Returns the counts as they are now."""
+        """The current counts."""
 
     @abstractmethod
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Begin a task of `category` elsewhere after `factor` times their average; 0: never."""
+        """Restart a task of `category` elsewhere after `factor` times the average; 0: never."""
 
     @abstractmethod
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
         """Learn the resources of `category` by the allocation `mode` of a Setting.
 
-        `guess` has the cores, memory and disk of its first tasks, as far as they are stated.
+        `guess` holds the cores, memory and disk of its first tasks, as far as they are known.
         """
 
     @abstractmethod
     def submit(self, order: Order) -> Any:
-        """Take a task; returns its handle."""
+        """Accept a task and return its handle."""
 
     @abstractmethod
     def wait(self, seconds: float) -> Report | None:
-        """Returns a task that came back, or None if none did within about `seconds`.
+        """A returned task, or None if there is none within about `seconds`.
 
-        The libraries count in whole seconds, and keep Python's lock meanwhile. Some cancelled
-        tasks come back as well.
+        The libraries count in whole seconds and hold Python's lock meanwhile. Some canceled tasks
+        are returned too.
         """
 
     @abstractmethod
     def end_restarted(self, tasks: Iterable[Held]) -> None:
-        """End those of `tasks` that were begun too often, so that `wait` returns them as LOST."""
+        """End the tasks that were restarted too often, so that `wait` returns them as LOST."""
 
     @abstractmethod
     def is_waiting(self, handle: Any) -> bool:
-        """Returns whether no worker has the task yet."""
+        """Whether no worker has the task yet."""
 
     @abstractmethod
     def cancel(self, handle: Any) -> None:
-        """End a task, wherever it is. It may still be returned by `wait`."""
+        """End a task, wherever it is. `wait` may still return it."""
 
     @abstractmethod
     def block_host(self, host: str) -> None:
@@ -131,14 +131,14 @@ class Manager(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Drop the tasks that are left, and free the port. Nothing is called after this."""
+        """Drop the remaining tasks and free the port. This is the last call."""
 
 
 def exceeded(limits: Any) -> TaskResult:
-    """Which limit a task broke that the library calls exhausted.
+    """The limit that a task exceeded, when the library reports exhausted resources.
 
-    `limits` is the library's record of what was exceeded. It exists only with a resource monitor;
-    without one, a worker watches nothing but the disk.
+    `limits` is the library's record of the exceeded limits. It exists only with a resource monitor;
+    without one, a worker watches only the disk.
     """
     if limits is not None:
         for name, result in (

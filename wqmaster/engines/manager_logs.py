@@ -1,4 +1,4 @@
-"""The logs of a manager: a folder for each run, and no log in it that grows without bound."""
+"""The logs of a manager: one folder per run, in which no log grows without bound."""
 
 import contextlib
 import os
@@ -10,35 +10,35 @@ from pathlib import Path
 from wqmaster.errors import EngineError
 from wqmaster.system.descriptors import is_open_at, open_descriptors
 
-# At this size the debug log is begun anew; the one before stays as debug.old.
+# The debug log is rotated at this size; the previous one is kept as debug.old.
 DEBUG_LOG_SIZE_BYTES = 10_000_000
-# At this size the other logs are. A task takes about 1 KB in the log of transactions.
+# The other logs are rotated at this size. A task adds about 1 KB to the log of transactions.
 LOG_SIZE_BYTES = 100_000_000
-# How many log folders of earlier runs are kept.
+# How many log folders are kept, that of the current run included.
 KEPT_LOG_FOLDERS = 5
 
 
 def log_folder(logs: Path) -> Path:
-    """Make a new folder below `logs` for this run, and remove those of the oldest runs."""
+    """Create a folder below `logs` for this run, and remove those of the oldest runs."""
     logs.mkdir(parents=True, exist_ok=True)
     earlier = sorted(path for path in logs.glob("[0-9]*") if path.is_dir())
     for old in earlier[: max(0, len(earlier) - KEPT_LOG_FOLDERS + 1)]:
         shutil.rmtree(old, ignore_errors=True)
     # At most 19 characters, TaskVine's limit (vine_runtime_directory_create).
     name = time.strftime("%Y-%m-%dT%H%M%S")
-    for again in ("", *(f"-{count}" for count in range(1, 10))):  # started in the same second
+    for suffix in ("", *(f"-{count}" for count in range(1, 10))):  # runs of the same second
         with contextlib.suppress(FileExistsError):
-            (logs / f"{name}{again}").mkdir()
-            return logs / f"{name}{again}"
-    raise EngineError(f"there are ten folders {logs / name}* already: try again in a second")
+            (logs / f"{name}{suffix}").mkdir()
+            return logs / f"{name}{suffix}"
+    raise EngineError(f"ten folders {logs / name}* exist already; try again in a second")
 
 
 class GrowingLog:
-    """A log to which the library appends for ever.
+    """A log that the library appends to without limit.
 
-    When it is large, it becomes NAME.old, in place of the one before, and is begun anew.
-    `reopen` makes the library open the log once more. The library does not close the file that
-    it had open, which would keep its disk space, so that old descriptor is redirected to /dev/null.
+    A log that has become large replaces NAME.old, and a new one begins: `reopen` makes the library
+    open the log again. The library does not close the file that it had open, which would keep its
+    disk space, so the old descriptor is redirected to /dev/null.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class GrowingLog:
         self._size_bytes = size_bytes
 
     def bound(self) -> None:
-        """Begin the log anew if it is too large."""
+        """Rotate the log if it is too large."""
         with contextlib.suppress(FileNotFoundError):
             if self._path.stat().st_size < self._size_bytes:
                 return

@@ -1,4 +1,4 @@
-"""What a manager of ndcctools (Work Queue or TaskVine) is told, and how it is started."""
+"""Settings and start of a manager of ndcctools (Work Queue or TaskVine)."""
 
 import errno
 import importlib
@@ -19,44 +19,44 @@ from wqmaster.system.descriptors import open_descriptors, quiet
 from wqmaster.system.hosts import this_host
 
 NO_MONITOR_MESSAGE = (
-    "resources are learned ('engine: {allocation: ...}') by the program resource_monitor of "
-    "ndcctools, which is not installed here (Debian's package leaves it out): "
-    "conda install -c conda-forge ndcctools, or 'allocation: fixed'"
+    "'engine: {allocation: ...}' needs the program resource_monitor of ndcctools, which is not "
+    "installed here (Debian's package lacks it); run 'conda install -c conda-forge ndcctools' or "
+    "set 'allocation: fixed'"
 )
-# The port of a catalog (catalog_server, -p) where none is named.
+# The default port of a catalog (catalog_server, -p).
 DEFAULT_CATALOG_PORT = 9097
-# The longest running time that a manager can be given, in whatever unit.
+# The longest running time that a manager accepts, in any unit.
 _MAX_RUNNING_TIME = 9 * 10**18
-# How long a manager waits for a peer that has connected and is silent.
+# How long a manager waits for a peer that has connected but is silent.
 _SILENT_PEER_TIMEOUT_SECONDS = 5
 # How long the kernel withholds such a peer from the manager.
 _DEFERRED_ACCEPT_SECONDS = 60
-# How often a manager that takes any free port is started before failing is an error.
+# How many attempts are made to start a manager on any free port.
 _MAX_START_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a manager is told when it is started."""
+    """The settings with which a manager starts."""
 
-    logs: Path  # folder; each run has one of its own in it
-    port: int = 0  # 0: any that is free
-    password: Path | None = None  # file that workers must have as well
+    logs: Path  # folder with a subfolder for each run
+    port: int = 0  # 0: any free port
+    password: Path | None = None  # file, of which workers need a copy
     name: str | None = None  # project name in the catalog
     catalog: str | None = None  # HOST or HOST:PORT
     ssl: tuple[Path, Path] | None = None  # key and certificate
-    allocation: str = "fixed"  # or max, min_waste, max_throughput: resources are learned
+    allocation: str = "fixed"  # max, min_waste and max_throughput learn resources
     fast_abort: float | None = None  # times the average of a category
-    debug: bool = False  # whether all is logged
+    debug: bool = False  # whether everything is logged
     host: str | None = None  # the name by which workers reach this machine
-    # After how many seconds a silent worker is asked whether it is alive, and how many it has to
-    # answer. With the libraries' own 120 and 900, the tasks of a machine that is gone would be
-    # missing for 17 minutes.
+    # Seconds of silence after which a worker is asked whether it is alive, and seconds that it has
+    # to answer. With the libraries' own 120 and 900, the tasks of a dead machine would be missing
+    # for 17 minutes.
     keepalive: tuple[int, int] = (60, 300)
 
     @property
     def learns(self) -> bool:
-        """Whether resources of tasks are measured, and allocated by what earlier tasks took."""
+        """Whether resources are measured, and allocated according to what earlier tasks used."""
         return self.allocation != "fixed"
 
     @property
@@ -65,17 +65,17 @@ class Setting:
         return (str(self.ssl[0]), str(self.ssl[1])) if self.ssl else None
 
     def running_time(self, task: Task) -> int:
-        """The time limit of `task` in the unit that the library (7.14.5) really uses (F2).
+        """The time limit of `task` in the unit that the library (7.14.5) actually uses (F2).
 
-        Manager and worker each take the limit to be in microseconds, so that 420 would end a task
-        after a second (vine_task_set_time_max, work_queue_task_specify_running_time: read in both).
-        With a resource monitor the worker does not enforce it. Above 106 days the library's integer
-        would overflow.
+        Manager and worker both treat the limit as microseconds, so 420 would end a task after a
+        second (sources: vine_task_set_time_max, work_queue_task_specify_running_time). With a
+        resource monitor the worker does not enforce it. Above 106 days the library's integer would
+        overflow.
         """
         return min(task.time_limit * (10**6 if self.learns else 10**12), _MAX_RUNNING_TIME)
 
     def debug_flags(self, subsystem: str) -> tuple[str, ...]:
-        """What goes to the debug log: notices, such as those of refused workers; or everything."""
+        """Flags that log notices, for example of refused workers, or everything."""
         flags = ["fatal", "error", "notice"]
         if self.ssl:
             flags.append("ssl")
@@ -97,10 +97,10 @@ def bindings(name: str) -> Any:
 
 
 def started(title: str, port: int, start: Callable[[], Any]) -> Any:
-    """What `start` returns: a manager that listens on `port`.
+    """Call `start` and return its result, a manager that listens on `port`.
 
     Two programs that look for a free port at the same moment may find the same one (the library
-    binds with SO_REUSEADDR, and fails only when it listens), so that another attempt helps.
+    binds with SO_REUSEADDR, and fails only when it listens), so another attempt helps.
 
     Raises:
         EngineError: it cannot be started.
@@ -109,7 +109,7 @@ def started(title: str, port: int, start: Callable[[], Any]) -> Any:
     while True:
         attempts -= 1
         try:
-            with quiet():  # the error says it in words
+            with quiet():  # the exception says the same
                 return start()
         except Exception as error:
             if attempts == 0:
@@ -126,22 +126,22 @@ def _why_not_started(title: str, port: int, error: Exception) -> EngineError:
             except OSError as reason:
                 why, code = reason.strerror, ErrorCode.PORT_UNUSABLE
                 if reason.errno == errno.EADDRINUSE:
-                    why, code = "another program listens there already", ErrorCode.PORT_IN_USE
+                    why, code = "another program is listening there", ErrorCode.PORT_IN_USE
                 return EngineError(
-                    f"{title} cannot listen on port {port}: {why}; name another one with "
-                    "--port, or 0 for any that is free",
+                    f"{title} cannot listen on port {port}: {why}; choose another with --port "
+                    "(0: any free port)",
                     code=code,
                 )
     return EngineError(f"{title} cannot be started: {error}")
 
 
 def bound_silence(port: int) -> None:
-    """Keep a peer that connects to `port` and is silent from holding up the manager.
+    """Keep silent peers that connect to `port` from blocking the manager.
 
-    The manager waits for each peer that connects: 5 s for the password, and without limit for the
-    first word of SSL (link_ssl_wrap_accept of 7.14.5), which a port scanner never sends. Workers
-    speak first, so the kernel may hand over a connection only when there is something to read. On
-    Linux, an accepted socket inherits the time-outs of the one that listens.
+    The manager waits for each peer that connects: 5 s for the password, and indefinitely for the
+    start of the SSL handshake (link_ssl_wrap_accept of 7.14.5), which a port scanner never sends.
+    Workers speak first, so the kernel can hold back a connection until there is something to read.
+    On Linux, an accepted socket inherits the timeouts of the listening one.
     """
     for number in open_descriptors():
         if not Path(f"/proc/self/fd/{number}").is_socket():

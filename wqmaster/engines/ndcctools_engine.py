@@ -1,4 +1,4 @@
-"""The engine of ndcctools, whose manager is Work Queue's or TaskVine's."""
+"""The engine of ndcctools, with a manager of Work Queue or TaskVine."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from wqmaster.engines.task_sizes import TaskSizes
 from wqmaster.engines.tries import Held
 from wqmaster.jobs.job import Task
 
-# How much of what a runner said is kept.
+# How much of a runner's output is kept.
 MESSAGE_TAIL_CHARACTERS = 2000
 
 
 class NdcctoolsEngine:
-    """An engine that leaves its tasks to a manager. A subclass names the manager.
+    """An engine that passes its tasks to a manager, which the subclass names.
 
     Raises:
         EngineError: the port is in use, or the manager cannot be started.
@@ -30,7 +30,7 @@ class NdcctoolsEngine:
     manager_type: type[Manager]
 
     def __init__(self, setting: Setting) -> None:
-        # Without this, manager and workers talk to a public catalog.
+        # Without this, manager and workers would contact a public catalog.
         os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
         self._setting = setting
         self._manager = self.manager_type(setting, log_folder(setting.logs))
@@ -39,12 +39,12 @@ class NdcctoolsEngine:
         self._refusals = Refusals(self._manager.debug_log, self._manager.version, setting.password)
         self._sizes = TaskSizes(setting)
         self._blocked = _BlockedHosts(self._manager)
-        self._tasks: dict[str, Held] = {}  # by their ids
+        self._tasks: dict[str, Held] = {}  # by id
         self._categories: set[str] = set()
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Take `task`."""
-        # One with a remedy may take longer than the others.
+        """Accept `task`."""
+        # A task with a remedy may take longer than the others.
         self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
 
     def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
@@ -70,8 +70,8 @@ class NdcctoolsEngine:
             return
         self._categories.add(category)
         if self._setting.fast_abort is not None:
-            # For each category by name: the libraries' factor for all of them has no effect unless
-            # ten tasks of a category called "default" are done (abort_slow_workers of Work Queue,
+            # For each category by name: the libraries' global factor has no effect until ten tasks
+            # of a category called "default" are done (abort_slow_workers of Work Queue,
             # disconnect_slow_workers of TaskVine).
             self._manager.set_fast_abort(category, self._setting.fast_abort if hurried else 0)
         if self._setting.learns:
@@ -80,7 +80,7 @@ class NdcctoolsEngine:
             self._manager.set_allocation(category, self._setting.allocation, guess)
 
     def wait(self, seconds: float) -> Returned | None:
-        """A task that came back."""
+        """A returned task, or None if there is none within about `seconds`."""
         for log in self._manager.growing_logs:
             log.bound()
         self._blocked.release()
@@ -90,7 +90,7 @@ class NdcctoolsEngine:
             return None
         held = self._forget(report.task_id)
         if held is None:
-            return None  # it was cancelled
+            return None  # it was canceled
         result = report.result
         if tries.was_evicted(result, report.exit_code, signalled=report.signalled):
             if held.evictions < tries.MAX_RETRIES:
@@ -118,18 +118,18 @@ class NdcctoolsEngine:
         return held
 
     def hungry(self) -> int:
-        """What idle cores could take, and some more to wait."""
+        """How many tasks idle cores could take, plus some to wait."""
         return self._sizes.hungry(self._manager.stats)
 
     def cancel(self, task_id: str) -> None:
         """End the task; it is never returned."""
         held = self._forget(task_id)
         if held is not None:
-            # Where the manager does return it, wait() passes it over.
+            # If the manager still returns it, wait() ignores it.
             self._manager.cancel(held.handle)
 
     def cancel_waiting(self) -> list[str]:
-        """End the tasks that no worker has yet; returns their ids."""
+        """Cancel the tasks that no worker has yet, and return their ids."""
         waiting = [
             task_id
             for task_id, held in self._tasks.items()
@@ -140,11 +140,11 @@ class NdcctoolsEngine:
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no task to `host` for `seconds`."""
+        """Send no tasks to `host` for `seconds`."""
         self._blocked.add(host, seconds)
 
     def stats(self) -> EngineStats:
-        """Counts, as the manager has them."""
+        """The manager's counts."""
         stats = self._manager.stats
         return EngineStats(
             workers=stats.workers_connected,
@@ -156,7 +156,7 @@ class NdcctoolsEngine:
         )
 
     def trouble(self) -> str | None:
-        """Workers that were refused, and tasks that no worker takes."""
+        """A description of refused workers, and of tasks that no worker takes."""
         troubles = (self._refusals.trouble(), self._sizes.trouble(self._manager.stats))
         return "; ".join(filter(None, troubles)) or None
 
@@ -165,16 +165,16 @@ class NdcctoolsEngine:
         return ndcctools.how_to_connect(self.worker_program, self._setting, self.port)
 
     def close(self) -> None:
-        """Cancel what is left and free the port."""
+        """Cancel the remaining tasks and free the port."""
         for task_id in list(self._tasks):
             self.cancel(task_id)
         self._manager.close()
 
 
 class _BlockedHosts:
-    """Hosts that get no task for a while.
+    """Hosts that receive no tasks for a while.
 
-    `block_host_with_timeout` of the bindings (7.14.5, both libraries; F7) refuses every argument,
+    `block_host_with_timeout` of the bindings (7.14.5, both libraries; F7) rejects every argument,
     since SWIG does not know time_t.
     """
 

@@ -1,4 +1,4 @@
-"""Workers that a manager refused, which nothing but its debug log reports."""
+"""Workers that a manager refused, which only its debug log reports."""
 
 import contextlib
 import logging
@@ -15,31 +15,31 @@ _VERSION_PATTERN = re.compile(
 )
 _PASSWORD_PATTERN = re.compile(r"worker (\S+?)(?::\d+)? presented the wrong password")
 _SSL_PATTERN = re.compile(r"ssl accept failed from (\S+) port")
-# As it stands in the master's log; earlier versions named no kind.
+# The line in the master's log; earlier versions wrote no kind.
 _LOGGED_PATTERN = re.compile(r"worker refused(?: \(([\w-]+)\))?: (.*)")
-# How many hosts of refused workers are logged one by one.
+# How many hosts of refused workers are logged individually.
 _MAX_LOGGED_HOSTS = 100
 # How much of the debug log is read at a time.
 _READ_SIZE_BYTES = 1 << 20
 
 
 class RefusalKind(StrEnum):
-    """Why a manager refused a worker: the word that the master's log has for it."""
+    """Why a manager refused a worker; the values appear in the master's log."""
 
     VERSION = "version"
-    PASSWORD = "password"  # noqa: S105  # it is none
+    PASSWORD = "password"  # noqa: S105  # not a secret
     ENCRYPTION = "encryption"
 
 
-_TOLD = {
-    RefusalKind.VERSION: "of another version of ndcctools",
+_DESCRIPTIONS = {
+    RefusalKind.VERSION: "with another version of ndcctools",
     RefusalKind.PASSWORD: "with a wrong password",
-    RefusalKind.ENCRYPTION: "that do not encrypt",
+    RefusalKind.ENCRYPTION: "without encryption",
 }
 
 
 class Refusals:
-    """The workers that a manager refused, as its debug log reports them."""
+    """The workers that a manager refused, according to its debug log."""
 
     def __init__(self, path: Path, version: str, password: Path | None) -> None:
         self._path = path
@@ -51,11 +51,11 @@ class Refusals:
         self._logged: set[tuple[str, RefusalKind]] = set()
 
     def read(self) -> None:
-        """Read what was added to the log, and log each host that is new."""
+        """Read what was added to the debug log, and log each new host."""
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_ino != self._inode or found.st_size < self._position:
-                self._inode, self._position = found.st_ino, 0  # begun anew by the library
+                self._inode, self._position = found.st_ino, 0  # rotated by the library
             file.seek(self._position)
             content = file.read(_READ_SIZE_BYTES)
             whole = content.rfind(b"\n") + 1
@@ -68,36 +68,37 @@ class Refusals:
             host, theirs, ours = found.groups()
             kind = RefusalKind.VERSION
             why = (
-                f"it is {_TOLD[kind]} (it speaks protocol {theirs}, this master {ours}): "
-                f"send out the worker program of ndcctools {self._version}"
+                f"it speaks protocol {theirs}, but this master speaks {ours}; use the worker "
+                f"program of ndcctools {self._version}"
             )
         elif found := _PASSWORD_PATTERN.search(line):
             host, kind = found[1], RefusalKind.PASSWORD
-            why = f"its password is not that of {self._password}: give it a copy of that file"
+            why = f"its password is not the one in {self._password}; give it a copy of that file"
         elif found := _SSL_PATTERN.search(line):
             host, kind = found[1], RefusalKind.ENCRYPTION
-            why = "it does not encrypt, as 'engine: {ssl: true}' asks: start it with --ssl"
+            why = "it does not encrypt, but 'engine: {ssl: true}' requires it; start it with --ssl"
         else:
             return
         self._counts[kind] += 1
         if (host, kind) not in self._logged and len(self._logged) < _MAX_LOGGED_HOSTS:
             self._logged.add((host, kind))
-            # `wqmaster doctor` reads it: see `logged_refusal`.
+            # `wqmaster doctor` reads this line: see `logged_refusal`.
             log.warning("worker refused (%s): %s: %s", kind, host, why)
 
     def trouble(self) -> str | None:
-        """How many were refused and why, in words; None if none was."""
+        """How many workers were refused, and why; None if none were."""
         self.read()
         if not self._counts:
             return None
-        parts = [f"{count} {_TOLD[kind]}" for kind, count in self._counts.most_common()]
-        return f"workers were refused: {', '.join(parts)} (wqmaster doctor says more)"
+        parts = [f"{count} {_DESCRIPTIONS[kind]}" for kind, count in self._counts.most_common()]
+        return f"refused workers: {', '.join(parts)}; run 'wqmaster doctor' for details"
 
 
 def logged_refusal(message: str) -> tuple[RefusalKind | None, str] | None:
-    """Kind, and host with reason, of the refused worker that a line of the master's log tells of.
+    """The kind, and the host with the reason, from a line about a refused worker.
 
-    None: it tells of none. The kind is None where it is not one of this version.
+    `message` is a line of the master's log. Returns None if it reports no refused worker; the kind
+    is None if this version does not know it.
     """
     found = _LOGGED_PATTERN.fullmatch(message)
     if found is None:

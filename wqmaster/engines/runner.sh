@@ -4,33 +4,33 @@
 #   sh runner.sh none|gzip SECONDS
 #
 # inputs.tar holds a folder per job (0, 1, ...), with a file job.sh that calls `step` below.
-# Leaves outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, sums:
+# Writes outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, checksums:
 #   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
 #   size BYTES FILE | end SUM OF THE LINES ABOVE
-# SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is whole.
-# Where a worker lacks the software of a step, job.sh reads shared/wqmaster.software.sh.
+# SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
+# If a worker lacks the software of a step, job.sh reads shared/wqmaster.software.sh.
 set -u
 umask 077
-# A worker's open sockets are not ours: with them in our hands, the manager does not see it die (F4).
+# Close the worker's open sockets: while we hold them, the manager does not see the worker die (F4).
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
-is_leader() { # of its process group: only then is the group ours to signal
+is_leader() { # whether we lead our process group, and may signal it
     read -r stat < /proc/$$/stat || return 1
     stat=${stat##*) }
     # shellcheck disable=SC2086  # fields
     set -- $stat
     [ "$3" = "$$" ]
 }
-# A worker of ndcctools makes us a leader from outside (setpgid after fork), and on a busy machine
-# comes too late for that, since we run already (F30): neither it nor we could end what we start.
+# A worker of ndcctools makes us a group leader from outside (setpgid after fork). On a busy machine
+# this fails, since we already run (F30), and neither the worker nor we could end what we start.
 if [ $# -eq 2 ] && [ -r /proc/$$/stat ] && ! is_leader && command -v setsid > /dev/null; then
-    exec setsid sh "$0" "$@" alone # the same process, in a session that it leads
+    exec setsid sh "$0" "$@" alone # the same process, now leading its own session
 fi
 compression=$1
 limit=$2
 top=$PWD
 LC_ALL=C HOME=$top TMPDIR=$top
 export LC_ALL HOME TMPDIR
-# shellcheck disable=SC3045  # where it is known; large molecules need the stack
+# shellcheck disable=SC3045  # if it is supported; large molecules need the stack
 ulimit -s unlimited 2> /dev/null
 
 die() {
@@ -39,7 +39,7 @@ die() {
 }
 
 now=0
-clock() { # hundredths of seconds, without a fork where there is /proc
+clock() { # sets `now` to hundredths of seconds; without a fork if there is /proc
     if read -r up _ < /proc/uptime; then
         now=${up%.*}${up#*.}
     else
@@ -47,7 +47,7 @@ clock() { # hundredths of seconds, without a fork where there is /proc
     fi 2> /dev/null
 }
 
-# All processes of a job stay in one process group, so that whoever ends the task ends them all (F21).
+# All processes of a job stay in one process group, so that ending the task ends them all (F21).
 if timeout --foreground 5 true 2> /dev/null; then
     timeout="timeout --foreground -k 5"
 else
@@ -62,8 +62,8 @@ end_group() {
 }
 trap 'end_group; exit 143' TERM
 
-# What software.sh says of the program of the next step: why there is none, or what is to be called
-# in the program's process before it begins, and which software it is of.
+# Set by software.sh for the program of the next step: why it is missing, with an exit code; the
+# command to run in its process before it starts; the key of its software.
 trouble='' trouble_code=127 before=: key=
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
@@ -72,11 +72,14 @@ step() {
     name=$1 outputs=$2 first=$3
     shift 3
     out=$top/out/$job/$name
-    mkdir -p "$out" || die "no folder for outputs"
+    mkdir -p "$out" || die "cannot make a folder for outputs"
     clean=
     for file in $first; do
         case $file in
-            *=*) [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" || die "no renaming" ;;
+            *=*)
+                [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" ||
+                    die "cannot rename $file"
+                ;;
             *) clean="$clean $file" ;;
         esac
     done
@@ -103,12 +106,12 @@ step() {
     used=${key:+ $key}
     trouble='' before=: key=
     clock
-    # A tenth of a second early: the clock counts in hundredths, and is not that of timeout.
+    # A tenth of a second early: our clock counts in hundredths, and timeout uses another one.
     if [ "$((now + 10))" -ge "$deadline" ]; then
         case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
     fi
-    # A signal from outside (scancel, a host that shuts down) goes to all processes of a worker, one
-    # after another: if we are about to be ended as well, the job has not failed.
+    # A signal from outside (scancel, a shutdown of the host) reaches a worker's processes one after
+    # another: if we are about to be ended too, the job has not failed.
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     there=
     for file in $outputs; do
@@ -125,9 +128,9 @@ step() {
     return "$code"
 }
 
-tar -xf inputs.tar || die "inputs.tar cannot be unpacked"
+tar -xf inputs.tar || die "cannot unpack inputs.tar"
 rm -rf out outputs.tar
-mkdir out || die "no folder for outputs"
+mkdir out || die "cannot make a folder for outputs"
 {
     echo "wqmaster 1"
     read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
@@ -136,25 +139,25 @@ mkdir out || die "no folder for outputs"
 
 job=0
 while [ -d "$job" ]; do
-    cd "$job" || die "no folder of job $job"
+    cd "$job" || die "cannot enter the folder of job $job"
     clock
     deadline=$((now + limit * 100))
     # shellcheck disable=SC1091  # written by the master
     . ./job.sh
-    cd "$top" || die "no sandbox"
+    cd "$top" || die "cannot return to the sandbox"
     next=$((job + 1))
     if [ -d "$next" ]; then rm -rf "$job"; fi
     job=$next
 done
 
-cd out || die "no outputs"
-find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "sizes cannot be read"
+cd out || die "cannot enter the folder of outputs"
+find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "cannot determine file sizes"
 while read -r size file; do
     [ "$file" = total ] || echo "size $size $file"
 done < ../sizes >> manifest || die "disk full" 28
-# shellcheck disable=SC2094  # find passes the manifest over
-find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "sums cannot be made"
-sum=$(sha256sum < manifest) || die "sums cannot be made"
+# shellcheck disable=SC2094  # find skips the manifest
+find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "cannot compute checksums"
+sum=$(sha256sum < manifest) || die "cannot compute checksums"
 echo "end ${sum%% *}" >> manifest || die "disk full" 28
 if [ "$compression" = gzip ]; then
     tar -cf - . | gzip -1 > ../outputs.part || die "disk full" 28

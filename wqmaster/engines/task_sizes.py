@@ -1,4 +1,4 @@
-"""What the tasks of a manager ask for: how many more it can place, and which fit no worker."""
+"""The sizes of a manager's tasks: how many more tasks it can place, and which fit no worker."""
 
 import time
 from collections import Counter
@@ -7,14 +7,14 @@ from wqmaster.engines.manager import ManagerStats
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.jobs.job import Task
 
-# How many tasks wait for a worker, at most.
+# The most tasks that wait for a worker.
 MAX_WAITING_TASKS = 1000
-# For how long workers may be idle while tasks wait before that is reported.
+# How long workers may be idle while tasks wait before that is reported.
 IDLE_WORKERS_TIMEOUT_SECONDS = 30.0
 
 
 class TaskSizes:
-    """The cores, memory and disk (MB) that the tasks of a manager ask for."""
+    """The cores, memory and disk (MB) that a manager's tasks request."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -24,16 +24,16 @@ class TaskSizes:
 
     def _of(self, task: Task) -> tuple[int, int, int]:
         if self._setting.learns and task.plain:
-            return task.cores, 0, 0  # the manager asks for what earlier ones took
+            return task.cores, 0, 0  # the manager requests what earlier tasks used
         return task.cores, task.memory or 0, task.disk or 0
 
     def add(self, task: Task) -> None:
-        """Count a task that was submitted."""
+        """Count a submitted task."""
         self._last = self._of(task)
         self._sizes[self._last] += 1
 
     def remove(self, task: Task) -> None:
-        """Forget a task that has come back, or was cancelled."""
+        """Forget a task that was returned or canceled."""
         size = self._of(task)
         self._sizes[size] -= 1
         if self._sizes[size] <= 0:
@@ -41,19 +41,19 @@ class TaskSizes:
 
     @property
     def least(self) -> tuple[int, int, int]:
-        """The least of all tasks in cores, memory and disk; 0 where none is stated.
+        """The smallest request of cores, memory and disk among all tasks; 0: not stated.
 
-        Without tasks, what the last one asked for.
+        Without tasks, the request of the last one.
         """
         cores, memory, disk = zip(*(self._sizes or [self._last]), strict=True)
         return min(cores), min(memory), min(disk)
 
     def hungry(self, stats: ManagerStats) -> int:
-        """How many of the smallest tasks idle workers could take, and some more to wait.
+        """How many of the smallest tasks idle workers could take, plus a reserve that waits.
 
-        Those are a tenth of what all workers can take. A long queue is expensive: Work Queue's
-        manager scans all of it for each task that it places (0.4 ms a task with 4 waiting, 6.8 with
-        1,000).
+        The reserve is a tenth of what all workers can take. A long queue is expensive: Work Queue's
+        manager scans all of it for each task that it places (0.4 ms per task with 4 waiting, 6.8 ms
+        with 1,000).
         """
         total = (stats.total_cores, stats.total_memory, stats.total_disk)
         slots = min(
@@ -65,7 +65,7 @@ class TaskSizes:
         return int(max(0, min(MAX_WAITING_TASKS, reserve + idle) - stats.tasks_waiting))
 
     def trouble(self, stats: ManagerStats) -> str | None:
-        """Which tasks the workers that are connected cannot take, in words."""
+        """A description of the tasks that no connected worker can take; None if there are none."""
         if not stats.workers_connected or not stats.tasks_waiting:
             self._idle_since = time.monotonic()
             return None
@@ -78,7 +78,10 @@ class TaskSizes:
                 if asked > most > 0
             ]
             if over:
-                return f"{count} tasks wait for a larger worker: they ask for {' and '.join(over)}"
+                return (
+                    f"no worker is large enough for {count} of the waiting tasks, which need "
+                    f"{' and '.join(over)}"
+                )
         return self._idle(stats)
 
     def _idle(self, stats: ManagerStats) -> str | None:
@@ -88,6 +91,6 @@ class TaskSizes:
         if now - self._idle_since < IDLE_WORKERS_TIMEOUT_SECONDS:
             return None
         return (
-            f"{stats.tasks_waiting} tasks wait while {stats.workers_connected} workers are idle: "
-            "none has the memory, disk or time left for one, or all are blocked"
+            f"waiting tasks: {stats.tasks_waiting}, idle workers: {stats.workers_connected}; no "
+            "worker has enough memory, disk or remaining time, or all hosts are blocked"
         )

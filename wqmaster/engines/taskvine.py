@@ -1,4 +1,4 @@
-"""TaskVine (ndcctools.taskvine), the successor of Work Queue; seen with 7.14.5."""
+"""TaskVine (ndcctools.taskvine), the successor of Work Queue; tested with 7.14.5."""
 
 import ctypes
 import functools
@@ -23,7 +23,7 @@ from wqmaster.system.descriptors import quiet
 _TASK_RESULTS = {
     "success": TaskResult.OK,
     "max retries": TaskResult.LOST,
-    "cancelled": TaskResult.LOST,  # begun too often: see end_restarted
+    "cancelled": TaskResult.LOST,  # restarted too often: see end_restarted
     "forsaken": TaskResult.LOST,
     "max end time": TaskResult.TIME_LIMIT,
     "max wall time": TaskResult.TIME_LIMIT,
@@ -39,7 +39,7 @@ class TaskVineManager(Manager):
         self._vine = ndcctools.bindings("taskvine")
         cvine = ndcctools.bindings("taskvine.cvine")
         (logs / "vine-logs").mkdir(exist_ok=True)
-        # It draws all tasks of a campaign as one graph, which would grow for ever.
+        # TaskVine records all tasks of a campaign in one graph, which would grow without bound.
         (logs / "vine-logs" / "taskgraph").symlink_to(os.devnull)
         self.debug_log = logs / "vine-logs" / "debug"
         self._manager: Any = ndcctools.started(
@@ -67,14 +67,14 @@ class TaskVineManager(Manager):
         self.port = self._manager.port
         self.version = cvine.vine_version_string()
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
-        # Files that tasks share, and those of a single task, which are forgotten with it.
+        # Files that tasks share, and those of a single task, which are undeclared with it.
         self._shared: dict[Input, Any] = {}
         self._own: dict[str, list[Any]] = {}
         self._restarts = tries.Restarts()
 
     def _log_debug(self, library: Path, setting: Setting) -> None:
-        # The manager has begun to log everything it does, without end, and the bindings have no
-        # call against it (F11). debug.h of dttools has some, which are in the same library.
+        # By now the manager logs everything it does, without bound, and the bindings have no call
+        # to change that (F11). The functions of dttools' debug.h are in the same library.
         debug = ctypes.CDLL(str(library))
         debug.cctools_debug_flags_clear()
         for flag in setting.debug_flags("vine"):
@@ -84,11 +84,11 @@ class TaskVineManager(Manager):
 
     def _configure(self, setting: Setting) -> None:
         found = self._manager
-        # A vine_worker that was killed leaves its "[transfer server]" (F9), which holds the
-        # connection open: only its silence shows that it is gone.
+        # A killed vine_worker leaves its "[transfer server]" (F9) behind, which holds the
+        # connection open: only its silence shows that the worker is gone.
         found.set_keepalive_interval(setting.keepalive[0])
         found.set_keepalive_timeout(setting.keepalive[1])
-        # Files go from the master to workers alone: those of OSG cannot reach each other.
+        # Files go only from the master to workers: workers on OSG cannot reach each other.
         found.disable_peer_transfers()
         if setting.password is not None:
             found.set_password_file(str(setting.password))
@@ -99,11 +99,11 @@ class TaskVineManager(Manager):
 
     @property
     def stats(self) -> ManagerStats:
-        """The counts as they are now."""
+        """The current counts."""
         return cast("ManagerStats", self._manager.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Begin a task of `category` elsewhere after `factor` times their average."""
+        """Restart a task of `category` elsewhere after `factor` times the average."""
         self._manager.enable_disconnect_slow_workers_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
@@ -112,7 +112,7 @@ class TaskVineManager(Manager):
         self._manager.set_category_first_allocation_guess(category, dict(guess))
 
     def submit(self, order: Order) -> Any:
-        """Take a task."""
+        """Accept a task and return its handle."""
         task, found = order.task, self._vine.Task(order.command)
         found.set_tag(task.id)
         found.set_category(order.category)
@@ -124,7 +124,7 @@ class TaskVineManager(Manager):
         found.set_retries(order.retries)
         found.set_time_max(order.running_time)
         if task.running_time_min is not None:
-            # Of no use with workers of 7.14.5, which report their end as 0 (F8).
+            # No help with workers of 7.14.5, which report the end of their wall time as 0 (F8).
             found.set_time_min(task.running_time_min)
         found.add_input(self._runner, "runner.sh")
         inputs = self._manager.declare_file(str(order.folder / "inputs.tar"))
@@ -143,13 +143,13 @@ class TaskVineManager(Manager):
         return self._shared[shared]
 
     def wait(self, seconds: float) -> Report | None:
-        """A task that came back, cancelled ones included."""
+        """A returned task, canceled ones included; None if there is none."""
         task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
         if task is None:
             return None
         for file in self._own.pop(task.tag, ()):
             self._manager.undeclare_file(file)
-        # When its inputs were sent: the bindings do not say when it began.
+        # The time when its inputs were sent: the bindings do not report when it started.
         started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
         return Report(
             task_id=task.tag,
@@ -164,7 +164,7 @@ class TaskVineManager(Manager):
         )
 
     def end_restarted(self, tasks: Iterable[Held]) -> None:
-        """End those of `tasks` that were begun too often; they are returned as cancelled."""
+        """End the tasks that were restarted too often; they are returned as canceled."""
         for held in self._restarts.too_many(tasks):
             self._manager.cancel_by_task_id(held.handle.id)
 
@@ -188,7 +188,7 @@ class TaskVineManager(Manager):
         """Free the port."""
         with quiet():
             self._manager._free()
-        # SWIG's structs crash the interpreter if they are still there when it ends.
+        # SWIG's structs crash the interpreter if they still exist when it exits.
         self._manager._stats = self._manager._stats_hierarchy = None
         self._manager = None
 
@@ -200,7 +200,7 @@ def _result(task: Any) -> TaskResult:
 
 
 class TaskVineEngine(NdcctoolsEngine):
-    """The engine whose manager is TaskVine's."""
+    """The engine with a manager of TaskVine."""
 
     name = "taskvine"
     worker_program = "vine_worker"

@@ -1,4 +1,4 @@
-"""How often a manager begins a task, and when a task that takes long is left its time."""
+"""Limits on the restarts of a task, and which slow tasks are left alone."""
 
 import time
 from collections.abc import Iterable
@@ -9,47 +9,46 @@ from typing import Any
 from wqmaster.engines.base import TaskResult
 from wqmaster.jobs.job import Task
 
-# How often a task whose worker went away is run again.
+# How many times a task that lost its worker runs again.
 MAX_RETRIES = 10
-# How often `fast_abort` begins a task elsewhere: a molecule that is larger than the others takes
-# as long everywhere, and would be given up for its size.
+# How many times `fast_abort` restarts a task elsewhere: a molecule that is larger than the others
+# takes as long everywhere, and would fail only because of its size.
 MAX_FAST_ABORTS = 3
-# How long the library blocks a host where it has thus aborted two tasks, one after the other: two
-# large molecules do that as well. Its own 900 would stop a campaign on a single host.
+# How long the library blocks a host on which it aborted two tasks in a row, which two large
+# molecules can also cause. Its own 900 would stop a campaign on a single host.
 SLOW_HOST_TIMEOUT_SECONDS = 60.0
-# How often it is checked which tasks were begun again.
+# Time between two checks for restarted tasks.
 RESTART_CHECK_INTERVAL_SECONDS = 5.0
-# Exit codes by which a shell says that SIGKILL or SIGTERM ended a program; runner.sh itself exits
-# like this.
+# Exit codes with which a shell, or runner.sh, reports that SIGKILL or SIGTERM ended a program.
 _SIGNAL_EXIT_CODES = (128 + 9, 128 + 15)
 
 
 @dataclass
 class Held:
-    """A task that a manager has."""
+    """A task that a manager was given."""
 
     task: Task
     folder: Path
     handle: Any  # the library's own object for it
-    hurried: bool  # whether it is begun elsewhere when it takes too long
-    evictions: int = 0  # how often its runner was ended by a signal from outside
-    # For `Restarts`: how often it was begun again, when it was begun last, and for how long it ran
-    # on workers that went away (microseconds).
+    hurried: bool  # whether it is restarted elsewhere when it takes too long
+    evictions: int = 0  # how many times a signal from outside ended its runner
+    # For `Restarts`: the number of restarts, the time of the last start, and the time that it ran
+    # on lost workers (microseconds).
     restarts: int = 0
     began: int = 0
     wasted: int = 0
 
 
 def max_retries(*, hurried: bool) -> int:
-    """How often a task may be run again."""
+    """How many times a task may run again."""
     return MAX_FAST_ABORTS if hurried else MAX_RETRIES
 
 
 def was_evicted(result: TaskResult, exit_code: int, *, signalled: bool) -> bool:
-    """Whether a task came back because its runner was ended from outside, as by `scancel`.
+    """Whether a task came back because its runner was ended from outside, for example by `scancel`.
 
-    A worker that is told to end may still report its task before it does. `signalled`: the library
-    says that a signal ended the runner.
+    A worker that is told to exit may still report its task before it does. `signalled`: whether a
+    signal ended the runner, according to the library.
     """
     return signalled or (
         result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNAL_EXIT_CODES
@@ -59,27 +58,27 @@ def was_evicted(result: TaskResult, exit_code: int, *, signalled: bool) -> bool:
 def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:
     """The category of `task` in the manager.
 
-    Tasks that are left their time have a category of their own, since their times must not be the
-    measure of the others.
+    Tasks that may take their time have a separate category, so that their times do not count in the
+    average of the others.
     """
     return task.category if hurried or fast_abort is None else f"{task.category}.unhurried"
 
 
 class Restarts:
-    """Which tasks were begun again too often.
+    """Finds tasks that were restarted too often.
 
-    TaskVine (7.14.5) respects its `retries` only where a task comes back: one that takes its worker
-    with it (memory, a full disk) would go from worker to worker for ever. Nor does it count the
-    tasks that it begins elsewhere because they are slow.
+    TaskVine (7.14.5) applies its `retries` only to tasks that come back: one that kills its worker
+    (memory, a full disk) would go from worker to worker forever. Nor does it count the restarts of
+    slow tasks.
     """
 
     def __init__(self) -> None:
         self._checked = time.monotonic()
 
     def too_many(self, tasks: Iterable[Held]) -> list[Held]:
-        """Those of `tasks` that were begun again more often than they may be.
+        """The tasks that were restarted more often than allowed.
 
-        What happens to a task between two checks counts once.
+        All restarts of a task between two checks count as one.
         """
         now = time.monotonic()
         if now < self._checked + RESTART_CHECK_INTERVAL_SECONDS:
@@ -95,7 +94,7 @@ class Restarts:
                 held.restarts += 1
                 if held.restarts > max_retries(hurried=held.hurried):
                     found.append(held)
-            if lost or began:  # 0 while it waits; a loss was counted, not its next beginning too
+            if lost or began:  # 0 while it waits; after a loss, the next start must not count too
                 held.began = began
             held.wasted = wasted
         return found

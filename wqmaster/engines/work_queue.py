@@ -1,4 +1,4 @@
-"""Work Queue (ndcctools.work_queue), seen with 7.14.5."""
+"""Work Queue (ndcctools.work_queue); tested with 7.14.5."""
 
 import ctypes
 import functools
@@ -20,7 +20,7 @@ from wqmaster.system.descriptors import quiet
 
 
 class WorkQueueManager(Manager):
-    """A manager of Work Queue, which calls it a queue."""
+    """A manager of Work Queue, which the library calls a queue."""
 
     def __init__(self, setting: Setting, logs: Path) -> None:
         self._wq = ndcctools.bindings("work_queue")
@@ -46,10 +46,10 @@ class WorkQueueManager(Manager):
             self._queue.specify_log(str(logs / "performance"))
             self._queue.specify_transactions_log(str(logs / "transactions"))
             self._configure()
-            self._queue.wait(0)  # says that it speaks in plain text, as it will once
+            self._queue.wait(0)  # the first call prints a warning that traffic is not encrypted
         self.port = self._queue.port
         self.version = self._wq.cctools_version_string()
-        # Cancelled tasks must live as long as the queue, which may still read them.
+        # Canceled tasks must live as long as the queue, which may still read them.
         self._cancelled: list[Any] = []
         self._task_results = {
             self._wq.WORK_QUEUE_RESULT_SUCCESS: TaskResult.OK,
@@ -87,11 +87,11 @@ class WorkQueueManager(Manager):
 
     @property
     def stats(self) -> ManagerStats:
-        """The counts as they are now."""
+        """The current counts."""
         return cast("ManagerStats", self._queue.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Begin a task of `category` elsewhere after `factor` times their average."""
+        """Restart a task of `category` elsewhere after `factor` times the average."""
         self._queue.activate_fast_abort_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
@@ -100,7 +100,7 @@ class WorkQueueManager(Manager):
         self._queue.specify_category_first_allocation_guess(category, dict(guess))
 
     def submit(self, order: Order) -> Any:
-        """Take a task."""
+        """Accept a task and return its handle."""
         task, folder, found = order.task, order.folder, self._wq.Task(order.command)
         found.specify_tag(task.id)
         found.specify_category(order.category)
@@ -110,7 +110,7 @@ class WorkQueueManager(Manager):
         if order.disk is not None:
             found.specify_disk(order.disk)
         if self._setting.learns:
-            # To the task's folder, with which it is removed; otherwise it would be left behind.
+            # Into the task's folder, so that it is removed with the folder.
             found.specify_monitor_output(str(folder))
         found.specify_max_retries(order.retries)
         found.specify_running_time_max(order.running_time)
@@ -125,9 +125,9 @@ class WorkQueueManager(Manager):
         return found
 
     def wait(self, seconds: float) -> Report | None:
-        """A task that came back, among them those that were cancelled while they waited.
+        """A returned task, or None; tasks that were canceled while waiting are returned too.
 
-        For 0 seconds, the library would do nothing at all (F6).
+        With 0 seconds, the library would do nothing at all (F6).
         """
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
         if task is None:
@@ -151,17 +151,17 @@ class WorkQueueManager(Manager):
         return self._task_results.get(task.result, TaskResult.ERROR)
 
     def end_restarted(self, tasks: Iterable[Held]) -> None:
-        """Do nothing: Work Queue itself counts how often a task is begun."""
+        """Do nothing: Work Queue itself limits the restarts of a task."""
 
     def is_waiting(self, handle: Any) -> bool:
         """Whether no worker has the task yet."""
         return bool(self._queue.task_state(handle.id) == self._wq.WORK_QUEUE_TASK_READY)
 
     def cancel(self, handle: Any) -> None:
-        """End a task; one that still waits is returned by `wait`."""
+        """End a task; `wait` returns one that was still waiting."""
         if self.is_waiting(handle):
-            # 7.14.5 leaves a waiting task that is cancelled in its queue (F1), and still sends it
-            # to a worker, or crashes. A task whose end time has passed is taken out and returned.
+            # 7.14.5 leaves a canceled task that was waiting in its queue (F1), and still sends it
+            # to a worker, or crashes. A task whose end time has passed is removed and returned.
             handle.specify_end_time(1)
         else:
             self._cancelled.append(self._queue.cancel_by_taskid(handle.id))
@@ -175,18 +175,18 @@ class WorkQueueManager(Manager):
         self._queue.unblock_host(host)
 
     def close(self) -> None:
-        """Free the port. Workers are not told to end: newer versions crash."""
+        """Free the port. Workers are not told to exit, since newer versions crash then."""
         left = [*self._cancelled, *self._queue._task_table.values()]
         self._queue._free()
         for task in left:
-            task._task = None  # what it pointed to is gone with the queue
-        # SWIG's structs crash the interpreter if they are still there when it ends.
+            task._task = None  # its target was freed with the queue
+        # SWIG's structs crash the interpreter if they still exist when it exits.
         self._queue._stats = self._queue._stats_hierarchy = None
         self._queue = None
 
 
 class WorkQueueEngine(NdcctoolsEngine):
-    """The engine whose manager is Work Queue's."""
+    """The engine with a manager of Work Queue."""
 
     name = "work_queue"
     worker_program = "work_queue_worker"

@@ -1,7 +1,7 @@
-"""Factories: what sends out workers, by work_queue_factory or vine_factory.
+"""Factories, which start workers through work_queue_factory or vine_factory.
 
-`plan` says what is to be started, `batch` what is known of each batch system; a `supervisor`
-process has the factory and watches it; `handle` is what master and command line have of it in hand.
+`plan` defines the factory, and `batch` describes each batch system. A `supervisor` process runs and
+watches the factory; master and command line control it through `handle`.
 """
 
 from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned

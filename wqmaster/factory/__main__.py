@@ -2,7 +2,7 @@
 
     python -m wqmaster.factory < ORDER
 
-ORDER is a line of JSON (see `supervisor.Order`); the answer is one too: {}, or {"error": WORDS,
+ORDER is a line of JSON (see `supervisor.Order`), and so is the answer: {}, or {"error": MESSAGE,
 "code": CODE} with an `ErrorCode`.
 """
 
@@ -21,7 +21,7 @@ from wqmaster.system.locks import note
 
 
 def main() -> int:
-    """Read the order, answer, and run it."""
+    """Read the order, answer it, and run it."""
     order = Order.read(sys.stdin.readline())
     folder = Path(order.folder)
     error: str | None = None
@@ -36,7 +36,7 @@ def main() -> int:
     except WqmasterError as reason:
         error, code = reason.message, reason.code
     except OSError as reason:
-        error = f"the factory's folder {folder} failed: {reason}"
+        error = f"the factory's folder {folder} is unusable: {reason}"
         code = ErrorCode.FOLDER_UNUSABLE
     with contextlib.suppress(BrokenPipeError):
         print(json.dumps({"error": error, "code": code} if error else {}), flush=True)

@@ -1,4 +1,4 @@
-"""A campaign's factory: what a plan needs to know of the campaign, its folder, this machine."""
+"""The factory of a campaign, planned from the campaign, its folder and this machine."""
 
 import os
 import re
@@ -16,15 +16,15 @@ from wqmaster.system import credentials
 from wqmaster.system.files import replacing
 from wqmaster.system.hosts import this_host
 
-# Names of files that are one word of a shell, whatever shell.
+# File names that are a single word in every shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
 def identity(place: Path, campaign: str) -> str:
-    """By what the batch system knows the workers of this folder; the same after every restart.
+    """The name by which the batch system knows the workers of this folder, also after a restart.
 
-    A copy of a campaign's folder has workers of its own: to end its own it must not end those of
-    the first. So the name stands beside the number of the folder that it was made for.
+    A copy of a campaign's folder has separate workers, and must not end those of the original. So
+    the name is stored with the inode number of the folder for which it was made.
     """
     path = place / "id"
     place.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def identity(place: Path, campaign: str) -> str:
 
 
 def manager_of(campaign: Campaign, host: str | None, port: int) -> Address | Project:
-    """Where workers find the master."""
+    """The address or project name by which workers find the master."""
     if campaign.workers.on_this_machine:
         return Address("127.0.0.1", port)
     if campaign.engine.name:
@@ -54,10 +54,10 @@ def planned(
     local_count: int,
     harmless: Sequence[str] = (),
 ) -> Plan:
-    """The factory of a campaign. `programs` must be on each host; `local_count`:
-    workers, if they are of this machine.
+    """The factory of a campaign.
 
-    `harmless`: those of the programs that print their version, and do nothing else, with --version.
+    `programs` must be on each host. Those that are `harmless` print their version with --version,
+    and do nothing else. `local_count`: the number of workers, if they run on this machine.
 
     Raises:
         CampaignError: the worker or a program cannot be sent or named, or no job fits in a worker.
@@ -67,7 +67,7 @@ def planned(
     _check_size(loaded)
     factory_id = identity(loaded.folder / "factory", campaign.campaign)
     password = credentials.password(loaded.folder)
-    # A path below the sandbox is not one that a host has.
+    # A path below the sandbox does not exist on the host.
     needed = tuple(name for name in programs if not name.startswith("."))
     system = batch_system(campaign.workers.type)
     for name in needed:
@@ -92,7 +92,7 @@ def planned(
 
 
 def _program_to_send(loaded: LoadedCampaign) -> Path | None:
-    """The worker program that the campaign names; None where this machine's own is sent."""
+    """The worker program that the campaign names; None if this machine's own is sent."""
     workers = loaded.campaign.workers
     if not isinstance(workers, BatchWorkers) or workers.worker is None:
         return None
@@ -100,10 +100,10 @@ def _program_to_send(loaded: LoadedCampaign) -> Path | None:
     if not found.is_file():
         raise loaded.source.error(f"there is no worker program {found}", "workers", "worker")
     if "'" in str(found) or not _PLAIN.fullmatch(found.name):
-        # The factory copies it by a shell command, and its name is a word of another.
+        # The factory copies it with a shell command, and its name is a word of another one.
         raise loaded.source.error(
-            f"a worker cannot be sent from {str(found)!r}: a path without quotes, and a name of "
-            "letters, digits and . _ + - alone can; copy it to one",
+            f"a worker cannot be sent from {str(found)!r}; copy it to a path without single "
+            "quotes, with a name of letters, digits and . _ + - only",
             "workers",
             "worker",
         )
@@ -133,7 +133,7 @@ def local_plan(
     *,
     worker: Path | None = None,
 ) -> Plan:
-    """A factory of workers on this machine, of `cores` cores each, without a campaign."""
+    """A factory of workers with `cores` cores each on this machine, without a campaign."""
     campaign = Campaign.model_validate(
         {
             "campaign": "workers",

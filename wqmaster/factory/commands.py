@@ -1,4 +1,4 @@
-"""Commands of batch systems, asked and answered."""
+"""Runs commands of batch systems."""
 
 import os
 
@@ -6,22 +6,22 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system.programs import ask
 
-# A queue that has much to do may take as long to answer.
+# A busy queue may take this long to respond.
 _COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def answer(*command: str) -> str:
-    """What a command prints.
+    """The output of a command.
 
     Raises:
-        EngineError: it is not there, failed, or took too long.
+        EngineError: the command is missing, failed, or took too long.
     """
     try:
         said = ask(
             command,
             os.environ,
             seconds=_COMMAND_TIMEOUT_SECONDS,
-            max_bytes=None,  # a queue has as many lines as jobs
+            max_bytes=None,  # a queue prints a line for each job
             errors="apart",
         )
     except OSError as error:
@@ -30,10 +30,10 @@ def answer(*command: str) -> str:
         ) from error
     if said.code is None:
         raise EngineError(
-            f"'{command[0]}' gave no answer in {_COMMAND_TIMEOUT_SECONDS:.0f} s",
+            f"'{command[0]}' did not respond within {_COMMAND_TIMEOUT_SECONDS:.0f} s",
             code=ErrorCode.BATCH_SYSTEM_FAILED,
         )
-    # condor_rm, of no job at all, says so and fails.
+    # condor_rm fails with this message if there are no such jobs.
     if said.code and "matching specified constraint" not in said.text + said.errors:
         raise EngineError(f"'{command[0]}' failed: {said.last}", code=ErrorCode.BATCH_SYSTEM_FAILED)
     return said.text

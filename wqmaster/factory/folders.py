@@ -1,7 +1,7 @@
-"""Workers that share a file system with the factory: each has its folder, worker.ID, of worker.sh.
+"""Workers that share a file system with the factory: each has a folder, made by worker.sh.
 
-In it are `about` (process, seconds since 1970 when it began, host), `out`, `err`, `worker.log`, and
-`code` where worker.sh has refused the host.
+The folder, worker.ID, holds `about` (process, start in seconds since 1970, host), `out`, `err`,
+`worker.log`, and `code` if worker.sh has refused the host.
 """
 
 import abc
@@ -13,7 +13,7 @@ from pathlib import Path
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
 
-# WorkerFolders of ended workers that are kept.
+# How many folders of ended workers are kept.
 _KEPT_FOLDERS = 20
 
 
@@ -28,10 +28,10 @@ class WorkerFolders(abc.ABC):
 
     @abc.abstractmethod
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended, and its exit code where it is known."""
+        """Whether a worker has ended, and its exit code if it is known."""
 
     def news(self) -> Iterable[Worker]:
-        """The workers whose state has changed; each ended one once."""
+        """The workers whose state has changed; an ended worker is reported once."""
         found = []
         for folder in sorted(self.scratch.glob("worker.*/")):
             name = folder.name.partition(".")[2]
@@ -71,7 +71,7 @@ class WorkerFolders(abc.ABC):
     @staticmethod
     def _changed(folder: Path) -> float:
         newest = 0.0
-        with contextlib.suppress(OSError):  # what it has started may still be there
+        with contextlib.suppress(OSError):  # its processes may still change the folder
             for path in folder.iterdir():
                 newest = max(newest, path.lstat().st_mtime)
         return newest

@@ -1,4 +1,4 @@
-"""A factory as others have it in hand: the master, and the command line."""
+"""Control of a factory by the master and the command line."""
 
 import json
 import os
@@ -26,39 +26,39 @@ from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import lives
 
-# For the factory of a master that was killed to end, with all its jobs.
+# How long the factory of a killed master may take to end with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0
 _KILLED = (
-    "the factory was killed: 'wqmaster factory --stop' removes what it has left, --start starts it "
-    "again"
+    "the factory was killed; restart it with 'wqmaster factory --start', or remove what it left "
+    "with --stop"
 )
 
 
 def folder_of(folder: Path) -> Path:
-    """Where the factory of the campaign in `folder` keeps its files."""
+    """The folder in which the factory of the campaign in `folder` keeps its files."""
     return folder / "factory"
 
 
 def check_programs(plan: Plan, environ: Mapping[str, str]) -> None:
-    """See that what a factory needs is installed here.
+    """Check that the programs that a factory needs are installed here.
 
     Raises:
-        EngineError: it is not.
+        EngineError: one of them is not.
     """
     path = environ.get("PATH")
     factory, worker = ENGINE_PROGRAMS[plan.engine]
     for program in (factory,) if plan.sends_program else (factory, worker):
         if shutil.which(program, path=path) is None:
             raise EngineError(
-                f"'{program}' is not on the PATH: install coop-computing-tools (Debian 13) or "
-                "ndcctools (conda-forge), or run with --engine local",
+                f"'{program}' is not on the PATH; install coop-computing-tools (Debian 13) or "
+                "ndcctools (conda-forge), or use --engine local",
                 code=ErrorCode.PROGRAM_MISSING,
             )
     system = plan.batch_system
     for program in system.commands:
         if shutil.which(program, path=path) is None:
             raise EngineError(
-                f"'{program}' is not on the PATH, and workers of type {system.name} need it: "
+                f"'{program}', which workers of type {system.name} need, is not on the PATH; "
                 f"{system.how_to_get_commands}",
                 code=ErrorCode.PROGRAM_MISSING,
             )
@@ -78,14 +78,14 @@ def _lives(status: Mapping[str, Any]) -> bool:
     found = lives(status)
     if found is not None:
         return found
-    # On another machine that sees the same folder.
+    # It runs on another machine that sees the same folder.
     return abs(time.time() - float(status.get("time", 0))) < demand.DEMAND_LIFETIME_SECONDS
 
 
 def status(folder: Path) -> dict[str, Any] | None:
-    """What the factory of the campaign in `folder` does, or did; None if there never was one.
+    """The status of the factory of the campaign in `folder`; None if there never was one.
 
-    With `running`, and `last`: the last lines of its log, where something is wrong.
+    It includes `running` and, if something is wrong, the last lines of its log as `last`.
     """
     place = folder_of(folder)
     found = _status(place)
@@ -94,20 +94,20 @@ def status(folder: Path) -> dict[str, Any] | None:
     running = _lives(found)
     lines = list(map(str, found.get("last") or []))
     if found.get("trouble") or (not running and found.get("state") != "ended"):
-        with_log = place / LOG_FILE
-        if with_log.exists():
-            lines += with_log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+        log = place / LOG_FILE
+        if log.exists():
+            lines += log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
     if not running and found.get("state") != "ended":
         found["trouble"] = _KILLED
     return {**found, "running": running, "last": lines, "log": str(place / LOG_FILE)}
 
 
 def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
-    """Start a supervisor in a session of its own, and wait until its factory is under way.
+    """Start a supervisor in a separate session, and wait until it has answered.
 
     Raises:
-        Locked: another runs in this folder.
-        EngineError: it did not begin, and why.
+        Locked: another one runs in this folder.
+        EngineError: it did not start; the message says why.
     """
     with errors.open("ab") as stderr:
         process = subprocess.Popen(
@@ -132,11 +132,11 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
         stdout.close()
     code = ErrorCode.FACTORY_FAILED
     try:
-        told = json.loads(answer)
-        error = told.get("error")
-        code = ErrorCode(told.get("code", code))
+        reply = json.loads(answer)
+        error = reply.get("error")
+        code = ErrorCode(reply.get("code", code))
     except ValueError:
-        error = f"the factory's supervisor ended at once; see {errors}"
+        error = f"the factory's supervisor exited immediately; see {errors}"
     if error is None:
         return process
     stdin.close()
@@ -145,29 +145,29 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
 
 
 class Handle(Protocol):
-    """What the master asks of a factory."""
+    """The interface through which the master uses a factory."""
 
     def check(self) -> None:
-        """See that it still runs."""
+        """Check that it still runs."""
 
     def awaited(self) -> bool:
-        """Whether somebody is yet to start it."""
+        """Whether the user still has to start it."""
 
     def tell(self, wanted: Demand) -> None:
-        """Say what the campaign needs now."""
+        """Report what the campaign needs now."""
 
     def trouble(self) -> Trouble | None:
-        """What is wrong with it or its workers, if anything is known to be."""
+        """A known problem of the factory or its workers; None if there is none."""
 
     def last(self) -> list[str]:
-        """Where there is trouble, the last lines of a worker's log."""
+        """The last lines of a worker's log if there is trouble."""
 
     def close(self) -> str | None:
-        """Have no more to do with it; what is left of it, in words."""
+        """Release the factory; returns a message if workers remain."""
 
 
-class _Told:
-    """Passes on what a master says."""
+class _Reporting:
+    """Passes reports between master and supervisor."""
 
     def __init__(self, place: Path, bundle: int, slots: int) -> None:
         self._place = place
@@ -175,26 +175,26 @@ class _Told:
         self._slots = slots
 
     def tell(self, wanted: Demand) -> None:
-        """Say what the campaign needs now."""
+        """Report what the campaign needs now."""
         demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
     def trouble(self) -> Trouble | None:
-        """What the supervisor says is wrong."""
+        """The problem that the supervisor reports."""
         return trouble_in(_status(self._place))
 
     def last(self) -> list[str]:
-        """Where there is trouble, the last lines of a worker's log."""
+        """The last lines of a worker's log if there is trouble."""
         return [str(line) for line in _status(self._place).get("last") or []]
 
 
-class Factory(_Told):
+class Factory(_Reporting):
     """A factory with its workers; all of them end with `close`, or with this process.
 
-    `environ` is that of the master's workers: see `Plan.environment` for what of it is passed on.
-    `wanted`: what the campaign needs at first.
+    `environ` is the environment for workers; `Plan.environment` selects what is passed on.
+    `wanted` is what the campaign needs at first.
 
     Raises:
-        EngineError: a program that it needs is not installed here, or it cannot begin.
+        EngineError: a program that it needs is not installed here, or it cannot start.
     """
 
     def __init__(
@@ -222,16 +222,16 @@ class Factory(_Told):
                 self._supervisor = spawn(order, place / "errors.log")
                 break
             except Locked:
-                # That of a master that was killed removes its jobs, and ends.
+                # The factory of a killed master removes its jobs and ends.
                 if not _status(place).get("managed") or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
     def check(self) -> None:
-        """See that the factory still runs.
+        """Check that the factory still runs.
 
         Raises:
-            EngineError: it does not; with the reason.
+            EngineError: it does not; the message says why.
         """
         code = self._supervisor.poll()
         if code is not None:
@@ -241,15 +241,15 @@ class Factory(_Told):
             )
 
     def awaited(self) -> bool:
-        """It was started with the master."""
+        """False: it was started with the master."""
         return False
 
     def close(self) -> str | None:
-        """End factory and workers, and wait until they are gone; what is not, in words."""
+        """End the factory and its workers, and wait; returns a message if workers remain."""
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
         if self._supervisor.wait() < 0:
-            # It was killed: nobody else ends what it had.
+            # The supervisor was killed, so nobody else ends its factory and workers.
             try:
                 with take_lock(self._place):
                     remove_left(self._place, self._plan.batch_system, self._plan.factory_id)
@@ -261,8 +261,8 @@ class Factory(_Told):
         return str(trouble) if is_left else None
 
 
-class Detached(_Told):
-    """A factory of this campaign that somebody else starts and stops; maybe there is none."""
+class Detached(_Reporting):
+    """A factory of this campaign that the user starts and stops; there may be none."""
 
     def __init__(self, plan: Plan, folder: Path, *, bundle: int, slots: int) -> None:
         place = folder_of(folder)
@@ -272,14 +272,14 @@ class Detached(_Told):
         self._began = time.time()
 
     def check(self) -> None:
-        """It may come and go."""
+        """Do nothing: it may come and go."""
 
     def awaited(self) -> bool:
         """Whether none runs, as far as can be seen from here."""
         return not _lives(_status(self._place))
 
     def trouble(self) -> Trouble | None:
-        """What its supervisor says is wrong, if there is one."""
+        """The problem that the supervisor reports, if there is a supervisor."""
         found = _status(self._place)
         if not found:
             return None
@@ -287,29 +287,29 @@ class Detached(_Told):
         if not _lives(found):
             if found.get("state") != "ended":
                 return Trouble(TroubleKind.FACTORY_KILLED, _KILLED)
-            # What was wrong with one of last week is of no interest.
+            # The trouble of an earlier factory is of no interest.
             if trouble is None or found.get("time", 0) <= self._began:
                 return None
             return replace(trouble, text=f"the factory has ended: {trouble}")
         port = found.get("port")
         if port is not None and port != self._port:
             text = (
-                f"the factory sends workers to port {port}, and this master listens on "
-                f"{self._port}: end it with 'wqmaster factory --stop', and start it again"
+                f"the factory's workers connect to port {port}, but this master listens on "
+                f"{self._port}; restart the factory with 'wqmaster factory --stop', then --start"
             )
             return Trouble(TroubleKind.OTHER_PORT, text)
         return trouble
 
     def close(self) -> str | None:
-        """It goes on: its workers leave when they have waited long enough."""
+        """Do nothing: the factory continues, and idle workers leave after their timeout."""
         return None
 
 
 def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Start a detached factory; its status.
+    """Start a detached factory and return its status.
 
     Raises:
-        EngineError: one runs already, or it cannot begin.
+        EngineError: one is already running, or it cannot start.
     """
     check_programs(plan, environ)
     place = folder_of(folder)
@@ -318,7 +318,7 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
     process = spawn(order, place / "errors.log")
     if process.stdin:
         process.stdin.close()
-    # It lives on; nobody here waits for it.
+    # It outlives this process, which does not wait for it.
     process.returncode = 0
     return status(folder) or {}
 
@@ -326,7 +326,7 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
 def stop(folder: Path, campaign: Campaign) -> int | None:
     """End the factory of the campaign in `folder`, and wait until it and its workers are gone.
 
-    Returns None, or where none was running how many workers an earlier one had left.
+    Returns None, or, if none was running, how many workers an earlier one had left.
 
     Raises:
         EngineError: it belongs to a master, or what it started cannot be removed.
@@ -335,32 +335,32 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
     if not place.is_dir():
         return 0
     deadline = time.monotonic() + _TAKEOVER_TIMEOUT_SECONDS
-    told = False
+    signaled = False
     while True:
         found = _status(place)
         try:
             lock = take_lock(place)
             break
         except Locked:
-            # That of a master that was killed ends by itself.
+            # The factory of a killed master ends without being asked.
             if found.get("managed") and found.get("state") == "running":
                 raise EngineError(
-                    "the factory belongs to the running master, which ends it: stop that one",
+                    "the factory belongs to the running master; stop the master instead",
                     code=ErrorCode.FACTORY_OF_MASTER,
                 ) from None
             holder = holder_of(place / LOCK_FILE)
-            if not told and not found.get("managed") and holder and holder.lives():
+            if not signaled and not found.get("managed") and holder and holder.lives():
                 os.kill(holder.pid, signal.SIGTERM)
-                told = True
+                signaled = True
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the factory ({holder or 'process unknown'}) does not end; see "
+                    f"the factory ({holder or 'process unknown'}) did not end in time; see "
                     f"{place / LOG_FILE}",
                     code=ErrorCode.FACTORY_FAILED,
                 ) from None
             time.sleep(0.1)
     try:
-        # The campaign may have changed since: the type is that of the factory that was.
+        # The campaign may have changed since then, so the type comes from the factory's status.
         system = find_batch_system(found.get("type") or campaign.workers.type)
         left = 0
         if system is not None and (place / "id").exists():
@@ -369,4 +369,4 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         raise EngineError(str(workers_left(error)), code=ErrorCode.WORKERS_LEFT) from error
     finally:
         lock.close()
-    return None if told else left
+    return None if signaled else left

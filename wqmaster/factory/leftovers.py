@@ -1,4 +1,4 @@
-"""What a factory has left when it ended otherwise than it should: jobs, processes, its lock."""
+"""Leftovers of a factory that did not end properly: jobs, processes, its lock."""
 
 import shutil
 import time
@@ -12,47 +12,48 @@ from wqmaster.factory.batch.base import BatchSystem
 from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.system import locks
 
-# For the jobs of a factory to leave the queue.
+# How long the jobs of a factory may take to leave the queue.
 _REMOVAL_TIMEOUT_SECONDS = 120.0
-# Between two attempts to remove them, and where the queue did not answer the last one.
+# Time between two attempts to remove them, also after one to which the queue did not respond.
 _REMOVAL_INTERVAL_SECONDS = 0.5
 _BUSY_QUEUE_INTERVAL_SECONDS = 2.0
 
 
 def workers_left(error: EngineError) -> Trouble:
-    """That the workers of a factory that has ended could not be removed, and why."""
+    """The trouble that the workers of an ended factory could not be removed, with the reason."""
     return Trouble(
         TroubleKind.WORKERS_LEFT,
-        f"workers may be left in the queue: {error.message}; 'wqmaster factory --stop' tries again",
+        f"workers may be left in the queue: {error.message}; try again with "
+        "'wqmaster factory --stop'",
     )
 
 
 class Locked(EngineError):
-    """A factory runs in this folder already."""
+    """A factory is already running in this folder."""
 
     code = ErrorCode.FACTORY_RUNNING
 
 
 def take_lock(folder: Path) -> IO[str]:
-    """The lock of a factory's folder, held while the file is open.
+    """Take the lock of a factory's folder, which is held while the returned file is open.
 
     Raises:
-        Locked: a supervisor has it.
+        Locked: a supervisor holds it.
     """
     try:
         return locks.take(folder / locks.LOCK_FILE)
     except locks.Held as held:
         raise Locked(
-            f"a factory of this campaign is running already ({held}); see "
-            "'wqmaster factory --status', end it with 'wqmaster factory --stop'"
+            f"a factory of this campaign is already running ({held}); inspect it with "
+            "'wqmaster factory --status', or stop it with 'wqmaster factory --stop'"
         ) from None
 
 
 def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
-    """Remove what a factory has left: jobs, processes, scratch folders. How many workers that were.
+    """Remove a factory's jobs, processes and scratch folders; returns the number of workers.
 
     Raises:
-        EngineError: the batch system does not answer, or the jobs do not go.
+        EngineError: the batch system does not respond, or the jobs remain.
     """
     count = processes.end_left(folder) + remove_jobs(system, factory_id)
     for scratch in folder.glob("workers-*"):
@@ -61,10 +62,10 @@ def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
 
 
 def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
-    """Take the jobs of a factory from the queue, and wait until they are gone. How many there were.
+    """Remove a factory's jobs from the queue, and wait until they are gone; returns their number.
 
     Raises:
-        EngineError: the batch system does not answer, or the jobs do not go.
+        EngineError: the batch system does not respond, or the jobs remain.
     """
     jobs = system.jobs(factory_id)
     count = len(jobs)
@@ -72,7 +73,7 @@ def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
     while jobs:
         if time.monotonic() > deadline:
             raise EngineError(
-                f"{len(jobs)} jobs of the factory do not leave the queue ({', '.join(jobs[:5])})",
+                f"jobs of the factory that stay in the queue: {len(jobs)} ({', '.join(jobs[:5])})",
                 code=ErrorCode.WORKERS_LEFT,
             )
         try:
@@ -80,7 +81,7 @@ def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
             time.sleep(_REMOVAL_INTERVAL_SECONDS)
             jobs = system.jobs(factory_id)
         except EngineError:
-            # It did answer: one that has thousands of jobs to remove is busy for a while.
+            # It responded before: removing thousands of jobs keeps a queue busy for a while.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_BUSY_QUEUE_INTERVAL_SECONDS)

@@ -1,16 +1,16 @@
-"""What workers have said: nothing of it is trusted."""
+"""Output of workers, none of which is trusted."""
 
 import contextlib
 from pathlib import Path
 
-# Of the end of a file, that are read.
+# How much of the end of a file is read.
 _TAIL_BYTES = 4000
-# Of a line, that are told.
+# How much of a line is shown.
 _LINE_CHARACTERS = 400
 
 
 def _tail(path: Path) -> list[str]:
-    """The last lines of a file, without what does not print."""
+    """The last lines of a file, without unprintable characters."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
@@ -22,7 +22,7 @@ def _tail(path: Path) -> list[str]:
 
 
 def said(path: Path) -> str:
-    """What worker.sh has found wrong, by a worker's standard error; else its last line."""
+    """The problems that worker.sh wrote to a worker's standard error; else its last line."""
     lines = _tail(path)
     begin = "wqmaster worker: "
     failed = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
@@ -30,11 +30,11 @@ def said(path: Path) -> str:
 
 
 def last(scratch: Path, count: int = 3) -> list[str]:
-    """The last lines of the worker's log that was written last, below a scratch folder."""
+    """The last lines of the newest log of a worker below a scratch folder."""
     newest, when = None, 0.0
     for pattern in ("worker.*.err", "worker*.log", "worker.*/err", "worker.*/worker.log"):
         for path in scratch.glob(pattern):
-            with contextlib.suppress(OSError):  # workers remove and rename theirs
+            with contextlib.suppress(OSError):  # workers remove and rename their logs
                 status = path.stat()
                 if status.st_size and status.st_mtime >= when:
                     newest, when = path, status.st_mtime

@@ -1,8 +1,8 @@
-"""What a campaign's factory is to be: its command line and configuration. Pure.
+"""The plan of a campaign's factory: its command line and configuration. No I/O.
 
-By work_queue_factory.c and vine_factory.c of cctools 7.14.5: what `-C` names can be changed while
-the factory runs, and only integers and strings are taken there; any key that it does not know is
-passed over in silence. Batch options and wrapper are of the command line alone.
+According to work_queue_factory.c and vine_factory.c of cctools 7.14.5, the file of `-C` can be
+changed while the factory runs. It takes only integers and strings, and unknown keys are silently
+ignored. Batch options and wrapper can only be set on the command line.
 """
 
 import shlex
@@ -18,7 +18,7 @@ from wqmaster.factory.sizes import WorkerSize, worker_size
 
 
 class EnginePrograms(NamedTuple):
-    """The programs of ndcctools that an engine of it needs."""
+    """The programs of ndcctools that an engine needs."""
 
     factory: str
     worker: str
@@ -36,10 +36,10 @@ CONFIGURATION_KEYS = {
     *("worker-extra-options", "condor-requirements"),
 }
 WORKER_SCRIPT = Path(__file__).with_name("worker.sh")
-# After which a factory that no master asks for workers ends by itself.
+# A factory exits when no master has needed workers for this time.
 FACTORY_TIMEOUT_SECONDS = 86400
-# Variables that go to jobs, where a batch system copies the factory's environment: what the
-# submitting commands need, and nothing else, since it is for all to see who can see the queue.
+# Variables that jobs receive if the batch system copies the factory's environment: those that the
+# submit commands need and no others, since everybody who can see the queue can see them.
 JOB_VARIABLES = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
     *("CONDOR_CONFIG", "_CONDOR_SCHEDD_HOST", "_CONDOR_COLLECTOR_HOST"),
@@ -51,7 +51,7 @@ JOB_VARIABLES = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where a master listens."""
+    """The address on which a master listens."""
 
     host: str
     port: int
@@ -72,18 +72,18 @@ class Project:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What a factory is to be, beside what the campaign says."""
+    """The properties of a factory that the campaign does not state."""
 
     engine: str  # work_queue or taskvine
     manager: Address | Project
-    factory_id: str  # by which its jobs are known
+    factory_id: str  # identifies its jobs
     catalog: str  # HOST or HOST:PORT
-    password: str | None = None  # the file that workers must have, from the factory's folder
-    worker: Path | None = None  # the program to send, if it is not the one of this machine
-    local_count: int = 1  # workers, if they are of this machine
+    password: str | None = None  # the password file for workers, relative to the factory's folder
+    worker: Path | None = None  # the program to send, if not this machine's own
+    local_count: int = 1  # number of workers, if they run on this machine
     began: int = 0  # seconds since 1970
-    programs_needed: tuple[str, ...] = ()  # that must be on each host
-    programs_tried: tuple[str, ...] = ()  # those of them that can be run with --version
+    programs_needed: tuple[str, ...] = ()  # must be on each host
+    programs_tried: tuple[str, ...] = ()  # those among them that can be run with --version
 
 
 @dataclass(frozen=True)
@@ -91,29 +91,29 @@ class Plan:
     """A factory that can be started."""
 
     engine: str
-    type: str  # of its workers: the name of their batch system
+    type: str  # the batch system of its workers
     factory_id: str
-    manager: str  # in words
-    master: str  # the same after "does not find"
-    port: int | None  # of the master; None where the catalog knows it
+    manager: str  # address or project, for messages
+    master: str  # the same after "the factory cannot find"
+    port: int | None  # the master's; None if the catalog knows it
     words: tuple[str, ...]  # the command line, without its folders
-    target: tuple[str, ...]  # the last words of it: where the master is
+    target: tuple[str, ...]  # its last words, which locate the master
     configuration: Mapping[str, int | str]
     catalog: str
-    sends_program: bool  # a worker that is not the one of this machine
+    sends_program: bool  # whether it sends a worker program that is not this machine's own
     max_workers: int
     min_workers: int
 
     @property
     def batch_system(self) -> BatchSystem[Any]:
-        """Where its workers run."""
+        """The batch system that runs its workers."""
         return batch_system(self.type)
 
     def command(self, configuration: str, scratch: str) -> list[str]:
-        """The whole command line, to be run in the factory's folder, where these two are.
+        """The whole command line, to be run in the factory's folder, to which both are relative.
 
-        The factory copies the password by a shell command without quotes (F14): a path that a user
-        has chosen must not be part of it.
+        The factory copies the password with a shell command without quotes (F14), so no path that
+        a user has chosen may be part of it.
         """
         return [
             *self.words,
@@ -123,7 +123,7 @@ class Plan:
         ]
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """What of `environ` the factory gets."""
+        """The part of `environ` that the factory receives."""
         if self.batch_system.copies_environment:
             environ = {name: value for name, value in environ.items() if name in JOB_VARIABLES}
         return {**environ, "CATALOG_HOST": self.catalog}
@@ -136,14 +136,14 @@ def configuration(
     return {
         **system.settings(campaign.workers, size, local_count),
         "cores": size.cores,
-        # Where it is left out, one-core tasks are asked a worker each.
+        # Without it, the factory requests one worker for each one-core task.
         "tasks-per-worker": size.slots,
         "factory-timeout": FACTORY_TIMEOUT_SECONDS,
     }
 
 
 def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) -> list[str]:
-    """The words before the worker's own: worker.sh, with what it has to check."""
+    """The words before the worker's own: worker.sh with its checks."""
     needed, tried = request.programs_needed, request.programs_tried
     return [
         *system.wrapper,
@@ -156,7 +156,7 @@ def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) ->
 
 
 def plan(campaign: Campaign, request: PlanRequest) -> Plan:
-    """The factory for `campaign`, whose workers a factory sends out."""
+    """The plan of the factory for `campaign`, whose workers must come from one."""
     system, size = batch_system(campaign.workers.type), worker_size(campaign)
     settings = configuration(campaign, system, size, request.local_count)
     options = system.batch_options(campaign.workers, request.factory_id, campaign.campaign)

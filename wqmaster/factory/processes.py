@@ -1,4 +1,4 @@
-"""Processes of a factory and of its workers on this machine: found by where they run, and ended."""
+"""Finds and ends the processes of a factory and its workers on this machine."""
 
 import contextlib
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from wqmaster.system.processes import descendants, is_running, with_variable
 
-# For processes that were killed to be gone.
+# How long killed processes may take to disappear.
 _KILL_TIMEOUT_SECONDS = 10.0
 _MARK_VARIABLE = "WQMASTER_FACTORY"
 
 
 def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """`environ` with what the workers of the factory in `folder` are known by."""
+    """`environ` with the variable that marks the workers of the factory in `folder`."""
     return {**environ, _MARK_VARIABLE: str(folder.resolve())}
 
 
 def left(folder: Path) -> list[int]:
-    """Processes of the factory that keeps its files in `folder`, and what they have started."""
-    # The campaign may be named by another path than before.
+    """The processes of the factory that keeps its files in `folder`, and their descendants."""
+    # The campaign may be given by another path than before.
     folder = folder.resolve()
     # A factory works in its scratch folder, a worker elsewhere.
     found = with_variable(_MARK_VARIABLE, str(folder), folder / "workers-")
@@ -29,7 +29,7 @@ def left(folder: Path) -> list[int]:
 
 
 def end_left(folder: Path) -> int:
-    """Kill them, and wait until they are gone; how many there were."""
+    """Kill these processes and wait until they are gone; returns their number."""
     pids = left(folder)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

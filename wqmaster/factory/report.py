@@ -1,4 +1,4 @@
-"""What work_queue_factory and vine_factory print, about every 35 seconds. Pure."""
+"""Parses what work_queue_factory and vine_factory print about every 35 seconds. No I/O."""
 
 import re
 from collections import deque
@@ -15,22 +15,22 @@ _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
     re.IGNORECASE,
 )
-# What it says when a submission has failed before the first one succeeded.
+# Printed in consequence if a submission fails before the first one succeeds.
 _CONSEQUENCE = "couldn't open logfile"
 
 
 @dataclass
 class Report:
-    """The last counts, and what was said that sounds bad. `hear` takes line by line."""
+    """The last counts and the last complaints; `hear` takes the output line by line."""
 
-    submitted: int = 0  # workers, when it was last printed
+    submitted: int = 0  # workers, as last printed
     requested: int = 0
-    connected: int = 0  # workers, as the masters tell
-    tasks: int = 0  # that wait for workers, as the masters tell
+    connected: int = 0  # workers, according to the masters
+    tasks: int = 0  # waiting tasks, according to the masters
     masters: int = 0
     cycles: int = 0
     alone: int = 0  # cycles in a row without a master
-    failing: int = 0  # cycles in a row in which workers were to be submitted, and none was
+    failing: int = 0  # cycles in a row in which no requested worker was submitted
     complaints: deque[str] = field(default_factory=lambda: deque(maxlen=5))
     _asked: int = 0
 
@@ -59,7 +59,7 @@ class Report:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 
     def trouble(self, master: str) -> Trouble | None:
-        """What is wrong with the factory itself, if anything is known to be.
+        """A known problem of the factory itself; None if there is none.
 
         `master`: "a master at HOST:PORT" or "the master 'NAME'".
         """
@@ -67,5 +67,5 @@ class Report:
         if self.failing >= 2:
             return Trouble(TroubleKind.NOT_SUBMITTED, f"the factory cannot submit workers{last}")
         if self.alone >= 2 and not self.masters:
-            return Trouble(TroubleKind.NO_MASTER, f"the factory does not find {master}{last}")
+            return Trouble(TroubleKind.NO_MASTER, f"the factory cannot find {master}{last}")
         return None

@@ -1,4 +1,4 @@
-"""A factory in words: its command line to copy, and what it does."""
+"""A factory for people: its command line to copy, and its status."""
 
 import json
 import os
@@ -14,22 +14,23 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.factory.demand import write
 from wqmaster.factory.plan import Plan
 
-# Of a factory that somebody starts by hand; the supervisor's own changes while it runs.
+# The configuration of a factory that is started by hand. The supervisor's own is a separate file,
+# since it changes while its factory runs.
 _BY_HAND_FILE = "by-hand.json"
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A factory as it is printed."""
+    """A factory to print."""
 
     plan: Plan
     command: Sequence[str]
-    folder: Path  # where the command is to be run
+    folder: Path  # where the command must run
     file: Path  # the configuration
     hidden: frozenset[str]  # variables that workers must not see
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """All of it as plain data."""
         plan = self.plan
         passed = plan.batch_system.copies_environment
         return {
@@ -39,7 +40,7 @@ class Printed:
             # To be run in `folder`.
             "command": list(self.command),
             "folder": str(self.folder),
-            # The names of all variables that it may see, where workers get a copy of them.
+            # The names of all variables that it may see, if workers get a copy of them.
             "environment": sorted(plan.environment(os.environ)) if passed else None,
             "hidden": sorted(self.hidden),
             "catalog": plan.catalog,
@@ -48,7 +49,7 @@ class Printed:
         }
 
     def as_text(self) -> str:
-        """What can be copied into a shell."""
+        """Lines that can be copied into a shell."""
         plan = self.plan
         content = json.dumps(plan.configuration, indent=2).splitlines()
         catalog = f"CATALOG_HOST={shlex.quote(plan.catalog)}"
@@ -59,7 +60,7 @@ class Printed:
             begin = ["env", *(f"-u {shlex.quote(name)}" for name in sorted(self.hidden)), catalog]
         return "\n".join(
             [
-                f"# {self.file} (read again when it changes):",
+                f"# {self.file} (reread when it changes):",
                 *(f"# {line}" for line in content),
                 f"cd {shlex.quote(str(self.folder))}",
                 " ".join([*begin, shlex.join(self.command)]),
@@ -68,7 +69,7 @@ class Printed:
 
 
 def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
-    """A factory to start by hand; its configuration is written.
+    """Write the configuration of a factory to start by hand, and return the factory.
 
     Raises:
         FolderError: the campaign's folder cannot be written.
@@ -76,28 +77,28 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     place = loaded.folder / "factory"
     file = place / _BY_HAND_FILE
     write(file, dict(plan.configuration), newer=True)
-    # A folder that was not there: an old log of events in it would be taken for its own.
+    # A new folder: the factory would take an old event log for its own.
     scratch = f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 
 
 def lines(status: Mapping[str, Any] | None) -> list[str]:
-    """What a factory does, for people."""
+    """The status of a factory, for people."""
     if status is None:
-        return ["no factory was started for this campaign; 'wqmaster factory --start' starts one"]
+        return ["no factory was started for this campaign; run 'wqmaster factory --start'"]
     where = f"{status['engine']} on {status['type']}, for {status['manager']}"
     if status["running"]:
         state = f"process {status['pid']}"
         if status.get("managed"):
-            state += ", of the running master"
+            state += ", managed by the running master"
     else:
         state = "not running"
     found = [
         f"factory    {state}: {where}",
         f"workers    {status['submitted']} submitted ({status['idle']} idle, "
         f"{status['running_workers']} running, {status['held']} held), {status['connected']} "
-        f"connected, {status['waiting']} not yet; {status['ended']} have ended",
-        f"bounds     at least {status['min']} now, at most {status['max']}",
+        f"connected, {status['waiting']} not yet connected; {status['ended']} ended",
+        f"limits     at least {status['min']} now, at most {status['max']}",
         f"log        {status['log']}",
     ]
     if status.get("trouble"):

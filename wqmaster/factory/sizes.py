@@ -1,30 +1,30 @@
-"""What one worker has, and how many tasks it runs at a time. Pure."""
+"""The size of a worker, and how many tasks it runs at a time. No I/O."""
 
 from dataclasses import dataclass
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 
-# Of a worker, where the campaign does not say: for each of its cores, and in all.
+# Defaults for a worker: memory for each of its cores, and disk in total.
 MEMORY_PER_CORE_MB = 2000
 DISK_MB = 4000
-# Without which a worker does not begin, where the campaign does not say.
+# The default for the free disk that a worker needs to start.
 LEAST_DISK_MB = 100
 
 
 @dataclass(frozen=True)
 class WorkerSize:
-    """One worker."""
+    """The size of one worker."""
 
     cores: int
     slots: int  # tasks that it runs at a time
     memory: int  # MB
     disk: int  # MB
-    least_disk: int  # MB that must be free where it begins
+    least_disk: int  # MB that must be free where it starts
 
 
 def worker_size(campaign: Campaign) -> WorkerSize:
-    """The size of the workers of `campaign`: as stated, else by the jobs that they are to run."""
+    """The size of the workers of `campaign`, as stated or derived from their jobs."""
     workers, job = campaign.workers, campaign.resources
     cores, memory, disk = job.cores, None, None
     if isinstance(workers, BatchWorkers):

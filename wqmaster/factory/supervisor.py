@@ -1,8 +1,8 @@
-"""What has a factory: watches it and its workers, and ends all of them.
+"""The supervisor: starts a factory, watches it and its workers, and ends all of them.
 
-One that belongs to a master ends when its standard input closes, also after kill -9 of the master.
-Should it be killed itself, its factory ends by itself, and what is left of both is removed when the
-next one begins.
+A supervisor that belongs to a master ends when its standard input closes, also after kill -9 of the
+master. If the supervisor itself is killed, its factory exits, and the next supervisor removes what
+is left of both.
 """
 
 import contextlib
@@ -36,28 +36,28 @@ from wqmaster.system.processes import this_process
 CONFIGURATION_FILE = "factory.json"
 STATUS_FILE = "status.json"
 LOG_FILE = "factory.log"
-# Between two looks at the workers, and how many times as long as the last look it must be:
-# folders of thousands of workers on a file system far away are slow to read.
+# The least time between two looks at the workers, in seconds and in durations of a look: the
+# folders of thousands of workers on a remote file system are slow to read.
 _LOOK_INTERVAL_SECONDS = 2.0
 _LOOK_INTERVAL_FACTOR = 10
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a supervisor is told."""
+    """The order that a supervisor receives."""
 
-    folder: str  # of the factory: <campaign's folder>/factory
+    folder: str  # the factory's: <campaign's folder>/factory
     plan: Plan
-    environ: Mapping[str, str]  # of the factory
+    environ: Mapping[str, str]  # the factory's
     managed: bool  # whether it ends with the master
 
     def line(self) -> str:
-        """The order as a line."""
+        """The order as a line of JSON."""
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
     def read(cls, line: str) -> "Order":
-        """The order that is meant by a line."""
+        """The order in a line of JSON."""
         found = json.loads(line)
         plan = found["plan"]
         for name in ("words", "target"):
@@ -66,7 +66,7 @@ class Order:
 
 
 class Supervisor:
-    """Runs one order to its end."""
+    """Carries out one order."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -77,7 +77,7 @@ class Supervisor:
         self._log = supervise.rotating(self._folder / LOG_FILE)
         self._report = Report()
         timeout = int(self._plan.configuration["timeout"])
-        # A worker that cannot connect gives up when its time without work is over.
+        # A worker that cannot connect exits when its idle timeout is over.
         self._census = Census(
             min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
         )
@@ -89,7 +89,7 @@ class Supervisor:
         self._connected = 0
 
     def begin(self) -> None:
-        """Make all ready.
+        """Prepare the folder.
 
         Raises:
             EngineError: what an earlier factory has left cannot be removed.
@@ -98,17 +98,17 @@ class Supervisor:
         self._remove_other()
         left = remove_left(self._folder, self._system, plan.factory_id)
         if left:
-            self._log.info("%d workers that an earlier factory has left were removed", left)
-        # A log of events that is found in it would be taken for this factory's own.
+            self._log.info("removed workers that an earlier factory had left: %d", left)
+        # A new folder: the factory would take an old event log for its own.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
-        # A batch system may look at it as somebody else; the password in it is for us alone.
+        # A batch system may read it as another user; only we can read the password in it.
         self._scratch.chmod(0o755)
         self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()
 
     def _remove_other(self) -> None:
-        """Remove the jobs of a factory that was killed when the workers were of another type."""
+        """Remove the jobs of a killed factory whose workers were of another type."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             before = json.loads((self._folder / STATUS_FILE).read_text(encoding="utf-8"))
             system = find_batch_system(before.get("type"))
@@ -117,8 +117,8 @@ class Supervisor:
                 remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
-        """Run the factory; exit code 1 if it ended by itself, or sending more was of no use."""
-        # It must not outlive us, which would leave nobody to end it.
+        """Run the factory; returns 1 if it exited unexpectedly or more workers were useless."""
+        # It must not outlive us, since nobody else would end it.
         command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))
         environ = self._system.marked_environment(self._order.environ, self._folder)
@@ -134,16 +134,16 @@ class Supervisor:
             )
         except OSError as error:
             code = -1
-            text = f"the factory's folder {self._folder} failed: {error}"
+            text = f"the factory's folder {self._folder} is unusable: {error}"
             self._trouble = Trouble(TroubleKind.FOLDER_FAILED, text)
         except BaseException:
-            # Nobody else would take the jobs from the queue.
+            # Nobody else would remove the jobs from the queue.
             self._end()
             raise
         if code is not None and code >= 0:
             last_words = "; ".join([*self._report.complaints][-2:])
             text = (
-                f"{self._plan.words[0]} has ended by itself with exit code {code}"
+                f"{self._plan.words[0]} exited unexpectedly with code {code}"
                 f"{': ' + last_words if last_words else ''}"
             )
             self._trouble = Trouble(TroubleKind.FACTORY_ENDED, text, str(code))
@@ -180,7 +180,7 @@ class Supervisor:
         if self._trouble and self._trouble.is_new(self._said):
             self._log.info("trouble: %s", self._trouble)
             for line in last(self._scratch):
-                self._log.info("a worker's last words: %s", line)
+                self._log.info("last output of a worker: %s", line)
         self._said = self._trouble
         self._publish()
         ended = time.monotonic()
@@ -195,12 +195,12 @@ class Supervisor:
         found = trouble(self._census, self._connected, time.time(), where, ask)
         if found and self._census.count("running") and not self._census.last:
             words = last(self._scratch)[-1:]
-            more = f" A worker's last words: {words[0]}" if words else ""
+            more = f"; last output of a worker: {words[0]}" if words else ""
             found = replace(found, text=found.text + more)
         return found or self._report.trouble(self._plan.master)
 
     def _configure(self) -> None:
-        """Write what the factory reads again when it changes."""
+        """Write the configuration, which the factory rereads when it changes."""
         plan = self._plan
         wanted, connected = demand.heard(self._folder)
         self._connected = self._report.connected if connected is None else connected
@@ -250,7 +250,7 @@ class Supervisor:
         )
 
     def _end(self) -> None:
-        """End factory and workers."""
+        """End the factory and its workers."""
         supervise.end_all(signal.SIGTERM if self._system.factory_ends_workers else signal.SIGKILL)
         try:
             remove_jobs(self._system, self._plan.factory_id)

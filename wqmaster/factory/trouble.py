@@ -1,4 +1,4 @@
-"""What is wrong with a factory or its workers: of which kind, and in words."""
+"""Problems of a factory or its workers, with a kind and a message."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -6,14 +6,14 @@ from typing import Any
 
 
 class TroubleKind(StrEnum):
-    """Kinds of trouble; the values stand in status.json."""
+    """Kinds of trouble; the values are stored in status.json."""
 
-    ALL_END_AT_ONCE = "all_end_at_once"  # no more workers are sent
+    ALL_END_AT_ONCE = "all_end_at_once"  # no more workers are submitted
     END_AT_ONCE = "end_at_once"
-    SENT_SLOWLY = "sent_slowly"  # so many ended at once that they are sent one at a time
-    SOME_ABSENT = "some_absent"  # they run and do not connect
+    SENT_SLOWLY = "sent_slowly"  # so many exited immediately that they are submitted one at a time
+    SOME_ABSENT = "some_absent"  # some run but do not connect
     ALL_ABSENT = "all_absent"
-    NONE_CONNECTED = "none_connected"  # they came and went
+    NONE_CONNECTED = "none_connected"  # all ended without connecting
     HELD = "held"  # by the batch system
     QUEUED = "queued"
     NOT_SUBMITTED = "not_submitted"
@@ -21,29 +21,29 @@ class TroubleKind(StrEnum):
     FACTORY_KILLED = "factory_killed"
     FACTORY_ENDED = "factory_ended"
     FOLDER_FAILED = "folder_failed"
-    WORKERS_LEFT = "workers_left"  # in the queue, after its end
+    WORKERS_LEFT = "workers_left"  # in the queue, after the factory's end
     OTHER_PORT = "other_port"
-    UNKNOWN = "unknown"  # of a status that another version wrote
+    UNKNOWN = "unknown"  # from a status that another version wrote
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong."""
+    """A problem of a factory or its workers."""
 
     kind: TroubleKind
     text: str
-    about: str = ""  # what distinguishes it from others of its kind: an exit code
+    about: str = ""  # distinguishes it from others of its kind, for example an exit code
 
     def __str__(self) -> str:
         return self.text
 
     def is_new(self, before: "Trouble | None") -> bool:
-        """Whether it is another one than `before`; the words of one change while it lasts."""
+        """Whether it differs from `before`; the text of a trouble changes while it lasts."""
         return before is None or (self.kind, self.about) != (before.kind, before.about)
 
     @property
     def code(self) -> str:
-        """The kind, as codes are written elsewhere."""
+        """The kind, spelled like an error code."""
         return self.kind.value.replace("_", "-")
 
     def as_json(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Trouble:
 
 
 def trouble_in(status: Any) -> Trouble | None:
-    """The trouble that a status has, also one that another version has written."""
+    """The trouble in a status, which another version may have written."""
     detail = status.get("trouble_detail")
     if isinstance(detail, dict):
         try:

@@ -1,26 +1,26 @@
 #!/bin/sh
-# worker.sh: looks whether a worker can do its work on this host, then becomes the worker.
+# worker.sh: checks that a worker can do its work on this host, then becomes the worker.
 #
 #   sh worker.sh [-o] [-d MB] [-t SECONDS] [-p PROGRAM]... [-r PROGRAM]... -- WORKER ARGUMENT...
 #
-#   -o           the worker shares this folder with others: it gets worker.ID/ of its own in it
-#   -d MB        disk that must be free
-#   -t SECONDS   when the factory began, in seconds since 1970: the clock cannot be before that
-#   -p PROGRAM   must be there
-#   -r PROGRAM   must be there, and run: it is called with --version
+#   -o           several workers share this folder: work in the subfolder worker.ID/
+#   -d MB        free disk space that is required
+#   -t SECONDS   start of the factory, in seconds since 1970: the clock must not be before it
+#   -p PROGRAM   must exist
+#   -r PROGRAM   must exist and run: it is called with --version
 #
-# Needs a POSIX shell. For each thing that is wrong a line "wqmaster worker: ..." on standard
-# error; the exit code is that of the first:
+# Needs a POSIX shell. Prints a line "wqmaster worker: ..." to standard error for each problem; the
+# exit code is that of the first:
 #
-#   80  called wrongly
-#   81  no scratch space: none is writable, can run programs, and has the disk that is asked for
-#   82  a program is missing, or does not run
+#   80  wrong arguments
+#   81  no scratch space that is writable, can run programs, and has enough free disk
+#   82  a program is missing or does not run
 #   83  the clock is wrong
-#   84  the worker program does not start (a C library that is too old, another processor)
+#   84  the worker program does not start (C library too old, another processor)
 set -u
 umask 077
 failed=0
-fail() { # CODE WORDS
+fail() { # CODE MESSAGE
     echo "wqmaster worker: $2 (on $(uname -n))" >&2
     [ "$failed" != 0 ] || failed=$1
 }
@@ -36,17 +36,17 @@ while getopts od:t:p:r: option; do
     esac
 done
 
-limited() { # COMMAND...: 30 seconds at most, where that can be had
+limited() { # COMMAND...: runs it, for at most 30 seconds if `timeout` is installed
     if command -v timeout > /dev/null 2>&1; then
-        # Some do not listen to SIGTERM.
+        # Some programs ignore SIGTERM.
         timeout -s KILL 30 "$@" < /dev/null 2>&1
     else
         "$@" < /dev/null 2>&1
     fi
 }
 
-try() { # COMMAND...: its exit code in $code, the end of what it prints in $said
-    # The code comes last: the end of a pipe tells only its own.
+try() { # COMMAND...: runs it; sets $code to its exit code, and $said to the end of its output
+    # The code is printed last, because a pipe returns only the code of its last command.
     said=$({
         limited "$@"
         printf '\n%s' "$?"
@@ -55,7 +55,7 @@ try() { # COMMAND...: its exit code in $code, the end of what it prints in $said
     said=${said%"$code"}
 }
 
-last() { # TEXT: its last line that says something
+last() { # TEXT: prints its last line that is not blank
     printf '%s\n' "$1" | sed '/[^ ]/!d' | tail -n 1 | cut -c 1-300
 }
 
@@ -64,7 +64,7 @@ try_program() { # p|r NAME
         */*) [ -f "$2" ] && [ -x "$2" ] ;;
         *) command -v "$2" > /dev/null 2>&1 ;;
     esac || {
-        fail 82 "the program '$2' is not here"
+        fail 82 "the program '$2' is missing"
         return
     }
     [ "$1" = r ] || return
@@ -93,20 +93,20 @@ check_programs() { # OPTION...
 }
 
 if [ "$OPTIND" -gt $# ]; then
-    fail 80 "no worker is named"
+    fail 80 "no worker program given"
     exit 80
 fi
 eval "worker=\${$OPTIND}"
 count=$((OPTIND - 1))
-# shellcheck disable=SC2154  # eval has set it
+# shellcheck disable=SC2154  # set by eval
 [ -z "$own" ] || work_in_own_folder "$worker"
 check_programs "$@"
 shift "$count"
 
 # --- scratch space ---------------------------------------------------------------------------
 
-free() { # FOLDER: MB that are free in it; nothing where that cannot be known
-    # The word before the one with the percent sign: names of file systems may have blanks.
+free() { # FOLDER: prints its free MB, or nothing if that is unknown
+    # It is the word before the percentage: names of file systems may contain blanks.
     before=
     for word in $(df -Pk "$1" 2> /dev/null | sed 1d); do
         case $word in
@@ -119,13 +119,13 @@ free() { # FOLDER: MB that are free in it; nothing where that cannot be known
     done
 }
 
-why_not() { # FOLDER: why it is no scratch space; nothing if it is
+why_not() { # FOLDER: prints why it cannot be scratch space, or nothing if it can
     probe=$1/wqmaster-$(uname -n)-$$
-    # Some hosts mount /tmp so that no program runs from it.
+    # Some hosts mount /tmp with noexec.
     if ! { printf '#!/bin/sh\nexit 0\n' > "$probe"; } 2> /dev/null; then
-        echo "cannot be written"
+        echo "not writable"
     elif ! chmod 700 "$probe" || ! "$probe" 2> /dev/null; then
-        echo "runs no programs"
+        echo "cannot run programs"
     else
         found=$(free "$1")
         if [ -n "$found" ] && [ "$found" -lt "$disk" ]; then
@@ -146,7 +146,7 @@ for folder in "${_CONDOR_SCRATCH_DIR:-}" "${OSG_WN_TMP:-}" "${SLURM_TMPDIR:-}" "
     reasons="$reasons; $folder: $reason"
 done
 [ -n "$scratch" ] || fail 81 "no scratch space: ${reasons#; }"
-# Where the worker makes its workspace, and programs their temporary files.
+# For the worker's workspace, and temporary files of programs.
 CCTOOLS_TEMP=$scratch TMPDIR=$scratch
 export CCTOOLS_TEMP TMPDIR
 
@@ -155,18 +155,18 @@ export CCTOOLS_TEMP TMPDIR
 now=$(date +%s)
 if [ "$stamp" != 0 ]; then
     if [ "$now" -lt $((stamp - 600)) ]; then
-        fail 83 "the clock is wrong: it says $(date), $((stamp - now)) s before the factory began"
+        fail 83 "the clock is wrong: $(date), $((stamp - now)) s before the factory started"
     elif [ "$now" -gt $((stamp + 31536000)) ]; then
-        fail 83 "the clock is wrong: it says $(date), more than a year after the factory began"
+        fail 83 "the clock is wrong: $(date), more than a year after the factory started"
     fi
 fi
-# HTCondor notes in the job when it was started, by the clock of the machine that sent it.
+# HTCondor records the start of the job by the clock of the machine that submitted it.
 if [ -r "${_CONDOR_JOB_AD:-}" ]; then
     begun=$(sed -n 's/^JobCurrentStartDate *= *\([0-9][0-9]*\)$/\1/p' "$_CONDOR_JOB_AD")
     if [ -n "$begun" ]; then
         apart=$((now - begun))
         if [ "${apart#-}" -gt 3600 ]; then
-            fail 83 "the clock is wrong: it says $(date), $apart s from when the job was started"
+            fail 83 "the clock is wrong: $(date), $apart s from the start of the job"
         fi
     fi
 fi
@@ -175,7 +175,7 @@ fi
 
 program=$1
 shift
-# Some versions of vine_factory leave out the folder.
+# Some versions of vine_factory omit the folder.
 case $program in */*) ;; *) [ ! -f "./$program" ] || program=./$program ;; esac
 [ ! -f "$program" ] || [ -x "$program" ] || chmod u+x "$program"
 try "$program" --version
@@ -183,8 +183,8 @@ if [ "$code" != 0 ]; then
     fail 84 "the worker program does not start here: exit code $code: $(last "$said")"
 fi
 
-# Workers of TaskVine that start together on a machine look for a free port from the same number
-# up: two find the same one, and one of them dies of it. Each looks from a number of its own.
+# TaskVine workers that start together on one machine all look for a free port from the same number
+# up: two may find the same port, and one of them dies. So each starts from a random number.
 if [ -z "${TCP_LOW_PORT:-}" ] && random=$(od -An -N2 -tu2 /dev/urandom 2> /dev/null); then
     export TCP_LOW_PORT=$((10000 + random % 20000))
 fi

@@ -1,4 +1,4 @@
-"""Workers as batch systems report them; what is wrong with them, in words. Pure."""
+"""Workers as batch systems report them, and their problems. No I/O."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -6,35 +6,36 @@ from dataclasses import dataclass, field
 
 from wqmaster.factory.trouble import Trouble, TroubleKind
 
-# A worker that ends before has not come to work.
+# A worker that ends earlier than this has done no work.
 QUICK_END_SECONDS = 60.0
-# So many quick ends, one after another, and the factory sends only one worker at a time; of many
-# workers, a part of those that are connected: one host may spoil as many in a minute.
+# After this many quick ends in a row, the factory submits only one worker at a time. With many
+# workers it takes 1/SLOW_PART_OF_CONNECTED of them: one bad host can end several in a minute.
 SLOW_AFTER_QUICK_ENDS = 5
 SLOW_PART_OF_CONNECTED = 20
-# So many, and it is of no use to go on.
+# After this many quick ends in a row, more workers are useless.
 STOP_AFTER_QUICK_ENDS = 8
-# In which a worker that runs should have connected.
+# How long a running worker may take to connect.
 CONNECTION_TIMEOUT_SECONDS = 90.0
-# In which one of those in the queue should have begun.
+# How long all workers may wait in the queue before that is reported.
 QUEUE_TIMEOUT_SECONDS = 900.0
-# Workers that have not connected, while others have, before it is reported: so many, this part.
+# Workers that have not connected, while others have, are reported once they are at least this many
+# and at least 1/ABSENT_PART_OF_RUNNING of the running ones.
 ABSENT_WORKERS = 5
 ABSENT_PART_OF_RUNNING = 4
-# Ended workers that are remembered.
+# How many ended workers are remembered.
 _REMEMBERED_WORKERS = 50
 
 # Exit codes of worker.sh, and of the shells around it.
 EXIT_CODES = {
-    80: "worker.sh was called wrongly",
+    80: "worker.sh was called with wrong arguments",
     81: "no scratch space on its host",
-    82: "a program is missing on its host, or does not run",
+    82: "a program is missing on its host or does not run",
     83: "its host's clock is wrong",
     84: "the worker program does not start on its host",
     126: "the worker cannot be executed",
-    127: "the worker, or its wrapper, was not found",
-    137: "it was killed (SIGKILL)",
-    143: "it was ended (SIGTERM)",
+    127: "the worker or its wrapper was not found",
+    137: "killed by SIGKILL",
+    143: "ended by SIGTERM",
 }
 
 
@@ -46,13 +47,13 @@ class Worker:
     state: str  # idle, running, held, ended, removed
     started: float | None = None  # seconds since 1970
     ended: float | None = None
-    code: int | None = None  # exit code; None where it is not known
+    code: int | None = None  # exit code; None if it is unknown
     signal: int | None = None
     host: str = ""
-    why: str = ""  # why it is held; what it said at its end
+    why: str = ""  # why it is held, or its last output
 
     def words(self) -> str:
-        """How it ended, or why it is held."""
+        """A description of how it ended, or why it is held."""
         if self.state == "held":
             return f"held: {self.why}" if self.why else "held"
         said = f": {self.why}" if self.why else ""
@@ -66,24 +67,24 @@ class Worker:
 
 @dataclass
 class Census:
-    """All workers of a factory. `see` takes what is new."""
+    """All workers of a factory. `see` takes news of them."""
 
     quick_end_seconds: float = QUICK_END_SECONDS
     connection_timeout_seconds: float = CONNECTION_TIMEOUT_SECONDS
     met: bool = False  # whether any worker has ever connected
-    now: dict[str, Worker] = field(default_factory=dict)  # that have not ended
+    now: dict[str, Worker] = field(default_factory=dict)  # workers that have not ended
     ended: int = 0
-    # The last that ended, and how many of them quickly, one after another.
+    # The last workers that ended, and the number of quick ends in a row.
     last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_WORKERS))
     quick: int = 0
     quick_hosts: set[str] = field(default_factory=set)
-    held: Worker | None = None  # the last that was
-    waiting: int = 0  # jobs in the queue, where only the factory reports them
-    good: set[str] = field(default_factory=set)  # that have run for a while
-    queued: float | None = None  # seconds since 1970 since when all of them wait in the queue
+    held: Worker | None = None  # the worker that was held last
+    waiting: int = 0  # jobs in the queue, if only the factory reports them
+    good: set[str] = field(default_factory=set)  # workers that have run for a while
+    queued: float | None = None  # seconds since 1970; since then all wait in the queue
 
     def see(self, workers: Iterable[Worker]) -> None:
-        """Take the news: each worker once a state, an ended one once."""
+        """Take the news: each change of state once, each end once."""
         for worker in workers:
             if worker.state == "held":
                 self.held = worker
@@ -103,7 +104,7 @@ class Census:
                 self.works()
 
     def settle(self, now: float) -> None:
-        """Workers that have run for a while do work; when none does, and some wait."""
+        """Note which workers have run for a while, and since when all wait in the queue."""
         none_begins = self.idle and not self.count("running")
         self.queued = (self.queued or now) if none_begins else None
         for worker in self.now.values():
@@ -114,33 +115,33 @@ class Census:
                 self.works()
 
     def _quick(self, worker: Worker) -> bool:
-        """Whether it ended by itself before it could have done any work."""
+        """Whether it failed before it could have done any work."""
         if worker.started is None or worker.ended is None:
             return False
         return worker.code != 0 and worker.ended - worker.started < self.quick_end_seconds
 
     def works(self) -> None:
-        """A worker did come to work: what was before is forgiven."""
+        """Forget earlier failures, since a worker works."""
         self.quick = 0
         self.quick_hosts.clear()
         self.held = None
 
     def count(self, state: str) -> int:
-        """How many are in this state now."""
+        """How many workers are in this state now."""
         return sum(worker.state == state for worker in self.now.values())
 
     @property
     def idle(self) -> int:
-        """How many wait in the queue."""
+        """How many workers wait in the queue."""
         return self.waiting or self.count("idle")
 
     def longest(self, now: float) -> float:
-        """Seconds since the first of those that run has started."""
+        """Seconds since the first of the running workers started."""
         since = [w.started for w in self.now.values() if w.state == "running" and w.started]
         return now - min(since) if since else 0.0
 
     def absent(self, connected: int, now: float) -> int:
-        """How many at least have run for long enough to connect, and have not."""
+        """The least number of workers that have run long enough to connect, but have not."""
         long = sum(
             worker.state == "running"
             and worker.started is not None
@@ -150,14 +151,14 @@ class Census:
         return max(0, long - connected)
 
     def slow(self, connected: int) -> bool:
-        """Whether only one worker at a time should be sent."""
+        """Whether only one worker at a time should be submitted."""
         return self.quick >= max(SLOW_AFTER_QUICK_ENDS, connected // SLOW_PART_OF_CONNECTED)
 
     def hopeless(self, connected: int) -> bool:
-        """Whether sending more is of no use: all end at once, wherever they are.
+        """Whether more workers are useless, because all exit immediately on every host.
 
-        One bad host that takes job after job is not all hosts: while others wait for theirs,
-        there is hope. So there is while more run, and may yet connect, than have ended.
+        A single bad host may take job after job, so there is hope while others wait in the queue,
+        or while more of them run, and may still connect, than have ended.
         """
         running = self.count("running")
         if connected or self.quick < max(STOP_AFTER_QUICK_ENDS, running):
@@ -173,21 +174,21 @@ def _code(census: Census) -> str:
 def trouble(
     census: Census, connected: int, now: float, where: str, ask: str = ""
 ) -> Trouble | None:
-    """What is wrong with the workers, if anything is known to be.
+    """A known problem of the workers; None if there is none.
 
-    `connected`: how many the master has; `where`: what they connect to; `ask`: what reports why
-    jobs do not begin.
+    `connected`: how many the master has; `where`: what they connect to; `ask`: how to find out why
+    jobs do not start.
     """
     if census.hopeless(connected):
         text = (
-            f"{census.quick} workers ended as soon as they began, one after another; no more are "
-            f"sent: {census.last[-1].words()}"
+            f"{census.quick} workers in a row exited immediately; no more will be submitted; the "
+            f"last: {census.last[-1].words()}"
         )
         return Trouble(TroubleKind.ALL_END_AT_ONCE, text, _code(census))
     if census.slow(connected):
         text = (
-            f"{census.quick} workers ended as soon as they began; they are sent one at a time: "
-            f"{census.last[-1].words()}"
+            f"{census.quick} workers in a row exited immediately; now submitting one at a time; "
+            f"the last: {census.last[-1].words()}"
         )
         return Trouble(TroubleKind.SENT_SLOWLY, text, _code(census))
     running = census.count("running")
@@ -196,31 +197,33 @@ def trouble(
         if absent < max(ABSENT_WORKERS, running // ABSENT_PART_OF_RUNNING):
             return None
         text = (
-            f"{absent} of {running} workers that run have not connected: can all of their hosts "
-            f"reach {where}?"
+            f"{absent} of {running} running workers have not connected; check that all hosts can "
+            f"reach {where}"
         )
         return Trouble(TroubleKind.SOME_ABSENT, text)
     waited = census.longest(now)
     if running and waited > census.connection_timeout_seconds:
         text = (
-            f"{running} workers run, the first since {waited:.0f} s, and none has connected: can "
-            f"their hosts reach {where}?"
+            f"no worker has connected ({running} running, the first for {waited:.0f} s); check "
+            f"that their hosts can reach {where}"
         )
         return Trouble(TroubleKind.ALL_ABSENT, text)
     if census.quick:
-        text = f"{census.quick} workers ended as soon as they began: {census.last[-1].words()}"
+        text = (
+            f"workers that exited immediately: {census.quick}; the last: {census.last[-1].words()}"
+        )
         return Trouble(TroubleKind.END_AT_ONCE, text, _code(census))
     if census.last and not census.met:
         text = (
-            f"{len(census.last)} workers came and went, and none has connected to {where}: "
+            f"workers that ended without connecting to {where}: {len(census.last)}; the last: "
             f"{census.last[-1].words()}"
         )
         return Trouble(TroubleKind.NONE_CONNECTED, text, _code(census))
     if census.held is not None and not running:
-        text = f"a worker's job was put on hold: {census.held.why or 'no reason is given'}"
+        text = f"a worker's job is on hold: {census.held.why or 'no reason given'}"
         return Trouble(TroubleKind.HELD, text)
     if census.queued is not None and now - census.queued > QUEUE_TIMEOUT_SECONDS:
         minutes = (now - census.queued) // 60
-        text = f"all {census.idle} workers wait in the queue, since {minutes:.0f} min: {ask}"
+        text = f"all workers ({census.idle}) have been in the queue for {minutes:.0f} min; {ask}"
         return Trouble(TroubleKind.QUEUED, text)
     return None

@@ -1,1 +1,1 @@
-"""What is known of each batch system that workers are sent to."""
+"""The batch systems that run workers."""

@@ -1,7 +1,7 @@
-"""What is asked of a batch system; this machine, which runs workers as processes, counts as one.
+"""The interface of a batch system; this machine, which runs workers as processes, counts as one.
 
-One small class a system has all that wqmaster knows of it, as in HyperQueue's `QueueHandler`. It
-holds no state: a supervisor, the master and the doctor ask the same object.
+One small class per system holds everything that wqmaster knows about it, as in HyperQueue's
+`QueueHandler`. It has no state: supervisor, master and doctor use the same object.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ class WorkerEvents(Protocol):
     """Watches the workers of one factory."""
 
     def news(self) -> Iterable[Worker]:
-        """The workers whose state has changed since the last call; each ended one once."""
+        """The workers whose state has changed since the last call; each end is reported once."""
 
 
 class BatchSystem(Protocol[W]):
@@ -28,15 +28,15 @@ class BatchSystem(Protocol[W]):
 
     @property
     def name(self) -> str:
-        """The type of workers in a campaign file, and what the factory calls it."""
+        """The type of workers in a campaign file, which is also the factory's name for it."""
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """The commands that must be installed to send workers, count and remove them."""
+        """The commands that must be installed to submit, count and remove workers."""
 
     @property
     def how_to_get_commands(self) -> str:
-        """What to do where they are not."""
+        """How to get these commands."""
 
     @property
     def wrapper(self) -> tuple[str, ...]:
@@ -48,48 +48,48 @@ class BatchSystem(Protocol[W]):
 
     @property
     def events_report_waiting_jobs(self) -> bool:
-        """Whether events report jobs that wait; else the factory's own count is to be asked."""
+        """Whether events report waiting jobs; if not, the factory's own count is used."""
 
     @property
     def number_follows_demand(self) -> bool:
-        """Whether there are more or fewer workers by what is left to do."""
+        """Whether the number of workers follows the work that is left."""
 
     @property
     def factory_ends_workers(self) -> bool:
-        """Whether a factory that is told to end takes its workers with it, and at once."""
+        """Whether a factory that is told to end also ends its workers, and immediately."""
 
     @property
     def why_jobs_wait(self) -> str:
-        """What reports why workers do not begin."""
+        """How to find out why workers do not start."""
 
     def refusal(self, program: str) -> str | None:
         """Why a job cannot name `program` among those that its host must have; None if it can."""
 
     def settings(self, workers: W, size: WorkerSize, local_count: int) -> Settings:
-        """What of the factory's configuration (`-C`) depends on the batch system.
+        """The part of the factory's configuration (`-C`) that depends on the batch system.
 
-        `local_count`: workers of this machine, where the campaign leaves their number open.
+        `local_count`: the number of workers on this machine, if the campaign does not state it.
         """
 
     def batch_options(self, workers: W, factory_id: str, campaign: str) -> str:
-        """The text for `-B`, which goes into each job: among it what its factory is known by."""
+        """The text for `-B`, which goes into each job and identifies its factory."""
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """`environ` for the factory in `folder`, with what its processes are known by."""
+        """`environ` for the factory in `folder`, with a mark that identifies its processes."""
 
     def events(self, scratch: Path) -> WorkerEvents:
-        """What watches the workers of the factory whose scratch folder this is."""
+        """The watcher of the workers of the factory with this scratch folder."""
 
     def jobs(self, factory_id: str) -> list[str]:
         """The jobs of a factory that wait or run.
 
         Raises:
-            EngineError: the batch system does not answer.
+            EngineError: the batch system does not respond.
         """
 
     def remove_jobs(self, factory_id: str) -> None:
-        """End all jobs of a factory, and take them from the queue.
+        """End all jobs of a factory, and remove them from the queue.
 
         Raises:
-            EngineError: the batch system does not answer.
+            EngineError: the batch system does not respond.
         """

@@ -1,6 +1,6 @@
-"""Workers as jobs of HTCondor: lines of the submit file, jobs that are left.
+"""Workers as jobs of HTCondor: lines of the submit file, and leftover jobs.
 
-Seen with HTCondor 23.9 and cctools 7.14.5 (batch_queue_condor.c), which writes the submit file.
+Tested with HTCondor 23.9 and cctools 7.14.5, which writes the submit file (batch_queue_condor.c).
 """
 
 import re
@@ -14,7 +14,7 @@ from wqmaster.factory.commands import answer
 from wqmaster.factory.sizes import WorkerSize
 
 _FACTORY_ATTRIBUTE = "WqmasterFactory"
-# In the arguments of a job HTCondor takes ' for its own, and expands $(X), $$(X), $FUNCTION(X).
+# In the arguments of a job HTCondor interprets ' and expands $(X), $$(X), $FUNCTION(X).
 _NOT_IN_ARGUMENTS = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
 
 
@@ -23,23 +23,23 @@ class Condor(QueueSystem):
 
     name = "condor"
     commands = ("condor_submit", "condor_q", "condor_rm")
-    how_to_get_commands = "install HTCondor's submitting tools, or run on an access point"
-    # `exec`, because a worker that is evicted is told only through the shell that HTCondor started.
+    how_to_get_commands = "install HTCondor's submit tools, or run on an access point"
+    # `exec`, because an eviction signals only the shell that HTCondor started.
     wrapper = ("exec", "sh", "./worker.sh")
     events_report_waiting_jobs = True
-    why_jobs_wait = "'condor_q -better-analyze' reports whether any machine can take them"
+    why_jobs_wait = "'condor_q -better-analyze' shows whether any machine can run them"
 
     def refusal(self, program: str) -> str | None:
-        """Why a job's arguments cannot have the name of a program; None if they can."""
+        """Why a job's arguments cannot contain the name of a program; None if they can."""
         if _NOT_IN_ARGUMENTS.search(program) is None:
             return None
         return (
-            f"a job of HTCondor cannot name the program {program!r}: quotes, line ends and $(...) "
-            "are its own; name it by another path"
+            f"a job of HTCondor cannot name the program {program!r}: HTCondor interprets single "
+            "quotes, line breaks and $(...); use another path"
         )
 
     def settings(self, workers: CondorWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """Those that all queues have, and what a machine must have."""
+        """The settings that all queues have, and the requirements on machines."""
         found = self._settings(workers, size)
         if workers.requirements:
             found["condor-requirements"] = workers.requirements
@@ -51,11 +51,11 @@ class Condor(QueueSystem):
         return "\\n".join(line.replace("\\", "\\\\") for line in lines)
 
     def submit_lines(self, workers: CondorWorkers, factory_id: str, campaign: str) -> list[str]:
-        """The lines of a worker's submit file that wqmaster adds."""
+        """The lines that wqmaster adds to a worker's submit file."""
         return [
-            # A job on hold would count as a worker that comes, for ever.
+            # A held job would forever count as a worker that is about to start.
             "periodic_remove = (JobStatus == 5)",
-            # Else nobody hears what a worker says that fails.
+            # Without these, the output of a failing worker is lost.
             "output = worker.$(Cluster).out",
             "error = worker.$(Cluster).err",
             f"+{_FACTORY_ATTRIBUTE} = {_quoted(factory_id)}",
@@ -66,30 +66,30 @@ class Condor(QueueSystem):
         ]
 
     def events(self, scratch: Path) -> CondorEvents:
-        """What watches the jobs."""
+        """The watcher of the jobs."""
         return CondorEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
-        """The jobs of a factory that are in the queue, or on a machine.
+        """The jobs of a factory that are in the queue or on a machine.
 
         Raises:
-            EngineError: the queue does not answer.
+            EngineError: the queue does not respond.
         """
-        # 3: removed, and the machine does not answer.
+        # 3: removed, but the machine does not respond.
         condition = f"{_of_factory(factory_id)} && JobStatus != 3"
         return answer("condor_q", "-constraint", condition, "-af", "ClusterId").split()
 
     def remove_jobs(self, factory_id: str) -> None:
-        """Take all jobs of a factory from the queue. Their workers are told to end.
+        """Remove all jobs of a factory from the queue. Their workers are told to exit.
 
         Raises:
-            EngineError: the queue does not answer.
+            EngineError: the queue does not respond.
         """
         answer("condor_rm", "-constraint", _of_factory(factory_id))
 
 
 def _quoted(text: str) -> str:
-    """A string of HTCondor's language for attributes."""
+    """A string literal of HTCondor's ClassAd language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

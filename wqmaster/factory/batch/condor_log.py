@@ -1,6 +1,6 @@
-"""HTCondor's log of events, read for the workers of a factory.
+"""HTCondor's event log, read for the workers of a factory.
 
-Seen with HTCondor 23.9 and cctools 7.14.5 (batch_queue_condor.c), which names the log.
+Tested with HTCondor 23.9 and cctools 7.14.5, which names the log (batch_queue_condor.c).
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
 
-# Ended workers whose files are kept.
+# How many ended workers' files are kept.
 _KEPT_ENDED_WORKERS = 200
 _EVENT = re.compile(
     r"^(?P<type>\d{3}) \((?P<job>\d+)\.\d+\.\d+\) (?P<time>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)"
@@ -25,7 +25,7 @@ _HOST = re.compile(r"SlotName: \S*?@(\S+)|alias=([A-Za-z0-9.-]+)|on host: <([0-9
 
 
 class _EventType(IntEnum):
-    """Those of HTCondor's events that change the state of a worker."""
+    """The events of HTCondor that change the state of a worker."""
 
     SUBMITTED = 0
     BEGAN = 1
@@ -48,7 +48,7 @@ _BACK_IN_QUEUE = {
 
 
 class CondorEvents:
-    """Reads the log of events (condor.logfile) as it grows."""
+    """Reads the event log (condor.logfile) as it grows."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
@@ -58,7 +58,7 @@ class CondorEvents:
         self._ended: deque[str] = deque()
 
     def news(self) -> list[Worker]:
-        """The workers whose state has changed, in order; each ended one once."""
+        """The workers whose state has changed, in order; each end is reported once."""
         try:
             with (self._scratch / "condor.logfile").open("rb") as log:
                 log.seek(self._place)
@@ -69,7 +69,7 @@ class CondorEvents:
         return self.feed(new.decode(errors="replace"))
 
     def feed(self, text: str) -> list[Worker]:
-        """The same, of the next piece of the log."""
+        """The same for the next piece of the log."""
         *events, self._rest = (self._rest + text).split("\n...\n")
         found = []
         for event in events:
@@ -82,7 +82,7 @@ class CondorEvents:
         match = _EVENT.match(lines[0]) or _OLD_EVENT.match(lines[0])
         if match is None:
             return None
-        # Padded to three digits in the log, and nowhere else: files are worker.1.err.
+        # The number is padded to three digits in the log only: files are named worker.1.err.
         kind, job, when = int(match["type"]), str(int(match["job"])), _seconds(match["time"])
         body = " ".join(line.strip() for line in lines[1:])
         old = self._known.get(job, Worker(job, "idle"))
@@ -130,6 +130,6 @@ class CondorEvents:
 
 
 def _seconds(text: str) -> float:
-    if "/" in text:  # of HTCondor before 8.9: no year
+    if "/" in text:  # from HTCondor before 8.9: no year
         text = f"{datetime.now().year}/{text}".replace("/", "-")
     return datetime.fromisoformat(text).timestamp()

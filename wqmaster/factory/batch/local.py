@@ -11,15 +11,15 @@ from wqmaster.factory.folders import WorkerFolders
 from wqmaster.factory.sizes import WorkerSize
 from wqmaster.system.processes import is_running
 
-# A worker of this machine without work ends after this time.
+# An idle worker on this machine exits after this time.
 IDLE_TIMEOUT_SECONDS = 3600
 
 
 class LocalEvents(WorkerFolders):
-    """Reads what the workers leave in the scratch folder."""
+    """Reads the workers' files in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended; of those that worker.sh has refused, the exit code."""
+        """Whether a worker has ended, and its exit code if worker.sh refused the host."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
         return not (worker.isdecimal() and is_running(int(worker))), None
@@ -30,8 +30,8 @@ class Local:
 
     name = "local"
     commands: tuple[str, ...] = ()
-    how_to_get_commands = "none is needed"
-    # `exec`, so that the worker itself is told to end when the factory has died.
+    how_to_get_commands = "none are needed"
+    # `exec`, so that the worker itself is told to exit when the factory has died.
     wrapper = ("exec", "sh", "./worker.sh", "-o")
     copies_environment = False
     events_report_waiting_jobs = False
@@ -40,11 +40,11 @@ class Local:
     why_jobs_wait = "see the factory's log"
 
     def refusal(self, program: str) -> str | None:
-        """Any program can be named."""
+        """None: any program can be named."""
         return None
 
     def settings(self, workers: LocalWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """As many workers as were asked for, all the time."""
+        """As many workers as requested, at all times."""
         return {
             "max-workers": local_count,
             "min-workers": local_count,
@@ -53,20 +53,20 @@ class Local:
         }
 
     def batch_options(self, workers: LocalWorkers, factory_id: str, campaign: str) -> str:
-        """Processes have none."""
+        """No options: processes have none."""
         return ""
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """With a variable that workers inherit: by it those of a killed factory are found."""
+        """`environ` with a variable that workers inherit, to find those of a killed factory."""
         return processes.marked(environ, folder)
 
     def events(self, scratch: Path) -> LocalEvents:
-        """What watches the workers."""
+        """The watcher of the workers."""
         return LocalEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
-        """None: workers are found as processes of the factory's folder (`processes.left`)."""
+        """No jobs: workers are found as processes of the factory's folder (`processes.left`)."""
         return []
 
     def remove_jobs(self, factory_id: str) -> None:
-        """There is no queue to take them from."""
+        """Do nothing: there is no queue."""

@@ -1,4 +1,4 @@
-"""What batch systems with a queue have in common."""
+"""The common base of batch systems with a queue."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.factory.batch.base import Settings
 from wqmaster.factory.sizes import WorkerSize
 
-# A worker leaves before its job is ended, so that it can say good-bye: this part of its wall time
-# before, and so many seconds at most.
+# A worker exits before its job is ended, so that it can sign off from the master: earlier by
+# 1/_GOODBYE_PART of its wall time, but at most by _GOODBYE_SECONDS.
 _GOODBYE_PART = 10
 _GOODBYE_SECONDS = 120
 
@@ -16,18 +16,17 @@ _GOODBYE_SECONDS = 120
 class QueueSystem:
     """Base of the batch systems with a queue."""
 
-    # Jobs get a copy of the factory's environment.
     copies_environment = True
     number_follows_demand = True
-    # It would remove its jobs one by one.
+    # A factory would remove its jobs one by one.
     factory_ends_workers = False
 
     def refusal(self, program: str) -> str | None:
-        """Any program can be named."""
+        """None: any program can be named."""
         return None
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """Jobs are known by what the queue has of them."""
+        """`environ` without a mark: the queue identifies the jobs."""
         return dict(environ)
 
     def _settings(self, workers: BatchWorkers, size: WorkerSize) -> Settings:

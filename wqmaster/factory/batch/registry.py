@@ -1,4 +1,4 @@
-"""The batch systems that workers can be sent to, by the type of workers in a campaign file."""
+"""The batch systems, by the type of workers in a campaign file."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ _SYSTEMS: dict[str, BatchSystem[Any]] = {
 
 
 def batch_system(name: str) -> BatchSystem[Any]:
-    """The batch system of that name."""
+    """The batch system called `name`."""
     return _SYSTEMS[name]
 
 
 def find_batch_system(name: object) -> BatchSystem[Any] | None:
-    """The same for a name that may be wrong: one in a file that another version has written."""
+    """The same for a name that may be unknown, from a file that another version has written."""
     return _SYSTEMS.get(name) if isinstance(name, str) else None

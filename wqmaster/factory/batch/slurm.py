@@ -1,7 +1,7 @@
-"""Workers as jobs of SLURM: words of sbatch, the files of each worker, jobs that are left.
+"""Workers as jobs of SLURM: options of sbatch, the files of each worker, leftover jobs.
 
-By cctools 7.14.5 (batch_queue_cluster.c): jobs run in the factory's scratch folder, which all nodes
-must see, by a script that notes in slurm.status.JOB when it began and how it ended.
+With cctools 7.14.5 (batch_queue_cluster.c), jobs run in the factory's scratch folder, which all
+nodes must see, in a script that records its start and its exit code in slurm.status.JOB.
 """
 
 import getpass
@@ -17,14 +17,14 @@ from wqmaster.factory.sizes import WorkerSize
 
 
 class SlurmEvents(WorkerFolders):
-    """Reads what the jobs leave in the scratch folder."""
+    """Reads the jobs' files in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended, and its exit code where it is known."""
+        """Whether a worker has ended, and its exit code if it is known."""
         try:
             text = (self.scratch / f"slurm.status.{worker}").read_text()
         except OSError:
-            return True, None  # the factory has seen its end, and removed the file
+            return True, None  # the factory has noticed the end and removed the file
         for line in text.splitlines():
             words = line.split()
             if len(words) == 3 and words[0] == "stop" and words[1].isdigit():
@@ -33,26 +33,26 @@ class SlurmEvents(WorkerFolders):
 
 
 class Slurm(QueueSystem):
-    """SLURM. Jobs get the factory's environment by `--export=ALL`, the command itself among it."""
+    """SLURM. `--export=ALL` gives jobs the factory's environment, which also has their command."""
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel")
     how_to_get_commands = "install SLURM's client tools, or run on a login node"
-    # No `exec`: the script around it is to note how the worker ended. SLURM tells all processes of
-    # a job when it is to end.
+    # No `exec`: the script around it must record how the worker ended. SLURM signals all processes
+    # of a job that must end.
     wrapper = ("sh", "./worker.sh", "-o")
     events_report_waiting_jobs = False
     why_jobs_wait = (
-        "'squeue --me --start' reports when they will begin; if they run, their nodes do not see "
-        "the campaign's folder"
+        "'squeue --me --start' shows when they will start; if they are running, their nodes do not "
+        "see the campaign's folder"
     )
 
     def settings(self, workers: SlurmWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """Those that all queues have."""
+        """The settings that all queues have."""
         return self._settings(workers, size)
 
     def batch_options(self, workers: SlurmWorkers, factory_id: str, campaign: str) -> str:
-        """The words after those of the factory: of two alike, sbatch takes the last."""
+        """The options after the factory's own: of equal options, sbatch takes the last."""
         words = [
             f"--job-name={_job_name(factory_id)}",
             f"--comment={campaign}",
@@ -65,14 +65,14 @@ class Slurm(QueueSystem):
         return shlex.join(words)  # the factory calls sbatch through a shell
 
     def events(self, scratch: Path) -> SlurmEvents:
-        """What watches the jobs."""
+        """The watcher of the jobs."""
         return SlurmEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
         """The jobs of a factory that wait or run.
 
         Raises:
-            EngineError: SLURM does not answer.
+            EngineError: SLURM does not respond.
         """
         name = f"--name={_job_name(factory_id)}"
         return answer("squeue", "-h", f"--user={getpass.getuser()}", name, "-o", "%A").split()
@@ -81,7 +81,7 @@ class Slurm(QueueSystem):
         """End all jobs of a factory.
 
         Raises:
-            EngineError: SLURM does not answer.
+            EngineError: SLURM does not respond.
         """
         answer("scancel", f"--user={getpass.getuser()}", f"--name={_job_name(factory_id)}")
 
