@@ -1,43 +1,109 @@
-"""The example for OSG, run on the pool as its README describes."""
+"""The example for the OSPool, as its README says to run it, on the pool."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.condor import as_user
 from tests.condor.site import Site
 from wqmaster.campaign.loading import load
+from wqmaster.factory.plan import WORKER_SCRIPT
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "osg"
+MOLECULES = EXAMPLE.parent / "xtb-gradients" / "molecules.extxyz.gz"
 COUNT = 40
+# In examples/xtb-gradients/README.md.
+FIRST_ENERGY = -26.11435947
 
 
-def test_the_example_runs_with_jobs_as_described(site: Site) -> None:
+@pytest.fixture
+def settings(site: Site) -> dict[str, Any]:
+    """The example's campaign, with its archive packed and its molecules imported."""
     xtb, data = shutil.which("xtb"), Path("/usr/share/xtb")
     if not data.is_dir():
-        pytest.skip("xtb's parameters are not where Debian installs them")
+        pytest.skip("xtb's parameters are not where Debian has them")
     assert xtb is not None
-    settings = yaml.safe_load((EXAMPLES / "osg" / "campaign.yaml").read_text())
-    settings["database"] = {"uri": "${MONGO_URI}", "name": site.campaigns.database}
-    settings["workers"] |= {"host": "127.0.0.1", "max": 2}
-    site.path.write_text(yaml.safe_dump(settings))
+    found = yaml.safe_load((EXAMPLE / "campaign.yaml").read_text())
+    found["database"] = {"uri": "${MONGO_URI}", "name": site.campaigns.database}
+    found["engine"]["port"] = 0  # tests run side by side
+    found["workers"] |= {"host": "127.0.0.1", "max": 2, "manage": True}
+    site.path.write_text(yaml.safe_dump(found))
     proof = ("--run", "--version", "--prove", "environment")
     site.cli("software", "pack", "xtb", "--program", xtb, "--data", data, *proof)
-    molecules = EXAMPLES / "xtb-gradients" / "molecules.extxyz.gz"
-    site.cli("import", site.path, molecules, env=site.environment)
-    site.start("--limit", str(COUNT))
-    job = site.until(site.jobs)[0]
-    workers = settings["workers"]
-    asked = [job[name] for name in ("RequestCpus", "RequestMemory", "RequestDisk")]
-    assert asked == [workers["cores"], workers["memory"], workers["disk"] * 1024]
-    assert job["ProjectName"] == workers["project"]
-    assert job["SingularityImage"] == workers["image"]
-    assert "HAS_SINGULARITY" in job["Requirements"]
-    assert "--ssl" in job["Arguments"]
-    said = site.ended()
+    site.cli("import", site.path, MOLECULES, env=site.environment)
+    return found
+
+
+def see_results(site: Site, said: str) -> None:
     assert said.count(f"done                 {COUNT} ({COUNT} in this run)") == 1
     first = site.campaigns.documents.find_one({"xtb.gfn2": {"$ne": None}}, sort=[("_id", 1)])
-    # The value in examples/xtb-gradients/README.md.
-    assert first["xtb"]["gfn2"]["energy"] == pytest.approx(-26.11435947, abs=1e-6)
-    assert load(EXAMPLES / "osg" / "campaign.yaml").campaign.workers.managed
+    assert first["xtb"]["gfn2"]["energy"] == pytest.approx(FIRST_ENERGY, abs=1e-6)
+
+
+def test_no_process_is_started_on_an_access_point() -> None:
+    """Its policy forbids it; the example once let the master start a factory there."""
+    assert not load(EXAMPLE / "campaign.yaml").campaign.workers.managed
+
+
+def test_jobs_of_a_factory_ask_for_what_the_example_states(
+    site: Site, settings: dict[str, Any]
+) -> None:
+    """The container is not to be had on this pool, so that its jobs stay idle."""
+    site.start("--limit", "1")
+    job = site.until(site.jobs)[0]
+    workers = settings["workers"]
+    requested = [job[name] for name in ("RequestCpus", "RequestMemory", "RequestDisk")]
+    assert requested == [1, 2000, 2000 * 1024]
+    assert job["ProjectName"] == workers["project"]
+    assert job["ContainerImage"] == workers["image"].rpartition("/")[2]
+    assert workers["image"] in job["TransferInput"]
+    assert job["JobDurationCategory"] == "Medium"
+    assert "--ssl" in job["Arguments"]
+
+
+def test_a_factory_runs_the_example(site: Site, settings: dict[str, Any]) -> None:
+    del settings["workers"]["image"]
+    site.path.write_text(yaml.safe_dump(settings))
+    site.start("--limit", str(COUNT))
+    see_results(site, site.ended())
+
+
+def test_workers_of_an_ordinary_submit_file_run_the_example(
+    site: Site, settings: dict[str, Any]
+) -> None:
+    """As on an access point: the master is elsewhere, and no factory runs."""
+    del settings["workers"]["manage"]
+    site.path.write_text(yaml.safe_dump(settings))
+    site.start("--limit", str(COUNT))
+    port = site.until(lambda: site.status().get("port"))
+    point = site.folder / "access-point"
+    point.mkdir(mode=0o755)
+    lines = (EXAMPLE / "workers.sub").read_text().splitlines()
+    job = [line for line in lines if not line.startswith("container_image")]
+    assert len(job) == len(lines) - 1
+    (point / "workers.sub").write_text("\n".join(job) + "\n")
+    worker = shutil.which("work_queue_worker")
+    assert worker is not None
+    for path in (WORKER_SCRIPT, Path(worker), site.folder / "osg.run" / "password"):
+        shutil.copy(path, point)
+    done = subprocess.run(
+        as_user.words(
+            "condor_submit", "workers.sub", "master=127.0.0.1", f"port={port}", "count=2"
+        ),
+        cwd=point,
+        env={**os.environ, **site.pool.environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    see_results(site, site.ended())
+    jobs = site.pool.jobs(point)
+    assert len(jobs) <= 2
+    assert not list(site.folder.glob("osg.run/factory/*.log"))

@@ -124,7 +124,9 @@ def test_the_lines_for_condor_meet_its_traps() -> None:
     assert {"output = worker.$(Cluster).out", "error = worker.$(Cluster).err"} <= set(lines)
     assert '+WqmasterFactory = "test-1a"' in lines
     assert '+ProjectName = "Some.Project"' in lines
-    assert '+SingularityImage = "osdf:///ospool/image.sif"' in lines
+    assert lines[lines.index("universe = container") + 1] == (
+        "container_image = osdf:///ospool/image.sif"
+    )
     assert lines[-2:] == ['+Wanted = "a b"', "concurrency_limits = me"]
     assert made.configuration["condor-requirements"] == 'Machine != "bad"'
     assert value(made.words, "--wrapper").startswith("exec sh ./worker.sh ")

@@ -17,7 +17,7 @@ _OF = {
 }
 _IMAGE = re.compile(
     r"(?<![a-z])(?:(ubuntu|debian)|(?:el|rhel|centos|rocky|rockylinux|alma|almalinux))"
-    r"[-_:]?([0-9]+)(\.[0-9]+)?"
+    r"[-_:]{0,2}([0-9]+)(\.[0-9]+)?"
 )
 
 

@@ -13,6 +13,7 @@ from wqmaster.factory.batch.queue import QueueSystem
 from wqmaster.factory.commands import answer
 from wqmaster.factory.sizes import WorkerSize
 
+_CATEGORY_HOURS = {"Medium": 10, "Long": 20}
 _FACTORY_ATTRIBUTE = "WqmasterFactory"
 # In the arguments of a job HTCondor interprets ' and expands $(X), $$(X), $FUNCTION(X).
 _NOT_IN_ARGUMENTS = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
@@ -61,7 +62,8 @@ class Condor(QueueSystem):
             f"+{_FACTORY_ATTRIBUTE} = {_quoted(factory_id)}",
             f"batch_name = {campaign}",
             *([f"+ProjectName = {_quoted(workers.project)}"] if workers.project else []),
-            *([f"+SingularityImage = {_quoted(workers.image)}"] if workers.image else []),
+            *_container(workers.image),
+            *_duration_category(workers.walltime),
             *workers.options,
         ]
 
@@ -86,6 +88,32 @@ class Condor(QueueSystem):
             EngineError: the queue does not respond.
         """
         answer("condor_rm", "-constraint", _of_factory(factory_id))
+
+
+def _container(image: str | None) -> list[str]:
+    """The lines that run a worker in a container.
+
+    An unpacked image, a folder such as those on CVMFS, is named in the OSPool's own attribute. Any other
+    image is a `container_image` of HTCondor's container universe ("Container Universe Jobs" in its
+    manual). The factory states another universe earlier in the file; the later statement counts.
+    """
+    if image is None:
+        return []
+    if image.startswith("/") and not image.endswith(".sif"):
+        return [f"+SingularityImage = {_quoted(image)}"]
+    return ["universe = container", f"container_image = {image}"]
+
+
+def _duration_category(walltime: int | None) -> list[str]:
+    """The line that states the OSPool's duration category; other pools ignore it.
+
+    A job of a category is expected to end within the hours stated here, and held after twice as many
+    (OSG's user documentation, "Job Duration Categories").
+    """
+    for category, hours in _CATEGORY_HOURS.items():
+        if walltime is not None and walltime <= hours * 3600:
+            return [f"+JobDurationCategory = {_quoted(category)}"]
+    return []
 
 
 def _quoted(text: str) -> str:
