@@ -30,7 +30,7 @@ _UNOPENED = re.compile(
 )
 _NAMED_FILE = re.compile(r"(?:Filename|[Ff]ile)\s{0,9}:\s{0,9}(\S{1,300})|(\S{1,300}\.gbw)\b")
 _END_OF_INPUT = "****END OF INPUT****"
-# An unfinished run reports its error within the last lines; an error report has few lines.
+# Limits on the last lines in which a run reports its error, and on the lines of one report.
 _MAX_LAST_LINES = 30
 _MAX_LINES_BELOW = 8
 _MAX_CHARACTERS_ABOVE = 300

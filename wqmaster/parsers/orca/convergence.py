@@ -156,7 +156,7 @@ def _by_optimization(job: str) -> Failure | None:
 def not_converged(text: str, ended: bool) -> Failure | None:
     """Why the final values of a job in the text are not converged; None if all are.
 
-    `ended`: the output is complete, so that an optimization without an end is a failure.
+    `ended`: the output is complete, so an unfinished optimization is a failure.
     """
     for start, end in jobs(text):
         job = text[start:end] if (start, end) != (0, len(text)) else text

@@ -58,8 +58,10 @@ def _ended(text: str) -> bool:
 
 
 def _atom_counts(text: str) -> set[int]:
-    """Possible numbers of atoms: those of all layers and of each geometry, with and without
-    centers that are not atoms."""
+    """The numbers of atoms that the whole system may have.
+
+    Those of all layers, and of each geometry with and without centers that are not atoms.
+    """
     found = sizes(text)
     for position in every(text, HEADING):
         try:

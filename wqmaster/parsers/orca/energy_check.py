@@ -23,7 +23,7 @@ _DYNAMICS = "Molecular Dynamics"
 # Methods whose zero of energy is not that of separate nuclei and electrons.
 _ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
 _FORCE_FIELD = "(MM)"
-# Largest fraction of the nuclear charge that a total charge may be for the energy to stay near
+# Up to this fraction of the total nuclear charge, the charge of a molecule leaves its energy near
 # that of the neutral atoms.
 _SMALL_CHARGE = 0.2
 # Eh. Energies have twelve decimals, so a sum of four is off by a few units in the last one; this

@@ -182,12 +182,12 @@ def _of_all_modes(output: Output, size: int, name: str) -> None:
 def hess_hessian(output: Output) -> list[list[float]]:
     """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the file, at `hess_geometry`.
 
-    ORCA does not symmetrize it; mirror elements agree within 2 % of the largest element.
+    ORCA does not symmetrize it; mirror elements agree within 2 % of the largest element. All
+    parsers of this file raise a ParseError if there is a standard output whose final geometry is
+    not that of the file.
 
     Raises:
-        ParseError: it is missing or incomplete, does not have 3n rows, or is not symmetric; there
-            is a standard output whose final geometry is not that of the file (a reason for the
-            other parsers of this file, too).
+        ParseError: it is missing or incomplete, does not have 3n rows, or is not symmetric.
     """
     table = _table(output, "hessian")
     _of_all_modes(output, len(table), "hessian")
@@ -226,7 +226,7 @@ def _first_vibration(output: Output, values: list[float]) -> int:
 
 @reads(_HESS, "stdout")
 def hess_frequencies(output: Output) -> list[float]:
-    """Frequencies in cm^-1, imaginary ones negative; 3n - 6 (3n - 5, 0), as in `frequencies`.
+    """Frequencies in cm^-1, imaginary ones negative, without translations and rotations.
 
     Raises:
         ParseError: a section is missing or damaged, or ORCA did not set 6 (5) of them to 0.
@@ -237,7 +237,7 @@ def hess_frequencies(output: Output) -> list[float]:
 
 @reads(_HESS, "stdout")
 def hess_normal_modes(output: Output) -> list[list[list[float]]]:
-    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalized as `normal_modes`."""
+    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalized as in `normal_modes`."""
     values = _frequencies(output)
     table = _table(output, "normal_modes")
     _of_all_modes(output, len(table), "normal_modes")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) -> ParseError:
-    """The error that the value of `read` belongs to another evaluation than the final one."""
+    """The error that the value of `read` does not belong to the final evaluation."""
     text = output.text
     where = "several evaluations"
     for one in reversed(evaluations(text)):

@@ -1,8 +1,8 @@
 """Largest force, net force and net torque of the final evaluation.
 
 The force is the negative gradient. Without point charges, constraints, frozen atoms or an external
-field, and with exact integrals, forces and torques add up to zero; what remains is the
-error of grids and other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi
+field, and with exact integrals, forces and torques add up to zero; what remains is the error of
+grids and other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi
 10.1063/5.0296997).
 """
 
@@ -36,7 +36,7 @@ def _positions(output: Output, count: int) -> list[list[float]]:
 def largest_force(output: Output) -> float:
     """Norm of the largest force on one atom in the final evaluation, in Eh/Bohr.
 
-    This is the norm of the vector. Its largest component can be smaller by a factor of sqrt(3).
+    This is the norm of the vector; its largest component can be up to sqrt(3) times smaller.
     1 Eh/Bohr is 51.422 eV/Angstrom. Raises what `gradient` raises.
     """
     return max(math.hypot(*force) for force in _forces(output))
@@ -46,8 +46,8 @@ def largest_force(output: Output) -> float:
 def net_force(output: Output) -> list[float]:
     """Sum of the forces on all atoms in the final evaluation, (x, y, z) in Eh/Bohr.
 
-    It need not vanish with point charges, constraints, frozen atoms or a field. Rounding
-    to the 9 decimals that ORCA prints leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
+    It need not vanish with point charges, constraints, frozen atoms or a field. Rounding to the 9
+    decimals that ORCA prints leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
     """
     return [math.fsum(column) for column in zip(*_forces(output), strict=True)]
 
@@ -61,7 +61,7 @@ def net_torque(output: Output) -> list[float]:
     not vanish. The torque need not vanish with point charges, constraints, frozen atoms or a field.
 
     Raises:
-        ParseError: the reasons of `gradient` and `geometry`, or their numbers of atoms differ.
+        ParseError: as for `gradient` and `geometry`, or their numbers of atoms differ.
     """
     forces = _forces(output)
     positions = _positions(output, len(forces))

@@ -69,8 +69,8 @@ def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
     found = [_checked(text, place, "the gradient") for place in evaluation.gradients]
     if any(other != found[0] for other in found[1:]):
         raise ParseError(
-            f"there are {len(found)} gradients in {described(text, evaluation)} but only one energy:"
-            " ORCA does not state which gradient belongs to the state of the energy"
+            f"there are {len(found)} gradients in {described(text, evaluation)} but only one"
+            " energy: ORCA does not state which gradient belongs to the state of the energy"
         )
     if not found and evaluation.twin is not None:
         return gradient_of(text, evaluation.twin)

@@ -17,7 +17,7 @@ _EV_PER_EH = 27.21138
 _SAME_ENERGY_RELATIVE = 3e-5
 # The characters of a rule.
 _RULE = " -\r"
-# Limits on the lines above the rows and on the rows.
+# Limits on the number of lines above the rows and on the number of rows.
 _MAX_LINES_ABOVE_ROWS = 3
 _MAX_ROWS = 100_000
 # Beginnings of the line after the last row, unless it is empty.

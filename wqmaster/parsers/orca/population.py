@@ -127,7 +127,7 @@ def mulliken_spins(output: Output) -> list[float]:
 def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
     """All Mulliken charges in output order, in e, shape (m, n).
 
-    ORCA prints them for the first and the last step of an optimisation.
+    ORCA prints them for the first and the last step of an optimization.
     """
     return _trajectory(output, "the table of Mulliken charges", *_MULLIKEN)
 

@@ -1,7 +1,7 @@
 """Dipole and quadrupole moments and <S**2> in ORCA's text, versions 3 to 6.1, in atomic units.
 
 Moments of charged molecules are relative to ORCA's origin, by default the center of mass. The
-dipole has 5 decimals until version 5 and 9 since version 6. If ORCA prints moments of several
+dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments of several
 densities (SCF, MP2, coupled cluster), the last ones count. All values belong to the final
 evaluation (`evaluations`) and to the state of its energy: see `roots` for excited states.
 """

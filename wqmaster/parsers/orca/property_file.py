@@ -90,7 +90,8 @@ def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
 def _refuse_for_a_root(output: Output, what: str) -> None:
     """Refuse a value of the SCF state if the energy is that of an excited state (`roots`).
 
-    The file does not state the state of a density; the standard output, if available, does.
+    The file does not say which state a density belongs to; the standard output, if there is one,
+    does.
     """
     if output.has("stdout"):
         text = output.file("stdout")

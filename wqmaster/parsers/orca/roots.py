@@ -87,7 +87,7 @@ def _is_of_the_reference(text: str, one: Evaluation) -> bool:
 
 
 def root_of(text: str, one: Evaluation) -> Root | None:
-    """The root that the final energy of an evaluation belongs to; None if it is not excited.
+    """The root that an evaluation's final energy belongs to; None if it is not an excited state.
 
     Raises:
         ParseError: ORCA does not name the root, or the reference energies are damaged.

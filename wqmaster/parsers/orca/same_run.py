@@ -13,7 +13,7 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.energy import total_energy
 from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 
-# The energies of one evaluation in two files may differ by this.
+# The energies of one evaluation in two files may differ by this much.
 _SAME_ENERGY_EH = 1e-8
 # The standard output has 6 decimals (Angstrom); ORCA's value of the Bohr depends on the version.
 _SAME_PLACE_ANGSTROM = 2e-6

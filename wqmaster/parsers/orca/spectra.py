@@ -62,7 +62,7 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     """The states under one heading, which follow `before` states under the previous one."""
     text = output.text
     start = line_end(text, line_end(text, position) + 1)  # below the rule under the heading
-    # "-------------------- Handle with Care --------------------" below a STEOM state is no rule.
+    # Not an end: "-------------------- Handle with Care --------------------" below a STEOM state.
     rule = _RULE.search(text, start - 1)
     ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]
     if not ends:

@@ -133,7 +133,7 @@ def _values(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
-    """Ideal-gas thermochemistry of the final evaluation, at the last temperature if several.
+    """Ideal-gas thermochemistry of the final evaluation (at the last temperature of several).
 
     `temperature` in K, `pressure` in atm, `mass` in u; all others in Eh: `electronic_energy`,
     `zero_point_energy`, `thermal_vibrational_correction`, `thermal_rotational_correction`,
