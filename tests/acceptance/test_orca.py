@@ -121,7 +121,7 @@ def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
     cli("run", path, code=1)
     failed = failures(campaigns, "optimised")[-1]
     assert failed["class"] == "parse_error"
-    for words in ("gradient", "optimisation cycle 4", "stationary point", "frames"):
+    for words in ("gradient", "optimization cycle 4", "stationary point", "frames"):
         assert words in failed["message"]
     assert not stored(campaigns, "optimised")
 

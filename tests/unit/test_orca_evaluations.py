@@ -56,8 +56,8 @@ def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_fi
     assert read(orca.geometry, text)[1] == [0.0, 0.0, 0.741]
     assert read(orca.optimized_geometry, text)[1] == [0.0, 0.0, 0.741]
     assert read(orca.mulliken_charges, text) == [0.001, -0.001]
-    refused(orca.gradient, text, "belongs to optimisation cycle 3 .*stationary point")
-    refused(orca.largest_force, text, "optimisation cycle 3")
+    refused(orca.gradient, text, "belongs to optimization cycle 3 .*stationary point")
+    refused(orca.largest_force, text, "optimization cycle 3")
     assert len(read(orca.gradient_trajectory, text)) == 3
     # It says in which lines the two evaluations are.
     lines = text.split("\n")
@@ -78,7 +78,7 @@ def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_
     assert read(orca.total_energy, text) == energy(0.745)
     assert read(orca.geometry, text)[1][2] == 0.745
     assert read(orca.gradient, text)[1][2] == slope(0.745)
-    refused(orca.mulliken_charges, text, "'mulliken_charges' belongs to optimisation cycle 1 ")
+    refused(orca.mulliken_charges, text, "'mulliken_charges' belongs to optimization cycle 1 ")
 
 
 def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_evaluation() -> None:
@@ -94,7 +94,7 @@ def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_eval
         refused(
             orca.gradient,
             text[:place] + new + text[place + len(old) :],
-            "belongs to optimisation cycle 2 ",
+            "belongs to optimization cycle 2 ",
         )
 
 
@@ -186,7 +186,7 @@ def test_two_gradients_and_one_energy_are_refused() -> None:
 def test_what_is_printed_of_an_earlier_scf_of_an_evaluation_is_not_of_its_energy() -> None:
     """High spin before a broken symmetry; orbitals of the guess."""
     text = run(coordinates(0.8), settings(), scf(-0.8), charges(0.4), scf(-1.0), final(-1.0))
-    refused(orca.mulliken_charges, text, "an earlier SCF there")
+    refused(orca.mulliken_charges, text, "an earlier SCF ")
     last = text.replace("\nFINAL", charges(0.1) + "\nFINAL")
     assert read(orca.mulliken_charges, last) == [0.1, -0.1]
 
@@ -246,7 +246,7 @@ def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:
     """As OptTS prints them with a Hessian that is computed at its start."""
     start = cycle(1, 0.80, settings()) + frequencies(-512.25)
     text = run(start, cycle(2, 0.76), stationary(0.75))
-    refused(orca.frequencies, text, "'frequencies' belongs to optimisation cycle 1")
+    refused(orca.frequencies, text, "'frequencies' belongs to optimization cycle 1")
     assert read(orca.frequencies, text + frequencies(4400.5)) == [4400.5]
 
 
@@ -465,7 +465,7 @@ def beside(name: str, content: bytes, text: str) -> Output:
 @pytest.mark.parametrize("parser", OF_ENGRAD)
 def test_an_engrad_file_of_the_last_cycle_is_not_of_the_final_energy(parser: Parser) -> None:
     text = run(optimisation(*DISTANCES))
-    with pytest.raises(ParseError, match="is of another evaluation"):
+    with pytest.raises(ParseError, match="belongs to another evaluation"):
         parser(beside("orca.engrad", engrad(0.745), text))
     # Alone it is what it is; without convergence it is of the final evaluation.
     alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))

@@ -59,7 +59,7 @@ def test_what_is_of_the_density_of_the_scf_is_refused_where_a_root_was_followed(
     assert read(orca.energy, text) == pytest.approx(energy(0.74) + EXCITATION, abs=1e-12)
     assert read(orca.scf_energy, text) == pytest.approx(energy(0.74), abs=1e-8)
     for parser in (orca.mulliken_charges, orca.dipole):
-        with pytest.raises(ParseError, match=r"of the SCF, .* are of excited root 2"):
+        with pytest.raises(ParseError, match=r"for the SCF state, .* those of excited root 2"):
             read(parser, text)
     with pytest.raises(ParseError, match="is missing"):
         read(orca.loewdin_charges, text)

@@ -114,7 +114,7 @@ def test_the_values_of_the_independent_reading(name: str, key: str) -> None:
     expected = EXPECTED[name]["text"]
     if key == "gradient" and expected.get("opt_converged"):
         # The last gradient in the text, which is not at the geometry of the last energy.
-        with pytest.raises(ParseError, match="belongs to optimisation cycle"):
+        with pytest.raises(ParseError, match="belongs to optimization cycle"):
             orca.gradient(output(name))
         (*_, last) = (frame for frame in orca.frames(output(name)) if frame["gradient"])
         assert off(last["gradient"], expected[key]) <= tolerance

@@ -70,7 +70,7 @@ def test_the_last_frame_has_the_values_of_the_output(name: str) -> None:
         # Further on by a step; the energy is computed again there, the gradient is not.
         assert last["gradient"] is None
         assert last["geometry"] != cycles[-1]["geometry"]
-        with pytest.raises(ParseError, match="belongs to optimisation cycle"):
+        with pytest.raises(ParseError, match="belongs to optimization cycle"):
             orca.gradient(output(name))
 
 

@@ -318,5 +318,5 @@ def test_headings_in_the_echo_of_the_input_are_none() -> None:
 
 
 def test_a_number_with_an_underscore_is_none() -> None:
-    with pytest.raises(ParseError, match="is no number"):
+    with pytest.raises(ParseError, match="is not a number"):
         read(orca.total_energy, "v4-mp2", ("-56.443219876543", "-5_6.443219876543"))

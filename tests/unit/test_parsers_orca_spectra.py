@@ -98,7 +98,7 @@ def test_a_damaged_state_is_a_parse_error(name: str, old: str, new: str) -> None
 def test_a_spectrum_that_lacks_a_line_is_a_parse_error() -> None:
     lines = text_of("more-6.0-td.out").splitlines(True)
     place = next(i for i, line in enumerate(lines) if " 2-3Bu" in line)
-    with pytest.raises(ParseError, match="5 excited states, 4 lines"):
+    with pytest.raises(ParseError, match="5 excited states but 4 lines"):
         orca.excitations(of("".join(lines[:place] + lines[place + 1 :])))
 
 
@@ -215,7 +215,7 @@ def test_an_energy_at_the_very_end_of_a_cut_file_is_a_parse_error() -> None:
 
 def test_another_method_is_no_ccsd() -> None:
     found = replaced("more-5.0-ccsd_t.out", "COUPLED CLUSTER ITER", "COUPLED PAIR ITER")
-    with pytest.raises(ParseError, match="not one of coupled cluster"):
+    with pytest.raises(ParseError, match="not a coupled-cluster energy"):
         orca.ccsd_energy(found)
     assert orca.ccsd_correlation_energy(found) == -0.250000001
 

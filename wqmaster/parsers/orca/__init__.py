@@ -1,11 +1,11 @@
 """Parsers of ORCA's files, versions 3 to 6.1. Energies in Eh, gradients in Eh/Bohr, charges in e.
 
-An output may hold many evaluations: cycles of an optimisation, points of a scan, several jobs. A
-value is that of the final evaluation, which is the last one with a final energy, so that all values
-are of one geometry and one electronic state. A parser whose block is not there but in an earlier
-evaluation refuses it and says where it is (`evaluations`): after an optimisation, for instance,
-ORCA prints no gradient for the final energy. `frames` has energy, gradient and geometry of every
-evaluation; those named `*_trajectory` take all blocks of a kind, whichever evaluation they are of.
+An output may hold many evaluations: optimization cycles, scan points, several jobs. Values come
+from the final evaluation, the last one with a final energy, so that they all belong to one geometry
+and one electronic state. If only an earlier evaluation has a parser's block, the parser refuses it
+and reports where it is (`evaluations`): after an optimization, for instance, ORCA prints no
+gradient for the final energy. `frames` returns the energy, gradient and geometry of every
+evaluation; parsers named `*_trajectory` return all blocks of a kind, from any evaluation.
 """
 
 from wqmaster.parsers.orca.correlation import (
@@ -123,7 +123,7 @@ from wqmaster.parsers.orca.vibrations import (
     normal_modes,
 )
 
-# 2: every value is of the final evaluation; before, each was of the last block of its kind.
+# 2: values come from the final evaluation; in 1, each came from the last block of its kind.
 VERSION = "2"
 
 __all__ = [

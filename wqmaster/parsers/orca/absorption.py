@@ -1,10 +1,10 @@
 """The lines of ORCA's absorption spectra (electric dipole, length form), versions 2.6 to 6.1.
 
-Seen in real outputs (cclib, pysisyphus), there are three layouts of a line:
+Real outputs (cclib, pysisyphus) have three line formats:
 
-- `1  43167.6  231.7  0.0056 ...`: state, cm^-1, nm, oscillator strength (up to 5.0). ROCIS leaves
-  out the states of another multiplicity than the ground state, which its table "Excitation
-  energies" lists, so that the numbers have gaps.
+- `1  43167.6  231.7  0.0056 ...`: state, cm^-1, nm, oscillator strength (up to 5.0). ROCIS omits
+  states whose multiplicity differs from the ground state's, although its table "Excitation
+  energies" lists them, so the numbers have gaps.
 - `0( 1)-> 1( 1) 1  37192.8  268.9  4e-09 ...`: root (block) -> root (block) and multiplicity
   (CASSCF and NEVPT2 up to 5.0).
 - `0-1A -> 1-3Bu  3.129277  25239.3  396.2  0.0 ...`: with multiplicities and eV, sorted by energy
@@ -22,18 +22,18 @@ from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).
 WAVENUMBERS_PER_EH = 219474.63136320
-# 1 Eh in eV as ORCA 6 has it (found from the energies and eV of a property.json of 6.1).
+# 1 Eh in eV as ORCA 6 converts it (derived from the Eh and eV in a property.json of 6.1).
 _EV_PER_EH = 27.2113834
 _TRANSITION = re.compile(r" *(\d+)-(\d+)\S* +-> +(\d+)-(\d+)\S*")
 _OF_ROOTS = re.compile(r" *(\d{1,6})\( *(\d{1,6})\) *-> *(\d{1,6})\( *(\d{1,6})\) +(\d{1,3})(?= )")
 _FORBIDDEN = re.compile(r"spin forbidden(?: \(mult=(\d+)\))?")
 _SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
-# ORCA 2.6, CASSCF and NEVPT2 have only one spectrum.
+# ORCA 2.6, CASSCF and NEVPT2 print only one spectrum, under this heading.
 _OLD_SPECTRUM = "ABSORPTION SPECTRUM"
-# What the lines between the two rules above the rows name.
+# A column heading between the two rules above the rows.
 _COLUMN = "Wavelength"
 _MAX_LINES_ABOVE_ROWS = 10
-# ROCIS lists its roots, of all multiplicities, above its spectra.
+# ROCIS lists roots of all multiplicities above its spectra.
 _ROCIS_SPECTRA = "ROCIS-EXCITATION SPECTRA"
 _ROCIS_ROOTS = "Excitation energies"
 _MAX_ROOTS = 100_000
@@ -47,16 +47,16 @@ class Line:
     wavelength: float  # nm
     strength: float
     multiplicity: int | None
-    energy: float  # Eh, from the most digits that the line has
-    origin: tuple[int, int]  # root and block of the state that is excited
-    state: int | None = None  # the number that ORCA gives it
+    energy: float  # Eh, from the column with the most digits
+    origin: tuple[int, int]  # root and block of the initial state
+    state: int | None = None  # as ORCA numbers it
 
 
 def _numbered(words: list[str], expected: int, roots: Mapping[int, int] | None) -> Line:
-    """A line `state cm-1 nm fosc ...`, or `state cm-1 nm spin forbidden (mult=3)`."""
+    """Parse a line `state cm-1 nm fosc ...`, or `state cm-1 nm spin forbidden (mult=3)`."""
     forbidden = _FORBIDDEN.match(" ".join(words[3:]))
     if len(words) < 4 or (not forbidden and words[0] != str(expected)):
-        raise ParseError(f"the line of state {expected} is missing from the spectrum")
+        raise ParseError(f"state {expected} is missing from the spectrum")
     wavenumber = number(words[1])
     multiplicity = roots[expected] if roots else None
     return Line(
@@ -70,11 +70,11 @@ def _numbered(words: list[str], expected: int, roots: Mapping[int, int] | None) 
     )
 
 
-def _labelled(line: str, match: re.Match[str]) -> Line:
-    """A line `0-1A -> 1-3Bu eV cm-1 nm fosc ...`."""
+def _labeled(line: str, match: re.Match[str]) -> Line:
+    """Parse a line `0-1A -> 1-3Bu eV cm-1 nm fosc ...`."""
     words = line[match.end() :].split()
     if len(words) < 4:
-        raise ParseError(f"the line {line.strip()[:40]!r} of the spectrum is cut short")
+        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is cut short")
     volts, wavenumber, wavelength, strength = numbers(words[:4])
     return Line(
         wavenumber=wavenumber,
@@ -87,10 +87,10 @@ def _labelled(line: str, match: re.Match[str]) -> Line:
 
 
 def _of_roots(line: str, match: re.Match[str]) -> Line:
-    """A line `0( 1)-> 1( 1) 1 cm-1 nm fosc ...` of CASSCF."""
+    """Parse a CASSCF line `0( 1)-> 1( 1) 1 cm-1 nm fosc ...`."""
     words = line[match.end() :].split()
     if len(words) < 3:
-        raise ParseError(f"the line {line.strip()[:40]!r} of the spectrum is cut short")
+        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is cut short")
     wavenumber, wavelength, strength = numbers(words[:3])
     return Line(
         wavenumber=wavenumber,
@@ -103,9 +103,9 @@ def _of_roots(line: str, match: re.Match[str]) -> Line:
 
 
 def _roots(text: str, position: int) -> Mapping[int, int] | None:
-    """Multiplicities of the roots of the ROCIS whose spectrum is at `position`.
+    """The multiplicity of each root of the ROCIS calculation with its spectrum at `position`.
 
-    None: it is not a spectrum of ROCIS, or there is no table of its roots.
+    None if the spectrum is not from ROCIS, or its table of roots is missing.
     """
     spectra = last(text, _ROCIS_SPECTRA, 0, position)
     table = last(text, _ROCIS_ROOTS, 0, max(spectra, 0))
@@ -122,7 +122,7 @@ def _roots(text: str, position: int) -> Mapping[int, int] | None:
 
 
 def _numbers_of_states(roots: Mapping[int, int] | None) -> Iterator[int]:
-    """The numbers that the states of a numbered spectrum have, in their order."""
+    """The state numbers in a numbered spectrum, in order."""
     if roots is None:
         yield from range(1, _MAX_ROOTS)
     else:
@@ -130,7 +130,7 @@ def _numbers_of_states(roots: Mapping[int, int] | None) -> Iterator[int]:
 
 
 def _rows(output: Output, position: int) -> Iterator[str]:
-    """The lines of the spectrum whose heading is at `position`, to the one that ends it."""
+    """The lines of the spectrum whose heading is at `position`, up to its end."""
     rulers = 0
     named = False
     for count, line in enumerate(lines(output.text, position)):
@@ -150,10 +150,10 @@ def _rows(output: Output, position: int) -> Iterator[str]:
 
 
 def absorption_spectrum(output: Output, start: int) -> list[Line]:
-    """The lines of the last absorption spectrum after `start`, which is of the ground state.
+    """The lines of the last absorption spectrum after `start`, from the ground state.
 
     Raises:
-        ParseError: there is none, it begins at another state, or it is not whole.
+        ParseError: there is no spectrum, it starts from another state, or it is incomplete.
     """
     text = output.text
     position = last(text, _SPECTRUM, start)
@@ -167,7 +167,7 @@ def absorption_spectrum(output: Output, start: int) -> list[Line]:
     for line in _rows(output, position):
         words = line.split()
         if match := _TRANSITION.match(line):
-            found.append(_labelled(line, match))
+            found.append(_labeled(line, match))
         elif match := _OF_ROOTS.match(line):
             found.append(_of_roots(line, match))
         elif words[0].isdigit():
@@ -178,5 +178,5 @@ def absorption_spectrum(output: Output, start: int) -> list[Line]:
     if numbered and roots is not None and next(states, None) is not None:
         raise ParseError("the absorption spectrum has fewer states than ROCIS has roots")
     if not found or any(line.origin[0] or line.origin != found[0].origin for line in found):
-        raise ParseError("the last absorption spectrum is not one of the ground state")
+        raise ParseError("the last absorption spectrum does not start from the ground state")
     return found

@@ -1,6 +1,6 @@
-"""Why ORCA did not end well: what it, MPI and the shell print before a crash, versions 3 to 6.1.
+"""Causes of failure that ORCA, MPI and the shell print before a crash, versions 3 to 6.1.
 
-Texts are of real outputs (ReactionMechanismGenerator/ARC, faccts/opi, ASH) and of ORCA's
+The texts come from real outputs (ReactionMechanismGenerator/ARC, faccts/opi, ASH) and from ORCA's
 troubleshooting page.
 """
 
@@ -13,7 +13,7 @@ from wqmaster.parsers.orca.text import line_of, line_start, lines
 
 _MEMORY_ASKED = "Please increase MaxCore"
 _ERROR_TERMINATION = "ORCA finished by error termination in"
-# In the order of preference: the text, another one that must stand in the same line, the class.
+# In order of preference: text, further text required on the same line, failure class.
 _BEFORE_CONVERGENCE = (
     ("error while loading shared libraries", "", FailureClass.LIBRARY_MISSING),
     ("mpirun: not found", "", FailureClass.PROGRAM_MISSING),
@@ -83,14 +83,14 @@ _MAX_MESSAGE_LINES = 6
 
 
 def said(line: str) -> str:
-    """A line of ORCA without the file, line and process that it came from, and without frames."""
+    """A line of ORCA without its source file, line number, process number and frame."""
     words = _PROCESS.sub("", _FILE.sub("", line[:1000])).strip(_FRAME)
     words = _BLANKS.sub(" ", words)[:_MAX_MESSAGE_CHARACTERS].strip()
     return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def occurrences(text: str, words: str) -> Iterator[int]:
-    """Where `words` are in `text`, once a line, but not in the echo of the input."""
+    """Positions of `words` in `text`, at most one per line, outside the echoed input."""
     position = text.find(words)
     while position >= 0:
         start = line_start(text, position)
@@ -100,15 +100,15 @@ def occurrences(text: str, words: str) -> Iterator[int]:
         position = text.find(words, end) if end >= 0 else -1
 
 
-def _find(text: str, words: str, beside: str) -> int:
+def _find(text: str, words: str, further: str) -> int:
     for position in occurrences(text, words):
-        if not beside or beside in line_of(text, position)[:2000]:
+        if not further or further in line_of(text, position)[:2000]:
             return position
     return -1
 
 
 def _memory(text: str) -> str:
-    """What ORCA says that it needs: the largest number of MB of all its processes."""
+    """ORCA's line on the memory it needs, from the process that needs most; "" if none."""
     asked = 0.0
     line = ""
     for position in occurrences(text, _MEMORY_ASKED):
@@ -123,12 +123,12 @@ def _message(text: str, position: int, kind: FailureClass) -> str:
     line = said(line_of(text, position))
     following = (said(row) for row in islice(lines(text, position), _MAX_MESSAGE_LINES))
     if "KEYWORD" in line:
-        # The next line names them.
+        # The next line names the keywords.
         line = f"{line}: {next(following, '')}"
     elif line == "INPUT ERROR" or line.endswith(":"):
         line = f"{line} {next((row for row in following if row), '')}"
     elif "Skipping actual calculation" in line:
-        # The line before it says why.
+        # The line before it gives the reason.
         before = text[: line_start(text, position)].rstrip("\n")[-1000:]
         line = said(before.rpartition("\n")[2]) or line
     elif kind is FailureClass.MEMORY:
@@ -140,21 +140,21 @@ def _message(text: str, position: int, kind: FailureClass) -> str:
 def _named(
     text: str, errors: str, causes: tuple[tuple[str, str, FailureClass], ...]
 ) -> Failure | None:
-    for words, beside, kind in causes:
+    for words, further, kind in causes:
         for where in (text, errors):
-            position = _find(where, words, beside)
+            position = _find(where, words, further)
             if position >= 0:
                 return Failure(kind, f"ORCA: {_message(where, position, kind)}")
     return None
 
 
 def named_cause(text: str, errors: str) -> Failure | None:
-    """A cause in the input or the machine that output or standard error name; None without one."""
+    """The cause (input or machine) that output or standard error names; None if they name none."""
     return _named(text, errors, _BEFORE_CONVERGENCE)
 
 
 def aborted(text: str) -> Failure | None:
-    """A run that says that it aborts, and nothing more; None if it does not say so."""
+    """The failure of a run that only reports that it aborts; None if it does not."""
     for words in ("borting the run", "ABORTING THE RUN"):
         position = next(occurrences(text, words), -1)
         if position >= 0:
@@ -163,7 +163,7 @@ def aborted(text: str) -> Failure | None:
 
 
 def crash(text: str, errors: str) -> Failure | None:
-    """How a run that names no cause was killed or crashed; None if neither is said."""
+    """How a run that names no cause was killed or crashed; None if the output shows neither."""
     killed = _named(text, errors, _AFTER_CONVERGENCE)
     if killed:
         return killed

@@ -1,9 +1,9 @@
-"""Errors that ORCA reports, within a run or as its last words.
+"""Errors that ORCA reports during a run or in its last lines.
 
-Public outputs, and public programs that read such outputs, have `[file a.cpp, line 1]: words`
-(ORCA's source and line, since version 4), `Error (ORCA_MODULE): words`, `Error: Cannot open GBW
-file: x.gbw`, and a box "FATAL ERROR ENCOUNTERED". ORCA goes on after some of these and may end
-normally. "Error (ORCA/TMatrix)" about a matrix of size 0 is harmless: good outputs of 4.0 have it.
+Public outputs, and public programs that read them, have `[file a.cpp, line 1]: words` (ORCA's
+source file and line, since version 4), `Error (ORCA_MODULE): words`, `Error: Cannot open GBW file:
+x.gbw`, and a box "FATAL ERROR ENCOUNTERED". After some of these ORCA continues and may end
+normally. "Error (ORCA/TMatrix)" about a matrix of size 0 is harmless: valid outputs of 4.0 have it.
 """
 
 import re
@@ -17,7 +17,7 @@ from wqmaster.parsers.orca.text import last_beginning, line_of, line_start, line
 _BOX = "FATAL ERROR ENCOUNTERED"
 _FRAME = "!-=* \t\r"
 _ABORTING = ("borting the run", "ABORTING THE RUN")
-# These may stand anywhere in a line; an "Error:" only where one begins.
+# These may appear anywhere in a line, "Error:" only at its start.
 _BY_MODULE = ("Error (ORCA_", "Error  (ORCA_", "ERROR (ORCA_")
 _BARE = ("Error:", "Error :", "ERROR:", "ERROR :")
 _SOURCE = re.compile(
@@ -30,12 +30,12 @@ _UNOPENED = re.compile(
 )
 _NAMED_FILE = re.compile(r"(?:Filename|[Ff]ile)\s{0,9}:\s{0,9}(\S{1,300})|(\S{1,300}\.gbw)\b")
 _END_OF_INPUT = "****END OF INPUT****"
-# How many lines of text may stand behind the last words of a run, and belong to a complaint.
+# Limits on the last lines in which a run reports its error, and on the lines of one report.
 _MAX_LAST_LINES = 30
 _MAX_LINES_BELOW = 8
-_MAX_CHARACTERS_ABOVE = 300  # characters
+_MAX_CHARACTERS_ABOVE = 300
 _DISPLACED = "Displacing"
-# The results that a job prints after what may have gone wrong in it.
+# Headings of results, which may depend on an error above them.
 _RESULTS = (
     *("FINAL SINGLE POINT ENERGY", "VIBRATIONAL FREQUENCIES", "THERMOCHEMISTRY AT"),
     *("ORBITAL ENERGIES", "CARTESIAN GRADIENT", "Total Dipole Moment", "EXCITED STATES"),
@@ -45,7 +45,7 @@ _SCF_CONVERGED = "SCF CONVERGED AFTER"
 
 
 def _is_complaint(line: str) -> bool:
-    """Whether a line says that something went wrong, and what."""
+    """Whether a line reports an error and describes it."""
     words = said(line)
     if not any(letter.isalpha() for letter in words) or _ABORTS.match(words):
         return False
@@ -65,9 +65,9 @@ def _of_electrons(words: str) -> bool:
 
 
 def unopened(where: str, text: str) -> Failure | None:
-    """A file that ORCA says in `where` it cannot open or read, of the output `text`.
+    """The failure if `where`, a part of the output `text`, reports a file that ORCA cannot read.
 
-    The input is to blame if it names the file, else the program, which should have written it.
+    The input is to blame if it names the file; otherwise ORCA, which should have written it.
     """
     found = _UNOPENED.search(where)
     if found is None:
@@ -84,7 +84,7 @@ def unopened(where: str, text: str) -> Failure | None:
 
 
 def _echoed(text: str, name: str) -> Iterator[str]:
-    """The lines of the echo of the input that name a file."""
+    """The lines of the echoed input that contain `name`."""
     position = text.find(name)
     while position >= 0:
         line = line_of(text, position)
@@ -94,7 +94,7 @@ def _echoed(text: str, name: str) -> Iterator[str]:
 
 
 def last_words(text: str) -> Failure | None:
-    """What a run that broke off said last; None if it just ends."""
+    """The error in the last lines of an unfinished run; None if they report none."""
     ending = [line for line in text[-20_000:].split("\n") if line.strip()][-_MAX_LAST_LINES:]
     complaint = next((line for line in ending if _is_complaint(line)), None)
     if complaint is None:
@@ -103,14 +103,14 @@ def last_words(text: str) -> Failure | None:
     if _of_electrons(words):
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"ORCA: {words}")
     sources = [found[1].rpartition("/")[2] for line in ending if (found := _SOURCE.match(line))]
-    # The parts of ORCA that read and check the input: maininp4.cpp, main_input_check.cpp.
+    # ORCA's source files that read and check the input: maininp4.cpp, main_input_check.cpp.
     of_input = any("inp" in source for source in sources)
     kind = FailureClass.INPUT_ERROR if of_input else FailureClass.PROGRAM_ERROR
     return Failure(kind, f"ORCA: {words}")
 
 
 def _complaints(text: str) -> Iterator[int]:
-    """Where a run says that something went wrong."""
+    """Positions of the errors that a run reports."""
     for words in (_BOX, *_BY_MODULE, *_ABORTING):
         yield from occurrences(text, words)
     for words in _BARE:
@@ -120,24 +120,24 @@ def _complaints(text: str) -> Iterator[int]:
 
 
 def _overcome(job: str, position: int, is_last: bool) -> bool:
-    """Whether nothing that the job prints depends on what went wrong at `position` of it."""
+    """Whether none of the job's results depends on the error at `position`."""
     converged = job.find(_SCF_CONVERGED, position)
     if converged >= 0 and last_beginning(job, _ENERGY, converged) >= 0:
         return True
     displaced = job.rfind(_DISPLACED, 0, position)
     if displaced >= 0:
-        # A displacement of a numerical Hessian that is named again was repeated.
+        # ORCA repeated the displacement of a numerical Hessian if its line appears again.
         line = line_of(job, displaced).strip()
         if job.find(line, position) >= 0:
             return True
-    # ORCA went on with the next job, and this one has printed nothing more.
+    # This job printed no further results, and ORCA continued with the next one.
     return not is_last and all(job.find(words, position) < 0 for words in _RESULTS)
 
 
 def went_wrong(text: str, parts: list[tuple[int, int]]) -> Failure | None:
-    """What went wrong in a run that ended normally and its results depend on; None if nothing.
+    """An error that affects the results of a run that ended normally; None if there is none.
 
-    `parts`: where its jobs begin and end.
+    `parts`: start and end of each job.
     """
     for start, end in parts:
         job = text[start:end] if (start, end) != (0, len(text)) else text

@@ -1,10 +1,10 @@
-"""Whether what ORCA's final values come from has converged, versions 3 to 6.1.
+"""Whether the calculations behind ORCA's final values converged, versions 3 to 6.1.
 
-ORCA goes on after an SCF that is nearly converged in a step of an optimisation, and says
-"NOT CONVERGED" of it; the final values come from later steps then. So a text of this kind is a
-failure only if what was printed last in its job depends on it: if it stands after the job's last
-energy but one, or in the step of its last gradient. An SCF that is followed by a converged one
-before the next energy (high spin before broken symmetry, a restart) has been overcome.
+If an SCF in an optimization step nearly converges, ORCA prints "NOT CONVERGED" and continues; the
+final values then come from later steps. Such a line is therefore a failure only if the job's final
+values depend on it: if it comes after the job's second-to-last energy, or in the step of its last
+gradient. An SCF that is followed by a converged one before the next energy (high spin before broken
+symmetry, a restart) does not matter.
 """
 
 from bisect import bisect_right
@@ -20,23 +20,23 @@ from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
 
 BANNER = "* O   R   C   A *"
 _JOB = "JOB NUMBER"
-# A text with more of them is none of ORCA's.
+# No real ORCA output has more jobs.
 _MAX_JOBS = 1000
 _SCF_CONVERGED = "SCF CONVERGED AFTER"
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
-# The second one ends the optimisation of a transition state that NEB-TS begins.
-_OPTIMISED = ("THE OPTIMIZATION HAS CONVERGED", "THE TS OPTIMIZATION HAS CONVERGED")
-# A nudged elastic band prints a table of its iterations, and no energy of its own.
+# The second one ends the transition-state optimization of NEB-TS.
+_OPTIMIZED = ("THE OPTIMIZATION HAS CONVERGED", "THE TS OPTIMIZATION HAS CONVERGED")
+# A nudged elastic band calculation prints a table of iterations but no final energy.
 _BAND = "Optim.  Iteration  HEI"
 BAND_CONVERGED = "THE NEB OPTIMIZATION HAS CONVERGED"
-_NOT_OPTIMISED = "The optimization did not converge"
+_NOT_OPTIMIZED = "The optimization did not converge"
 
 _SCF = FailureClass.SCF_NOT_CONVERGED
 _CC = FailureClass.CC_NOT_CONVERGED
 _RESPONSE = FailureClass.RESPONSE_NOT_CONVERGED
 _EXCITED = ("EOM", "CIS", "RPA", "TD-DFT", "TDA")
-# The text, what else stands in its line (any of them; none: whatever), the class. The first that
-# applies to a line counts.
+# Text, further words of which the line must contain at least one (if any are listed), failure
+# class. The first match of a line counts.
 _MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
     ("SCF NOT CONVERGED AFTER", (), _SCF),
     ("SCF-wavefunction IS NOT", (), _SCF),
@@ -51,17 +51,17 @@ _MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
     ("avefunction IS NOT FULLY CONVERGED", (), _CC),
     ("avefunction IS NOT CONVERGED", (), _SCF),
 )
-# What each of these texts has, so that a good output is not searched for all of them.
+# Each mark contains one of these, so that a good output is not searched for every mark.
 _IN_ALL_MARKS = (
     *("IS NOT", "SCF NOT CONVERGED", "have NOT converged", " not converge", "UNCONVERGED"),
     "Convergence Failure",
 )
-# In a DLPNO-STEOM or STEOM run the EOM equations of single roots only prepare the active space.
+# In STEOM and DLPNO-STEOM, the EOM equations of single roots only prepare the active space.
 _PREPARED_BY_EOM = "STEOM"
 
 
 def jobs(text: str) -> list[tuple[int, int]]:
-    """Where the jobs of the text begin and end."""
+    """Start and end of each job in the text."""
     starts = {*every(text, BANNER), *occurrences(text, _JOB)}
     bounds = sorted(starts) if 0 < len(starts) <= _MAX_JOBS else [0]
     bounds[0] = 0
@@ -69,18 +69,18 @@ def jobs(text: str) -> list[tuple[int, int]]:
 
 
 def marks(text: str) -> Iterator[tuple[int, FailureClass]]:
-    """Where the text says of something that it has not converged, and of what, in no order."""
+    """Position and class of each convergence failure that the text reports, in no order."""
     there = [words for words in _IN_ALL_MARKS if words in text]
     if not there:
         return
     seen: set[int] = set()
     prepared = _PREPARED_BY_EOM in text
-    for words, beside, kind in _MARKS:
+    for words, further, kind in _MARKS:
         if not any(common in words for common in there):
             continue
         for position in occurrences(text, words):
             line = line_of(text, position)[:1000]
-            if position in seen or (beside and not any(word in line for word in beside)):
+            if position in seen or (further and not any(word in line for word in further)):
                 continue
             seen.add(position)
             if not (prepared and "EOM" in line):
@@ -88,7 +88,7 @@ def marks(text: str) -> Iterator[tuple[int, FailureClass]]:
 
 
 class _Job:
-    """One job's text, and where in it energies, converged SCFs and the last gradient are."""
+    """One job's text, with the positions of its energies, converged SCFs and last gradient."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -109,16 +109,16 @@ class _Job:
         return place < len(self._converged) and self._converged[place] < end
 
     def _matters(self, position: int, kind: FailureClass) -> bool:
-        """Whether the job's final values depend on what stands at `position`."""
+        """Whether a convergence failure at `position` affects the job's final values."""
         following = bisect_right(self.energies, position)
         bounds = [*self.energies[following : following + 2], len(self.text)]
         if kind is _SCF and self._overcome(position, bounds[0]):
             return False
-        # Behind the last energy (what is computed from it), in its step, or in the gradient's.
+        # After the last energy (properties), in its step, or in the step of the last gradient.
         return following >= len(self.energies) - 1 or bounds[0] < self._gradient < bounds[1]
 
     def by_mark(self) -> Failure | None:
-        """The first text that says of a final value that it has not converged."""
+        """The first reported convergence failure that affects the final values."""
         for position, kind in marks(self.text):
             if self._matters(position, kind):
                 return Failure(kind, f"ORCA: {said(line_of(self.text, position))}")
@@ -126,7 +126,7 @@ class _Job:
 
 
 def _by_suffix(job: _Job) -> Failure | None:
-    """What ORCA says behind the last energy, or behind one of its layers."""
+    """The failure that ORCA prints after the last energy or after one of its layers."""
     since = job.energies[-2] if len(job.energies) > 1 else -1
     for position in reversed(job.parts):
         if position <= since:
@@ -137,33 +137,33 @@ def _by_suffix(job: _Job) -> Failure | None:
             continue
         if not is_converged(suffix):
             kind = _SCF if "SCF" in suffix else _CC
-            return Failure(kind, f"ORCA: final energy {suffix.strip('()')[:200]}")
+            return Failure(kind, f"ORCA: final energy: {suffix.strip('()')[:200]}")
     return None
 
 
-def _by_optimisation(job: str) -> Failure | None:
-    for position in occurrences(job, _NOT_OPTIMISED):
+def _by_optimization(job: str) -> Failure | None:
+    for position in occurrences(job, _NOT_OPTIMIZED):
         words = said(job[position : position + 200])
         return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: {words.partition('.')[0]}")
     cycle = job.rfind(_CYCLE)
-    if cycle >= 0 and all(job.find(words, cycle) < 0 for words in _OPTIMISED):
-        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{_OPTIMISED[0]}' in its output")
+    if cycle >= 0 and all(job.find(words, cycle) < 0 for words in _OPTIMIZED):
+        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{_OPTIMIZED[0]}' in the output")
     if _BAND in job and BAND_CONVERGED not in job:
-        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{BAND_CONVERGED}' in its output")
+        return Failure(FailureClass.OPT_NOT_CONVERGED, f"ORCA: no '{BAND_CONVERGED}' in the output")
     return None
 
 
 def not_converged(text: str, ended: bool) -> Failure | None:
-    """Why the final values of a job in the text are not to be used; None if they are.
+    """Why the final values of a job in the text are not converged; None if all are.
 
-    `ended`: the text ends as a whole run does, so that an optimisation without an end is judged.
+    `ended`: the output is complete, so an unfinished optimization is a failure.
     """
     for start, end in jobs(text):
         job = text[start:end] if (start, end) != (0, len(text)) else text
         of_job = _Job(job)
         failure = of_job.by_mark() or _by_suffix(of_job)
-        if failure is None and (ended or _NOT_OPTIMISED in job):
-            failure = _by_optimisation(job)
+        if failure is None and (ended or _NOT_OPTIMIZED in job):
+            failure = _by_optimization(job)
         if failure:
             return failure
     return None

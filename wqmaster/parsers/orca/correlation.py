@@ -1,9 +1,8 @@
-"""Correlated wave functions: MP2, CCSD, CCSD(T), and their DLPNO forms.
+"""Correlated wave functions: MP2, CCSD, CCSD(T) and their DLPNO forms.
 
-The module mdci prints, once its iterations are done, lines `label ... value` from E(0) to E(TOT),
-and after the triples E(CCSD) and E(CCSD(T)): alike in 3.0 to 6.1. In a run of several
-(extrapolation) the values are the last ones printed. All are of the final evaluation
-(`evaluations`).
+After its iterations, ORCA's module mdci prints lines `label ... value` from E(0) to E(TOT), and
+after the triples E(CCSD) and E(CCSD(T)), in the same format from 3.0 to 6.1. If a run has several
+(extrapolation), the last ones count. All values belong to the final evaluation (`evaluations`).
 """
 
 import re
@@ -24,23 +23,23 @@ _CORRELATION = ("E(CORR)(corrected)", "E(CORR)")
 _KNOWN = {"E(0)", "E(TOT)", "E(CORR)", "E(CORR)(corrected)"} | {
     f"E(CORR)({kind}-pairs)" for kind in ("strong", "weak")
 }
-# Nine decimals are printed.
+# ORCA prints nine decimals.
 _ROUNDING = 1e-7
 _MP2 = re.compile(r"[ -]*(?:[A-Z]+-)*MP2 (?:TOTAL|CORRELATION) ENERGY *: *(\S+) +Eh *\r?\n")
 _MP3 = re.compile(r"E\(MP2\) *= *(\S+) +EC\(MP2\) *= *(\S+) *\r?\n")
 
 
 def _iterations(text: str, end: int) -> str:
-    """What the module printed of its iterations before `end`; empty if there is nothing."""
+    """The module's output on its iterations before `end`; "" if there is none."""
     start = text.rfind(" ITERATIONS", 0, end)
     return text[line_start(text, start) : end] if start >= 0 else ""
 
 
 def _summary(output: Output, end: int | None = None) -> tuple[int, dict[str, float]]:
-    """Where the last lines E(0) to E(TOT) before `end` stand, and their values in Eh.
+    """Position of the last lines E(0) to E(TOT) before `end`, and their values in Eh.
 
     Raises:
-        ParseError: there are none, they do not add up, or the iterations did not converge.
+        ParseError: they are missing or do not add up, or the iterations did not converge.
     """
     text = output.text
     total = last_beginning(text, _TOTAL, 0, end)
@@ -96,12 +95,12 @@ def ccsd_energy(output: Output) -> float:
     """Total CCSD (or DLPNO-CCSD) energy of the final evaluation in Eh, without triples.
 
     Raises:
-        ParseError: there is none, it did not converge, or the method is no coupled cluster.
+        ParseError: it is missing, it did not converge, or the method is not coupled cluster.
     """
     start, found = _summary(output)
     iterations = _iterations(output.text, start)
     if iterations and "COUPLED CLUSTER" not in iterations.split("\n", 1)[0]:
-        raise ParseError("the last correlated energy is not one of coupled cluster")
+        raise ParseError("the last correlated energy is not a coupled-cluster energy")
     return found["E(TOT)"]
 
 
@@ -111,7 +110,7 @@ def ccsd_t_energy(output: Output) -> float:
     """Total CCSD(T) (or DLPNO-CCSD(T)) energy of the final evaluation in Eh.
 
     Raises:
-        ParseError: there is none, CCSD did not converge, or it is not E(CCSD) plus the triples.
+        ParseError: it is missing, CCSD did not converge, or it is not E(CCSD) plus the triples.
     """
     text = output.text
     position = last_beginning(text, _CCSD_T)
@@ -132,10 +131,10 @@ def ccsd_t_energy(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def triples_correction(output: Output) -> float:
-    """Perturbative triples correction (T) of the final evaluation in Eh, not scaled.
+    """Perturbative triples correction (T) of the final evaluation in Eh, unscaled.
 
     Raises:
-        ParseError: there is none, or CCSD did not converge.
+        ParseError: it is missing, or CCSD did not converge.
     """
     position = last_beginning(output.text, _TRIPLES)
     if position < 0:
@@ -147,10 +146,10 @@ def triples_correction(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def t1_diagnostic(output: Output) -> float:
-    """T1 diagnostic of coupled cluster in the final evaluation.
+    """Coupled-cluster T1 diagnostic of the final evaluation.
 
     Raises:
-        ParseError: there is none, or it is of amplitudes that did not converge.
+        ParseError: it is missing, or the amplitudes did not converge.
     """
     position = last_beginning(output.text, _T1)
     if position < 0:
@@ -178,7 +177,7 @@ def dlpno_weak_pairs_energy(output: Output) -> float:
 def _mp2(output: Output, kind: str) -> tuple[int, float]:
     """Position and value of the last TOTAL or CORRELATION energy of MP2; (-1, 0.0) if none.
 
-    The module mdci (MP3) has its own form: `E(MP2) = total EC(MP2) = correlation`.
+    The module mdci (MP3) has its own format: `E(MP2) = total EC(MP2) = correlation`.
     """
     text = output.text
     label = f"MP2 {kind} ENERGY"
@@ -209,24 +208,24 @@ def _printed_mp2(output: Output, kind: str) -> float:
 @reads("stdout")
 @of_final_evaluation
 def mp2_energy(output: Output) -> float:
-    """Total MP2 (RI-, DLPNO-MP2, double hybrid) energy of the final evaluation in Eh."""
+    """Total MP2 energy (also RI, DLPNO, double hybrids) of the final evaluation in Eh."""
     return _printed_mp2(output, "TOTAL")
 
 
 @reads("stdout")
 @of_final_evaluation
 def mp2_correlation_energy(output: Output) -> float:
-    """MP2 correlation energy of the final evaluation in Eh; of a double hybrid as printed."""
+    """MP2 correlation energy of the final evaluation in Eh; for a double hybrid, as printed."""
     return _printed_mp2(output, "CORRELATION")
 
 
 @reads("stdout")
 @of_final_evaluation
 def correlation_energy(output: Output) -> float:
-    """Correlation energy of the final evaluation in Eh: of its last method, with triples if any.
+    """Correlation energy of the final evaluation in Eh, by its last method, with any triples.
 
     Raises:
-        ParseError: there is none, or the iterations did not converge.
+        ParseError: it is missing, or the iterations did not converge.
     """
     text = output.text
     final = last_beginning(text, _FINAL)

@@ -1,7 +1,7 @@
-"""Whether an output of ORCA is a result, and of what was asked for. Versions 3 to 6.1.
+"""Whether an ORCA output is a valid result, and the one that was asked for. Versions 3 to 6.1.
 
-"ORCA TERMINATED NORMALLY" is printed also after an SCF or an optimisation that did not converge,
-and on energies that no molecule can have.
+ORCA prints "ORCA TERMINATED NORMALLY" even after an SCF or optimization that did not converge, and
+for energies that no molecule can have.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from wqmaster.parsers.orca.text import every, last, last_beginning
 
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
-# A cause stands near the end; what is far before it was no reason to stop (characters).
+# The cause is near the end; errors far above it did not stop the run.
 _TAIL_CHARACTERS = 100_000
 _NEAR_CHARACTERS = 20_000
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
 
 
 def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
-    """What ran printed nothing of ORCA."""
+    """The failure of an output without ORCA's banner."""
     printed = text + errors
     if not printed.strip() or (text.strip() and set("".join(text.split())) <= set("*ORCA")):
         return Failure(FailureClass.TRUNCATED, "ORCA: the output is empty")
@@ -39,20 +39,18 @@ def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
     first = lines[0] if lines else printed.strip()
     reader = any(words in printed for words in _SCREEN_READER)
     if not of_a_job and not reader:
-        words = (
-            f"ORCA: this is not an output of ORCA, whose banner it lacks; it has {said(first)!r}"
-        )
+        words = f"ORCA: not an output of ORCA: it has no banner and begins with {said(first)!r}"
         return Failure(FailureClass.PARSE_ERROR, words)
-    which = "the GNOME screen reader" if reader else "another"
+    which = "the GNOME screen reader" if reader else "another program"
     return Failure(
         FailureClass.PROGRAM_MISSING,
-        f"ORCA: what ran is not the quantum chemistry program but {which} (Debian's package "
-        f"'orca' is the GNOME screen reader); it printed {said(first)!r}",
+        f"ORCA: {which} ran instead of the quantum chemistry program (Debian's package 'orca' is "
+        f"the GNOME screen reader); it printed {said(first)!r}",
     )
 
 
 def _ended(text: str) -> bool:
-    """Whether the last thing that ORCA did was to end normally."""
+    """Whether ORCA ended normally and printed no other results afterwards."""
     end = last(text, _END)
     if end < 0 or last_beginning(text, _ERROR_TERMINATION) >= 0:
         return False
@@ -60,8 +58,10 @@ def _ended(text: str) -> bool:
 
 
 def _atom_counts(text: str) -> set[int]:
-    """How many atoms the text may be of: as many as a geometry has, with and without what is not
-    an atom, or as all layers have."""
+    """The numbers of atoms that the whole system may have.
+
+    Those of all layers, and of each geometry with and without centers that are not atoms.
+    """
     found = sizes(text)
     for position in every(text, HEADING):
         try:
@@ -74,7 +74,7 @@ def _atom_counts(text: str) -> set[int]:
 
 def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
     labels = atoms(text, start, len(text))
-    # The last geometry may be that of a fragment: a job in several parts.
+    # If a job has several parts, the last geometry may be that of a fragment.
     if (
         labels
         and asked.natoms not in (len(labels), sum(map(is_atom, labels)))
@@ -86,13 +86,13 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
         )
     charges, multiplicities = stated_charges(text, start), stated_multiplicities(text, start)
     echoed = echoed_state(text)
-    if echoed is not None:  # all that a run without an SCF states
+    if echoed is not None:  # a run without an SCF states them nowhere else
         charges, multiplicities = charges or [echoed[0]], multiplicities or [echoed[1]]
     for what, stated, wanted in (
         ("total charge", charges, asked.charge),
         ("multiplicity", multiplicities, asked.multiplicity),
     ):
-        # A job may have several, as high spin before broken symmetry: one must be the asked one.
+        # A job may have several, such as high spin before broken symmetry; one must match.
         if stated and wanted not in stated:
             return Failure(
                 FailureClass.NOT_AS_ASKED, f"ORCA: {what} {stated[-1]}, {wanted} asked for"
@@ -101,13 +101,13 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
 
 
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
-    """Why this output of ORCA is no result, or None if it is one.
+    """Why this ORCA output is not a valid result, or None if it is.
 
-    A cause that was printed before a crash wins over the crash itself. An output that ended
-    normally must also have converged where its final values come from (see `convergence`; in an
-    output of several jobs, in each of them), report no error that they depend on, have a finite
-    energy that is plausible for its atoms, and state charge, multiplicity and atoms as they were
-    asked for, where it states them. `asked`: None to leave out the latter.
+    A cause printed before a crash takes precedence over the crash. If the output ended normally,
+    the calculations behind its final values must also have converged (see `convergence`; in each
+    job if there are several), it must not report an error that affects them, its energy must be
+    finite and plausible for its atoms, and any charge, multiplicity and atoms that it states must
+    be those asked for. `asked`: None skips that last check.
     """
     if not output.has("stdout"):
         return Failure(FailureClass.MISSING_OUTPUT, "ORCA: there is no standard output")

@@ -19,7 +19,7 @@ _DISPERSION = "Dispersion correction "
 def _usable(line: str) -> float:
     value, suffix = final_energy(line)
     if not is_converged(suffix):
-        raise ParseError(f"ORCA says of the final energy: {suffix[:80]}")
+        raise ParseError(f"ORCA marks the final energy as unusable: {suffix[:80]}")
     return value
 
 
@@ -28,12 +28,12 @@ def _usable(line: str) -> float:
 def total_energy(output: Output) -> float:
     """FINAL SINGLE POINT ENERGY of the final evaluation (the last one in the output), in Eh.
 
-    It holds all that was asked for: dispersion, gCP, correlation. Where excited states were
-    computed, it is that of a root, by default of the lowest one (`roots`), and `scf_energy` that of
-    the ground state.
+    It includes everything that was asked for: dispersion, gCP, correlation. If excited states were
+    computed, it is the energy of a root, by default the lowest one (`roots`), and `scf_energy` is
+    that of the ground state.
 
     Raises:
-        ParseError: there is none, or ORCA says that it is not converged.
+        ParseError: it is missing, or ORCA reports that it is not converged.
     """
     position = last_beginning(output.text, FINAL)
     if position < 0:
@@ -43,20 +43,20 @@ def total_energy(output: Output) -> float:
 
 @reads("stdout")
 def energy(output: Output) -> float:
-    """`total_energy` under the name that it has in all programs: of the final evaluation, in Eh."""
+    """`total_energy` under the name used for all programs: of the final evaluation, in Eh."""
     found: float = total_energy(output)
     return found
 
 
 @reads("stdout")
 def energy_trajectory(output: Output) -> list[float]:
-    """All FINAL SINGLE POINT ENERGYs in the order of the text (steps, jobs), in Eh.
+    """All FINAL SINGLE POINT ENERGY values in output order (steps, jobs), in Eh.
 
-    It need not have as many entries as `geometry_trajectory`: see `frames`.
-    Of a calculation in layers (QM/MM) those of the whole system alone.
+    Their number can differ from that of `geometry_trajectory`: see `frames`. For a multilayer
+    calculation (QM/MM), only energies of the whole system are returned.
 
     Raises:
-        ParseError: there is none, or ORCA says of one that it is not converged.
+        ParseError: there are none, or ORCA reports that one is not converged.
     """
     text = output.text
     positions = of_the_whole(text, list(every_beginning(text, FINAL)))
@@ -76,10 +76,10 @@ def _in_eh(line: str, label: str) -> float:
 @reads("stdout")
 @of_final_evaluation
 def scf_energy(output: Output) -> float:
-    """SCF energy of the final evaluation in Eh, without what is added to it (D3, D4, correlation).
+    """SCF energy of the final evaluation in Eh, without additions (D3, D4, correlation).
 
-    The "Total Energy" of TOTAL SCF ENERGY, which ORCA prints with 8 decimals until version 5 and
-    with 14 from version 6 on. In later steps of an optimisation it prints the line alone.
+    The "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version 5 and
+    with 14 since version 6. In later steps of an optimization it prints the line without a heading.
     """
     position = last_beginning(output.text, _SCF)
     if position < 0:
@@ -103,7 +103,7 @@ def dispersion_energy(output: Output) -> float:
     """Dispersion correction (D2, D3, D4) of the final evaluation in Eh, 9 decimals."""
     for line in _dispersion_lines(output.text):
         words = line[len(_DISPERSION) :].split()
-        # Gradient and Hessian say "Dispersion correction ... done" and "... in the Hessian".
+        # Gradients and Hessians print "Dispersion correction ... done" and "... in the Hessian".
         if words and not words[0].startswith(".") and not words[0].isalpha():
             return number(words[0])
     raise output.missing("'Dispersion correction'")

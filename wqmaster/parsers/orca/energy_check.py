@@ -1,9 +1,9 @@
-"""Whether a job has a final energy, and whether it can be that of the job's atoms.
+"""Whether a job has a final energy, and whether it is plausible for the job's atoms.
 
-A calculation in layers (QM/MM, QM/QM2, QM/XTB) prints only the atoms of its inner layer, but the
-energy of the whole. Its parts are printed as well: `(MM)` and the inner layer, whose sum the whole
-is, or `(L-QM2)`, `(S-QM2)` and the inner layer: large - small + inner (ORCA's manual, "ORCA
-Multiscale Implementation"; both sums hold in public outputs).
+A multilayer calculation (QM/MM, QM/QM2, QM/XTB) prints only the atoms of its inner layer, but the
+energy of the whole system. It also prints the energies of the parts: `(MM)` and the inner layer,
+which add up to the whole, or `(L-QM2)`, `(S-QM2)` and the inner layer: large - small + inner
+(ORCA's manual, "ORCA Multiscale Implementation"; both sums hold in public outputs).
 """
 
 import math
@@ -18,15 +18,16 @@ from wqmaster.parsers.orca.plausibility import atomic_number, implausible
 from wqmaster.parsers.orca.run import stated_charges, stated_electrons
 from wqmaster.parsers.orca.text import every_beginning, last, last_beginning, line_of, whole_line
 
-# Dynamics print their energies in tables of their own.
+# Molecular dynamics prints its energies in separate tables.
 _DYNAMICS = "Molecular Dynamics"
-# Their zero of energy is none of separate nuclei and electrons.
+# Methods whose zero of energy is not that of separate nuclei and electrons.
 _ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
 _FORCE_FIELD = "(MM)"
-# What a charge may be, in parts of the nuclear charges, for the energy to be near the atoms'.
+# Up to this fraction of the total nuclear charge, the charge of a molecule leaves its energy near
+# that of the neutral atoms.
 _SMALL_CHARGE = 0.2
-# Energies are printed with twelve decimals, a sum of four may be off by a few of the last ones;
-# versions that print fewer are allowed for (Eh).
+# Eh. Energies have twelve decimals, so a sum of four is off by a few units in the last one; this
+# allows for versions that print fewer.
 _ROUNDING = 1e-6
 _SIZE = "Size of QMMM System"
 
@@ -43,7 +44,7 @@ def atoms(text: str, start: int, end: int) -> list[str]:
 
 
 def sizes(text: str) -> set[int]:
-    """How many atoms a calculation in layers says that all of them have."""
+    """Total numbers of atoms that multilayer calculations in the text state."""
     found = set()
     for position in every_beginning(text, _SIZE):
         word = line_of(text, position).rpartition("...")[2].strip()
@@ -53,7 +54,7 @@ def sizes(text: str) -> set[int]:
 
 
 def _of_evaluation(text: str, start: int, position: int) -> Iterator[tuple[str, float]]:
-    """Labels and energies of the parts of the whole at `position`, which are printed before it."""
+    """Labels and energies of the layers, which ORCA prints before their total at `position`."""
     whole = label(line_of(text, position))
     before = [
         place
@@ -66,7 +67,7 @@ def _of_evaluation(text: str, start: int, position: int) -> Iterator[tuple[str, 
 
 
 def _is_sum(whole: float, parts: list[tuple[str, float]]) -> bool:
-    """Whether the whole is what its parts add up to, where it is known how they do."""
+    """Whether the parts add up to the whole; True if it is unknown how they should."""
     energies = {name.strip("()"): energy for name, energy in parts}
     outer = {name[2:] for name in energies if name[:2] in ("L-", "S-")}
     if len(energies) != len(parts) or "" not in energies:
@@ -85,10 +86,10 @@ def _is_sum(whole: float, parts: list[tuple[str, float]]) -> bool:
 
 
 def _implausible(text: str, start: int, end: int, position: int, value: float) -> str | None:
-    """Why the final energy at `position` cannot be that of the atoms of its job."""
+    """Why the final energy at `position` is impossible for its job's atoms; None if it is not."""
     labels = atoms(text, start, end)
     if any(not is_atom(name) for name in labels):
-        # Charges among the atoms have an energy of their own, of either sign.
+        # Point charges among the atoms contribute an energy of either sign.
         return None
     charges, electrons = stated_charges(text, start, end), stated_electrons(text, start, end)
     numbers = [atomic_number(name) for name in labels]
@@ -100,25 +101,25 @@ def _implausible(text: str, start: int, end: int, position: int, value: float) -
     )
     if not label(line_of(text, position)) and not any(size > len(labels) for size in sizes(text)):
         return implausible(value, numbers, all_electrons)
-    # The energy is of more atoms than are printed: it may be below what these can have.
+    # The energy includes atoms that are not printed, so the others' lower bound does not apply.
     parts = list(_of_evaluation(text, start, position))
     for name, energy in parts:
         wrong = None if name else implausible(energy, numbers, all_electrons)
         if wrong is not None:
             return wrong
     if not _is_sum(value, parts):
-        return f"an energy of {value} Eh is not the sum of those of its layers"
+        return f"the energy of {value} Eh is not the sum of the energies of its layers"
     return implausible(value, numbers, all_electrons, of_more=True)
 
 
 def wrong_energy(text: str, start: int, end: int) -> Failure | None:
-    """What is wrong with the final energy of the job from `start` to `end`; None if nothing is."""
+    """Why the final energy of the job from `start` to `end` is wrong; None if it is not."""
     position = last_beginning(text, FINAL, start, end)
     if position < 0:
-        # Only the last job must have one: the others may prepare something.
+        # Only the last job must have one; the others may just prepare it.
         if end < len(text) or _DYNAMICS in text or BAND_CONVERGED in text:
             return None
-        return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in its output")
+        return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in the output")
     try:
         line = whole_line(text, position)
         value, _ = final_energy(line)

@@ -1,11 +1,11 @@
-"""The evaluations that an output of ORCA consists of, and which block belongs to which.
+"""The evaluations in an ORCA output, and which block belongs to which.
 
-An evaluation is one geometry and one electronic state, with everything that was computed there.
-ORCA prints one after another: cycles of an optimisation, the evaluation "AT THE STATIONARY POINT"
-after it, the points of a scan, steps of dynamics, jobs. A new one begins where ORCA announces it
-(a cycle, a scan step, a job), where it prints other coordinates, or with an SCF after the final
-energy (another state). What ORCA may print of the displaced geometries of a numerical derivative
-belongs to none. The final evaluation is the last one that has a final energy.
+An evaluation is one geometry and one electronic state, with everything computed there. ORCA prints
+them one after another: optimization cycles, the evaluation "AT THE STATIONARY POINT" after them,
+scan points, dynamics steps, jobs. A new one begins where ORCA announces it (a cycle, a scan step, a
+job), where the coordinates change, or with an SCF after the final energy (another state). Anything
+printed for the displaced geometries of a numerical derivative belongs to no evaluation. The final
+evaluation is the last one that has a final energy.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from wqmaster.parsers.orca.events import events, geometry_block, same_block
 from wqmaster.parsers.orca.final_lines import final_energy, label
 from wqmaster.parsers.orca.text import line_of, line_start
 
-# Two energies of one geometry and state: what two converged SCFs differ by at most (Eh).
+# Two converged SCFs of the same geometry and state differ by at most this.
 _SAME_ENERGY_EH = 1e-8
 
 
@@ -31,24 +31,24 @@ class Evaluation:
     job: int  # counted from 1
     start: int
     end: int = -1
-    step: int | None = None  # of a scan or of dynamics
-    cycle: int | None = None  # of an optimisation
+    step: int | None = None  # of a scan or dynamics
+    cycle: int | None = None  # of an optimization
     geometry: int | None = None
     scfs: list[int] = field(default_factory=list)
     energies: list[int] = field(default_factory=list)
     gradients: list[int] = field(default_factory=list)
     displaced: list[tuple[int, int]] = field(default_factory=list)
-    layers: bool = False  # energies of the parts of a system, then one of the whole
-    # An evaluation before it that is of the same geometry and state.
+    layers: bool = False  # energies of parts of the system, then one of the whole
+    # An earlier evaluation of the same geometry and state.
     twin: "Evaluation | None" = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing that was computed has been found in it yet."""
+        """Whether no result has been found in it yet."""
         return not (self.geometry is not None or self.scfs or self.energies or self.gradients)
 
     def text(self, text: str) -> str:
-        """What ORCA printed of it."""
+        """The part of the output that belongs to it."""
         found, start = [], self.start
         for begin, end in [*self.displaced, (self.end, self.end)]:
             found.append(text[start:begin])
@@ -56,9 +56,9 @@ class Evaluation:
         return "".join(found)
 
     def state_text(self, text: str) -> str:
-        """Its geometry, and what ORCA printed after its last SCF.
+        """Its geometry, and its output after its last SCF.
 
-        What stands before it is of a guess, or of another state (high spin, before a broken
+        Anything before that SCF belongs to a guess or to another state (high spin before broken
         symmetry).
         """
         start = max(self.scfs, default=self.start)
@@ -72,28 +72,28 @@ class Evaluation:
     def __str__(self) -> str:
         names = {
             "stationary_point": "the evaluation at the stationary point",
-            "optimisation_cycle": "an optimisation cycle",
-            "scan_point": "a scan step",
-            "dynamics_step": "a step of dynamics",
+            "optimisation_cycle": "an optimization cycle",
+            "scan_point": "a scan point",
+            "dynamics_step": "a dynamics snapshot",
         }
         name = names.get(self.kind, "a single point")
         if self.kind == "optimisation_cycle" and self.cycle is not None:
-            name = f"optimisation cycle {self.cycle}"
+            name = f"optimization cycle {self.cycle}"
         return name if self.step is None else f"{name} of step {self.step}"
 
 
 class _Division:
-    """Builds the evaluations of a text from its events."""
+    """Divides a text into evaluations, event by event."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.found = [Evaluation("single_point", 1, 0)]
-        self._displaced: int | None = None  # where displaced geometries began
-        self._hides = False  # something was printed of them
+        self._displaced: int | None = None  # start of the displaced geometries
+        self._hides = False  # whether they have results
         self._number = 1  # of the job
         self._step: int | None = None
-        self._labels: set[str] = set()  # of the energies of this evaluation
-        self._again: int | None = None  # where its geometry is printed again after its energy
+        self._labels: set[str] = set()  # of the energies in this evaluation
+        self._again: int | None = None  # repeat of its geometry after its energy
 
     @property
     def _now(self) -> Evaluation:
@@ -102,7 +102,7 @@ class _Division:
     def _begin(self, position: int, kind: str, cycle: int | None = None) -> None:
         now = self._now
         if now.is_empty:
-            # Headings alone: what stood there belongs to what follows.
+            # It has only headings so far, which belong to the new evaluation.
             now.kind, now.cycle, now.job, now.step = kind, cycle, self._number, self._step
             return
         now.end = position
@@ -136,7 +136,7 @@ class _Division:
             self._again = position if now.energies else None
             return
         if not now.is_empty:
-            # It is not what was announced: that has its energy already.
+            # Keep the announced kind until it has an energy; a scan or dynamics keeps it longer.
             goes_on = not now.energies or now.kind in ("scan_point", "dynamics_step")
             kind, cycle = (now.kind, now.cycle) if goes_on else ("single_point", None)
             self._begin(line_start(self.text, position), kind, cycle)
@@ -145,7 +145,7 @@ class _Division:
     def _see_scf(self, position: int) -> None:
         now = self._now
         if now.energies:
-            # Another state or method; its coordinates may not be printed again.
+            # Another state or method; ORCA does not always repeat the coordinates.
             again = self._again
             start = position if again is None else again
             self._begin(line_start(self.text, start), now.kind, now.cycle)
@@ -163,7 +163,7 @@ class _Division:
         now.energies.append(position)
 
     def take(self, position: int, name: str, count: int | None) -> None:
-        """Take the next event."""
+        """Process the next event."""
         if name == "displaced":
             if self._displaced is None:
                 self._displaced = position
@@ -184,18 +184,18 @@ class _Division:
             self._announce(position, name, count)
 
     def close(self) -> tuple[Evaluation, ...]:
-        """The evaluations, when all events have been taken."""
+        """The evaluations, after the last event."""
         self._end_displaced(len(self.text))
         self._now.end = len(self.text)
         for before, after in zip(self.found, self.found[1:], strict=False):
             if _alike(self.text, before, after):
-                # Of a row of them, the one with a gradient.
+                # In a row of twins, refer to the one with a gradient.
                 after.twin = before if before.gradients else before.twin or before
         return tuple(self.found)
 
 
 def same_geometry(text: str, one: Evaluation, other: Evaluation) -> bool:
-    """Whether two evaluations print the same coordinates, digit by digit."""
+    """Whether the printed coordinates of two evaluations are identical."""
     if one.geometry is None or other.geometry is None:
         return False
     return same_block(text, one.geometry, other.geometry)
@@ -209,7 +209,7 @@ def _energy(text: str, evaluation: Evaluation) -> float | None:
 
 
 def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
-    """Whether two evaluations of a job print the same coordinates and the same energy."""
+    """Whether two evaluations of a job have the same printed coordinates and energy."""
     if before.job != after.job or not same_geometry(text, before, after):
         return False
     energies = _energy(text, before), _energy(text, after)
@@ -222,7 +222,7 @@ def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
 
 @lru_cache(maxsize=1)
 def evaluations(text: str) -> tuple[Evaluation, ...]:
-    """All evaluations of an output, in its order; at least one, which may be empty."""
+    """All evaluations of an output, in order; at least one, which may be empty."""
     division = _Division(text)
     for event in events(text):
         division.take(*event)
@@ -230,13 +230,13 @@ def evaluations(text: str) -> tuple[Evaluation, ...]:
 
 
 def final(text: str) -> Evaluation:
-    """The final evaluation: the last one with a final energy; else the last one of all."""
+    """The final evaluation: the last one with a final energy, or else the last one."""
     found = evaluations(text)
     return next((one for one in reversed(found) if one.energies), found[-1])
 
 
 def described(text: str, one: Evaluation) -> str:
-    """An evaluation in words, with the line where it is and, if there are several, its job."""
+    """A description of an evaluation, with its line and, if there are several, its job."""
     places = [one.geometry, *one.energies, *one.scfs, *one.gradients]
     place = min((place for place in places if place is not None), default=one.start)
     job = f" of job {one.job}" if evaluations(text)[-1].job > 1 else ""

@@ -1,6 +1,6 @@
-"""Where in an output of ORCA the things stand that tell one evaluation from another.
+"""Positions in an ORCA output of everything that separates evaluations.
 
-Everything is linear in the length of the text.
+The search takes time linear in the length of the text.
 """
 
 import re
@@ -21,9 +21,9 @@ STATIONARY = "FINAL ENERGY EVALUATION AT THE STATIONARY POINT"
 _BANNER = "* O   R   C   A *"
 _SCF = ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER")
 _DISPLACED = "<< Calculating"
-# What follows the displaced geometries of a numerical Hessian or gradient.
+# Headings after the displaced geometries of a numerical Hessian or gradient.
 _AFTER_DISPLACED = ("VIBRATIONAL FREQUENCIES", "CARTESIAN GRADIENT (NUMERICAL)")
-# What announces an evaluation, and the name of the event.
+# Text that announces an evaluation -> name of the event.
 _ANNOUNCED = {
     "JOB NUMBER": "job",
     "COMPOUND JOB": "job",
@@ -33,33 +33,33 @@ _ANNOUNCED = {
     STATIONARY: "stationary_point",
     "Molecular Dynamics Simulation": "dynamics_step",
 }
-# What may stand beside such words in their line: a frame, and the number.
+# Such a line may also contain a frame and a number.
 _FRAME = re.compile(r"[\s*$]{0,200}")
 _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 
 
 def _block_lines(text: str, position: int) -> Iterator[str]:
-    """The lines of the geometry whose heading is at `position`, up to the empty line after it."""
+    """The lines of the geometry whose heading is at `position`, up to the next empty line."""
     for count, line in enumerate(lines(text, position)):
-        # The line under the heading may be missing; the first atom is not.
+        # The rule under the heading may be missing; the first atom may not.
         if (count and not line.strip()) or GEOMETRY in line:
             return
         yield line
 
 
 def geometry_block(text: str, position: int) -> str:
-    """The geometry whose heading is at `position`, with its heading."""
+    """The geometry whose heading is at `position`, including the heading."""
     return "\n".join([GEOMETRY, *_block_lines(text, position)])
 
 
 def same_block(text: str, one: int, other: int) -> bool:
-    """Whether the geometries at two positions have the same lines."""
+    """Whether the geometries at two positions have identical lines."""
     pairs = zip_longest(_block_lines(text, one), _block_lines(text, other))
     return all(line == again for line, again in pairs)
 
 
 def _framed(text: str, words: str) -> Iterator[int]:
-    """Where `words` stand with nothing but a frame before them in their line."""
+    """Positions of `words` with at most a frame before them on their line."""
     position = text.find(words)
     while position >= 0:
         if _FRAME.fullmatch(text, line_start(text, position), position):
@@ -68,7 +68,7 @@ def _framed(text: str, words: str) -> Iterator[int]:
 
 
 def _announced(text: str, words: str) -> Iterator[tuple[int, int | None]]:
-    """Where lines of `words`, a frame and perhaps a number begin, and the number."""
+    """Start and number of each line that has only `words`, a frame and perhaps a number."""
     for position in _framed(text, words):
         after = text[position + len(words) : line_end(text, position)]
         found = _NUMBER.fullmatch(after)
@@ -91,6 +91,6 @@ def events(text: str) -> list[tuple[int, str, int | None]]:
     if _DISPLACED in text:
         found += [(place, "displaced", None) for place in every_beginning(text, _DISPLACED)]
         for words in _AFTER_DISPLACED:
-            # Before the gradient that stands at the same place.
+            # Sorted before a gradient at the same position.
             found += [(place, "after displaced", None) for place in every(text, words)]
     return sorted(found, key=lambda event: (event[0], event[1] != "after displaced"))

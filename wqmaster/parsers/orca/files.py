@@ -1,11 +1,11 @@
-"""ORCA's own files: BASENAME.engrad and BASENAME.hess; and whether such a file is whole.
+"""ORCA's files BASENAME.engrad and BASENAME.hess, and whether such a file is complete.
 
-In a job BASENAME is `orca`. Both formats are alike from ORCA 3 to 6.1 (seen: .hess of 4.2 and 6.1,
-.engrad as in ORCA's manual and as xtb writes it): numbers with lines of `#` between, and sections
-`$name` that end with `$end`.
+In a job BASENAME is `orca`. Neither format changed from ORCA 3 to 6.1 (seen: .hess of 4.2 and 6.1,
+.engrad as in ORCA's manual and as xtb writes it). An .engrad file has numbers between lines of `#`;
+a .hess file has sections `$name` and ends with `$end`.
 
-Each file is of one evaluation, which need not be the final one of the run: an optimisation leaves
-the .engrad of its last cycle, and `Calc_Hess` the .hess of an earlier one (`same_run`).
+Each file belongs to one evaluation, not necessarily the final one: an optimization leaves the
+.engrad of its last cycle, and `Calc_Hess` the .hess of an earlier one (`same_run`).
 """
 
 import math
@@ -23,16 +23,17 @@ from wqmaster.parsers.orca.vibrations import first_vibration
 
 _ENGRAD = "orca.engrad"
 _HESS = "orca.hess"
-# Analytic Hessians are printed as they come, not symmetrised: 3e-4 was seen in 4.2, and numerical
-# ones are worse. A wrong digit in a large element is more than this part of the largest one.
+# Largest asymmetry, as a fraction of the largest element. ORCA does not symmetrize analytic
+# Hessians (3e-4 was seen in 4.2), and numerical ones are worse. A wrong digit in a large element
+# exceeds this.
 _ASYMMETRY = 0.02
-# $ir_spectrum has the frequencies with two decimals.
+# The frequencies in $ir_spectrum have two decimals.
 _ROUNDING_WAVENUMBERS = 0.011
 
 
 def _whole(word: str) -> int:
     if not word.isascii() or not word.isdigit() or len(word) > 9:
-        raise ParseError(f"{word[:40]!r} is no count")
+        raise ParseError(f"{word[:40]!r} is not a count")
     return int(word)
 
 
@@ -50,7 +51,7 @@ def _engrad(output: Output) -> tuple[float, list[float], list[str]]:
     """Energy (Eh), gradient (3n numbers, Eh/Bohr) and the words of the geometry (4n).
 
     Raises:
-        ParseError: the file is not whole, or of another evaluation than the final one.
+        ParseError: the file is incomplete or does not belong to the final evaluation.
     """
     energy, gradient, words = _engrad_alone(output)
     check_energy(output, energy)
@@ -72,7 +73,7 @@ def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
         if len(words) > expected:
             break
     if expected < 9 or len(words) != expected or not output.text.endswith("\n"):
-        raise ParseError(f"{output.name} is cut short, or of another number of atoms")
+        raise ParseError(f"{output.name} is cut short, or its number of atoms is wrong")
     natoms = (expected - 2) // 7
     values = numbers(words[1 : 2 + 3 * natoms])
     return values[0], values[1:], words[2 + 3 * natoms :]
@@ -80,19 +81,19 @@ def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
 
 @reads(_ENGRAD, "stdout")
 def engrad_energy(output: Output) -> float:
-    """Total energy of the .engrad file in Eh (12 decimals), of the final evaluation.
+    """Total energy in the .engrad file in Eh (12 decimals), of the final evaluation.
 
-    All parsers of this file raise a ParseError if it is of another evaluation than the final one in
-    the standard output, where that is there.
+    All parsers of this file raise a ParseError if there is a standard output whose final evaluation
+    is not that of the file.
     """
     return _engrad(output)[0]
 
 
 @reads(_ENGRAD, "stdout", per_atom=True)
 def engrad_gradient(output: Output) -> list[list[float]]:
-    """Gradient of the .engrad file in Eh/Bohr, shape (n, 3), at `engrad_geometry`.
+    """Gradient in the .engrad file in Eh/Bohr, shape (n, 3), at `engrad_geometry`.
 
-    Raises what `engrad_energy` raises: an optimisation leaves that of its last cycle.
+    Raises what `engrad_energy` raises: an optimization leaves the gradient of its last cycle.
     """
     gradient = _engrad(output)[1]
     return [gradient[start : start + 3] for start in range(0, len(gradient), 3)]
@@ -100,15 +101,15 @@ def engrad_gradient(output: Output) -> list[list[float]]:
 
 @reads(_ENGRAD, "stdout", per_atom=True)
 def engrad_geometry(output: Output) -> list[list[float]]:
-    """The geometry of the .engrad file in Angstrom, shape (n, 3).
+    """Geometry in the .engrad file, converted to Angstrom, shape (n, 3).
 
-    The file has it in Bohr (1 Bohr = 0.529177210903 Angstrom). Raises what `engrad_energy` raises.
+    The file is in Bohr (1 Bohr = 0.529177210903 Angstrom). Raises what `engrad_energy` raises.
     """
     words = _engrad(output)[2]
     atoms = [words[start : start + 4] for start in range(0, len(words), 4)]
     numbers = [_whole(atom[0]) for atom in atoms]
     if not all(0 < z < len(SYMBOLS) for z in numbers):
-        raise ParseError(f"{output.name} has an atom that is no element")
+        raise ParseError(f"{output.name} has an atom with an invalid atomic number")
     return [[number(word) * BOHR for word in atom[1:]] for atom in atoms]
 
 
@@ -116,7 +117,7 @@ def engrad_geometry(output: Output) -> list[list[float]]:
 
 
 def _section(output: Output, name: str) -> tuple[int, Iterator[list[str]]]:
-    """The count a section begins with, and its rows."""
+    """The count at the start of a section, and the section's rows."""
     text = output.text
     if last(text, "$end") < 0:
         raise ParseError(f"{output.name} is cut short: it has no $end")
@@ -135,7 +136,7 @@ def _damaged(output: Output, name: str) -> ParseError:
 
 
 def _table(output: Output, name: str) -> list[list[float]]:
-    """A square table that is printed in blocks of columns, as its rows."""
+    """The rows of a square table that is printed in blocks of columns."""
     size, lines = _section(output, name)
     table: list[list[float]] = []
     row = size
@@ -161,32 +162,32 @@ def _atoms(output: Output) -> list[list[str]]:
     """Symbol, mass (u) and x, y, z (Bohr) of each atom.
 
     Raises:
-        ParseError: the section is damaged, or of another geometry than the final one.
+        ParseError: the section is damaged, or its geometry is not the final one.
     """
     count, lines = _section(output, "atoms")
     rows = list(lines)
     if count < 1 or len(rows) != count or any(len(row) != 5 for row in rows):
         raise _damaged(output, "atoms")
-    # ORCA 6.1 moves the origin to the centre of mass, 4.2 does not.
+    # ORCA 6.1 moves the origin to the center of mass; 4.2 does not.
     check_geometry(output, [[number(x) * BOHR for x in row[2:]] for row in rows], shifted=True)
     return rows
 
 
 def _of_all_modes(output: Output, size: int, name: str) -> None:
     if size != 3 * len(_atoms(output)):
-        raise ParseError(f"${name} of {output.name} is of {size} modes, $atoms of other ones")
+        raise ParseError(f"${name} of {output.name} has {size} modes, which does not match $atoms")
 
 
 @reads(_HESS, "stdout")
 def hess_hessian(output: Output) -> list[list[float]]:
-    """Hessian in Eh/Bohr^2, shape (3n, 3n), as the file has it, at `hess_geometry`.
+    """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the file, at `hess_geometry`.
 
-    ORCA does not symmetrise it; each element and its mirror image agree to 2 % of the largest.
+    ORCA does not symmetrize it; mirror elements agree within 2 % of the largest element. All
+    parsers of this file raise a ParseError if there is a standard output whose final geometry is
+    not that of the file.
 
     Raises:
-        ParseError: there is none, it is not whole, not of 3n rows, or not symmetric; it is of
-            another geometry than the final one in the standard output, where that is there. The
-            other parsers of this file raise that, too.
+        ParseError: it is missing or incomplete, does not have 3n rows, or is not symmetric.
     """
     table = _table(output, "hessian")
     _of_all_modes(output, len(table), "hessian")
@@ -213,9 +214,9 @@ def _frequencies(output: Output) -> list[float]:
 
 
 def _first_vibration(output: Output, values: list[float]) -> int:
-    """The first of all frequencies that is of a vibration: as `frequencies` counts them.
+    """Index of the first vibration among all frequencies, found as in `frequencies`.
 
-    A Hessian of a part of the atoms has rows of zeros for the others.
+    A partial Hessian has rows of zeros for the other atoms.
     """
     has_hessian = last(output.text, "$hessian") >= 0
     partial = has_hessian and any(not any(row) for row in _table(output, "hessian"))
@@ -225,7 +226,7 @@ def _first_vibration(output: Output, values: list[float]) -> int:
 
 @reads(_HESS, "stdout")
 def hess_frequencies(output: Output) -> list[float]:
-    """Frequencies in cm^-1, imaginary ones negative; 3n - 6 (3n - 5, 0) of them, as `frequencies`.
+    """Frequencies in cm^-1, imaginary ones negative, without translations and rotations.
 
     Raises:
         ParseError: a section is missing or damaged, or ORCA did not set 6 (5) of them to 0.
@@ -236,7 +237,7 @@ def hess_frequencies(output: Output) -> list[float]:
 
 @reads(_HESS, "stdout")
 def hess_normal_modes(output: Output) -> list[list[list[float]]]:
-    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalised as `normal_modes`."""
+    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalized as in `normal_modes`."""
     values = _frequencies(output)
     table = _table(output, "normal_modes")
     _of_all_modes(output, len(table), "normal_modes")
@@ -251,8 +252,8 @@ def hess_normal_modes(output: Output) -> list[list[list[float]]]:
 def hess_ir_intensities(output: Output) -> list[float]:
     """Infrared intensities in km/mol, one for each of `hess_frequencies`.
 
-    The section $ir_spectrum has `freq T**2 TX TY TZ` up to 4.2 and `freq eps Int TX TY TZ` since
-    5.0; T**2 of the former and Int of the latter are in km/mol.
+    The section $ir_spectrum has `freq T**2 TX TY TZ` up to 4.2, with T**2 in km/mol, and `freq eps
+    Int TX TY TZ` since 5.0, with Int in km/mol.
     """
     size, lines = _section(output, "ir_spectrum")
     frequencies = _frequencies(output)
@@ -262,34 +263,34 @@ def hess_ir_intensities(output: Output) -> list[float]:
     found = []
     for row, frequency in zip(rows, frequencies, strict=True):
         if abs(row[0] - frequency) > _ROUNDING_WAVENUMBERS:
-            raise ParseError(f"$ir_spectrum of {output.name} is of other frequencies")
+            raise ParseError(f"the frequencies in $ir_spectrum of {output.name} do not match")
         found.append(row[1] if len(row) == 5 else row[2])
     return found[_first_vibration(output, frequencies) :]
 
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_geometry(output: Output) -> list[list[float]]:
-    """The geometry of the Hessian in Angstrom, shape (n, 3); its origin may not be the input's.
+    """Geometry of the Hessian in Angstrom, shape (n, 3); its origin may differ from the input's.
 
-    The file has it in Bohr (1 Bohr = 0.529177210903 Angstrom).
+    The file is in Bohr (1 Bohr = 0.529177210903 Angstrom).
     """
     return [[number(word) * BOHR for word in atom[2:]] for atom in _atoms(output)]
 
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_symbols(output: Output) -> list[str]:
-    """The elements of the atoms of the Hessian, shape (n,)."""
+    """Elements of the atoms in the Hessian, shape (n,)."""
     return [atom[0] for atom in _atoms(output)]
 
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_masses(output: Output) -> list[float]:
-    """Masses in u that the frequencies were computed with, shape (n,)."""
+    """Masses in u used to compute the frequencies, shape (n,)."""
     return [number(atom[1]) for atom in _atoms(output)]
 
 
 def file_name(name: str) -> str | None:
-    """What a job calls a file that ORCA named `name`; None if it is none that parsers read."""
+    """A job's name for a file that ORCA calls `name`; None if no parser reads it."""
     for kind in (".property.json", ".engrad", ".hess"):
         if name.endswith(kind):
             return f"orca{kind}"
@@ -297,7 +298,7 @@ def file_name(name: str) -> str | None:
 
 
 def diagnose_file(output: Output) -> Failure | None:
-    """Why this file (its name ends in .engrad, .hess or .property.json) is not whole, or None."""
+    """Why this file (.engrad, .hess or .property.json) is incomplete; None if it is complete."""
     kind = FailureClass.TRUNCATED
     try:
         if output.name.endswith(".engrad"):
@@ -315,12 +316,12 @@ def diagnose_file(output: Output) -> Failure | None:
     except ParseError as error:
         return Failure(kind, f"ORCA: {error.message}")
     if not all(math.isfinite(value) for value in values):
-        return Failure(FailureClass.NOT_FINITE, f"ORCA: {output.name} has a number not finite")
+        return Failure(FailureClass.NOT_FINITE, f"ORCA: a number in {output.name} is not finite")
     return None
 
 
 @reads(_HESS, "stdout")
 def hessian(output: Output) -> list[list[float]]:
-    """`hess_hessian` under the name that it has in all programs, in Eh/Bohr^2, shape (3n, 3n)."""
+    """`hess_hessian` under the name used for all programs, in Eh/Bohr^2, shape (3n, 3n)."""
     found: list[list[float]] = hess_hessian(output)
     return found

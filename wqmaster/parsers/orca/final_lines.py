@@ -1,15 +1,15 @@
-"""The line FINAL SINGLE POINT ENERGY: its number, its label and what ORCA writes behind it."""
+"""The line FINAL SINGLE POINT ENERGY: its number, its label and ORCA's remark on it."""
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.text import line_of, number
 
 FINAL = "FINAL SINGLE POINT ENERGY"
-# What tells a remark on the energy from the name of a layer, wherever ORCA puts it.
+# Distinguishes a remark on the energy from the name of a layer, wherever ORCA puts it.
 _REMARK = "converged"
 
 
 def _divided(line: str) -> tuple[str, str]:
-    """What stands in brackets before the energy of such a line ("" if nothing), and the rest."""
+    """The label in brackets before the energy of such a line ("" if none), and the rest."""
     rest = line[len(FINAL) :].strip()
     if not rest.startswith("("):
         return "", rest
@@ -20,12 +20,11 @@ def _divided(line: str) -> tuple[str, str]:
 def final_energy(line: str) -> tuple[float, str]:
     """Energy (Eh) and suffix of a line `FINAL SINGLE POINT ENERGY (label)  energy  suffix`.
 
-    ORCA labels the energies of multi-layer and external methods, as in "(QM/MM)", and writes
-    "(SCF not fully converged!)" or "(Wavefunction not fully converged!)" behind one that is not
-    to be used.
+    ORCA labels the energies of multilayer and external methods, for instance "(QM/MM)", and adds
+    "(SCF not fully converged!)" or "(Wavefunction not fully converged!)" to an unusable energy.
 
     Raises:
-        ParseError: there is no energy in it.
+        ParseError: the line has no energy.
     """
     before, rest = _divided(line)
     words = rest.split(maxsplit=1)
@@ -36,16 +35,16 @@ def final_energy(line: str) -> tuple[float, str]:
 
 
 def label(line: str) -> str:
-    """What stands in brackets before the energy of such a line, as "(QM/MM)"; "" without it."""
+    """The label in brackets before the energy of such a line, like "(QM/MM)"; "" if none."""
     before = _divided(line)[0]
     return "" if _REMARK in before else before
 
 
 def of_the_whole(text: str, positions: list[int]) -> list[int]:
-    """Those of the final energies at `positions` that are of the whole system.
+    """The final energies at `positions` that belong to the whole system.
 
-    A calculation in layers prints one for each part before it, as "(MM)" and one without a label
-    before "(QM/MM)": if the last one has a label, those with the same one count.
+    A multilayer calculation prints one for each part first, such as "(MM)" and one without a label
+    before "(QM/MM)". If the last one has a label, only those with the same label count.
     """
     wanted = label(line_of(text, positions[-1])) if positions else ""
     if not wanted:
@@ -55,5 +54,5 @@ def of_the_whole(text: str, positions: list[int]) -> list[int]:
 
 
 def is_converged(suffix: str) -> bool:
-    """Whether the suffix of a final energy says nothing against it."""
+    """Whether the suffix of a final energy reports no problem with it."""
     return not suffix or (suffix.startswith("(") and "not" not in suffix.lower())

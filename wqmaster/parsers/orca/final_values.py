@@ -1,4 +1,4 @@
-"""Parsers whose value is that of the final evaluation (`evaluations`), or none."""
+"""Decorators that restrict a parser to the final evaluation (`evaluations`)."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) -> ParseError:
-    """The error that what `read` reads is of another evaluation than the final one."""
+    """The error that the value of `read` does not belong to the final evaluation."""
     text = output.text
     where = "several evaluations"
     for one in reversed(evaluations(text)):
@@ -22,22 +22,21 @@ def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) ->
             read(output.with_text(one.text(text)))
         except ParseError:
             continue
-        there = "an earlier SCF there (another state, or a guess)"
-        where = there if one is last else described(text, one)
+        earlier = "an earlier SCF (another state or a guess)"
+        where = earlier if one is last else described(text, one)
         break
     name = getattr(read, "__name__", "value")
     return ParseError(
-        f"the last block for '{name}' belongs to {where}, the final energy to"
-        f" {described(text, last)}: add a single"
-        " point that computes it at the final geometry"
+        f"the last block for '{name}' belongs to {where}, but the final energy to"
+        f" {described(text, last)}; add a single point that computes it at the final geometry"
     )
 
 
 def _of_root(output: Output, read: Callable[[Output], T], last: Evaluation) -> T | None:
-    """What `read` reads of the density of the root that was followed; None if there is no root.
+    """The value that `read` finds for the density of the followed root; None without such a root.
 
     Raises:
-        ParseError: there is one, and ORCA printed the value of the SCF alone.
+        ParseError: ORCA followed a root but printed the value only for the SCF state.
     """
     text = output.text
     root = followed(text, last)
@@ -63,8 +62,8 @@ def _of_final(
         last = final(text)
         if of_state and last.layers:
             raise ParseError(
-                f"the energy of {described(text, last)} is of all layers of the system; what ORCA"
-                " prints of a wave function is of one of them"
+                f"the energy of {described(text, last)} is that of all layers of the system, but"
+                " ORCA prints the wave function of only one layer"
             )
         if of_density and (found := _of_root(output, read, last)) is not None:
             return found
@@ -76,7 +75,7 @@ def _of_final(
             except ParseError as error:
                 if excerpt == text:
                     raise error from None
-        # Either it is missing or damaged wherever it is, which this says, or it is elsewhere.
+        # This raises if the block is missing or damaged everywhere; otherwise it is elsewhere.
         read(output)
         raise _elsewhere(output, read, last)
 
@@ -84,27 +83,27 @@ def _of_final(
 
 
 def of_final_evaluation(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """Let a parser read what was printed in the final evaluation, and nothing else.
+    """Restrict a parser to the output of the final evaluation.
 
-    Its value is then of one geometry with all others of this kind. It raises a ParseError that
-    names the evaluation that has the value where the final one has not.
+    All values read in this way belong to the same geometry. If the final evaluation lacks the
+    value, the parser raises a ParseError that names the evaluation that has it.
     """
     return _of_final(read, of_state=False)
 
 
 def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """The same for a value of the wave function: what was printed after the evaluation's last SCF.
+    """The same for a property of the wave function: restrict to the output after the last SCF.
 
-    Of a calculation in layers it is refused: its energy is of the whole system, and what is printed
-    of a wave function is of one layer. Raises what `of_final_evaluation` raises.
+    Multilayer calculations are refused: their energy is that of the whole system, but the printed
+    wave function is that of one layer. Raises what `of_final_evaluation` raises.
     """
     return _of_final(read, of_state=True)
 
 
 def of_final_density(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """The same for a value of the electron density, such as charges and moments.
+    """The same for a property of the electron density, such as charges and moments.
 
-    Of an excited state that ORCA computed gradients of, it is that of the relaxed density of the
-    root, or refused (`roots`). Raises what `of_final_evaluation` raises.
+    If ORCA computed gradients of an excited state, the value must come from the relaxed density of
+    that root; any other is refused (`roots`). Raises what `of_final_evaluation` raises.
     """
     return _of_final(read, of_state=True, of_density=True)

@@ -1,8 +1,9 @@
 """Largest force, net force and net torque of the final evaluation.
 
 The force is the negative gradient. Without point charges, constraints, frozen atoms or an external
-field, and with exact integrals, forces and torques add up to zero; what is left measures grids and
-other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi 10.1063/5.0296997).
+field, and with exact integrals, forces and torques add up to zero; what remains is the error of
+grids and other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi
+10.1063/5.0296997).
 """
 
 import math
@@ -19,15 +20,15 @@ def _forces(output: Output) -> list[list[float]]:
 
 
 def _positions(output: Output, count: int) -> list[list[float]]:
-    """Coordinates in Bohr of the `count` centres that have a force.
+    """Coordinates in Bohr of the `count` centers that have a force.
 
     Raises:
-        ParseError: the geometry is missing, or has another number of centres.
+        ParseError: the geometry is missing or has a different number of centers.
     """
     labels = symbols(output)
     rows = centres(labels, geometry(output), count)
     if rows is None:
-        raise ParseError(f"the gradient has {count} rows, the geometry {len(labels)} atoms")
+        raise ParseError(f"the gradient has {count} rows, but the geometry has {len(labels)} atoms")
     return [[value / BOHR for value in row] for row in rows]
 
 
@@ -35,7 +36,7 @@ def _positions(output: Output, count: int) -> list[list[float]]:
 def largest_force(output: Output) -> float:
     """Norm of the largest force on one atom in the final evaluation, in Eh/Bohr.
 
-    The norm of the vector, not its largest component, which is smaller by up to a factor sqrt(3).
+    This is the norm of the vector; its largest component can be up to sqrt(3) times smaller.
     1 Eh/Bohr is 51.422 eV/Angstrom. Raises what `gradient` raises.
     """
     return max(math.hypot(*force) for force in _forces(output))
@@ -45,27 +46,27 @@ def largest_force(output: Output) -> float:
 def net_force(output: Output) -> list[float]:
     """Sum of the forces on all atoms in the final evaluation, (x, y, z) in Eh/Bohr.
 
-    It is not expected to vanish with point charges, constraints, frozen atoms or a field. Rounding
-    to the 9 decimals that ORCA prints leaves some 1e-9 Eh/Bohr. Raises what `gradient` raises.
+    It need not vanish with point charges, constraints, frozen atoms or a field. Rounding to the 9
+    decimals that ORCA prints leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
     """
     return [math.fsum(column) for column in zip(*_forces(output), strict=True)]
 
 
 @reads("stdout")
 def net_torque(output: Output) -> list[float]:
-    """Sum of the torques about the geometric centre in the final evaluation, (x, y, z) in Eh.
+    """Sum of the torques about the geometric center in the final evaluation, (x, y, z) in Eh.
 
-    The sum of (r - centre) x force with r in Bohr, geometry and gradient of the same evaluation;
-    the centre is the mean position of the atoms, and only matters where `net_force` does not
-    vanish. It is not expected to vanish with point charges, constraints, frozen atoms or a field.
+    This is the sum of (r - center) x force, with r in Bohr, geometry and gradient of the same
+    evaluation; the center is the mean position of the atoms and matters only if `net_force` does
+    not vanish. The torque need not vanish with point charges, constraints, frozen atoms or a field.
 
     Raises:
-        ParseError: what `gradient` and `geometry` raise, or they are of different numbers of atoms.
+        ParseError: as for `gradient` and `geometry`, or their numbers of atoms differ.
     """
     forces = _forces(output)
     positions = _positions(output, len(forces))
-    centre = [math.fsum(column) / len(positions) for column in zip(*positions, strict=True)]
-    arms = [[a - c for a, c in zip(row, centre, strict=True)] for row in positions]
+    center = [math.fsum(column) / len(positions) for column in zip(*positions, strict=True)]
+    arms = [[a - c for a, c in zip(row, center, strict=True)] for row in positions]
     return [
         math.fsum(
             arm[second] * force[third] - arm[third] * force[second]

@@ -1,4 +1,4 @@
-"""Whole frames: energy, gradient and geometry of one evaluation each (`evaluations`)."""
+"""Frames: the energy, gradient and geometry of each evaluation (`evaluations`)."""
 
 from bisect import bisect_right
 from typing import Any
@@ -19,14 +19,14 @@ _SCF_CONVERGED = "SCF CONVERGED AFTER"
 
 
 class _Stated:
-    """What the settings of SCFs state, by position: ORCA does not repeat them in each cycle."""
+    """Values in SCF settings, by position: ORCA does not repeat the settings in each cycle."""
 
     def __init__(self, places: list[tuple[int, int]]) -> None:
         self._positions = [position for position, _ in places]
         self._values = [value for _, value in places]
 
     def before(self, position: int, since: int) -> int | None:
-        """The last one before `position` that stands behind `since`."""
+        """The last value between `since` and `position`; None if there is none."""
         place = bisect_right(self._positions, position) - 1
         return self._values[place] if place >= 0 and self._positions[place] >= since else None
 
@@ -35,8 +35,8 @@ def _unconverged(text: str) -> list[tuple[int, FailureClass]]:
     return sorted(marks(text), key=lambda mark: mark[0])
 
 
-def _spoilt(text: str, one: Evaluation, found: list[tuple[int, FailureClass]]) -> bool:
-    """Whether something that energy or gradient of an evaluation depend on did not converge."""
+def _is_affected(text: str, one: Evaluation, found: list[tuple[int, FailureClass]]) -> bool:
+    """Whether a convergence failure affects the energy or gradient of an evaluation."""
     energy = one.energies[-1]
     last = max([energy, *one.gradients])
     first = bisect_right(found, one.start, key=lambda mark: mark[0])
@@ -54,27 +54,27 @@ def _spoilt(text: str, one: Evaluation, found: list[tuple[int, FailureClass]]) -
 
 @reads("stdout")
 def frames(output: Output) -> list[dict[str, Any]]:
-    """The evaluations of the output in its order, each with its own energy, gradient and geometry.
+    """The evaluations in output order, each with its energy, gradient and geometry.
 
     Each is a mapping:
     `energy`: FINAL SINGLE POINT ENERGY in Eh;
-    `gradient`: at this geometry, of this state, in Eh/Bohr, shape (n, 3); None where ORCA computed
-    none, as in the evaluation at the stationary point after an optimisation;
+    `gradient`: at this geometry, of this state, in Eh/Bohr, shape (n, 3); None if ORCA computed
+    none, as at the stationary point after an optimization;
     `geometry` in Angstrom, shape (n, 3), and `symbols`, shape (n,);
-    `kind`: "optimisation_cycle", "stationary_point" (the evaluation after an optimisation that has
-    converged), "scan_point" (of a scan that is not relaxed), "dynamics_step" or "single_point";
-    `converged`: whether it is a stationary point, so that a relaxed scan has one for each step;
-    `cycle` of the optimisation and `step` of the scan, as ORCA counts them, or None;
+    `kind`: "optimisation_cycle", "stationary_point" (the evaluation after a converged
+    optimization), "scan_point" (of an unrelaxed scan), "dynamics_step" or "single_point";
+    `converged`: whether it is a stationary point; a relaxed scan has one for each step;
+    `cycle` of the optimization and `step` of the scan or dynamics, as ORCA counts them, or None;
     `job`, counted from 1 (`$new_job`, compound jobs);
-    `charge` and `multiplicity`, None where the output does not state them, or there is none (with
-    spin-orbit coupling);
-    `root`: number of the excited state that energy and gradient are of, None for that of the SCF.
+    `charge` and `multiplicity`: None if the output does not state them, or if there is no
+    multiplicity (with spin-orbit coupling);
+    `root`: number of the excited state that energy and gradient belong to, None for the SCF state.
 
-    Left out are evaluations whose SCF (or coupled-cluster or response equations) did not converge;
-    those whose coordinates or energy ORCA does not print (images of a nudged elastic band, points
-    of an IRC, MiniPrint, the end of NEB-TS); those of NoIter, which have no energy; displaced
-    geometries of numerical derivatives; and calculations in layers (QM/MM), whose coordinates are
-    of another system than their energy.
+    Omitted are evaluations whose SCF, coupled-cluster or response equations did not converge; those
+    whose coordinates or energy ORCA does not print (images of a nudged elastic band, points of an
+    IRC, MiniPrint, the end of NEB-TS); NoIter runs, which have no energy; displaced geometries of
+    numerical derivatives; and multilayer calculations (QM/MM), whose coordinates and energy belong
+    to different systems.
 
     Raises:
         ParseError: there is no such evaluation, or one of them is damaged.
@@ -90,7 +90,7 @@ def frames(output: Output) -> list[dict[str, Any]]:
         if one.geometry is None or not one.energies or one.layers:
             continue
         energy, suffix = final_energy(whole_line(text, one.energies[-1]))
-        if not is_converged(suffix) or _spoilt(text, one, bad):
+        if not is_converged(suffix) or _is_affected(text, one, bad):
             continue
         if energy == 0 and not one.scfs:
             continue

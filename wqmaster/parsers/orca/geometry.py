@@ -1,10 +1,9 @@
 """Geometries in ORCA's text, versions 3 to 6.1.
 
-Atoms are named as ORCA prints them: `Q` is a point charge, `DA` (in 5.0 `-`) a dummy atom; `H :`
-is a ghost atom and `Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates").
-The geometry is that of the final evaluation (`evaluations`): where ORCA prints no coordinates
-between the last step and the final energy, as after the optimisation of NEB-TS or with MiniPrint,
-there is none.
+Labels are ORCA's: `Q` is a point charge, `DA` (in 5.0 `-`) a dummy atom, `H :` a ghost atom and
+`Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates"). The geometry is that
+of the final evaluation (`evaluations`). There is none if ORCA prints no coordinates between the
+last step and the final energy, as after the optimization of NEB-TS or with MiniPrint.
 """
 
 from typing import Any, TypeVar
@@ -26,22 +25,22 @@ _SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
 _CONVERGED = ("THE OPTIMIZATION HAS CONVERGED", STATIONARY)
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 _NOT_CONVERGED = "The optimization did not converge"
-# How far behind the geometry its heading in Bohr may stand, and that far its first row.
+# Largest distances from the geometry to its heading in Bohr, and from there to the first row.
 _MAX_DISTANCE_CHARACTERS = 300
 _MAX_LINES_BEFORE_ROWS = 4
-# Centres that have no nucleus: point charges and dummy atoms.
+# Centers without a nucleus: point charges and dummy atoms.
 _NO_ATOMS = ("Q", "DA", "-")
 
 T = TypeVar("T")
 
 
 def is_atom(label: str) -> bool:
-    """Whether `label` is of an atom: no point charge, dummy atom, ghost or bare core potential."""
+    """Whether `label` is an atom, not a point charge, dummy, ghost or bare core potential."""
     return label not in _NO_ATOMS and label[-1:] not in (":", ">")
 
 
 def _count_in_bohr(text: str, position: int) -> int | None:
-    """The number of rows of the same geometry in Bohr, right behind it; None if it is not there."""
+    """The number of rows in the Bohr table right after the geometry; None if it is missing."""
     following = text.find(_SAME_IN_BOHR, position, position + _MAX_DISTANCE_CHARACTERS)
     if following < 0:
         return None
@@ -67,11 +66,11 @@ def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
         read += len(line) + 1
         if not words and found:
             return found, read
-        # The line under the heading; an atom that is called "-" has coordinates.
+        # The rule under the heading; an atom labeled "-" has coordinates.
         if not found and (not words or words[0].startswith("--")):
             continue
         if len(words) < 4:
-            raise ParseError(f"the line {line.strip()[:60]!r} is no atom of a geometry")
+            raise ParseError(f"the line {line.strip()[:60]!r} is not an atom of a geometry")
         found.append(words)
     raise ParseError("the geometry is cut short")
 
@@ -87,17 +86,17 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
         ParseError: it is cut short, an atom is missing, or a number cannot be read.
     """
     rows, end = _rows(text, position)
-    # ORCA prints the geometry twice; in Bohr its atoms are numbered.
+    # ORCA repeats the geometry in Bohr, with numbered atoms.
     count = _count_in_bohr(text, end)
     if count is not None and count != len(rows):
-        raise ParseError(f"the geometry has {len(rows)} atoms, in Bohr {count}")
+        raise ParseError(f"the geometry has {len(rows)} atoms in Angstrom but {count} in Bohr")
     return [_label(words) for words in rows], [numbers(words[-3:]) for words in rows]
 
 
 def centres(labels: list[str], rows: list[T], count: int) -> list[T] | None:
-    """The `count` of `rows` that a table has which leaves point charges out, or all but atoms.
+    """The `rows` in a table of `count` rows: all, all but point charges, or only atoms.
 
-    None if no such choice has as many.
+    None if no such selection has `count` rows.
     """
     for chosen in (lambda _: True, lambda label: label != "Q", is_atom):
         found = [row for row, label in zip(rows, labels, strict=True) if chosen(label)]
@@ -107,9 +106,9 @@ def centres(labels: list[str], rows: list[T], count: int) -> list[T] | None:
 
 
 def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
-    """How many rows a table of atoms may have, by the last geometry before `end`.
+    """The possible lengths of a table of atoms, from the last geometry before `end`.
 
-    All centres, and only those that are no point charges; () if no geometry can be read.
+    All centers, all but point charges, and only atoms; () if no geometry can be read.
     """
     position = last(text, HEADING, 0, end)
     try:
@@ -122,30 +121,30 @@ def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
 
 
 def check_count(text: str, position: int, rows: int, what: str) -> None:
-    """Raise a ParseError if the table at `position` has not a row for each atom.
+    """Raise a ParseError if the table at `position` does not have a row for each atom.
 
-    It is held against the geometry before it, where ORCA printed one.
+    The atoms are those of the geometry before it, if ORCA printed one.
     """
     counts = atom_counts(text, position)
     if counts and rows not in counts:
-        raise ParseError(f"{what} has {rows} rows, the geometry before it has {counts[0]} atoms")
+        raise ParseError(f"{what} has {rows} rows, but the geometry above it has {counts[0]} atoms")
 
 
 def whole(text: str, evaluation: Evaluation) -> int:
-    """Where the geometry of an evaluation is, which its energy is of.
+    """Position of the geometry that an evaluation's energy belongs to.
 
     Raises:
-        ParseError: ORCA prints no coordinates there, or only those of a part of the system.
+        ParseError: ORCA prints no coordinates there, or only those of part of the system.
     """
     if evaluation.layers:
         raise ParseError(
-            f"the energy of {described(text, evaluation)} is of all layers of the system; the"
-            " coordinates in the output are of one layer"
+            f"the energy of {described(text, evaluation)} is that of all layers of the system, but"
+            " the coordinates in the output are those of one layer"
         )
     if evaluation.geometry is None:
         raise ParseError(
             f"ORCA printed no coordinates for {described(text, evaluation)}; the last ones in the"
-            " output are of an earlier evaluation"
+            " output belong to an earlier evaluation"
         )
     return evaluation.geometry
 
@@ -162,14 +161,14 @@ def geometry(output: Output) -> list[list[float]]:
     """Coordinates of the final evaluation (that of `total_energy`) in Angstrom, shape (n, 3).
 
     Raises:
-        ParseError: ORCA printed none for it, or it is of layers, of which ORCA prints one.
+        ParseError: ORCA printed none for it, or only those of one layer of the system.
     """
     return _last(output)[1]
 
 
 @reads("stdout", per_atom=True)
 def symbols(output: Output) -> list[str]:
-    """The elements of the atoms of `geometry` as ORCA prints them, shape (n,).
+    """Elements of the atoms in `geometry`, as ORCA prints them, shape (n,).
 
     Raises what `geometry` raises.
     """
@@ -178,9 +177,9 @@ def symbols(output: Output) -> list[str]:
 
 @reads("stdout")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
-    """All geometries in the order of the text, in Angstrom, shape (m, n, 3).
+    """All geometries in output order, in Angstrom, shape (m, n, 3).
 
-    It need not have as many entries as `energy_trajectory`: see `frames`.
+    Their number can differ from that of `energy_trajectory`: see `frames`.
     """
     text = output.text
     found = [labels_and_coordinates(text, position)[1] for position in every(text, HEADING)]
@@ -189,51 +188,51 @@ def geometry_trajectory(output: Output) -> list[list[list[float]]]:
     return found
 
 
-def _optimised(output: Output) -> Evaluation:
-    """The evaluation at the geometry that the last optimisation converged to."""
+def _optimized(output: Output) -> Evaluation:
+    """The evaluation at the geometry that the last optimization converged to."""
     text = output.text
     converged = max(text.rfind(words) for words in _CONVERGED)
     if converged < 0:
         raise output.missing(f"'{_CONVERGED[0]}'")
     if max(text.rfind(_CYCLE), text.rfind(_NOT_CONVERGED)) > converged:
-        raise ParseError("the last optimisation did not converge")
+        raise ParseError("the last optimization did not converge")
     found = evaluations(text)
-    # Very old versions do not evaluate the energy at the stationary point again.
+    # Very old versions do not reevaluate the energy at the stationary point.
     stationary = [one for one in found if one.kind == "stationary_point"]
     return stationary[-1] if stationary else final(text)
 
 
 @reads("stdout", per_atom=True)
 def optimized_geometry(output: Output) -> list[list[float]]:
-    """The geometry that the last optimisation converged to, in Angstrom, shape (n, 3).
+    """The geometry that the last optimization converged to, in Angstrom, shape (n, 3).
 
-    It is that of the final evaluation too, or there is none.
+    It must also be that of the final evaluation.
 
     Raises:
-        ParseError: there was no optimisation, or the last one did not converge; ORCA printed no
-            coordinates for its end; the final evaluation is at another geometry (another job).
+        ParseError: there was no optimization, or the last one did not converge; ORCA printed no
+            coordinates at its end; the final evaluation is at another geometry (another job).
     """
     text = output.text
-    optimised, last_one = _optimised(output), final(text)
-    position = whole(text, optimised)
-    if last_one is not optimised and not same_geometry(text, optimised, last_one):
+    optimized, last_one = _optimized(output), final(text)
+    position = whole(text, optimized)
+    if last_one is not optimized and not same_geometry(text, optimized, last_one):
         raise ParseError(
-            f"the optimised geometry belongs to {described(text, optimised)}, the final energy to"
-            f" {described(text, last_one)}, at another geometry: 'frames' has both"
+            f"the optimized geometry belongs to {described(text, optimized)}, but the final energy"
+            f" to {described(text, last_one)}, at another geometry; use 'frames', which has both"
         )
     return labels_and_coordinates(text, position)[1]
 
 
 @reads("stdout")
 def optimisation(output: Output) -> dict[str, Any]:
-    """Of the last optimisation: `converged`, and `cycles`, the number it took."""
+    """The last optimization: whether it is `converged`, and the number of `cycles`."""
     text = output.text
     position = text.rfind(_CYCLE)
     if position < 0:
         raise output.missing(f"'{_CYCLE}'")
     words = text[position + len(_CYCLE) : line_end(text, position)].split()
     if not words or not words[0].isdecimal() or not words[0].isascii():
-        raise ParseError("the number of the last optimisation cycle cannot be read")
+        raise ParseError("the number of the last optimization cycle cannot be read")
     return {
         "converged": any(text.find(said, position) >= 0 for said in _CONVERGED),
         "cycles": int(words[0][:9]),

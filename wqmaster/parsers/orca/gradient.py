@@ -1,11 +1,11 @@
 """Gradients in ORCA's text, versions 3 to 6.1, in Eh/Bohr, shape (n, 3).
 
-Layouts: analytic, `CARTESIAN GRADIENT`, an empty line, rows `1   H   :  x y z`; numerical, the same
-without the empty line; and that of the MP2 module, `The final MP2 gradient` with rows `0:  x y z`.
-All of them print the norm, which the rows are held against.
+Formats: analytic, `CARTESIAN GRADIENT`, an empty line and rows `1   H   :  x y z`; numerical, the
+same without the empty line; MP2 module, `The final MP2 gradient` and rows `0:  x y z`. All of them
+include the norm, against which the rows are checked.
 
-An optimisation evaluates the energy at its stationary point without a gradient: the last gradient
-in the output is then of another geometry than the final energy, and `gradient` refuses it.
+An optimization evaluates the energy at its stationary point without a gradient. The last gradient
+in the output then belongs to another geometry than the final energy, and `gradient` refuses it.
 """
 
 import math
@@ -24,14 +24,14 @@ HEADINGS = GRADIENTS
 _DISPERSION = "DISPERSION GRADIENT"
 _ENDS = ("Difference to", "Norm of", "NORM OF", "-----")
 _CONSTRAINED = "CONSTRAINED CARTESIAN"
-# How far behind the rows the norm stands.
+# The norm follows the rows within so many lines.
 _LINES_TO_NORM = 12
 # Rows have 8 or 9 decimals, the norm of the MP2 gradient has 6.
 _ROUNDING = 2e-6
 
 
 def _norm(rows: Iterator[str]) -> float | None:
-    """The norm that follows a gradient; None if ORCA printed none."""
+    """The norm printed after a gradient; None if there is none."""
     for line in islice(rows, _LINES_TO_NORM):
         stripped = line.strip()
         if stripped in (*HEADINGS, _DISPERSION):
@@ -50,7 +50,7 @@ def _gradient(text: str, position: int, what: str) -> list[list[float]]:
     norm = None if _CONSTRAINED in head else _norm(rows)
     computed = math.hypot(*(value for row in found for value in row))
     if norm is not None and abs(norm - computed) > _ROUNDING + 1e-4 * abs(norm):
-        raise ParseError(f"the norm of {what} is {computed:.9f}, ORCA printed {norm:.9f}")
+        raise ParseError(f"the norm of {what} is {computed:.9f}, but ORCA printed {norm:.9f}")
     return found
 
 
@@ -64,13 +64,13 @@ def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
     """The gradient of an evaluation in Eh/Bohr, shape (n, 3); None if ORCA computed none there.
 
     Raises:
-        ParseError: it cannot be read, or there are several, which are of different states.
+        ParseError: it cannot be read, or there are several, for different states.
     """
     found = [_checked(text, place, "the gradient") for place in evaluation.gradients]
     if any(other != found[0] for other in found[1:]):
         raise ParseError(
-            f"there are {len(found)} gradients in {described(text, evaluation)}, and one energy:"
-            " ORCA does not say which gradient is of the state of the energy"
+            f"there are {len(found)} gradients in {described(text, evaluation)} but only one"
+            " energy: ORCA does not state which gradient belongs to the state of the energy"
         )
     if not found and evaluation.twin is not None:
         return gradient_of(text, evaluation.twin)
@@ -81,11 +81,11 @@ def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
 def gradient(output: Output) -> list[list[float]]:
     """Gradient of the energy in the final evaluation in Eh/Bohr, shape (n, 3).
 
-    That is at `geometry`, of the state of `total_energy`, in the frame of the input.
+    It is at `geometry`, of the state of `total_energy`, in the frame of the input.
 
     Raises:
-        ParseError: there is none; it is of another evaluation, as after an optimisation (then
-            `frames` has it, or a single point with EnGrad); an atom is missing; its norm is not
+        ParseError: it is missing; it belongs to another evaluation, as after an optimization (use
+            `frames`, or add a single point with EnGrad); an atom is missing; its norm differs from
             the printed one.
     """
     text = output.text
@@ -99,8 +99,8 @@ def gradient(output: Output) -> list[list[float]]:
         owners = (one for one in reversed(evaluations(text)) if one.gradients)
         owner = next((described(text, one) for one in owners), "a displaced geometry")
         raise ParseError(
-            f"the last gradient in the output belongs to {owner}, the final energy to"
-            f" {described(text, last)}: take 'frames', which has both of each evaluation, or add a"
+            f"the last gradient in the output belongs to {owner}, but the final energy to"
+            f" {described(text, last)}; use 'frames', which has both for each evaluation, or add a"
             " single point with EnGrad"
         )
     return found
@@ -108,9 +108,9 @@ def gradient(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def gradient_trajectory(output: Output) -> list[list[list[float]]]:
-    """All gradients in the order of the text, in Eh/Bohr, shape (steps, n, 3).
+    """All gradients in output order, in Eh/Bohr, shape (steps, n, 3).
 
-    It need not have as many entries as `energy_trajectory`: see `frames`.
+    Their number can differ from that of `energy_trajectory`: see `frames`.
     """
     text = output.text
     positions = sorted(position for heading in HEADINGS for position in every(text, heading))

@@ -1,6 +1,6 @@
-"""Lines that begin with a label and go on with a number: `E(TOT)   ...   -76.241`.
+"""Lines that consist of a label and a number: `E(TOT)   ...   -76.241`.
 
-A label that may be the beginning of another one is given with the blank after it.
+If a label is also the beginning of another one, it must include the blank after it.
 """
 
 import re
@@ -13,10 +13,10 @@ _MARKS = re.compile(r"^[\s.:=]*")
 
 
 def words_after(output: Output, position: int, label: str) -> list[str]:
-    """The words after `label` at `position`, without the dots or the colon between.
+    """The words after `label` at `position`, without the dots or colon in between.
 
     Raises:
-        ParseError: the file ends in this line, so that a number in it may be cut.
+        ParseError: the file ends in this line, so a number in it may be incomplete.
     """
     line = whole_line(output.text, position)
     return _MARKS.sub("", line[len(label) :]).split()

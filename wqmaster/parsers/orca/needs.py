@@ -1,7 +1,7 @@
-"""What each parser of ORCA needs that not every route makes ORCA print or write.
+"""The quantities that each ORCA parser needs and that not every route makes ORCA print or write.
 
-Which route leaves which of these quantities is known in `wqmaster.tasks.orca.leaves`. A parser that
-needs an SCF alone is in `PLAIN`: every parser of the package has to be in one of the two tables.
+`wqmaster.tasks.orca.leaves` lists the quantities of each route. Parsers that need only an SCF are
+in `PLAIN`: every parser of the package must be in one of the two tables.
 """
 
 from collections.abc import Mapping

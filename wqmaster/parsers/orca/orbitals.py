@@ -1,6 +1,6 @@
 """Orbital energies and occupations of the final evaluation (`evaluations`).
 
-They are read from its last table ORBITAL ENERGIES, which is alike in 2.6 to 6.1.
+They come from its last table ORBITAL ENERGIES, which has the same format from 2.6 to 6.1.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.text import block, number
 
 _BLOCK = "ORBITAL ENERGIES"
-# Each row has its energy in Eh and eV, by a factor of 27.2107 in 2.6, 27.21138 since 2.8.
+# Rows have the energy in Eh and eV; the factor is 27.2107 in 2.6 and 27.21138 since 2.8.
 _EV_PER_EH = 27.21138
 _SAME_ENERGY_RELATIVE = 3e-5
-# What a line of dashes and blanks is made of.
+# The characters of a rule.
 _RULE = " -\r"
-# At most so many lines stand above the rows, and so many rows are read.
+# Limits on the number of lines above the rows and on the number of rows.
 _MAX_LINES_ABOVE_ROWS = 3
 _MAX_ROWS = 100_000
-# What follows the last row, beside an empty line.
+# Beginnings of the line after the last row, unless it is empty.
 _AFTER = ("*", "---", "Total SCF time")
-# A number of electrons; those of averaged and correlated states lie between.
+# Averaged and correlated states have fractional occupations.
 _WHOLE_TOLERANCE = 1e-3
 
 # The rows of one spin: energies and occupations.
@@ -30,15 +30,15 @@ _Spin = tuple[list[float], list[float]]
 
 
 def _row(line: str, expected: int) -> tuple[float, float]:
-    """Energy (Eh) and occupation of one row `NO OCC E(Eh) E(eV) [irrep]`."""
+    """Energy (Eh) and occupation in one row `NO OCC E(Eh) E(eV) [irrep]`."""
     words = line.split()
     if len(words) not in (4, 5) or words[0] != str(expected):
-        raise ParseError(f"the orbital {expected} is missing, or its line is damaged")
+        raise ParseError(f"orbital {expected} is missing or its line is damaged")
     occupation, energy, volts = (number(word) for word in words[1:4])
     if not -_WHOLE_TOLERANCE < occupation < 2 + _WHOLE_TOLERANCE:
-        raise ParseError(f"orbital {expected} is occupied by {occupation} electrons")
+        raise ParseError(f"orbital {expected} has an impossible occupation of {occupation}")
     if abs(energy * _EV_PER_EH - volts) > 1e-3 + _SAME_ENERGY_RELATIVE * abs(volts):
-        raise ParseError(f"the energies of orbital {expected} in Eh and eV are at odds")
+        raise ParseError(f"the energies of orbital {expected} in Eh and eV disagree")
     return energy, occupation
 
 
@@ -47,7 +47,7 @@ def _spin(rows: Iterator[str], output: Output) -> _Spin:
     energies: list[float] = []
     occupations: list[float] = []
     if not any(line.split()[:2] == ["NO", "OCC"] for line in islice(rows, _MAX_LINES_ABOVE_ROWS)):
-        raise ParseError(f"the table '{_BLOCK}' in {output.name} has no head")
+        raise ParseError(f"the table '{_BLOCK}' in {output.name} has no column headings")
     for line in islice(rows, _MAX_ROWS):
         if not line.strip() or line.startswith(_AFTER):
             break
@@ -62,7 +62,7 @@ def _spin(rows: Iterator[str], output: Output) -> _Spin:
 
 
 def _tables(output: Output) -> list[_Spin]:
-    """One table, or two: spin up and spin down."""
+    """One table (restricted), or two: spin up and spin down."""
     rows = block(output, _BLOCK)
     for line in rows:
         if line.strip() == "SPIN UP ORBITALS":
@@ -89,11 +89,11 @@ def _by_spin(columns: list[list[float]]) -> list[float] | list[list[float]]:
 def orbital_energies(output: Output) -> list[float] | list[list[float]]:
     """Orbital energies of the final evaluation in Eh, lowest first; [up, down] if unrestricted.
 
-    ORCA 6 prints all occupied orbitals and, by default, no more than so many virtual ones
-    ("*Only the first 10 virtual orbitals were printed."): then these are all there are.
+    ORCA 6 prints all occupied orbitals but, by default, only the first few virtual ones ("*Only the
+    first 10 virtual orbitals were printed."); the result then ends with them.
 
     Raises:
-        ParseError: there is no table, or it is not whole.
+        ParseError: the table is missing or incomplete.
     """
     return _by_spin([energies for energies, _ in _tables(output)])
 
@@ -104,7 +104,7 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
     """Occupations of the orbitals of `orbital_energies` (final evaluation), in the same shape.
 
     Raises:
-        ParseError: there is no table, or it is not whole.
+        ParseError: the table is missing or incomplete.
     """
     return _by_spin([occupations for _, occupations in _tables(output)])
 
@@ -112,21 +112,22 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
 @reads("stdout")
 @of_final_state
 def homo_lumo_gap(output: Output) -> float:
-    """Gap of the final evaluation in Eh: lowest empty orbital less highest occupied, of both spins.
+    """Gap of the final evaluation in Eh: lowest empty minus highest occupied orbital, both spins.
 
-    Singly occupied orbitals (ROHF) are occupied. It is negative if the filling is no Aufbau.
+    Singly occupied orbitals (ROHF) count as occupied. The gap is negative if the occupation does
+    not follow the Aufbau principle.
 
     Raises:
-        ParseError: there is no table, it has no empty orbital, or occupations between whole
-            numbers (CASSCF, thermal smearing), for which there is no such gap.
+        ParseError: the table is missing, or it has no empty orbital, or it has fractional
+            occupations (CASSCF, thermal smearing), for which the gap is undefined.
     """
     occupied: list[float] = []
     empty: list[float] = []
     for energies, occupations in _tables(output):
         for energy, occupation in zip(energies, occupations, strict=True):
             if not any(abs(occupation - whole) < _WHOLE_TOLERANCE for whole in (0, 1, 2)):
-                raise ParseError(f"an occupation of {occupation} leaves no HOMO-LUMO gap")
+                raise ParseError(f"an occupation of {occupation} makes the HOMO-LUMO gap undefined")
             (occupied if occupation > _WHOLE_TOLERANCE else empty).append(energy)
     if not occupied or not empty:
-        raise ParseError("the orbitals printed are not enough for a HOMO-LUMO gap")
+        raise ParseError("too few orbitals were printed for a HOMO-LUMO gap")
     return min(empty) - max(occupied)

@@ -1,9 +1,9 @@
-"""Whether a total energy can be that of the atoms: bounds from the energies of neutral atoms.
+"""Whether a total energy is possible for its atoms: bounds from the energies of neutral atoms.
 
 The non-relativistic energy of a neutral atom is -0.768745 Z**(7/3) + Z**2 / 2 - 0.2699 Z**(5/3)
-Eh within one per cent (Thomas, Fermi, Scott, Schwinger; J. Schwinger, Phys. Rev. A 24 (1981)
-2353). Relativity adds about 0.2 (Z alpha)**2 of it. A molecule is bound by far less than a tenth
-of it, and effective core potentials, semiempirical methods and force fields take away from it.
+Eh within one percent (Thomas, Fermi, Scott, Schwinger; J. Schwinger, Phys. Rev. A 24 (1981)
+2353). Relativity adds about 0.2 (Z alpha)**2 of it. Binding adds far less than a tenth of it,
+while effective core potentials, semiempirical methods and force fields reduce its magnitude.
 """
 
 import math
@@ -13,18 +13,18 @@ from wqmaster.jobs.molecule import SYMBOLS
 
 _NUMBERS = {symbol.upper(): number for number, symbol in enumerate(SYMBOLS) if number}
 _FINE_STRUCTURE_CONSTANT = 1 / 137.036
-# Functionals, relativistic Hamiltonians and numerical noise are allowed this much.
+# Allowances for functionals, relativistic Hamiltonians and numerical noise.
 _LOWEST_RATIO = 1.06
 _RELATIVITY_RATIO = 0.8
-# Bonds, solvent, point charges outside; Eh for each atom.
+# Allowance for bonds, solvent and external point charges.
 _BINDING_EH_PER_ATOM = 0.5
-# An all-electron energy above this part of the atoms' is that of no bound molecule. Hydrogen is
-# left out: H+ has no energy at all.
+# No bound molecule has an all-electron energy above this fraction of its atoms' energies. Hydrogen
+# does not count: the energy of H+ is zero.
 _HIGHEST_RATIO = 0.7
 
 
 def atomic_number(label: str) -> int:
-    """The atomic number of an atom as ORCA names it; 0 for what is none."""
+    """The atomic number for an ORCA label; 0 if it is not an atom."""
     return _NUMBERS.get(label.rstrip(":>*").strip().upper(), 0)
 
 
@@ -35,7 +35,7 @@ def _atom(number: int) -> float:
 
 
 def lowest(numbers: Sequence[int]) -> float:
-    """Below this (Eh) no energy of these atoms can be."""
+    """The lowest energy (Eh) that these atoms can have."""
     return sum(
         _atom(number)
         * (_LOWEST_RATIO + _RELATIVITY_RATIO * (number * _FINE_STRUCTURE_CONSTANT) ** 2)
@@ -45,7 +45,7 @@ def lowest(numbers: Sequence[int]) -> float:
 
 
 def highest(numbers: Sequence[int], all_electrons: bool) -> float:
-    """Above this (Eh) none can be: zero, or less where all electrons are in the energy."""
+    """The highest energy (Eh) that they can have: zero, or less if it includes all electrons."""
     if not all_electrons:
         return 0.0
     return _HIGHEST_RATIO * sum(_atom(number) for number in numbers if number > 1)
@@ -54,16 +54,16 @@ def highest(numbers: Sequence[int], all_electrons: bool) -> float:
 def implausible(
     energy: float, numbers: Sequence[int], all_electrons: bool, of_more: bool = False
 ) -> str | None:
-    """Why `energy` (Eh) cannot be that of atoms of these numbers; None if it can.
+    """Why `energy` (Eh) is impossible for atoms with these numbers; None if it is possible.
 
-    `all_electrons`: the run is known to have treated all of them, and its charge is small.
-    `of_more`: it is the energy of these atoms and of others, which lower it.
+    `all_electrons`: the run is known to have treated all electrons, and the charge is small.
+    `of_more`: the energy includes other atoms, which lower it.
     """
     if not math.isfinite(energy):
         return f"the energy is {energy} Eh"
     bottom, top = lowest(numbers), highest(numbers, all_electrons)
     if energy >= 0 or energy > top:
-        return f"an energy of {energy} Eh is above the {top:.1f} Eh that these atoms can have"
+        return f"an energy of {energy} Eh is above the maximum for these atoms, {top:.1f} Eh"
     if numbers and energy < bottom and not of_more:
-        return f"an energy of {energy} Eh is below the {bottom:.1f} Eh that these atoms can have"
+        return f"an energy of {energy} Eh is below the minimum for these atoms, {bottom:.1f} Eh"
     return None

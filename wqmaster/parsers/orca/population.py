@@ -1,9 +1,9 @@
 """Atomic charges, spin populations and bond orders in ORCA's text, versions 3 to 6.1, in e.
 
 Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
-DENSITIES" until version 4.1, "SPIN POPULATIONS" since. With correlated densities ORCA prints the
-tables again; the last ones are read. All are of the final evaluation (`evaluations`), and of the
-state of its energy: see `roots` for excited states.
+DENSITIES" until version 4.1, "SPIN POPULATIONS" since. For correlated densities ORCA prints the
+tables again, and the last ones count. All values belong to the final evaluation (`evaluations`) and
+to the state of its energy: see `roots` for excited states.
 """
 
 from wqmaster.errors import ParseError
@@ -19,20 +19,20 @@ _HIRSHFELD = "HIRSHFELD ANALYSIS"
 _MBIS = "MBIS ANALYSIS"
 _CHELPG = "CHELPG Charges"
 _MAYER = "Mayer bond orders larger than"
-# What ORCA 6 prints in their place where none is as large.
+# ORCA 6 prints this if no bond order is that large.
 _NO_BONDS = "=> no bond orders to print"
 _SUM = "Sum of atomic charges"
 _SUM_OF_CHELPG = "Total charge"
 # Lines between the heading of a Hirshfeld or MBIS analysis and its table.
-_MOST_LINES_BEFORE = 30
-# How much a charge may be off by rounding.
+_MAX_LINES_BEFORE = 30
+# Rounding error of one charge (e).
 _ROUNDING = 1e-6
 _MAX_LINE_CHARACTERS = 500
 
 
 def _column(rows: list[list[float]], column: int, what: str) -> list[float]:
     if column >= len(rows[0]):
-        raise ParseError(f"there are no spin populations in {what}: it is of a restricted run")
+        raise ParseError(f"there are no spin populations in {what}: the run is restricted")
     return [row[column] for row in rows]
 
 
@@ -40,11 +40,11 @@ def _check_sum(line: str, rows: list[list[float]], what: str) -> None:
     printed = number(line.rpartition(":")[2].strip())
     computed = sum(row[0] for row in rows)
     if abs(printed - computed) > _ROUNDING * (len(rows) + 2):
-        raise ParseError(f"the sum of {what} is {computed:.6f} e, ORCA printed {printed:.6f}")
+        raise ParseError(f"the sum in {what} is {computed:.6f} e, but ORCA printed {printed:.6f} e")
 
 
 def _rows(text: str, position: int, what: str) -> list[list[float]]:
-    """The table right below the heading at `position`, held against its sum if it has one."""
+    """The table right below the heading at `position`, checked against its sum if it has one."""
     below = lines(text, position)
     rows, end = atom_rows(below, what, (_SUM, "-----"))
     if end.startswith("-----"):
@@ -77,21 +77,21 @@ def _trajectory(output: Output, what: str, *headings: str) -> list[list[float]]:
 
 
 def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]:
-    """The column `name` of a table whose columns are named ATOM CHARGE ... SPIN."""
+    """The column `name` of a table with the columns ATOM CHARGE ... SPIN."""
     text = output.text
     position = last(text, heading)
     if position < 0:
         raise output.missing(f"'{heading}'")
     rows = lines(text, position)
-    for _, line in zip(range(_MOST_LINES_BEFORE), rows, strict=False):
+    for _, line in zip(range(_MAX_LINES_BEFORE), rows, strict=False):
         names = line.split()
         if names[:2] == ["ATOM", "CHARGE"]:
             break
     else:
-        raise ParseError(f"the table of {what} is missing")
+        raise ParseError(f"{what} is missing")
     found, _ = atom_rows(rows, what)
     if len(found[0]) != len(names) - 1 or name not in names:
-        raise ParseError(f"{what} has {len(found[0])} columns, and names for {len(names) - 1}")
+        raise ParseError(f"{what} has {len(found[0])} columns but names for {len(names) - 1}")
     totals = next(rows, "").split()
     if totals[:1] == ["TOTAL"]:
         _check_sum(f":{totals[1] if len(totals) > 1 else ''}", found, what)
@@ -103,12 +103,12 @@ def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]
 @of_final_density
 def mulliken_charges(output: Output) -> list[float]:
     """Mulliken charges of the final evaluation in e, shape (n,)."""
-    return _table(output, 0, "the Mulliken charges", *_MULLIKEN)
+    return _table(output, 0, "the table of Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout", per_atom=True)
 def charges(output: Output) -> list[float]:
-    """`mulliken_charges` under the name that atomic charges have in all programs, in e."""
+    """`mulliken_charges` under the name used for all programs, in e."""
     found: list[float] = mulliken_charges(output)
     return found
 
@@ -120,23 +120,23 @@ def mulliken_spins(output: Output) -> list[float]:
 
     Raises a ParseError for a restricted run.
     """
-    return _table(output, 1, "the Mulliken charges", *_MULLIKEN)
+    return _table(output, 1, "the table of Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout")
 def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
-    """All Mulliken charges in the order of the text in e, shape (m, n).
+    """All Mulliken charges in output order, in e, shape (m, n).
 
-    ORCA prints them for the first and the last step of an optimisation.
+    ORCA prints them for the first and the last step of an optimization.
     """
-    return _trajectory(output, "the Mulliken charges", *_MULLIKEN)
+    return _trajectory(output, "the table of Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def loewdin_charges(output: Output) -> list[float]:
     """Loewdin charges of the final evaluation in e, shape (n,)."""
-    return _table(output, 0, "the Loewdin charges", *_LOEWDIN)
+    return _table(output, 0, "the table of Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
@@ -146,14 +146,14 @@ def loewdin_spins(output: Output) -> list[float]:
 
     Raises a ParseError for a restricted run.
     """
-    return _table(output, 1, "the Loewdin charges", *_LOEWDIN)
+    return _table(output, 1, "the table of Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def hirshfeld_charges(output: Output) -> list[float]:
     """Hirshfeld charges of the final evaluation in e, shape (n,)."""
-    return _analysis(output, "CHARGE", _HIRSHFELD, "the Hirshfeld charges")
+    return _analysis(output, "CHARGE", _HIRSHFELD, "the table of Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
@@ -163,14 +163,14 @@ def hirshfeld_spins(output: Output) -> list[float]:
 
     They are zeros for a restricted run.
     """
-    return _analysis(output, "SPIN", _HIRSHFELD, "the Hirshfeld charges")
+    return _analysis(output, "SPIN", _HIRSHFELD, "the table of Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def mbis_charges(output: Output) -> list[float]:
     """MBIS charges of the final evaluation in e, shape (n,)."""
-    return _analysis(output, "CHARGE", _MBIS, "the MBIS charges")
+    return _analysis(output, "CHARGE", _MBIS, "the table of MBIS charges")
 
 
 @reads("stdout", per_atom=True)
@@ -180,14 +180,14 @@ def mbis_spins(output: Output) -> list[float]:
 
     They are zeros for a restricted run.
     """
-    return _analysis(output, "SPIN", _MBIS, "the MBIS charges")
+    return _analysis(output, "SPIN", _MBIS, "the table of MBIS charges")
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def chelpg_charges(output: Output) -> list[float]:
     """CHELPG charges of the final evaluation in e, shape (n,)."""
-    return _table(output, 0, "the CHELPG charges", _CHELPG)
+    return _table(output, 0, "the table of CHELPG charges", _CHELPG)
 
 
 def _bond(entry: str) -> list[float]:
@@ -205,7 +205,7 @@ def _bond(entry: str) -> list[float]:
 def mayer_bond_orders(output: Output) -> list[list[float]]:
     """Mayer bond orders of the final evaluation as [i, j, order], atoms counted from 0.
 
-    Those that ORCA prints: larger than 0.1, if not asked otherwise. [] if none is that large.
+    Only those that ORCA prints: by default, those larger than 0.1. [] if there are none.
     """
     text = output.text
     position = text.rfind(_MAYER)
@@ -224,6 +224,6 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def bond_orders(output: Output) -> list[list[float]]:
-    """`mayer_bond_orders` under the name that bond orders have in all programs."""
+    """`mayer_bond_orders` under the name used for all programs."""
     found: list[list[float]] = mayer_bond_orders(output)
     return found

@@ -1,9 +1,9 @@
 """Dipole and quadrupole moments and <S**2> in ORCA's text, versions 3 to 6.1, in atomic units.
 
-Moments of charged molecules are relative to ORCA's origin: the centre of mass, if not asked
-otherwise. The dipole has 5 decimals until version 5 and 9 from version 6 on. Where ORCA prints
-moments of several densities (SCF, MP2, coupled cluster), the last ones are read. All are of the
-final evaluation (`evaluations`), and of the state of its energy: see `roots` for excited states.
+Moments of charged molecules are relative to ORCA's origin, by default the center of mass. The
+dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments of several
+densities (SCF, MP2, coupled cluster), the last ones count. All values belong to the final
+evaluation (`evaluations`) and to the state of its energy: see `roots` for excited states.
 """
 
 import math
@@ -26,7 +26,7 @@ _QUADRUPOLE = "QUADRUPOLE MOMENT (A.U.)"
 _PARTS = ("NUC", "EL", "TOT")
 _AXES = ("XX", "YY", "ZZ", "XY", "XZ", "YZ")
 # Lines between the heading of the quadrupole and its total.
-_MOST_LINES_BEFORE = 30
+_MAX_LINES_BEFORE = 30
 _S_SQUARED = "Expectation value of <S**2>"
 _NL = ("NL Energy, E(C,NL)", "NL    Energy")
 
@@ -41,7 +41,7 @@ def _dipole(text: str, position: int) -> list[float]:
             printed = number(magnitude.strip())
             # Components and magnitude are rounded to 5 decimals.
             if abs(printed - math.hypot(*found)) > 3e-5 + 1e-6 * abs(printed):
-                raise ParseError(f"the dipole moment is not {printed} a.u. long as ORCA printed")
+                raise ParseError(f"the dipole does not have the printed magnitude, {printed} a.u.")
     return found
 
 
@@ -57,7 +57,7 @@ def dipole(output: Output) -> list[float]:
 
 @reads("stdout")
 def dipole_trajectory(output: Output) -> list[list[float]]:
-    """All total dipole moments in the order of the text, in e a0, shape (m, 3)."""
+    """All total dipole moments in output order, in e a0, shape (m, 3)."""
     text = output.text
     found = [_dipole(text, position) for position in every_beginning(text, _DIPOLE)]
     if not found:
@@ -70,21 +70,21 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 def quadrupole(output: Output) -> list[list[float]]:
     """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless.
 
-    It is of the density that ORCA printed moments of last. None of 600 public outputs has this
-    block (`%elprop Quadrupole true end`): its layout is that of two real blocks, which are quoted
-    in cclib's issue 1359, with "(a.u.)" behind the total, and in ioChem-BD's documentation of
-    ORCA's log (codes/orca/quadrupole), without it.
+    It belongs to the last density for which ORCA printed moments. None of 600 public outputs has
+    this block (`%elprop Quadrupole true end`); its format comes from two real blocks, quoted in
+    cclib's issue 1359 (with "(a.u.)" after the total) and in ioChem-BD's documentation of ORCA's
+    log (codes/orca/quadrupole; without it).
 
     Raises:
-        ParseError: there is none, it is cut short, or the total is not the sum of the nuclear and
-            the electronic part.
+        ParseError: it is missing or cut short, or the total is not the sum of the nuclear and
+            electronic parts.
     """
     position = last_beginning(output.text, _QUADRUPOLE)
     if position < 0:
         raise output.missing(f"'{_QUADRUPOLE}'")
     axes: list[str] = []
     rows: dict[str, list[float]] = {}
-    for line in islice(lines(output.text, position), _MOST_LINES_BEFORE):
+    for line in islice(lines(output.text, position), _MAX_LINES_BEFORE):
         words = [word for word in line.split() if word != "(a.u.)"]
         if sorted(words) == sorted(_AXES):
             axes = words
@@ -102,7 +102,7 @@ def _six(words: list[str], line: str) -> list[float]:
 
 
 def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
-    """The total, once it is seen to be the sum of its parts."""
+    """The total, checked to be the sum of its parts."""
     if set(rows) != set(_PARTS):
         raise ParseError("the quadrupole moment lacks its nuclear or electronic part")
     for nuclear, electronic, total in zip(*(rows[part] for part in _PARTS), strict=True):
@@ -115,7 +115,7 @@ def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
 @reads("stdout")
 @of_final_density
 def s_squared(output: Output) -> dict[str, float]:
-    """<S**2> of the final evaluation: `value`, the `ideal` one, S (S + 1), and its `deviation`.
+    """<S**2> of the final evaluation: its `value`, the `ideal` S (S + 1) and the `deviation`.
 
     Raises:
         ParseError: it is missing, as in all restricted runs.

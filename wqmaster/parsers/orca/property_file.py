@@ -1,11 +1,11 @@
 """ORCA 6's BASENAME.property.json (orca_2json, or `%output JsonPropFile true`), seen with 6.1.
 
-It holds a list `Geometries`, one entry for each evaluation; of each property there is one entry for
-each method and density, the best one last. Numbers are in a.u., vectors are columns of lists.
+It contains a list `Geometries` with one entry for each evaluation; a property has one entry for
+each method and density, the best one last. Numbers are in a.u.; vectors are columns `[[a], [b]]`.
 
-Every value is of the last entry, the final evaluation. A property that only an earlier entry has,
-as the gradient after an optimisation, is refused; so are charges and the dipole where ORCA followed
-an excited state, as far as the standard output is there to show it.
+Every value comes from the last entry, the final evaluation. A property that only an earlier entry
+has, such as the gradient after an optimization, is refused; so are charges and the dipole if the
+standard output is available and shows that ORCA followed an excited state.
 """
 
 import json
@@ -28,24 +28,24 @@ def _load(output: Output) -> dict[str, Any]:
     try:
         found = json.loads(output.text)
     except (ValueError, RecursionError) as error:
-        raise ParseError(f"{output.name} is no JSON: {error}") from error
+        raise ParseError(f"{output.name} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ParseError(f"{output.name} is no JSON object")
+        raise ParseError(f"{output.name} is not a JSON object")
     return found
 
 
 @reads(_FILE)
 def property_json(output: Output) -> dict[str, Any]:
-    """The whole file as a mapping, as ORCA wrote it: all evaluations.
+    """The whole file as a mapping, as ORCA wrote it, with all evaluations.
 
     Raises:
-        ParseError: it is no JSON object, or it is cut short.
+        ParseError: it is not a JSON object, or it is cut short.
     """
     return _load(output)
 
 
 def _at(output: Output, value: Any, *path: str) -> Any:
-    """What `path` leads to; the last entry where there is a list of them."""
+    """The value at `path`, taking the last entry of each list."""
     for key in path:
         if isinstance(value, list) and value:
             value = value[-1]
@@ -56,7 +56,7 @@ def _at(output: Output, value: Any, *path: str) -> Any:
 
 
 def _of_last_geometry(output: Output, whole: Any, *path: str) -> Any:
-    """What `path` leads to in the last geometry; ParseError if only an earlier one has it."""
+    """The value at `path` in the last geometry; ParseError if only an earlier one has it."""
     geometries = _at(output, whole, "Geometries")
     entries = geometries if isinstance(geometries, list) else [geometries]
     for count, entry in zip(range(len(entries), 0, -1), reversed(entries), strict=True):
@@ -66,7 +66,7 @@ def _of_last_geometry(output: Output, whole: Any, *path: str) -> Any:
             continue
         if count < len(entries):
             raise ParseError(
-                f"{path[0]} of {output.name} belongs to geometry {count}, the final energy to"
+                f"{path[0]} in {output.name} belongs to geometry {count}, but the final energy to"
                 f" geometry {len(entries)}, the last one"
             )
         return found
@@ -74,23 +74,24 @@ def _of_last_geometry(output: Output, whole: Any, *path: str) -> Any:
 
 
 def _last(output: Output, *path: str) -> Any:
-    """What `path` leads to in the last geometry."""
+    """The value at `path` in the last geometry."""
     return _of_last_geometry(output, _load(output), *path)
 
 
 def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
-    """The number of atoms, and what `path` leads to in the last geometry."""
+    """The number of atoms, and the value at `path` in the last geometry."""
     whole = _load(output)
     natoms = _at(output, whole, "Calculation_Info", "NumOfAtoms")
     if isinstance(natoms, bool) or not isinstance(natoms, int) or natoms < 1:
-        raise ParseError(f"{output.name} does not say how many atoms there are")
+        raise ParseError(f"{output.name} does not state the number of atoms")
     return natoms, _of_last_geometry(output, whole, *path)
 
 
-def _not_of_a_root(output: Output, what: str) -> None:
-    """Refuse what is of the SCF beside the energy of an excited state (`roots`).
+def _refuse_for_a_root(output: Output, what: str) -> None:
+    """Refuse a value of the SCF state if the energy is that of an excited state (`roots`).
 
-    The file does not say which state a density is of; the standard output does, where it is there.
+    The file does not say which state a density belongs to; the standard output, if there is one,
+    does.
     """
     if output.has("stdout"):
         text = output.file("stdout")
@@ -102,26 +103,26 @@ def _not_of_a_root(output: Output, what: str) -> None:
 
 def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ParseError(f"{what} is no number")
+        raise ParseError(f"{what} is not a number")
     try:
         return float(value)
     except OverflowError:
-        raise ParseError(f"{what} is no number") from None
+        raise ParseError(f"{what} is not a number") from None
 
 
 def _column(value: Any, what: str) -> list[float]:
     """A column vector `[[a], [b]]` as a list of numbers."""
     if not isinstance(value, list) or any(not isinstance(v, list) or len(v) != 1 for v in value):
-        raise ParseError(f"{what} is no column of numbers")
+        raise ParseError(f"{what} is not a column of numbers")
     return [_number(row[0], what) for row in value]
 
 
 def _matrix(value: Any, what: str, size: int | None = None) -> list[list[float]]:
     """A square matrix."""
     if not isinstance(value, list) or not value or (size and len(value) != size):
-        raise ParseError(f"{what} is no square matrix")
+        raise ParseError(f"{what} is not a square matrix")
     if any(not isinstance(row, list) or len(row) != len(value) for row in value):
-        raise ParseError(f"{what} is no square matrix")
+        raise ParseError(f"{what} is not a square matrix")
     return [[_number(entry, what) for entry in row] for row in value]
 
 
@@ -130,7 +131,7 @@ def json_total_energy(output: Output) -> float:
     """Final single point energy of the last geometry in Eh.
 
     Raises:
-        ParseError: there is none, or ORCA says that it is not converged.
+        ParseError: it is missing, or ORCA reports that it is not converged.
     """
     found = _last(output, "Single_Point_Data")
     if _at(output, found, "Converged") is not True:
@@ -140,26 +141,26 @@ def json_total_energy(output: Output) -> float:
 
 @reads(_FILE, "stdout")
 def json_dipole(output: Output) -> list[float]:
-    """Dipole moment (x, y, z) of the last geometry in a.u., of the last density."""
-    _not_of_a_root(output, "Dipole_Moment")
+    """Dipole moment (x, y, z) of the last geometry in a.u., from the last density."""
+    _refuse_for_a_root(output, "Dipole_Moment")
     found = _column(_last(output, "Dipole_Moment", "dipoleTotal"), "dipoleTotal")
     if len(found) != 3:
-        raise ParseError(f"the dipole of {output.name} has {len(found)} components")
+        raise ParseError(f"the dipole in {output.name} has {len(found)} components")
     return found
 
 
 @reads(_FILE)
 def json_polarizability(output: Output) -> list[list[float]]:
-    """Static polarizability of the last geometry in a.u., shape (3, 3), of the last density."""
+    """Static polarizability of the last geometry in a.u., shape (3, 3), from the last density."""
     return _matrix(_last(output, "Polarizability", "rawCartesian"), "rawCartesian", 3)
 
 
 def _per_atom(output: Output, *path: str) -> list[float]:
-    _not_of_a_root(output, path[0])
+    _refuse_for_a_root(output, path[0])
     natoms, value = _with_natoms(output, *path)
     found = _column(value, path[0])
     if len(found) != natoms:
-        raise ParseError(f"{path[0]} is of {len(found)} atoms, not of {natoms}")
+        raise ParseError(f"{path[0]} has values for {len(found)} atoms instead of {natoms}")
     return found
 
 
@@ -197,12 +198,12 @@ def json_chelpg_charges(output: Output) -> list[float]:
 def json_gradient(output: Output) -> list[list[float]]:
     """Gradient of the last geometry in Eh/Bohr, shape (n, 3).
 
-    An optimisation computes its final energy without a gradient: then there is none.
+    An optimization computes its final energy without a gradient, so the gradient is then missing.
     """
     natoms, value = _with_natoms(output, "Nuclear_Gradient", "grad")
     found = _column(value, "grad")
     if len(found) != 3 * natoms:
-        raise ParseError(f"the gradient of {output.name} has {len(found)} components")
+        raise ParseError(f"the gradient in {output.name} has {len(found)} components")
     return [found[start : start + 3] for start in range(0, len(found), 3)]
 
 
@@ -215,10 +216,10 @@ def json_hessian(output: Output) -> list[list[float]]:
 
 @reads(_FILE)
 def json_frequencies(output: Output) -> list[float]:
-    """Frequencies of the last geometry in cm^-1, imaginary ones negative, as `frequencies` counts.
+    """Frequencies of the last geometry in cm^-1, imaginary ones negative, as in `frequencies`.
 
     Raises:
-        ParseError: there are none, or ORCA did not set 6 (5) of them to 0.
+        ParseError: they are missing, or ORCA did not set 6 (5) of them to 0.
     """
     found = _column(_last(output, "THERMOCHEMISTRY_Energies", "FREQ"), "FREQ")
     points = json_geometry(output)
@@ -249,7 +250,7 @@ _THERMOCHEMISTRY = {
 
 @reads(_FILE)
 def json_thermochemistry(output: Output) -> dict[str, float]:
-    """Thermochemistry of the last geometry: names and units as those of `thermochemistry`."""
+    """Thermochemistry of the last geometry, with names and units as in `thermochemistry`."""
     found = _last(output, "THERMOCHEMISTRY_Energies")
     return {name: _number(_at(output, found, key), key) for name, key in _THERMOCHEMISTRY.items()}
 
@@ -261,7 +262,7 @@ def json_geometry(output: Output) -> list[list[float]]:
     scale = {"a.u.": BOHR, "Angs": 1.0}.get(str(_at(output, place, "Units")))
     atoms = _at(output, place, "Cartesians")
     if scale is None or not isinstance(atoms, list) or len(atoms) != natoms:
-        raise ParseError(f"the geometry of {output.name} cannot be read")
+        raise ParseError(f"the geometry in {output.name} cannot be read")
     if any(not isinstance(atom, list) or len(atom) != 4 for atom in atoms):
-        raise ParseError(f"the geometry of {output.name} cannot be read")
+        raise ParseError(f"the geometry in {output.name} cannot be read")
     return [[_number(x, "a coordinate") * scale for x in atom[1:]] for atom in atoms]

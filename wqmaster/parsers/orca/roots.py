@@ -1,15 +1,15 @@
-"""Which electronic state the final energy of an evaluation is of: that of the SCF, or a root.
+"""The electronic state that an evaluation's final energy belongs to: the SCF state or a root.
 
-TD-DFT, CIS, RPA and ZINDO add the excitation energy of one root, DE(CIS), to the energy of the SCF
-and state which root it is, below "CIS/TD-DFT TOTAL ENERGY" (31 public outputs of 2.6 to 6.0: FINAL
-SINGLE POINT ENERGY is that sum to 1e-9 Eh). With spin-orbit coupling it is E(SOC CIS) of a root
-that has no spin of its own. EOM-CCSD, STEOM-CCSD and ADC(2) do not state it: their
-final energy is that of the lowest root, but for canonical EOM- and STEOM-CCSD in ORCA 6, which give
-that of the ground state. It is recognised by E(TOT), the energy of coupled cluster.
+TD-DFT, CIS, RPA and ZINDO add the excitation energy of one root, DE(CIS), to the SCF energy and
+state the root below "CIS/TD-DFT TOTAL ENERGY" (31 public outputs of 2.6 to 6.0: FINAL SINGLE POINT
+ENERGY is that sum to 1e-9 Eh). With spin-orbit coupling it is E(SOC CIS) of a root without a
+definite spin. EOM-CCSD, STEOM-CCSD and ADC(2) do not state the root: their final energy is that of
+the lowest one, except for canonical EOM- and STEOM-CCSD in ORCA 6, which print the ground-state
+energy. That energy is recognized because it equals E(TOT), the coupled-cluster energy.
 
-Where only excitations were asked for, the state of interest is that of the SCF, and what ORCA
-prints of its density is read. Where ORCA followed the root (there is a gradient), it is refused:
-the density of the root is in the output below "CIS RELAXED DENSITY", or not at all.
+If only excitations were asked for, the state of interest is the SCF state, and ORCA's values for
+its density are read. If ORCA followed the root (there is a gradient), they are refused: the output
+has the root's density below "CIS RELAXED DENSITY", or not at all.
 """
 
 import re
@@ -32,18 +32,18 @@ _EXCITATIONS = ("DE(CIS)", "E(SOC CIS)")
 _ROOTS = ("EOM-CCSD RESULTS", "STEOM-CCSD RESULTS", "ADC(2) RESULTS")
 _REFERENCES = ("E(TOT) ", "Reference state energy for EOM")
 _RELAXED = "CIS RELAXED DENSITY"
-# Above each moment, since ORCA 6: the method whose density it is of.
+# Since ORCA 6, a line above each moment names the method of its density.
 _METHOD = "Method             :"
-# The final energy is printed with 12 decimals, E(TOT) with 9 (Eh).
+# The final energy has 12 decimals, E(TOT) has 9.
 _SAME_ENERGY_EH = 1e-7
 _BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
 
 
 class Spin(StrEnum):
-    """What the spin of a root is."""
+    """The spin of a root."""
 
-    SCF = "root"  # that of the SCF
-    TRIPLET = "triplet root"  # of a closed-shell SCF
+    SCF = "root"  # same as the SCF state
+    TRIPLET = "triplet root"  # from a closed-shell SCF
     MIXED = "spin-orbit root"
 
 
@@ -52,30 +52,30 @@ _SPINS = {"Root": Spin.SCF, "Triplet root": Spin.TRIPLET, "SOC Root": Spin.MIXED
 
 @dataclass(frozen=True)
 class Root:
-    """An excited state that a final energy is of."""
+    """An excited state that a final energy belongs to."""
 
-    number: int  # as ORCA counts it, the lowest one is 1
+    number: int  # as ORCA counts, from 1 for the lowest one
     spin: Spin
 
     def __str__(self) -> str:
         return f"excited {self.spin} {self.number}"
 
     def multiplicity(self, of_scf: int | None) -> int | None:
-        """Its multiplicity, where that of the SCF is known; None where it has none."""
+        """Its multiplicity, given that of the SCF; None if unknown or undefined."""
         return {Spin.SCF: of_scf, Spin.TRIPLET: 3}.get(self.spin)
 
 
 def _stated(text: str, position: int) -> Root | None:
-    """The root of a line `DE(CIS) = 0.19 Eh (Root 1)`, `(Triplet root 1)` or `(SOC Root 1)`."""
+    """The root in a line `DE(CIS) = 0.19 Eh (Root 1)`, `(Triplet root 1)` or `(SOC Root 1)`."""
     found = _BRACKET.search(line_of(text, position))
     if found is None:
         line = line_of(text, position).strip()[:60]
-        raise ParseError(f"the line {line!r} does not state which root it is of")
+        raise ParseError(f"the line {line!r} does not state which root it belongs to")
     return Root(int(found[2]), _SPINS[found[1]]) if int(found[2]) else None
 
 
 def _is_of_the_reference(text: str, one: Evaluation) -> bool:
-    """Whether the final energy is that of coupled cluster, which roots were computed upon."""
+    """Whether the final energy is the coupled-cluster energy that the roots are based on."""
     end = one.energies[-1]
     final, _ = final_energy(line_of(text, end))
     for label in _REFERENCES:
@@ -87,10 +87,10 @@ def _is_of_the_reference(text: str, one: Evaluation) -> bool:
 
 
 def root_of(text: str, one: Evaluation) -> Root | None:
-    """The root that the final energy of an evaluation is of; None if it is that of the SCF.
+    """The root that an evaluation's final energy belongs to; None if it is not an excited state.
 
     Raises:
-        ParseError: it is one that ORCA does not name, or the energies of the reference are damaged.
+        ParseError: ORCA does not name the root, or the reference energies are damaged.
     """
     if not one.energies:
         return None
@@ -108,7 +108,7 @@ def root_of(text: str, one: Evaluation) -> Root | None:
 
 
 def followed(text: str, one: Evaluation) -> Root | None:
-    """The root of an evaluation whose job computed gradients of it; None if there is none."""
+    """The root of an evaluation if its job computed gradients; otherwise None."""
     root = root_of(text, one)
     if root is None:
         return None
@@ -116,7 +116,7 @@ def followed(text: str, one: Evaluation) -> Root | None:
 
 
 def of_its_density(excerpt: str) -> str:
-    """The part of an excerpt that ORCA printed of the density of the root; "" if there is none."""
+    """The part of an excerpt that ORCA printed for the root's density; "" if there is none."""
     position = excerpt.rfind(_RELAXED)
     if position >= 0:
         return excerpt[line_end(excerpt, position) :]
@@ -127,8 +127,8 @@ def of_its_density(excerpt: str) -> str:
 
 
 def of_the_scf(text: str, one: Evaluation, root: Root, what: str) -> ParseError:
-    """The error that `what` is in the output for the state of the SCF alone."""
+    """The error that the output has `what` only for the SCF state."""
     return ParseError(
-        f"what ORCA prints of '{what}' is of the SCF, the energy and the gradient of"
-        f" {described(text, one)} are of {root}"
+        f"ORCA printed '{what}' for the SCF state, but the energy and gradient of"
+        f" {described(text, one)} are those of {root}"
     )

@@ -1,4 +1,4 @@
-"""What ORCA's text, versions 3 to 6.1, states about the run: version, charge, basis."""
+"""ORCA's statements about the run, versions 3 to 6.1: version, charge, multiplicity, basis."""
 
 import re
 from collections import deque
@@ -16,7 +16,7 @@ _MULTIPLICITY = "Multiplicity           Mult"
 _ELECTRONS = "Number of Electrons    NEL"
 _ORBITAL_BASIS = "----- Orbital basis set information -----"
 _BASIS = "Your calculation utilizes the basis:"
-# The line of coordinates in the echo of the input: | 14> * xyz 0 1
+# The line of coordinates in the echoed input: | 14> * xyz 0 1
 _COORDINATES = re.compile(
     r"\n\|[ \d]{1,9}>\s{0,40}\*[ \t]{0,40}(?:xyz|int|internal|gzmt|xyzfile|gzmtfile|pdbfile)"
     r"[ \t]{1,40}([-+]?\d{1,6})[ \t]{1,40}(\d{1,6})(?=\s)",
@@ -28,7 +28,7 @@ def _integer(line: str) -> int:
     word = line.rpartition("....")[2].strip()
     digits = word.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
-        raise ParseError(f"there is no whole number in the line {line.strip()[:60]!r}")
+        raise ParseError(f"there is no integer in the line {line.strip()[:60]!r}")
     return int(word)
 
 
@@ -45,39 +45,39 @@ def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]
 
 
 def places_of_charge(text: str) -> list[tuple[int, int]]:
-    """Where total charges are stated (settings of SCFs), and which."""
+    """Positions and values of the total charges stated in SCF settings."""
     return list(_places(text, _CHARGE))
 
 
 def places_of_multiplicity(text: str) -> list[tuple[int, int]]:
-    """Where multiplicities are stated, and which."""
+    """Positions and values of the multiplicities stated in SCF settings."""
     return list(_places(text, _MULTIPLICITY))
 
 
 def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All total charges that are stated from `start` to `end` (settings of SCFs)."""
+    """All total charges stated in SCF settings from `start` to `end`."""
     return list(_stated(text, _CHARGE, start, end))
 
 
 def stated_multiplicities(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All multiplicities that are stated from `start` to `end`."""
+    """All multiplicities stated in SCF settings from `start` to `end`."""
     return list(_stated(text, _MULTIPLICITY, start, end))
 
 
 def stated_electrons(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All numbers of electrons that are stated from `start` to `end`; without those of ECPs."""
+    """All numbers of electrons stated from `start` to `end`, without those in ECPs."""
     return list(_stated(text, _ELECTRONS, start, end))
 
 
 def echoed_state(text: str) -> tuple[int, int] | None:
-    """Charge (e) and multiplicity of the last coordinates in the echo of the input, if any."""
+    """Charge (e) and multiplicity of the last coordinates in the echoed input, if any."""
     found = deque(_COORDINATES.finditer(text), maxlen=1)
     return (int(found[0][1]), int(found[0][2])) if found else None
 
 
 def _last(output: Output, label: str, group: int) -> int:
     text = output.text
-    # What is stated behind it is of a calculation that did not come to an energy.
+    # Settings after the final energy belong to a calculation that did not reach an energy.
     energies = final(text).energies
     position = last_beginning(text, label, 0, energies[-1] if energies else None)
     if position >= 0:
@@ -92,7 +92,7 @@ def _last(output: Output, label: str, group: int) -> int:
 def charge(output: Output) -> int:
     """Total charge of the final evaluation in e, from the SCF settings that ORCA printed last.
 
-    Where there was no SCF, it is that of the input, which ORCA echoes.
+    Without an SCF, it is that of the echoed input.
     """
     return _last(output, _CHARGE, 0)
 
@@ -101,33 +101,33 @@ def charge(output: Output) -> int:
 def multiplicity(output: Output) -> int:
     """Multiplicity 2 S + 1 of the final evaluation, from the SCF settings that ORCA printed last.
 
-    Where there was no SCF, it is that of the input, which ORCA echoes.
+    Without an SCF, it is that of the echoed input.
 
     Raises:
-        ParseError: it is not stated, or the final energy is of an excited triplet or of a state
-            with spin-orbit coupling, and what is stated is of the ground state.
+        ParseError: it is not stated, or the final energy is that of an excited triplet or a
+            spin-orbit state, while the stated multiplicity is that of the SCF state.
     """
     text = output.text
     last = final(text)
     root = root_of(text, last)
     if root is not None and root.spin is not Spin.SCF:
         raise ParseError(
-            f"the multiplicity in the output is of the SCF, the energy of {described(text, last)}"
-            f" is of {root}"
+            f"the multiplicity in the output is that of the SCF state, but the energy of"
+            f" {described(text, last)} is that of {root}"
         )
     return _last(output, _MULTIPLICITY, 1)
 
 
 @reads("stdout")
 def basis(output: Output) -> str:
-    """The name of the orbital basis of the last job, as the output states it.
+    """The name of the orbital basis of the last job, as stated in the output.
 
     Raises:
-        ParseError: it states none, as with a basis given in the input.
+        ParseError: there is no name, as for a basis given in the input.
     """
     text = output.text
     start = max(last_beginning(text, _ORBITAL_BASIS), last_beginning(text, _VERSION), 0)
-    # Below it stand the auxiliary bases, and a CABS in the very same words.
+    # The auxiliary bases follow, and a CABS in exactly the same words.
     position = next(every_beginning(text, _BASIS, start), -1)
     name = whole_line(text, position)[len(_BASIS) :].strip() if position >= 0 else ""
     if not name:
@@ -136,7 +136,7 @@ def basis(output: Output) -> str:
 
 
 def program_version(output: Output) -> str | None:
-    """The version of ORCA, as its output states it; None if it does not."""
+    """The version of ORCA that the output states; None if it states none."""
     text = output.text
     position = next(every_beginning(text, _VERSION), -1)
     words = (
@@ -147,7 +147,7 @@ def program_version(output: Output) -> str | None:
 
 @reads("stdout")
 def version(output: Output) -> str:
-    """The version of ORCA, like "6.1.0"."""
+    """The version of ORCA, such as "6.1.0"."""
     found = program_version(output)
     if found is None:
         raise output.missing(f"'{_VERSION}'")

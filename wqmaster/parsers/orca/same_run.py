@@ -1,6 +1,6 @@
-"""Whether another file of a run is of the same evaluation as the final one in its standard output.
+"""Whether another file of a run belongs to the final evaluation in the standard output.
 
-Where the standard output is missing (a file that is read alone) or has no such value, nothing is
+If the standard output is missing (a file that is read alone) or lacks the value, nothing is
 compared.
 """
 
@@ -13,9 +13,9 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.energy import total_energy
 from wqmaster.parsers.orca.geometry import centres, geometry, symbols
 
-# By how much the energies of one evaluation in two files may differ (Eh).
+# The energies of one evaluation in two files may differ by this much.
 _SAME_ENERGY_EH = 1e-8
-# The standard output has 6 decimals (Angstrom); versions of ORCA differ in the length of a Bohr.
+# The standard output has 6 decimals (Angstrom); ORCA's value of the Bohr depends on the version.
 _SAME_PLACE_ANGSTROM = 2e-6
 _OTHER_BOHR = 2e-7
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def _try(parser: Callable[[Output], T], output: Output) -> T | None:
-    """What a parser reads in the standard output of the same step; None if it reads nothing."""
+    """The value of a parser for the standard output of the same step; None if it fails."""
     try:
         return parser(output.beside("stdout"))
     except ParseError:
@@ -35,21 +35,21 @@ def check_energy(output: Output, energy: float) -> None:
     expected = _try(total_energy, output) if output.has("stdout") else None
     if expected is not None and not abs(energy - expected) <= _SAME_ENERGY_EH:
         raise ParseError(
-            f"{output.name} has the energy {energy:.9f} Eh, the final evaluation in the standard"
-            f" output {expected:.9f} Eh: it is of another evaluation, as after an optimisation;"
-            " take 'frames', or add a single point with EnGrad"
+            f"{output.name} has the energy {energy:.9f} Eh, but the final evaluation in the"
+            f" standard output has {expected:.9f} Eh: the file belongs to another evaluation, as"
+            " after an optimization; use 'frames', or add a single point with EnGrad"
         )
 
 
-def _centred(rows: list[list[float]]) -> list[list[float]]:
-    centre = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
-    return [[x - c for x, c in zip(row, centre, strict=True)] for row in rows]
+def _centered(rows: list[list[float]]) -> list[list[float]]:
+    center = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return [[x - c for x, c in zip(row, center, strict=True)] for row in rows]
 
 
 def check_geometry(output: Output, rows: list[list[float]], shifted: bool = False) -> None:
     """Raise a ParseError if `rows` (Angstrom) are not the geometry of the final evaluation.
 
-    `shifted`: the origin may be another one.
+    `shifted`: the origin may differ.
     """
     if not output.has("stdout"):
         return
@@ -58,13 +58,13 @@ def check_geometry(output: Output, rows: list[list[float]], shifted: bool = Fals
         return
     found = centres(labels, expected, len(rows))
     if found and shifted:
-        found, rows = _centred(found), _centred(rows)
+        found, rows = _centered(found), _centered(rows)
     if not found or any(
         not abs(x - y) <= _SAME_PLACE_ANGSTROM + _OTHER_BOHR * abs(x)
         for row, other in zip(found, rows, strict=True)
         for x, y in zip(row, other, strict=True)
     ):
         raise ParseError(
-            f"{output.name} is of another geometry than the final energy in the standard output:"
-            " it belongs to another evaluation"
+            f"{output.name} belongs to another geometry than the final energy in the standard"
+            " output, and so to another evaluation"
         )

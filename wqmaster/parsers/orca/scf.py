@@ -1,9 +1,9 @@
-"""What ORCA's text states of the SCF of the final evaluation (`evaluations`), versions 3 to 6.1.
+"""ORCA's statements about the SCF of the final evaluation (`evaluations`), versions 3 to 6.1.
 
-A value is missing where the final evaluation has no SCF (a force field, an external program) or the
-SCF does not print it (Hartree-Fock integrates no density on a grid). It is never the value of the
-SCF of another evaluation. Of a calculation in layers it is that of the inner layer, the only one
-with an SCF of ORCA that stands before the energy of the whole.
+A value is missing if the final evaluation has no SCF (a force field, an external program) or the
+SCF does not print it (Hartree-Fock integrates no density on a grid). It never comes from the SCF of
+another evaluation. In a multilayer calculation it is that of the inner layer, the only one with an
+ORCA SCF before the energy of the whole system.
 """
 
 from itertools import islice
@@ -14,7 +14,7 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 from wqmaster.parsers.orca.final_lines import of_the_whole
 from wqmaster.parsers.orca.labels import value_at
-from wqmaster.parsers.orca.text import last_beginning, line_of, lines, whole_line
+from wqmaster.parsers.orca.text import last_beginning, lines, whole_line
 
 _CONVERGED = "SCF CONVERGED AFTER"
 _NOT_CONVERGED = "SCF NOT CONVERGED AFTER"
@@ -22,17 +22,17 @@ _LIMIT = "Maximum # iterations   MaxIter"
 _DIMENSION = "Basis Dimension        Dim"
 _TOTAL = "N(Total)"
 _SPINS = ("N(Alpha)", "N(Beta)")
-# N(Alpha) and N(Beta) stand right above N(Total), and are printed with twelve decimals.
+# N(Alpha) and N(Beta) are right above N(Total) and have twelve decimals.
 _MAX_LINES_ABOVE = 4
 _ROUNDING = 1e-6
 _MAX_DIGITS = 9
 
 
 def _last_scf(output: Output) -> tuple[int, int]:
-    """Where the job of the final evaluation begins, and where its SCF says how it ended.
+    """Start of the final evaluation's job, and position of the line on how its SCF ended.
 
     Raises:
-        ParseError: the final evaluation has none, or its energy does not come from it.
+        ParseError: the final evaluation has no SCF, or its energy does not come from one.
     """
     text = output.text
     last = final(text)
@@ -45,7 +45,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
 
 
 def _job_start(text: str, last: Evaluation) -> int:
-    """Where the job of an evaluation begins: ORCA does not repeat its settings in each cycle."""
+    """Start of an evaluation's job: ORCA does not repeat its settings in each cycle."""
     return next(one.start for one in evaluations(text) if one.job == last.job)
 
 
@@ -56,7 +56,7 @@ def _count(word: str, what: str) -> int:
 
 
 def _setting(output: Output, label: str, start: int, end: int) -> int:
-    """The last number that the SCF settings state under `label`."""
+    """The last number for `label` in the SCF settings."""
     position = last_beginning(output.text, label, start, end)
     if position < 0:
         raise output.missing(f"'{label}'")
@@ -65,11 +65,10 @@ def _setting(output: Output, label: str, start: int, end: int) -> int:
 
 @reads("stdout")
 def scf_cycles(output: Output) -> dict[str, Any]:
-    """The cycles of the SCF of the final evaluation, that of `total_energy`.
+    """SCF cycles of the final evaluation, that of `total_energy`.
 
-    Keys: `cycles`; `limit`, which they may not exceed (MaxIter); `converged`; and `at_limit`,
-    whether they reached it. `limit` and `at_limit` are None where ORCA does not print the limit
-    (MiniPrint).
+    Keys: `cycles`; `limit`, their maximum number (MaxIter); `converged`; and `at_limit`, whether
+    they reached it. `limit` and `at_limit` are None if ORCA does not print the limit (MiniPrint).
 
     Raises:
         ParseError: the final evaluation has no SCF.
@@ -92,9 +91,9 @@ def scf_cycles(output: Output) -> dict[str, Any]:
 
 @reads("stdout")
 def basis_functions(output: Output) -> int:
-    """The number of contracted basis functions of the SCF of the final evaluation.
+    """Number of contracted basis functions in the SCF of the final evaluation.
 
-    It is the dimension of the orbital basis that the SCF settings state, without auxiliary bases.
+    This is the dimension of the orbital basis in the SCF settings, without auxiliary bases.
 
     Raises:
         ParseError: its job has no SCF.
@@ -107,14 +106,14 @@ def basis_functions(output: Output) -> int:
 
 @reads("stdout")
 def integrated_electrons(output: Output) -> dict[str, float | None]:
-    """The electrons that the density of the final evaluation integrates to on the DFT grid.
+    """Number of electrons from integrating the final evaluation's density on the DFT grid.
 
-    Keys: `total`, `alpha` and `beta` (None where they are not printed). How far `total` is from the
-    number of electrons shows the error of the grid.
+    Keys: `total`, `alpha` and `beta` (None if they are not printed). The deviation of `total` from
+    the number of electrons shows the error of the grid.
 
     Raises:
-        ParseError: its SCF does not print it (Hartree-Fock never does), or alpha and beta are not
-            the total.
+        ParseError: its SCF does not print it (Hartree-Fock never does), or alpha and beta do not
+            add up to the total.
     """
     text = output.text
     _, scf = _last_scf(output)
@@ -132,5 +131,5 @@ def integrated_electrons(output: Output) -> dict[str, float | None]:
         spins.append(value_at(output, place, label) if near else None)
     alpha, beta = spins
     if alpha is not None and beta is not None and abs(alpha + beta - total) > _ROUNDING:
-        raise ParseError(f"the line {line_of(text, position).strip()[:60]!r} is not alpha and beta")
+        raise ParseError(f"N(Alpha) and N(Beta) do not add up to N(Total), {total}")
     return {"total": total, "alpha": alpha, "beta": beta}

@@ -1,4 +1,4 @@
-"""How many atoms a geometry has, and whether they lie on a line."""
+"""The number of atoms in a geometry, and whether they lie on a line."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
 from wqmaster.parsers.orca.text import last
 
-# How far (Angstrom) the atoms of a linear molecule may be off its axis: printed coordinates have
-# six decimals, and what an optimisation of a linear molecule leaves is far below this.
+# Largest distance (Angstrom) of an atom from the axis of a linear molecule: coordinates are printed
+# with six decimals, and an optimized linear molecule deviates far less.
 _OFF_AXIS = 1e-3
 
 
@@ -29,7 +29,7 @@ def on_a_line(points: Sequence[Sequence[float]]) -> bool:
 
 
 def _last(text: str, position: int) -> tuple[list[str], list[list[float]]]:
-    """Labels and coordinates of the last geometry before `position`; none if it cannot be read."""
+    """Labels and coordinates of the last geometry before `position`; empty if it cannot be read."""
     place = last(text, HEADING, 0, position)
     try:
         return labels_and_coordinates(text, place) if place >= 0 else ([], [])
@@ -38,7 +38,7 @@ def _last(text: str, position: int) -> tuple[list[str], list[list[float]]]:
 
 
 def natoms(text: str, position: int) -> int:
-    """How many atoms the last geometry before `position` has; 0 if none can be read."""
+    """Number of atoms in the last geometry before `position`; 0 if it cannot be read."""
     return sum(map(is_atom, _last(text, position)[0]))
 
 

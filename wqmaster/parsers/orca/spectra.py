@@ -1,8 +1,8 @@
 """Excited states and their oscillator strengths, and the static polarizability.
 
 TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` under a heading "... EXCITED
-STATES (SINGLETS)" or "(TRIPLETS)" or neither (unrestricted); EOM, STEOM and ADC print `IROOT= 1:`
-under "... RESULTS". The layouts of the spectra are in `absorption`.
+STATES (SINGLETS)" or "(TRIPLETS)" or without either (unrestricted); EOM, STEOM and ADC print
+`IROOT= 1:` under "... RESULTS". `absorption` describes the formats of the spectra.
 """
 
 import re
@@ -25,16 +25,16 @@ _ROOTS = re.compile(
 _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
 _RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
-# More states than any molecule is asked for.
+# More states than any calculation asks for.
 _MAX_STATES = 100_000
 _END = "FINAL SINGLE POINT ENERGY"
-_MOST_LINES = 60
+_MAX_LINES = 60
 _POLARIZABILITIES = (
     "THE POLARIZABILITY TENSOR",
     "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)",
     "STATIC POLARIZABILITY TENSOR",
 )
-# Both tables print wavenumbers with one decimal; 2.6 converts them by two constants.
+# Both tables have wavenumbers with one decimal; 2.6 uses two different conversion factors.
 _ROUNDING = 0.25
 _RELATIVE_ROUNDING = 1e-8
 
@@ -47,7 +47,7 @@ class _State:
 
 
 def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str | None]]:
-    """Headings that are underlined and match, from the last one on: position and bracket."""
+    """Position and bracket of each underlined heading that matches, the last one first."""
     position = text.rfind(word)
     while position >= 0:
         begin, end = line_start(text, position), line_end(text, position)
@@ -59,10 +59,10 @@ def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[
 
 
 def _listed(output: Output, position: int, bracket: str | None, before: int = 0) -> list[_State]:
-    """The states under one heading; `before` of them stand under the heading before it."""
+    """The states under one heading, which follow `before` states under the previous one."""
     text = output.text
-    start = line_end(text, line_end(text, position) + 1)  # below the line under the heading
-    # No end: "-------------------- Handle with Care --------------------" below a state of STEOM.
+    start = line_end(text, line_end(text, position) + 1)  # below the rule under the heading
+    # Not an end: "-------------------- Handle with Care --------------------" below a STEOM state.
     rule = _RULE.search(text, start - 1)
     ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]
     if not ends:
@@ -70,37 +70,37 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     label = "\nIROOT=" if text.find("\nIROOT=", start, min(ends)) >= 0 else "\nSTATE"
     found: list[_State] = []
     first = 1
-    # ORCA 6 numbers the triplets on from the singlets.
+    # ORCA 6 continues the numbering of the singlets with the triplets.
     firsts = ("1", str(before + 1))
     place = text.find(label, start, min(ends))
     while place >= 0 and len(found) < _MAX_STATES:
         match = _STATE.match(text, place + 1, line_end(text, place + 1))
         if match is None:
-            raise ParseError(f"an excited state of {output.name} cannot be read")
+            raise ParseError(f"an excited state in {output.name} cannot be read")
         if not found and match[1] in firsts:
             first = int(match[1])
         if int(match[1]) != first + len(found):
-            raise ParseError(f"the excited state {first + len(found)} is missing")
+            raise ParseError(f"excited state {first + len(found)} is missing")
         stated = _MULTIPLICITY.search(match[4])
         multiplicity = int(stated[1]) if stated else _OF_HEADING.get(bracket or "")
         energy, wavenumber = number(match[2]), number(match[3])
         if abs(energy * WAVENUMBERS_PER_EH - wavenumber) > 0.3 + 1e-5 * abs(wavenumber):
-            raise ParseError(f"the energies of excited state {match[1]} in au and cm**-1 differ")
+            raise ParseError(f"the energies of excited state {match[1]} in au and cm**-1 disagree")
         found.append(_State(energy, wavenumber, multiplicity))
         place = text.find(label, match.end(), min(ends))
     if not found:
-        raise ParseError(f"there are no states under the heading in {output.name}")
+        raise ParseError(f"there are no excited states below their heading in {output.name}")
     return found
 
 
 def _last_heading(text: str) -> tuple[int, str | None, bool] | None:
-    """The last heading of excited states: position, bracket, and whether it is of TD-DFT."""
+    """The last heading of excited states: position, bracket, and whether it is from TD-DFT."""
     states = next(_headings(text, "EXCITED STATES", _STATES), None)
     kind = len(text)
     for position, bracket in _headings(text, " RESULTS", _ROOTS):
         if states and position < states[0]:
             break
-        # The roots of IP- and EA-EOM are no excitations.
+        # The roots of IP- and EA-EOM are not excitations.
         if kind > position:
             kind = text.rfind("\nEOM type ", 0, position)
         line = text[kind + 1 : line_end(text, kind + 1)] if kind >= 0 else ""
@@ -110,7 +110,7 @@ def _last_heading(text: str) -> tuple[int, str | None, bool] | None:
 
 
 def _states(output: Output) -> tuple[int, list[_State]] | None:
-    """Where the last excited states stand, and all of that calculation; None if there are none."""
+    """Position of the last excited states, and all states of that calculation; None if none."""
     text = output.text
     found = _last_heading(text)
     if found is None:
@@ -132,11 +132,11 @@ def _states(output: Output) -> tuple[int, list[_State]] | None:
 def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
     """The lines of the spectrum in the order of the states."""
     if len(states) != len(spectrum):
-        raise ParseError(f"{len(states)} excited states, {len(spectrum)} lines in the spectrum")
+        raise ParseError(f"{len(states)} excited states but {len(spectrum)} lines in the spectrum")
     order = list(range(len(states)))
     row_order = list(range(len(spectrum)))
     if all(line.multiplicity for line in spectrum):
-        # Sorted by energy; the multiplicity tells states of one energy apart.
+        # Sorted by energy; the multiplicity distinguishes states of equal energy.
         known = sorted(state.multiplicity or 0 for state in states) == sorted(
             line.multiplicity or 0 for line in spectrum
         )
@@ -155,8 +155,8 @@ def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
         allowed = _ROUNDING + _RELATIVE_ROUNDING * abs(state.wavenumber)
         if not abs(state.wavenumber - line.wavenumber) <= allowed:
             raise ParseError(
-                f"the state at {state.wavenumber} cm**-1 is not in the spectrum,"
-                f" which has {line.wavenumber}"
+                f"the state at {state.wavenumber} cm**-1 is not in the spectrum, which has"
+                f" {line.wavenumber} cm**-1 in its place"
             )
         found[place] = line
     return [found[place] for place in range(len(states))]
@@ -167,13 +167,13 @@ def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
 def excitation_energies(output: Output) -> list[float]:
     """Vertical excitation energies of the final evaluation in Eh: singlets, then triplets.
 
-    Of the last calculation of excited states in the output: TD-DFT, CIS, RPA, EOM-CCSD, STEOM,
-    ADC(2), with the 6 decimals of the lines `STATE` or `IROOT`. Where there are none (ROCIS,
-    CASSCF, NEVPT2), those of the last absorption spectrum; ROCIS, and CASSCF up to 5.0, list only
-    states of the multiplicity of the ground state there.
+    They come from the last excited-state calculation in the output: TD-DFT, CIS, RPA, EOM-CCSD,
+    STEOM, ADC(2), with the 6 decimals of the lines `STATE` or `IROOT`. If there is none (ROCIS,
+    CASSCF, NEVPT2), they come from the last absorption spectrum, in which ROCIS, and CASSCF up to
+    5.0, list only states with the multiplicity of the ground state.
 
     Raises:
-        ParseError: there are none, or they are not whole.
+        ParseError: they are missing or incomplete.
     """
     found = _states(output)
     if found is None:
@@ -186,14 +186,14 @@ def excitation_energies(output: Output) -> list[float]:
 def excitations(output: Output) -> list[dict[str, Any]]:
     """The states of `excitation_energies` (final evaluation) with their absorption spectrum.
 
-    Each is a mapping: `state` (counted from 1; of ROCIS up to 5.0 ORCA's number of the root, which
-    has gaps where roots of another multiplicity lie), `energy` (Eh), `wavelength` (nm),
-    `multiplicity` (None where ORCA does not say it), `oscillator_strength` (electric dipole, length
-    form; 0.0 where ORCA prints "spin forbidden"). Of EOM and STEOM in ORCA 6 it is the last
-    spectrum, from left and right transition moments.
+    Each is a mapping: `state` (counted from 1; for ROCIS up to 5.0, ORCA's root number, which skips
+    roots of another multiplicity), `energy` (Eh), `wavelength` (nm), `multiplicity` (None if ORCA
+    does not state it), `oscillator_strength` (electric dipole, length form; 0.0 if ORCA prints
+    "spin forbidden"). For EOM and STEOM in ORCA 6, the spectrum is the last one, from left and
+    right transition moments.
 
     Raises:
-        ParseError: there are no states, no spectrum, or the two do not fit each other.
+        ParseError: the states or the spectrum are missing, or the two do not match.
     """
     found = _states(output)
     if found is None:
@@ -219,7 +219,7 @@ def oscillator_strengths(output: Output) -> list[float]:
     """Oscillator strengths (electric dipole, length form) of `excitations` (final evaluation).
 
     Raises:
-        ParseError: there are no states, no spectrum, or the two do not fit each other.
+        ParseError: the states or the spectrum are missing, or the two do not match.
     """
     return [state["oscillator_strength"] for state in excitations(output)]
 
@@ -230,13 +230,13 @@ def polarizability(output: Output) -> list[list[float]]:
     """Static dipole polarizability of the final evaluation in a.u. (Bohr^3), shape (3, 3).
 
     "THE POLARIZABILITY TENSOR" up to 5.0, "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)" since
-    6.0; of a correlated method the last one that is printed.
+    6.0; for a correlated method, the last one printed.
 
     Raises:
-        ParseError: there is none, or it is at odds with the isotropic value below it.
+        ParseError: it is missing or inconsistent with the isotropic value below it.
     """
     tensor: list[list[float]] | None = None
-    for line in islice(block(output, *_POLARIZABILITIES), _MOST_LINES):
+    for line in islice(block(output, *_POLARIZABILITIES), _MAX_LINES):
         if tensor is not None and len(tensor) < 3:
             tensor.append([number(word) for word in line.split()])
         elif line.startswith("The raw cartesian tensor"):
@@ -248,11 +248,11 @@ def polarizability(output: Output) -> list[list[float]]:
 
 def _checked(tensor: list[list[float]], isotropic: float) -> list[list[float]]:
     if [len(row) for row in tensor] != [3, 3, 3]:
-        raise ParseError("the polarizability is no tensor of 3 x 3")
+        raise ParseError("the polarizability is not a 3 x 3 tensor")
     allowed = 1e-4 + 1e-6 * abs(isotropic)
     if abs(sum(tensor[axis][axis] for axis in range(3)) / 3 - isotropic) > allowed:
-        raise ParseError("the polarizability is at odds with its isotropic value")
-    # Finite differences leave it not quite symmetric.
+        raise ParseError("the polarizability is inconsistent with its isotropic value")
+    # With finite differences, it is not exactly symmetric.
     allowed = 1e-2 + 1e-3 * abs(isotropic)
     if any(abs(tensor[i][j] - tensor[j][i]) > allowed for i, j in ((0, 1), (0, 2), (1, 2))):
         raise ParseError("the polarizability is not symmetric")

@@ -1,7 +1,7 @@
-"""Finding blocks in ORCA's text: by a heading that stands alone on its line.
+"""Finding blocks in ORCA's text by a heading that is alone on its line.
 
-A heading within another line (the echo of the input, a comment) is none. All is linear in the
-length of the text.
+A heading within another line (the echoed input, a comment) does not count. Every function takes
+time linear in the length of the text.
 """
 
 import re
@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
-# What may stand between a table's heading and its first row.
+# Lines between a table's heading and its first row begin with these.
 _BEFORE_ROWS = ("-", "WARNING", "Warning")
 _MAX_LINES_BEFORE_ROWS = 8
-# Number and symbol of an atom without a blank between them, as tables with narrow columns have.
+# Number and symbol of an atom without a blank in between, as in tables with narrow columns.
 _GLUED = re.compile(r"([0-9]{1,9})([A-Z][A-Za-z]?)")
 
 
 def number(word: str) -> float:
-    """The number that `word` is; stars (a number too wide for its field) and words are none.
+    """Convert `word` to a number; stars (a number too wide for its field) are not one.
 
     Raises:
-        ParseError: it is none.
+        ParseError: `word` is not a number.
     """
     try:
         value = float(word)
@@ -29,21 +29,21 @@ def number(word: str) -> float:
         try:
             value = float(word.lower().replace("d", "e"))
         except ValueError:
-            raise ParseError(f"{word[:40]!r} is no number") from None
-    # float() also takes 1_000 and the digits of other scripts, which ORCA never writes.
+            raise ParseError(f"{word[:40]!r} is not a number") from None
+    # float() also accepts 1_000 and digits of other scripts, which ORCA never writes.
     if "_" in word or not word.isascii():
-        raise ParseError(f"{word[:40]!r} is no number")
+        raise ParseError(f"{word[:40]!r} is not a number")
     return value
 
 
 def numbers(words: list[str]) -> list[float]:
-    """All of `words` as numbers: as `number`, and quick where there are many.
+    """Convert all `words` to numbers, like `number` but faster for many words.
 
     Raises:
-        ParseError: one of them is none.
+        ParseError: one of them is not a number.
     """
     joined = "".join(words)
-    # What float() takes beside what ORCA writes: 1_000, and digits of other scripts.
+    # See `number` for what float() accepts although ORCA never writes it.
     if joined.isascii() and "_" not in joined:
         try:
             return [float(word) for word in words]
@@ -53,18 +53,18 @@ def numbers(words: list[str]) -> list[float]:
 
 
 def line_start(text: str, position: int) -> int:
-    """Where the line of `position` begins."""
+    """Start of the line at `position`."""
     return text.rfind("\n", 0, position) + 1
 
 
 def line_end(text: str, position: int) -> int:
-    """Where the line of `position` ends: at its newline, or at the end of the text."""
+    """End of the line at `position`: its newline, or the end of the text."""
     end = text.find("\n", position)
     return len(text) if end < 0 else end
 
 
 def line_of(text: str, position: int) -> str:
-    """The line of `position`, without its newline."""
+    """The line at `position`, without its newline."""
     return text[line_start(text, position) : line_end(text, position)]
 
 
@@ -75,9 +75,9 @@ def _alone(text: str, position: int, length: int) -> bool:
 
 
 def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int:
-    """The position of the last `heading` that stands alone on its line; -1 if there is none.
+    """The position of the last `heading` alone on its line; -1 if there is none.
 
-    `start` and `end` bound where it may be.
+    `start` and `end` limit the search.
     """
     position = text.rfind(heading, start, end)
     while position >= 0 and not _alone(text, position, len(heading)):
@@ -86,11 +86,11 @@ def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int
 
 
 def last_of(text: str, *headings: str) -> int:
-    """The position of the last one of `headings`, whichever comes last; -1 if there is none."""
+    """The position of whichever of `headings` comes last; -1 if there is none."""
     position = -1
     absent: tuple[str, ...] = ()
     for heading in headings:
-        # A heading that only goes on from one that is not there is not there either.
+        # A heading that begins with an absent heading is absent, too.
         if heading.startswith(absent):
             continue
         start = max(position, 0)
@@ -103,7 +103,7 @@ def last_of(text: str, *headings: str) -> int:
 
 
 def every(text: str, heading: str) -> Iterator[int]:
-    """The positions of all `heading`s that stand alone on their lines, the first one first."""
+    """The position of every `heading` alone on its line, in order."""
     position = text.find(heading)
     while position >= 0:
         end = line_end(text, position)
@@ -117,7 +117,7 @@ def _begins(text: str, position: int) -> bool:
 
 
 def last_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> int:
-    """The position of the last line that begins with `words` (after blanks); -1: there is none."""
+    """The position of the last line that begins with `words` (after blanks); -1 if none does."""
     position = text.rfind(words, start, end)
     while position >= 0 and not _begins(text, position):
         position = text.rfind(words, start, max(start, line_start(text, position)))
@@ -125,7 +125,7 @@ def last_beginning(text: str, words: str, start: int = 0, end: int | None = None
 
 
 def every_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> Iterator[int]:
-    """The positions of all lines that begin with `words` (after blanks), the first one first."""
+    """The position of every line that begins with `words` (after blanks), in order."""
     position = text.find(words, start, end)
     while position >= 0:
         if _begins(text, position):
@@ -134,7 +134,7 @@ def every_beginning(text: str, words: str, start: int = 0, end: int | None = Non
 
 
 def lines(text: str, position: int) -> Iterator[str]:
-    """The lines after the one of `position`, one by one."""
+    """The lines after the one at `position`, one by one."""
     start = line_end(text, position) + 1
     size = len(text)
     while start < size:
@@ -146,10 +146,10 @@ def lines(text: str, position: int) -> Iterator[str]:
 
 
 def whole_line(text: str, position: int) -> str:
-    """The line of `position` from there on.
+    """The line at `position`, from there to its end.
 
     Raises:
-        ParseError: the text ends within it.
+        ParseError: the text ends within the line.
     """
     end = text.find("\n", position)
     if end < 0:
@@ -158,10 +158,10 @@ def whole_line(text: str, position: int) -> str:
 
 
 def block(output: Output, *headings: str) -> Iterator[str]:
-    """The lines after the last one of `headings`, whichever comes last in the text.
+    """The lines after whichever of `headings` comes last in the text.
 
     Raises:
-        ParseError: there is none of them.
+        ParseError: the text has none of them.
     """
     position = last_of(output.text, *headings)
     if position < 0:
@@ -170,12 +170,12 @@ def block(output: Output, *headings: str) -> Iterator[str]:
 
 
 def _no_row(line: str, found: bool, what: str, ends: tuple[str, ...]) -> bool:
-    """Whether a line that is no row ends the table; ParseError if it cannot stand there."""
+    """Whether a line that is not a row ends the table; ParseError if it does not belong there."""
     stripped = line.strip()
     if found and (not stripped or stripped.startswith(ends)):
         return True
     if found or (stripped and not stripped.startswith(_BEFORE_ROWS)):
-        raise ParseError(f"the line {stripped[:60]!r} is no row of {what}")
+        raise ParseError(f"the line {stripped[:60]!r} is not a row of {what}")
     return False
 
 
@@ -185,11 +185,11 @@ def atom_rows(
     """The numbers of a table with a row `index symbol : numbers` for each atom, and its last line.
 
     The symbol or the colon may be missing. Atoms are counted from 0 or from 1. The table ends
-    with an empty line, or one that begins with one of `ends`; it is the line that is returned.
+    with an empty line or one that begins with one of `ends`; that line is returned.
 
     Raises:
-        ParseError: it has no rows or ends in another way; an atom is missing from it; its rows
-            have different numbers of columns; a number cannot be read.
+        ParseError: the table has no rows or ends otherwise; an atom is missing; its rows have
+            different numbers of columns; a number cannot be read.
     """
     found: list[list[float]] = []
     expected = 0
@@ -213,7 +213,7 @@ def atom_rows(
             raise ParseError(f"atom {expected} is missing from {what}")
         values = numbers(tail.split() if colon else words[2:])
         if not values or (found and len(values) != len(found[0])):
-            raise ParseError(f"the row of atom {index} of {what} has {len(values)} numbers")
+            raise ParseError(f"the row of atom {index} in {what} has {len(values)} numbers")
         found.append(values)
         expected += 1
     raise ParseError(f"{what} is cut short")

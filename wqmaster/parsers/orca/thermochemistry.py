@@ -1,4 +1,4 @@
-"""Thermochemistry: the last block "THERMOCHEMISTRY AT 298.15K" (alike in 2.6 to 6.1)."""
+"""Thermochemistry: the last block "THERMOCHEMISTRY AT 298.15K" (same format from 2.6 to 6.1)."""
 
 import math
 from itertools import islice
@@ -10,7 +10,7 @@ from wqmaster.parsers.orca.shape import natoms
 from wqmaster.parsers.orca.text import last_beginning, lines, number
 
 _BLOCK = "THERMOCHEMISTRY AT "
-# Name of the value -> the beginnings that its line may have.
+# Name of the value -> possible beginnings of its line.
 _LABELS = {
     "temperature": ("Temperature ",),
     "pressure": ("Pressure ",),
@@ -33,13 +33,13 @@ _LABELS = {
 }
 _NAMES = {label: name for name, labels in _LABELS.items() for label in labels}
 _BEGINNINGS = {label[:3] for label in _NAMES}
-# The units by which a line of a value is told from a sentence that begins alike.
+# The unit distinguishes the line of a value from a sentence with the same beginning.
 _UNITS = {"temperature": "K", "pressure": "atm", "mass": "AMU"}
-# Far more than the block has: it has a line for each vibration.
-_MOST_LINES = 50_000
-# Eight decimals are printed; a sum of several may be off by some of the last one.
+# Far more than the block, which has a line for each vibration.
+_MAX_LINES = 50_000
+# Values have eight decimals; a sum of several may be off by a few units in the last one.
 _ROUNDING = 6e-8
-# What each value must be the sum of.
+# The parts that must add up to each value.
 _SUMS = {
     "inner_energy": (
         "electronic_energy",
@@ -59,7 +59,7 @@ _SUMS = {
 
 
 def _value(line: str) -> tuple[str, float] | None:
-    """Name and value of a line `label ... value unit`, None if it is none."""
+    """Name and value in a line `label ... value unit`; None for other lines."""
     if line[:3] not in _BEGINNINGS:
         return None
     for label, name in _NAMES.items():
@@ -71,21 +71,24 @@ def _value(line: str) -> tuple[str, float] | None:
 
 
 def _finite(found: dict[str, float]) -> None:
-    """ORCA 4.1 takes the three motions of an atom for vibrations of 0 cm^-1: neither the entropy,
-    which is -inf, nor the enthalpy, which holds their thermal energy, is that of an atom."""
+    """Refuse infinite values.
+
+    ORCA 4.1 treats an atom's three motions as vibrations of 0 cm^-1: both the entropy, which is
+    -inf, and the enthalpy, which includes their thermal energy, are wrong.
+    """
     for name, value in found.items():
         if not math.isfinite(value):
             raise ParseError(
                 f"the {name.replace('_', ' ')} is {value}: ORCA counted vibrations of 0 cm**-1, "
-                "so that none of the thermochemistry can be used"
+                "so none of the thermochemistry is usable"
             )
 
 
 def _no_vibrations(output: Output, start: int, found: dict[str, float]) -> None:
-    """An atom has no vibrations, whatever ORCA printed for it."""
+    """Refuse vibrational values of an atom, which has no vibrations."""
     names = ("zero_point_energy", "thermal_vibrational_correction", "vibrational_entropy_term")
     if natoms(output.text, start) == 1 and any(abs(found[name]) > _ROUNDING for name in names):
-        raise ParseError("the thermochemistry holds vibrations, which an atom does not have")
+        raise ParseError("the thermochemistry includes vibrations, which an atom does not have")
 
 
 def _check(found: dict[str, float]) -> None:
@@ -97,7 +100,7 @@ def _check(found: dict[str, float]) -> None:
         ("gibbs_correction", found["gibbs_free_energy"] - found["electronic_energy"]),
     ):
         if abs(found[name] - expected) > _ROUNDING:
-            raise ParseError(f"the {name.replace('_', ' ')} is at odds with the other values")
+            raise ParseError(f"the {name.replace('_', ' ')} is inconsistent with the other values")
 
 
 def _values(output: Output) -> dict[str, float]:
@@ -106,14 +109,14 @@ def _values(output: Output) -> dict[str, float]:
     if start < 0:
         raise output.missing(f"'{_BLOCK.strip()}'")
     found: dict[str, float] = {}
-    for line in islice(lines(text, start), _MOST_LINES):
+    for line in islice(lines(text, start), _MAX_LINES):
         entry = _value(line)
         if entry is None:
             continue
         name, value = entry
-        # The inner energy is printed again above the enthalpy by some versions.
+        # Some versions print the inner energy again above the enthalpy.
         if found.setdefault(name, value) != value:
-            raise ParseError(f"the {name.replace('_', ' ')} is printed twice, and differs")
+            raise ParseError(f"the {name.replace('_', ' ')} is printed twice with different values")
         if name == "gibbs_correction":
             break
     missing = [name for name in _LABELS if name not in found]
@@ -130,20 +133,20 @@ def _values(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
-    """Thermochemistry of the ideal gas in the final evaluation, at the last temperature if several.
+    """Ideal-gas thermochemistry of the final evaluation (at the last temperature of several).
 
     `temperature` in K, `pressure` in atm, `mass` in u; all others in Eh: `electronic_energy`,
     `zero_point_energy`, `thermal_vibrational_correction`, `thermal_rotational_correction`,
     `thermal_translational_correction`, `inner_energy` U, `thermal_enthalpy_correction` kT,
     `enthalpy` H, `entropy_term` T*S and its parts `electronic_entropy_term`,
     `vibrational_entropy_term`, `rotational_entropy_term`, `translational_entropy_term`,
-    `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el). It is of the last Hessian in
-    the output and of its geometry; with a Hessian that was read in, the electronic energy may be
-    of another one.
+    `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el). It belongs to the last
+    Hessian in the output and its geometry; if the Hessian was read in, the electronic energy may be
+    that of another geometry.
 
     Raises:
-        ParseError: there is no such block, it is not whole, its sums do not hold, a part of it is
-            not finite, or it counts vibrations of an atom (4.1 does).
+        ParseError: the block is missing or incomplete, its sums do not hold, a value is not finite,
+            or it includes vibrations of an atom (as in 4.1).
     """
     return _values(output)
 
@@ -171,7 +174,7 @@ def entropy_term(output: Output) -> float:
 
 @reads("stdout")
 def entropy(output: Output) -> float:
-    """The former name of `entropy_term`: T*S in Eh, unlike the `entropy` of xtb."""
+    """The former name of `entropy_term`: T*S in Eh, unlike xtb's `entropy`."""
     found: float = entropy_term(output)
     return found
 

@@ -1,4 +1,4 @@
-"""How long ORCA ran."""
+"""ORCA's run times."""
 
 import re
 from itertools import islice
@@ -8,26 +8,26 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.text import block, last_beginning, number
 
 _NO_LETTER = re.compile(r"[^0-9a-z]+")
-# More than ORCA has modules.
-_MOST_LINES = 200
+# More lines than ORCA has modules.
+_MAX_LINES = 200
 _TOTAL = "TOTAL RUN TIME:"
 _SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0, "msec": 0.001}
-# The sum that is printed differs by rounding, and has modules that have no line (MD, ROCIS).
+# The printed sum differs by rounding and includes modules without a line (MD, ROCIS).
 _ROUNDING = 0.05
 
 
 @reads("stdout")
 def timings(output: Output) -> dict[str, float]:
-    """Seconds by module, as under "Timings for individual modules", which ends every run.
+    """Seconds per module, from "Timings for individual modules" at the end of every run.
 
-    The names are ORCA's in small letters with underscores (a database takes no dots in a name):
+    The names are ORCA's in lower case with underscores (a database allows no dots in a name):
     `sum_of_individual_times`, `scf_iterations`, `solution_of_cp_scf_eqns`.
 
     Raises:
-        ParseError: there is no such table, or it is not whole.
+        ParseError: the table is missing or incomplete.
     """
     found: dict[str, float] = {}
-    for line in islice(block(output, "Timings for individual modules:"), _MOST_LINES):
+    for line in islice(block(output, "Timings for individual modules:"), _MAX_LINES):
         if not line.strip() and not found:
             continue
         name, dots, rest = line.partition("...")
@@ -36,7 +36,7 @@ def timings(output: Output) -> dict[str, float]:
             break
         key = _NO_LETTER.sub("_", name.lower()).strip("_")
         if not key or key in found:
-            raise ParseError(f"the timings have a damaged line: {line.strip()[:60]!r}")
+            raise ParseError(f"a line of the timings is damaged: {line.strip()[:60]!r}")
         found[key] = number(words[0])
     else:
         raise ParseError(f"the timings in {output.name} are cut short")
@@ -44,21 +44,21 @@ def timings(output: Output) -> dict[str, float]:
     if total is None:
         raise output.missing("'Sum of individual times'")
     if sum(found.values()) - 2 * total > _ROUNDING:
-        raise ParseError("the timings of the modules are more than their sum")
+        raise ParseError("the timings of the modules exceed their printed sum")
     return found
 
 
 @reads("stdout")
 def total_run_time(output: Output) -> float:
-    """Wall time of the whole run in seconds: the last line of an output that ended normally.
+    """Wall time of the whole run in seconds, from the last line of an output that ended normally.
 
     Raises:
-        ParseError: there is no such line.
+        ParseError: the line is missing.
     """
     position = last_beginning(output.text, _TOTAL)
     if position < 0:
         raise output.missing(f"'{_TOTAL}'")
-    # The last line of the file: the word after the last number shows that it is not cut.
+    # This is the last line of the file: the unit after the last number shows that it is complete.
     words = output.text[position + len(_TOTAL) : position + 200].split("\n")[0].split()
     values, units = words[::2], words[1::2]
     if units != list(_SECONDS) or len(values) != len(units):

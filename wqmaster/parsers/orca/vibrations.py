@@ -1,8 +1,8 @@
-"""Vibrations: frequencies, normal modes and infrared intensities (alike in 2.6 to 6.1).
+"""Vibrations: frequencies, normal modes and infrared intensities (same format from 2.6 to 6.1).
 
-ORCA sets the frequencies of translations and rotations to 0.00 and lists them first: 6, or 5 of a
-linear molecule, or all 3 of an atom (seen in 38 real outputs of 2.6 to 6.1). A vibration that is
-printed as 0.00 as well stands behind them, or behind the imaginary ones, and is kept.
+ORCA sets the frequencies of translations and rotations to 0.00 and lists them first: 6, or 5 for a
+linear molecule, or all 3 for an atom (seen in 38 real outputs of 2.6 to 6.1). A vibration that is
+also printed as 0.00 follows them, or the imaginary ones, and is kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,19 +20,19 @@ T = TypeVar("T")
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
 _INFRARED = "IR SPECTRUM"
-# More lines than stand between a heading and the first row.
+# More lines than ORCA prints between a heading and the first row.
 _MAX_LINES_ABOVE_ROWS = 20
 _LINEAR = "The molecule is recognized as being linear"
 _ENERGY = "FINAL SINGLE POINT ENERGY"
-# The Hessian of a part of the atoms (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"): those
-# that are left out have no vibrations.
+# Partial Hessians (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"): atoms that are left out
+# have no vibrations.
 _PARTIAL = ("partial_hess", "hybrid_hess")
-# Frequencies are printed with two decimals in both tables.
+# Both tables have frequencies with two decimals.
 _ROUNDING_WAVENUMBERS = 0.011
 
 
 def _all_frequencies(output: Output) -> tuple[int, list[float]]:
-    """Where the last table stands, and its 3n frequencies in cm^-1."""
+    """Position of the last table, and its 3n frequencies in cm^-1."""
     position = last(output.text, _FREQUENCIES)
     if position < 0:
         raise output.missing(f"'{_FREQUENCIES}'")
@@ -41,7 +41,7 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
         words = line.split()
         if len(words) >= 3 and words[2] == "cm**-1":
             if words[0] != f"{len(found)}:":
-                raise ParseError(f"the frequency {len(found)} is missing")
+                raise ParseError(f"frequency {len(found)} is missing")
             found.append(number(words[1]))
         elif found or count > _MAX_LINES_ABOVE_ROWS:
             if words:
@@ -55,13 +55,13 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
 
 
 def first_vibration(values: Sequence[float], linear: bool | None, partial: bool = False) -> int:
-    """How many of the 3n frequencies `values` are translations and rotations; they come first.
+    """The number of translations and rotations, which come first in the 3n frequencies `values`.
 
-    Where `linear` is not known, as many as ORCA set to 0.00, at most 6. In a `partial` Hessian all
-    that come first and are 0.00.
+    If `linear` is None, they are those that ORCA set to 0.00, at most 6. For a `partial` Hessian,
+    they are all leading values of 0.00.
 
     Raises:
-        ParseError: ORCA did not set as many to 0.00.
+        ParseError: ORCA did not set that many to 0.00.
     """
     if len(values) == 3:
         return 3
@@ -69,27 +69,29 @@ def first_vibration(values: Sequence[float], linear: bool | None, partial: bool 
     if partial:
         return zeros
     expected = min(max(zeros, 5), 6) if linear is None else 5 if linear else 6
-    # ORCA may take a molecule for linear that is not quite so, but never sets 5 to 0 otherwise.
+    # ORCA may treat a nearly linear molecule as linear, but never sets 5 to 0 otherwise.
     if zeros == 5:
         expected = 5
     if zeros < expected:
         raise ParseError(
-            f"the frequencies begin with {zeros} of 0.00 instead of {expected}, so that vibrations "
-            "cannot be told from translations and rotations"
+            f"the frequencies begin with {zeros} values of 0.00 instead of {expected}, so"
+            " vibrations cannot be distinguished from translations and rotations"
         )
     return expected
 
 
 def _is_partial(text: str) -> bool:
-    """Whether the input, which ORCA echoes, asks for the Hessian of a part of the atoms."""
+    """Whether the echoed input asks for a partial Hessian."""
     end = text.find("****END OF INPUT****")
     echoed = text[:end].lower() if end >= 0 else ""
     return any(words in echoed for words in _PARTIAL)
 
 
 def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
-    """A parser of the final evaluation that knows whether the Hessian is of a part of the atoms,
-    which stands above all evaluations."""
+    """Restrict a parser to the final evaluation, and pass it whether the Hessian is partial.
+
+    The echoed input, which shows that, is above all evaluations.
+    """
 
     @wraps(read)
     def parser(output: Output) -> T:
@@ -106,10 +108,10 @@ def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
 
 
 def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
-    """Where the last table stands, its 3n frequencies in cm^-1, and the first that is a vibration.
+    """Position of the last table, its 3n frequencies in cm^-1, and index of the first vibration.
 
-    ORCA says whether the molecule is linear with the thermochemistry below; where it does not,
-    the geometry above tells.
+    ORCA reports below, with the thermochemistry, that a molecule is linear; if it does not, the
+    geometry above decides.
     """
     text = output.text
     position, values = _all_frequencies(output)
@@ -123,21 +125,21 @@ def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
 @reads("stdout")
 @_of_final
 def frequencies(output: Output, partial: bool) -> list[float]:
-    """Frequencies of the final evaluation in cm^-1, as ORCA lists them, imaginary ones negative.
+    """Frequencies of the final evaluation in cm^-1, in ORCA's order, imaginary ones negative.
 
-    Translations and rotations, which ORCA sets to 0.00, are left out: 3n - 6 are left of a
-    molecule of n atoms, 3n - 5 of a linear one, none of an atom; of a partial Hessian those of the
-    atoms in it. A scaling factor of the input is applied already.
+    Translations and rotations, which ORCA sets to 0.00, are omitted: 3n - 6 values remain for a
+    molecule of n atoms, 3n - 5 for a linear one, none for an atom; for a partial Hessian, those of
+    its atoms. A scaling factor in the input has already been applied.
 
     Raises:
-        ParseError: there is no such table, it is not whole, or ORCA did not set 6 (5) to 0.00.
+        ParseError: the table is missing or incomplete, or ORCA did not set 6 (5) values to 0.00.
     """
     _, values, first = _vibrations(output, partial)
     return [value + 0.0 for value in values[first:]]  # -0.00 is 0.00
 
 
 def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
-    """A square table that is printed in blocks of columns, as its columns."""
+    """The columns of a square table that is printed in blocks of columns."""
     columns: list[list[float]] = []
     row = size
     width = above = 0
@@ -146,7 +148,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
         if row == size:
             first = [str(len(columns) + place) for place in range(len(words))]
             if not words or words != first:
-                # A text stands above the first columns, an empty line above some others.
+                # There is text above the first columns and an empty line above some others.
                 above += 1
                 if (columns and words) or words[:1] == ["0"] or above > _MAX_LINES_ABOVE_ROWS:
                     break
@@ -157,7 +159,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
             if len(columns) > size:
                 break
         elif row == 0 and words and words[0] != "0":
-            # The irreps of the columns stand below their numbers.
+            # The irreps of the columns are below their numbers.
             if len(words) != width:
                 break
         else:
@@ -176,11 +178,11 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
     """Normal modes (final evaluation) as Cartesian displacements of `frequencies`, (modes, n, 3).
 
-    They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), then each normalised to 1 (the
-    sum of its squares), so that they are not orthogonal.
+    They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), each then normalized to 1 (the
+    sum of its squares), so they are not orthogonal.
 
     Raises:
-        ParseError: there is no such table, or it is not whole.
+        ParseError: the table is missing or incomplete.
     """
     start, values, first = _vibrations(output, partial)
     position = last(output.text, _MODES, start)
@@ -193,7 +195,7 @@ def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
 
 
 def _intensity(line: str) -> tuple[int, float, float] | None:
-    """Mode, frequency and intensity of one row of the spectrum.
+    """Mode, frequency and intensity in one row of the spectrum; None for other lines.
 
     Up to 4.2 a row is `mode: freq T**2 (TX TY TZ)`, with T**2 in km/mol (ORCA manual 4.2, "IR
     spectra"); since 5.0 it is `mode: freq eps Int T**2 (TX TY TZ)`, with Int in km/mol.
@@ -205,7 +207,7 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
     values = numbers(words[1:])
     mode = number(words[0][:-1])
     if not mode.is_integer():
-        raise ParseError(f"{words[0]!r} is no mode of the IR spectrum")
+        raise ParseError(f"{words[0]!r} is not a mode of the IR spectrum")
     return int(mode), values[0], values[1] if len(values) == 2 else values[2]
 
 
@@ -214,10 +216,10 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 def ir_intensities(output: Output, partial: bool) -> list[float | None]:
     """Infrared intensities (final evaluation) in km/mol, one for each of `frequencies`.
 
-    None where ORCA lists none: for imaginary modes, and vibrations printed as 0.00.
+    None where ORCA lists none: for imaginary modes and vibrations printed as 0.00.
 
     Raises:
-        ParseError: there is no spectrum, or it is not whole.
+        ParseError: the spectrum is missing or incomplete.
     """
     start, values, first = _vibrations(output, partial)
     position = last(output.text, _INFRARED, start)
@@ -237,7 +239,7 @@ def ir_intensities(output: Output, partial: bool) -> list[float | None]:
         mode, frequency, intensity = row
         expected = values[mode] if 0 <= mode < len(values) else None
         if expected is None or mode in found or abs(frequency - expected) > _ROUNDING_WAVENUMBERS:
-            raise ParseError(f"mode {mode} of the IR spectrum is none of the frequencies")
+            raise ParseError(f"mode {mode} of the IR spectrum does not match the frequencies")
         found[mode] = intensity
     else:
         raise ParseError(f"the table '{_INFRARED}' in {output.name} is cut short")
