@@ -324,8 +324,15 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
 
     assert cli("db", "stop", private) == "stopped\n"
     assert mongods(cli.folder) == []
-    assert cli("db", "url", private).strip() == uri
-    assert cli.errors == f"the server is not running: wqmaster db start {private}\n"
+    # The same address: mongosh without one would open another database.
+    stopped, as_json = at_once(cli, ["db", "url", private], ["db", "url", private, "--json"])
+    assert stopped[:2] == (3, f"{uri}\n")
+    assert "is not running" in stopped[2]
+    assert f"start it with 'wqmaster db start {private}'" in stopped[2]
+    assert as_json[0] == 3
+    value = json.loads(as_json[1])
+    assert (value["uri"], value["running"]) == (uri, False)
+    assert value["error"]["code"] == "database-stopped"
     cli("db", "start", private)
     with MongoClient(uri) as client:
         (found,) = client["wqmaster"]["molecules"].find({"_id": "kept"})
@@ -367,8 +374,8 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     [
         ([], ["run", "check", "smoke", "status", "failures", "import", "db", "--version"]),
         (["run"], ["[CAMPAIGN]", "--engine", "--port", "--limit", "--watch", "--grace", "--quiet"]),
-        (["check"], ["[CAMPAIGN]", "--json", "Runs nothing"]),
-        (["smoke"], ["[CAMPAIGN]", "--id", "--json", "store nothing"]),
+        (["check"], ["[CAMPAIGN]", "--json", "run nothing"]),
+        (["smoke"], ["[CAMPAIGN]", "--id", "--json", "Nothing is stored"]),
         (["status"], ["[CAMPAIGN]", "--json"]),
         (["failures"], ["[CAMPAIGN]", "--show", "--retry", "--json"]),
         (["import"], ["CAMPAIGN FILES...", "--prefix", "--id-from", "--skip-bad", "--json"]),
@@ -379,7 +386,7 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
 )
 def test_help_tells_arguments_and_options(words: list[str], said: list[str], cli: Cli) -> None:
     output = cli(*words, "--help")
-    assert output.startswith("Usage: ")
+    assert output.startswith(" ".join(["Usage: wqmaster", *words]))
     for word in said:
         assert word in output
     assert cli.errors == ""

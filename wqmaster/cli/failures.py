@@ -104,7 +104,7 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
 def command(
     campaign: Path, show: str | None, retry: str | None, discard: str | None, output: Output
 ) -> None:
-    """List what was given up in CAMPAIGN, by class and signature."""
+    """Show what failed in CAMPAIGN and why."""
     if sum(text is not None for text in (show, retry, discard)) > 1:
         raise click.UsageError("--show, --retry and --discard are given one at a time.")
     file = loaded(campaign)

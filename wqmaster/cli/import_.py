@@ -105,7 +105,7 @@ def command(
     output: Output,
     **more: object,
 ) -> None:
-    """Put the molecules of FILES into CAMPAIGN's collection.
+    """Put structure files into the collection of CAMPAIGN.
 
     FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a column of SMILES),
     XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);

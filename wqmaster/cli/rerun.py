@@ -99,7 +99,7 @@ def command(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Compute documents of CAMPAIGN again: the next run takes them up.
+    """Let the next run compute documents of CAMPAIGN again.
 
     Nothing is erased. Results are moved with their _run to the collection wqmaster.history, kept
     files to kept/replaced/; failures stay recorded.

@@ -10,14 +10,15 @@ from typing import Literal
 
 import click
 
+from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.software.pack import making
 from wqmaster.software.pack.proof import TOLD
 
 
-@click.group(name="software")
+@click.group(name="software", cls=Verbs)
 def command() -> None:
-    """Pack programs for workers that have not got them."""
+    """Pack programs for workers that do not have them."""
 
 
 @command.command()
@@ -69,8 +70,9 @@ def pack(
     prove: Literal["alone", "environment"] | None,
     output: Output,
 ) -> None:
-    """Make the archive NAME.tar.gz for `software: {NAME: {command: ..., archive: ...}}`.
+    """Make the archive NAME.tar.gz of a program for workers.
 
+    The campaign names it as `software: {NAME: {command: ..., archive: ...}}`.
     The packed program is run before the archive is put in its place.
     """
     wish = making.Wish(name, programs, folder, data, target, max_size, run, prove)

@@ -72,7 +72,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 @campaign_argument
 @json_option
 def command(campaign: Path, output: Output) -> None:
-    """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled.
+    """Show how many documents are done, failed and left.
 
     Of the documents that are done, those whose molecule was changed afterwards are stale.
     """
