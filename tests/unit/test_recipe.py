@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.names import TASK_FUNCTION, function_named
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.xtb.task import Singlepoint
@@ -216,7 +218,12 @@ def test_a_users_module_that_fails_to_import_says_why(
     ("function", "words"),
     [
         ("wqmaster.tasks.xtb.singelpoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
-        ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb'?"),
+        ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("xtb.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.base.traits_of", "unknown task function"),
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("singlepoint", "'singlepoint' is not a dotted path of a task function"),
         ("no.such.module", "there is no module 'no.such' for the task function"),
@@ -233,11 +240,34 @@ def test_an_unknown_task_function_is_refused_at_its_line(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "orca.singlepoint",
+        "orca",
+        "xtb.opt",
+        "gaussian.opt",
+        "tasks.vina.dokc",
+        "wqmaster.tasks.xtb.Task",
+    ],
+)
+def test_only_task_functions_that_would_work_are_suggested(tmp_path: Path, name: str) -> None:
+    _, message = refused(tmp_path, {"name": "a"}, function=name)
+    hint = message.rpartition("; ")[2]
+    suggested = re.findall(r"wqmaster\.[\w.]+", hint)
+    assert suggested
+    assert {word.strip("',?") for word in hint.split()} & set(suggested)
+    for found in suggested:
+        assert hasattr(function_named(found, TASK_FUNCTION), "traits")
+
+
+@pytest.mark.parametrize(
     ("parser", "words"),
     [
-        ("enrgy", "did you mean 'wqmaster.parsers.xtb.energy'?"),
+        ("enrgy", "unknown parser 'enrgy' of xtb; did you mean 'energy'?"),
+        ("diagnose", "unknown parser 'diagnose' of xtb"),
+        ("wqmaster.parsers.xtb.diagnose", "unknown parser"),
         ("wqmaster.parsers.xtb.gradientt", "did you mean 'wqmaster.parsers.xtb.gradient'?"),
-        ("wqmaster.parsers.xtbb.energy", "did you mean 'wqmaster.parsers.xtb'?"),
+        ("wqmaster.parsers.xtbb.energy", "did you mean 'wqmaster.parsers.xtb.energy'?"),
         ("htrq.htrun.parser.xtb.dipol", "did you mean 'wqmaster.parsers.xtb.dipole'?"),
         ("VERSION", "unknown parser"),
         ("", "parser"),

@@ -9,7 +9,7 @@ import click
 from bson import ObjectId
 
 from wqmaster.campaign.loading import LoadedCampaign, load
-from wqmaster.campaign.units import seconds
+from wqmaster.campaign.units import megabytes, seconds
 
 # Entries of a list that are shown.
 _MAX_SHOWN_ENTRIES = 6
@@ -37,6 +37,22 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
                 self.fail(str(error), param, ctx)
         if not 0 <= number < math.inf:
             self.fail(f"{value!r} is not a time of 0 seconds or more", param, ctx)
+        return number
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
+    """A size on the command line: MB, or a number with a unit as in a campaign file."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The size in MB."""
+        try:
+            number = megabytes(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if number < 1:
+            self.fail(f"{value!r} is not a size of 1 MB or more", param, ctx)
         return number
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import click
 
+from wqmaster.cli.common import Size
 from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.software.pack import making
@@ -49,8 +50,9 @@ def command() -> None:
     "--max-size",
     default=making.MAX_ARCHIVE_MB,
     show_default=True,
-    type=click.IntRange(1),
-    help="In MB.",
+    type=Size(),
+    metavar="SIZE",
+    help="Size that the archive may have: MB, or with a unit (2GB).",
 )
 @click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
 @click.option(
