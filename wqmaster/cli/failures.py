@@ -59,6 +59,12 @@ def _times(attempt: Document) -> str:
     return f"finished {ended:%Y-%m-%d %H:%M:%S} UTC{took}"
 
 
+def _then(attempt: Document) -> str:
+    if attempt.get("final"):
+        return "given up"
+    return "given up, until the document was changed" if attempt.get("mended") else "tried again"
+
+
 def _remedies(attempt: Document) -> str:
     taken = plan_of(attempt.get("remedy"))
     return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items()) or "-"
@@ -72,7 +78,7 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
             f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
             f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
             f"{_times(attempt)}, remedy {_remedies(attempt)}, "
-            f"{'given up' if attempt.get('final') else 'tried again'}"
+            f"{_then(attempt)}"
         )
         if attempt.get("archive"):
             yield f"  archive {attempt['archive']}"
@@ -91,6 +97,9 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     headings = ("count", "class", "message", "example")
     yield from table(headings, ([printable(cell) for cell in row] for row in rows))
     yield f"one document's attempts: wqmaster failures {typed(campaign)} --show ID"
+    yield (
+        f"a document that you correct is computed again by the next: wqmaster run {typed(campaign)}"
+    )
 
 
 @click.command()

@@ -15,7 +15,7 @@ from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-from wqmaster.run.progress import duration, overview
+from wqmaster.run.progress import duration, overview, speed
 from wqmaster.run.spool import Spool
 
 # How long the recipes of results are looked at.
@@ -55,7 +55,8 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield (
             f"master    process {live['master']['pid']} on {live['master']['host']}: "
             f"{live['workers']} workers, {live['cores']} cores, "
-            f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
+            f"{live['tasks_running']} tasks running, {live['tasks_waiting']} waiting for a worker, "
+            f"{speed(live['jobs_per_second'])}, {duration(live['seconds_left'])} left"
         )
     if found["recipe_mismatch"]:
         yield (

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 
 class Family(Enum):
@@ -136,7 +137,12 @@ class FailureClass(Enum):
     @classmethod
     def of(cls, label: str) -> "FailureClass":
         """The member that the database calls `label`; KeyError if there is none."""
-        return {member.label: member for member in cls}[label]
+        return _by_label()[label]
+
+
+@cache
+def _by_label() -> dict[str, FailureClass]:
+    return {member.label: member for member in FailureClass}
 
 
 # strerror(3) of ENOSPC in the locale C, which runner.sh sets. These words are all there is where

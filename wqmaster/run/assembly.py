@@ -331,11 +331,16 @@ def run(
             progress.done_before = counts.done
             progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
+        after = None
         if not options.watch and not any(spool.waiting()):
             check_matches(store, counts)
-            if not Feed(store, lambda key: False).take(1):
-                progress.state = RunState.NOTHING_TO_DO
-                return progress
+            first = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
+            while not first.take(1):
+                if first.exhausted:
+                    progress.state = RunState.NOTHING_TO_DO
+                    return progress
+                store.presence.heartbeat(token, progress.published())
+            after = first.passed
         recipe = recipe.prepared()
         environ = worker_environment(loaded)
         engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
@@ -365,6 +370,7 @@ def run(
             progress=progress,
             watch=options.watch,
             limit=options.limit,
+            after=after,
             grace=options.grace,
             show=show,
         )
