@@ -247,6 +247,23 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
         "wqmaster: 'bad_documnt' is no given-up document and no failure class; "
         "did you mean 'bad_document'?\n",
     )
+    ids, of_class, ids_json, listed, unknown, together = at_once(
+        cli,
+        ["failures", path, "--ids"],
+        ["failures", path, "--ids", "--class", "bad_document"],
+        ["failures", path, "--ids", "--class", "bad_document", "--json"],
+        ["failures", path, "--class", "bad_document", "--json"],
+        ["failures", path, "--ids", "--class", "bad_documnt", "--json"],
+        ["failures", path, "--ids", "--show", "17", "--json"],
+    )
+    assert (ids[0], ids[2], sorted(ids[1].splitlines())) == (0, "", ["17", "odd", "odder"])
+    assert (of_class[0], sorted(of_class[1].splitlines())) == (0, ["odd", "odder"])
+    assert sorted(json.loads(ids_json[1])) == ["odd", "odder"]
+    assert [group["class"] for group in json.loads(listed[1])] == ["bad_document"]
+    for code, output, _ in (unknown, together):
+        assert (code, json.loads(output)["code"]) == (2, "usage")
+    assert "did you mean 'bad_document'?" in unknown[2]
+
     output = cli("failures", path, "--retry", "17")
     assert output == f"1 to be run again: wqmaster run {path}\n"
     cli("run", path, code=1)

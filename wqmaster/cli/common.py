@@ -8,8 +8,11 @@ from typing import Any
 import click
 from bson import ObjectId
 
+from wqmaster.campaign.base import nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.units import megabytes, seconds
+from wqmaster.database.attempts import key_of
+from wqmaster.jobs.failures import FailureClass
 
 # Entries of a list that are shown.
 _MAX_SHOWN_ENTRIES = 6
@@ -84,6 +87,25 @@ def possible_ids(text: str) -> list[Any]:
     if text.lstrip("-").isdigit() and len(text) < 19:
         found.append(int(text))
     return found
+
+
+def typed_id(document: Any) -> str:
+    """An `_id` as it is typed after --id and --show; one that cannot be typed there as JSON."""
+    if isinstance(document, (str, int, ObjectId)) and not isinstance(document, bool):
+        return printable(str(document)).replace("\n", "?")
+    return key_of(document)
+
+
+def failure_class(text: str) -> str:
+    """The name of a failure class.
+
+    Raises:
+        UsageError: there is none of this name; with the nearest.
+    """
+    labels = [member.label for member in FailureClass]
+    if text not in labels:
+        raise click.UsageError(f"'{text}' is not a failure class; {nearest(text, labels)}")
+    return text
 
 
 def shortened(value: Any) -> str:

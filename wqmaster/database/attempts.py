@@ -159,12 +159,18 @@ class Ledger:
             one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
         )
 
-    def groups(self) -> list[Document]:
-        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`."""
+    def groups(self, kind: str | None = None) -> list[Document]:
+        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`.
+
+        `kind`: those of this class.
+        """
+        query: Document = {**self._mine, "final": True}
+        if kind is not None:
+            query["class"] = kind
         return list(
             self._failures.aggregate(
                 [
-                    {"$match": {**self._mine, "final": True}},
+                    {"$match": query},
                     {
                         "$group": {
                             "_id": {"class": "$class", "signature": "$signature"},
