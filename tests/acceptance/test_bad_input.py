@@ -337,6 +337,29 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert files_with("hunter2", cli.folder) == [path]
 
 
+@pytest.mark.parametrize("password", ["zq@zx/zv2", "zq/zx@zv2", "zq@zx?zv2"])
+def test_a_password_that_is_not_encoded_is_told_by_its_code_and_never_printed(
+    password: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    uri = f"mongodb://alice:{password}@127.0.0.1:1/"
+    path = campaigns.write(database={"uri": uri, "name": campaigns.database})
+    line = line_of(path, "uri:")
+    run, status, doctor = at_once(
+        cli, ["run", path], ["status", path, "--json"], ["doctor", path, "--json"]
+    )
+    assert [found[0] for found in (run, status, doctor)] == [SERVICE_IS_MISSING] * 3
+    assert run[2].startswith(f"wqmaster: {path}:{line}: ")
+    assert "must be percent-encoded" in run[2]
+    assert "python3 -c 'import getpass" in run[2]
+    assert json.loads(status[1])["code"] == "database-address-invalid"
+    findings = json.loads(doctor[1])["findings"]
+    assert "database-address-invalid" in [finding["code"] for finding in findings]
+    for _, output, errors in (run, status, doctor):
+        for piece in ("zq", "zx", "zv2"):
+            assert piece not in output + errors
+    assert files_with("zv2", cli.folder) == [path]
+
+
 @pytest.mark.parametrize(
     "password",
     ["hunter2", "hun/ter2", "hun@ter2"],

@@ -127,9 +127,12 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
             seen: set[str] = set()
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    # One without a value may be a piece of an address that a comma has divided.
+                    empty = isinstance(value, yaml.ScalarNode) and value.value == ""
+                    what = "a key without a value" if empty else f"the key '{key.value}'"
                     raise CampaignError(
-                        f"{source.path}:{key.start_mark.line + 1}: the key '{key.value}' "
-                        "stands twice here; remove one"
+                        f"{source.path}:{key.start_mark.line + 1}: "
+                        f"{what} stands twice here; remove one"
                     )
                 seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
                 visit(value)

@@ -4,6 +4,7 @@ An error names file and line, what is wrong there, and the nearest right word.
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,22 @@ class Database(Model):
     uri: str | None = Field(default=None, repr=False)
     name: str = Field(default="wqmaster", pattern=r"^[^/\\. \"$*<>:|?\x00]+$")
     collection: str = Field(default="molecules", pattern=r"^[^$\x00]+$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_is_whole(cls, data: Any) -> Any:
+        """See that no address was divided at a comma: `{uri: mongodb://me:pass,word@host}`.
+
+        Its pieces would be told as unknown keys, and may be those of a password.
+        """
+        if isinstance(data, Mapping) and any(
+            data[key] is None and key not in cls.model_fields for key in data
+        ):
+            raise PydanticCustomError(
+                "address_divided",
+                "a key has no value; if it is a piece of the address, write 'uri:' in quotes",
+            )
+        return data
 
 
 # The keys of `molecule:` that name fields, and so decide what is computed.

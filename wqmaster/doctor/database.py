@@ -13,7 +13,8 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster.database.documents import Store, redacted
+from wqmaster.database.address import redacted
+from wqmaster.database.documents import Store
 from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
@@ -83,8 +84,9 @@ def database(case: Case) -> Iterator[Finding]:
     try:
         store = Store(uri, case.loaded.campaign)
     except DatabaseError as error:
-        where = f"mongosh '{redacted(uri)}'"
-        fix = f"{where}; correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
+        fix = f"correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
+        if error.code is ErrorCode.DATABASE_UNREACHABLE:
+            fix = f"mongosh '{redacted(uri)}'; {fix}"
         yield Finding("database", "wrong", error.message, fix, error.code)
         return
     with contextlib.closing(store):

@@ -84,7 +84,13 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
-        store = Store(uri, loaded.campaign)
+        try:
+            store = Store(uri, loaded.campaign)
+        except DatabaseError as error:
+            if error.code is not ErrorCode.DATABASE_ADDRESS_INVALID:
+                raise
+            where = loaded.source.where("database", "uri")
+            raise DatabaseError(f"{where}: {error.message}", code=error.code) from None
         stack.callback(store.close)
         try:
             yield store
