@@ -10,6 +10,7 @@ import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
+from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
@@ -173,7 +174,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
             message = f"the key '{found['loc'][-1]}' is missing"
             name = ".".join(str(key) for key in keys[:-1])
         if found["type"] == "string_pattern_mismatch":
-            message = f"{found['input']!r} is not a name that can be used here"
+            message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
         line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
         lines.append((tuple(keys), line))
     # Of the branches of a union, the one that came further is the one that is meant.
@@ -183,6 +184,11 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
     )
     return CampaignError("\n".join(dict.fromkeys(kept)))
+
+
+def _allowed(pattern: str) -> str:
+    """What a pattern allows, in words; in those of regular expressions where a user wrote it."""
+    return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
