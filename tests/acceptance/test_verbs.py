@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,39 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
     with MongoClient(uri) as client:
         (found,) = client["wqmaster"]["molecules"].find({"_id": "kept"})
         assert found["xtb"]["gfn2"]["energy"] == pytest.approx(ENERGY, abs=1e-9)
+
+
+def test_a_renamed_campaign_is_told_where_its_data_are(
+    private: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    (cli.folder / "two.extxyz").write_text(TWO)
+    cli("import", private, "two.extxyz")
+    path = campaigns.write(database={}, campaign="renamed")
+    folder = cli.folder / "renamed.run"
+    hint = f"write 'folder: test.run' into {path}, or rename that folder to 'renamed.run'"
+    for verb in ("status", "failures"):
+        found = json.loads(cli(verb, path, "--json", code=2))
+        assert found["code"] == "database-not-created"
+        assert hint in found["message"]
+    assert not folder.exists()
+    for verb in ("check", "smoke"):
+        found = json.loads(cli(verb, path, "--json", code=2))
+        assert found["code"] == "collection-empty"
+        assert hint in found["message"]
+    cli("run", path, code=2)
+    assert hint in cli.errors
+    (problem,) = json.loads(cli("status", path, "--json"))["problems"]
+    assert problem["code"] == "collection-empty"
+    assert hint in problem["message"]
+
+    # Both ways work.
+    path = campaigns.write(database={}, campaign="renamed", folder="test.run")
+    assert json.loads(cli("status", path, "--json"))["pending"] == 2
+    path = campaigns.write(database={}, campaign="renamed")
+    shutil.rmtree(folder)
+    (cli.folder / "test.run").rename(folder)
+    assert "done                 2 (2 in this run)" in cli("run", path)
+    assert processes_of(cli.folder) == {}
 
 
 def test_a_private_server_lives_no_longer_than_the_verb_that_uses_it(

@@ -162,7 +162,7 @@ def _checked(recipe: Recipe) -> _Checked:
     engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
         counts = store.counts()
-        assembly.check_matches(store, counts)
+        assembly.check_matches(store, counts, file)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),

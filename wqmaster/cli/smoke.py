@@ -95,6 +95,8 @@ def command(campaign: Path, document: str | None, output: Output) -> None:
     recipe = resolve(loaded(campaign))
     check_programs(recipe)
     with assembly.opened(recipe.loaded) as store:
+        if store.size() == 0:
+            assembly.check_matches(store, None, recipe.loaded)
         molecule = _molecule(store, document)
     result = smoke.rehearse(recipe, molecule)
     for warning in result.warnings(recipe, len(molecule.numbers)):

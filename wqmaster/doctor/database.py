@@ -21,6 +21,7 @@ from wqmaster.doctor.folder import clocks
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.run import assembly
+from wqmaster.run.other_names import where_else
 from wqmaster.system.programs import ask
 
 Document = dict[str, Any]
@@ -78,6 +79,8 @@ def database(case: Case) -> Iterator[Finding]:
         if server.pid() is None:
             there = "is stopped" if server.exists else "is not made yet"
             seen = f"the private server in {server.folder} {there}: a run starts it"
+            if not server.exists:
+                seen += where_else(case.loaded)
             yield Finding("database", "ok", seen)
             return
         uri = server.uri
@@ -159,7 +162,7 @@ def _reading(case: Case, store: Store) -> Finding:
         return Finding(
             "documents",
             "warning",
-            f"the collection {place} is empty",
+            f"the collection {place} is empty{where_else(case.loaded) if case.loaded else ''}",
             fix,
             code=ErrorCode.COLLECTION_EMPTY,
         )
