@@ -69,6 +69,7 @@ class ErrorCode(StrEnum):
     DATABASE_REFUSES = "database-refuses"  # the server refuses an operation
     DATABASE_FAILED = "database-failed"  # the server failed while it was in use
     DATABASE_TOO_OLD = "database-too-old"  # the server's version is not supported
+    DATABASE_STOPPED = "database-stopped"  # the private server is not running
     DATABASE_ELSEWHERE = "database-elsewhere"  # the private server runs on another machine
     DATABASE_NOT_STARTED = "database-not-started"  # the private server does not start
     MONGOD_MISSING = "mongod-missing"  # the program mongod is not installed

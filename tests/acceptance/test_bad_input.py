@@ -188,10 +188,7 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
     path = campaigns.write(campaign_config=config(args=[step]))
     line = line_of(path, "gradeint")
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
-    assert said == (
-        f"{path}:{line}: unknown parser 'wqmaster.parsers.xtb.gradeint'; "
-        "did you mean 'wqmaster.parsers.xtb.gradient'?"
-    )
+    assert said == (f"{path}:{line}: unknown parser 'gradeint' of xtb; did you mean 'gradient'?")
 
 
 @pytest.mark.parametrize(
@@ -205,9 +202,13 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
         (
             "wqmaster.tasks.xbt.singlepoint",
             "there is no module 'wqmaster.tasks.xbt' for the task function "
-            "'wqmaster.tasks.xbt.singlepoint'; did you mean 'wqmaster.tasks.xtb'?",
+            "'wqmaster.tasks.xbt.singlepoint'; did you mean 'wqmaster.tasks.xtb.singlepoint'?",
         ),
-        ("singlepoint", "'singlepoint' is not a dotted path of a task function: MODULE.FUNCTION"),
+        (
+            "singlepoint",
+            "'singlepoint' is not a dotted path of a task function (MODULE.FUNCTION); "
+            "did you mean 'wqmaster.tasks.xtb.singlepoint'?",
+        ),
     ],
     ids=["function", "module", "no dots"],
 )
@@ -334,6 +335,29 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert "hunter2" not in said
     assert (cli.folder / "test.run").exists()
     assert files_with("hunter2", cli.folder) == [path]
+
+
+@pytest.mark.parametrize("password", ["zq@zx/zv2", "zq/zx@zv2", "zq@zx?zv2"])
+def test_a_password_that_is_not_encoded_is_told_by_its_code_and_never_printed(
+    password: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    uri = f"mongodb://alice:{password}@127.0.0.1:1/"
+    path = campaigns.write(database={"uri": uri, "name": campaigns.database})
+    line = line_of(path, "uri:")
+    run, status, doctor = at_once(
+        cli, ["run", path], ["status", path, "--json"], ["doctor", path, "--json"]
+    )
+    assert [found[0] for found in (run, status, doctor)] == [SERVICE_IS_MISSING] * 3
+    assert run[2].startswith(f"wqmaster: {path}:{line}: ")
+    assert "must be percent-encoded" in run[2]
+    assert "python3 -c 'import getpass" in run[2]
+    assert json.loads(status[1])["code"] == "database-address-invalid"
+    findings = json.loads(doctor[1])["findings"]
+    assert "database-address-invalid" in [finding["code"] for finding in findings]
+    for _, output, errors in (run, status, doctor):
+        for piece in ("zq", "zx", "zv2"):
+            assert piece not in output + errors
+    assert files_with("zv2", cli.folder) == [path]
 
 
 @pytest.mark.parametrize(
@@ -599,7 +623,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     output = cli("failures", path, "--retry", "bad_document")
     assert output == f"{len(BAD)} to be run again: wqmaster run {path}\n"
     output = cli("run", path)
-    assert f"done                 {4 + len(BAD)} ({len(BAD)} in this run)" in output
+    assert f"done                 {4 + len(BAD)} ({len(BAD)} in this run, 4 before)" in output
     assert "failed               0 (0 in this run)" in output
 
 

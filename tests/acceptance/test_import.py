@@ -132,6 +132,79 @@ def test_compressed_files_and_json_lines_go_in_together(
     }
 
 
+def damaged(kind: str, folder: Path, count: int, bad: int) -> Path:
+    """A file of `count` waters of which number `bad` cannot be imported; each has a name."""
+    file = folder / f"waters.{kind}"
+    heights = [0.96 + 1e-4 * number for number in range(1, count + 1)]
+    if kind == "jsonl":
+        lines = [
+            json.dumps({"_id": f"name{number}", **WATER, "height": height})
+            for number, height in enumerate(heights, start=1)
+        ]
+        lines[bad - 1] = lines[bad - 1].replace('"height"', "height")
+        file.write_text("\n".join(lines) + "\n")
+    elif kind == "extxyz":
+        frames = [
+            f"3\nProperties=species:S:1:pos:R:3 name=name{number}\nO 0 0 0\nH 0 0 {height}\n"
+            f"H 0.93 0 {'none' if number == bad else -0.24}\n"
+            for number, height in enumerate(heights, start=1)
+        ]
+        file.write_text("".join(frames))
+    elif kind == "sdf":
+        blocks = [
+            f"name{number}\n\n\n  3  2  0  0  0  0            999 V2000\n"
+            f"    0.0000    0.0000    0.0000 {'Qq' if number == bad else 'O '}  0  0\n"
+            f"    0.0000    0.0000    {height:.4f} H   0  0\n"
+            "    0.9300    0.0000   -0.2400 H   0  0\n  1  2  1  0\n  1  3  1  0\nM  END\n$$$$\n"
+            for number, height in enumerate(heights, start=1)
+        ]
+        file.write_text("".join(blocks))
+    else:
+        from ase import Atoms
+        from ase.db import connect
+
+        with connect(file) as rows:
+            for number, height in enumerate(heights, start=1):
+                atoms = Atoms("OHH", [[0, 0, 0], [0, 0, height], [0.93, 0, -0.24]])
+                rows.write(atoms, name=f"name{number}", multiplicity=2 if number == bad else 1)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "extxyz", "sdf", "db"])
+def test_a_bad_entry_of_many_is_told_with_what_went_in(
+    kind: str, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    first = cli.folder / "first.jsonl"
+    first.write_text(f"{json.dumps(WATER)}\n")
+    file = damaged(kind, cli.folder, 700, 601)
+    found = json.loads(cli("import", empty, first, file, "--json", code=2))
+    place = f"{campaigns.database}.molecules"
+    message = found["error"]["message"]
+    assert found["error"]["code"] == "records-refused"
+    assert f"nothing of {file} was imported" in message
+    assert "record 601" in message
+    assert "'name601'" in message
+    assert f"{place} has 1 document of {first}; " in message
+    assert [one["imported"] for one in found["files"]] == [1, 0]
+    assert found["files"][1]["refused_records"][0]["title"] == "name601"
+    assert campaigns.documents.count_documents({}) == 1
+
+
+def test_a_file_that_ends_early_is_told_with_what_went_in(
+    campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    first, cut = cli.folder / "first.jsonl", cli.folder / "cut.jsonl.gz"
+    first.write_text(f"{json.dumps(WATER)}\n")
+    lines = "".join(f"{json.dumps({**WATER, 'number': n})}\n" for n in range(2000))
+    whole = gzip.compress(lines.encode())
+    cut.write_bytes(whole[: len(whole) // 2])
+    found = json.loads(cli("import", empty, first, cut, "--json", code=2))
+    assert found["error"]["code"] == "unreadable-structure"
+    assert f"has 1 document of {first}; import the same files again" in found["error"]["message"]
+    assert [one["imported"] for one in found["files"]] == [1, 0]
+    assert found["error"]["message"] in cli.errors
+
+
 @pytest.mark.parametrize("place", [0, 20, 41])
 def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
     place: int, sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path

@@ -67,7 +67,7 @@ def goes_on_to_the_end(
     """The same command brings the rest to its end; each document has one result, at once."""
     held_xtb.let_go()
     output = cli("run", path)
-    assert f"done                 {COUNT} ({left} in this run)" in output
+    assert f"done                 {COUNT} ({left} in this run" in output
     assert done(campaigns) == COUNT
     assert campaigns.documents.count_documents({"xtb.gfn2._run.attempt": 1}) == COUNT
     assert campaigns.failures.count_documents({}) == 0
@@ -91,7 +91,7 @@ def test_ctrl_c_lets_running_tasks_end_and_the_same_command_goes_on(
     committed = done(campaigns)
     assert SLOTS <= committed < COUNT
     assert f"done                 {committed} ({committed} in this run)" in output
-    assert f"left                 {COUNT - committed}" in output
+    assert f"pending              {COUNT - committed}" in output
     assert spooled(cli) == []
     goes_on_to_the_end(campaigns, cli, held_xtb, path, left=COUNT - committed)
 
@@ -117,7 +117,7 @@ def test_with_no_grace_ctrl_c_cancels_running_tasks(
     assert "running tasks may end within 0 s" in heard(process)
     output = ended(process, cli)
     assert process.returncode == 130
-    assert f"left                 {COUNT}" in output
+    assert f"pending              {COUNT}" in output
     assert (done(campaigns), spooled(cli)) == (0, [])
     goes_on_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
 

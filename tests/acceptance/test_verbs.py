@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,23 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
         "wqmaster: 'bad_documnt' is no given-up document and no failure class; "
         "did you mean 'bad_document'?\n",
     )
+    ids, of_class, ids_json, listed, unknown, together = at_once(
+        cli,
+        ["failures", path, "--ids"],
+        ["failures", path, "--ids", "--class", "bad_document"],
+        ["failures", path, "--ids", "--class", "bad_document", "--json"],
+        ["failures", path, "--class", "bad_document", "--json"],
+        ["failures", path, "--ids", "--class", "bad_documnt", "--json"],
+        ["failures", path, "--ids", "--show", "17", "--json"],
+    )
+    assert (ids[0], ids[2], sorted(ids[1].splitlines())) == (0, "", ["17", "odd", "odder"])
+    assert (of_class[0], sorted(of_class[1].splitlines())) == (0, ["odd", "odder"])
+    assert sorted(json.loads(ids_json[1])) == ["odd", "odder"]
+    assert [group["class"] for group in json.loads(listed[1])] == ["bad_document"]
+    for code, output, _ in (unknown, together):
+        assert (code, json.loads(output)["code"]) == (2, "usage")
+    assert "did you mean 'bad_document'?" in unknown[2]
+
     output = cli("failures", path, "--retry", "17")
     assert output == f"1 to be run again: wqmaster run {path}\n"
     cli("run", path, code=1)
@@ -324,12 +342,52 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
 
     assert cli("db", "stop", private) == "stopped\n"
     assert mongods(cli.folder) == []
-    assert cli("db", "url", private).strip() == uri
-    assert cli.errors == f"the server is not running: wqmaster db start {private}\n"
+    # The same address: mongosh without one would open another database.
+    stopped, as_json = at_once(cli, ["db", "url", private], ["db", "url", private, "--json"])
+    assert stopped[:2] == (3, f"{uri}\n")
+    assert "is not running" in stopped[2]
+    assert f"start it with 'wqmaster db start {private}'" in stopped[2]
+    assert as_json[0] == 3
+    value = json.loads(as_json[1])
+    assert (value["uri"], value["running"]) == (uri, False)
+    assert value["error"]["code"] == "database-stopped"
     cli("db", "start", private)
     with MongoClient(uri) as client:
         (found,) = client["wqmaster"]["molecules"].find({"_id": "kept"})
         assert found["xtb"]["gfn2"]["energy"] == pytest.approx(ENERGY, abs=1e-9)
+
+
+def test_a_renamed_campaign_is_told_where_its_data_are(
+    private: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    (cli.folder / "two.extxyz").write_text(TWO)
+    cli("import", private, "two.extxyz")
+    path = campaigns.write(database={}, campaign="renamed")
+    folder = cli.folder / "renamed.run"
+    hint = f"write 'folder: test.run' into {path}, or rename that folder to 'renamed.run'"
+    for verb in ("status", "failures"):
+        found = json.loads(cli(verb, path, "--json", code=2))
+        assert found["code"] == "database-not-created"
+        assert hint in found["message"]
+    assert not folder.exists()
+    for verb in ("check", "smoke"):
+        found = json.loads(cli(verb, path, "--json", code=2))
+        assert found["code"] == "collection-empty"
+        assert hint in found["message"]
+    cli("run", path, code=2)
+    assert hint in cli.errors
+    (problem,) = json.loads(cli("status", path, "--json"))["problems"]
+    assert problem["code"] == "collection-empty"
+    assert hint in problem["message"]
+
+    # Both ways work.
+    path = campaigns.write(database={}, campaign="renamed", folder="test.run")
+    assert json.loads(cli("status", path, "--json"))["pending"] == 2
+    path = campaigns.write(database={}, campaign="renamed")
+    shutil.rmtree(folder)
+    (cli.folder / "test.run").rename(folder)
+    assert "done                 2 (2 in this run)" in cli("run", path)
+    assert processes_of(cli.folder) == {}
 
 
 def test_a_private_server_lives_no_longer_than_the_verb_that_uses_it(
@@ -367,8 +425,8 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     [
         ([], ["run", "check", "smoke", "status", "failures", "import", "db", "--version"]),
         (["run"], ["[CAMPAIGN]", "--engine", "--port", "--limit", "--watch", "--grace", "--quiet"]),
-        (["check"], ["[CAMPAIGN]", "--json", "Runs nothing"]),
-        (["smoke"], ["[CAMPAIGN]", "--id", "--json", "store nothing"]),
+        (["check"], ["[CAMPAIGN]", "--json", "run nothing"]),
+        (["smoke"], ["[CAMPAIGN]", "--id", "--json", "Nothing is stored"]),
         (["status"], ["[CAMPAIGN]", "--json"]),
         (["failures"], ["[CAMPAIGN]", "--show", "--retry", "--json"]),
         (["import"], ["CAMPAIGN FILES...", "--prefix", "--id-from", "--skip-bad", "--json"]),
@@ -379,7 +437,7 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
 )
 def test_help_tells_arguments_and_options(words: list[str], said: list[str], cli: Cli) -> None:
     output = cli(*words, "--help")
-    assert output.startswith("Usage: ")
+    assert output.startswith(" ".join(["Usage: wqmaster", *words]))
     for word in said:
         assert word in output
     assert cli.errors == ""

@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from bson import ObjectId
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign, nearest
 from wqmaster.campaign.workers import CondorWorkers, LocalWorkers, NoWorkers, SlurmWorkers
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.tasks.base import Rung
+from wqmaster.tasks.orca.task import Step as OrcaOptions
+from wqmaster.tasks.python.task import Call as PythonOptions
+from wqmaster.tasks.vina.task import Dock as VinaOptions
 
 MINIMAL = """\
 campaign: small
@@ -295,16 +302,16 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("campaign: small", "campaign: small/er", 1, "campaign: 'small/er' is not a name"),
-        ("name: gfn2", "name: gfn.2", 5, "args.0.name: 'gfn.2' is not a name"),
-        ("name: gfn2", "name: -gfn2", 5, "'-gfn2' is not a name"),
-        ("name: gfn2", 'name: "gfn2\\n"', 5, "is not a name"),
+        ("campaign: small", "campaign: small/er", 1, "campaign: 'small/er' cannot be used here"),
+        ("name: gfn2", "name: gfn.2", 5, "args.0.name: 'gfn.2' cannot be used here"),
+        ("name: gfn2", "name: -gfn2", 5, "'-gfn2' cannot be used here"),
+        ("name: gfn2", 'name: "gfn2\\n"', 5, "cannot be used here"),
         ("[energy]", "energy", 6, "parsers: should be a valid list"),
         ("[energy]", "{stdout: energy}", 6, "parsers.stdout: should be a valid list"),
         ("[energy]", "[energy, 7]", 6, "should be a valid string"),
         ("  args:", "  job_timeout: 0\n  args:", 4, "job_timeout: should be greater than 0"),
-        ("  args:", "  kwargs: {mongo_output_key: $x}\n  args:", 4, "'$x' is not a name"),
-        ("  args:", "  kwargs: {mongo_output_key: a..b}\n  args:", 4, "'a..b' is not a name"),
+        ("  args:", "  kwargs: {mongo_output_key: $x}\n  args:", 4, "'$x' cannot be used here"),
+        ("  args:", "  kwargs: {mongo_output_key: a..b}\n  args:", 4, "'a..b' cannot be used here"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_line_and_key(
@@ -499,3 +506,46 @@ def test_wrong_workers_are_refused_with_line_and_key(
     tmp_path: Path, section: str, message: str
 ) -> None:
     assert refused(tmp_path, f"{MINIMAL}workers:\n{section}") == message
+
+
+def patterns(schema: Any) -> set[str]:
+    """All patterns of a JSON schema."""
+    if isinstance(schema, dict):
+        own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+        return own.union(*map(patterns, schema.values()))
+    return set().union(*map(patterns, schema)) if isinstance(schema, list) else set()
+
+
+@pytest.mark.parametrize("model", [Campaign, PythonOptions, VinaOptions, OrcaOptions, Rung])
+def test_what_each_pattern_allows_is_told_in_words(model: type[BaseModel]) -> None:
+    found = patterns(model.model_json_schema())
+    assert found
+    assert found <= set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "allowed"),
+    [
+        (1, ("campaign: small", "campaign: bad name"), "letters, digits, '_' and '-'"),
+        (7, "submit: {projection: ['a..b']}", "no part may be empty or begin with '$'"),
+        (7, "database: {name: a/b}", "all characters but spaces and /"),
+        (7, "database: {collection: a$b}", "all characters but '$'"),
+        (7, "engine: {name: my project}", "letters, digits, '_' and '-'"),
+        (7, "engine: {catalog: 'a b'}", "HOST or HOST:PORT"),
+        (7, "workers: {type: slurm, project: a b}", "letters, digits, '_', '.' and '-'"),
+        (7, "workers: {type: slurm, host: a_b}", "letters, digits, '.', ':' and '-'"),
+        (7, "software: {xtb: {command: x, url: here}}", "SCHEME://..."),
+        (7, "software: {xtb: {command: x, url: 'a://b', sha256: zz}}", "64 hexadecimal digits"),
+        (7, "software: {xtb: {command: x, module: 'x y'}}", "letters, digits and _ . + / -"),
+    ],
+)
+def test_a_name_that_is_refused_is_told_with_what_is_allowed(
+    tmp_path: Path, line: int, change: str | tuple[str, str], allowed: str
+) -> None:
+    text = f"{MINIMAL}{change}\n" if isinstance(change, str) else MINIMAL.replace(*change, 1)
+    with pytest.raises(CampaignError) as caught:
+        loaded(tmp_path, text)
+    assert f"campaign.yaml:{line}: " in caught.value.message
+    assert " cannot be used here; allowed: " in caught.value.message
+    assert allowed in caught.value.message
+    assert caught.value.code is ErrorCode.CAMPAIGN_INVALID

@@ -9,15 +9,37 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
-from wqmaster.database.documents import redacted
+from wqmaster.cli import doctor
+from wqmaster.database.address import redacted
 from wqmaster.doctor import examination, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
 from wqmaster.engines.refusals import Refusals
+from wqmaster.error_codes import ErrorCode
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
+
+
+def test_a_fix_that_several_findings_have_in_common_is_printed_once() -> None:
+    findings = [
+        Finding("one", "wrong", "is missing", "install it", ErrorCode.PROGRAM_MISSING),
+        Finding("two", "warning", "is old", "update it", ErrorCode.VERSIONS_DIFFER),
+        Finding("three", "wrong", "is missing", "install it", ErrorCode.PROGRAM_MISSING),
+        Finding("four", "ok", "is there"),
+        Finding("five", "wrong", "is missing", "install it", ErrorCode.PROGRAM_MISSING),
+    ]
+    assert list(doctor._lines(findings)) == [
+        "WRONG    one    is missing",
+        "warning  two    is old",
+        "                -> update it",
+        "WRONG    three  is missing",
+        "ok       four   is there",
+        "WRONG    five   is missing",
+        "for one, three and five:",
+        "  -> install it",
+    ]
 
 
 def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
@@ -79,9 +101,9 @@ def test_the_glibc_of_an_image_is_known_by_its_name(
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("mongodb:/bob:hunter22@h/x", "mongodb:/...@h/x"),
-        ("bob:hunter22@h", "...@h"),
-        ("mongodb+srv://bob:hun@ter22@h/", "mongodb+srv://...@h/"),
+        ("mongodb:/bob:hunter22@h/x", "..."),
+        ("bob:hunter22@h", "..."),
+        ("mongodb+srv://bob:hunter22@h/", "mongodb+srv://...@h/"),
         ("mongodb://h/?tlsCertificateKeyFilePassword=hunter22&tls=true", None),
         ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:hunter22", None),
         ("mongodb://h:27017/x", "mongodb://h:27017/x"),

@@ -65,6 +65,8 @@ def test_only_failures_of_the_infrastructure_are_run_again(member: FailureClass)
         ("cannot open ./a/b.xyz", "cannot open ../../c.d"),
         ("lost on node12.cluster.example.org", "lost on c-7.other.edu"),
         ("lost on node12", "lost on node7"),
+        ("no 3.5 (/w1/t.7/mine.py, line 12, in f)", "no 7 (/w2/t.9/mine.py, line 12, in f)"),
+        ("x.out, line 12: no energy", "x.out, line 80: no energy"),
         ("segfault at 0x7ffd1a", "segfault at 0xDEADBEEF"),
         ("line  1\n  broke", "line 22 broke "),
         (
@@ -84,6 +86,10 @@ def test_messages_that_differ_from_job_to_job_have_one_signature(one: str, other
         ("exit code 1", "the program was killed"),
         ("stdout is missing", "wbo is missing"),
         ("nancy is missing", "information is missing"),
+        ("ValueError('no') (mine.py, line 12, in f)", "ValueError('no') (mine.py, line 80, in f)"),
+        ('File "/a/mine.py", line 12', 'File "/a/mine.py", line 80'),
+        ("no (sub/mine.py, line 12)", "no (sub/other.py, line 12)"),
+        (f"{'a b ' * 300} (mine.py, line 12, in f)", f"{'a b ' * 300} (mine.py, line 80, in f)"),
     ],
 )
 def test_messages_of_different_causes_have_different_signatures(one: str, other: str) -> None:
@@ -96,13 +102,35 @@ def test_the_words_of_a_message_stay_readable_in_its_signature() -> None:
     )
 
 
-def test_a_signature_is_its_own_signature() -> None:
-    once = signature("x 0x1f at /a/b/c.d on n1.example.org: -1.5e-3, nan")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x 0x1f at /a/b/c.d on n1.example.org: -1.5e-3, nan",
+        "ValueError: 3.5 is too much (sub/my-own_2.py, line 12, in f)",
+        f"{'a b ' * 300} (mine.py, line 12, in f)",
+    ],
+)
+def test_a_signature_is_its_own_signature(message: str) -> None:
+    once = signature(message)
     assert signature(once) == once
 
 
+def test_a_line_of_a_function_stays_readable_in_its_signature() -> None:
+    assert signature("ValueError: 3.5 is too much (/w/my-own_2.py, line 12, in f)") == (
+        "ValueError: N is too much (my-own_2.py, line 12, in f)"
+    )
+
+
 @pytest.mark.parametrize(
-    "message", ["a" * 4000, "a/" * 2000, "a.b-" * 1000, "1" * 4000, "x\n" * 2000]
+    "message",
+    [
+        "a" * 4000,
+        "a/" * 2000,
+        "a/" * 2000 + "b.py, line 1" * 300,
+        "a.b-" * 1000,
+        "1" * 4000,
+        "x\n" * 2000,
+    ],
 )
 def test_a_signature_of_a_monstrous_message_is_short(message: str) -> None:
     assert len(signature(message)) <= 200

@@ -13,6 +13,7 @@ from wqmaster.errors import CampaignLocked
 from wqmaster.factory import Demand, Trouble
 from wqmaster.jobs.failures import MAX_ATTEMPTS
 from wqmaster.recipe.resolving import resolve
+from wqmaster.run import feed
 from wqmaster.run.master import Master
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
@@ -292,3 +293,135 @@ def test_the_factory_hears_what_is_left(tmp_path: Path) -> None:
     master = house.master(show=lambda progress: setattr(house.engine, "working", True))
     master.run()
     assert house.factory.told[0] == Demand(3, 1)
+
+
+def fails(job: SandboxedJob) -> Answer:
+    return outcome(step_outcome("one", b"", exit_code=3))
+
+
+def test_a_document_that_failed_is_left_alone_until_it_is_changed(tmp_path: Path) -> None:
+    house = House(tmp_path, fails)
+    house.fill(3)
+    house.master().run()
+    assert house.progress.failed == 3
+    house.engine.answer = well
+    house.master(token="second").run()
+    assert house.values == {}
+    house.store.documents["2"] |= {"charge": 2}
+    house.master(token="third").run()
+    assert house.values == {2: 2.5}
+    assert [one for one in house.failures if one[0] == 2] == [(2, 1, "program_error", False)]
+    # The counts of the master agree with those of the database.
+    assert (house.progress.done, house.progress.failed, house.progress.mended) == (1, 2, 1)
+    assert sum(final for _, _, _, final in house.failures) == 2
+
+
+def test_a_field_that_decides_nothing_takes_up_no_failed_document(tmp_path: Path) -> None:
+    house = House(tmp_path, fails, submit={"projection": ["comment"]})
+    house.fill(1)
+    house.master().run()
+    house.engine.answer = well
+    house.store.documents["1"] |= {"comment": "other"}
+    house.master(token="second").run()
+    assert (house.values, len(house.failures)) == ({}, 1)
+    house.store.documents["1"] |= {"number": 7.5}
+    house.master(token="third").run()
+    assert house.values == {1: 7.5}
+
+
+@pytest.mark.parametrize(
+    ("bad", "kinds"),
+    [
+        ({"multiplicity": 2}, ["bad_document"]),
+        ({"coordinates": None}, ["bad_document"]),
+        ({"number": None}, ["bad_document"]),
+    ],
+)
+def test_a_document_without_a_molecule_is_taken_up_when_it_is_changed(
+    bad: dict[str, Any], kinds: list[str], tmp_path: Path
+) -> None:
+    house = House(tmp_path, well)
+    house.fill(2)
+    good = dict(house.store.documents["2"])
+    house.store.documents["2"] |= bad
+    house.master().run()
+    house.master(token="second").run()
+    assert [kind for document, _, kind, _ in house.failures if document == 2] == kinds
+    # As bad as before in another way: what is wrong now is recorded.
+    house.store.documents["2"] |= {"multiplicity": 4}
+    house.master(token="third").run()
+    assert [final for document, *_, final in house.failures if document == 2] == [False, True]
+    house.store.documents["2"] = good | {"multiplicity": 1}
+    house.master(token="fourth").run()
+    assert house.values == {1: 1.5, 2: 2.5}
+    assert (house.progress.done, house.progress.failed) == (2, 0)
+
+
+def test_what_an_earlier_version_recorded_without_a_molecule_is_taken_up_when_there_is_one(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, well)
+    house.fill(2)
+    house.store.documents["2"] |= {"multiplicity": 2}
+    house.master().run()
+    for record in house.store.ledger.records:
+        del record["unusable"]
+    house.store.documents["2"] |= {"multiplicity": 4}
+    house.master(token="second").run()
+    assert house.failures == [(2, 1, "bad_document", True)]
+    house.store.documents["2"] |= {"multiplicity": 1}
+    house.master(token="third").run()
+    assert set(house.values) == {1, 2}
+
+
+def test_a_document_that_was_changed_in_each_attempt_is_taken_up_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, well)
+    house.fill(1)
+    moves = [0.9, 1.0, 1.1]
+
+    def answer(job: SandboxedJob) -> Answer:
+        if moves:
+            moved = [[0.0, 0.0, 0.0], [0.0, 0.0, moves.pop()], [1.0, 0.0, 0.0]]
+            house.store.documents["1"]["coordinates"] = moved
+        return well(job)
+
+    house.engine.answer = answer
+    house.master().run()
+    assert house.failures[-1] == (1, MAX_ATTEMPTS, "document_changed", True)
+    house.master(token="second").run()
+    assert house.values == {1: 1.5}
+    assert house.progress.failed == 0
+
+
+def test_infrastructure_has_all_its_attempts_at_a_changed_document(tmp_path: Path) -> None:
+    house = House(tmp_path, lambda job: TaskResult.LOST)
+    house.fill(1)
+    house.master().run()
+    assert len(house.failures) == MAX_ATTEMPTS
+    house.store.documents["1"] |= {"charge": 2}
+    lost = [TaskResult.LOST] * (MAX_ATTEMPTS - 1)
+    house.engine.answer = lambda job: lost.pop() if lost else well(job)
+    house.master(token="second").run()
+    assert house.values == {1: 1.5}
+
+
+def test_many_failed_documents_do_not_hold_up_the_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path, fails)
+    house.fill(10)
+    house.master().run()
+    house.fill(11)
+    house.engine.answer = well
+    # Each page takes longer than a look may.
+    monkeypatch.setattr(feed, "PAGE_DOCUMENTS", 1)
+    monkeypatch.setattr(feed, "_LOOKING_SECONDS", 0.0)
+    looked = feed.Feed(house.store, lambda key: False)
+    took = [len(looked.take(1)) for _ in range(11)]
+    assert took == [0] * 10 + [1]
+    assert looked.passed == (10,)
+    # A master that begins there need not look at those before again.
+    house.master(token="second", after=looked.passed).run()
+    assert house.values == {11: 11.5}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.names import TASK_FUNCTION, function_named
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.xtb.task import Singlepoint
@@ -216,7 +218,12 @@ def test_a_users_module_that_fails_to_import_says_why(
     ("function", "words"),
     [
         ("wqmaster.tasks.xtb.singelpoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
-        ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb'?"),
+        ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("xtb.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
+        ("orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca", "known here: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.base.traits_of", "unknown task function"),
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("singlepoint", "'singlepoint' is not a dotted path of a task function"),
         ("no.such.module", "there is no module 'no.such' for the task function"),
@@ -233,11 +240,34 @@ def test_an_unknown_task_function_is_refused_at_its_line(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "orca.singlepoint",
+        "orca",
+        "xtb.opt",
+        "gaussian.opt",
+        "tasks.vina.dokc",
+        "wqmaster.tasks.xtb.Task",
+    ],
+)
+def test_only_task_functions_that_would_work_are_suggested(tmp_path: Path, name: str) -> None:
+    _, message = refused(tmp_path, {"name": "a"}, function=name)
+    hint = message.rpartition("; ")[2]
+    suggested = re.findall(r"wqmaster\.[\w.]+", hint)
+    assert suggested
+    assert {word.strip("',?") for word in hint.split()} & set(suggested)
+    for found in suggested:
+        assert hasattr(function_named(found, TASK_FUNCTION), "traits")
+
+
+@pytest.mark.parametrize(
     ("parser", "words"),
     [
-        ("enrgy", "did you mean 'wqmaster.parsers.xtb.energy'?"),
+        ("enrgy", "unknown parser 'enrgy' of xtb; did you mean 'energy'?"),
+        ("diagnose", "unknown parser 'diagnose' of xtb"),
+        ("wqmaster.parsers.xtb.diagnose", "unknown parser"),
         ("wqmaster.parsers.xtb.gradientt", "did you mean 'wqmaster.parsers.xtb.gradient'?"),
-        ("wqmaster.parsers.xtbb.energy", "did you mean 'wqmaster.parsers.xtb'?"),
+        ("wqmaster.parsers.xtbb.energy", "did you mean 'wqmaster.parsers.xtb.energy'?"),
         ("htrq.htrun.parser.xtb.dipol", "did you mean 'wqmaster.parsers.xtb.dipole'?"),
         ("VERSION", "unknown parser"),
         ("", "parser"),
@@ -311,13 +341,14 @@ def test_a_kept_file_needs_a_plain_name_that_differs_from_document_to_document(
 ) -> None:
     line, message = refused(tmp_path, {"name": "a", "keep_files": {"stdout": name}})
     assert line.startswith("stdout:")
-    assert "must be a plain file name of at most 60 characters, with {id}" in message
+    assert "allowed: letters, digits, '.', '_' and '-', at most 60 of them" in message
+    assert "{id}" in message
 
 
 @pytest.mark.parametrize("file", ["../secret", "/etc/passwd", "a b", "-rf", "*", "a\n"])
 def test_a_file_outside_the_sandbox_cannot_be_kept(tmp_path: Path, file: str) -> None:
     _, message = refused(tmp_path, {"name": "a", "keep_files": {file: "{id}.x"}})
-    assert "cannot be the name of a file in the sandbox" in message
+    assert "cannot be the name of a file in the sandbox; allowed: letters, digits" in message
 
 
 def test_two_files_of_a_step_cannot_be_kept_under_one_name(tmp_path: Path) -> None:
@@ -407,7 +438,9 @@ def test_more_disk_is_asked_for_only_where_it_is_known_how_much_there_was(tmp_pa
 
 @pytest.mark.parametrize("name", ["a..b", "$where", "", ".a", "a."])
 def test_what_cannot_be_a_field_is_no_projection(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CampaignError, match=r"submit\.projection\.1: .* is not a name"):
+    with pytest.raises(
+        CampaignError, match=r"submit\.projection\.1: .* cannot be used here; allowed: "
+    ):
         recipe(tmp_path, {"name": "a"}, submit={"projection": ["a.b", name]})
 
 

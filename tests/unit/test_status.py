@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from wqmaster.engines.base import EngineStats
-from wqmaster.run.progress import Progress, Rate, duration, line
+from wqmaster.run.progress import Progress, Rate, duration, line, speed
 
 
 class Steady(Rate):
@@ -73,7 +73,7 @@ def test_left_is_what_is_neither_done_nor_given_up() -> None:
         failures_before=Counter(time_limit=5),
         done=30,
         failures=Counter(killed=3, time_limit=2),
-        running=7,
+        sent=7,
     )
     assert found.failed == 5
     assert found.left == 40
@@ -100,7 +100,11 @@ def test_the_time_left_is_unknown_while_nothing_comes_back() -> None:
 
 def test_what_is_published_has_the_counts_under_their_names() -> None:
     found = progress(
-        1.23456, total=10, running=2, spooled=3, stats=EngineStats(workers=4, cores=8, waiting=1)
+        1.23456,
+        total=10,
+        sent=3,
+        spooled=3,
+        stats=EngineStats(workers=4, cores=8, waiting=1, running=2),
     ).published()
     assert (found["running"], found["spooled"], found["workers"], found["cores"]) == (2, 3, 4, 8)
     assert found["jobs_per_second"] == 1.235
@@ -134,14 +138,55 @@ def test_the_line_has_all_counts_of_this_run_and_those_before() -> None:
         failures_before=Counter(killed=1),
         done=20,
         failures=Counter(killed=4),
-        running=6,
+        sent=12,
         spooled=7,
-        stats=EngineStats(workers=8, cores=16),
+        stats=EngineStats(workers=8, cores=16, running=2, waiting=10),
     )
     assert line(found) == (
-        "test: 30/100 done, 5 failed, 6 running, 7 spooled, 2.5 jobs/s, 26 s left, "
+        "test: 30/100 done, 5 failed, 2 running, 7 spooled, 56 pending, 2.5 jobs/s, 26 s left, "
         "8 workers, 16 cores"
     )
+    assert found.total == 30 + 5 + 2 + 7 + 56
+
+
+@pytest.mark.parametrize(
+    ("sent", "tasks", "running"),
+    [(12, (2, 10), 2), (60, (2, 10), 10), (0, (0, 0), 0), (3, (0, 0), 0), (4, (4, 0), 4)],
+)
+def test_jobs_run_where_their_tasks_do_and_the_others_are_pending(
+    sent: int, tasks: tuple[int, int], running: int
+) -> None:
+    stats = EngineStats(running=tasks[0], waiting=tasks[1])
+    found = progress(total=100, sent=sent, spooled=3, stats=stats)
+    assert (found.running, found.pending) == (running, 100 - running - 3)
+    published = found.published()
+    assert (published["running"], published["sent"]) == (running, sent)
+    assert (published["tasks_running"], published["tasks_waiting"]) == tasks
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0.0, "0.0 jobs/s"),
+        (27.84, "27.8 jobs/s"),
+        (0.1, "6.0 jobs/min"),
+        (0.0004, "1.4 jobs/h"),
+    ],
+)
+def test_a_speed_is_never_rounded_to_nothing(rate: float, text: str) -> None:
+    assert speed(rate) == text
+
+
+def test_jobs_that_failed_count_as_finished() -> None:
+    found = progress(total=40, failures=Counter(killed=40))
+    found.started = time.monotonic() - 10
+    assert found.speed == pytest.approx(4.0, rel=0.1)
+
+
+def test_documents_that_were_changed_have_failed_no_more() -> None:
+    found = progress(total=10, failures_before=Counter(killed=2), failures=Counter(killed=1))
+    found.reopen(["killed", "killed", "killed"])
+    assert (found.failed_before, found.failed, found.left, found.mended) == (0, 0, 10, 3)
 
 
 def test_the_line_says_what_is_unknown_and_what_is_wrong() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.campaign.units import megabytes, seconds
-from wqmaster.cli.common import Duration
+from wqmaster.cli.common import Duration, Size
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
 
@@ -99,6 +100,43 @@ def test_a_wrong_quantity_is_refused_with_its_line(tmp_path: Path, line: str, sa
     where = f"campaign.yaml:{text.count(chr(10))}: "
     assert where in caught.value.message
     assert said in caught.value.message
+
+
+TIMES = ("resources: {running_time_min: X}", "workers: {type: condor, timeout: X}")
+SIZES = ("resources: {memory: X}", "resources: {disk: X}", "workers: {type: slurm, memory: X}")
+
+
+@pytest.mark.parametrize(
+    ("line", "units"),
+    [
+        *((line, "s, min, h, d") for line in (*TIMES, "workers: {type: slurm, walltime: X}")),
+        *((line, "MB, GB, TB") for line in (*SIZES, "workers: {type: condor, disk: X}")),
+    ],
+)
+@pytest.mark.parametrize("value", ["4 hurs", "lots", "[4]", "1.5"])
+def test_each_key_says_which_units_there_are(
+    tmp_path: Path, line: str, value: str, units: str
+) -> None:
+    with pytest.raises(CampaignError, match=f"is not a (time|size); write .*{units}") as caught:
+        loaded(tmp_path, MINIMAL + line.replace("X", value) + "\n")
+    assert caught.value.code is ErrorCode.CAMPAIGN_INVALID
+
+
+def test_the_limit_of_a_job_says_which_units_there_are(tmp_path: Path) -> None:
+    text = MINIMAL.replace("campaign_config:\n", "campaign_config:\n  job_timeout: 4 hurs\n", 1)
+    with pytest.raises(CampaignError, match=r"'4 hurs' is not a time; .* s, min, h, d"):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("60", 60), ("2GB", 2000), ("1 GiB", 1024)])
+def test_a_size_on_the_command_line_takes_units(text: str, expected: int) -> None:
+    assert Size().convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "4 hurs", "1.5"])
+def test_what_is_not_a_size_is_refused_on_the_command_line(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a size"):
+        Size().convert(text, None, None)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("60", 60.0), ("0.5", 0.5), ("5min", 300.0)])

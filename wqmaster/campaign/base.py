@@ -7,10 +7,28 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+# By pattern of a key's value: what is allowed there, in words.
+ALLOWED: dict[str, str] = {}
+
+
+def allowing(words: str, pattern: str) -> str:
+    """The pattern of a key's value, whose meaning messages tell in these words."""
+    ALLOWED[pattern] = words
+    return pattern
+
+
 # Step and campaign names become field names in MongoDB and file names on workers.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+NAME = allowing(
+    "letters, digits, '_' and '-', with a letter or digit first", r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+)
 # A field of a document, dots for fields within fields.
-FIELD = r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$"
+FIELD = allowing(
+    "a field of a document, with dots for fields within fields; no part may be empty or begin "
+    "with '$'",
+    r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$",
+)
+# A host by its name or address.
+HOST = allowing("letters, digits, '.', ':' and '-'", r"^[A-Za-z0-9.:-]+$")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -19,6 +37,12 @@ def nearest(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
+    return known_here(known)
+
+
+def known_here(words: Iterable[str]) -> str:
+    """A hint naming all the right words."""
+    known = sorted(set(words))
     return f"known here: {', '.join(known)}" if known else "none is known here"
 
 

@@ -10,6 +10,7 @@ import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
+from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
@@ -127,9 +128,12 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
             seen: set[str] = set()
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    # One without a value may be a piece of an address that a comma has divided.
+                    empty = isinstance(value, yaml.ScalarNode) and value.value == ""
+                    what = "a key without a value" if empty else f"the key '{key.value}'"
                     raise CampaignError(
-                        f"{source.path}:{key.start_mark.line + 1}: the key '{key.value}' "
-                        "stands twice here; remove one"
+                        f"{source.path}:{key.start_mark.line + 1}: "
+                        f"{what} stands twice here; remove one"
                     )
                 seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
                 visit(value)
@@ -170,7 +174,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
             message = f"the key '{found['loc'][-1]}' is missing"
             name = ".".join(str(key) for key in keys[:-1])
         if found["type"] == "string_pattern_mismatch":
-            message = f"{found['input']!r} is not a name that can be used here"
+            message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
         line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
         lines.append((tuple(keys), line))
     # Of the branches of a union, the one that came further is the one that is meant.
@@ -180,6 +184,11 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
     )
     return CampaignError("\n".join(dict.fromkeys(kept)))
+
+
+def _allowed(pattern: str) -> str:
+    """What a pattern allows, in words; in those of regular expressions where a user wrote it."""
+    return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -4,13 +4,14 @@ An error names file and line, what is wrong there, and the nearest right word.
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from wqmaster.campaign.base import FIELD, NAME, Model, nearest
+from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.units import Megabytes, Seconds
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
@@ -34,6 +35,21 @@ __all__ = [
     "Workers",
     "nearest",
 ]
+
+
+_DATABASE_NAME = allowing(
+    'all characters but spaces and / \\ . " $ * < > : | ?', r"^[^/\\. \"$*<>:|?\x00]+$"
+)
+_COLLECTION_NAME = allowing("all characters but '$'", r"^[^$\x00]+$")
+_URL = allowing(
+    "SCHEME://..., without spaces, quotes and backslashes", r"^[a-z][a-z0-9+.-]*://[^\s'\"\\]+$"
+)
+_SHA256 = allowing("64 hexadecimal digits, in lower case", r"^[0-9a-f]{64}$")
+_MODULE = allowing(
+    "letters, digits and _ . + / -, with a letter or digit first",
+    r"^[A-Za-z0-9][A-Za-z0-9_.+/-]*$",
+)
+_CATALOG = allowing("HOST or HOST:PORT", r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
 
 
 def _typed(value: Any) -> Any:
@@ -100,8 +116,24 @@ class Database(Model):
     """`database`. Without a uri, a private MongoDB server runs in the campaign's folder."""
 
     uri: str | None = Field(default=None, repr=False)
-    name: str = Field(default="wqmaster", pattern=r"^[^/\\. \"$*<>:|?\x00]+$")
-    collection: str = Field(default="molecules", pattern=r"^[^$\x00]+$")
+    name: str = Field(default="wqmaster", pattern=_DATABASE_NAME)
+    collection: str = Field(default="molecules", pattern=_COLLECTION_NAME)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_is_whole(cls, data: Any) -> Any:
+        """See that no address was divided at a comma: `{uri: mongodb://me:pass,word@host}`.
+
+        Its pieces would be told as unknown keys, and may be those of a password.
+        """
+        if isinstance(data, Mapping) and any(
+            data[key] is None and key not in cls.model_fields for key in data
+        ):
+            raise PydanticCustomError(
+                "address_divided",
+                "a key has no value; if it is a piece of the address, write 'uri:' in quotes",
+            )
+        return data
 
 
 # The keys of `molecule:` that name fields, and so decide what is computed.
@@ -149,11 +181,11 @@ class Program(Model):
     # A .tar, .tar.gz, .tar.bz2 or .tar.xz beside the campaign file: sent once to each worker.
     archive: Path | None = None
     # The same at a URL (https, osdf, ...), which workers fetch.
-    url: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://[^\s'\"\\]+$")
+    url: str | None = Field(default=None, pattern=_URL)
     # Of the file at the URL, in hexadecimal.
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=_SHA256)
     # An environment module that is loaded first, as `module load` takes it.
-    module: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]*$")
+    module: str | None = Field(default=None, pattern=_MODULE)
 
     @field_validator("command")
     @classmethod
@@ -193,7 +225,7 @@ class Engine(Model):
     # Project name, under which a catalog lists the master.
     name: str | None = Field(default=None, pattern=NAME)
     # HOST or HOST:PORT of that catalog; CATALOG_HOST of the environment where it is left out.
-    catalog: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
+    catalog: str | None = Field(default=None, pattern=_CATALOG)
     # Whether what travels between master and workers is encrypted.
     ssl: bool = False
     # What tasks of the plain campaign get: what `resources` says and else their cores' share of the

@@ -11,8 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from wqmaster.campaign.base import Model, unknown_key
+from wqmaster.campaign.base import HOST, Model, allowing, unknown_key
 from wqmaster.campaign.units import Megabytes, Seconds
+
+_PROJECT = allowing("letters, digits, '_', '.' and '-'", r"^[A-Za-z0-9_.-]+$")
+_PARTITION = allowing("letters, digits and _ . , -", r"^[A-Za-z0-9_.,-]+$")
+_IMAGE = allowing("all characters but spaces, quotes and backslashes", r"^[^\s\"'\\]+$")
+_LINE = allowing("one line", r"^[^\n]+$")
+_OPTION = allowing("one line without backslashes", r"^[^\n\\]+$")
 
 
 class _TypedWorkers(Model):
@@ -75,7 +81,7 @@ class NoWorkers(_TypedWorkers):
 
     type: Literal["none"] = "none"
     # The name or address by which workers reach the master's machine.
-    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+    host: str | None = Field(default=None, pattern=HOST)
 
     @property
     def managed(self) -> bool:
@@ -103,13 +109,13 @@ class BatchWorkers(_TypedWorkers):
     # Whether the master starts and stops the factory.
     manage: bool | None = None
     # The name or address by which workers reach the master's machine.
-    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+    host: str | None = Field(default=None, pattern=HOST)
     # The worker program to send, in the place of this machine's own.
     worker: Path | None = None
     # Who pays: OSG's project name, SLURM's account.
-    project: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
+    project: str | None = Field(default=None, pattern=_PROJECT)
     # Further lines of the submit file (condor), further words of sbatch (slurm).
-    options: tuple[Annotated[str, Field(pattern=r"^[^\n\\]+$")], ...] = ()
+    options: tuple[Annotated[str, Field(pattern=_OPTION)], ...] = ()
 
     @model_validator(mode="after")
     def _bounds(self) -> "BatchWorkers":
@@ -128,16 +134,16 @@ class CondorWorkers(BatchWorkers):
 
     type: Literal["condor"] = "condor"
     # The container that workers run in (+SingularityImage).
-    image: str | None = Field(default=None, pattern=r"^[^\s\"'\\]+$")
+    image: str | None = Field(default=None, pattern=_IMAGE)
     # What a machine must have.
-    requirements: str | None = Field(default=None, pattern=r"^[^\n]+$")
+    requirements: str | None = Field(default=None, pattern=_LINE)
 
 
 class SlurmWorkers(BatchWorkers):
     """Workers that are jobs of SLURM."""
 
     type: Literal["slurm"] = "slurm"
-    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.,-]+$")
+    partition: str | None = Field(default=None, pattern=_PARTITION)
 
 
 # By type, in the order in which messages name them.

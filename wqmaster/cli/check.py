@@ -162,7 +162,7 @@ def _checked(recipe: Recipe) -> _Checked:
     engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
         counts = store.counts()
-        assembly.check_matches(store, counts)
+        assembly.check_matches(store, counts, file)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),
@@ -184,7 +184,7 @@ def _checked(recipe: Recipe) -> _Checked:
 @campaign_argument
 @json_option
 def command(campaign: Path, output: Output) -> None:
-    """Validate CAMPAIGN, read its documents, print the first job. Runs nothing.
+    """Validate CAMPAIGN and print its first job; run nothing.
 
     All documents that the query selects are read: those without a usable molecule are counted by
     reason, with an example each. It is an error if there is no usable one. All results are compared

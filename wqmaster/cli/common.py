@@ -8,8 +8,11 @@ from typing import Any
 import click
 from bson import ObjectId
 
+from wqmaster.campaign.base import nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
-from wqmaster.campaign.units import seconds
+from wqmaster.campaign.units import megabytes, seconds
+from wqmaster.database.attempts import key_of
+from wqmaster.jobs.failures import FailureClass
 
 # Entries of a list that are shown.
 _MAX_SHOWN_ENTRIES = 6
@@ -37,6 +40,22 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
                 self.fail(str(error), param, ctx)
         if not 0 <= number < math.inf:
             self.fail(f"{value!r} is not a time of 0 seconds or more", param, ctx)
+        return number
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
+    """A size on the command line: MB, or a number with a unit as in a campaign file."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The size in MB."""
+        try:
+            number = megabytes(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if number < 1:
+            self.fail(f"{value!r} is not a size of 1 MB or more", param, ctx)
         return number
 
 
@@ -68,6 +87,25 @@ def possible_ids(text: str) -> list[Any]:
     if text.lstrip("-").isdigit() and len(text) < 19:
         found.append(int(text))
     return found
+
+
+def typed_id(document: Any) -> str:
+    """An `_id` as it is typed after --id and --show; one that cannot be typed there as JSON."""
+    if isinstance(document, (str, int, ObjectId)) and not isinstance(document, bool):
+        return printable(str(document)).replace("\n", "?")
+    return key_of(document)
+
+
+def failure_class(text: str) -> str:
+    """The name of a failure class.
+
+    Raises:
+        UsageError: there is none of this name; with the nearest.
+    """
+    labels = [member.label for member in FailureClass]
+    if text not in labels:
+        raise click.UsageError(f"'{text}' is not a failure class; {nearest(text, labels)}")
+    return text
 
 
 def shortened(value: Any) -> str:

@@ -5,16 +5,20 @@ from pathlib import Path
 import click
 
 from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError
+from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.run import assembly
 
 
-@click.group(name="db")
+@click.group(name="db", cls=Verbs)
 def command() -> None:
-    """Start and stop the private MongoDB server of a campaign that names no database."""
+    """Start, stop or locate a campaign's private MongoDB server.
+
+    A campaign has one if its file names no database.
+    """
 
 
 def _private(campaign: Path) -> Mongod:
@@ -31,7 +35,10 @@ def _private(campaign: Path) -> Mongod:
 @command.command()
 @campaign_argument
 def start(campaign: Path) -> None:
-    """Start the server, to stay until `db stop`; print its address."""
+    """Start the server and print its address.
+
+    It stays up until `wqmaster db stop`.
+    """
     server = _private(campaign)
     server.start()
     click.echo(server.uri)
@@ -41,7 +48,7 @@ def start(campaign: Path) -> None:
 @campaign_argument
 @json_option
 def stop(campaign: Path, output: Output) -> None:
-    """Stop the server. The data stay."""
+    """Stop the server; the data stay."""
     stopped = _private(campaign).stop()
     output.show({"stopped": stopped}, ["stopped" if stopped else "it was not running"])
 
@@ -50,18 +57,34 @@ def stop(campaign: Path, output: Output) -> None:
 @campaign_argument
 @json_option
 def url(campaign: Path, output: Output) -> None:
-    """Print the address of CAMPAIGN's database, for mongosh or a program of your own."""
+    """Print the address of CAMPAIGN's database.
+
+    For mongosh or a program of your own: mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the
+    private server is not running. Its address is printed all the same, since it stays the same
+    and mongosh without an address would open another database.
+    """
     file = loaded(campaign)
     database = file.campaign.database
     server = assembly.mongod(file)
     uri = database.uri or server.uri
-    running = None if database.uri else server.pid() is not None
+    error = None if database.uri else _not_running(server, campaign)
     value = {
         "uri": uri,
         "name": database.name,
         "collection": database.collection,
-        "running": running,
+        "running": None if database.uri else error is None,
     }
-    output.show(value, [uri])
-    if running is False:
-        output.remark(f"the server is not running: wqmaster db start {typed(campaign)}", err=True)
+    output.show(value, [uri], error=error)
+    if error is not None:
+        raise error
+
+
+def _not_running(server: Mongod, campaign: Path) -> DatabaseError | None:
+    """The error that a private server cannot be reached from here; None if it can."""
+    if server.pid() is not None:
+        return None
+    return server.elsewhere() or DatabaseError(
+        "the campaign's private MongoDB server is not running, so nothing answers at this address; "
+        f"start it with 'wqmaster db start {typed(campaign)}'",
+        code=ErrorCode.DATABASE_STOPPED,
+    )

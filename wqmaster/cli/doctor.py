@@ -16,10 +16,19 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}
 
 def _lines(findings: list[Finding]) -> Iterator[str]:
     width = max(len(finding.subject) for finding in findings)
+    subjects: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.fix is not None:
+            subjects.setdefault(finding.fix, []).append(finding.subject)
     for finding in findings:
         yield f"{_MARKS[finding.state]}  {finding.subject:<{width}}  {finding.seen}"
-        if finding.fix is not None:
+        if finding.fix is not None and len(subjects[finding.fix]) == 1:
             yield f"{'':<{width + 11}}-> {finding.fix}"
+    for fix, those in subjects.items():
+        if len(those) > 1:
+            *others, last = dict.fromkeys(those)
+            yield f"for {', '.join(others)} and {last}:" if others else f"for {last}:"
+            yield f"  -> {fix}"
 
 
 @click.command()
@@ -27,8 +36,9 @@ def _lines(findings: list[Finding]) -> Iterator[str]:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, campaign: Path | None, output: Output) -> None:
-    """Look at this machine, and at what CAMPAIGN needs; no job is run, nothing stays changed.
+    """Find what is missing or wrong here, and what mends it.
 
+    Looks at this machine, and at what CAMPAIGN needs; runs no job, and leaves nothing changed.
     Without CAMPAIGN: campaign.yaml of this folder if it is there, else the machine alone. Exit code
     2: the campaign file is wrong; 3: something else is; 0: nothing is, warnings aside.
     """

@@ -18,7 +18,9 @@ from wqmaster.run import assembly
 @click.option("--status", "verb", flag_value="status", help="Say what it does.")
 @json_option
 def command(campaign: Path, verb: str | None, output: Output) -> None:
-    """Print the command line of the factory for the workers of CAMPAIGN, and its configuration.
+    """Print, start or stop the factory that sends out workers.
+
+    Without an option: print its command line and its configuration.
 
     Workers come by themselves for 'workers: {type: local}' and 'manage: true': the master starts
     the factory. Else start it here, or on another machine that the batch system is reached from.

@@ -8,10 +8,12 @@ import click
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
+    failure_class,
     loaded,
     possible_ids,
     printable,
     typed,
+    typed_id,
 )
 from wqmaster.cli.output import Output, json_option, table
 from wqmaster.database.documents import Store
@@ -59,6 +61,12 @@ def _times(attempt: Document) -> str:
     return f"finished {ended:%Y-%m-%d %H:%M:%S} UTC{took}"
 
 
+def _then(attempt: Document) -> str:
+    if attempt.get("final"):
+        return "given up"
+    return "given up, until the document was changed" if attempt.get("mended") else "tried again"
+
+
 def _remedies(attempt: Document) -> str:
     taken = plan_of(attempt.get("remedy"))
     return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items()) or "-"
@@ -72,7 +80,7 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
             f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
             f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
             f"{_times(attempt)}, remedy {_remedies(attempt)}, "
-            f"{'given up' if attempt.get('final') else 'tried again'}"
+            f"{_then(attempt)}"
         )
         if attempt.get("archive"):
             yield f"  archive {attempt['archive']}"
@@ -91,6 +99,10 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     headings = ("count", "class", "message", "example")
     yield from table(headings, ([printable(cell) for cell in row] for row in rows))
     yield f"one document's attempts: wqmaster failures {typed(campaign)} --show ID"
+    yield f"ids of all, or of a class: wqmaster failures {typed(campaign)} --ids --class CLASS"
+    yield (
+        f"a document that you correct is computed again by the next: wqmaster run {typed(campaign)}"
+    )
 
 
 @click.command()
@@ -100,13 +112,30 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
 @click.option(
     "--discard", metavar="CLASS|ID|all", help="Remove the kept archives; the records stay."
 )
+@click.option("--ids", is_flag=True, help="Print the ids of the failed documents, one a line.")
+@click.option("--class", "kind", metavar="CLASS", help="Only documents that failed with CLASS.")
 @json_option
 def command(
-    campaign: Path, show: str | None, retry: str | None, discard: str | None, output: Output
+    campaign: Path,
+    show: str | None,
+    retry: str | None,
+    discard: str | None,
+    ids: bool,
+    kind: str | None,
+    output: Output,
 ) -> None:
-    """List what was given up in CAMPAIGN, by class and signature."""
-    if sum(text is not None for text in (show, retry, discard)) > 1:
-        raise click.UsageError("--show, --retry and --discard are given one at a time.")
+    """Show what failed in CAMPAIGN and why.
+
+    Documents that failed for the same reason are counted together: numbers, paths and hosts in
+    their messages are masked (N, PATH, HOST). A document that you correct is computed again by the
+    next run; --retry is for what was wrong elsewhere.
+    """
+    if sum((show is not None, retry is not None, discard is not None, ids)) > 1:
+        raise click.UsageError("Give one of --ids, --show, --retry and --discard.")
+    if kind is not None:
+        failure_class(kind)
+        if (show, retry, discard) != (None, None, None):
+            raise click.UsageError("--class goes with the list and with --ids alone.")
     file = loaded(campaign)
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
@@ -119,6 +148,8 @@ def command(
         elif show is not None:
             attempts = [a for i in possible_ids(show) for a in store.ledger.of(i)]
             output.show(attempts, _shown(attempts, show))
+        elif ids:
+            output.listing(store.ledger.failed(kind), typed_id)
         else:
-            groups = store.ledger.groups()
+            groups = store.ledger.groups(kind)
             output.show(groups, _listed(groups, campaign))

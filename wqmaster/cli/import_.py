@@ -1,13 +1,14 @@
 """wqmaster import: structure files into the campaign's collection."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from wqmaster.cli.common import counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import StructureError
+from wqmaster.errors import StructureError, WqmasterError
 from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -37,13 +38,26 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
         output.remark(f"  refused: {kept}reasons in {account.reasons_file}")
 
 
-def _refusal(accounts: list[Account], skip_bad: bool) -> StructureError | None:
+def _went_in(accounts: list[Account], place: str) -> str:
+    """What of the files is in the collection now."""
+    parts = [
+        f"{counted(one.imported + one.there, 'document')} of {one.file}"
+        for one in accounts
+        if one.imported or (one.there and one.is_whole)
+    ]
+    return f"{place} has {', '.join(parts) or 'no document of these files'}"
+
+
+def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureError | None:
     """The error that the import ends with; None if nothing was refused that was to be imported."""
-    bad = [account.file for account in accounts if not account.is_whole]
+    bad = [account for account in accounts if not account.is_whole]
     if bad and not skip_bad:
+        first = bad[0].first_refused[0]
         return StructureError(
-            f"nothing of {', '.join(bad)} was imported: fix the refused records, or import the "
-            "others with --skip-bad",
+            f"nothing of {', '.join(account.file for account in bad)} was imported, since "
+            f"{printable(first.place)} of {bad[0].file} is refused: {printable(first.why)}; "
+            f"{_went_in(accounts, place)}; fix the refused records, or import the others with "
+            "--skip-bad",
             code=ErrorCode.RECORDS_REFUSED,
         )
     empty = [one.file for one in accounts if one.refused == one.records]
@@ -105,7 +119,7 @@ def command(
     output: Output,
     **more: object,
 ) -> None:
-    """Put the molecules of FILES into CAMPAIGN's collection.
+    """Put structure files into the collection of CAMPAIGN.
 
     FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a column of SMILES),
     XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
@@ -139,11 +153,29 @@ def command(
                     scratch=scratch,
                     show=show,
                 )
-                account = importer.take(path)
-            accounts.append(account)
+                account = Account(str(path))
+                accounts.append(account)
+                try:
+                    importer.take(account)
+                except WqmasterError as failure:
+                    if any(one.imported or one.there for one in accounts):
+                        _ended_early(output, accounts, place, failure)
+                    raise
             _say(output, account, place, skip_bad)
-    error = _refusal(accounts, skip_bad)
-    value = {"collection": place, "files": [account.as_json() for account in accounts]}
-    output.show(value, (), error=error)
+    error = _refusal(accounts, place, skip_bad)
+    output.show(_value(accounts, place), (), error=error)
     if error is not None:
         raise error
+
+
+def _value(accounts: list[Account], place: str) -> dict[str, Any]:
+    return {"collection": place, "files": [account.as_json() for account in accounts]}
+
+
+def _ended_early(output: Output, accounts: list[Account], place: str, error: WqmasterError) -> None:
+    """Add to an error what is in the collection already, and show it with the result so far."""
+    error.message += (
+        f"; {_went_in(accounts, place)}; import the same files again when this is mended: what is "
+        "there is skipped"
+    )
+    output.show(_value(accounts, place), (), error=error)

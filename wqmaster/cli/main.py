@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 import wqmaster
+from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import asked_for
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
@@ -38,7 +39,7 @@ VERBS = {
 }
 
 
-class _Verbs(click.Group):
+class _Verbs(Verbs):
     """Imports a verb when it is called; says an error in one line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -34,6 +34,9 @@ class Output(Protocol):
     def row(self, value: Any, lines: Iterable[str]) -> None:
         """One of several results, printed as soon as it is there."""
 
+    def listing(self, values: Iterable[Any], line: Callable[[Any], str]) -> None:
+        """Many values: a line of text each, printed as they come, or one list."""
+
     def remark(self, *lines: str, err: bool = False) -> None:
         """Lines for people alone: what programs find in the result, or do not need."""
 
@@ -55,6 +58,10 @@ class TextOutput:
     def row(self, value: Any, lines: Iterable[str]) -> None:
         """Print the lines."""
         self.show(value, lines)
+
+    def listing(self, values: Iterable[Any], line: Callable[[Any], str]) -> None:
+        """Print the lines."""
+        self.show(None, map(line, values))
 
     def remark(self, *lines: str, err: bool = False) -> None:
         """Print them."""
@@ -87,6 +94,10 @@ class JsonOutput(TextOutput):
             value = {**value, "error": as_json(error.message, error.code)}
         self._print(value)
         self._is_shown = True
+
+    def listing(self, values: Iterable[Any], line: Callable[[Any], str]) -> None:
+        """Print the list."""
+        self.show(list(values), ())
 
     def remark(self, *lines: str, err: bool = False) -> None:
         """Print nothing."""

@@ -57,7 +57,9 @@ def _list(parsers: Mapping[str, Parser]) -> None:
 def command(
     files: tuple[Path, ...], name: str, names: tuple[str, ...], listed: bool, output: Output
 ) -> None:
-    """Read FILES as a campaign would: say why each failed, if it did, and its values.
+    """Read output files as a campaign would; print the values.
+
+    Of a run that failed, the failure class and the reason are printed.
 
     A parser of your own is MODULE.FUNCTION; modules of the working folder are found.
 

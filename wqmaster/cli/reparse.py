@@ -42,7 +42,9 @@ def _lines(
 @click.option("--write", is_flag=True, help="Store what differs; without it, only report.")
 @json_option
 def command(campaign: Path, write: bool, output: Output) -> None:
-    """Read the kept archives of CAMPAIGN with its parsers of today; report what differs.
+    """Read the kept archives again with the parsers of today.
+
+    What differs from the stored results is reported.
 
     Archives of failed attempts are kept by default, of all jobs with 'archive: {keep: all}'. With
     --write, changed and new values are stored, failed attempts that are results now become so, and

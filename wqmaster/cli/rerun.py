@@ -7,10 +7,10 @@ import click
 from bson import json_util
 from pymongo.errors import OperationFailure
 
-from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
+    failure_class,
     loaded,
     possible_ids,
     typed,
@@ -20,7 +20,6 @@ from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches
-from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -34,13 +33,6 @@ def _query(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise click.UsageError('--query must be a JSON object, such as \'{"formula": "H2O"}\'')
     return found
-
-
-def _class(text: str) -> str:
-    labels = [member.label for member in FailureClass]
-    if text not in labels:
-        raise click.UsageError(f"'{text}' is not a failure class; {nearest(text, labels)}")
-    return text
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
@@ -99,7 +91,7 @@ def command(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Compute documents of CAMPAIGN again: the next run takes them up.
+    """Let the next run compute documents of CAMPAIGN again.
 
     Nothing is erased. Results are moved with their _run to the collection wqmaster.history, kept
     files to kept/replaced/; failures stay recorded.
@@ -107,7 +99,7 @@ def command(
     if sum((stale, bool(ids), query is not None, failure is not None)) != 1:
         raise click.UsageError("Give one of --stale, --id, --query and --class.")
     wanted = None if query is None else _query(query)
-    label = None if failure is None else _class(failure)
+    label = None if failure is None else failure_class(failure)
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
     with assembly.opened(file, existing=True) as store:

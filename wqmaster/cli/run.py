@@ -39,7 +39,7 @@ def command(
     grace: float,
     quiet: bool,
 ) -> None:
-    """Run CAMPAIGN: documents without a result go to the workers, and come back with one.
+    """Run CAMPAIGN: compute the documents without a result.
 
     Ctrl-C stops: running tasks may end within the grace, what came back is committed. Twice stops
     at once. Nothing is lost either way: the same command goes on.

@@ -88,10 +88,15 @@ def _next(failure: Failure, recipe: Recipe) -> str:
 @click.option("--id", "document", metavar="ID", help="The document; the first one by default.")
 @json_option
 def command(campaign: Path, document: str | None, output: Output) -> None:
-    """Run one document of CAMPAIGN here, in a worker's sandbox; print its values, store nothing."""
+    """Run one document of CAMPAIGN here and print its values.
+
+    It runs in a sandbox like that of a worker. Nothing is stored.
+    """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)
     with assembly.opened(recipe.loaded) as store:
+        if store.size() == 0:
+            assembly.check_matches(store, None, recipe.loaded)
         molecule = _molecule(store, document)
     result = smoke.rehearse(recipe, molecule)
     for warning in result.warnings(recipe, len(molecule.numbers)):

@@ -10,14 +10,16 @@ from typing import Literal
 
 import click
 
+from wqmaster.cli.common import Size
+from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.software.pack import making
 from wqmaster.software.pack.proof import TOLD
 
 
-@click.group(name="software")
+@click.group(name="software", cls=Verbs)
 def command() -> None:
-    """Pack programs for workers that have not got them."""
+    """Pack programs for workers that do not have them."""
 
 
 @command.command()
@@ -48,8 +50,9 @@ def command() -> None:
     "--max-size",
     default=making.MAX_ARCHIVE_MB,
     show_default=True,
-    type=click.IntRange(1),
-    help="In MB.",
+    type=Size(),
+    metavar="SIZE",
+    help="Size that the archive may have: MB, or with a unit (2GB).",
 )
 @click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
 @click.option(
@@ -69,8 +72,9 @@ def pack(
     prove: Literal["alone", "environment"] | None,
     output: Output,
 ) -> None:
-    """Make the archive NAME.tar.gz for `software: {NAME: {command: ..., archive: ...}}`.
+    """Make the archive NAME.tar.gz of a program for workers.
 
+    The campaign names it as `software: {NAME: {command: ..., archive: ...}}`.
     The packed program is run before the archive is put in its place.
     """
     wish = making.Wish(name, programs, folder, data, target, max_size, run, prove)

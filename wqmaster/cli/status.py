@@ -15,11 +15,14 @@ from wqmaster.errors import CampaignError, RecipeMismatch
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-from wqmaster.run.progress import duration, overview
+from wqmaster.run.other_names import where_else
+from wqmaster.run.progress import duration, overview, speed
 from wqmaster.run.spool import Spool
 
 # How long the recipes of results are looked at.
 _RECIPES_SECONDS = 5.0
+# Each document is in one of them.
+STATES = ("done", "failed", "pending", "running", "spooled")
 
 
 def _stale(found: dict[str, Any]) -> str:
@@ -39,7 +42,7 @@ def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
 
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     yield f"campaign  {found['campaign']}"
-    for name in ("done", "failed", "pending", "running", "spooled"):
+    for name in STATES:
         yield f"{name:<9} {found[name]}"
         if name == "failed":
             for kind, count in found["failures"].items():
@@ -55,7 +58,8 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield (
             f"master    process {live['master']['pid']} on {live['master']['host']}: "
             f"{live['workers']} workers, {live['cores']} cores, "
-            f"{live['jobs_per_second']:.1f} jobs/s, {duration(live['seconds_left'])} left"
+            f"{live['tasks_running']} tasks running, {live['tasks_waiting']} waiting for a worker, "
+            f"{speed(live['jobs_per_second'])}, {duration(live['seconds_left'])} left"
         )
     if found["recipe_mismatch"]:
         yield (
@@ -72,7 +76,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 @campaign_argument
 @json_option
 def command(campaign: Path, output: Output) -> None:
-    """Show how many documents of CAMPAIGN are done, failed, pending, running and spooled.
+    """Show how many documents are done, failed and left.
 
     Of the documents that are done, those whose molecule was changed afterwards are stale.
     """
@@ -86,6 +90,7 @@ def command(campaign: Path, output: Output) -> None:
         output.warning(error.message)
         problems.append(as_json(error.message, error.code))
     with assembly.opened(file, existing=True) as store:
+        place = store.documents.full_name
         found = overview(store, Spool(file.folder / "spool"), recipe)
         mismatch = recipe and _mismatch(store, recipe)
     found["recipe_mismatch"] = mismatch and mismatch.message
@@ -94,5 +99,10 @@ def command(campaign: Path, output: Output) -> None:
     if found["stale"]:
         message = f"stale results: {_stale(found['stale_survey'])}"
         problems.append(as_json(message, ErrorCode.RESULTS_STALE))
+    elsewhere = where_else(file)
+    if elsewhere and not any(found[name] for name in STATES):
+        message = f"there is no document in {place}{elsewhere}"
+        output.warning(message)
+        problems.append(as_json(message, ErrorCode.COLLECTION_EMPTY))
     found["problems"] = problems
     output.show(found, _lines(found, campaign))

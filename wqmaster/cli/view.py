@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.cli.common import typed
-from wqmaster.run.progress import Progress, RunState, duration, line
+from wqmaster.cli.common import counted, typed
+from wqmaster.run.progress import Progress, RunState, counts, duration, line, speed
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
 PLAIN_LINE_INTERVAL_SECONDS = 10.0
@@ -136,41 +136,34 @@ class LiveView:
         self._notice = _stop_words(times, grace)
 
     def _drawn(self, progress: Progress) -> Group:
-        done = progress.done_before + progress.done
-        failed = progress.failed_before + progress.failed
+        ended = progress.all_done + progress.all_failed
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(
                 total=progress.total,
-                completed=done + failed,
+                completed=ended,
                 width=40,
                 pulse=progress.total is None,
             ),
-            f"{done + failed}/{'?' if progress.total is None else progress.total}",
-            f"{progress.rate.per_second():.1f} jobs/s",
+            f"{ended}/{'?' if progress.total is None else progress.total}",
+            speed(progress.rate.per_second()),
             f"{duration(progress.seconds_left)} left",
         )
-        counts = Table.grid(padding=(0, 2))
-        counts.add_row(
-            "documents",
-            f"{done} done, {failed} failed, {progress.running} running, {progress.spooled} spooled",
-        )
+        table = Table.grid(padding=(0, 2))
+        table.add_row("documents", counts(progress))
         stats = progress.stats
-        counts.add_row(
-            "workers",
-            f"{stats.workers} with {stats.cores} cores, "
-            f"{stats.running} tasks running, {stats.waiting} waiting",
-        )
+        table.add_row("workers", f"{stats.workers} with {stats.cores} cores")
+        table.add_row("tasks", f"{stats.running} running, {stats.waiting} waiting for a worker")
         failures = progress.failures + progress.failures_before
         if progress.attempts_failed:
-            counts.add_row("", f"{progress.attempts_failed} failed attempts are run again")
+            table.add_row("attempts", f"{progress.attempts_failed} failed and tried again")
         for name, count in failures.most_common(8):
-            counts.add_row("", f"{count} {name}")
+            table.add_row("", f"{count} {name}")
         notices = [progress.trouble, _no_worker(progress), self._notice]
         return Group(
             Text(self._title, style="bold"),
             bar,
-            counts,
+            table,
             *(Text(notice, style="yellow") for notice in notices if notice),
         )
 
@@ -197,27 +190,40 @@ def view(*, quiet: bool) -> Iterator[View]:
         yield PlainView()
 
 
+def _of_this_run(count: int, before: int) -> str:
+    """How many documents there are of a kind, and since when."""
+    more = f", {before} before" if before else ""
+    return f"{before + count} ({count} in this run{more})"
+
+
 def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     """The table at the end: what was done, where it is, what to do next."""
     database = loaded.campaign.database
-    rate = progress.done / progress.seconds if progress.seconds else 0.0
-    done = progress.done_before + progress.done
+    ended = counted(progress.done + progress.failed, "job")
     rows = [
-        ("done", f"{done} ({progress.done} in this run)"),
-        ("failed", f"{progress.failed_before + progress.failed} ({progress.failed} in this run)"),
+        ("done", _of_this_run(progress.done, progress.done_before)),
+        ("failed", _of_this_run(progress.failed, progress.failed_before)),
         *(
             (f"  {name}", str(count))
             for name, count in (progress.failures + progress.failures_before).most_common()
         ),
-        ("left", "?" if progress.left is None else str(progress.left)),
-        ("speed", f"{rate:.1f} jobs/s, {duration(progress.seconds)} in all"),
+        *([("spooled", str(progress.spooled))] if progress.spooled else ()),
+        ("pending", "?" if progress.pending is None else str(progress.pending)),
+        (
+            "speed",
+            f"{speed(progress.speed)} ({ended} done or failed in {duration(progress.seconds)})",
+        ),
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]
     _say(f"\n{loaded.campaign.campaign}: {progress.state}")
     for name, value in rows:
         _say(f"  {name:<20} {value}")
-    for note in progress.notes:
+    notes = [*progress.notes]
+    if progress.mended:
+        again = f"{counted(progress.mended, 'document')} had failed and changed since"
+        notes.append(f"{again}; computed again")
+    for note in notes:
         _say(f"  {'note':<20} {note}")
     _say("next:")
     # Outside of ./shell there is no wqmaster on the PATH.

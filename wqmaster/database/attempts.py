@@ -13,9 +13,11 @@ from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.jobs.failures import FailureClass, signature
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, Molecule, differences, hash_of_fields
 from wqmaster.recipe.retry import Past, plan_of
 
+# The further fields of a document that decide its result; None: all that were fetched.
+Fields = Sequence[str] | None
 # Archives that are removed before they are forgotten.
 _ARCHIVES_AT_ONCE = 100
 
@@ -37,11 +39,34 @@ class Rescue:
 
 
 @dataclass(frozen=True)
+class Final:
+    """A failed attempt after which the document was given up: its class, and at what it was."""
+
+    kind: str
+    computed: Document  # `molecule` and its parts, as the ledger has them; None: no molecule
+    unusable: str | None = None  # hash of the fields that held no molecule
+
+    def is_of(
+        self, document: Document, molecule: Molecule | None, campaign: Campaign, fields: Fields
+    ) -> bool:
+        """Whether the document still holds what this attempt was at: `molecule`, or none.
+
+        What an earlier version recorded without a molecule is of a document that still has none.
+        """
+        if molecule is not None:
+            known = self.computed["molecule"] is not None
+            return known and not any(differences(self.computed, molecule, fields))
+        if self.computed["molecule"] is not None:
+            return False
+        return self.unusable in (None, hash_of_fields(document, campaign.molecule))
+
+
+@dataclass(frozen=True)
 class History:
     """A document's failed attempts."""
 
     past: tuple[Past, ...] = ()  # the first one first
-    final: bool = False  # whether it was given up
+    finals: tuple[Final, ...] = ()  # after which it was given up; () if it was not
     # By step: of the last attempt that failed in it.
     rescues: Mapping[str, Rescue] = field(default_factory=dict)
     archives: Mapping[int, str] = field(default_factory=dict)  # by attempt: what is kept of it
@@ -72,7 +97,7 @@ def histories_of(entries: Iterable[Document]) -> dict[str, History]:
         known = found.get(key, History())
         found[key] = History(
             (*known.past, _past(entry)),
-            known.final or entry.get("final", False),
+            (*known.finals, _final(entry)) if entry.get("final") else known.finals,
             {**known.rescues, **_rescue(entry)},
             {**known.archives, entry["attempt"]: entry.get("archive") or ""},
         )
@@ -134,12 +159,18 @@ class Ledger:
             one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
         )
 
-    def groups(self) -> list[Document]:
-        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`."""
+    def groups(self, kind: str | None = None) -> list[Document]:
+        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`.
+
+        `kind`: those of this class.
+        """
+        query: Document = {**self._mine, "final": True}
+        if kind is not None:
+            query["class"] = kind
         return list(
             self._failures.aggregate(
                 [
-                    {"$match": {**self._mine, "final": True}},
+                    {"$match": query},
                     {
                         "$group": {
                             "_id": {"class": "$class", "signature": "$signature"},
@@ -167,6 +198,12 @@ class Ledger:
         """All failed attempts of a document, the first one first."""
         query = {**self._mine, "document": document_id}
         return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
+
+    def reopen(self, documents: Sequence[Any]) -> None:
+        """Give up no longer what was given up: these documents were changed since."""
+        query = {**self._mine, "document": {"$in": list(documents)}, "final": True}
+        update = {"$set": {"final": False, "mended": datetime.now(UTC)}}
+        self._failures.update_many(query, update)
 
     def release(self, recipe: str) -> int:
         """Give up no longer what was given up with another recipe; how many those are."""
@@ -225,7 +262,7 @@ class Ledger:
 
 _OF_HISTORY = (
     *("document", "attempt", "final", "class", "step", "remedy", "retried"),
-    *("archive", "number", "molecule", "recipe"),
+    *("archive", "number", "molecule", "recipe", "computed", "unusable", "mended"),
 )
 
 
@@ -247,10 +284,15 @@ def _past(entry: Document) -> Past:
         kind=kind,
         step=entry.get("step"),
         remedy=plan_of(entry.get("remedy")),
-        retried="retried" in entry,
+        retried="retried" in entry or "mended" in entry,
         recipe=entry.get("recipe"),
         molecule=entry.get("molecule"),
     )
+
+
+def _final(entry: Document) -> Final:
+    computed = {"molecule": entry.get("molecule"), "computed": entry.get("computed")}
+    return Final(entry.get("class", ""), computed, entry.get("unusable"))
 
 
 def _rescue(entry: Document) -> dict[str, Rescue]:

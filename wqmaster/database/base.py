@@ -20,6 +20,9 @@ class AttemptStore(Protocol):
     def record(self, records: Sequence[Document]) -> None:
         """Note failed attempts; those that were noted before are left as they are."""
 
+    def reopen(self, documents: Sequence[Any]) -> None:
+        """Give up no longer what was given up: these documents were changed since."""
+
 
 class ResultStore(Protocol):
     """The results of a campaign."""

@@ -1,6 +1,7 @@
 """The database of a campaign: pages of its documents, counts, recipes, imports."""
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.database import address
+from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
@@ -21,12 +24,7 @@ from wqmaster.jobs.molecule import Document, from_document
 
 # Seconds in which a server must be found.
 _SERVER_SELECTION_TIMEOUT_SECONDS = 5
-
-
-def redacted(uri: str) -> str:
-    """`uri` without user and password, also where it is no address at all (mongodb:/USER:...)."""
-    shown = re.sub(r"^(mongodb(?:\+srv)?:/*)?.*@", r"\1...@", uri)
-    return re.sub(r"(?i)((?:password|properties)=)[^&]*", r"\1...", shown)
+_AUTHENTICATION_FAILED_CODE = 18  # of MongoDB
 
 
 @dataclass(frozen=True)
@@ -49,29 +47,38 @@ class Store:
     def __init__(self, uri: str, campaign: Campaign) -> None:
         self.uri = uri
         self.campaign = campaign
-        try:
-            self._client: MongoClient[Document] = MongoClient(
-                uri,
-                serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
-                appname="wqmaster",
-                tz_aware=True,
-                # A document that somebody else wrote badly must not stop a campaign.
-                datetime_conversion="DATETIME_AUTO",
-                unicode_decode_error_handler="replace",
+        problem = address.why_not(uri)
+        if problem is not None:
+            raise DatabaseError(
+                f"'database: uri:' is not an address of a MongoDB server: {problem}",
+                code=ErrorCode.DATABASE_ADDRESS_INVALID,
             )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they quote values of options
+                self._client: MongoClient[Document] = MongoClient(
+                    uri,
+                    serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
+                    appname="wqmaster",
+                    tz_aware=True,
+                    # A document that somebody else wrote badly must not stop a campaign.
+                    datetime_conversion="DATETIME_AUTO",
+                    unicode_decode_error_handler="replace",
+                )
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
             # What they say may quote a part of the password.
             raise DatabaseError(
-                f"'{redacted(uri)}' is no address of a MongoDB server (database: uri: in the "
-                "campaign file); in user and password, the characters /:?#[]@ must be written as "
-                "%2F and so on",
+                f"'database: uri:' is not an address of a MongoDB server: {redacted(uri)}",
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,
             ) from None
         except PyMongoError as error:
+            hint = ""
+            if getattr(error, "code", None) == _AUTHENTICATION_FAILED_CODE:
+                hint = f" A '%' or '+' in a password must be percent-encoded: {address.ENCODER}"
             raise DatabaseError(
                 f"the database {redacted(uri)} cannot be reached: {_short(error)}; is the server "
-                "up, and are 'database: uri:', user and password right?"
+                f"up, and are 'database: uri:', user and password right?{hint}"
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(

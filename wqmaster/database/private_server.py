@@ -98,6 +98,18 @@ class Mongod:
             return None
         return pid if str(self.data) in command_line(pid) else None
 
+    def elsewhere(self) -> DatabaseError | None:
+        """The error that the server runs on another machine; None if it does not."""
+        host = self._host.read_text().strip() if self._host.exists() else ""
+        lock = self.data / "mongod.lock"
+        if host in ("", socket.gethostname()) or not lock.exists() or not lock.stat().st_size:
+            return None
+        return DatabaseError(
+            f"the private MongoDB server in {self.folder} runs on the machine '{host}': run this "
+            f"command there, or, if that machine is gone, remove {self._host}",
+            code=ErrorCode.DATABASE_ELSEWHERE,
+        )
+
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
         """One start or stop at a time."""
@@ -114,14 +126,9 @@ class Mongod:
             time.sleep(0.05)
         else:
             return
-        elsewhere = self._host.read_text().strip() if self._host.exists() else ""
-        lock = self.data / "mongod.lock"
-        if elsewhere not in ("", socket.gethostname()) and lock.exists() and lock.stat().st_size:
-            raise DatabaseError(
-                f"the private MongoDB server in {self.folder} runs on the machine '{elsewhere}': "
-                f"run this command there, or, if that machine is gone, remove {self._host}",
-                code=ErrorCode.DATABASE_ELSEWHERE,
-            )
+        elsewhere = self.elsewhere()
+        if elsewhere is not None:
+            raise elsewhere
         program = find_mongod()
         rotate(self.log)
         self.data.mkdir(mode=0o700, exist_ok=True)

@@ -74,6 +74,7 @@ def failed(
         "finished": datetime.fromtimestamp(returned.finished, UTC),
         "recipe": asked.recipe,
         "molecule": asked.molecule,
+        **({"computed": dict(asked.computed)} if asked.computed else {}),
         "remedy": {step: list(names) for step, names in asked.remedy.items()},
         "wall_time": sum(step.wall_time for step in outcome.steps) if outcome else None,
         "archive": archive,

@@ -7,14 +7,14 @@ no longer agrees with its result, which must not be taken for one of the new mol
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.database.documents import Store
 from wqmaster.database.results import WithResults
 from wqmaster.errors import BadDocument
-from wqmaster.jobs.molecule import Document, Molecule, from_document
+from wqmaster.jobs.molecule import Document, differences, from_document
 from wqmaster.recipe.recipe import Recipe
 
 # Stale documents that are named as examples.
@@ -115,22 +115,5 @@ def _stale(found: WithResults, recipe: Recipe) -> Stale | None:
         molecule = from_document(found.document, recipe.loaded.campaign.molecule)
     except BadDocument as error:
         return Stale(document, (f"molecule: {error.message}",))
-    differences = [words for run in stated for words in _differences(run, molecule, recipe)]
-    return Stale(document, tuple(dict.fromkeys(differences))) if differences else None
-
-
-def _differences(run: Mapping[str, Any], molecule: Molecule, recipe: Recipe) -> Iterator[str]:
-    if run["molecule"] == molecule.fingerprint:
-        return
-    before = run.get("computed")
-    if not isinstance(before, Mapping):
-        yield "molecule: it differs (the result does not record in what)"
-        return
-    now = molecule.parts(recipe.fields)
-    for part in ("elements", "coordinates", "charge", "multiplicity", "fields"):
-        if before.get(part) == now.get(part):
-            continue
-        if part in ("charge", "multiplicity"):
-            yield f"{part}: {before.get(part)} before, {now.get(part)} now"
-        else:
-            yield f"{part}: changed"
+    found_out = [words for run in stated for words in differences(run, molecule, recipe.fields)]
+    return Stale(document, tuple(dict.fromkeys(found_out))) if found_out else None

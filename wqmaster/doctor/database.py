@@ -13,13 +13,15 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster.database.documents import Store, redacted
+from wqmaster.database.address import redacted
+from wqmaster.database.documents import Store
 from wqmaster.database.private_server import find_mongod
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.run import assembly
+from wqmaster.run.other_names import where_else
 from wqmaster.system.programs import ask
 
 Document = dict[str, Any]
@@ -77,14 +79,17 @@ def database(case: Case) -> Iterator[Finding]:
         if server.pid() is None:
             there = "is stopped" if server.exists else "is not made yet"
             seen = f"the private server in {server.folder} {there}: a run starts it"
+            if not server.exists:
+                seen += where_else(case.loaded)
             yield Finding("database", "ok", seen)
             return
         uri = server.uri
     try:
         store = Store(uri, case.loaded.campaign)
     except DatabaseError as error:
-        where = f"mongosh '{redacted(uri)}'"
-        fix = f"{where}; correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
+        fix = f"correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
+        if error.code is ErrorCode.DATABASE_UNREACHABLE:
+            fix = f"mongosh '{redacted(uri)}'; {fix}"
         yield Finding("database", "wrong", error.message, fix, error.code)
         return
     with contextlib.closing(store):
@@ -157,7 +162,7 @@ def _reading(case: Case, store: Store) -> Finding:
         return Finding(
             "documents",
             "warning",
-            f"the collection {place} is empty",
+            f"the collection {place} is empty{where_else(case.loaded) if case.loaded else ''}",
             fix,
             code=ErrorCode.COLLECTION_EMPTY,
         )

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 
 class Family(Enum):
@@ -136,7 +137,12 @@ class FailureClass(Enum):
     @classmethod
     def of(cls, label: str) -> "FailureClass":
         """The member that the database calls `label`; KeyError if there is none."""
-        return {member.label: member for member in cls}[label]
+        return _by_label()[label]
+
+
+@cache
+def _by_label() -> dict[str, FailureClass]:
+    return {member.label: member for member in FailureClass}
 
 
 # strerror(3) of ENOSPC in the locale C, which runner.sh sets. These words are all there is where
@@ -161,6 +167,7 @@ class Failure:
 
 # What of a message its signature is made from (characters).
 _SIGNATURE_SOURCE_CHARACTERS = 1000
+_MAX_SIGNATURE_CHARACTERS = 200
 # In the order in which they are applied: a later pattern sees what an earlier one left.
 _VARYING = (
     (re.compile(r"0x[0-9a-fA-F]+"), "#"),
@@ -172,9 +179,26 @@ _VARYING = (
 )
 
 
+# A line of a user's own function ("mine.py, line 12"; a folder before it differs by worker). Each
+# is a cause of its own, so its number is kept, as characters that no pattern of _VARYING matches.
+_CODE_LINE = re.compile(r"(?:[\w.~-]*/)*([\w-]+\.py\"?, line \d+)")
+_HIDING = {ord(character): 0xE000 + ord(character) for character in "0123456789.-"}
+_SHOWING = {hidden: shown for shown, hidden in _HIDING.items()}
+
+
 def signature(message: str) -> str:
-    """`message` without what differs from job to job (numbers, paths, hosts)."""
+    """`message` without what differs from job to job (numbers, paths, hosts).
+
+    The numbers of lines of Python files stay.
+    """
+    lines = _CODE_LINE.findall(message)
     message = message[:_SIGNATURE_SOURCE_CHARACTERS]
+    message = _CODE_LINE.sub(lambda match: match[1].translate(_HIDING), message)
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
-    return message.strip()[:200]
+    message = message.translate(_SHOWING).strip()
+    if lines and lines[-1] not in message[:_MAX_SIGNATURE_CHARACTERS]:
+        # After a long message.
+        last = f" ({lines[-1][-_MAX_SIGNATURE_CHARACTERS // 2 :]})"
+        return message[: _MAX_SIGNATURE_CHARACTERS - len(last)] + last
+    return message[:_MAX_SIGNATURE_CHARACTERS]

@@ -25,7 +25,10 @@ def check_file_name(name: str) -> str:
         ValueError: it cannot.
     """
     if not _FILE_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be the name of a file in the sandbox")
+        raise ValueError(
+            f"{name!r} cannot be the name of a file in the sandbox; allowed: letters, digits, '.', "
+            "'_' and '-', without '-' first"
+        )
     return name
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from bson import json_util
@@ -98,6 +99,37 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def differences(
+    computed: Mapping[str, Any], molecule: Molecule, fields: Iterable[str] | None
+) -> Iterator[str]:
+    """What differs between a molecule that was computed and `molecule`: "charge: 0 before, 1 now".
+
+    `computed` holds its fingerprint as `molecule`, and its parts as `computed` unless an older
+    version has recorded it. `fields` are the further fields of a document that decide the result
+    (None: all that were fetched), so that one that was fetched for nothing makes no difference.
+    """
+    if computed["molecule"] == molecule.fingerprint:
+        return
+    before = computed.get("computed")
+    if not isinstance(before, Mapping):
+        yield "molecule: it differs (the result does not record in what)"
+        return
+    now = molecule.parts(fields)
+    for part in ("elements", "coordinates", "charge", "multiplicity", "fields"):
+        if before.get(part) == now.get(part):
+            continue
+        if part in ("charge", "multiplicity"):
+            yield f"{part}: {before.get(part)} before, {now.get(part)} now"
+        else:
+            yield f"{part}: changed"
+
+
+def hash_of_fields(document: Mapping[str, Any], fields: MoleculeFields) -> str:
+    """What tells a document without a usable molecule from the same one after it was edited."""
+    named = {name: lookup(document, name) for name in sorted(fields.names)}
+    return _short_hash(json_util.dumps(named))
+
+
 def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
     """Two points nearer to each other than `limit`, counted from 0; None if there are none.
 
@@ -146,6 +178,12 @@ def _atomic_number(value: Any, position: int) -> int:
     return number
 
 
+def _atomic_numbers(values: Sequence[Any]) -> tuple[int, ...]:
+    if set(map(type, values)) == {int} and min(values) > 0 and max(values) < len(SYMBOLS):
+        return tuple(values)
+    return tuple(_atomic_number(value, position) for position, value in enumerate(values))
+
+
 def _finite(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadDocument(f"{what} is not a number: {value!r}", Defect.NOT_A_NUMBER)
@@ -187,6 +225,11 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
                 f"'{name}' has {len(values)} numbers, not three for each atom", Defect.WRONG_SHAPE
             )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
+    # Almost all documents hold three floats an atom, and a campaign may read 10^7 of them.
+    if set(map(type, rows)) == {list} and set(map(len, rows)) == {3}:
+        numbers = list(chain.from_iterable(rows))
+        if set(map(type, numbers)) == {float} and all(map(math.isfinite, numbers)):
+            return tuple(map(tuple, rows))
     found = []
     for position, row in enumerate(rows):
         if not isinstance(row, (list, tuple)) or len(row) != 3:
@@ -211,7 +254,7 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     if not fields.required and all(lookup(document, name) is None for name in named):
         return Molecule(document["_id"], (), (), document=document, further=further)
     listed = _list(document, fields.atomic_numbers, "atomic_numbers")
-    numbers = tuple(_atomic_number(value, position) for position, value in enumerate(listed))
+    numbers = _atomic_numbers(listed)
     coordinates = _coordinates(
         _list(document, fields.coordinates, "coordinates"), fields.coordinates
     )

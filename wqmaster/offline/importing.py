@@ -17,11 +17,12 @@ from typing import IO, Any
 
 from bson import decode_file_iter, encode
 from bson.errors import BSONError
+from pymongo.errors import PyMongoError
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import BadDocument, Defect, StructureError
+from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
 from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_document, lookup
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
@@ -117,13 +118,15 @@ class Importer:
         self._here = here
         self._show = show
 
-    def take(self, path: Path) -> Account:
-        """Import a file: all of it, or with `skip_bad` its good records; else nothing.
+    def take(self, account: Account) -> None:
+        """Import its file: all of it, or with `skip_bad` its good records; else nothing.
+
+        What went in is in `account`, also where this raises.
 
         Raises:
             StructureError: the file as a whole cannot be read.
         """
-        account = Account(str(path))
+        path = Path(account.file)
         with (
             tempfile.TemporaryFile(dir=self._scratch) as spool,
             tempfile.NamedTemporaryFile(dir=self._scratch, delete=False) as table,
@@ -143,9 +146,7 @@ class Importer:
             if not account.records:
                 raise StructureError(f"{path}: there is no record in it")
             if account.is_whole or self._skip_bad:
-                account.imported = self._insert(spool, path)
-                account.held_back -= account.imported
-        return account
+                self._insert(spool, account)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -265,13 +266,19 @@ class Importer:
 
     # --- inserting ---------------------------------------------------------------------------
 
-    def _insert(self, spool: IO[bytes], path: Path) -> int:
+    def _insert(self, spool: IO[bytes], account: Account) -> None:
         spool.seek(0)
         documents = decode_file_iter(spool)
-        count = 0
         while batch := list(itertools.islice(documents, _BATCH_DOCUMENTS)):
-            count += self._store.insert(batch, str(path))
-        return count
+            try:
+                count = self._store.insert(batch, account.file)
+            except PyMongoError as error:
+                raise DatabaseError(
+                    f"the database failed while {account.file} was imported: {str(error)[:300]}",
+                    code=ErrorCode.DATABASE_FAILED,
+                ) from error
+            account.imported += count
+            account.held_back -= count
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -1,6 +1,7 @@
 """Dotted names of a campaign -> task functions and parsers."""
 
 import contextlib
+import difflib
 import importlib
 import inspect
 import sys
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 import wqmaster.parsers
 import wqmaster.tasks
-from wqmaster.campaign.models import nearest
+from wqmaster.campaign.base import known_here, nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
@@ -67,10 +68,34 @@ class _Role:
     package: ModuleType  # where ours are
     mark: str  # the attribute that their decorator sets
 
-    def modules(self) -> list[str]:
-        """The modules that have such functions, as far as they can be known: to suggest them."""
-        ours = (f"{self.package.__name__}.{name}" for name in names_of_ours())
-        return [*ours, *modules_beside()]
+    def suggested(self, name: str) -> str:
+        """A hint for the name of a function whose module is not there, or is not named.
+
+        Only functions that there are: those of the program that `name` has in it, or of all.
+        """
+        module, _, function = name.rpartition(".")
+        own = difflib.get_close_matches(module, modules_beside(), n=1)
+        if own:
+            return f"did you mean a function of the module '{own[0]}'?"
+        programs = names_of_ours()
+        for word in reversed(name.split(".")):
+            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.7):
+                return self.nearest(function, self._of_program(program))
+        return self.nearest(function, *map(self._of_program, sorted(programs)))
+
+    def _of_program(self, program: str) -> ModuleType:
+        return importlib.import_module(f"{self.package.__name__}.{program}")
+
+    def nearest(self, function: str, *modules: ModuleType) -> str:
+        """A hint for a function that is not in `modules`: the nearest, or all that are."""
+        full: dict[str, list[str]] = {}
+        for module in modules:
+            for name in self.functions(module):
+                full.setdefault(name, []).append(f"{module.__name__}.{name}")
+        near = difflib.get_close_matches(function, full, n=1)
+        if near:
+            return f"did you mean '{full[near[0]][0]}'?"
+        return known_here(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
         """The functions of `module` that are of this role. A user's need not be marked."""
@@ -82,6 +107,11 @@ class _Role:
             and not name.startswith("_")
             and (hasattr(value, self.mark) or (not ours and value.__module__ == module.__name__))
         ]
+
+    def fits(self, found: Any, module_name: str) -> bool:
+        """Whether what a module has under a name is such a function. A user's may be unmarked."""
+        ours = f"{module_name}.".startswith("wqmaster.")
+        return callable(found) and (not ours or hasattr(found, self.mark))
 
 
 TASK_FUNCTION = _Role("task function", wqmaster.tasks, "traits")
@@ -106,7 +136,10 @@ def function_named(name: str, role: _Role) -> Any:
     """
     module_name, _, function = name.rpartition(".")
     if not module_name:
-        raise ValueError(f"'{name}' is not a dotted path of a {role.noun}: MODULE.FUNCTION")
+        raise ValueError(
+            f"'{name}' is not a dotted path of a {role.noun} (MODULE.FUNCTION); "
+            f"{role.suggested(name)}"
+        )
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -114,15 +147,16 @@ def function_named(name: str, role: _Role) -> Any:
             raise ValueError(
                 f"the module '{module_name}' fails to import: {told(error)}"
             ) from error
-        hint = nearest(module_name, role.modules())
         raise ValueError(
-            f"there is no module '{module_name}' for the {role.noun} '{name}'; {hint}"
+            f"there is no module '{module_name}' for the {role.noun} '{name}'; "
+            f"{role.suggested(name)}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may do anything
         raise ValueError(f"the module '{module_name}' fails to import: {told(error)}") from error
     found = getattr(module, function, None)
-    if not callable(found):
-        hint = nearest(name, [f"{module_name}.{known}" for known in role.functions(module)])
+    if not role.fits(found, module_name):
+        inside = found if isinstance(found, ModuleType) else module
+        hint = role.nearest(function, inside) if role.functions(inside) else role.suggested(name)
         raise ValueError(f"unknown {role.noun} '{name}'; {hint}")
     return found
 
@@ -135,5 +169,8 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
     """
     full = current(name)
     if "." not in full and program is not None:
+        if not PARSER.fits(getattr(program.module, full, None), program.module_name):
+            hint = nearest(full, program.own_parsers())
+            raise ValueError(f"unknown parser '{name}' of {program.name}; {hint}")
         full = f"{program.module_name}.{full}"
     return cast("Parser", function_named(full, PARSER))

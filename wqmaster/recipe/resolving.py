@@ -93,7 +93,8 @@ class _Resolver:
         for file, name in step.keep_files.items():
             if not re.fullmatch(r"[A-Za-z0-9._{}-]{4,60}", name) or "{id}" not in name:
                 raise self.error(
-                    f"'{name}' must be a plain file name of at most 60 characters, with {{id}}",
+                    f"'{name}' cannot be the name of a kept file; allowed: letters, digits, '.', "
+                    "'_' and '-', at most 60 of them, and it must hold {id}, which becomes the id",
                     *keys,
                     "keep_files",
                     file,

@@ -28,7 +28,8 @@ class Past:
     kind: FailureClass | None  # None: a class that this version does not know
     step: str | None
     remedy: Plan = field(default_factory=dict)  # what that attempt had taken
-    retried: bool = False  # whether a person asked for another try after it
+    # Whether a person asked for another try after it, or changed the document.
+    retried: bool = False
     recipe: str | None = None  # hash of what was asked
     molecule: str | None = None  # fingerprint of what was computed; None: there was no molecule
 

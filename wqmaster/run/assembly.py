@@ -31,6 +31,7 @@ from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
+from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
@@ -80,11 +81,18 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database yet in {loaded.folder}: fill one with "
-                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'",
+                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
+                    + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
-        store = Store(uri, loaded.campaign)
+        try:
+            store = Store(uri, loaded.campaign)
+        except DatabaseError as error:
+            if error.code is not ErrorCode.DATABASE_ADDRESS_INVALID:
+                raise
+            where = loaded.source.where("database", "uri")
+            raise DatabaseError(f"{where}: {error.message}", code=error.code) from None
         stack.callback(store.close)
         try:
             yield store
@@ -125,7 +133,7 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-def check_matches(store: Store, counts: Counts | None) -> None:
+def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
     """See that there is something to run, or was.
 
     Raises:
@@ -137,7 +145,7 @@ def check_matches(store: Store, counts: Counts | None) -> None:
     if store.size() == 0:
         raise NothingMatches(
             f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
-            "name another one with 'database: {name: ..., collection: ...}'",
+            "name another one with 'database: {name: ..., collection: ...}'" + where_else(loaded),
             code=ErrorCode.COLLECTION_EMPTY,
         )
     for step, count in store.partly_done().items():
@@ -331,11 +339,16 @@ def run(
             progress.done_before = counts.done
             progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
+        after = None
         if not options.watch and not any(spool.waiting()):
-            check_matches(store, counts)
-            if not Feed(store, lambda key: False).take(1):
-                progress.state = RunState.NOTHING_TO_DO
-                return progress
+            check_matches(store, counts, loaded)
+            first = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
+            while not first.take(1):
+                if first.exhausted:
+                    progress.state = RunState.NOTHING_TO_DO
+                    return progress
+                store.presence.heartbeat(token, progress.published())
+            after = first.passed
         recipe = recipe.prepared()
         environ = worker_environment(loaded)
         engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
@@ -365,6 +378,7 @@ def run(
             progress=progress,
             watch=options.watch,
             limit=options.limit,
+            after=after,
             grace=options.grace,
             show=show,
         )

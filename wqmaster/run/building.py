@@ -56,6 +56,11 @@ class Builder:
             except Exception as error:  # a user's task function may raise anything
                 log.debug("the task function failed", exc_info=True)
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {told(error)}"
+        held = (
+            {"unusable": entry.unusable}
+            if molecule is None
+            else {"molecule": molecule.fingerprint, "computed": molecule.parts(recipe.fields)}
+        )
         return GivenUp(
             {
                 "document": entry.document,
@@ -65,6 +70,7 @@ class Builder:
                 "class": kind.label,
                 "family": kind.family.value,
                 "message": message,
+                **held,
             }
         )
 

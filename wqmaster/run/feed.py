@@ -2,18 +2,20 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.database.attempts import History, key_of
+from wqmaster.database.attempts import Fields, History, key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.errors import BadDocument
-from wqmaster.jobs.molecule import Document, Molecule, from_document
+from wqmaster.jobs.molecule import Document, Molecule, from_document, hash_of_fields
 
 PAGE_DOCUMENTS = 200
 # Seconds between two passes of --watch.
 WATCH_INTERVAL_SECONDS = 5.0
+# Seconds after which looking for documents is interrupted: the master has a heartbeat to give.
+_LOOKING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,17 @@ class Fed:
     attempt: int  # that now begins, counted from 1
     molecule: Molecule | None
     problem: str = ""  # why there is no molecule
+    unusable: str | None = None  # hash of the fields that hold none
     history: History = field(default_factory=History)  # what failed before
 
 
 class Feed:
-    """Documents without a result, but those in flight (`busy`) and those that were given up."""
+    """Documents without a result, but those in flight (`busy`) and those that were given up.
+
+    A document that was given up and then changed is fed again: `mended` hears of the classes with
+    which such documents had failed. `fields` are the further fields that decide a result. `after`:
+    the documents up to this id were looked at before, and there is nothing to feed among them.
+    """
 
     def __init__(
         self,
@@ -37,6 +45,9 @@ class Feed:
         *,
         watch: bool = False,
         limit: int | None = None,
+        fields: Fields = None,
+        after: tuple[Any] | None = None,
+        mended: Callable[[Sequence[str]], None] = lambda classes: None,
     ) -> None:
         self._store = store
         self._busy = busy
@@ -45,7 +56,11 @@ class Feed:
         self._page: deque[Fed] = deque()
         self._again: deque[Any] = deque()
         self._retried: deque[Fed] = deque()
-        self._after: tuple[Any] | None = None
+        self._fields = fields
+        self._mended = mended
+        self._after = after
+        # The id after which the last page began.
+        self.passed = after
         self._at_end = False
         self._next_pass = 0.0
 
@@ -63,7 +78,9 @@ class Feed:
         self._again.append(document)
 
     def take(self, count: int) -> list[Fed]:
-        """At most `count` documents; fewer where there are no more now.
+        """At most `count` documents; fewer where there are no more now, or time is up.
+
+        Among many that were given up, those that are left are looked for a second at a time.
 
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by asking again.
@@ -78,7 +95,8 @@ class Feed:
         if taken:
             return taken
         wanted = count if self._left is None else min(count, self._left)
-        while len(self._page) < wanted and self._turn_page():
+        until = time.monotonic() + _LOOKING_SECONDS
+        while len(self._page) < wanted and self._turn_page() and time.monotonic() < until:
             pass
         while self._page and len(taken) < wanted:
             taken.append(self._page.popleft())
@@ -98,18 +116,32 @@ class Feed:
             self._next_pass = time.monotonic() + WATCH_INTERVAL_SECONDS
             return False
         self._page.extend(self._fed(documents, retried=False))
+        self.passed = self._after
         self._after = (documents[-1]["_id"],)
         return True
 
     def _fed(self, documents: list[Document], *, retried: bool) -> list[Fed]:
         histories = self._store.ledger.histories([document["_id"] for document in documents])
-        found = []
+        found, mended, classes = [], [], []
         for document in documents:
             key = key_of(document["_id"])
-            before = histories.get(key, History())
-            if before.final or (not retried and self._busy(key)):
+            if not retried and self._busy(key):
                 continue
-            found.append(self._one(document, before))
+            before = histories.get(key, History())
+            fed = self._one(document, before)
+            if before.finals:
+                campaign = self._store.campaign
+                if any(
+                    final.is_of(document, fed.molecule, campaign, self._fields)
+                    for final in before.finals
+                ):
+                    continue
+                mended.append(fed.document)
+                classes += [final.kind for final in before.finals]
+            found.append(fed)
+        if mended:
+            self._store.ledger.reopen(mended)
+            self._mended(classes)
         return found
 
     def _one(self, document: Document, history: History) -> Fed:
@@ -117,5 +149,6 @@ class Feed:
         try:
             molecule = from_document(document, self._store.campaign.molecule)
         except BadDocument as error:
-            return Fed(document["_id"], attempt, None, error.message)
+            unusable = hash_of_fields(document, self._store.campaign.molecule)
+            return Fed(document["_id"], attempt, None, error.message, unusable, history)
         return Fed(document["_id"], attempt, molecule, history=history)

@@ -61,6 +61,7 @@ class Master:
         progress: Progress,
         watch: bool = False,
         limit: int | None = None,
+        after: tuple[Any] | None = None,
         grace: float = 60.0,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -86,7 +87,15 @@ class Master:
         # The same, of tasks that have returned and are not committed yet.
         self._spooled: dict[str, list[str]] = {}
         self._builder = Builder(recipe, spool)
-        self._feed = Feed(store, self._flights.__contains__, watch=watch, limit=limit)
+        self._feed = Feed(
+            store,
+            self._flights.__contains__,
+            watch=watch,
+            limit=limit,
+            fields=recipe.fields,
+            after=after,
+            mended=progress.reopen,
+        )
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
@@ -230,7 +239,7 @@ class Master:
         for key, one in zip(keys, bundle, strict=True):
             self._flights[key] = one.asked.document
         self._tasks[task.id] = keys
-        self.progress.running += len(keys)
+        self.progress.sent += len(keys)
 
     def _give_up(self, bad: list[Document]) -> None:
         while bad:
@@ -245,6 +254,7 @@ class Master:
                 "document %s: %s: %s", record["document"], record["class"], record["message"]
             )
             self.progress.failures[record["class"]] += 1
+        self.progress.rate.add(len(bad))
 
     # --- what returns ------------------------------------------------------------------------
 
@@ -264,7 +274,7 @@ class Master:
         if keys is None:
             return
         self._spool.give_back(returned)
-        self.progress.running -= len(keys)
+        self.progress.sent -= len(keys)
         self._collect(returned.task_id, keys)
 
     def _collect(self, task: str, keys: list[str]) -> None:
@@ -315,7 +325,7 @@ class Master:
         for task in tasks:
             keys = self._tasks.pop(task)
             self._spool.drop(task)
-            self.progress.running -= len(keys)
+            self.progress.sent -= len(keys)
             for key in keys:
                 self._flights.pop(key, None)
 
@@ -359,15 +369,15 @@ class Master:
     def _wanted(self) -> int | None:
         """Jobs that workers have yet to do, as far as that is known."""
         if self._ended():
-            return self.progress.running
+            return self.progress.sent
         left = self.progress.left
         if left is None:
             return None
-        if self._watch and left <= self.progress.running:
+        if self._watch and left <= self.progress.sent:
             return None  # what has come since they were counted is not counted
         if self._limit is not None:
             left = min(left, self._limit - self.progress.done - self.progress.failed)
-        return max(self.progress.running, left - self.progress.spooled)
+        return max(self.progress.sent, left - self.progress.spooled)
 
     def _trouble(self) -> str | None:
         if self._no_database_until:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,7 +20,7 @@ _STALE_SECONDS = 5.0
 
 
 class Rate:
-    """Events a second over the last minute."""
+    """Jobs that came to an end, with a result or failed, a second over the last minute."""
 
     def __init__(self, window: float = RATE_WINDOW_SECONDS) -> None:
         self._window = window
@@ -30,6 +30,8 @@ class Rate:
 
     def add(self, count: int, now: float | None = None) -> None:
         """Note `count` events. Those of a tenth of a second are kept as one."""
+        if not count:
+            return
         now = time.monotonic() if now is None else now
         if self._events and now - self._events[-1][0] < 0.1:
             self._events[-1] = (self._events[-1][0], self._events[-1][1] + count)
@@ -70,10 +72,11 @@ class Progress:
     failures_before: Counter[str] = field(default_factory=Counter)  # given up, by class
     total: int | None = None  # documents of the campaign, where they could be counted
     done: int = 0  # in this run
-    running: int = 0  # jobs that the engine has
+    sent: int = 0  # jobs that the engine has: some run, the others wait for a worker
     spooled: int = 0  # jobs that came back and are not committed yet
     failures: Counter[str] = field(default_factory=Counter)  # given up, by class
     attempts_failed: int = 0  # that are run again
+    mended: int = 0  # documents that had failed, were changed, and are computed again
     stats: EngineStats = field(default_factory=EngineStats)
     started: float = field(default_factory=time.monotonic)
     rate: Rate = field(default_factory=Rate)
@@ -95,6 +98,15 @@ class Progress:
         """Documents given up before this run."""
         return sum(self.failures_before.values())
 
+    def reopen(self, classes: Sequence[str]) -> None:
+        """Documents that had failed with these classes were changed, and have not failed now."""
+        self.mended += len(classes)
+        for name in classes:
+            for failures in (self.failures_before, self.failures):
+                if failures[name] > 0:
+                    failures[name] -= 1
+                    break
+
     @property
     def left(self) -> int | None:
         """Documents that are neither done nor given up; None where they could not be counted."""
@@ -102,6 +114,32 @@ class Progress:
             return None
         before = self.done_before + self.failed_before
         return max(0, self.total - before - self.done - self.failed)
+
+    @property
+    def all_done(self) -> int:
+        """Documents with a result, of this run and before it."""
+        return self.done_before + self.done
+
+    @property
+    def all_failed(self) -> int:
+        """Documents given up, in this run and before it."""
+        return self.failed_before + self.failed
+
+    @property
+    def running(self) -> int:
+        """Jobs on workers. Engines count tasks: jobs are divided as tasks are."""
+        tasks = self.stats.running + self.stats.waiting
+        return round(self.sent * self.stats.running / tasks) if tasks else 0
+
+    @property
+    def pending(self) -> int | None:
+        """Documents that are neither done, failed, running nor spooled; None: not counted."""
+        return None if self.left is None else max(0, self.left - self.running - self.spooled)
+
+    @property
+    def speed(self) -> float:
+        """Jobs that came to an end in this run, with a result or failed, a second of it."""
+        return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -120,6 +158,7 @@ class Progress:
             "engine": self.engine,
             "state": str(self.state),
             "running": self.running,
+            "sent": self.sent,
             "spooled": self.spooled,
             "jobs_per_second": round(self.rate.per_second(), 3),
             "seconds_left": self.seconds_left,
@@ -137,7 +176,8 @@ class Progress:
 def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
     """The counts of documents of a campaign as database, spool and a living master have them.
 
-    `pending` are those that are neither done, failed, running nor spooled; `partly_done` says by
+    `pending` are those that are neither done, failed, running nor spooled, so that the five add up
+    to all documents of the campaign; `running` are on workers. `partly_done` says by
     step without a result how many documents have results of other steps; `stale` are done, but
     for another molecule than the document holds now: None without the `recipe` that says which.
     """
@@ -161,6 +201,24 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     }
 
 
+def speed(per_second: float) -> str:
+    """A rate as people say it: 27.8 jobs/s, 6.0 jobs/min, 1.5 jobs/h."""
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1 or not per_second:
+            return f"{per_second * seconds:.1f} jobs/{unit}"
+    return f"{per_second * 3600:.1f} jobs/h"
+
+
+def counts(progress: Progress) -> str:
+    """Where the documents are. Each is in one of these states, which add up to all of them."""
+    total = "?" if progress.total is None else progress.total
+    pending = "?" if progress.pending is None else progress.pending
+    return (
+        f"{progress.all_done}/{total} done, {progress.all_failed} failed, "
+        f"{progress.running} running, {progress.spooled} spooled, {pending} pending"
+    )
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
     if seconds is None:
@@ -177,15 +235,9 @@ def duration(seconds: float | None) -> str:
 
 def line(progress: Progress) -> str:
     """One plain line for a log: what `run` prints every ten seconds when it is piped."""
-    done = progress.done_before + progress.done
-    failed = progress.failed_before + progress.failed
-    total = "?" if progress.total is None else f"{progress.total}"
     parts = [
-        f"{done}/{total} done",
-        f"{failed} failed",
-        f"{progress.running} running",
-        f"{progress.spooled} spooled",
-        f"{progress.rate.per_second():.1f} jobs/s",
+        counts(progress),
+        speed(progress.rate.per_second()),
         f"{duration(progress.seconds_left)} left",
         f"{progress.stats.workers} workers, {progress.stats.cores} cores",
     ]

@@ -1,5 +1,6 @@
 """JSON Lines: one document per line, in MongoDB's Extended JSON."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,11 @@ from bson import json_util
 
 from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
-from wqmaster.structures.files import numbered_lines
+from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.state import Implied, charge_of, looks_like_state, multiplicity_of
+
+# The id of a line that is not valid JSON.
+_ID = re.compile(rb'"_id"\s*:\s*"([^"\\]+)"')
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
@@ -28,6 +32,8 @@ def read(path: Path, options: Options) -> Iterator[Record]:
             record.refuse(error)
         except (ValueError, TypeError, RecursionError) as error:
             record.refuse(f"invalid JSON: {error}")
+            found = _ID.search(raw)
+            record.title = text_of(found[1]) if found else ""
         yield record
 
 

@@ -30,6 +30,7 @@ _COLUMNS = 4
 _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
 _STATED = re.compile(r"([A-Za-z][A-Za-z_-]*)\s*[=:]\s*([-+]?\d{1,3}(?:\.\d*)?)")
+_TITLES = re.compile(r"""\b(title|name)=(?:"([^"]*)"|([^\s"]+))""")
 _TWO_NUMBERS = re.compile(r"\s*[-+]?\d{1,2}[\s,]+[1-9]\d?\s*")
 # A comment that consists of keys with values; ASE parses such a frame.
 _KEYS = re.compile(
@@ -47,6 +48,7 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 record.refuse(error)
             except Exception as error:  # ASE may raise any exception
                 record.refuse(f"ASE cannot read it: {error}")
+            record.title = record.title or _title_in(record)
         yield record
 
 
@@ -164,6 +166,13 @@ def _state_in(comment: str, options: Options) -> dict[str, str]:
             "charge=C multiplicity=M; or state them with --charge and --multiplicity"
         )
     return found
+
+
+def _title_in(record: Record) -> str:
+    """The title, or the name, in the comment of an extended frame, for messages; "": none."""
+    lines = text_of(record.raw).split("\n", 2)
+    keys = {key: value for key, *value in _TITLES.findall(lines[1] if len(lines) > 1 else "")}
+    return "".join(keys.get("title") or keys.get("name") or ())
 
 
 def _is_extended(comment: str) -> bool:

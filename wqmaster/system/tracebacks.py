@@ -6,14 +6,17 @@ from pathlib import Path
 
 import wqmaster
 
-# Folders of files that are not the user's: wqmaster, Python and installed packages.
-_OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+# Files below these folders are not a user's own: wqmaster, Python and installed packages.
+_OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib", "scripts"))
+# Folders of packages of other Pythons, such as that which an environment was made from.
+_OF_PACKAGES = {"site-packages", "dist-packages"}
 _OF_OTHERS = tuple(f"{Path(path).resolve()}/" for path in (*wqmaster.__path__, *_OF_PYTHON))
 
 
 def is_of_others(path: Path) -> bool:
     """Whether a file or folder belongs to wqmaster, to Python or to an installed package."""
-    return f"{path.resolve()}/".startswith(_OF_OTHERS)
+    resolved = path.resolve()
+    return f"{resolved}/".startswith(_OF_OTHERS) or not _OF_PACKAGES.isdisjoint(resolved.parts)
 
 
 def blame(error: BaseException) -> str | None:

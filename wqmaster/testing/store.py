@@ -36,6 +36,13 @@ class MemoryAttempts:
             if (key_of(entry["document"]), entry["attempt"]) not in known
         ]
 
+    def reopen(self, documents: Sequence[Any]) -> None:
+        """Give up no longer what was given up: these documents were changed since."""
+        keys = set(map(key_of, documents))
+        for entry in self.records:
+            if entry.get("final") and key_of(entry["document"]) in keys:
+                entry |= {"final": False, "mended": True}
+
 
 class MemoryPresence:
     """The lock of a master. `taken` says that another one has it."""

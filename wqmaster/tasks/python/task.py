@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
 
-from wqmaster.campaign.models import FIELD, nearest
+from wqmaster.campaign.base import FIELD, allowing, nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
@@ -39,12 +39,16 @@ _MAX_MODULES_BYTES = 16 << 20
 _OF_MOLECULE = ("atomic_numbers", "symbols", "coordinates", "charge", "multiplicity")
 _NOT_SENT = ("__pycache__", ".git")
 
+_FUNCTION = allowing(
+    "MODULE.FUNCTION, in letters, digits and '_'", r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+)
+
 
 class Call(SharedInputs):
     """Options of a step of `call`."""
 
     # module.function, the module being a file beside the campaign or one of `modules`.
-    function: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    function: str = Field(pattern=_FUNCTION)
     # Further modules, packages (folders) and data files that the function needs, beside the
     # campaign. It finds them in its working folder under their own names.
     modules: tuple[str, ...] = ()

@@ -1,0 +1,50 @@
+"""Help texts, as `wqmaster -h` and the verbs print them."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from wqmaster.cli.main import main
+
+MAX_SENTENCE_CHARACTERS = 60
+
+
+def verbs(command: click.Command, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The verbs below a command, each with its words on the command line."""
+    if not isinstance(command, click.Group):
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        verb = command.get_command(context, name)
+        assert verb is not None
+        yield (*above, name), verb
+        yield from verbs(verb, *above, name)
+
+
+VERBS = dict(verbs(main))
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_the_first_line_of_help_is_one_short_sentence(words: tuple[str, ...]) -> None:
+    first, *further = (VERBS[words].help or "").strip().split("\n")
+    assert first.endswith(".")
+    assert len(first) <= MAX_SENTENCE_CHARACTERS
+    assert not further or further[0] == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("above", [(), ("db",), ("software",)], ids=" ".join)
+def test_a_list_of_verbs_cuts_no_sentence(above: tuple[str, ...], columns: int) -> None:
+    found = CliRunner().invoke(main, [*above, "-h"], terminal_width=columns)
+    listed = " ".join(found.output.partition("Commands:")[2].split())
+    sentences = [
+        f"{words[-1]} {(verb.help or '').strip().partition('.')[0]}"
+        for words, verb in VERBS.items()
+        if words[:-1] == above
+    ]
+    assert sentences
+    for sentence in sentences:
+        assert sentence in listed
+    assert "..." not in listed

@@ -1,0 +1,69 @@
+"""Addresses of MongoDB servers: what is wrong with one, and how it is shown without its password.
+
+A password with an unencoded '/' or '?' ends the part of an address that holds it, so that a piece
+of it is taken for a host or an option, and stands in the messages of whoever looks for that host.
+Such addresses are refused before anything connects.
+"""
+
+import re
+
+from pymongo.common import VALIDATORS
+
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?"
+_SCHEME = re.compile(r"mongodb(?:\+srv)?://")
+# Scheme, user and password, hosts, name of the database, options.
+_ADDRESS = re.compile(
+    rf"(mongodb(?:\+srv)?://)(?:([^/?]*)@)?({_HOST}(?:,{_HOST})*)(/[^/?@]*)?(?:\?(.*))?", re.DOTALL
+)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SECRET_OPTION = re.compile(r"(?i)((?:password|properties)=)[^&]*")
+# Prints a password as it must stand in an address. It is typed unseen, and is in no history.
+ENCODER = (
+    "python3 -c 'import getpass, urllib.parse; "
+    'print(urllib.parse.quote(getpass.getpass(), safe=""))\''
+)
+_UNENCODED = (
+    "in user and password, the characters : / ? # [ ] @ % + must be percent-encoded; encode the "
+    f"password with: {ENCODER}"
+)
+
+
+def _divided(uri: str) -> "re.Match[str] | None":
+    """The parts of an address; None if a piece of a password may be among the wrong ones."""
+    found = _ADDRESS.fullmatch(uri)
+    if found is None:
+        return None
+    options = found[5] or ""
+    return None if "@" in options and not _are_options(options) else found
+
+
+def _are_options(options: str) -> bool:
+    """Whether all that stands behind the '?' are options that pymongo knows."""
+    return all(option.partition("=")[0].lower() in VALIDATORS for option in options.split("&"))
+
+
+def why_not(uri: str) -> str | None:
+    """Why `uri` is not an address of a MongoDB server, without a piece of it; None if it is one."""
+    if not _SCHEME.match(uri):
+        return "it must begin with mongodb:// or mongodb+srv://"
+    found = _divided(uri)
+    user = (found[2] or "") if found is not None else ""
+    if found is not None and "@" not in user and user.count(":") < 2:
+        return _UNENCODED if _STRAY_PERCENT.search(user) else None
+    if found is None and "@" not in uri:
+        return "it must be mongodb://HOST:PORT, or mongodb://USER:PASSWORD@HOST:PORT"
+    return _UNENCODED
+
+
+def redacted(uri: str) -> str:
+    """`uri` without user, password and secret options; of what cannot be divided, the scheme."""
+    found = _divided(uri)
+    if found is None:
+        scheme = _SCHEME.match(uri)
+        return f"{scheme[0] if scheme else ''}..."
+    scheme_part, user, hosts, name, options = found.groups()
+    shown = f"{scheme_part}{'...@' if user is not None else ''}{hosts}{name or ''}"
+    if options is None:
+        return shown
+    known = _SECRET_OPTION.sub(r"\1...", options) if _are_options(options) else "..."
+    return f"{shown}?{known}"
