@@ -1,6 +1,14 @@
 DEMO := examples/xtb-gradients
+# Every shell script of the repository (tests/unit/test_house.py looks for others).
+SCRIPTS := shell .ci/run environment/*.sh wqmaster/*/*.sh tests/stand_ins/orca_stand_in
+# The least share of lines, in percent, that tests must run in their own processes. The unit tests alone
+# run 68 %; what collectors, supervisors and commands run in processes of their own is not counted.
+COVERAGE_FLOOR := 68
+# sys.monitoring: the tests take a few percent longer with it (Python 3.12 and later).
+COVERAGE := COVERAGE_CORE=sysmon
+COVERED := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
 
-.PHONY: demo demo-clean test test-fast test-condor test-slurm clean
+.PHONY: demo demo-clean hooks lint shellcheck test test-fast test-condor test-slurm clean
 
 demo: ## 1,025 real molecules through Work Queue and xtb
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
@@ -10,14 +18,29 @@ demo-clean: ## forget the demo's results, to run it afresh
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
-test: ## style, types, imports, dead code, tests
+lint: shellcheck ## style, spelling, types, imports, dead code, shell scripts
 	./shell ruff check .
 	./shell ruff format --check .
+	./shell codespell
 	./shell mypy
 	./shell lint-imports
 	./shell vulture
+
+shellcheck:
+	@if ./shell sh -c 'command -v shellcheck' > /dev/null; then \
+	    echo ./shell shellcheck $(SCRIPTS); ./shell shellcheck $(SCRIPTS); \
+	elif [ -n "$$WQMASTER_NO_SKIPS" ]; then \
+	    echo "shellcheck is not installed, and must not be skipped here" >&2; exit 1; \
+	else echo "skipped: shellcheck is not installed (Debian and conda-forge: shellcheck)" >&2; fi
+
+test: lint ## and all tests, with the lines that they run
 	cd / && $(CURDIR)/shell wqmaster --version
-	./shell pytest -n auto --dist loadgroup --no-loadscope-reorder
+	$(COVERAGE) ./shell pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
+
+hooks: ## linters before each commit: git calls pre-commit in the environment of this checkout
+	./shell pre-commit validate-config
+	printf '#!/bin/sh\n# Written by make hooks.\nexec ./shell pre-commit hook-impl --config=.pre-commit-config.yaml --hook-type=pre-commit --hook-dir="$$(dirname "$$0")" -- "$$@"\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
+	chmod 755 "$$(git rev-parse --git-path hooks)/pre-commit"
 
 test-fast: ## of these, what needs no process: under a minute
 	WQMASTER_MUTATIONS=1000 ./shell pytest -n auto tests/unit
