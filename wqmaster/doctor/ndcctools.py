@@ -226,7 +226,7 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
 
 
 def sent(case: Case) -> Iterator[Finding]:
-    """The worker program that is sent to other machines: is it there, will it start on them?"""
+    """Whether the worker program that is sent to other machines exists and can start there."""
     engine, workers = case.engine, case.workers
     if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
         return

@@ -70,8 +70,10 @@ def choose(campaign: Campaign) -> tuple[str, str]:
 def create(
     name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], folder: Path
 ) -> Engine:
-    """The engine of this name. `slots` is how many jobs the local engine runs at a time, `environ`
-    the environment for what it starts, `folder` the campaign's, with its password and logs.
+    """Start the engine of this name.
+
+    `slots` is how many jobs the local engine runs at a time, `environ` the environment for what it
+    starts, `folder` the campaign's, with its password and logs.
 
     Raises:
         EngineError: it is not installed, or cannot be started.

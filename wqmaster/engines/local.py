@@ -41,8 +41,10 @@ class _Run:
 
 
 def _new_cache() -> tuple[Path, int]:
-    """A folder for what tasks share, with its open lock. Those of dead masters are removed: each
-    may hold unpacked software."""
+    """Make a folder for what tasks share, and return it with its open lock.
+
+    The folders of dead masters are removed: each may hold unpacked software.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{_CACHE_PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,9 +54,10 @@ def planned(
     local_count: int,
     harmless: Sequence[str] = (),
 ) -> Plan:
-    """The factory of a campaign. `programs` must be on each host; `local_count`:
-    workers, if they are of this machine.
+    """The factory of a campaign.
 
+    `programs` must be on each host. `local_count` is the number of workers, if they are of this
+    machine.
     `harmless`: those of the programs that print their version, and do nothing else, with --version.
 
     Raises:

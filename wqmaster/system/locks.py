@@ -1,4 +1,6 @@
-"""Locks on files, and who holds them. (That with a heartbeat is in database/campaign_lock.py.)
+"""Locks on files, and who holds them.
+
+The lock with a heartbeat is in database/campaign_lock.py.
 
 A lock is the kernel's (flock(2)), gone with the last process that has it. In the file stands who
 holds it: "PID BEGAN", `began` of processes.py. Earlier versions noted the pid alone. To them a

@@ -60,8 +60,10 @@ def _ended(text: str) -> bool:
 
 
 def _atom_counts(text: str) -> set[int]:
-    """How many atoms the text may be of: as many as a geometry has, with and without what is not
-    an atom, or as all layers have."""
+    """How many atoms the text may be of.
+
+    As many as a geometry has, with and without what is not an atom, or as all layers have.
+    """
     found = sizes(text)
     for position in every(text, HEADING):
         try:

@@ -71,8 +71,11 @@ def _value(line: str) -> tuple[str, float] | None:
 
 
 def _finite(found: dict[str, float]) -> None:
-    """ORCA 4.1 takes the three motions of an atom for vibrations of 0 cm^-1: neither the entropy,
-    which is -inf, nor the enthalpy, which holds their thermal energy, is that of an atom."""
+    """Refuse what ORCA 4.1 prints for an atom.
+
+    It takes the three motions of an atom for vibrations of 0 cm^-1: neither the entropy, which is
+    -inf, nor the enthalpy, which holds their thermal energy, is that of an atom.
+    """
     for name, value in found.items():
         if not math.isfinite(value):
             raise ParseError(

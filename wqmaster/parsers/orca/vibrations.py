@@ -88,8 +88,10 @@ def _is_partial(text: str) -> bool:
 
 
 def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
-    """A parser of the final evaluation that knows whether the Hessian is of a part of the atoms,
-    which stands above all evaluations."""
+    """A parser of the final evaluation that knows whether the Hessian is of a part of the atoms.
+
+    ORCA prints that above all evaluations.
+    """
 
     @wraps(read)
     def parser(output: Output) -> T:

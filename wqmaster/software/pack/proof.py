@@ -51,7 +51,7 @@ class Proof:
 
 
 def _glibc_files(programs: Sequence[str]) -> set[Path]:
-    """glibc and its loader, and what else `programs` of this machine load."""
+    """The glibc of this machine, its loader, and what else `programs` load."""
     found: set[Path] = set()
     for program in programs:
         words = ["ldd", program]
