@@ -8,7 +8,7 @@ how many files each reads, where the two differ, and the ratio of the speeds (MB
 file from the disk anew, and take turns, so that a noisy machine is noisy for both. What cclib calls
 the SCF energy is ORCA's final energy or its SCF energy, so it is held against both.
 
-Ours refuses a gradient that is not of the final energy, as after an optimisation; cclib returns it.
+Ours refuses a gradient that is not of the final energy, as after an optimization; cclib returns it.
 """
 
 import argparse

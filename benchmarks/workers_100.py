@@ -139,7 +139,7 @@ def run(folder: Path, engine: str, workers: int) -> None:
             live = json.loads(said)["master"] or {}
             return live.get("workers") == workers and live.get("tasks_running") == workers
 
-        def summarised() -> str:
+        def summarized() -> str:
             said = subprocess.check_output([status, "-C", address], text=True)
             rows = [line.split() for line in said.splitlines()]
             found = [row for row in rows if row and row[0] == PROJECT]
@@ -156,7 +156,7 @@ def run(folder: Path, engine: str, workers: int) -> None:
                 f"catalog: {workers} workers",
                 lambda: [entry for entry in listed(address) if entry["workers"] == workers],
             )
-            print(f"          {status}: {until(f'{status}: {workers} workers', summarised)}")
+            print(f"          {status}: {until(f'{status}: {workers} workers', summarized)}")
             (folder / "go").touch()
             code = until("the master ends", lambda: (master.poll() is not None) and [master.poll()])
             if code != [0]:

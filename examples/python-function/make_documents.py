@@ -22,10 +22,11 @@ def linear(*atoms):
     return found
 
 
-def bent(centre, end, length, angle):
+def bent(center, end, length, angle):
+    """A bent molecule: `center` and two atoms `end`."""
     half = math.radians(angle) / 2
     x, z = length * math.sin(half), length * math.cos(half)
-    return [(centre, 0.0, 0.0, 0.0), (end, x, 0.0, z), (end, -x, 0.0, z)]
+    return [(center, 0.0, 0.0, 0.0), (end, x, 0.0, z), (end, -x, 0.0, z)]
 
 
 def crown(symbol, length, angle, turn=0.0, sign=1.0, z=0.0):
@@ -36,10 +37,10 @@ def crown(symbol, length, angle, turn=0.0, sign=1.0, z=0.0):
     return [(symbol, rho * math.cos(a), rho * math.sin(a), height) for a in places]
 
 
-def pyramid(centre, end, length, angle):
+def pyramid(center, end, length, angle):
     """Three bonds with `angle` between each two."""
     tilt = math.degrees(math.asin(2 / math.sqrt(3) * math.sin(math.radians(angle) / 2)))
-    return [(centre, 0.0, 0.0, 0.0), *crown(end, length, tilt)]
+    return [(center, 0.0, 0.0, 0.0), *crown(end, length, tilt)]
 
 
 def methyl(other, length, carbon_hydrogen, angle):
@@ -48,6 +49,7 @@ def methyl(other, length, carbon_hydrogen, angle):
 
 
 def planar(radius_atoms):
+    """Atoms in a plane, each given as symbol, distance from the center, and angle."""
     return [
         (symbol, r * math.cos(math.radians(a)), r * math.sin(math.radians(a)), 0.0)
         for symbol, r, a in radius_atoms
@@ -55,12 +57,14 @@ def planar(radius_atoms):
 
 
 def vinyl(cc, ch, hcc):
+    """Ethene, of two lengths and an angle."""
     x, z = ch * math.sin(math.radians(hcc)), cc / 2 - ch * math.cos(math.radians(hcc))
     hydrogens = [("H", sx * x, 0.0, sz * z) for sx in (1, -1) for sz in (1, -1)]
     return [("C", 0.0, 0.0, cc / 2), ("C", 0.0, 0.0, -cc / 2), *hydrogens]
 
 
 def formaldehyde(co, ch, hch):
+    """Formaldehyde, of two lengths and an angle."""
     half = math.radians(hch) / 2
     x, z = ch * math.sin(half), ch * math.cos(half)
     return [("C", 0.0, 0.0, 0.0), ("O", 0.0, 0.0, -co), ("H", x, 0.0, z), ("H", -x, 0.0, z)]
@@ -97,6 +101,7 @@ MOLECULES = {
 
 
 def main():
+    """Write documents.jsonl."""
     lines = []
     for name, atoms in MOLECULES.items():
         document = {

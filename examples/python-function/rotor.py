@@ -37,10 +37,10 @@ def constants(document, linear_below):
     masses = [MASSES[symbol] for symbol in document["symbols"]]
     rows = document["coordinates"]
     total = sum(masses)
-    centre = [sum(m * row[k] for m, row in zip(masses, rows)) / total for k in range(3)]
+    center = [sum(m * row[k] for m, row in zip(masses, rows)) / total for k in range(3)]
     tensor = [[0.0] * 3 for _ in range(3)]
     for mass, row in zip(masses, rows):
-        place = [row[k] - centre[k] for k in range(3)]
+        place = [row[k] - center[k] for k in range(3)]
         square = sum(value * value for value in place)
         for i in range(3):
             for j in range(3):
