@@ -1,12 +1,12 @@
 DEMO := examples/xtb-gradients
 # Every shell script of the repository (tests/unit/test_house.py looks for others).
 SCRIPTS := shell .ci/run environment/*.sh wqmaster/*/*.sh tests/stand_ins/orca_stand_in
-# The least share of lines, in percent, that tests must run in their own processes. The unit tests alone
-# run 68 %; what collectors, supervisors and commands run in processes of their own is not counted.
-COVERAGE_FLOOR := 68
-# sys.monitoring: the tests take a few percent longer with it (Python 3.12 and later).
+# The least share of lines, in percent, that tests must run. The unit tests alone run 70 % of them. What
+# collectors, supervisors and commands run in processes of their own is not counted.
+COVERAGE_FLOOR := 69
+# sys.monitoring (Python 3.12 and later): the unit tests take 4 to 6 % more processor time with it.
 COVERAGE := COVERAGE_CORE=sysmon
-COVERED := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
+COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
 .PHONY: demo demo-clean hooks lint shellcheck test test-fast test-condor test-slurm clean
 
@@ -33,7 +33,7 @@ shellcheck:
 	    echo "shellcheck is not installed, and must not be skipped here" >&2; exit 1; \
 	else echo "skipped: shellcheck is not installed (Debian and conda-forge: shellcheck)" >&2; fi
 
-test: lint ## and all tests, with the lines that they run
+test: lint ## and all tests; their coverage (./shell coverage report -m shows the lines)
 	cd / && $(CURDIR)/shell wqmaster --version
 	$(COVERAGE) ./shell pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
 
