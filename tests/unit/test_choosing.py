@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.campaign.models import Campaign
+from wqmaster.doctor import ndcctools
+from wqmaster.doctor.finding import Case
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
@@ -53,3 +55,27 @@ def test_the_local_engine_that_is_asked_for_needs_nothing(tmp_path: Path) -> Non
         "local",
         "as the campaign says",
     )
+
+
+def test_the_doctor_says_in_one_line_for_each_engine_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        ndcctools, "bindings", lambda engine, environ: "No module named 'ndcctools'"
+    )
+    case = Case({"PATH": str(tmp_path)}, loaded(tmp_path, MINIMAL), engine="local")
+    checks = (ndcctools.work_queue, ndcctools.taskvine)
+    found = [finding for check in checks for finding in check(case)]
+    assert [(one.subject, one.state) for one in found] == [
+        ("Work Queue", "warning"),
+        ("TaskVine", "warning"),
+    ]
+    assert {one.fix for one in found} == {choosing.INSTALL_ADVICE}
+    # A program that is there without the rest is looked at.
+    (tmp_path / "vine_factory").symlink_to("/bin/true")
+    monkeypatch.setattr(ndcctools, "version", lambda program, environ: "7.14.5")
+    assert {one.subject for one in ndcctools.taskvine(case)} == {
+        "TaskVine",
+        "vine_worker",
+        "vine_factory",
+    }

@@ -144,6 +144,8 @@ def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> byte
 def _engine(case: Case, engine: str) -> Iterator[Finding]:
     name, needed = _NAMES[engine], case.engine == engine
     state: State = "wrong" if needed else "warning"
+    factory, worker = ENGINE_PROGRAMS[engine]
+    path = case.environ.get("PATH")
     manager = bindings(engine, case.environ)
     if isinstance(manager, str):
         yield Finding(
@@ -153,15 +155,16 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             INSTALL_ADVICE,
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
+        if not needed and not any(shutil.which(one, path=path) for one in (factory, worker)):
+            return  # nothing of it is here, and one line says how to get it
         manager = Speaks()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
-    factory, worker = ENGINE_PROGRAMS[engine]
     sent_by_itself = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
     # What is sent in its place is looked at by itself.
     if not (needed and sent_by_itself):
         yield from _worker(case, engine, worker, manager, state)
-    if shutil.which(factory, path=case.environ.get("PATH")) is None:
+    if shutil.which(factory, path=path) is None:
         wanted = isinstance(case.workers, FactoryWorkers)
         yield Finding(
             factory,
