@@ -1,7 +1,6 @@
 """Parsers of this campaign: they turn what lennard_jones.awk wrote into values in atomic units."""
 
-from wqmaster.errors import ParseError
-from wqmaster.parsers.base import Output, reads
+from wqmaster import Output, ParseError, reads
 from wqmaster.parsers.command import table
 
 # CODATA 2018: the Boltzmann constant in Eh/K, the Bohr in Angstrom.

@@ -17,12 +17,14 @@ Shape = list[tuple[float, float, float]]
 
 
 def bipyramid(radius: float, height: float) -> Shape:
+    """Seven atoms: a ring of five, one above it and one below."""
     angles = [2 * math.pi * k / 5 for k in range(5)]
     ring = [(radius * math.cos(a), radius * math.sin(a), 0.0) for a in angles]
     return [(0.0, 0.0, height), (0.0, 0.0, -height), *ring]
 
 
 def icosahedron(radius: float) -> Shape:
+    """Thirteen atoms: an icosahedron and its center."""
     golden = (1 + math.sqrt(5)) / 2
     scale = radius / math.hypot(1, golden)
     signs = list(itertools.product((-scale, scale), repeat=2))
@@ -64,6 +66,7 @@ SHAPES = {
 
 
 def main() -> None:
+    """Write documents.jsonl."""
     lines = []
     for (gas, (number, epsilon, sigma)), size in itertools.product(GASES.items(), SHAPES):
         places = [[round(sigma * value, 9) + 0.0 for value in row] for row in SHAPES[size]]

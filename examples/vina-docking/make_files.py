@@ -120,6 +120,7 @@ def receptor() -> str:
 
 
 def main() -> None:
+    """Write receptor.pdbqt and ligands.jsonl."""
     folder = Path(__file__).parent
     (folder / "receptor.pdbqt").write_text(receptor())
     rows = [json.dumps({"_id": name, "smiles": smiles}) for name, smiles in LIGANDS.items()]

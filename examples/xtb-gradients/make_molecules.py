@@ -49,6 +49,8 @@ MAX_MMFF_STEPS = 5000
 
 @dataclass(frozen=True)
 class Molecule:
+    """A molecule with its geometry in Angstrom."""
+
     name: str
     smiles: str
     symbols: list[str]
@@ -113,6 +115,7 @@ def make_molecules(source: Path, seed: int) -> Iterator[Molecule]:
 
 
 def format_frame(molecule: Molecule) -> str:
+    """The molecule as a frame of an extended XYZ file."""
     lines = [
         str(len(molecule.symbols)),
         f'Properties=species:S:1:pos:R:3 name="{molecule.name}" smiles="{molecule.smiles}" '
@@ -132,6 +135,7 @@ def compress(text: str) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -141,6 +145,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def positive_int(text: str) -> int:
+    """A number of the command line that is at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -148,6 +153,7 @@ def positive_int(text: str) -> int:
 
 
 def seed_int(text: str) -> int:
+    """A seed of the command line that RDKit takes."""
     value = int(text)
     # RDKit takes -1 as "draw a random seed" and stores the seed in 32 bits.
     if not 0 <= value < 2**31:
@@ -156,6 +162,7 @@ def seed_int(text: str) -> int:
 
 
 def parse_args() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description="Make a set of small neutral CHNO molecules from the NCI SMILES in RDKit."
     )
@@ -184,6 +191,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Write the molecules, and return the exit code."""
     args = parse_args()
     count: int = args.count
     output: Path = args.output

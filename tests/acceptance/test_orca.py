@@ -1,4 +1,4 @@
-"""ORCA end to end, with a stand-in that answers with real outputs: engine, judgement, remedies."""
+"""ORCA end to end, with a stand-in that answers with real outputs: engine, judgment, remedies."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ CASES = {
     "cut": 0.005,
     "memory": 0.006,
     "other": 0.007,
-    "optimised": 0.008,
+    "optimized": 0.008,
 }
 
 
@@ -78,7 +78,7 @@ def failures(campaigns: Campaigns, name: str) -> Sequence[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: Cli) -> None:
-    campaigns.insert(*(document(name) for name in CASES if name not in ("endless", "optimised")))
+    campaigns.insert(*(document(name) for name in CASES if name not in ("endless", "optimized")))
     path = job_file(campaigns, engine, resources={"memory": 1000})
     cli("run", path, code=1)
 
@@ -114,21 +114,21 @@ def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: 
 def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """An optimisation computes its final energy where it computes no gradient."""
-    campaigns.insert(document("optimised"))
+    """An optimization computes its final energy where it computes no gradient."""
+    campaigns.insert(document("optimized"))
     path = job_file(campaigns, "local")
     path.write_text(path.read_text().replace(" engrad ", " opt "))
     cli("run", path, code=1)
-    failed = failures(campaigns, "optimised")[-1]
+    failed = failures(campaigns, "optimized")[-1]
     assert failed["class"] == "parse_error"
     for words in ("gradient", "optimization cycle 4", "stationary point", "frames"):
         assert words in failed["message"]
-    assert not stored(campaigns, "optimised")
+    assert not stored(campaigns, "optimized")
 
     path.write_text(path.read_text().replace("orca.gradient", "orca.frames"))
     cli("failures", path, "--retry", "parse_error")
     cli("run", path)
-    result = stored(campaigns, "optimised")["wb97md3bj"]
+    result = stored(campaigns, "optimized")["wb97md3bj"]
     *cycles, last = result["frames"]
     assert last["energy"] == result["total_energy"]
     assert (last["converged"], last["gradient"]) == (True, None)

@@ -258,7 +258,7 @@ def test_what_does_not_run_or_fit_is_not_packed(
     assert not list(tmp_path.glob(".*tar.gz"))
 
 
-# ORCA's licence allows it on machines of the user, and nowhere that others can read.
+# ORCA's license allows it on machines of the user, and nowhere that others can read.
 ORCA = '#!/bin/sh\n"${0%/*}/orca_scf"\necho "ORCA TERMINATED NORMALLY"\n'
 
 

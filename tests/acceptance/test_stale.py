@@ -42,11 +42,11 @@ def runs(campaigns: Campaigns) -> dict[Any, dict[str, Any]]:
 
 
 def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cli: Cli) -> None:
-    """Once, 20 documents at raw and 20 at optimised geometries ended under one key."""
+    """Once, 20 documents at raw and 20 at optimized geometries ended under one key."""
     for number in range(40):
         raw = stretched(WATER["coordinates"], 1e-3 * number)
-        optimised = {"positions": stretched(raw, 0.01)}
-        campaigns.insert({**WATER, "_id": number, "coordinates": raw, "opt": optimised})
+        optimized = {"positions": stretched(raw, 0.01)}
+        campaigns.insert({**WATER, "_id": number, "coordinates": raw, "opt": optimized})
     path = written(campaigns, "energy")
     cli("run", path, "--limit", "20")
     before = runs(campaigns)

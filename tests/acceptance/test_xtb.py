@@ -1,4 +1,4 @@
-"""xtb's optimisations and dynamics as campaigns: remedies, restarts, kept trajectories."""
+"""xtb's optimizations and dynamics as campaigns: remedies, restarts, kept trajectories."""
 
 import gzip
 import json

@@ -314,10 +314,10 @@ def test_tasks_that_have_not_begun_can_be_cancelled_alone(bench: Bench, tmp_path
             shell_job(f"touch {begun}/{number}; while [ ! -e {go} ]; do sleep 0.1; done"),
         )
     wait_until(lambda: bench.engine.wait(1) or len(list(begun.iterdir())) == 2)
-    cancelled = bench.engine.cancel_waiting()
-    assert len(cancelled) == 4
+    canceled = bench.engine.cancel_waiting()
+    assert len(canceled) == 4
     go.touch()
     bench.wait_for(2)
-    assert sorted([*cancelled, *bench.returned]) == [f"t{number}" for number in range(6)]
+    assert sorted([*canceled, *bench.returned]) == [f"t{number}" for number in range(6)]
     assert bench.engine.wait(1) is None
     assert len(list(begun.iterdir())) == 2

@@ -23,6 +23,8 @@ PROGRAMS = {
     "xtb": {"xtb"},
     "vina": {"autodock-vina"},
     "openssl": {"openssl"},
+    "git": {"git"},
+    "shellcheck": {"shellcheck"},
     # Debian has none: a wheel of the extra `mongod` is taken there.
     "mongodb": set(),
     "pip": set(),

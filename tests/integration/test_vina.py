@@ -130,7 +130,7 @@ def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Bench) -> No
     names = ("5x72_ligand_p59", "5x72_ligand_p69")
     jobs = [real.build(document(names[place % 2], place), wanted) for place in range(20)]
     first = [steps[0] for half in (jobs[:10], jobs[10:]) for steps in real.run(half)]
-    # Another bundle, other neighbours, the maps of all types there: the same bytes.
+    # Another bundle, other neighbors, the maps of all types there: the same bytes.
     again = [steps[0] for steps in real.run(jobs[::-1])][::-1]
     assert [poses(outcome) for outcome in first] == [poses(outcome) for outcome in again]
     assert len({poses(outcome) for outcome in first}) == 20

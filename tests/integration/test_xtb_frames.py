@@ -151,7 +151,7 @@ def test_a_direct_run_gives_the_energy_of_each_point_of_a_relaxed_scan(run: Run,
     frames = read("frames", output)
     assert len(frames) == 5
     recomputed(run, frames, METHODS[gfn])
-    # What xtb prints as the result is of the optimisation before the scan.
+    # What xtb prints as the result is of the optimization before the scan.
     assert far(frames[-1]["geometry"], read("geometry", output)) == 0
     for name in ("energy", "gradient", "gradient_norm"):
         with pytest.raises(ParseError, match="before the relaxed scan"):

@@ -19,7 +19,7 @@ def slope(distance: float) -> float:
 
 
 def coordinates(distance: float, *more: str) -> str:
-    """The geometry as ORCA prints it, in Angstrom; `more` are rows of other centres."""
+    """The geometry as ORCA prints it, in Angstrom; `more` are rows of other centers."""
     rows = [
         "  H       0.000000    0.000000    0.000000",
         f"  H       0.000000    0.000000 {distance:11.6f}",
@@ -82,7 +82,7 @@ def box(words: str) -> str:
 
 
 def cycle(number: int, distance: float, *more: str) -> str:
-    """A cycle of an optimisation, with what is printed in `more` before its energy."""
+    """A cycle of an optimization, with what is printed in `more` before its energy."""
     return (
         box(f"GEOMETRY OPTIMIZATION CYCLE {number:3d}")
         + coordinates(distance)
@@ -100,7 +100,7 @@ STATIONARY = (
 
 
 def stationary(distance: float, printed: bool = True) -> str:
-    """The evaluation after an optimisation, with its geometry or (NEB-TS) without."""
+    """The evaluation after an optimization, with its geometry or (NEB-TS) without."""
     return (
         STATIONARY
         + (coordinates(distance) if printed else "")
@@ -112,7 +112,7 @@ def stationary(distance: float, printed: bool = True) -> str:
     )
 
 
-def optimisation(*distances: float, end: float | None = 0.741) -> str:
+def optimization(*distances: float, end: float | None = 0.741) -> str:
     """Cycles at `distances`; then the evaluation at `end`, if it converged."""
     first, *rest = distances
     text = cycle(1, first, settings(), charges(0.05))

@@ -133,7 +133,7 @@ def test_an_scf_that_did_not_converge_before_a_normal_end() -> None:
 
 
 def steps(first: str = "", second: str = "", third: str = "") -> str:
-    """An optimisation of two cycles and the last evaluation; an SCF of it replaced."""
+    """An optimization of two cycles and the last evaluation; an SCF of it replaced."""
     content = text("v4-opt")
     for cycles, replaced in (("10", first), ("  6", second), ("  3", third)):
         line = f"SCF CONVERGED AFTER {cycles.rjust(3)} CYCLES "

@@ -199,7 +199,7 @@ def test_what_a_route_asks_for_is_not_refused(route: str, parser: str) -> None:
         ("! HF def2-SVP", "mulliken_spins"),  # there are where the document has an open shell
         ("! RKS PBE def2-SVP", "s_squared"),
         ("! HF def2-SVP", "json_total_energy"),  # orca_2json may be called by the command
-        ("! PBE D4 def2-SVP EnGrad", "dispersion_gradient"),  # ORCA 6 prints it in optimisations
+        ("! PBE D4 def2-SVP EnGrad", "dispersion_gradient"),  # ORCA 6 prints it in optimizations
         ("! XTB2", "orbital_energies"),
         ("! PBE def2-SVP MiniPrint", "loewdin_charges"),
         ("! PBE def2-SVP\n%output PrintLevel Mini end", "geometry"),

@@ -21,7 +21,7 @@ from tests.unit.orca_runs import (
     frequencies,
     gradient,
     jobs,
-    optimisation,
+    optimization,
     run,
     scf,
     settings,
@@ -51,7 +51,7 @@ def refused(parser: Parser, text: str, words: str) -> None:
 def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_final_energy() -> (
     None
 ):
-    text = run(optimisation(*DISTANCES))
+    text = run(optimization(*DISTANCES))
     assert read(orca.total_energy, text) == energy(0.741)
     assert read(orca.geometry, text)[1] == [0.0, 0.0, 0.741]
     assert read(orca.optimized_geometry, text)[1] == [0.0, 0.0, 0.741]
@@ -74,7 +74,7 @@ def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_fi
 def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_no_charges() -> (
     None
 ):
-    text = run(optimisation(*DISTANCES, end=None), "The optimization did not converge\n")
+    text = run(optimization(*DISTANCES, end=None), "The optimization did not converge\n")
     assert read(orca.total_energy, text) == energy(0.745)
     assert read(orca.geometry, text)[1][2] == 0.745
     assert read(orca.gradient, text)[1][2] == slope(0.745)
@@ -82,8 +82,8 @@ def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_
 
 
 def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_evaluation() -> None:
-    """The last step of an optimisation may be too small for the digits that are printed."""
-    text = run(optimisation(0.80, 0.741))
+    """The last step of an optimization may be too small for the digits that are printed."""
+    text = run(optimization(0.80, 0.741))
     assert read(orca.gradient, text)[1][2] == slope(0.741)
     assert read(orca.frames, text)[-1]["gradient"][1][2] == slope(0.741)
     for old, new in (
@@ -236,9 +236,9 @@ def test_a_geometry_that_is_printed_again_is_of_the_same_evaluation() -> None:
 
 
 def test_the_optimised_geometry_is_not_that_of_another_job() -> None:
-    same = jobs(optimisation(*DISTANCES), single_point(0.741))
+    same = jobs(optimization(*DISTANCES), single_point(0.741))
     assert read(orca.optimized_geometry, same)[1][2] == 0.741
-    other = jobs(optimisation(*DISTANCES), single_point(0.9))
+    other = jobs(optimization(*DISTANCES), single_point(0.9))
     refused(orca.optimized_geometry, other, "stationary point of job 1 .* single point of job 2")
 
 
@@ -254,7 +254,7 @@ def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:
 
 
 def test_the_frames_of_an_optimisation() -> None:
-    found = read(orca.frames, run(optimisation(*DISTANCES)))
+    found = read(orca.frames, run(optimization(*DISTANCES)))
     assert [frame["energy"] for frame in found] == [energy(d) for d in (*DISTANCES, 0.741)]
     assert [frame["geometry"][1][2] for frame in found] == [*DISTANCES, 0.741]
     assert [frame["gradient"][1][2] for frame in found[:3]] == [slope(d) for d in DISTANCES]
@@ -279,7 +279,7 @@ def test_the_frames_of_an_optimisation() -> None:
     ],
 )
 def test_a_frame_that_is_not_converged_is_left_out(old: str, new: str) -> None:
-    text = run(optimisation(*DISTANCES))
+    text = run(optimization(*DISTANCES))
     assert old in text
     found = read(orca.frames, text.replace(old, new))
     assert [frame["cycle"] for frame in found] == [1, 3, None]
@@ -292,13 +292,13 @@ def test_a_frame_that_is_not_converged_is_left_out(old: str, new: str) -> None:
 
 def test_an_scf_that_is_converged_in_a_second_attempt_leaves_its_frame() -> None:
     again = scf(-1.0, "SCF NOT CONVERGED AFTER") + scf(energy(0.76))
-    text = run(optimisation(*DISTANCES)).replace(scf(energy(0.76)), again)
+    text = run(optimization(*DISTANCES)).replace(scf(energy(0.76)), again)
     assert len(read(orca.frames, text)) == 4
 
 
 def test_the_frames_of_a_relaxed_scan() -> None:
     steps = [
-        box(f"RELAXED SURFACE SCAN STEP {step:3d}") + optimisation(0.8, 0.7 + step / 100, end=0.7)
+        box(f"RELAXED SURFACE SCAN STEP {step:3d}") + optimization(0.8, 0.7 + step / 100, end=0.7)
         for step in (1, 2)
     ]
     found = read(orca.frames, run(*steps))
@@ -339,13 +339,13 @@ def test_the_frames_of_dynamics() -> None:
 
 @pytest.mark.parametrize("printed", [True, False])
 def test_displaced_geometries_are_no_frames(printed: bool) -> None:
-    """Numerical frequencies after an optimisation; ORCA seldom prints what it computes for them."""
+    """Numerical frequencies after an optimization; ORCA seldom prints what it computes for them."""
     displaced = "".join(
         f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
         + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
         for count, d in enumerate((0.746, 0.736), start=1)
     )
-    text = run(optimisation(*DISTANCES), displaced, frequencies(4400.5))
+    text = run(optimization(*DISTANCES), displaced, frequencies(4400.5))
     assert len(read(orca.frames, text)) == 4
     assert read(orca.total_energy, text) == energy(0.741)
     assert read(orca.geometry, text)[1][2] == 0.741
@@ -366,7 +366,7 @@ def test_a_numerical_gradient_is_of_the_evaluation_that_was_displaced() -> None:
 
 
 def test_a_damaged_frame_is_an_error() -> None:
-    text = run(optimisation(*DISTANCES)).replace(f"{slope(0.76):14.9f}", f"{'0.5':>14}")
+    text = run(optimization(*DISTANCES)).replace(f"{slope(0.76):14.9f}", f"{'0.5':>14}")
     refused(orca.frames, text, "norm of the gradient")
 
 
@@ -464,12 +464,12 @@ def beside(name: str, content: bytes, text: str) -> Output:
 
 @pytest.mark.parametrize("parser", OF_ENGRAD)
 def test_an_engrad_file_of_the_last_cycle_is_not_of_the_final_energy(parser: Parser) -> None:
-    text = run(optimisation(*DISTANCES))
+    text = run(optimization(*DISTANCES))
     with pytest.raises(ParseError, match="belongs to another evaluation"):
         parser(beside("orca.engrad", engrad(0.745), text))
     # Alone it is what it is; without convergence it is of the final evaluation.
     alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))
-    early = run(optimisation(*DISTANCES, end=None))
+    early = run(optimization(*DISTANCES, end=None))
     assert parser(beside("orca.engrad", engrad(0.745), early)) == alone
     # Where the standard output has no final energy, nothing is compared.
     assert parser(beside("orca.engrad", engrad(0.745), run())) == alone
@@ -486,7 +486,7 @@ def test_an_engrad_file_of_the_same_energy_at_another_geometry_is_refused() -> N
 
 @pytest.mark.parametrize("parser", OF_HESS)
 def test_a_hess_file_of_the_start_is_not_of_the_final_geometry(parser: Parser) -> None:
-    text = run(optimisation(*DISTANCES))
+    text = run(optimization(*DISTANCES))
     alone = parser(Output({"orca.hess": hess(0.741, 0.5)}, "orca.hess"))
     # ORCA 6 moves the origin.
     assert parser(beside("orca.hess", hess(0.741, 0.5), text)) == alone

@@ -1,6 +1,6 @@
 """Frames of real outputs (../shared/data/orca): energy and gradient of each belong together.
 
-Below each gradient of an optimisation ORCA prints, in its step of relaxation, the energy and the
+Below each gradient of an optimization ORCA prints, in its step of relaxation, the energy and the
 norm of the gradient that it goes on with, and from the second cycle on the change of the energy.
 """
 

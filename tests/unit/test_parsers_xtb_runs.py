@@ -1,4 +1,4 @@
-"""Optimisations, hessians, MD and GFN-FF of xtb against what xtb itself printed."""
+"""Optimizations, hessians, MD and GFN-FF of xtb against what xtb itself printed."""
 
 import contextlib
 import random

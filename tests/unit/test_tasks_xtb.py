@@ -129,7 +129,7 @@ def test_a_plain_name_is_a_file_name(name: str) -> None:
     assert check_file_name(name) == name
 
 
-# --- optimisations, hessians, dynamics -----------------------------------------------------------
+# --- optimizations, hessians, dynamics -----------------------------------------------------------
 
 
 def build_with(function: Any, options: Any, *rungs: Any, **rescued: bytes) -> Job:

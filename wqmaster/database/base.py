@@ -1,5 +1,6 @@
-"""What a running campaign asks of its store. `documents.Store` is that of MongoDB; that of
-`wqmaster.testing` keeps all in memory.
+"""What a running campaign asks of its store.
+
+`documents.Store` is that of MongoDB; that of `wqmaster.testing` keeps all in memory.
 """
 
 from collections.abc import Mapping, Sequence

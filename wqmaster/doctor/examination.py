@@ -99,7 +99,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         case = Case(case.environ, case.loaded, case.recipe, engine)
         file.append(Finding("engine", "ok", f"{engine}: {why}"))
     except EngineError as error:
-        file.append(Finding("engine", "wrong", error.message, ndcctools.GET_IT, error.code))
+        file.append(Finding("engine", "wrong", error.message, choosing.INSTALL_ADVICE, error.code))
     return case, file, broken.is_set()
 
 

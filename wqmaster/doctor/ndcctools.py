@@ -22,15 +22,12 @@ from pathlib import Path
 from wqmaster.campaign.workers import BatchWorkers, FactoryWorkers, NoWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.glibc import judged
+from wqmaster.engines.choosing import INSTALL_ADVICE
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 from wqmaster.system import elf
 from wqmaster.system.programs import ask, end, start
 
-GET_IT = (
-    "conda install -c conda-forge ndcctools, or on Debian 13: apt install python3-workqueue "
-    "coop-computing-tools python3-cloudpickle"
-)
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 # Seconds in which a worker must have said what it is.
 _GREETING_TIMEOUT_SECONDS = 4.0
@@ -147,30 +144,33 @@ def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> byte
 def _engine(case: Case, engine: str) -> Iterator[Finding]:
     name, needed = _NAMES[engine], case.engine == engine
     state: State = "wrong" if needed else "warning"
+    factory, worker = ENGINE_PROGRAMS[engine]
+    path = case.environ.get("PATH")
     manager = bindings(engine, case.environ)
     if isinstance(manager, str):
         yield Finding(
             name,
             state,
             f"cannot be used here: {manager}",
-            GET_IT,
+            INSTALL_ADVICE,
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
+        if not needed and not any(shutil.which(one, path=path) for one in (factory, worker)):
+            return  # nothing of it is here, and one line says how to get it
         manager = Speaks()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
-    factory, worker = ENGINE_PROGRAMS[engine]
     sent_by_itself = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
     # What is sent in its place is looked at by itself.
     if not (needed and sent_by_itself):
         yield from _worker(case, engine, worker, manager, state)
-    if shutil.which(factory, path=case.environ.get("PATH")) is None:
+    if shutil.which(factory, path=path) is None:
         wanted = isinstance(case.workers, FactoryWorkers)
         yield Finding(
             factory,
             state if wanted else "warning",
             "is not on the PATH",
-            GET_IT,
+            INSTALL_ADVICE,
             code=ErrorCode.PROGRAM_MISSING,
         )
         return
@@ -183,7 +183,7 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             factory,
             "warning",
             seen,
-            f"put those of one version first on PATH: {GET_IT}",
+            f"put those of one version first on PATH: {INSTALL_ADVICE}",
             code=ErrorCode.VERSIONS_DIFFER,
         )
 
@@ -192,7 +192,9 @@ def _worker(case: Case, engine: str, worker: str, manager: Speaks, bad: State) -
     path = shutil.which(worker, path=case.environ.get("PATH"))
     if path is None:
         missing: State = bad if not isinstance(case.workers, NoWorkers) else "warning"
-        yield Finding(worker, missing, "is not on the PATH", GET_IT, code=ErrorCode.PROGRAM_MISSING)
+        yield Finding(
+            worker, missing, "is not on the PATH", INSTALL_ADVICE, code=ErrorCode.PROGRAM_MISSING
+        )
         return
     yield _compared(case, worker, path, manager, bad)
 
@@ -206,13 +208,13 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
             subject,
             bad,
             f"{path} cannot be started: {error.strerror}",
-            GET_IT,
+            INSTALL_ADVICE,
             code=ErrorCode.WORKER_UNUSABLE,
         )
     seen = f"{path}: {found}"
     if manager.protocol is None:
         return Finding(subject, "ok", seen)
-    fix = f"use workers of {manager}: put them first on PATH, or {GET_IT}"
+    fix = f"use workers of {manager}: put them first on PATH, or {INSTALL_ADVICE}"
     if found.protocol is None:
         seen += "; it said no word to a manager, and is no worker that this machine can run"
         return Finding(subject, bad, seen, fix, ErrorCode.WORKER_UNUSABLE)
@@ -226,7 +228,7 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
 
 
 def sent(case: Case) -> Iterator[Finding]:
-    """The worker program that is sent to other machines: is it there, will it start on them?"""
+    """Whether the worker program that is sent to other machines exists and can start there."""
     engine, workers = case.engine, case.workers
     if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
         return

@@ -12,7 +12,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
-_INSTALL_ADVICE = (
+INSTALL_ADVICE = (
     "run 'conda install -c conda-forge ndcctools' or, on Debian 13, 'apt install "
     "python3-workqueue coop-computing-tools python3-cloudpickle'"
 )
@@ -61,10 +61,10 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     if not campaign.workers.on_this_machine:
         raise EngineError(
             f"workers of type {campaign.workers.type} need Work Queue or TaskVine, but {why}; "
-            f"{_INSTALL_ADVICE}",
+            f"{INSTALL_ADVICE}",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
-    return "local", why
+    return "local", f"{why}; workers need ndcctools: {INSTALL_ADVICE}"
 
 
 def create(
@@ -85,7 +85,7 @@ def create(
     why = why_not(name)
     if why is not None:
         raise EngineError(
-            f"{why}; {_INSTALL_ADVICE}, or use --engine local",
+            f"{why}; {INSTALL_ADVICE}, or use --engine local",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
     asked = campaign.engine

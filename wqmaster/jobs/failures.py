@@ -19,8 +19,11 @@ class Family(Enum):
 
 
 class FailureClass(Enum):
-    """One member for each way to fail: its name in the database, its family, and whether running
-    the same again, elsewhere, can help."""
+    """The ways to fail.
+
+    A member has its name in the database, its family, and whether running the same again,
+    elsewhere, can help.
+    """
 
     WORKER_LOST = "worker_lost", Family.INFRASTRUCTURE, True
     """Workers went away with the task, again and again. Running it elsewhere can help."""

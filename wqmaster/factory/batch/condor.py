@@ -47,7 +47,7 @@ class Condor(QueueSystem):
         return found
 
     def batch_options(self, workers: CondorWorkers, factory_id: str, campaign: str) -> str:
-        """The lines that the factory puts before `queue`; it expands `\\n` and `\\\\`."""
+        r"""The lines that the factory puts before `queue`; it expands `\n` and `\\`."""
         lines = self.submit_lines(workers, factory_id, campaign)
         return "\\n".join(line.replace("\\", "\\\\") for line in lines)
 

@@ -1,5 +1,7 @@
-"""Whole frames of an optimisation, a relaxed scan or molecular dynamics: energy and geometry of
-one evaluation each."""
+"""Whole frames of an optimization, a relaxed scan or molecular dynamics.
+
+Each has energy and geometry of one evaluation.
+"""
 
 import math
 from dataclasses import dataclass

@@ -111,9 +111,10 @@ def _of_the_molecule(output: Output) -> float:
 
 @reads("molecule.engrad", "stdout", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
-    """Gradient of the energy in Eh/Bohr, shape (n, 3), that of `energy`: of the last geometry of
-    an optimisation (in the orientation of xtbopt.xyz), for an MD of the start.
+    """Gradient of the energy in Eh/Bohr, shape (n, 3), in the geometry that `energy` is of.
 
+    That is the last geometry of an optimization (in the orientation of xtbopt.xyz), for an MD the
+    start.
     Measured with 6.7.1: a direct run at xtbopt.xyz gives it to 1e-6 Eh/Bohr.
 
     Raises:
@@ -142,9 +143,9 @@ def gradient_norm(output: Output) -> float:
 
 @reads("stdout", "xtbout.json", "xtbopt.xyz")
 def dipole(output: Output) -> list[float]:
-    """Molecular dipole moment (x, y, z) in e a0, of the geometry of `charges`; of ions about the
-    origin.
+    """Molecular dipole moment (x, y, z) in e a0, of the geometry of `charges`.
 
+    That of an ion is about the origin.
     8 decimals from xtbout.json. After an optimisation that states the dipole of the start (6.7.1):
     then it is computed from the charges and atomic dipoles (GFN2, 6 decimals), or the printed one
     is taken (GFN1, 4 decimals). Printed: 3 decimals; GFN-FF has only that, of its charges.

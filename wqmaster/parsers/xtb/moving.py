@@ -81,15 +81,20 @@ def opt_cycles(output: Output) -> int:
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def opt_trajectory_energies(output: Output) -> list[float]:
-    """Energy (Eh) of each structure of the optimisation, the start first; as `frames` has them, but
-    with the bias of `--bhess`, and of the optimisation before a relaxed scan."""
+    """Energy (Eh) of each structure of the optimization, the start first.
+
+    As `frames` has them, but with the bias of `--bhess`, and of the optimization before a relaxed
+    scan.
+    """
     return [stated_energy(frame, "xtbopt.log") for frame in log(output)]
 
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
-    """Coordinates (Angstrom) of each structure of the optimisation, shape (steps, n, 3): those of
-    `opt_trajectory_energies`."""
+    """Coordinates (Angstrom) of each structure of the optimization, shape (steps, n, 3).
+
+    The structures are those of `opt_trajectory_energies`.
+    """
     return [[list(row) for row in frame.coordinates] for frame in log(output)]
 
 
@@ -134,8 +139,10 @@ def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
 
 
 def is_same(frame: Frame, other: Frame) -> bool:
-    """Whether a structure of xtbopt.log and that of xtbopt.xyz are one, in whatever orientation,
-    with one energy."""
+    """Whether a structure of xtbopt.log and that of xtbopt.xyz are one, with one energy.
+
+    Their orientations may differ.
+    """
     return (
         frame.symbols == other.symbols
         and abs(stated_energy(frame, "xtbopt.log") - stated_energy(other, "xtbopt.xyz"))

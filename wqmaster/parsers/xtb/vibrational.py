@@ -142,8 +142,11 @@ def zero_point_energy(output: Output) -> float:
 
 @reads("stdout")
 def enthalpy(output: Output) -> float:
-    """Electronic energy and thermal enthalpy in Eh, at the temperature of `thermochemistry` and the
-    geometry of `hessian`; refused for `--bhess`, whose energy holds the bias."""
+    """Electronic energy and thermal enthalpy in Eh.
+
+    At the temperature of `thermochemistry` and the geometry of `hessian`; refused for `--bhess`,
+    whose energy holds the bias.
+    """
     of_one_geometry(output, "the enthalpy")
     return _thermal(stdout(output), "TOTAL ENTHALPY")
 

@@ -29,7 +29,7 @@ MAX_TEXT_CHARACTERS = 2000
 
 
 class NoJson(Exception):
-    pass
+    """A value has no place in JSON."""
 
 
 def plain(value, place):
@@ -68,6 +68,7 @@ def plain(value, place):
 
 
 def unpack(path):
+    """Write the files that the JSON file at `path` holds, each in its folder."""
     with open(path, "rb") as file:
         sent = json.loads(file.read().decode("ascii"))
     for name, content in sent.items():
@@ -79,6 +80,7 @@ def unpack(path):
 
 
 def seed_all(seed):
+    """Seed `random`, and NumPy where it is loaded."""
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None and hasattr(numpy, "random"):
@@ -86,6 +88,7 @@ def seed_all(seed):
 
 
 def text_of(value):
+    """The beginning of the text of `value`, whatever it is."""
     try:
         text = str(value)
     except Exception as error:
@@ -104,6 +107,7 @@ def place_of(error, home):
 
 
 def describe(error, stage, home):
+    """What is known of an error, as JSON holds it."""
     found = {
         "stage": stage,
         "type": type(error).__name__,
@@ -119,6 +123,7 @@ def describe(error, stage, home):
 
 
 def main(path):
+    """Call the function that the file at `path` names, and write its result."""
     home = os.path.realpath(os.getcwd())
     process = os.getpid()
     with open(path, "rb") as file:

@@ -189,7 +189,7 @@ LADDERS: Ladders = {
 
 
 def environment(cores: int) -> dict[str, str]:
-    """xtb's environment: one thread a core."""
+    """The environment of xtb: one thread a core."""
     return {
         "OMP_NUM_THREADS": str(cores),
         "MKL_NUM_THREADS": str(cores),
@@ -225,7 +225,7 @@ def arguments(options: Common) -> list[str]:
 
 
 def _control(blocks: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """xtb's detailed input."""
+    """The detailed input of xtb."""
     lines = []
     for name, settings in blocks:
         lines += [f"${name}", *(f"   {setting}" for setting in settings)]

@@ -1,0 +1,14 @@
+"""`nox` runs the unit tests on each Python from 3.11 to 3.14 that is installed."""
+
+import nox
+
+nox.options.sessions = ["unit"]
+# A Python that is missing is said and passed over; with --error-on-missing-interpreters, an error.
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def unit(session: nox.Session) -> None:
+    """Run the unit tests; words after `--` go to pytest."""
+    session.install(".[all,test]")
+    session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)

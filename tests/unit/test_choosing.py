@@ -1,0 +1,81 @@
+"""Which engine a campaign takes where ndcctools is missing, and what it then says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_campaign import MINIMAL, loaded
+from wqmaster.campaign.models import Campaign
+from wqmaster.doctor import ndcctools
+from wqmaster.doctor.finding import Case
+from wqmaster.engines import choosing
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import EngineError
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without ndcctools."""
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named 'ndcctools.{name}'", name="ndcctools")
+
+    monkeypatch.setattr(choosing, "bindings", missing)
+
+
+def campaign(folder: Path, more: str = "") -> Campaign:
+    """A small campaign with `more` lines."""
+    return loaded(folder, MINIMAL + more).campaign
+
+
+@pytest.mark.usefixtures("nothing_installed")
+@pytest.mark.parametrize("more", ["", "resources: {running_time_min: 60}\n"])
+def test_without_ndcctools_jobs_run_here_and_one_line_says_how_to_get_it(
+    tmp_path: Path, more: str
+) -> None:
+    engine, why = choosing.choose(campaign(tmp_path, more))
+    assert engine == "local"
+    assert "\n" not in why
+    assert why.endswith(f"; workers need ndcctools: {choosing.INSTALL_ADVICE}")
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_without_ndcctools_workers_elsewhere_are_an_error_that_says_how_to_get_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(EngineError) as error:
+        choosing.choose(campaign(tmp_path, "engine: {port: 9123}\nworkers: {type: slurm}\n"))
+    assert error.value.code is ErrorCode.ENGINE_NOT_INSTALLED
+    assert choosing.INSTALL_ADVICE in error.value.message
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_the_local_engine_that_is_asked_for_needs_nothing(tmp_path: Path) -> None:
+    assert choosing.choose(campaign(tmp_path, "engine: local\n")) == (
+        "local",
+        "as the campaign says",
+    )
+
+
+def test_the_doctor_says_in_one_line_for_each_engine_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        ndcctools, "bindings", lambda engine, environ: "No module named 'ndcctools'"
+    )
+    case = Case({"PATH": str(tmp_path)}, loaded(tmp_path, MINIMAL), engine="local")
+    checks = (ndcctools.work_queue, ndcctools.taskvine)
+    found = [finding for check in checks for finding in check(case)]
+    assert [(one.subject, one.state) for one in found] == [
+        ("Work Queue", "warning"),
+        ("TaskVine", "warning"),
+    ]
+    assert {one.fix for one in found} == {choosing.INSTALL_ADVICE}
+    # A program that is there without the rest is looked at.
+    (tmp_path / "vine_factory").symlink_to("/bin/true")
+    monkeypatch.setattr(ndcctools, "version", lambda program, environ: "7.14.5")
+    assert {one.subject for one in ndcctools.taskvine(case)} == {
+        "TaskVine",
+        "vine_worker",
+        "vine_factory",
+    }

@@ -1,0 +1,167 @@
+"""What users may import: the names, where they are described, and how they are called."""
+
+import importlib
+import inspect
+import re
+from enum import EnumType
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import wqmaster
+import wqmaster.testing
+from wqmaster.system import lazy
+
+TOP = Path(__file__).resolve().parents[2]
+# A name that is not followed by "=" must be given; one after "*" only by its name. To change or to
+# remove one breaks modules of users: read "Compatibility" in CONTRIBUTING.md, and write a line in
+# CHANGELOG.md.
+CALLS = {
+    "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
+    "computed=",
+    "BadDocument": "message=, defect=",
+    "DataFolder": "variable, folder",
+    "Execution": "name, argv, outputs=, continues=, clean=, rename=, rescue=, environment=",
+    "Failure": "kind, message, step=, tail=, parser=",
+    "Input": "path, name",
+    "Job": "steps, files, inputs=, supplies=",
+    "Lack": "reason, instead, certain=",
+    "Leaves": "quantities=, file=",
+    "Model": "",
+    "Molecule": "id, numbers, coordinates, charge=, multiplicity=, document=, further=",
+    "Output": "files, name=",
+    "ParseError": "message=, *, code=",
+    "Program": "name, parsers, title=, installation=, version_argument=, data=, trial=, impostor=, "
+    "restricts=, has_own_format=",
+    "Remark": "message, key, line=, certain=",
+    "Rung": "*, name, restart=, memory=, disk=, time=",
+    "Software": "commands=, cores=, memory=, beside=, cache=, supplies=, here=",
+    "StepRequest": "name, options, files, remedies=, rescued=, loaded=, prepared=",
+    "Trial": "arguments=, files=, says=",
+    "WqmasterError": "message=, *, code=",
+    "reads": "*files, per_atom=",
+    "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
+    "check=, prepare=, runs=, remarks=, leaves=, inspect=",
+}
+# Where modules of users import from that were written for earlier versions.
+FORMER = {
+    "wqmaster.errors": "BadDocument ParseError WqmasterError",
+    "wqmaster.failures": "Failure FailureClass",
+    "wqmaster.job": "Asked Execution Input Job",
+    "wqmaster.molecule": "Molecule",
+    "wqmaster.parsers": "Output reads",
+    "wqmaster.tasks": "DataFolder Program Rung Software StepRequest Trial task",
+}
+
+
+def called(function: object) -> str:
+    """The parameters of a function or class, as in CALLS."""
+    words = []
+    keywords = False
+    for name, parameter in inspect.signature(function).parameters.items():  # type: ignore[arg-type]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words.append(f"*{name}")
+            keywords = True
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
+            words.append("*")
+            keywords = True
+        words.append(name if parameter.default is parameter.empty else f"{name}=")
+    return ", ".join(words)
+
+
+def test_each_name_can_be_imported_and_no_other_is_offered() -> None:
+    assert len(set(wqmaster.__all__)) == len(wqmaster.__all__)
+    for name in wqmaster.__all__:
+        assert getattr(wqmaster, name) is not None
+    assert set(wqmaster.__all__) <= set(dir(wqmaster))
+    namespace: dict[str, object] = {}
+    exec("from wqmaster import *", namespace)  # noqa: S102
+    assert set(namespace) - {"__builtins__"} == set(wqmaster.__all__)
+    # Beside these there are modules alone: no name is there by accident.
+    others = set(dir(wqmaster)) - set(wqmaster.__all__)
+    accidental = {
+        name
+        for name in others
+        if not name.startswith("_")
+        and name != "TYPE_CHECKING"
+        and not isinstance(getattr(wqmaster, name), ModuleType)
+    }
+    assert not accidental
+
+
+@pytest.mark.parametrize("package", [wqmaster, wqmaster.testing], ids=lambda found: found.__name__)
+def test_names_stand_in_order(package: ModuleType) -> None:
+    # As ruff sorts them: classes, then functions and modules.
+    names = package.__all__
+    assert names == sorted(names, key=lambda name: (name.strip("_").islower(), name))
+
+
+def test_what_types_are_read_from_is_what_is_imported() -> None:
+    """A type checker reads the imports that never run, Python the table."""
+    source = inspect.getsource(wqmaster)
+    block = source.partition("if TYPE_CHECKING:\n")[2].partition("\n\n")[0]
+    places = {
+        name.strip(): module
+        for module, names in re.findall(r"^    from (\S+) import (.+)$", block, re.M)
+        for name in names.split(",")
+    }
+    assert places.pop("testing") == "wqmaster"
+    table = dict(wqmaster._PLACES)
+    assert table.pop("testing") == "wqmaster.testing"
+    assert places == table
+    assert set(wqmaster._PLACES) == set(wqmaster.__all__)
+
+
+def test_an_unknown_name_is_refused_as_python_does() -> None:
+    with pytest.raises(AttributeError, match="module 'wqmaster' has no attribute 'Jib'"):
+        wqmaster.Jib  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'Jib' from 'wqmaster'"):
+        exec("from wqmaster import Jib")  # noqa: S102
+
+
+def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("some_package")
+    monkeypatch.setitem(importlib.sys.modules, "some_package", package)  # type: ignore[attr-defined]
+    package.__getattr__ = lazy.getter("some_package", {"pi": "math"})  # type: ignore[method-assign]
+    assert "pi" not in vars(package)
+    assert package.pi == pytest.approx(3.14159265)
+    assert "pi" in vars(package)
+    assert "pi" in lazy.lister("some_package", {"pi": "math", "e": "math"})()
+
+
+def test_each_name_is_described() -> None:
+    text = (TOP / "docs" / "api.md").read_text()
+    described = set(
+        re.findall(r"`(?:wqmaster\.)?([\w.]+)`", "".join(re.findall(r"^\| (`.+?) \|", text, re.M)))
+    )
+    names = {*wqmaster.__all__, *(f"testing.{name}" for name in wqmaster.testing.__all__)}
+    assert described == names - {"__version__"}
+    assert "`wqmaster.__version__`" in text
+    for place in FORMER:
+        assert f"`{place}`" in text
+
+
+def test_each_name_has_a_docstring() -> None:
+    for name in wqmaster.__all__:
+        if name != "__version__":
+            assert inspect.getdoc(getattr(wqmaster, name)), name
+
+
+def test_names_are_called_as_they_were() -> None:
+    kinds = {name: getattr(wqmaster, name) for name in wqmaster.__all__}
+    calls = {
+        name: called(found)
+        for name, found in kinds.items()
+        if callable(found) and not isinstance(found, EnumType)
+    }
+    assert calls == CALLS
+    assert called(wqmaster.testing.check_program) == "program, samples, *, untested="
+
+
+@pytest.mark.parametrize("place", FORMER)
+def test_former_places_have_the_same_objects(place: str) -> None:
+    module = importlib.import_module(place)
+    for name in FORMER[place].split():
+        assert getattr(module, name) is getattr(wqmaster, name), name
