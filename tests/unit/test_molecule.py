@@ -178,7 +178,7 @@ def test_an_atom_without_three_coordinates_is_refused(row: Any) -> None:
 
 def test_flat_coordinates_that_are_no_multiple_of_three_are_refused() -> None:
     assert refused(water(coordinates=[0.0] * 8)) == (
-        "'coordinates' has 8 values, which is not a multiple of 3"
+        "'coordinates' has length 8, which is not a multiple of 3"
     )
 
 

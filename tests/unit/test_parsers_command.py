@@ -64,11 +64,11 @@ def test_a_table_is_its_rows() -> None:
     [
         ("", "holds no numbers"),
         ("# only\n", "holds no numbers"),
-        ("1 2\n3\n", "line 2: the number of columns is 1, but 2 above"),
+        ("1 2\n3\n", "line 2: the number of columns is 1, but was 2 above"),
         ("1 2\n3 ****\n", r"line 2: '\*\*\*\*' is not a number"),
         ("x y\n1 2\n", "line 1: 'x' is not a number"),
         ("1 2_0\n", "'2_0' is not a number"),
-        ("\n\n1D0 2\n\n \n1d0\n", "line 6: the number of columns is 1, but 2 above"),
+        ("\n\n1D0 2\n\n \n1d0\n", "line 6: the number of columns is 1, but was 2 above"),
         ("1D0 2\n\n1D 2\n", "line 3: '1D' is not a number"),
         ("1\n" * 1_000_001, "more numbers than"),
     ],

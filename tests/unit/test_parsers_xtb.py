@@ -328,7 +328,7 @@ def test_the_energies_of_two_different_runs_are_a_parse_error() -> None:
 
 @pytest.mark.parametrize("line", ["1 2", "one 2 0.5", "1 2 x", "1", "", "1.5 2 0.5"])
 def test_a_line_that_is_no_bond_order_is_a_parse_error(line: str) -> None:
-    with pytest.raises(ParseError, match="of wbo is not a bond order"):
+    with pytest.raises(ParseError, match="in wbo is not a bond order"):
         bond_orders(output("water", wbo=f"{line}\n".encode()))
 
 

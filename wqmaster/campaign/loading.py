@@ -1,4 +1,4 @@
-"""Loading of the campaign file: its text and validated models; errors name the line."""
+"""Loading the campaign file as text and as validated models; errors name the line."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Source:
-    """The text of a campaign file, which finds the line of a key."""
+    """The text of a campaign file, to find the line of a key."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self.path = path
@@ -74,7 +74,7 @@ class LoadedCampaign:
         self.variables = variables
 
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
-        """The campaign with what its task function needs: `fields`, and a `molecule` or not."""
+        """The campaign with the `fields`, and perhaps a `molecule`, that its function needs."""
         campaign = self.campaign
         projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
         required = campaign.molecule.required and molecule
@@ -144,7 +144,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
 
 
 def _extended(value: Any) -> Any:
-    """`value` with each {$oid: ...}, as in MongoDB's extended JSON, made an object id."""
+    """`value` with each {$oid: ...} of MongoDB's extended JSON converted to an object id."""
     if isinstance(value, dict):
         if set(value) == {"$oid"}:
             return ObjectId(str(value["$oid"]))
@@ -183,7 +183,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys of the file in a location of pydantic's, which also names branches of unions."""
+    """The keys in pydantic's location of an error, without the branches of unions."""
     if place[:1] == ("workers",):
         place = without_type(place)
     return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))

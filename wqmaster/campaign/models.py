@@ -92,7 +92,7 @@ class Submit(Model):
     query: dict[str, Any] = Field(default_factory=dict)
     # Fields that the task function needs besides those of the molecule.
     projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # Category of the tasks in the engine; the RQ framework calls it `queue`.
+    # Category of the tasks in the engine, named `queue` as in the RQ framework.
     queue: str | None = None
 
 
@@ -150,7 +150,7 @@ class Program(Model):
     archive: Path | None = None
     # The URL of such an archive (https, osdf, ...), which workers fetch.
     url: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://[^\s'\"\\]+$")
-    # Of the file at the URL, in hexadecimal.
+    # Checksum of the file at the URL, in hexadecimal.
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     # An environment module to load first, named as for `module load`.
     module: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]*$")
@@ -179,7 +179,7 @@ class Program(Model):
             )
         if self.sha256 is not None and self.url is None:
             raise PydanticCustomError(
-                "no_url", "'sha256' is the checksum of the file at 'url', which is missing"
+                "no_url", "'sha256' is the checksum of the file at 'url', but there is no 'url'"
             )
         return self
 
@@ -199,7 +199,7 @@ class Engine(Model):
     # What tasks without a remedy get: what `resources` says (default: the share of the worker that
     # goes with their cores), or what is learned from earlier tasks.
     allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
-    # A task that takes this many times the average of its category restarts elsewhere, a few times.
+    # A task slower than this multiple of its category's average restarts elsewhere, a few times.
     fast_abort: float | None = Field(default=None, ge=1)
     # Whether the debug log records all that the manager does.
     debug: bool = False

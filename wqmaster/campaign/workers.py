@@ -98,7 +98,7 @@ class BatchWorkers(_TypedWorkers):
     disk: Megabytes | None = None
     # How long a worker stays without work.
     timeout: Seconds = 900
-    # How long a worker stays at all, since its batch job would be ended.
+    # How long a worker stays at most, since its batch job ends then.
     walltime: Seconds | None = None
     # Whether the master starts and stops their factory.
     manage: bool | None = None

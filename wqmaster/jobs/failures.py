@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Family(Enum):
-    """The kinds of causes of failures."""
+    """The kinds of failures, by cause."""
 
     INFRASTRUCTURE = "infrastructure"
     RESOURCE = "resource"
@@ -20,7 +20,7 @@ class Family(Enum):
 class FailureClass(Enum):
     """The ways in which a job can fail.
 
-    Each has its label in the database, its family, and whether running the unchanged job again
+    Each has a label (its name in the database), a family, and whether running the same job again
     elsewhere can help.
     """
 
@@ -101,8 +101,8 @@ class FailureClass(Enum):
     """Part of the program crashed without giving a reason. Running it again seldom helps."""
 
     ERRATIC = "erratic", Family.PROGRAM, False
-    """A known bug of the program struck that occurs at random. Running it again helps: the ladder
-    of a program with such a bug has rungs that change nothing."""
+    """A known, intermittent bug of the program. Running it again helps: the ladder of a program
+    with such a bug has rungs that change nothing."""
 
     MISSING_OUTPUT = "missing_output", Family.PROGRAM, False
     """The program ended normally, but a requested file is missing."""

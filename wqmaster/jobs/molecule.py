@@ -52,7 +52,7 @@ class Molecule:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that is computed, which distinguishes this molecule from any other."""
+        """A hash of all input to the calculation, which identifies this molecule."""
         known = (self.numbers, self.coordinates, self.charge, self.multiplicity)
         text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -120,7 +120,7 @@ def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] 
 
 
 def refuse_coincident(molecule: Molecule, options: object = None) -> None:
-    """Refuse a molecule with two atoms in the same place, which no program computes.
+    """Refuse a molecule with two atoms in the same place, which no program can compute.
 
     Raises:
         BadDocument: two atoms are in the same place.
@@ -182,7 +182,7 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
     if not isinstance(values[0], (list, tuple)):
         if len(values) % 3:
             raise BadDocument(
-                f"'{name}' has {len(values)} values, which is not a multiple of 3",
+                f"'{name}' has length {len(values)}, which is not a multiple of 3",
                 Defect.WRONG_SHAPE,
             )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
@@ -198,7 +198,7 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
 
 
 def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecule:
-    """The molecule of `document`, in the fields that `fields` names.
+    """The molecule of `document`, read from the fields that `fields` names.
 
     Raises:
         BadDocument: a value is missing, not finite, unknown or contradictory; the message has the

@@ -1,4 +1,4 @@
-"""Packs jobs into a task's inputs.tar, and reads its outputs.tar as outcomes of jobs."""
+"""Packing jobs into a task's inputs.tar, and reading its outputs.tar as their outcomes."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ from wqmaster.jobs.job import (
 # A returned file that is larger than this is not read (bytes).
 MAX_FILE_BYTES = 1 << 30
 _MAX_MANIFEST_BYTES = 16 << 20
-# Largest size of a decompressed archive: in memory, and at all.
+# Limits of a decompressed archive: in memory, and in total.
 _MAX_UNPACKED_IN_MEMORY_BYTES = 64 << 20
 _MAX_ARCHIVE_BYTES = 8 << 30
 

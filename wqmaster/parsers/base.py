@@ -1,7 +1,7 @@
 """The contract of parsers: output text -> values.
 
-A parser is a function `(Output) -> value`. BSON can hold the value (numbers, strings, lists,
-mappings), which is in atomic units (Eh, Eh/Bohr, e, e a0) unless the docstring says otherwise.
+A parser is a function `(Output) -> value`. The value must fit into BSON (numbers, strings, lists,
+mappings) and is in atomic units (Eh, Eh/Bohr, e, e a0) unless the docstring says otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The text of the file itself; bytes that are not UTF-8 are replaced."""
+        """The text of this file; bytes that are not UTF-8 are replaced."""
         return self.file(self.name)
 
     def file(self, name: str) -> str:

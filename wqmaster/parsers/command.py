@@ -1,6 +1,6 @@
 """Parsers for the output of any program, in simple formats.
 
-For other formats, write a function next to the campaign file and name it as `module.function`.
+For other formats, write a function next to the campaign file and refer to it as `module.function`.
 """
 
 import itertools
@@ -84,14 +84,14 @@ def _place(lines: list[str], nth: int) -> int:
 
 @reads("stdout")
 def table(output: Output) -> list[list[float]]:
-    """The rows of a table of numbers, with the same number of columns, separated by blanks.
+    """The rows of a table of numbers, with blank-separated columns, equally many in each row.
 
     Empty lines and lines that begin with # are skipped.
     """
     rows: list[list[float]] = []
     count = 0
     text = output.text
-    # `float` also reads other digits and underscores, which no program prints.
+    # `float` also reads non-ASCII digits and underscores, which no program prints.
     is_plain = text.isascii() and "_" not in text
     has_d = "D" in text or "d" in text
     lines = text.splitlines()
@@ -116,7 +116,7 @@ def table(output: Output) -> list[list[float]]:
         if rows and len(row) != len(rows[0]):
             place = f"{output.name}, line {_place(lines, nth)}"
             raise ParseError(
-                f"{place}: the number of columns is {len(row)}, but {len(rows[0])} above"
+                f"{place}: the number of columns is {len(row)}, but was {len(rows[0])} above"
             )
         rows.append(row)
     if not rows:
@@ -137,5 +137,5 @@ def diagnose(
 
 
 def program_version(output: Output) -> str | None:
-    """None: where the program states its version is unknown."""
+    """None, since it is unknown where the program states its version."""
     return None

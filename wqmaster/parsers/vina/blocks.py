@@ -11,9 +11,9 @@ from wqmaster.parsers.base import Output
 
 POSES = "out.pdbqt"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
-# The longest number that Vina prints.
+# Vina's numbers are never longer.
 _MAX_NUMBER_CHARACTERS = 40
-# Vina's tables and files are never longer, and longer ones would take long to read.
+# Vina's tables and files are never longer; longer ones would be slow to read.
 _MAX_ROWS = 100_000
 _MAX_LINES = 1_000_000
 HEADING = "mode |   affinity | dist from best mode"
@@ -71,10 +71,10 @@ def table_of(text: str, name: str) -> list[Mode]:
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
         raise Cut(f"the block 'table of modes' is missing from {name}")
     if text.count("\n", start) > _MAX_ROWS:
-        raise ParseError(f"the table of modes of {name} has too many lines")
+        raise ParseError(f"the table of modes in {name} has too many lines")
     lines = text[start:].splitlines(keepends=True)[2:]
     if not lines or not _RULE.fullmatch(lines[0]):
-        raise Cut(f"the table of modes of {name} has no rows")
+        raise Cut(f"the table of modes in {name} has no rows")
     modes: list[Mode] = []
     for line in lines[1:]:
         words = line.split()
@@ -87,7 +87,7 @@ def table_of(text: str, name: str) -> list[Mode]:
             raise ParseError(f"{what} is numbered {words[0][:20]}")
         modes.append(_mode(words[1:], what))
     if not modes:
-        raise Cut(f"the table of modes of {name} has no rows")
+        raise Cut(f"the table of modes in {name} has no rows")
     return modes
 
 
@@ -129,7 +129,7 @@ def poses_name(output: Output) -> str | None:
 
 def result_of(model: list[str], place: int) -> Mode:
     """Vina's result for pose number `place`; ParseError if it is missing."""
-    # Only the first line is surely Vina's: later REMARKs may be the ligand's and say anything.
+    # Only the first line is certainly Vina's: later REMARKs may come from the ligand.
     if not model or not model[0].startswith(_RESULT):
         raise ParseError(f"the block 'REMARK VINA RESULT' is missing from pose {place}")
     return _mode(model[0][len(_RESULT) :].split(), f"the result of pose {place}")

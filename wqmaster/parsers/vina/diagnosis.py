@@ -22,13 +22,13 @@ from wqmaster.parsers.vina.blocks import (
 from wqmaster.parsers.vina.values import SEED
 
 _CONF = "vina.conf"
-# An atom outside the box costs 10^6 per Angstrom, one inside another some hundreds (kcal/mol).
+# An atom outside the box costs 10^6 kcal/mol per Angstrom, overlapping atoms some hundreds.
 _MAX_AFFINITY_KCAL_PER_MOL = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
 # Version 1.1.2 has no other header.
 _CITATION = "# If you used AutoDock Vina in your work"
 
-# The end of a run that docked nothing.
+# Printed at the end of a run that docked nothing.
 _SCORE = "\nEstimated Free Energy of Binding "
 
 # Error message of Vina -> failure class; the first one found counts.
@@ -74,7 +74,9 @@ def _cause(text: str, errors: str) -> Failure | None:
 def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) -> None:
     """Check that table and poses are complete and from the same run; ParseError if not."""
     if len(table) < len(found):
-        raise Cut(f"the table of modes has {len(table)} rows for {len(found)} poses")
+        raise Cut(
+            f"the table of modes is shorter than the list of poses ({len(table)}, {len(found)})"
+        )
     for place, (row, pose) in enumerate(zip(table, found, strict=False), start=1):
         # The table has four significant digits, the poses three decimals.
         if abs(row.affinity - pose.affinity) > 1e-3 + 6e-4 * abs(pose.affinity):
@@ -88,7 +90,7 @@ def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) ->
     except (KeyError, ValueError):
         return
     if len(found) > most:
-        raise ParseError(f"there are {len(found)} poses, but only {most} were asked for")
+        raise ParseError(f"there are {len(found)} poses, but num_modes is {most}")
     for row in table[len(found) : most]:
         if row.affinity < reach - 2e-3 - 6e-4 * abs(row.affinity):
             raise Cut(f"mode {len(found) + 1} of the table is missing from the poses")

@@ -1,7 +1,7 @@
 """PDBQT, AutoDock's format for molecules, as AutoDock Vina 1.2.7 reads it.
 
 Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h (atom types). In
-1-based columns: number 7-11, name 13-16, x y z 31-54 (Angstrom), charge 69-76, type from 78.
+1-based columns: number 7-11, name 13-16, x y z 31-54 (Angstrom), charge 69-76, type from 78 on.
 """
 
 import re
@@ -129,7 +129,7 @@ def receptor(text: str) -> list[Atom]:
 
 
 class _Ligand:
-    """A ligand that is being read; `open` holds the rigid groups around a line, root first."""
+    """A ligand that is being read; `open` holds the rigid groups not yet closed, root first."""
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []

@@ -1,4 +1,4 @@
-"""A run of Vina: its files and its version."""
+"""The files and the version of a run of Vina."""
 
 import re
 

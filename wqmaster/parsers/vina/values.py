@@ -126,7 +126,7 @@ def poses(output: Output) -> list[dict[str, list[Any]]]:
     found = [_pose(model, place) for place, model in enumerate(poses_of(output), start=1)]
     for place, pose in enumerate(found, start=1):
         if pose["elements"] != found[0]["elements"] or pose["names"] != found[0]["names"]:
-            raise ParseError(f"pose {place} has different atoms than the first")
+            raise ParseError(f"the atoms of pose {place} differ from those of the first pose")
     return found
 
 

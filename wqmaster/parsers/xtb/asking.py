@@ -194,7 +194,7 @@ def contradiction(text: str) -> Failure | None:
 
 
 def _frozen(text: str) -> str:
-    """A remark on the electrons of a lanthanide, which seem to be miscounted; else empty."""
+    """A remark for a molecule with a lanthanide, whose electrons seem to be miscounted."""
     place = text.rfind("ID    Z sym.   atoms")
     rows = text[place : place + 2000].splitlines()[1:] if place >= 0 else []
     for row in rows:
@@ -209,7 +209,7 @@ def _frozen(text: str) -> str:
 def is_full(text: str) -> bool:
     """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
 
-    If so, xtb 6.7.1 adds an entropy that it never set to the energy (src/scc_core.f90: ga; F25),
+    If so, xtb 6.7.1 adds an uninitialized entropy to the energy (src/scc_core.f90: ga; F25),
     unless the electronic temperature is 0. Measured: in the gas phase it is 0, or exactly 3600 Eh
     in one run out of five (GFN1), so that running it again helps. With a solvent it is often a few
     Eh of either sign (F- in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
@@ -223,7 +223,7 @@ def is_full(text: str) -> bool:
 
 
 def is_unsettled(text: str) -> bool:
-    """Whether the energy may include that entropy without any sign of it."""
+    """Whether the energy may include the entropy of `is_full` without any sign of it."""
     if _stated_solvent(text) is None or not is_full(text):
         return False
     warmth = setup(text, "electronic temp.")

@@ -23,7 +23,7 @@ from wqmaster.parsers.xtb.text import frames as structures
 
 # What xtb prints about charges that did not converge, before it stops.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
-# Tolerance of the sum of the atomic charges as the charge of the molecule (e).
+# How far the sum of the atomic charges may be from a whole number (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
 
@@ -36,7 +36,7 @@ class _State:
 
 
 def _state(output: Output, text: str) -> _State:
-    # A run in layers states those of the inner region.
+    # An ONIOM run states those of the inner region.
     if is_layered(text):
         return _State(None, None)
     unpaired = stated_unpaired(text)

@@ -288,15 +288,15 @@ def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
     if asking.is_unsettled(text):
         return _failure(
             FailureClass.PROGRAM_ERROR,
-            "with a solvent, the energy is unreliable if no orbital is empty: xtb 6.7.1 adds a "
-            "number that it never set; the energy in the gas phase is right",
+            "with a solvent, the energy is unreliable if no orbital is empty: xtb 6.7.1 adds an "
+            "uninitialized number; the energy in the gas phase is right",
         )
     stated = asking.total_charge(text)
     charge = abs(stated) if math.isfinite(stated) else 0.0
     limit = _ABOVE_FF * (1 + charge) if force_field else _ABOVE * round(charge) ** 2
     if not total < limit:
         if asking.is_full(text):
-            cause = "xtb added a number that it never set, since no orbital is empty"
+            cause = "xtb added an uninitialized number, since no orbital is empty"
             return _failure(FailureClass.ERRATIC, f"an energy of {total} Eh: {cause}")
         where = "above zero" if limit == 0 else "too high for its charge"
         return _failure(FailureClass.IMPLAUSIBLE_ENERGY, f"an energy of {total} Eh is {where}")
@@ -330,7 +330,7 @@ def _coincident(output: Output) -> Failure | None:
 
 
 def _beyond(output: Output) -> Failure | None:
-    """A failure for an element without parameters, with which xtb may crash or go on."""
+    """A failure for an element without parameters, on which xtb may or may not crash."""
     if not output.has("molecule.xyz"):
         return None
     force_field = asking.stated_method(output, stdout(output)) == asking.FORCE_FIELD

@@ -237,10 +237,12 @@ def _force_field_charges(output: Output) -> list[float]:
     text = output.file("gfnff_charges")
     if not text.endswith("\n"):  # a charge may lack digits
         raise ParseError("gfnff_charges is empty or cut short: its last line is incomplete")
-    found = [real(word, "a charge of gfnff_charges") for word in text.split()]
+    found = [real(word, "a charge in gfnff_charges") for word in text.split()]
     printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
     if printed is not None and len(found) != whole(printed.strip(), "the number of atoms"):
-        raise ParseError(f"gfnff_charges has {len(found)} charges instead of {printed.strip()}")
+        raise ParseError(
+            f"the number of charges in gfnff_charges is {len(found)}, not {printed.strip()}"
+        )
     return found
 
 

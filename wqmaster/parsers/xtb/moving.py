@@ -24,7 +24,7 @@ from wqmaster.parsers.xtb.text import (
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06
 # xtb's files have 14 and 12 decimals; --ohess changes the orientation (Angstrom).
 SAME_PLACE_ANGSTROM = 1e-6
-# The last frame of xtbopt.log and xtbopt.xyz are two evaluations at one geometry (Eh).
+# The last frame of xtbopt.log and that of xtbopt.xyz are two evaluations of one geometry (Eh).
 SAME_ENERGY_EH = 1e-7
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
@@ -139,7 +139,7 @@ def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
 
 
 def is_same(frame: Frame, other: Frame) -> bool:
-    """Whether a structure of xtbopt.log has the geometry and energy of that in xtbopt.xyz.
+    """Whether `frame` of xtbopt.log has the geometry and energy of `other` of xtbopt.xyz.
 
     The orientation may differ.
     """
@@ -295,7 +295,7 @@ def trajectory(output: Output) -> list[Frame]:
     """The structures in xtb.trj, with or without velocities."""
     text = output.file("xtb.trj")
     first = text.split("\n", 1)[0]
-    natoms = whole(first, "the number of atoms of xtb.trj")
+    natoms = whole(first, "the number of atoms in xtb.trj")
     lines = text.splitlines()
     beyond = lines[2 + natoms].split() if natoms > 0 and len(lines) > 2 + natoms else []
     return list(frames(text, "xtb.trj", 1 if len(beyond) == 3 else 0))

@@ -70,7 +70,7 @@ def homo_lumo_gap(output: Output) -> float | None:
     """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
 
     None if the basis has no LUMO (H in GFN2) or the molecule has no electron: xtb prints a number
-    even then, which means nothing. It belongs to the orbitals of `orbital_energies`.
+    even then, but it is meaningless. It belongs to the orbitals of `orbital_energies`.
     """
     of_the_molecule(output, "the gap")
     if output.has("xtbout.json"):
@@ -112,7 +112,7 @@ def bond_orders(output: Output) -> list[list[float]]:
         try:
             first, second, order = int(words[0]) - 1, int(words[1]) - 1, float(words[2])
         except (ValueError, IndexError) as error:
-            raise ParseError(f"the line {line.strip()!r} of wbo is not a bond order") from error
+            raise ParseError(f"the line {line.strip()!r} in wbo is not a bond order") from error
         found.append([min(first, second), max(first, second), order])
     printed = _printed_bonds(stdout(output))
     if printed is not None and printed != len(found):
@@ -149,7 +149,7 @@ def multiplicity(output: Output) -> int:
 def unpaired_electrons(output: Output) -> int:
     """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
 
-    xtb 6.3 and 6.4 print the spin S, 6.5 and 6.6 neither of the two.
+    xtb 6.3 and 6.4 print the spin S instead; 6.5 and 6.6 print neither.
 
     Raises:
         ParseError: it is not stated, or only for an ion or an inner region (`--oniom`).

@@ -1,4 +1,4 @@
-"""A run of xtb: its files and its version."""
+"""The files and the version of a run of xtb."""
 
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.text import last_line

@@ -77,7 +77,7 @@ def boxed(text: str, label: str) -> float | None:
         if rest is not None:
             words = rest.split()
             if len(words) < 2:
-                raise ParseError(f"the value of {label!r} is cut off")
+                raise ParseError(f"the value of {label!r} is cut short")
             return real(words[0], label)
     return None
 
@@ -139,8 +139,8 @@ class Frame:
 def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
     words = line.split()
     if len(words) < 4 or not words[0].isalpha():
-        raise ParseError(f"the line {line.strip()[:60]!r} of {name} is not an atom")
-    x, y, z = (real(word, f"a coordinate of {name}") for word in words[1:4])
+        raise ParseError(f"the line {line.strip()[:60]!r} in {name} is not an atom")
+    x, y, z = (real(word, f"a coordinate in {name}") for word in words[1:4])
     return words[0], (x, y, z)
 
 
@@ -159,7 +159,7 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
         lines.pop()
     start = 0
     while start < len(lines):
-        natoms = whole(lines[start], f"the number of atoms of {name}")
+        natoms = whole(lines[start], f"the number of atoms in {name}")
         end = start + 2 + natoms
         if natoms < 1 or end + more * natoms > len(lines):
             raise ParseError(f"{name} is cut short")

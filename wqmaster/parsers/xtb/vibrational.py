@@ -43,8 +43,10 @@ def hessian(output: Output) -> list[list[float]]:
     values = [real(word, "an entry of the hessian") for words in lines for word in words]
     size = math.isqrt(len(values))
     if not size or size * size != len(values) or size % 3:
-        raise ParseError(f"the Hessian has {len(values)} entries, which is not the square of 3n")
-    # Each row begins a new line and has five entries per line: a cut file may hold a square too.
+        raise ParseError(
+            f"the number of entries of the Hessian, {len(values)}, is not the square of 3n"
+        )
+    # Each row has five entries per line and begins a new one: a cut file may still hold a square.
     row = [5] * (size // 5) + [size % 5] * (size % 5 > 0)
     if [len(words) for words in lines if words] != row * size:
         raise ParseError("the Hessian is cut short, or its lines are broken")
