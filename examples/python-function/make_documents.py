@@ -23,6 +23,7 @@ def linear(*atoms):
 
 
 def bent(center, end, length, angle):
+    """Two bonds of the same length, with `angle` between them."""
     half = math.radians(angle) / 2
     x, z = length * math.sin(half), length * math.cos(half)
     return [(center, 0.0, 0.0, 0.0), (end, x, 0.0, z), (end, -x, 0.0, z)]
@@ -48,6 +49,7 @@ def methyl(other, length, carbon_hydrogen, angle):
 
 
 def planar(radius_atoms):
+    """Atoms in the xy plane, each as (symbol, radius, angle)."""
     return [
         (symbol, r * math.cos(math.radians(a)), r * math.sin(math.radians(a)), 0.0)
         for symbol, r, a in radius_atoms
@@ -55,12 +57,14 @@ def planar(radius_atoms):
 
 
 def vinyl(cc, ch, hcc):
+    """Ethene; `hcc` is H-C-C."""
     x, z = ch * math.sin(math.radians(hcc)), cc / 2 - ch * math.cos(math.radians(hcc))
     hydrogens = [("H", sx * x, 0.0, sz * z) for sx in (1, -1) for sz in (1, -1)]
     return [("C", 0.0, 0.0, cc / 2), ("C", 0.0, 0.0, -cc / 2), *hydrogens]
 
 
 def formaldehyde(co, ch, hch):
+    """Formaldehyde; `hch` is H-C-H."""
     half = math.radians(hch) / 2
     x, z = ch * math.sin(half), ch * math.cos(half)
     return [("C", 0.0, 0.0, 0.0), ("O", 0.0, 0.0, -co), ("H", x, 0.0, z), ("H", -x, 0.0, z)]
@@ -97,6 +101,7 @@ MOLECULES = {
 
 
 def main():
+    """Write the documents."""
     lines = []
     for name, atoms in MOLECULES.items():
         document = {

@@ -91,7 +91,7 @@ def test_a_yaml_syntax_error_is_told_with_its_line(
     campaigns.waters(1)
     path = campaigns.write(text)
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
-    assert said.startswith(f"{path}:{line}: this is no YAML: ")
+    assert said.startswith(f"{path}:{line}: invalid YAML: ")
 
 
 def test_after_a_yaml_error_the_mended_file_runs(campaigns: Campaigns, cli: Cli) -> None:
@@ -105,7 +105,7 @@ def test_a_control_character_in_the_file_is_told(campaigns: Campaigns, cli: Cli)
     path = campaigns.write("campaign: te\x1bst\n")
     with nothing_changes(campaigns):
         cli("run", path, code=FILE_IS_WRONG)
-    assert cli.errors.startswith(f"wqmaster: {path}:1: this is no YAML: ")
+    assert cli.errors.startswith(f"wqmaster: {path}:1: invalid YAML: ")
 
 
 def test_a_file_that_refers_to_itself_is_told(campaigns: Campaigns, cli: Cli) -> None:
@@ -117,7 +117,7 @@ def test_a_file_that_refers_to_itself_is_told(campaigns: Campaigns, cli: Cli) ->
 def test_an_empty_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write("")
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
-    assert said == f"{path}:1: a campaign file is a mapping, with 'campaign:' first"
+    assert said == f"{path}:1: a campaign file must be a mapping with keys such as 'campaign:'"
 
 
 def test_a_wrong_key_is_told_with_its_line_and_the_nearest_right_one(
@@ -562,15 +562,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown-element": (
         {**WATER, "atomic_numbers": [8, 1, 119]},
-        "atom 2 is of an unknown element: 119",
+        "atom 2 has an unknown element: 119",
     ),
     "unknown-symbol": (
         {**WATER, "atomic_numbers": ["O", "Hx", "H"]},
-        "atom 1 is of an unknown element: 'Hx'",
+        "atom 1 has an unknown element: 'Hx'",
     ),
     "atom-count": (
         {**WATER, "atomic_numbers": [8, 1]},
-        "'atomic_numbers' names 2 atoms, 'coordinates' has 3",
+        "the number of atoms is 2 in 'atomic_numbers', but 3 in 'coordinates'",
     ),
     "strings": (
         {**WATER, "coordinates": [["0", "0", "0"], ["0", "0", "1"], ["1", "0", "0"]]},
@@ -578,7 +578,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "multiplicity": (
         {**WATER, "multiplicity": 2},
-        "multiplicity 2 is impossible with 10 electrons (charge 0)",
+        "multiplicity 2 is impossible with charge 0 (number of electrons: 10)",
     ),
 }
 
@@ -642,7 +642,7 @@ def test_an_atomic_number_that_is_no_number_fails_its_document_alone(
     for number in (math.nan, math.inf):
         record = records[f"bad {number}"]
         assert record["class"] == "bad_document"
-        assert f"atom 1 is of an unknown element: {number}" in record["message"]
+        assert f"atom 1 has an unknown element: {number}" in record["message"]
 
 
 def test_a_missing_field_is_told_with_what_to_do(campaigns: Campaigns, cli: Cli) -> None:

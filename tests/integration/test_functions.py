@@ -457,7 +457,7 @@ def test_a_package_is_sent_with_all_that_is_in_it(bench: Bench, kept: bool) -> N
         ("memory", "MEMORY", "MemoryError"),
         ("disk", "DISK_FULL", "No room"),
         ("import", "LIBRARY_MISSING", "no_such_module_anywhere"),
-        ("leave", "MODULE_CRASH", "ended before the function had returned"),
+        ("leave", "MODULE_CRASH", "ended before the function returned"),
         ("crash", "MODULE_CRASH", "Segmentation fault"),
         ("set", "PROGRAM_ERROR", "the result['a'][1] is a set, which JSON has not"),
         ("key", "PROGRAM_ERROR", "the key (1, 2), which is no string"),

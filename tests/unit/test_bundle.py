@@ -244,7 +244,7 @@ def test_an_archive_of_another_compression_is_refused(
 def test_a_wrong_check_sum_is_named(tmp_path: Path) -> None:
     wrong = manifest(sums={"0/gfn2/stdout": "0" * 64})
     message = refused(tmp_path, tar_of({**FILES, "manifest": wrong}))
-    assert message == "the check sum of '0/gfn2/stdout' is wrong"
+    assert message == "the checksum of '0/gfn2/stdout' is wrong"
 
 
 def test_a_wrong_check_sum_costs_one_job_only(tmp_path: Path) -> None:
@@ -262,13 +262,17 @@ def test_a_wrong_size_is_named(tmp_path: Path) -> None:
 
 def test_an_additional_file_is_refused(tmp_path: Path) -> None:
     content = tar_of({**FILES, "0/gfn2/other": b"x", "manifest": manifest()})
-    assert refused(tmp_path, content) == "the archive has other files than its manifest names"
+    assert (
+        refused(tmp_path, content) == "the files in the archive differ from those in its manifest"
+    )
 
 
 def test_a_file_that_is_named_and_not_there_is_refused(tmp_path: Path) -> None:
     fewer = {name: content for name, content in FILES.items() if name != "0/gfn2/stderr"}
     content = tar_of({**fewer, "manifest": manifest()})
-    assert refused(tmp_path, content) == "the archive has other files than its manifest names"
+    assert (
+        refused(tmp_path, content) == "the files in the archive differ from those in its manifest"
+    )
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
 
 
 BODY = manifest()[: manifest().rindex(b"end ")]
-NOT_WHOLE = "the manifest of the archive is not whole"
+NOT_WHOLE = "the manifest of the archive is incomplete"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +327,7 @@ def special(kind: bytes, name: str, target: str = "/etc/passwd") -> tarfile.TarI
     return member
 
 
-NOT_PLAIN = "the archive holds what is no plain file"
+NOT_PLAIN = "the archive holds something other than regular files"
 KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
 
 

@@ -246,7 +246,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     ids=["open brace", "tab", "unknown alias", "python tag", "two documents"],
 )
 def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
-    assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: this is no YAML: ")
+    assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: invalid YAML: ")
 
 
 def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[1, 2]\n", "word\n", "null\n"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    assert refused(tmp_path, text).startswith("campaign.yaml:1: a campaign file is a mapping")
+    assert refused(tmp_path, text).startswith("campaign.yaml:1: a campaign file must be a mapping")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
 )
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, line: int, key: str) -> None:
     message = refused(tmp_path, text)
-    assert message.startswith(f"campaign.yaml:{line}: the key '{key}' stands twice")
+    assert message.startswith(f"campaign.yaml:{line}: duplicate key '{key}'")
 
 
 @pytest.mark.parametrize(
@@ -470,13 +470,13 @@ def test_a_key_of_another_type_may_say_what_is_so_anyway(tmp_path: Path) -> None
     [
         (
             "  count: 2\n  max: 5\n",
-            "campaign.yaml:9: workers: 'max' means nothing for workers of type local; known there: "
+            "campaign.yaml:9: workers: 'max' does not apply to workers of type local; valid keys: "
             "count, manage, type",
         ),
         (
             "  type: none\n  manage: true\n",
-            "campaign.yaml:9: workers: 'manage' means nothing for workers of type none; known "
-            "there: host, type",
+            "campaign.yaml:9: workers: 'manage' does not apply to workers of type none; valid "
+            "keys: host, type",
         ),
         (
             "  type: slurm\n  partion: a\n",
@@ -495,10 +495,13 @@ def test_a_key_of_another_type_may_say_what_is_so_anyway(tmp_path: Path) -> None
             "campaign.yaml:8: workers.type: should be 'local', 'none', 'condor' or 'slurm'\n"
             "campaign.yaml:9: workers: unknown key 'optoins'; did you mean 'options'?",
         ),
-        ("  type: condor\n  min: 5\n  max: 4\n", "campaign.yaml:7: workers: min is more than max"),
+        (
+            "  type: condor\n  min: 5\n  max: 4\n",
+            "campaign.yaml:7: workers: 'min' is larger than 'max'",
+        ),
         (
             "  - condor\n",
-            "campaign.yaml:7: workers: should be a type of workers, or a mapping of their keys",
+            "campaign.yaml:7: workers: should be a type of workers or a mapping",
         ),
     ],
 )

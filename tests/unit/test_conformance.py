@@ -440,7 +440,7 @@ def test_the_version_that_a_sample_states_must_be_found() -> None:
         (with_parser("level", "return [1.0, float('nan')]"), "not finite: level[1]"),
         (with_parser("level", "return {1.5}"), "level is of the type set"),
         (with_parser("level", "return {'a': [2**63]}"), "level.a[0] is an integer of more than 64"),
-        (with_parser("dipole", "return [1.0]"), "dipole has 1 entries, and should have 3"),
+        (with_parser("dipole", "return [1.0]"), "dipole has length 1 instead of 3"),
         (with_parser("charges", "return [0, 0, 0]"), "@reads(..., per_atom=True)"),
         (
             with_parser("counts", "return [1]", '"stdout", per_atom=True'),

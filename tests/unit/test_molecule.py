@@ -134,9 +134,7 @@ def test_a_missing_nested_field_is_named_as_the_campaign_names_it() -> None:
 
 @pytest.mark.parametrize("value", [[], (), "H2O", 8, {"0": 8}])
 def test_atoms_that_are_no_list_are_refused(value: Any) -> None:
-    assert "'atomic_numbers' is not a list with something in it" in refused(
-        water(atomic_numbers=value)
-    )
+    assert "'atomic_numbers' is not a non-empty list" in refused(water(atomic_numbers=value))
 
 
 @pytest.mark.parametrize(
@@ -145,13 +143,13 @@ def test_atoms_that_are_no_list_are_refused(value: Any) -> None:
 )
 def test_an_unknown_element_by_number_is_refused_with_its_position(value: Any) -> None:
     message = refused(water(atomic_numbers=[8, value, 1]))
-    assert message.startswith("atom 1 is of an unknown element: ")
+    assert message.startswith("atom 1 has an unknown element: ")
 
 
 @pytest.mark.parametrize("value", ["Xx", "X", "", "8", "H2", "D"])
 def test_an_unknown_element_by_symbol_is_refused_with_its_position(value: str) -> None:
     message = refused(water(atomic_numbers=["O", "H", value]))
-    assert message == f"atom 2 is of an unknown element: {value!r}"
+    assert message == f"atom 2 has an unknown element: {value!r}"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -180,7 +178,7 @@ def test_an_atom_without_three_coordinates_is_refused(row: Any) -> None:
 
 def test_flat_coordinates_that_are_no_multiple_of_three_are_refused() -> None:
     assert refused(water(coordinates=[0.0] * 8)) == (
-        "'coordinates' has 8 numbers, not three for each atom"
+        "'coordinates' has length 8, which is not a multiple of 3"
     )
 
 
@@ -188,7 +186,7 @@ def test_flat_coordinates_that_are_no_multiple_of_three_are_refused() -> None:
 def test_counts_that_disagree_are_refused(coordinates: Any) -> None:
     has = 2 if len(coordinates) == 2 else 4
     assert refused(water(coordinates=coordinates)) == (
-        f"'atomic_numbers' names 3 atoms, 'coordinates' has {has}"
+        f"the number of atoms is 3 in 'atomic_numbers', but {has} in 'coordinates'"
     )
 
 
@@ -200,7 +198,8 @@ def test_a_multiplicity_that_the_electrons_cannot_have_is_refused(
     charge: int, multiplicity: int, electrons: int
 ) -> None:
     assert refused(water(charge=charge, multiplicity=multiplicity)) == (
-        f"multiplicity {multiplicity} is impossible with {electrons} electrons (charge {charge})"
+        f"multiplicity {multiplicity} is impossible with charge {charge} "
+        f"(number of electrons: {electrons})"
     )
 
 
@@ -209,7 +208,7 @@ def test_the_highest_multiplicity_leaves_no_electron_paired() -> None:
 
 
 def test_a_charge_of_more_than_all_electrons_is_refused() -> None:
-    assert refused(water(charge=11)) == "charge 11 is more than the 10 electrons there are"
+    assert refused(water(charge=11)) == "charge 11 is larger than the number of electrons (10)"
 
 
 def test_all_electrons_can_be_taken_away() -> None:

@@ -184,10 +184,10 @@ def test_poses_that_are_cut_short_are_a_parse_error(parser: Parser, length: int)
     [
         ("MODEL 2", "MODEL 3", "model 2"),
         ("ENDMDL\n", "", "model 2"),
-        ("MODEL 2\n", "", "outside of its models"),
-        ("RESULT:    -3.819      0.000", "RESULT:    -3.819", "has 2 numbers"),
-        ("RESULT:    -3.819", "RESULT: *********", "is no number"),
-        ("RESULT:    -3.819", "RESULT:    -3_819", "is no number"),
+        ("MODEL 2\n", "", "outside its models"),
+        ("RESULT:    -3.819      0.000", "RESULT:    -3.819", "three numbers, not 2"),
+        ("RESULT:    -3.819", "RESULT: *********", "is not a number"),
+        ("RESULT:    -3.819", "RESULT:    -3_819", "is not a number"),
         ("REMARK VINA RESULT", "REMARK RESULT", "is missing from pose 1"),
     ],
 )
@@ -360,7 +360,7 @@ def test_what_vina_does_not_echo_as_asked_is_found(key: str, wanted: str, other:
     kind, message = diagnosis(found)
     assert kind is FailureClass.NOT_AS_ASKED
     assert message.startswith(f"vina: {key} is ")
-    assert message.endswith(f", {other} was asked for")
+    assert message.endswith(f", but {other} was asked for")
 
 
 def test_without_a_configuration_the_options_are_held_against_the_output() -> None:
@@ -382,7 +382,7 @@ def test_maps_that_were_not_read_are_not_as_asked() -> None:
     found = replaced("maps", "stdout", "Reading Vina maps", "Computing Vina grid")
     assert diagnosis(found) == (
         FailureClass.NOT_AS_ASKED,
-        "vina: it read no maps, which were asked for",
+        "vina: it read no maps, but was asked to",
     )
 
 
@@ -444,7 +444,7 @@ def test_a_missing_model_is_found_by_the_table() -> None:
     first = files("maps")["out.pdbqt"].partition(b"MODEL 2")[0]
     assert diagnosis(output("maps", out_pdbqt=first)) == (
         FailureClass.TRUNCATED,
-        "vina: there are only 1 poses; mode 2 is missing",
+        "vina: mode 2 of the table is missing from the poses",
     )
 
 

@@ -35,7 +35,7 @@ def test_the_energy_of_a_run_with_an_ion_is_that_of_the_molecule() -> None:
     parsers: tuple[Parser, ...] = (xtb.charges, xtb.dipole, xtb.orbital_energies, xtb.homo_lumo_gap)
     for parser in parsers:
         read(parser, Output({"stdout": text.encode()}))
-        with pytest.raises(ParseError, match="of the ion"):
+        with pytest.raises(ParseError, match="to the ion"):
             read(parser, found)
 
 

@@ -1,1 +1,1 @@
-"""The campaign file: its keys as models, and its text."""
+"""The campaign file: models of its keys, and loading."""

@@ -1,4 +1,4 @@
-"""What all models of the campaign file have in common."""
+"""The base of all models of the campaign file."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ def allowing(words: str, pattern: str) -> str:
 NAME = allowing(
     "letters, digits, '_' and '-', with a letter or digit first", r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 )
-# A field of a document, dots for fields within fields.
+# A field of a document; dots separate nested fields.
 FIELD = allowing(
-    "a field of a document, with dots for fields within fields; no part may be empty or begin "
+    "a field of a document, with dots between nested fields; no part may be empty or begin "
     "with '$'",
     r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$",
 )
@@ -32,7 +32,7 @@ HOST = allowing("letters, digits, '.', ':' and '-'", r"^[A-Za-z0-9.:-]+$")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint naming the nearest of the right words, or all of them if none is near."""
+    """A hint that names the closest valid word, or all of them if none is close."""
     known = sorted(set(words))
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
@@ -47,7 +47,7 @@ def known_here(words: Iterable[str]) -> str:
 
 
 def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
-    """The error that a section of the file has a key that it does not know."""
+    """The error for a key that a section of the file does not have."""
     return PydanticCustomError(
         "unknown_key",
         "unknown key '{key}'; {hint}",
@@ -56,7 +56,7 @@ def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
 
 
 class Model(BaseModel):
-    """Base of all models of the file: frozen; an unknown key is refused with the nearest one."""
+    """Base of all models of the file: frozen, and refuses an unknown key with a suggestion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

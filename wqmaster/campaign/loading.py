@@ -1,4 +1,4 @@
-"""The campaign file as text and as validated models: an error says at which line it is wrong."""
+"""Loading the campaign file as text and as validated models; errors name the line."""
 
 import os
 import re
@@ -16,22 +16,22 @@ from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
-# What pydantic calls a branch of a union.
+# Pydantic's names for the branches of a union.
 _BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Source:
-    """A campaign file's text, to say at which line something stands."""
+    """The text of a campaign file, to find the line of a key."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self.path = path
         self._root = root
 
     def where(self, *keys: str | int, line: int | None = None) -> str:
-        """`file:line` of the value at `keys`, or of the last one of them that the file has.
+        """`file:line` of the value at `keys`, or of the last of them that the file has.
 
-        `line`: of this line (counted from 1) of the text there, if it is a literal block ("|"):
+        `line` selects a line of the text there (counted from 1), if that is a literal block ("|"):
         the lines of other texts are not those of the file.
         """
         node, place = self._find(*keys)
@@ -61,21 +61,21 @@ class Source:
     def error(
         self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
     ) -> CampaignError:
-        """The error that `message` is wrong at `keys`."""
+        """The error `message`, with the line of `keys`."""
         return CampaignError(f"{self.where(*keys)}: {message}", code=code)
 
 
 class LoadedCampaign:
-    """A validated campaign with the text it came from."""
+    """A validated campaign and the text it came from."""
 
     def __init__(self, campaign: Campaign, source: Source, variables: frozenset[str]) -> None:
         self.campaign = campaign
         self.source = source
-        # Names of the environment variables that the file takes values from: secrets, maybe.
+        # Names of the environment variables that the file uses; their values may be secret.
         self.variables = variables
 
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
-        """The campaign with what its task function needs: fields of a document, a molecule."""
+        """The campaign with the `fields`, and perhaps a `molecule`, that its function needs."""
         campaign = self.campaign
         projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
         required = campaign.molecule.required and molecule
@@ -86,7 +86,7 @@ class LoadedCampaign:
         return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
 
     def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
-        """The campaign with what the command line says in the place of what the file says."""
+        """The campaign with the settings of the command line in place of those of the file."""
         given = {"type": engine, "port": port}
         changes = {name: value for name, value in given.items() if value is not None}
         settings = self.campaign.engine.model_copy(update=changes)
@@ -95,14 +95,14 @@ class LoadedCampaign:
 
     @property
     def folder(self) -> Path:
-        """The folder of spool, logs and kept files (absolute)."""
+        """The folder of the spool, logs and kept files (absolute)."""
         beside = self.source.path.parent
         folder = self.campaign.folder or Path(f"{self.campaign.campaign}.run")
         return (beside / folder).absolute()
 
 
 def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
-    """Put values of the environment into the scalars below `node`; the names that were used."""
+    """Insert environment variables into the scalars below `node`; return the names used."""
     used: set[str] = set()
 
     def value_of(match: re.Match[str], node: yaml.Node) -> str:
@@ -132,8 +132,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
                     empty = isinstance(value, yaml.ScalarNode) and value.value == ""
                     what = "a key without a value" if empty else f"the key '{key.value}'"
                     raise CampaignError(
-                        f"{source.path}:{key.start_mark.line + 1}: "
-                        f"{what} stands twice here; remove one"
+                        f"{source.path}:{key.start_mark.line + 1}: duplicate {what}; remove one"
                     )
                 seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
                 visit(value)
@@ -148,7 +147,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
 
 
 def _extended(value: Any) -> Any:
-    """{$oid: ...} as MongoDB's extended JSON writes an object id; the rest as it is."""
+    """`value` with each {$oid: ...} of MongoDB's extended JSON converted to an object id."""
     if isinstance(value, dict):
         if set(value) == {"$oid"}:
             return ObjectId(str(value["$oid"]))
@@ -192,7 +191,7 @@ def _allowed(pattern: str) -> str:
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys of the file in a place of pydantic's, which has branches of unions as well."""
+    """The keys in pydantic's location of an error, without the branches of unions."""
     if place[:1] == ("workers",):
         place = without_type(place)
     return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))
@@ -202,7 +201,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     """Read and validate the campaign file at `path`.
 
     Raises:
-        CampaignError: the file cannot be read, is no YAML, or says what it cannot mean.
+        CampaignError: the file cannot be read, is not valid YAML, or is not a valid campaign.
     """
     path = Path(path)
     try:
@@ -227,25 +226,24 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         line = mark.line + 1 if mark else 1
         problem = " ".join(part for part in (error.problem, error.context) if part)
         raise CampaignError(
-            f"{path}:{line}: this is no YAML: {problem}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{path}:{line}: invalid YAML: {problem}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise CampaignError(
-            f"{path}:{line}: this is no YAML: the character {chr(error.character)!a} cannot be "
-            "in it",
+            f"{path}:{line}: invalid YAML: the character {chr(error.character)!a} is not allowed",
             code=ErrorCode.CAMPAIGN_NOT_YAML,
         ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise CampaignError(
-            f"{path}: this is no YAML: {error}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{path}: invalid YAML: {error}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     finally:
         if loader is not None:
             loader.dispose()
     if not isinstance(data, dict):
         raise CampaignError(
-            f"{path}:1: a campaign file is a mapping, with 'campaign:' first",
+            f"{path}:1: a campaign file must be a mapping with keys such as 'campaign:'",
             code=ErrorCode.CAMPAIGN_NOT_YAML,
         )
     try:

@@ -1,6 +1,6 @@
 """The campaign file as frozen, validated models.
 
-An error names file and line, what is wrong there, and the nearest right word.
+An error gives the file and line, what is wrong there, and the closest valid word.
 """
 
 import shlex
@@ -58,33 +58,33 @@ def _typed(value: Any) -> Any:
 
 
 class Step(Model):
-    """One entry of `args:`. What is not named here are options of the task function."""
+    """One entry of `args:`; its other keys are options of the task function."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=NAME)
-    # Parsers of the step: a list, or by the file that each one reads.
+    # Parsers of the step: a list, or file -> parsers that read it.
     parsers: dict[str, list[str]] | list[str] = Field(default_factory=list)
-    # Files to keep beside the results: name in the sandbox -> name with {id}.
+    # Files to keep in addition to the results: name in the sandbox -> name with {id}.
     keep_files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options for the task function, as the file has them."""
+        """The options of the task function, as written in the file."""
         return dict(self.model_extra or {})
 
 
 class Kwargs(Model):
-    """`campaign_config.kwargs`: where in the document results are stored."""
+    """`campaign_config.kwargs`: where in a document results are stored."""
 
     mongo_output_key: str = Field(pattern=FIELD)
 
 
 class CampaignConfig(Model):
-    """`campaign_config`: which calculation."""
+    """`campaign_config`: the calculation."""
 
     func_name: str
-    # The time that all the steps of one job may take together.
+    # How long all steps of one job may take together.
     job_timeout: Seconds = 3600
     args: list[Step] = Field(min_length=1)
     kwargs: Kwargs | None = None
@@ -103,17 +103,17 @@ class CampaignConfig(Model):
 
 
 class Submit(Model):
-    """`submit`: on which documents."""
+    """`submit`: the documents to compute."""
 
     query: dict[str, Any] = Field(default_factory=dict)
-    # Further fields that the task function needs, beside those of the molecule.
+    # Fields that the task function needs besides those of the molecule.
     projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # Category of the tasks in the engine, as `queue` of the RQ framework named it.
+    # Category of the tasks in the engine, named `queue` as in the RQ framework.
     queue: str | None = None
 
 
 class Database(Model):
-    """`database`. Without a uri, a private MongoDB server runs in the campaign's folder."""
+    """`database`: without a URI, a private MongoDB server runs in the campaign's folder."""
 
     uri: str | None = Field(default=None, repr=False)
     name: str = Field(default="wqmaster", pattern=_DATABASE_NAME)
@@ -136,7 +136,7 @@ class Database(Model):
         return data
 
 
-# The keys of `molecule:` that name fields, and so decide what is computed.
+# The keys of `molecule:` that name fields, and so determine what is computed.
 GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
 
 
@@ -147,16 +147,16 @@ class MoleculeFields(Model):
     atomic_numbers: str = Field(default="atomic_numbers", pattern=FIELD)
     # Angstrom; [[x, y, z], ...] or flat.
     coordinates: str = Field(default="coordinates", pattern=FIELD)
-    # 0 where a document has none.
+    # A document without it has 0.
     charge: str = Field(default="charge", pattern=FIELD)
-    # 1 where a document has none.
+    # A document without it has 1.
     multiplicity: str = Field(default="multiplicity", pattern=FIELD)
     # Whether a document without atoms is refused; some task functions need none (docking).
     required: bool = True
 
     @property
     def names(self) -> set[str]:
-        """The fields that are to be fetched."""
+        """The fields to fetch."""
         return {self.atomic_numbers, self.coordinates, self.charge, self.multiplicity}
 
 
@@ -164,27 +164,27 @@ class Resources(Model):
     """`resources`: what one job may use."""
 
     cores: int = Field(default=1, gt=0)
-    # Without it, a job has its cores' share of the worker's memory.
+    # Default: the share of the worker's memory that goes with the job's cores.
     memory: Megabytes | None = None
-    # Without it, a job has its cores' share of the worker's disk.
+    # Default: the share of the worker's disk that goes with the job's cores.
     disk: Megabytes | None = None
-    # The time that a job takes at least: a worker whose wall time ends before gets none.
+    # The least time that a job takes: a worker with less wall time left gets no job.
     running_time_min: Seconds | None = None
 
 
 class Program(Model):
-    """How to call one program of `software:`, and where workers have it from."""
+    """How to call one program of `software:`, and where workers get it from."""
 
-    # Program and first arguments, quoted as in a shell. Where there is an archive or a URL, the
-    # program's place in it.
+    # Program and first arguments, quoted as in a shell. If there is an archive or a URL, the path
+    # of the program in the archive.
     command: str
-    # A .tar, .tar.gz, .tar.bz2 or .tar.xz beside the campaign file: sent once to each worker.
+    # A .tar, .tar.gz, .tar.bz2 or .tar.xz, relative to the campaign file; sent once to each worker.
     archive: Path | None = None
-    # The same at a URL (https, osdf, ...), which workers fetch.
+    # The URL of such an archive (https, osdf, ...), which workers fetch.
     url: str | None = Field(default=None, pattern=_URL)
-    # Of the file at the URL, in hexadecimal.
+    # Checksum of the file at the URL, in hexadecimal.
     sha256: str | None = Field(default=None, pattern=_SHA256)
-    # An environment module that is loaded first, as `module load` takes it.
+    # An environment module to load first, named as for `module load`.
     module: str | None = Field(default=None, pattern=_MODULE)
 
     @field_validator("command")
@@ -195,11 +195,11 @@ class Program(Model):
         except ValueError as error:
             raise PydanticCustomError(
                 "no_command",
-                "'{command}' is no command: {why}",
+                "'{command}' is not a command: {why}",
                 {"command": command, "why": str(error)},
             ) from error
         if not words or not words[0]:
-            raise PydanticCustomError("no_command", "there is no command here")
+            raise PydanticCustomError("no_command", "the command is empty")
         return command
 
     @model_validator(mode="after")
@@ -207,11 +207,11 @@ class Program(Model):
         ways = [name for name in ("archive", "url", "module") if getattr(self, name) is not None]
         if len(ways) > 1:
             raise PydanticCustomError(
-                "many_ways", "one of {ways} is enough", {"ways": " and ".join(ways)}
+                "many_ways", "give only one of {ways}", {"ways": " and ".join(ways)}
             )
         if self.sha256 is not None and self.url is None:
             raise PydanticCustomError(
-                "no_url", "sha256 is that of the file at 'url', which is not here"
+                "no_url", "'sha256' is the checksum of the file at 'url', but there is no 'url'"
             )
         return self
 
@@ -220,35 +220,35 @@ class Engine(Model):
     """`engine`: what runs the tasks."""
 
     type: Literal["auto", "work_queue", "taskvine", "local"] = "auto"
-    # The port that workers connect to; 0 takes any that is free.
+    # The port that workers connect to; 0: any free port.
     port: int = Field(default=0, ge=0, le=65535)
-    # Project name, under which a catalog lists the master.
+    # The project name under which a catalog lists the master.
     name: str | None = Field(default=None, pattern=NAME)
-    # HOST or HOST:PORT of that catalog; CATALOG_HOST of the environment where it is left out.
+    # HOST or HOST:PORT of that catalog; default: CATALOG_HOST of the environment.
     catalog: str | None = Field(default=None, pattern=_CATALOG)
-    # Whether what travels between master and workers is encrypted.
+    # Whether the traffic between master and workers is encrypted.
     ssl: bool = False
-    # What tasks of the plain campaign get: what `resources` says and else their cores' share of the
-    # worker, or what earlier ones took.
+    # What tasks without a remedy get: what `resources` says (default: the share of the worker that
+    # goes with their cores), or what is learned from earlier tasks.
     allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
-    # A task that takes this many times the average of its category is begun elsewhere, a few times.
+    # A task slower than this multiple of its category's average restarts elsewhere, a few times.
     fast_abort: float | None = Field(default=None, ge=1)
-    # Whether the debug log has all that the manager does.
+    # Whether the debug log records all that the manager does.
     debug: bool = False
 
 
 class Bundle(Model):
-    """`bundle`: how many jobs make one task."""
+    """`bundle`: how many jobs form one task."""
 
     size: int = Field(default=1, gt=0, le=1000)
 
 
 class Archive(Model):
-    """`archive`: how outputs travel and what is kept of them."""
+    """`archive`: how outputs travel, and which are kept."""
 
-    # gzip for the wide network; none where workers are near.
+    # gzip for a wide-area network; none if workers are near.
     compression: Literal["gzip", "none"] = "none"
-    # Whose raw outputs are kept: of failed attempts, of all (for `wqmaster reparse`), of none.
+    # Which raw outputs are kept: of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
 
 
@@ -270,18 +270,18 @@ class Campaign(Model):
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
-    # Failure class -> its ladder of remedies, in the place of the program's own; false: none.
+    # Failure class -> its ladder of remedies, instead of the program's own; false: no remedies.
     remedies: dict[str, list[dict[str, Any] | str]] | Literal[False] = Field(default_factory=dict)
-    # Folder of spool, logs, kept files; beside the campaign file where it is left out.
+    # The folder of spool, logs and kept files; default: CAMPAIGN.run next to the campaign file.
     folder: Path | None = None
 
     @property
     def output_key(self) -> str:
-        """The field of a document under which its results stand."""
+        """The field of a document that holds its results."""
         kwargs = self.campaign_config.kwargs
         return kwargs.mongo_output_key if kwargs else self.campaign
 
     @property
     def steps(self) -> list[Step]:
-        """The steps of a job, in the order in which they run."""
+        """The steps of a job, in order."""
         return self.campaign_config.args

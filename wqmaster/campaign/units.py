@@ -1,9 +1,9 @@
-"""Times and sizes of a campaign file, with or without units.
+"""Times and sizes in a campaign file, with or without units.
 
-Times are whole seconds. A plain number means seconds; `4h`, `90 min`, `1h30min`, and `HH:MM:SS` and
-`D-HH:MM:SS` as SLURM writes a time limit (`sbatch`, option --time), are taken as well.
+Times are whole seconds. A plain number means seconds; `4h`, `90 min`, `1h30min`, and SLURM's time
+limits `HH:MM:SS` and `D-HH:MM:SS` (`sbatch`, option --time) are accepted too.
 
-Sizes are whole MB, which are 2^20 bytes, as ndcctools (`MEGABYTE` in its macros.h), HTCondor
+Sizes are whole MB of 2^20 bytes, as ndcctools (`MEGABYTE` in its macros.h), HTCondor
 (`request_memory`) and SLURM (`--mem`) count them. A plain number means MB. 1 GB is 1000 MB and 1 TB
 is 1000 GB; 1 GiB is 1024 MB and 1 TiB is 1024 GiB. A size that is not a whole number of MB is
 rounded up.
@@ -47,7 +47,7 @@ def seconds(text: str) -> int:
     """The seconds that `text` means.
 
     Raises:
-        ValueError: it is not a time, or not one of whole seconds.
+        ValueError: it is not a time, or not a whole number of seconds.
     """
     given, text = text.strip(), text.strip().lower()
     if text.isdecimal():
@@ -62,7 +62,7 @@ def seconds(text: str) -> int:
     if not parts or _PART.sub("", text).strip() or len(sizes) < len(units):
         raise ValueError(f"'{given}' is not a time; {_TIMES}")
     if any(later >= earlier for earlier, later in pairwise(sizes)):
-        raise ValueError(f"'{given}' is not a time: its units do not get smaller; {_TIMES}")
+        raise ValueError(f"'{given}' is not a time: its units must decrease; {_TIMES}")
     total = sum(
         (Fraction(number) * unit for (number, _), unit in zip(parts, sizes, strict=True)),
         start=Fraction(0),
@@ -111,6 +111,6 @@ def _error(why: str) -> PydanticCustomError:
     return PydanticCustomError("no_quantity", "{why}", {"why": why})
 
 
-# Of a campaign file's models: a time in seconds, a size in MB; both more than 0.
+# For the models of the campaign file: a time in seconds and a size in MB, both above 0.
 Seconds = Annotated[int, Field(gt=0), BeforeValidator(_time)]
 Megabytes = Annotated[int, Field(gt=0), BeforeValidator(_size)]

@@ -1,7 +1,7 @@
-"""`workers:` of a campaign file: a model for each type of workers, with the keys that it has.
+"""`workers:` of a campaign file: a model with its own keys for each type of workers.
 
-What has to do with one type alone asks for its model, so that no code reads a key that means
-nothing for the workers at hand.
+Code that serves only one type takes its model, so that no code reads a key that does not apply to
+the workers at hand.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ _OPTION = allowing("one line without backslashes", r"^[^\n\\]+$")
 
 
 class _TypedWorkers(Model):
-    """Base of the models: a key of another type is refused, unless it says what is so anyway."""
+    """Base of the models, which refuses a key of another type unless it has its default value."""
 
-    # Whether all workers are processes of the master's machine.
+    # Whether all workers run on the master's machine.
     on_this_machine: ClassVar[bool] = False
 
     @model_validator(mode="before")
@@ -41,20 +41,20 @@ class _TypedWorkers(Model):
             if not _is_default(key, value):
                 raise PydanticCustomError(
                     "other_type",
-                    "'{key}' means nothing for workers of type {type}; known there: {known}",
+                    "'{key}' does not apply to workers of type {type}; valid keys: {known}",
                     {"key": key, "type": own["type"].default, "known": ", ".join(sorted(own))},
                 )
         return {key: value for key, value in data.items() if key in own}
 
 
 class LocalWorkers(_TypedWorkers):
-    """Workers of this machine, started and stopped by the master."""
+    """Workers on this machine, started and stopped by the master."""
 
     on_this_machine = True
     type: Literal["local"] = "local"
-    # As many as this machine's cores allow where it is left out.
+    # Default: as many as this machine's cores allow.
     count: int | None = Field(default=None, gt=0)
-    # That the master manages them can be said, and is always so.
+    # May be true, since the master always manages them.
     manage: bool | None = None
 
     @model_validator(mode="after")
@@ -67,17 +67,17 @@ class LocalWorkers(_TypedWorkers):
 
     @property
     def managed(self) -> bool:
-        """The master starts and stops what sends them out."""
+        """True, since the master starts and stops their factory."""
         return True
 
     @property
     def host(self) -> None:
-        """They need no name for the master's machine, which is theirs."""
+        """None, since they run on the master's machine and need no name for it."""
         return
 
 
 class NoWorkers(_TypedWorkers):
-    """Workers that somebody brings by hand."""
+    """Workers that somebody starts by hand."""
 
     type: Literal["none"] = "none"
     # The name or address by which workers reach the master's machine.
@@ -85,47 +85,47 @@ class NoWorkers(_TypedWorkers):
 
     @property
     def managed(self) -> bool:
-        """The master starts nothing that would send them out."""
+        """False, since the master starts no factory."""
         return False
 
 
 class BatchWorkers(_TypedWorkers):
-    """What workers that are jobs of a batch system have in common."""
+    """The common keys of workers that are jobs of a batch system."""
 
     type: Literal["condor", "slurm"]
-    # Workers that the factory keeps at least, and at most.
+    # The smallest and the largest number of workers that the factory keeps.
     min: int = Field(default=0, ge=0)
     max: int = Field(default=100, gt=0)
-    # Workers that wait to connect, at most.
+    # The largest number of workers that may wait to connect.
     per_cycle: int = Field(default=100, gt=0)
-    # Of one worker: cores (those of a job where it is left out), memory and disk.
+    # Resources of one worker: cores (default: those of a job), memory and disk.
     cores: int | None = Field(default=None, gt=0)
     memory: Megabytes | None = None
     disk: Megabytes | None = None
-    # The time without work after which a worker leaves.
+    # How long a worker stays without work.
     timeout: Seconds = 900
-    # The time after which a worker leaves whatever it does, as its batch job would be ended.
+    # How long a worker stays at most, since its batch job ends then.
     walltime: Seconds | None = None
-    # Whether the master starts and stops the factory.
+    # Whether the master starts and stops their factory.
     manage: bool | None = None
     # The name or address by which workers reach the master's machine.
     host: str | None = Field(default=None, pattern=HOST)
-    # The worker program to send, in the place of this machine's own.
+    # The worker program to send, instead of this machine's.
     worker: Path | None = None
-    # Who pays: OSG's project name, SLURM's account.
+    # The account to charge: OSG's project name, SLURM's account.
     project: str | None = Field(default=None, pattern=_PROJECT)
-    # Further lines of the submit file (condor), further words of sbatch (slurm).
+    # More lines for the submit file (condor), more arguments for sbatch (slurm).
     options: tuple[Annotated[str, Field(pattern=_OPTION)], ...] = ()
 
     @model_validator(mode="after")
     def _bounds(self) -> "BatchWorkers":
         if self.min > self.max:
-            raise PydanticCustomError("min_max", "min is more than max")
+            raise PydanticCustomError("min_max", "'min' is larger than 'max'")
         return self
 
     @property
     def managed(self) -> bool:
-        """Whether the master starts and stops what sends them out."""
+        """Whether the master starts and stops their factory."""
         return bool(self.manage)
 
 
@@ -133,9 +133,9 @@ class CondorWorkers(BatchWorkers):
     """Workers that are jobs of HTCondor."""
 
     type: Literal["condor"] = "condor"
-    # The container that workers run in (+SingularityImage).
+    # The container that workers run in.
     image: str | None = Field(default=None, pattern=_IMAGE)
-    # What a machine must have.
+    # What a machine must have, as an HTCondor expression.
     requirements: str | None = Field(default=None, pattern=_LINE)
 
 
@@ -146,7 +146,7 @@ class SlurmWorkers(BatchWorkers):
     partition: str | None = Field(default=None, pattern=_PARTITION)
 
 
-# By type, in the order in which messages name them.
+# Type -> model, in the order in which messages name them.
 _MODELS: dict[str, type[_TypedWorkers]] = {
     "local": LocalWorkers,
     "none": NoWorkers,
@@ -160,7 +160,7 @@ def _all_keys() -> set[str]:
 
 
 def _is_default(key: str, value: Any) -> bool:
-    """Whether a key of another type has its default: a file may state what is so anyway."""
+    """Whether a key of another type has its default value, which a file may state."""
     owner = next(model for model in _MODELS.values() if key in model.model_fields)
     try:
         meant = getattr(owner.model_validate({key: value}), key)
@@ -170,15 +170,13 @@ def _is_default(key: str, value: Any) -> bool:
 
 
 def _typed(value: Any) -> Any:
-    """`workers: none` is short for `workers: {type: none}`; those without a type are local."""
+    """`workers: none` is short for `workers: {type: none}`; the default type is local."""
     if isinstance(value, BaseModel):
         return value
     if isinstance(value, str):
         value = {"type": value}
     if not isinstance(value, Mapping):
-        raise PydanticCustomError(
-            "no_workers", "should be a type of workers, or a mapping of their keys"
-        )
+        raise PydanticCustomError("no_workers", "should be a type of workers or a mapping")
     named = value.get("type", "local")
     if not isinstance(named, str) or named not in _MODELS:
         *types, last = (f"'{name}'" for name in _MODELS)
@@ -194,16 +192,16 @@ def _typed(value: Any) -> Any:
 
 
 def without_type(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys of `workers:` that pydantic's place of an error stands for.
+    """The keys of `workers:` in pydantic's location of an error.
 
-    Pydantic names the model of a union before the key in it; no key is called like a type.
+    Pydantic names the model of a union before the key in it; no key has the name of a type.
     """
     return tuple(key for key in place if key not in _MODELS)
 
 
-# Those that a factory sends out.
+# Workers that a factory sends out.
 FactoryWorkers = LocalWorkers | CondorWorkers | SlurmWorkers
-# Where a campaign's tasks run.
+# The value of `workers:` in a campaign file.
 Workers = Annotated[
     FactoryWorkers | NoWorkers, Field(discriminator="type"), BeforeValidator(_typed)
 ]

@@ -1,1 +1,1 @@
-"""Molecules, jobs and tasks, how they fail, and what of them goes over the wire."""
+"""Molecules, jobs and tasks, their failures, and their form on the wire."""

@@ -1,4 +1,4 @@
-"""The words job, task, input, outcome as frozen dataclasses."""
+"""Jobs, tasks, inputs and outcomes as frozen dataclasses."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-# Where a worker has the software that comes with a job, as a command line names it: the runner puts
-# the real folder there. SOFTWARE + KEY + "/" + COMMAND.
+# The folder of a job's software in a command line, as SOFTWARE + KEY + "/" + COMMAND: the runner
+# replaces it with the real folder on the worker.
 SOFTWARE = "../software/"
-# The folder of shared inputs, as a command line names it.
+# The folder of shared inputs in a command line.
 SHARED = "../shared"
-# The shared input that knows how to get it, and the seconds that may take.
+# The shared input that gets the software ready, and the time that this may take.
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
 _SOFTWARE_TIMEOUT_SECONDS = 1800
 
@@ -19,10 +19,10 @@ _FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
 
 
 def check_file_name(name: str) -> str:
-    """`name` again, if it can be a file in a sandbox: letters, digits, `.`, `_`, `-`, no folder.
+    """Return `name` if a file in a sandbox may have it: letters, digits, `.`, `_`, `-`, no folder.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it may not.
     """
     if not _FILE_NAME.fullmatch(name):
         raise ValueError(
@@ -34,10 +34,10 @@ def check_file_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Input:
-    """A file that many tasks share; a worker keeps it. Jobs find it as `../shared/NAME`."""
+    """A file that many tasks share and workers cache. Jobs find it as `../shared/NAME`."""
 
-    path: Path  # where it lies on the master's machine
-    name: str  # how it is called on the worker
+    path: Path  # on the master's machine
+    name: str  # on the worker
 
     def __post_init__(self) -> None:
         check_file_name(self.name)
@@ -49,10 +49,10 @@ class Input:
 class Supply:
     """Software that a worker gets ready before a step calls it."""
 
-    key: str  # its name on workers; another content has another one
+    key: str  # its name on workers; other content has another name
     kind: Literal["archive", "url", "module"]
     source: str  # path of the archive on the master's machine, URL, name of the module
-    sha256: str = ""  # of the archive, or of what is at the URL where that is known
+    sha256: str = ""  # of the archive, or of the file at the URL if known
 
     def __post_init__(self) -> None:
         check_file_name(self.key)
@@ -63,15 +63,15 @@ class Execution:
     """One program run: a step as the worker executes it."""
 
     name: str  # of the step
-    # Program and arguments; nothing in it comes from a document. A program that begins with
-    # SOFTWARE is one of the job's supplies.
+    # Program and arguments; nothing here comes from a document. A program that begins with
+    # SOFTWARE belongs to one of the job's supplies.
     argv: tuple[str, ...]
-    # Files to return, beside stdout and stderr. What an earlier step left under these names is
-    # removed first, so that it is not taken for a result of this one.
+    # Files to return, besides stdout and stderr. Files of these names that an earlier step left are
+    # removed first, so that they are not taken for results of this one.
     outputs: tuple[str, ...] = ()
-    continues: tuple[str, ...] = ()  # outputs that the program reads and changes: not removed
-    clean: tuple[str, ...] = ()  # further files of an earlier step to remove first
-    rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), before that
+    continues: tuple[str, ...] = ()  # outputs that the program updates: not removed
+    clean: tuple[str, ...] = ()  # other files of earlier steps to remove
+    rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), done first
     rescue: tuple[str, ...] = ()  # files to return if the exit code is not 0, for a remedy
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,27 +86,27 @@ class Execution:
 
 @dataclass(frozen=True)
 class Job:
-    """One document and all the steps: the unit of result, retry and failure."""
+    """All steps for one document: the unit of result, retry and failure."""
 
     steps: tuple[Execution, ...]
-    files: Mapping[str, bytes]  # what lies in the sandbox at the start: name -> content
+    files: Mapping[str, bytes]  # the initial files of the sandbox: name -> content
     inputs: tuple[Input, ...] = ()  # shared files that the steps use
     supplies: tuple[Supply, ...] = ()  # software that the steps call
 
     def __post_init__(self) -> None:
         if not self.steps or not all(isinstance(step, Execution) for step in self.steps):
-            raise TypeError("a job needs steps, each of them an Execution")
+            raise TypeError("a job needs steps, each of which must be an Execution")
         for name, content in self.files.items():
             if not isinstance(content, bytes):
                 raise TypeError(f"the content of {name!r} must be bytes")
             if check_file_name(name) == "job.sh":
-                raise ValueError("job.sh is the name of a file of the runner")
+                raise ValueError("the file name job.sh is reserved for the runner")
 
     def removed_before(self, position: int) -> tuple[str, ...]:
         """The files that the runner removes before the step at `position`.
 
-        These are its `clean` and its outputs, except those that it `continues` and those that are
-        renamed for it. The sandbox of the first step holds the files of the job and no others.
+        These are its `clean` files and its outputs, except those that it `continues` and those that
+        are renamed for it. Before the first step, the sandbox holds only the files of the job.
         """
         step = self.steps[position]
         if position == 0:
@@ -118,7 +118,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a job was asked for, to hold its output against. Travels with it through the spool."""
+    """What was asked of a job, to compare with its output. Travels with it through the spool."""
 
     document: Any  # the document's _id
     attempt: int  # counted from 1
@@ -128,9 +128,9 @@ class Asked:
     molecule: str  # fingerprint of the molecule that was computed
     recipe: str  # the recipe's hash
     target: str  # where results go, and which files they need: the recipe's `target`
-    # By step, the names of the remedies it takes.
+    # Step -> names of its remedies.
     remedy: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # What the fingerprint was made of (`Molecule.parts`); {} in a spool of an older version.
+    # The parts of the fingerprint (`Molecule.parts`); {} in a spool of an older version.
     computed: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -138,40 +138,40 @@ class Asked:
 class Task:
     """What the engine runs: one or more jobs, bundled."""
 
-    id: str  # unique for ever: <master's token>-<count>
-    jobs: int  # how many are bundled
-    time_limit_per_job: int  # seconds; kept by the runner
+    id: str  # never used twice: <master's token>-<count>
+    jobs: int  # the number of bundled jobs
+    time_limit_per_job: int  # seconds; enforced by the runner
     inputs: tuple[Input, ...] = ()
     category: str = "default"
     cores: int = 1
     memory: int | None = None  # MB
     disk: int | None = None  # MB
     compression: str = "none"  # none or gzip, of outputs.tar
-    running_time_min: int | None = None  # seconds that it takes at least
-    plain: bool = True  # whether it asks for what the campaign says, and not for a remedy's more
+    running_time_min: int | None = None  # the least time that it takes, in seconds
+    plain: bool = True  # whether its resources are those of the campaign, not of a remedy
 
     @property
     def time_limit(self) -> int:
-        """Seconds for the whole task: the engine's backstop, should the runner hang."""
+        """The time limit of the whole task (s): the engine's backstop in case the runner hangs."""
         supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
         return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What came back of one step."""
+    """What one step returned."""
 
     name: str
     exit_code: int
     wall_time: float  # seconds
     timed_out: bool
-    files: Mapping[str, bytes]  # stdout, stderr and the declared outputs that are there
-    software: str | None = None  # the key of the supply that its program was of
+    files: Mapping[str, bytes]  # stdout, stderr and those declared outputs that exist
+    software: str | None = None  # the key of the supply that its program came from
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back of one job: the steps that ran, in order."""
+    """What one job returned: the steps that ran, in order."""
 
     host: str
     steps: tuple[StepOutcome, ...]

@@ -1,4 +1,4 @@
-"""A document's molecule."""
+"""The molecule of a document."""
 
 import hashlib
 import math
@@ -12,7 +12,7 @@ from bson import json_util
 from wqmaster.campaign.models import MoleculeFields
 from wqmaster.errors import BadDocument, Defect
 
-# A document of the database, with its `_id`.
+# A document from the database, with its `_id`.
 Document = dict[str, Any]
 
 # fmt: off
@@ -27,9 +27,9 @@ SYMBOLS = (
     "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 )
 # fmt: on
-# Two atoms nearer than this are in the same place.
+# Atoms closer than this count as being in the same place.
 COINCIDENT_ANGSTROM = 0.1
-# Of length 1, and along no direction in which atoms of drawings and crystals lie.
+# A unit vector in a direction along which the atoms of drawings and crystals do not line up.
 _AXIS = (0.5477, 0.3162, 0.7746)
 NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
@@ -44,7 +44,7 @@ class Molecule:
     charge: int = 0  # units of e
     multiplicity: int = 1  # 2 S + 1
     document: Mapping[str, Any] = field(default_factory=dict)  # the fields that were fetched
-    further: str = ""  # those of them that are not of the molecule, as JSON
+    further: str = ""  # those of them that do not describe the molecule, as JSON
 
     @property
     def unpaired(self) -> int:
@@ -53,17 +53,17 @@ class Molecule:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this molecule from every other: a hash of all that is computed with."""
+        """A hash of all input to the calculation, which identifies this molecule."""
         known = (self.numbers, self.coordinates, self.charge, self.multiplicity)
         text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def parts(self, fields: Iterable[str] | None = None) -> dict[str, Any]:
-        """What was computed, piece by piece, so that a later difference can be named.
+        """The parts of what was computed, so that a later difference can be named.
 
         `elements` and `coordinates` are hashes, `charge` and `multiplicity` the numbers themselves.
-        `fields` is a hash of further fields of the document: of those that are named, or of all
-        that were fetched; there is no such entry where there are none.
+        `fields` is a hash of other fields of the document: those that are named, or all that were
+        fetched; it is left out if there are none.
         """
         found: dict[str, Any] = {
             "elements": _short_hash(repr(self.numbers)),
@@ -78,7 +78,7 @@ class Molecule:
         return {**found, "fields": _short_hash(further)} if further else found
 
     def xyz(self) -> str:
-        """The molecule as an XYZ file, Angstrom with 12 decimals."""
+        """The molecule as an XYZ file, in Angstrom with 12 decimals."""
         lines = [str(len(self.numbers)), ""]
         for number, (x, y, z) in zip(self.numbers, self.coordinates, strict=True):
             lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
@@ -90,7 +90,7 @@ def _short_hash(text: str) -> str:
 
 
 def lookup(document: Mapping[str, Any], name: str) -> Any:
-    """The value of the field `name` (dots for fields within fields), None where it is missing."""
+    """The value of the field `name` (dots separate nested fields), or None if it is missing."""
     value: Any = document
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -131,11 +131,11 @@ def hash_of_fields(document: Mapping[str, Any], fields: MoleculeFields) -> str:
 
 
 def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
-    """Two points nearer to each other than `limit`, counted from 0; None if there are none.
+    """Two points closer to each other than `limit`, counted from 0; None if there are none.
 
-    Points that are not finite are left out.
+    Points that are not finite are ignored.
     """
-    # Points cannot be nearer than their projections are, which are sorted.
+    # Points are at least as far apart as their projections, which are sorted here.
     along = sorted(
         (x * _AXIS[0] + y * _AXIS[1] + z * _AXIS[2], number)
         for number, (x, y, z) in enumerate(points)
@@ -152,10 +152,10 @@ def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] 
 
 
 def refuse_coincident(molecule: Molecule, options: object = None) -> None:
-    """See that no two atoms are in the same place, which no program computes.
+    """Refuse a molecule with two atoms in the same place, which no program can compute.
 
     Raises:
-        BadDocument: two are.
+        BadDocument: two atoms are in the same place.
     """
     pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
     if pair is not None:
@@ -173,7 +173,7 @@ def _atomic_number(value: Any, position: int) -> int:
         number = 0
     if not 0 < number < len(SYMBOLS):
         raise BadDocument(
-            f"atom {position} is of an unknown element: {value!r}", Defect.UNKNOWN_ELEMENT
+            f"atom {position} has an unknown element: {value!r}", Defect.UNKNOWN_ELEMENT
         )
     return number
 
@@ -211,9 +211,7 @@ def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]
             Defect.MISSING_FIELD,
         )
     if not isinstance(value, (list, tuple)) or not value:
-        raise BadDocument(
-            f"'{name}' is not a list with something in it: {value!r:.60}", Defect.NOT_A_LIST
-        )
+        raise BadDocument(f"'{name}' is not a non-empty list: {value!r:.60}", Defect.NOT_A_LIST)
     return value
 
 
@@ -222,7 +220,8 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
     if not isinstance(values[0], (list, tuple)):
         if len(values) % 3:
             raise BadDocument(
-                f"'{name}' has {len(values)} numbers, not three for each atom", Defect.WRONG_SHAPE
+                f"'{name}' has length {len(values)}, which is not a multiple of 3",
+                Defect.WRONG_SHAPE,
             )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
     # Almost all documents hold three floats an atom, and a campaign may read 10^7 of them.
@@ -242,11 +241,11 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
 
 
 def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecule:
-    """The molecule of `document`, whose fields are named as `fields` says.
+    """The molecule of `document`, read from the fields that `fields` names.
 
     Raises:
-        BadDocument: what is missing, not finite, unknown or at odds, with the number of the atom
-            (counted from 0).
+        BadDocument: a value is missing, not finite, unknown or contradictory; the message has the
+            number of the atom (counted from 0).
     """
     others = {name: document[name] for name in document if name not in ("_id", *fields.names)}
     further = json_util.dumps(others, sort_keys=True) if others else ""
@@ -260,8 +259,8 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     )
     if len(numbers) != len(coordinates):
         raise BadDocument(
-            f"'{fields.atomic_numbers}' names {len(numbers)} atoms, "
-            f"'{fields.coordinates}' has {len(coordinates)}",
+            f"the number of atoms is {len(numbers)} in '{fields.atomic_numbers}', but "
+            f"{len(coordinates)} in '{fields.coordinates}'",
             Defect.LENGTHS_DIFFER,
         )
     charge = _whole(document, fields.charge, 0)
@@ -269,13 +268,13 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     electrons = sum(numbers) - charge
     if electrons < 0:
         raise BadDocument(
-            f"charge {charge} is more than the {sum(numbers)} electrons there are",
+            f"charge {charge} is larger than the number of electrons ({sum(numbers)})",
             Defect.TOO_FEW_ELECTRONS,
         )
     if multiplicity < 1 or multiplicity - 1 > electrons or (multiplicity - 1 - electrons) % 2:
         raise BadDocument(
-            f"multiplicity {multiplicity} is impossible with {electrons} electrons "
-            f"(charge {charge})",
+            f"multiplicity {multiplicity} is impossible with charge {charge} "
+            f"(number of electrons: {electrons})",
             Defect.IMPOSSIBLE_MULTIPLICITY,
         )
     return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document, further)

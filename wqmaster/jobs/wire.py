@@ -1,4 +1,4 @@
-"""Jobs into a task's inputs.tar, and its outputs.tar back into outcomes of jobs."""
+"""Packing jobs into a task's inputs.tar, and reading its outputs.tar as their outcomes."""
 
 import gzip
 import hashlib
@@ -23,10 +23,10 @@ from wqmaster.jobs.job import (
     Supply,
 )
 
-# A single file of an output that is larger than this is not read (bytes).
+# A returned file that is larger than this is not read (bytes).
 MAX_FILE_BYTES = 1 << 30
 _MAX_MANIFEST_BYTES = 16 << 20
-# Of a compressed archive: what is unpacked in memory, and at all.
+# Limits of a decompressed archive: in memory, and in total.
 _MAX_UNPACKED_IN_MEMORY_BYTES = 64 << 20
 _MAX_ARCHIVE_BYTES = 8 << 30
 
@@ -34,10 +34,10 @@ _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError
 
 
 def _use(program: str, supplies: Mapping[str, Supply]) -> str:
-    """The call of software.sh's `use` that gets `program` ready."""
+    """The call of `use`, in software.sh, that gets `program` ready."""
     key, _, command = program.removeprefix(SOFTWARE).partition("/")
     if key not in supplies or not command:
-        raise ValueError(f"'{program}' is of no software that the job brings")
+        raise ValueError(f"'{program}' belongs to none of the job's supplies")
     supply = supplies[key]
     source = supply.key if supply.kind == "archive" else supply.source
     return shlex.join(["use", key, supply.kind, source, supply.sha256, command])
@@ -58,7 +58,7 @@ def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply
 
 
 def job_script(job: Job) -> str:
-    """job.sh: calls of the runner's `step`, each only if the one before it ended well."""
+    """job.sh: calls of the runner's `step`, each made only if the one before succeeded."""
     supplies = {supply.key: supply for supply in job.supplies}
     calls = [
         _line(step, job.removed_before(position), supplies)
@@ -71,7 +71,7 @@ def job_script(job: Job) -> str:
 
 
 def pack(jobs: Sequence[Job]) -> bytes:
-    """inputs.tar: a folder for each job, in order, with its files and its job.sh."""
+    """inputs.tar: a folder per job, in order, with the job's files and its job.sh."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for number, job in enumerate(jobs):
@@ -84,7 +84,7 @@ def pack(jobs: Sequence[Job]) -> bytes:
 
 
 def _plain(path: Path) -> IO[bytes]:
-    """The archive at `path`, unpacked if need be; that checks the sum of gzip as well."""
+    """The archive at `path`, decompressed if necessary, which also verifies gzip's checksum."""
     file = path.open("rb")
     if file.read(2) != b"\x1f\x8b":
         file.seek(0)
@@ -96,7 +96,7 @@ def _plain(path: Path) -> IO[bytes]:
             while block := stream.read(1 << 20):
                 unpacked.write(block)
                 if unpacked.tell() > _MAX_ARCHIVE_BYTES:
-                    raise ValueError("it is too large when unpacked")
+                    raise ValueError("it is too large when decompressed")
     except BaseException:
         unpacked.close()
         raise
@@ -105,10 +105,10 @@ def _plain(path: Path) -> IO[bytes]:
 
 
 class Archive:
-    """A returned outputs.tar. Nothing of it is written to disk; every file's sum is checked.
+    """A returned outputs.tar. No file of it is unpacked to disk; every checksum is verified.
 
     Raises:
-        ArchiveError: cut short, altered, or not made by the runner.
+        ArchiveError: it is cut short, altered, or not made by the runner.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,9 +121,9 @@ class Archive:
             entries = [entry for entry in self._tar.getmembers() if not entry.isdir()]
             self._members = {entry.name.removeprefix("./"): entry for entry in entries}
             if not all(entry.isreg() for entry in entries):
-                raise ArchiveError("the archive holds what is no plain file")
+                raise ArchiveError("the archive holds something other than regular files")
             if len(self._members) != len(entries):
-                raise ArchiveError("the archive holds a file twice")
+                raise ArchiveError("the archive holds two files of the same name")
             self._read_manifest()
         except (*_BROKEN, ArchiveError) as error:
             self._file.close()
@@ -135,10 +135,10 @@ class Archive:
         content = self._content("manifest", _MAX_MANIFEST_BYTES)
         body, mark, end = content.rpartition(b"end ")
         if not mark or hashlib.sha256(body).hexdigest().encode() != end.strip():
-            raise ArchiveError("the manifest of the archive is not whole")
+            raise ArchiveError("the manifest of the archive is incomplete")
         first, *lines = body.decode().splitlines()
         if first != "wqmaster 1":
-            raise ArchiveError(f"the archive is of another version: {first[:40]!r}")
+            raise ArchiveError(f"the archive has an unknown format: {first[:40]!r}")
         self.host = ""
         self._sums: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
@@ -163,7 +163,7 @@ class Archive:
             else:
                 self._sums[words[1].removeprefix("./")] = words[0]
         if set(self._sums) != set(self._members) - {"manifest"}:
-            raise ArchiveError("the archive has other files than its manifest names")
+            raise ArchiveError("the files in the archive differ from those in its manifest")
 
     def _content(self, name: str, most: int = MAX_FILE_BYTES) -> bytes:
         member = self._members.get(name)
@@ -178,7 +178,7 @@ class Archive:
         return content
 
     def outcome(self, job: int) -> Outcome:
-        """The outcome of the job of this number, counted from 0."""
+        """The outcome of the job with this number, counted from 0."""
         steps = []
         for name, code, wall, timed_out, software in self._steps.get(job, ()):
             prefix = f"{job}/{name}/"
@@ -190,7 +190,7 @@ class Archive:
                     except _BROKEN as error:
                         raise ArchiveError(f"the archive is broken: {error}") from error
                     if hashlib.sha256(content).hexdigest() != self._sums[path]:
-                        raise ArchiveError(f"the check sum of '{path}' is wrong")
+                        raise ArchiveError(f"the checksum of '{path}' is wrong")
                     if len(content) != self._sizes.get(path):
                         raise ArchiveError(f"the size of '{path}' is wrong")
                     files[path.removeprefix(prefix)] = content

@@ -1,7 +1,7 @@
 """The contract of parsers: output text -> values.
 
-A parser is a function `(Output) -> value`; the value is what BSON can hold (numbers, strings,
-lists, mappings), in atomic units (Eh, Eh/Bohr, e, e a0) unless its docstring says otherwise.
+A parser is a function `(Output) -> value`. The value must fit into BSON (numbers, strings, lists,
+mappings) and is in atomic units (Eh, Eh/Bohr, e, e a0) unless the docstring says otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ Parser = Callable[["Output"], Any]
 
 
 class Output:
-    """The files of one step, seen from the one that a parser was named for."""
+    """The files of one step; `name` is the one that a parser is asked to read."""
 
     def __init__(self, files: Mapping[str, bytes], name: str = "stdout") -> None:
         self.name = name
@@ -24,7 +24,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The text of the file itself; what is no UTF-8 is replaced."""
+        """The text of this file; bytes that are not UTF-8 are replaced."""
         return self.file(self.name)
 
     def file(self, name: str) -> str:
@@ -40,44 +40,44 @@ class Output:
         return self._texts[name]
 
     def has(self, name: str) -> bool:
-        """Whether there is a file `name`."""
+        """Whether the step has a file `name`."""
         return name in self._files
 
     def beside(self, name: str) -> "Output":
-        """The same step, seen from the file `name`."""
+        """The same step, to be read from its file `name`."""
         other = Output(self._files, name)
         other._texts = self._texts
         return other
 
     def with_text(self, text: str) -> "Output":
-        """The same step, where this file has `text`: an excerpt of what it holds."""
+        """The same step with `text` as the content of this file, such as an excerpt of it."""
         other = Output(self._files, self.name)
         other._texts = {**self._texts, self.name: text}
         return other
 
     def missing(self, block: str) -> ParseError:
-        """The error that `block` is missing from this file."""
+        """The error for a `block` that is missing from this file."""
         return ParseError(f"the block {block} is missing from {self.name}")
 
 
 class ProgramParsers(Protocol):
-    """What a module in parsers/ has beside its parsers."""
+    """What a module in parsers/ provides besides its parsers."""
 
     VERSION: str
 
     def diagnose(
         self, output: Output, asked: Asked | None, options: Mapping[str, Any]
     ) -> Failure | None:
-        """Why the output of a step is no result, or None if it is one."""
+        """Why the output of a step is not a result, or None if it is one."""
 
     def program_version(self, output: Output) -> str | None:
-        """The version of the program, as the output states it."""
+        """The program's version as stated in the output."""
 
 
 def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
-    """Mark a function as a parser that reads `files`; the first is the one it is named for.
+    """Mark a function as a parser of `files`; the first is the one it reads by default.
 
-    `per_atom`: its value is a list with one entry for each atom, which is checked.
+    `per_atom`: its value is a list whose length is checked to be the number of atoms.
     """
 
     def mark(function: Parser) -> Parser:

@@ -1,6 +1,6 @@
-"""Parsers for the output of any program: files of a plain form.
+"""Parsers for the output of any program, in simple formats.
 
-For all others, write a function beside the campaign and name it `module.function`.
+For other formats, write a function next to the campaign file and refer to it as `module.function`.
 """
 
 import itertools
@@ -14,16 +14,16 @@ from wqmaster.jobs.job import Asked
 from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
-# What is longer is no number that a program would print.
+# No program prints a longer number.
 _MAX_NUMBER_CHARACTERS = 400
-# MongoDB's documents have 16 MB, and a number in a list takes 11 bytes or more.
+# A MongoDB document holds at most 16 MB, and a number in a list takes 11 bytes or more.
 _MAX_NUMBERS = 1_000_000
 
 
 def to_number(word: str) -> float | None:
-    """The number that `word` is, as C, Fortran or Python print one; None if it is none.
+    """The number that C, Fortran or Python printed as `word`; None if it is not a number.
 
-    NaN and infinity are numbers here, and refused later. An exponent may begin with D.
+    NaN and infinity are accepted here and refused later. An exponent may begin with D.
     """
     if len(word) > _MAX_NUMBER_CHARACTERS or not word.isascii() or "_" in word:
         return None
@@ -37,32 +37,32 @@ def to_number(word: str) -> float | None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("it contains a name twice")
     return found
 
 
 @reads("stdout")
 def json_value(output: Output) -> Any:
-    """The file as JSON, whole."""
+    """The whole file, read as JSON."""
     try:
         return json.loads(output.text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise ParseError(f"{output.name} is no JSON: {error}") from error
+        raise ParseError(f"{output.name} is not valid JSON: {error}") from error
 
 
 @reads("stdout")
 def number(output: Output) -> float:
-    """The one number that the file holds; anything beside it is an error."""
+    """The only number in the file; any other content is an error."""
     found = output.text.split(maxsplit=1)
     value = to_number(found[0].strip()) if len(found) == 1 else None
     if value is None:
-        raise ParseError(f"{output.name} does not hold one number and nothing else")
+        raise ParseError(f"{output.name} is not a single number")
     return value
 
 
 @reads("stdout")
 def text(output: Output) -> str:
-    """The file as it is."""
+    """The file, unchanged."""
     return output.text
 
 
@@ -71,27 +71,27 @@ def _row(words: list[str]) -> list[float]:
     for word in words:
         value = to_number(word)
         if value is None:
-            raise ValueError(f"{word[:40]!r} is no number")
+            raise ValueError(f"{word[:40]!r} is not a number")
         found.append(value)
     return found
 
 
 def _place(lines: list[str], nth: int) -> int:
-    """The number, counted from 1, of the `nth` line that is not empty."""
+    """The line number, counted from 1, of the non-empty line with index `nth`."""
     numbers = (number for number, line in enumerate(lines, start=1) if line)
     return next(itertools.islice(numbers, nth, None))
 
 
 @reads("stdout")
 def table(output: Output) -> list[list[float]]:
-    """The rows of a table of numbers, columns separated by blanks; each row has as many.
+    """The rows of a table of numbers, with blank-separated columns, equally many in each row.
 
-    Empty lines and those that begin with # are passed over.
+    Empty lines and lines that begin with # are skipped.
     """
     rows: list[list[float]] = []
     count = 0
     text = output.text
-    # Then `float` reads nothing that is not a number of a program.
+    # `float` also reads non-ASCII digits and underscores, which no program prints.
     is_plain = text.isascii() and "_" not in text
     has_d = "D" in text or "d" in text
     lines = text.splitlines()
@@ -101,7 +101,7 @@ def table(output: Output) -> list[list[float]]:
             continue
         count += len(words)
         if count > _MAX_NUMBERS:
-            raise ParseError(f"{output.name} holds more numbers than a document can")
+            raise ParseError(f"{output.name} holds more numbers than fit into a document")
         as_float = words
         if has_d and "n" not in (lower := line.lower()):
             as_float = lower.replace("d", "e").split()
@@ -115,25 +115,27 @@ def table(output: Output) -> list[list[float]]:
                 raise ParseError(f"{place}: {error}") from error
         if rows and len(row) != len(rows[0]):
             place = f"{output.name}, line {_place(lines, nth)}"
-            raise ParseError(f"{place}: {len(row)} columns, {len(rows[0])} above")
+            raise ParseError(
+                f"{place}: the number of columns is {len(row)}, but was {len(rows[0])} above"
+            )
         rows.append(row)
     if not rows:
-        raise ParseError(f"{output.name} holds no row of numbers")
+        raise ParseError(f"{output.name} holds no numbers")
     return rows
 
 
 def diagnose(
     output: Output, asked: Asked | None, options: Mapping[str, Any] | None
 ) -> Failure | None:
-    """What of a program that nothing is known about shows that it failed: its streams are gone.
+    """A failure if the standard output is missing: nothing else is known about the program.
 
-    Its exit code and missing outputs are judged for every program.
+    Exit codes and missing outputs are judged for every program alike.
     """
     if asked is not None and not output.has("stdout"):
-        return Failure(FailureClass.MISSING_OUTPUT, "there is no standard output")
+        return Failure(FailureClass.MISSING_OUTPUT, "the standard output is missing")
     return None
 
 
 def program_version(output: Output) -> str | None:
-    """None: it is not known where the program states its version."""
+    """None, since it is unknown where the program states its version."""
     return None

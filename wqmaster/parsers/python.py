@@ -1,7 +1,7 @@
 """Parsers of result.json, which the harness of `wqmaster.tasks.python` writes on the worker.
 
-It is an object with `function`, `python` (the version), and either `value`, what the function
-returned, or `error`, what it raised.
+It is an object with `function`, `python` (the version), and either `value` (returned by the
+function) or `error` (raised by it).
 """
 
 import errno
@@ -17,7 +17,7 @@ from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
 _FILE = "result.json"
-# What Python says when it crashes (faulthandler), or cannot begin.
+# What Python prints when it crashes (faulthandler) or cannot start.
 _FATAL = re.compile(r"^Fatal Python error: (.*)$", re.MULTILINE)
 _NO_START = ("init", "Py_Init", "Failed to import", "No module named 'encodings'")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -29,9 +29,9 @@ def _content(output: Output) -> dict[str, Any]:
     try:
         found = json.loads(output.file(name))
     except (ValueError, RecursionError) as error:
-        raise ParseError(f"{name} is no JSON: {error}") from error
+        raise ParseError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(found, dict) or not ("value" in found or "error" in found):
-        raise ParseError(f"{name} is not of the harness")
+        raise ParseError(f"{name} was not written by the harness")
     return found
 
 
@@ -40,12 +40,12 @@ def result(output: Output) -> Any:
     """What the function returned; a dict is stored as a mapping, each entry under its own name."""
     found = _content(output)
     if "value" not in found:
-        raise ParseError(f"{output.name} holds an error, and no value")
+        raise ParseError(f"{output.name} holds an error, not a value")
     return found["value"]
 
 
 def program_version(output: Output) -> str | None:
-    """The version of the Python that ran; None where there is no result that states it."""
+    """The version of the Python that ran, or None if there is no result that states it."""
     try:
         version = _content(output).get("python")
     except ParseError:
@@ -61,13 +61,11 @@ def _without_result(output: Output) -> Failure:
     errors = output.file("stderr") if output.has("stderr") else ""
     fatal = _FATAL.search(errors)
     if "std::bad_alloc" in errors:
-        return Failure(FailureClass.MEMORY, "python: a library had no memory (std::bad_alloc)")
+        return Failure(FailureClass.MEMORY, "python: a library ran out of memory (std::bad_alloc)")
     if fatal and fatal[1].startswith(_NO_START):
         return Failure(FailureClass.PROGRAM_MISSING, f"python cannot start: {_line(fatal[1])}")
     why = f": {_line(fatal[1])}" if fatal else ""
-    return Failure(
-        FailureClass.MODULE_CRASH, f"python: it ended before the function had returned{why}"
-    )
+    return Failure(FailureClass.MODULE_CRASH, f"python: it ended before the function returned{why}")
 
 
 def _of_error(error: Mapping[str, Any], version: Any) -> Failure:
@@ -84,14 +82,14 @@ def _of_error(error: Mapping[str, Any], version: Any) -> Failure:
     if "SyntaxError" in kinds and at_import:
         return Failure(
             FailureClass.PROGRAM_MISSING,
-            f"python: the worker's Python {_line(version)} cannot read{place}: {message}; it may "
+            f"python: the worker's Python {_line(version)} cannot parse{place}: {message}; it may "
             "be too old for the module",
         )
     if "ImportError" in kinds:
         return Failure(
             FailureClass.LIBRARY_MISSING,
-            f"python: {said}{place}; the worker's Python {_line(version)} has it not. A module "
-            "beside the campaign is sent if 'modules:' names it",
+            f"python: {said}{place}; the worker's Python {_line(version)} does not have it; to "
+            "send a module from the campaign's folder, name it in 'modules:'",
         )
     if "KeyboardInterrupt" in kinds:
         return Failure(FailureClass.KILLED, f"python: it was interrupted{place}")
@@ -108,7 +106,7 @@ def _of_error(error: Mapping[str, Any], version: Any) -> Failure:
 def diagnose(
     output: Output, asked: Asked | None, options: Mapping[str, Any] | None
 ) -> Failure | None:
-    """Why the function gave no result, or None if it did."""
+    """Why the function gave no result, or None if it gave one."""
     if not output.name.endswith(".json") and not output.has(_FILE):
         return _without_result(output)
     try:
@@ -122,6 +120,6 @@ def diagnose(
     if function is not None and found.get("function") != function:
         return Failure(
             FailureClass.NOT_AS_ASKED,
-            f"python: the result is of {_line(found.get('function'))}, not of {function}",
+            f"python: the result is from {_line(found.get('function'))}, not from {function}",
         )
     return None

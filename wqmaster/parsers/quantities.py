@@ -1,7 +1,7 @@
-"""Quantities that have the same name, unit and shape in every program that has them.
+"""Quantities that have the same name, unit and shape in every program that computes them.
 
-Atomic units follow CODATA; n is the number of atoms. What a program calls otherwise, or computes
-in more than one way (`mulliken_charges`, `hess_hessian`), has its own name beside the common one.
+Atomic units follow CODATA; n is the number of atoms. A quantity that a program names differently or
+computes in several ways (`mulliken_charges`, `hess_hessian`) has its own name as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a parser of this name returns."""
+    """What the parser of this name returns."""
 
     unit: str
     meaning: str
-    # Lengths of the axes: a number, "n" atoms, "3n", or "any"; () is a single value. None: the
-    # shape depends on the calculation.
+    # Length of each axis: a number, "n" (atoms), "3n" or "any"; (): a single value; None: it
+    # depends on the calculation.
     shape: tuple[int | str, ...] | None = ()
 
 
@@ -25,41 +25,39 @@ _VECTORS = ("n", 3)
 
 QUANTITIES: Mapping[str, Quantity] = {
     "energy": Quantity("Eh", "total energy at `geometry`"),
-    "gradient": Quantity("Eh/a0", "gradient of `energy`; forces are its negative", _VECTORS),
+    "gradient": Quantity("Eh/a0", "gradient of `energy`, the negative of the forces", _VECTORS),
     "geometry": Quantity("Angstrom", "coordinates of the atoms", _VECTORS),
-    "optimized_geometry": Quantity("Angstrom", "`geometry` after an optimisation", _VECTORS),
+    "optimized_geometry": Quantity("Angstrom", "`geometry` after an optimization", _VECTORS),
     "geometry_trajectory": Quantity("Angstrom", "all geometries of a run", ("any", "n", 3)),
     "symbols": Quantity("", "elements of the atoms", _PER_ATOM),
     "charge": Quantity("e", "total charge"),
     "multiplicity": Quantity("", "2 S + 1"),
     "charges": Quantity(
-        "e", "the program's usual atomic charges, Mulliken's if it has them", _PER_ATOM
+        "e", "the program's usual atomic charges (Mulliken if available)", _PER_ATOM
     ),
     "dipole": Quantity("e a0", "dipole moment (x, y, z)", (3,)),
     "quadrupole": Quantity("e a0^2", "quadrupole moment, not traceless", (3, 3)),
     "polarizability": Quantity("a0^3", "static dipole polarizability", (3, 3)),
     "bond_orders": Quantity("", "[i, j, order] of bonded atoms, counted from 0", ("any", 3)),
-    "hessian": Quantity("Eh/a0^2", "second derivatives, without masses", ("3n", "3n")),
-    "frequencies": Quantity(
-        "1/cm", "harmonic, an imaginary one negative, vibrations only", ("any",)
-    ),
-    "ir_intensities": Quantity("km/mol", "one for each of `frequencies`", ("any",)),
+    "hessian": Quantity("Eh/a0^2", "second derivatives, not mass-weighted", ("3n", "3n")),
+    "frequencies": Quantity("1/cm", "harmonic, imaginary ones negative, vibrations only", ("any",)),
+    "ir_intensities": Quantity("km/mol", "one for each of the `frequencies`", ("any",)),
     "orbital_energies": Quantity("Eh", "lowest first; [up, down] if unrestricted", None),
     "orbital_occupations": Quantity("", "in the shape of `orbital_energies`", None),
-    "homo_lumo_gap": Quantity("Eh", "lowest empty less highest occupied orbital"),
-    "zero_point_energy": Quantity("Eh", "vibrational energy at 0 K, without `energy`"),
-    "enthalpy": Quantity("Eh", "H, with `energy`"),
-    "gibbs_free_energy": Quantity("Eh", "G, with `energy`"),
-    "entropy_term": Quantity("Eh", "T S, enthalpy less free energy"),
-    "thermochemistry": Quantity("", "a mapping; the keys are the program's", None),
+    "homo_lumo_gap": Quantity("Eh", "lowest empty minus highest occupied orbital energy"),
+    "zero_point_energy": Quantity("Eh", "vibrational energy at 0 K, excluding `energy`"),
+    "enthalpy": Quantity("Eh", "H, including `energy`"),
+    "gibbs_free_energy": Quantity("Eh", "G, including `energy`"),
+    "entropy_term": Quantity("Eh", "T S, enthalpy minus free energy"),
+    "thermochemistry": Quantity("", "a mapping with program-specific keys", None),
     "frames": Quantity("", "a list of evaluations, each a mapping with `energy`, `geometry`", None),
 }
 
 
 def misfit(name: str, value: Any, natoms: int) -> str | None:
-    """Why `value` is not of the shape that the quantity `name` has; None if it is.
+    """Why `value` does not have the shape of the quantity `name`; None if it does.
 
-    A parser whose name is not that of a common quantity may return anything.
+    A parser that is not named after a common quantity may return anything.
     """
     quantity = QUANTITIES.get(name)
     if quantity is None or quantity.shape is None:
@@ -70,13 +68,13 @@ def misfit(name: str, value: Any, natoms: int) -> str | None:
 def _misfit(value: Any, shape: Sequence[int | str], natoms: int, place: str) -> str | None:
     is_list = isinstance(value, (list, tuple))
     if not shape:
-        return f"{place} is a list, and should be a single value" if is_list else None
+        return f"{place} is a list, not a single value" if is_list else None
     if not is_list:
         return f"{place} is not a list"
     lengths = {"n": natoms, "3n": 3 * natoms, "any": len(value)}
     wanted = lengths[axis] if isinstance(axis := shape[0], str) else axis
     if len(value) != wanted:
-        return f"{place} has {len(value)} entries, and should have {wanted}"
+        return f"{place} has length {len(value)} instead of {wanted}"
     found = (
         _misfit(item, shape[1:], natoms, f"{place}[{number}]") for number, item in enumerate(value)
     )

@@ -1,4 +1,6 @@
-"""File locks and their holders. (The lock with a heartbeat is in database/campaign_lock.py.)
+"""File locks and their holders.
+
+The lock with a heartbeat is in database/campaign_lock.py.
 
 The kernel keeps a lock (flock(2)) until the last process that holds it ends. The file names the
 holder as "PID BEGAN" (`began` in processes.py). Earlier versions wrote only the pid; they take a

@@ -93,9 +93,9 @@ class Condor(QueueSystem):
 def _container(image: str | None) -> list[str]:
     """The lines that run a worker in a container.
 
-    An unpacked image, a folder such as those on CVMFS, is named in the OSPool's own attribute. Any other
-    image is a `container_image` of HTCondor's container universe ("Container Universe Jobs" in its
-    manual). The factory states another universe earlier in the file; the later statement counts.
+    An unpacked image, a folder such as those on CVMFS, is named in the OSPool's own attribute. Any
+    other image is a `container_image` of HTCondor's container universe ("Container Universe Jobs"
+    in its manual). The factory states another universe earlier; the later statement counts.
     """
     if image is None:
         return []
@@ -107,8 +107,8 @@ def _container(image: str | None) -> list[str]:
 def _duration_category(walltime: int | None) -> list[str]:
     """The line that states the OSPool's duration category; other pools ignore it.
 
-    A job of a category is expected to end within the hours stated here, and held after twice as many
-    (OSG's user documentation, "Job Duration Categories").
+    A job of a category is expected to end within the hours stated here, and held after twice as
+    many (OSG's user documentation, "Job Duration Categories").
     """
     for category, hours in _CATEGORY_HOURS.items():
         if walltime is not None and walltime <= hours * 3600:

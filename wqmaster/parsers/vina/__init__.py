@@ -1,6 +1,6 @@
-"""Parsers of AutoDock Vina's files: its table of modes (stdout) and its poses (out.pdbqt).
+"""Parsers of AutoDock Vina's files: the table of modes (stdout) and the poses (out.pdbqt).
 
-Seen with 1.2.7. An output file of poses alone, or a printout alone, can be read as well.
+Tested with 1.2.7. Either file can also be read without the other.
 """
 
 from wqmaster.parsers.vina.diagnosis import diagnose

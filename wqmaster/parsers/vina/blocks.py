@@ -1,6 +1,6 @@
-"""The blocks of AutoDock Vina's files: the table of modes in its stdout, the models of its poses.
+"""The blocks of AutoDock Vina's files: the table of modes in stdout, the models in the poses.
 
-Formats after src/lib/vina.cpp and model.cpp of 1.2.7.
+The formats are those of src/lib/vina.cpp and model.cpp in 1.2.7.
 """
 
 import re
@@ -11,9 +11,9 @@ from wqmaster.parsers.base import Output
 
 POSES = "out.pdbqt"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
-# Characters that a number of Vina's can have.
+# Vina's numbers are never longer.
 _MAX_NUMBER_CHARACTERS = 40
-# Lines that a file of Vina's can have; what has more is none, and would take long to read.
+# Vina's tables and files are never longer; longer ones would be slow to read.
 _MAX_ROWS = 100_000
 _MAX_LINES = 1_000_000
 HEADING = "mode |   affinity | dist from best mode"
@@ -30,12 +30,12 @@ _TERM = re.compile(r"REMARK ([A-Z_+ ]{1,20}): +(\S{1,40})\s*")
 
 
 class Cut(ParseError):
-    """The file ends before its end."""
+    """The file is incomplete."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One mode of the table, or of the poses."""
+    """One mode, from the table or from the poses."""
 
     affinity: float
     lower: float
@@ -43,38 +43,38 @@ class Mode:
 
 
 def number(text: str, what: str) -> float:
-    """`text` as a number, which need not be finite; ParseError names `what` if it is none."""
+    """`text` as a number, possibly not finite; ParseError names `what` if it is not a number."""
     if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
-        raise ParseError(f"{what} is no number: {text[:20]!r}")
+        raise ParseError(f"{what} is not a number: {text[:20]!r}")
     return float(text)
 
 
 def _mode(words: list[str], what: str) -> Mode:
     if len(words) != 3:
-        raise ParseError(f"{what} has {len(words)} numbers, not three")
+        raise ParseError(f"{what} must have three numbers, not {len(words)}")
     affinity, lower, upper = (number(word, what) for word in words)
     return Mode(affinity, lower, upper)
 
 
 def is_poses(text: str) -> bool:
-    """Whether `text` is of a file of poses, not a printout."""
+    """Whether `text` is a file of poses rather than a printout."""
     return text.lstrip().startswith("MODEL")
 
 
 def table_of(text: str, name: str) -> list[Mode]:
-    """The last table of modes in `text`, which is of the file `name`.
+    """The last table of modes in `text`, which is the file `name`.
 
     Raises:
-        ParseError: there is none, or it is not whole.
+        ParseError: there is none, or it is incomplete.
     """
     start = text.rfind(HEADING)
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
         raise Cut(f"the block 'table of modes' is missing from {name}")
     if text.count("\n", start) > _MAX_ROWS:
-        raise ParseError(f"the table of modes of {name} has too many lines")
+        raise ParseError(f"the table of modes in {name} has too many lines")
     lines = text[start:].splitlines(keepends=True)[2:]
     if not lines or not _RULE.fullmatch(lines[0]):
-        raise Cut(f"the table of modes of {name} has no rows")
+        raise Cut(f"the table of modes in {name} has no rows")
     modes: list[Mode] = []
     for line in lines[1:]:
         words = line.split()
@@ -87,7 +87,7 @@ def table_of(text: str, name: str) -> list[Mode]:
             raise ParseError(f"{what} is numbered {words[0][:20]}")
         modes.append(_mode(words[1:], what))
     if not modes:
-        raise Cut(f"the table of modes of {name} has no rows")
+        raise Cut(f"the table of modes in {name} has no rows")
     return modes
 
 
@@ -95,7 +95,7 @@ def models_of(text: str, name: str) -> list[list[str]]:
     """The lines of each model in `text`, without MODEL and ENDMDL.
 
     Raises:
-        ParseError: `text`, of the file `name`, is no file of poses, or not whole.
+        ParseError: `text`, the file `name`, is not a file of poses or is incomplete.
     """
     if text.count("\n") > _MAX_LINES:
         raise ParseError(f"{name} has too many lines")
@@ -113,14 +113,14 @@ def models_of(text: str, name: str) -> list[list[str]]:
         elif inside:
             models[-1].append(line)
         elif line.strip():
-            raise ParseError(f"{name} has {line[:20]!r} outside of its models")
+            raise ParseError(f"{name} has {line[:20]!r} outside its models")
     if inside or not models or not text.endswith("\n"):
         raise Cut(f"{name} is cut short" if models else f"there is no pose in {name}")
     return models
 
 
 def poses_name(output: Output) -> str | None:
-    """The file with the poses, whatever it is called; None if there is none."""
+    """The name of the file with the poses; None if there is none."""
     if output.has(POSES):
         return POSES
     names = [name for name in (output.name, "stdout") if output.has(name)]
@@ -128,20 +128,20 @@ def poses_name(output: Output) -> str | None:
 
 
 def result_of(model: list[str], place: int) -> Mode:
-    """What Vina remarks on the pose number `place`; ParseError if it does not."""
-    # Only this line is Vina's own: REMARKs of the ligand follow, which may say anything.
+    """Vina's result for pose number `place`; ParseError if it is missing."""
+    # Only the first line is certainly Vina's: later REMARKs may come from the ligand.
     if not model or not model[0].startswith(_RESULT):
         raise ParseError(f"the block 'REMARK VINA RESULT' is missing from pose {place}")
     return _mode(model[0][len(_RESULT) :].split(), f"the result of pose {place}")
 
 
 def results_of(models: list[list[str]]) -> list[Mode]:
-    """What Vina remarks on each pose."""
+    """Vina's result for each pose."""
     return [result_of(model, place) for place, model in enumerate(models, start=1)]
 
 
 def poses_of(output: Output) -> list[list[str]]:
-    """The models of the file with the poses, each with a result; ParseError if there is none."""
+    """The models in the file with the poses, each with a result; ParseError if one is missing."""
     name = poses_name(output)
     if name is None:
         raise ParseError(f"the file {POSES} is missing")
@@ -151,7 +151,7 @@ def poses_of(output: Output) -> list[list[str]]:
 
 
 def terms_of(model: list[str], place: int) -> dict[str, float]:
-    """The terms of the pose number `place` in kcal/mol; ParseError if one is missing."""
+    """The energy terms of pose number `place` in kcal/mol; ParseError if one is missing."""
     found: dict[str, float] = {}
     for line in model[1 : 1 + len(_TERMS)]:
         stated = _TERM.fullmatch(line)
@@ -163,5 +163,5 @@ def terms_of(model: list[str], place: int) -> dict[str, float]:
         if key not in found and key != "conf_independent":
             raise ParseError(f"the block 'REMARK {label}' is missing from pose {place}")
     if abs(found["inter"] + found["intra"] - found["total"]) > 2e-3:  # each has three decimals
-        raise ParseError(f"INTER and INTRA of pose {place} do not add up to their sum")
+        raise ParseError(f"INTER and INTRA of pose {place} do not add up to INTER + INTRA")
     return found

@@ -22,16 +22,16 @@ from wqmaster.parsers.vina.blocks import (
 from wqmaster.parsers.vina.values import SEED
 
 _CONF = "vina.conf"
-# An atom outside of the box costs 10^6 a Angstrom, one within another some hundreds (kcal/mol).
+# An atom outside the box costs 10^6 kcal/mol per Angstrom, overlapping atoms some hundreds.
 _MAX_AFFINITY_KCAL_PER_MOL = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
 # Version 1.1.2 has no other header.
 _CITATION = "# If you used AutoDock Vina in your work"
 
-# What it ends with that docked nothing.
+# Printed at the end of a run that docked nothing.
 _SCORE = "\nEstimated Free Energy of Binding "
 
-# What Vina says when it gives up -> the class of the failure; the first that is found counts.
+# Error message of Vina -> failure class; the first one found counts.
 _CAUSES = (
     ("insufficient memory", FailureClass.MEMORY),
     ("std::bad_alloc", FailureClass.MEMORY),
@@ -57,7 +57,7 @@ _UNKNOWN_SCORING = re.compile(r"^Scoring function \S+ unknown", re.MULTILINE)
 
 
 def _cause(text: str, errors: str) -> Failure | None:
-    """The failure that Vina itself tells."""
+    """The failure that Vina itself reports."""
     for source in (errors, text):
         for words, kind in _CAUSES:
             place = source.find(words)
@@ -72,15 +72,17 @@ def _cause(text: str, errors: str) -> Failure | None:
 
 
 def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) -> None:
-    """See that table and poses are of the same run, and both whole; ParseError if not."""
+    """Check that table and poses are complete and from the same run; ParseError if not."""
     if len(table) < len(found):
-        raise Cut(f"the table of modes has {len(table)} rows for {len(found)} poses")
+        raise Cut(
+            f"the table of modes is shorter than the list of poses ({len(table)}, {len(found)})"
+        )
     for place, (row, pose) in enumerate(zip(table, found, strict=False), start=1):
-        # Four significant digits there, three decimals here.
+        # The table has four significant digits, the poses three decimals.
         if abs(row.affinity - pose.affinity) > 1e-3 + 6e-4 * abs(pose.affinity):
             raise ParseError(
                 f"mode {place} has {row.affinity} kcal/mol in the table, {pose.affinity} in the "
-                "poses: they are of different runs"
+                "poses: they are from different runs"
             )
     try:
         reach = found[0].affinity + float(settings["energy_range"])
@@ -88,10 +90,10 @@ def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) ->
     except (KeyError, ValueError):
         return
     if len(found) > most:
-        raise ParseError(f"there are {len(found)} poses, {most} were asked for")
+        raise ParseError(f"there are {len(found)} poses, but num_modes is {most}")
     for row in table[len(found) : most]:
         if row.affinity < reach - 2e-3 - 6e-4 * abs(row.affinity):
-            raise Cut(f"there are only {len(found)} poses; mode {len(found) + 1} is missing")
+            raise Cut(f"mode {len(found) + 1} of the table is missing from the poses")
 
 
 def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None:
@@ -119,7 +121,7 @@ def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None
 
 
 def _settings(output: Output, options: Mapping[str, Any]) -> dict[str, str]:
-    """What Vina was asked for, in the words of its configuration file."""
+    """The settings that Vina was given, named as in its configuration file."""
     if output.has(_CONF):
         pairs = (line.partition("=") for line in output.file(_CONF).splitlines())
         return {key.strip(): value.strip() for key, equals, value in pairs if equals}
@@ -128,7 +130,7 @@ def _settings(output: Output, options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _stated(text: str, label: str) -> str | None:
-    """What stands behind `label`, at the beginning of a line."""
+    """The rest of the line that begins with `label`."""
     place = text.find(f"\n{label}")
     if place < 0:
         return None
@@ -136,7 +138,7 @@ def _stated(text: str, label: str) -> str | None:
 
 
 def _same(wanted: str, stated: str | None) -> bool:
-    """Whether Vina, which prints six digits of a number that is not whole, states `wanted`."""
+    """Whether `stated` is `wanted`; Vina prints six digits of a number that is not an integer."""
     if stated is None or wanted == stated or "." not in wanted:
         return wanted == stated
     try:
@@ -161,24 +163,24 @@ def _not_as_asked(text: str, settings: Mapping[str, str]) -> Failure | None:
             echoes[f"{what}_{axis}"] = value
     for key, wanted in settings.items():
         if key in echoes and not _same(wanted, echoes[key]):
-            told = "nothing" if echoes[key] is None else str(echoes[key])[:60]
+            told = "not stated" if echoes[key] is None else str(echoes[key])[:60]
             return Failure(
-                FailureClass.NOT_AS_ASKED, f"vina: {key} is {told}, {wanted} was asked for"
+                FailureClass.NOT_AS_ASKED, f"vina: {key} is {told}, but {wanted} was asked for"
             )
     if "maps" in settings and "\nReading " not in text:
-        return Failure(FailureClass.NOT_AS_ASKED, "vina: it read no maps, which were asked for")
+        return Failure(FailureClass.NOT_AS_ASKED, "vina: it read no maps, but was asked to")
     return None
 
 
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
-    """Why this output of Vina is no result, or None if it is one.
+    """Why this output of Vina is not a result, or None if it is one.
 
-    `output` is of its stdout, with out.pdbqt, vina.conf and stderr where they are there; or, with
-    nothing else, of a file of poses. Vina exits with 0 when a ligand does not fit into the box, and
-    when the box is nowhere near the receptor.
+    `output` has the stdout, and out.pdbqt, vina.conf and stderr if they exist; or only a file of
+    poses. Vina exits with 0 even if a ligand does not fit into the box or the box is nowhere near
+    the receptor.
     """
     if not output.has(output.name):
-        return Failure(FailureClass.MISSING_OUTPUT, f"vina: there is no {output.name}")
+        return Failure(FailureClass.MISSING_OUTPUT, f"vina: {output.name} is missing")
     text = output.text
     try:
         if output.name == POSES or is_poses(text):
@@ -194,7 +196,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
 def _run(
     output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | None:
-    """As `diagnose`, of a run whose stdout is `text`."""
+    """Like `diagnose`, for a run whose stdout is `text`."""
     errors = output.file("stderr") if output.has("stderr") else ""
     if text.strip() and not _HEADER.search(text) and _CITATION not in text:
         return Failure(
@@ -206,7 +208,7 @@ def _run(
     if _SCORE in text and HEADING not in text:
         return Failure(
             FailureClass.NOT_AS_ASKED,
-            "vina: a pose was scored (--score_only or --local_only), nothing was docked",
+            "vina: a pose was scored (--score_only or --local_only), but nothing was docked",
         )
     table = table_of(text, output.name)
     settings = _settings(output, options)
@@ -215,7 +217,7 @@ def _run(
         return failure
     if not output.has(POSES):
         if asked:
-            return Failure(FailureClass.MISSING_OUTPUT, f"vina: there is no {POSES}")
+            return Failure(FailureClass.MISSING_OUTPUT, f"vina: {POSES} is missing")
         return _implausible(table, [])
     models = models_of(output.file(POSES), POSES)
     results = results_of(models)

@@ -1,4 +1,4 @@
-"""What each parser of AutoDock Vina needs: nothing that not every docking leaves."""
+"""What each parser of AutoDock Vina needs: only what every docking leaves."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""PDBQT, the format of AutoDock's molecules, as AutoDock Vina 1.2.7 reads it.
+"""PDBQT, AutoDock's format for molecules, as AutoDock Vina 1.2.7 reads it.
 
 Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h (atom types). In
 1-based columns: number 7-11, name 13-16, x y z 31-54 (Angstrom), charge 69-76, type from 78 on.
@@ -7,8 +7,8 @@ Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h 
 import re
 from dataclasses import dataclass
 
-# Element -> atom types. X is for what is no atom: closures of macrocycles, hydration. The metals of
-# the last line have no parameters of their own; Vina takes any metal for the same.
+# Element -> atom types. X stands for pseudo-atoms: closures of macrocycles, hydration. The metals
+# from Cu on have no separate parameters; Vina treats all metals alike.
 _TYPES = {
     "H": "H HD",
     "C": "C A CG0 CG1 CG2 CG3",
@@ -41,9 +41,9 @@ _TYPES = {
 ELEMENTS = {name: element for element, names in _TYPES.items() for name in names.split()}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d+", re.ASCII)
-# Three decimals in eight columns hold no more (Angstrom).
+# The limits of eight columns with three decimals (Angstrom).
 LOWEST, HIGHEST = -999.0, 9999.0
-# Characters; a ligand of 200 atoms has 20,000.
+# A ligand of 200 atoms has 20,000 characters.
 _MAX_LIGAND_CHARACTERS = 1_000_000
 _IGNORED = ("REMARK", "WARNING")
 
@@ -59,12 +59,12 @@ class Atom:
 
     @property
     def element(self) -> str:
-        """The element's symbol; X for what is no atom."""
+        """The element's symbol; X for a pseudo-atom."""
         return ELEMENTS[self.type]
 
 
 def is_atom(line: str) -> bool:
-    """Whether `line` is one of an atom."""
+    """Whether `line` describes an atom."""
     return line.startswith(("ATOM  ", "HETATM"))
 
 
@@ -72,27 +72,27 @@ def number(text: str, what: str) -> float:
     """`text` as a number.
 
     Raises:
-        ValueError: it is none, or not finite.
+        ValueError: it is not a finite number.
     """
     text = text.strip()
     if len(text) > 40 or not _NUMBER.fullmatch(text) or not abs(float(text)) < float("inf"):
-        raise ValueError(f"{what} {text[:20]!r} is no finite number")
+        raise ValueError(f"{what} {text[:20]!r} is not a finite number")
     return float(text)
 
 
 def atom(line: str) -> Atom:
-    """The atom of a line.
+    """The atom that `line` describes.
 
     Raises:
-        ValueError: what is wrong with it.
+        ValueError: the line is invalid.
     """
     name = line[77:].strip()
     if not name or (not line[68:76].strip(" ") and len(line) < 76):
         raise ValueError("the line is too short")
     if name not in ELEMENTS:
-        raise ValueError(f"Vina knows no atom type {name[:20]!r} (upper and lower case differ)")
+        raise ValueError(f"Vina has no atom type {name[:20]!r} (types are case-sensitive)")
     if not _WHOLE.fullmatch(line[6:11].strip()):
-        raise ValueError(f"{line[6:11]!r} is no number of an atom")
+        raise ValueError(f"{line[6:11]!r} is not an atom number")
     x, y, z = (number(line[start : start + 8], "the coordinate") for start in (30, 38, 46))
     if min(x, y, z) < LOWEST or max(x, y, z) > HIGHEST:
         raise ValueError(f"the atom is too far away, at {x}, {y}, {z} Angstrom")
@@ -102,7 +102,7 @@ def atom(line: str) -> Atom:
 
 
 def clean(text: str) -> str:
-    """`text` with line ends that Vina reads."""
+    """`text` with line endings that Vina reads."""
     return text.replace("\r\n", "\n").rstrip() + "\n"
 
 
@@ -110,7 +110,7 @@ def receptor(text: str) -> list[Atom]:
     """The atoms of a rigid receptor.
 
     Raises:
-        ValueError: what is wrong, with the number of the line.
+        ValueError: a line is invalid; the message has its number.
     """
     atoms = []
     for place, line in enumerate(clean(text).split("\n"), start=1):
@@ -120,16 +120,16 @@ def receptor(text: str) -> list[Atom]:
             except ValueError as error:
                 raise ValueError(f"line {place}: {error}") from error
         elif line.startswith(("ROOT", "BRANCH", "TORSDOF")):
-            raise ValueError(f"line {place}: {line.split()[0]} is of a ligand, not of a receptor")
+            raise ValueError(f"line {place}: {line.split()[0]} belongs in a ligand, not a receptor")
         elif line and not line.startswith((*_IGNORED, "TER", "END")):
             raise ValueError(f"line {place}: {line[:20]!r} does not belong in a receptor")
     if not atoms:
-        raise ValueError("there is no atom in it")
+        raise ValueError("it has no atoms")
     return atoms
 
 
 class _Ligand:
-    """A ligand while its lines are read: the rigid groups that are open, root first."""
+    """A ligand that is being read; `open` holds the rigid groups not yet closed, root first."""
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
@@ -141,7 +141,7 @@ class _Ligand:
         words = line.split()
         if is_atom(line):
             if not self.in_root and len(self.open) < 2:
-                raise ValueError("an atom stands outside of ROOT and BRANCH")
+                raise ValueError("an atom is outside ROOT and BRANCH")
             found = atom(line)
             self.atoms.append(found)
             self.open[-1][1].add(found.number)
@@ -153,20 +153,22 @@ class _Ligand:
         elif line.startswith("BRANCH") and self.open and not self.in_root:
             ends = self._ends(words)
             if int(ends[0]) not in self.open[-1][1]:
-                raise ValueError(f"there is no atom {ends[0]} for this BRANCH to begin at")
+                raise ValueError(
+                    f"BRANCH begins at atom {ends[0]}, which is not in the group above"
+                )
             self.open.append((ends, set()))
         elif line.startswith("ENDBRANCH") and len(self.open) > 1:
             ends, atoms = self.open.pop()
             if self._ends(words) != ends:
-                raise ValueError(f"ENDBRANCH does not end BRANCH {' '.join(ends)}")
+                raise ValueError(f"ENDBRANCH does not match BRANCH {' '.join(ends)}")
             if int(ends[1]) not in atoms:
-                raise ValueError(f"there is no atom {ends[1]} in this BRANCH")
+                raise ValueError(f"this BRANCH does not contain its atom {ends[1]}")
         elif line.startswith("TORSDOF") and len(self.open) == 1 and self.torsions is None:
             if len(words) < 2 or not _WHOLE.fullmatch(words[1]):
                 raise ValueError("TORSDOF has no number")
             self.torsions = int(words[1])
         elif line.startswith("MODEL"):
-            raise ValueError("a ligand is no MODEL: take the lines between MODEL and ENDMDL of one")
+            raise ValueError("a ligand has no MODEL: use only the lines between MODEL and ENDMDL")
         elif line and not line.startswith(_IGNORED):
             raise ValueError(f"{line[:20]!r} does not belong here")
 
@@ -174,16 +176,16 @@ class _Ligand:
     def _ends(words: list[str]) -> list[str]:
         ends = [str(int(word)) for word in words[1:3] if _WHOLE.fullmatch(word) and len(word) < 10]
         if len(ends) != 2:
-            raise ValueError("a BRANCH goes from one atom to another")
+            raise ValueError("a BRANCH needs the numbers of two atoms")
         return ends
 
     def end(self) -> None:
         if not self.atoms:
-            raise ValueError("there is no atom in it")
+            raise ValueError("it has no atoms")
         if self.torsions is None:
-            raise ValueError("it ends without TORSDOF")
+            raise ValueError("it does not end with TORSDOF")
         if all(found.element in ("H", "X") for found in self.atoms):
-            raise ValueError("it has no atom but hydrogen")
+            raise ValueError("it has no atoms other than hydrogen")
         places: dict[tuple[float, float, float], int] = {}
         for found in self.atoms:
             # The closing pseudo-atom of a macrocycle lies on the atom that it stands for.
@@ -191,21 +193,21 @@ class _Ligand:
                 continue
             other = places.setdefault(found.position, found.number)
             if other != found.number:
-                raise ValueError(f"the atoms {other} and {found.number} are at the same place")
+                raise ValueError(f"atoms {other} and {found.number} are in the same place")
 
 
 def ligand(text: str) -> frozenset[str]:
-    """The atom types of a ligand, which is seen to be one that Vina reads as it is meant.
+    """The atom types of a ligand, after checks that Vina reads it as intended.
 
     Raises:
-        ValueError: what is wrong, with the number of the line.
+        ValueError: the ligand is invalid; the message has the number of the line.
     """
     if len(text) > _MAX_LIGAND_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, more than a ligand can have")
     found = _Ligand()
     for place, line in enumerate(clean(text).split("\n"), start=1):
         if "\0" in line:
-            raise ValueError(f"line {place}: there is a NUL in it")
+            raise ValueError(f"line {place}: it contains a NUL character")
         try:
             found.add(line)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""A run of Vina: its files and its version."""
+"""The files and the version of a run of Vina."""
 
 import re
 
@@ -9,11 +9,11 @@ _VERSION = re.compile(r"^AutoDock Vina v?(\d\S*)", re.MULTILINE)
 
 
 def program_version(output: Output) -> str | None:
-    """The version of Vina, as its output states it (1.1.2 does not)."""
+    """Vina's version as stated in its output (1.1.2 does not state it)."""
     stated = _VERSION.search(output.text)
     return stated[1] if stated else None
 
 
 def file_name(name: str) -> str | None:
-    """What a job calls a file that Vina by itself names `name`: LIGAND_out.pdbqt has the poses."""
+    """A job's name for a file that Vina names `name` by default: LIGAND_out.pdbqt has the poses."""
     return POSES if name == POSES or name.endswith("_out.pdbqt") else None

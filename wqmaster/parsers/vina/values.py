@@ -1,11 +1,11 @@
-"""Values of AutoDock Vina's files; energies in kcal/mol and lengths in Angstrom, as it has them.
+"""Values in AutoDock Vina's files, in its units: energies in kcal/mol, lengths in Angstrom.
 
-The table of modes has four significant digits and all modes that were found, the poses have three
-decimals and only those modes that are within `energy_range`. So the poses are read where they are
-there; an affinity from the table alone has its digits and its modes.
+The table has four significant digits and all modes that were found, the poses have three decimals
+and only the modes within `energy_range`. So the poses are read if they exist; otherwise values have
+the digits and the modes of the table.
 
-Positive affinities are values like others (the ligand hardly fits); `diagnose` refuses those that
-say that it does not fit at all.
+A positive affinity (the ligand hardly fits) is a value like any other; `diagnose` refuses one that
+shows that the ligand does not fit at all.
 """
 
 import re
@@ -76,11 +76,11 @@ def modes(output: Output) -> list[dict[str, float]]:
 
 @reads(POSES)
 def pose_energies(output: Output) -> list[dict[str, float]]:
-    """The terms of each pose in kcal/mol, beside its `affinity`.
+    """The energy terms of each pose in kcal/mol, and its `affinity`.
 
-    `inter`, `intra`, their sum `total`, and `unbound` (the best pose's `intra`). Vina's affinity is
-    (total - unbound) / (1 + 0.05846 n), of n rotatable bonds; one that turns but hydrogen is half.
-    With AutoDock4's scoring function also `conf_independent`.
+    These are `inter`, `intra`, their sum `total`, and `unbound` (the best pose's `intra`). Vina's
+    affinity is (total - unbound) / (1 + 0.05846 n) for n rotatable bonds, where a bond that rotates
+    only hydrogens counts as half. AutoDock4's scoring function adds `conf_independent`.
     """
     models = poses_of(output)
     return [
@@ -90,7 +90,7 @@ def pose_energies(output: Output) -> list[dict[str, float]]:
 
 
 def _ligand_lines(model: list[str]) -> Iterator[str]:
-    """The lines of a pose's atoms, without those of flexible side chains."""
+    """The atom lines of a pose, without those of flexible side chains."""
     in_residue = False
     for line in model:
         if line.startswith("BEGIN_RES"):
@@ -106,13 +106,13 @@ def _pose(model: list[str], place: int) -> dict[str, list[Any]]:
     for line in _ligand_lines(model):
         element = ELEMENTS.get(line[77:].strip())
         if element is None:
-            raise ParseError(f"an atom of pose {place} is of an unknown type: {line[77:90]!r}")
+            raise ParseError(f"an atom of pose {place} has an unknown type: {line[77:90]!r}")
         names.append(line[12:16].strip())
         elements.append(element)
         fields = (line[30:38].strip(), line[38:46].strip(), line[46:54].strip())
         coordinates.append([number(field, f"a coordinate of pose {place}") for field in fields])
     if not names:
-        raise ParseError(f"there is no atom in pose {place}")
+        raise ParseError(f"pose {place} has no atoms")
     return {"names": names, "elements": elements, "coordinates": coordinates}
 
 
@@ -120,13 +120,13 @@ def _pose(model: list[str], place: int) -> dict[str, list[Any]]:
 def poses(output: Output) -> list[dict[str, list[Any]]]:
     """Each pose as `names` and `elements`, shape (n,), and `coordinates` in Angstrom, shape (n, 3).
 
-    n are the atoms in PDBQT, in its order: hydrogens on carbon are not among them. The element X is
-    no atom but closes a macrocycle. Flexible side chains are left out.
+    The n atoms are those in the file, in its order: hydrogens on carbon are not among them. The
+    element X is a pseudo-atom that closes a macrocycle. Flexible side chains are left out.
     """
     found = [_pose(model, place) for place, model in enumerate(poses_of(output), start=1)]
     for place, pose in enumerate(found, start=1):
         if pose["elements"] != found[0]["elements"] or pose["names"] != found[0]["names"]:
-            raise ParseError(f"pose {place} is of other atoms than the first")
+            raise ParseError(f"the atoms of pose {place} differ from those of the first pose")
     return found
 
 

@@ -1,7 +1,7 @@
-"""Parsers of xtb's files, seen with 6.7.1: single points, optimisations, hessians, MD.
+"""Parsers of xtb's files, tested with 6.7.1: single points, optimizations, Hessians, MD.
 
-Where xtbout.json or another file that xtb writes is there, it is read; the printout alone gives
-what is printed, with the decimals printed. Which evaluation each file is of is in `evaluation`.
+They read xtbout.json and the other files that xtb writes, if these exist; the printout alone gives
+only what it states, with fewer decimals. `evaluation` lists which evaluation each file belongs to.
 """
 
 from wqmaster.parsers.xtb.course import frames

@@ -1,6 +1,6 @@
-"""Whether an output of xtb is of what was asked for: charge, spin, method, solvent, and so on.
+"""Checks that xtb's output is what was asked for: charge, spin, method, solvent and so on.
 
-What was asked for comes from the job; for an output at hand from the command line that it states.
+What was asked for comes from the job or, for an output without one, from its command line.
 """
 
 import math
@@ -28,7 +28,7 @@ from wqmaster.parsers.xtb.text import (
 from wqmaster.parsers.xtb.vibrational import thermal_temperature
 
 FORCE_FIELD = "GFN-FF"
-# Optimisation levels: thresholds of energy (Eh) and gradient norm (Eh/Bohr)
+# Optimization levels: thresholds of energy (Eh) and gradient norm (Eh/Bohr)
 # (xtb, src/optimizer.f90: get_optthr).
 _LEVELS = {
     "crude": (5e-4, 1e-2),
@@ -50,7 +50,7 @@ _LEVEL_NAMES = {
     "3": "extreme",
     "vtight": "verytight",
 }
-# Options with a value -> what they are.
+# Option with a value -> what it sets.
 _FLAGS = {
     "--chrg": "charge",
     "--charge": "charge",
@@ -70,13 +70,13 @@ _FLAGS = {
     "--ohess": "level",
 }
 _LANTHANIDES = frozenset(SYMBOLS[58:72])
-# xtb computes with this electronic temperature (K) unless it is told otherwise.
+# xtb's default electronic temperature (K).
 _ELECTRONIC_TEMPERATURE_K = 300.0
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an output should be of; None: not known."""
+    """What an output should state; None: unknown."""
 
     natoms: int | None = None
     charge: float | None = None
@@ -85,14 +85,14 @@ class Wanted:
     solvent: tuple[str, str] | None = None  # model and name
     gas: bool = False  # no solvent was asked for
     accuracy: float | None = None
-    electronic: float | None = None  # K
+    electronic: float | None = None  # temperature in K
     level: str | None = None
-    thermal: float | None = None  # K, of a hessian
+    thermal: float | None = None  # temperature of the thermochemistry in K
     dynamics: Mapping[str, Any] | None = None
 
 
 def _called(text: str) -> Wanted:
-    """What the command line that the output states asks for."""
+    """What the command line in the output asks for."""
     rest = last_line(text, "program call ")
     words = rest.split() if rest else []
     found: dict[str, str] = {}
@@ -113,14 +113,14 @@ def _called(text: str) -> Wanted:
         if "accuracy" in found:
             wanted = replace(wanted, accuracy=float(found["accuracy"]))
     except ValueError as error:
-        raise ParseError(f"the command line of the output cannot be read: {error}") from error
+        raise ParseError(f"the command line in the output cannot be read: {error}") from error
     for model in ("ALPB", "GBSA", "COSMO"):
         if model in found:
             wanted = replace(wanted, solvent=(model, found[model].lower()))
     level = found.get("level", "")
     geometry = (last_line(text, "coordinate file            : ") or "").strip()
     if level in _LEVEL_NAMES or (level and not level.startswith("-") and level != geometry):
-        return replace(wanted, level=level)  # xtb takes a word that is no level for a file's name
+        return replace(wanted, level=level)  # xtb takes any other word for a file name
     return wanted
 
 
@@ -131,7 +131,7 @@ def _method(gfn: Any) -> str | None:
 
 
 def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted:
-    """What the output should be of."""
+    """What the output should state."""
     found = _called(text)
     if asked is not None:
         found = replace(
@@ -140,7 +140,7 @@ def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted
             charge=float(asked.charge),
             unpaired=asked.multiplicity - 1,
         )
-    if "gfn" not in options:  # options of a function of the user's own
+    if "gfn" not in options:  # options of a user's own function
         return found
     solvent = options.get("solvent")
     model = str(options.get("solvation", "alpb")).upper()
@@ -170,32 +170,31 @@ def stated_method(output: Output, text: str) -> str | None:
 
 
 def contradiction(text: str) -> Failure | None:
-    """Whether charge and spin are impossible by what the output itself states."""
+    """A failure if the charge or spin that the output itself states is impossible."""
 
     def failure(words: str) -> Failure:
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"xtb: {words}")
 
     ion = is_of_an_ion(Output({"stdout": text.encode()}))
     electrons, charge = setup(text, "# electrons"), setup(text, "net charge")
-    # xtb 6.3 and 6.4 state only the molecule's, but set up the ion last.
+    # xtb 6.3 and 6.4 state only those of the molecule, but set up the ion last.
     unpaired = stated_unpaired(text) if setup(text, "unpaired electrons") or not ion else None
     if charge is not None:
         total = total_charge(text)
         net = whole(charge, "the net charge")
         if math.isfinite(total) and not abs(total - net) < 1e-3:
-            return failure(f"a net charge of {net} was set, the atoms have {total:.3f} e")
+            return failure(f"the net charge was set to {net}, but the atoms have {total:.3f} e")
     if electrons is not None and unpaired is not None:
         count, odd = whole(electrons, "the number of electrons"), unpaired
         if count < 0 or odd > count or (count - odd) % 2:
             return failure(
-                f"{odd} unpaired electrons are impossible with {count} valence electrons"
-                + _frozen(text)
+                f"impossible spin: {odd} unpaired of {count} valence electrons{_frozen(text)}"
             )
     return None
 
 
 def _frozen(text: str) -> str:
-    """What to say of a molecule with a lanthanide whose electrons seem to be miscounted."""
+    """A remark for a molecule with a lanthanide, whose electrons seem to be miscounted."""
     place = text.rfind("ID    Z sym.   atoms")
     rows = text[place : place + 2000].splitlines()[1:] if place >= 0 else []
     for row in rows:
@@ -203,17 +202,17 @@ def _frozen(text: str) -> str:
         if len(words) < 3 or not words[1].isdecimal():
             break
         if words[2] in _LANTHANIDES:
-            return f" (the 4f electrons of {words[2]} are in xtb's core and count in neither)"
+            return f" (the 4f electrons of {words[2]} are in xtb's core and not counted)"
     return ""
 
 
 def is_full(text: str) -> bool:
     """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
 
-    Then xtb 6.7.1 adds an entropy to the energy that it never set (src/scc_core.f90: ga; F25),
-    unless the electronic temperature is 0. Measured: in the gas it is 0, or exactly 3600 Eh in one
-    run of five (GFN1), so that running it again helps. With a solvent it is often a few Eh up or
-    down (F- in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
+    If so, xtb 6.7.1 adds an uninitialized entropy to the energy (src/scc_core.f90: ga; F25),
+    unless the electronic temperature is 0. Measured: in the gas phase it is 0, or exactly 3600 Eh
+    in one run out of five (GFN1), so that running it again helps. With a solvent it is often a few
+    Eh of either sign (F- in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
     """
     stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
     unpaired = stated_unpaired(text)
@@ -224,7 +223,7 @@ def is_full(text: str) -> bool:
 
 
 def is_unsettled(text: str) -> bool:
-    """Whether the energy may hold such an entropy without one being able to see it."""
+    """Whether the energy may include the entropy of `is_full` without any sign of it."""
     if _stated_solvent(text) is None or not is_full(text):
         return False
     warmth = setup(text, "electronic temp.")
@@ -232,7 +231,7 @@ def is_unsettled(text: str) -> bool:
 
 
 def total_charge(text: str) -> float:
-    """The charge that the atoms add up to, NaN where it cannot be read."""
+    """The sum of the atomic charges, or NaN if it cannot be read."""
     try:
         return float(net_charge(Output({"stdout": text.encode()})))
     except ParseError:
@@ -240,16 +239,16 @@ def total_charge(text: str) -> float:
 
 
 def not_as_asked(output: Output, text: str, wish: Wanted) -> Failure | None:
-    """What the output states otherwise than it was asked for."""
+    """A failure if the output differs from what was asked for."""
     found = _other_molecule(output, text, wish) or _other_method(output, text, wish)
     if found is None and wish.level is not None:
         found = _other_level(text, wish.level)
     if found is None and wish.thermal is not None:
         if "THERMODYNAMIC" not in text:
-            return _failure("no hessian was computed")
+            return _failure("no Hessian was computed")
         stated = thermal_temperature(text)
         if not abs(stated - wish.thermal) < 6e-3:
-            found = f"thermochemistry at {stated} K, {wish.thermal} K asked for"
+            found = f"the thermochemistry is at {stated} K, but {wish.thermal} K was asked for"
     if found is None and wish.dynamics is not None:
         if not moving.has_dynamics(text):
             return _failure("no molecular dynamics was run")
@@ -277,26 +276,28 @@ def _other_molecule(output: Output, text: str, wish: Wanted) -> Failure | str | 
         if output.has("xtbopt.xyz"):
             counts.append(len(moving.geometry(output)))
         if not counts:
-            raise ParseError("the output states no number of atoms")
+            raise ParseError("the output does not state the number of atoms")
         for count in counts:
             if count != wish.natoms:
                 return Failure(
                     FailureClass.ATOM_COUNT,
-                    f"xtb: {count} atoms in the output, {wish.natoms} asked for",
+                    f"xtb: the number of atoms is {count}, but {wish.natoms} was asked for",
                 )
     if wish.charge is not None:
         charge = total_charge(text)
         if not abs(charge - wish.charge) < 1e-3:
-            return f"total charge {charge} e, {wish.charge:.0f} asked for"
+            return f"the total charge is {charge} e, but {wish.charge:.0f} was asked for"
     if wish.unpaired is not None and stated_method(output, text) != FORCE_FIELD:
         unpaired = _unpaired(output, text)
         if unpaired is not None and unpaired != wish.unpaired:
-            return f"{unpaired} unpaired electrons, {wish.unpaired} asked for"
+            return (
+                f"the number of unpaired electrons is {unpaired}, but {wish.unpaired} was asked for"
+            )
     return None
 
 
 def _unpaired(output: Output, text: str) -> int | None:
-    """The unpaired electrons of the molecule; None where none are stated (by 6.5 and 6.6)."""
+    """The number of unpaired electrons of the molecule; None if not stated (6.5 and 6.6)."""
     if output.has("xtbout.json") and not is_of_an_ion(output):
         return int(unpaired_electrons(output))
     return stated_unpaired(text)
@@ -305,12 +306,12 @@ def _unpaired(output: Output, text: str) -> int | None:
 def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
     method = stated_method(output, text)
     if wish.method is not None and method != wish.method:
-        return f"it is of {method}, {wish.method} was asked for"
+        return f"the method is {method}, but {wish.method} was asked for"
     solvent = _stated_solvent(text)
     if (wish.solvent is not None and solvent != wish.solvent) or (wish.gas and solvent):
         stated, asked = (" ".join(pair) if pair else "none" for pair in (solvent, wish.solvent))
-        return f"the solvent is {stated}, {asked} was asked for"
-    if method == FORCE_FIELD:  # states neither of these
+        return f"the solvent is {stated}, but {asked} was asked for"
+    if method == FORCE_FIELD:  # states neither
         return None
     for label, value in (("accuracy", wish.accuracy), ("electronic temp.", wish.electronic)):
         stated_value = setup(text, label)
@@ -318,39 +319,39 @@ def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
             continue
         number = real((stated_value or "none").split()[0], f"the {label}")
         if not abs(number - value) < 1e-6 * (1 + abs(value)):
-            return f"{label} {number}, {value} was asked for"
+            return f"the {label} is {number}, but {value} was asked for"
     return None
 
 
 def _stated_solvent(text: str) -> tuple[str, str] | None:
-    """Model and name of the solvent that the output states, None for the gas."""
+    """Model and name of the solvent in the output, or None for the gas phase."""
     place = text.rfind("* Solvation model:")
     if place < 0:
         return None
     lines = text[place : place + 400].splitlines()
     words = [line.split() for line in lines[:2]]
     if len(words) < 2 or words[1][:1] != ["Solvent"] or len(words[1]) < 2 or len(words[0]) < 4:
-        raise ParseError("the block 'Solvation model' of stdout is cut short")
+        raise ParseError("the block 'Solvation model' in stdout is cut short")
     return words[0][3].upper(), words[1][1].lower()
 
 
 def _other_level(text: str, level: str) -> str | None:
     if FINAL not in text:
-        return "no optimisation was run"
+        return "no optimization was run"
     if ".. CYCLE " not in text:  # an atom
         return None
     level = _LEVEL_NAMES.get(level, level)
     stated = last_line(text, ":   optimization level ")
     if stated is not None and stated.strip().rstrip(": ") != level:
-        return f"optimization level {stated.strip().rstrip(': ')}, {level} was asked for"
+        return f"the optimization level is {stated.strip().rstrip(': ')}, but {level} was asked for"
     limits = _LEVELS.get(level, ())
     for label, limit in zip(("energy convergence", "grad. convergence"), limits, strict=False):
         rest = last_line(text, f":   {label} ")
         if rest is None:
-            raise ParseError(f"the block {label!r} of the optimisation is missing from stdout")
+            raise ParseError(f"the block {label!r} of the optimization is missing from stdout")
         number = real(rest.split()[0], label)
         if not abs(number - limit) < 1e-3 * limit:
-            return f"{label} {number}, level {level} ({limit}) was asked for"
+            return f"the {label} is {number}, but level {level} ({limit}) was asked for"
     return None
 
 
@@ -367,7 +368,7 @@ def _other_dynamics(run: moving.Dynamics, options: Mapping[str, Any]) -> str | N
     }
     for name, value in stated.items():
         asked = options.get(name)
-        # The numbers are printed with two decimals.
+        # xtb prints two decimals.
         if asked is not None and not abs(float(value) - float(asked)) < 6e-3:
-            return f"{name} {value} of the MD, {asked} was asked for"
+            return f"{name} of the MD is {value}, but {asked} was asked for"
     return None

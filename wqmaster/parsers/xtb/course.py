@@ -1,6 +1,6 @@
-"""Whole frames of an optimization, a relaxed scan or molecular dynamics.
+"""Frames of an optimization, a relaxed scan or molecular dynamics.
 
-Each has energy and geometry of one evaluation.
+Each frame has the energy and geometry of one evaluation.
 """
 
 import math
@@ -21,22 +21,22 @@ from wqmaster.parsers.xtb.text import (
 )
 from wqmaster.parsers.xtb.text import frames as structures
 
-# What xtb says of charges that did not converge, after which it stops.
+# What xtb prints about charges that did not converge, before it stops.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
-# How far the sum of the atomic charges may be off the charge of the molecule (e).
+# How far the sum of the atomic charges may be from a whole number (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
 
 @dataclass(frozen=True)
 class _State:
-    """Charge and multiplicity of all frames of a run; None where xtb does not state them."""
+    """Charge and multiplicity of all frames of a run; None if xtb does not state them."""
 
     charge: int | None
     multiplicity: int | None
 
 
 def _state(output: Output, text: str) -> _State:
-    # What is stated of a run in layers is of the inner region.
+    # An ONIOM run states those of the inner region.
     if is_layered(text):
         return _State(None, None)
     unpaired = stated_unpaired(text)
@@ -61,7 +61,7 @@ def _frame(
     energy = stated_energy(frame, name)
     places = [list(row) for row in frame.coordinates]
     if not all(math.isfinite(value) for value in (energy, *(x for row in places for x in row))):
-        raise ParseError(f"a structure of {name} has a number that is not finite")
+        raise ParseError(f"a structure in {name} has a number that is not finite")
     return {
         "energy": energy,
         "gradient": None,
@@ -79,7 +79,7 @@ def _frame(
 
 
 def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
-    """The frame with energy and gradient of molecule.engrad, if that is of the same geometry."""
+    """The frame with energy and gradient from molecule.engrad, if the geometry is the same."""
     if not output.has("molecule.engrad"):
         return frame
     found = engrad(output)
@@ -100,7 +100,7 @@ def _cycles(log: list[Frame], state: _State) -> list[dict[str, Any]]:
     ]
 
 
-def _optimisation(output: Output, state: _State) -> list[dict[str, Any]]:
+def _optimization(output: Output, state: _State) -> list[dict[str, Any]]:
     log = moving.log(output)
     if not output.has("xtbopt.xyz"):
         return _cycles(log, state)
@@ -136,39 +136,39 @@ def _dynamics(output: Output, state: _State) -> list[dict[str, Any]]:
     *("stdout", "xtbopt.log", "xtbopt.xyz", "molecule.engrad", "xtbscan.log", "xtb.trj"),
 )
 def frames(output: Output) -> list[dict[str, Any]]:
-    """Energy and geometry of each evaluation of the run, in its order.
+    """Energy and geometry of each evaluation of the run, in order.
 
-    They are those of its relaxed scan (xtbscan.log), else of its molecular dynamics (xtb.trj), else
-    of its optimisation (xtbopt.log). Each is a mapping with the keys that the frames of ORCA have:
+    The frames come from its relaxed scan (xtbscan.log), else its molecular dynamics (xtb.trj), else
+    its optimization (xtbopt.log). Each is a mapping with the same keys as ORCA's frames:
     `energy` in Eh;
     `gradient` in Eh/Bohr, shape (n, 3), or None;
     `geometry` in Angstrom, shape (n, 3), and `symbols`, shape (n,);
-    `kind`: "optimisation_cycle", "stationary_point" (where the optimisation converged),
+    `kind`: "optimisation_cycle", "stationary_point" (if the optimization converged),
     "scan_point" or "dynamics_step";
-    `converged`: whether it is a stationary point; None for points of a scan, of which xtb does not
-    say whether they converged;
-    `cycle` of the optimisation (the start is 1), and `step`, the number of the structure in the
-    file of the scan or of the dynamics, counted from 1; else None;
+    `converged`: whether it is a stationary point; None for points of a scan, for which xtb does not
+    report convergence;
+    `cycle` of the optimization (the initial geometry is 1), and `step`, the number of the structure
+    in the file of the scan or of the dynamics, counted from 1; otherwise None;
     `job`: 1;
-    `charge` and `multiplicity`: None where xtb does not state them (GFN-FF has no multiplicity);
-    `root`: None, as xtb computes no excited states.
+    `charge` and `multiplicity`: None if xtb does not state them (GFN-FF has no multiplicity);
+    `root`: None, since xtb computes no excited states.
 
-    Measured with 6.7.1, a direct run at each frame gives its energy to 2e-10 Eh (GFN1, GFN2) and
-    1e-12 Eh (GFN-FF).
+    Measured with 6.7.1: a single point at each frame gives its energy to within 2e-10 Eh (GFN1,
+    GFN2) or 1e-12 Eh (GFN-FF).
 
-    The last frame of an optimisation is its final structure (xtbopt.xyz) and energy, with the
-    gradient where `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies hold the
-    restraints and walls of the input. Those of a scan do not: xtb takes the bias away. It stops at
-    charges that do not converge before it writes a frame of them.
+    The last frame of an optimization is its final structure (xtbopt.xyz) and energy, with the
+    gradient if `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies include the
+    restraints and walls of the input, but not in a scan: there xtb subtracts the bias. If charges
+    do not converge, xtb stops before it writes a frame with them.
 
     Raises:
-        ParseError: there is no such run, a file of it is missing or cut short, its energies hold
-            the bias of `--bhess`, or xtb says that charges did not converge in a scan or an MD.
+        ParseError: there is no such run, one of its files is missing or cut short, its energies
+            include the bias of `--bhess`, or charges did not converge in a scan or an MD.
     """
     text = stdout(output)
     scanned, moved = has_scan(text), moving.has_dynamics(text)
     if (scanned or moved) and any(words in text for words in _SCC):
-        raise ParseError("xtb says that charges did not converge, but not in which frames")
+        raise ParseError("xtb reports that charges did not converge, but not in which frames")
     state = _state(output, text)
     if scanned:
         found = _scan(output, state)
@@ -177,9 +177,9 @@ def frames(output: Output) -> list[dict[str, Any]]:
     elif is_biased(output):
         of_one_geometry(output, "the energy of each frame")
     elif FINAL in text or ".. CYCLE " in text:
-        found = _optimisation(output, state)
+        found = _optimization(output, state)
     else:
-        raise ParseError("no optimisation, relaxed scan or molecular dynamics was run")
+        raise ParseError("no optimization, relaxed scan or molecular dynamics was run")
     if not found:
         raise ParseError("there are no frames")
     return found

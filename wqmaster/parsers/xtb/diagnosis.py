@@ -1,10 +1,10 @@
-"""Why an output of xtb is no result.
+"""Why an output of xtb is not a result.
 
-xtb exits with 0 and "normal termination" on diverged energies, impossible charges, optimisations
-that did not converge, molecular dynamics that blew up, and options that it does not know.
+xtb exits with 0 and "normal termination" after diverged energies, impossible charges, optimizations
+that did not converge, molecular dynamics that blew up, and unknown options.
 
-A hessian of a geometry that is not stationary is no failure, as it is what was asked for: the
-parsers `stationary` and `imaginary_frequencies` tell.
+A Hessian at a geometry that is not stationary is not a failure, since it was asked for: the parsers
+`stationary` and `imaginary_frequencies` reveal it.
 """
 
 import math
@@ -23,31 +23,31 @@ from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import ENERGY_ROUNDING_EH, FINAL, energy, printed_energy
 from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
 
-# Norm of a gradient (Eh/Bohr) of atoms that clash. Measured: two of a kind have it at 0.1 A (H),
-# 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half of a bond or less.
+# Gradient norm (Eh/Bohr) of atoms that clash. Measured: two atoms of one element reach it at 0.1 A
+# (H), 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half a bond length or less.
 _STEEP_GRADIENT_EH_PER_BOHR = 40.0
-# The energy (Eh) of a molecule of charge q is below this * q^2 (worst: nuclei without electrons,
-# C4+ has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below this * (1 + q) (H+
+# The energy (Eh) of a molecule with charge q is below _ABOVE * q^2 (the worst are bare nuclei: C4+
+# has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below _ABOVE_FF * (1 + q) (H+
 # has 1.64, Mg2+ 3.88).
 _ABOVE, _ABOVE_FF = 0.5, 2.0
 
-# GFN1 and GFN2 end with radon, GFN-FF lacks two (6.7.1: each was tried).
+# GFN1 and GFN2 end with radon; GFN-FF lacks Fr, Ra and Rf to Og (each was tried with 6.7.1).
 _LAST_ELEMENT = 86
 _NO_PARAMETERS = frozenset((87, 88, *range(104, 119)))
 _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
-# Warnings of xtb about its input that change nothing.
+# xtb's warnings about its input that change nothing.
 _HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
 _INPUTS = ("--input", "-I")
-# What stands beside each GFN-FF run, also in lists of errors.
+# Printed by each GFN-FF run, even in lists of errors.
 _NO_TOPOLOGY = "Could not read topology file."
 
 _BANNER = "|                           x T B                           |"
-# Stands above what is wrong with it.
+# Printed above the error in the command line.
 _COMMAND_LINE = "Command line argument parsing failed"
 
-# What a failed run says -> the class of the failure, the first that is found.
+# Message of a failed run -> failure class; the first one found counts.
 _CAUSES = (
     ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
     ("FAILED TO CONVERGE GEOMETRY OPTIMIZATION", FailureClass.OPT_NOT_CONVERGED),
@@ -67,18 +67,18 @@ _CAUSES = (
     ("Insufficient virtual memory", FailureClass.MEMORY),
     ("Allocation would exceed memory limit", FailureClass.MEMORY),
 )
-# How much of stderr is looked through for the line that tells (characters).
+# How much of stderr is searched for the cause (characters).
 _MAX_STDERR_CHARACTERS = 100_000
 _SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE")
 
 
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
-    """Why this output of xtb is no result, or None if it is one.
+    """Why this output of xtb is not a result, or None if it is one.
 
-    Without `asked`, charge and options are held against the command line that the output states.
+    Without `asked`, charge and options are compared with the command line in the output.
     """
     if not output.has("stdout"):
-        return Failure(FailureClass.MISSING_OUTPUT, "xtb: there is no standard output")
+        return Failure(FailureClass.MISSING_OUTPUT, "xtb: the standard output is missing")
     text = stdout(output)
     errors = output.file("stderr") if output.has("stderr") else ""
     steps: tuple[Callable[[], Failure | None], ...] = (
@@ -99,7 +99,7 @@ def _failure(kind: FailureClass, cause: str) -> Failure:
 
 
 def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
-    """An error that xtb states, or an output without an end."""
+    """A failure if xtb states an error or the output has no end."""
     ended = "normal termination of xtb" in text or "normal termination of xtb" in errors
     ended = ended and "abnormal termination of xtb" not in text + errors
     if not job and not output.has("stderr"):  # that line goes to stderr
@@ -108,13 +108,13 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         first = next(line for line in text.splitlines() if line.strip())
         return _failure(
             FailureClass.PARSE_ERROR,
-            f"this is not an output of xtb, whose banner it lacks; it has {_shown(first)!r}",
+            f"this is not an output of xtb: it has no banner and begins with {_shown(first)!r}",
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:
-        # On a full disk xtb ends well, with what could not be written left out.
+        # On a full disk xtb ends normally, but its output lacks what could not be written.
         if last_line(text, "* finished run on ") is None:
-            return _failure(FailureClass.TRUNCATED, "its output ends before 'finished run'")
+            return _failure(FailureClass.TRUNCATED, "the output ends before 'finished run'")
         return None
     blown = _blown(text)
     if blown is not None:
@@ -137,16 +137,16 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
             return _failure(FailureClass.MODULE_CRASH, f"no 'normal termination', but {line}")
     if said:
         return _failure(FailureClass.PROGRAM_ERROR, f"no 'normal termination', but {said[0]}")
-    return _failure(FailureClass.TRUNCATED, "no 'normal termination' in its output: it just ends")
+    return _failure(FailureClass.TRUNCATED, "no 'normal termination': the output is incomplete")
 
 
 def _is_of_xtb(text: str) -> bool:
-    """Whether it begins as xtb does, or holds what xtb prints of a run."""
+    """Whether `text` has the banner or other typical lines of xtb."""
     return _BANNER in text or last_line(text, "* xtb version ") is not None or "[ERROR]" in text
 
 
 def _shown(line: str) -> str:
-    """A line of another program with what cannot be printed replaced."""
+    """A line of another program, with unprintable characters replaced."""
     return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
 
 
@@ -157,7 +157,7 @@ def _is_noise(line: str) -> bool:
 
 
 def _input(text: str) -> Failure | None:
-    """Warnings of xtb that it does not do what the input asks for."""
+    """A failure if xtb warns that it does not do what the input asks for."""
     place = text.find("[WARNING] Please study the warnings concerning your input")
     if place < 0:
         return None
@@ -172,9 +172,9 @@ def _input(text: str) -> Failure | None:
 
 
 def _is_copied_later(line: str, text: str) -> bool:
-    """Whether it warns of the xtb.inp that `--copy` reads if there is one, and then writes.
+    """Whether `line` warns about the xtb.inp that `--copy` reads if it exists, and then writes.
 
-    Without `--copy` it is a file that `--input` names, and whose settings are not used.
+    Without `--copy`, the file is one that `--input` names, and its settings are not used.
     """
     called = (last_line(text, "program call ") or "").split()
     named = [after for word, after in pairwise(called) if word in _INPUTS]
@@ -183,36 +183,36 @@ def _is_copied_later(line: str, text: str) -> bool:
 
 def _convergence(text: str) -> Failure | None:
     if "FAILED TO CONVERGE GEOMETRY OPTIMIZATION" in text:
-        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimisation did not converge")
+        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization did not converge")
     if "convergence criteria cannot be satisfied" in text:
         return _failure(FailureClass.SCF_NOT_CONVERGED, "the SCC did not converge")
     return None
 
 
 def _blown(text: str) -> Failure | None:
-    """Whether a molecular dynamics run went astray."""
+    """A failure if a molecular dynamics run blew up."""
     if not moving.has_dynamics(text):
         return None
     if "MD is unstable" in text:
-        return _failure(FailureClass.DIVERGED, "the MD is unstable (xtb says so)")
+        return _failure(FailureClass.DIVERGED, "xtb reports that the MD is unstable")
     try:
         run = moving.dynamics(text)
     except ParseError:
-        return None  # judged where its values are looked at
+        return None  # reported when the values are read
     for name in ("T", "Epot", "Ekin", "Etot"):
         if not math.isfinite(run.averages.get(name, 0.0)):
-            return _failure(FailureClass.DIVERGED, f"the mean of {name} of the MD is no number")
+            return _failure(FailureClass.DIVERGED, f"the mean {name} of the MD is not finite")
     accurate = run.averages.get("Epot (accurate SCC)", 0.0)
     if run.steps > 10 and not math.isfinite(accurate):
-        return _failure(FailureClass.DIVERGED, "the mean energy of the MD is no number")
+        return _failure(FailureClass.DIVERGED, "the mean energy of the MD is not finite")
     return _heated(run)
 
 
 def _heated(run: moving.Dynamics) -> Failure | None:
-    """Whether the total energy rose by more than the thermostat can have brought.
+    """A failure if the total energy rose by more than the thermostat can have added.
 
-    Berendsen's thermostat with xtb's 500 fs brings at most t / 500 fs of the thermal energy of all
-    degrees of freedom; as much again is granted to the integrator.
+    Berendsen's thermostat with xtb's 500 fs adds at most t / 500 fs of the thermal energy of all
+    degrees of freedom; one more thermal energy is allowed for errors of the integrator.
     """
     if not run.rows or not run.ended:
         return None
@@ -224,7 +224,7 @@ def _heated(run: moving.Dynamics) -> Failure | None:
         if not total - start <= warmed + granted:
             return _failure(
                 FailureClass.DIVERGED,
-                f"the total energy of the MD rose by {total - start:.4f} Eh up to step {step}",
+                f"the total energy of the MD rose by {total - start:.4f} Eh by step {step}",
             )
     return None
 
@@ -235,32 +235,35 @@ def _dynamics(output: Output, text: str, asked: Asked | None) -> Failure | None:
         return blown
     run = moving.dynamics(text)
     if not run.ended:
-        return _failure(FailureClass.PROGRAM_ERROR, "no 'normal exit of md()' in its output")
+        return _failure(FailureClass.PROGRAM_ERROR, "no 'normal exit of md()' in the output")
     if not output.has("xtb.trj"):
         return None
     found = moving.trajectory(output.beside("xtb.trj"))
     if len(found) != run.frames:
         return _failure(
-            FailureClass.TRUNCATED, f"xtb.trj has {len(found)} structures, not {run.frames}"
+            FailureClass.TRUNCATED,
+            f"the number of structures in xtb.trj is {len(found)} instead of {run.frames}",
         )
     if asked and any(len(frame.symbols) != asked.natoms for frame in found):
-        return _failure(FailureClass.ATOM_COUNT, "xtb.trj is of another number of atoms")
+        return _failure(FailureClass.ATOM_COUNT, "xtb.trj has a different number of atoms")
     return None
 
 
 def _values(
     output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | None:
-    """Whether the energy can be right, and is that of what was asked for."""
+    """A failure if the energy is impossible, or the output is not what was asked for."""
     wanted = asking.wanted(text, asked, options)
     force_field = asking.stated_method(output, text) == asking.FORCE_FIELD
     if asked and not force_field and not output.has("xtbout.json"):
         if wanted.method == asking.FORCE_FIELD:
-            return _failure(FailureClass.NOT_AS_ASKED, "it is no GFN-FF, which was asked for")
-        return _failure(FailureClass.MISSING_OUTPUT, "there is no xtbout.json")
+            return _failure(
+                FailureClass.NOT_AS_ASKED, "the method is not GFN-FF, which was asked for"
+            )
+        return _failure(FailureClass.MISSING_OUTPUT, "xtbout.json is missing")
     try:
         total = printed_energy(text) if is_mixed(output) else energy(output)
-    except ParseError:  # atoms that clash make numbers that are too wide
+    except ParseError:  # clashing atoms give numbers that are too wide
         failure = _implausible(text, printed_energy(text), force_field) or _coincident(output)
         if failure is None:
             raise
@@ -275,7 +278,8 @@ def _values(
         printed = printed_energy(text)
         if not abs(printed - total) <= ENERGY_ROUNDING_EH:
             return _failure(
-                FailureClass.PARSE_ERROR, f"xtbout.json has {total} Eh, stdout {printed} Eh"
+                FailureClass.PARSE_ERROR,
+                f"the energy is {total} Eh in xtbout.json, but {printed} Eh in stdout",
             )
     return _beyond(output) or _coincident(output) or _unfinished(output, text)
 
@@ -284,31 +288,31 @@ def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
     if asking.is_unsettled(text):
         return _failure(
             FailureClass.PROGRAM_ERROR,
-            "no energy with a solvent can be trusted where no orbital is empty: xtb 6.7.1 adds a "
-            "number that it never set; the gas has the right one",
+            "with a solvent, the energy is unreliable if no orbital is empty: xtb 6.7.1 adds an "
+            "uninitialized number; the energy in the gas phase is right",
         )
     stated = asking.total_charge(text)
     charge = abs(stated) if math.isfinite(stated) else 0.0
     limit = _ABOVE_FF * (1 + charge) if force_field else _ABOVE * round(charge) ** 2
     if not total < limit:
         if asking.is_full(text):
-            cause = "xtb added a number that it never set, as it has no empty orbital"
+            cause = "xtb added an uninitialized number, since no orbital is empty"
             return _failure(FailureClass.ERRATIC, f"an energy of {total} Eh: {cause}")
         where = "above zero" if limit == 0 else "too high for its charge"
         return _failure(FailureClass.IMPLAUSIBLE_ENERGY, f"an energy of {total} Eh is {where}")
     slope = boxed(text, "gradient norm")
     if slope is not None and not slope < _STEEP_GRADIENT_EH_PER_BOHR:
         return _failure(
-            FailureClass.IMPLAUSIBLE_ENERGY, f"atoms clash: the gradient is {slope} Eh/Bohr"
+            FailureClass.IMPLAUSIBLE_ENERGY, f"atoms clash: the gradient norm is {slope} Eh/Bohr"
         )
     return None
 
 
 def _coincident(output: Output) -> Failure | None:
-    """Whether the structure that was computed has two atoms in the same place.
+    """A failure if the computed structure has two atoms in the same place.
 
-    xtb leaves the repulsion out below 1e-4 Angstrom, and then finds an energy like that of any
-    molecule; it refuses below 1e-9 Bohr.
+    Below 1e-4 Angstrom, xtb leaves out the repulsion and finds an energy that looks normal; below
+    1e-9 Bohr, it refuses.
     """
     for name in ("molecule.xyz", "xtbopt.xyz"):
         if not output.has(name):
@@ -320,13 +324,13 @@ def _coincident(output: Output) -> Failure | None:
                 apart = math.dist(*(frame.coordinates[number] for number in pair))
                 return _failure(
                     FailureClass.COINCIDENT_ATOMS,
-                    f"{first} and {second} of {name} are {apart:.1e} Angstrom apart",
+                    f"{first} and {second} in {name} are {apart:.1e} Angstrom apart",
                 )
     return None
 
 
 def _beyond(output: Output) -> Failure | None:
-    """Whether there is an element without parameters: xtb does not look, and crashes or not."""
+    """A failure for an element without parameters, on which xtb may or may not crash."""
     if not output.has("molecule.xyz"):
         return None
     force_field = asking.stated_method(output, stdout(output)) == asking.FORCE_FIELD
@@ -334,12 +338,12 @@ def _beyond(output: Output) -> Failure | None:
         for symbol in frame.symbols:
             number = _NUMBER_OF.get(symbol.capitalize(), 0)
             if number in _NO_PARAMETERS or (number > _LAST_ELEMENT and not force_field):
-                return _failure(FailureClass.INPUT_BASIS, f"there are no parameters of {symbol}")
+                return _failure(FailureClass.INPUT_BASIS, f"there are no parameters for {symbol}")
     return None
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """Whether an optimisation is not known to have converged."""
+    """A failure if an optimization is not known to have converged."""
     if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
-        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimisation took no step")
+        return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None

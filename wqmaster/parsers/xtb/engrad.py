@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
-# Bohr in Angstrom as xtb has it (xtb, src/mctc/convert.f90: autoaa).
+# 1 Bohr in Angstrom, as in xtb (xtb, src/mctc/convert.f90: autoaa).
 BOHR = 0.52917726
 
 
 @dataclass(frozen=True)
 class Engrad:
-    """What molecule.engrad holds."""
+    """The content of molecule.engrad."""
 
     energy: float  # Eh
     gradient: list[list[float]]  # Eh/Bohr
@@ -20,7 +20,7 @@ class Engrad:
 
 
 def _place(word: str) -> float:
-    """A coordinate in Angstrom; NaN for the stars of one that is too wide for its field."""
+    """A coordinate in Angstrom; NaN for the asterisks of one too wide for its field."""
     try:
         return float(word) * BOHR
     except ValueError:
@@ -40,7 +40,7 @@ def engrad(output: Output) -> Engrad:
     """
     text = output.file("molecule.engrad")
     if 3 * text.count("\n") > len(text) + 3:
-        raise ParseError("the gradient of molecule.engrad cannot be read: its lines are empty")
+        raise ParseError("the gradient in molecule.engrad cannot be read: the lines are empty")
     words = [
         word
         for line in text.splitlines()
@@ -53,6 +53,6 @@ def engrad(output: Output) -> Engrad:
         if natoms < 1 or len(values) != 1 + 3 * natoms or len(words) != 2 + 7 * natoms:
             raise ValueError("it is cut short")
     except (ValueError, IndexError) as error:
-        raise ParseError(f"the gradient of molecule.engrad cannot be read: {error}") from error
+        raise ParseError(f"the gradient in molecule.engrad cannot be read: {error}") from error
     places = [_place(word) for word in words[2 + 3 * natoms :]]
     return Engrad(values[0], _triples(values[1:], 3), _triples(places, 4))

@@ -1,23 +1,23 @@
-"""Which evaluation the files of a run of xtb are of; refusals where they are of different ones.
+"""The evaluation that each file of an xtb run belongs to, and refusals if these differ.
 
 Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `--bhess`, `--md`,
 `--vip`, a relaxed scan, GFN1, GFN2, GFN-FF):
 
-- `--opt`, `--ohess`: everything is of the last geometry (xtbopt.xyz), except "dipole / a.u." and
-  "electronic energy" in xtbout.json, which are of the start. After `--ohess`, xtbopt.xyz and
-  molecule.engrad have another orientation than the frames of xtbopt.log.
-- `--bhess`: xtbout.json and the SUMMARY have the energy and the gradient norm of the start.
-  molecule.engrad and the box at the end have the energy and the gradient of xtbopt.xyz with the
-  bias, which is 15 mEh for ethanol. Charges, orbitals and bond orders are those of xtbopt.xyz, but
-  gfnff_charges is of the start.
+- `--opt`, `--ohess`: everything belongs to the last geometry (xtbopt.xyz), except "dipole / a.u."
+  and "electronic energy" in xtbout.json, which belong to the initial one. After `--ohess`,
+  xtbopt.xyz and molecule.engrad have a different orientation than the frames of xtbopt.log.
+- `--bhess`: xtbout.json and the SUMMARY have the energy and gradient norm of the initial geometry.
+  molecule.engrad and the box at the end have the energy and gradient at xtbopt.xyz with the bias,
+  which is 15 mEh for ethanol. Charges, orbitals and bond orders belong to xtbopt.xyz, but
+  gfnff_charges to the initial geometry.
 - `--vip`, `--vea`, `--vipea`, `--vomega`: the ion is computed last, at the same geometry. All of
-  xtbout.json and wbo is of the ion; molecule.engrad has the energy of the molecule and the gradient
-  of the ion.
-- A relaxed scan: xtbopt.xyz, charges and orbitals are of the last point; energy and gradient are
-  those of the optimisation before the scan.
-- `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have energy and gradient of the
-  whole; the SUMMARY, charges, orbitals and bond orders are of the inner region.
-- `--md`: everything is of the start; xtb.trj has the energy of each of its structures.
+  xtbout.json and wbo belongs to the ion; molecule.engrad has the energy of the molecule and the
+  gradient of the ion.
+- A relaxed scan: xtbopt.xyz, charges and orbitals belong to the last point, energy and gradient to
+  the optimization before the scan.
+- `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have the energy and gradient of the
+  whole molecule; the SUMMARY, charges, orbitals and bond orders belong to the inner region.
+- `--md`: everything belongs to the initial geometry; xtb.trj has the energy of each structure.
 """
 
 from wqmaster.errors import ParseError
@@ -36,7 +36,7 @@ def _text(output: Output) -> str:
 
 
 def _called(output: Output) -> frozenset[str]:
-    """The words of the command line, as the printout or xtbout.json state it."""
+    """The words of the command line in the printout or in xtbout.json."""
     stated = last_line(_text(output), "program call ")
     if stated is None and output.has("xtbout.json"):
         stated = str(results(output).get("program call", ""))
@@ -44,12 +44,12 @@ def _called(output: Output) -> frozenset[str]:
 
 
 def is_of_an_ion(output: Output) -> bool:
-    """Whether the ion of `--vip`, `--vea` and the like was computed last."""
+    """Whether the ion of `--vip`, `--vea` or the like was computed last."""
     return _ION in _text(output) or bool(_ION_FLAGS & _called(output))
 
 
 def is_biased(output: Output) -> bool:
-    """Whether it is a run of `--bhess`, whose potential holds a bias."""
+    """Whether this is a `--bhess` run, whose potential includes a bias."""
     return _BIASED in _text(output) or "--bhess" in _called(output)
 
 
@@ -59,12 +59,12 @@ def has_scan(text: str) -> bool:
 
 
 def is_layered(text: str) -> bool:
-    """Whether it is a run of `--oniom`, in which an inner region has a method of its own."""
+    """Whether this is an `--oniom` run, in which an inner region has its own method."""
     return last_line(text, _LAYERS) is not None
 
 
 def is_mixed(output: Output) -> bool:
-    """Whether the files of the run are of different geometries, so that there is no one energy."""
+    """Whether the files belong to different geometries, so that there is no single energy."""
     return is_biased(output) or has_scan(_text(output))
 
 
@@ -72,50 +72,50 @@ def not_of_an_ion(output: Output, what: str) -> None:
     """Refuse values of the ion.
 
     Raises:
-        ParseError: `what` is of the ion of `--vip`, `--vea` and the like.
+        ParseError: `what` belongs to the ion of `--vip`, `--vea` or the like.
     """
     if is_of_an_ion(output):
         raise ParseError(
-            f"{what} would be of the ion that --vip, --vea, --vipea or --vomega computes last, not "
-            "of the molecule"
+            f"{what} would belong to the ion that --vip, --vea, --vipea or --vomega computes last, "
+            "not to the molecule"
         )
 
 
 def not_of_a_region(output: Output, what: str) -> None:
-    """Refuse values of a part of the molecule.
+    """Refuse values of part of the molecule.
 
     Raises:
-        ParseError: `what` is of the inner region of `--oniom`.
+        ParseError: `what` belongs to the inner region of `--oniom`.
     """
     if is_layered(_text(output)):
         raise ParseError(
-            f"{what} would be of the inner region of --oniom, the energy is of the whole molecule"
+            f"{what} would belong to the inner region of --oniom, the energy to the whole molecule"
         )
 
 
 def of_the_molecule(output: Output, what: str) -> None:
-    """Refuse values of an ion, and of a part of the molecule.
+    """Refuse values of an ion or of part of the molecule.
 
     Raises:
-        ParseError: what `not_of_an_ion` and `not_of_a_region` raise.
+        ParseError: as `not_of_an_ion` and `not_of_a_region`.
     """
     not_of_an_ion(output, what)
     not_of_a_region(output, what)
 
 
 def of_one_geometry(output: Output, what: str) -> None:
-    """Refuse values that are not of the geometry of the run's end.
+    """Refuse values that do not belong to the final geometry of the run.
 
     Raises:
-        ParseError: `what` is of another geometry, or holds a bias: see the top of this module.
+        ParseError: `what` belongs to another geometry or includes a bias (see this module's top).
     """
     if is_biased(output):
         raise ParseError(
-            f"{what} of --bhess is of the start in xtbout.json and SUMMARY, and holds the bias "
-            "elsewhere: run a single point at xtbopt.xyz"
+            f"{what} of --bhess belongs to the initial geometry in xtbout.json and SUMMARY, and "
+            "includes the bias elsewhere; run a single point at xtbopt.xyz"
         )
     if has_scan(_text(output)):
         raise ParseError(
-            f"{what} is of the optimisation before the relaxed scan, but xtbopt.xyz of its last "
-            "point: the parser frames has each point with its energy"
+            f"{what} belongs to the optimization before the relaxed scan, but xtbopt.xyz to its "
+            "last point; the parser 'frames' returns each point with its energy"
         )

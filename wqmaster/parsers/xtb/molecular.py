@@ -1,8 +1,8 @@
 """Energy, gradient, dipole and charges of one geometry.
 
 `--json` writes xtbout.json (8 decimals), `--grad` writes molecule.engrad in ORCA's format
-(12 decimals) and `wbo` the Wiberg bond orders (xtb's documentation, "Output files"). GFN-FF writes
-no xtbout.json, but `gfnff_charges`; its energy stands in the printout (12 decimals).
+(12 decimals); `wbo` has the Wiberg bond orders (xtb's documentation, "Output files"). GFN-FF writes
+no xtbout.json, but `gfnff_charges`; its energy is in the printout (12 decimals).
 """
 
 import math
@@ -38,18 +38,18 @@ from wqmaster.parsers.xtb.text import (
     whole,
 )
 
-# What is printed once an optimisation has ended, converged or not.
+# Printed at the end of an optimization, converged or not.
 FINAL = " final structure:"
 # xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
 ENERGY_ROUNDING_EH = 2e-8
-# A sum of atomic charges is a whole number but for its rounding (e).
+# A sum of atomic charges is a whole number except for rounding (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
 
-def _summarised(text: str, name: str) -> float:
+def _summarized(text: str, name: str) -> float:
     """The value `name` of the last SUMMARY, or else of the box at the end.
 
-    Of `--oniom` it is that of the box, as the SUMMARY is of the inner region.
+    For `--oniom` it is that of the box, since the SUMMARY belongs to the inner region.
     """
     at_the_end = name.upper()
     value = boxed(text, f"ONIOM {at_the_end}" if is_layered(text) else name)
@@ -61,25 +61,24 @@ def _summarised(text: str, name: str) -> float:
 
 
 def printed_energy(text: str) -> float:
-    """The total energy (Eh, 12 decimals) of the printout.
+    """The total energy (Eh, 12 decimals) in the printout.
 
-    That of the last SUMMARY: the box at the end has the energy of an ion after `--vip`, `--vea`.
+    It is that of the last SUMMARY: after `--vip` or `--vea`, the box at the end has the ion's.
     """
-    return _summarised(text, "total energy")
+    return _summarized(text, "total energy")
 
 
 @reads("stdout", "xtbout.json", "molecule.engrad")
 def energy(output: Output) -> float:
-    """Total energy in Eh: of the last geometry of an optimisation, for an MD of the start.
+    """Total energy in Eh, at the last geometry of an optimization or the initial one of an MD.
 
-    12 decimals, of molecule.engrad or else of the printout; 8 where only xtbout.json is there. With
-    a solvent it holds the free energy of solvation,
-    with restraints or walls of the input their energy. After `--vip` and the like it is the
-    molecule's, from the printout.
+    It has 12 decimals from molecule.engrad or else the printout, 8 if only xtbout.json exists. It
+    includes the free energy of solvation and the energy of restraints or walls in the input. After
+    `--vip` and the like it is that of the molecule, from the printout.
 
     Raises:
         ParseError: it is missing; the run is `--bhess` or a relaxed scan, whose files have energies
-            of different geometries; or two files have different ones.
+            at different geometries; or two files have different energies.
     """
     of_one_geometry(output, "the energy")
     if is_of_an_ion(output):
@@ -96,12 +95,14 @@ def energy(output: Output) -> float:
     exact = engrad(output).energy
     if abs(exact - value) > ENERGY_ROUNDING_EH:
         other = "xtbout.json" if output.has("xtbout.json") and not layered else "stdout"
-        raise ParseError(f"{other} and molecule.engrad are of different runs ({value}, {exact} Eh)")
+        raise ParseError(
+            f"{other} and molecule.engrad are from different runs ({value}, {exact} Eh)"
+        )
     return exact
 
 
 def _of_the_molecule(output: Output) -> float:
-    """The energy of the last SUMMARY, which is of the molecule also where an ion is computed."""
+    """The energy in the last SUMMARY, which is the molecule's even if an ion is computed."""
     value = boxed(stdout(output), "total energy") if output.has("stdout") else None
     if value is None:
         not_of_an_ion(output, "the energy")
@@ -111,15 +112,15 @@ def _of_the_molecule(output: Output) -> float:
 
 @reads("molecule.engrad", "stdout", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
-    """Gradient of the energy in Eh/Bohr, shape (n, 3), in the geometry that `energy` is of.
+    """Gradient of `energy` in Eh/Bohr, shape (n, 3), at the same geometry.
 
-    That is the last geometry of an optimization (in the orientation of xtbopt.xyz), for an MD the
-    start.
-    Measured with 6.7.1: a direct run at xtbopt.xyz gives it to 1e-6 Eh/Bohr.
+    After an optimization it has the orientation of xtbopt.xyz; for an MD it is that of the start.
+    Measured with 6.7.1: a single point
+    at xtbopt.xyz gives the same gradient to within 1e-6 Eh/Bohr.
 
     Raises:
         ParseError: molecule.engrad is cut short; the run is `--bhess` or a relaxed scan, whose
-            files are of different geometries; or `--vip` or the like, where it is of the ion.
+            files belong to different geometries; or the gradient is the ion's (`--vip` and so on).
     """
     not_of_an_ion(output, "the gradient")
     of_one_geometry(output, "the gradient")
@@ -128,31 +129,31 @@ def gradient(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def gradient_norm(output: Output) -> float:
-    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr; of `energy`'s geometry.
+    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr, at `energy`'s geometry.
 
-    Of the last SUMMARY: the box at the end of a hessian states the root mean square under the same
-    name, and after `--vip` and the like it is that of the ion.
+    It is that of the last SUMMARY: under the same name, the box at the end has the root mean square
+    after a Hessian, and the norm of the ion after `--vip` and the like.
 
     Raises:
-        ParseError: it is missing, or the run is `--bhess` (whose SUMMARY is of the start) or a
-            relaxed scan (of the optimisation before it).
+        ParseError: it is missing, or the run is `--bhess` (whose SUMMARY has that of the initial
+            geometry) or a relaxed scan (that of the optimization before it).
     """
     of_one_geometry(output, "the gradient norm")
-    return _summarised(stdout(output), "gradient norm")
+    return _summarized(stdout(output), "gradient norm")
 
 
 @reads("stdout", "xtbout.json", "xtbopt.xyz")
 def dipole(output: Output) -> list[float]:
-    """Molecular dipole moment (x, y, z) in e a0, of the geometry of `charges`.
+    """Molecular dipole moment (x, y, z) in e a0, at the geometry of `charges`.
 
-    That of an ion is about the origin.
-    8 decimals from xtbout.json. After an optimisation that states the dipole of the start (6.7.1):
-    then it is computed from the charges and atomic dipoles (GFN2, 6 decimals), or the printed one
-    is taken (GFN1, 4 decimals). Printed: 3 decimals; GFN-FF has only that, of its charges.
+    For an ion it is relative to the origin. It has 8 decimals from xtbout.json. After an
+    optimization, that file has the dipole of the initial geometry (6.7.1): then it is computed from
+    the charges and atomic dipoles (GFN2, 6 decimals) or printed (GFN1, 4 decimals). The printout
+    alone has 3 decimals; GFN-FF has no other dipole, and computes it from the charges.
 
     Raises:
-        ParseError: it is missing, at odds with the printed one, of the ion of `--vip` and the like,
-            or of the inner region of `--oniom`.
+        ParseError: it is missing, contradicts the printed one, or belongs to the ion of `--vip` and
+            the like or to the inner region of `--oniom`.
     """
     of_the_molecule(output, "the dipole")
     text = stdout(output) if output.has("stdout") or output.name == "stdout" else ""
@@ -166,23 +167,23 @@ def dipole(output: Output) -> list[float]:
         return printed
     computed = _computed_dipole(found, output.file("xtbopt.xyz"))
     if not all(abs(x - y) < 2e-3 for x, y in zip(computed, printed, strict=True)):
-        raise ParseError(f"the dipole is printed as {printed}, charges give {computed}")
+        raise ParseError(f"the printed dipole is {printed}, but the charges give {computed}")
     return computed
 
 
 def _three(values: list[float]) -> list[float]:
     if len(values) != 3:
-        raise ParseError(f"the dipole of xtbout.json has {len(values)} components")
+        raise ParseError(f"a dipole in xtbout.json must have 3 components, not {len(values)}")
     return values
 
 
 def _computed_dipole(found: Mapping[str, Any], xyz: str) -> list[float]:
-    """The dipole of the charges and atomic dipoles of xtbout.json in the optimised geometry."""
+    """The dipole from the charges and atomic dipoles in xtbout.json at the optimized geometry."""
     frame = next(frames(xyz, "xtbopt.xyz"), Frame("", (), ()))
     moments = entry(found, "atomic dipole moments")
     own = numbers(found, "partial charges", "the list of charges")
     if not isinstance(moments, list) or not len(moments) == len(own) == len(frame.coordinates):
-        raise ParseError("xtbout.json and xtbopt.xyz are of different molecules")
+        raise ParseError("xtbout.json and xtbopt.xyz belong to different molecules")
     total = [0.0, 0.0, 0.0]
     for moment, charge, place in zip(moments, own, frame.coordinates, strict=True):
         rows = _three(numbers({"": moment}, "", "an atomic dipole moment"))
@@ -202,28 +203,30 @@ def _printed_dipole(text: str) -> list[float]:
     else:
         rows = [line.partition(":") for line in text[place : place + 400].splitlines()[2:4]]
         values = {label.strip(): rest for label, colon, rest in rows if colon}
-        # GFN-FF has no atomic dipoles, so that there is no line "full".
+        # GFN-FF has no atomic dipoles and therefore no line "full".
         label = "q only" if "G F N - F F" in text else "full"
         words = values.get(label, "").split()
     if len(words) < 4:
-        raise ParseError("the block 'molecular dipole' is missing from stdout, or cut short")
+        raise ParseError("the block 'molecular dipole' is missing from stdout or cut short")
     return [real(word, "a component of the dipole") for word in words[:3]]
 
 
 @reads("stdout", "xtbout.json", "gfnff_charges", per_atom=True)
 def charges(output: Output) -> list[float]:
-    """Atomic partial charges in e, shape (n,). GFN1, GFN2: Mulliken; GFN-FF: its EEQ model.
+    """Atomic partial charges in e, shape (n,): Mulliken (GFN1, GFN2) or the EEQ model (GFN-FF).
 
-    Of the last geometry (xtbopt.xyz) of an optimisation, `--ohess`, `--bhess` or scan, for an MD of
-    the start.
+    They belong to the last geometry (xtbopt.xyz) of an optimization, `--ohess`, `--bhess` or scan,
+    and to the initial one of an MD.
 
     Raises:
-        ParseError: they are missing, cut short, of the ion of `--vip` and the like, of the inner
-            region of `--oniom`, or of the start (`--bhess` with GFN-FF).
+        ParseError: they are missing or cut short, or belong to the ion of `--vip` and the like, the
+            inner region of `--oniom`, or the initial geometry (`--bhess` with GFN-FF).
     """
     of_the_molecule(output, "the charges")
     if output.has("gfnff_charges") and is_biased(output):
-        raise ParseError("gfnff_charges of --bhess is of the start, not of xtbopt.xyz")
+        raise ParseError(
+            "gfnff_charges of --bhess belongs to the initial geometry, not to xtbopt.xyz"
+        )
     if output.has("xtbout.json"):
         return numbers(results(output), "partial charges", "the list of charges")
     if output.has("gfnff_charges"):
@@ -234,16 +237,18 @@ def charges(output: Output) -> list[float]:
 def _force_field_charges(output: Output) -> list[float]:
     text = output.file("gfnff_charges")
     if not text.endswith("\n"):  # a charge may lack digits
-        raise ParseError("gfnff_charges is empty, or cut short: its last line has no end")
-    found = [real(word, "a charge of gfnff_charges") for word in text.split()]
+        raise ParseError("gfnff_charges is empty or cut short: its last line is incomplete")
+    found = [real(word, "a charge in gfnff_charges") for word in text.split()]
     printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
     if printed is not None and len(found) != whole(printed.strip(), "the number of atoms"):
-        raise ParseError(f"gfnff_charges has {len(found)} charges of the {printed.strip()} atoms")
+        raise ParseError(
+            f"the number of charges in gfnff_charges is {len(found)}, not {printed.strip()}"
+        )
     return found
 
 
 def _printed_charges(text: str) -> list[float]:
-    """The charges of the printout (3 decimals for GFN2, 5 for GFN1)."""
+    """The charges in the printout (3 decimals for GFN2, 5 for GFN1)."""
     second = "     #   Z          covCN         q "
     heading, column = (second, 4) if second in text else ("Mulliken/CM5 charges", 2)
     found: list[float] = []
@@ -257,14 +262,14 @@ def _printed_charges(text: str) -> list[float]:
             digits = words[0].rstrip(ascii_letters)
             words[:1] = [digits, words[0][len(digits) :]]
         if words[0] != str(len(found) + 1) or len(words) < column + 2:
-            raise ParseError("the table of charges of stdout has a gap or is cut short")
+            raise ParseError("the table of charges in stdout has a gap or is cut short")
         found.append(real(words[column], "a charge"))
-    raise ParseError("the table of charges of stdout is cut short")
+    raise ParseError("the table of charges in stdout is cut short")
 
 
 @reads("stdout")
 def solvation_energy(output: Output) -> float:
-    """Free energy of solvation (`Gsolv`) in Eh; a part of `energy`, of the same geometry."""
+    """Free energy of solvation (`Gsolv`) in Eh; a part of `energy`, at the same geometry."""
     of_one_geometry(output, "Gsolv")
     of_the_molecule(output, "Gsolv")
     value = last_line(stdout(output), ":: -> Gsolv ")
@@ -276,22 +281,22 @@ def solvation_energy(output: Output) -> float:
 
 @reads("stdout")
 def method(output: Output) -> str:
-    """The method as the output states it: GFN1-xTB, GFN2-xTB, GFN-FF and so on."""
+    """The method as stated in the output: GFN1-xTB, GFN2-xTB, GFN-FF and so on."""
     text = stdout(output)
     stated = setup(text, "Hamiltonian")
     if stated:
         return stated
     if "G F N - F F" in text:
         return "GFN-FF"
-    raise ParseError("the output states no method")
+    raise ParseError("the output does not state the method")
 
 
 @reads("stdout")
 def charge(output: Output) -> int:
-    """The total charge in e: `net_charge`, which xtb prints as a sum of atomic charges.
+    """The total charge in e: `net_charge` as a whole number.
 
     Raises:
-        ParseError: as `net_charge`, or it is not a whole number.
+        ParseError: as for `net_charge`, or it is not a whole number.
     """
     found: float = net_charge(output)
     if not math.isfinite(found) or abs(found - round(found)) > _CHARGE_TOLERANCE_E:
@@ -301,12 +306,12 @@ def charge(output: Output) -> int:
 
 @reads("stdout")
 def net_charge(output: Output) -> float:
-    """The charge of the molecule in e, as the atomic charges of its last SUMMARY add up to.
+    """The charge of the molecule in e: the sum of the atomic charges in its last SUMMARY.
 
-    It is of the geometry of `charges`.
+    It belongs to the geometry of `charges`.
 
     Raises:
-        ParseError: it is missing, or of the inner region of `--oniom`.
+        ParseError: it is missing, or belongs to the inner region of `--oniom`.
     """
     not_of_a_region(output, "the total charge")
     rest = last_line(stdout(output), ":: total charge ")

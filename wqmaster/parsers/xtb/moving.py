@@ -1,4 +1,4 @@
-"""Optimisations and molecular dynamics: geometries, cycles, averages."""
+"""Optimizations and molecular dynamics: geometries, cycles, averages."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,19 +22,19 @@ from wqmaster.parsers.xtb.text import (
 
 # Boltzmann's constant in Eh/K.
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06
-# xtb's files have 14 and 12 decimals; --ohess turns the molecule to another orientation (Angstrom).
+# xtb's files have 14 and 12 decimals; --ohess changes the orientation (Angstrom).
 SAME_PLACE_ANGSTROM = 1e-6
-# The last frame of xtbopt.log and xtbopt.xyz are two evaluations of one geometry (Eh).
+# The last frame of xtbopt.log and that of xtbopt.xyz are two evaluations of one geometry (Eh).
 SAME_ENERGY_EH = 1e-7
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
-# xtb takes the mean of the energy at full accuracy over every eleventh step.
+# xtb averages the energy at full accuracy over every eleventh step.
 _ACCURATE_STEP_INTERVAL = 11
 
 
 def final(output: Output) -> Frame:
-    """The only structure of xtbopt.xyz."""
+    """The only structure in xtbopt.xyz."""
     found = list(frames(output.file("xtbopt.xyz"), "xtbopt.xyz"))
     if len(found) != 1:
         raise ParseError(f"xtbopt.xyz has {len(found)} structures")
@@ -43,9 +43,9 @@ def final(output: Output) -> Frame:
 
 @reads("xtbopt.xyz", per_atom=True)
 def geometry(output: Output) -> list[list[float]]:
-    """Optimised coordinates in Angstrom, shape (n, 3), those that `energy` is of.
+    """Optimized coordinates in Angstrom, shape (n, 3), at which `energy` is computed.
 
-    Of `--bhess` they are those of the biased optimisation, of a relaxed scan those of its last
+    For `--bhess` they are those of the biased optimization, for a relaxed scan those of its last
     point; `energy` refuses both.
     """
     return [list(row) for row in final(output).coordinates]
@@ -53,7 +53,7 @@ def geometry(output: Output) -> list[list[float]]:
 
 @reads("xtbopt.xyz", per_atom=True)
 def optimized_geometry(output: Output) -> list[list[float]]:
-    """Optimised coordinates in Angstrom, shape (n, 3): another name of `geometry`."""
+    """Optimized coordinates in Angstrom, shape (n, 3): another name for `geometry`."""
     return [list(row) for row in final(output).coordinates]
 
 
@@ -65,7 +65,7 @@ def symbols(output: Output) -> list[str]:
 
 @reads("stdout")
 def opt_cycles(output: Output) -> int:
-    """How many cycles the last optimisation took to converge; 0 for an atom, which has none."""
+    """Number of cycles that the last optimization took to converge; 0 for an atom."""
     text = stdout(output)
     rest = last_line(text, _CONVERGED)
     if rest is None:
@@ -73,7 +73,7 @@ def opt_cycles(output: Output) -> int:
         if FINAL in text and not moved and not failed:
             return 0
         raise ParseError(
-            "the optimisation did not converge" if moved or failed else "no optimisation was run"
+            "the optimization did not converge" if moved or failed else "no optimization was run"
         )
     words = rest.split()
     return whole(words[0] if words else "", "the number of cycles")
@@ -81,10 +81,10 @@ def opt_cycles(output: Output) -> int:
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def opt_trajectory_energies(output: Output) -> list[float]:
-    """Energy (Eh) of each structure of the optimization, the start first.
+    """Energy (Eh) of each structure of the optimization, the initial one first.
 
-    As `frames` has them, but with the bias of `--bhess`, and of the optimization before a relaxed
-    scan.
+    They are those of `frames`, but include the bias for `--bhess`, and for a relaxed scan belong to
+    the optimization before it.
     """
     return [stated_energy(frame, "xtbopt.log") for frame in log(output)]
 
@@ -93,13 +93,13 @@ def opt_trajectory_energies(output: Output) -> list[float]:
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
     """Coordinates (Angstrom) of each structure of the optimization, shape (steps, n, 3).
 
-    The structures are those of `opt_trajectory_energies`.
+    They belong to the `opt_trajectory_energies`.
     """
     return [[list(row) for row in frame.coordinates] for frame in log(output)]
 
 
 def log(output: Output) -> list[Frame]:
-    """The structures of xtbopt.log; of an atom, of which xtb writes none there, its only one."""
+    """The structures in xtbopt.log; for an atom, which xtb does not log, its only structure."""
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
     if not found and output.has("xtbopt.xyz"):
         only = final(output)
@@ -107,8 +107,8 @@ def log(output: Output) -> list[Frame]:
     if not found:
         raise ParseError("xtbopt.log is empty")
     if len({frame.symbols for frame in found}) > 1:
-        raise ParseError("the structures of xtbopt.log are of different molecules")
-    # Of a run with a bias or a scan, the log is of another optimisation than xtbopt.xyz.
+        raise ParseError("the structures in xtbopt.log belong to different molecules")
+    # In a run with a bias or a scan, the log belongs to another optimization than xtbopt.xyz.
     if output.has("xtbopt.xyz") and not is_mixed(output):
         _check_end(output, found, final(output))
     return found
@@ -116,21 +116,21 @@ def log(output: Output) -> list[Frame]:
 
 def _check_end(output: Output, found: list[Frame], last: Frame) -> None:
     if found[0].symbols != last.symbols:
-        raise ParseError("xtbopt.log and xtbopt.xyz are of different molecules")
+        raise ParseError("xtbopt.log and xtbopt.xyz belong to different molecules")
     if has_converged(output, last) and not is_same(found[-1], last):
         raise ParseError("xtbopt.log is cut short: its last structure is not that of xtbopt.xyz")
 
 
 def has_converged(output: Output, last: Frame) -> bool:
-    """Whether the optimisation that ended with `last` has converged, as far as it is printed."""
-    # xtb takes no cycle for an atom, and does not say that it has converged.
+    """Whether the optimization that ended with `last` converged, according to the printout."""
+    # xtb runs no cycle for an atom, and does not print that it converged.
     if len(last.symbols) == 1:
         return True
     return output.has("stdout") and last_line(stdout(output), _CONVERGED) is not None
 
 
 def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
-    """Distances that stay as they are when a molecule is turned."""
+    """Distances that do not change when a molecule is rotated."""
     middle = [sum(column) / len(points) for column in zip(*points, strict=True)]
     for point in points:
         yield math.dist(point, middle)
@@ -139,9 +139,9 @@ def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
 
 
 def is_same(frame: Frame, other: Frame) -> bool:
-    """Whether a structure of xtbopt.log and that of xtbopt.xyz are one, with one energy.
+    """Whether `frame` of xtbopt.log has the geometry and energy of `other` of xtbopt.xyz.
 
-    Their orientations may differ.
+    The orientation may differ.
     """
     return (
         frame.symbols == other.symbols
@@ -156,11 +156,11 @@ def is_same(frame: Frame, other: Frame) -> bool:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What the printout says of a molecular dynamics run."""
+    """What the printout states about a molecular dynamics run."""
 
     time: float  # ps
     step: float  # fs
-    temperature: float  # K; of the thermostat, and of the start
+    temperature: float  # K; of the thermostat and at the start
     accuracy: float  # of the charges
     dump: float  # fs
     dump_steps: int  # steps between two frames
@@ -176,14 +176,14 @@ class Dynamics:
 
     @property
     def frames(self) -> int:
-        """How many structures its xtb.trj has."""
+        """The number of structures in its xtb.trj."""
         return math.ceil(self.steps / max(self.dump_steps, 1))
 
     def mean(self, name: str) -> float:
         """The mean of a quantity over the steps.
 
-        xtb 6.7.1 divides the sum over its n steps by n + 1 (src/dynamic.f90: the count of a loop
-        that has ended); measured: the mean of the energies in xtb.trj is this one.
+        xtb 6.7.1 divides the sum over n steps by n + 1 (src/dynamic.f90: the counter of a loop that
+        has ended); measured: the mean of the energies in xtb.trj is the corrected one.
         """
         return self.averages[name] * (self.steps + 1) / self.steps
 
@@ -194,10 +194,10 @@ def has_dynamics(text: str) -> bool:
 
 
 def dynamics(text: str) -> Dynamics:
-    """What the printout says of a molecular dynamics run.
+    """What the printout states about a molecular dynamics run.
 
     Raises:
-        ParseError: there is none, or a part of it is missing.
+        ParseError: there is no such run, or a part of it is missing.
     """
     place = text.rfind(_HEADING)
     if place < 0:
@@ -245,12 +245,12 @@ def dynamics(text: str) -> Dynamics:
         ended=ended,
     )
     if found.steps < 1:
-        raise ParseError(f"the MD has {found.steps} steps")
+        raise ParseError(f"the number of MD steps is {found.steps}")
     return found
 
 
 def _rows(text: str) -> tuple[tuple[int, float], ...]:
-    """(step, total energy) of the lines `i7,f8.2,F13.5,F9.4,2F6.0,F12.5` of xtb's dynamic.f90."""
+    """(step, total energy) from the lines `i7,f8.2,F13.5,F9.4,2F6.0,F12.5` of xtb's dynamic.f90."""
     found = []
     if "time (ps)" not in text:
         return ()
@@ -265,16 +265,16 @@ def _rows(text: str) -> tuple[tuple[int, float], ...]:
 
 @reads("stdout")
 def md_summary(output: Output) -> dict[str, Any]:
-    """What was run and the means over all steps of a molecular dynamics run.
+    """Settings of a molecular dynamics run, and means over all its steps.
 
     Keys: steps, step (fs), time (ps), frames (in xtb.trj), degrees_of_freedom, thermostat (its
     temperature in K, None without one), and the means temperature (K), potential_energy,
     kinetic_energy, total_energy (Eh), accurate_potential_energy (Eh; over every eleventh step, at
-    full accuracy; None for runs shorter than that). Means are corrected for what xtb divides by.
+    full accuracy; None for runs shorter than that). The means are corrected for xtb's divisor.
     """
     found = dynamics(stdout(output))
     if found.unstable or not found.ended:
-        raise ParseError("the MD did not come to its end")
+        raise ParseError("the MD did not finish")
     accurate = found.averages.get("Epot (accurate SCC)")
     return {
         "steps": found.steps,
@@ -292,10 +292,10 @@ def md_summary(output: Output) -> dict[str, Any]:
 
 
 def trajectory(output: Output) -> list[Frame]:
-    """The structures of xtb.trj, with velocities or without."""
+    """The structures in xtb.trj, with or without velocities."""
     text = output.file("xtb.trj")
     first = text.split("\n", 1)[0]
-    natoms = whole(first, "the number of atoms of xtb.trj")
+    natoms = whole(first, "the number of atoms in xtb.trj")
     lines = text.splitlines()
     beyond = lines[2 + natoms].split() if natoms > 0 and len(lines) > 2 + natoms else []
     return list(frames(text, "xtb.trj", 1 if len(beyond) == 3 else 0))
@@ -303,11 +303,11 @@ def trajectory(output: Output) -> list[Frame]:
 
 @reads("xtb.trj")
 def md_energies(output: Output) -> list[float]:
-    """Potential energy (Eh) of each structure of the trajectory, as `frames` has them."""
+    """Potential energy (Eh) of each structure of the trajectory, as in `frames`."""
     return [stated_energy(frame, "xtb.trj") for frame in trajectory(output)]
 
 
 @reads("xtb.trj")
 def md_frames(output: Output) -> int:
-    """How many structures the trajectory has."""
+    """Number of structures in the trajectory."""
     return len(trajectory(output))

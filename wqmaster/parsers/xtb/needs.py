@@ -1,7 +1,7 @@
-"""What each parser of xtb needs that not every step makes xtb print or write.
+"""What each parser of xtb needs that only some steps make xtb print or write.
 
-Which step leaves which of them is known in `wqmaster.tasks.xtb.leaves`. A parser for which any step
-will do is in `PLAIN`: every parser of the package has to be in one of the two tables.
+`wqmaster.tasks.xtb.leaves` knows which steps do. `PLAIN` has the parsers for which any step will
+do; every parser of the package must be in one of the two tables.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A run of xtb: its files and its version."""
+"""The files and the version of a run of xtb."""
 
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.text import last_line
@@ -19,14 +19,14 @@ _FILES = frozenset(
 
 
 def file_name(name: str) -> str | None:
-    """What a job calls a file that xtb named `name`; None if it is none that parsers read."""
+    """A job's name for a file that xtb named `name`; None if no parser reads it."""
     if name in _FILES:
         return name
     return "molecule.engrad" if name.endswith(".engrad") else None
 
 
 def program_version(output: Output) -> str | None:
-    """The version of xtb, as its output states it."""
+    """The version of xtb, as stated in its output."""
     rest = last_line(output.text, "* xtb version ")
     words = rest.split() if rest else []
     return words[0] if words else None

@@ -1,4 +1,4 @@
-"""What is common to xtb's files: numbers, blocks of the printout, XYZ files, xtbout.json."""
+"""Readers of xtb's files: numbers, blocks of the printout, XYZ files, xtbout.json."""
 
 import json
 import re
@@ -11,17 +11,17 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
 _OVERFLOW = re.compile(r"\*{2,}")
-# The symmetry code is C and has a buffer of its own: its lines come in the midst of Fortran's,
-# even within a line (seen with 6.7.1 --hess through a pipe).
+# The symmetry code is written in C and has its own buffer: its lines appear among Fortran's, even
+# within a line (seen with 6.7.1 --hess through a pipe).
 _SYMMETRY = re.compile(
     r"Molecule has the following symmetry elements: [^\n]{0,200}\n"
     r"|Molecule (?:has|still has) no symmetry elements(?:\.\.\.)?\n"
     r"|It seems to be the [^\n]{1,20} point group\n"
     r"|(?:WARNING: )?These symmetry elements match [^\n]{1,60}\n"
 )
-# How far a block of xtb's printout is indented at the most.
+# The largest indentation of a block in xtb's printout.
 _MAX_INDENT_CHARACTERS = 40
-# A line of an XYZ file that xtb wrote is longer than this; looked at in large files only.
+# Lines of xtb's XYZ files are longer than this, which is checked in large files only.
 _MIN_XYZ_LINE_CHARACTERS = 25
 _LARGE_FILE_BYTES = 1 << 20
 
@@ -38,23 +38,23 @@ def _without_symmetry(text: str) -> str:
 
 
 def real(word: str, what: str) -> float:
-    """The number that Fortran printed; ParseError for stars and anything else."""
+    """A number that Fortran printed; ParseError for asterisks and anything else."""
     try:
         return float(word.replace("D", "E").replace("d", "e"))
     except ValueError as error:
-        raise ParseError(f"{what} is no number: {word.strip()[:40]!r}") from error
+        raise ParseError(f"{what} is not a number: {word.strip()[:40]!r}") from error
 
 
 def whole(word: str, what: str) -> int:
-    """The whole number that Fortran printed."""
+    """A whole number that Fortran printed."""
     try:
         return int(word)
     except ValueError as error:
-        raise ParseError(f"{what} is no whole number: {word.strip()[:40]!r}") from error
+        raise ParseError(f"{what} is not a whole number: {word.strip()[:40]!r}") from error
 
 
 def last_line(text: str, start: str) -> str | None:
-    """The rest of the last line that begins with `start`, white space before it aside."""
+    """The rest of the last line that begins with `start`, ignoring leading white space."""
     end = len(text)
     while (place := text.rfind(start, 0, end)) >= 0:
         low = max(place - _MAX_INDENT_CHARACTERS, 0)
@@ -70,32 +70,32 @@ def boxed(text: str, label: str) -> float | None:
     """The last value of a box `| LABEL  VALUE UNIT |` or `:: label  VALUE unit ::`.
 
     Raises:
-        ParseError: it is no number.
+        ParseError: it is not a number.
     """
     for edge in ("| ", ":: "):
         rest = last_line(text, f"{edge}{label} ")
         if rest is not None:
             words = rest.split()
             if len(words) < 2:
-                raise ParseError(f"the value of {label!r} is cut off")
+                raise ParseError(f"the value of {label!r} is cut short")
             return real(words[0], label)
     return None
 
 
 def setup(text: str, label: str) -> str | None:
-    """What the last SETUP block states for `label`: the words before the closing colon."""
+    """The value of `label` in the last SETUP block, without the closing colon."""
     rest = last_line(text, f":  {label} ")
     return None if rest is None else rest.strip().rstrip(":").strip()
 
 
 def stated_unpaired(text: str) -> int | None:
-    """The number of unpaired electrons that the printout states; None if it states none.
+    """The number of unpaired electrons in the printout; None if it is not stated.
 
-    Since 6.7 it stands in the SETUP block; 6.3 and 6.4 state the spin S above it, like
-    `spin : 0.5` (seen in outputs of 6.3.3, 6.4.0, 6.4.1), 6.5 and 6.6 neither.
+    Since 6.7 it is in the SETUP block; 6.3 and 6.4 state the spin S above that block, like
+    `spin : 0.5` (seen in outputs of 6.3.3, 6.4.0, 6.4.1); 6.5 and 6.6 state neither.
 
     Raises:
-        ParseError: what is stated is not such a number.
+        ParseError: the stated value is not such a number.
     """
     stated = setup(text, "unpaired electrons")
     if stated is not None:
@@ -139,27 +139,27 @@ class Frame:
 def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
     words = line.split()
     if len(words) < 4 or not words[0].isalpha():
-        raise ParseError(f"the line {line.strip()[:60]!r} of {name} is no atom")
-    x, y, z = (real(word, f"a coordinate of {name}") for word in words[1:4])
+        raise ParseError(f"the line {line.strip()[:60]!r} in {name} is not an atom")
+    x, y, z = (real(word, f"a coordinate in {name}") for word in words[1:4])
     return words[0], (x, y, z)
 
 
 def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
-    """The structures of an XYZ file, each followed by `more` lines an atom.
+    """The structures of an XYZ file, each followed by `more` lines per atom.
 
     Raises:
-        ParseError: one is cut short, or what is there is no atom.
+        ParseError: a structure is cut short, or a line is not an atom.
     """
     if text and not text.endswith("\n"):
         raise ParseError(f"{name} is cut short")
     if len(text) > _LARGE_FILE_BYTES and len(text) < _MIN_XYZ_LINE_CHARACTERS * text.count("\n"):
-        raise ParseError(f"{name} is no XYZ file of xtb")
+        raise ParseError(f"{name} is not an XYZ file of xtb")
     lines = text.splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     start = 0
     while start < len(lines):
-        natoms = whole(lines[start], f"the number of atoms of {name}")
+        natoms = whole(lines[start], f"the number of atoms in {name}")
         end = start + 2 + natoms
         if natoms < 1 or end + more * natoms > len(lines):
             raise ParseError(f"{name} is cut short")
@@ -169,47 +169,47 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
 
 
 def stated_energy(frame: Frame, name: str) -> float:
-    """The energy (Eh) in the comment of a structure that xtb wrote."""
+    """The energy (Eh) in the comment line of a structure that xtb wrote."""
     words = frame.comment.split()
     if "energy:" not in words[:-1]:
-        raise ParseError(f"a structure of {name} has no energy")
-    return real(words[words.index("energy:") + 1], f"the energy of {name}")
+        raise ParseError(f"a structure in {name} has no energy")
+    return real(words[words.index("energy:") + 1], f"the energy in {name}")
 
 
 def results(output: Output) -> dict[str, Any]:
-    """The content of xtbout.json. Fortran prints stars for a number too wide: they become NaN."""
+    """The content of xtbout.json, with NaN for the asterisks of numbers that are too wide."""
     text = _OVERFLOW.sub("NaN", output.file("xtbout.json"))
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ParseError(f"xtbout.json is no JSON: {error}") from error
+        raise ParseError(f"xtbout.json is not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ParseError("xtbout.json is no JSON object")
+        raise ParseError("xtbout.json is not a JSON object")
     return found
 
 
 def entry(found: Mapping[str, Any], key: str) -> Any:
-    """One entry of xtbout.json."""
+    """One entry in xtbout.json."""
     if key not in found:
         raise ParseError(f"the block '{key}' is missing from xtbout.json")
     return found[key]
 
 
 def single(found: Mapping[str, Any], key: str) -> float:
-    """A number of xtbout.json."""
+    """A number in xtbout.json."""
     value = entry(found, key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ParseError(f"'{key}' of xtbout.json is no number")
+        raise ParseError(f"'{key}' in xtbout.json is not a number")
     return _float(value)
 
 
 def numbers(found: Mapping[str, Any], key: str, what: str) -> list[float]:
-    """A list of numbers of xtbout.json."""
+    """A list of numbers in xtbout.json."""
     values = entry(found, key)
     if not isinstance(values, list) or any(
         isinstance(value, bool) or not isinstance(value, (int, float)) for value in values
     ):
-        raise ParseError(f"{what} of xtbout.json is no list of numbers")
+        raise ParseError(f"{what} in xtbout.json does not consist of numbers")
     return [_float(value) for value in values]
 
 
@@ -217,4 +217,4 @@ def _float(value: float) -> float:
     try:
         return float(value)
     except OverflowError as error:  # a whole number of hundreds of digits
-        raise ParseError("a number of xtbout.json is too large") from error
+        raise ParseError("a number in xtbout.json is too large") from error

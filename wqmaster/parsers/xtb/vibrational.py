@@ -1,8 +1,8 @@
-"""The hessian, frequencies and thermochemistry.
+"""The Hessian, frequencies and thermochemistry.
 
-`--hess` writes `hessian` and `vibspectrum` in Turbomole's format. xtb takes the hessian at the
-geometry it is given; where that is not stationary, frequencies are those of a quadratic surface
-there: `stationary` tells.
+`--hess` writes `hessian` and `vibspectrum` in Turbomole's format. xtb computes the Hessian at the
+geometry it is given; if that is not stationary, which `stationary` shows, the frequencies are those
+of a quadratic surface there.
 """
 
 import math
@@ -23,16 +23,16 @@ from wqmaster.parsers.xtb.text import (
     whole,
 )
 
-# xtb shows a mode below this as a translation or rotation (xtb, src/freq/io.f90: thr), in 1/cm.
+# xtb prints a mode below this as a translation or rotation (xtb, src/freq/io.f90: thr), in 1/cm.
 _ZERO_WAVENUMBERS = 0.01
 
 
 @reads("hessian")
 def hessian(output: Output) -> list[list[float]]:
-    """Second derivatives of the energy in Eh/Bohr^2, shape (3n, 3n), not weighted by masses.
+    """Second derivatives of the energy in Eh/Bohr^2, shape (3n, 3n), not mass-weighted.
 
-    At the geometry that xtb was given; after `--ohess` and `--bhess` at that of xtbopt.xyz, of
-    `--bhess` with the bias.
+    They belong to the geometry that xtb was given, after `--ohess` and `--bhess` to that of
+    xtbopt.xyz; those of `--bhess` include the bias.
     """
     heading, _, body = output.file("hessian").partition("\n")
     if heading.split() != ["$hessian"]:
@@ -43,11 +43,13 @@ def hessian(output: Output) -> list[list[float]]:
     values = [real(word, "an entry of the hessian") for words in lines for word in words]
     size = math.isqrt(len(values))
     if not size or size * size != len(values) or size % 3:
-        raise ParseError(f"the hessian has {len(values)} entries, no square of 3n")
-    # Five entries a line, each row on new ones: what is left of a cut file may be a square too.
+        raise ParseError(
+            f"the number of entries of the Hessian, {len(values)}, is not the square of 3n"
+        )
+    # Each row has five entries per line and begins a new one: a cut file may still hold a square.
     row = [5] * (size // 5) + [size % 5] * (size % 5 > 0)
     if [len(words) for words in lines if words] != row * size:
-        raise ParseError("the hessian is cut short, or its lines are broken")
+        raise ParseError("the Hessian is cut short, or its lines are broken")
     return [values[start : start + size] for start in range(0, size * size, size)]
 
 
@@ -68,35 +70,35 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
         if len(words) < 3 or words[0] != str(len(found) + 1):
             raise ParseError("vibspectrum has a gap or is cut short")
         found.append((real(words[1], "a wave number"), real(words[2], "an IR intensity")))
-    raise ParseError("vibspectrum has no end")
+    raise ParseError("vibspectrum has no $end")
 
 
 def _modes(output: Output) -> list[tuple[float, float]]:
-    """(wave number in 1/cm, IR intensity in km/mol) of the vibrations, translations left out."""
+    """(wave number in 1/cm, IR intensity in km/mol) of the vibrations, without translations."""
     if output.has("xtbout.json"):
         values = results(output)
         waves = numbers(values, "vibrational frequencies / rcm", "the list of frequencies")
         strong = numbers(values, "IR intensities / km/mol", "the list of IR intensities")
         if len(waves) != len(strong):
-            raise ParseError("xtbout.json has another number of frequencies than of intensities")
+            raise ParseError("xtbout.json has different numbers of frequencies and intensities")
         found = list(zip(waves, strong, strict=True))
     else:
         found = _spectrum(output)
     if len(found) < 3 or len(found) % 3:
-        raise ParseError(f"{len(found)} modes are not three an atom")
-    if len(found) == 3:  # of an atom; xtb prints 1.00 for each
+        raise ParseError(f"the number of modes, {len(found)}, is not three per atom")
+    if len(found) == 3:  # an atom; xtb prints 1.00 for each
         return []
     vibrations = [mode for mode in found if not abs(mode[0]) < _ZERO_WAVENUMBERS]
     if len(vibrations) > len(found) - 5:
-        raise ParseError(f"{len(vibrations)} of {len(found)} modes are said to be vibrations")
+        raise ParseError(f"too many of the {len(found)} modes are vibrations: {len(vibrations)}")
     return vibrations
 
 
 @reads("vibspectrum", "xtbout.json")
 def frequencies(output: Output) -> list[float]:
-    """Harmonic frequencies in 1/cm, lowest first; an imaginary one is negative. None of an atom.
+    """Harmonic frequencies in 1/cm, lowest first; imaginary ones are negative. Empty for an atom.
 
-    They are of the geometry of `hessian`. Translations and rotations are left out. They are not
+    They belong to the geometry of `hessian`. Translations and rotations are left out. They are not
     scaled; GFN-FF's thermochemistry scales its own by 1.03.
     """
     return [wave for wave, _ in _modes(output)]
@@ -110,16 +112,16 @@ def ir_intensities(output: Output) -> list[float]:
 
 @reads("vibspectrum", "xtbout.json")
 def imaginary_frequencies(output: Output) -> list[float]:
-    """The imaginary ones of `frequencies`, in 1/cm and negative."""
+    """The imaginary ones among the `frequencies`, in 1/cm and negative."""
     return [wave for wave, _ in _modes(output) if wave < 0]
 
 
 @reads("stdout")
 def stationary(output: Output) -> bool:
-    """Whether the hessian was taken where the gradient is small enough for xtb.
+    """Whether the Hessian was computed where the gradient is small enough for xtb.
 
-    False where it says "INCOMPLETELY OPTIMIZED GEOMETRY" (root mean square of the gradient above
-    1e-3 Eh/Bohr): its frequencies and thermochemistry are not those of a minimum or saddle point.
+    False if xtb prints "INCOMPLETELY OPTIMIZED GEOMETRY" (root mean square of the gradient above
+    1e-3 Eh/Bohr): frequencies and thermochemistry are not those of a minimum or saddle point.
     """
     rest = last_line(stdout(output), "RMS gradient ")
     if rest is None:
@@ -136,16 +138,15 @@ def _thermal(text: str, label: str) -> float:
 
 @reads("stdout")
 def zero_point_energy(output: Output) -> float:
-    """Vibrational energy at 0 K in Eh, without the electronic energy; of the last hessian."""
+    """Vibrational energy at 0 K in Eh, without the electronic energy, from the last Hessian."""
     return _thermal(stdout(output), "zero point energy")
 
 
 @reads("stdout")
 def enthalpy(output: Output) -> float:
-    """Electronic energy and thermal enthalpy in Eh.
+    """Electronic energy plus thermal enthalpy in Eh, at the temperature of `thermochemistry`.
 
-    At the temperature of `thermochemistry` and the geometry of `hessian`; refused for `--bhess`,
-    whose energy holds the bias.
+    It belongs to the geometry of `hessian`; refused for `--bhess`, whose energy includes the bias.
     """
     of_one_geometry(output, "the enthalpy")
     return _thermal(stdout(output), "TOTAL ENTHALPY")
@@ -153,20 +154,20 @@ def enthalpy(output: Output) -> float:
 
 @reads("stdout")
 def gibbs_free_energy(output: Output) -> float:
-    """Electronic energy and thermal free energy (modified RRHO) in Eh; as `enthalpy`."""
+    """Electronic energy plus thermal free energy (modified RRHO) in Eh; else as `enthalpy`."""
     of_one_geometry(output, "the free energy")
     return _thermal(stdout(output), "TOTAL FREE ENERGY")
 
 
 @reads("stdout")
 def entropy(output: Output) -> float:
-    """Entropy in Eh/K, (enthalpy - free energy) / temperature; of the last hessian."""
+    """Entropy in Eh/K, (enthalpy - free energy) / temperature, from the last Hessian."""
     return _entropy(stdout(output))
 
 
 @reads("stdout")
 def entropy_term(output: Output) -> float:
-    """Entropy times temperature, T*S, in Eh: enthalpy less free energy; of the last hessian."""
+    """Entropy times temperature, T*S, in Eh: enthalpy minus free energy, from the last Hessian."""
     return _entropy_term(stdout(output))
 
 
@@ -179,7 +180,7 @@ def _entropy(text: str) -> float:
 
 
 def thermal_temperature(text: str) -> float:
-    """The temperature (K) of the last line of the table of thermal functions, that of the box."""
+    """The temperature (K) in the last line of the table of thermal functions: that of the box."""
     found = None
     lines = after(text, "T/K    H(0)-H(T)+PV")
     next(lines, None)
@@ -189,7 +190,7 @@ def thermal_temperature(text: str) -> float:
             break
         found = real(words[0], "the temperature")
     if found is None or not found > 0:
-        raise ParseError("the table of thermal functions of stdout is cut short")
+        raise ParseError("the table of thermal functions in stdout is cut short")
     return found
 
 
@@ -198,10 +199,10 @@ def thermochemistry(output: Output) -> dict[str, Any]:
     """Thermal functions of the modified RRHO approximation, in Eh, Eh/K, K, 1/cm.
 
     Keys: temperature, zero_point_energy, enthalpy, gibbs_free_energy, entropy, gibbs_correction
-    (free energy without the electronic energy), frequencies (how many were used), imaginary
-    (how many were imaginary and kept so), symmetry, rotational_number, scaling_factor. It is of the
-    last hessian and its geometry. Of `--bhess`, whose energy holds the bias, enthalpy and
-    gibbs_free_energy are None.
+    (free energy without the electronic energy), frequencies (the number used), imaginary (the
+    number that were imaginary and kept so), symmetry, rotational_number, scaling_factor. They
+    belong to the last Hessian and its geometry. For `--bhess`, whose energy includes the bias,
+    enthalpy and gibbs_free_energy are None.
     """
     text = stdout(output)
     biased = is_biased(output)
@@ -211,7 +212,7 @@ def thermochemistry(output: Output) -> dict[str, Any]:
     if not words:
         raise ParseError("the block 'Thermodynamic Functions' is missing from stdout")
     if len(words) != len(stated):
-        raise ParseError("the block 'Thermodynamic Functions' of stdout is cut short")
+        raise ParseError("the block 'Thermodynamic Functions' in stdout is cut short")
     return {
         "temperature": thermal_temperature(text),
         "zero_point_energy": _thermal(text, "zero point energy"),

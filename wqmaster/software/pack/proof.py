@@ -51,7 +51,7 @@ class Proof:
 
 
 def _glibc_files(programs: Sequence[str]) -> set[Path]:
-    """glibc with its loader, and the other libraries that `programs` of this machine load."""
+    """The glibc with its loader, and the other libraries that `programs` of this machine load."""
     found: set[Path] = set()
     for program in programs:
         words = ["ldd", program]
