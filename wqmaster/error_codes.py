@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     RESULTS_UNCHECKED = "results-unchecked"  # not all results were compared: it takes too long
     RESULTS_UNDECLARED = "results-undeclared"  # results do not say what they were made with
     FUNCTION_EDITED = "function-edited"  # a user's own task function, since the last run
+    RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a block that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is cut short or was altered

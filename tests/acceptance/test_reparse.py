@@ -169,10 +169,10 @@ def test_archives_of_an_earlier_run_are_not_held_against_the_results_of_a_later_
     """Both are first attempts: results that were taken out by hand leave no failure behind."""
     campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
     cli("run", archived)
-    assert counts(cli, archived) == {"same": 4, "skipped": 4}
+    assert counts(cli, archived) == {"same": 4, "of earlier attempts": 4}
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count + 41"))
     before = list(campaigns.documents.find())
-    assert counts(cli, archived, "--write") == {"changed": 4, "skipped": 4}
+    assert counts(cli, archived, "--write") == {"changed": 4, "of earlier attempts": 4}
     for old, new in zip(before, campaigns.documents.find(), strict=True):
         assert new["xtb"]["gfn2"]["_run"]["finished"] == old["xtb"]["gfn2"]["_run"]["finished"]
 
@@ -187,7 +187,7 @@ def test_a_document_with_two_failed_attempts_is_cured_once(
     cli("failures", path, "--retry", "parse_error")
     cli("run", path, code=1)
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
-    assert counts(cli, path) == {"cured": 2, "skipped": 2}
+    assert counts(cli, path) == {"cured": 2, "of earlier attempts": 2}
     assert json.loads(cli("reparse", path, "--write", "--json"))["written"] == 2
 
 

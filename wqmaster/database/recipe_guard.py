@@ -92,7 +92,34 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
     return others
 
 
-def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) -> list[Note]:
+def _outdated(
+    found: Mapping[StatedRecipe, int], recipe: Recipe, place: str, *, archived: bool
+) -> Iterator[Note]:
+    """A note if another version of the program's parsers read some of the results."""
+    now = recipe.diagnosis.VERSION if recipe.diagnosis is not None else None
+    others: Counter[str] = Counter()
+    for stated, count in found.items():
+        if stated.parser_version not in (None, now):
+            others[str(stated.parser_version)] += count
+    if now is None or not others:
+        return
+    versions = ", ".join(sorted(others))
+    command = shlex.quote(str(recipe.loaded.source.path))
+    how = (
+        f"to apply it to the kept archives: wqmaster reparse {command} --write"
+        if archived
+        else "their outputs were not kept, as 'archive: {keep: all}' does for 'wqmaster reparse'"
+    )
+    text = (
+        f"{place}: version {versions} of the parsers read {sum(others.values())} results; the "
+        f"current version is {now}; {how}"
+    )
+    yield Note(text, ErrorCode.RESULTS_OUTDATED)
+
+
+def check_recipes(
+    store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS, *, archived: bool = False
+) -> list[Note]:
     """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
 
     Raises:
@@ -107,6 +134,7 @@ def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) 
         if unsaid:
             text = f"{place}: {unsaid} results do not say which recipe they were made with"
             notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
+        notes += _outdated(found, recipe, place, archived=archived)
         others = _others(found, steps[name])
         if not others:
             continue
@@ -222,7 +250,7 @@ def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]
         RecipeMismatch, StaleResults: as the checks do.
     """
     return [
-        *check_recipes(store, recipe),
+        *check_recipes(store, recipe, archived=archived),
         *check_code(store, recipe),
         *check_molecules(store, recipe),
         *check_parsers(store, recipe, archived=archived),

@@ -66,6 +66,7 @@ class StatedRecipe:
 
     hash: str | None  # None: they state none
     old: bool  # whether a version before 0.2 stored them, whose hash covered less
+    parser_version: str | None = None  # version of the parsers that read them
 
 
 class Results:
@@ -213,6 +214,7 @@ class Results:
                             "_id": {
                                 "hash": {"$ifNull": [f"${path}._run.recipe", None]},
                                 "old": {"$eq": [{"$type": f"${path}._run.computed"}, "missing"]},
+                                "parsers": {"$ifNull": [f"${path}._run.parser_version", None]},
                             },
                             "count": {"$sum": 1},
                         }
@@ -221,8 +223,8 @@ class Results:
                 maxTimeMS=bound,
             )
             found[step.name] = {
-                StatedRecipe(entry["_id"]["hash"], entry["_id"]["old"]): entry["count"]
-                for entry in groups
+                StatedRecipe(group["hash"], group["old"], group["parsers"]): count
+                for group, count in ((entry["_id"], entry["count"]) for entry in groups)
             }
         return found
 

@@ -46,6 +46,11 @@ class Molecule:
     further: str = ""  # those of them that are not of the molecule, as JSON
 
     @property
+    def natoms(self) -> int:
+        """The number of atoms."""
+        return len(self.numbers)
+
+    @property
     def unpaired(self) -> int:
         """The number of unpaired electrons, 2 S."""
         return self.multiplicity - 1

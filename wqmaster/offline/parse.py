@@ -16,8 +16,8 @@ from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers.base import Output, Parser
-from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
+from wqmaster.recipe.values import plain
 from wqmaster.system.tracebacks import told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names

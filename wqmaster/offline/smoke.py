@@ -16,7 +16,7 @@ from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
-from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.run.assembly import worker_environment
 from wqmaster.system.tracebacks import told
 
@@ -36,6 +36,12 @@ class Rehearsal:
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
         """What is likely wrong with the campaign, with the job, and with the shapes of values."""
         found = [*recipe.warnings, *recipe.doubts(self.job)]
+        found += [
+            f"step '{result.step}': {name} is None; a parser that finds no value raises ParseError"
+            for result in self.verdict.results
+            for name, value in result.values.items()
+            if value is None
+        ]
         if recipe.program is None:
             return found
         parsers = {step.request.name: step.parsers for step in recipe.steps}
@@ -121,6 +127,12 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         raise BadDocument(message, error.defect) from error
     except WqmasterError:
         raise
+    except JobUnfit as error:
+        raise recipe.loaded.source.error(
+            f"{recipe.function}: {error}",
+            *("campaign_config", "func_name"),
+            code=ErrorCode.TASK_FUNCTION_FAILED,
+        ) from error
     except Exception as error:
         raise WqmasterError(
             f"{recipe.function} fails for document {molecule.id!r}: {told(error)}",

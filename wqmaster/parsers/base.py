@@ -78,7 +78,12 @@ def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
     """Mark a function as a parser that reads `files`; the first is the one it is named for.
 
     `per_atom`: its value is a list with one entry for each atom, which is checked.
+
+    Raises:
+        TypeError: no file is named, as in a bare `@reads`.
     """
+    if not files or not all(isinstance(file, str) for file in files):
+        raise TypeError("@reads needs the names of files, such as @reads('stdout')")
 
     def mark(function: Parser) -> Parser:
         function.files = files  # type: ignore[attr-defined]

@@ -29,6 +29,10 @@ from wqmaster.tasks.program import Program
 _STREAMS = frozenset({"stdout", "stderr"})
 
 
+class JobUnfit(TypeError):
+    """No worker can make a result of a job, and most likely of no other job of the campaign."""
+
+
 @dataclass(frozen=True)
 class ParserCall:
     """One parser on one file of a step."""
@@ -92,9 +96,11 @@ class Recipe:
         `rescued` has, by step, the files that a failed attempt left.
 
         Raises:
+            BadDocument: the document lacks what the steps need.
             TypeError: the task function returned no Job, or one that cannot give what the campaign
                 asks for.
         """
+        self.inspect(molecule)
         requests, software = [step.request for step in self.steps], self.software
         if remedies:
             requests = [
@@ -116,7 +122,7 @@ class Recipe:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
         why = self._unable(job)
         if why is not None:
-            raise TypeError(why)
+            raise JobUnfit(why)
         return software.supplied(job)
 
     def _unable(self, job: Job) -> str | None:

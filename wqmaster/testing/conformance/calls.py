@@ -10,7 +10,7 @@ from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Output, Parser
-from wqmaster.recipe.judgement import plain
+from wqmaster.recipe.values import plain
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample

@@ -9,7 +9,7 @@ from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.quantities import misfit
-from wqmaster.recipe.judgement import not_finite, plain
+from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.calls import (
     Fault,
@@ -19,7 +19,7 @@ from wqmaster.testing.conformance.calls import (
     version_of,
 )
 from wqmaster.testing.conformance.sample import STATED, Sample
-from wqmaster.testing.conformance.values import agree, not_storable
+from wqmaster.testing.conformance.values import agree
 
 # Words for the fields of `Asked`.
 _WORDS = {"natoms": "number of atoms", "charge": "charge", "multiplicity": "multiplicity"}
