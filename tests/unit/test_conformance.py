@@ -237,7 +237,11 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("atoms is None or", "atoms is not None and", "takes an empty output for a result"),
+        (
+            "if not output.text.startswith",
+            "if not output.text:\n        return None\n    if not output.text.startswith",
+            "takes an empty output for a result",
+        ),
         ("return float(found[1])", "return [float(found[1])]", "energy is a list"),
         ('raise ParseError("there', 'raise ValueError("there', "not a ParseError"),
         ("found is None", "not found[1]", "not a ParseError"),
