@@ -8,6 +8,7 @@ import lzma
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continue
         ("old", "energy", "in"),
         ("energy",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"argv": "springy molecule.xyz"}, "argv=('springy', 'molecule.xyz')"),
+        ({"argv": ("springy",), "outputs": "final.xyz"}, "outputs=('final.xyz',)"),
+    ],
+)
+def test_one_string_is_not_taken_letter_by_letter(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Execution("fine", **fields)
+    assert "of step 'fine' is one string" in str(caught.value)
+    assert said in str(caught.value)
 
 
 # --- inputs.tar --------------------------------------------------------------------------------
