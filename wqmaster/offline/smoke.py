@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.database import records
 from wqmaster.database.documents import Store
+from wqmaster.database.results import refusal
 from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
 from wqmaster.error_codes import ErrorCode
@@ -21,7 +23,7 @@ from wqmaster.run.assembly import worker_environment
 from wqmaster.system.tracebacks import told
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
-_MAX_TRIED_DOCUMENTS = 100
+MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,12 @@ def _molecule(store: Store, document: Document) -> Molecule:
     try:
         return from_document(document, store.campaign.molecule)
     except BadDocument as error:
-        message = f"document {document['_id']!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(document["_id"], error) from error
+
+
+def _naming(document: Any, error: BadDocument) -> BadDocument:
+    """The same error with the `_id` of its document."""
+    return BadDocument(f"document {document!r}: {error.message}", error.defect)
 
 
 def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
@@ -99,13 +105,16 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     for document in store.candidates():
         try:
             molecule = _molecule(store, document)
-            recipe.inspect(molecule)
+            try:
+                recipe.inspect(molecule)
+            except BadDocument as error:
+                raise _naming(molecule.id, error) from error
             tried += 1
             ready = ready or recipe.prepared()
             return molecule, build(ready, molecule)
         except BadDocument as error:
             first = first or error
-        if tried == _MAX_TRIED_DOCUMENTS:
+        if tried == MAX_TRIED_DOCUMENTS:
             break
     if first is None:
         raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
@@ -117,8 +126,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
     try:
         return recipe.build(molecule)
     except BadDocument as error:
-        message = f"document {molecule.id!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(molecule.id, error) from error
     except WqmasterError:
         raise
     except Exception as error:
@@ -154,4 +162,10 @@ def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
     finally:
         engine.close()
-    return Rehearsal(molecule.id, job, outcome, judge(recipe, asked, outcome))
+    verdict = judge(recipe, asked, outcome)
+    if verdict.failure is None:
+        result = records.result(recipe, asked, returned, outcome, verdict.results)
+        why = refusal(result.steps)
+        if why is not None:
+            verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+    return Rehearsal(molecule.id, job, outcome, verdict)
