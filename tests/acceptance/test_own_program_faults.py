@@ -82,3 +82,135 @@ def test_an_unusable_document_among_those_to_be_computed_is_named(
     (campaigns.folder / "tallying.py").write_text(refusing)
     cli("check", path, code=1)
     assert "the first: document 1: tally has no oxygen" in cli.errors
+
+
+# --- names that are mistyped -------------------------------------------------------------------
+
+DATA = '''
+
+@reads("{file}")
+def lines(output):
+    """The number of lines."""
+    return len(output.text)
+
+
+def helper(output):
+    """Length of the output."""
+    return len(output.text)
+'''
+
+
+def changed(campaigns: Campaigns, old: str, new: str, more: str = "") -> None:
+    """Write the module with `new` in the place of `old`."""
+    assert old in MODULE
+    (campaigns.folder / "tallying.py").write_text(MODULE.replace(old, new) + more)
+
+
+def test_a_module_without_a_program_is_said_to_have_none(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    (campaigns.folder / "a.out").write_text("")
+    words = ("parse", "--program", "tallying", "a.out")
+    for new, said in (
+        ("PROGRAMM = Program(", "the module 'tallying' (tallying.py) has no PROGRAM: "),
+        (
+            "PROGRAM = str, (",
+            "PROGRAM of the module 'tallying' (tallying.py) is of the type tuple: ",
+        ),
+    ):
+        module = MODULE.partition("class CalmRung")[0].replace("PROGRAM = Program(", new)
+        module = module.replace('installation="make tally", version_argument="--version"', "")
+        (campaigns.folder / "tallying.py").write_text(module)
+        cli(*words, code=2)
+        assert said in cli.errors
+        assert "did you mean" not in cli.errors
+    cli("parse", "--program", "json", "a.out", code=2)
+    assert "there is no program 'json'; " in cli.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "count",
+            "'tallying.count' is a task function, not a parser; parsers of 'tallying': energy, "
+            "lines\n",
+        ),
+        ("CalmRung", "'tallying.CalmRung' is a class, not a parser; "),
+        ("helpr", "unknown parser 'tallying.helpr'; "),
+        ("line", "did you mean 'tallying.lines'?"),
+    ],
+)
+def test_what_is_not_a_parser_is_refused_and_never_suggested(
+    path: Path, campaigns: Campaigns, cli: Cli, name: str, said: str
+) -> None:
+    changed(campaigns, "", "", DATA.format(file="mood"))
+    cli("check", campaigns.write(**settings(campaigns, "tallying.count", name)), code=2)
+    assert said in cli.errors
+    assert "helper" not in cli.errors
+
+
+def test_a_function_that_names_no_file_is_remarked_to_read_the_output(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    changed(campaigns, "", "", DATA.format(file="mood"))
+    own = settings(campaigns, "tallying.count", "helper")
+    assert "tallying.helper has no @reads: it reads the standard output\n" in cli(
+        "check", campaigns.write(**own)
+    )
+    own["campaign_config"]["args"][0]["parsers"] = {"mood": ["helper"]}
+    assert "@reads" not in cli("check", campaigns.write(**own))
+
+
+def test_a_program_that_nobody_knows_is_remarked_with_the_nearest(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    changed(campaigns, 'software.argv("tally")', 'software.argv("taly")')
+    said = (
+        "tallying.count calls 'taly', which 'software:' does not name and this machine does not "
+        "have; did you mean 'tally'?"
+    )
+    assert said in cli("check", path)
+    output = cli("smoke", path, code=1)
+    assert said in cli.errors
+    assert "program_missing: the program 'taly' cannot be started: No such file" in output
+    assert "timeout:" not in output
+
+
+def test_a_file_that_is_missing_is_said_with_its_parser(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    changed(campaigns, "", "", DATA.format(file="modd"))
+    path = campaigns.write(**settings(campaigns, "tallying.count", "energy", "lines"))
+    said = cli("smoke", path, code=1)
+    assert "missing_output: modd is missing: lines reads it; the step left no file" in said
+
+
+def test_a_file_of_an_earlier_step_that_a_command_names_is_said_to_be_removed(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    own = settings(campaigns, "tallying.count")
+    second = {"name": "second", "parsers": ["energy"], "keep_files": {"mood": "{id}.mood"}}
+    own["campaign_config"]["args"][0]["keep_files"] = {"mood": "{id}.first"}
+    own["campaign_config"]["args"].append(second)
+    path = campaigns.write(**own)
+    said = "mood, left by 'first', is removed before 'second' starts; if 'second' reads it, name it"
+    output = cli("check", path)
+    assert said in output
+    assert f"{path}:" in output.partition(said)[0].splitlines()[-1]
+    changed(campaigns, "argv, outputs)", 'argv, outputs, continues=("mood",))')
+    assert said not in cli("check", path)
+
+
+# --- failures ----------------------------------------------------------------------------------
+
+
+def test_a_removed_archive_is_said_to_be_removed(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    cli("run", path)
+    assert "  archive /" in cli("failures", path, "--show", "2")
+    cli("failures", path, "--discard", "all")
+    shown = cli("failures", path, "--show", "2")
+    assert "  archive /" not in shown
+    assert "  the archive was removed on 2" in shown

@@ -165,6 +165,22 @@ def test_a_job_that_never_ran_has_no_steps(tmp_path: Path) -> None:
     assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
 
 
+@pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
+def test_words_of_the_wrapper_in_which_a_program_does_not_start_are_not_shown(
+    tmp_path: Path, quotes: str
+) -> None:
+    name = f"{quotes[0]}springi{quotes[1]}"
+    said = f"timeout: failed to run command {name}: No such file or directory\n".encode()
+    files = {**FILES, "0/gfn2/stderr": said}
+    for code, shown in (
+        (127, b"the program 'springi' cannot be started: No such file or directory\n"),
+        (1, said),
+    ):
+        lines = manifest(files, (f"step 0 gfn2 {code} 123 0", *STEPS[1:]))
+        outcome = opened(tmp_path, tar_of({**files, "manifest": lines}))[0]
+        assert outcome.steps[0].files["stderr"] == shown
+
+
 def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError):
         Archive(tmp_path / "outputs.tar")

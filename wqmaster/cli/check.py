@@ -52,7 +52,7 @@ class _Checked:
         """What is likely wrong with the steps, or with the first job."""
         if isinstance(self.first, BadDocument):
             return [*self.recipe.warnings]
-        return [*self.recipe.warnings, *self.recipe.doubts(self.first[1])]
+        return [*self.recipe.warnings, *smoke.doubts(self.recipe, self.first[1])]
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from wqmaster.campaign.models import nearest
@@ -18,7 +19,7 @@ from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
-from wqmaster.system.tracebacks import told
+from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
@@ -69,19 +70,22 @@ def program_to_read(name: str) -> Program:
     if known is not None:
         return known
     _search_here()
+    module: ModuleType | None = None
     try:
-        found = getattr(importlib.import_module(name), "PROGRAM", None)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise CampaignError(
                 f"the module '{name}' fails to import: {error}", code=ErrorCode.MODULE_NOT_IMPORTED
             ) from error
-        found = None
     except Exception as error:  # a user's module may raise anything
         raise CampaignError(
             f"the module '{name}' fails to import: {told(error)}",
             code=ErrorCode.MODULE_NOT_IMPORTED,
         ) from error
+    found = getattr(module, "PROGRAM", None)
+    if module is not None and not isinstance(found, Program):
+        _refuse(module, found)
     if not isinstance(found, Program):
         hint = nearest(name, [*program_names(), *modules_beside()])
         raise CampaignError(
@@ -93,6 +97,27 @@ def program_to_read(name: str) -> Program:
         return program_named(found)
     except ValueError as error:
         raise CampaignError(str(error), code=ErrorCode.PROGRAM_UNKNOWN) from error
+
+
+def _refuse(module: ModuleType, found: Any) -> None:
+    """Say why a user's own module is not a program; of other modules nothing is expected.
+
+    Raises:
+        CampaignError: it has no PROGRAM, or one of another type.
+    """
+    path = Path(module.__file__ or "")
+    if is_of_others(path):
+        return
+    place = f"the module '{module.__name__}' ({path.name})"
+    why = (
+        f"{place} has no PROGRAM"
+        if found is None
+        else f"PROGRAM of {place} is of the type {type(found).__name__}"
+    )
+    raise CampaignError(
+        f"{why}: assign a wqmaster.tasks.Program to it, as docs/adding-a-program.md shows",
+        code=ErrorCode.PROGRAM_UNKNOWN,
+    )
 
 
 def _search_here() -> None:

@@ -20,6 +20,7 @@ from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.assembly import worker_environment
+from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
@@ -37,7 +38,7 @@ class Rehearsal:
 
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
         """What is likely wrong with the campaign, with the job, and with the shapes of values."""
-        found = [*recipe.warnings, *recipe.doubts(self.job)]
+        found = [*recipe.warnings, *doubts(recipe, self.job)]
         if recipe.program is None:
             return found
         parsers = {step.request.name: step.parsers for step in recipe.steps}
@@ -50,6 +51,11 @@ class Rehearsal:
                         "(wqmaster/parsers/quantities.py)"
                     )
         return found
+
+
+def doubts(recipe: Recipe, job: Job) -> list[str]:
+    """What is likely wrong with a job, a line each."""
+    return [*unnamed(recipe, job), *recipe.doubts(job)]
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
