@@ -214,3 +214,28 @@ def test_a_removed_archive_is_said_to_be_removed(
     shown = cli("failures", path, "--show", "2")
     assert "  archive /" not in shown
     assert "  the archive was removed on 2" in shown
+
+
+# --- doctor ------------------------------------------------------------------------------------
+
+
+def test_doctor_says_how_it_asked_a_program_for_its_version(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    program = campaigns.folder / "tally"
+    program.write_text(PROGRAM + "cat -- no-such-file\n")
+
+    def seen() -> tuple[str, str]:
+        findings = json.loads(cli("doctor", path, "--json", code=(0, 1, 3)))["findings"]
+        found = next(one for one in findings if one["subject"] == str(program))
+        return found["state"], found["seen"]
+
+    changed(campaigns, "--version", "--verson")
+    state, said = seen()
+    assert state == "wrong"
+    assert f"'{program} --verson' (PROGRAM.version_argument) was tried, and ended with " in said
+    changed(campaigns, ', version_argument="--version"', "")
+    assert seen() == (
+        "ok",
+        f"{program} found; it was not run, since PROGRAM states no version_argument",
+    )
