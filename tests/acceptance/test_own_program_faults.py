@@ -1,5 +1,6 @@
 """What a newcomer's own program does wrong, and what is said about it."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -239,3 +240,144 @@ def test_doctor_says_how_it_asked_a_program_for_its_version(
         "ok",
         f"{program} found; it was not run, since PROGRAM states no version_argument",
     )
+
+
+# --- parse -------------------------------------------------------------------------------------
+
+OUTPUT = "TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
+TABLES = '''
+
+import json
+
+
+@reads("charges.json")
+def charges(output):
+    """Charges in e."""
+    try:
+        return json.loads(output.text)["charges"]
+    except ValueError as error:
+        raise ParseError("charges.json is not JSON") from error
+
+
+@reads("final.xyz")
+def geometry(output):
+    """Geometry."""
+    return output.text
+
+
+@reads("stdout")
+def grid(output):
+    """Values on a grid."""
+    if "grid" not in output.text:
+        raise output.missing("grid")
+    return 1
+'''
+
+
+@pytest.fixture
+def run(path: Path, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of a run of the program, which has more parsers."""
+    changed(campaigns, "", "", TABLES)
+    monkeypatch.chdir(campaigns.folder)
+    folder = campaigns.folder / "run"
+    folder.mkdir()
+    (folder / "stdout").write_text(OUTPUT)
+    (folder / "charges.json").write_text('{"charges": [0, 0, 0]}')
+    return folder
+
+
+PARSE = ("parse", "--program", "tallying")
+
+
+def test_parse_says_version_and_verdict_and_lists_what_does_not_apply(run: Path, cli: Cli) -> None:
+    assert cli(*PARSE, run) == (
+        f"{run}\n"
+        "  tally 2.1\n"
+        "  a result\n"
+        "  charges  [0, 0, 0]\n"
+        "  energy   -5\n"
+        "  not in it: geometry, grid\n"
+    )
+    (run / "stdout").write_text(OUTPUT.replace("TALLY 2.1\n", "").replace("TALLY ENDED", ""))
+    assert cli(*PARSE, run / "stdout").splitlines()[1:3] == [
+        "  tally of a version that it does not state",
+        "  failed: truncated: tally: the output is cut short",
+    ]
+
+
+def test_a_heading_that_is_not_found_is_said_with_its_reason(run: Path, cli: Cli) -> None:
+    (run / "stdout").write_text(OUTPUT.replace("energy", "enrgy"))
+    said = cli(*PARSE, run)
+    assert "  energy: there is no energy in the output\n" in said
+    assert "  not in it: geometry, grid\n" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "shown"),
+    [
+        ("return float(found[1])", "return float(None)", "energy", "energy: the parser broke: "),
+        ("found = re.match(", "found = {}[1] or (", "program_version", "program_version broke: "),
+        ("NOT CONVERGED", "' + 1 + '", "diagnose", "failed: parse_error: the output cannot be"),
+        ("return float(found[1])", "return sys.exit()", "energy", "energy: the parser broke: "),
+    ],
+)
+def test_what_breaks_is_always_shown_and_is_an_error(
+    run: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, name: str, shown: str
+) -> None:
+    module = MODULE + TABLES
+    new = new.replace("' + 1 + '", '" + 1 + "')
+    (campaigns.folder / "tallying.py").write_text(module.replace(old, new, 1))
+    assert shown in cli(*PARSE, run, code=1)
+    found = json.loads(cli(*PARSE, run, "--json", code=1))
+    assert list(found["broken"]) == [name]
+    assert "tallying.py, line " in found["broken"][name]
+
+
+def test_a_second_file_that_is_damaged_is_said_with_its_reason(run: Path, cli: Cli) -> None:
+    (run / "charges.json").write_text('{"charges": [0, ')
+    for file in (run, run / "charges.json"):
+        said = cli(*PARSE, file)
+        assert "  charges: charges.json is not JSON\n" in said
+        assert "a result" in said or "not diagnosed" in said
+
+
+@pytest.mark.parametrize("name", ["cutc.json", "cutc", "cutc.json.gz"])
+def test_a_copy_of_a_second_file_is_not_judged_as_the_output(
+    run: Path, cli: Cli, name: str
+) -> None:
+    content = b'{"charges": [0, '
+    copy = run / name
+    copy.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert cli(*PARSE, copy, code=2) == ""
+    assert (
+        f"{copy}: it may be charges.json under another name, or the standard output of tally: "
+        "state which, with --as charges.json or --as stdout" in cli.errors
+    )
+    said = cli(*PARSE, copy, "--as", "charges.json")
+    assert "  not diagnosed: " in said
+    assert "  charges: charges.json is not JSON\n" in said
+    assert "  failed: truncated: " in cli(*PARSE, copy, "--as", "stdout")
+    cli(*PARSE, copy, "--as", "charge.json", code=2)
+    assert "no parser of tally reads a file 'charge.json'; did you mean" in cli.errors
+    cli(*PARSE, run, "--as", "charges.json", code=2)
+    assert "it is a folder" in cli.errors
+
+
+def test_of_the_parsers_of_orca_those_that_do_not_apply_stay_one_line(cli: Cli) -> None:
+    output = Path(__file__).parents[1] / "unit/data/orca/v4-mp2.out"
+    *values, last = cli("parse", "--program", "orca", output).splitlines()
+    assert values[1:3] == ["  ORCA 4.2.0", "  a result"]
+    assert last.startswith("  not in it: ")
+    assert last.count(",") > 50
+    assert not [line for line in values[3:] if ": " in line.partition("{")[0]]
+
+
+def test_a_file_of_orca_under_another_name_is_stated(tmp_path: Path, cli: Cli) -> None:
+    data = Path(__file__).parents[1] / "unit/data/orca/more-4.2.hess"
+    copy = tmp_path / "copy.dat"
+    copy.write_bytes(data.read_bytes())
+    words = ("parse", "--program", "orca", "--parser", "hess_masses", copy)
+    cli(*words, code=2)
+    assert "it is ORCA's Hessian" in cli.errors
+    said = cli(*words, "--as", "x.hess")
+    assert "  a result\n  hess_masses  [" in said

@@ -287,7 +287,10 @@ def water(tmp_path: Path) -> Path:
 def test_an_output_is_read_without_a_campaign(water: Path, cli: Cli) -> None:
     line = cli("parse", water / "stdout", "--program", "xtb", "--parser", "energy", "--json")
     found = json.loads(line)
-    assert set(found) == {"file", "diagnosed", "failure", "values", "errors"}
+    assert set(found) == {
+        *("file", "diagnosed", "failure", "values", "errors"),
+        *("program_version", "broken"),
+    }
     assert found["failure"] is None
     assert found["values"]["energy"] == pytest.approx(-5.07, abs=0.01)
     assert found["errors"] == {}
