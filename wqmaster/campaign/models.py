@@ -103,6 +103,17 @@ class Database(Model):
     name: str = Field(default="wqmaster", pattern=r"^[^/\\. \"$*<>:|?\x00]+$")
     collection: str = Field(default="molecules", pattern=r"^[^$\x00]+$")
 
+    @field_validator("uri")
+    @classmethod
+    def _not_empty(cls, uri: str | None) -> str | None:
+        if uri is not None and not uri.strip():
+            raise PydanticCustomError(
+                "empty_uri",
+                "the address is empty: write mongodb://HOST, or remove the key 'uri' for a "
+                "private server",
+            )
+        return uri
+
 
 # The keys of `molecule:` that name fields, and so decide what is computed.
 GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")

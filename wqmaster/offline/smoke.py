@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.database import records
 from wqmaster.database.documents import Store
+from wqmaster.database.results import refusal
 from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
 from wqmaster.error_codes import ErrorCode
@@ -18,10 +20,11 @@ from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.run.assembly import worker_environment
+from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
-_MAX_TRIED_DOCUMENTS = 100
+MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Rehearsal:
 
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
         """What is likely wrong with the campaign, with the job, and with the shapes of values."""
-        found = [*recipe.warnings, *recipe.doubts(self.job)]
+        found = [*recipe.warnings, *doubts(recipe, self.job)]
         found += [
             f"step '{result.step}': {name} is None; a parser that finds no value raises ParseError"
             for result in self.verdict.results
@@ -54,6 +57,11 @@ class Rehearsal:
                         "(wqmaster/parsers/quantities.py)"
                     )
         return found
+
+
+def doubts(recipe: Recipe, job: Job) -> list[str]:
+    """What is likely wrong with a job, a line each."""
+    return [*unnamed(recipe, job), *recipe.doubts(job)]
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
@@ -86,8 +94,12 @@ def _molecule(store: Store, document: Document) -> Molecule:
     try:
         return from_document(document, store.campaign.molecule)
     except BadDocument as error:
-        message = f"document {document['_id']!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(document["_id"], error) from error
+
+
+def _naming(document: Any, error: BadDocument) -> BadDocument:
+    """The same error with the `_id` of its document."""
+    return BadDocument(f"document {document!r}: {error.message}", error.defect)
 
 
 def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
@@ -105,13 +117,16 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     for document in store.candidates():
         try:
             molecule = _molecule(store, document)
-            recipe.inspect(molecule)
+            try:
+                recipe.inspect(molecule)
+            except BadDocument as error:
+                raise _naming(molecule.id, error) from error
             tried += 1
             ready = ready or recipe.prepared()
             return molecule, build(ready, molecule)
         except BadDocument as error:
             first = first or error
-        if tried == _MAX_TRIED_DOCUMENTS:
+        if tried == MAX_TRIED_DOCUMENTS:
             break
     if first is None:
         raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
@@ -123,8 +138,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
     try:
         return recipe.build(molecule)
     except BadDocument as error:
-        message = f"document {molecule.id!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(molecule.id, error) from error
     except WqmasterError:
         raise
     except JobUnfit as error:
@@ -166,4 +180,10 @@ def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
     finally:
         engine.close()
-    return Rehearsal(molecule.id, job, outcome, judge(recipe, asked, outcome))
+    verdict = judge(recipe, asked, outcome)
+    if verdict.failure is None:
+        result = records.result(recipe, asked, returned, outcome, verdict.results)
+        why = refusal(result.steps)
+        if why is not None:
+            verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+    return Rehearsal(molecule.id, job, outcome, verdict)

@@ -1,7 +1,7 @@
 """Whether an outcome is a result: exit codes, diagnosis, parsers, checks. Pure functions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
 from wqmaster.system.tracebacks import told
 
+_STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
 # Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
@@ -95,8 +96,20 @@ def _step_failure(
     if failure is None:
         missing = sorted(wanted.needed - set(step.files))
         if missing:
-            return Failure(FailureClass.MISSING_OUTPUT, f"{', '.join(missing)} is missing")
+            return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
     return failure
+
+
+def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> str:
+    """The files that a step did not leave, what wanted them, and what there is in their place."""
+    readers = [call.name for call in wanted.parsers if call.file in missing]
+    kept = [file for file, _ in wanted.keep_files if file in missing]
+    be, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+    why = [f"{', '.join(readers)} read{'s' if len(readers) == 1 else ''} {them}"] if readers else []
+    why += [f"'keep_files' names {', '.join(kept)}"] if kept else []
+    left = ", ".join(sorted(set(step.files) - _STREAMS))
+    why.append(f"the step left: {left}" if left else "the step left no file")
+    return f"{', '.join(missing)} {be} missing: {'; '.join(why)}"
 
 
 def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:

@@ -5,7 +5,7 @@ options name, and the fields of a document that the molecule is read from. Parse
 places are not part of it; `_run` holds the program's version separately.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,31 @@ class Recipe:
         )
 
     def doubts(self, job: Job) -> list[str]:
-        """What of `software:` no step of `job` calls, a line each: it may be a mistyped name."""
+        """What may be wrong with a user's own task function, a line each.
+
+        That is what of `software:` no step of `job` calls, which may be a mistyped name, and what
+        is removed before a step that names it in its command.
+        """
+        return [*self._uncalled(job), *self._removed(job)]
+
+    def _removed(self, job: Job) -> Iterator[str]:
+        if self.code is None:  # ours are known not to
+            return
+        where = self.loaded.source.where
+        left: dict[str, str] = {}  # by file, the last step that returned it
+        for position, step in enumerate(job.steps):
+            named = {part for word in step.argv for part in (word, word.partition("=")[2])}
+            for file in job.removed_before(position):
+                if file in named and file in left and file not in step.clean:
+                    place = where("campaign_config", "args", position)
+                    yield (
+                        f"{place}: {file}, left by '{left[file]}', is removed before "
+                        f"'{step.name}' starts; if '{step.name}' reads it, name it in 'continues' "
+                        "of its Execution"
+                    )
+            left |= dict.fromkeys(step.outputs, step.name)
+
+    def _uncalled(self, job: Job) -> list[str]:
         words = {word for step in job.steps for word in step.argv}
         where = self.loaded.source.where
         return [

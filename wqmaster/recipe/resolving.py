@@ -172,6 +172,12 @@ class _Resolver:
             if stored in seen or stored == "_run":
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
             seen.add(stored)
+            if file is None and not hasattr(function, "files"):
+                where = self.loaded.source.where("campaign_config", *keys, *place)
+                called = name if "." in name or program is None else f"{program.module_name}.{name}"
+                self.warnings.append(
+                    f"{where}: {called} has no @reads: it reads the standard output"
+                )
             yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
 
 

@@ -1,6 +1,6 @@
 """Orbitals, bond orders and unpaired electrons of the geometry that `charges` are of."""
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion, not_of_a_region, of_the_molecule
 from wqmaster.parsers.xtb.text import (
@@ -162,5 +162,5 @@ def unpaired_electrons(output: Output) -> int:
         return value
     stated = stated_unpaired(stdout(output))
     if stated is None:
-        raise ParseError("the output states no number of unpaired electrons")
+        raise NotApplicable("the output states no number of unpaired electrons")
     return stated
