@@ -16,6 +16,7 @@ from wqmaster.errors import CampaignError, ParseError, StructureError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import kind_of
 from wqmaster.parsers.base import Output, Parser
+from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.judgement import plain
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
 from wqmaster.system.tracebacks import told
@@ -67,7 +68,7 @@ def program_to_read(name: str) -> Program:
     """
     known = program_called(name)
     if known is not None:
-        return known
+        return _judged(known)
     _search_here()
     try:
         found = getattr(importlib.import_module(name), "PROGRAM", None)
@@ -89,8 +90,13 @@ def program_to_read(name: str) -> Program:
             "PROGRAM",
             code=ErrorCode.PROGRAM_UNKNOWN,
         )
+    return _judged(found)
+
+
+def _judged(program: Program) -> Program:
+    """`program`, seen to have parsers and a diagnosis."""
     try:
-        return program_named(found)
+        return program_named(program)
     except ValueError as error:
         raise CampaignError(str(error), code=ErrorCode.PROGRAM_UNKNOWN) from error
 
@@ -224,9 +230,9 @@ def read(path: Path, program: Program, parsers: Mapping[str, Parser]) -> Reading
     failure = None
     try:
         if alone is not None:
-            failure = alone(output)
+            failure = diagnosed(alone, output)
         elif is_diagnosed:
-            failure = module.diagnose(output, None, {})
+            failure = diagnosed(module.diagnose, output, None, {})
     except ParseError as error:
         failure = Failure(FailureClass.PARSE_ERROR, error.message)
     except Exception as error:  # an output may hold anything
