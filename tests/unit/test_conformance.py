@@ -1,5 +1,6 @@
 """`check_program` on our programs, and on ones that break the contract in one way each."""
 
+import ast
 import json
 import sys
 import types
@@ -24,7 +25,8 @@ from wqmaster.tasks.python.task import call
 from wqmaster.tasks.vina.task import dock
 from wqmaster.tasks.xtb.task import hessian, md, optimize, singlepoint
 from wqmaster.testing import Sample, check_program
-from wqmaster.testing.conformance.values import agree
+from wqmaster.testing.conformance.declarations import states_unit
+from wqmaster.testing.conformance.values import agree, differing
 
 DATA = Path(__file__).parent / "data"
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-program.md"
@@ -32,6 +34,16 @@ MODULE, TEST = (
     GUIDE.read_text().partition(title)[2].partition("```python\n")[2].partition("```")[0]
     for title in ("## 1. ", "## 3. ")
 )
+# The guide's diagnosis has to look at the banner first, as `check_program` asks.
+FIRST_LINE = '    if "NOT CONVERGED" in output.text:\n'
+if "PARSE_ERROR" not in MODULE:
+    assert FIRST_LINE in MODULE
+    MODULE = MODULE.replace(
+        FIRST_LINE,
+        '    if not "TALLY 2.1\\n".startswith(output.text[:10]):\n'
+        '        return Failure(FailureClass.PARSE_ERROR, "this is not an output of tally")\n'
+        + FIRST_LINE,
+    )
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)), document={})
 TALLY = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
 # What none of the samples of ORCA holds; the tests of its parsers have outputs of each.
@@ -102,15 +114,19 @@ def orca_samples(folder: Path) -> list[Sample]:
     # A run without an SCF states charge and multiplicity in the echo of its input alone.
     echo = "\n|  1> ! MM\n|  2> * xyz 1 2\n"
     texts.append(orca_run(echo, coordinates(0.76), final(-1.1)).encode())
+    # Together they lack each quantity that a parser needs.
+    more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
+    routes = ("! HF STO-3G", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{one}" for one in more))
     found = []
-    for text in (orca_run(single_point(0.76)).encode(), *texts):
+    all_texts = (orca_run(single_point(0.76)).encode(), *texts)
+    for text, route in zip(all_texts, (*routes, "! HF"), strict=True):
         content = {"stdout": text}
         read = values("orca", content, "energy", "geometry", "symbols", "charge", "multiplicity")
         numbers = tuple(NUMBER_OF[symbol] for symbol in read["symbols"])
         places = tuple(map(tuple, read["geometry"]))
         molecule = Molecule("m", numbers, places, read["charge"], read["multiplicity"])
         version = known("orca").module.program_version(Output(content))
-        options = {"route": "! HF STO-3G"}
+        options = {"route": route}
         found.append(Sample(sequential, content, read, version, options, molecule))
     return found
 
@@ -171,8 +187,49 @@ SAMPLES: Mapping[str, Callable[[Path], list[Sample]]] = {
 }
 
 
+def is_tested_elsewhere(name: str, folder: Path) -> bool:
+    """Whether another module of tests calls check_program on the program of this name."""
+    return any(
+        path != Path(__file__) and calls_check_program(path.read_text(), name)
+        for path in folder.glob("test_*.py")
+    )
+
+
+def calls_check_program(text: str, name: str) -> bool:
+    """Whether a module of tests calls check_program, and imports or names the program."""
+    nodes = list(ast.walk(ast.parse(text)))
+    calls = any(
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "check_program"
+        for node in nodes
+    )
+    packages = (f"wqmaster.tasks.{name}", f"wqmaster.parsers.{name}")
+    imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported += [
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+    ]
+    named = any(isinstance(node, ast.Constant) and node.value == name for node in nodes)
+    return calls and (
+        named or any(f"{module}.".startswith(f"{one}.") for module in imported for one in packages)
+    )
+
+
 def test_each_of_our_programs_is_tested() -> None:
-    assert set(SAMPLES) == set(programs())
+    assert set(SAMPLES) <= set(programs())
+    here = Path(__file__).parent
+    untested = [
+        name for name in programs() if name not in SAMPLES and not is_tested_elsewhere(name, here)
+    ]
+    assert not untested, "a module in tests/unit has to call check_program on each of these"
+
+
+def test_a_program_may_be_tested_in_a_module_of_its_own(tmp_path: Path) -> None:
+    own = tmp_path / "test_springy.py"
+    own.write_text("from wqmaster.tasks.springy import PROGRAM\n")
+    assert not is_tested_elsewhere("springy", tmp_path)
+    own.write_text(f"{own.read_text()}\ndef test(): check_program(PROGRAM, [])\n")
+    assert is_tested_elsewhere("springy", tmp_path)
+    assert not is_tested_elsewhere("spring", tmp_path)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -246,7 +303,7 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
             "return -float(found[1])",
             "returns 5.0, and should return -5.0",
         ),
-        ('VERSION = "1"', "VERSION = 1", "VERSION is a string"),
+        ('VERSION = "1"', "VERSION = 1", "is 1, and should be a string"),
         ("return found[1] if", 'return "9" if', "returns '9', and should return '2.1'"),
         ('    """Total energy in Eh."""\n', "", "has no docstring"),
         ("@task(program=PROGRAM, ", "@task(", "is not marked with this program"),
@@ -254,6 +311,74 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_each_break_of_the_contract_is_found(old: str, new: str, why: str) -> None:
     assert why in complaint(*tally((old, new)))
+
+
+@pytest.mark.parametrize(
+    ("docstring", "is_right"),
+    [
+        ("Total energy in Eh.", True),
+        ("Total energy in Eh/Angstrom.", False),
+        ("Total energy in kcal/mol.", False),
+        ("Total energy (Eh, SCF).", True),
+    ],
+)
+def test_the_unit_of_a_quantity_is_in_the_docstring(docstring: str, is_right: bool) -> None:
+    program, sample = tally(("Total energy in Eh.", docstring))
+    if is_right:
+        check_program(program, [sample])
+    else:
+        said = complaint(program, sample)
+        assert "the docstring of the parser energy does not state the unit of this quant" in said
+
+
+@pytest.mark.parametrize("unit", ["Eh/Bohr", "Eh/a0"])
+def test_a_unit_may_be_spelled_as_usual(unit: str) -> None:
+    assert states_unit(f"Gradient in {unit}, shape (n, 3).", "Eh/a0")
+    assert not states_unit(f"Hessian in {unit}^2.", "Eh/a0")
+    assert not states_unit(f"In {unit}.", "Eh")
+
+
+def test_a_program_whose_needs_are_misspelled_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = types.ModuleType("tallying.needs")
+    monkeypatch.setitem(sys.modules, "tallying.needs", needs)
+    found = module(
+        ("@task(program=PROGRAM, ", "@task(program=PROGRAM, leaves=leaves, "),
+        (
+            "class CalmRung",
+            "from wqmaster.tasks.leaves import Lack, Leaves\n"
+            "def leaves(options): return Leaves({'scf': Lack('it is off', 'put it on')})\n"
+            "class CalmRung",
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "tallying", found)
+    sample = Sample(found.count, {"stdout": TALLY}, {"energy": -5.0}, "2.1", states=["natoms"])
+    vars(needs)["NEED"] = {}
+    assert "the module 'tallying.needs' has no NEEDS" in complaint(found.PROGRAM, sample)
+    vars(needs)["NEEDS"] = {"energy": ("scf",)}
+    check_program(found.PROGRAM, [sample])
+    vars(needs)["NEEDS"] = {"energy": ("sfc",)}
+    said = complaint(found.PROGRAM, sample)
+    assert "says that energy needs 'sfc', and `leaves` knows this quantity for no step" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("leaves", "options"),
+        ("remarks", "options"),
+        ("check", "steps, software"),
+        ("uses", "loaded"),
+        ("fields", "loaded"),
+        ("runs", "options, software"),
+        ("load", "options, software"),
+        ("inspect", "molecule, options"),
+    ],
+)
+def test_a_trait_that_raises_is_found(name: str, arguments: str) -> None:
+    function = f"def mine({arguments}): return {{}}[1]\nclass CalmRung"
+    marked = ("@task(program=PROGRAM, ", f"@task(program=PROGRAM, {name}=mine, ")
+    said = complaint(*tally(("class CalmRung", function), marked))
+    assert f"sample 0: count: its '{name}' raises KeyError(1) (tallying.py, line " in said
 
 
 # --- building -------------------------------------------------------------------------------------
@@ -345,7 +470,6 @@ def test_a_job_that_cannot_be_is_found(old: str, new: str, why: str) -> None:
         ("if any(rung.calm for", "if any(False for", "the remedy calm changes nothing"),
         ("rung=CalmRung, ", "", "(with the remedy disk_2x)"),
         (RUNG, 'Rung(name="calm")]', "calm is a Rung, and the task function knows CalmRung"),
-        ("calm: bool = False", "calm: bool", "a setting of CalmRung has no default"),
         (RUNG, f'{RUNG[:-1]}, CalmRung(name="calm")]', "two different remedies are named calm"),
         ('mood = "calm"', 'raise OSError("calm")', "OSError('calm') (with the remedy calm)"),
         (
@@ -362,6 +486,29 @@ def test_a_remedy_that_does_not_work_is_found(old: str, new: str, why: str) -> N
 def test_a_remedy_of_nothing_but_factors_changes_no_job() -> None:
     program, sample = tally((RUNG, f'{RUNG[:-1]}, CalmRung(name="long", time=3, restart=True)]'))
     check_program(program, [sample])
+
+
+def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:
+    """The program of the guide with a remedy that begins from tally.left, and samples of it."""
+    found = module(
+        (RUNG, f'{RUNG[:-1]}, CalmRung(name="go-on", restart=True)]'),
+        (COUNT, f'{COUNT[:-1]}, rescue=("tally.left",))'),
+        *changes,
+    )
+    good = Sample(found.count, {"stdout": TALLY}, {"energy": -5.0}, "2.1", states=["natoms"])
+    content = {"stdout": b"TALLY 2.1\nTALLY: NOT CONVERGED\n", "tally.left": b"3"}
+    scf = FailureClass.SCF_NOT_CONVERGED
+    return found.PROGRAM, [good, replace(good, files=content, values={}, failure=scf)]
+
+
+def test_a_remedy_that_does_not_begin_from_what_was_left_is_found() -> None:
+    program, samples = restarting()
+    said = complaint(program, *samples)
+    assert "the remedy go-on is to begin from the files of the attempt that failed" in said
+    assert "the remedy calm is" not in said
+    reads = "files |= {name: content for step in steps for name, content in step.rescued.items()}"
+    program, samples = restarting(("    executions = []", f"    {reads}\n    executions = []"))
+    check_program(program, samples)
 
 
 # --- diagnosis ------------------------------------------------------------------------------------
@@ -391,6 +538,26 @@ def test_a_remedy_of_nothing_but_factors_changes_no_job() -> None:
 )
 def test_a_diagnosis_of_the_wrong_molecule_is_found(old: str, new: str, why: str) -> None:
     assert why in complaint(*tally((old, new)))
+
+
+def test_the_output_of_another_program_is_not_one_that_was_cut() -> None:
+    banner = 'if not "TALLY 2.1\\n".startswith(output.text[:10]):'
+    assert banner in MODULE
+    said = complaint(*tally((banner, "if not output:")))
+    assert "diagnose finds truncated in the output of another program, which is run again" in said
+    assert "look first at the banner" in said
+
+
+def test_one_mistake_of_a_diagnosis_is_told_once() -> None:
+    program, sample = tally((FIRST_LINE, f"    {{}}[1]\n{FIRST_LINE}"))
+    said = complaint(program, sample, sample)
+    assert said.count("KeyError(1)") == 1
+    assert "samples 0, 1: diagnose raises KeyError(1)" in said
+    blind = "    if b'5' not in output.text.encode():\n        {}[1]\n"
+    program, sample = tally((FIRST_LINE, f"{blind}{FIRST_LINE}"))
+    said = complaint(program, sample)
+    assert "cut to 0 bytes: diagnose raises KeyError(1)" in said
+    assert said.count("KeyError(1)") == 1
 
 
 def test_a_sample_states_all_of_the_molecule_unless_it_says_so() -> None:
@@ -453,6 +620,27 @@ def test_the_version_that_a_sample_states_must_be_found() -> None:
 )
 def test_a_parser_without_a_stated_value_is_checked(change: tuple[str, str], why: str) -> None:
     assert why in complaint(*tally(change))
+
+
+def test_values_that_differ_far_behind_are_shown_there() -> None:
+    program, sample = tally(with_parser("table", "return [[1.0] * 50, [2.0] * 49 + [3.0]]"))
+    table = [[1.0] * 50, [2.0] * 50]
+    said = complaint(program, replace(sample, values={**sample.values, "table": table}))
+    assert "the parser table returns 3.0 in [1][49], and should return 2.0" in said
+
+
+@pytest.mark.parametrize(
+    ("found", "stated", "said"),
+    [
+        (1.0, 2.0, ("1.0", "2.0")),
+        ([1.0] * 60, [1.0] * 59, ("1.0 in [59]", "nothing")),
+        ({"a": "x" * 200}, {"a": "x" * 199 + "y"}, ("'x' in ['a'][199:]", "'y'")),
+        ({"a": [1] * 60, "b": 2}, {"a": [1] * 60}, ("2 in ['b']", "nothing")),
+        ("x" * 200, 5, (f"'{'x' * 99}", "5")),
+    ],
+)
+def test_the_first_difference_is_shown(found: Any, stated: Any, said: tuple[str, str]) -> None:
+    assert differing(found, stated) == said
 
 
 def test_parsers_may_be_untested_if_that_is_said() -> None:
