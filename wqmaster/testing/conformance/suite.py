@@ -26,6 +26,7 @@ def check_program(
     A parser that finds a value in no sample was tried on nothing: whoever adds a program expects
     of this check that it has seen each parser work. It is a fault, therefore, unless the parser is
     named in `untested`, where readers of the test see it; so is a name there that a sample covers.
+    What `needs.py` says of the other parsers is held against `leaves` for the steps of the samples.
 
     Raises:
         AssertionError: lists all that does not keep the contract.
