@@ -131,6 +131,13 @@ def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_reci
     campaigns.insert({key: value for key, value in water.items() if key != "tally"} | {"_id": 4})
     said = json.loads(cli("check", path, "--json"))
     assert [remark["code"] for remark in said["remarks"]] == ["function-edited"]
+    # Another campaign, whose key no result stands under, is not told of what was before it.
+    other = settings(campaigns, "tallying.count") | {"campaign": "other"}
+    other["campaign_config"]["kwargs"] = {"mongo_output_key": "anew"}
+    other["submit"] = {"query": {"anew.first": None}}
+    campaigns.write(**other)
+    assert json.loads(cli("check", path, "--json"))["remarks"] == []
+    campaigns.write(**settings(campaigns, "tallying.count"))
     assert "tallying.count was edited" in cli("run", path) + cli.errors
     assert json.loads(cli("check", path, "--json"))["remarks"] == []
     (campaigns.folder / "tallying.py").write_text(
@@ -318,3 +325,47 @@ def test_results_of_older_parsers_are_remarked(path: Path, campaigns: Campaigns,
     cli("reparse", path, "--write")
     assert "results-outdated" not in cli("check", path, "--json")
     assert campaigns.documents.count_documents({"tally.first.energy": -10.0}) == 3
+
+
+TASK = "@task(program=PROGRAM, rung=CalmRung, ladders=LADDERS)"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "verbs"),
+    [
+        ("check", "steps, software", ("run",)),
+        ("inspect", "molecule, options", ("check",)),
+        ("prepare", "loaded, software", ("check", "smoke", "run")),
+    ],
+)
+def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
+    path: Path, campaigns: Campaigns, cli: Cli, name: str, arguments: str, verbs: tuple[str, ...]
+) -> None:
+    own = f"def own({arguments}):\n    return {{}}[1]\n\n\n{TASK[:-1]}, {name}=own)"
+    module = MODULE.replace(TASK, own)
+    (campaigns.folder / "tallying.py").write_text(module)
+    place = (
+        f"(tallying.py, line {module[: module.index('return {}[1]')].count(chr(10)) + 1}, in own)"
+    )
+    for verb in verbs:
+        cli(verb, path, code=2)
+        (said,) = cli.errors.splitlines()
+        assert f"{path.name}:" in said
+        assert f"'tallying.count': its '{name}' raises KeyError(1) {place}" in said
+
+
+@pytest.mark.parametrize("value", ["'bad'", "Failure('bad', 'worse')"])
+def test_a_diagnosis_that_is_none_fails_the_document_and_not_the_collector(
+    path: Path, campaigns: Campaigns, cli: Cli, value: str
+) -> None:
+    old = '    if "NOT CONVERGED" in'
+    module = MODULE.replace(old, f"    return {value}\n{old}")
+    (campaigns.folder / "tallying.py").write_text(module)
+    line = module[: module.index("def diagnose")].count("\n") + 1
+    said = cli("smoke", path, "--id", "1", code=1)
+    assert "failed: parse_error: the output cannot be judged: diagnose returns " in said
+    assert f"(tallying.py, line {line})" in said
+    cli("run", path, code=1)
+    assert {failure["class"] for failure in campaigns.failures.find()} == {"parse_error"}
+    (campaigns.folder / "a.out").write_text("TALLY 2.1\n")
+    assert "diagnose returns " in cli("parse", "--program", "tallying", campaigns.folder / "a.out")

@@ -171,7 +171,6 @@ def _checked(recipe: Recipe) -> _Checked:
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),
-            *recipe_guard.check_code(store, recipe),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
         with progress("reading the documents", "{} (Ctrl-C ends it)") as show:

@@ -61,8 +61,13 @@ def note(store: Store, recipe: Recipe) -> None:
         store.note_recipe(step.hash, step.asked, recipe.code)
 
 
-def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
-    """By step: the recipes that its results state, and how many results state each."""
+def _there(
+    store: Store, notes: list[Note], seconds: float
+) -> dict[str, dict[StatedRecipe, int]] | None:
+    """By step: the recipes that its results state, and how many results state each.
+
+    None: it would take too long, which is noted.
+    """
     try:
         return store.results.recipes(seconds)
     except ExecutionTimeout:
@@ -72,7 +77,7 @@ def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[St
     except ExecutionTimeout:
         text = "the recipes of existing results were not compared: it would take too long"
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
-        return {}
+        return None
     text = (
         f"only the recipes of the first {_FIRST_RESULTS} results were compared: comparing all "
         "would take too long"
@@ -122,13 +127,18 @@ def check_recipes(
 ) -> list[Note]:
     """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
 
+    A note as well if they were made by a user's own task function that was edited since.
+
     Raises:
         RecipeMismatch: some were; says how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
     path = shlex.quote(str(recipe.loaded.source.path))
     notes: list[Note] = []
-    for name, found in _there(store, notes, seconds).items():
+    there = _there(store, notes, seconds)
+    if there is None or any(_are_of(found, recipe) for found in there.values()):
+        notes += _of_code(store, recipe)
+    for name, found in (there or {}).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
         unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
@@ -230,7 +240,12 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
     return notes
 
 
-def check_code(store: Store, recipe: Recipe) -> list[Note]:
+def _are_of(found: Mapping[StatedRecipe, int], recipe: Recipe) -> bool:
+    """Whether any of these results was made with a step of `recipe`."""
+    return bool({stated.hash for stated in found} & {step.hash for step in recipe.steps})
+
+
+def _of_code(store: Store, recipe: Recipe) -> list[Note]:
     """A note if a user's own task function was edited since the recipe was last run."""
     known = store.codes(recipe.hash)
     if recipe.code is None or not known or recipe.code in known:
@@ -251,7 +266,6 @@ def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]
     """
     return [
         *check_recipes(store, recipe, archived=archived),
-        *check_code(store, recipe),
         *check_molecules(store, recipe),
         *check_parsers(store, recipe, archived=archived),
     ]

@@ -18,6 +18,7 @@ from wqmaster.errors import CampaignError, NotApplicable, ParseError, StructureE
 from wqmaster.jobs.failures import Failure, FailureClass, signature
 from wqmaster.offline.filekind import JSON, PRINTED, XYZ, kind_of
 from wqmaster.parsers.base import Output, Parser, ProgramParsers
+from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
 from wqmaster.recipe.values import plain
 from wqmaster.system.tracebacks import is_of_others, told
@@ -82,7 +83,7 @@ def program_to_read(name: str) -> Program:
     """
     known = program_called(name)
     if known is not None:
-        return known
+        return _judged(known)
     _search_here()
     module: ModuleType | None = None
     try:
@@ -107,8 +108,13 @@ def program_to_read(name: str) -> Program:
             "PROGRAM",
             code=ErrorCode.PROGRAM_UNKNOWN,
         )
+    return _judged(found)
+
+
+def _judged(program: Program) -> Program:
+    """`program`, seen to have parsers and a diagnosis."""
     try:
-        return program_named(found)
+        return program_named(program)
     except ValueError as error:
         raise CampaignError(str(error), code=ErrorCode.PROGRAM_UNKNOWN) from error
 
@@ -350,9 +356,8 @@ def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
     alone = getattr(module, "diagnose_file", None) if output.name != "stdout" else None
     try:
         if alone is not None:
-            found: Failure | None = alone(output)
-            return found
-        return module.diagnose(output, None, {})
+            return diagnosed(alone, output)
+        return diagnosed(module.diagnose, output, None, {})
     except ParseError as error:
         return Failure(FailureClass.PARSE_ERROR, error.message)
     except (Exception, SystemExit) as error:  # a user's module may raise anything

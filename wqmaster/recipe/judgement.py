@@ -10,6 +10,7 @@ from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.parsers.quantities import not_numeric
+from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
@@ -86,7 +87,7 @@ def _step_failure(
     diagnosis = recipe.diagnosis
     if failure is None and diagnosis is not None:
         try:
-            failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
+            failure = diagnosed(diagnosis.diagnose, Output(step.files), asked, wanted.options)
         except Exception as error:  # an output may hold anything
             failure = Failure(
                 FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"

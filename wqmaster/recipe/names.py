@@ -1,6 +1,7 @@
 """Dotted names of a campaign -> task functions and parsers."""
 
 import contextlib
+import difflib
 import importlib
 import inspect
 import sys
@@ -17,6 +18,8 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import names_of_ours, program_called, program_names
 
+# Functions of a module that are listed where none is near to the name that was asked for.
+_MAX_LISTED = 8
 # Names of the RQ framework -> ours.
 _OLD_NAMES = (
     ("htrq.htrun.scripts.", "wqmaster.tasks."),
@@ -72,6 +75,11 @@ class _Role:
         ours = (f"{self.package.__name__}.{name}" for name in names_of_ours())
         return [*ours, *modules_beside()]
 
+    def marked(self, module: ModuleType) -> list[str]:
+        """Those of them that the decorator marks; all where it marks none."""
+        names = self.functions(module)
+        return [name for name in names if hasattr(getattr(module, name), self.mark)] or names
+
     def functions(self, module: ModuleType) -> list[str]:
         """The functions of `module` that are of this role. A user's need not be marked."""
         ours = f"{module.__name__}.".startswith("wqmaster.")
@@ -124,9 +132,24 @@ def function_named(name: str, role: _Role) -> Any:
         raise ValueError(f"the module '{module_name}' fails to import: {told(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):
-        hint = nearest(name, [f"{module_name}.{known}" for known in role.functions(module)])
+        hint = _nearest_in(module, function, role)
         raise ValueError(f"unknown {role.noun} '{name}'; {hint}")
     return found
+
+
+def _nearest_in(module: ModuleType, word: str, role: _Role) -> str:
+    """As `nearest`, for a function of a module.
+
+    Its own name is compared alone: with the module before it, any two would be alike.
+    """
+    near = difflib.get_close_matches(word, role.functions(module), n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{module.__name__}.{near[0]}'?"
+    names = sorted(role.marked(module))
+    if not names:
+        return f"there is none in '{module.__name__}'"
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"known in '{module.__name__}': {', '.join(names[:_MAX_LISTED])}{more}"
 
 
 def resolve_parser(name: str, program: Program | None) -> Parser:
@@ -136,7 +159,13 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
         ValueError: there is none; with the nearest right name.
     """
     full = current(name)
-    if "." not in full and program is not None:
+    if "." not in full:
+        if program is None:
+            raise ValueError(
+                f"'{name}' is not a dotted path of a parser (MODULE.FUNCTION), and a short name is "
+                "that of a parser of the task function's program: the task function names none; "
+                "write @task(program=...)"
+            )
         full = f"{program.module_name}.{full}"
     found = function_named(full, PARSER)
     if hasattr(found, TASK_FUNCTION.mark) or inspect.isclass(found):

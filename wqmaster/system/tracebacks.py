@@ -1,11 +1,17 @@
-"""Where in a user's own file an error comes from."""
+"""Where in a user's own file, or in the package of a program, an error comes from."""
 
+import functools
+import inspect
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import wqmaster
+from wqmaster.errors import CampaignError
 
+_OURS = Path(wqmaster.__file__).resolve().parent
 # Files below these are not a user's own: ours, Python's, those of installed packages.
 _OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
 _OF_OTHERS = tuple(f"{Path(path).resolve()}/" for path in (*wqmaster.__path__, *_OF_PYTHON))
@@ -16,24 +22,65 @@ def is_of_others(path: Path) -> bool:
     return f"{path.resolve()}/".startswith(_OF_OTHERS)
 
 
+def _is_of_a_program(path: Path) -> bool:
+    """Whether a file is a program's own: in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
+    path = path.resolve()
+    if not path.is_relative_to(_OURS):
+        return False
+    package, *below = path.relative_to(_OURS).parts
+    if package not in ("tasks", "parsers") or not below:
+        return False
+    return len(below) > 1 or (package == "parsers" and (_OURS / "tasks" / path.stem).is_dir())
+
+
+def _shown(path: Path) -> str:
+    """The name of a user's file; of one of ours, where it is: all packages have a task.py."""
+    path = path.resolve()
+    return str(path.relative_to(_OURS.parent)) if path.is_relative_to(_OURS) else path.name
+
+
 def blame(error: BaseException) -> str | None:
     """The innermost place in a user's file that led to `error`: "mine.py, line 12, in count".
 
-    None: there is none in its traceback.
+    Where no user's file led to it, the innermost place in the package of a program of ours, since
+    whoever adds a program writes there. None: there is neither in its traceback.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{Path(error.filename).name}, line {error.lineno}"
+        return f"{_shown(Path(error.filename))}, line {error.lineno}"
+    ours = None
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         # "<frozen importlib._bootstrap>" and the like are not files.
         if frame.filename.startswith("<"):
             continue
-        if not is_of_others(Path(frame.filename)):
-            return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
-    return None
+        path = Path(frame.filename)
+        place = f"{_shown(path)}, line {frame.lineno}, in {frame.name}"
+        if not is_of_others(path):
+            return place
+        if ours is None and _is_of_a_program(path):
+            ours = place
+    return ours
 
 
-def told(error: BaseException) -> str:
-    """What a user's function raised, and where: "ValueError('no') (mine.py, line 12, in count)"."""
+def defined(function: Callable[..., Any]) -> str | None:
+    """The place where a function is defined: "mine.py, line 12"; None if that is not known."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return None
+    return f"{_shown(Path(code.co_filename))}, line {code.co_firstlineno}"
+
+
+def told(error: BaseException, function: Callable[..., Any] | None = None) -> str:
+    """What a user's function raised, and where: "ValueError('no') (mine.py, line 12, in count)".
+
+    `function`: what was called. It is named where the error did not come from within it, as when
+    it does not take its arguments.
+    """
+    if isinstance(error, CampaignError):
+        return error.message  # which says where already
     what = error.msg if isinstance(error, SyntaxError) else repr(error)
     place = blame(error)
+    if place is None and function is not None:
+        place = defined(function)
     return f"{what} ({place})" if place is not None else what
