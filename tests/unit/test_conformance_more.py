@@ -117,7 +117,7 @@ def test_a_remedy_that_does_not_begin_from_what_was_left_is_found() -> None:
 
 
 def test_the_output_of_another_program_is_not_one_that_was_cut() -> None:
-    banner = 'if not "TALLY 2.1\\n".startswith(output.text[:10]):'
+    banner = 'if not "TALLY ".startswith(output.text[:6]):'
     assert banner in MODULE
     said = complaint(*tally((banner, "if not output:")))
     assert "diagnose finds truncated in the output of another program, which is run again" in said
