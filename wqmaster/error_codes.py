@@ -29,7 +29,7 @@ class ErrorCode(StrEnum):
     MODULE_NOT_IMPORTED = "module-not-imported"  # a Python module of the user's raises an error
     PROGRAM_UNKNOWN = "program-unknown"  # no program of this name is known
     PARSER_UNKNOWN = "parser-unknown"  # the program has no parser of this name
-    REGISTRATION_INVALID = "registration-invalid"  # an installed package registers no valid program
+    REGISTRATION_INVALID = "registration-invalid"  # a package does not give a valid program
     DATABASE_NOT_PRIVATE = "database-not-private"  # the campaign names a database of its own
     TASK_FUNCTION_FAILED = "task-function-failed"  # the task function raises an error
     RECEPTOR_MAPS_FAILED = "receptor-maps-failed"  # AutoDock Vina does not make the maps
@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     RESULTS_UNCHECKED = "results-unchecked"  # not all results were compared: it takes too long
     RESULTS_UNDECLARED = "results-undeclared"  # results do not say what they were made with
     FUNCTION_EDITED = "function-edited"  # a user's own task function, since the last run
+    RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a block that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is cut short or was altered

@@ -124,6 +124,13 @@ class ParseError(WqmasterError):
     code = ErrorCode.OUTPUT_NOT_PARSED
 
 
+class NotApplicable(ParseError):
+    """The output is whole, and of a run that has no such value. The job fails as with ParseError.
+
+    `wqmaster parse`, which tries all parsers of a program, lists those that raise it by name alone.
+    """
+
+
 class ArchiveError(WqmasterError):
     """A returned archive is cut short or was altered. The job is run again elsewhere."""
 

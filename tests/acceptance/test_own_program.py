@@ -131,6 +131,13 @@ def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_reci
     campaigns.insert({key: value for key, value in water.items() if key != "tally"} | {"_id": 4})
     said = json.loads(cli("check", path, "--json"))
     assert [remark["code"] for remark in said["remarks"]] == ["function-edited"]
+    # Another campaign, whose key no result stands under, is not told of what was before it.
+    other = settings(campaigns, "tallying.count") | {"campaign": "other"}
+    other["campaign_config"]["kwargs"] = {"mongo_output_key": "anew"}
+    other["submit"] = {"query": {"anew.first": None}}
+    campaigns.write(**other)
+    assert json.loads(cli("check", path, "--json"))["remarks"] == []
+    campaigns.write(**settings(campaigns, "tallying.count"))
     assert "tallying.count was edited" in cli("run", path) + cli.errors
     assert json.loads(cli("check", path, "--json"))["remarks"] == []
     (campaigns.folder / "tallying.py").write_text(
@@ -196,7 +203,7 @@ def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
         ({"software": "./tally"}, "'./tally', which is not among the files of its job"),
     ],
 )
-def test_what_no_worker_could_do_is_refused_by_check(
+def test_what_no_worker_could_do_is_refused_before_a_document_fails(
     path: Path, campaigns: Campaigns, cli: Cli, changes: dict[str, Any], said: str
 ) -> None:
     module = MODULE.replace('step.files - {"stdout", "stderr"}', "()")
@@ -205,8 +212,11 @@ def test_what_no_worker_could_do_is_refused_by_check(
     own["campaign_config"]["args"][0] |= changes.get("step", {})
     own["software"]["tally"] = changes.get("software", own["software"]["tally"])
     path = campaigns.write(**own)
-    cli("check", path, code=2 if changes.get("software") == "bin/tally" else 1)
-    assert said in cli.errors
+    for verb in ("check", "run"):
+        cli(verb, path, code=2)
+        assert said in cli.errors
+        assert f"{path.name}:" in cli.errors
+    assert campaigns.failures.count_documents({}) == 0
 
 
 def test_a_name_that_is_mistyped_has_the_module_beside_it_suggested(
@@ -246,3 +256,116 @@ def test_a_second_file_is_parsed_alone_and_beside_the_output(
     both = json.loads(cli(*words, folder))
     assert (both["diagnosed"], both["failure"]) == (True, None)
     assert both["values"] == {"energy": -5.0, "lines": "5"}
+
+
+def test_a_document_that_inspect_refuses_is_not_computed(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    """`check` counted it as unusable, and `run` computed and stored it."""
+    inspect = (
+        "def inspect(molecule, options):\n"
+        "    if molecule.id == 2:\n"
+        "        raise BadDocument('no tally of this one')\n\n\n"
+    )
+    module = MODULE.replace(
+        "@task(program=PROGRAM", f"{inspect}@task(inspect=inspect, program=PROGRAM"
+    )
+    module = module.replace("import ParseError", "import BadDocument, ParseError")
+    (campaigns.folder / "tallying.py").write_text(module)
+    assert "no tally of this one" in cli("check", path) + cli.errors
+    cli("smoke", path, "--id", "2", code=1)
+    cli("run", path, code=1)
+    (failure,) = campaigns.failures.find()
+    assert (failure["document"], failure["class"]) == (2, "bad_document")
+    assert campaigns.documents.count_documents({"tally.first.energy": -5.0}) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("return float(found[1])", "return {found[1]}", "energy is of the type set"),
+        ("return float(found[1])", "return None", "energy is None, which is not a number"),
+        ("return float(found[1])", "return found[1]", "energy is '-5', which is not a number"),
+        ("return found[1] if found", "return found[2] if found", "version cannot be read: IndexE"),
+        ("return found[1] if found", "return 21 if found", "program_version returns 21"),
+    ],
+)
+def test_what_cannot_be_a_value_is_refused_by_smoke_and_run_alike(
+    path: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, said: str
+) -> None:
+    """`smoke` printed it; `run` stored text as an energy, or ended its collectors."""
+    assert old in MODULE
+    (campaigns.folder / "tallying.py").write_text(MODULE.replace(old, new))
+    assert said in cli("smoke", path, "--id", "1", code=1) + cli.errors
+    cli("run", path, code=1)
+    failure = campaigns.failures.find_one({"document": 1})
+    assert failure["class"] == "parse_error"
+    assert said in failure["message"]
+
+
+def test_a_parser_that_names_no_file_is_an_error_of_its_module(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
+    (campaigns.folder / "tallying.py").write_text(MODULE.replace('@reads("stdout")', "@reads"))
+    cli("check", path, code=2)
+    assert "@reads needs the names of files, such as @reads('stdout')" in cli.errors
+
+
+def test_results_of_older_parsers_are_remarked(path: Path, campaigns: Campaigns, cli: Cli) -> None:
+    """Results of two versions stood side by side without a word."""
+    path = campaigns.write(**settings(campaigns, "tallying.count"), archive={"keep": "all"})
+    cli("run", path)
+    module = MODULE.replace('VERSION = "1"', 'VERSION = "2"').replace(
+        "float(found[1])", "2 * float(found[1])"
+    )
+    (campaigns.folder / "tallying.py").write_text(module)
+    found = {one["code"]: one for one in json.loads(cli("check", path, "--json"))["remarks"]}
+    remark = found["results-outdated"]["message"]
+    assert "version 1 of the parsers read 3 results; the current version is 2" in remark
+    cli("reparse", path, "--write")
+    assert "results-outdated" not in cli("check", path, "--json")
+    assert campaigns.documents.count_documents({"tally.first.energy": -10.0}) == 3
+
+
+TASK = "@task(program=PROGRAM, rung=CalmRung, ladders=LADDERS)"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "verbs"),
+    [
+        ("check", "steps, software", ("run",)),
+        ("inspect", "molecule, options", ("check",)),
+        ("prepare", "loaded, software", ("check", "smoke", "run")),
+    ],
+)
+def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
+    path: Path, campaigns: Campaigns, cli: Cli, name: str, arguments: str, verbs: tuple[str, ...]
+) -> None:
+    own = f"def own({arguments}):\n    return {{}}[1]\n\n\n{TASK[:-1]}, {name}=own)"
+    module = MODULE.replace(TASK, own)
+    (campaigns.folder / "tallying.py").write_text(module)
+    place = (
+        f"(tallying.py, line {module[: module.index('return {}[1]')].count(chr(10)) + 1}, in own)"
+    )
+    for verb in verbs:
+        cli(verb, path, code=2)
+        (said,) = cli.errors.splitlines()
+        assert f"{path.name}:" in said
+        assert f"'tallying.count': its '{name}' raises KeyError(1) {place}" in said
+
+
+@pytest.mark.parametrize("value", ["'bad'", "Failure('bad', 'worse')"])
+def test_a_diagnosis_that_is_none_fails_the_document_and_not_the_collector(
+    path: Path, campaigns: Campaigns, cli: Cli, value: str
+) -> None:
+    old = '    if "NOT CONVERGED" in'
+    module = MODULE.replace(old, f"    return {value}\n{old}")
+    (campaigns.folder / "tallying.py").write_text(module)
+    line = module[: module.index("def diagnose")].count("\n") + 1
+    said = cli("smoke", path, "--id", "1", code=1)
+    assert "failed: parse_error: the output cannot be judged: diagnose returns " in said
+    assert f"(tallying.py, line {line})" in said
+    cli("run", path, code=1)
+    assert {failure["class"] for failure in campaigns.failures.find()} == {"parse_error"}
+    (campaigns.folder / "a.out").write_text("TALLY 2.1\n")
+    assert "diagnose returns " in cli("parse", "--program", "tallying", campaigns.folder / "a.out")

@@ -279,7 +279,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
     campaigns.waters(2)
     path = campaigns.write()
     (code, output, errors), failures, attempts = at_once(
-        cli, ["status", "--json"], ["failures", path], ["failures", path, "--show", "nobody"]
+        cli, ["status", "--json"], ["failures", path], ["failures", path, "--show", "1"]
     )
     assert (code, errors) == (0, "")
     found = json.loads(output)
@@ -299,7 +299,14 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "master": None,
     }
     assert failures == (0, "nothing was given up\n", "")
-    assert attempts == (0, "no failed attempt of document 'nobody'\n", "")
+    assert attempts == (0, "no failed attempt of document '1'\n", "")
+    cli("failures", path, "--show", "nobody", code=2)
+    assert "there is no document 'nobody' in " in cli.errors
+    said = cli("failures", path, "--retry", "not_stored")
+    assert said == (
+        "no document was given up with not_stored: nothing is to be run again; "
+        f"'wqmaster failures {path}' lists what was given up\n"
+    )
 
 
 # --- the private server ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import lzma
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continue
         ("old", "energy", "in"),
         ("energy",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"argv": "springy molecule.xyz"}, "argv=('springy', 'molecule.xyz')"),
+        ({"argv": ("springy",), "outputs": "final.xyz"}, "outputs=('final.xyz',)"),
+    ],
+)
+def test_one_string_is_not_taken_letter_by_letter(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Execution("fine", **fields)
+    assert "of step 'fine' is one string" in str(caught.value)
+    assert said in str(caught.value)
 
 
 # --- inputs.tar --------------------------------------------------------------------------------
@@ -148,6 +163,22 @@ def test_a_whole_archive_gives_the_outcome_of_each_job(
 
 def test_a_job_that_never_ran_has_no_steps(tmp_path: Path) -> None:
     assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
+
+
+@pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
+def test_words_of_the_wrapper_in_which_a_program_does_not_start_are_not_shown(
+    tmp_path: Path, quotes: str
+) -> None:
+    name = f"{quotes[0]}springi{quotes[1]}"
+    said = f"timeout: failed to run command {name}: No such file or directory\n".encode()
+    files = {**FILES, "0/gfn2/stderr": said}
+    for code, shown in (
+        (127, b"the program 'springi' cannot be started: No such file or directory\n"),
+        (1, said),
+    ):
+        lines = manifest(files, (f"step 0 gfn2 {code} 123 0", *STEPS[1:]))
+        outcome = opened(tmp_path, tar_of({**files, "manifest": lines}))[0]
+        assert outcome.steps[0].files["stderr"] == shown
 
 
 def test_a_missing_archive_is_refused(tmp_path: Path) -> None:

@@ -345,6 +345,27 @@ def test_a_missing_key_is_named_at_the_place_where_it_should_stand(tmp_path: Pat
     assert message == "campaign.yaml:5: campaign_config.args.0: the key 'name' is missing"
 
 
+@pytest.mark.parametrize("uri", ["''", "'  '", "'${HOME_OF_NOTHING}'"])
+def test_an_empty_address_of_the_database_is_refused_with_its_line(
+    tmp_path: Path, uri: str
+) -> None:
+    text = f"{MINIMAL}database: {{uri: {uri}}}\n"
+    assert refused(tmp_path, text, {"HOME_OF_NOTHING": ""}) == (
+        "campaign.yaml:7: database.uri: the address is empty: write mongodb://HOST, or remove the "
+        "key 'uri' for a private server"
+    )
+
+
+def test_a_wrong_value_is_shown_unless_it_may_be_a_secret(tmp_path: Path) -> None:
+    for text, shown in (
+        ("bundle: {size: many}", "an integer; it is 'many'"),
+        ("bundle: {size: '${SIZE}'}", "as an integer"),
+        ("database: {uri: 17}", "should be a valid string"),
+    ):
+        message = refused(tmp_path, f"{MINIMAL}{text}\n", {"SIZE": "secret"})
+        assert message.endswith(shown)
+
+
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
@@ -484,11 +505,12 @@ def test_a_key_of_another_type_may_say_what_is_so_anyway(tmp_path: Path) -> None
         ),
         (
             "  type: condor\n  options: [a, 7]\n",
-            "campaign.yaml:9: workers.options.1: should be a valid string",
+            "campaign.yaml:9: workers.options.1: should be a valid string; it is 7",
         ),
         (
             "  max: 5\n  type: slrum\n",
-            "campaign.yaml:9: workers.type: should be 'local', 'none', 'condor' or 'slurm'",
+            "campaign.yaml:9: workers.type: should be 'local', 'none', 'condor' or 'slurm'; "
+            "it is 'slrum'",
         ),
         (
             "  type: [slurm]\n  optoins: a\n",

@@ -1,5 +1,6 @@
 """`check_program` on our programs, and on ones that break the contract in one way each."""
 
+import ast
 import json
 import sys
 import types
@@ -32,6 +33,7 @@ MODULE, TEST = (
     GUIDE.read_text().partition(title)[2].partition("```python\n")[2].partition("```")[0]
     for title in ("## 1. ", "## 3. ")
 )
+FIRST_LINE = '    if "NOT CONVERGED" in output.text:\n'
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)), document={})
 TALLY = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
 # What none of the samples of ORCA holds; the tests of its parsers have outputs of each.
@@ -102,15 +104,19 @@ def orca_samples(folder: Path) -> list[Sample]:
     # A run without an SCF states charge and multiplicity in the echo of its input alone.
     echo = "\n|  1> ! MM\n|  2> * xyz 1 2\n"
     texts.append(orca_run(echo, coordinates(0.76), final(-1.1)).encode())
+    # Together they lack each quantity that a parser needs.
+    more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
+    routes = ("! HF STO-3G", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{one}" for one in more))
     found = []
-    for text in (orca_run(single_point(0.76)).encode(), *texts):
+    all_texts = (orca_run(single_point(0.76)).encode(), *texts)
+    for text, route in zip(all_texts, (*routes, "! HF"), strict=True):
         content = {"stdout": text}
         read = values("orca", content, "energy", "geometry", "symbols", "charge", "multiplicity")
         numbers = tuple(NUMBER_OF[symbol] for symbol in read["symbols"])
         places = tuple(map(tuple, read["geometry"]))
         molecule = Molecule("m", numbers, places, read["charge"], read["multiplicity"])
         version = known("orca").module.program_version(Output(content))
-        options = {"route": "! HF STO-3G"}
+        options = {"route": route}
         found.append(Sample(sequential, content, read, version, options, molecule))
     return found
 
@@ -171,8 +177,49 @@ SAMPLES: Mapping[str, Callable[[Path], list[Sample]]] = {
 }
 
 
+def is_tested_elsewhere(name: str, folder: Path) -> bool:
+    """Whether another module of tests calls check_program on the program of this name."""
+    return any(
+        path != Path(__file__) and calls_check_program(path.read_text(), name)
+        for path in folder.glob("test_*.py")
+    )
+
+
+def calls_check_program(text: str, name: str) -> bool:
+    """Whether a module of tests calls check_program, and imports or names the program."""
+    nodes = list(ast.walk(ast.parse(text)))
+    calls = any(
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "check_program"
+        for node in nodes
+    )
+    packages = (f"wqmaster.tasks.{name}", f"wqmaster.parsers.{name}")
+    imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported += [
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+    ]
+    named = any(isinstance(node, ast.Constant) and node.value == name for node in nodes)
+    return calls and (
+        named or any(f"{module}.".startswith(f"{one}.") for module in imported for one in packages)
+    )
+
+
 def test_each_of_our_programs_is_tested() -> None:
-    assert set(SAMPLES) == set(programs())
+    assert set(SAMPLES) <= set(programs())
+    here = Path(__file__).parent
+    untested = [
+        name for name in programs() if name not in SAMPLES and not is_tested_elsewhere(name, here)
+    ]
+    assert not untested, "a module in tests/unit has to call check_program on each of these"
+
+
+def test_a_program_may_be_tested_in_a_module_of_its_own(tmp_path: Path) -> None:
+    own = tmp_path / "test_springy.py"
+    own.write_text("from wqmaster.tasks.springy import PROGRAM\n")
+    assert not is_tested_elsewhere("springy", tmp_path)
+    own.write_text(f"{own.read_text()}\ndef test(): check_program(PROGRAM, [])\n")
+    assert is_tested_elsewhere("springy", tmp_path)
+    assert not is_tested_elsewhere("spring", tmp_path)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -237,7 +284,11 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("atoms is None or", "atoms is not None and", "takes an empty output for a result"),
+        (
+            "atoms is None or",
+            "atoms is not None and",
+            "takes an empty output for a result",
+        ),
         ("return float(found[1])", "return [float(found[1])]", "energy is a list"),
         ('raise ParseError("there', 'raise ValueError("there', "not a ParseError"),
         ("found is None", "not found[1]", "not a ParseError"),
@@ -246,7 +297,7 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
             "return -float(found[1])",
             "returns 5.0, and should return -5.0",
         ),
-        ('VERSION = "1"', "VERSION = 1", "VERSION is a string"),
+        ('VERSION = "1"', "VERSION = 1", "is 1, and should be a string"),
         ("return found[1] if", 'return "9" if', "returns '9', and should return '2.1'"),
         ('    """Total energy in Eh."""\n', "", "has no docstring"),
         ("@task(program=PROGRAM, ", "@task(", "is not marked with this program"),
@@ -345,7 +396,6 @@ def test_a_job_that_cannot_be_is_found(old: str, new: str, why: str) -> None:
         ("if any(rung.calm for", "if any(False for", "the remedy calm changes nothing"),
         ("rung=CalmRung, ", "", "(with the remedy disk_2x)"),
         (RUNG, 'Rung(name="calm")]', "calm is a Rung, and the task function knows CalmRung"),
-        ("calm: bool = False", "calm: bool", "a setting of CalmRung has no default"),
         (RUNG, f'{RUNG[:-1]}, CalmRung(name="calm")]', "two different remedies are named calm"),
         ('mood = "calm"', 'raise OSError("calm")', "OSError('calm') (with the remedy calm)"),
         (

@@ -16,8 +16,9 @@ from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.parsers.base import Output, reads
-from wqmaster.recipe.judgement import Verdict, judge, not_finite, plain
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.values import not_finite, plain
 from wqmaster.tasks.base import NoOptions, Software, StepRequest
 from wqmaster.tasks.programs import programs
 
@@ -241,7 +242,18 @@ def test_an_outcome_without_streams_is_a_failure_and_no_exception() -> None:
 
 def test_missing_outputs_are_all_named() -> None:
     found = failure(step(files={**GOOD, "b.txt": b""}), needed=("c.txt", "b.txt", "a.txt"))
-    assert (found.kind, found.message) == (FailureClass.MISSING_OUTPUT, "a.txt, c.txt is missing")
+    assert (found.kind, found.message) == (
+        FailureClass.MISSING_OUTPUT,
+        "a.txt, c.txt are missing: the step left: b.txt",
+    )
+
+
+def test_a_missing_output_is_said_with_its_parser_and_with_what_there_is() -> None:
+    geometry = ParserCall("geometry", "finl.xyz", lambda output: 1)
+    found = failure(step(files={**GOOD, "final.xyz": b""}), geometry, needed=("finl.xyz",))
+    assert found.message == ("finl.xyz is missing: geometry reads it; the step left: final.xyz")
+    found = failure(step(), geometry, needed=("finl.xyz",))
+    assert found.message == "finl.xyz is missing: geometry reads it; the step left no file"
 
 
 def test_a_file_that_is_fetched_and_not_needed_may_be_missing() -> None:

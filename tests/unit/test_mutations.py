@@ -20,7 +20,7 @@ from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
 from wqmaster.offline.parse import parsers_named
 from wqmaster.parsers.base import Output
-from wqmaster.recipe.judgement import not_finite, plain
+from wqmaster.recipe.values import not_finite, plain
 from wqmaster.tasks.programs import programs
 from wqmaster.testing.mutation import mutated
 

@@ -18,7 +18,12 @@ _OF_OLD = {"entropy"}
 def test_a_name_that_several_programs_have_is_a_common_quantity() -> None:
     names = [set(program.own_parsers()) for program in programs().values()]
     shared = {name for own in names for name in own if sum(name in each for each in names) > 1}
-    assert shared - _OF_OLD <= set(QUANTITIES)
+    for name in shared - _OF_OLD - set(QUANTITIES):
+        owners = [one.name for one in programs().values() if name in one.own_parsers()]
+        pytest.fail(
+            f"the parser '{name}' is in {' and '.join(owners)}: rename it, or add it to "
+            "wqmaster/parsers/quantities.py, if it is the same quantity in each"
+        )
 
 
 @pytest.mark.parametrize("program", ["orca", "xtb"])

@@ -289,7 +289,11 @@ def test_an_unknown_parser_is_refused_at_its_line(
     [
         ({"gnf": 2}, "unknown key 'gnf'; did you mean 'gfn'?"),
         ({"gfn": 3}, "should be 1, 2 or 'ff'"),
-        ({"iterations": "many"}, "should be a valid integer"),
+        (
+            {"iterations": "many"},
+            "step 'a': iterations: should be a valid integer, unable to parse string as an "
+            "integer; it is 'many'",
+        ),
         ({"parser": ["energy"]}, "unknown key 'parser'; did you mean 'parsers'?"),
         ({"keep_file": {}}, "unknown key 'keep_file'; did you mean 'keep_files'?"),
     ],

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Source:
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self.path = path
         self._root = root
+        self._from_environment: set[int] = set()  # ids of scalars with values of variables
 
     def where(self, *keys: str | int, line: int | None = None) -> str:
         """`file:line` of the value at `keys`, or of the last of them that the file has.
@@ -38,6 +39,20 @@ class Source:
         if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
             place = node.start_mark.line + 1 + line
         return f"{self.path}:{place}"
+
+    def conceal(self, node: yaml.Node) -> None:
+        """Mark a scalar whose value comes from the environment: it may be a secret."""
+        self._from_environment.add(id(node))
+
+    def shows(self, *keys: str | int) -> bool:
+        """Whether a message may show the value at `keys`: it cannot be a secret."""
+        node, _ = self._find(*keys)
+        return "uri" not in keys and id(node) not in self._from_environment
+
+    def step_name(self, position: int) -> str | None:
+        """The name of the step at `position` in `args:`; None if it has none."""
+        node, _ = self._find("campaign_config", "args", position, "name")
+        return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1
@@ -140,7 +155,10 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
             for value in node.value:
                 visit(value)
         elif isinstance(node, yaml.ScalarNode) and "${" in node.value:
+            before = node.value
             node.value = _VARIABLE.sub(lambda match: value_of(match, node), node.value)
+            if node.value != before:
+                source.conceal(node)
 
     visit(node)
     return used
@@ -161,17 +179,21 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     for found in error.errors():
         keys = [*above, *_keys(found["loc"])]
         context = found.get("ctx") or {}
-        name = ".".join(str(key) for key in keys)
+        name = _place_in_words(keys, source)
         if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
         keys += context.get("keys", ())  # of a check that is made of several values
         message = found["msg"].removeprefix("Value error, ")
+        is_of_value = message.startswith("Input should be")
         message = message.replace("Input should be", "should be").replace(
             "valid tuple", "valid list"
         )
+        value = found["input"]
+        if is_of_value and isinstance(value, (str, int, float)) and source.shows(*keys):
+            message += f"; it is {value!r:.60}"
         if found["type"] == "missing":
             message = f"the key '{found['loc'][-1]}' is missing"
-            name = ".".join(str(key) for key in keys[:-1])
+            name = _place_in_words(keys[:-1], source)
         if found["type"] == "string_pattern_mismatch":
             message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
         line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
@@ -188,6 +210,15 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
 def _allowed(pattern: str) -> str:
     """What a pattern allows, in words; in those of regular expressions where a user wrote it."""
     return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
+
+
+def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
+    """The keys as a message names them; a step by its name, since nobody counts steps from 0."""
+    if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2 and keys[3:4] != ["name"]:
+        step = source.step_name(int(keys[2]))
+        if step is not None:
+            return ": ".join([f"step '{step}'", *filter(None, [".".join(map(str, keys[3:]))])])
+    return ".".join(str(key) for key in keys)
 
 
 def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:

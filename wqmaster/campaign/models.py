@@ -135,6 +135,17 @@ class Database(Model):
             )
         return data
 
+    @field_validator("uri")
+    @classmethod
+    def _not_empty(cls, uri: str | None) -> str | None:
+        if uri is not None and not uri.strip():
+            raise PydanticCustomError(
+                "empty_uri",
+                "the address is empty: write mongodb://HOST, or remove the key 'uri' for a "
+                "private server",
+            )
+        return uri
+
 
 # The keys of `molecule:` that name fields, and so determine what is computed.
 GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")

@@ -45,13 +45,14 @@ class _Checked:
     notes: list[recipe_guard.Note]
     first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
     error: WqmasterError | None  # with which the command ends
+    shows_nothing: str | None  # why no first job is shown, where that is not an error
 
     @property
     def warnings(self) -> list[str]:
         """What is likely wrong with the steps, or with the first job."""
         if isinstance(self.first, BadDocument):
             return [*self.recipe.warnings]
-        return [*self.recipe.warnings, *self.recipe.doubts(self.first[1])]
+        return [*self.recipe.warnings, *smoke.doubts(self.recipe, self.first[1])]
 
     @property
     def complete(self) -> bool:
@@ -62,6 +63,8 @@ class _Checked:
         """As plain data."""
         remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
         remarks += [(note.text, note.code) for note in self.notes]
+        if self.shows_nothing is not None:
+            remarks.append((self.shows_nothing, ErrorCode.DOCUMENT_UNUSABLE))
         return {
             "campaign": self.recipe.loaded.campaign.campaign,
             "recipe": self.recipe.hash,
@@ -95,6 +98,8 @@ class _Checked:
             yield f"warning     {warning}"
         for note in self.notes:
             yield f"note        {note}"
+        if self.shows_nothing is not None:
+            yield f"note        {printable(self.shows_nothing)}"
         if not isinstance(self.first, BadDocument):
             yield from _written_out(*self.first)
 
@@ -166,18 +171,38 @@ def _checked(recipe: Recipe) -> _Checked:
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe),
-            *recipe_guard.check_code(store, recipe),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
         with progress("reading the documents", "{} (Ctrl-C ends it)") as show:
             census = survey(store, recipe, show)
             results = stale.survey(store, recipe, show=show, interruptible=True)
         first = _first(recipe, store, census)
-        error: WqmasterError | None = first if isinstance(first, BadDocument) else None
+        error: WqmasterError | None = None
+        shows_nothing = None
+        if isinstance(first, BadDocument):
+            # Where nothing is left to compute, or where other documents were not tried, the
+            # documents that were tried do not make the campaign wrong.
+            if census.selected and census.usable <= smoke.MAX_TRIED_DOCUMENTS:
+                error = first
+            else:
+                shows_nothing = f"no first job can be shown: {first.message}"
         if results.stale:
             error = StaleResults(recipe_guard.stale_message(store, recipe, results))
         place, size = store.documents.full_name, store.size()
-    return _Checked(recipe, engine, why, place, size, counts, census, results, notes, first, error)
+    return _Checked(
+        recipe=recipe,
+        engine=engine,
+        why=why,
+        place=place,
+        size=size,
+        counts=counts,
+        census=census,
+        results=results,
+        notes=notes,
+        first=first,
+        error=error,
+        shows_nothing=shows_nothing,
+    )
 
 
 @click.command()

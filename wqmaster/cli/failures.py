@@ -18,7 +18,7 @@ from wqmaster.cli.common import (
 from wqmaster.cli.output import Output, json_option, table
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError
+from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import plan_of
@@ -37,6 +37,30 @@ def _retry(store: Store, text: str) -> int:
             code=ErrorCode.FAILURE_NOT_FOUND,
         )
     return count
+
+
+def _released(count: int, text: str, campaign: Path) -> str:
+    if not count:
+        return (
+            f"no document was given up with {text}: nothing is to be run again; "
+            f"'wqmaster failures {typed(campaign)}' lists what was given up"
+        )
+    return f"{count} to be run again: wqmaster run {typed(campaign)}"
+
+
+def _attempts(store: Store, text: str) -> list[Document]:
+    """The failed attempts of a document; also of one that is gone from the collection.
+
+    Raises:
+        NothingMatches: there is no such document, and never was one that failed.
+    """
+    found = [attempt for one in possible_ids(text) for attempt in store.ledger.of(one)]
+    if not found and all(store.one(one) is None for one in possible_ids(text)):
+        raise NothingMatches(
+            f"there is no document {text!r} in {store.documents.full_name}",
+            code=ErrorCode.DOCUMENT_NOT_FOUND,
+        )
+    return found
 
 
 def _discard(store: Store, spool: Spool, text: str) -> int:
@@ -84,6 +108,8 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
         )
         if attempt.get("archive"):
             yield f"  archive {attempt['archive']}"
+        elif attempt.get("discarded"):
+            yield f"  the archive was removed on {attempt['discarded']:%Y-%m-%d %H:%M:%S} UTC"
         for line in printable(attempt.get("tail") or "").splitlines():
             yield f"  | {line}"
 
@@ -140,13 +166,12 @@ def command(
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry)
-            again = f"{count} to be run again: wqmaster run {typed(campaign)}"
-            output.show({"retried": count}, [again])
+            output.show({"retried": count}, [_released(count, retry, campaign)])
         elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard)
             output.show({"discarded": count}, [f"{count} archives removed"])
         elif show is not None:
-            attempts = [a for i in possible_ids(show) for a in store.ledger.of(i)]
+            attempts = _attempts(store, show)
             output.show(attempts, _shown(attempts, show))
         elif ids:
             output.listing(store.ledger.failed(kind), typed_id)

@@ -11,30 +11,46 @@ import click
 from wqmaster.cli.common import printable, shortened
 from wqmaster.cli.output import Output, json_lines_option
 from wqmaster.errors import StructureError
-from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read
+from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read, stated_name
 from wqmaster.parsers.base import Parser
+from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_names
 
+# The exit code where a function of the program broke.
+_BROKEN_EXIT_CODE = 1
 
-def _lines(reading: Reading, asked: bool) -> Iterator[str]:
+
+def _lines(reading: Reading, program: Program, asked: bool) -> Iterator[str]:
     yield f"{reading.file}"
+    if reading.is_diagnosed:
+        yield f"  {program} {_version(reading)}"
     if reading.failure is not None:
         message = printable(reading.failure.message)
         yield f"  failed: {reading.failure.kind.label}: {message}"
-    if not reading.is_diagnosed:
+    elif reading.is_diagnosed:
+        yield "  a result"
+    else:
         yield "  not diagnosed: that needs the standard output; name the folder with all files"
     width = max((len(name) for name in reading.values), default=0)
     for name, value in reading.values.items():
         yield f"  {name:<{width}}  {shortened(value)}"
-    if asked:
-        for name, message in reading.errors.items():
+    hidden = frozenset() if asked else reading.absent
+    for name, message in reading.errors.items():
+        if name not in hidden:
             yield f"  {name}: {printable(message)}"
-    elif reading.errors:
-        yield f"  not in it: {', '.join(reading.errors)}"
+    if hidden:
+        yield f"  not in it: {', '.join(name for name in reading.errors if name in hidden)}"
+
+
+def _version(reading: Reading) -> str:
+    why = reading.broken.get("program_version")
+    if why is not None:
+        return f"of an unknown version: program_version broke: {printable(why)}"
+    return printable(reading.version) if reading.version else "of a version that it does not state"
 
 
 def _list(parsers: Mapping[str, Parser]) -> None:
-    width = max(len(name) for name in parsers)
+    width = max((len(name) for name in parsers), default=0)
     for name, parser in parsers.items():
         said = (inspect.getdoc(parser) or "").split("\n\n")[0].replace("\n", " ")
         click.echo(f"{name:<{width}}  {said}")
@@ -52,10 +68,21 @@ def _list(parsers: Mapping[str, Parser]) -> None:
 @click.option(
     "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
 )
+@click.option(
+    "--as",
+    "stated",
+    metavar="NAME",
+    help="What each FILE is, whatever it is called: 'stdout', or a file that parsers read.",
+)
 @click.option("--list", "listed", is_flag=True, help="List the program's parsers; read nothing.")
 @json_lines_option
 def command(
-    files: tuple[Path, ...], name: str, names: tuple[str, ...], listed: bool, output: Output
+    files: tuple[Path, ...],
+    name: str,
+    names: tuple[str, ...],
+    stated: str | None,
+    listed: bool,
+    output: Output,
 ) -> None:
     """Read output files as a campaign would; print the values.
 
@@ -66,7 +93,10 @@ def command(
     A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
     x.engrad, x.property.json, poses.pdbqt), or a folder with all files of a run, in which the file
     'stdout', or the only one that ends with .out or .log, is the standard output. Each may be
-    compressed (x.out.gz). The exit code is 0 also for runs that failed, 2 if a FILE cannot be read.
+    compressed (x.out.gz).
+
+    The exit code is 0 also for runs that failed, 1 if a parser, `diagnose` or `program_version`
+    broke (raised anything but a ParseError), 2 if a FILE cannot be read.
     """
     program = program_to_read(name)
     parsers = parsers_named(program, names)
@@ -75,15 +105,19 @@ def command(
         return
     if not files:
         raise click.UsageError("Missing argument 'FILES...'.")
+    if stated is not None:
+        stated = stated_name(stated, program)
     exit_code = 0
     for path in files:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what a user's parser prints
-                reading = read(path, program, parsers)
+                reading = read(path, program, parsers, stated)
         except StructureError as error:
             output.error(error.message, error.code, file=str(path))
             exit_code = error.exit_code
         else:
-            output.row(reading.as_json(), _lines(reading, bool(names)))
+            output.row(reading.as_json(), _lines(reading, program, bool(names)))
+            if reading.broken:
+                exit_code = exit_code or _BROKEN_EXIT_CODE
     if exit_code:
         raise SystemExit(exit_code)

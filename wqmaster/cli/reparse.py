@@ -64,7 +64,8 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():
             told_of[finding.kind] += 1
-            if finding.kind is not Kind.SAME and told_of[finding.kind] <= _MAX_NAMED_DOCUMENTS:
+            named = finding.kind not in (Kind.SAME, Kind.EARLIER)
+            if named and told_of[finding.kind] <= _MAX_NAMED_DOCUMENTS:
                 shown += told(finding)
             if write:
                 work.write(finding)

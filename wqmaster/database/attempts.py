@@ -237,7 +237,8 @@ class Ledger:
             part = entries[start : start + _ARCHIVES_AT_ONCE]
             count += sum(remove(entry["archive"]) for entry in part)
             these = {"_id": {"$in": [entry["_id"] for entry in part]}}
-            self._failures.update_many(these, {"$set": {"archive": None}})
+            forgotten = {"archive": None, "discarded": datetime.now(UTC)}
+            self._failures.update_many(these, {"$set": forgotten})
         return count
 
     def retry(self, *, kind: str | None = None, document: Any = None) -> int:

@@ -61,8 +61,13 @@ def note(store: Store, recipe: Recipe) -> None:
         store.note_recipe(step.hash, step.asked, recipe.code)
 
 
-def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[StatedRecipe, int]]:
-    """By step: the recipes that its results state, and how many results state each."""
+def _there(
+    store: Store, notes: list[Note], seconds: float
+) -> dict[str, dict[StatedRecipe, int]] | None:
+    """By step: the recipes that its results state, and how many results state each.
+
+    None: it would take too long, which is noted.
+    """
     try:
         return store.results.recipes(seconds)
     except ExecutionTimeout:
@@ -72,7 +77,7 @@ def _there(store: Store, notes: list[Note], seconds: float) -> dict[str, dict[St
     except ExecutionTimeout:
         text = "the recipes of existing results were not compared: it would take too long"
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
-        return {}
+        return None
     text = (
         f"only the recipes of the first {_FIRST_RESULTS} results were compared: comparing all "
         "would take too long"
@@ -92,8 +97,37 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
     return others
 
 
-def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) -> list[Note]:
+def _outdated(
+    found: Mapping[StatedRecipe, int], recipe: Recipe, place: str, *, archived: bool
+) -> Iterator[Note]:
+    """A note if another version of the program's parsers read some of the results."""
+    now = recipe.diagnosis.VERSION if recipe.diagnosis is not None else None
+    others: Counter[str] = Counter()
+    for stated, count in found.items():
+        if stated.parser_version not in (None, now):
+            others[str(stated.parser_version)] += count
+    if now is None or not others:
+        return
+    versions = ", ".join(sorted(others))
+    command = shlex.quote(str(recipe.loaded.source.path))
+    how = (
+        f"to apply it to the kept archives: wqmaster reparse {command} --write"
+        if archived
+        else "their outputs were not kept, as 'archive: {keep: all}' does for 'wqmaster reparse'"
+    )
+    text = (
+        f"{place}: version {versions} of the parsers read {sum(others.values())} results; the "
+        f"current version is {now}; {how}"
+    )
+    yield Note(text, ErrorCode.RESULTS_OUTDATED)
+
+
+def check_recipes(
+    store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS, *, archived: bool = False
+) -> list[Note]:
     """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
+
+    A note as well if they were made by a user's own task function that was edited since.
 
     Raises:
         RecipeMismatch: some were; says how many, and what differs.
@@ -101,12 +135,16 @@ def check_recipes(store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS) 
     steps = {step.request.name: step for step in recipe.steps}
     path = shlex.quote(str(recipe.loaded.source.path))
     notes: list[Note] = []
-    for name, found in _there(store, notes, seconds).items():
+    there = _there(store, notes, seconds)
+    if there is None or any(_are_of(found, recipe) for found in there.values()):
+        notes += _of_code(store, recipe)
+    for name, found in (there or {}).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
         unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
             text = f"{place}: {unsaid} results do not say which recipe they were made with"
             notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
+        notes += _outdated(found, recipe, place, archived=archived)
         others = _others(found, steps[name])
         if not others:
             continue
@@ -202,7 +240,12 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
     return notes
 
 
-def check_code(store: Store, recipe: Recipe) -> list[Note]:
+def _are_of(found: Mapping[StatedRecipe, int], recipe: Recipe) -> bool:
+    """Whether any of these results was made with a step of `recipe`."""
+    return bool({stated.hash for stated in found} & {step.hash for step in recipe.steps})
+
+
+def _of_code(store: Store, recipe: Recipe) -> list[Note]:
     """A note if a user's own task function was edited since the recipe was last run."""
     known = store.codes(recipe.hash)
     if recipe.code is None or not known or recipe.code in known:
@@ -222,8 +265,7 @@ def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]
         RecipeMismatch, StaleResults: as the checks do.
     """
     return [
-        *check_recipes(store, recipe),
-        *check_code(store, recipe),
+        *check_recipes(store, recipe, archived=archived),
         *check_molecules(store, recipe),
         *check_parsers(store, recipe, archived=archived),
     ]

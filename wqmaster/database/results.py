@@ -31,6 +31,33 @@ class Result:
     steps: Mapping[str, Document]
 
 
+def refusal(steps: Mapping[str, Document]) -> str | None:
+    """Why a result with these steps can be stored in no document; None if it can.
+
+    Each value is encoded by itself: no more than one of them is in memory twice.
+    """
+    sizes: dict[str, int] = {}
+    for step, values in steps.items():
+        for name, value in values.items():
+            try:
+                sizes[f"{step}.{name}"] = len(encode({name: value}))
+            except (BSONError, ValueError, OverflowError, TypeError) as error:
+                return f"{step}.{name} cannot be stored: {error}"
+    total = sum(sizes.values())
+    if total <= _MAX_RESULT_BYTES:
+        return None
+    largest = max(sizes, key=sizes.__getitem__)
+    return (
+        f"{largest} is {_megabytes(sizes[largest])} of the {_megabytes(total)} of the result, and "
+        "a document holds 16 MB with all its fields; keep the file with 'keep_files' instead, and "
+        "remove the parser"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MB"
+
+
 @dataclass(frozen=True)
 class StoredStep:
     """A stored result of one step."""
@@ -66,6 +93,7 @@ class StatedRecipe:
 
     hash: str | None  # None: they state none
     old: bool  # whether a version before 0.2 stored them, whose hash covered less
+    parser_version: str | None = None  # version of the parsers that read them
 
 
 class Results:
@@ -93,11 +121,9 @@ class Results:
         refused: dict[str, str] = {}
         updates: list[tuple[Result, str, Document]] = []
         for result in results:
-            try:
-                if len(encode(dict(result.steps))) > _MAX_RESULT_BYTES:
-                    raise ValueError("the result is too large for a document of 16 MB")
-            except (BSONError, ValueError, OverflowError, TypeError) as error:
-                refused[key_of(result.document)] = str(error)
+            why = refusal(result.steps)
+            if why is not None:
+                refused[key_of(result.document)] = why
                 continue
             updates += [(result, name, values) for name, values in result.steps.items()]
         if not updates:
@@ -213,6 +239,7 @@ class Results:
                             "_id": {
                                 "hash": {"$ifNull": [f"${path}._run.recipe", None]},
                                 "old": {"$eq": [{"$type": f"${path}._run.computed"}, "missing"]},
+                                "parsers": {"$ifNull": [f"${path}._run.parser_version", None]},
                             },
                             "count": {"$sum": 1},
                         }
@@ -221,8 +248,8 @@ class Results:
                 maxTimeMS=bound,
             )
             found[step.name] = {
-                StatedRecipe(entry["_id"]["hash"], entry["_id"]["old"]): entry["count"]
-                for entry in groups
+                StatedRecipe(group["hash"], group["old"], group["parsers"]): count
+                for group, count in ((entry["_id"], entry["count"]) for entry in groups)
             }
         return found
 

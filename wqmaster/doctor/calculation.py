@@ -11,7 +11,11 @@ from wqmaster.errors import ProgramMissing
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.programs import check_programs
 from wqmaster.software.pack.making import glibc_of
-from wqmaster.system.programs import ask
+from wqmaster.system.programs import Said, ask
+from wqmaster.tasks.programs import names_of_ours
+
+# Exit codes of what cannot be executed, or lacks a library.
+_NOT_STARTED_CODES = (126, 127)
 
 
 def steps(case: Case) -> Iterator[Finding]:
@@ -72,7 +76,7 @@ def programs(case: Case) -> Iterator[Finding]:
         if program is not None and argument and name == recipe.software.argv(program.name)[0]:
             told = ask([found, argument], case.environ)
             if told.code != 0:
-                seen = f"{found} does not run: {told.last}"
+                seen = _failed(found, argument, told)
                 yield Finding(
                     name,
                     "wrong" if here else "warning",
@@ -83,8 +87,23 @@ def programs(case: Case) -> Iterator[Finding]:
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"
+        elif program is not None and name == recipe.software.argv(program.name)[0]:
+            ours = program.name in names_of_ours()
+            why = "it has no option" if ours else "PROGRAM states no version_argument"
+            said = f" found; it was not run, since {why}" + " to print its version" * ours
+        else:
+            said = " found; it was not run"
         there = "" if here else "; workers elsewhere need one of their own"
         yield Finding(name, "ok", f"{found}{said}{there}")
+
+
+def _failed(found: str, argument: str, told: Said) -> str:
+    """What is wrong with a program that was asked for its version in vain."""
+    tried = f"'{found} {argument}' (PROGRAM.version_argument)"
+    if told.code is None or told.code in _NOT_STARTED_CODES:
+        return f"{found} does not run: {told.last}; {tried} was tried"
+    # The program may be well, and the argument mistyped.
+    return f"{tried} was tried, and ended with exit code {told.code}: {told.last}"
 
 
 def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:

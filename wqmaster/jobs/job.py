@@ -76,6 +76,14 @@ class Execution:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # A string is a sequence of strings as well, and would be taken letter by letter.
+        for field_name in ("argv", "outputs", "continues", "clean", "rescue"):
+            value = getattr(self, field_name)
+            if isinstance(value, str):
+                raise TypeError(
+                    f"{field_name} of step {self.name!r} is one string, {value!r}; it must be a "
+                    f"list of words: {field_name}={tuple(value.split())!r}"
+                )
         if not self.argv or not all(isinstance(word, str) for word in self.argv):
             raise TypeError(f"the command of step {self.name!r} must be a list of strings")
         moved = [name for pair in self.rename for name in pair]

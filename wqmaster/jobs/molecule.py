@@ -47,6 +47,11 @@ class Molecule:
     further: str = ""  # those of them that do not describe the molecule, as JSON
 
     @property
+    def natoms(self) -> int:
+        """The number of atoms."""
+        return len(self.numbers)
+
+    @property
     def unpaired(self) -> int:
         """The number of unpaired electrons, 2 S."""
         return self.multiplicity - 1

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import re
 import shlex
 import tarfile
 import tempfile
@@ -104,6 +105,17 @@ def _plain(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", unpacked)
 
 
+# Exit codes of timeout(1), within which the runner starts a program, where that does not start.
+_NOT_STARTED_CODES = (126, 127)
+# What it says then. Users know nothing of it: the words are put as if the runner had said them.
+_SAID_BY_TIMEOUT = re.compile(
+    rb"^timeout: (?:failed to run command|can't execute) "
+    rb"(?:'|\xe2\x80\x98)(.*?)(?:'|\xe2\x80\x99)(?=: )",
+    re.MULTILINE,
+)
+_NOT_STARTED = rb"the program '\1' cannot be started"
+
+
 class Archive:
     """A returned outputs.tar. No file of it is unpacked to disk; every checksum is verified.
 
@@ -194,6 +206,8 @@ class Archive:
                     if len(content) != self._sizes.get(path):
                         raise ArchiveError(f"the size of '{path}' is wrong")
                     files[path.removeprefix(prefix)] = content
+            if code in _NOT_STARTED_CODES and "stderr" in files:
+                files["stderr"] = _SAID_BY_TIMEOUT.sub(_NOT_STARTED, files["stderr"])
             steps.append(StepOutcome(name, code, wall, timed_out, files, software))
         return Outcome(self.host, tuple(steps))
 

@@ -14,8 +14,10 @@ _BINARY = {
     ".scfp": "ORCA's binary file of a density",
     ".res": "a binary restart file",
 }
+JSON = "a JSON file"
+XYZ = "a file of coordinates (XYZ)"
 # How the names of files end that programs are made to print to.
-_PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
+PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
 
 
 def _is_xyz(text: str) -> bool:
@@ -40,11 +42,11 @@ def _of_text(text: str, name: str) -> str | None:
     if words.startswith("#") and "# Number of atoms" in text[:200]:
         return "a gradient file, whose name should end in .engrad"
     if _is_xyz(words):
-        return "a file of coordinates (XYZ)"
+        return XYZ
     if words.startswith("[Molden Format]"):
         return "a Molden file"
     if words[:1] in ("{", "["):
-        return "a JSON file"
+        return JSON
     if words.startswith(("HEADER", "ATOM  ", "HETATM", "REMARK", "CRYST1")):
         return "a PDB file"
     if name.endswith((".inp", ".orca")) and _ORCA_INPUT.search(text):
@@ -62,7 +64,5 @@ def kind_of(name: str, content: bytes) -> str | None:
     if b"\0" in start:
         kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))
         # A damaged printout is judged as an output.
-        return next(
-            kinds, None if lower.endswith(_PRINTED) or "." not in lower else "a binary file"
-        )
+        return next(kinds, None if lower.endswith(PRINTED) or "." not in lower else "a binary file")
     return _of_text(start.decode("utf-8", errors="replace"), lower)

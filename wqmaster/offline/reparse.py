@@ -44,7 +44,8 @@ class Kind(Enum):
     CURED = "cured"  # a failed attempt that is a result now
     FAILING = "now failing"  # a stored result that is refused now
     FAILED = "still failed"
-    SKIPPED = "skipped"  # of another recipe, molecule, or attempt than what is stored
+    EARLIER = "of earlier attempts"  # than the one whose result is stored
+    SKIPPED = "skipped"  # of another recipe or molecule than what is stored
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Reparse:
         mine = {step: values for step, values in stored.items() if archived.made(values)}
         key = key_of(asked.document)
         if (stored and not mine) or key in self._cured:
-            return Finding(Kind.SKIPPED, asked, "what is stored is of another attempt")
+            return Finding(Kind.EARLIER, asked, "the stored result is of another attempt")
         run: Document = next((values["_run"] for values in mine.values()), {})
         if verdict.failure is not None:
             before = mine.get(verdict.failure.step or "", {})

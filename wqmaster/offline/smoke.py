@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.database import records
 from wqmaster.database.documents import Store
+from wqmaster.database.results import refusal
 from wqmaster.engines.base import TaskResult
 from wqmaster.engines.local import LocalEngine
 from wqmaster.error_codes import ErrorCode
@@ -16,12 +18,13 @@ from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
-from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.run.assembly import worker_environment
+from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
 # Jobs that are tried until one of them can be built: that may take a while for each.
-_MAX_TRIED_DOCUMENTS = 100
+MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,13 @@ class Rehearsal:
 
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
         """What is likely wrong with the campaign, with the job, and with the shapes of values."""
-        found = [*recipe.warnings, *recipe.doubts(self.job)]
+        found = [*recipe.warnings, *doubts(recipe, self.job)]
+        found += [
+            f"step '{result.step}': {name} is None; a parser that finds no value raises ParseError"
+            for result in self.verdict.results
+            for name, value in result.values.items()
+            if value is None
+        ]
         if recipe.program is None:
             return found
         parsers = {step.request.name: step.parsers for step in recipe.steps}
@@ -48,6 +57,11 @@ class Rehearsal:
                         "(wqmaster/parsers/quantities.py)"
                     )
         return found
+
+
+def doubts(recipe: Recipe, job: Job) -> list[str]:
+    """What is likely wrong with a job, a line each."""
+    return [*unnamed(recipe, job), *recipe.doubts(job)]
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
@@ -80,8 +94,12 @@ def _molecule(store: Store, document: Document) -> Molecule:
     try:
         return from_document(document, store.campaign.molecule)
     except BadDocument as error:
-        message = f"document {document['_id']!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(document["_id"], error) from error
+
+
+def _naming(document: Any, error: BadDocument) -> BadDocument:
+    """The same error with the `_id` of its document."""
+    return BadDocument(f"document {document!r}: {error.message}", error.defect)
 
 
 def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
@@ -99,13 +117,16 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     for document in store.candidates():
         try:
             molecule = _molecule(store, document)
-            recipe.inspect(molecule)
+            try:
+                recipe.inspect(molecule)
+            except BadDocument as error:
+                raise _naming(molecule.id, error) from error
             tried += 1
             ready = ready or recipe.prepared()
             return molecule, build(ready, molecule)
         except BadDocument as error:
             first = first or error
-        if tried == _MAX_TRIED_DOCUMENTS:
+        if tried == MAX_TRIED_DOCUMENTS:
             break
     if first is None:
         raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
@@ -117,10 +138,15 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
     try:
         return recipe.build(molecule)
     except BadDocument as error:
-        message = f"document {molecule.id!r}: {error.message}"
-        raise BadDocument(message, error.defect) from error
+        raise _naming(molecule.id, error) from error
     except WqmasterError:
         raise
+    except JobUnfit as error:
+        raise recipe.loaded.source.error(
+            f"{recipe.function}: {error}",
+            *("campaign_config", "func_name"),
+            code=ErrorCode.TASK_FUNCTION_FAILED,
+        ) from error
     except Exception as error:
         raise WqmasterError(
             f"{recipe.function} fails for document {molecule.id!r}: {told(error)}",
@@ -154,4 +180,10 @@ def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
     finally:
         engine.close()
-    return Rehearsal(molecule.id, job, outcome, judge(recipe, asked, outcome))
+    verdict = judge(recipe, asked, outcome)
+    if verdict.failure is None:
+        result = records.result(recipe, asked, returned, outcome, verdict.results)
+        why = refusal(result.steps)
+        if why is not None:
+            verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+    return Rehearsal(molecule.id, job, outcome, verdict)

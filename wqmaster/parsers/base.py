@@ -78,7 +78,12 @@ def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
     """Mark a function as a parser of `files`; the first is the one it reads by default.
 
     `per_atom`: its value is a list whose length is checked to be the number of atoms.
+
+    Raises:
+        TypeError: no file is named, as in a bare `@reads`.
     """
+    if not files or not all(isinstance(file, str) for file in files):
+        raise TypeError("@reads needs the names of files, such as @reads('stdout')")
 
     def mark(function: Parser) -> Parser:
         function.files = files  # type: ignore[attr-defined]

@@ -54,6 +54,25 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 
 
+def not_numeric(name: str, value: Any) -> str | None:
+    """Why `value` cannot be that of the quantity `name`, which consists of numbers; None if it can.
+
+    Only the first number of a list is examined. An entry of a list may be None, where the program
+    gives no number. A parser whose name is not that of a common quantity may return anything.
+    """
+    quantity = QUANTITIES.get(name)
+    if quantity is None or quantity.shape is None or name == "symbols":
+        return None
+    place = name
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+        place = f"{place}[0]"
+    if isinstance(value, (list, tuple)) or (value is None and place != name):
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return None if is_number else f"{place} is {value!r:.30}, which is not a number"
+
+
 def misfit(name: str, value: Any, natoms: int) -> str | None:
     """Why `value` does not have the shape of the quantity `name`; None if it does.
 

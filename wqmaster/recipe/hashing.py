@@ -11,6 +11,7 @@ import wqmaster.tasks
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.tasks.base import Build, StepRequest, Traits
+from wqmaster.tasks.calling import listed
 
 
 def hash_of(value: Any) -> str:
@@ -46,8 +47,9 @@ def asked_of(
 
     Raises:
         CampaignError: a file that an option names cannot be read.
+        BrokenTrait: `fields` or `uses` raises, or returns what it must not.
     """
-    stated = {name for step in steps for name in traits.fields(step.loaded)}
+    stated = {name for step in steps for name in listed(traits, "fields", str, step.loaded)}
     origin = _origin(loaded, function, stated)
     for end in range(1, len(steps) + 1):
         before = _options(loaded, function, steps[:end], traits)
@@ -61,7 +63,7 @@ def _options(
     asked: dict[str, Any] = {"function": function, "steps": options}
     if traits.version is not None:
         asked["version"] = traits.version
-    used = {file for step in steps for file in traits.uses(step.loaded)}
+    used = {file for step in steps for file in listed(traits, "uses", str, step.loaded)}
     if used:
         beside = loaded.source.path.parent
         asked["files"] = {file: _sum_of(loaded, beside / file) for file in sorted(used)}

@@ -1,8 +1,7 @@
 """Whether an outcome is a result: exit codes, diagnosis, parsers, checks. Pure functions."""
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,18 +9,19 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
+from wqmaster.parsers.quantities import not_numeric
+from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
 from wqmaster.system.tracebacks import told
 
+_STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
 # Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
 _NOT_FOUND_CODES = (126, 127)
 _KILLED_CODE = 128 + 9
-# MongoDB's documents have 100 levels at most, some of them above the value. One that is deeper is
-# refused with all that is stored together with it, again and again.
-_MAX_NESTING_LEVELS = 80
 # What the dynamic loader says of a library that is older than the one a program was built with.
 _NOT_LOADED = re.compile(r"version `(GLIBC|GLIBCXX|GCC|CXXABI)_[0-9.]+' not found")
 # strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
@@ -56,36 +56,6 @@ def _tail(step: StepOutcome) -> str:
     return "\n".join(text.decode(errors="replace").strip().splitlines()[-_TAIL_LINES:])
 
 
-def not_finite(value: Any, path: str = "") -> str | None:
-    """Where in `value` there is a number that is not finite; None if there is none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return path or "the value"
-    if isinstance(value, Mapping):
-        children = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        children = ((f"{path}[{place}]", item) for place, item in enumerate(value))
-    else:
-        return None
-    return next((found for name, item in children if (found := not_finite(item, name))), None)
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """`value` as BSON can hold it: arrays and numbers of numpy become lists and numbers.
-
-    Raises:
-        ParseError: it is nested more deeply than a document can be.
-    """
-    if depth > _MAX_NESTING_LEVELS:
-        raise ParseError(f"the value is nested more than {_MAX_NESTING_LEVELS} levels deep")
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1) for item in value]
-    return value
-
-
 def _by_exit_code(step: StepOutcome) -> Failure | None:
     """What the exit code alone says."""
     if step.timed_out:
@@ -117,7 +87,7 @@ def _step_failure(
     diagnosis = recipe.diagnosis
     if failure is None and diagnosis is not None:
         try:
-            failure = diagnosis.diagnose(Output(step.files), asked, wanted.options)
+            failure = diagnosed(diagnosis.diagnose, Output(step.files), asked, wanted.options)
         except Exception as error:  # an output may hold anything
             failure = Failure(
                 FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"
@@ -127,8 +97,20 @@ def _step_failure(
     if failure is None:
         missing = sorted(wanted.needed - set(step.files))
         if missing:
-            return Failure(FailureClass.MISSING_OUTPUT, f"{', '.join(missing)} is missing")
+            return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
     return failure
+
+
+def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> str:
+    """The files that a step did not leave, what wanted them, and what there is in their place."""
+    readers = [call.name for call in wanted.parsers if call.file in missing]
+    kept = [file for file, _ in wanted.keep_files if file in missing]
+    be, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+    why = [f"{', '.join(readers)} read{'s' if len(readers) == 1 else ''} {them}"] if readers else []
+    why += [f"'keep_files' names {', '.join(kept)}"] if kept else []
+    left = ", ".join(sorted(set(step.files) - _STREAMS))
+    why.append(f"the step left: {left}" if left else "the step left no file")
+    return f"{', '.join(missing)} {be} missing: {'; '.join(why)}"
 
 
 def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:
@@ -147,6 +129,9 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
             return _of(
                 call, FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {told(error)}"
             )
+        why = not_storable(value, call.name) or not_numeric(call.name, value)
+        if why is not None:
+            return _of(call, FailureClass.PARSE_ERROR, why)
         place = not_finite(value, call.name)
         if place:
             return _of(call, FailureClass.NOT_FINITE, f"{place} is not finite")
@@ -167,11 +152,20 @@ def _counts(values: Mapping[str, Any], wanted: StepRecipe, natoms: int) -> Failu
     return None
 
 
-def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | None:
+def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failure | None:
+    if diagnosis is None:
+        return None
     try:
-        return diagnosis.program_version(Output(step.files)) if diagnosis else None
+        found: object = diagnosis.program_version(Output(step.files))
     except ParseError:
         return None
+    except Exception as error:  # a user's module may raise anything
+        message = f"the program's version cannot be read: {told(error)}"
+        return Failure(FailureClass.PARSE_ERROR, message)
+    if found is None or isinstance(found, str):
+        return found
+    message = f"program_version returns {found!r:.60}, which is not text"
+    return Failure(FailureClass.PARSE_ERROR, message)
 
 
 def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
@@ -187,15 +181,18 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
+        diagnosis = recipe.diagnosis
+        version = _version(diagnosis, step)
         if isinstance(found, Failure):
             return Verdict(failure=replace(found, step=name, tail=_tail(step)))
-        diagnosis = recipe.diagnosis
+        if isinstance(version, Failure):
+            return Verdict(failure=replace(version, step=name, tail=_tail(step)))
         results.append(
             StepResult(
                 step=name,
                 recipe=wanted.hash,
                 values=found,
-                program_version=_version(diagnosis, step),
+                program_version=version,
                 parser_version=diagnosis.VERSION if diagnosis else None,
                 wall_time=step.wall_time,
                 software=step.software,

@@ -100,13 +100,15 @@ class _Role:
     def functions(self, module: ModuleType) -> list[str]:
         """The functions of `module` that are of this role. A user's need not be marked."""
         ours = f"{module.__name__}.".startswith("wqmaster.")
-        return [
-            name
+        public = {
+            name: value
             for name, value in vars(module).items()
-            if inspect.isfunction(value)
-            and not name.startswith("_")
-            and (hasattr(value, self.mark) or (not ours and value.__module__ == module.__name__))
-        ]
+            if inspect.isfunction(value) and not name.startswith("_")
+        }
+        marked = [name for name, value in public.items() if hasattr(value, self.mark)]
+        if marked or ours:  # beside marked functions, the others are helpers
+            return marked
+        return [name for name, value in public.items() if value.__module__ == module.__name__]
 
     def fits(self, found: Any, module_name: str) -> bool:
         """Whether what a module has under a name is such a function. A user's may be unmarked."""
@@ -168,9 +170,22 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
         ValueError: there is none; with the nearest right name.
     """
     full = current(name)
-    if "." not in full and program is not None:
+    if "." not in full:
+        if program is None:
+            raise ValueError(
+                f"'{name}' is a short name, but the task function names no program that could have "
+                "such a parser; write the dotted path MODULE.FUNCTION, or @task(program=...)"
+            )
         if not PARSER.fits(getattr(program.module, full, None), program.module_name):
             hint = nearest(full, program.own_parsers())
             raise ValueError(f"unknown parser '{name}' of {program.name}; {hint}")
         full = f"{program.module_name}.{full}"
-    return cast("Parser", function_named(full, PARSER))
+    found = function_named(full, PARSER)
+    if hasattr(found, TASK_FUNCTION.mark) or inspect.isclass(found):
+        what = "class" if inspect.isclass(found) else TASK_FUNCTION.noun
+        module = sys.modules[full.rpartition(".")[0]]
+        known = ", ".join(sorted(PARSER.functions(module))) or "none"
+        raise ValueError(
+            f"'{full}' is a {what}, not a parser; parsers of '{module.__name__}': {known}"
+        )
+    return cast("Parser", found)

@@ -5,7 +5,8 @@ options name, and the fields of a document that the molecule is read from. Parse
 places are not part of it; `_run` holds the program's version separately.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,32 @@ from wqmaster.tasks.base import (
     StepRequest,
     traits_of,
 )
+from wqmaster.tasks.calling import BrokenTrait, called, listed
 from wqmaster.tasks.program import Program
 
 _STREAMS = frozenset({"stdout", "stderr"})
+
+
+class JobUnfit(TypeError):
+    """No worker can make a result of a job, and most likely of no other job of the campaign."""
+
+
+@contextlib.contextmanager
+def blaming(loaded: LoadedCampaign) -> Iterator[None]:
+    """Say of a trait that is broken where the campaign file names its task function.
+
+    Raises:
+        CampaignError: a trait raised, or returned, what it must not.
+    """
+    try:
+        yield
+    except BrokenTrait as error:
+        function = loaded.campaign.campaign_config.func_name
+        raise loaded.source.error(
+            f"the task function '{function}': {error.message}",
+            *("campaign_config", "func_name"),
+            code=error.code,
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -92,9 +116,11 @@ class Recipe:
         `rescued` has, by step, the files that a failed attempt left.
 
         Raises:
+            BadDocument: the document lacks what the steps need.
             TypeError: the task function returned no Job, or one that cannot give what the campaign
                 asks for.
         """
+        self.inspect(molecule)
         requests, software = [step.request for step in self.steps], self.software
         if remedies:
             requests = [
@@ -116,7 +142,7 @@ class Recipe:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
         why = self._unable(job)
         if why is not None:
-            raise TypeError(why)
+            raise JobUnfit(why)
         return software.supplied(job)
 
     def _unable(self, job: Job) -> str | None:
@@ -141,7 +167,31 @@ class Recipe:
         )
 
     def doubts(self, job: Job) -> list[str]:
-        """What of `software:` no step of `job` calls, a line each: it may be a mistyped name."""
+        """What may be wrong with a user's own task function, a line each.
+
+        That is what of `software:` no step of `job` calls, which may be a mistyped name, and what
+        is removed before a step that names it in its command.
+        """
+        return [*self._uncalled(job), *self._removed(job)]
+
+    def _removed(self, job: Job) -> Iterator[str]:
+        if self.code is None:  # ours are known not to
+            return
+        where = self.loaded.source.where
+        left: dict[str, str] = {}  # by file, the last step that returned it
+        for position, step in enumerate(job.steps):
+            named = {part for word in step.argv for part in (word, word.partition("=")[2])}
+            for file in job.removed_before(position):
+                if file in named and file in left and file not in step.clean:
+                    place = where("campaign_config", "args", position)
+                    yield (
+                        f"{place}: {file}, left by '{left[file]}', is removed before "
+                        f"'{step.name}' starts; if '{step.name}' reads it, name it in 'continues' "
+                        "of its Execution"
+                    )
+            left |= dict.fromkeys(step.outputs, step.name)
+
+    def _uncalled(self, job: Job) -> list[str]:
         words = {word for step in job.steps for word in step.argv}
         where = self.loaded.source.where
         return [
@@ -156,11 +206,13 @@ class Recipe:
 
         Raises:
             BadDocument: it has not; says what.
+            CampaignError: the function's `inspect` raises anything else.
         """
-        inspect = traits_of(self.task_function).inspect
-        if inspect is not None:
-            for step in self.steps:
-                inspect(molecule, step.request.options)
+        traits = traits_of(self.task_function)
+        if traits.inspect is not None:
+            with blaming(self.loaded):
+                for step in self.steps:
+                    called(traits, "inspect", molecule, step.request.options)
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
         """What the job of `molecule` is asked for."""
@@ -181,14 +233,15 @@ class Recipe:
         """The programs that a worker has to have: names, or paths; not those that it is sent."""
         traits = traits_of(self.task_function)
         if traits.runs is not None:
-            called = [
-                name
-                for step in self.steps
-                for name in traits.runs(step.request.options, self.software)
-            ]
+            with blaming(self.loaded):
+                names = [
+                    name
+                    for step in self.steps
+                    for name in listed(traits, "runs", str, step.request.options, self.software)
+                ]
         else:
-            called = [self.software.argv(self.program.name)[0]] if self.program else []
-        return list(dict.fromkeys(name for name in called if not name.startswith(SOFTWARE)))
+            names = [self.software.argv(self.program.name)[0]] if self.program else []
+        return list(dict.fromkeys(name for name in names if not name.startswith(SOFTWARE)))
 
     def impostor(self, path: Path) -> str | None:
         """Why the file at `path` is not the recipe's program; None if nothing speaks against it."""
@@ -200,6 +253,7 @@ class Recipe:
 
         Raises:
             WqmasterError: it cannot be made; says why.
+            CampaignError: the function's `prepare` raises anything else.
         """
         cache = self.software.the_cache
         keep(self.software.supplies.values(), cache / "archives")
@@ -207,11 +261,12 @@ class Recipe:
         if traits.prepare is None:
             return self  # `check` and `smoke` leave no folder where they need none
         cache.mkdir(parents=True, exist_ok=True)
-        steps = (
-            replace(step, request=stages.prepared(traits, step.request, software))
-            for step in self.steps
-        )
-        return replace(self, steps=tuple(steps))
+        with blaming(self.loaded):
+            steps = tuple(
+                replace(step, request=stages.prepared(traits, step.request, software))
+                for step in self.steps
+            )
+        return replace(self, steps=steps)
 
     @property
     def diagnosis(self) -> ProgramParsers | None:

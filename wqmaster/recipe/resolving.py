@@ -22,11 +22,14 @@ from wqmaster.recipe.names import (
     program_named,
     resolve_parser,
 )
-from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe, blaming
 from wqmaster.software.supplies import supplies
+from wqmaster.system.tracebacks import told
 from wqmaster.tasks import held, stages
 from wqmaster.tasks.base import Build, NoOptions, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks.calling import called, listed
 from wqmaster.tasks.program import Program
+from wqmaster.tasks.programs import program_of_package
 
 _STREAMS = frozenset({"stdout", "stderr"})
 
@@ -60,12 +63,15 @@ class _Resolver:
         return cast("Build", found)
 
     def program(self, traits: Traits) -> Program | None:
-        if traits.program is None:
-            return None
         try:
-            return program_named(traits.program)
+            # A package of ours that is not one is an error also where its function could run.
+            program_of_package(current(self.config.func_name))
+            return program_named(traits.program) if traits.program is not None else None
         except ValueError as error:
             raise self.error(str(error), "func_name") from error
+        except CampaignError as error:
+            where = ("campaign_config", "func_name")
+            raise self.loaded.source.error(error.message, *where, code=error.code) from error
 
     def step(
         self, position: int, step: Step, traits: Traits, program: Program | None
@@ -80,6 +86,9 @@ class _Resolver:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
+        except Exception as error:  # a validator of a user's model may raise anything
+            message = f"its options model {model.__name__} raises {told(error)}"
+            raise self.error(message, *keys) from error
         if model is NoOptions:
             self.warnings += [
                 f"{self.loaded.source.where('campaign_config', *keys, key)}: nothing says that "
@@ -173,6 +182,12 @@ class _Resolver:
             if stored in seen or stored == "_run":
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
             seen.add(stored)
+            if file is None and not hasattr(function, "files"):
+                where = self.loaded.source.where("campaign_config", *keys, *place)
+                called = name if "." in name or program is None else f"{program.module_name}.{name}"
+                self.warnings.append(
+                    f"{where}: {called} has no @reads: it reads the standard output"
+                )
             yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
 
 
@@ -186,6 +201,11 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         CampaignError: a function, parser, option or archive is not there or wrong; with file, line
             and the nearest.
     """
+    with blaming(loaded):
+        return _resolved(loaded, runs)
+
+
+def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
     beside = loaded.source.path.parent.absolute()
     if str(beside) not in sys.path:
         sys.path.append(str(beside))
@@ -202,16 +222,18 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     calls = [program.name if program is not None else str(None)]
     if traits.runs is not None:
         # A function may look for one of several names; a name calls itself here.
-        named = Software(commands={called: shlex.quote(called) for called in campaign.software})
-        calls = [run for step in steps for run in traits.runs(step.request.options, named)]
-    for called in campaign.software:
-        if is_ours(name) and called not in calls:
+        named = Software(commands={word: shlex.quote(word) for word in campaign.software})
+        calls = [
+            run
+            for step in steps
+            for run in listed(traits, "runs", str, step.request.options, named)
+        ]
+    for word in campaign.software:
+        if is_ours(name) and word not in calls:
             raise loaded.source.error(
-                f"{name} calls no program '{called}'; {nearest(called, calls)}",
-                "software",
-                called,
+                f"{name} calls no program '{word}'; {nearest(word, calls)}", "software", word
             )
-        resolver.reachable(called)
+        resolver.reachable(word)
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,
@@ -226,7 +248,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     )
     if traits.check is not None:
         try:
-            traits.check([step.request for step in steps], software)
+            called(traits, "check", [step.request for step in steps], software)
         except ValueError as error:
             raise resolver.error(str(error), "args") from error
     steps = tuple(
@@ -240,7 +262,9 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         *(campaign.campaign, place.name, place.collection, campaign.output_key),
         *([step.request.name, sorted(step.request.files)] for step in steps),
     ]
-    fields = [field for step in steps for field in traits.fields(step.request.loaded)]
+    fields = [
+        field for step in steps for field in listed(traits, "fields", str, step.request.loaded)
+    ]
     decisive = tuple(sorted(set(fields))) if is_ours(name) else None
     return Recipe(
         function=name,

@@ -3,12 +3,13 @@
 import logging
 from dataclasses import dataclass
 
+from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job
 from wqmaster.jobs.molecule import Document, Molecule
 from wqmaster.recipe import retry
-from wqmaster.recipe.recipe import Recipe
+from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
@@ -39,9 +40,15 @@ class Builder:
     def __init__(self, recipe: Recipe, spool: Spool) -> None:
         self._recipe = recipe
         self._spool = spool
+        self._has_built = False
 
     def build(self, entry: Fed) -> Built | GivenUp:
-        """The next attempt at a document, with the remedies that what failed before asks for."""
+        """The next attempt at a document, with the remedies that earlier failures call for.
+
+        Raises:
+            CampaignError: no worker could run the first job. The campaign is at fault, and every
+                document would fail.
+        """
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
         recipe, molecule = self._recipe, entry.molecule
         if molecule is not None:
@@ -50,9 +57,18 @@ class Builder:
             try:
                 job = recipe.build(molecule, remedies, self.rescued(entry, molecule, remedies))
                 asked = recipe.asked_of(molecule, entry.attempt, remedies.plan)
+                self._has_built = True
                 return Built(asked, job, remedies)
             except BadDocument as error:
                 message = error.message
+            except JobUnfit as error:
+                if not self._has_built:
+                    raise recipe.loaded.source.error(
+                        f"{recipe.function}: {error}",
+                        *("campaign_config", "func_name"),
+                        code=ErrorCode.TASK_FUNCTION_FAILED,
+                    ) from error
+                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {error}"
             except Exception as error:  # a user's task function may raise anything
                 log.debug("the task function failed", exc_info=True)
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {told(error)}"

@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProgramMissing
+from wqmaster.jobs.job import Job
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called
@@ -41,6 +43,23 @@ def check_programs(recipe: Recipe) -> None:
             raise ProgramMissing(
                 f"'{found}' is not {what}: {why}", code=ErrorCode.PROGRAM_UNSUITABLE
             )
+
+
+def unnamed(recipe: Recipe, job: Job) -> list[str]:
+    """The programs that `job` calls by names that nobody knows, a line each: mistyped, maybe.
+
+    They are neither in `software:` nor the recipe's program, and are not on this machine.
+    """
+    called = {step.argv[0] for step in job.steps}
+    known = {*recipe.software.commands, *([recipe.program.name] if recipe.program else [])}
+    known_words = {recipe.software.argv(name)[0] for name in known}
+    where = recipe.loaded.source.where("campaign_config", "func_name")
+    return [
+        f"{where}: {recipe.function} calls '{name}', which 'software:' does not name and this "
+        f"machine does not have; {nearest(name, known)}"
+        for name in sorted(called - known_words)
+        if "/" not in name and shutil.which(name) is None
+    ]
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:

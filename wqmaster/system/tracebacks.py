@@ -1,11 +1,17 @@
-"""The line of a user's own file that an error comes from."""
+"""Where an error occurs in a user's own file, or in the package of a program."""
 
+import functools
+import inspect
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import wqmaster
+from wqmaster.errors import CampaignError
 
+_OURS = Path(wqmaster.__file__).resolve().parent
 # Files below these folders are not a user's own: wqmaster, Python and installed packages.
 _OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib", "scripts"))
 # Folders of packages of other Pythons, such as that which an environment was made from.
@@ -19,24 +25,65 @@ def is_of_others(path: Path) -> bool:
     return f"{resolved}/".startswith(_OF_OTHERS) or not _OF_PACKAGES.isdisjoint(resolved.parts)
 
 
+def _is_of_a_program(path: Path) -> bool:
+    """Whether a file is a program's own: in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
+    path = path.resolve()
+    if not path.is_relative_to(_OURS):
+        return False
+    package, *below = path.relative_to(_OURS).parts
+    if package not in ("tasks", "parsers") or not below:
+        return False
+    return len(below) > 1 or (package == "parsers" and (_OURS / "tasks" / path.stem).is_dir())
+
+
+def _shown(path: Path) -> str:
+    """The name of a user's file; of one of ours, where it is: all packages have a task.py."""
+    path = path.resolve()
+    return str(path.relative_to(_OURS.parent)) if path.is_relative_to(_OURS) else path.name
+
+
 def blame(error: BaseException) -> str | None:
     """The innermost line of a user's file in the traceback: "mine.py, line 12, in count".
 
-    None: the traceback contains no such file.
+    If no user's file led to it: the innermost place in the package of one of our programs, for
+    those who add a program. None: the traceback contains neither.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{Path(error.filename).name}, line {error.lineno}"
+        return f"{_shown(Path(error.filename))}, line {error.lineno}"
+    ours = None
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         # "<frozen importlib._bootstrap>" and the like are not files.
         if frame.filename.startswith("<"):
             continue
-        if not is_of_others(Path(frame.filename)):
-            return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
-    return None
+        path = Path(frame.filename)
+        place = f"{_shown(path)}, line {frame.lineno}, in {frame.name}"
+        if not is_of_others(path):
+            return place
+        if ours is None and _is_of_a_program(path):
+            ours = place
+    return ours
 
 
-def told(error: BaseException) -> str:
-    """The error and its place in a user's file: "ValueError('no') (mine.py, line 12, in count)"."""
+def defined(function: Callable[..., Any]) -> str | None:
+    """The place where a function is defined: "mine.py, line 12"; None if that is not known."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return None
+    return f"{_shown(Path(code.co_filename))}, line {code.co_firstlineno}"
+
+
+def told(error: BaseException, function: Callable[..., Any] | None = None) -> str:
+    """The error and its place: "ValueError('no') (mine.py, line 12, in count)".
+
+    `function` was called. Its place is given if the error does not come from within it, as when it
+    does not accept its arguments.
+    """
+    if isinstance(error, CampaignError):
+        return error.message  # it states the place already
     what = error.msg if isinstance(error, SyntaxError) else repr(error)
     place = blame(error)
+    if place is None and function is not None:
+        place = defined(function)
     return f"{what} ({place})" if place is not None else what

@@ -4,18 +4,20 @@ A task function is called as `(molecule, steps, software) -> Job`. What it takes
 reaches the worker as the content of files, never inside a command line.
 """
 
+import difflib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from wqmaster.campaign.models import NAME, Model
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.jobs.molecule import Molecule
+from wqmaster.system.signatures import misfit
 from wqmaster.tasks.leaves import Leaves, Remark
 from wqmaster.tasks.program import Program
 
@@ -131,6 +133,22 @@ def _nothing(loaded: Any) -> Iterable[Any]:
     return ()
 
 
+# How each function that `@task` takes is called.
+_CALLED_WITH: Mapping[str, tuple[str, ...]] = {
+    "load": ("options", "software"),
+    "uses": ("loaded",),
+    "fields": ("loaded",),
+    "check": ("steps", "software"),
+    "prepare": ("loaded", "software"),
+    "runs": ("options", "software"),
+    "remarks": ("options",),
+    "leaves": ("options",),
+    "inspect": ("molecule", "options"),
+}
+# Those of them that a task function may have or not; each of the others has a default.
+_OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect"))
+
+
 @dataclass(frozen=True)
 class Traits:
     """What `@task` says about a task function.
@@ -173,6 +191,75 @@ class Traits:
     # time to see: raises BadDocument.
     inspect: Callable[[Molecule, Any], None] | None = None
 
+    def __post_init__(self) -> None:
+        """See that each is of its type: a mistake is said at the line of `@task`.
+
+        Raises:
+            TypeError: one is not; says which, and what to write.
+        """
+        if not isinstance(self.program, (Program, str, type(None))):
+            raise TypeError(
+                f"@task(program=...) is a wqmaster.tasks.Program or the name of one, not "
+                f"{self.program!r:.60}"
+            )
+        for name, value, base in (("options", self.options, BaseModel), ("rung", self.rung, Rung)):
+            if not (isinstance(value, type) and issubclass(value, base)):
+                known = "wqmaster.campaign.models.Model" if name == "options" else "Rung"
+                raise TypeError(
+                    f"@task({name}=...) is a class derived from {known}, not {value!r:.60}"
+                )
+        if not isinstance(self.version, (str, type(None))):
+            raise TypeError(f"@task(version=...) is a string, not {self.version!r:.60}")
+        for name, arguments in _CALLED_WITH.items():
+            function = getattr(self, name)
+            why = misfit(function, *arguments)
+            if why is not None and not (function is None and name in _OPTIONAL):
+                called = getattr(function, "__name__", "...")
+                raise TypeError(f"@task({name}={called}): {why}")
+        _check_ladders(self.ladders)
+        try:
+            # Every program has this remedy, where the campaign says how much disk a job has.
+            self.rung(name="disk_2x", disk=2)
+        except ValidationError as error:
+            first = error.errors()[0]
+            setting = ".".join(map(str, first["loc"])) or "a setting"
+            raise TypeError(
+                f"@task(rung={self.rung.__name__}): {setting} has no default ({first['msg']}); "
+                "each setting of a remedy needs one, which changes nothing"
+            ) from error
+
+
+def _check_ladders(ladders: Any) -> None:
+    """See that `@task(ladders=...)` holds lists of rungs by failure class; TypeError if not."""
+    where = "@task(ladders=...)"
+    if not isinstance(ladders, Mapping):
+        raise TypeError(
+            f"{where} is a mapping, {{FailureClass.SCF_NOT_CONVERGED: [Rung(...)]}}, not "
+            f"{ladders!r:.60}"
+        )
+    for kind, ladder in ladders.items():
+        if not isinstance(kind, FailureClass):
+            # A word would never be looked up: the remedies would be without any effect.
+            names = {member.label: member.name for member in FailureClass}
+            near = difflib.get_close_matches(str(kind).lower(), names, n=1, cutoff=0.6)
+            hint = (
+                f"write FailureClass.{names[near[0]]} (of wqmaster.failures)"
+                if near
+                else "write a member of wqmaster.failures.FailureClass"
+            )
+            raise TypeError(f"{where}: {kind!r:.60} is not a failure class; {hint}")
+        if not isinstance(ladder, (list, tuple)):
+            raise TypeError(
+                f"{where}: the ladder of {kind.name} is {ladder!r:.60}, and should be a list of "
+                "remedies, [Rung(...)]"
+            )
+        for rung in ladder:
+            if not isinstance(rung, Rung):
+                raise TypeError(
+                    f"{where}: the ladder of {kind.name} has {rung!r:.60}, which is not a Rung; "
+                    "write Rung(name=..., memory=2), or a class derived from it"
+                )
+
 
 def task(
     *,
@@ -198,7 +285,7 @@ def task(
         options=options,
         version=version,
         rung=rung,
-        ladders=ladders or {},
+        ladders={} if ladders is None else ladders,
         molecule=molecule,
         load=load,
         uses=uses,

@@ -7,7 +7,8 @@ from typing import Any
 from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.base import Traits
-from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.calling import file_lack, left, listed
+from wqmaster.tasks.leaves import Lack, Leaves, Remark
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import owner_of
 
@@ -30,9 +31,12 @@ def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack |
     if program is not None and program.has_own_format and own is not None and own is not program:
         if asked.explicit and asked.file not in _STREAMS:
             # A file that the other program may have written, as xtb does below ORCA.
-            return leaves.file(asked.file)
+            return file_lack(leaves, asked.file)
         return _of_another(asked, own, program)
-    lacks = [leaves.file(asked.file)] if asked.file not in _STREAMS else []
+    lacks = [file_lack(leaves, asked.file)] if asked.file not in _STREAMS else []
+    why = own.lacks() if own is not None and own is not program else None
+    if own is not None and why is not None:
+        return Lack(f"the program '{own.name}' cannot be used: {why}", "mend that module")
     if own is not None and asked.file == getattr(asked.function, "files", ("stdout",))[0]:
         needs = own.needs.get(getattr(asked.function, "__name__", ""), ())
         lacks += [leaves.quantities.get(need) for need in needs]
@@ -71,10 +75,13 @@ def complaints(
     """What is wrong with a step of a task function of these traits.
 
     `parsers` come with their places in the step.
+
+    Raises:
+        BrokenTrait: `remarks` or `leaves` raises, or returns what it must not.
     """
-    for remark in traits.remarks(options):
+    for remark in listed(traits, "remarks", Remark, options):
         yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)
-    leaves = traits.leaves(options) if traits.leaves is not None else Leaves()
+    leaves = left(traits, options)
     for asked, keys in parsers:
         lack = parser_lack(asked, program, leaves)
         if lack is not None:
@@ -82,7 +89,7 @@ def complaints(
             message = f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}"
             yield Complaint(message, lack.certain, keys)
     for file in keep_files:
-        lack = None if file in _STREAMS else leaves.file(file)
+        lack = None if file in _STREAMS else file_lack(leaves, file)
         if lack is not None:
             written = "will not be written" if lack.certain else "may not be written"
             message = f"the file '{file}' {written}: {lack.reason}; {lack.instead}"

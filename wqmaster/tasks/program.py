@@ -2,17 +2,27 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser, ProgramParsers
-from wqmaster.system.tracebacks import told
+from wqmaster.system.signatures import misfit
+from wqmaster.system.tracebacks import defined, told
 
-# What a module of parsers has beside its parsers (`ProgramParsers`).
-_REQUIRED = ("VERSION", "diagnose", "program_version")
+# What a module of parsers has beside its parsers (`ProgramParsers`), and how it is called.
+_REQUIRED: Mapping[str, tuple[str, ...] | None] = {
+    "VERSION": None,
+    "diagnose": ("output", "asked", "options"),
+    "program_version": ("output",),
+}
+_FURTHER: Mapping[str, tuple[str, ...]] = {"file_name": ("name",), "diagnose_file": ("output",)}
+# A name is a word of the command line, of `software:`, and usually of an executable.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,24 @@ class Program:
     # Whether its outputs can be read by its own parsers alone. Else others may read them, too.
     has_own_format: bool = True
 
+    def __post_init__(self) -> None:
+        """See that it has a usable name, and a module.
+
+        Raises:
+            ValueError: the name is not a plain word.
+            TypeError: `parsers` is not a module.
+        """
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"Program({self.name!r:.60}): the name of a program is a plain word of letters, "
+                "digits and _.+-, such as 'tally'"
+            )
+        if not isinstance(self.parsers, (ModuleType, str)):
+            raise TypeError(
+                f"Program({self.name!r}, {self.parsers!r:.60}): its parsers are a module, or the "
+                "dotted name of one; a module names itself as sys.modules[__name__]"
+            )
+
     def __str__(self) -> str:
         return self.title or self.name
 
@@ -88,13 +116,24 @@ class Program:
 
     @property
     def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """What each of its parsers needs that not every step leaves; empty: it is not known."""
-        try:
-            table = importlib.import_module(f"{self.module_name}.needs")
-        except ModuleNotFoundError:
-            return {}
-        found: Mapping[str, tuple[str, ...]] = table.NEEDS
+        """What each of its parsers needs that not every step leaves; empty: it is not known.
+
+        Raises:
+            Exception: the module `needs` fails to import. `lacks` says so in words.
+        """
+        table = self._needs_module()
+        found: Mapping[str, tuple[str, ...]] = getattr(table, "NEEDS", {})
         return found
+
+    def _needs_module(self) -> ModuleType | None:
+        name = f"{self.module_name}.needs"
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # It is there, and imports what is not: that must not pass for "no needs".
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            return None
 
     def own_parsers(self) -> dict[str, Parser]:
         """Its parsers by name, in alphabetical order."""
@@ -113,9 +152,51 @@ class Program:
         """Why its outputs cannot be judged; None if they can."""
         try:
             module = self.module
-        except Exception as error:  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
             return f"its module of parsers '{self.module_name}' fails to import: {told(error)}"
+        return self._lacks_of(module) or self._lacks_of_needs()
+
+    def _lacks_of(self, module: ProgramParsers) -> str | None:
+        who = f"its module of parsers '{self.module_name}'"
         missing = [name for name in _REQUIRED if not hasattr(module, name)]
         if missing:
-            return f"its module of parsers '{self.module_name}' lacks {', '.join(missing)}"
+            return f"{who} lacks {', '.join(missing)}"
+        version: object = module.VERSION
+        if not isinstance(version, str):
+            return (
+                f"VERSION in {who} is {version!r:.60}, and should be a string: "
+                f'VERSION = "{version!s:.20}"'
+            )
+        for name, arguments in {**_REQUIRED, **_FURTHER}.items():
+            function = getattr(module, name, None)
+            if arguments is None or (function is None and name in _FURTHER):
+                continue
+            why = misfit(function, *arguments)
+            if why is not None:
+                place = defined(function) if callable(function) else None
+                return f"{name} in {who}: {why}" + (f" ({place})" if place is not None else "")
+        return None
+
+    def _lacks_of_needs(self) -> str | None:
+        who = f"'{self.module_name}.needs'"
+        try:
+            table = self._needs_module()
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
+            return f"the module {who} fails to import: {told(error)}"
+        if table is None:
+            return None
+        found: object = getattr(table, "NEEDS", None)
+        if not isinstance(found, Mapping):
+            has = "has no NEEDS" if found is None else f"has NEEDS = {found!r:.60}"
+            return f"the module {who} {has}: a mapping of parsers to what they need"
+        parsers = self.own_parsers()
+        for name, needs in found.items():
+            if name not in parsers:
+                hint = nearest(str(name), parsers)
+                return f"NEEDS in {who} has '{name}', which is not a parser of it; {hint}"
+            if not isinstance(needs, (tuple, list)) or not all(isinstance(n, str) for n in needs):
+                return (
+                    f"NEEDS in {who} has {needs!r:.60} for '{name}', and should have a tuple of "
+                    "names: ('hessian',)"
+                )
         return None

@@ -50,6 +50,31 @@ def _loaded(entry: metadata.EntryPoint) -> Program:
     return found
 
 
+def _ours(name: str) -> Program:
+    place = f"{wqmaster.tasks.__name__}.{name}"
+    file = f"{place.replace('.', '/')}/__init__.py"
+    try:
+        found = getattr(importlib.import_module(place), "PROGRAM", None)
+    except (Exception, SystemExit) as error:  # whoever adds a program may have made a mistake
+        raise CampaignError(
+            f"the program '{name}' ({place}) fails to import: {told(error)}",
+            code=ErrorCode.REGISTRATION_INVALID,
+        ) from error
+    if not isinstance(found, Program):
+        what = "does not name PROGRAM" if found is None else f"has PROGRAM = {found!r:.60}"
+        raise CampaignError(
+            f"{file} {what}: import the program's wqmaster.tasks.Program there",
+            code=ErrorCode.REGISTRATION_INVALID,
+        )
+    if found.name != name:
+        raise CampaignError(
+            f"{file}: its PROGRAM is named '{found.name}', and should be named as its package: "
+            f"Program('{name}', ...)",
+            code=ErrorCode.REGISTRATION_INVALID,
+        )
+    return found
+
+
 @cache
 def names_of_ours() -> frozenset[str]:
     """The names of the programs of wqmaster itself."""
@@ -70,13 +95,24 @@ def program_called(name: str) -> Program | None:
     Only this one is imported: a command that needs one program does not wait for all.
 
     Raises:
-        CampaignError: an installed package registers what is not a program.
+        CampaignError: an installed package registers what is not a program, or a package of ours
+            is not one.
     """
     if name in names_of_ours():
-        found: Program = importlib.import_module(f"wqmaster.tasks.{name}").PROGRAM
-        return found
+        return _ours(name)
     entry = _registered().get(name)
     return _loaded(entry) if entry is not None else None
+
+
+def program_of_package(function: str) -> Program | None:
+    """The program of the package of ours that a task function is in; None for a user's own.
+
+    Raises:
+        CampaignError: the package is not that of a program.
+    """
+    package, _, below = function.partition(f"{wqmaster.tasks.__name__}.")
+    name = below.partition(".")[0]
+    return _ours(name) if not package and name in names_of_ours() else None
 
 
 def program_names() -> list[str]:
@@ -88,7 +124,7 @@ def programs() -> Mapping[str, Program]:
     """All known programs by name.
 
     Raises:
-        CampaignError: an installed package registers what is not a program.
+        CampaignError: as `program_called`.
     """
     found = {name: program_called(name) for name in program_names()}
     return {name: program for name, program in found.items() if program is not None}

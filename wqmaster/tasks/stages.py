@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from wqmaster.tasks.base import Software, StepRequest, Traits
+from wqmaster.tasks.calling import called
 
 
 def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
@@ -10,8 +11,9 @@ def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest
 
     Raises:
         ValueError: a file that its options name is not there, or wrong.
+        BrokenTrait: `load` raises anything else.
     """
-    return replace(step, loaded=traits.load(step.options, software))
+    return replace(step, loaded=called(traits, "load", step.options, software))
 
 
 def prepared(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
@@ -19,7 +21,8 @@ def prepared(traits: Traits, step: StepRequest, software: Software) -> StepReque
 
     Raises:
         WqmasterError: what its jobs share cannot be made.
+        BrokenTrait: `prepare` raises anything else.
     """
     if traits.prepare is None:
         return step
-    return replace(step, prepared=traits.prepare(step.loaded, software))
+    return replace(step, prepared=called(traits, "prepare", step.loaded, software))

@@ -4,12 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from bson import encode
-from bson.errors import BSONError
-
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import History, histories_of, key_of
-from wqmaster.database.results import Result
+from wqmaster.database.results import Result, refusal
 from wqmaster.errors import BadDocument, CampaignLocked
 from wqmaster.jobs.molecule import Document, from_document
 from wqmaster.tasks.fields import pick
@@ -118,10 +115,9 @@ class MemoryStore:
             if document is None:
                 refused[key] = "the document is gone"
                 continue
-            try:
-                encode(dict(result.steps))
-            except (BSONError, ValueError, OverflowError, TypeError) as error:
-                refused[key] = str(error)
+            why = refusal(result.steps)
+            if why is not None:
+                refused[key] = why
                 continue
             steps = document.setdefault(self.campaign.output_key, {})
             for name, values in result.steps.items():

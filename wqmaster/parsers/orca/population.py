@@ -6,7 +6,7 @@ tables again, and the last ones count. All values belong to the final evaluation
 to the state of its energy: see `roots` for excited states.
 """
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.final_values import of_final_density
 from wqmaster.parsers.orca.geometry import check_count
@@ -32,7 +32,7 @@ _MAX_LINE_CHARACTERS = 500
 
 def _column(rows: list[list[float]], column: int, what: str) -> list[float]:
     if column >= len(rows[0]):
-        raise ParseError(f"there are no spin populations in {what}: the run is restricted")
+        raise NotApplicable(f"there are no spin populations in {what}: the run is restricted")
     return [row[column] for row in rows]
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.engrad import engrad
@@ -179,7 +179,7 @@ def frames(output: Output) -> list[dict[str, Any]]:
     elif FINAL in text or ".. CYCLE " in text:
         found = _optimization(output, state)
     else:
-        raise ParseError("no optimization, relaxed scan or molecular dynamics was run")
+        raise NotApplicable("no optimization, relaxed scan or molecular dynamics was run")
     if not found:
         raise ParseError("there are no frames")
     return found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from string import ascii_letters
 from typing import Any
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.engrad import BOHR, engrad
 from wqmaster.parsers.xtb.evaluation import (
@@ -288,7 +288,7 @@ def method(output: Output) -> str:
         return stated
     if "G F N - F F" in text:
         return "GFN-FF"
-    raise ParseError("the output does not state the method")
+    raise NotApplicable("the output does not state the method")
 
 
 @reads("stdout")

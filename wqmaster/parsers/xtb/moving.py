@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL
@@ -72,9 +72,9 @@ def opt_cycles(output: Output) -> int:
         moved, failed = ".. CYCLE " in text, "FAILED TO CONV" in text
         if FINAL in text and not moved and not failed:
             return 0
-        raise ParseError(
-            "the optimization did not converge" if moved or failed else "no optimization was run"
-        )
+        if moved or failed:
+            raise ParseError("the optimization did not converge")
+        raise NotApplicable("no optimization was run")
     words = rest.split()
     return whole(words[0] if words else "", "the number of cycles")
 

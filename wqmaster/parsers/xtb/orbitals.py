@@ -1,6 +1,6 @@
 """Orbitals, bond orders and unpaired electrons at the geometry of `charges`."""
 
-from wqmaster.errors import ParseError
+from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_of_an_ion, not_of_a_region, of_the_molecule
 from wqmaster.parsers.xtb.text import (
@@ -164,5 +164,5 @@ def unpaired_electrons(output: Output) -> int:
         return value
     stated = stated_unpaired(stdout(output))
     if stated is None:
-        raise ParseError("the output does not state the number of unpaired electrons")
+        raise NotApplicable("the output does not state the number of unpaired electrons")
     return stated

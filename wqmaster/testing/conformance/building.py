@@ -1,6 +1,6 @@
 """Building of jobs: nothing of a document but in the content of files, and the files asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,8 @@ from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks import stages
 from wqmaster.tasks.base import StepRequest, Traits, traits_of
+from wqmaster.tasks.calling import BrokenTrait, called, file_lack, left, listed
+from wqmaster.tasks.leaves import Remark
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.calls import Fault, built, file_of
 from wqmaster.testing.conformance.sample import Sample
@@ -38,7 +40,7 @@ def step_of(program: Program, sample: Sample) -> StepRequest:
     if sample.software.cache is not None:
         step = stages.prepared(traits, step, sample.software)
     if traits.check is not None:
-        traits.check([step], sample.software)
+        called(traits, "check", [step], sample.software)
     return step
 
 
@@ -49,9 +51,13 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
         yield f"{name} is not marked with this program: @task(program=...)"
     try:
         step = step_of(program, sample)
+    except BrokenTrait as error:
+        yield f"{name}: {error}"
+        return
     except (ValueError, WqmasterError) as error:
         yield f"{name} refuses the options of the sample: {error}"
         return
+    yield from _declared(traits, sample, step)
     yield from _inspection(traits, sample, step)
     job = built(sample, sample.molecule, step)
     if isinstance(job, BadDocument):
@@ -80,16 +86,32 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
         yield from _continued(name, two)
 
 
+def _declared(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
+    """What is wrong with what the traits say of a step, which `wqmaster check` asks for."""
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: listed(traits, "uses", str, step.loaded),
+        lambda: listed(traits, "fields", str, step.loaded),
+        lambda: listed(traits, "remarks", Remark, step.options),
+        lambda: [file_lack(left(traits, step.options), name) for name in step.files],
+        lambda: traits.runs and listed(traits, "runs", str, step.options, sample.software),
+    )
+    for call in calls:
+        try:
+            call()
+        except BrokenTrait as error:
+            yield f"{sample.function_name}: {error}"
+
+
 def _inspection(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
     if traits.inspect is None:
         return
     try:
-        traits.inspect(sample.molecule, step.options)
+        called(traits, "inspect", sample.molecule, step.options)
     except BadDocument as error:
         if sample.failure is None:
             yield f"`inspect` refuses the molecule of the sample: {error.message}"
-    except Exception as error:  # anything may be raised here
-        yield f"`inspect` raises {error!r}, not BadDocument"
+    except BrokenTrait as error:
+        yield f"{sample.function_name}: {error}"
 
 
 def _continued(name: str, job: Job) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Calls into a program's module and task functions, which may raise anything."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Output, Parser
-from wqmaster.recipe.judgement import plain
+from wqmaster.recipe.diagnosing import misfit
+from wqmaster.recipe.values import plain
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample
@@ -19,11 +20,24 @@ from wqmaster.testing.conformance.sample import Sample
 _MAX_PARSER_SECONDS = 1.0
 
 
+_WITHOUT_CAMPAIGN = " without a campaign (asked=None)"
+
+
 @dataclass(frozen=True)
 class Fault:
     """What a call must not do, in words."""
 
     reason: str
+
+    @property
+    def cause(self) -> str:
+        """The reason, whoever called: one mistake is told once."""
+        return cause_of(self.reason)
+
+
+def cause_of(fault: str) -> str:
+    """A fault in words without whether a campaign asked for the diagnosis."""
+    return fault.replace(_WITHOUT_CAMPAIGN, "")
 
 
 def file_of(parser: Parser) -> str:
@@ -50,18 +64,29 @@ def diagnosed(
     program: Program, output: Output, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | Fault | None:
     """The diagnosis, or the Fault of `diagnose`. `asked` None: as `wqmaster parse` calls it."""
-    who = "diagnose" if asked is not None else "diagnose without a campaign (asked=None)"
+    who = "diagnose" if asked is not None else f"diagnose{_WITHOUT_CAMPAIGN}"
     try:
         found: Any = program.module.diagnose(output, asked, options)
     except Exception as error:  # anything may be raised here
         return Fault(f"{who} raises {error!r}")
     if found is None:
         return None
-    if not isinstance(found, Failure):
-        return Fault(f"{who} returns {type(found).__name__}, not a Failure or None")
-    if "\n" in found.message:
-        return Fault(f"{who} returns a message of several lines: {found.message!r}")
-    return found
+    why = misfit(found)
+    if why is not None:
+        return Fault(f"{who} {why}")
+    failure: Failure = found
+    if "\n" in failure.message:
+        return Fault(f"{who} returns a message of several lines: {failure.message!r}")
+    return failure
+
+
+def distinct(found: Iterable[Any], told: Collection[str] = ()) -> Iterator[Fault]:
+    """The faults among `found`, each once, and none whose cause was `told` before."""
+    seen = set(told)
+    for one in found:
+        if isinstance(one, Fault) and one.cause not in seen:
+            seen.add(one.cause)
+            yield one
 
 
 def both_diagnoses(

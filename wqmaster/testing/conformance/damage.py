@@ -1,14 +1,22 @@
 """Damaged outputs: cut, or altered at random (always in the same way)."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 from wqmaster.tasks.program import Program
-from wqmaster.testing.conformance.calls import Fault, both_diagnoses, parsed, version_of
+from wqmaster.testing.conformance.calls import (
+    Fault,
+    both_diagnoses,
+    cause_of,
+    distinct,
+    parsed,
+    version_of,
+)
 from wqmaster.testing.conformance.sample import Sample
+from wqmaster.testing.conformance.values import differing
 from wqmaster.testing.mutation import mutated
 
 # Places where an output is cut, and outputs that are altered, for each sample.
@@ -18,14 +26,20 @@ _LAST_BYTES = 40
 _MUTATIONS = 200
 
 
-def faults(program: Program, sample: Sample, whole: Mapping[str, Any]) -> Iterator[str]:
+def faults(
+    program: Program, sample: Sample, whole: Mapping[str, Any], told: Collection[str] = ()
+) -> Iterator[str]:
     """What the module of parsers makes of the damaged sample that it should not, once a file.
 
-    `whole` has the values that parsers find in the whole sample.
+    `whole` has the values that parsers find in the whole sample. A fault of the whole sample,
+    which was `told`, is not told again.
     """
+    known = set(told)
     for file in sample.files:
-        yield from _first(_cutting(program, sample, file, whole))
-    yield from _first(_altering(program, sample))
+        for fault in _first(_cutting(program, sample, file, whole, known)):
+            known.add(cause_of(fault.partition(": ")[2]))
+            yield fault
+    yield from _first(_altering(program, sample, known))
 
 
 def _first(found: Iterator[str]) -> Iterator[str]:
@@ -35,7 +49,11 @@ def _first(found: Iterator[str]) -> Iterator[str]:
 
 
 def _cutting(
-    program: Program, sample: Sample, file: str, whole: Mapping[str, Any]
+    program: Program,
+    sample: Sample,
+    file: str,
+    whole: Mapping[str, Any],
+    told: Collection[str],
 ) -> Iterator[str]:
     """A cut output fails, or has all of its values: never a value that is shorter or wrong.
 
@@ -47,26 +65,29 @@ def _cutting(
     step = max(1, size // _MAX_CUTS)
     for length in sorted({*range(0, size, step), *range(max(0, size - _LAST_BYTES), size)}):
         files = {**sample.files, file: content[:length]}
-        for fault in _of_a_part(program, sample, files, whole):
+        for fault in _of_a_part(program, sample, files, whole, told):
             yield f"{file} cut to {length} bytes: {fault}"
     # The streams always come back.
     if file not in ("stdout", "stderr"):
         files = {name: each for name, each in sample.files.items() if name != file}
-        for fault in _of_a_part(program, sample, files, whole):
+        for fault in _of_a_part(program, sample, files, whole, told):
             yield f"without {file}: {fault}"
 
 
 def _of_a_part(
-    program: Program, sample: Sample, files: Mapping[str, bytes], whole: Mapping[str, Any]
+    program: Program,
+    sample: Sample,
+    files: Mapping[str, bytes],
+    whole: Mapping[str, Any],
+    told: Collection[str],
 ) -> Iterator[str]:
     output = Output(files)
     found = both_diagnoses(program, output, sample)
     version = version_of(program, output)
     parsers = program.own_parsers()
     values = {name: parsed(name, parsers[name], output) for name in whole}
-    for one in (*found, version, *values.values()):
-        if isinstance(one, Fault):
-            yield one.reason
+    for fault in distinct((*found, version, *values.values()), told):
+        yield fault.reason
     if not program.has_own_format:
         return
     if sample.failure is not None:
@@ -79,13 +100,13 @@ def _of_a_part(
     for name, value in values.items():
         # Not to within a tolerance: a number may have lost its last digits.
         if not isinstance(value, (ParseError, Fault)) and value != whole[name]:
+            found_here, stated = differing(value, whole[name], lambda one, other: one == other)
             yield (
-                f"it is taken for a result, and the parser {name} returns {value!r:.100} for "
-                f"{whole[name]!r:.100}"
+                f"it is taken for a result, and the parser {name} returns {found_here} for {stated}"
             )
 
 
-def _altering(program: Program, sample: Sample) -> Iterator[str]:
+def _altering(program: Program, sample: Sample, told: Collection[str]) -> Iterator[str]:
     """Whatever stands in an output, a parser raises nothing but a ParseError, and in time."""
     chance = random.Random(0)  # noqa: S311  # not for secrets
     for _ in range(_MUTATIONS):
@@ -96,6 +117,5 @@ def _altering(program: Program, sample: Sample) -> Iterator[str]:
             version_of(program, output),
             *(parsed(name, parser, output) for name, parser in program.own_parsers().items()),
         )
-        for one in calls:
-            if isinstance(one, Fault):
-                yield f"{file} altered: {one.reason}"
+        for fault in distinct(calls, told):
+            yield f"{file} altered: {fault.reason}"

@@ -9,17 +9,18 @@ from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.quantities import misfit
-from wqmaster.recipe.judgement import not_finite, plain
+from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.calls import (
     Fault,
     both_diagnoses,
     diagnosed,
+    distinct,
     parsed,
     version_of,
 )
 from wqmaster.testing.conformance.sample import STATED, Sample
-from wqmaster.testing.conformance.values import agree, not_storable
+from wqmaster.testing.conformance.values import agree, differing
 
 # Words for the fields of `Asked`.
 _WORDS = {"natoms": "number of atoms", "charge": "charge", "multiplicity": "multiplicity"}
@@ -50,14 +51,10 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
     if sample.failure is not None:
         yield from _as_failure(program, sample, output)
         return
-    for found, where in zip(
-        both_diagnoses(program, output, sample),
-        ("", " without a campaign (asked=None)"),
-        strict=True,
-    ):
-        if isinstance(found, Fault):
-            yield found.reason
-        elif found is not None:
+    diagnoses = both_diagnoses(program, output, sample)
+    yield from (fault.reason for fault in distinct(diagnoses))
+    for found, where in zip(diagnoses, ("", " without a campaign (asked=None)"), strict=True):
+        if isinstance(found, Failure):
             yield f"diagnose{where} takes it for a failure: {found.kind.label}: {found.message}"
     yield from _values(program, sample, output)
     if program.has_own_format:
@@ -67,9 +64,7 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
 def _as_failure(program: Program, sample: Sample, output: Output) -> Iterator[str]:
     assert sample.failure is not None  # noqa: S101  # of an output that fails
     found, alone = both_diagnoses(program, output, sample)
-    for one in (found, alone):
-        if isinstance(one, Fault):
-            yield one.reason
+    yield from (fault.reason for fault in distinct((found, alone)))
     if found is None:
         yield f"diagnose takes it for a result, and should find {sample.failure.label}"
     elif not isinstance(found, Fault) and found.kind is not sample.failure:
@@ -94,9 +89,8 @@ def _values(program: Program, sample: Sample, output: Output) -> Iterator[str]:
                 yield f"the parser {name} finds nothing: {found}"
         else:
             if name in sample.values and not agree(found, stated := plain(sample.values[name])):
-                yield (
-                    f"the parser {name} returns {found!r:.200}, and should return {stated!r:.200}"
-                )
+                here, wanted = differing(found, stated)
+                yield f"the parser {name} returns {here}, and should return {wanted}"
             per_atom = bool(getattr(parser, "per_atom", False))
             yield from _kind(name, found, natoms, per_atom)
 

@@ -23,6 +23,7 @@ def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
     to change the job of one sample.
     """
     idle: dict[str, bool] = {}  # by rung: whether it has changed no job yet
+    blind: dict[str, bool] = {}  # by rung: whether no file of a failed attempt has changed a job
     said: set[str] = set()
     for sample in samples:
         traits = traits_of(sample.function)
@@ -39,11 +40,22 @@ def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
                 found.append(reason)
             elif _has_settings(rung):
                 idle[rung.name] = idle.get(rung.name, True) and not _changes(sample, step, rung)
+        for rung in traits.ladders.get(sample.failure, ()) if sample.failure is not None else ():
+            uses = _uses_rescued(sample, step, rung) if rung.restart else None
+            if uses is not None:
+                blind[rung.name] = blind.get(rung.name, True) and not uses
         yield from (fault for fault in found if fault not in said)
         said |= set(found)
     for name, is_idle in idle.items():
         if is_idle:
             yield f"the remedy {name} changes nothing in the job of any sample"
+    for name, is_blind in blind.items():
+        if is_blind:
+            yield (
+                f"the remedy {name} is to begin from the files of the attempt that failed "
+                "(restart), and with those of the sample the job is the same as without: read them "
+                "in step.rescued"
+            )
 
 
 def _declarations(traits: Traits) -> Iterator[str]:
@@ -56,19 +68,12 @@ def _declarations(traits: Traits) -> Iterator[str]:
             )
         if named.setdefault(rung.name, rung) != rung:
             yield f"two different remedies are named {rung.name}"
-    try:
-        traits.rung(name="disk_2x", disk=2)
-    except ValueError as error:
-        yield f"a setting of {traits.rung.__name__} has no default: {error}"
 
 
 def _rungs(traits: Traits) -> Iterator[Rung]:
     """The rungs of all ladders; and one of more disk, which every program has in a campaign."""
     yield from (rung for ladder in traits.ladders.values() for rung in ladder)
-    try:
-        yield traits.rung(name="disk_2x", disk=2)
-    except ValueError:
-        return  # told above
+    yield traits.rung(name="disk_2x", disk=2)
 
 
 def _has_settings(rung: Rung) -> bool:
@@ -84,6 +89,27 @@ def _broken(sample: Sample, step: StepRequest, rung: Rung) -> str | None:
         return None
     reason = job.reason if isinstance(job, Fault) else f"it refuses the molecule: {job.message}"
     return f"{reason} (with the remedy {rung.name})"
+
+
+def _uses_rescued(sample: Sample, step: StepRequest, rung: Rung) -> bool | None:
+    """Whether the job begins from the files of the failed sample; None if that is not known.
+
+    It is known where the sample has a file that comes back, beside what the program prints.
+    """
+    fresh = built(sample, sample.molecule, replace(step, remedies=(rung,)))
+    if not isinstance(fresh, Job):
+        return None  # told already
+    (one,) = fresh.steps
+    back = {*one.outputs, *one.rescue}
+    if not back & sample.files.keys():
+        return None
+    rescued = {
+        name: content
+        for name, content in sample.files.items()
+        if name in back or name in ("stdout", "stderr")
+    }
+    begun = built(sample, sample.molecule, replace(step, remedies=(rung,), rescued=rescued))
+    return bool(_content(begun) != _content(fresh))
 
 
 def _changes(sample: Sample, step: StepRequest, rung: Rung) -> bool:

@@ -4,7 +4,15 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from wqmaster.tasks.program import Program
-from wqmaster.testing.conformance import building, damage, declarations, parsing, remedies
+from wqmaster.testing.conformance import (
+    building,
+    damage,
+    declarations,
+    leaving,
+    parsing,
+    remedies,
+)
+from wqmaster.testing.conformance.calls import cause_of
 from wqmaster.testing.conformance.sample import Sample
 
 
@@ -18,6 +26,7 @@ def check_program(
     A parser that finds a value in no sample was tried on nothing: whoever adds a program expects
     of this check that it has seen each parser work. It is a fault, therefore, unless the parser is
     named in `untested`, where readers of the test see it; so is a name there that a sample covers.
+    What `needs.py` says of the other parsers is held against `leaves` for the steps of the samples.
 
     Raises:
         AssertionError: lists all that does not keep the contract.
@@ -33,13 +42,8 @@ def _faults(
     program: Program, samples: Sequence[Sample], untested: Collection[str]
 ) -> Iterator[str]:
     why = program.lacks()
-    if why is None:
-        yield from declarations.faults(program)
-    else:
-        yield why
-    if not samples:
-        yield "there is no sample: a real output is needed to check the parsers with"
-        return
+    declared = [why] if why is not None else list(declarations.faults(program))
+    of_samples: dict[str, list[int]] = {}  # by fault: the samples that have it
     seen: set[str] = set()
     for number, sample in enumerate(samples):
         found = list(building.faults(program, sample))
@@ -48,10 +52,21 @@ def _faults(
             if sample.failure is None:
                 seen |= {name for name in whole if _is_found(name, whole[name], sample)}
             found += parsing.faults(program, sample)
-            found += damage.faults(program, sample, whole)
-        yield from (f"sample {number}: {fault}" for fault in found)
+            found += damage.faults(program, sample, whole, set(map(cause_of, found)))
+        for fault in dict.fromkeys(found):
+            of_samples.setdefault(fault, []).append(number)
+    # A fault of a damaged sample begins with the way in which it was damaged.
+    causes = {cause_of(text) for one in of_samples for text in (one, one.partition(": ")[2])}
+    yield from (fault for fault in declared if declarations.cause_of(fault) not in causes)
+    if not samples:
+        yield "there is no sample: a real output is needed to check the parsers with"
+        return
+    for fault, numbers in of_samples.items():
+        which = f"sample{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+        yield f"{which}: {fault}"
     yield from remedies.faults(program, samples)
     if why is None:
+        yield from leaving.faults(program, samples, untested)
         yield from _coverage(program, samples, seen, set(untested))
 
 

@@ -1,13 +1,16 @@
 """Values of parsers: whether a document can hold them, and whether they are those of a sample."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 # Digits that somebody copies from an output are of a double, but seldom all of them.
 RELATIVE_TOLERANCE = 1e-9
-# The integers of BSON (https://bsonspec.org: int64).
-_LEAST_INTEGER, _GREATEST_INTEGER = -(2**63), 2**63 - 1
+# A longer value is not shown whole.
+_MAX_SHOWN_CHARACTERS = 100
+# In the place of an entry that one of two values has not.
+_NOTHING = object()
 
 
 def agree(found: Any, stated: Any) -> bool:
@@ -31,21 +34,45 @@ def agree(found: Any, stated: Any) -> bool:
     return bool(found == stated)
 
 
-def not_storable(value: Any, place: str) -> str | None:
-    """What in a plain `value` a document cannot hold, or a parser must not return; None: nothing.
+def differing(
+    found: Any, stated: Any, agrees: Callable[[Any, Any], bool] = agree
+) -> tuple[str, str]:
+    """Two values that do not agree, as texts that differ: where they are long, in one place of it.
 
-    `place` is how the value itself is called.
+    The place is the first in which they differ, such as "-1.5 in [3][0]".
     """
-    if isinstance(value, (bool, float, str)) or value is None:
-        return None
-    if isinstance(value, int):
-        fits = _LEAST_INTEGER <= value <= _GREATEST_INTEGER
-        return None if fits else f"{place} is an integer of more than 64 bits"
-    if isinstance(value, Mapping):
-        inner = ((f"{place}.{key}", item) for key, item in value.items())
-    elif isinstance(value, list):
-        inner = ((f"{place}[{number}]", item) for number, item in enumerate(value))
+    place = ""
+    while max(len(repr(found)), len(repr(stated))) > _MAX_SHOWN_CHARACTERS:
+        inner = _first_inner(found, stated, agrees)
+        if inner is None:
+            break
+        key, found, stated = inner
+        place += f"[{key!r}]"
+    if isinstance(found, str) and isinstance(stated, str):
+        same = itertools.takewhile(
+            lambda pair: pair[0] == pair[1], zip(found, stated, strict=False)
+        )
+        start = sum(1 for _ in same)
+        if start > _MAX_SHOWN_CHARACTERS // 2:
+            place += f"[{start}:]"
+            found, stated = found[start:], stated[start:]
+    return f"{_short(found)}{f' in {place}' if place else ''}", _short(stated)
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is _NOTHING else f"{value!r:.{_MAX_SHOWN_CHARACTERS}}"
+
+
+def _first_inner(
+    found: Any, stated: Any, agrees: Callable[[Any, Any], bool]
+) -> tuple[Any, Any, Any] | None:
+    """The first entry in which two lists or mappings differ; None if they are not two of them."""
+    if isinstance(found, Mapping) and isinstance(stated, Mapping):
+        keys: Iterable[Any] = dict.fromkeys([*stated, *found])
+        pairs = ((key, found.get(key, _NOTHING), stated.get(key, _NOTHING)) for key in keys)
+    elif isinstance(found, list) and isinstance(stated, list):
+        both = itertools.zip_longest(found, stated, fillvalue=_NOTHING)
+        pairs = ((number, one, other) for number, (one, other) in enumerate(both))
     else:
-        kind = type(value).__name__
-        return f"{place} is of the type {kind}: values are numbers, strings, lists and mappings"
-    return next((why for name, item in inner if (why := not_storable(item, name))), None)
+        return None
+    return next((each for each in pairs if not agrees(each[1], each[2])), None)

@@ -1,0 +1,170 @@
+"""A mistake in a user's module is an error of the campaign file, in one line with its place."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.test_conformance import MODULE
+from wqmaster.campaign.loading import load
+from wqmaster.errors import CampaignError
+from wqmaster.recipe.resolving import resolve
+
+TASK = "@task(program=PROGRAM, rung=CalmRung, ladders=LADDERS)"
+LADDER = "{FailureClass.SCF_NOT_CONVERGED: "
+
+
+class Module:
+    """A module of the user's beside a campaign file, read as `wqmaster check` reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def error(self, text: str, step: dict[str, Any] | None = None, needs: str = "") -> str:
+        """What is wrong with the campaign, in one line that begins with its place in the file."""
+        package = self.folder / "tallying"
+        if needs:
+            package.mkdir()
+            (package / "needs.py").write_text(needs)
+        (package / "__init__.py" if needs else package.with_suffix(".py")).write_text(text)
+        config = {
+            "func_name": "tallying.count",
+            "args": [{"name": "first", "parsers": ["energy"], **(step or {})}],
+        }
+        path = self.folder / "campaign.yaml"
+        path.write_text(yaml.safe_dump({"campaign": "test", "campaign_config": config}))
+        with pytest.raises(CampaignError) as caught:
+            resolve(load(path))
+        assert "\n" not in caught.value.message
+        assert caught.value.exit_code == 2
+        found = next(
+            n for n, row in enumerate(path.read_text().splitlines(), 1) if "func_name" in row
+        )
+        self.is_of_function = caught.value.message.startswith(f"{path}:{found}: ")
+        return caught.value.message
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
+    """A folder for the user's module `tallying`, which no other test has imported."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tallying"]:
+        monkeypatch.delitem(sys.modules, name)
+    importlib.invalidate_caches()
+    return Module(tmp_path)
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    """The guide's module with changes."""
+    text = MODULE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def with_trait(name: str, function: str) -> str:
+    """The guide's module, whose task function has this trait: a function named `mine`."""
+    return changed((TASK, f"{function}\n\n\n{TASK[:-1]}, {name}=mine)"))
+
+
+def line_of_mine(text: str, inner: str = "def mine") -> int:
+    return text[: text.index(inner)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("check", "steps, software"),
+        ("load", "options, software"),
+        ("leaves", "options"),
+        ("remarks", "options"),
+        ("uses", "loaded"),
+        ("fields", "loaded"),
+        ("runs", "options, software"),
+    ],
+)
+def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, arguments: str) -> None:
+    module = with_trait(name, f"def mine({arguments}):\n    return {{}}[1]")
+    said = own.error(module)
+    assert own.is_of_function
+    assert f"the task function 'tallying.count': its '{name}' raises KeyError(1)" in said
+    assert f"(tallying.py, line {line_of_mine(module) + 1}, in mine)" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "said"),
+    [
+        ("check", "def mine(steps):\n    pass", "@task(check=mine): it takes (steps), and is"),
+        ("inspect", "mine = 1", "@task(inspect=...): it is 1, and should be a function"),
+        ("fields", "def mine(loaded):\n    return 'smiles'", "its 'fields' returns 'smiles'"),
+        ("uses", "def mine(loaded):\n    pass", "its 'uses' returns None (of the type NoneType)"),
+        ("uses", "def mine(loaded):\n    yield 1 / 0", "its 'uses' raises ZeroDivisionError"),
+        ("remarks", "def mine(options):\n    return ['no']", "returns an entry that is 'no' (of"),
+        ("leaves", "def mine(options):\n    pass", "its 'leaves' returns None"),
+        (
+            "leaves",
+            "from wqmaster.tasks.leaves import Leaves\n\n\n"
+            "def mine(options):\n    return Leaves(file=lambda name: 1 / 0)",
+            "its 'leaves' (file) raises ZeroDivisionError",
+        ),
+        ("version", "mine = 2", "@task(version=...) is a string, not 2"),
+        ("options", "mine = {'a': 1}", "@task(options=...) is a class derived from wqmaster."),
+    ],
+)
+def test_a_trait_that_cannot_be_is_named(own: Module, name: str, function: str, said: str) -> None:
+    found = own.error(with_trait(name, function), {"keep_files": {"a.dat": "{id}.dat"}})
+    assert own.is_of_function
+    assert said in found
+    assert "(tallying.py, line " in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("calm: bool = False", "calm: bool", "@task(rung=CalmRung): calm has no default"),
+        (LADDER, '{"scf_not_converged": ', "write FailureClass.SCF_NOT_CONVERGED"),
+        (LADDER, '{"scf_converge": ', "write FailureClass.SCF_NOT_CONVERGED"),
+        ('[CalmRung(name="calm", calm=True)]', 'CalmRung(name="calm")', "should be a list of"),
+        ('[CalmRung(name="calm", calm=True)]', '[{"name": "calm"}]', "which is not a Rung"),
+        ("ladders=LADDERS", "ladders=[]", "@task(ladders=...) is a mapping"),
+        ("rung=CalmRung", "rung=CalmRung(name='a')", "@task(rung=...) is a class derived from"),
+        ("program=PROGRAM", "program=sys", "is a wqmaster.tasks.Program or the name of one"),
+        ('"tally", sys', '"tal ly", sys', "the name of a program is a plain word"),
+        ("sys.modules[__name__], ", "{}, ", "its parsers are a module, or the dotted name"),
+        ('VERSION = "1"', "VERSION = 1", 'is 1, and should be a string: VERSION = "1"'),
+        ("(output, asked, options)", "(output, asked)", "it takes (output, asked), and is called"),
+        ("def program_version(output)", "def program_version()", "it takes (), and is called with"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_named(own: Module, old: str, new: str, said: str) -> None:
+    found = own.error(changed((old, new))).replace("\\", "")
+    assert own.is_of_function
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ("NEED = {}", "the module 'tallying.needs' has no NEEDS"),
+        ("import no_such_module", "fails to import: ModuleNotFoundError"),
+        ("NEEDS = {'energie': ('scf',)}", "which is not a parser of it; did you mean 'energy'?"),
+        ("NEEDS = {'energy': 'scf'}", "has 'scf' for 'energy', and should have a tuple"),
+    ],
+)
+def test_a_table_of_needs_that_cannot_be_is_named(own: Module, needs: str, said: str) -> None:
+    assert said in own.error(MODULE, needs=f"{needs}\n")
+    assert own.is_of_function
+
+
+def test_a_wrong_short_name_has_others_listed(own: Module) -> None:
+    said = own.error(MODULE, {"parsers": ["gradient"]})
+    assert said.endswith("unknown parser 'tallying.gradient'; known in 'tallying': energy")
+
+
+def test_a_short_name_needs_a_program(own: Module) -> None:
+    said = own.error(changed(("program=PROGRAM, ", "")))
+    assert "the task function names none; write @task(program=...)" in said

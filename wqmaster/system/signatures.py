@@ -1,0 +1,22 @@
+"""Whether a function can be called as it will be."""
+
+import inspect
+from typing import Any
+
+
+def misfit(function: Any, *names: str) -> str | None:
+    """Why `function` cannot be called with positional arguments of these names; None if it can.
+
+    What has no signature (some functions in C) is not refused.
+    """
+    if not callable(function):
+        return f"it is {function!r:.60}, and should be a function"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(*names)
+    except TypeError:
+        return f"it takes {signature}, and is called with ({', '.join(names)})"
+    return None

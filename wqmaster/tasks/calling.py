@@ -1,0 +1,125 @@
+"""Calls of the traits of a task function, which may raise and return anything.
+
+A user writes them. Each is called here, so that a mistake in one is an error of the campaign file
+that names its place in the user's module, and never a traceback.
+"""
+
+import errno
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import BadDocument, CampaignError, WqmasterError
+from wqmaster.system.tracebacks import defined, told
+from wqmaster.tasks.base import Traits
+from wqmaster.tasks.leaves import Lack, Leaves
+
+# What each trait raises to refuse a step or a document; anything else is a mistake in it.
+_REFUSALS: Mapping[str, tuple[type[Exception], ...]] = {
+    "load": (ValueError, WqmasterError),
+    "check": (ValueError, WqmasterError),
+    "prepare": (WqmasterError,),
+    "inspect": (BadDocument,),
+}
+_INSTEAD = {
+    "load": "; it refuses a step with ValueError",
+    "check": "; it refuses steps with ValueError",
+    "prepare": "; it says that something cannot be made with wqmaster.errors.WqmasterError",
+    "inspect": "; it refuses a document with wqmaster.errors.BadDocument",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BrokenTrait(CampaignError):
+    """A trait of the task function raised, or returned, what it must not."""
+
+    code = ErrorCode.TASK_FUNCTION_FAILED
+
+
+def called(traits: Traits, name: str, *arguments: Any) -> Any:
+    """What the trait of this name returns.
+
+    Raises:
+        BrokenTrait: it raised what it must not. What it may raise, to refuse a step or a document,
+            passes through.
+    """
+    function = getattr(traits, name)
+    try:
+        return function(*arguments)
+    except _REFUSALS.get(name, ()):
+        raise
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise  # of this machine, not of the function
+        raise _raised(name, error, function) from error
+
+
+def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
+    """What the trait of this name returns or yields, each of the type `kind`.
+
+    Raises:
+        BrokenTrait: as `called`; or it returned something else.
+    """
+    function = getattr(traits, name)
+    found = called(traits, name, *arguments)
+    if not isinstance(found, Iterable) or isinstance(found, (str, bytes)):
+        raise _returned(name, found, f"a list of {kind.__name__}", function)
+    try:
+        entries = list(found)
+    except (Exception, SystemExit) as error:  # of a generator
+        raise _raised(name, error, function) from error
+    for entry in entries:
+        if not isinstance(entry, kind):
+            raise _returned(name, entry, kind.__name__, function, "an entry that is ")
+    return entries
+
+
+def left(traits: Traits, options: Any) -> Leaves:
+    """What the trait `leaves` says that a step with these options does not leave.
+
+    Raises:
+        BrokenTrait: as `called`; or it returned something else.
+    """
+    if traits.leaves is None:
+        return Leaves()
+    found = called(traits, "leaves", options)
+    if not isinstance(found, Leaves):
+        raise _returned("leaves", found, "wqmaster.tasks.leaves.Leaves", traits.leaves)
+    quantities: Any = found.quantities
+    if not isinstance(quantities, Mapping):
+        what = "wqmaster.tasks.leaves.Leaves with a mapping of quantities"
+        raise _returned("leaves", found, what, traits.leaves)
+    for lack in quantities.values():
+        if not isinstance(lack, Lack):
+            raise _returned("leaves", lack, "Lack", traits.leaves, "a quantity that is ")
+    return found
+
+
+def file_lack(leaves: Leaves, name: str) -> Lack | None:
+    """Why a step does not write the file `name`, as its `leaves` says it; None: it may.
+
+    Raises:
+        BrokenTrait: `file` of its `Leaves` raised, or returned something else.
+    """
+    try:
+        found: Any = leaves.file(name)
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
+        raise _raised("leaves", error, leaves.file, " (file)") from error
+    if found is not None and not isinstance(found, Lack):
+        raise _returned("leaves", found, "Lack or None", leaves.file, where=" (file)")
+    return found
+
+
+def _raised(name: str, error: BaseException, function: Any, where: str = "") -> BrokenTrait:
+    what = told(error, function)
+    return BrokenTrait(f"its '{name}'{where} raises {what}{_INSTEAD.get(name, '')}")
+
+
+def _returned(
+    name: str, found: Any, wanted: str, function: Any, which: str = "", where: str = ""
+) -> BrokenTrait:
+    place = defined(function)
+    return BrokenTrait(
+        f"its '{name}'{where} returns {which}{found!r:.60} (of the type {type(found).__name__}), "
+        f"and should return {wanted}" + (f" ({place})" if place is not None else "")
+    )
