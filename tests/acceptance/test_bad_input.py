@@ -4,7 +4,6 @@ import json
 import math
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -326,9 +325,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     campaigns.waters(1)
     uri = "mongodb://alice:hunter2@127.0.0.1:1/"
     path = campaigns.write(database={"uri": uri, "name": campaigns.database})
-    started = time.monotonic()
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
-    assert time.monotonic() - started < 10
     assert said.startswith("the database mongodb://...@127.0.0.1:1/ cannot be reached: ")
     assert "Connection refused" in said
     assert "are 'database: uri:', user and password right?" in said

@@ -258,6 +258,17 @@ def test_a_second_file_is_parsed_alone_and_beside_the_output(
     assert both["values"] == {"energy": -5.0, "lines": "5"}
 
 
+def test_coincident_atoms_are_refused_by_run_as_by_check(campaigns: Campaigns, cli: Cli) -> None:
+    """`check` counted them as unusable, and `run` computed them."""
+    campaigns.insert(
+        {"_id": 1, "atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.05]]}
+    )
+    path = campaigns.write()
+    cli("run", path, code=1)
+    (failure,) = campaigns.failures.find()
+    assert (failure["class"], failure["final"]) == ("coincident_atoms", True)
+
+
 def test_a_document_that_inspect_refuses_is_not_computed(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:

@@ -117,6 +117,6 @@ def test_errors_inside_of_a_package_have_their_place(
     assert f"fails for document 1: IndexError('string index out of range') {place}" in cli.errors
     springy(campaigns.folder, parsers=PARSERS.replace("return float(found[1])", "return found[2]"))
     (campaigns.folder / "a.out").write_text("TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n")
-    said = cli("parse", "--program", "springy", "--parser", "energy", "a.out")
+    said = cli("parse", "--program", "springy", "--parser", "energy", "a.out", code=1)
     place = "(wqmaster/parsers/springy/values.py, line "
     assert f"the parser broke: IndexError('no such group') {place}" in said

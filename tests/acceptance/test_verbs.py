@@ -15,7 +15,7 @@ from tests.acceptance.conftest import HeldXtb, at_once, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
 
 ENERGY = -5.070383095219  # Eh, of WATER with GFN2-xTB
-TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.001]]}
+TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.11]]}
 
 TWO = """\
 3

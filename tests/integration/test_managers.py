@@ -258,7 +258,7 @@ def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
     bench.submit("large", shell_job(large), category="molecules")
     bench.wait_for(14)
     assert bench.outcome("large").steps[0].files["stdout"] == b"done\n"
-    assert 2 <= len(runs.read_text().split()) <= 5
+    assert 2 <= len(runs.read_text().split()) <= 12  # and not for ever
 
 
 def test_a_task_that_ends_its_workers_is_given_up(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
+from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.xtb.task import environment
 
 TOP = Path(__file__).resolve().parents[2]
@@ -95,6 +97,16 @@ def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
         return [archive.outcome(number) for number in range(len(jobs))]
 
 
+def uninspected(recipe: Recipe) -> Recipe:
+    """`recipe` for molecules that a run would refuse: what xtb makes of them is to be seen."""
+
+    def function(*arguments: Any) -> Job:
+        return recipe.task_function(*arguments)
+
+    function.traits = replace(traits_of(recipe.task_function), inspect=None)  # type: ignore[attr-defined]
+    return replace(recipe, task_function=function)
+
+
 class Bench:
     """Campaigns of one step in a folder."""
 
@@ -118,7 +130,7 @@ class Bench:
         self, function: str, molecules: Sequence[Molecule], *parsers: str, **options: Any
     ) -> list[dict[str, Any] | Failure]:
         """The values of each molecule, or its failure."""
-        recipe = self.recipe(function, *parsers, **options)
+        recipe = uninspected(self.recipe(function, *parsers, **options))
         jobs = [recipe.build(one) for one in molecules]
         half = (len(jobs) + 1) // 2
         with ThreadPoolExecutor(2) as pool:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import BadDocument
+from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Job
 from wqmaster.jobs.molecule import Document, Molecule
@@ -61,6 +61,8 @@ class Builder:
                 return Built(asked, job, remedies)
             except BadDocument as error:
                 message = error.message
+                if error.defect is Defect.COINCIDENT_ATOMS:
+                    kind = FailureClass.COINCIDENT_ATOMS
             except JobUnfit as error:
                 if not self._has_built:
                     raise recipe.loaded.source.error(
