@@ -137,7 +137,7 @@ def left(function: Any, **options: Any) -> Leaves:
         ("! HF def2-SVP Opt", "frequencies"),
         ("! HF def2-SVP EnGrad", "hess_hessian"),
         ("! HF def2-SVP Freq", "optimized_geometry"),
-        ("! HF def2-SVP", "optimisation"),
+        ("! HF def2-SVP", "optimisation"),  # codespell:ignore optimisation
         ("! PBE def2-SVP", "hirshfeld_charges"),
         ("! PBE def2-SVP Hirshfeld", "chelpg_charges"),
         ("! PBE def2-SVP CHELPG", "mbis_charges"),
@@ -174,7 +174,7 @@ def test_a_quantity_that_a_route_certainly_lacks_is_an_error(route: str, parser:
         ("! HF def2-SVP\n%freq Temp 300 end", "frequencies"),
         ("! HF def2-SVP OptTS\n%geom Calc_Hess true end", "hess_hessian"),
         ("! HF def2-SVP COpt", "optimized_geometry"),
-        ("! HF def2-SVP ScanTS", "optimisation"),
+        ("! HF def2-SVP ScanTS", "optimisation"),  # codespell:ignore optimisation
         ("! PBE def2-SVP AllPop", "hirshfeld_charges"),
         ("! PBE def2-SVP\n%output Print[P_Hirshfeld] 1 end", "hirshfeld_charges"),
         ("! PBE def2-SVP\n%output Print[P_MBIS] 1 end", "mbis_charges"),
@@ -248,18 +248,22 @@ def test_files_are_compared_with_the_route(name: str, certain: bool | None) -> N
     assert (lack and lack.certain) == certain
 
 
+# The name of a quantity in `Leaves`.
+OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
+
+
 @pytest.mark.parametrize(
     ("function", "options", "missing"),
     [
         (
             xtb.singlepoint,
             {},
-            {"hessian", "optimisation", "dynamics", "frames", "solvent", "force field"},
+            {"hessian", OPTIMIZATION, "dynamics", "frames", "solvent", "force field"},
         ),
         (
             xtb.singlepoint,
             {"gradient": False, "solvent": "water"},
-            {"gradient", "hessian", "optimisation", "dynamics", "frames", "force field"},
+            {"gradient", "hessian", OPTIMIZATION, "dynamics", "frames", "force field"},
         ),
         (
             xtb.optimize,
@@ -269,9 +273,9 @@ def test_files_are_compared_with_the_route(name: str, certain: bool | None) -> N
         (
             xtb.hessian,
             {},
-            {"gradient", "optimisation", "dynamics", "frames", "solvent", "force field"},
+            {"gradient", OPTIMIZATION, "dynamics", "frames", "solvent", "force field"},
         ),
-        (xtb.md, {}, {"gradient", "optimisation", "hessian", "solvent", "force field"}),
+        (xtb.md, {}, {"gradient", OPTIMIZATION, "hessian", "solvent", "force field"}),
     ],
 )
 def test_the_steps_of_xtb_produce_what_they_compute(

@@ -241,7 +241,8 @@ def test_unfinished_tasks_are_canceled_when_the_grace_period_is_over(
         show=lambda progress: [again.stop() for _ in range(1 if how == "grace" else 2)],
     )
     again.run()
-    assert sorted(house.engine.cancelled) == sorted(task.id for task in house.engine.submitted)
+    canceled = house.engine.cancelled  # codespell:ignore cancelled
+    assert sorted(canceled) == sorted(task.id for task in house.engine.submitted)
     assert house.values == {}
     assert not list(house.spool.running.iterdir())
 

@@ -149,7 +149,8 @@ def test_the_number_of_energies(name: str, key: str) -> None:
 @pytest.mark.parametrize(("name", "key"), pairs("text", "opt_converged"))
 def test_converged_optimizations(name: str, key: str) -> None:
     found = output(name)
-    assert orca.optimisation(found)["converged"] is EXPECTED[name]["text"][key]
+    state = orca.optimisation(found)  # codespell:ignore optimisation
+    assert state["converged"] is EXPECTED[name]["text"][key]
     expected = EXPECTED[name]["cclib"]["final_coords"]
     assert off(orca.optimized_geometry(found), expected) <= 1e-5
 

@@ -64,7 +64,8 @@ def test_the_last_frame_has_the_values_of_the_output(name: str) -> None:
     *cycles, last = orca.frames(output(name))
     assert last["energy"] == orca.total_energy(output(name))
     assert last["geometry"] == orca.geometry(output(name))
-    assert last["converged"] is orca.optimisation(output(name))["converged"]
+    state = orca.optimisation(output(name))  # codespell:ignore optimisation
+    assert last["converged"] is state["converged"]
     assert not any(frame["converged"] for frame in cycles)
     if last["converged"]:
         # One step further; there, the energy is computed again, but not the gradient.

@@ -160,7 +160,8 @@ def test_the_geometries_of_an_optimization() -> None:
     assert read(orca.symbols, "v4-opt") == ["F", "H"]
     assert read(orca.geometry, "v4-opt") == final
     assert read(orca.optimized_geometry, "v4-opt") == final
-    assert read(orca.optimisation, "v4-opt") == {"converged": True, "cycles": 2}
+    found = read(orca.optimisation, "v4-opt")  # codespell:ignore optimisation
+    assert found == {"converged": True, "cycles": 2}
 
 
 def test_the_trajectories_of_an_optimization() -> None:
