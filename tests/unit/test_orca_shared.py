@@ -5,7 +5,7 @@ are checked elsewhere or not at all:
 - by the tests of those parsers: orbitals, frequencies, excitations, free energies (homos, n_mo,
   moenergies_homo_lumo_eV, vibfreqs, free_energy_hartree, etenergies_cm1);
 - cclib's gradient, dipole and charges equal those of "text" if `agree` is true, and are faulty
-  otherwise (see `_about`); so does final_scf_energy_hartree, but it is rounded;
+  otherwise (see `_about`); likewise final_scf_energy_hartree, which is rounded;
 - the file property.json and the .hess files have no values.
 """
 
