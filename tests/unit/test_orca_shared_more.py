@@ -1,7 +1,7 @@
 """Parsers of orbitals, vibrations, spectra and files on real ORCA files.
 
-The files and cclib's values are in the folder `shared` next to the checkout. If cclib has a value
-that the file does not state, or reads it from another block, the test says so.
+The files and the values of cclib are in the folder `shared` next to the checkout. Where cclib has a
+value that the file does not state, or reads it from another block, the test says so.
 """
 
 import json

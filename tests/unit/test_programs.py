@@ -83,7 +83,7 @@ def test_an_executable_is_recognized_by_its_name() -> None:
     assert restricting("orcas") is None
 
 
-def test_an_unknown_name_has_a_nearest_known_one() -> None:
+def test_a_name_that_is_not_known_has_a_nearest_one() -> None:
     with pytest.raises(ValueError, match="no program 'xbt' is known; did you mean 'xtb'"):
         program_named("xbt")
     with pytest.raises(ValueError, match="'nowhere' fails to import"):
