@@ -161,7 +161,7 @@ def test_a_complete_archive_gives_the_outcome_of_each_job(
     assert late.files == {"stdout": bytes(range(256))}
 
 
-def test_a_job_that_never_ran_has_no_steps(tmp_path: Path) -> None:
+def test_a_job_that_did_not_run_has_no_steps(tmp_path: Path) -> None:
     assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
 
 

@@ -129,14 +129,14 @@ def test_the_options_of_a_step_are_a_copy(tmp_path: Path) -> None:
         ("workers: none", "auto", "none"),
     ],
 )
-def test_a_type_alone_stands_for_the_whole_section(
+def test_a_bare_type_describes_the_whole_section(
     tmp_path: Path, line: str, engine: str, workers: str
 ) -> None:
     campaign = loaded(tmp_path, f"{MINIMAL}{line}\n").campaign
     assert (campaign.engine.type, campaign.workers.type) == (engine, workers)
 
 
-def test_a_command_alone_stands_for_a_program_of_software(tmp_path: Path) -> None:
+def test_a_bare_command_describes_a_program_of_software(tmp_path: Path) -> None:
     text = MINIMAL + "software:\n  xtb: nice -n 5 xtb\n  orca: {command: /opt/orca}\n"
     software = loaded(tmp_path, text).campaign.software
     assert {name: program.command for name, program in software.items()} == {
@@ -208,7 +208,7 @@ def test_a_variable_in_a_comment_need_not_be_set(tmp_path: Path) -> None:
     assert loaded(tmp_path, "# ${NOT_SET}\n" + MINIMAL).variables == frozenset()
 
 
-# --- what is wrong, and where ------------------------------------------------------------------
+# --- errors and their locations ----------------------------------------------------------------
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_the_nearest_word_is_suggested(word: str, words: list[str], hint: str) -
 # --- the query ---------------------------------------------------------------------------------
 
 
-def test_an_object_id_can_stand_anywhere_in_the_query(tmp_path: Path) -> None:
+def test_an_object_id_may_occur_anywhere_in_the_query(tmp_path: Path) -> None:
     text = MINIMAL + (
         "submit:\n"
         "  query:\n"

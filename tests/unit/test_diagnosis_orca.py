@@ -70,7 +70,7 @@ def test_an_energy_that_the_atoms_cannot_have_is_a_failure(energy: str, kind: Fa
     assert diagnosis(content)[0] is kind
 
 
-def test_an_energy_of_valence_electrons_alone_is_plausible() -> None:
+def test_an_energy_of_valence_electrons_only_is_plausible() -> None:
     """With core potentials and semiempirical methods, the output states fewer electrons."""
     content = text("v6-radical", ("-129.901445554890", "-24.2"), ("....   15", "....   11"))
     assert sound(content, asked())

@@ -620,7 +620,7 @@ def test_a_damaged_quadrupole_is_a_parse_error(old: str, new: str) -> None:
         orca.quadrupole(of(QUADRUPOLE.replace(old, new)))
 
 
-# --- files that are not an output -----------------------------------------------------------------
+# --- files that are not outputs -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

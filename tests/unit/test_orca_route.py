@@ -59,7 +59,7 @@ def test_a_good_route_gets_no_remark(route: str) -> None:
         ('! HF\n%basis NewGTO H "SVP" end', 2, "one for each of newgto"),
     ],
 )
-def test_what_orca_cannot_read_is_an_error_with_its_line(
+def test_a_route_that_orca_cannot_read_is_an_error_with_its_line(
     route: str, line: int, words: str | None
 ) -> None:
     wrong = [remark for remark in said(route) if remark.certain]

@@ -122,7 +122,7 @@ def error(kind: str, message: str = "", stage: str = "call", **more: Any) -> dic
 
 
 @pytest.mark.parametrize("value", [None, 0, -1.5, "text", [1, [2]], {"a": {"b": []}}])
-def test_the_value_is_what_the_function_returned(value: Any) -> None:
+def test_the_value_is_the_return_value_of_the_function(value: Any) -> None:
     found = harness(value=value)
     assert python.diagnose(found, ASKED, {"function": "m.f"}) is None
     assert python.result(found) == value

@@ -120,8 +120,8 @@ def test_bond_orders_and_spin_contamination() -> None:
         read(orca.s_squared, "v4-opt")
 
 
-def test_no_bond_order_may_exceed_the_printing_threshold() -> None:
-    """ORCA 6 says so; older versions print nothing there."""
+def test_bond_orders_are_empty_if_none_reaches_the_threshold() -> None:
+    """ORCA 6 states this; older versions print nothing."""
     bond = "B(  0-N ,  1-O ) :   1.9876 "
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "  => no bond orders to print")) == []
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "")) == []

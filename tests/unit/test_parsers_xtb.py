@@ -389,7 +389,7 @@ def test_an_impossible_charge_is_found_even_if_xtb_succeeds() -> None:
         assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
 
 
-def test_a_charge_that_xtb_did_not_reach_is_found_whatever_the_energy() -> None:
+def test_a_charge_that_xtb_did_not_reach_is_found_at_any_energy() -> None:
     found = files("charge-20")
     found["xtbout.json"] = found["xtbout.json"].replace(b"13.20253774", b"-3.20253774")
     found["stdout"] = found["stdout"].replace(b"net charge                         20", b"")
