@@ -1,4 +1,4 @@
-"""Unit tests start no process: those that do are integration tests."""
+"""Unit tests start no processes; tests that do are integration tests."""
 
 import sys
 from collections.abc import Iterator

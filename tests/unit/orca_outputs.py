@@ -1,4 +1,4 @@
-"""Small outputs of ORCA of our own making (data/orca), and changes to them."""
+"""Small handmade ORCA outputs (data/orca), and functions that alter them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ BANNER = "                                 * O   R   C   A *\n"
 
 
 def text(name: str, *changes: tuple[str, str]) -> str:
-    """The text of a fixture with parts of it replaced, each everywhere."""
+    """The text of a fixture, with each change applied to every occurrence."""
     found = (DATA / f"{name}.out").read_text()
     for old, new in changes:
         assert old in found
@@ -27,7 +27,7 @@ def asked(natoms: int = 2, charge: int = 0, multiplicity: int = 2) -> Asked:
     return Asked(1, 1, natoms, charge, multiplicity, "molecule", "recipe", "target")
 
 
-# --- files by their whole names ------------------------------------------------------------------
+# --- files by their full names -------------------------------------------------------------------
 
 
 def text_of(name: str) -> str:
@@ -49,5 +49,5 @@ def replaced(name: str, old: str, new: str) -> Output:
 
 
 def file(name: str, content: str | None = None) -> Output:
-    """The file alone, under its own name."""
+    """A single file, under its own name."""
     return Output({name: (text_of(name) if content is None else content).encode()}, name)

@@ -1,15 +1,15 @@
-"""Outputs of whole runs in ORCA's layout, of H2 along z, put together from their parts."""
+"""Complete outputs in ORCA's layout for H2 along z, assembled from parts."""
 
 import math
 
 from tests.unit.orca_outputs import BANNER, END
 
-# In Angstrom, and the energy (Eh) and gradient (Eh/Bohr) that are made up for it.
+# In Angstrom. `energy` (Eh) and `slope` (Eh/Bohr) are invented values at these distances.
 DISTANCES = (0.80, 0.76, 0.745)
 
 
 def energy(distance: float) -> float:
-    """A made-up energy of H2 in Eh, with 12 decimals as ORCA prints them."""
+    """An invented energy of H2 in Eh, with 12 decimals, as ORCA prints it."""
     return round(-1.17 + 0.35 * (distance - 0.74) ** 2, 12)
 
 
@@ -82,7 +82,7 @@ def box(words: str) -> str:
 
 
 def cycle(number: int, distance: float, *more: str) -> str:
-    """A cycle of an optimization, with what is printed in `more` before its energy."""
+    """An optimization cycle; `more` is printed before its energy."""
     return (
         box(f"GEOMETRY OPTIMIZATION CYCLE {number:3d}")
         + coordinates(distance)
@@ -100,7 +100,7 @@ STATIONARY = (
 
 
 def stationary(distance: float, printed: bool = True) -> str:
-    """The evaluation after an optimization, with its geometry or (NEB-TS) without."""
+    """The evaluation after an optimization, with its geometry or (NEB-TS) without it."""
     return (
         STATIONARY
         + (coordinates(distance) if printed else "")
@@ -121,7 +121,7 @@ def optimization(*distances: float, end: float | None = 0.741) -> str:
 
 
 def single_point(distance: float, *more: str, charge: int = 0, multiplicity: int = 1) -> str:
-    """A single point; `more` is printed behind its energy."""
+    """A single point; `more` is printed after its energy."""
     return (
         coordinates(distance)
         + settings(charge, multiplicity)
@@ -133,12 +133,12 @@ def single_point(distance: float, *more: str, charge: int = 0, multiplicity: int
 
 
 def run(*parts: str) -> str:
-    """A whole output of these parts."""
+    """A complete output of these parts."""
     return BANNER + "\n" + "".join(parts) + END + "\n"
 
 
 def jobs(*parts: str) -> str:
-    """A whole output of several jobs."""
+    """A complete output of several jobs."""
     numbered = (
         f"\n    $$$$$$$$$$$$$$$$  JOB NUMBER  {count} $$$$$$$$$$$$$$\n\n{part}"
         for count, part in enumerate(parts, start=1)

@@ -1,4 +1,4 @@
-"""Structure files of 42 molecules, written by RDKit and ASE, and what they hold."""
+"""Structure files of 42 molecules, written by RDKit and ASE, and their expected contents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ MOLECULES = {
 
 @dataclass(frozen=True)
 class Known:
-    """A molecule as the file should give it."""
+    """A molecule as it should be read from the file."""
 
     title: str
     smiles: str
@@ -71,7 +71,7 @@ class Known:
 
 
 def molecules() -> Iterator[tuple[Known, Any]]:
-    """Each of MOLECULES with a geometry, and RDKit's molecule of it."""
+    """Each of MOLECULES with a geometry, and as a molecule of RDKit."""
     from rdkit import Chem
     from rdkit.Chem import AllChem
 
@@ -83,7 +83,7 @@ def molecules() -> Iterator[tuple[Known, Any]]:
         found = Chem.AddHs(Chem.MolFromSmiles(smiles, parser))
         AllChem.EmbedMolecule(found, settings)  # type: ignore[attr-defined]
         conformer = found.GetConformer()
-        for atom in range(found.GetNumAtoms()):  # four decimals, as a molfile has
+        for atom in range(found.GetNumAtoms()):  # four decimals, as in a molfile
             place = conformer.GetAtomPosition(atom)
             shifted = [round(place.x + 0.5 * atom, 4), round(place.y, 4), round(place.z + 0.1, 4)]
             conformer.SetAtomPosition(atom, shifted)
@@ -99,7 +99,7 @@ def read(path: Path, **options: Any) -> list[Record]:
 
 
 def check(records: list[Record], known: list[Known]) -> None:
-    """See that records are the known molecules, in order."""
+    """Assert that the records are the known molecules, in order."""
     assert len(records) == len(known)
     for record, wanted in zip(records, known, strict=True):
         assert record.why is None, (record.place, record.why)

@@ -1,4 +1,4 @@
-"""Addresses of databases: no piece of a password is printed, whatever stands in it."""
+"""Database addresses: no part of a password is ever printed."""
 
 import shlex
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_nothing_connects_with_a_password_that_is_not_encoded(
         "zq",
     ],
 )
-def test_what_is_not_an_address_is_not_printed(uri: str) -> None:
+def test_an_invalid_address_is_not_printed(uri: str) -> None:
     why = why_not(uri)
     assert why is not None
     assert "mongodb://" in why
@@ -86,7 +86,7 @@ def test_what_is_not_an_address_is_not_printed(uri: str) -> None:
         ("mongodb://h/?tlsCertificateKeyFilePassword=zq&zx", "mongodb://h/?..."),
     ],
 )
-def test_a_good_address_is_taken_and_shown_without_its_password(
+def test_a_valid_address_is_accepted_and_shown_without_its_password(
     uri: str, shown: str | None
 ) -> None:
     assert why_not(uri) is None
@@ -94,7 +94,7 @@ def test_a_good_address_is_taken_and_shown_without_its_password(
     assert shown is None or redacted(uri) == shown
 
 
-def test_the_command_that_is_told_encodes_a_password_without_printing_it(
+def test_the_suggested_command_encodes_a_password_without_printing_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("getpass.getpass", lambda: "a/b@c+d%e f")
@@ -105,7 +105,7 @@ def test_the_command_that_is_told_encodes_a_password_without_printing_it(
 
 
 @pytest.mark.parametrize("pieces", ["zq,zx", "zq,zx,zx@h", "zq,zx@h"])
-def test_an_address_that_a_comma_divides_is_not_told_as_keys(pieces: str, tmp_path: Path) -> None:
+def test_an_address_split_by_a_comma_is_not_reported_as_keys(pieces: str, tmp_path: Path) -> None:
     text = f"{MINIMAL}database: {{uri: mongodb://me:{pieces}}}\n"
     with pytest.raises(CampaignError) as caught:
         loaded(tmp_path, text)

@@ -17,7 +17,7 @@ from wqmaster.jobs.job import Execution, Job, Outcome
 from wqmaster.jobs.wire import MAX_FILE_BYTES, Archive, job_script, pack
 
 
-def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continues_it() -> None:
+def test_a_leftover_file_is_not_an_output_of_the_next_step_unless_that_step_continues_it() -> None:
     first = Execution("a", ("x",), outputs=("restart", "energy", "in"))
     second = Execution(
         "b", ("x",), outputs=("restart", "energy", "in"), continues=("restart",), clean=("old",)
@@ -38,7 +38,7 @@ def test_what_an_earlier_step_left_is_no_output_of_the_next_unless_that_continue
         ({"argv": ("springy",), "outputs": "final.xyz"}, "outputs=('final.xyz',)"),
     ],
 )
-def test_one_string_is_not_taken_letter_by_letter(fields: dict[str, Any], said: str) -> None:
+def test_a_single_string_is_not_split_into_letters(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(TypeError) as caught:
         Execution("fine", **fields)
     assert "of step 'fine' is one string" in str(caught.value)
@@ -87,7 +87,7 @@ STEPS = ("step 0 gfn2 0 123 0", "step 0 opt 1 45 0", "step 1 gfn2 124 6000 1")
 
 
 def signed(body: bytes) -> bytes:
-    """`body` and the line that ends a manifest: the sum of all bytes before it."""
+    """`body` and the last line of a manifest: the checksum of all bytes before it."""
     return body + f"end {hashlib.sha256(body).hexdigest()}\n".encode()
 
 
@@ -97,7 +97,7 @@ def manifest(
     sums: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> bytes:
-    """A manifest as runner.sh writes it, with some sums and sizes replaced."""
+    """A manifest as runner.sh writes it, with some checksums and sizes replaced."""
     lines = ["wqmaster 1", "host node1", *steps]
     for name, content in files.items():
         lines.append(f"{(sums or {}).get(name, hashlib.sha256(content).hexdigest())}  ./{name}")
@@ -143,7 +143,7 @@ def refused(folder: Path, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_a_whole_archive_gives_the_outcome_of_each_job(
+def test_a_complete_archive_gives_the_outcome_of_each_job(
     tmp_path: Path, compress: Callable[[bytes], bytes]
 ) -> None:
     first, second = opened(tmp_path, compress(GOOD))
@@ -161,12 +161,12 @@ def test_a_whole_archive_gives_the_outcome_of_each_job(
     assert late.files == {"stdout": bytes(range(256))}
 
 
-def test_a_job_that_never_ran_has_no_steps(tmp_path: Path) -> None:
+def test_a_job_that_did_not_run_has_no_steps(tmp_path: Path) -> None:
     assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
 
 
 @pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
-def test_words_of_the_wrapper_in_which_a_program_does_not_start_are_not_shown(
+def test_messages_of_a_wrapper_whose_program_does_not_start_are_not_shown(
     tmp_path: Path, quotes: str
 ) -> None:
     name = f"{quotes[0]}springi{quotes[1]}"
@@ -186,7 +186,7 @@ def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
         Archive(tmp_path / "outputs.tar")
 
 
-def test_a_folder_is_no_archive(tmp_path: Path) -> None:
+def test_a_folder_is_not_an_archive(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError):
         Archive(tmp_path)
 
@@ -196,24 +196,24 @@ def test_a_folder_is_no_archive(tmp_path: Path) -> None:
     [b"", b"no archive\n" * 200, gzip.compress(b"", mtime=0), b"\0" * 10240],
     ids=["empty", "text", "gzip", "zeros"],
 )
-def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     refused(tmp_path, content)
 
 
-def test_an_archive_cut_before_its_end_is_refused_at_any_length(tmp_path: Path) -> None:
+def test_an_archive_truncated_at_any_length_is_refused(tmp_path: Path) -> None:
     end = len(GOOD.rstrip(b"\0"))
     for length in [*range(0, end, 97), *range(0, end, 512), end - 1]:
         refused(tmp_path, GOOD[:length])
 
 
-def test_a_cut_compressed_archive_is_refused_at_any_length(tmp_path: Path) -> None:
+def test_a_compressed_archive_truncated_at_any_length_is_refused(tmp_path: Path) -> None:
     content = gzip.compress(GOOD, mtime=0)
     assert len(opened(tmp_path, content)) == 2
     for length in range(len(content)):
         refused(tmp_path, content[:length])
 
 
-def test_an_archive_whose_end_was_lost_with_its_last_file_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_lost_its_last_file_and_its_end_is_refused(tmp_path: Path) -> None:
     early = tar_of({"manifest": manifest(), **FILES})
     assert len(opened(tmp_path, early)) == 2
     for length in range(0, len(early.rstrip(b"\0")), 256):
@@ -221,7 +221,7 @@ def test_an_archive_whose_end_was_lost_with_its_last_file_is_refused(tmp_path: P
 
 
 def unnoticed(folder: Path, content: bytes, places: range, mask: int) -> list[int]:
-    """Where a byte can be changed so that outcomes differ and nobody complains."""
+    """The places where a changed byte alters the outcomes without an error."""
     whole = opened(folder, content)
     found = []
     for place in places:
@@ -263,7 +263,7 @@ def test_a_wrong_trailer_of_a_compressed_archive_is_refused(tmp_path: Path, plac
 
 
 @pytest.mark.parametrize("compress", [bz2.compress, lzma.compress], ids=["bzip2", "xz"])
-def test_an_archive_of_another_compression_is_refused(
+def test_an_archive_with_another_compression_is_refused(
     tmp_path: Path, compress: Callable[[bytes], bytes]
 ) -> None:
     content = bytearray(compress(GOOD))
@@ -272,33 +272,33 @@ def test_an_archive_of_another_compression_is_refused(
     refused(tmp_path, bytes(content))
 
 
-def test_a_wrong_check_sum_is_named(tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_reported(tmp_path: Path) -> None:
     wrong = manifest(sums={"0/gfn2/stdout": "0" * 64})
     message = refused(tmp_path, tar_of({**FILES, "manifest": wrong}))
     assert message == "the checksum of '0/gfn2/stdout' is wrong"
 
 
-def test_a_wrong_check_sum_costs_one_job_only(tmp_path: Path) -> None:
+def test_a_wrong_checksum_fails_only_one_job(tmp_path: Path) -> None:
     path = tmp_path / "outputs.tar"
     path.write_bytes(tar_of({**FILES, "manifest": manifest(sums={"0/gfn2/stdout": "0" * 64})}))
     with Archive(path) as archive:
         assert archive.outcome(1).steps[0].exit_code == 124
 
 
-def test_a_wrong_size_is_named(tmp_path: Path) -> None:
+def test_a_wrong_size_is_reported(tmp_path: Path) -> None:
     wrong = manifest(sizes={"0/gfn2/xtbout.json": 9})
     message = refused(tmp_path, tar_of({**FILES, "manifest": wrong}))
     assert message == "the size of '0/gfn2/xtbout.json' is wrong"
 
 
-def test_an_additional_file_is_refused(tmp_path: Path) -> None:
+def test_an_extra_file_is_refused(tmp_path: Path) -> None:
     content = tar_of({**FILES, "0/gfn2/other": b"x", "manifest": manifest()})
     assert (
         refused(tmp_path, content) == "the files in the archive differ from those in its manifest"
     )
 
 
-def test_a_file_that_is_named_and_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_listed_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     fewer = {name: content for name, content in FILES.items() if name != "0/gfn2/stderr"}
     content = tar_of({**fewer, "manifest": manifest()})
     assert (
@@ -326,9 +326,18 @@ NOT_WHOLE = "the manifest of the archive is incomplete"
         manifest() + b"host node2\n",
         manifest().replace(b"node1", b"node2"),
     ],
-    ids=["empty", "end", "no sum", "wrong sum", "cut", "cut sum", "longer", "altered"],
+    ids=[
+        "empty",
+        "end",
+        "no checksum",
+        "wrong checksum",
+        "cut",
+        "cut checksum",
+        "longer",
+        "altered",
+    ],
 )
-def test_a_manifest_that_is_not_whole_is_refused(tmp_path: Path, altered: bytes) -> None:
+def test_an_incomplete_manifest_is_refused(tmp_path: Path, altered: bytes) -> None:
     assert refused(tmp_path, tar_of({**FILES, "manifest": altered})) == NOT_WHOLE
 
 
@@ -346,7 +355,7 @@ def test_a_manifest_that_is_not_whole_is_refused(tmp_path: Path, altered: bytes)
     ids=["empty", "version", "blank", "host", "fields", "number", "bytes"],
 )
 def test_a_manifest_that_the_runner_did_not_write_is_refused(tmp_path: Path, body: bytes) -> None:
-    """Its sum is right: it is refused for what it says."""
+    """Its checksum is right: it is refused for its contents."""
     assert body != BODY
     assert refused(tmp_path, tar_of({**FILES, "manifest": signed(body)})) != NOT_WHOLE
 
@@ -363,7 +372,7 @@ KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tar
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_link_or_device_in_the_place_of_a_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+def test_a_link_or_device_in_place_of_a_file_is_refused(tmp_path: Path, kind: bytes) -> None:
     fewer = {name: content for name, content in FILES.items() if name != "0/gfn2/stdout"}
     content = tar_of({**fewer, "manifest": manifest()}, special(kind, "./0/gfn2/stdout"))
     assert refused(tmp_path, content) == NOT_PLAIN
@@ -376,7 +385,7 @@ def test_a_link_or_device_as_the_manifest_is_refused(tmp_path: Path, kind: bytes
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_additional_link_or_device_is_refused(tmp_path: Path, kind: bytes) -> None:
+def test_an_extra_link_or_device_is_refused(tmp_path: Path, kind: bytes) -> None:
     content = tar_of({**FILES, "manifest": manifest()}, special(kind, "./0/gfn2/other"))
     assert refused(tmp_path, content) == NOT_PLAIN
 
@@ -396,7 +405,7 @@ def test_an_absurd_size_is_refused(tmp_path: Path, name: str, size: int) -> None
 
 
 def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
-    """A sparse file on disk: its size is real, its content is not."""
+    """A sparse file: it has a real size but no content."""
     member = tarfile.TarInfo("./0/gfn2/stdout")
     member.size = MAX_FILE_BYTES + 1
     others = {name: FILES[name] for name in FILES if name != "0/gfn2/stdout"}
@@ -409,6 +418,6 @@ def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
         archive.outcome(0)
 
 
-def test_nothing_is_written_beside_the_archive(tmp_path: Path) -> None:
+def test_nothing_is_written_next_to_the_archive(tmp_path: Path) -> None:
     opened(tmp_path, GOOD)
     assert [entry.name for entry in tmp_path.iterdir()] == ["outputs.tar"]

@@ -1,4 +1,4 @@
-"""The campaign file: what is accepted, and what an error says."""
+"""The campaign file: accepted contents, and error messages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ campaign_config:
       parsers: [energy]
 """
 
-# The first block of DESIGN.md, word for word: the format of the RQ framework.
+# A campaign file in the format of the RQ framework.
 LEGACY = """\
 campaign: wb97mv
 campaign_config:
@@ -66,7 +66,7 @@ def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) ->
 
 
 def refused(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> str:
-    """What the error says, without the folder."""
+    """The error message, without the folder."""
     with pytest.raises(CampaignError) as caught:
         loaded(folder, text, environ)
     assert caught.value.exit_code == 2
@@ -109,7 +109,7 @@ def test_a_campaign_cannot_be_changed_by_accident(tmp_path: Path) -> None:
         campaign.campaign = "other"
 
 
-def test_keys_that_a_step_does_not_know_are_options_in_their_own_types(tmp_path: Path) -> None:
+def test_unknown_keys_of_a_step_are_options_that_keep_their_types(tmp_path: Path) -> None:
     text = MINIMAL + "      gfn: 1\n      gradient: no\n      nested: {list: [1, 2.5, x]}\n"
     [step] = loaded(tmp_path, text).campaign.steps
     assert step.options == {"gfn": 1, "gradient": False, "nested": {"list": [1, 2.5, "x"]}}
@@ -129,14 +129,14 @@ def test_the_options_of_a_step_are_a_copy(tmp_path: Path) -> None:
         ("workers: none", "auto", "none"),
     ],
 )
-def test_a_type_alone_stands_for_the_whole_section(
+def test_a_bare_type_describes_the_whole_section(
     tmp_path: Path, line: str, engine: str, workers: str
 ) -> None:
     campaign = loaded(tmp_path, f"{MINIMAL}{line}\n").campaign
     assert (campaign.engine.type, campaign.workers.type) == (engine, workers)
 
 
-def test_a_command_alone_stands_for_a_program_of_software(tmp_path: Path) -> None:
+def test_a_bare_command_describes_a_program_of_software(tmp_path: Path) -> None:
     text = MINIMAL + "software:\n  xtb: nice -n 5 xtb\n  orca: {command: /opt/orca}\n"
     software = loaded(tmp_path, text).campaign.software
     assert {name: program.command for name, program in software.items()} == {
@@ -148,7 +148,9 @@ def test_a_command_alone_stands_for_a_program_of_software(tmp_path: Path) -> Non
 # --- variables ---------------------------------------------------------------------------------
 
 
-def test_a_variable_is_replaced_inside_a_longer_text_and_its_name_is_noted(tmp_path: Path) -> None:
+def test_a_variable_is_replaced_inside_a_longer_text_and_its_name_is_recorded(
+    tmp_path: Path,
+) -> None:
     text = MINIMAL + "database: {uri: 'mongodb://me:${SECRET}@${HOST}/?x=${SECRET}'}\n"
     found = loaded(tmp_path, text, {"SECRET": "a:b#c{}", "HOST": "db", "OTHER": "x"})
     assert found.campaign.database.uri == "mongodb://me:a:b#c{}@db/?x=a:b#c{}"
@@ -169,7 +171,7 @@ def test_a_variable_can_hold_a_number(tmp_path: Path) -> None:
     assert found.campaign.engine.port == 9123
 
 
-def test_a_value_with_yaml_in_it_stays_a_single_text(tmp_path: Path) -> None:
+def test_a_value_that_contains_yaml_remains_one_string(tmp_path: Path) -> None:
     text = MINIMAL + "submit: {query: {name: '${NAME}'}}\n"
     found = loaded(tmp_path, text, {"NAME": "{$gt: ''}\nengine: local"})
     assert found.campaign.submit.query == {"name": "{$gt: ''}\nengine: local"}
@@ -182,20 +184,20 @@ def test_a_value_that_looks_like_a_variable_is_not_replaced_again(tmp_path: Path
     assert found.variables == {"A"}
 
 
-def test_two_dollars_keep_the_braces_as_they_are(tmp_path: Path) -> None:
+def test_two_dollar_signs_give_literal_braces(tmp_path: Path) -> None:
     text = MINIMAL + "submit: {query: {a: '$${X} and ${X}', $where: $x}}\n"
     found = loaded(tmp_path, text, {"X": "1"})
     assert found.campaign.submit.query == {"a": "${X} and 1", "$where": "$x"}
     assert loaded(tmp_path, MINIMAL + "      route: $${X}\n").variables == frozenset()
 
 
-def test_an_escape_that_an_alias_repeats_stays_escaped(tmp_path: Path) -> None:
+def test_an_escape_repeated_by_an_alias_stays_escaped(tmp_path: Path) -> None:
     text = MINIMAL + "submit: {query: {a: &once '$${X}', b: *once}}\n"
     found = loaded(tmp_path, text, {"X": "1"})
     assert found.campaign.submit.query == {"a": "${X}", "b": "${X}"}
 
 
-def test_a_missing_variable_is_named_with_its_line(tmp_path: Path) -> None:
+def test_an_unset_variable_is_reported_with_its_line(tmp_path: Path) -> None:
     text = MINIMAL + "database:\n  name: x\n  uri: ${MONGO_URI}\n"
     message = refused(tmp_path, text)
     assert message.startswith("campaign.yaml:9: ")
@@ -206,20 +208,20 @@ def test_a_variable_in_a_comment_need_not_be_set(tmp_path: Path) -> None:
     assert loaded(tmp_path, "# ${NOT_SET}\n" + MINIMAL).variables == frozenset()
 
 
-# --- what is wrong, and where ------------------------------------------------------------------
+# --- errors and their locations ----------------------------------------------------------------
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match=r"nowhere\.yaml: there is no such campaign file"):
         load(tmp_path / "nowhere.yaml", {})
 
 
-def test_a_folder_is_no_campaign_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="cannot be read"):
         load(tmp_path, {})
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"campaign: \xff\xfe\x00")
     with pytest.raises(CampaignError, match="cannot be read"):
         load(tmp_path / "binary.yaml", {})
@@ -230,7 +232,7 @@ def test_a_control_character_is_refused(tmp_path: Path, character: str) -> None:
     assert "campaign.yaml" in refused(tmp_path, MINIMAL + f"folder: a{character}b\n")
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     assert loaded(tmp_path, "\ufeff" + MINIMAL).campaign.campaign == "small"
 
 
@@ -245,7 +247,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     ],
     ids=["open brace", "tab", "unknown alias", "python tag", "two documents"],
 )
-def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+def test_invalid_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
     assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: invalid YAML: ")
 
 
@@ -254,7 +256,7 @@ def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[1, 2]\n", "word\n", "null\n"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     assert refused(tmp_path, text).startswith("campaign.yaml:1: a campaign file must be a mapping")
 
 
@@ -267,7 +269,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
     ],
     ids=["top", "step", "query"],
 )
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, line: int, key: str) -> None:
+def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: str) -> None:
     message = refused(tmp_path, text)
     assert message.startswith(f"campaign.yaml:{line}: duplicate key '{key}'")
 
@@ -289,7 +291,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, line: int
         (MINIMAL + "7: x\n", 7, "7", "known here: archive, bundle"),
     ],
 )
-def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
     tmp_path: Path, text: str, line: int, key: str, hint: str
 ) -> None:
     message = refused(tmp_path, text)
@@ -340,7 +342,7 @@ def test_a_value_out_of_bounds_is_refused(tmp_path: Path, addition: str, words: 
     assert words in message
 
 
-def test_a_missing_key_is_named_at_the_place_where_it_should_stand(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_where_it_belongs(tmp_path: Path) -> None:
     message = refused(tmp_path, MINIMAL.replace("name: gfn2", "gfn: 2"))
     assert message == "campaign.yaml:5: campaign_config.args.0: the key 'name' is missing"
 
@@ -356,7 +358,7 @@ def test_an_empty_address_of_the_database_is_refused_with_its_line(
     )
 
 
-def test_a_wrong_value_is_shown_unless_it_may_be_a_secret(tmp_path: Path) -> None:
+def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
     for text, shown in (
         ("bundle: {size: many}", "an integer; it is 'many'"),
         ("bundle: {size: '${SIZE}'}", "as an integer"),
@@ -366,13 +368,13 @@ def test_a_wrong_value_is_shown_unless_it_may_be_a_secret(tmp_path: Path) -> Non
         assert message.endswith(shown)
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
 
 
-def test_two_steps_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_steps_with_the_same_name_are_refused(tmp_path: Path) -> None:
     assert "two steps are named 'gfn2'" in refused(tmp_path, MINIMAL + "    - name: gfn2\n")
 
 
@@ -396,14 +398,14 @@ def test_an_error_does_not_print_the_secret_in_the_uri(tmp_path: Path) -> None:
         ("zzz", [], "none is known here"),
     ],
 )
-def test_the_nearest_word_is_hinted_at(word: str, words: list[str], hint: str) -> None:
+def test_the_nearest_word_is_suggested(word: str, words: list[str], hint: str) -> None:
     assert nearest(word, words) == hint
 
 
 # --- the query ---------------------------------------------------------------------------------
 
 
-def test_an_object_id_can_stand_anywhere_in_the_query(tmp_path: Path) -> None:
+def test_an_object_id_may_occur_anywhere_in_the_query(tmp_path: Path) -> None:
     text = MINIMAL + (
         "submit:\n"
         "  query:\n"
@@ -428,7 +430,7 @@ def test_a_wrong_object_id_is_refused_at_the_query(tmp_path: Path) -> None:
 # --- folder and command line -------------------------------------------------------------------
 
 
-def test_the_folder_lies_beside_the_campaign_file_by_default(
+def test_the_folder_is_next_to_the_campaign_file_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = loaded(tmp_path, MINIMAL)
@@ -437,11 +439,11 @@ def test_the_folder_lies_beside_the_campaign_file_by_default(
     assert load("campaign.yaml", {}).folder == tmp_path / "small.run"
 
 
-def test_a_relative_folder_is_seen_from_the_campaign_file(tmp_path: Path) -> None:
+def test_a_relative_folder_is_relative_to_the_campaign_file(tmp_path: Path) -> None:
     assert loaded(tmp_path, MINIMAL + "folder: runs/one\n").folder == tmp_path / "runs" / "one"
 
 
-def test_an_absolute_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_absolute_folder_is_used_unchanged(tmp_path: Path) -> None:
     assert loaded(tmp_path, MINIMAL + "folder: /scratch/me\n").folder == Path("/scratch/me")
 
 
@@ -473,13 +475,13 @@ def test_a_campaign_survives_being_handed_to_another_process(tmp_path: Path) -> 
         ("{partition: p, type: slurm}", SlurmWorkers),
     ],
 )
-def test_workers_have_the_model_of_their_type(
+def test_workers_use_the_model_of_their_type(
     tmp_path: Path, section: str, model: type[object]
 ) -> None:
     assert type(loaded(tmp_path, f"{MINIMAL}workers: {section}\n").campaign.workers) is model
 
 
-def test_a_key_of_another_type_may_say_what_is_so_anyway(tmp_path: Path) -> None:
+def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path) -> None:
     text = (
         MINIMAL + "workers: {type: local, max: '100', timeout: 15min, image: null, options: []}\n"
     )
@@ -542,7 +544,7 @@ def patterns(schema: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("model", [Campaign, PythonOptions, VinaOptions, OrcaOptions, Rung])
-def test_what_each_pattern_allows_is_told_in_words(model: type[BaseModel]) -> None:
+def test_every_pattern_is_described_in_words(model: type[BaseModel]) -> None:
     found = patterns(model.model_json_schema())
     assert found
     assert found <= set(ALLOWED)
@@ -564,7 +566,7 @@ def test_what_each_pattern_allows_is_told_in_words(model: type[BaseModel]) -> No
         (7, "software: {xtb: {command: x, module: 'x y'}}", "letters, digits and _ . + / -"),
     ],
 )
-def test_a_name_that_is_refused_is_told_with_what_is_allowed(
+def test_an_invalid_name_is_refused_with_the_allowed_characters(
     tmp_path: Path, line: int, change: str | tuple[str, str], allowed: str
 ) -> None:
     text = f"{MINIMAL}{change}\n" if isinstance(change, str) else MINIMAL.replace(*change, 1)

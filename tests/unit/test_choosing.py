@@ -1,4 +1,4 @@
-"""Which engine a campaign takes where ndcctools is missing, and what it then says."""
+"""The engine that a campaign uses without ndcctools, and the advice that it prints."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def campaign(folder: Path, more: str = "") -> Campaign:
 
 @pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize("more", ["", "resources: {running_time_min: 60}\n"])
-def test_without_ndcctools_jobs_run_here_and_one_line_says_how_to_get_it(
+def test_without_ndcctools_jobs_run_here_and_one_line_explains_how_to_install_it(
     tmp_path: Path, more: str
 ) -> None:
     engine, why = choosing.choose(campaign(tmp_path, more))
@@ -40,7 +40,7 @@ def test_without_ndcctools_jobs_run_here_and_one_line_says_how_to_get_it(
 
 
 @pytest.mark.usefixtures("nothing_installed")
-def test_without_ndcctools_workers_elsewhere_are_an_error_that_says_how_to_get_it(
+def test_without_ndcctools_remote_workers_are_an_error_that_explains_how_to_install_it(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(EngineError) as error:
@@ -50,14 +50,12 @@ def test_without_ndcctools_workers_elsewhere_are_an_error_that_says_how_to_get_i
 
 
 @pytest.mark.usefixtures("nothing_installed")
-def test_the_local_engine_that_is_asked_for_needs_nothing(tmp_path: Path) -> None:
-    assert choosing.choose(campaign(tmp_path, "engine: local\n")) == (
-        "local",
-        "as the campaign says",
-    )
+def test_an_explicit_local_engine_needs_nothing(tmp_path: Path) -> None:
+    engine, _ = choosing.choose(campaign(tmp_path, "engine: local\n"))
+    assert engine == "local"
 
 
-def test_the_doctor_says_in_one_line_for_each_engine_what_is_missing(
+def test_the_doctor_reports_what_each_engine_lacks_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -71,7 +69,7 @@ def test_the_doctor_says_in_one_line_for_each_engine_what_is_missing(
         ("TaskVine", "warning"),
     ]
     assert {one.fix for one in found} == {choosing.INSTALL_ADVICE}
-    # A program that is there without the rest is looked at.
+    # A program is checked even if the other parts are missing.
     (tmp_path / "vine_factory").symlink_to("/bin/true")
     monkeypatch.setattr(ndcctools, "version", lambda program, environ: "7.14.5")
     assert {one.subject for one in ndcctools.taskvine(case)} == {

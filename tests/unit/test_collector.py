@@ -1,4 +1,4 @@
-"""What a collector keeps in memory, and what it stores."""
+"""What a collector keeps in memory and what it stores."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from wqmaster.database.documents import Store
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
-from wqmaster.recipe.judgement import StepResult, Verdict
+from wqmaster.recipe.judgement import StepResult, Verdict  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import Collector, _open
@@ -30,8 +30,8 @@ def recipe(folder: Path) -> Recipe:
     return resolve(load(path, {}))
 
 
-def test_of_a_job_that_was_judged_only_files_to_keep_stay_in_memory(tmp_path: Path) -> None:
-    """A bundle may have a thousand jobs, each of them megabytes."""
+def test_after_a_job_is_judged_only_its_kept_files_stay_in_memory(tmp_path: Path) -> None:
+    """A bundle may have a thousand jobs of several megabytes each."""
     collector = Collector(recipe(tmp_path), cast("Store", None), Spool(tmp_path), tmp_path)
     files = {"stdout": b"kept", "stderr": b"", "molecule.engrad": b"large"}
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.5, False, files),))
@@ -45,7 +45,7 @@ def test_of_a_job_that_was_judged_only_files_to_keep_stay_in_memory(tmp_path: Pa
     assert held(Verdict(failure=Failure(FailureClass.KILLED, "killed"))) == {}
 
 
-def test_a_result_names_the_remedies_of_its_step_and_of_the_whole_job(tmp_path: Path) -> None:
+def test_a_result_records_the_remedies_of_its_step_and_of_the_whole_job(tmp_path: Path) -> None:
     remedy = {"(job)": ["disk_2x"], "a": ["slow", "more"], "b": ["other"]}
     asked = Asked(**{**vars(ASKED), "remedy": remedy})
     step = StepResult("a", "r", {"energy": -1.0}, "6.7", "1", 1.5)
@@ -66,7 +66,7 @@ def test_a_result_names_the_remedies_of_its_step_and_of_the_whole_job(tmp_path: 
         (1, "runner.sh: disk quota?", FailureClass.TRANSFER),
     ],
 )
-def test_a_task_that_came_back_empty_from_a_full_disk_is_told_from_others(
+def test_an_empty_return_caused_by_a_full_disk_is_recognized(
     tmp_path: Path, code: int, message: str, kind: FailureClass
 ) -> None:
     returned = Returned("t", TaskResult.NO_OUTPUT, code, "h", 0.0, 1.0, message)

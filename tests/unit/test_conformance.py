@@ -1,4 +1,4 @@
-"""`check_program` on our programs, and on ones that break the contract in one way each."""
+"""`check_program` on our programs, and on programs that each break the contract in one way."""
 
 import ast
 import json
@@ -36,7 +36,7 @@ MODULE, TEST = (
 FIRST_LINE = '    if "NOT CONVERGED" in output.text:\n'
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)), document={})
 TALLY = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
-# What none of the samples of ORCA holds; the tests of its parsers have outputs of each.
+# Parsers that no ORCA sample covers; the tests of the parsers have an output for each.
 ORCA_UNTESTED = (
     "basis_functions ccsd_correlation_energy ccsd_energy ccsd_t_energy correlation_energy "
     "dlpno_strong_pairs_energy dlpno_weak_pairs_energy engrad_energy engrad_geometry "
@@ -63,7 +63,7 @@ def known(name: str) -> Program:
 
 
 def values(program: str, content: Mapping[str, bytes], *names: str) -> dict[str, Any]:
-    """What our parsers return; that they are right is what the tests of parsers are for."""
+    """The values that our parsers return; the parser tests check that they are right."""
     parsers = known(program).own_parsers()
     return {
         name: parsers[name](Output(content, parsers[name].files[0]))  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ def xtb_samples(folder: Path) -> list[Sample]:
         sample("hessian", hessian, {}, "frequencies", "hessian", "entropy_term"),
         sample("md", md, dynamics, "md_energies", "md_summary"),
         sample("water-cation", singlepoint, {}, "gradient", "charge", molecule=cation),
-        # The force field knows no unpaired electrons.
+        # The force field ignores unpaired electrons.
         sample("gfnff", singlepoint, {"gfn": "ff"}, "charges", states=["natoms", "charge"]),
         sample("scf-failure", singlepoint, {"iterations": 2}, failure=scf),
         sample("optimize-not-converged", optimize, {"level": "extreme", "cycles": 2}, failure=opt),
@@ -101,10 +101,10 @@ def xtb_samples(folder: Path) -> list[Sample]:
 def orca_samples(folder: Path) -> list[Sample]:
     names = ("v3-radical", "v4-mp2", "v4-opt", "v5-numgrad", "v6-radical")
     texts = [DATA.joinpath("orca", f"{name}.out").read_bytes() for name in names]
-    # A run without an SCF states charge and multiplicity in the echo of its input alone.
+    # A run without an SCF states charge and multiplicity only in the echo of its input.
     echo = "\n|  1> ! MM\n|  2> * xyz 1 2\n"
     texts.append(orca_run(echo, coordinates(0.76), final(-1.1)).encode())
-    # Together they lack each quantity that a parser needs.
+    # Together they lack every quantity that a parser needs.
     more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
     routes = ("! HF STO-3G", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{one}" for one in more))
     found = []
@@ -137,7 +137,7 @@ def vina_samples(folder: Path) -> list[Sample]:
             | {"refine": True},
             molecule=Molecule("lig", (), (), document={"_id": "lig", "pdbqt": ligand}),
             software=Software(beside=folder, cache=folder),
-            # The ligand has no charge, and its hydrogens are not all in it.
+            # The ligand states no charge, and some of its hydrogens are missing.
             states=(),
         )
     ]
@@ -178,7 +178,7 @@ SAMPLES: Mapping[str, Callable[[Path], list[Sample]]] = {
 
 
 def is_tested_elsewhere(name: str, folder: Path) -> bool:
-    """Whether another module of tests calls check_program on the program of this name."""
+    """Whether another test module calls check_program on this program."""
     return any(
         path != Path(__file__) and calls_check_program(path.read_text(), name)
         for path in folder.glob("test_*.py")
@@ -186,7 +186,7 @@ def is_tested_elsewhere(name: str, folder: Path) -> bool:
 
 
 def calls_check_program(text: str, name: str) -> bool:
-    """Whether a module of tests calls check_program, and imports or names the program."""
+    """Whether a test module calls check_program, and imports or names the program."""
     nodes = list(ast.walk(ast.parse(text)))
     calls = any(
         isinstance(node, ast.Call)
@@ -210,10 +210,10 @@ def test_each_of_our_programs_is_tested() -> None:
     untested = [
         name for name in programs() if name not in SAMPLES and not is_tested_elsewhere(name, here)
     ]
-    assert not untested, "a module in tests/unit has to call check_program on each of these"
+    assert not untested, "a module in tests/unit must call check_program on each of these"
 
 
-def test_a_program_may_be_tested_in_a_module_of_its_own(tmp_path: Path) -> None:
+def test_a_program_may_be_tested_in_a_separate_module(tmp_path: Path) -> None:
     own = tmp_path / "test_springy.py"
     own.write_text("from wqmaster.tasks.springy import PROGRAM\n")
     assert not is_tested_elsewhere("springy", tmp_path)
@@ -240,13 +240,13 @@ UNSETTLED = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\nTALLY: NOT CONVERGED
 
 
 def module(*changes: tuple[str, str]) -> Any:
-    """The module of the guide, with changes."""
+    """The guide's module, with changes."""
     text = MODULE
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     found = types.ModuleType("tallying")
-    # `sys.modules[__name__]` is how the module of the guide names itself.
+    # The guide's module refers to itself as `sys.modules[__name__]`.
     text = text.replace("sys.modules[__name__]", "_THIS")
     vars(found)["_THIS"] = found
     exec(compile(text, "tallying.py", "exec"), vars(found))  # noqa: S102  # of the guide
@@ -254,21 +254,21 @@ def module(*changes: tuple[str, str]) -> Any:
 
 
 def tally(*changes: tuple[str, str]) -> tuple[Program, Sample]:
-    """The program of the guide, with changes to its module; and a sample of its output."""
+    """The guide's program, with changes to its module, and a sample of its output."""
     found = module(*changes)
     sample = Sample(found.count, {"stdout": TALLY}, {"energy": -5.0}, "2.1", states=["natoms"])
     return found.PROGRAM, sample
 
 
 def with_parser(name: str, body: str, reads: str = '"stdout"') -> tuple[str, str]:
-    """A change that adds a parser, which has a look at its file first."""
+    """A change that adds a parser, which reads its file first."""
     energy = '@reads("stdout")\ndef energy'
     lines = f'    """A value."""\n    output.text\n    {body}\n'
     return energy, f"@reads({reads})\ndef {name}(output):\n{lines}\n\n{energy}"
 
 
 def complaint(program: Program, *samples: Sample, untested: Sequence[str] = ()) -> str:
-    """What `check_program` says of a program that breaks the contract."""
+    """The message of `check_program` about a program that breaks the contract."""
     with pytest.raises(AssertionError) as caught:
         check_program(program, samples, untested=untested)
     return str(caught.value)
@@ -321,13 +321,13 @@ def test_each_break_of_the_contract_is_found(old: str, new: str, why: str) -> No
         ("str(len(molecule.numbers))", "number of atoms"),
     ],
 )
-def test_what_leaks_from_a_document_is_named(value: str, what: str) -> None:
+def test_a_leaked_value_of_a_document_is_named(value: str, what: str) -> None:
     leaks = f"count puts the {what} of the document into the"
     argv = tally((WORDS, f'"molecule.xyz", "mood", {value})'))
     assert f"{leaks} command line" in complaint(*argv)
     environment = tally((COUNT, f'{COUNT[:-1]}, environment={{"SECRET": {value}}})'))
     assert f"{leaks} environment" in complaint(*environment)
-    if what not in ("_id", "coordinates"):  # whose text cannot be the name of a file
+    if what not in ("_id", "coordinates"):  # their text cannot be a file name
         in_a_name = f'"mood": mood.encode(), "v." + {value}: b""'
         named = tally(('"mood": mood.encode()', in_a_name))
         assert f"{leaks} names of files" in complaint(*named)
@@ -335,7 +335,7 @@ def test_what_leaks_from_a_document_is_named(value: str, what: str) -> None:
         assert f"{leaks} names of files" in complaint(*output)
 
 
-def test_a_field_of_a_document_leaks() -> None:
+def test_a_leaked_field_of_a_document_is_named() -> None:
     program, sample = tally((WORDS, '"molecule.xyz", molecule.document["solvent"])'))
     water = replace(sample.molecule, document={"solvent": "water"})
     assert "the field 'solvent' of the document" in complaint(
@@ -343,7 +343,7 @@ def test_a_field_of_a_document_leaks() -> None:
     )
 
 
-def test_a_file_may_be_there_for_some_documents_alone() -> None:
+def test_a_file_may_exist_for_some_documents_only() -> None:
     changes = (
         (MOOD, f"{MOOD}\n    spin = {{'spin': b''}} if molecule.unpaired else {{}}"),
         ('"mood": mood.encode()}', '"mood": mood.encode(), **spin}'),
@@ -352,7 +352,7 @@ def test_a_file_may_be_there_for_some_documents_alone() -> None:
     check_program(program, [sample])
 
 
-def test_a_molecule_that_is_refused_is_no_fault_and_an_error_is_one() -> None:
+def test_refusing_a_molecule_is_allowed_but_an_error_is_not() -> None:
     refusal = "if molecule.charge:\n        raise BadDocument('it is charged')"
     imported = ("from wqmaster.errors import ", "from wqmaster.errors import BadDocument, ")
     program, sample = tally(imported, (MOOD, f"{MOOD}\n    {refusal}"))
@@ -386,7 +386,7 @@ def test_a_molecule_that_is_refused_is_no_fault_and_an_error_is_one() -> None:
         ),
     ],
 )
-def test_a_job_that_cannot_be_is_found(old: str, new: str, why: str) -> None:
+def test_an_impossible_job_is_found(old: str, new: str, why: str) -> None:
     assert why in complaint(*tally((old, new)))
 
 
@@ -409,7 +409,7 @@ def test_a_remedy_that_does_not_work_is_found(old: str, new: str, why: str) -> N
     assert why in complaint(*tally((old, new)))
 
 
-def test_a_remedy_of_nothing_but_factors_changes_no_job() -> None:
+def test_a_remedy_that_only_has_factors_need_not_change_the_job() -> None:
     program, sample = tally((RUNG, f'{RUNG[:-1]}, CalmRung(name="long", time=3, restart=True)]'))
     check_program(program, [sample])
 
@@ -443,7 +443,7 @@ def test_a_diagnosis_of_the_wrong_molecule_is_found(old: str, new: str, why: str
     assert why in complaint(*tally((old, new)))
 
 
-def test_a_sample_states_all_of_the_molecule_unless_it_says_so() -> None:
+def test_a_sample_states_the_whole_molecule_by_default() -> None:
     program, sample = tally()
     said = complaint(program, Sample(sample.function, sample.files, sample.values, "2.1"))
     assert "the charge that was asked for is 1 (asked.charge)" in said
@@ -452,13 +452,13 @@ def test_a_sample_states_all_of_the_molecule_unless_it_says_so() -> None:
         replace(sample, states=["atoms"])
 
 
-def test_a_parser_of_the_charge_shows_that_it_is_stated() -> None:
+def test_a_parser_of_the_charge_proves_that_the_charge_is_stated() -> None:
     program, sample = tally(with_parser("charge", "return 0"))
     charged = replace(sample, values={"charge": 0})
     assert "the parser charge finds what the sample leaves out" in complaint(program, charged)
 
 
-def test_an_output_that_fails_must_have_its_class() -> None:
+def test_a_failed_output_must_get_its_class() -> None:
     program, good = tally()
     bad = replace(good, files={"stdout": UNSETTLED}, values={})
     scf = replace(bad, failure=FailureClass.SCF_NOT_CONVERGED)
@@ -505,7 +505,7 @@ def test_a_parser_without_a_stated_value_is_checked(change: tuple[str, str], why
     assert why in complaint(*tally(change))
 
 
-def test_parsers_may_be_untested_if_that_is_said() -> None:
+def test_parsers_may_be_declared_untested() -> None:
     program, sample = tally(with_parser("level", "raise ParseError('there is none')"))
     check_program(program, [sample], untested=["level"])
     said = complaint(program, sample, untested=["level", "energy", "energie"])
@@ -513,8 +513,8 @@ def test_parsers_may_be_untested_if_that_is_said() -> None:
     assert "the parser energy finds a value in a sample: it is not untested" in said
 
 
-def test_a_table_that_is_cut_short_is_found() -> None:
-    """The fault that loses atoms without a word, of a parser of which no value is stated."""
+def test_a_parser_that_accepts_a_truncated_table_is_found() -> None:
+    """Such a parser silently loses atoms; here, no value is stated for it."""
     program, sample = tally(
         with_parser(
             "table", r'return [float(word) for word in re.findall(r"^(\d)$", output.text, re.M)]'
@@ -525,7 +525,7 @@ def test_a_table_that_is_cut_short_is_found() -> None:
     assert "is taken for a result, and the parser table" in complaint(program, cut)
 
 
-def test_a_program_without_a_sample_is_not_checked_silently() -> None:
+def test_a_program_without_a_sample_does_not_pass() -> None:
     program, sample = tally()
     assert "there is no sample" in complaint(program)
     assert "no sample states a value" in complaint(program, replace(sample, values={}))
@@ -551,7 +551,7 @@ def test_a_program_without_a_sample_is_not_checked_silently() -> None:
         (None, None, True),
     ],
 )
-def test_values_agree_to_the_digits_that_one_can_write(
+def test_values_need_only_agree_to_the_digits_that_are_written(
     found: Any, stated: Any, expected: bool
 ) -> None:
     assert agree(found, stated) is expected

@@ -1,4 +1,4 @@
-"""Further faults that `check_program` finds: in declarations, traits, remedies and diagnosis."""
+"""`check_program` finds faults in declarations, traits, remedies and diagnosis."""
 
 import sys
 import types
@@ -44,7 +44,7 @@ def test_the_unit_of_a_quantity_is_in_the_docstring(docstring: str, is_right: bo
 
 
 @pytest.mark.parametrize("unit", ["Eh/Bohr", "Eh/a0"])
-def test_a_unit_may_be_spelled_as_usual(unit: str) -> None:
+def test_a_unit_may_have_any_usual_spelling(unit: str) -> None:
     assert states_unit(f"Gradient in {unit}, shape (n, 3).", "Eh/a0")
     assert not states_unit(f"Hessian in {unit}^2.", "Eh/a0")
     assert not states_unit(f"In {unit}.", "Eh")
@@ -94,7 +94,7 @@ def test_a_trait_that_raises_is_found(name: str, arguments: str) -> None:
 
 
 def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:
-    """The program of the guide with a remedy that begins from tally.left, and samples of it."""
+    """The guide's program with a remedy that starts from tally.left, and samples of it."""
     found = module(
         (RUNG, f'{RUNG[:-1]}, CalmRung(name="go-on", restart=True)]'),
         (COUNT, f'{COUNT[:-1]}, rescue=("tally.left",))'),
@@ -106,7 +106,7 @@ def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:
     return found.PROGRAM, [good, replace(good, files=content, values={}, failure=scf)]
 
 
-def test_a_remedy_that_does_not_begin_from_what_was_left_is_found() -> None:
+def test_a_remedy_that_ignores_the_files_of_the_failed_attempt_is_found() -> None:
     program, samples = restarting()
     said = complaint(program, *samples)
     assert "the remedy go-on is to begin from the files of the attempt that failed" in said
@@ -116,7 +116,7 @@ def test_a_remedy_that_does_not_begin_from_what_was_left_is_found() -> None:
     check_program(program, samples)
 
 
-def test_the_output_of_another_program_is_not_one_that_was_cut() -> None:
+def test_the_output_of_another_program_must_not_count_as_truncated() -> None:
     banner = 'if not "TALLY ".startswith(output.text[:6]):'
     assert banner in MODULE
     said = complaint(*tally((banner, "if not output:")))
@@ -124,7 +124,7 @@ def test_the_output_of_another_program_is_not_one_that_was_cut() -> None:
     assert "look first at the banner" in said
 
 
-def test_one_mistake_of_a_diagnosis_is_told_once() -> None:
+def test_a_mistake_in_a_diagnosis_is_reported_once() -> None:
     program, sample = tally((FIRST_LINE, f"    {{}}[1]\n{FIRST_LINE}"))
     said = complaint(program, sample, sample)
     assert said.count("KeyError(1)") == 1
@@ -136,7 +136,7 @@ def test_one_mistake_of_a_diagnosis_is_told_once() -> None:
     assert said.count("KeyError(1)") == 1
 
 
-def test_values_that_differ_far_behind_are_shown_there() -> None:
+def test_a_difference_late_in_a_table_is_shown_with_its_position() -> None:
     program, sample = tally(with_parser("table", "return [[1.0] * 50, [2.0] * 49 + [3.0]]"))
     table = [[1.0] * 50, [2.0] * 50]
     said = complaint(program, replace(sample, values={**sample.values, "table": table}))

@@ -1,4 +1,4 @@
-"""What `diagnose` says of ORCA's outputs; test_orca_shared.py asks it of real ones."""
+"""`diagnose` on small ORCA outputs; test_orca_shared.py uses real ones."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_a_good_output_is_a_result(name: str, asked_for: Asked) -> None:
         (asked(multiplicity=4), FailureClass.NOT_AS_ASKED),
     ],
 )
-def test_another_molecule_than_asked_for(asked_for: Asked, kind: FailureClass) -> None:
+def test_a_molecule_other_than_requested_is_a_failure(asked_for: Asked, kind: FailureClass) -> None:
     assert diagnosis(text("v6-radical"), asked_for=asked_for)[0] is kind
 
 
@@ -65,18 +65,18 @@ def test_another_molecule_than_asked_for(asked_for: Asked, kind: FailureClass) -
         (" -20006124.303127218", FailureClass.IMPLAUSIBLE_ENERGY),
     ],
 )
-def test_an_energy_that_the_atoms_cannot_have(energy: str, kind: FailureClass) -> None:
+def test_an_energy_that_the_atoms_cannot_have_is_a_failure(energy: str, kind: FailureClass) -> None:
     content = text("v6-radical", ("-129.901445554890", energy))
     assert diagnosis(content)[0] is kind
 
 
-def test_an_energy_of_valence_electrons_alone_is_plausible() -> None:
-    """Core potentials and semiempirical methods: fewer electrons are stated than nuclei have."""
+def test_an_energy_of_valence_electrons_only_is_plausible() -> None:
+    """With core potentials and semiempirical methods, the output states fewer electrons."""
     content = text("v6-radical", ("-129.901445554890", "-24.2"), ("....   15", "....   11"))
     assert sound(content, asked())
 
 
-def test_heavy_atoms_may_be_relativistic() -> None:
+def test_heavy_atoms_may_have_relativistic_energies() -> None:
     geometry = (
         "  Au      0.000000    0.000000    0.000000\n  Au      0.000000    0.000000    2.500000\n"
     )
@@ -88,7 +88,7 @@ def test_heavy_atoms_may_be_relativistic() -> None:
     assert diagnosis(content.format(energy.format(-90000.0)))[0] is FailureClass.IMPLAUSIBLE_ENERGY
 
 
-def test_point_charges_among_the_atoms_have_an_energy_of_their_own() -> None:
+def test_point_charges_among_the_atoms_add_their_own_energy() -> None:
     content = text(
         "v6-radical",
         (
@@ -100,7 +100,7 @@ def test_point_charges_among_the_atoms_have_an_energy_of_their_own() -> None:
     assert sound(content, asked(natoms=1))
 
 
-def test_semiempirical_methods_and_force_fields_have_another_zero_of_energy() -> None:
+def test_semiempirical_methods_and_force_fields_have_a_different_energy_zero() -> None:
     positive = ("-129.901445554890", "21.252630863013")
     stated = ("SCF SETTINGS", "SCF SETTINGS\n ZDO-Hamiltonian        Method          .... INDO")
     assert diagnosis(text("v6-radical", positive))[0] is FailureClass.IMPLAUSIBLE_ENERGY
@@ -113,7 +113,7 @@ def test_semiempirical_methods_and_force_fields_have_another_zero_of_energy() ->
     assert diagnosis(infinite)[0] is FailureClass.NOT_FINITE
 
 
-def test_an_output_without_a_final_energy_is_no_result() -> None:
+def test_an_output_without_a_final_energy_is_not_a_result() -> None:
     content = text("v6-radical", ("FINAL SINGLE POINT ENERGY", "FINAL SINGLE POINT"))
     kind, message = diagnosis(content)
     assert kind is FailureClass.PARSE_ERROR
@@ -124,7 +124,7 @@ NOT_CONVERGED = "               *        SCF NOT CONVERGED AFTER 125 CYCLES     
 CONVERGED = "SUCCESS                       *\n               *           SCF CONVERGED"
 
 
-def test_an_scf_that_did_not_converge_before_a_normal_end() -> None:
+def test_an_unconverged_scf_before_a_normal_end_is_a_failure() -> None:
     content = text("v6-radical", (CONVERGED, "ERROR\n" + NOT_CONVERGED))
     assert diagnosis(content) == (
         FailureClass.SCF_NOT_CONVERGED,
@@ -133,7 +133,7 @@ def test_an_scf_that_did_not_converge_before_a_normal_end() -> None:
 
 
 def steps(first: str = "", second: str = "", third: str = "") -> str:
-    """An optimization of two cycles and the last evaluation; an SCF of it replaced."""
+    """An optimization of two cycles and a final evaluation, with replaced SCFs."""
     content = text("v4-opt")
     for cycles, replaced in (("10", first), ("  6", second), ("  3", third)):
         line = f"SCF CONVERGED AFTER {cycles.rjust(3)} CYCLES "
@@ -142,8 +142,8 @@ def steps(first: str = "", second: str = "", third: str = "") -> str:
     return content
 
 
-def test_a_step_of_an_optimisation_may_have_been_near_convergence() -> None:
-    """The final values are of the last energy and the last gradient."""
+def test_an_optimization_step_may_be_only_nearly_converged() -> None:
+    """The final values belong to the last energy and the last gradient."""
     assert sound(steps(first="SCF NOT CONVERGED AFTER 125 CYCLES"))
     assert diagnosis(steps(second="SCF NOT CONVERGED AFTER 125 CYCLES"))[0] is (
         FailureClass.SCF_NOT_CONVERGED
@@ -153,8 +153,8 @@ def test_a_step_of_an_optimisation_may_have_been_near_convergence() -> None:
     )
 
 
-def test_an_scf_that_was_overcome_by_another_is_no_failure() -> None:
-    """High spin before broken symmetry; a restart."""
+def test_an_unconverged_scf_followed_by_a_converged_one_is_not_a_failure() -> None:
+    """For example high spin before broken symmetry, or a restart."""
     content = text(
         "v6-radical", ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER 9\nSCF CONVERGED AFTER")
     )
@@ -173,7 +173,7 @@ def test_an_unconverged_scf_in_any_of_several_jobs_is_a_failure() -> None:
         ("(Wavefunction not fully converged!)", FailureClass.CC_NOT_CONVERGED),
     ],
 )
-def test_the_suffix_of_the_final_energy(suffix: str, kind: FailureClass) -> None:
+def test_the_suffix_of_the_final_energy_decides(suffix: str, kind: FailureClass) -> None:
     content = text("v6-radical", ("-129.901445554890", f"-129.901445554890   {suffix}"))
     found, message = diagnosis(content)
     assert found is kind
@@ -194,7 +194,7 @@ def layered(before: str = "", suffix: str = "") -> str:
     )
 
 
-def test_an_unconverged_layer_is_no_step_of_an_optimisation() -> None:
+def test_an_unconverged_layer_does_not_count_as_an_optimization_step() -> None:
     assert sound(layered())
     for content in (
         layered(before="SCF NOT CONVERGED AFTER"),
@@ -203,7 +203,7 @@ def test_an_unconverged_layer_is_no_step_of_an_optimisation() -> None:
         assert diagnosis(content)[0] is FailureClass.SCF_NOT_CONVERGED
 
 
-def test_a_message_has_no_frame_also_where_lines_end_as_on_windows() -> None:
+def test_a_message_has_no_frame_even_with_windows_line_endings() -> None:
     content = text("v6-radical", (CONVERGED, "ERROR\n" + NOT_CONVERGED)).replace("\n", "\r\n")
     assert diagnosis(content)[1] == "ORCA: SCF NOT CONVERGED AFTER 125 CYCLES"
 
@@ -226,20 +226,20 @@ def test_a_message_has_no_frame_also_where_lines_end_as_on_windows() -> None:
         ("ERROR (ORCA_CASSCF): Convergence Failure.", FailureClass.SCF_NOT_CONVERGED),
     ],
 )
-def test_other_iterations_that_did_not_converge(line: str, kind: FailureClass) -> None:
+def test_other_unconverged_iterations_are_failures(line: str, kind: FailureClass) -> None:
     for place in ("TOTAL SCF ENERGY", "DIPOLE MOMENT\n-"):
         content = text("v6-radical", (place, f"{place}\n          {line}\n"))
         assert diagnosis(content)[0] is kind
 
 
-def test_single_eom_roots_only_prepare_steom() -> None:
+def test_unconverged_single_eom_roots_are_accepted_in_steom() -> None:
     line = (
         "--- The EOM iterations have NOT converged ---\n--- The STEOM iterations have converged ---"
     )
     assert sound(text("v6-radical", ("TOTAL SCF ENERGY", f"{line}\nTOTAL SCF ENERGY")))
 
 
-def test_a_nudged_elastic_band_has_a_convergence_of_its_own() -> None:
+def test_a_nudged_elastic_band_has_its_own_convergence() -> None:
     band = "Optim.  Iteration  HEI  E(HEI)-E(0)  max(|Fp|)   RMS(Fp)    dS\n"
     converged = "***        THE NEB OPTIMIZATION HAS CONVERGED     ***\n"
     assert sound(f"{BANNER}{band}{converged}{END}\n")
@@ -262,7 +262,7 @@ OPT_MESSAGE = """
 """
 
 
-def test_an_optimisation_that_did_not_converge_before_a_normal_end() -> None:
+def test_an_unconverged_optimization_before_a_normal_end_is_a_failure() -> None:
     cut = text("v4-opt").partition("                    ***********************HURRAY")[0]
     kind, message = diagnosis(f"{cut}{OPT_MESSAGE}\n{END}\n")
     assert kind is FailureClass.OPT_NOT_CONVERGED
@@ -275,11 +275,11 @@ def test_an_optimisation_that_did_not_converge_before_a_normal_end() -> None:
     assert diagnosis(f"{cut}{before_frequencies}")[0] is FailureClass.OPT_NOT_CONVERGED
 
 
-# --- diagnosis of outputs that did not ------------------------------------------------------------
+# --- diagnosis of outputs that ended badly --------------------------------------------------------
 
 
 def crashed(lines: str = "", module: str = "") -> str:
-    """An output that breaks off with these lines, and in this module."""
+    """An output that breaks off after these lines, in this module."""
     start = text("v6-radical").partition("SCF SETTINGS")[0]
     ending = (
         f"\nORCA finished by error termination in {module}\n"
@@ -419,7 +419,7 @@ CRASHES = [
 
 
 @pytest.mark.parametrize(("lines", "module", "kind", "words"), CRASHES)
-def test_a_cause_wins_over_the_crash(
+def test_a_stated_cause_takes_precedence_over_the_crash(
     lines: str, module: str, kind: FailureClass, words: str
 ) -> None:
     found, message = diagnosis(crashed(lines, module=module))
@@ -439,16 +439,16 @@ def test_a_cause_wins_over_the_crash(
          FailureClass.TOO_MANY_PROCESSES),
     ],
 )  # fmt: skip
-def test_a_cause_on_standard_error(errors: str, kind: FailureClass) -> None:
+def test_a_cause_on_standard_error_is_found(errors: str, kind: FailureClass) -> None:
     assert diagnosis(crashed(module="GTOInt"), errors)[0] is kind
 
 
-def test_words_of_a_cause_in_the_input_are_none() -> None:
+def test_the_words_of_a_cause_in_the_echoed_input_are_ignored() -> None:
     echo = "|  1> # Zero distance? Please increase MaxCore to more than: 1 MB"
     assert diagnosis(crashed(echo, module="SCF"))[0] is FailureClass.MODULE_CRASH
 
 
-def test_an_output_that_is_cut_is_truncated_wherever_it_is_cut() -> None:
+def test_an_output_cut_anywhere_is_truncated() -> None:
     content = text("v6-radical")
     for part in range(1, 10):
         assert diagnosis(content[: len(content) * part // 10])[0] is FailureClass.TRUNCATED
@@ -465,13 +465,13 @@ def test_an_output_that_is_cut_is_truncated_wherever_it_is_cut() -> None:
         ("hello\n", ""),
     ],
 )
-def test_another_program_of_the_name_is_not_orca(content: str, errors: str) -> None:
+def test_another_program_of_the_same_name_is_not_orca(content: str, errors: str) -> None:
     kind, message = diagnosis(content, errors, asked())
     assert kind is FailureClass.PROGRAM_MISSING
     assert "GNOME screen reader" in message
 
 
-def test_a_file_at_hand_that_is_not_orcas_is_not_called_a_screen_reader() -> None:
+def test_a_given_file_that_is_not_an_orca_output_is_not_called_a_screen_reader() -> None:
     kind, message = diagnosis("Entering Gaussian System, Link 0=g16\n")
     assert kind is FailureClass.PARSE_ERROR
     assert "not an output of ORCA" in message
@@ -479,7 +479,7 @@ def test_a_file_at_hand_that_is_not_orcas_is_not_called_a_screen_reader() -> Non
     assert "GNOME" not in message
 
 
-def test_without_a_standard_output_there_is_nothing_to_judge() -> None:
+def test_without_standard_output_there_is_nothing_to_judge() -> None:
     failure = orca.diagnose(Output({"orca.gbw": b""}, "orca.gbw"), None, {})
     assert failure is not None
     assert failure.kind is FailureClass.MISSING_OUTPUT

@@ -1,4 +1,4 @@
-"""The doctor's parts: what a finding hides, what an ELF file needs, checks that fail or hang."""
+"""The doctor: secrets in findings, the needs of ELF files, checks that fail or hang."""
 
 import shutil
 import sys
@@ -22,7 +22,7 @@ from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
 
 
-def test_a_fix_that_several_findings_have_in_common_is_printed_once() -> None:
+def test_a_fix_shared_by_several_findings_is_printed_once() -> None:
     findings = [
         Finding("one", "wrong", "is missing", "install it", ErrorCode.PROGRAM_MISSING),
         Finding("two", "warning", "is old", "update it", ErrorCode.VERSIONS_DIFFER),
@@ -42,7 +42,7 @@ def test_a_fix_that_several_findings_have_in_common_is_printed_once() -> None:
     ]
 
 
-def test_a_check_that_raises_or_hangs_is_told_and_holds_up_no_other() -> None:
+def test_a_check_that_raises_or_hangs_is_reported_and_delays_no_other() -> None:
     never = threading.Event()
 
     def raises(case: Case) -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_pat
         ("docker://ubuntu:latest", None),
     ],
 )
-def test_the_glibc_of_an_image_is_known_by_its_name(
+def test_the_glibc_of_an_image_is_derived_from_its_name(
     image: str, glibc: tuple[int, ...] | None
 ) -> None:
     assert of_image(image) == glibc
@@ -109,7 +109,7 @@ def test_the_glibc_of_an_image_is_known_by_its_name(
         ("mongodb://h:27017/x", "mongodb://h:27017/x"),
     ],
 )
-def test_an_address_that_is_none_is_shown_without_its_password(
+def test_an_invalid_address_is_shown_without_its_password(
     uri: str, shown: str | None, tmp_path: Path
 ) -> None:
     assert "ter22" not in redacted(uri)
@@ -128,7 +128,7 @@ def test_an_address_that_is_none_is_shown_without_its_password(
         (7200.0, "wrong", "2 h 00 min behind"),
     ],
 )
-def test_clocks_that_differ(offset: float, state: str, words: str) -> None:
+def test_clocks_that_differ_are_reported(offset: float, state: str, words: str) -> None:
     found = clocks("clock", offset)
     assert found.state == state
     assert words in found.seen
@@ -136,12 +136,12 @@ def test_clocks_that_differ(offset: float, state: str, words: str) -> None:
 
 
 def installed() -> list[Path]:
-    """Some programs of this machine."""
+    """Some programs that are installed on this machine."""
     names = (sys.executable, "sh", "work_queue_worker", "xtb")
     return [Path(found) for name in names if (found := shutil.which(name))]
 
 
-def test_what_programs_need_is_among_what_their_strings_say() -> None:
+def test_the_needs_of_programs_agree_with_their_strings() -> None:
     read = 0
     for path in installed():
         needs = elf.needs(path)
@@ -156,7 +156,7 @@ def test_what_programs_need_is_among_what_their_strings_say() -> None:
     assert read
 
 
-def test_a_damaged_program_is_told_and_a_script_is_none(tmp_path: Path) -> None:
+def test_a_damaged_program_is_an_error_and_a_script_is_not_a_program(tmp_path: Path) -> None:
     damaged = tmp_path / "worker"
     content = Path(sys.executable).resolve().read_bytes()
     refused = 0
@@ -164,7 +164,7 @@ def test_a_damaged_program_is_told_and_a_script_is_none(tmp_path: Path) -> None:
         damaged.write_bytes(content[:end])
         try:
             elf.needs(damaged)
-        except ValueError:  # and nothing else
+        except ValueError:  # no other exception
             refused += 1
     assert refused >= 4
     damaged.write_text("#!/bin/sh\nexec work_queue_worker\n")
@@ -181,14 +181,14 @@ def test_the_needs_of_a_program_without_section_headers_are_read(tmp_path: Path)
     assert elf.needs(stripped) == elf.needs(Path(shutil.which("sh") or ""))
 
 
-def test_the_enterprise_linux_that_is_too_old_for_a_program() -> None:
+def test_the_enterprise_linux_that_is_too_old_for_a_program_is_known() -> None:
     assert too_old(()) == []
     assert too_old((2, 28)) == []
     assert too_old((2, 38)) == [8, 9]
     assert too_old((2, 41)) == [8, 9, 10]
 
 
-def test_refused_workers_of_the_last_run_are_told_and_those_before_it_are_not(
+def test_only_workers_refused_in_the_last_run_are_reported(
     tmp_path: Path,
 ) -> None:
     case = Case({}, loaded(tmp_path, MINIMAL))
@@ -220,7 +220,7 @@ def test_refused_workers_of_the_last_run_are_told_and_those_before_it_are_not(
         ("ssl accept failed from n1 port 9", "--ssl"),
     ],
 )
-def test_the_fix_of_a_refusal_is_that_of_its_kind(tmp_path: Path, line: str, fix: str) -> None:
+def test_the_fix_of_a_refusal_depends_on_its_kind(tmp_path: Path, line: str, fix: str) -> None:
     case = Case({}, loaded(tmp_path, MINIMAL))
     assert case.loaded is not None
     debug = tmp_path / "debug"
@@ -233,8 +233,10 @@ def test_the_fix_of_a_refusal_is_that_of_its_kind(tmp_path: Path, line: str, fix
 
 
 @pytest.mark.parametrize("kind", ["", " (of-a-later-version)", " (catalog)"])
-def test_a_refusal_of_no_known_kind_is_told_with_general_advice(tmp_path: Path, kind: str) -> None:
-    """Earlier versions logged none; what their words are must not decide."""
+def test_a_refusal_of_unknown_kind_is_reported_with_general_advice(
+    tmp_path: Path, kind: str
+) -> None:
+    """Earlier versions logged no kind, and the wording must not decide."""
     case = Case({}, loaded(tmp_path, MINIMAL))
     assert case.loaded is not None
     with logged(case.loaded.folder):
@@ -244,7 +246,7 @@ def test_a_refusal_of_no_known_kind_is_told_with_general_advice(tmp_path: Path, 
     assert (found.fix or "").startswith("grep 'worker refused' ")
 
 
-def test_hosts_that_failed_their_check_are_told_from_the_factorys_logs(tmp_path: Path) -> None:
+def test_hosts_that_failed_their_check_are_found_in_the_factorys_logs(tmp_path: Path) -> None:
     case = Case({}, loaded(tmp_path, MINIMAL))
     assert case.loaded is not None
     assert list(reports.hosts(case)) == []

@@ -1,4 +1,4 @@
-"""Codes of errors: stable words, each documented and each in use."""
+"""Error codes: stable words, each documented and each in use."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ CLASSES = [
 
 
 def documented() -> tuple[list[str], list[str]]:
-    """The codes of the page: of errors, and of a factory's trouble."""
+    """The documented codes: those of errors, and those of a factory's trouble."""
     codes, trouble = PAGE.split("## Trouble of a factory")
     pattern = r"^\| `([^`]+)` \| \S.* \| \S.* \|$"
     return re.findall(pattern, codes, re.MULTILINE), re.findall(pattern, trouble, re.MULTILINE)
@@ -49,7 +49,7 @@ def test_every_code_has_a_comment_and_is_in_use() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_the_place_that_raises_may_give_another_code(kind: type[errors.WqmasterError]) -> None:
+def test_raising_code_may_set_another_error_code(kind: type[errors.WqmasterError]) -> None:
     assert kind().code is kind.code
     if kind is not errors.BadDocument:
         assert kind("words", code=ErrorCode.FILE_CHANGED).code is ErrorCode.FILE_CHANGED

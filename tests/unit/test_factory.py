@@ -1,4 +1,4 @@
-"""Factories: plans, what they say, demand. No process is started here."""
+"""Factories: plans, reports, demand. No process is started here."""
 
 import json
 import shlex
@@ -30,7 +30,7 @@ from wqmaster.factory.workers import EXIT_CODES
 
 
 def campaign(**settings: Any) -> Campaign:
-    """A campaign with `settings` of its own."""
+    """A campaign with its own `settings`."""
     return Campaign.model_validate(
         {
             "campaign": "test",
@@ -61,7 +61,7 @@ def value(words: tuple[str, ...], option: str) -> str:
 
 @pytest.mark.parametrize("kind", ["condor", "slurm", "local"])
 @pytest.mark.parametrize("engine", ["work_queue", "taskvine"])
-def test_each_key_of_the_configuration_is_known_and_of_a_type_that_is_read(
+def test_each_key_of_the_configuration_is_known_and_has_a_readable_type(
     kind: str, engine: str
 ) -> None:
     extra = {} if kind == "local" else {"walltime": 3600, "memory": 900, "disk": 800}
@@ -73,7 +73,7 @@ def test_each_key_of_the_configuration_is_known_and_of_a_type_that_is_read(
     assert json.loads(json.dumps(made.configuration)) == made.configuration
 
 
-def test_a_worker_of_many_cores_is_asked_for_as_many_tasks_as_it_runs() -> None:
+def test_a_worker_with_many_cores_is_requested_for_as_many_tasks_as_it_runs() -> None:
     made = planned({"type": "condor", "cores": 8}, resources={"cores": 3, "memory": 1500})
     assert made.configuration["cores"] == 8
     assert made.configuration["tasks-per-worker"] == 2
@@ -93,7 +93,7 @@ def test_a_worker_runs_no_more_tasks_than_fit_in_its_memory_and_disk() -> None:
         assert made.configuration["tasks-per-worker"] == expected
 
 
-def test_a_copy_of_a_folder_has_workers_of_its_own(tmp_path: Path) -> None:
+def test_a_copy_of_a_folder_has_its_own_workers(tmp_path: Path) -> None:
     mine = identity(tmp_path / "a" / "factory", "test")
     assert identity(tmp_path / "a" / "factory", "test") == mine
     shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -102,7 +102,7 @@ def test_a_copy_of_a_folder_has_workers_of_its_own(tmp_path: Path) -> None:
     assert identity(tmp_path / "b" / "factory", "test") != mine
 
 
-def test_bounds_and_pace_are_those_of_the_campaign() -> None:
+def test_limits_and_pace_are_those_of_the_campaign() -> None:
     found = planned({"type": "slurm", "min": 2, "max": 30, "per_cycle": 5, "timeout": 77})
     for name, number in (("min", 2), ("max", 30)):
         assert found.configuration[f"{name}-workers"] == number
@@ -110,7 +110,7 @@ def test_bounds_and_pace_are_those_of_the_campaign() -> None:
     assert found.configuration["timeout"] == 77
 
 
-def test_the_lines_for_condor_meet_its_traps() -> None:
+def test_the_lines_for_condor_avoid_its_pitfalls() -> None:
     workers = {
         "type": "condor",
         "project": "Some.Project",
@@ -132,7 +132,7 @@ def test_the_lines_for_condor_meet_its_traps() -> None:
     assert value(made.words, "--wrapper").startswith("exec sh ./worker.sh ")
 
 
-def test_words_for_sbatch_are_one_shell_word_each() -> None:
+def test_each_argument_of_sbatch_is_one_shell_word() -> None:
     workers = {
         "type": "slurm",
         "project": "acc",
@@ -146,7 +146,7 @@ def test_words_for_sbatch_are_one_shell_word_each() -> None:
         words
     )
     assert words[-1] == "--constraint=x&y;z"
-    # The script around it notes how the worker ended.
+    # The wrapper script records how the worker ended.
     assert value(planned(workers).words, "--wrapper").startswith("sh ./worker.sh -o ")
 
 
@@ -157,7 +157,7 @@ def test_a_worker_leaves_before_its_job_is_ended() -> None:
     assert "--wall-time=90" in str(short).split()
 
 
-def test_the_wrapper_has_what_is_to_be_checked() -> None:
+def test_the_wrapper_receives_what_it_must_check() -> None:
     asked = {
         "programs_needed": ("awk", "my prog", "xtb"),
         "programs_tried": ("xtb",),
@@ -170,7 +170,7 @@ def test_the_wrapper_has_what_is_to_be_checked() -> None:
     ]
 
 
-def test_where_the_master_is_comes_last() -> None:
+def test_the_masters_address_comes_last() -> None:
     made = planned({"type": "condor"})
     command = made.command("c", "s")
     assert command[0] == "work_queue_factory"
@@ -191,26 +191,26 @@ def test_where_the_master_is_comes_last() -> None:
 
 
 @pytest.mark.parametrize("kind", ["condor", "slurm"])
-def test_jobs_see_no_variable_that_is_not_on_the_list(kind: str) -> None:
+def test_jobs_see_only_the_listed_variables(kind: str) -> None:
     environ = {"PATH": "/bin", "MONGO_URI": "mongodb://u:p@h", "AWS_SECRET": "s", "HOME": "/h"}
     found = planned({"type": kind}).environment(environ)
     assert found == {"PATH": "/bin", "HOME": "/h", "CATALOG_HOST": "127.0.0.1"}
     assert not any("SECRET" in name or "PASS" in name or name == "TOKEN" for name in JOB_VARIABLES)
 
 
-def test_workers_of_this_machine_have_its_environment() -> None:
+def test_local_workers_have_the_environment_of_this_machine() -> None:
     environ = {"XTBPATH": "/x", "CATALOG_HOST": "public.org"}
     found = planned({"type": "local"}).environment(environ)
     assert found == {"XTBPATH": "/x", "CATALOG_HOST": "127.0.0.1"}
 
 
-def test_an_order_comes_through_a_pipe_as_it_was() -> None:
+def test_an_order_passes_through_a_pipe_unchanged() -> None:
     order = Order("/some/where", planned({"type": "slurm"}), {"PATH": "/bin"}, managed=True)
     assert Order.read(order.line()) == order
     assert order.line().count("\n") == 1
 
 
-# --- what the factory says -------------------------------------------------------------------
+# --- the factory's messages ------------------------------------------------------------------
 
 
 def cycle(report: Report, submitted: int, requested: int, master: str | None) -> None:
@@ -226,7 +226,7 @@ def cycle(report: Report, submitted: int, requested: int, master: str | None) ->
 MASTER = "127.0.0.1          127.0.0.1              1024      10       0        0       2 "
 
 
-def test_counts_are_read() -> None:
+def test_the_factorys_counts_are_read() -> None:
     report = Report()
     cycle(report, 4, 1, MASTER)
     assert (report.submitted, report.requested, report.connected) == (4, 1, 2)
@@ -234,7 +234,7 @@ def test_counts_are_read() -> None:
     assert report.trouble("a master at h:1") is None
 
 
-def test_submissions_that_fail_are_told() -> None:
+def test_failed_submissions_are_reported() -> None:
     report = Report()
     for _ in range(2):
         cycle(report, 0, 3, MASTER)
@@ -246,7 +246,7 @@ def test_submissions_that_fail_are_told() -> None:
     assert report.trouble("a master at h:1") is None
 
 
-def test_a_master_that_is_not_found_is_told() -> None:
+def test_a_master_that_is_not_found_is_reported() -> None:
     report = Report()
     for _ in range(3):
         cycle(report, 0, 0, None)
@@ -271,20 +271,20 @@ def test_a_master_that_is_not_found_is_told() -> None:
         (None, 1, 1, (4, 50), 4),
     ],
 )
-def test_workers_follow_what_is_left(
+def test_the_number_of_workers_follows_the_remaining_jobs(
     jobs: int | None, bundle: int, slots: int, bounds: tuple[int, int], expected: int
 ) -> None:
     wanted = demand.Demand(jobs, 0).workers(bundle, slots)
     assert demand.least(wanted, *bounds) == expected
 
 
-def test_where_the_master_cannot_count_workers_double_while_tasks_wait() -> None:
+def test_if_the_master_cannot_count_jobs_workers_double_while_tasks_wait() -> None:
     assert demand.guess(0, 10, 4) == 3
     assert demand.guess(100, 10, 4) == 203
     assert demand.guess(100, 0, 4) is None
 
 
-def test_demand_is_heard_while_it_is_young(tmp_path: Path) -> None:
+def test_demand_is_read_while_it_is_recent(tmp_path: Path) -> None:
     assert demand.heard(tmp_path) == (None, None)
     demand.tell(tmp_path, demand.Demand(10, 3), 5)
     assert demand.heard(tmp_path) == (5, 3)
@@ -308,7 +308,7 @@ def test_two_changes_within_a_second_have_different_times(tmp_path: Path) -> Non
     assert sorted(set(seconds)) == seconds
 
 
-# --- worker.sh and its words ------------------------------------------------------------------
+# --- worker.sh and its codes ------------------------------------------------------------------
 
 
 def test_each_exit_code_of_the_wrapper_has_its_meaning() -> None:
@@ -321,7 +321,7 @@ def test_each_exit_code_of_the_wrapper_has_its_meaning() -> None:
 # --- trouble ----------------------------------------------------------------------------------
 
 
-def test_a_trouble_lasts_while_its_words_change() -> None:
+def test_a_trouble_persists_while_its_wording_changes() -> None:
     first = Trouble(TroubleKind.QUEUED, "all 4 workers wait in the queue, since 5 min: ask it")
     assert first.is_new(None)
     assert not replace(first, text="all 3 workers wait, since 6 min: ask it").is_new(first)
@@ -349,11 +349,11 @@ def test_a_batch_system_is_found_by_the_type_of_workers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "pbs", None, ["condor"]])
-def test_what_another_version_wrote_is_no_batch_system(name: object) -> None:
+def test_an_unknown_name_is_not_a_batch_system(name: object) -> None:
     assert find_batch_system(name) is None
 
 
-def test_only_htcondor_cannot_name_every_program() -> None:
+def test_only_htcondor_refuses_some_program_names() -> None:
     for program in ("it's", "a\nb", "$(HOME)", "$$([x])"):
         assert "cannot name the program" in (batch_system("condor").refusal(program) or "")
         assert batch_system("slurm").refusal(program) is None

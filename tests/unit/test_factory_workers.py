@@ -1,4 +1,4 @@
-"""Workers as batch systems tell of them, and what is wrong with them. None is started here."""
+"""Workers as batch systems report them, and their problems. No worker is started here."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from wqmaster.factory.batch.local import LocalEvents
 from wqmaster.factory.batch.slurm import SlurmEvents
 from wqmaster.factory.workers import EXIT_CODES, QUEUE_TIMEOUT_SECONDS, Census, Worker, trouble
 
-# --- HTCondor's log of events ----------------------------------------------------------------
+# --- HTCondor's event log --------------------------------------------------------------------
 
 
 def event(kind: int, job: int, time: str, *body: str) -> str:
@@ -25,7 +25,7 @@ def events(tmp_path: Path) -> CondorEvents:
     return CondorEvents(tmp_path)
 
 
-def test_the_life_of_a_job(events: CondorEvents, tmp_path: Path) -> None:
+def test_the_life_of_a_job_is_followed(events: CondorEvents, tmp_path: Path) -> None:
     log = tmp_path / "condor.logfile"
     assert list(events.news()) == []
     begun = event(0, 7, "10:00:00") + event(1, 7, "10:00:05", "SlotName: slot1_2@node.org")
@@ -47,7 +47,7 @@ def test_the_life_of_a_job(events: CondorEvents, tmp_path: Path) -> None:
     assert EXIT_CODES[82] in worker.words()
 
 
-def test_an_event_that_is_half_written_waits_for_the_rest(events: CondorEvents) -> None:
+def test_a_half_written_event_waits_for_the_rest(events: CondorEvents) -> None:
     text = event(0, 1, "10:00:00") + event(1, 1, "10:00:01", "SlotName: a@b")
     found = []
     for character in text:
@@ -66,7 +66,9 @@ def test_an_event_that_is_half_written_waits_for_the_rest(events: CondorEvents) 
         (24, ["Job reconnection failed"], "idle"),
     ],
 )
-def test_other_ends_of_a_job(events: CondorEvents, kind: int, body: list[str], state: str) -> None:
+def test_other_ends_of_a_job_are_read(
+    events: CondorEvents, kind: int, body: list[str], state: str
+) -> None:
     events.feed(event(0, 3, "10:00:00") + event(1, 3, "10:00:01"))
     (worker,) = events.feed(event(kind, 3, "10:00:02", *body))
     assert worker.state == state
@@ -74,12 +76,12 @@ def test_other_ends_of_a_job(events: CondorEvents, kind: int, body: list[str], s
         assert "Transfer input files failure" in worker.words()
 
 
-def test_what_is_no_event_is_passed_over(events: CondorEvents) -> None:
+def test_lines_that_are_not_events_are_skipped(events: CondorEvents) -> None:
     assert events.feed("rubbish\n...\n040 (x\n...\n\n...\n") == []
     assert events.feed(event(6, 1, "10:00:00", "Image size")) == []
 
 
-def test_a_signal_that_ended_a_job(events: CondorEvents) -> None:
+def test_a_signal_that_ended_a_job_is_read(events: CondorEvents) -> None:
     events.feed(event(1, 3, "10:00:01"))
     (worker,) = events.feed(event(5, 3, "10:00:02", "(0) Abnormal termination (signal 9)"))
     assert (worker.code, worker.signal) == (None, 9)
@@ -113,7 +115,7 @@ def folder(scratch: Path, name: str, about: str) -> Path:
     return found
 
 
-def test_a_job_of_slurm(tmp_path: Path) -> None:
+def test_a_slurm_job_is_followed(tmp_path: Path) -> None:
     events = SlurmEvents(tmp_path)
     folder(tmp_path, "55", "123 1000 node7\n")
     status = tmp_path / "slurm.status.55"
@@ -126,7 +128,7 @@ def test_a_job_of_slurm(tmp_path: Path) -> None:
     assert events.news() == []
 
 
-def test_a_job_of_slurm_whose_end_the_factory_has_seen_first(tmp_path: Path) -> None:
+def test_a_slurm_job_whose_end_the_factory_saw_first_has_ended(tmp_path: Path) -> None:
     events = SlurmEvents(tmp_path)
     made = folder(tmp_path, "55", "123 1000 node7\n")
     (made / "err").write_text("wqmaster worker: the clock is wrong (on node7)\n")
@@ -143,25 +145,25 @@ def test_a_process_that_is_gone_has_ended(tmp_path: Path) -> None:
     assert events.news() == []
 
 
-def test_a_folder_that_is_being_made_waits(tmp_path: Path) -> None:
+def test_a_folder_that_is_still_being_made_is_not_counted_yet(tmp_path: Path) -> None:
     (tmp_path / "worker.5").mkdir()
     folder(tmp_path, "6", "nonsense")
     assert LocalEvents(tmp_path).news() == []
 
 
-def test_a_folder_that_a_job_has_made_is_no_worker(tmp_path: Path) -> None:
+def test_a_folder_made_by_a_job_is_not_a_worker(tmp_path: Path) -> None:
     events = LocalEvents(tmp_path)
     folder(tmp_path, "mine", "1 1000 here\n")
     assert [worker.state for worker in events.news()] == ["running", "ended"]
 
 
-def test_the_last_words_are_found_beside_what_is_gone(tmp_path: Path) -> None:
+def test_the_last_messages_are_found_despite_dangling_links(tmp_path: Path) -> None:
     (tmp_path / "worker.1.err").symlink_to(tmp_path / "gone")
     (tmp_path / "worker.2.err").write_text("no xtb here\n")
     assert logs.last(tmp_path) == ["no xtb here"]
 
 
-def test_what_a_worker_says_is_cleaned(tmp_path: Path) -> None:
+def test_the_messages_of_a_worker_are_cleaned(tmp_path: Path) -> None:
     path = tmp_path / "err"
     path.write_bytes(b"a\n\x1b[31mred\x00\xff\n" + b"x" * 100_000 + b"\n")
     text = logs.said(path)
@@ -170,14 +172,14 @@ def test_what_a_worker_says_is_cleaned(tmp_path: Path) -> None:
     assert logs.said(tmp_path / "none") == ""
 
 
-# --- what is wrong ---------------------------------------------------------------------------
+# --- problems ---------------------------------------------------------------------------------
 
 
 def died(number: int, host: str = "n1", code: int | None = 82, lived: float = 2.0) -> Worker:
     return Worker(str(number), "ended", 100.0, 100.0 + lived, code=code, host=host, why="no xtb")
 
 
-def test_a_crash_loop_is_slowed_then_stopped() -> None:
+def test_a_crash_loop_is_slowed_and_then_stopped() -> None:
     census = Census()
     census.see(died(n) for n in range(4))
     assert not census.slow(0)
@@ -194,7 +196,7 @@ def test_a_crash_loop_is_slowed_then_stopped() -> None:
     assert "no xtb" in words
 
 
-def test_one_bad_host_is_not_all_hosts() -> None:
+def test_one_bad_host_does_not_stop_all() -> None:
     census = Census()
     census.see([Worker("0", "idle"), *(died(n) for n in range(1, 12))])
     assert census.slow(0)
@@ -203,7 +205,7 @@ def test_one_bad_host_is_not_all_hosts() -> None:
     assert census.hopeless(0)
 
 
-def test_two_bad_hosts_are_not_all_hosts() -> None:
+def test_two_bad_hosts_do_not_stop_all() -> None:
     census = Census()
     census.see(Worker(str(n), "running", 100.0, host=f"good{n}") for n in range(100, 140))
     census.see(died(n, host=f"n{n % 2}") for n in range(12))
@@ -212,7 +214,7 @@ def test_two_bad_hosts_are_not_all_hosts() -> None:
     assert census.hopeless(0)
 
 
-def test_what_slows_thousands_of_workers_is_more_than_one_bad_host() -> None:
+def test_one_bad_host_does_not_slow_thousands_of_workers() -> None:
     census = Census()
     census.see(died(n) for n in range(20))
     assert census.slow(100)
@@ -221,7 +223,7 @@ def test_what_slows_thousands_of_workers_is_more_than_one_bad_host() -> None:
 
 
 @pytest.mark.parametrize("good", [died(99, code=0), died(99, lived=600)])
-def test_a_worker_that_came_to_work_ends_the_loop(good: Worker) -> None:
+def test_a_worker_that_ran_tasks_ends_the_loop(good: Worker) -> None:
     census = Census()
     census.see(died(n) for n in range(7))
     census.see([good])
@@ -241,14 +243,14 @@ def test_a_worker_that_runs_for_a_while_ends_the_loop_once() -> None:
     assert census.slow(0)
 
 
-def test_removed_workers_are_not_held_against_the_hosts() -> None:
+def test_removed_workers_do_not_count_against_their_hosts() -> None:
     census = Census()
     census.see(Worker(str(n), "removed", 1.0, 2.0) for n in range(20))
     assert not census.slow(0)
     assert (census.ended, trouble(census, 0, 50, "h:1")) == (20, None)
 
 
-def test_workers_that_run_and_do_not_connect() -> None:
+def test_running_workers_that_do_not_connect_are_reported() -> None:
     census = Census(connection_timeout_seconds=90)
     census.see([Worker("1", "idle")])
     assert trouble(census, 0, 1e9, "h:1") is None
@@ -258,7 +260,7 @@ def test_workers_that_run_and_do_not_connect() -> None:
     assert trouble(census, 1, 200.0, "h:1") is None
 
 
-def test_a_part_that_does_not_connect_is_told() -> None:
+def test_a_fraction_of_workers_that_does_not_connect_is_reported() -> None:
     census = Census(connection_timeout_seconds=90)
     census.see(Worker(str(n), "running", 100.0) for n in range(20))
     census.see(Worker(str(n), "running", 290.0) for n in range(20, 30))
@@ -268,7 +270,7 @@ def test_a_part_that_does_not_connect_is_told() -> None:
     assert "reach h:1" in words
 
 
-def test_a_queue_from_which_none_begins_is_told() -> None:
+def test_a_queue_in_which_no_worker_starts_is_reported() -> None:
     census = Census()
     census.see([Worker("1", "idle"), Worker("2", "idle")])
     census.settle(1000.0)
@@ -281,7 +283,7 @@ def test_a_queue_from_which_none_begins_is_told() -> None:
     assert trouble(census, 0, 1061.0 + QUEUE_TIMEOUT_SECONDS, "h:1", "ask it") is None
 
 
-def test_workers_that_gave_up() -> None:
+def test_workers_that_ended_without_connecting_are_reported() -> None:
     census = Census()
     census.see([died(1, code=1, lived=900)])
     assert "without connecting to h:1" in str(trouble(census, 0, 2000, "h:1") or "")
@@ -289,7 +291,7 @@ def test_workers_that_gave_up() -> None:
     assert trouble(census, 0, 2000, "h:1") is None
 
 
-def test_a_job_on_hold_is_told_with_its_reason() -> None:
+def test_a_job_on_hold_is_reported_with_its_reason() -> None:
     census = Census()
     census.see([Worker("1", "held", why="disk quota")])
     assert "disk quota" in str(trouble(census, 0, 10, "h:1") or "")

@@ -9,7 +9,7 @@ import pytest
 from wqmaster.jobs.failures import FailureClass, Family, signature
 
 
-def test_every_class_has_a_label_of_its_own() -> None:
+def test_every_class_has_its_own_label() -> None:
     labels = [member.label for member in FailureClass]
     assert len(set(labels)) == len(labels) == len(FailureClass.__members__)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", label) for label in labels)
@@ -47,7 +47,7 @@ def test_an_unknown_label_is_an_error(label: str) -> None:
 
 
 @pytest.mark.parametrize("member", FailureClass)
-def test_only_failures_of_the_infrastructure_are_run_again(member: FailureClass) -> None:
+def test_only_infrastructure_failures_run_again(member: FailureClass) -> None:
     assert member.again == (member.family is Family.INFRASTRUCTURE)
 
 
@@ -75,7 +75,7 @@ def test_only_failures_of_the_infrastructure_are_run_again(member: FailureClass)
         ),
     ],
 )
-def test_messages_that_differ_from_job_to_job_have_one_signature(one: str, other: str) -> None:
+def test_messages_that_differ_between_jobs_share_one_signature(one: str, other: str) -> None:
     assert signature(one) == signature(other)
 
 
@@ -115,7 +115,7 @@ def test_a_signature_is_its_own_signature(message: str) -> None:
     assert signature(once) == once
 
 
-def test_a_line_of_a_function_stays_readable_in_its_signature() -> None:
+def test_a_line_of_a_traceback_stays_readable_in_its_signature() -> None:
     assert signature("ValueError: 3.5 is too much (/w/my-own_2.py, line 12, in f)") == (
         "ValueError: N is too much (my-own_2.py, line 12, in f)"
     )
@@ -132,5 +132,5 @@ def test_a_line_of_a_function_stays_readable_in_its_signature() -> None:
         "x\n" * 2000,
     ],
 )
-def test_a_signature_of_a_monstrous_message_is_short(message: str) -> None:
+def test_the_signature_of_a_very_long_message_is_short(message: str) -> None:
     assert len(signature(message)) <= 200

@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Files are written completely or not at all."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from wqmaster.system.files import replacing
 
 
-def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_once_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "note"
     path.write_text("old")
     with replacing(path) as part:
@@ -17,7 +17,7 @@ def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "note"
     path.write_text("old")
 

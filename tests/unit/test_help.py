@@ -1,4 +1,4 @@
-"""Help texts, as `wqmaster -h` and the verbs print them."""
+"""Help texts, as `wqmaster -h` and the commands print them."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ MAX_SENTENCE_CHARACTERS = 60
 
 
 def verbs(command: click.Command, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """The verbs below a command, each with its words on the command line."""
+    """The subcommands of a command, each with its words on the command line."""
     if not isinstance(command, click.Group):
         return
     context = click.Context(command)
@@ -27,7 +27,7 @@ VERBS = dict(verbs(main))
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
-def test_the_first_line_of_help_is_one_short_sentence(words: tuple[str, ...]) -> None:
+def test_the_first_line_of_help_is_a_short_sentence(words: tuple[str, ...]) -> None:
     first, *further = (VERBS[words].help or "").strip().split("\n")
     assert first.endswith(".")
     assert len(first) <= MAX_SENTENCE_CHARACTERS
@@ -36,7 +36,7 @@ def test_the_first_line_of_help_is_one_short_sentence(words: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("above", [(), ("db",), ("software",)], ids=" ".join)
-def test_a_list_of_verbs_cuts_no_sentence(above: tuple[str, ...], columns: int) -> None:
+def test_a_list_of_commands_truncates_no_sentence(above: tuple[str, ...], columns: int) -> None:
     found = CliRunner().invoke(main, [*above, "-h"], terminal_width=columns)
     listed = " ".join(found.output.partition("Commands:")[2].split())
     sentences = [

@@ -1,4 +1,4 @@
-"""Hosts that spoil jobs are left alone, but never the only one there is."""
+"""Hosts that keep failing jobs are blocked, except for the only host."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def heard(hosts: Hosts, host: str, *verdicts: str | None) -> list[bool]:
     return [hosts.heard(host, verdict) for verdict in verdicts]
 
 
-def test_a_host_that_spoils_job_after_job_is_blocked_once() -> None:
+def test_a_host_that_keeps_failing_jobs_is_blocked_once() -> None:
     hosts = Hosts()
     hosts.heard("good", None)
     found = heard(hosts, "bad", *["disk_full"] * (MAX_FAILURES_IN_A_ROW + 1))
@@ -22,7 +22,7 @@ def test_the_only_host_is_never_blocked() -> None:
     assert not any(heard(hosts, "only", None, *["library_missing"] * 10))
 
 
-def test_a_success_between_counts_from_the_start() -> None:
+def test_a_success_resets_the_count() -> None:
     hosts = Hosts()
     hosts.heard("good", None)
     assert not any(heard(hosts, "bad", "killed", "killed", None, "killed", "killed"))
@@ -39,13 +39,13 @@ def test_a_success_between_counts_from_the_start() -> None:
     ],
     ids=lambda kind: kind.label,
 )
-def test_what_a_molecule_is_to_blame_for_is_not_the_hosts(kind: FailureClass) -> None:
+def test_failures_caused_by_the_molecule_do_not_count_against_the_host(kind: FailureClass) -> None:
     hosts = Hosts()
     hosts.heard("good", None)
     assert not any(heard(hosts, "host", *[kind.label] * 10))
 
 
-def test_a_task_without_a_host_blames_none() -> None:
+def test_a_task_without_a_host_counts_against_none() -> None:
     hosts = Hosts()
     hosts.heard("good", None)
     assert not any(heard(hosts, "", *["transfer"] * 10))

@@ -1,4 +1,4 @@
-"""Modules are short, and an __init__.py only names what its package has to give."""
+"""Modules are short, and an __init__.py only names what its package offers."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ PACKAGE = TOP / "wqmaster"
 MAX_LINES = 400
 
 
-def test_no_module_is_longer_than_can_be_read_at_once() -> None:
+def test_no_module_is_too_long() -> None:
     long = {
         str(path.relative_to(PACKAGE)): count
         for path in PACKAGE.rglob("*.py")
@@ -23,12 +23,12 @@ def test_no_module_is_longer_than_can_be_read_at_once() -> None:
     assert not long
 
 
-def test_no_logic_stands_in_an_init() -> None:
+def test_an_init_has_no_logic() -> None:
     for path in PACKAGE.rglob("__init__.py"):
         docstring, *rest = ast.parse(path.read_text()).body
         assert isinstance(docstring, ast.Expr), path
         for node in rest:
-            # What types are read from, and never runs.
+            # Imports for type checkers, which never run.
             types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
             for each in node.body if types else [node]:
                 assert isinstance(each, (ast.Import, ast.ImportFrom, ast.Assign)), (path, node)
@@ -43,7 +43,7 @@ def test_the_facts_that_comments_cite_are_in_the_design() -> None:
     assert cited <= set(facts)
 
 
-def test_the_version_stands_in_one_place_and_the_citation_has_it() -> None:
+def test_the_version_is_stated_once_and_the_citation_agrees() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     assert wqmaster.__version__ == project["version"]
     citation = yaml.safe_load((TOP / "CITATION.cff").read_text())
@@ -54,7 +54,7 @@ def test_the_version_stands_in_one_place_and_the_citation_has_it() -> None:
     ]
 
 
-def test_the_changelog_has_the_version() -> None:
+def test_the_changelog_lists_the_version() -> None:
     headings = re.findall(r"^## \[(.+?)\]", (TOP / "CHANGELOG.md").read_text(), re.M)
     assert headings[0] == "Unreleased" or headings[0] == wqmaster.__version__
 

@@ -1,4 +1,4 @@
-"""Whether an outcome is a result: one path to each verdict."""
+"""The verdict on an outcome: one test for each path."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.parsers.base import Output, reads
-from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, plain
 from wqmaster.tasks.base import NoOptions, Software, StepRequest
@@ -61,7 +61,7 @@ def recipe(
         target="t",
         fields=(),
         ladders={},
-        loaded=cast("LoadedCampaign", None),  # a verdict needs no more than the steps
+        loaded=cast("LoadedCampaign", None),  # a verdict needs only the steps
         task_function=never,
     )
 
@@ -120,7 +120,7 @@ def test_every_step_has_its_own_result() -> None:
     ]
 
 
-def test_a_run_of_xtb_has_the_versions_of_program_and_parsers() -> None:
+def test_an_xtb_result_has_the_versions_of_program_and_parsers() -> None:
     calls = [call(xtb_parsers.energy, "energy"), call(xtb_parsers.gradient, "gradient")]
     result = verdict(step(files=run_of("water")), *calls, program="xtb")
     [found] = result.results
@@ -128,7 +128,7 @@ def test_a_run_of_xtb_has_the_versions_of_program_and_parsers() -> None:
     assert (found.program_version, found.parser_version) == ("6.7.1", xtb_parsers.VERSION)
 
 
-def test_a_parser_sees_the_file_it_was_named_for() -> None:
+def test_a_parser_sees_the_file_that_it_reads() -> None:
     named = ParserCall("value", "other.txt", lambda output: (output.name, output.text))
     assert verdict(step(files={**GOOD, "other.txt": b"x"}), named).results[0].values == {
         "value": ["other.txt", "x"]
@@ -139,11 +139,11 @@ def test_a_parser_sees_the_file_it_was_named_for() -> None:
 
 
 @pytest.mark.parametrize("code", [124, 137, 143, 0])
-def test_a_job_out_of_time_is_that_whatever_its_exit_code(code: int) -> None:
+def test_a_job_out_of_time_is_recognized_with_any_exit_code(code: int) -> None:
     assert failure(step(code, timed_out=True)).kind is FailureClass.TIME_LIMIT
 
 
-def test_exit_code_124_of_the_program_itself_is_no_time_limit() -> None:
+def test_exit_code_124_of_the_program_itself_is_not_a_time_limit() -> None:
     assert failure(step(124)).kind is FailureClass.PROGRAM_ERROR
 
 
@@ -161,22 +161,22 @@ def test_a_program_that_cannot_be_run_is_missing(code: int, stderr: bytes) -> No
 
 
 @pytest.mark.parametrize("code", [126, 127])
-def test_a_missing_program_that_says_nothing_is_named_by_its_exit_code(code: int) -> None:
+def test_a_missing_program_without_a_message_is_recognized_by_its_exit_code(code: int) -> None:
     found = failure(step(code, stderr=b"\n \n"))
     assert (found.kind, found.message) == (FailureClass.PROGRAM_MISSING, f"exit code {code}")
 
 
-def test_a_missing_library_is_told_from_a_missing_program() -> None:
+def test_a_missing_library_is_distinguished_from_a_missing_program() -> None:
     line = "xtb: error while loading shared libraries: libgfortran.so.5: cannot open shared object"
     found = failure(step(127, stderr=f"{line}\n\n".encode()), program="xtb")
     assert (found.kind, found.message) == (FailureClass.LIBRARY_MISSING, line)
 
 
-def test_a_killed_program_is_told_from_one_that_failed() -> None:
+def test_a_killed_program_is_distinguished_from_one_that_failed() -> None:
     assert failure(step(137), program="xtb").kind is FailureClass.KILLED
 
 
-def test_a_full_disk_is_found_in_what_the_program_said() -> None:
+def test_a_full_disk_is_recognized_in_the_programs_messages() -> None:
     said = b"cp: error writing 'a': No space left on device\n"
     found = failure(step(1, stderr=said), program="xtb")
     assert found.kind is FailureClass.DISK_FULL
@@ -184,7 +184,7 @@ def test_a_full_disk_is_found_in_what_the_program_said() -> None:
 
 
 @pytest.mark.parametrize("why", ["Disk quota exceeded", "File too large"])
-def test_more_than_the_allowed_disk_is_a_class_of_its_own(why: str) -> None:
+def test_exceeding_the_allowed_disk_is_a_separate_class(why: str) -> None:
     found = failure(step(1, stderr=f"cp: error writing 'a': {why}\n".encode()), program="xtb")
     assert found.kind is FailureClass.DISK_LIMIT
 
@@ -219,7 +219,7 @@ def test_a_single_endless_line_does_not_fill_the_tail() -> None:
         ("water-cation", 0, FailureClass.NOT_AS_ASKED),
     ],
 )
-def test_the_diagnosis_of_the_program_is_heard_before_its_exit_code(
+def test_the_programs_diagnosis_comes_before_its_exit_code(
     name: str, code: int, kind: FailureClass
 ) -> None:
     found = failure(step(code, files=run_of(name)), program="xtb", needed=("molecule.engrad",))
@@ -227,12 +227,12 @@ def test_the_diagnosis_of_the_program_is_heard_before_its_exit_code(
     assert found.message.startswith("xtb: ")
 
 
-def test_an_exit_code_is_heard_though_the_output_looks_well() -> None:
+def test_an_exit_code_counts_even_if_the_output_looks_good() -> None:
     found = failure(step(1, files=run_of("water")), program="xtb")
     assert (found.kind, found.message) == (FailureClass.PROGRAM_ERROR, "exit code 1")
 
 
-def test_an_outcome_without_streams_is_a_failure_and_no_exception() -> None:
+def test_an_outcome_without_streams_is_a_failure_and_not_an_exception() -> None:
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.0, False, {}),))
     assert judge(recipe(program="xtb"), ASKED, outcome).failure is not None
 
@@ -248,7 +248,7 @@ def test_missing_outputs_are_all_named() -> None:
     )
 
 
-def test_a_missing_output_is_said_with_its_parser_and_with_what_there_is() -> None:
+def test_a_missing_output_is_reported_with_its_parser_and_the_existing_files() -> None:
     geometry = ParserCall("geometry", "finl.xyz", lambda output: 1)
     found = failure(step(files={**GOOD, "final.xyz": b""}), geometry, needed=("finl.xyz",))
     assert found.message == ("finl.xyz is missing: geometry reads it; the step left: final.xyz")
@@ -256,13 +256,13 @@ def test_a_missing_output_is_said_with_its_parser_and_with_what_there_is() -> No
     assert found.message == "finl.xyz is missing: geometry reads it; the step left no file"
 
 
-def test_a_file_that_is_fetched_and_not_needed_may_be_missing() -> None:
+def test_a_file_that_is_fetched_but_not_needed_may_be_missing() -> None:
     result = verdict(step(), call(lambda output: output.has("a.txt")), files=("a.txt",))
     assert result.failure is None
     assert result.results[0].values == {"value": False}
 
 
-def test_a_block_that_is_missing_is_a_parse_error_of_the_named_parser() -> None:
+def test_a_missing_block_is_a_parse_error_that_names_the_parser() -> None:
     def broken(output: Output) -> float:
         raise output.missing("FINAL ENERGY")
 
@@ -271,7 +271,7 @@ def test_a_block_that_is_missing_is_a_parse_error_of_the_named_parser() -> None:
     assert found.message == "energy: the block FINAL ENERGY is missing from stdout"
 
 
-def test_a_file_that_a_parser_did_not_announce_and_is_not_there_is_a_parse_error() -> None:
+def test_an_undeclared_file_that_is_missing_is_a_parse_error() -> None:
     found = failure(step(), call(lambda output: output.file("wbo")))
     assert (found.kind, found.message) == (
         FailureClass.PARSE_ERROR,
@@ -315,8 +315,8 @@ def test_a_value_that_contains_itself_is_a_parse_error() -> None:
     assert failure(step(), call(lambda output: endless)).kind is FailureClass.PARSE_ERROR
 
 
-def test_a_value_that_no_document_can_hold_is_a_parse_error() -> None:
-    # MongoDB refuses it together with all that is sent with it.
+def test_a_value_that_a_document_cannot_hold_is_a_parse_error() -> None:
+    # MongoDB would refuse it and everything sent with it.
     def nested(levels: int) -> Any:
         return [nested(levels - 1)] if levels else 1.0
 
@@ -327,7 +327,7 @@ def test_a_value_that_no_document_can_hold_is_a_parse_error() -> None:
         assert "more than 80 levels" in found.message
 
 
-def test_no_value_is_kept_of_a_job_whose_second_parser_fails() -> None:
+def test_a_job_whose_second_parser_fails_keeps_no_value() -> None:
     def broken(output: Output) -> float:
         raise ValueError
 
@@ -352,13 +352,13 @@ def test_no_value_is_kept_of_a_job_whose_second_parser_fails() -> None:
         ([np.float64("nan")], "value[0]"),
     ],
 )
-def test_a_value_that_is_not_finite_is_refused_with_its_place(value: Any, place: str) -> None:
+def test_a_value_that_is_not_finite_is_refused_with_its_position(value: Any, place: str) -> None:
     found = failure(step(), call(lambda output: value))
     assert (found.kind, found.message) == (FailureClass.NOT_FINITE, f"{place} is not finite")
 
 
 @pytest.mark.parametrize("value", [0, 1.5, "nan", None, True, [], {}, [[]], b"inf", 10**30])
-def test_what_is_no_float_is_finite(value: Any) -> None:
+def test_a_value_that_is_not_a_float_is_finite(value: Any) -> None:
     assert not_finite(value) is None
 
 
@@ -377,7 +377,7 @@ def test_what_is_no_float_is_finite(value: Any) -> None:
         (None, None),
     ],
 )
-def test_values_of_numpy_become_plain_ones(value: Any, stored: Any) -> None:
+def test_numpy_values_become_plain_values(value: Any, stored: Any) -> None:
     found = values(call(lambda output: value))["value"]
     assert found == stored
     assert type(found) is type(stored)
@@ -386,7 +386,7 @@ def test_values_of_numpy_become_plain_ones(value: Any, stored: Any) -> None:
 
 @pytest.mark.parametrize("name", ["gradient", "charges"])
 @pytest.mark.parametrize("count", [0, 2, 4, 9])
-def test_a_list_per_atom_of_another_length_is_refused(name: str, count: int) -> None:
+def test_a_list_per_atom_of_wrong_length_is_refused(name: str, count: int) -> None:
     found = failure(
         step(), call(reads("stdout", per_atom=True)(lambda output: np.zeros((count, 3))), name)
     )
@@ -394,12 +394,12 @@ def test_a_list_per_atom_of_another_length_is_refused(name: str, count: int) -> 
     assert found.message == f"{name} is of {count} atoms, the document has 3"
 
 
-def test_what_should_be_a_list_per_atom_and_is_none_is_refused() -> None:
+def test_a_value_per_atom_that_is_not_a_list_is_refused() -> None:
     found = failure(step(), call(reads("stdout", per_atom=True)(lambda output: 7), "charges"))
     assert (found.kind, found.parser) == (FailureClass.PARSE_ERROR, "charges")
 
 
-def test_a_list_per_atom_of_the_right_length_and_other_lists_pass() -> None:
+def test_a_list_per_atom_of_the_right_length_and_other_lists_are_accepted() -> None:
     found = values(
         call(reads("stdout", per_atom=True)(lambda output: np.zeros((3, 3))), "gradient"),
         call(reads("stdout", per_atom=True)(lambda output: [0.0] * 3), "charges"),
@@ -417,7 +417,7 @@ def test_a_step_that_never_ran_is_a_truncated_outcome(steps: tuple[StepOutcome, 
     assert result.failure == Failure(FailureClass.TRUNCATED, "the step never ran", "a")
 
 
-def test_the_first_step_that_failed_is_to_blame() -> None:
+def test_the_failure_is_that_of_the_first_failed_step() -> None:
     outcome = Outcome("node1", (step(name="a"), step(3, name="b")))
     result = judge(recipe(steps=("a", "b", "c")), ASKED, outcome)
     assert result.failure is not None

@@ -1,4 +1,4 @@
-"""What steps leave, held against what parsers need."""
+"""What steps produce, compared with what parsers need."""
 
 import importlib
 import inspect
@@ -32,12 +32,12 @@ def needs(program: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def lacks(route: str, parser: str) -> list[bool]:
-    """Whether each thing that the parser lacks with this route is certain."""
+    """For each quantity that the parser lacks with this route: whether that is certain."""
     left = leaves(Step(route=route)).quantities
     return [left[need].certain for need in needs("orca").get(parser, ()) if need in left]
 
 
-# A program whose parsers are a single module has no room for needs.py: its steps leave what its few
+# A program whose parsers are a single module has no needs.py: its steps always produce what its few
 # parsers read.
 WITH_NEEDS = sorted(
     name
@@ -51,7 +51,7 @@ def test_the_programs_with_needs_are_known() -> None:
 
 
 @pytest.mark.parametrize("program", WITH_NEEDS)
-def test_every_parser_says_what_it_needs(program: str) -> None:
+def test_every_parser_declares_its_needs(program: str) -> None:
     plain: frozenset[str] = importlib.import_module(f"wqmaster.parsers.{program}.needs").PLAIN
     public = {
         name
@@ -79,7 +79,9 @@ def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
         ("! HF def2-SVP\n%cis nroots 5 end", True),
     ],
 )
-def test_the_density_beside_excited_states_is_warned_of(route: str, there: bool) -> None:
+def test_the_density_of_an_excited_state_calculation_gets_a_warning(
+    route: str, there: bool
+) -> None:
     lack = leaves(Step(route=route)).quantities.get("density")
     assert (lack is not None) is there
     if lack is not None:
@@ -96,7 +98,7 @@ def test_the_density_beside_excited_states_is_warned_of(route: str, there: bool)
         ("! HF def2-SVP Opt", "engrad_gradient", "last cycle"),
     ],
 )
-def test_a_value_that_may_be_of_something_else_is_warned_of(
+def test_a_value_that_may_belong_to_something_else_gets_a_warning(
     route: str, parser: str, words: str
 ) -> None:
     lacks = leaves(Step(route=route)).quantities
@@ -106,7 +108,7 @@ def test_a_value_that_may_be_of_something_else_is_warned_of(
     assert not found[0].certain
 
 
-def test_the_energy_of_an_excited_state_whose_gradient_is_asked_for_is_the_wanted_one() -> None:
+def test_the_energy_of_an_excited_state_with_a_requested_gradient_gets_no_warning() -> None:
     lacks = leaves(Step(route="! B3LYP def2-SVP EnGrad\n%tddft nroots 3 end")).quantities
     assert not set(needs("orca")["energy"]) & set(lacks)
 
@@ -131,11 +133,11 @@ def left(function: Any, **options: Any) -> Leaves:
         ("! HF def2-SVP PModel SCFCheckGrad", "gradient_trajectory"),
         ("! HF def2-SVP", "engrad_gradient"),
         ("! HF cc-pVTZ", "ccsd_energy"),
-        ("! HF def2-SVPP", "gradient"),  # a misspelt basis set asks for none
+        ("! HF def2-SVPP", "gradient"),  # a misspelled basis set requests none
         ("! HF def2-SVP Opt", "frequencies"),
         ("! HF def2-SVP EnGrad", "hess_hessian"),
         ("! HF def2-SVP Freq", "optimized_geometry"),
-        ("! HF def2-SVP", "optimisation"),
+        ("! HF def2-SVP", "optimisation"),  # codespell:ignore optimisation
         ("! PBE def2-SVP", "hirshfeld_charges"),
         ("! PBE def2-SVP Hirshfeld", "chelpg_charges"),
         ("! PBE def2-SVP CHELPG", "mbis_charges"),
@@ -154,7 +156,7 @@ def left(function: Any, **options: Any) -> Leaves:
         ("! B3LYP def2-SVP\n%elprop Dipole false end", "dipole"),
     ],
 )
-def test_what_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> None:
+def test_a_quantity_that_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> None:
     assert any(lacks(route, parser))
 
 
@@ -172,7 +174,7 @@ def test_what_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> No
         ("! HF def2-SVP\n%freq Temp 300 end", "frequencies"),
         ("! HF def2-SVP OptTS\n%geom Calc_Hess true end", "hess_hessian"),
         ("! HF def2-SVP COpt", "optimized_geometry"),
-        ("! HF def2-SVP ScanTS", "optimisation"),
+        ("! HF def2-SVP ScanTS", "optimisation"),  # codespell:ignore optimisation
         ("! PBE def2-SVP AllPop", "hirshfeld_charges"),
         ("! PBE def2-SVP\n%output Print[P_Hirshfeld] 1 end", "hirshfeld_charges"),
         ("! PBE def2-SVP\n%output Print[P_MBIS] 1 end", "mbis_charges"),
@@ -199,17 +201,17 @@ def test_what_a_route_certainly_lacks_is_an_error(route: str, parser: str) -> No
         ("! HF def2-SVP EnGrad\n%output JsonPropFile true end", "json_gradient"),
     ],
 )
-def test_what_a_route_asks_for_is_not_refused(route: str, parser: str) -> None:
+def test_a_quantity_that_a_route_computes_is_not_refused(route: str, parser: str) -> None:
     assert lacks(route, parser) == []
 
 
 @pytest.mark.parametrize(
     ("route", "parser"),
     [
-        ("! HF def2-SVP Opt", "gradient"),  # it is of the last cycle
-        ("! HF def2-SVP NewKeyword", "gradient"),  # which may be what asks for one
-        ("! HF def2-SVP Freq", "gradient"),  # numerical ones print gradients
-        ("! HF def2-SVP", "mulliken_spins"),  # there are where the document has an open shell
+        ("! HF def2-SVP Opt", "gradient"),  # it belongs to the last cycle
+        ("! HF def2-SVP NewKeyword", "gradient"),  # this keyword may request one
+        ("! HF def2-SVP Freq", "gradient"),  # numerical frequencies print gradients
+        ("! HF def2-SVP", "mulliken_spins"),  # present if the molecule has an open shell
         ("! RKS PBE def2-SVP", "s_squared"),
         ("! HF def2-SVP", "json_total_energy"),  # orca_2json may be called by the command
         ("! PBE D4 def2-SVP EnGrad", "dispersion_gradient"),  # ORCA 6 prints it in optimizations
@@ -219,7 +221,7 @@ def test_what_a_route_asks_for_is_not_refused(route: str, parser: str) -> None:
         ("! PBE def2-SVP\n%output PrintLevel Mini end", "dipole"),
     ],
 )
-def test_what_may_be_missing_is_a_warning(route: str, parser: str) -> None:
+def test_a_quantity_that_may_be_missing_is_a_warning(route: str, parser: str) -> None:
     found = lacks(route, parser)
     assert found
     assert not any(found)
@@ -233,17 +235,21 @@ def test_what_may_be_missing_is_a_warning(route: str, parser: str) -> None:
         ("molecule.engrad", True),
         ("orca.gwb", False),
         ("orca.xyz", False),
-        ("orca.out", False),  # it is called stdout
+        ("orca.out", False),  # the file is called stdout
         ("orca.gbw", None),
         ("orca.cube", None),
         ("first.gbw", None),
         ("my.cube", None),
     ],
 )
-def test_files_are_held_against_the_route(name: str, certain: bool | None) -> None:
+def test_files_are_compared_with_the_route(name: str, certain: bool | None) -> None:
     route = '! HF def2-SVP\n%plots ElDens("my.cube"); end'
     lack = leaves(Step(route=route)).file(name)
     assert (lack and lack.certain) == certain
+
+
+# The name of a quantity in `Leaves`.
+OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
 
 
 @pytest.mark.parametrize(
@@ -252,12 +258,12 @@ def test_files_are_held_against_the_route(name: str, certain: bool | None) -> No
         (
             xtb.singlepoint,
             {},
-            {"hessian", "optimisation", "dynamics", "frames", "solvent", "force field"},
+            {"hessian", OPTIMIZATION, "dynamics", "frames", "solvent", "force field"},
         ),
         (
             xtb.singlepoint,
             {"gradient": False, "solvent": "water"},
-            {"gradient", "hessian", "optimisation", "dynamics", "frames", "force field"},
+            {"gradient", "hessian", OPTIMIZATION, "dynamics", "frames", "force field"},
         ),
         (
             xtb.optimize,
@@ -267,18 +273,18 @@ def test_files_are_held_against_the_route(name: str, certain: bool | None) -> No
         (
             xtb.hessian,
             {},
-            {"gradient", "optimisation", "dynamics", "frames", "solvent", "force field"},
+            {"gradient", OPTIMIZATION, "dynamics", "frames", "solvent", "force field"},
         ),
-        (xtb.md, {}, {"gradient", "optimisation", "hessian", "solvent", "force field"}),
+        (xtb.md, {}, {"gradient", OPTIMIZATION, "hessian", "solvent", "force field"}),
     ],
 )
-def test_the_steps_of_xtb_leave_what_they_compute(
+def test_the_steps_of_xtb_produce_what_they_compute(
     function: Any, options: dict[str, Any], missing: set[str]
 ) -> None:
     assert set(left(function, **options).quantities) == missing
 
 
-def test_files_of_xtb_are_held_against_the_options() -> None:
+def test_xtb_files_are_compared_with_the_options() -> None:
     plain, force_field = left(xtb.singlepoint), left(xtb.singlepoint, gfn="ff")
     assert plain.file("molecule.engrad") is None
     assert plain.file("xtbout.json") is None
@@ -294,12 +300,12 @@ def test_files_of_xtb_are_held_against_the_options() -> None:
 
 
 @pytest.mark.parametrize("name", ["xtb.out", "orca.log"])
-def test_what_a_program_prints_is_in_stdout(name: str) -> None:
+def test_the_printout_of_a_program_is_in_stdout(name: str) -> None:
     for lack in (left(xtb.md).file(name), leaves(Step(route="! HF")).file(name)):
         assert lack is None or "'stdout'" in lack.instead
 
 
-def test_files_of_vina_are_known() -> None:
+def test_the_files_of_vina_are_known() -> None:
     box = {"center": (0.0, 0.0, 0.0), "size": (9.0, 9.0, 9.0), "receptor": "r.pdbqt"}
     found = left(vina.dock, **box)
     assert found.file("out.pdbqt") is None
@@ -308,7 +314,7 @@ def test_files_of_vina_are_known() -> None:
     assert not lack.certain
 
 
-def test_functions_of_which_nothing_is_known_may_leave_anything(tmp_path: Path) -> None:
+def test_a_function_without_declarations_may_produce_anything(tmp_path: Path) -> None:
     path = tmp_path / "campaign.yaml"
     path.write_text(
         "campaign: any\n"
@@ -344,7 +350,7 @@ def test_no_parser_that_finds_its_value_in_a_real_output_is_refused() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the folder shared/data/orca is not there")
-def test_routes_of_real_outputs_are_read_without_a_remark() -> None:
+def test_routes_of_real_outputs_are_read_without_remarks() -> None:
     names = json.loads((SHARED / "expected.json").read_text())["files"]
     routes = []
     for name in sorted(name for name in names if name.endswith((".out", ".log"))):
@@ -358,7 +364,7 @@ def test_routes_of_real_outputs_are_read_without_a_remark() -> None:
 
 
 def route_of(text: str) -> str | None:
-    """The route that an output echoes, up to the coordinates; None if it has none of the kind."""
+    """The route that an output echoes, up to the coordinates; None if it echoes none."""
     lines = []
     for line in text.splitlines():
         _, bar, rest = line.partition("> ")

@@ -1,4 +1,4 @@
-"""Lines of what programs say."""
+"""Lines of program output."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from wqmaster.system.lines import LineBuffer, last_line
     ("text", "last"),
     [("", ""), (" \n\n", ""), ("one", "one"), ("one\n  two \r\n\n \n", "two")],
 )
-def test_the_last_line_is_the_last_that_says_something(text: str, last: str) -> None:
+def test_the_last_line_is_the_last_nonempty_one(text: str, last: str) -> None:
     assert last_line(text) == last
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
-def test_lines_are_the_same_in_whatever_pieces_they_come(size: int) -> None:
+def test_lines_do_not_depend_on_how_they_arrive(size: int) -> None:
     text = b"first\n\nthird\r\n\xff\nthe rest"
     lines = LineBuffer()
     found = []

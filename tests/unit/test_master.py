@@ -34,42 +34,42 @@ WATER = {
 
 
 def well(job: SandboxedJob) -> Answer:
-    """What `cat number` prints: the number that was written for the document."""
+    """The output of `cat number`: the number that was written for the document."""
     return outcome(step_outcome("one", job.files["number"]))
 
 
 class MemoryFactory:
-    """A factory that starts nothing, and notes what it is told."""
+    """A factory that starts nothing, and records the demand."""
 
     def __init__(self) -> None:
         self.told: list[Demand] = []
 
     def check(self) -> None:
-        """It runs."""
+        """Do nothing: the factory is fine."""
 
     def awaited(self) -> bool:
-        """Nobody has to start it."""
+        """Whether somebody must start it."""
         return False
 
     def tell(self, wanted: Demand) -> None:
-        """Note it."""
+        """Record the demand."""
         self.told.append(wanted)
 
     def trouble(self) -> Trouble | None:
-        """None."""
+        """No trouble."""
         return None
 
     def last(self) -> list[str]:
-        """No worker has a log."""
+        """No lines: workers have no logs."""
         return []
 
     def close(self) -> str | None:
-        """Nothing is left."""
+        """Nothing is left behind."""
         return None
 
 
 class House:
-    """A campaign of one command a document, and all that runs it."""
+    """A campaign with one command per document, and everything that runs it."""
 
     def __init__(self, folder: Path, answer: Callable[[SandboxedJob], Answer], **top: Any) -> None:
         step = {
@@ -113,7 +113,7 @@ class House:
 
     @property
     def values(self) -> dict[int, float]:
-        """By document: its value."""
+        """The value of each document."""
         key = self.recipe.loaded.campaign.output_key
         return {
             one["_id"]: one[key]["one"]["number"]
@@ -140,7 +140,7 @@ def test_each_document_gets_its_own_value(tmp_path: Path) -> None:
     assert not list(house.spool.waiting())
 
 
-def test_a_lost_worker_costs_an_attempt_and_no_document(tmp_path: Path) -> None:
+def test_a_lost_worker_costs_an_attempt_but_no_document(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def answer(job: SandboxedJob) -> Answer:
@@ -155,7 +155,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_document(tmp_path: Path) -> None:
     assert house.progress.attempts_failed == 1
 
 
-def test_a_document_that_loses_every_worker_is_given_up(tmp_path: Path) -> None:
+def test_a_document_that_loses_every_worker_fails(tmp_path: Path) -> None:
     def answer(job: SandboxedJob) -> Answer:
         return TaskResult.LOST if job.files["number"] == b"2.5" else well(job)
 
@@ -168,7 +168,7 @@ def test_a_document_that_loses_every_worker_is_given_up(tmp_path: Path) -> None:
     assert dict(house.progress.failures) == {"worker_lost": 1}
 
 
-def test_a_failure_that_nothing_cures_is_tried_once(tmp_path: Path) -> None:
+def test_a_failure_without_remedies_is_tried_once(tmp_path: Path) -> None:
     def answer(job: SandboxedJob) -> Answer:
         return outcome(step_outcome("one", b"", exit_code=3))
 
@@ -188,7 +188,7 @@ def test_a_document_that_cannot_be_built_fails_alone(tmp_path: Path) -> None:
     assert house.failures == [(2, 1, "bad_document", True)]
 
 
-def test_a_molecule_that_was_changed_meanwhile_gets_no_result(tmp_path: Path) -> None:
+def test_a_molecule_that_changed_meanwhile_gets_no_result(tmp_path: Path) -> None:
     house = House(tmp_path, well)
     house.fill(1)
     changes: list[float] = [1.0]
@@ -207,7 +207,7 @@ def test_a_molecule_that_was_changed_meanwhile_gets_no_result(tmp_path: Path) ->
     assert result["one"]["_run"]["molecule"] == house.store.molecules([1])["1"]
 
 
-def test_a_stop_lets_running_tasks_end_and_feeds_no_more(tmp_path: Path) -> None:
+def test_a_stop_lets_running_tasks_finish_and_feeds_no_more(tmp_path: Path) -> None:
     house = House(tmp_path, well)
     house.engine.slots = 2
     house.fill(10)
@@ -226,7 +226,7 @@ def test_a_stop_lets_running_tasks_end_and_feeds_no_more(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("how", ["grace", "second"])
-def test_tasks_that_do_not_end_are_cancelled_when_the_grace_is_over(
+def test_unfinished_tasks_are_canceled_when_the_grace_period_is_over(
     tmp_path: Path, how: str
 ) -> None:
     house = House(tmp_path, well)
@@ -241,7 +241,8 @@ def test_tasks_that_do_not_end_are_cancelled_when_the_grace_is_over(
         show=lambda progress: [again.stop() for _ in range(1 if how == "grace" else 2)],
     )
     again.run()
-    assert sorted(house.engine.cancelled) == sorted(task.id for task in house.engine.submitted)
+    canceled = house.engine.cancelled  # codespell:ignore cancelled
+    assert sorted(canceled) == sorted(task.id for task in house.engine.submitted)
     assert house.values == {}
     assert not list(house.spool.running.iterdir())
 
@@ -254,14 +255,16 @@ def test_another_master_ends_this_one(tmp_path: Path) -> None:
         house.master().run()
 
 
-def test_a_limit_is_kept(tmp_path: Path) -> None:
+def test_a_limit_is_respected(tmp_path: Path) -> None:
     house = House(tmp_path, well, bundle={"size": 4})
     house.fill(10)
     house.master(limit=6).run()
     assert set(house.values) == set(range(1, 7))
 
 
-def test_what_an_earlier_master_spooled_is_committed_and_not_run_again(tmp_path: Path) -> None:
+def test_tasks_that_an_earlier_master_spooled_are_committed_and_not_run_again(
+    tmp_path: Path,
+) -> None:
     house = House(tmp_path, well)
     house.fill(2)
 
@@ -281,11 +284,11 @@ def test_what_an_earlier_master_spooled_is_committed_and_not_run_again(tmp_path:
     house.spool.prepare()
     house.master(token="second").run()
     assert set(house.values) == {1, 2}
-    # One had come back; the other was on its way, and ran again.
+    # One task had returned; the other was on its way, and ran again.
     assert len(house.engine.submitted) == 1
 
 
-def test_the_factory_hears_what_is_left(tmp_path: Path) -> None:
+def test_the_factory_receives_the_demand(tmp_path: Path) -> None:
     house = House(tmp_path, well)
     house.fill(3)
     house.progress.total = 3
@@ -299,7 +302,7 @@ def fails(job: SandboxedJob) -> Answer:
     return outcome(step_outcome("one", b"", exit_code=3))
 
 
-def test_a_document_that_failed_is_left_alone_until_it_is_changed(tmp_path: Path) -> None:
+def test_a_failed_document_is_left_alone_until_it_changes(tmp_path: Path) -> None:
     house = House(tmp_path, fails)
     house.fill(3)
     house.master().run()
@@ -316,7 +319,7 @@ def test_a_document_that_failed_is_left_alone_until_it_is_changed(tmp_path: Path
     assert sum(final for _, _, _, final in house.failures) == 2
 
 
-def test_a_field_that_decides_nothing_takes_up_no_failed_document(tmp_path: Path) -> None:
+def test_a_change_of_an_irrelevant_field_does_not_retry_a_failed_document(tmp_path: Path) -> None:
     house = House(tmp_path, fails, submit={"projection": ["comment"]})
     house.fill(1)
     house.master().run()
@@ -337,7 +340,7 @@ def test_a_field_that_decides_nothing_takes_up_no_failed_document(tmp_path: Path
         ({"number": None}, ["bad_document"]),
     ],
 )
-def test_a_document_without_a_molecule_is_taken_up_when_it_is_changed(
+def test_a_document_without_a_molecule_is_taken_up_when_it_changes(
     bad: dict[str, Any], kinds: list[str], tmp_path: Path
 ) -> None:
     house = House(tmp_path, well)
@@ -347,7 +350,7 @@ def test_a_document_without_a_molecule_is_taken_up_when_it_is_changed(
     house.master().run()
     house.master(token="second").run()
     assert [kind for document, _, kind, _ in house.failures if document == 2] == kinds
-    # As bad as before in another way: what is wrong now is recorded.
+    # Still unusable, but for another reason: the new reason is recorded.
     house.store.documents["2"] |= {"multiplicity": 4}
     house.master(token="third").run()
     assert [final for document, *_, final in house.failures if document == 2] == [False, True]
@@ -357,7 +360,7 @@ def test_a_document_without_a_molecule_is_taken_up_when_it_is_changed(
     assert (house.progress.done, house.progress.failed) == (2, 0)
 
 
-def test_what_an_earlier_version_recorded_without_a_molecule_is_taken_up_when_there_is_one(
+def test_a_failure_that_an_earlier_version_recorded_is_taken_up_once_there_is_a_molecule(
     tmp_path: Path,
 ) -> None:
     house = House(tmp_path, well)
@@ -374,7 +377,7 @@ def test_what_an_earlier_version_recorded_without_a_molecule_is_taken_up_when_th
     assert set(house.values) == {1, 2}
 
 
-def test_a_document_that_was_changed_in_each_attempt_is_taken_up_by_the_next_run(
+def test_a_document_that_changed_in_each_attempt_is_taken_up_by_the_next_run(
     tmp_path: Path,
 ) -> None:
     house = House(tmp_path, well)
@@ -395,7 +398,7 @@ def test_a_document_that_was_changed_in_each_attempt_is_taken_up_by_the_next_run
     assert house.progress.failed == 0
 
 
-def test_infrastructure_has_all_its_attempts_at_a_changed_document(tmp_path: Path) -> None:
+def test_a_changed_document_gets_all_its_infrastructure_attempts(tmp_path: Path) -> None:
     house = House(tmp_path, lambda job: TaskResult.LOST)
     house.fill(1)
     house.master().run()
@@ -407,7 +410,7 @@ def test_infrastructure_has_all_its_attempts_at_a_changed_document(tmp_path: Pat
     assert house.values == {1: 1.5}
 
 
-def test_many_failed_documents_do_not_hold_up_the_heartbeat(
+def test_many_failed_documents_do_not_delay_the_heartbeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = House(tmp_path, fails)
@@ -415,13 +418,13 @@ def test_many_failed_documents_do_not_hold_up_the_heartbeat(
     house.master().run()
     house.fill(11)
     house.engine.answer = well
-    # Each page takes longer than a look may.
+    # Each page takes longer than one look may take.
     monkeypatch.setattr(feed, "PAGE_DOCUMENTS", 1)
     monkeypatch.setattr(feed, "_LOOKING_SECONDS", 0.0)
     looked = feed.Feed(house.store, lambda key: False)
     took = [len(looked.take(1)) for _ in range(11)]
     assert took == [0] * 10 + [1]
     assert looked.passed == (10,)
-    # A master that begins there need not look at those before again.
+    # A master that begins there need not look at earlier documents again.
     house.master(token="second", after=looked.passed).run()
     assert house.values == {11: 11.5}

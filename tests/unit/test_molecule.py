@@ -1,4 +1,4 @@
-"""A document's molecule: what is read, and which documents are refused."""
+"""A document's molecule: the fields that are read, and the documents that are refused."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ OXYGEN = [0.0, 0.0, 0.0]
 
 
 def water(**changes: Any) -> dict[str, Any]:
-    """A good document, with `changes`; a field that is set to ... is left out."""
+    """A valid document, with `changes`; a field that is set to ... is left out."""
     document = {
         "_id": 1,
         "atomic_numbers": [8, 1, 1],
@@ -38,7 +38,7 @@ def refused(document: dict[str, Any], fields: MoleculeFields = FIELDS) -> str:
     return caught.value.message
 
 
-def test_a_good_document_becomes_a_neutral_singlet_by_default() -> None:
+def test_a_valid_document_becomes_a_neutral_singlet_by_default() -> None:
     molecule = from_document(water(name="water"), FIELDS)
     assert molecule.id == 1
     assert molecule.numbers == (8, 1, 1)
@@ -47,7 +47,7 @@ def test_a_good_document_becomes_a_neutral_singlet_by_default() -> None:
     assert molecule.document["name"] == "water"
 
 
-def test_charge_and_multiplicity_of_the_document_are_taken() -> None:
+def test_charge_and_multiplicity_come_from_the_document() -> None:
     molecule = from_document(water(charge=1, multiplicity=2), FIELDS)
     assert (molecule.charge, molecule.multiplicity, molecule.unpaired) == (1, 2, 1)
 
@@ -57,7 +57,7 @@ def test_null_stands_for_the_default_charge_and_multiplicity() -> None:
     assert (molecule.charge, molecule.multiplicity) == (0, 1)
 
 
-def test_whole_numbers_of_all_types_of_mongodb_are_taken() -> None:
+def test_whole_numbers_of_every_mongodb_type_are_accepted() -> None:
     molecule = from_document(
         water(atomic_numbers=[8.0, Int64(1), 1], charge=Int64(-1), multiplicity=2.0), FIELDS
     )
@@ -71,7 +71,7 @@ def test_integer_coordinates_become_floats() -> None:
     assert all(type(value) is float for row in molecule.coordinates for value in row)
 
 
-def test_symbols_can_stand_for_atomic_numbers() -> None:
+def test_symbols_may_replace_atomic_numbers() -> None:
     molecule = from_document(water(atomic_numbers=["O", " h", "H "]), FIELDS)
     assert molecule.numbers == (8, 1, 1)
 
@@ -81,13 +81,13 @@ def test_two_letter_symbols_are_read_in_any_case() -> None:
     assert from_document(document, FIELDS).numbers == (17, 11)
 
 
-def test_every_symbol_stands_at_its_atomic_number() -> None:
+def test_every_symbol_has_its_atomic_number() -> None:
     known = {1: "H", 6: "C", 10: "Ne", 18: "Ar", 36: "Kr", 54: "Xe", 57: "La", 86: "Rn", 118: "Og"}
     assert {number: SYMBOLS[number] for number in known} == known
     assert len(SYMBOLS) == len(set(SYMBOLS)) == 119
 
 
-def test_flat_coordinates_are_taken_three_by_three() -> None:
+def test_flat_coordinates_are_read_in_threes() -> None:
     flat = [0.0, 0.0, 0.0, 0.0, 0.0, 0.96, 0.93, 0.0, -0.24]
     assert from_document(water(coordinates=flat), FIELDS).coordinates == (
         (0.0, 0.0, 0.0),
@@ -113,7 +113,7 @@ def test_nested_fields_are_found_by_dotted_names() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("a.b", 1), ("a.c", None), ("a.b.c", None), ("x", None), ("a", {"b": 1})]
 )
-def test_lookup_goes_down_and_finds_none_where_the_way_ends(name: str, value: Any) -> None:
+def test_a_lookup_follows_dots_and_finds_none_where_the_path_ends(name: str, value: Any) -> None:
     assert lookup({"a": {"b": 1}}, name) == value
 
 
@@ -123,17 +123,17 @@ def test_a_missing_field_is_named_with_the_key_that_renames_it() -> None:
     assert "'molecule: {atomic_numbers: NAME}'" in message
 
 
-def test_a_document_with_nothing_but_its_id_is_refused() -> None:
+def test_a_document_with_only_an_id_is_refused() -> None:
     assert "no 'atomic_numbers'" in refused({"_id": 1})
 
 
-def test_a_missing_nested_field_is_named_as_the_campaign_names_it() -> None:
+def test_a_missing_nested_field_is_named_as_in_the_campaign() -> None:
     fields = MoleculeFields(coordinates="geometry.xyz")
     assert "no 'geometry.xyz'" in refused(water(geometry={"abc": 1}), fields)
 
 
 @pytest.mark.parametrize("value", [[], (), "H2O", 8, {"0": 8}])
-def test_atoms_that_are_no_list_are_refused(value: Any) -> None:
+def test_atoms_that_are_not_a_list_are_refused(value: Any) -> None:
     assert "'atomic_numbers' is not a non-empty list" in refused(water(atomic_numbers=value))
 
 
@@ -141,13 +141,13 @@ def test_atoms_that_are_no_list_are_refused(value: Any) -> None:
     "value",
     [0, -1, 119, 8.5, True, None, [8], 10**400, Decimal128("8"), math.nan, math.inf],
 )
-def test_an_unknown_element_by_number_is_refused_with_its_position(value: Any) -> None:
+def test_an_unknown_atomic_number_is_refused_with_its_position(value: Any) -> None:
     message = refused(water(atomic_numbers=[8, value, 1]))
     assert message.startswith("atom 1 has an unknown element: ")
 
 
 @pytest.mark.parametrize("value", ["Xx", "X", "", "8", "H2", "D"])
-def test_an_unknown_element_by_symbol_is_refused_with_its_position(value: str) -> None:
+def test_an_unknown_element_symbol_is_refused_with_its_position(value: str) -> None:
     message = refused(water(atomic_numbers=["O", "H", value]))
     assert message == f"atom 2 has an unknown element: {value!r}"
 
@@ -159,13 +159,13 @@ def test_a_coordinate_that_is_not_finite_is_refused(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [True, False, "0.5", None, [0.5], {}, Decimal128("0.5")])
-def test_a_coordinate_that_is_no_number_is_refused(value: Any) -> None:
+def test_a_coordinate_that_is_not_a_number_is_refused(value: Any) -> None:
     message = refused(water(coordinates=[OXYGEN, [0.0, 0.0, 0.96], [0.93, 0.0, value]]))
     assert message.startswith("a coordinate of atom 2 is not a number: ")
 
 
 @pytest.mark.parametrize("value", [math.nan, True, "1"])
-def test_a_flat_coordinate_that_is_no_finite_number_is_refused(value: Any) -> None:
+def test_a_flat_coordinate_that_is_not_a_finite_number_is_refused(value: Any) -> None:
     message = refused(water(coordinates=[0, 0, 0, 0, value, 0.96, 0.93, 0, -0.24]))
     assert message.startswith("a coordinate of atom 1 is not ")
 
@@ -176,14 +176,14 @@ def test_an_atom_without_three_coordinates_is_refused(row: Any) -> None:
     assert message.startswith("'coordinates' of atom 2 is not three numbers: ")
 
 
-def test_flat_coordinates_that_are_no_multiple_of_three_are_refused() -> None:
+def test_flat_coordinates_whose_number_is_not_a_multiple_of_three_are_refused() -> None:
     assert refused(water(coordinates=[0.0] * 8)) == (
         "'coordinates' has length 8, which is not a multiple of 3"
     )
 
 
 @pytest.mark.parametrize("coordinates", [[OXYGEN, OXYGEN], [0.0] * 12])
-def test_counts_that_disagree_are_refused(coordinates: Any) -> None:
+def test_different_numbers_of_atoms_and_coordinates_are_refused(coordinates: Any) -> None:
     has = 2 if len(coordinates) == 2 else 4
     assert refused(water(coordinates=coordinates)) == (
         f"the number of atoms is 3 in 'atomic_numbers', but {has} in 'coordinates'"
@@ -207,11 +207,11 @@ def test_the_highest_multiplicity_leaves_no_electron_paired() -> None:
     assert from_document(water(multiplicity=11), FIELDS).unpaired == 10
 
 
-def test_a_charge_of_more_than_all_electrons_is_refused() -> None:
+def test_a_charge_beyond_all_electrons_is_refused() -> None:
     assert refused(water(charge=11)) == "charge 11 is larger than the number of electrons (10)"
 
 
-def test_all_electrons_can_be_taken_away() -> None:
+def test_all_electrons_can_be_removed() -> None:
     proton = {"_id": 1, "atomic_numbers": [1], "coordinates": [OXYGEN], "charge": 1}
     assert from_document(proton, FIELDS).charge == 1
 
@@ -228,7 +228,7 @@ def test_all_electrons_can_be_taken_away() -> None:
         ([1], "is not a number"),
     ],
 )
-def test_a_charge_or_multiplicity_that_is_no_whole_number_is_refused(
+def test_a_charge_or_multiplicity_that_is_not_a_whole_number_is_refused(
     name: str, value: Any, words: str
 ) -> None:
     assert refused(water(**{name: value})).startswith(f"'{name}' {words}")
@@ -238,7 +238,7 @@ def test_a_long_wrong_value_does_not_fill_the_message() -> None:
     assert len(refused(water(coordinates="x" * 100_000))) < 200
 
 
-def test_xyz_keeps_coordinates_to_twelve_decimals() -> None:
+def test_xyz_text_keeps_coordinates_to_twelve_decimals() -> None:
     values = (1 / 3, -123.456789012345, 1e-12)
     text = Molecule(1, (17,), (values,)).xyz()
     count, comment, atom = text.splitlines()
@@ -247,12 +247,12 @@ def test_xyz_keeps_coordinates_to_twelve_decimals() -> None:
     assert text.endswith("\n")
 
 
-def test_xyz_keeps_columns_apart_for_far_away_atoms() -> None:
+def test_xyz_columns_stay_separate_for_distant_atoms() -> None:
     text = Molecule(1, (1,), ((-1e12, -1e12, -1e12),)).xyz()
     assert [float(word) for word in text.splitlines()[2].split()[1:]] == [-1e12] * 3
 
 
-def test_xyz_has_the_atoms_in_the_order_of_the_document() -> None:
+def test_xyz_text_has_the_atoms_in_the_order_of_the_document() -> None:
     text = from_document(water(), FIELDS).xyz()
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["O", "H", "H"]
     assert float(text.splitlines()[4].split()[1]) == 0.93
@@ -269,7 +269,7 @@ def test_the_closest_points_are_found_in_any_direction() -> None:
     assert closest([(math.nan, 0.0, 0.0), (0.0, 0.0, 0.0)], 0.1) is None
 
 
-def test_two_atoms_in_one_place_are_a_defect() -> None:
+def test_two_atoms_at_the_same_position_are_a_defect() -> None:
     molecule = Molecule(1, (1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1e-5)))
     with pytest.raises(BadDocument, match="atoms 0 and 1 are in the same place") as caught:
         refuse_coincident(molecule)

@@ -1,4 +1,4 @@
-"""Outputs that were cut, altered, shuffled: a parser gives a value or a ParseError, nothing else.
+"""Truncated, altered or shuffled outputs: a parser returns a value or raises ParseError.
 
 10,000 inputs by default; WQMASTER_MUTATIONS sets another number.
 """
@@ -32,7 +32,7 @@ ASKED = Asked("x", 1, 3, 0, 1, "f", "r", "t")
 
 
 def sources(program: str) -> list[Mapping[str, bytes]]:
-    """Runs of a program: our small fixtures, and real outputs where they are at hand."""
+    """Runs of a program: our small fixtures, and real outputs if they are available."""
     found: list[Mapping[str, bytes]] = []
     known = getattr(programs()[program].module, "file_name", lambda name: None)
     for place in (DATA / program, SHARED / program):
@@ -61,7 +61,7 @@ def inputs(program: str) -> st.SearchStrategy[dict[str, bytes]]:
 
 
 def outcomes(program: str, run: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
-    """What each parser gives for a run, after it was seen that it raises nothing else."""
+    """The value of each parser that does not raise ParseError; other exceptions propagate."""
     output = Output(run)
     for name, parser in PARSERS[program].items():
         try:
@@ -82,7 +82,7 @@ def test_a_parser_raises_nothing_but_a_parse_error(program: str) -> None:
         max_examples=share,
         deadline=None,
         database=None,
-        # The same inputs each time, unless more of them are asked for.
+        # The same inputs each time, unless more inputs are requested.
         derandomize=COUNT <= USUAL_COUNT,
         suppress_health_check=list(HealthCheck),
     )
@@ -99,7 +99,7 @@ def test_a_parser_raises_nothing_but_a_parse_error(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_parser_says_what_it_reads_and_gives(program: str) -> None:
+def test_every_parser_declares_its_files_and_has_a_docstring(program: str) -> None:
     for name, parser in PARSERS[program].items():
         assert inspect.getdoc(parser), name
         assert parser.files, name  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""Values of ORCA are of one evaluation: the same geometry, the same electronic state.
+"""ORCA's values belong to one evaluation: the same geometry and electronic state.
 
-The outputs are of our own making (orca_runs.py). test_orca_shared_frames.py reads real ones.
+The outputs are handmade (orca_runs.py). test_orca_shared_frames.py reads real ones.
 """
 
 import re
@@ -45,12 +45,10 @@ def refused(parser: Parser, text: str, words: str) -> None:
     assert "\n" not in caught.value.message
 
 
-# --- one value of each kind ----------------------------------------------------------------------
+# --- single values -------------------------------------------------------------------------------
 
 
-def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_final_energy() -> (
-    None
-):
+def test_after_an_optimization_only_the_gradient_is_refused() -> None:
     text = run(optimization(*DISTANCES))
     assert read(orca.total_energy, text) == energy(0.741)
     assert read(orca.geometry, text)[1] == [0.0, 0.0, 0.741]
@@ -59,7 +57,7 @@ def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_fi
     refused(orca.gradient, text, "belongs to optimization cycle 3 .*stationary point")
     refused(orca.largest_force, text, "optimization cycle 3")
     assert len(read(orca.gradient_trajectory, text)) == 3
-    # It says in which lines the two evaluations are.
+    # The message names the lines of both evaluations.
     lines = text.split("\n")
     with pytest.raises(ParseError) as caught:
         read(orca.gradient, text)
@@ -71,7 +69,7 @@ def test_after_an_optimisation_the_gradient_is_refused_and_all_else_is_of_the_fi
     ]
 
 
-def test_an_optimisation_that_ends_early_has_the_gradient_of_its_last_cycle_and_no_charges() -> (
+def test_an_optimization_that_ends_early_has_the_gradient_of_its_last_cycle_but_no_charges() -> (
     None
 ):
     text = run(optimization(*DISTANCES, end=None), "The optimization did not converge\n")
@@ -98,7 +96,7 @@ def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_eval
         )
 
 
-def test_a_gradient_is_found_behind_any_number_of_evaluations_alike() -> None:
+def test_a_gradient_is_found_after_any_number_of_identical_evaluations() -> None:
     same = coordinates(0.8) + scf(energy(0.8)) + final(energy(0.8))
     text = run(cycle(1, 0.8, settings()), *[box("GEOMETRY OPTIMIZATION CYCLE   2") + same] * 3000)
     assert read(orca.gradient, text)[1][2] == slope(0.8)
@@ -108,8 +106,8 @@ def test_a_gradient_is_found_behind_any_number_of_evaluations_alike() -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_gradient_before_or_behind_the_energy_of_its_evaluation(before: bool) -> None:
-    """The MP2 module prints it before the final energy, others behind."""
+def test_a_gradient_may_come_before_or_after_the_energy_of_its_evaluation(before: bool) -> None:
+    """The MP2 module prints it before the final energy, others after it."""
     own = gradient(slope(0.8))
     text = run(
         coordinates(0.8),
@@ -124,7 +122,7 @@ def test_a_gradient_before_or_behind_the_energy_of_its_evaluation(before: bool) 
 
 
 def test_the_jobs_of_an_output_are_not_mixed() -> None:
-    """Two states of one geometry: the first job has a gradient, the second has none."""
+    """Two states at one geometry: only the first job has a gradient."""
     first = single_point(0.8, gradient(slope(0.8)), dipole(0.3))
     text = jobs(first, single_point(0.8, multiplicity=3).replace(f"{energy(0.8):.12f}", "-0.77"))
     assert read(orca.total_energy, text) == -0.77
@@ -138,7 +136,7 @@ def test_the_jobs_of_an_output_are_not_mixed() -> None:
 
 
 def test_a_second_energy_at_the_same_geometry_is_another_evaluation() -> None:
-    """As at a crossing of surfaces: a second SCF, energy and gradient, and no coordinates."""
+    """As at a surface crossing: a second SCF, energy and gradient, without coordinates."""
     text = run(
         single_point(0.8, gradient(0.01)),
         settings(0, 3),
@@ -156,7 +154,7 @@ def test_a_second_energy_at_the_same_geometry_is_another_evaluation() -> None:
     assert frame["gradient"][1][2] == 0.01
 
 
-def test_a_second_state_whose_coordinates_are_printed_again_is_a_frame_too() -> None:
+def test_a_second_state_with_reprinted_coordinates_is_also_a_frame() -> None:
     second = coordinates(0.8) + settings(0, 3) + scf(-0.9) + final(-0.9) + gradient(0.02)
     found = read(orca.frames, run(single_point(0.8, gradient(0.01)), second))
     assert [frame["energy"] for frame in found] == [energy(0.8), -0.9]
@@ -164,7 +162,7 @@ def test_a_second_state_whose_coordinates_are_printed_again_is_a_frame_too() -> 
     assert [frame["multiplicity"] for frame in found] == [1, 3]
 
 
-def test_an_scf_after_the_final_energy_has_none_of_its_values() -> None:
+def test_an_scf_after_the_final_energy_does_not_supply_its_values() -> None:
     text = run(
         single_point(0.8), settings(2, 3), scf(-0.7), charges(0.3), dipole(0.9), gradient(0.05)
     )
@@ -177,14 +175,14 @@ def test_an_scf_after_the_final_energy_has_none_of_its_values() -> None:
 
 
 def test_two_gradients_and_one_energy_are_refused() -> None:
-    """As at a conical intersection: which one is of the energy is not said."""
+    """As at a conical intersection: the output does not state which one belongs to the energy."""
     text = run(single_point(0.8, gradient(0.01), gradient(0.02)))
     refused(orca.gradient, text, "2 gradients")
     assert read(orca.gradient, run(single_point(0.8, gradient(0.01), gradient(0.01))))[1][2] == 0.01
 
 
-def test_what_is_printed_of_an_earlier_scf_of_an_evaluation_is_not_of_its_energy() -> None:
-    """High spin before a broken symmetry; orbitals of the guess."""
+def test_values_of_an_earlier_scf_of_an_evaluation_do_not_belong_to_its_energy() -> None:
+    """For example high spin before broken symmetry, or orbitals of the guess."""
     text = run(coordinates(0.8), settings(), scf(-0.8), charges(0.4), scf(-1.0), final(-1.0))
     refused(orca.mulliken_charges, text, "an earlier SCF ")
     last = text.replace("\nFINAL", charges(0.1) + "\nFINAL")
@@ -199,7 +197,7 @@ def test_the_end_of_a_neb_ts_has_no_geometry() -> None:
     assert [frame["converged"] for frame in read(orca.frames, text)] == [False, False]
 
 
-def test_an_output_without_coordinates_has_values_and_no_geometry() -> None:
+def test_an_output_without_coordinates_has_values_but_no_geometry() -> None:
     text = run(settings(), scf(-1.0), final(-1.1), settings(), scf(-2.0), final(-2.1))
     assert read(orca.total_energy, text) == -2.1
     assert read(orca.scf_energy, text) == -2.0
@@ -207,8 +205,8 @@ def test_an_output_without_coordinates_has_values_and_no_geometry() -> None:
     refused(orca.frames, text, "there is no evaluation")
 
 
-def test_coordinates_and_charges_of_one_layer_are_not_those_of_the_energy() -> None:
-    """Once the charges and the dipole of 12 atoms came beside the energy of all of them."""
+def test_coordinates_and_charges_of_one_layer_do_not_belong_to_the_total_energy() -> None:
+    """Once, charges and dipole of 12 atoms were returned with the energy of all atoms."""
     text = run(
         final(-0.5, label="(L-QM2)"),
         final(-0.2, label="(S-QM2)"),
@@ -225,8 +223,8 @@ def test_coordinates_and_charges_of_one_layer_are_not_those_of_the_energy() -> N
     refused(orca.mulliken_charges, text, "of all layers")
 
 
-def test_a_geometry_that_is_printed_again_is_of_the_same_evaluation() -> None:
-    """As in an extrapolation: one SCF for each basis, one energy."""
+def test_a_reprinted_geometry_belongs_to_the_same_evaluation() -> None:
+    """As in an extrapolation: one SCF per basis set, one energy."""
     text = run(coordinates(0.8), settings(), scf(-1.0), coordinates(0.8), scf(-1.1), final(-1.2))
     (frame,) = read(orca.frames, text)
     assert frame["energy"] == -1.2
@@ -235,15 +233,15 @@ def test_a_geometry_that_is_printed_again_is_of_the_same_evaluation() -> None:
     assert read(orca.dipole, later) == [0.0, 0.0, 0.25]
 
 
-def test_the_optimised_geometry_is_not_that_of_another_job() -> None:
+def test_the_optimized_geometry_of_another_job_is_refused() -> None:
     same = jobs(optimization(*DISTANCES), single_point(0.741))
     assert read(orca.optimized_geometry, same)[1][2] == 0.741
     other = jobs(optimization(*DISTANCES), single_point(0.9))
     refused(orca.optimized_geometry, other, "stationary point of job 1 .* single point of job 2")
 
 
-def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:
-    """As OptTS prints them with a Hessian that is computed at its start."""
+def test_frequencies_of_the_initial_geometry_are_refused() -> None:
+    """As OptTS prints them if it computes a Hessian at the start."""
     start = cycle(1, 0.80, settings()) + frequencies(-512.25)
     text = run(start, cycle(2, 0.76), stationary(0.75))
     refused(orca.frequencies, text, "'frequencies' belongs to optimization cycle 1")
@@ -253,7 +251,7 @@ def test_frequencies_of_the_start_are_not_those_of_the_end() -> None:
 # --- frames --------------------------------------------------------------------------------------
 
 
-def test_the_frames_of_an_optimisation() -> None:
+def test_the_frames_of_an_optimization() -> None:
     found = read(orca.frames, run(optimization(*DISTANCES)))
     assert [frame["energy"] for frame in found] == [energy(d) for d in (*DISTANCES, 0.741)]
     assert [frame["geometry"][1][2] for frame in found] == [*DISTANCES, 0.741]
@@ -278,7 +276,7 @@ def test_the_frames_of_an_optimisation() -> None:
         (final(energy(0.76)), "This wavefunction IS NOT CONVERGED!\n" + final(energy(0.76))),
     ],
 )
-def test_a_frame_that_is_not_converged_is_left_out(old: str, new: str) -> None:
+def test_an_unconverged_frame_is_omitted(old: str, new: str) -> None:
     text = run(optimization(*DISTANCES))
     assert old in text
     found = read(orca.frames, text.replace(old, new))
@@ -290,7 +288,7 @@ def test_a_frame_that_is_not_converged_is_left_out(old: str, new: str) -> None:
     ]
 
 
-def test_an_scf_that_is_converged_in_a_second_attempt_leaves_its_frame() -> None:
+def test_an_scf_that_converges_in_a_second_attempt_keeps_its_frame() -> None:
     again = scf(-1.0, "SCF NOT CONVERGED AFTER") + scf(energy(0.76))
     text = run(optimization(*DISTANCES)).replace(scf(energy(0.76)), again)
     assert len(read(orca.frames, text)) == 4
@@ -312,7 +310,7 @@ def test_the_frames_of_a_relaxed_scan() -> None:
     ]
 
 
-def test_the_frames_of_a_scan_that_is_not_relaxed() -> None:
+def test_the_frames_of_an_unrelaxed_scan() -> None:
     steps = [
         f"  ***********\n            TRAJECTORY STEP   {step}\n  ***********\n\n"
         + single_point(0.7 + step / 10)
@@ -338,8 +336,8 @@ def test_the_frames_of_dynamics() -> None:
 
 
 @pytest.mark.parametrize("printed", [True, False])
-def test_displaced_geometries_are_no_frames(printed: bool) -> None:
-    """Numerical frequencies after an optimization; ORCA seldom prints what it computes for them."""
+def test_displaced_geometries_are_not_frames(printed: bool) -> None:
+    """Numerical frequencies after an optimization; ORCA seldom prints their single points."""
     displaced = "".join(
         f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
         + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
@@ -354,7 +352,7 @@ def test_displaced_geometries_are_no_frames(printed: bool) -> None:
     refused(orca.gradient, text, "cycle 3" if not printed else "belongs to")
 
 
-def test_a_numerical_gradient_is_of_the_evaluation_that_was_displaced() -> None:
+def test_a_numerical_gradient_belongs_to_the_undisplaced_evaluation() -> None:
     displaced = "\t<< Calculating energy on displaced geometry   1 (of   6) >>\n"
     numerical = gradient(slope(0.8), "CARTESIAN GRADIENT (NUMERICAL)")
     for printed in ("", single_point(0.81)):
@@ -370,7 +368,7 @@ def test_a_damaged_frame_is_an_error() -> None:
     refused(orca.frames, text, "norm of the gradient")
 
 
-def test_announcements_in_the_echo_of_the_input_begin_nothing() -> None:
+def test_headings_in_the_echoed_input_begin_no_evaluation() -> None:
     echo = "|  1> # GEOMETRY OPTIMIZATION CYCLE   7\n|  2> # JOB NUMBER  2\n"
     (frame,) = read(orca.frames, run(echo, single_point(0.8), echo, dipole(0.5)))
     assert (frame["kind"], frame["job"], frame["cycle"]) == ("single_point", 1, None)
@@ -400,7 +398,7 @@ def test_forces() -> None:
     assert read(orca.net_torque, text) == pytest.approx(expected, abs=1e-6)
 
 
-def test_net_force_and_torque_vanish_where_nothing_acts_from_outside() -> None:
+def test_net_force_and_torque_vanish_without_external_forces() -> None:
     text = run(single_point(0.8, gradient(0.1)))
     assert read(orca.net_force, text) == [0.0, 0.0, 0.0]
     assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
@@ -409,7 +407,7 @@ def test_net_force_and_torque_vanish_where_nothing_acts_from_outside() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("label", ["-", "DA"])
-def test_dummy_atoms_are_centres_and_no_atoms(label: str, first: bool) -> None:
+def test_dummy_atoms_are_centers_but_not_atoms(label: str, first: bool) -> None:
     """ORCA 5.0 prints "-", later versions "DA"."""
     dummy = f"  {label:<5}   1.000000    0.000000    0.000000"
     block = coordinates(0.8, dummy)
@@ -421,7 +419,7 @@ def test_dummy_atoms_are_centres_and_no_atoms(label: str, first: bool) -> None:
     assert sorted(labels) == sorted([label, "H", "H"])
     assert len(read(orca.geometry, text)) == 3
     assert sum(map(is_atom, labels)) == 2
-    # Tables without the dummy atom are whole.
+    # Tables without the dummy atom are complete.
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
 
@@ -432,7 +430,7 @@ BOHR = 0.529177210903
 
 
 def engrad(distance: float) -> bytes:
-    """What ORCA leaves in BASENAME.engrad of an evaluation of H2."""
+    """The contents of BASENAME.engrad after an evaluation of H2."""
     along = slope(distance)
     return (
         "#\n# Number of atoms\n#\n 2\n#\n# The current total energy in Eh\n#\n"
@@ -463,20 +461,22 @@ def beside(name: str, content: bytes, text: str) -> Output:
 
 
 @pytest.mark.parametrize("parser", OF_ENGRAD)
-def test_an_engrad_file_of_the_last_cycle_is_not_of_the_final_energy(parser: Parser) -> None:
+def test_an_engrad_file_of_the_last_cycle_does_not_belong_to_the_final_energy(
+    parser: Parser,
+) -> None:
     text = run(optimization(*DISTANCES))
     with pytest.raises(ParseError, match="belongs to another evaluation"):
         parser(beside("orca.engrad", engrad(0.745), text))
-    # Alone it is what it is; without convergence it is of the final evaluation.
+    # Alone, it is accepted; without convergence, it belongs to the final evaluation.
     alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))
     early = run(optimization(*DISTANCES, end=None))
     assert parser(beside("orca.engrad", engrad(0.745), early)) == alone
-    # Where the standard output has no final energy, nothing is compared.
+    # If standard output has no final energy, nothing is compared.
     assert parser(beside("orca.engrad", engrad(0.745), run())) == alone
 
 
-def test_an_engrad_file_of_the_same_energy_at_another_geometry_is_refused() -> None:
-    """The curve is a parabola: two distances have one energy."""
+def test_an_engrad_file_with_the_same_energy_at_another_geometry_is_refused() -> None:
+    """The curve is a parabola: two distances share one energy."""
     text = run(single_point(0.70, gradient(slope(0.70))))
     assert energy(0.70) == energy(0.78)
     assert orca.engrad_energy(beside("orca.engrad", engrad(0.70), text)) == energy(0.70)
@@ -485,7 +485,7 @@ def test_an_engrad_file_of_the_same_energy_at_another_geometry_is_refused() -> N
 
 
 @pytest.mark.parametrize("parser", OF_HESS)
-def test_a_hess_file_of_the_start_is_not_of_the_final_geometry(parser: Parser) -> None:
+def test_a_hess_file_of_the_initial_geometry_is_refused(parser: Parser) -> None:
     text = run(optimization(*DISTANCES))
     alone = parser(Output({"orca.hess": hess(0.741, 0.5)}, "orca.hess"))
     # ORCA 6 moves the origin.

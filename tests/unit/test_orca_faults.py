@@ -1,4 +1,4 @@
-"""Faults that were found on outputs of ORCA never seen before, each in a small text of our own."""
+"""Faults found with unfamiliar ORCA outputs, each reproduced in a small handmade text."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ RESULT = "VIBRATIONAL FREQUENCIES\n"
 
 
 def with_error(error: str, before: str = "", after: str = "") -> str:
-    """A good output with these words before its end."""
+    """A good output with this message before its end."""
     return text("v6-radical").replace(END, f"{before}\n{error}\n{after}\n{END}")
 
 
@@ -73,21 +73,21 @@ def test_an_error_in_a_run_that_ends_normally_is_a_failure(
         "sbcast: error: Can't open `x.xyz`: No such file or directory",
     ],
 )
-def test_what_good_outputs_have_is_no_error(harmless: str) -> None:
+def test_messages_of_good_outputs_are_not_errors(harmless: str) -> None:
     assert sound(with_error(harmless), asked())
 
 
-def test_an_error_that_a_later_scf_has_overcome_is_no_failure() -> None:
+def test_an_error_before_a_later_successful_scf_is_not_a_failure() -> None:
     content = text("v6-radical")
     final = content[content.rindex("FINAL SINGLE POINT ENERGY") :].partition("\n")[0]
     scf = "SCF CONVERGED AFTER   9 CYCLES"
     again = f"   *    {scf}   *\n{final}\n"
     assert sound(with_error(BROKEN, after=again))
-    # Another energy without another SCF may lack what went wrong.
+    # A later energy without a later SCF may lack the part that failed.
     assert not sound(with_error(BROKEN, after=f"{final}\n"))
 
 
-def test_a_displacement_that_was_repeated_is_no_failure() -> None:
+def test_a_repeated_displacement_is_not_a_failure() -> None:
     step = "                     <<<Displacing   2/coordinate 3 (-)>>>"
     assert sound(with_error(BROKEN, before=step, after=step))
     other = "                     <<<Displacing   3/coordinate 1 (+)>>>"
@@ -102,14 +102,14 @@ def two_jobs(error: str) -> str:
     return f"{head}{error}\n{number.format(2)}{body}\n{END}\n"
 
 
-def test_a_job_that_failed_before_orca_went_on_with_the_next_one() -> None:
+def test_a_failed_job_before_a_successful_one_is_a_failure_if_it_printed_results() -> None:
     assert sound(two_jobs(""))
     assert sound(two_jobs(BROKEN))
-    # It has printed results after its error: they would be read.
+    # It printed results after its error, and they would be read.
     assert not sound(two_jobs(f"{BROKEN}\n{RESULT}"))
 
 
-# --- the last words of runs that break off --------------------------------------------------------
+# --- the last messages of interrupted runs --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_job_that_failed_before_orca_went_on_with_the_next_one() -> None:
         (BOX.format("CANNOT OPEN FILE") + "\n", FailureClass.PROGRAM_ERROR, "CANNOT OPEN FILE"),
     ],
 )
-def test_the_last_words_of_a_run_are_not_a_truncation(
+def test_the_last_message_of_a_run_is_not_a_truncation(
     lines: str, kind: FailureClass, words: str
 ) -> None:
     found, message = diagnosis(crashed(lines))
@@ -165,7 +165,7 @@ def test_a_gbw_file_that_the_input_names_is_an_error_of_the_input() -> None:
     assert diagnosis(content)[0] is FailureClass.PROGRAM_ERROR
 
 
-def test_an_error_far_from_the_end_of_a_cut_output_is_a_truncation() -> None:
+def test_a_cut_output_with_an_error_far_from_its_end_is_a_truncation() -> None:
     lines = "Error (ORCA_X): overcome\n" + "a line of numbers 1.0 2.0\n" * 40
     assert diagnosis(crashed(lines))[0] is FailureClass.TRUNCATED
 
@@ -198,7 +198,7 @@ def in_two_layers(whole: float, method: str = "QM/QM2", outer: str = "QM2") -> s
 @pytest.mark.parametrize(
     ("method", "outer"), [("QM/QM2", "QM2"), ("QM/XTB", "XTB"), ("QM/HF-3c", "HF-3c")]
 )
-def test_an_energy_of_more_atoms_than_are_printed(method: str, outer: str) -> None:
+def test_an_energy_may_belong_to_more_atoms_than_are_printed(method: str, outer: str) -> None:
     whole = -2266.681990679470 + 40.834442837800 + inner()
     assert sound(in_two_layers(whole, method, outer))
     kind, message = diagnosis(in_two_layers(whole - 20_000, method, outer))
@@ -218,14 +218,14 @@ def test_the_inner_layer_is_judged_by_its_own_atoms() -> None:
         assert kind is FailureClass.IMPLAUSIBLE_ENERGY
 
 
-def test_a_whole_without_its_parts_may_be_lower_than_its_inner_atoms_but_not_higher() -> None:
+def test_a_total_energy_alone_may_be_lower_than_that_of_its_inner_atoms_but_not_higher() -> None:
     whole = "FINAL SINGLE POINT ENERGY (QM/XTB)     {}"
     assert sound(layered(whole.format(-873.75)))
     assert diagnosis(layered(whole.format(-1.0)))[0] is FailureClass.IMPLAUSIBLE_ENERGY
     assert diagnosis(layered(whole.format(0.0)))[0] is FailureClass.IMPLAUSIBLE_ENERGY
 
 
-def test_the_atoms_that_all_layers_have_are_those_that_were_asked_for() -> None:
+def test_the_requested_number_of_atoms_is_that_of_all_layers() -> None:
     content = layered("FINAL SINGLE POINT ENERGY (QM/XTB)     -873.75")
     assert sound(content, asked(natoms=137))
     assert diagnosis(content, asked_for=asked(natoms=136))[0] is FailureClass.ATOM_COUNT
@@ -273,7 +273,7 @@ def vibrating(
     ("atoms", "frequencies", "left"),
     [
         (WATER, [0.0] * 6 + [1600.0, 3600.0, 3700.0], [1600.0, 3600.0, 3700.0]),
-        # A vibration that is printed as 0.00 does not vanish, nor does one behind an imaginary one.
+        # A vibration printed as 0.00 is kept, and so is one that follows an imaginary one.
         (WATER, [0.0] * 7 + [3600.0, 3700.0], [0.0, 3600.0, 3700.0]),
         (WATER, [0.0] * 6 + [-12.5, 0.0, 3700.0], [-12.5, 0.0, 3700.0]),
         (
@@ -286,7 +286,7 @@ def vibrating(
         ([("Cl", 0.0, 0.0, 0.0)], [0.0, 0.0, 3.5], []),
     ],
 )
-def test_as_many_vibrations_remain_as_the_molecule_has(
+def test_exactly_the_vibrations_of_the_molecule_remain(
     atoms: list[tuple[str, float, float, float]], frequencies: list[float], left: list[float]
 ) -> None:
     intensities = {place: 1.5 * place for place, value in enumerate(frequencies) if value > 0}
@@ -294,7 +294,7 @@ def test_as_many_vibrations_remain_as_the_molecule_has(
     assert orca.frequencies(found) == left
     modes = orca.normal_modes(found)
     first = len(frequencies) - len(left)
-    # The first component of each mode tells which column it was.
+    # The first component of each mode identifies its column.
     assert [mode[0][0] for mode in modes] == pytest.approx(
         [column / 100 for column in range(first, len(frequencies))]
     )
@@ -305,13 +305,13 @@ def test_as_many_vibrations_remain_as_the_molecule_has(
         ]
 
 
-def test_frequencies_of_a_part_of_the_atoms() -> None:
+def test_frequencies_of_a_partial_hessian() -> None:
     frequencies = [0.0] * 7 + [3600.0, 3700.0]
     echo = "|  3> %freq PARTIAL_Hess {1} end end\n"
     assert orca.frequencies(of(vibrating(WATER, frequencies, echo))) == [3600.0, 3700.0]
 
 
-def test_vibrations_that_cannot_be_told_from_rotations_are_refused() -> None:
+def test_vibrations_that_resemble_rotations_are_refused() -> None:
     found = of(vibrating(WATER, [-3.0, 0.1, 0.4, 2.0, 5.5, 7.0, 1600.0, 3600.0, 3700.0]))
     for parser in (orca.frequencies, orca.normal_modes, orca.ir_intensities):
         with pytest.raises(ParseError, match=r"begin with 0 values of 0\.00 instead of 6"):
@@ -319,7 +319,7 @@ def test_vibrations_that_cannot_be_told_from_rotations_are_refused() -> None:
 
 
 def square(rows: list[list[float]]) -> str:
-    """A table of a .hess file, in one block of columns."""
+    """A table of a .hess file, as one block of columns."""
     size = len(rows)
     head = " ".join(str(column) for column in range(size))
     lines = [" ".join([str(place), *map(str, row)]) for place, row in enumerate(rows)]
@@ -327,7 +327,7 @@ def square(rows: list[list[float]]) -> str:
 
 
 def hess_file(frequencies: list[float], frozen: int = 0) -> Output:
-    """A .hess file of water, of which the first `frozen` rows of the Hessian are zeros."""
+    """A .hess file of water, in which the first `frozen` rows of the Hessian are zeros."""
     size = len(frequencies)
     hessian = [[float(x == y and x >= frozen) for y in range(size)] for x in range(size)]
     modes = [[row + column / 100 for column in range(size)] for row in range(size)]
@@ -350,7 +350,7 @@ def hess_file(frequencies: list[float], frozen: int = 0) -> Output:
         ([0.0] * 7 + [3600.0, 3700.0], 3, 2),
     ],
 )
-def test_the_hess_file_counts_its_vibrations_alike(
+def test_the_hess_file_counts_its_vibrations_in_the_same_way(
     frequencies: list[float], frozen: int, left: int
 ) -> None:
     found = hess_file(frequencies, frozen)
@@ -361,7 +361,7 @@ def test_the_hess_file_counts_its_vibrations_alike(
     assert orca.hess_ir_intensities(found) == [10.0 * place for place in range(9 - left, 9)]
 
 
-def test_the_property_json_counts_its_vibrations_alike() -> None:
+def test_the_property_json_counts_its_vibrations_in_the_same_way() -> None:
     frequencies = [0.0] * 7 + [3600.0, 3700.0]
     place = {
         "Geometry": {
@@ -378,7 +378,7 @@ def test_the_property_json_counts_its_vibrations_alike() -> None:
 
 
 def test_the_thermochemistry_of_an_atom_with_vibrations_is_refused() -> None:
-    # The vibrations of an atom are of 0.00; a finite number of them is as wrong as an infinite one.
+    # An atom's vibrations are 0.00: thermochemistry from them is wrong, finite or not.
     content = text_of("more-4.2-freq.out")
     heading = "CARTESIAN COORDINATES (ANGSTROEM)"
     atom = f"{heading}\n---------------------------------\n  Cl     0.0   0.0   0.0\n\n"
@@ -420,7 +420,7 @@ State   Energy    Wavelength  fosc       T2         TX        TY        TZ
 """
 
 
-def test_rocis_leaves_out_states_of_another_multiplicity() -> None:
+def test_rocis_omits_states_of_another_multiplicity() -> None:
     states = orca.excitations(of(ROOTS + ROCIS))
     assert [state["state"] for state in states] == [1, 3]
     assert [state["multiplicity"] for state in states] == [2, 2]
@@ -431,7 +431,7 @@ def test_rocis_leaves_out_states_of_another_multiplicity() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        ROCIS,  # no table says that state 2 is of another multiplicity
+        ROCIS,  # no table says that state 2 has another multiplicity
         ROOTS.replace("2       4   ", "2       2   ") + ROCIS,
         ROOTS + ROCIS.replace("   3   43894.9", "   2   32921.2"),
         ROOTS + ROCIS[: ROCIS.index("   3   43894.9")] + "\n",
@@ -475,7 +475,7 @@ DIPOLES = """-------------------------------------------------------------------
 """
 
 
-def test_the_spectrum_of_casscf_and_nevpt2_up_to_5() -> None:
+def test_the_spectrum_of_casscf_and_nevpt2_up_to_orca_5() -> None:
     content = CASSCF.format("CASSCF", 37192.8, 50000.0) + CASSCF.format(
         "CASSCF (NEVPT2 diagonal energies)", 28271.0, 43894.9
     )
@@ -489,7 +489,7 @@ def test_the_spectrum_of_casscf_and_nevpt2_up_to_5() -> None:
     assert [state["state"] for state in states] == [1, 2]
 
 
-def test_a_casscf_without_excited_states_has_no_spectrum() -> None:
+def test_casscf_without_excited_states_has_no_spectrum() -> None:
     content = CASSCF.format("CASSCF", 1.0, 2.0)
     nothing = content[: content.index("--" * 40)] + DIPOLES
     with pytest.raises(ParseError, match="missing"):
@@ -517,7 +517,7 @@ ELECTRONS = (
 ENERGY = "FINAL SINGLE POINT ENERGY       -75.5\n"
 
 
-def test_cycles_basis_and_electrons_are_of_the_last_scf() -> None:
+def test_cycles_basis_and_electrons_belong_to_the_last_scf() -> None:
     found = of(
         BANNER + SETTINGS.format(60) + SCF.format("", 9) + ELECTRONS.replace("9.0", "8.0") + ENERGY
         + SCF.format("", 12) + ELECTRONS + ENERGY
@@ -536,12 +536,12 @@ def test_cycles_basis_and_electrons_are_of_the_last_scf() -> None:
     }
 
 
-def test_an_scf_at_its_limit_says_so() -> None:
+def test_an_scf_at_its_cycle_limit_is_marked() -> None:
     found = orca.scf_cycles(of(BANNER + SETTINGS.format(60) + SCF.format("NOT ", 125)))
     assert (found["at_limit"], found["converged"]) == (True, False)
 
 
-def test_values_of_an_earlier_scf_are_not_handed_on() -> None:
+def test_values_of_an_earlier_scf_are_not_returned() -> None:
     first = BANNER + SETTINGS.format(60) + SCF.format("", 9) + ELECTRONS + ENERGY
     hartree_fock = SETTINGS.format(24) + SCF.format("", 7) + ENERGY
     second_job = f"$$$$  JOB NUMBER  2 $$$$\n{hartree_fock}"
@@ -555,7 +555,7 @@ def test_values_of_an_earlier_scf_are_not_handed_on() -> None:
         orca.scf_cycles(of(f"{first}$$$$  JOB NUMBER  2 $$$$\n{ENERGY}"))
 
 
-def test_values_of_an_scf_are_those_of_the_final_energy() -> None:
+def test_values_of_an_scf_belong_to_the_final_energy() -> None:
     first = BANNER + SETTINGS.format(60) + SCF.format("", 9) + ELECTRONS + ENERGY
     broken_off = f"$$$$  JOB NUMBER  2 $$$$\n{SETTINGS.format(24)}{SCF.format('', 7)}"
     found = of(first + broken_off)
@@ -573,7 +573,7 @@ def test_a_limit_that_is_not_printed_is_none() -> None:
     ("old", "new"),
     [("9.000246913578", "************"), ("5.000123456789", "6.000123456789"), ("Total", "Totals")],
 )
-def test_damaged_electrons_are_a_parse_error(old: str, new: str) -> None:
+def test_a_damaged_number_of_electrons_is_a_parse_error(old: str, new: str) -> None:
     content = BANNER + SETTINGS.format(60) + SCF.format("", 9) + ELECTRONS + ENERGY
     with pytest.raises(ParseError):
         orca.integrated_electrons(of(content.replace(old, new)))
@@ -600,7 +600,7 @@ def test_the_quadrupole_is_the_total_one() -> None:
         [-0.75, -3.5, -0.75],
         [-0.25, -0.75, -5.75],
     ]
-    # Some versions print no unit behind it.
+    # Some versions print no unit after it.
     bare = QUADRUPOLE.replace(" (a.u.)", "").partition("             -6.7")[0]
     assert orca.quadrupole(of(bare)) == orca.quadrupole(of(QUADRUPOLE))
 
@@ -620,7 +620,7 @@ def test_a_damaged_quadrupole_is_a_parse_error(old: str, new: str) -> None:
         orca.quadrupole(of(QUADRUPOLE.replace(old, new)))
 
 
-# --- files that are not an output -----------------------------------------------------------------
+# --- files that are not outputs -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -657,26 +657,26 @@ def test_a_file_that_is_not_an_output_is_named(
 
 
 @pytest.mark.parametrize("name", ["job.gbw", "job.property.txt", "job_property.txt"])
-def test_the_output_beside_such_a_file_is_named(tmp_path: Path, name: str) -> None:
+def test_the_output_next_to_such_a_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "job.out").write_text(text("v6-radical"))
     (tmp_path / name).write_bytes(b"\0" if name.endswith(".gbw") else b"--- !PROPERTIES! ---\n")
     with pytest.raises(StructureError, match=r"name \S+job\.out, or"):
         read(tmp_path / name, programs()["orca"], {})
 
 
-def test_an_output_is_read_whatever_its_name(tmp_path: Path) -> None:
+def test_an_output_is_read_under_any_name(tmp_path: Path) -> None:
     for name in ("job.xyz", "job.gbw", "job.inp"):
         (tmp_path / name).write_text(text("v6-radical"))
         assert read(tmp_path / name, programs()["orca"], {}).failure is None
 
 
-def test_a_program_of_the_user_may_print_what_others_write_to_files(tmp_path: Path) -> None:
+def test_a_users_program_may_print_what_others_write_to_files(tmp_path: Path) -> None:
     path = tmp_path / "printed.json"
     path.write_text('{"energy": 1.5}')
     assert read(path, programs()["command"], {}).failure is None
 
 
-def test_the_only_output_of_a_folder_is_what_was_printed(tmp_path: Path) -> None:
+def test_the_only_output_in_a_folder_is_taken_as_standard_output(tmp_path: Path) -> None:
     (tmp_path / "orca.out").write_text(text_of("v6-radical.out"))
     (tmp_path / "orca.gbw").write_bytes(b"\0\1")
     found = read(tmp_path, programs()["orca"], {"energy": orca.energy})

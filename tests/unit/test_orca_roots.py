@@ -1,6 +1,6 @@
-"""Values beside the energy of an excited state: of its density, or of the SCF, or refused.
+"""Values printed with an excited state's energy: from its density, from the SCF, or refused.
 
-The outputs are of our own making (orca_runs.py), in the layouts of public ones (`roots`).
+The outputs are handmade (orca_runs.py), in the layouts of public ones (`roots`).
 """
 
 import json
@@ -54,7 +54,7 @@ def excited(root: str, *more: str) -> str:
 FOLLOWED = (gradient(slope(0.74)), dipole(1.5))
 
 
-def test_what_is_of_the_density_of_the_scf_is_refused_where_a_root_was_followed() -> None:
+def test_values_of_the_scf_density_are_refused_if_a_root_was_followed() -> None:
     text = excited("Root  2", *FOLLOWED)
     assert read(orca.energy, text) == pytest.approx(energy(0.74) + EXCITATION, abs=1e-12)
     assert read(orca.scf_energy, text) == pytest.approx(energy(0.74), abs=1e-8)
@@ -70,28 +70,28 @@ def test_what_is_of_the_density_of_the_scf_is_refused_where_a_root_was_followed(
 @pytest.mark.parametrize(
     "heading", [RELAXED, ORCA_6.format("CIS"), RELAXED + ORCA_6.format("TD-DFT")]
 )
-def test_the_dipole_of_the_relaxed_density_is_that_of_the_root(heading: str) -> None:
+def test_the_dipole_of_the_relaxed_density_belongs_to_the_root(heading: str) -> None:
     text = excited("Root  1", *FOLLOWED, heading, dipole(0.7))
     assert read(orca.dipole, text) == [0.0, 0.0, 0.7]
     with pytest.raises(ParseError, match="excited root 1"):
         read(orca.mulliken_charges, text)
 
 
-def test_a_density_that_is_not_relaxed_is_not_that_of_the_root() -> None:
+def test_an_unrelaxed_density_does_not_belong_to_the_root() -> None:
     unrelaxed = RELAXED.replace("RELAXED", "UNRELAXED")
     text = excited("Root  1", *FOLLOWED, unrelaxed, ORCA_6.format("SCF"), dipole(0.7))
     with pytest.raises(ParseError, match="excited root 1"):
         read(orca.dipole, text)
 
 
-def test_after_an_optimisation_of_a_root_charges_of_the_scf_are_refused() -> None:
+def test_after_an_optimization_of_a_root_charges_of_the_scf_are_refused() -> None:
     last = (coordinates(0.74), scf(energy(0.74)), charges(0.1), total("Root  1"))
     text = run(cycle(1, 0.80, settings()), *last)
     with pytest.raises(ParseError, match="excited root 1"):
         read(orca.mulliken_charges, text)
 
 
-def test_beside_excitations_alone_the_density_is_of_the_ground_state() -> None:
+def test_with_excitations_only_the_density_belongs_to_the_ground_state() -> None:
     text = excited("Root  1", dipole(1.5))
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.dipole, text) == [0.0, 0.0, 1.5]
@@ -106,7 +106,7 @@ def test_the_multiplicity_of_a_triplet_is_not_that_of_the_scf() -> None:
     assert (frame["root"], frame["multiplicity"]) == (1, 3)
 
 
-def test_a_state_of_spin_orbit_coupling_has_no_multiplicity() -> None:
+def test_a_spin_orbit_state_has_no_multiplicity() -> None:
     text = excited("SOC Root  1").replace("DE(CIS) =", "E(SOC CIS)    =")
     with pytest.raises(ParseError, match="spin-orbit root 1"):
         read(orca.multiplicity, text)
@@ -120,7 +120,7 @@ def test_a_root_that_cannot_be_read_is_a_parse_error() -> None:
 
 
 def equation_of_motion(value: float, heading: str = "EOM-CCSD RESULTS (RHS)") -> str:
-    """A run of EOM-CCSD whose coupled-cluster energy is that of 0.74 Angstrom."""
+    """An EOM-CCSD run with the coupled-cluster energy at 0.74 Angstrom."""
     states = f"-----\n{heading}\n-----\n\nIROOT=  1:  {EXCITATION:.6f} au  6.8 eV  54869 cm**-1\n"
     coupled = f"E(TOT)                                     ... {energy(0.74):17.9f}\n"
     return run(
@@ -137,7 +137,7 @@ def test_eom_ccsd_gives_the_energy_of_its_lowest_root_or_of_the_ground_state() -
     assert (triplet["root"], triplet["multiplicity"]) == (1, 3)
 
 
-def test_of_a_property_file_what_is_of_the_scf_is_refused_beside_a_root_that_was_followed() -> None:
+def test_scf_values_of_a_property_file_are_refused_if_a_root_was_followed() -> None:
     file = {
         "Calculation_Info": {"NumOfAtoms": 2},
         "Geometries": [
@@ -160,7 +160,7 @@ def test_of_a_property_file_what_is_of_the_scf_is_refused_beside_a_root_that_was
             parser(Output(followed, name))
 
 
-def test_an_energy_without_an_scf_is_no_frame() -> None:
+def test_an_energy_without_an_scf_is_not_a_frame() -> None:
     """`NoIter` prints a final energy of 0."""
     text = run(coordinates(0.74), settings(), final(0.0))
     with pytest.raises(ParseError, match="no evaluation"):

@@ -1,4 +1,4 @@
-"""ORCA routes as they are read: keywords, blocks, and what ORCA would not read."""
+"""Reading ORCA routes: keywords, blocks, and errors."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("route", GOOD)
-def test_a_good_route_is_left_alone(route: str) -> None:
+def test_a_good_route_gets_no_remark(route: str) -> None:
     assert said(route) == []
 
 
@@ -59,11 +59,11 @@ def test_a_good_route_is_left_alone(route: str) -> None:
         ('! HF\n%basis NewGTO H "SVP" end', 2, "one for each of newgto"),
     ],
 )
-def test_what_orca_cannot_read_is_an_error_with_its_line(
+def test_a_route_that_orca_cannot_read_is_an_error_with_its_line(
     route: str, line: int, words: str | None
 ) -> None:
     wrong = [remark for remark in said(route) if remark.certain]
-    if words is None:  # an "end" too many may close a block that is not known to be one
+    if words is None:  # an extra "end" may close a block that is not recognized as one
         assert wrong == []
         return
     (remark,) = wrong
@@ -83,7 +83,7 @@ def test_what_orca_cannot_read_is_an_error_with_its_line(
         ("%method Method HF end\n%basis Basis def2-SVP end", "has no line of keywords"),
     ],
 )
-def test_what_is_not_known_is_a_warning_with_the_nearest(route: str, words: str) -> None:
+def test_an_unknown_word_is_a_warning_with_the_nearest_known_one(route: str, words: str) -> None:
     (remark,) = said(route)
     assert not remark.certain
     assert words in remark.message
@@ -97,7 +97,7 @@ def test_any_text_can_be_read(text: str) -> None:
     assert all(1 <= stray.line <= lines for stray in route.strays)
 
 
-def test_a_long_damaged_route_is_read_at_once() -> None:
+def test_a_long_damaged_route_is_read_quickly() -> None:
     read("! " + "(" * 20_000)
     read('%plots "' + "x" * 20_000 + "%scf" * 2000)
 
@@ -120,5 +120,5 @@ def test_keywords_of_orca_4_to_6_are_known(word: str) -> None:
     assert is_known(word)
 
 
-def test_the_nearest_keyword_of_nothing_like_one_is_none() -> None:
+def test_a_word_unlike_any_keyword_has_no_nearest_keyword() -> None:
     assert nearest_keyword("xyzzyplugh") is None

@@ -1,11 +1,11 @@
-"""ORCA's parsers and diagnosis on the real outputs beside the checkout (../shared/data/orca).
+"""ORCA's parsers and diagnosis on real outputs next to the checkout (../shared/data/orca).
 
-`expected.json` has their values from an independent reading ("text") and from cclib. Of its
-keys these are read elsewhere or not at all:
-- orbitals, frequencies, excitations, free energies (homos, n_mo, moenergies_homo_lumo_eV, vibfreqs,
-  free_energy_hartree, etenergies_cm1) by the tests of those parsers;
-- cclib's gradient, dipole and charges say the same as "text" where `agree` is true, and are
-  faulty where it is not (see `_about`); final_scf_energy_hartree likewise, but rounded;
+`expected.json` has their values from an independent reading ("text") and from cclib. These keys
+are checked elsewhere or not at all:
+- by the tests of those parsers: orbitals, frequencies, excitations, free energies (homos, n_mo,
+  moenergies_homo_lumo_eV, vibfreqs, free_energy_hartree, etenergies_cm1);
+- cclib's gradient, dipole and charges equal those of "text" if `agree` is true, and are faulty
+  otherwise (see `_about`); likewise final_scf_energy_hartree, which is rounded;
 - the file property.json and the .hess files have no values.
 """
 
@@ -24,14 +24,14 @@ from wqmaster.parsers.orca.plausibility import atomic_number
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the folder shared/data/orca is not beside the checkout"
+    not DATA.is_dir(), reason="the folder shared/data/orca is not next to the checkout"
 )
 
 EXPECTED: dict[str, Any] = (
     json.loads((DATA / "expected.json").read_text())["files"] if DATA.is_dir() else {}
 )
 OUTPUTS = sorted(name for name in EXPECTED if name.endswith((".out", ".log")))
-# Key of "text" -> parser, and how far its value may be off.
+# Key of "text" -> parser, and the largest permitted deviation.
 VALUES = {
     "final_single_point_energy": ("total_energy", 1e-9),
     "scf_energy": ("scf_energy", 1e-9),
@@ -53,7 +53,7 @@ OTHER_KEYS = {
     "opt_converged",
 }
 SPINS = {"mulliken": "mulliken_spins", "lowdin": "loewdin_spins"}
-# The class that each outcome other than ok is to get.
+# The expected class of each outcome other than ok.
 CLASSES = {
     "fail:input_keyword": FailureClass.INPUT_KEYWORD,
     "fail:module_crash_gtoint(memory)": FailureClass.MODULE_CRASH,
@@ -82,7 +82,7 @@ def pairs(section: str, *keys: str) -> list[tuple[str, str]]:
 
 
 def asked(name: str) -> Asked | None:
-    """What a job of this output was asked for, as cclib read it."""
+    """The molecule that the job of this output computed, according to cclib."""
     found = EXPECTED[name].get("cclib", {})
     if not {"natom", "charge", "mult"} <= set(found):
         return None
@@ -98,12 +98,12 @@ def flat(values: Any) -> list[float]:
 
 
 def off(found: Any, expected: Any) -> float:
-    """By how much two values of the same shape differ at most."""
+    """The largest difference between two values of the same shape."""
     assert len(flat(found)) == len(flat(expected))
     return max(abs(one - other) for one, other in zip(flat(found), flat(expected), strict=True))
 
 
-def test_every_key_of_the_independent_reading_is_looked_at() -> None:
+def test_every_key_of_the_independent_reading_is_checked() -> None:
     keys = {key for entry in EXPECTED.values() for key in entry.get("text", {})}
     assert keys == set(VALUES) | OTHER_KEYS
 
@@ -113,7 +113,7 @@ def test_the_values_of_the_independent_reading(name: str, key: str) -> None:
     parser, tolerance = VALUES[key]
     expected = EXPECTED[name]["text"]
     if key == "gradient" and expected.get("opt_converged"):
-        # The last gradient in the text, which is not at the geometry of the last energy.
+        # The last gradient in the text does not belong to the geometry of the last energy.
         with pytest.raises(ParseError, match="belongs to optimization cycle"):
             orca.gradient(output(name))
         (*_, last) = (frame for frame in orca.frames(output(name)) if frame["gradient"])
@@ -128,7 +128,7 @@ def test_the_values_of_the_independent_reading(name: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_what_is_not_there_is_not_read(name: str) -> None:
+def test_absent_values_are_not_read(name: str) -> None:
     found = EXPECTED[name]["text"]
     for key, (parser, _) in VALUES.items():
         if key not in found:
@@ -147,21 +147,22 @@ def test_the_number_of_energies(name: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), pairs("text", "opt_converged"))
-def test_converged_optimisations(name: str, key: str) -> None:
+def test_converged_optimizations(name: str, key: str) -> None:
     found = output(name)
-    assert orca.optimisation(found)["converged"] is EXPECTED[name]["text"][key]
+    state = orca.optimisation(found)  # codespell:ignore optimisation
+    assert state["converged"] is EXPECTED[name]["text"][key]
     expected = EXPECTED[name]["cclib"]["final_coords"]
     assert off(orca.optimized_geometry(found), expected) <= 1e-5
 
 
 @pytest.mark.parametrize(("name", "key"), pairs("cclib", "charge", "mult"))
-def test_charge_and_multiplicity_as_cclib_has_them(name: str, key: str) -> None:
+def test_charge_and_multiplicity_agree_with_cclib(name: str, key: str) -> None:
     parser = {"charge": orca.charge, "mult": orca.multiplicity}[key]
     assert parser(output(name)) == EXPECTED[name]["cclib"][key]
 
 
 @pytest.mark.parametrize(("name", "key"), pairs("cclib", "final_coords"))
-def test_the_geometry_as_cclib_has_it(name: str, key: str) -> None:
+def test_the_geometry_agrees_with_cclib(name: str, key: str) -> None:
     expected = EXPECTED[name]["cclib"]
     found = output(name)
     assert off(orca.geometry(found), expected[key]) <= 1e-5
@@ -170,7 +171,7 @@ def test_the_geometry_as_cclib_has_it(name: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "_key"), pairs("cclib", "spins"))
-def test_the_spin_populations_as_cclib_has_them(name: str, _key: str) -> None:
+def test_the_spin_populations_agree_with_cclib(name: str, _key: str) -> None:
     expected = EXPECTED[name]["cclib"]["spins"]
     for key in set(expected) & set(SPINS):
         assert off(getattr(orca, SPINS[key])(output(name)), expected[key]) <= 1e-6
@@ -195,7 +196,7 @@ def test_failures_and_traps_get_their_class(name: str) -> None:
 
 
 def test_a_removed_block_is_missing() -> None:
-    """The trap missing_block: all else of the output is good."""
+    """The trap missing_block: the rest of the output is good."""
     names = [name for name in OUTPUTS if EXPECTED[name]["outcome"] == "trap:missing_block"]
     for name in names:
         assert orca.diagnose(output(name), asked(name), {}) is None
@@ -204,7 +205,7 @@ def test_a_removed_block_is_missing() -> None:
     assert names
 
 
-def test_every_outcome_is_looked_at() -> None:
+def test_every_outcome_is_checked() -> None:
     outcomes = {EXPECTED[name]["outcome"] for name in OUTPUTS}
     assert outcomes == {"ok", "trap:missing_block", *CLASSES}
 

@@ -1,7 +1,7 @@
-"""Frames of real outputs (../shared/data/orca): energy and gradient of each belong together.
+"""Frames of real outputs (../shared/data/orca): energy and gradient belong together.
 
-Below each gradient of an optimization ORCA prints, in its step of relaxation, the energy and the
-norm of the gradient that it goes on with, and from the second cycle on the change of the energy.
+After each gradient of an optimization, in the relaxation step, ORCA prints the energy and the
+gradient norm that it uses, and from the second cycle on the energy change.
 """
 
 import math
@@ -17,14 +17,14 @@ from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the folder shared/data/orca is not beside the checkout"
+    not DATA.is_dir(), reason="the folder shared/data/orca is not next to the checkout"
 )
 OUTPUTS = sorted(
     str(path.relative_to(DATA)) for path in DATA.glob("*/*") if path.suffix in (".out", ".log")
 )
 STEP = re.compile(r"Current Energy +\.{4} +(\S+) Eh\nCurrent gradient norm +\.{4} +(\S+) Eh/bohr\n")
 CHANGE = re.compile(r"\n +Energy change +(\S+) ")
-# Who published it has taken cycles out: in one step its largest gradient falls from 5e-2 to 7e-5.
+# Cycles were removed before publication: the largest gradient falls from 5e-2 to 7e-5 in one step.
 CUT = "4.1/test_ts_reopt_optts_orca.out"
 
 
@@ -36,12 +36,12 @@ def with_steps() -> list[str]:
     return [name for name in OUTPUTS if STEP.search(output(name).text)]
 
 
-def test_there_are_optimisations() -> None:
+def test_there_are_optimizations() -> None:
     assert len(with_steps()) >= 6
 
 
 @pytest.mark.parametrize("name", with_steps())
-def test_energy_and_gradient_of_each_cycle_are_those_that_orca_goes_on_with(name: str) -> None:
+def test_energy_and_gradient_of_each_cycle_are_those_that_orca_uses(name: str) -> None:
     found = orca.frames(output(name))
     cycles = [frame for frame in found if frame["kind"] == "optimisation_cycle"]
     steps = STEP.findall(output(name).text)
@@ -64,10 +64,11 @@ def test_the_last_frame_has_the_values_of_the_output(name: str) -> None:
     *cycles, last = orca.frames(output(name))
     assert last["energy"] == orca.total_energy(output(name))
     assert last["geometry"] == orca.geometry(output(name))
-    assert last["converged"] is orca.optimisation(output(name))["converged"]
+    state = orca.optimisation(output(name))  # codespell:ignore optimisation
+    assert last["converged"] is state["converged"]
     assert not any(frame["converged"] for frame in cycles)
     if last["converged"]:
-        # Further on by a step; the energy is computed again there, the gradient is not.
+        # One step further; there, the energy is computed again, but not the gradient.
         assert last["gradient"] is None
         assert last["geometry"] != cycles[-1]["geometry"]
         with pytest.raises(ParseError, match="belongs to optimization cycle"):
@@ -75,14 +76,14 @@ def test_the_last_frame_has_the_values_of_the_output(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_frames_and_single_values_are_of_one_evaluation(name: str) -> None:
+def test_frames_and_single_values_belong_to_one_evaluation(name: str) -> None:
     try:
         last = orca.frames(output(name))[-1]
         energy = orca.total_energy(output(name))
     except ParseError:
         return
     if last["energy"] != energy:
-        # The final evaluation is not converged, which is no frame.
+        # The final evaluation is not converged, so it is not a frame.
         assert orca.diagnose(output(name), None, {}) is not None
         return
     assert last["geometry"] == orca.geometry(output(name))
@@ -92,7 +93,7 @@ def test_frames_and_single_values_are_of_one_evaluation(name: str) -> None:
         assert last["gradient"] == orca.gradient(output(name))
         norms = [math.hypot(*row) for row in last["gradient"]]
         assert orca.largest_force(output(name)) == max(norms)
-        # What ORCA leaves of the invariance to translation is small.
+        # ORCA violates translational invariance only slightly.
         assert math.hypot(*orca.net_force(output(name))) < 1e-3 * len(norms)
 
 
@@ -103,7 +104,7 @@ def test_frames_and_single_values_are_of_one_evaluation(name: str) -> None:
         ("4.2/H2O_hess_orca.out", "4.2/H2O_hess_orca.hess"),
     ],
 )
-def test_a_hessian_is_held_against_the_final_geometry(out: str, hess: str) -> None:
+def test_a_hessian_is_compared_with_the_final_geometry(out: str, hess: str) -> None:
     content = (DATA / hess).read_bytes()
     together = {"stdout": (DATA / out).read_bytes(), "orca.hess": content}
     found = Output(together, "orca.hess")

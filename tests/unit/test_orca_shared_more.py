@@ -1,6 +1,6 @@
-"""The parsers of orbitals, vibrations, spectra and files against real ORCA files.
+"""Parsers of orbitals, vibrations, spectra and files on real ORCA files.
 
-The files and the values of cclib lie in the folder `shared` beside the checkout. Where cclib has a
+The files and the values of cclib are in the folder `shared` next to the checkout. Where cclib has a
 value that the file does not state, or reads it from another block, the test says so.
 """
 
@@ -17,10 +17,10 @@ from wqmaster.parsers.base import Output
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
 pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the folder shared with ORCA's files is not beside the checkout"
+    not DATA.is_dir(), reason="the folder shared with ORCA's files is not next to the checkout"
 )
 
-# cclib's factor of its eV (scipy's constants, CODATA 2018 or 2014).
+# cclib's conversion factor to eV (scipy's constants, CODATA 2018 or 2014).
 EV_PER_EH = 27.211386
 
 
@@ -44,7 +44,7 @@ def file(name: str) -> Output:
 
 
 def having(*keys: str) -> list[str]:
-    """The files of which cclib has all of `keys`."""
+    """The files for which cclib has all of `keys`."""
     return [
         name
         for name, entry in EXPECTED.items()
@@ -53,7 +53,7 @@ def having(*keys: str) -> list[str]:
 
 
 def rounding(name: str) -> float:
-    """eV. Where coefficients are printed, cclib takes the energies above them: 5 decimals in Eh."""
+    """In eV. If coefficients are printed, cclib reads the energies above them: 5 decimals in Eh."""
     return 3e-4 if "MOLECULAR ORBITALS" in output(name).text else 2e-5
 
 
@@ -69,7 +69,7 @@ def test_orbitals(name: str) -> None:
     assert [len(spin) for spin in occupations] == [len(spin) for spin in energies]
     assert [sum(o > 0 for o in spin) - 1 for spin in occupations] == known["homos"]
     if "virtual orbitals were printed." in output(name).text:
-        # cclib counts in n_mo those of the coefficients below the table, too.
+        # cclib's n_mo also counts the orbitals of the coefficients below the table.
         assert all(len(spin) <= n for spin, n in zip(energies, known["n_mo"], strict=True))
     else:
         assert [len(spin) for spin in energies] == known["n_mo"]
@@ -152,7 +152,7 @@ def test_coupled_cluster(name: str, reference: float, ccsd: float, t1: float) ->
 @pytest.mark.parametrize(
     "name", ["4.2/orca_wavefunction_not_converge_error.log", "4.2/orca_mdci_error.log"]
 )
-def test_no_energy_of_a_coupled_cluster_that_failed(parser: Any, name: str) -> None:
+def test_a_failed_coupled_cluster_calculation_has_no_energy(parser: Any, name: str) -> None:
     with pytest.raises(ParseError):
         parser(output(name))
 
@@ -191,7 +191,7 @@ def test_the_hess_files() -> None:
             assert one == pytest.approx(other, abs=1e-6)
         geometry, other_geometry = orca.hess_geometry(found), orca.geometry(beside)
         assert orca.hess_symbols(found) == orca.symbols(beside)
-        # The file has its own origin.
+        # The file uses its own origin.
         shifts = [
             [x - y for x, y in zip(one, other, strict=True)]
             for one, other in zip(geometry, other_geometry, strict=True)

@@ -1,4 +1,4 @@
-"""A mistake in a user's module is an error of the campaign file, in one line with its place."""
+"""A mistake in a user's module is a one-line error of the campaign file, with its location."""
 
 import importlib
 import sys
@@ -18,13 +18,13 @@ LADDER = "{FailureClass.SCF_NOT_CONVERGED: "
 
 
 class Module:
-    """A module of the user's beside a campaign file, read as `wqmaster check` reads it."""
+    """A user's module next to a campaign file, read as `wqmaster check` reads it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def error(self, text: str, step: dict[str, Any] | None = None, needs: str = "") -> str:
-        """What is wrong with the campaign, in one line that begins with its place in the file."""
+        """The one-line error of the campaign, which begins with its place in the file."""
         package = self.folder / "tallying"
         if needs:
             package.mkdir()
@@ -67,7 +67,7 @@ def changed(*changes: tuple[str, str]) -> str:
 
 
 def with_trait(name: str, function: str) -> str:
-    """The guide's module, whose task function has this trait: a function named `mine`."""
+    """The guide's module with this trait of its task function: a function named `mine`."""
     return changed((TASK, f"{function}\n\n\n{TASK[:-1]}, {name}=mine)"))
 
 
@@ -115,7 +115,7 @@ def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, argu
         ("options", "mine = {'a': 1}", "@task(options=...) is a class derived from wqmaster."),
     ],
 )
-def test_a_trait_that_cannot_be_is_named(own: Module, name: str, function: str, said: str) -> None:
+def test_an_invalid_trait_is_named(own: Module, name: str, function: str, said: str) -> None:
     found = own.error(with_trait(name, function), {"keep_files": {"a.dat": "{id}.dat"}})
     assert own.is_of_function
     assert said in found
@@ -140,7 +140,7 @@ def test_a_trait_that_cannot_be_is_named(own: Module, name: str, function: str, 
         ("def program_version(output)", "def program_version()", "it takes (), and is called with"),
     ],
 )
-def test_a_declaration_that_cannot_be_is_named(own: Module, old: str, new: str, said: str) -> None:
+def test_an_invalid_declaration_is_named(own: Module, old: str, new: str, said: str) -> None:
     found = own.error(changed((old, new))).replace("\\", "")
     assert own.is_of_function
     assert said in found
@@ -155,12 +155,12 @@ def test_a_declaration_that_cannot_be_is_named(own: Module, old: str, new: str, 
         ("NEEDS = {'energy': 'scf'}", "has 'scf' for 'energy', and should have a tuple"),
     ],
 )
-def test_a_table_of_needs_that_cannot_be_is_named(own: Module, needs: str, said: str) -> None:
+def test_an_invalid_table_of_needs_is_named(own: Module, needs: str, said: str) -> None:
     assert said in own.error(MODULE, needs=f"{needs}\n")
     assert own.is_of_function
 
 
-def test_a_wrong_short_name_has_others_listed(own: Module) -> None:
+def test_an_unknown_short_name_is_answered_with_the_known_ones(own: Module) -> None:
     said = own.error(MODULE, {"parsers": ["gradient"]})
     assert said.endswith("unknown parser 'tallying.gradient'; known in 'tallying': energy")
 

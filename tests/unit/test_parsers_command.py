@@ -1,4 +1,4 @@
-"""Parsers of plain files, and of what the harness of Python functions writes."""
+"""Parsers of plain files, and of the files that the harness of Python functions writes."""
 
 import contextlib
 import json
@@ -42,17 +42,17 @@ def test_one_number_is_read_with_all_its_digits(text: str, value: float) -> None
     "text",
     ["", " \n", "E = -76.5", "1 2", "*******", "1_0", "0x10", "1,5", "1.5.2", "٣", "1.0-100"],
 )
-def test_what_is_not_one_number_is_an_error(text: str) -> None:
+def test_a_text_other_than_one_number_is_an_error(text: str) -> None:
     with pytest.raises(ParseError, match="out is not a single number"):
         plain.number(output(text))
 
 
 @pytest.mark.parametrize("text", ["NaN", "-nan", "Infinity", "-inf", "1e999"])
-def test_what_is_not_finite_is_handed_on_to_be_judged(text: str) -> None:
+def test_a_value_that_is_not_finite_is_returned_unchanged(text: str) -> None:
     assert not math.isfinite(plain.number(output(text)))
 
 
-def test_a_table_is_its_rows() -> None:
+def test_a_table_is_read_as_its_rows() -> None:
     text = "# x y\n\n 1 2.5\n-3\t4D-1\r\n#\n0 nan\n"
     rows = plain.table(output(text))
     assert rows[:2] == [[1.0, 2.5], [-3.0, 0.4]]
@@ -73,27 +73,27 @@ def test_a_table_is_its_rows() -> None:
         ("1\n" * 1_000_001, "more numbers than"),
     ],
 )
-def test_what_is_no_table_is_an_error(text: str, why: str) -> None:
+def test_a_text_that_is_not_a_table_is_an_error(text: str, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         plain.table(output(text))
 
 
-def test_json_is_read_whole() -> None:
+def test_json_is_read_completely() -> None:
     assert plain.json_value(output('{"e": [-1.5, null, true]}\n')) == {"e": [-1.5, None, True]}
     assert math.isnan(plain.json_value(output("[NaN]"))[0])
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1', '{"a": 1} x', "[" * 100_000, '{"a":1,"a":2}'])
-def test_what_is_no_json_is_an_error_that_names_the_file(text: str) -> None:
+def test_invalid_json_is_an_error_that_names_the_file(text: str) -> None:
     with pytest.raises(ParseError, match="out is not valid JSON"):
         plain.json_value(output(text))
 
 
-def test_text_is_as_it_is() -> None:
+def test_text_is_read_unchanged() -> None:
     assert plain.text(output(" a\n\nb ")) == " a\n\nb "
 
 
-def test_a_command_is_diagnosed_by_its_streams_alone() -> None:
+def test_a_command_is_diagnosed_by_its_streams_only() -> None:
     assert plain.diagnose(Output({"stdout": b"error!"}), ASKED, {}) is None
     failure = plain.diagnose(Output({}), ASKED, {})
     assert failure is not None
@@ -105,7 +105,7 @@ def test_a_command_is_diagnosed_by_its_streams_alone() -> None:
 
 
 def harness(**content: Any) -> Output:
-    """The files of a step with this result.json, seen from stdout."""
+    """The files of a step with this result.json; the parser reads stdout."""
     whole = {"function": "m.f", "python": "3.6.8", **content}
     return Output({"stdout": b"", "stderr": b"", "result.json": json.dumps(whole).encode()})
 
@@ -122,7 +122,7 @@ def error(kind: str, message: str = "", stage: str = "call", **more: Any) -> dic
 
 
 @pytest.mark.parametrize("value", [None, 0, -1.5, "text", [1, [2]], {"a": {"b": []}}])
-def test_the_value_is_what_the_function_returned(value: Any) -> None:
+def test_the_value_is_the_return_value_of_the_function(value: Any) -> None:
     found = harness(value=value)
     assert python.diagnose(found, ASKED, {"function": "m.f"}) is None
     assert python.result(found) == value
@@ -158,7 +158,7 @@ def test_the_value_is_what_the_function_returned(value: Any) -> None:
         ({"kinds": 3, "type": [], "message": {}}, "PROGRAM_ERROR", "python"),
     ],
 )
-def test_an_error_has_its_class_and_its_words(raised: Any, kind: str, words: str) -> None:
+def test_an_error_has_its_class_and_message(raised: Any, kind: str, words: str) -> None:
     found, message = diagnosis(harness(error=raised))
     assert found is FailureClass[kind]
     assert words in message
@@ -166,7 +166,7 @@ def test_an_error_has_its_class_and_its_words(raised: Any, kind: str, words: str
         python.result(harness(error=raised))
 
 
-def test_errors_of_many_documents_are_one_signature() -> None:
+def test_errors_of_many_documents_share_one_signature() -> None:
     messages = {
         diagnosis(harness(error=error("ValueError", f"angle {n}.5", place="m.py, line 3, in f")))[1]
         for n in range(9)
@@ -195,7 +195,7 @@ def test_the_result_of_another_function_is_refused() -> None:
     assert "m.g" in message
 
 
-def test_a_result_alone_can_be_read() -> None:
+def test_a_result_file_alone_can_be_read() -> None:
     content = json.dumps({"function": "m.g", "python": "3.6.8", "value": 1})
     found = output(content, "some-result.json")
     assert python.diagnose(found, None, None) is None
@@ -206,7 +206,7 @@ PARSERS = [plain.number, plain.table, plain.json_value, python.result, python.pr
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-def test_whatever_a_file_holds_a_parser_raises_nothing_else(parser: Parser) -> None:
+def test_a_parser_raises_nothing_else_for_any_contents(parser: Parser) -> None:
     draw = random.Random(4)  # noqa: S311
     whole = json.dumps(
         {"function": "m.f", "python": "3", "value": {"a": [1.5, -2e3]}, "error": error("E", "x")}

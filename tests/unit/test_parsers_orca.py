@@ -1,6 +1,6 @@
-"""ORCA's parsers on small outputs of our own making, in the layouts of its versions.
+"""ORCA's parsers on small handmade outputs, in the layouts of its versions.
 
-test_orca_shared.py reads real outputs, test_diagnosis_orca.py judges.
+test_orca_shared.py reads real outputs; test_diagnosis_orca.py tests the diagnosis.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ def read(parser: Parser, name: str, *changes: tuple[str, str]) -> Any:
         ("v6-radical", -129.901445554890, -129.90123456789012),
     ],
 )
-def test_energies_are_the_last_printed_ones(name: str, total: float, scf: float) -> None:
+def test_energies_are_those_printed_last(name: str, total: float, scf: float) -> None:
     assert read(orca.total_energy, name) == total
     assert read(orca.scf_energy, name) == scf
 
@@ -62,7 +62,7 @@ def test_the_dispersion_gradient_with_and_without_symbols(name: str, expected: l
     assert read(orca.dispersion_gradient, name)[0] == expected
 
 
-def test_the_dispersion_energy_is_no_line_of_the_gradient() -> None:
+def test_the_dispersion_energy_is_not_a_line_of_the_gradient() -> None:
     assert read(orca.dispersion_energy, "v4-opt") == -0.000123401
     assert read(orca.dispersion_energy, "v6-radical") == -0.000210987
 
@@ -120,8 +120,8 @@ def test_bond_orders_and_spin_contamination() -> None:
         read(orca.s_squared, "v4-opt")
 
 
-def test_no_bond_is_as_large_as_asked_for() -> None:
-    """ORCA 6 says so; older versions print nothing there."""
+def test_bond_orders_are_empty_if_none_reaches_the_threshold() -> None:
+    """ORCA 6 states this; older versions print nothing."""
     bond = "B(  0-N ,  1-O ) :   1.9876 "
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "  => no bond orders to print")) == []
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "")) == []
@@ -129,14 +129,14 @@ def test_no_bond_is_as_large_as_asked_for() -> None:
         read(orca.mayer_bond_orders, "v6-radical", (bond, f"{bond}\n  => no bond orders to print"))
 
 
-def test_a_number_and_a_symbol_without_a_blank_between_them() -> None:
+def test_a_number_and_a_symbol_may_have_no_space_between_them() -> None:
     changes = [("   0 N :", "   0Na:"), ("   1 O :", "   1O :")]
     assert read(orca.mulliken_charges, "v6-radical", *changes) == [0.0123, -0.0123]
     with pytest.raises(ParseError, match="atom 1 is missing"):
         read(orca.mulliken_charges, "v6-radical", changes[0], ("   1 O :", "  12Cl:"))
 
 
-def test_what_the_output_states_of_the_run() -> None:
+def test_the_data_that_the_output_states_about_the_run() -> None:
     assert read(orca.version, "v3-radical") == "3.0.3"
     assert orca.program_version(output(text("v6-radical"))) == "6.1.0"
     assert orca.program_version(output("")) is None
@@ -146,13 +146,13 @@ def test_what_the_output_states_of_the_run() -> None:
     assert read(orca.multiplicity, "v5-numgrad") == 2
 
 
-def test_charge_and_multiplicity_before_an_scf_are_those_of_the_echoed_input() -> None:
+def test_charge_and_multiplicity_without_an_scf_come_from_the_echoed_input() -> None:
     started = text("v5-numgrad").partition("SCF SETTINGS")[0]
     assert orca.charge(output(started)) == -1
     assert orca.multiplicity(output(started)) == 2
 
 
-def test_the_geometries_of_an_optimisation() -> None:
+def test_the_geometries_of_an_optimization() -> None:
     found = read(orca.geometry_trajectory, "v4-opt")
     assert len(found) == 3
     assert found[0] == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.95]]
@@ -160,10 +160,11 @@ def test_the_geometries_of_an_optimisation() -> None:
     assert read(orca.symbols, "v4-opt") == ["F", "H"]
     assert read(orca.geometry, "v4-opt") == final
     assert read(orca.optimized_geometry, "v4-opt") == final
-    assert read(orca.optimisation, "v4-opt") == {"converged": True, "cycles": 2}
+    found = read(orca.optimisation, "v4-opt")  # codespell:ignore optimisation
+    assert found == {"converged": True, "cycles": 2}
 
 
-def test_the_trajectories_of_an_optimisation() -> None:
+def test_the_trajectories_of_an_optimization() -> None:
     assert read(orca.energy_trajectory, "v4-opt") == [
         -100.250134679001,
         -100.251234733002,
@@ -173,7 +174,7 @@ def test_the_trajectories_of_an_optimisation() -> None:
     assert [step[1][2] for step in read(orca.gradient_trajectory, "v4-opt")] == [0.0251, -0.000051]
 
 
-def test_the_optimised_geometry_needs_a_converged_optimisation() -> None:
+def test_the_optimized_geometry_needs_a_converged_optimization() -> None:
     with pytest.raises(ParseError, match="HAS CONVERGED"):
         read(orca.optimized_geometry, "v6-radical")
     again = text("v4-opt") + "*   GEOMETRY OPTIMIZATION CYCLE   1   *\n"
@@ -192,14 +193,14 @@ def test_the_last_of_several_jobs_counts() -> None:
         orca.mulliken_spins(output(text("v6-radical") + text("v4-opt")))
 
 
-def test_lines_may_end_as_on_windows() -> None:
+def test_windows_line_endings_are_accepted() -> None:
     found = output(text("v6-radical").replace("\n", "\r\n"))
     assert orca.total_energy(found) == -129.901445554890
     assert orca.gradient(found)[1][2] == 0.004321098
     assert orca.mulliken_charges(found) == [0.0123, -0.0123]
 
 
-def test_the_energies_of_layers_are_no_steps() -> None:
+def test_the_energies_of_layers_are_not_steps() -> None:
     layers = "".join(
         f"FINAL SINGLE POINT ENERGY {label}   {energy}\n"
         for step in (1, 2)
@@ -207,7 +208,7 @@ def test_the_energies_of_layers_are_no_steps() -> None:
     )
     assert orca.energy_trajectory(output(layers)) == [-11.5, -12.5]
     assert orca.total_energy(output(layers)) == -12.5
-    # Another job below has energies of its own.
+    # Another job below has its own energies.
     later = f"{layers}FINAL SINGLE POINT ENERGY     -3.5\n"
     assert len(orca.energy_trajectory(output(later))) == 7
 
@@ -310,13 +311,13 @@ def test_a_block_that_is_cut_short_is_a_parse_error(parser: Parser, name: str, w
         parser(output(whole[: whole.rindex(words) + len(words)]))
 
 
-def test_headings_in_the_echo_of_the_input_are_none() -> None:
+def test_headings_in_the_echoed_input_are_ignored() -> None:
     echo = "|  9> # CARTESIAN GRADIENT\n|  9> FINAL SINGLE POINT ENERGY -1.0\n"
     found = output(text("v6-radical") + echo)
     assert orca.total_energy(found) == -129.901445554890
     assert orca.gradient(found)[1][2] == 0.004321098
 
 
-def test_a_number_with_an_underscore_is_none() -> None:
+def test_a_number_with_an_underscore_is_not_a_number() -> None:
     with pytest.raises(ParseError, match="is not a number"):
         read(orca.total_energy, "v4-mp2", ("-56.443219876543", "-5_6.443219876543"))

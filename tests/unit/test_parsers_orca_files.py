@@ -1,6 +1,6 @@
 """Parsers of ORCA's files .engrad, .hess and .property.json.
 
-The fixtures in data/orca/more-* are made by hand in the layouts of the versions in their names.
+The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
 
 import math
@@ -30,7 +30,7 @@ def test_the_engrad_file() -> None:
     assert orca.diagnose_file(found) is None
 
 
-def test_an_engrad_file_that_is_cut_anywhere_is_a_parse_error() -> None:
+def test_an_engrad_file_cut_anywhere_is_a_parse_error() -> None:
     text = text_of("more.engrad").rstrip("\n")
     for length in range(len(text)):
         for parser in (orca.engrad_energy, orca.engrad_gradient, orca.engrad_geometry):
@@ -42,7 +42,7 @@ def test_an_engrad_file_that_is_cut_anywhere_is_a_parse_error() -> None:
     ("old", "new"),
     [("\n 2\n", "\n 3\n"), ("\n 2\n", "\n-2\n"), ("\n 2\n", "\n 0\n"), ("\n   9  ", "\n 119  ")],
 )
-def test_an_engrad_file_at_odds_with_itself_is_diagnosed(old: str, new: str) -> None:
+def test_an_inconsistent_engrad_file_is_diagnosed(old: str, new: str) -> None:
     text = text_of("more.engrad")
     assert old in text
     failure = orca.diagnose_file(file("more.engrad", text.replace(old, new)))
@@ -86,7 +86,7 @@ def test_the_hess_file(name: str) -> None:
     assert orca.diagnose_file(found) is None
 
 
-def test_the_frequencies_of_the_hessian_are_the_printed_ones() -> None:
+def test_the_frequencies_of_the_hessian_equal_the_printed_ones() -> None:
     # 1 Eh / (u Bohr^2) as a wavenumber: 5140.4871 cm^-1 squared (CODATA 2018).
     found = file(HESS[0])
     force = orca.hess_hessian(found)[2][2]
@@ -96,7 +96,7 @@ def test_the_frequencies_of_the_hessian_are_the_printed_ones() -> None:
 
 @pytest.mark.parametrize("parser", OF_HESS)
 @pytest.mark.parametrize("name", HESS)
-def test_a_hess_file_that_is_cut_anywhere_is_a_parse_error(parser: Parser, name: str) -> None:
+def test_a_hess_file_cut_anywhere_is_a_parse_error(parser: Parser, name: str) -> None:
     text = text_of(name).rstrip("\n")
     for length in range(0, len(text), 7):
         with pytest.raises(ParseError):
@@ -148,7 +148,7 @@ def test_damaged_hess_files_are_diagnosed() -> None:
 # --- property.json -----------------------------------------------------------------------------
 
 
-def test_the_property_file_gives_the_last_geometry_and_the_best_density() -> None:
+def test_the_property_file_has_the_last_geometry_and_the_best_density() -> None:
     found = file("more.property.json")
     assert orca.json_total_energy(found) == -100.0125
     assert orca.json_dipole(found) == [0.0, 0.0, 0.75]
@@ -167,7 +167,7 @@ def test_the_property_file_gives_the_last_geometry_and_the_best_density() -> Non
     assert orca.diagnose_file(found) is None
 
 
-def test_a_gradient_of_an_earlier_geometry_is_not_that_of_the_last_one() -> None:
+def test_a_gradient_of_an_earlier_geometry_is_not_taken_for_the_last_one() -> None:
     with pytest.raises(ParseError, match=r"Nuclear_Gradient .* geometry 1, .* geometry 2"):
         orca.json_gradient(file("more.property.json"))
     text = text_of("more.property.json").replace("Dipole_Moment", "Nuclear_Gradient")
@@ -207,7 +207,7 @@ def test_a_broken_property_file_is_a_parse_error(
     "content",
     ["{}", '{"Geometries": []}', '{"Geometries": [1]}', '{"Geometries": {"Geometry": 1}}'],
 )
-def test_a_property_file_of_another_form_is_a_parse_error(
+def test_a_property_file_of_another_structure_is_a_parse_error(
     parser: Callable[[Output], Any], content: str
 ) -> None:
     with pytest.raises(ParseError):

@@ -1,6 +1,6 @@
 """Parsers of orbitals, vibrations, thermochemistry and timings.
 
-The fixtures in data/orca/more-* are made by hand in the layouts of the versions in their names.
+The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from wqmaster.parsers.base import Output, Parser
 # --- orbitals ----------------------------------------------------------------------------------
 
 
-def test_orbitals_are_those_of_the_last_table() -> None:
+def test_orbitals_come_from_the_last_table() -> None:
     energies = [-26.251107, -1.598342, -0.750025, -0.612934, -0.612933, 0.198071, 1.402518]
     assert orca.orbital_energies(fixture("more-4.2-freq.out")) == energies
     assert orca.orbital_occupations(fixture("more-4.2-freq.out")) == [2.0] * 5 + [0.0] * 2
@@ -29,7 +29,7 @@ def test_orbitals_of_both_spins_are_two_lists_with_irreps_and_a_note_below() -> 
     assert orca.orbital_occupations(found) == [[1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
 
 
-def test_the_gap_is_that_of_both_spins_together() -> None:
+def test_the_gap_is_taken_over_both_spins() -> None:
     # HOMO: -0.40 (up); LUMO: -0.21 (down).
     assert orca.homo_lumo_gap(fixture("more-6.0-freq.out")) == pytest.approx(0.19)
 
@@ -46,7 +46,7 @@ def test_a_singly_occupied_orbital_is_occupied() -> None:
         ("0.0000       0.198071", "2.0000       0.198071"),
     ],
 )
-def test_there_is_no_gap_between_fractions_or_without_empty_orbitals(old: str, new: str) -> None:
+def test_fractional_occupations_or_no_empty_orbitals_give_no_gap(old: str, new: str) -> None:
     text = text_of("more-4.2-freq.out").replace("0.0000       1.402518", "2.0000       1.402518")
     assert old in text
     with pytest.raises(ParseError, match="gap"):
@@ -84,12 +84,12 @@ def test_one_spin_alone_is_a_parse_error() -> None:
         orca.orbital_energies(replaced("more-6.0-freq.out", "SPIN DOWN ORBITALS", "OTHERS"))
 
 
-def test_the_echo_of_an_input_is_no_heading() -> None:
+def test_the_echo_of_an_input_is_not_a_heading() -> None:
     with pytest.raises(ParseError, match="missing"):
         orca.orbital_energies(of("|  1> ! HF # ORBITAL ENERGIES\n"))
 
 
-def test_lines_that_end_as_in_dos_are_read() -> None:
+def test_dos_line_endings_are_accepted() -> None:
     for name in ("more-4.2-freq.out", "more-6.0-freq.out", "more-4.2-td.out", "more-6.0-td.out"):
         whole = fixture(name)
         dos = of(text_of(name).replace("\n", "\r\n"))
@@ -112,12 +112,12 @@ def test_lines_that_end_as_in_dos_are_read() -> None:
 # --- vibrations --------------------------------------------------------------------------------
 
 
-def test_frequencies_are_those_of_vibrations_imaginary_ones_negative() -> None:
+def test_frequencies_are_those_of_vibrations_with_imaginary_ones_negative() -> None:
     assert orca.frequencies(fixture("more-4.2-freq.out")) == [4321.0]
     assert orca.frequencies(fixture("more-6.0-freq.out")) == [-812.34, 1500.5, 3600.25]
 
 
-def test_normal_modes_are_those_of_the_frequencies() -> None:
+def test_normal_modes_match_the_frequencies() -> None:
     assert orca.normal_modes(fixture("more-4.2-freq.out")) == [
         [[0.0, 0.0, 0.998601], [0.0, 0.0, -0.052877]]
     ]
@@ -127,7 +127,7 @@ def test_normal_modes_are_those_of_the_frequencies() -> None:
     assert modes[1][2] == pytest.approx([0.706, 0.707, 0.708])
 
 
-def test_intensities_are_in_both_layouts_those_in_km_per_mol() -> None:
+def test_intensities_are_in_km_per_mol_in_both_layouts() -> None:
     assert orca.ir_intensities(fixture("more-4.2-freq.out")) == [37.123456]
     assert orca.ir_intensities(fixture("more-6.0-freq.out")) == [None, 61.25, 4.5]
 
@@ -206,7 +206,7 @@ def test_thermochemistry_of_a_linear_molecule() -> None:
     assert found["gibbs_correction"] == pytest.approx(-0.00597507, abs=2e-8)
 
 
-def test_thermochemistry_is_that_of_the_last_temperature() -> None:
+def test_thermochemistry_comes_from_the_last_temperature() -> None:
     found = fixture("more-6.0-freq.out")
     values = orca.thermochemistry(found)
     assert values["temperature"] == 350.0
@@ -220,7 +220,7 @@ def test_thermochemistry_is_that_of_the_last_temperature() -> None:
 
 
 def test_the_thermochemistry_of_an_atom_with_an_infinite_entropy_is_refused() -> None:
-    # ORCA 4.1 prints these for a single atom, with an enthalpy that holds the same vibrations.
+    # ORCA 4.1 prints these for a single atom; its enthalpy contains the same vibrations.
     text = text_of("more-4.2-freq.out")
     for old in ("0.00000000 Eh       0.00 kcal/mol\nRotational entropy", "0.01912372 Eh"):
         assert old in text
@@ -294,10 +294,10 @@ def test_damaged_times_are_a_parse_error(parser: Parser, old: str, new: str) -> 
         parser(replaced("more-4.2-freq.out", old, new))
 
 
-# --- all ---------------------------------------------------------------------------------------
+# --- all parsers -------------------------------------------------------------------------------
 
 
-def test_every_parser_is_marked_and_has_units_or_says_what_it_gives() -> None:
+def test_every_parser_declares_its_files_and_describes_its_value() -> None:
     for name in orca.__all__:
         function = getattr(orca, name)
         if name in ("VERSION", "diagnose", "diagnose_file", "file_name", "program_version"):
@@ -307,7 +307,7 @@ def test_every_parser_is_marked_and_has_units_or_says_what_it_gives() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00" * 100, bytes(range(256)) * 20])
-def test_rubbish_is_a_parse_error_for_every_parser(content: bytes) -> None:
+def test_garbage_is_a_parse_error_for_every_parser(content: bytes) -> None:
     for name in orca.__all__:
         function = getattr(orca, name)
         if hasattr(function, "files"):

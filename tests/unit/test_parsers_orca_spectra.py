@@ -1,6 +1,6 @@
 """Parsers of excited states, polarizabilities and correlated energies.
 
-The fixtures in data/orca/more-* are made by hand in the layouts of the versions in their names.
+The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from wqmaster.parsers.base import Parser
 # --- spectra -----------------------------------------------------------------------------------
 
 
-def test_excitations_of_the_layout_up_to_5() -> None:
+def test_excitations_in_the_layout_up_to_orca_5() -> None:
     found = fixture("more-4.2-td.out")
     assert orca.excitation_energies(found) == [0.2, 0.25, 0.25, 0.15, 0.22]
     assert orca.oscillator_strengths(found) == [0.005, 0.0, 0.125, 0.0, 0.0]
@@ -23,7 +23,7 @@ def test_excitations_of_the_layout_up_to_5() -> None:
     assert states[0]["wavelength"] == 227.8
 
 
-def test_excitations_of_the_layout_since_6_are_brought_into_the_order_of_the_states() -> None:
+def test_excitations_in_the_layout_since_orca_6_are_sorted_by_state() -> None:
     found = fixture("more-6.0-td.out")
     assert orca.excitation_energies(found) == [0.2, 0.25, 0.25, 0.15, 0.22]
     assert orca.oscillator_strengths(found) == [0.01, 0.2, 0.3, 0.0, 0.0]
@@ -31,7 +31,7 @@ def test_excitations_of_the_layout_since_6_are_brought_into_the_order_of_the_sta
     assert orca.excitations(found)[3]["wavelength"] == 303.8
 
 
-def test_the_roots_of_an_ionisation_are_no_excitations() -> None:
+def test_the_roots_of_an_ionization_are_not_excitations() -> None:
     found = fixture("more-5.0-eom.log")
     assert orca.excitation_energies(found) == [0.21, 0.29]
     assert orca.oscillator_strengths(found) == [0.0005, 0.9975]
@@ -63,7 +63,7 @@ def test_an_unrestricted_calculation_has_states_without_a_multiplicity() -> None
     assert [state["multiplicity"] for state in orca.excitations(found)] == [None] * 3
 
 
-def test_without_states_the_spectrum_alone_is_read() -> None:
+def test_without_states_only_the_spectrum_is_read() -> None:
     text = text_of("more-6.0-td.out")
     found = of(text[text.index("-----------------------------\nTD-DFT/TDA-EXC") :])
     assert orca.excitation_energies(found) == pytest.approx([0.15, 0.2, 0.22, 0.25, 0.25], abs=1e-7)
@@ -114,7 +114,7 @@ def test_the_polarizability_of_both_layouts() -> None:
         [0.25, 12.0, -1.5],
         [0.0, -1.5, 15.0],
     ]
-    # The tensor of the velocity gauge comes after it.
+    # The tensor in the velocity gauge follows it.
     assert orca.polarizability(fixture("more-6.1-polar.out")) == [
         [5.5, 0.5, 0.0],
         [0.5, 6.5, -0.25],
@@ -140,7 +140,7 @@ def test_a_damaged_polarizability_is_a_parse_error(old: str, new: str) -> None:
 # --- correlation -------------------------------------------------------------------------------
 
 
-def test_coupled_cluster_energies_are_the_last_ones() -> None:
+def test_coupled_cluster_energies_are_those_printed_last() -> None:
     found = fixture("more-5.0-ccsd_t.out")
     assert orca.reference_energy(found) == -75.123456789
     assert orca.ccsd_correlation_energy(found) == -0.250000001
@@ -176,7 +176,7 @@ COUPLED_CLUSTER = [
 
 
 @pytest.mark.parametrize("parser", COUPLED_CLUSTER)
-def test_what_did_not_converge_is_a_parse_error(parser: Parser) -> None:
+def test_an_unconverged_calculation_is_a_parse_error(parser: Parser) -> None:
     with pytest.raises(ParseError, match="did not converge"):
         parser(fixture("more-6.1-ccsd-unconverged.out"))
 
@@ -213,7 +213,7 @@ def test_an_energy_at_the_very_end_of_a_cut_file_is_a_parse_error() -> None:
         orca.ccsd_t_energy(of(text[:end]))
 
 
-def test_another_method_is_no_ccsd() -> None:
+def test_another_method_is_not_taken_for_ccsd() -> None:
     found = replaced("more-5.0-ccsd_t.out", "COUPLED CLUSTER ITER", "COUPLED PAIR ITER")
     with pytest.raises(ParseError, match="not a coupled-cluster energy"):
         orca.ccsd_energy(found)

@@ -1,4 +1,4 @@
-"""Parsers of Vina against what Vina itself printed. data/vina/README.md says how it was run."""
+"""Vina's parsers on outputs of Vina. data/vina/README.md describes the runs."""
 
 import math
 import random
@@ -52,7 +52,7 @@ def output(name: str, **changes: bytes | None) -> Output:
 
 
 def replaced(name: str, file: str, old: str, new: str, count: int = 1) -> Output:
-    """The run with a text of one of its files replaced."""
+    """The run with part of one of its files replaced."""
     found = files(name)
     assert old.encode() in found[file]
     found[file] = found[file].replace(old.encode(), new.encode(), count)
@@ -76,7 +76,7 @@ def diagnosis(found: Output, asked: Asked | None = ASKED) -> tuple[FailureClass,
         ("refined", [(-4.029, 0.0, 0.0), (-3.968, 4.374, 5.451)]),
     ],
 )
-def test_modes_are_those_of_the_poses(name: str, rows: list[tuple[float, float, float]]) -> None:
+def test_modes_match_the_poses(name: str, rows: list[tuple[float, float, float]]) -> None:
     for result in rows:
         text = "REMARK VINA RESULT: " + "  ".join(f"{value:9.3f}" for value in result)
         assert text in files(name)["out.pdbqt"].decode()
@@ -90,20 +90,20 @@ def test_modes_are_those_of_the_poses(name: str, rows: list[tuple[float, float, 
     ]
 
 
-def test_the_table_alone_has_all_modes_that_were_found() -> None:
+def test_the_table_alone_has_all_modes() -> None:
     printout = Output({"stdout": files("maps")["stdout"]}, "out.pdbqt")
     assert affinities(printout) == [-3.819, -3.711, -3.689, -3.675]
     assert rmsd_upper_bounds(printout) == [0.0, 5.077, 2.954, 5.708]
 
 
-def test_numbers_of_the_table_are_read_as_vina_prints_them() -> None:
+def test_numbers_in_the_table_are_read_as_vina_prints_them() -> None:
     text = files("maps")["stdout"].replace(
         b"   4       -3.675      4.734      5.708", b"   4    1.852e+04      10.59          1"
     )
     assert affinities(Output({"stdout": text}))[3] == 18520.0
 
 
-def test_a_file_of_poses_is_read_whatever_it_is_called() -> None:
+def test_a_file_of_poses_is_read_under_any_name() -> None:
     content = files("maps")["out.pdbqt"]
     assert affinities(Output({"stdout": content}, "out.pdbqt")) == [-3.819, -3.711]
     assert affinities(Output({"ligand_out.pdbqt": content}, "ligand_out.pdbqt"))[0] == -3.819
@@ -112,7 +112,7 @@ def test_a_file_of_poses_is_read_whatever_it_is_called() -> None:
     assert file_name("receptor.pdbqt") is None
 
 
-def test_the_terms_of_a_pose_make_its_affinity() -> None:
+def test_the_terms_of_a_pose_add_up_to_its_affinity() -> None:
     best, second = pose_energies(output("refined"))
     assert best == {
         "affinity": -4.029,
@@ -121,7 +121,7 @@ def test_the_terms_of_a_pose_make_its_affinity() -> None:
         "intra": -0.169,
         "unbound": -0.169,
     }
-    # The ligand has two rotatable bonds, of which one turns a hydrogen only: it counts half.
+    # One of the ligand's two rotatable bonds only turns a hydrogen, so it counts half.
     for pose in (best, second):
         expected = (pose["total"] - pose["unbound"]) / (1 + 0.05846 * 1.5)
         assert pose["affinity"] == pytest.approx(expected, abs=2e-3)
@@ -137,7 +137,7 @@ def test_poses_have_names_elements_and_coordinates_of_each_atom() -> None:
     assert second["elements"] == best["elements"]
 
 
-def test_closures_of_a_macrocycle_are_no_atoms_and_side_chains_are_left_out() -> None:
+def test_ring_closures_of_a_macrocycle_are_not_atoms_and_side_chains_are_omitted() -> None:
     text = (
         "MODEL 1\nREMARK VINA RESULT:    -1.000      0.000      0.000\n"
         "ROOT\n"
@@ -155,7 +155,7 @@ def test_closures_of_a_macrocycle_are_no_atoms_and_side_chains_are_left_out() ->
     assert pose["coordinates"][1] == [-1.0, -12.5, 113.0]
 
 
-def test_remarks_of_the_ligand_are_not_taken_for_results_of_vina() -> None:
+def test_remarks_in_the_ligand_are_not_taken_for_results_of_vina() -> None:
     forged = "REMARK VINA RESULT:   -99.000      0.000      0.000\nREMARK INTER:  -99.0\nROOT"
     found = replaced("maps", "out.pdbqt", "ROOT", forged, count=2)
     assert affinities(found) == [-3.819, -3.711]
@@ -163,7 +163,7 @@ def test_remarks_of_the_ligand_are_not_taken_for_results_of_vina() -> None:
     assert diagnose(found, ASKED, {}) is None
 
 
-def test_seed_version_and_text_are_what_was_written() -> None:
+def test_seed_version_and_text_are_read() -> None:
     assert seed(output("maps")) == 1095812791
     assert seed(Output({"stdout": b"Using random seed: -1742\n"})) == -1742  # version 1.1.2
     assert program_version(output("maps")) == "1.2.7"
@@ -191,7 +191,7 @@ def test_poses_that_are_cut_short_are_a_parse_error(parser: Parser, length: int)
         ("REMARK VINA RESULT", "REMARK RESULT", "is missing from pose 1"),
     ],
 )
-def test_poses_at_odds_with_their_format_are_a_parse_error(old: str, new: str, words: str) -> None:
+def test_poses_that_violate_the_format_are_a_parse_error(old: str, new: str, words: str) -> None:
     found = replaced("maps", "out.pdbqt", old, new)
     for parser in ALL[:-1]:
         with pytest.raises(ParseError, match=words):
@@ -233,14 +233,14 @@ def test_terms_that_are_missing_or_do_not_add_up_are_a_parse_error(old: str, new
         ("5.708\n", "5.70"),
     ],
 )
-def test_a_table_that_is_not_whole_is_a_parse_error(old: str, new: str) -> None:
+def test_an_incomplete_table_is_a_parse_error(old: str, new: str) -> None:
     text = files("maps")["stdout"].decode()
     assert old in text
     with pytest.raises(ParseError):
         affinities(Output({"stdout": text.replace(old, new).encode()}))
 
 
-def test_a_nan_is_handed_on_to_be_judged() -> None:
+def test_a_nan_is_returned_unchanged() -> None:
     found = replaced("maps", "out.pdbqt", "RESULT:    -3.819", "RESULT:       nan")
     assert math.isnan(affinity(found))
     assert diagnosis(found)[0] is FailureClass.NOT_FINITE
@@ -327,16 +327,16 @@ REPORT = "\nPlease report bugs through the Issue Tracker on GitHub \n"
         ),
     ],
 )
-def test_what_vina_says_is_the_cause(stderr: str, kind: FailureClass, words: str) -> None:
+def test_the_message_of_vina_is_the_cause(stderr: str, kind: FailureClass, words: str) -> None:
     header = files("maps")["stdout"].partition(b"\nReading")[0]
     found = Output({"stdout": header, "stderr": stderr.encode()})
     assert diagnosis(found)[0] is kind
     assert words in diagnosis(found)[1]
-    # The same, where stderr went into one file with stdout.
+    # The same if stderr and stdout went into one file.
     assert diagnosis(Output({"stdout": header + stderr.encode()}), None)[0] is kind
 
 
-def test_warnings_are_no_failures() -> None:
+def test_warnings_are_not_failures() -> None:
     warning = b"WARNING: At low exhaustiveness, it may be impossible to utilize all CPUs.\n"
     assert diagnose(output("maps", stderr=warning), ASKED, {}) is None
 
@@ -355,7 +355,7 @@ def test_warnings_are_no_failures() -> None:
         ("size_y", "14.5", "14.0"),
     ],
 )
-def test_what_vina_does_not_echo_as_asked_is_found(key: str, wanted: str, other: str) -> None:
+def test_an_echo_that_differs_from_the_request_is_found(key: str, wanted: str, other: str) -> None:
     found = replaced("refined", "vina.conf", f"{key} = {wanted}\n", f"{key} = {other}\n")
     kind, message = diagnosis(found)
     assert kind is FailureClass.NOT_AS_ASKED
@@ -363,7 +363,7 @@ def test_what_vina_does_not_echo_as_asked_is_found(key: str, wanted: str, other:
     assert message.endswith(f", but {other} was asked for")
 
 
-def test_without_a_configuration_the_options_are_held_against_the_output() -> None:
+def test_without_a_configuration_the_options_are_compared_with_the_output() -> None:
     found = output("maps", vina_conf=None)
     assert diagnose(found, ASKED, {"exhaustiveness": 2, "seed": 1095812791}) is None
     for options in ({"exhaustiveness": 8}, {"seed": 1}, {"scoring": "vinardo"}):
@@ -373,7 +373,7 @@ def test_without_a_configuration_the_options_are_held_against_the_output() -> No
 
 
 @pytest.mark.parametrize("missing", ["Exhaustiveness: 2\n", "random seed: 1095812791"])
-def test_what_vina_does_not_state_is_not_as_asked(missing: str) -> None:
+def test_a_setting_that_vina_does_not_state_is_not_as_asked(missing: str) -> None:
     found = replaced("maps", "stdout", missing, "")
     assert diagnosis(found)[0] is FailureClass.NOT_AS_ASKED
 
@@ -386,7 +386,7 @@ def test_maps_that_were_not_read_are_not_as_asked() -> None:
     )
 
 
-def test_a_ligand_that_does_not_fit_into_the_box_is_implausible_although_vina_ended_well() -> None:
+def test_a_ligand_that_does_not_fit_into_the_box_is_implausible_even_if_vina_succeeds() -> None:
     # What 1.2.7 wrote for a box of 1 Angstrom.
     found = files("maps")
     found["out.pdbqt"] = re.sub(
@@ -399,7 +399,7 @@ def test_a_ligand_that_does_not_fit_into_the_box_is_implausible_although_vina_en
     )
 
 
-def test_a_ligand_that_hardly_fits_is_a_result() -> None:
+def test_a_ligand_that_barely_fits_is_a_result() -> None:
     found = files("maps")
     for name in ("stdout", "out.pdbqt"):
         found[name] = found[name].replace(b"   -3.819", b"    3.619")
@@ -409,7 +409,7 @@ def test_a_ligand_that_hardly_fits_is_a_result() -> None:
     assert affinity(Output(found)) == 3.619
 
 
-def test_a_box_far_from_the_receptor_is_found_although_vina_ended_well() -> None:
+def test_a_box_far_from_the_receptor_is_found_even_if_vina_succeeds() -> None:
     text = files("maps")["out.pdbqt"].decode()
     inter = next(line for line in text.splitlines() if line.startswith("REMARK INTER:"))
     total = next(line for line in text.splitlines() if line.startswith("REMARK INTER + INTRA:"))
@@ -421,7 +421,7 @@ def test_a_box_far_from_the_receptor_is_found_although_vina_ended_well() -> None
     assert "does not touch the receptor" in message
 
 
-def test_another_program_of_the_name_is_found() -> None:
+def test_another_program_of_the_same_name_is_recognized() -> None:
     kind, message = diagnosis(Output({"stdout": b"smina is based off AutoDock Vina.\n"}))
     assert kind is FailureClass.PROGRAM_MISSING
     assert "not the output of AutoDock Vina" in message
@@ -440,7 +440,7 @@ def test_poses_that_are_cut_short_are_truncated(length: int) -> None:
     assert diagnosis(found)[0] is FailureClass.TRUNCATED
 
 
-def test_a_missing_model_is_found_by_the_table() -> None:
+def test_a_missing_model_is_found_from_the_table() -> None:
     first = files("maps")["out.pdbqt"].partition(b"MODEL 2")[0]
     assert diagnosis(output("maps", out_pdbqt=first)) == (
         FailureClass.TRUNCATED,
@@ -460,13 +460,13 @@ def test_a_table_with_fewer_rows_than_poses_is_truncated() -> None:
     assert diagnosis(found)[0] is FailureClass.TRUNCATED
 
 
-def test_a_pose_that_was_scored_is_no_docking() -> None:
+def test_a_scored_pose_is_not_a_docking() -> None:
     text = files("maps")["stdout"].partition(b"mode |")[0]
     scored = text + b"Estimated Free Energy of Binding   : -7.5 (kcal/mol) [=(1)+(2)+(3)-(4)]\n"
     assert diagnosis(Output({"stdout": scored}), None)[0] is FailureClass.NOT_AS_ASKED
 
 
-def test_missing_files_are_missing_outputs() -> None:
+def test_a_missing_file_is_a_missing_output() -> None:
     assert diagnosis(output("maps", out_pdbqt=None))[0] is FailureClass.MISSING_OUTPUT
     assert diagnosis(output("maps", stdout=None))[0] is FailureClass.MISSING_OUTPUT
 
@@ -475,7 +475,7 @@ def test_missing_files_are_missing_outputs() -> None:
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
-    """`content` cut, with bytes flipped, lines doubled or swapped, or blocks swapped."""
+    """`content` truncated, with bytes flipped, lines duplicated or swapped, or blocks swapped."""
     way = draw.randrange(5)
     if way == 0:
         return content[: draw.randrange(len(content) + 1)]
@@ -493,7 +493,7 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     return b"".join([*lines[second:], *lines[first:second], *lines[:first]])
 
 
-def test_mutated_files_are_parsed_or_a_parse_error() -> None:
+def test_mutated_files_are_parsed_or_are_a_parse_error() -> None:
     draw = random.Random(7)  # noqa: S311  # no secrets
     errors = 0
     for _ in range(3000):
@@ -538,5 +538,5 @@ def test_large_inputs_are_read_in_linear_time(pattern: bytes) -> None:
         return time.process_time() - started
 
     small = max(seconds(100_000), 0.002)
-    # Ten times the input: a quadratic step would take a hundred times as long.
+    # Ten times the input: a quadratic algorithm would take a hundred times as long.
     assert seconds(1_000_000) < 50 * small

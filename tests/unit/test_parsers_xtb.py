@@ -1,4 +1,4 @@
-"""Parsers of xtb against what xtb itself printed. data/xtb/README.md says how it was run."""
+"""xtb's parsers on outputs of xtb. data/xtb/README.md describes the runs."""
 
 import math
 import re
@@ -44,7 +44,7 @@ def output(name: str, **changes: bytes | None) -> Output:
 
 
 def replaced(name: str, file: str, old: str, new: str) -> Output:
-    """The run with a text of one of its files replaced."""
+    """The run with part of one of its files replaced."""
     found = files(name)
     assert old.encode() in found[file]
     found[file] = found[file].replace(old.encode(), new.encode())
@@ -62,7 +62,7 @@ def diagnosis(found: Output, asked_for: Asked | None = None) -> tuple[FailureCla
     return failure.kind, failure.message
 
 
-# --- values, as xtb's own printout has them ----------------------------------------------------
+# --- values, as in xtb's own printout ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def diagnosis(found: Output, asked_for: Asked | None = None) -> tuple[FailureCla
         ("clash", 642.777495008907),
     ],
 )
-def test_the_energy_is_the_printed_one_to_all_decimals(name: str, printed: float) -> None:
+def test_the_energy_equals_the_printed_one_to_all_decimals(name: str, printed: float) -> None:
     assert f"TOTAL ENERGY{printed:30.12f} Eh" in output(name).text
     assert energy(output(name)) == printed
 
@@ -82,7 +82,7 @@ def test_the_energy_without_a_gradient_has_the_decimals_of_the_printout() -> Non
     found = output("water-no-gradient")
     assert "TOTAL ENERGY               -5.070383095219 Eh" in found.text
     assert energy(found) == -5.070383095219
-    # Alone, or beside the printout of another run, xtbout.json has its own eight.
+    # Alone, or with the printout of another run, xtbout.json gives its own eight decimals.
     other = found.text.replace("-5.070383095219", "-5.070383995219")
     assert energy(found.with_text(other)) == -5.07038310
 
@@ -95,14 +95,14 @@ def test_the_energy_without_a_gradient_has_the_decimals_of_the_printout() -> Non
         ("clash", 483885.693286864494),
     ],
 )
-def test_the_norm_of_the_gradient_is_the_printed_one(name: str, norm: float) -> None:
+def test_the_norm_of_the_gradient_equals_the_printed_one(name: str, norm: float) -> None:
     assert f"GRADIENT NORM{norm:29.12f} Eh" in output(name).text
     found = gradient(output(name))
     computed = math.hypot(*(value for row in found for value in row))
     assert computed == pytest.approx(norm, rel=1e-15, abs=2e-12)
 
 
-def test_the_gradient_has_a_row_for_each_atom_in_their_order() -> None:
+def test_the_gradient_has_one_row_per_atom_in_order() -> None:
     assert gradient(output("water")) == [
         [-0.016193515757, -0.0, -0.003113250144],
         [0.015379438485, 0.0, -0.000536197706],
@@ -114,7 +114,7 @@ def test_the_gradient_has_a_row_for_each_atom_in_their_order() -> None:
     ("name", "full", "total"),
     [("water", [0.707, 0.0, 0.548], 2.273), ("water-cation", [1.033, 0.0, 0.800], 3.321)],
 )
-def test_the_dipole_is_the_printed_one(name: str, full: list[float], total: float) -> None:
+def test_the_dipole_equals_the_printed_one(name: str, full: list[float], total: float) -> None:
     assert re.search(rf"full: +{full[0]:.3f} +-0\.000 +{full[2]:.3f} +{total}", output(name).text)
     found = dipole(output(name))
     assert found == pytest.approx(full, abs=6e-4)
@@ -130,7 +130,7 @@ def test_the_dipole_is_the_printed_one(name: str, full: list[float], total: floa
         ("charge-20", [6.0, 1.0, 1.0]),
     ],
 )
-def test_charges_are_the_printed_ones(name: str, printed: list[float]) -> None:
+def test_charges_equal_the_printed_ones(name: str, printed: list[float]) -> None:
     table = re.findall(r"^ +\d+ +\d+ [A-Z] +\d\.\d{3} +(-?\d\.\d{3})", output(name).text, re.M)
     assert [float(word) for word in table] == printed
     assert charges(output(name)) == pytest.approx(printed, abs=6e-4)
@@ -141,8 +141,8 @@ def test_charges_add_up_to_the_charge_of_the_molecule() -> None:
     assert sum(charges(output("water-cation"))) == pytest.approx(1.0, abs=1e-7)
 
 
-def test_the_gap_is_the_printed_one_in_hartree() -> None:
-    # Of the table of orbitals: HL-Gap 0.5335630 Eh, 14.5190 eV.
+def test_the_gap_equals_the_printed_one_in_hartree() -> None:
+    # From the table of orbitals: HL-Gap 0.5335630 Eh, 14.5190 eV.
     assert homo_lumo_gap(output("water")) == pytest.approx(0.5335630, abs=6e-8)
 
 
@@ -155,7 +155,7 @@ def test_the_gap_is_the_printed_one_in_hartree() -> None:
         ("charge-20", []),
     ],
 )
-def test_bond_orders_are_the_printed_ones_with_atoms_counted_from_0(
+def test_bond_orders_equal_the_printed_ones_with_atoms_counted_from_0(
     name: str, printed: list[tuple[int, int, float]]
 ) -> None:
     found = bond_orders(output(name))
@@ -172,7 +172,7 @@ def test_the_version_is_the_one_that_xtb_states(name: str) -> None:
     assert program_version(output(name)) == "6.7.1"
 
 
-def test_an_output_without_a_version_has_none() -> None:
+def test_an_output_without_a_version_gives_none() -> None:
     assert program_version(output("water", stdout=b"")) is None
 
 
@@ -193,7 +193,7 @@ def test_a_broken_json_is_a_parse_error_that_names_the_file(parser: Parser, cont
 
 
 @pytest.mark.parametrize("parser", OF_JSON)
-def test_a_json_that_is_cut_anywhere_is_a_parse_error(parser: Parser) -> None:
+def test_a_json_file_cut_anywhere_is_a_parse_error(parser: Parser) -> None:
     whole = files("water")["xtbout.json"]
     for length in range(0, len(whole.rstrip()), 31):
         with pytest.raises(ParseError):
@@ -209,7 +209,7 @@ def test_a_json_that_is_cut_anywhere_is_a_parse_error(parser: Parser) -> None:
         (homo_lumo_gap, "HOMO-LUMO gap / eV"),
     ],
 )
-def test_a_missing_key_is_named(parser: Parser, key: str) -> None:
+def test_a_missing_key_is_reported(parser: Parser, key: str) -> None:
     with pytest.raises(ParseError, match=f"'{key}' is missing from xtbout.json"):
         parser(replaced("water", "xtbout.json", f'"{key}"', '"other"'))
 
@@ -221,12 +221,12 @@ def test_a_missing_key_is_named(parser: Parser, key: str) -> None:
         (bond_orders, "wbo"),
     ],
 )
-def test_a_missing_file_is_named(parser: Parser, missing: str) -> None:
+def test_a_missing_file_is_reported(parser: Parser, missing: str) -> None:
     with pytest.raises(ParseError, match=f"the file {missing.replace('_', '.')} is missing"):
         parser(output("water", **{missing: None}))
 
 
-def test_the_printout_alone_gives_what_is_printed() -> None:
+def test_the_printout_alone_gives_the_printed_values() -> None:
     alone = Output({"stdout": files("water")["stdout"]})
     assert energy(alone) == -5.070383095219
     assert dipole(alone) == [0.707, 0.0, 0.548]
@@ -243,7 +243,7 @@ def test_the_printout_alone_gives_what_is_printed() -> None:
     ],
 )
 @pytest.mark.parametrize("printed", ["***************", "NaN", "-Infinity"])
-def test_what_fortran_prints_for_no_number_is_never_a_finite_number(
+def test_fortrans_placeholders_for_a_number_are_never_a_finite_number(
     parser: Parser, old: str, printed: str
 ) -> None:
     new = re.sub(r"-?[\d.]+$", printed, old)
@@ -263,22 +263,24 @@ def test_stars_in_another_value_do_not_hide_the_energy() -> None:
 @pytest.mark.parametrize(
     ("parser", "old"), [(energy, "-5.07038310"), (homo_lumo_gap, "14.51898793")]
 )
-def test_a_value_that_is_no_number_is_a_parse_error(parser: Parser, old: str, value: str) -> None:
+def test_a_value_that_is_not_a_number_is_a_parse_error(
+    parser: Parser, old: str, value: str
+) -> None:
     with pytest.raises(ParseError, match="not a number"):
         parser(replaced("water", "xtbout.json", old, value))
 
 
-def test_a_dipole_of_two_components_is_a_parse_error() -> None:
+def test_a_dipole_with_two_components_is_a_parse_error() -> None:
     with pytest.raises(ParseError, match="3 components, not 2"):
         dipole(replaced("water", "xtbout.json", "0.70686590,", ""))
 
 
-def test_charges_that_are_no_numbers_are_a_parse_error() -> None:
+def test_charges_that_are_not_numbers_are_a_parse_error() -> None:
     with pytest.raises(ParseError, match="does not consist of numbers"):
         charges(replaced("water", "xtbout.json", "-0.56298959", '"much"'))
 
 
-def test_a_cut_engrad_is_a_parse_error_at_any_length() -> None:
+def test_an_engrad_file_cut_anywhere_is_a_parse_error() -> None:
     whole = files("water")["molecule.engrad"]
     for length in range(len(whole.rstrip()) - 9):
         for parser in (gradient, energy):
@@ -299,18 +301,18 @@ def test_a_cut_engrad_is_a_parse_error_at_any_length() -> None:
         ("-5.070383095219", "x"),
     ],
 )
-def test_an_engrad_at_odds_with_itself_is_a_parse_error(old: str, new: str) -> None:
+def test_an_inconsistent_engrad_file_is_a_parse_error(old: str, new: str) -> None:
     with pytest.raises(ParseError, match=r"molecule\.engrad"):
         gradient(replaced("water", "molecule.engrad", old, new))
 
 
-def test_a_nan_in_the_engrad_is_handed_on_to_be_judged() -> None:
+def test_a_nan_in_the_engrad_file_is_returned_unchanged() -> None:
     found = gradient(replaced("water", "molecule.engrad", "0.015379438485", "NaN"))
     assert math.isnan(found[1][0])
 
 
 def test_stars_for_far_away_coordinates_do_not_hide_the_gradient() -> None:
-    # xtb 6.7.1 prints these for a water at (-600, -700, -800) Angstrom.
+    # xtb 6.7.1 prints these for a water molecule at (-600, -700, -800) Angstrom.
     found = replaced(
         "water",
         "molecule.engrad",
@@ -327,7 +329,7 @@ def test_the_energies_of_two_different_runs_are_a_parse_error() -> None:
 
 
 @pytest.mark.parametrize("line", ["1 2", "one 2 0.5", "1 2 x", "1", "", "1.5 2 0.5"])
-def test_a_line_that_is_no_bond_order_is_a_parse_error(line: str) -> None:
+def test_a_line_that_is_not_a_bond_order_is_a_parse_error(line: str) -> None:
     with pytest.raises(ParseError, match="in wbo is not a bond order"):
         bond_orders(output("water", wbo=f"{line}\n".encode()))
 
@@ -348,14 +350,14 @@ def test_a_good_run_has_no_diagnosis(name: str, asked_for: Asked | None) -> None
     assert diagnose(output(name), asked_for, {}) is None
 
 
-def test_an_scf_that_did_not_converge_is_told_from_other_errors() -> None:
+def test_an_unconverged_scf_is_distinguished_from_other_errors() -> None:
     assert diagnosis(output("scf-failure")) == (
         FailureClass.SCF_NOT_CONVERGED,
         "xtb: scf: Self consistent charge iterator did not converge",
     )
 
 
-def test_an_scf_that_did_not_converge_is_found_although_xtb_ended_well() -> None:
+def test_an_unconverged_scf_is_found_even_if_xtb_succeeds() -> None:
     found = replaced(
         "water",
         "stdout",
@@ -365,13 +367,13 @@ def test_an_scf_that_did_not_converge_is_found_although_xtb_ended_well() -> None
     assert diagnosis(found)[0] is FailureClass.SCF_NOT_CONVERGED
 
 
-def test_atoms_at_one_place_are_an_error_with_its_cause() -> None:
+def test_atoms_at_the_same_position_are_an_error_with_its_cause() -> None:
     kind, message = diagnosis(output("coincident"), asked(natoms=2))
     assert kind is FailureClass.COINCIDENT_ATOMS
     assert message == "xtb: Found *very* short distance of 0.000E+00 for H1-H2"
 
 
-def test_clashing_atoms_are_implausible_although_xtb_ended_well() -> None:
+def test_clashing_atoms_are_implausible_even_if_xtb_succeeds() -> None:
     assert "normal termination of xtb" in output("clash").file("stderr")
     assert diagnosis(output("clash"), asked(natoms=2)) == (
         FailureClass.IMPLAUSIBLE_ENERGY,
@@ -379,7 +381,7 @@ def test_clashing_atoms_are_implausible_although_xtb_ended_well() -> None:
     )
 
 
-def test_an_impossible_charge_is_found_although_xtb_ended_well() -> None:
+def test_an_impossible_charge_is_found_even_if_xtb_succeeds() -> None:
     assert "normal termination of xtb" in output("charge-20").file("stderr")
     for wish in (asked(charge=20), asked(charge=8), None):
         failure = diagnose(output("charge-20"), wish, {})
@@ -387,7 +389,7 @@ def test_an_impossible_charge_is_found_although_xtb_ended_well() -> None:
         assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
 
 
-def test_a_charge_that_xtb_did_not_reach_is_found_whatever_the_energy() -> None:
+def test_a_charge_that_xtb_did_not_reach_is_found_at_any_energy() -> None:
     found = files("charge-20")
     found["xtbout.json"] = found["xtbout.json"].replace(b"13.20253774", b"-3.20253774")
     found["stdout"] = found["stdout"].replace(b"net charge                         20", b"")
@@ -398,7 +400,7 @@ def test_a_charge_that_xtb_did_not_reach_is_found_whatever_the_energy() -> None:
 
 
 @pytest.mark.parametrize("charge", [-1, 1])
-def test_another_charge_than_asked_for_is_found(charge: int) -> None:
+def test_a_charge_other_than_requested_is_found(charge: int) -> None:
     kind, message = diagnosis(output("water"), asked(charge=charge, multiplicity=2))
     assert kind is FailureClass.NOT_AS_ASKED
     assert message == f"xtb: the total charge is 0.0 e, but {charge} was asked for"
@@ -410,14 +412,14 @@ def test_a_charge_that_cannot_be_read_is_not_as_asked(printed: str) -> None:
     assert diagnosis(found)[0] is FailureClass.NOT_AS_ASKED
 
 
-def test_another_multiplicity_than_asked_for_is_found() -> None:
+def test_a_multiplicity_other_than_requested_is_found() -> None:
     assert diagnosis(output("water"), asked(multiplicity=3)) == (
         FailureClass.NOT_AS_ASKED,
         "xtb: the number of unpaired electrons is 0, but 2 was asked for",
     )
 
 
-def test_another_number_of_atoms_is_found() -> None:
+def test_a_different_number_of_atoms_is_found() -> None:
     assert diagnosis(output("water"), asked(natoms=4)) == (
         FailureClass.ATOM_COUNT,
         "xtb: the number of atoms is 3, but 4 was asked for",
@@ -425,13 +427,13 @@ def test_another_number_of_atoms_is_found() -> None:
 
 
 @pytest.mark.parametrize("printed", ["***************", "NaN"])
-def test_an_energy_that_is_no_number_is_not_finite(printed: str) -> None:
+def test_an_energy_that_is_not_a_number_is_not_finite(printed: str) -> None:
     found = replaced("water-no-gradient", "xtbout.json", "-5.07038310", printed)
     assert diagnosis(found)[0] is FailureClass.NOT_FINITE
 
 
 @pytest.mark.parametrize("printed", ["NaN", "***************"])
-def test_no_number_in_json_and_engrad_is_a_failure(printed: str) -> None:
+def test_a_nan_in_both_json_and_engrad_is_a_failure(printed: str) -> None:
     found = files("water")
     found["xtbout.json"] = found["xtbout.json"].replace(b"-5.07038310", printed.encode())
     engrad = found["molecule.engrad"].replace(b"-5.070383095219", printed.encode())
@@ -459,7 +461,9 @@ def test_a_missing_json_is_a_missing_output() -> None:
         (b"Error allocating 8 bytes: Cannot allocate memory\n", FailureClass.MEMORY),
     ],
 )
-def test_an_output_that_just_ends_is_an_error(stderr: bytes | None, expected: FailureClass) -> None:
+def test_an_output_that_ends_without_a_message_is_an_error(
+    stderr: bytes | None, expected: FailureClass
+) -> None:
     kind, message = diagnosis(output("water", stderr=stderr))
     assert kind is expected
     assert "no 'normal termination'" in message or "No space" in message or "memory" in message
@@ -470,7 +474,7 @@ def test_an_abnormal_termination_without_a_cause_is_an_error() -> None:
     assert diagnosis(found) == (FailureClass.PROGRAM_ERROR, "xtb: xtb ended with an error")
 
 
-def test_a_run_without_any_stdout_is_a_failure_too() -> None:
+def test_a_run_without_stdout_is_a_failure() -> None:
     assert diagnosis(output("water", stdout=None))[0] in (
         FailureClass.MISSING_OUTPUT,
         FailureClass.PARSE_ERROR,
@@ -478,12 +482,12 @@ def test_a_run_without_any_stdout_is_a_failure_too() -> None:
     )
 
 
-def test_binary_rubbish_is_diagnosed() -> None:
+def test_binary_garbage_is_diagnosed() -> None:
     rubbish: dict[str, Any] = dict.fromkeys(files("water"), bytes(range(256)) * 10)
     assert diagnosis(Output(rubbish))[0] is FailureClass.PROGRAM_ERROR
 
 
-def test_what_was_not_run_is_missing_and_not_failed_or_cut() -> None:
+def test_a_calculation_that_was_not_run_is_missing_rather_than_failed_or_truncated() -> None:
     found = output("water")
     with pytest.raises(ParseError, match="no optimization was run"):
         opt_cycles(found)

@@ -1,6 +1,6 @@
-"""Frames of runs of xtb, and layouts of its versions: what real runs cannot show or are damaged.
+"""Frames of xtb runs, damaged files, and layouts of its versions that real runs cannot show.
 
-That frames are of one evaluation is shown by tests/integration/test_xtb_frames.py.
+tests/integration/test_xtb_frames.py shows that each frame belongs to one evaluation.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def frames(found: dict[str, bytes]) -> list[dict[str, Any]]:
     return xtb.frames(Output(found))
 
 
-def test_the_frames_of_an_optimisation_end_with_its_result() -> None:
+def test_the_frames_of_an_optimization_end_with_its_result() -> None:
     output = Output(files("optimize"))
     found = xtb.frames(output)
     last = found[-1]
@@ -55,13 +55,13 @@ def test_frames_of_xtb_and_orca_have_the_same_keys() -> None:
         assert all(list(frame) == list(of_orca) for frame in frames(files(name)))
 
 
-def test_no_frame_of_an_optimisation_that_did_not_converge_is_converged() -> None:
+def test_no_frame_of_an_unconverged_optimization_is_converged() -> None:
     found = frames(files("optimize-not-converged"))
     assert found
     assert not any(frame["converged"] for frame in found)
 
 
-def test_a_log_that_is_cut_between_two_structures_is_refused() -> None:
+def test_a_log_cut_between_two_structures_is_refused() -> None:
     run = files("optimize")
     log = run["xtbopt.log"].decode()
     natoms = int(log.split("\n", 1)[0])
@@ -71,7 +71,7 @@ def test_a_log_that_is_cut_between_two_structures_is_refused() -> None:
 
 
 @pytest.mark.parametrize("parser", [xtb.geometry_trajectory, xtb.opt_trajectory_energies])
-def test_a_trajectory_that_is_cut_between_two_structures_is_refused(parser: Parser) -> None:
+def test_a_trajectory_cut_between_two_structures_is_refused(parser: Parser) -> None:
     run = files("optimize")
     natoms = int(run["xtbopt.log"].split(b"\n", 1)[0])
     run["xtbopt.log"] = b"".join(run["xtbopt.log"].splitlines(True)[: natoms + 2])
@@ -83,7 +83,7 @@ def test_a_trajectory_that_is_cut_between_two_structures_is_refused(parser: Pars
     ("name", "file", "parser"),
     [("solvent", "wbo", xtb.bond_orders), ("gfnff", "gfnff_charges", xtb.charges)],
 )
-def test_a_number_that_is_cut_is_refused(name: str, file: str, parser: Parser) -> None:
+def test_a_truncated_number_is_refused(name: str, file: str, parser: Parser) -> None:
     whole = files(name)[file]
     for length in range(len(whole)):
         with pytest.raises(ParseError):
@@ -128,7 +128,7 @@ def test_a_damaged_trajectory_has_no_frames(old: bytes, new: bytes) -> None:
         frames(run)
 
 
-def test_frames_of_a_run_whose_files_are_missing_or_cut() -> None:
+def test_a_run_with_missing_or_truncated_files_has_no_frames() -> None:
     with pytest.raises(ParseError, match="missing"):
         frames(files("optimize", xtbopt__log=None))
     cut = files("optimize")["xtbopt.log"][:-30]
@@ -138,14 +138,14 @@ def test_frames_of_a_run_whose_files_are_missing_or_cut() -> None:
         frames(files("water"))
 
 
-def test_the_frames_of_an_md_are_those_of_its_trajectory() -> None:
+def test_the_frames_of_an_md_come_from_its_trajectory() -> None:
     output = Output(files("md"))
     found = xtb.frames(output)
     assert [frame["energy"] for frame in found] == xtb.md_energies(output)
     assert len(found) == xtb.md_frames(output)
 
 
-def test_frames_with_charges_that_did_not_converge_are_refused_where_they_cannot_be_told() -> None:
+def test_frames_are_refused_if_unconverged_charges_cannot_be_assigned_to_them() -> None:
     note = b"   *** convergence criteria cannot be satisfied within 5 iterations ***\n"
     run = files("md")
     with pytest.raises(ParseError, match="not in which frames"):
@@ -162,7 +162,7 @@ def engrad(energy: float, geometry: list[list[float]]) -> bytes:
     return "".join(" ".join(line) + "\n" for line in lines).encode()
 
 
-def test_a_gradient_belongs_to_the_frame_of_its_geometry_or_to_none() -> None:
+def test_a_gradient_belongs_to_the_frame_with_its_geometry_or_to_none() -> None:
     run = files("optimize")
     output = Output(run)
     geometry, energy = xtb.geometry(output), xtb.energy(output)
@@ -204,16 +204,16 @@ def test_xtb_6_3_states_the_spin_instead_of_unpaired_electrons() -> None:
         xtb.unpaired_electrons(Output(of_6_3("*****")))
 
 
-def test_a_spin_that_the_electrons_rule_out_is_seen_in_6_3() -> None:
-    # Water with one unpaired electron and eight in all, which xtb 6.3 computes all the same.
+def test_a_spin_that_the_electrons_rule_out_is_found_in_xtb_6_3() -> None:
+    # Water with one unpaired electron of eight, which xtb 6.3 computes nevertheless.
     text = of_6_3("0.5", "uhf-1")["stdout"]
     failure = xtb.diagnose(Output({"stdout": text}), None, {})
     assert failure is not None
     assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
 
 
-def test_a_printout_that_states_neither_is_not_held_against_the_command_line() -> None:
-    # xtb 6.5 and 6.6 print no spin; a job has xtbout.json, which states it.
+def test_a_printout_that_states_neither_is_not_compared_with_the_command_line() -> None:
+    # xtb 6.5 and 6.6 print no spin, but a job's xtbout.json states it.
     text = of_6_3("0.5")["stdout"].decode().replace(SPIN_OF_6_3.format("0.5"), "")
     assert xtb.diagnose(Output({"stdout": text.encode()}), None, {}) is None
     with pytest.raises(ParseError, match="does not state the number of unpaired electrons"):
@@ -236,7 +236,9 @@ COPY = (
     ("called", "harmless"),
     [("--copy", True), ("--input xtb.inp", False), ("--copy --input xtb.inp", False)],
 )
-def test_an_input_that_only_copy_looks_for_may_be_missing(called: str, harmless: bool) -> None:
+def test_an_input_that_only_the_copy_option_looks_for_may_be_missing(
+    called: str, harmless: bool
+) -> None:
     run = files("water")
     call = f"          program call               : xtb molecule.xyz {called}\n{COPY}\n"
     failure = xtb.diagnose(Output(run | {"stdout": call.encode() + run["stdout"]}), None, {})

@@ -1,4 +1,4 @@
-"""What xtb gets wrong, or prints otherwise than one would think: found by runs by hand (6.7.1)."""
+"""Errors and unexpected printouts of xtb (6.7.1), found in manual runs."""
 
 import re
 
@@ -11,7 +11,7 @@ from wqmaster.parsers import xtb
 from wqmaster.parsers.base import Output, Parser
 
 
-def test_an_atom_has_its_only_structure_where_xtb_logs_none() -> None:
+def test_an_atom_has_a_single_structure_even_if_xtb_logs_none() -> None:
     line = b" energy: -5.932215052758 gnorm: 0.000000000000 xtb: 6.7.1 (unknown)"
     atom = b"1\n" + line + b"\nNe 1.0 2.0 3.0\n"
     found = Output(files("optimize", xtbopt_log=b"", xtbopt_xyz=atom))
@@ -22,8 +22,8 @@ def test_an_atom_has_its_only_structure_where_xtb_logs_none() -> None:
             read(xtb.opt_trajectory_energies, cut)
 
 
-def test_the_energy_of_a_run_with_an_ion_is_that_of_the_molecule() -> None:
-    """As `xtb --vip` prints: SUMMARY of the molecule, then the ion, whose properties follow."""
+def test_the_energy_of_a_run_with_an_ion_belongs_to_the_molecule() -> None:
+    """As `xtb --vip` prints: the molecule's SUMMARY, then the ion's, whose properties follow."""
     text = files("hydrogen-atom")["stdout"].decode()
     place = text.index("Property Printout")
     [printed] = re.findall(r":: total energy +(\S+) Eh", text)
@@ -67,7 +67,7 @@ def test_the_energy_of_a_run_with_an_ion_is_that_of_the_molecule() -> None:
         ),
     ],
 )
-def test_what_xtb_states_is_the_cause(lines: str, kind: FailureClass, words: str) -> None:
+def test_the_message_of_xtb_is_the_cause(lines: str, kind: FailureClass, words: str) -> None:
     text = files("solvent")["stdout"].decode()
     text = text[: text.index("Calculation Setup")] + "\n"
     text += f"{'#' * 72}\n[ERROR] Program stopped due to fatal error\n{lines}\n{'#' * 72}\n"
@@ -76,10 +76,10 @@ def test_what_xtb_states_is_the_cause(lines: str, kind: FailureClass, words: str
     assert words in failure.message
 
 
-def test_a_steep_gradient_is_a_clash_whatever_the_energy() -> None:
-    """O and H 1e-6 Angstrom apart in water: xtb leaves the repulsion out, and all else looks well.
+def test_a_steep_gradient_is_a_clash_at_any_energy() -> None:
+    """O and H 1e-6 Angstrom apart in water: xtb omits the repulsion, and the rest looks fine.
 
-    Numbers of a real run.
+    The numbers are from a real run.
     """
     text = files("water")["stdout"].decode()
     [norm] = re.findall(r":: gradient norm +(\S+) ", text)
@@ -89,7 +89,7 @@ def test_a_steep_gradient_is_a_clash_whatever_the_energy() -> None:
     assert "atoms clash" in failure.message
 
 
-def test_what_xtb_adds_in_a_solvent_without_an_empty_orbital_is_never_stored() -> None:
+def test_an_energy_in_a_solvent_without_an_empty_orbital_is_refused() -> None:
     """F- in water had -3.75, -5.08, -6.15 and 13.6 Eh in runs of the same input (6.7.1)."""
     text = files("solvent")["stdout"].decode()
     full = text.replace("atomic orbitals                   6 ", "atomic orbitals 4 ")
@@ -115,9 +115,7 @@ def test_what_xtb_adds_in_a_solvent_without_an_empty_orbital_is_never_stored() -
         ("molecule.xyz --opt --gfn 2", None),
     ],
 )
-def test_a_level_that_xtb_took_for_something_else_is_not_as_asked(
-    call: str, level: str | None
-) -> None:
+def test_a_level_that_xtb_misread_is_not_as_asked(call: str, level: str | None) -> None:
     text = files("optimize")["stdout"].decode()
     text = re.sub(r"(program call +: xtb).*", rf"\1 {call}", text)
     text = re.sub(r"(coordinate file +:).*", r"\1 molecule.xyz", text)
@@ -130,7 +128,7 @@ def test_a_level_that_xtb_took_for_something_else_is_not_as_asked(
         assert f"{level} was asked for" in failure.message
 
 
-def test_a_lanthanide_s_4f_electrons_are_named() -> None:
+def test_the_4f_electrons_of_a_lanthanide_are_named() -> None:
     text = files("uhf-1")["stdout"].decode()
     assert " 8 O " in text
     failure = diagnosis(Output({"stdout": text.replace(" 8 O ", "58 Ce").encode()}))

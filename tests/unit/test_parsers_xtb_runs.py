@@ -1,4 +1,4 @@
-"""Optimizations, hessians, MD and GFN-FF of xtb against what xtb itself printed."""
+"""Optimizations, Hessians, MD and GFN-FF of xtb, compared with xtb's own printout."""
 
 import contextlib
 import random
@@ -60,7 +60,7 @@ def diagnosis(found: Output, wish: Asked | None = None, **options: Any) -> Failu
 # --- values ------------------------------------------------------------------------------------
 
 
-def test_an_optimisation_has_its_last_geometry_and_energies() -> None:
+def test_an_optimization_has_its_last_geometry_and_energies() -> None:
     found = Output(files("optimize"))
     assert read(xtb.geometry, found)[1] == [-0.01303105406332, 0.0, 0.96618902400902]
     assert read(xtb.optimized_geometry, found) == read(xtb.geometry, found)
@@ -74,7 +74,7 @@ def test_an_optimisation_has_its_last_geometry_and_energies() -> None:
 
 
 @pytest.mark.parametrize(("name", "places"), [("optimize", 3), ("optimize-gfn1", 4)])
-def test_the_dipole_of_an_optimisation_is_not_that_of_its_start(name: str, places: int) -> None:
+def test_the_dipole_of_an_optimization_is_not_that_of_its_start(name: str, places: int) -> None:
     found = Output(files(name))
     stale = [
         float(w)
@@ -89,7 +89,7 @@ def test_the_dipole_of_an_optimisation_is_not_that_of_its_start(name: str, place
     assert [round(v, places) for v in value] == pytest.approx([float(w) for w in printed if w])
 
 
-def test_a_dipole_at_odds_with_the_printed_one_is_a_parse_error() -> None:
+def test_a_dipole_that_contradicts_the_printed_one_is_a_parse_error() -> None:
     found = replaced("optimize", "stdout", "full:        0.689", "full:        0.789")
     with pytest.raises(ParseError, match="charges give"):
         read(xtb.dipole, found)
@@ -107,7 +107,7 @@ def test_a_hessian_has_three_modes_and_thermochemistry() -> None:
     assert read(xtb.zero_point_energy, found) == 0.020147363524
     assert read(xtb.enthalpy, found) == -5.046455141674
     assert read(xtb.gibbs_free_energy, found) == -5.067868420835
-    # Of the table: 188.5647 J/K/mol.
+    # From the table: 188.5647 J/K/mol.
     assert read(xtb.entropy, found) * 2625499.64 == pytest.approx(188.5647, abs=1e-3)
     thermo = read(xtb.thermochemistry, found)
     assert (thermo["temperature"], thermo["symmetry"], thermo["frequencies"]) == (298.15, "c2v", 3)
@@ -115,14 +115,14 @@ def test_a_hessian_has_three_modes_and_thermochemistry() -> None:
     assert read(xtb.gradient_norm, found) == 0.022863029251
 
 
-def test_frequencies_without_a_json_are_those_of_vibspectrum() -> None:
+def test_frequencies_without_a_json_file_come_from_vibspectrum() -> None:
     found = Output(files("hessian", xtbout_json=None))
     assert read(xtb.frequencies, found) == [1565.10, 3634.95, 3643.62]
     assert len(read(xtb.frequencies, Output(files("hessian-linear")))) == 4
     assert read(xtb.frequencies, Output(files("hessian-atom"))) == []
 
 
-def test_an_imaginary_frequency_is_negative_and_no_translation_is_counted() -> None:
+def test_an_imaginary_frequency_is_negative_and_translations_are_omitted() -> None:
     content = (DATA / "hessian" / "vibspectrum").read_text()
     lines = content.splitlines()
     moved = [*lines[:3], "     1        a           -412.50        11.00000         YES"]
@@ -136,7 +136,7 @@ def test_an_imaginary_frequency_is_negative_and_no_translation_is_counted() -> N
     assert read(xtb.imaginary_frequencies, found) == [-412.5]
 
 
-def test_the_symmetry_code_may_print_into_the_midst_of_a_number() -> None:
+def test_the_symmetry_code_may_print_into_the_middle_of_a_number() -> None:
     whole = (DATA / "hessian" / "stdout").read_text()
     lines = re.compile(r"Molecule has the following.*\nIt seems to be the .*\n")
     [said] = lines.findall(whole)
@@ -154,7 +154,7 @@ def test_an_md_has_means_over_its_steps() -> None:
     assert (summary["steps"], summary["step"], summary["time"]) == (100, 0.5, 0.05)
     assert (summary["frames"], summary["degrees_of_freedom"]) == (5, 9)
     assert summary["thermostat"] == 300.0
-    # xtb divides by one more than it has steps.
+    # xtb divides by the number of steps plus one.
     assert summary["potential_energy"] == pytest.approx(-5.0173144088272794 * 1.01, abs=1e-12)
     assert summary["temperature"] == pytest.approx(210.06709390598920 * 1.01, abs=1e-9)
     assert summary["accurate_potential_energy"] == -5.0672103517533262
@@ -162,7 +162,7 @@ def test_an_md_has_means_over_its_steps() -> None:
     assert read(xtb.md_energies, found)[:2] == [-5.070383095219, -5.068420968063]
 
 
-def test_a_force_field_run_has_what_there_is() -> None:
+def test_a_force_field_run_has_the_values_that_it_computes() -> None:
     found = Output(files("gfnff"))
     assert read(xtb.energy, found) == -0.327386454109
     assert read(xtb.charges, found) == [-0.62204235, 0.31115405, 0.3108883]
@@ -178,7 +178,7 @@ def test_a_solvent_has_its_free_energy() -> None:
     assert read(xtb.solvation_energy, Output(files("solvent"))) == -0.019264495636
 
 
-def test_orbitals_are_those_of_the_table() -> None:
+def test_orbitals_come_from_the_table() -> None:
     found = Output(files("optimize"))
     alone = Output({"stdout": files("optimize")["stdout"]})
     assert xtb.orbital_energies(found) == pytest.approx(xtb.orbital_energies(alone), abs=6e-8)
@@ -206,7 +206,7 @@ def test_a_total_charge_that_is_not_a_whole_number_is_refused(printed: str) -> N
         xtb.charge(Output({"stdout": wrong.encode()}))
 
 
-def test_charges_of_the_printout_of_gfn1_are_mulliken_ones() -> None:
+def test_charges_in_the_printout_of_gfn1_are_mulliken_charges() -> None:
     alone = Output({"stdout": files("optimize-gfn1")["stdout"]})
     found = Output(files("optimize-gfn1"))
     assert xtb.charges(alone) == pytest.approx(read(xtb.charges, found), abs=6e-6)
@@ -221,7 +221,9 @@ def test_charges_of_the_printout_of_gfn1_are_mulliken_ones() -> None:
         ("md", "xtb.trj", xtb.md_energies),
     ],
 )
-def test_a_file_that_is_cut_is_never_read_as_another(name: str, file: str, parser: Parser) -> None:
+def test_a_truncated_file_is_never_read_as_something_else(
+    name: str, file: str, parser: Parser
+) -> None:
     whole = files(name)[file]
     right = read(parser, Output(files(name)))
     for length in range(0, len(whole.rstrip()), 37):
@@ -230,7 +232,7 @@ def test_a_file_that_is_cut_is_never_read_as_another(name: str, file: str, parse
             value = read(parser, found)
         except ParseError:
             continue
-        # Whole structures may be left of a trajectory, and a number lose its last digits.
+        # A trajectory may lose whole structures, and a number its last digits.
         assert len(value) <= len(right)
         if isinstance(value[0], float):
             assert value == pytest.approx(right[: len(value)], abs=1e-2)
@@ -269,7 +271,7 @@ def test_a_good_run_has_no_diagnosis(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_another_molecule_or_method_than_asked_for_is_found(name: str) -> None:
+def test_a_molecule_or_method_other_than_requested_is_found(name: str) -> None:
     wish, options = GOOD[name]
     found = Output(files(name))
     more = asked(wish.natoms + 1, 0, wish.multiplicity)
@@ -295,7 +297,7 @@ def test_another_molecule_or_method_than_asked_for_is_found(name: str) -> None:
         ("scf-failure", FailureClass.SCF_NOT_CONVERGED),
     ],
 )
-def test_a_bad_run_is_found_from_its_printout_alone(name: str, kind: FailureClass) -> None:
+def test_a_bad_run_is_recognized_from_its_printout_alone(name: str, kind: FailureClass) -> None:
     alone = Output({"stdout": files(name)["stdout"], "stderr": files(name)["stderr"]})
     assert diagnosis(alone).kind is kind
 
@@ -314,12 +316,12 @@ def test_a_bad_run_is_found_from_its_printout_alone(name: str, kind: FailureClas
         ("--opt tight", FailureClass.NOT_AS_ASKED),
     ],
 )
-def test_an_output_is_held_against_its_own_command_line(flag: str, kind: FailureClass) -> None:
+def test_an_output_is_compared_with_its_own_command_line(flag: str, kind: FailureClass) -> None:
     found = replaced("optimize", "stdout", "--json --opt normal", f"--json {flag}")
     assert diagnosis(found).kind is kind
 
 
-def test_an_energy_with_what_xtb_never_set_is_an_error_that_a_rerun_may_cure() -> None:
+def test_an_energy_from_uninitialized_memory_is_an_error_that_a_rerun_may_cure() -> None:
     found = files("hydrogen-atom", molecule_engrad=None)
     for name in ("stdout", "xtbout.json"):
         found[name] = found[name].replace(b"   -0.393482763936", b" 3599.606517236064")
@@ -345,7 +347,7 @@ def test_a_printout_that_a_full_disk_cut_short_is_truncated(part: float) -> None
     assert diagnosis(found, asked()).kind is FailureClass.TRUNCATED
 
 
-def test_atoms_at_one_place_are_found_in_the_structure() -> None:
+def test_atoms_at_the_same_position_are_found_in_the_structure() -> None:
     close = b"3\n\nO 0 0 0\nH 0 0 0.96\nH 0 0 0.960001\n"
     found = Output(files("hessian", molecule_xyz=close))
     failure = diagnosis(found, asked())
@@ -358,11 +360,11 @@ def test_an_element_without_parameters_is_found() -> None:
     assert diagnosis(found, asked()).kind is FailureClass.INPUT_BASIS
 
 
-# --- anything at all ---------------------------------------------------------------------------
+# --- arbitrary input ---------------------------------------------------------------------------
 
 
 def mutations(seed: int) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A run of the data with something done to one of its files."""
+    """A run of the data with one of its files altered."""
     chance = random.Random(seed)  # noqa: S311  # no secret
     name = chance.choice(FOLDERS)
     found = files(name)
@@ -394,7 +396,7 @@ def mutations(seed: int) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 10**9))
-def test_no_parser_raises_anything_but_a_parse_error(seed: int) -> None:
+def test_no_parser_raises_anything_other_than_a_parse_error(seed: int) -> None:
     for name, found in mutations(seed):
         output = Output(found)
         for parser in PARSERS:
@@ -427,7 +429,7 @@ def test_no_parser_raises_anything_but_a_parse_error(seed: int) -> None:
         "          |               Molecular Dynamics                |\n",
     ],
 )
-def test_megabytes_of_anything_are_read_or_refused(unit: str) -> None:
+def test_megabytes_of_any_text_are_read_or_refused(unit: str) -> None:
     content = (unit * (1_000_000 // len(unit))).encode()
     names = ("stdout", "stderr", "xtbout.json", "xtbopt.xyz", "xtbopt.log", "xtb.trj", "hessian")
     found = Output(dict.fromkeys(names, content))

@@ -1,4 +1,4 @@
-"""The programs that are known: ours, and those that installed packages register."""
+"""Known programs: ours, and those that installed packages register."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from wqmaster.tasks.programs import forget, owner_of, program_called, programs, 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of Python packages; each `NAME.dist-info` in it is an installed one."""
+    """A folder of Python packages; each `NAME.dist-info` in it is an installed package."""
     monkeypatch.syspath_prepend(tmp_path)
     forget()
     yield tmp_path
@@ -54,29 +54,27 @@ def test_a_package_registers_a_program(installed: Path) -> None:
     ("module", "said"),
     [("PROGRAM = 1\n", "is not a wqmaster.tasks.Program"), ("1 / 0\n", "fails to import")],
 )
-def test_what_a_package_registers_must_be_a_program(
-    module: str, said: str, installed: Path
-) -> None:
+def test_a_registered_object_must_be_a_program(module: str, said: str, installed: Path) -> None:
     install(installed, "broken_package", "broken = broken_package:PROGRAM", module)
     with pytest.raises(CampaignError, match=said):
         programs()
 
 
-def test_a_package_cannot_take_the_place_of_a_program_of_ours(installed: Path) -> None:
+def test_a_package_cannot_replace_one_of_our_programs(installed: Path) -> None:
     module = "from wqmaster.tasks import Program\nPROGRAM = Program('xtb', 'other')\n"
     install(installed, "other_package", "xtb = other_package:PROGRAM", module)
     assert programs()["xtb"].module_name == "wqmaster.parsers.xtb"
 
 
 @pytest.mark.parametrize("name", sorted(programs()))
-def test_each_program_of_ours_can_be_judged(name: str) -> None:
+def test_each_of_our_programs_can_be_judged(name: str) -> None:
     program = programs()[name]
     assert program.name == name
     assert program.lacks() is None
     assert program_named(name) is program
 
 
-def test_an_executable_is_known_by_its_name() -> None:
+def test_an_executable_is_recognized_by_its_name() -> None:
     xtb = program_called("xtb")
     assert xtb is not None
     assert xtb.installation

@@ -1,4 +1,4 @@
-"""What users may import: the names, where they are described, and how they are called."""
+"""The public interface: its names, their descriptions and parameters."""
 
 import importlib
 import inspect
@@ -14,9 +14,8 @@ import wqmaster.testing
 from wqmaster.system import lazy
 
 TOP = Path(__file__).resolve().parents[2]
-# A name that is not followed by "=" must be given; one after "*" only by its name. To change or to
-# remove one breaks modules of users: read "Compatibility" in CONTRIBUTING.md, and write a line in
-# CHANGELOG.md.
+# A parameter without "=" is required; one after "*" is keyword-only. Changing or removing one
+# breaks users' modules: read "Compatibility" in CONTRIBUTING.md, and add a line to CHANGELOG.md.
 CALLS = {
     "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
     "computed=",
@@ -44,7 +43,7 @@ CALLS = {
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
     "check=, prepare=, runs=, remarks=, leaves=, inspect=",
 }
-# Where modules of users import from that were written for earlier versions.
+# The modules from which users' modules for earlier versions import.
 FORMER = {
     "wqmaster.errors": "BadDocument ParseError WqmasterError",
     "wqmaster.failures": "Failure FailureClass",
@@ -71,7 +70,7 @@ def called(function: object) -> str:
     return ", ".join(words)
 
 
-def test_each_name_can_be_imported_and_no_other_is_offered() -> None:
+def test_each_public_name_can_be_imported_and_no_other_exists() -> None:
     assert len(set(wqmaster.__all__)) == len(wqmaster.__all__)
     for name in wqmaster.__all__:
         assert getattr(wqmaster, name) is not None
@@ -79,7 +78,7 @@ def test_each_name_can_be_imported_and_no_other_is_offered() -> None:
     namespace: dict[str, object] = {}
     exec("from wqmaster import *", namespace)  # noqa: S102
     assert set(namespace) - {"__builtins__"} == set(wqmaster.__all__)
-    # Beside these there are modules alone: no name is there by accident.
+    # Apart from these there are only modules: no name is public by accident.
     others = set(dir(wqmaster)) - set(wqmaster.__all__)
     accidental = {
         name
@@ -92,14 +91,14 @@ def test_each_name_can_be_imported_and_no_other_is_offered() -> None:
 
 
 @pytest.mark.parametrize("package", [wqmaster, wqmaster.testing], ids=lambda found: found.__name__)
-def test_names_stand_in_order(package: ModuleType) -> None:
+def test_names_are_sorted(package: ModuleType) -> None:
     # As ruff sorts them: classes, then functions and modules.
     names = package.__all__
     assert names == sorted(names, key=lambda name: (name.strip("_").islower(), name))
 
 
-def test_what_types_are_read_from_is_what_is_imported() -> None:
-    """A type checker reads the imports that never run, Python the table."""
+def test_type_checkers_see_the_same_imports_as_python() -> None:
+    """A type checker reads the imports that never run; Python reads the table."""
     source = inspect.getsource(wqmaster)
     block = source.partition("if TYPE_CHECKING:\n")[2].partition("\n\n")[0]
     places = {
@@ -114,7 +113,7 @@ def test_what_types_are_read_from_is_what_is_imported() -> None:
     assert set(wqmaster._PLACES) == set(wqmaster.__all__)
 
 
-def test_an_unknown_name_is_refused_as_python_does() -> None:
+def test_an_unknown_name_raises_pythons_usual_errors() -> None:
     with pytest.raises(AttributeError, match="module 'wqmaster' has no attribute 'Jib'"):
         wqmaster.Jib  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'Jib' from 'wqmaster'"):
@@ -149,7 +148,7 @@ def test_each_name_has_a_docstring() -> None:
             assert inspect.getdoc(getattr(wqmaster, name)), name
 
 
-def test_names_are_called_as_they_were() -> None:
+def test_the_parameters_of_public_names_are_unchanged() -> None:
     kinds = {name: getattr(wqmaster, name) for name in wqmaster.__all__}
     calls = {
         name: called(found)
@@ -161,7 +160,7 @@ def test_names_are_called_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("place", FORMER)
-def test_former_places_have_the_same_objects(place: str) -> None:
+def test_former_modules_have_the_same_objects(place: str) -> None:
     module = importlib.import_module(place)
     for name in FORMER[place].split():
         assert getattr(module, name) is getattr(wqmaster, name), name

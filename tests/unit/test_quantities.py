@@ -1,4 +1,4 @@
-"""One name for one quantity, whichever program it is of."""
+"""One name for one quantity in all programs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 _OF_OLD = {"entropy"}
 
 
-def test_a_name_that_several_programs_have_is_a_common_quantity() -> None:
+def test_a_name_that_several_programs_share_is_a_common_quantity() -> None:
     names = [set(program.own_parsers()) for program in programs().values()]
     shared = {name for own in names for name in own if sum(name in each for each in names) > 1}
     for name in shared - _OF_OLD - set(QUANTITIES):
@@ -51,7 +51,7 @@ def test_programs_of_electronic_structure_have_the_quantities(program: str) -> N
         ("anything", "else", None),
     ],
 )
-def test_the_shape_of_a_value_is_that_of_its_quantity(name: str, value: Any, why: str) -> None:
+def test_a_value_must_have_the_shape_of_its_quantity(name: str, value: Any, why: str) -> None:
     found = misfit(name, value, 2)
     if why is None:
         assert found is None
@@ -61,7 +61,7 @@ def test_the_shape_of_a_value_is_that_of_its_quantity(name: str, value: Any, why
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no {SHARED}")
-def test_the_values_of_real_outputs_are_of_their_shapes() -> None:
+def test_the_values_of_real_outputs_have_their_shapes() -> None:
     program = program_called("orca")
     assert program is not None
     parsers = program.own_parsers()

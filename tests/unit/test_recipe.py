@@ -1,4 +1,4 @@
-"""A campaign's words become functions; what cannot be meant is refused with the nearest word."""
+"""Names in a campaign become functions; unknown ones are refused with the nearest name."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
-from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
 from wqmaster.recipe.names import TASK_FUNCTION, function_named
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
@@ -56,7 +56,7 @@ def path_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> str:
-    """The name of a user's module beside the campaign file."""
+    """The name of a user's module next to the campaign file."""
     name = f"own_module_{next(_COUNT)}"
     (tmp_path / f"{name}.py").write_text(OWN)
     return name
@@ -74,7 +74,7 @@ def recipe(here: Path, *steps: dict[str, Any], function: str = XTB, **top: Any) 
 
 
 def refused(folder: Path, *steps: dict[str, Any], function: str = XTB) -> tuple[str, str]:
-    """The line of the file that the error names, and what it says."""
+    """The line of the file that the error names, and its message."""
     with pytest.raises(CampaignError) as caught:
         recipe(folder, *steps, function=function)
     place, _, message = caught.value.message.replace(f"{folder}/", "").partition(": ")
@@ -93,34 +93,32 @@ def names(found: Recipe) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     "name", ["energy", "wqmaster.parsers.xtb.energy", "htrq.htrun.parser.xtb.energy"]
 )
-def test_a_parser_is_found_by_its_short_its_dotted_and_its_older_name(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_parser_is_found_by_its_short_dotted_and_older_names(tmp_path: Path, name: str) -> None:
     found = recipe(tmp_path, {"name": "a", "parsers": [name]})
     [call] = found.steps[0].parsers
     assert (call.name, call.function) == ("energy", xtb_parsers.energy)
 
 
 @pytest.mark.parametrize("name", [XTB, "htrq.htrun.scripts.xtb.singlepoint"])
-def test_a_task_function_is_found_by_its_name_and_its_older_one(tmp_path: Path, name: str) -> None:
+def test_a_task_function_is_found_by_its_current_and_older_names(tmp_path: Path, name: str) -> None:
     found = recipe(tmp_path, {"name": "a"}, function=name)
     assert (found.function, str(found.program)) == (XTB, "xtb")
     assert found.diagnosis is xtb_parsers
 
 
-def test_an_older_name_is_asking_for_the_same(tmp_path: Path) -> None:
+def test_an_older_name_gives_the_same_recipe(tmp_path: Path) -> None:
     old = recipe(tmp_path, {"name": "a"}, function="htrq.htrun.scripts.xtb.singlepoint")
     assert old.hash == recipe(tmp_path, {"name": "a"}).hash
 
 
-def test_parsers_read_the_files_that_they_are_made_for(tmp_path: Path) -> None:
+def test_parsers_read_their_own_files(tmp_path: Path) -> None:
     found = recipe(tmp_path, {"name": "a", "parsers": ["bond_orders", "gradient"]})
     assert names(found) == [("bond_orders", "wbo"), ("gradient", "molecule.engrad")]
     assert found.steps[0].request.files == {"wbo", "molecule.engrad"}
     assert found.steps[0].needed == {"wbo", "molecule.engrad"}
 
 
-def test_what_a_parser_reads_besides_its_file_is_fetched_and_not_needed(tmp_path: Path) -> None:
+def test_further_files_of_a_parser_are_fetched_but_not_needed(tmp_path: Path) -> None:
     [step] = recipe(tmp_path, {"name": "a", "parsers": ["energy"]}).steps
     assert step.request.files == {"xtbout.json", "molecule.engrad"}
     assert step.needed == {"stdout"}
@@ -147,7 +145,7 @@ def test_software_and_resources_reach_the_job(tmp_path: Path) -> None:
     assert step.environment["OMP_NUM_THREADS"] == "4"
 
 
-def test_an_energy_without_a_gradient_is_a_result(tmp_path: Path) -> None:
+def test_an_energy_without_a_gradient_is_a_valid_result(tmp_path: Path) -> None:
     found = recipe(tmp_path, {"name": "a", "gradient": False, "parsers": ["energy"]})
     files = {path.name: path.read_bytes() for path in (DATA / "water-no-gradient").iterdir()}
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.0, False, files),))
@@ -159,7 +157,7 @@ def test_an_energy_without_a_gradient_is_a_result(tmp_path: Path) -> None:
 # --- a user's own module -----------------------------------------------------------------------
 
 
-def test_a_users_own_module_beside_the_campaign_file_is_found(tmp_path: Path, own: str) -> None:
+def test_a_users_own_module_next_to_the_campaign_file_is_found(tmp_path: Path, own: str) -> None:
     found = recipe(
         tmp_path,
         {"name": "a", "word": "hello", "parsers": [f"{own}.first_word"]},
@@ -177,7 +175,7 @@ def test_a_users_own_parser_can_read_the_output_of_xtb(tmp_path: Path, own: str)
     assert names(found) == [("energy", "stdout"), ("first_word", "stdout")]
 
 
-def test_a_module_of_the_user_does_not_hide_one_that_is_installed(tmp_path: Path) -> None:
+def test_a_users_module_does_not_hide_an_installed_one(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise RuntimeError('wrong yaml')\n")
     recipe(tmp_path, {"name": "a"})
     assert str(tmp_path) == sys.path[-1]
@@ -201,7 +199,7 @@ def test_a_users_module_without_that_function_is_refused(
         ("from wqmaster.parsers import no_such_name\n", "no_such_name"),
     ],
 )
-def test_a_users_module_that_fails_to_import_says_why(
+def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
     tmp_path: Path, text: str, words: str
 ) -> None:
     name = f"own_module_{next(_COUNT)}"
@@ -246,7 +244,7 @@ def test_an_unknown_task_function_is_refused_at_its_line(
         "orca",
         "xtb.opt",
         "gaussian.opt",
-        "tasks.vina.dokc",
+        "tasks.vina.dokc",  # codespell:ignore dokc
         "wqmaster.tasks.xtb.Task",
     ],
 )
@@ -314,7 +312,7 @@ def test_a_wrong_option_is_refused_at_its_line(
         {"stdout": ["energy"], "stderr": ["energy"]},
     ],
 )
-def test_two_parsers_of_one_name_are_refused(tmp_path: Path, parsers: Any) -> None:
+def test_two_parsers_with_the_same_name_are_refused(tmp_path: Path, parsers: Any) -> None:
     _, message = refused(tmp_path, {"name": "a", "parsers": parsers})
     assert message == "two values would be stored as 'energy'"
 
@@ -329,7 +327,7 @@ def test_two_steps_can_have_the_same_parser(tmp_path: Path) -> None:
 # --- files to keep -----------------------------------------------------------------------------
 
 
-def test_files_to_keep_come_back_from_the_worker(tmp_path: Path) -> None:
+def test_files_to_keep_return_from_the_worker(tmp_path: Path) -> None:
     keep = {"stdout": "{id}_a.out", "wbo": "{id}.wbo"}
     [step] = recipe(tmp_path, {"name": "a", "keep_files": keep}).steps
     assert step.keep_files == (("stdout", "{id}_a.out"), ("wbo", "{id}.wbo"))
@@ -340,7 +338,7 @@ def test_files_to_keep_come_back_from_the_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["same.out", "{ID}.out", "../{id}.out", "/x/{id}.out", "{id} a", "{id}\n", ""]
 )
-def test_a_kept_file_needs_a_plain_name_that_differs_from_document_to_document(
+def test_a_kept_file_needs_a_plain_name_that_differs_between_documents(
     tmp_path: Path, name: str
 ) -> None:
     line, message = refused(tmp_path, {"name": "a", "keep_files": {"stdout": name}})
@@ -355,12 +353,12 @@ def test_a_file_outside_the_sandbox_cannot_be_kept(tmp_path: Path, file: str) ->
     assert "cannot be the name of a file in the sandbox; allowed: letters, digits" in message
 
 
-def test_two_files_of_a_step_cannot_be_kept_under_one_name(tmp_path: Path) -> None:
+def test_two_files_of_a_step_cannot_be_kept_under_the_same_name(tmp_path: Path) -> None:
     keep = {"stdout": "{id}.out", "wbo": "{id}.out"}
     assert "{id}.out" in refused(tmp_path, {"name": "a", "keep_files": keep})[1]
 
 
-def test_two_steps_cannot_keep_files_under_one_name(tmp_path: Path) -> None:
+def test_two_steps_cannot_keep_files_under_the_same_name(tmp_path: Path) -> None:
     keep = {"stdout": "{id}.out"}
     steps = [{"name": name, "keep_files": keep} for name in ("a", "b")]
     assert "{id}.out" in refused(tmp_path, *steps)[1]
@@ -380,7 +378,7 @@ BASE = {"name": "a", "gfn": 2, "parsers": ["energy"]}
         [BASE, {**BASE, "name": "b"}],
     ],
 )
-def test_the_hash_changes_with_what_determines_the_result(
+def test_the_hash_changes_with_everything_that_determines_the_result(
     tmp_path: Path, steps: list[dict[str, Any]]
 ) -> None:
     assert recipe(tmp_path, *steps).hash != recipe(tmp_path, BASE).hash
@@ -414,13 +412,13 @@ def test_the_hash_changes_with_the_order_of_steps(tmp_path: Path) -> None:
         (BASE, {"submit": {"query": {"a": 1}}, "database": {"name": "other"}}),
     ],
 )
-def test_the_hash_does_not_change_with_what_leaves_the_result_alone(
+def test_the_hash_ignores_everything_that_does_not_affect_the_result(
     tmp_path: Path, step: dict[str, Any], top: dict[str, Any]
 ) -> None:
     assert recipe(tmp_path, step, **top).hash == recipe(tmp_path, BASE).hash
 
 
-def test_the_hash_does_not_change_with_the_order_of_options(tmp_path: Path, own: str) -> None:
+def test_the_hash_ignores_the_order_of_options(tmp_path: Path, own: str) -> None:
     one = {"name": "a", "x": {"p": 1, "q": 2}, "y": 3}
     two = {"name": "a", "y": 3, "x": {"q": 2, "p": 1}}
     function = f"{own}.count_atoms"
@@ -430,7 +428,7 @@ def test_the_hash_does_not_change_with_the_order_of_options(tmp_path: Path, own:
     )
 
 
-def test_more_disk_is_asked_for_only_where_it_is_known_how_much_there_was(tmp_path: Path) -> None:
+def test_more_disk_is_requested_only_if_the_original_amount_is_known(tmp_path: Path) -> None:
     unknown = recipe(tmp_path, {"name": "a"}).ladders.get(FailureClass.DISK_LIMIT)
     assert not unknown
     known = recipe(tmp_path, {"name": "a"}, resources={"disk": 100})
@@ -441,7 +439,7 @@ def test_more_disk_is_asked_for_only_where_it_is_known_how_much_there_was(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["a..b", "$where", "", ".a", "a."])
-def test_what_cannot_be_a_field_is_no_projection(tmp_path: Path, name: str) -> None:
+def test_an_impossible_field_name_is_not_a_projection(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         CampaignError, match=r"submit\.projection\.1: .* cannot be used here; allowed: "
     ):
@@ -451,7 +449,7 @@ def test_what_cannot_be_a_field_is_no_projection(tmp_path: Path, name: str) -> N
 def test_an_option_that_a_plain_model_would_drop_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pydantic ignores unknown keys unless a model says otherwise: `kk` left `k` as it was."""
+    """By default pydantic ignores unknown keys, so that `kk` would leave `k` unchanged."""
     (tmp_path / "plain_options.py").write_text(
         "from pydantic import BaseModel\n"
         "from wqmaster.tasks import task\n\n\n"

@@ -1,4 +1,4 @@
-"""What a recipe's hash covers: the fields that a molecule is read from, and nothing by chance."""
+"""The scope of a recipe's hash: the fields of the molecule, and nothing accidental."""
 
 import itertools
 from pathlib import Path
@@ -27,7 +27,7 @@ _COUNT = itertools.count()
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a user's task function, which says that it reads the field `smiles`."""
+    """The name of a user's task function, which declares that it reads the field `smiles`."""
     name = f"own_hashed_{next(_COUNT)}"
     (tmp_path / f"{name}.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -51,7 +51,7 @@ def hashes(found: Recipe) -> list[str]:
 
 
 @pytest.mark.parametrize("key", ["atomic_numbers", "coordinates", "charge", "multiplicity"])
-def test_another_field_of_the_molecule_is_another_recipe_of_every_step(
+def test_a_different_molecule_field_changes_the_recipe_of_every_step(
     tmp_path: Path, key: str
 ) -> None:
     usual = recipe(tmp_path)
@@ -61,12 +61,12 @@ def test_another_field_of_the_molecule_is_another_recipe_of_every_step(
     assert other.steps[0].asked["molecule"] == {key: "opt.field"}
 
 
-def test_a_usual_field_that_is_named_is_the_same_recipe(tmp_path: Path) -> None:
+def test_naming_a_default_field_gives_the_same_recipe(tmp_path: Path) -> None:
     named = recipe(tmp_path, molecule={"coordinates": "coordinates", "charge": "charge"})
     assert hashes(named) == hashes(recipe(tmp_path))
 
 
-def test_fields_that_the_programs_of_wqmaster_do_not_read_leave_the_recipe_alone(
+def test_fields_that_our_programs_do_not_read_leave_the_recipe_unchanged(
     tmp_path: Path,
 ) -> None:
     assert hashes(recipe(tmp_path, submit={"projection": ["x"]})) == hashes(recipe(tmp_path))

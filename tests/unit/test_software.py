@@ -1,4 +1,4 @@
-"""`software:` of a campaign: archives looked into, refusals with file and line, command lines."""
+"""`software:` of a campaign: inspected archives, errors with file and line, command lines."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from wqmaster.errors import CampaignError, WqmasterError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply, Task
 from wqmaster.jobs.wire import job_script
-from wqmaster.recipe.judgement import _by_exit_code
+from wqmaster.recipe.judgement import _by_exit_code  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.software.archive import BadArchive, look, noted_look
@@ -50,7 +50,7 @@ def written(path: Path, members: Members, mode: str = "w:gz") -> Path:
 
 
 @pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
-def test_an_archive_is_looked_into(mode: str, tmp_path: Path) -> None:
+def test_an_archive_is_inspected(mode: str, tmp_path: Path) -> None:
     path = written(tmp_path / "a", GOOD, mode)
     programs = ["dist/bin/program", "dist/bin/alias", "dist/bin/far", "dist/bin/same"]
     found = look(path, [*programs, "dist/share/data", "dist/bin/progam"])
@@ -70,7 +70,7 @@ def test_an_archive_is_looked_into(mode: str, tmp_path: Path) -> None:
         ([("sym", "a", "/etc")], "leads out of it, to '/etc'"),
         ([("sym", "a", "..")], "leads out of it"),
         ([("sym", "a/b/c", "../../../x")], "leads out of it"),
-        # By way of another link: d is the top itself, and so d/.. is above it.
+        # Through another link: d is the top itself, so d/.. is above it.
         ([("sym", "d", "."), ("sym", "e", "d/../x")], "leads out of it"),
         ([("sym", "e", "d/../x"), ("sym", "d", ".")], "leads out of it"),
         ([("hard", "a", "/etc/passwd")], "leads out of it"),
@@ -82,12 +82,14 @@ def test_an_archive_is_looked_into(mode: str, tmp_path: Path) -> None:
         ([("file", "a", ""), ("sym", "a", "b")], "twice"),
     ],
 )
-def test_what_would_be_outside_is_refused(members: Members, why: str, tmp_path: Path) -> None:
+def test_a_member_outside_the_archive_is_refused(
+    members: Members, why: str, tmp_path: Path
+) -> None:
     with pytest.raises(BadArchive, match=why):
         look(written(tmp_path / "a", [*GOOD, *members]), [])
 
 
-def test_links_in_a_circle_harm_nobody(tmp_path: Path) -> None:
+def test_circular_links_do_no_harm(tmp_path: Path) -> None:
     path = written(tmp_path / "a", [*GOOD, ("sym", "a", "b"), ("sym", "b", "a")])
     assert look(path, ["a"]).programs["a"] is not None
 
@@ -113,14 +115,14 @@ def test_a_broken_archive_is_refused(
         look(path, [])
 
 
-def test_the_check_sum_of_gzip_is_looked_at(tmp_path: Path) -> None:
+def test_the_checksum_of_gzip_is_verified(tmp_path: Path) -> None:
     path = written(tmp_path / "a", GOOD)
     path.write_bytes(_altered(path.read_bytes()))
     with pytest.raises(BadArchive):
         look(path, [])
 
 
-def test_a_tar_that_is_cut_between_two_files_is_refused(tmp_path: Path) -> None:
+def test_a_tar_file_cut_between_two_members_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a", GOOD, "w:")
     with tarfile.open(path) as tar:
         end = tar.getmembers()[-1].offset_data
@@ -129,7 +131,7 @@ def test_a_tar_that_is_cut_between_two_files_is_refused(tmp_path: Path) -> None:
         look(path, [])
 
 
-def test_what_was_found_is_noted_until_the_file_changes(tmp_path: Path) -> None:
+def test_the_findings_are_cached_until_the_file_changes(tmp_path: Path) -> None:
     path, notes = written(tmp_path / "a", GOOD), tmp_path / "notes"
     first = noted_look(path, ["dist/bin/program"], notes)
     (note,) = notes.iterdir()
@@ -163,7 +165,7 @@ def resolved(folder: Path, software: str) -> Recipe:
     return resolve(load(path))
 
 
-def test_two_programs_of_one_archive_share_it_and_no_worker_needs_them(tmp_path: Path) -> None:
+def test_two_programs_share_one_archive_and_workers_need_neither(tmp_path: Path) -> None:
     path = written(tmp_path / "dist.tar.gz", GOOD)
     recipe = resolved(
         tmp_path,
@@ -186,12 +188,12 @@ def test_two_programs_of_one_archive_share_it_and_no_worker_needs_them(tmp_path:
     assert script.count("wqmaster.software.sh") == 1
     assert f"use {key} archive {key} {supplies['program'].sha256} dist/bin/program && " in script
     assert script.count('"$program"') == 2
-    # Its time to unpack is no time of the job, and the engine must not end it.
+    # The time to unpack is not part of the job's time, and the engine must not end it.
     plain, sent = Task("t", 1, 10), Task("t", 1, 10, job.inputs)
     assert sent.time_limit >= plain.time_limit + 900
 
 
-def test_the_recipe_is_that_of_a_program_on_the_worker(tmp_path: Path) -> None:
+def test_the_recipe_equals_that_of_a_program_on_the_worker(tmp_path: Path) -> None:
     written(tmp_path / "dist.tar.gz", GOOD)
     sent = resolved(tmp_path, "  program: {command: dist/bin/program, archive: dist.tar.gz}\n")
     there = resolved(tmp_path, "  program: /opt/program\n")
@@ -201,7 +203,7 @@ def test_the_recipe_is_that_of_a_program_on_the_worker(tmp_path: Path) -> None:
     assert module.programs() == ["other"]
 
 
-def test_workers_get_the_archive_as_it_was_when_the_campaign_began(tmp_path: Path) -> None:
+def test_workers_get_the_archive_as_it_was_when_the_campaign_started(tmp_path: Path) -> None:
     path = written(tmp_path / "dist.tar.gz", GOOD)
     before = path.read_bytes()
     text = "  program: {command: dist/bin/program, archive: dist.tar.gz}\n"
@@ -214,7 +216,7 @@ def test_workers_get_the_archive_as_it_was_when_the_campaign_began(tmp_path: Pat
     assert sent.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_archive_that_changes_while_a_campaign_begins_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_changes_while_a_campaign_starts_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "dist.tar.gz", GOOD)
     recipe = resolved(tmp_path, "  program: {command: dist/bin/program, archive: dist.tar.gz}\n")
     written(path, [*GOOD, ("file", "more", "")])
@@ -258,7 +260,7 @@ def test_a_program_can_be_called_on_this_machine(tmp_path: Path) -> None:
         ("command: bin/p, module: some/1", "10: .*name of a program"),
     ],
 )
-def test_what_cannot_be_is_refused_with_file_and_line(
+def test_invalid_software_is_refused_with_file_and_line(
     program: str, why: str, tmp_path: Path
 ) -> None:
     written(tmp_path / "good.tar.gz", GOOD)
@@ -268,7 +270,7 @@ def test_what_cannot_be_is_refused_with_file_and_line(
         resolved(tmp_path, f"  program: {{{program}}}\n")
 
 
-def test_who_reads_outputs_alone_needs_no_archive(tmp_path: Path) -> None:
+def test_reading_outputs_needs_no_archive(tmp_path: Path) -> None:
     path = tmp_path / "campaign.yaml"
     path.write_text(f"{CAMPAIGN}  program: {{command: p, archive: absent.tar.gz}}\n")
     with pytest.raises(CampaignError):
@@ -278,8 +280,8 @@ def test_who_reads_outputs_alone_needs_no_archive(tmp_path: Path) -> None:
     assert resolve(load(path), runs=False).hash == there.hash
 
 
-def test_a_worker_with_an_older_glibc_is_to_blame() -> None:
-    """The words of the loader on Enterprise Linux 9, for a program built on Debian 13."""
+def test_an_old_glibc_on_the_worker_is_recognized() -> None:
+    """The loader's message on Enterprise Linux 9, for a program built on Debian 13."""
     said = b"bin/xtb: /lib64/libc.so.6: version `GLIBC_2.38' not found (required by bin/xtb)\n"
     failure = _by_exit_code(StepOutcome("a", 1, 0.0, False, {"stderr": said}))
     assert failure is not None
@@ -287,7 +289,7 @@ def test_a_worker_with_an_older_glibc_is_to_blame() -> None:
     assert "GLIBC_2.38" in failure.message
 
 
-def test_a_program_of_software_that_the_job_does_not_bring_is_refused() -> None:
+def test_a_program_of_software_that_the_job_does_not_include_is_refused() -> None:
     job = Job((Execution("a", (f"{SOFTWARE}unknown/bin/p",)),), {})
     with pytest.raises(ValueError, match="belongs to none of"):
         job_script(job)

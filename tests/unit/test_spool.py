@@ -52,14 +52,14 @@ def come_back(spool: Spool, task_id: str, *jobs: Asked, archive: bytes | None = 
     spool.give_back(returned(task_id))
 
 
-def test_a_submitted_task_has_its_inputs_and_does_not_wait(spool: Spool) -> None:
+def test_a_submitted_task_has_its_inputs_and_is_not_waiting(spool: Spool) -> None:
     folder = spool.submit("t-1", [asked()], b"inputs")
     assert (folder / INPUTS).read_bytes() == b"inputs"
     assert list(spool.waiting()) == []
     assert spool.jobs_returned() == 0
 
 
-def test_a_task_that_came_back_says_what_was_asked_and_how_it_ended(spool: Spool) -> None:
+def test_a_returned_task_states_the_request_and_how_it_ended(spool: Spool) -> None:
     come_back(spool, "t-1", asked("a"), asked("b", attempt=2))
     assert list(spool.waiting()) == ["t-1"]
     jobs, result, archive = spool.read("t-1")
@@ -84,7 +84,7 @@ def test_a_task_that_came_back_says_what_was_asked_and_how_it_ended(spool: Spool
     ],
     ids=repr,
 )
-def test_an_id_of_any_type_comes_back_as_it_was(spool: Spool, document: Any) -> None:
+def test_an_id_of_any_type_is_restored_unchanged(spool: Spool, document: Any) -> None:
     come_back(spool, "t-1", asked(document))
     [[job], _, _] = spool.read("t-1")
     assert key_of(job.document) == key_of(document)
@@ -107,7 +107,7 @@ def test_a_task_is_not_submitted_twice(spool: Spool) -> None:
         spool.submit("t-1", [asked()], b"")
 
 
-def test_a_removed_task_is_gone_and_removing_it_again_does_no_harm(spool: Spool) -> None:
+def test_a_removed_task_is_gone_and_can_be_removed_again(spool: Spool) -> None:
     come_back(spool, "t-1")
     spool.remove("t-1")
     spool.remove("t-1")
@@ -116,10 +116,10 @@ def test_a_removed_task_is_gone_and_removing_it_again_does_no_harm(spool: Spool)
         spool.read("t-1")
 
 
-def test_a_removal_that_is_cut_short_leaves_nothing_that_would_be_judged(
+def test_an_interrupted_removal_leaves_nothing_to_judge(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its archive, a task that was committed would be recorded as truncated."""
+    """Without its archive, a committed task would be recorded as truncated."""
     come_back(spool, "t-1")
 
     def killed(folder: Path, **_: Any) -> None:
@@ -139,7 +139,7 @@ def test_a_dropped_task_leaves_nothing(spool: Spool) -> None:
 
 @pytest.mark.parametrize("name", ["jobs.json", "result.json"])
 @pytest.mark.parametrize("left", [0, 1, 10])
-def test_torn_records_are_a_value_error(spool: Spool, name: str, left: int) -> None:
+def test_truncated_records_are_a_value_error(spool: Spool, name: str, left: int) -> None:
     come_back(spool, "t-1")
     record = spool.returned / "t-1" / name
     record.write_text(record.read_text()[:left])
@@ -147,14 +147,14 @@ def test_torn_records_are_a_value_error(spool: Spool, name: str, left: int) -> N
         spool.read("t-1")
 
 
-def test_a_task_with_torn_records_counts_as_a_job(spool: Spool) -> None:
+def test_a_task_with_truncated_records_counts_as_a_job(spool: Spool) -> None:
     come_back(spool, "t-1", asked(1), asked(2))
     come_back(spool, "t-2")
     (spool.returned / "t-2" / "jobs.json").write_text("")
     assert spool.jobs_returned() == 3
 
 
-def test_set_aside_moves_a_task_out_of_the_way_whole(spool: Spool) -> None:
+def test_set_aside_moves_a_whole_task_out_of_the_way(spool: Spool) -> None:
     come_back(spool, "t-1")
     place = spool.set_aside("t-1")
     assert list(spool.waiting()) == []
@@ -171,7 +171,7 @@ def test_the_archive_of_a_failure_outlives_its_task(spool: Spool) -> None:
     assert [folder.name for folder in spool.archived()] == ["7.1"]
 
 
-def test_what_is_asked_for_is_kept_beside_the_archive(spool: Spool) -> None:
+def test_the_request_is_kept_next_to_the_archive(spool: Spool) -> None:
     come_back(spool, "t-1")
     asked = spool.read("t-1")[0]
     kept = spool.keep_failed("t-1", "7.1")
@@ -180,7 +180,9 @@ def test_what_is_asked_for_is_kept_beside_the_archive(spool: Spool) -> None:
     assert read_task(kept.parent)[0] == asked
 
 
-def test_an_archive_is_discarded_and_nothing_outside_is(spool: Spool, tmp_path: Path) -> None:
+def test_an_archive_is_discarded_but_nothing_outside_the_spool(
+    spool: Spool, tmp_path: Path
+) -> None:
     come_back(spool, "t-1")
     kept = spool.keep_failed("t-1", "7.1")
     other = tmp_path / "mine" / "outputs.tar"
@@ -193,7 +195,7 @@ def test_an_archive_is_discarded_and_nothing_outside_is(spool: Spool, tmp_path: 
     assert list(spool.failed.iterdir()) == []
 
 
-def test_an_archive_is_found_after_its_folder_was_moved(spool: Spool, tmp_path: Path) -> None:
+def test_an_archive_is_found_after_its_folder_moved(spool: Spool, tmp_path: Path) -> None:
     come_back(spool, "t-1")
     kept = str(spool.keep_failed("t-1", "7.1"))
     spool.root.rename(tmp_path / "moved")
@@ -216,7 +218,7 @@ def archive(*files: tuple[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def test_what_a_failed_attempt_left_is_rescued(spool: Spool) -> None:
+def test_the_files_of_a_failed_attempt_are_rescued(spool: Spool) -> None:
     come_back(spool, "t-1", archive=archive(("orca.gbw", b"orbitals")))
     kept = str(spool.keep_failed("t-1", "7.1"))
     left = Rescue(kept, 0, "a", "m", "abc")
@@ -228,17 +230,17 @@ def test_what_a_failed_attempt_left_is_rescued(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("other", [{"molecule": "other"}, {"recipe": "other"}])
-def test_nothing_is_rescued_from_an_archive_that_is_another_job_s_by_now(
+def test_nothing_is_rescued_from_the_archive_of_another_job(
     spool: Spool, other: dict[str, str]
 ) -> None:
-    """Of a document of the same id in another collection."""
+    """The other job is of a document with the same id in another collection."""
     job = replace(asked(), **other)  # type: ignore[arg-type]
     come_back(spool, "t-1", job, archive=archive(("orca.gbw", b"orbitals of another")))
     kept = str(spool.keep_failed("t-1", "7.1"))
     assert spool.rescued(Rescue(kept, 0, "a", "m", "abc")) == {}
 
 
-def test_all_that_came_back_is_kept_where_that_is_wished(spool: Spool) -> None:
+def test_all_returned_archives_are_kept_on_request(spool: Spool) -> None:
     come_back(spool, "t-1")
     spool.remove("t-1", keep=True)
     assert not list(spool.waiting())
@@ -246,13 +248,13 @@ def test_all_that_came_back_is_kept_where_that_is_wished(spool: Spool) -> None:
     assert (folder / "outputs.tar").read_bytes() == b"tar"
 
 
-def test_a_failure_without_an_archive_keeps_none(spool: Spool) -> None:
+def test_a_failure_without_an_archive_keeps_nothing(spool: Spool) -> None:
     come_back(spool, "t-1", archive=None)
     assert spool.keep_failed("t-1", "7.1") is None
     assert list(spool.failed.iterdir()) == []
 
 
-def test_a_kept_archive_is_replaced_by_a_newer_one_of_its_name(spool: Spool) -> None:
+def test_a_kept_archive_is_replaced_by_a_newer_one_of_the_same_name(spool: Spool) -> None:
     come_back(spool, "t-1", archive=b"old")
     come_back(spool, "t-2", archive=b"new")
     spool.keep_failed("t-1", "7.1")
@@ -262,7 +264,7 @@ def test_a_kept_archive_is_replaced_by_a_newer_one_of_its_name(spool: Spool) -> 
     assert spool.read("t-1")[2].read_bytes() == b"old"
 
 
-def test_a_new_master_forgets_what_was_running_and_keeps_what_came_back(spool: Spool) -> None:
+def test_a_new_master_forgets_running_tasks_and_keeps_returned_ones(spool: Spool) -> None:
     come_back(spool, "t-1")
     spool.submit("t-2", [asked()], b"")
     spool.set_aside("t-1")
@@ -278,13 +280,13 @@ def test_a_spool_that_was_never_prepared_has_nothing_waiting(tmp_path: Path) -> 
     assert list(Spool(tmp_path / "none").waiting()) == []
 
 
-def test_checking_a_folder_makes_it_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+def test_checking_a_folder_creates_it_and_leaves_it_empty(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 @pytest.mark.parametrize("inner", ["", "running", "returned", "failed"])
-def test_a_read_only_folder_is_refused_by_its_mode(tmp_path: Path, inner: str) -> None:
+def test_a_read_only_folder_is_refused(tmp_path: Path, inner: str) -> None:
     spool = Spool(tmp_path / "spool")
     spool.prepare()
     folder = spool.root / inner
@@ -297,7 +299,7 @@ def test_a_read_only_folder_is_refused_by_its_mode(tmp_path: Path, inner: str) -
 
 
 @pytest.mark.parametrize("below", ["file", "file/spool"])
-def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, below: str) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(FolderError, match="cannot write to"):
         Spool(tmp_path / below).prepare()

@@ -1,4 +1,4 @@
-"""Rates, the time that is left, and the line in the log."""
+"""Rates, the remaining time, and the progress line in the log."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ from wqmaster.run.progress import Progress, Rate, duration, line, speed
 
 
 class Steady(Rate):
-    """A rate that is known."""
+    """A known, constant rate."""
 
     def __init__(self, known: float) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ def progress(rate: float = 0.0, **settings: object) -> Progress:
     return Progress("test", "local", rate=Steady(rate), **settings)  # type: ignore[arg-type]
 
 
-def test_nothing_has_happened_at_a_rate_of_zero() -> None:
+def test_the_rate_is_zero_if_nothing_has_happened() -> None:
     assert Rate().per_second() == 0.0
     assert Rate().per_second(time.monotonic() + 1000) == 0.0
 
@@ -42,7 +42,7 @@ def test_a_young_rate_is_taken_over_its_own_age() -> None:
     assert rate.per_second(now + 10) == pytest.approx(5.0, rel=0.01)
 
 
-def test_what_is_older_than_the_window_is_forgotten() -> None:
+def test_events_older_than_the_window_are_forgotten() -> None:
     rate, now = Rate(window=60.0), time.monotonic() + 1000
     rate.add(600, now)
     rate.add(60, now + 50)
@@ -51,7 +51,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert rate.per_second(now + 200) == 0.0
 
 
-def test_events_of_the_same_moment_are_counted_each() -> None:
+def test_simultaneous_events_are_all_counted() -> None:
     rate, now = Rate(window=10.0), time.monotonic() + 1000
     for _ in range(1000):
         rate.add(1, now)
@@ -66,7 +66,7 @@ def test_a_steady_stream_of_close_events_is_forgotten_bit_by_bit() -> None:
     assert rate.per_second(now + 25) == pytest.approx(50.0, rel=0.03)
 
 
-def test_left_is_what_is_neither_done_nor_given_up() -> None:
+def test_remaining_documents_are_neither_done_nor_failed() -> None:
     found = progress(
         total=100,
         done_before=20,
@@ -79,11 +79,11 @@ def test_left_is_what_is_neither_done_nor_given_up() -> None:
     assert found.left == 40
 
 
-def test_left_is_never_negative() -> None:
+def test_the_number_of_remaining_documents_is_never_negative() -> None:
     assert progress(total=3, done=5).left == 0
 
 
-def test_what_could_not_be_counted_is_unknown() -> None:
+def test_a_total_that_could_not_be_counted_is_unknown() -> None:
     found = progress(2.0, done=5)
     assert found.left is None
     assert found.seconds_left is None
@@ -94,11 +94,11 @@ def test_the_time_left_follows_from_the_rate() -> None:
     assert progress(4.0, total=100, done=100).seconds_left == 0.0
 
 
-def test_the_time_left_is_unknown_while_nothing_comes_back() -> None:
+def test_the_time_left_is_unknown_while_nothing_returns() -> None:
     assert progress(0.0, total=100).seconds_left is None
 
 
-def test_what_is_published_has_the_counts_under_their_names() -> None:
+def test_the_published_status_has_the_counts_under_their_names() -> None:
     found = progress(
         1.23456,
         total=10,
@@ -126,11 +126,11 @@ def test_what_is_published_has_the_counts_under_their_names() -> None:
         (3 * 86400 + 4 * 3600, "3 d 4 h"),
     ],
 )
-def test_a_duration_reads_as_people_say_it(seconds: float | None, text: str) -> None:
+def test_a_duration_is_printed_in_convenient_units(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_the_line_has_all_counts_of_this_run_and_those_before() -> None:
+def test_the_line_includes_the_counts_of_this_run_and_of_earlier_ones() -> None:
     found = progress(
         2.5,
         total=100,
@@ -153,7 +153,7 @@ def test_the_line_has_all_counts_of_this_run_and_those_before() -> None:
     ("sent", "tasks", "running"),
     [(12, (2, 10), 2), (60, (2, 10), 10), (0, (0, 0), 0), (3, (0, 0), 0), (4, (4, 0), 4)],
 )
-def test_jobs_run_where_their_tasks_do_and_the_others_are_pending(
+def test_jobs_of_running_tasks_are_running_and_the_others_are_pending(
     sent: int, tasks: tuple[int, int], running: int
 ) -> None:
     stats = EngineStats(running=tasks[0], waiting=tasks[1])
@@ -183,13 +183,13 @@ def test_jobs_that_failed_count_as_finished() -> None:
     assert found.speed == pytest.approx(4.0, rel=0.1)
 
 
-def test_documents_that_were_changed_have_failed_no_more() -> None:
+def test_changed_documents_no_longer_count_as_failed() -> None:
     found = progress(total=10, failures_before=Counter(killed=2), failures=Counter(killed=1))
     found.reopen(["killed", "killed", "killed"])
     assert (found.failed_before, found.failed, found.left, found.mended) == (0, 0, 10, 3)
 
 
-def test_the_line_says_what_is_unknown_and_what_is_wrong() -> None:
+def test_the_line_shows_unknown_counts_and_trouble() -> None:
     text = line(progress(trouble="the database cannot be reached"))
     assert text.startswith("test: 0/? done, ")
     assert ", ? left, " in text

@@ -1,4 +1,4 @@
-"""Formats by the names of files, JSON Lines, and what a conversion would lose."""
+"""Formats by file name, JSON Lines, and formats whose conversion would lose data."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def lines(*records: Any) -> str:
         (".sdf", ".sdf"),
     ],
 )
-def test_the_stem_is_the_name_without_what_says_the_format(name: str, expected: str) -> None:
+def test_the_stem_is_the_name_without_its_format_suffixes(name: str, expected: str) -> None:
     assert stem(Path(name)) == expected
 
 
@@ -52,7 +52,7 @@ def test_the_stem_is_the_name_without_what_says_the_format(name: str, expected: 
         ("folder.sdf", "not a file"),
     ],
 )
-def test_a_format_that_cannot_be_read_whole_is_refused_with_the_way_to_convert_it(
+def test_a_format_that_cannot_be_read_completely_is_refused_with_the_way_to_convert_it(
     name: str, said: str, tmp_path: Path
 ) -> None:
     if name == "folder.sdf":
@@ -66,15 +66,13 @@ def test_a_format_that_cannot_be_read_whole_is_refused_with_the_way_to_convert_i
 
 
 @pytest.mark.parametrize("name", ["a.sdf.gz", "a.jsonl.xz", "a.smi.bz2"])
-def test_a_compressed_file_that_is_not_one_or_is_cut_short_is_refused(
-    name: str, tmp_path: Path
-) -> None:
+def test_an_invalid_or_truncated_compressed_file_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"plain text\n")
     with pytest.raises(StructureError, match="cannot read the file"):
         read(tmp_path / name)
 
 
-def test_json_lines_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_json_lines_are_imported_unchanged(tmp_path: Path) -> None:
     oid = "507f1f77bcf86cd799439011"
     records = [
         {**HYDROGEN, "_id": {"$oid": oid}, "tags": {"a": [1]}},
@@ -89,7 +87,7 @@ def test_json_lines_are_taken_as_they_are(tmp_path: Path) -> None:
     assert (second.notes, second.line) == (set(), 5)
 
 
-def test_json_lines_have_charge_and_spin_under_the_names_of_the_field_and_of_the_campaign(
+def test_json_lines_may_use_common_or_the_campaigns_names_for_charge_and_spin(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "set.jsonl"

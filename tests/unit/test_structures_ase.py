@@ -1,4 +1,4 @@
-"""XYZ files, and databases and trajectories of ASE: every frame, with its charge and spin."""
+"""XYZ files, and ASE databases and trajectories: every frame, with its charge and spin."""
 
 import contextlib
 import sqlite3
@@ -24,7 +24,7 @@ def all_atoms() -> list[tuple[Known, Atoms]]:
     ]
 
 
-# How the tools of the field write charge and spin into the comment.
+# How common tools write charge and spin into the comment.
 KEYS = {
     "own": lambda known: {"charge": known.charge, "multiplicity": known.multiplicity},
     "fairchem": lambda known: {"charge": known.charge, "spin": known.multiplicity},
@@ -34,7 +34,9 @@ KEYS = {
 
 
 @pytest.mark.parametrize("style", KEYS)
-def test_extxyz_comes_whole_whatever_keys_the_field_writes(style: str, tmp_path: Path) -> None:
+def test_extxyz_is_read_completely_with_the_keys_of_common_tools(
+    style: str, tmp_path: Path
+) -> None:
     known, frames = [], []
     for count, (wanted, atoms) in enumerate(all_atoms()):
         atoms.info = {**KEYS[style](wanted), "name": wanted.title, "weight": count / 8}
@@ -52,7 +54,7 @@ def test_extxyz_comes_whole_whatever_keys_the_field_writes(style: str, tmp_path:
         assert record.notes == set()
 
 
-def test_plain_xyz_takes_charge_and_multiplicity_of_all_from_the_command_line(
+def test_plain_xyz_takes_charge_and_multiplicity_from_the_command_line(
     tmp_path: Path,
 ) -> None:
     pairs = [(known, atoms) for known, atoms in all_atoms()]
@@ -82,8 +84,8 @@ def test_plain_xyz_takes_charge_and_multiplicity_of_all_from_the_command_line(
 
 @pytest.mark.parametrize("ending", ["db", "json"])
 @pytest.mark.parametrize("place", ["keys", "data"])
-def test_databases_of_ase_keep_charge_and_spin(ending: str, place: str, tmp_path: Path) -> None:
-    """ASE answers for the key `charge` of a row with the sum of the charges of its atoms."""
+def test_ase_databases_keep_charge_and_spin(ending: str, place: str, tmp_path: Path) -> None:
+    """For the key `charge` of a row, ASE returns the sum of the atoms' charges."""
     path = tmp_path / f"set.{ending}"
     known = []
     with connect(str(path)) as database:  # type: ignore[no-untyped-call]
@@ -102,7 +104,7 @@ def test_databases_of_ase_keep_charge_and_spin(ending: str, place: str, tmp_path
 
 
 @pytest.mark.parametrize("ending", ["db", "traj", "extxyz"])
-def test_charges_and_moments_of_atoms_add_up_where_no_key_says_more(
+def test_charges_and_moments_of_atoms_are_summed_if_there_is_no_key(
     ending: str, tmp_path: Path
 ) -> None:
     known, frames = [], []
@@ -144,7 +146,7 @@ def test_contradictory_keys_are_refused(change: dict[str, Any], said: str, tmp_p
     assert said in (record.why or "")
 
 
-def test_charges_of_atoms_that_are_not_those_of_a_molecule_are_refused(tmp_path: Path) -> None:
+def test_charges_of_atoms_that_do_not_suit_a_molecule_are_refused(tmp_path: Path) -> None:
     atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], charges=[0.2, 0.2])
     write(str(tmp_path / "a.traj"), [atoms])
     [record] = read(tmp_path / "a.traj")
@@ -160,7 +162,7 @@ def test_a_crystal_is_refused_and_a_molecule_in_a_box_is_not(tmp_path: Path) -> 
     assert "periodic" in (second.why or "")
 
 
-def test_energies_that_are_not_imported_are_noted(tmp_path: Path) -> None:
+def test_omitted_energies_are_noted(tmp_path: Path) -> None:
     atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]])
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0)  # type: ignore[no-untyped-call]
     write(str(tmp_path / "a.extxyz"), [atoms])
@@ -184,7 +186,7 @@ FRAME = "2\nname=first\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_damaged_frame_is_refused_and_its_neighbours_are_read(
+def test_a_damaged_frame_is_refused_and_its_neighbors_are_read(
     bad: str, said: str, place: int, tmp_path: Path
 ) -> None:
     frames = [FRAME, FRAME]
@@ -193,7 +195,7 @@ def test_a_damaged_frame_is_refused_and_its_neighbours_are_read(
     path.write_text("".join(frames))
     records = read(path)
     if said == "is not the number of atoms" and place:
-        # Its lines could be of the frame before as well: that one is refused, nothing is lost.
+        # Its lines could also belong to the frame before, which is refused; nothing is lost.
         assert sum(record.why is None for record in records) == 1
         return
     assert [record.why is None for record in records] == [n != place for n in range(3)]
@@ -218,7 +220,7 @@ def test_columns_after_the_coordinates_are_noted(tmp_path: Path) -> None:
         ("unpaired=2", (0, 3)),
     ],
 )
-def test_comments_state_charge_and_spin_in_more_ways_than_one(
+def test_comments_may_state_charge_and_spin_in_several_ways(
     comment: str, state: tuple[int, int], tmp_path: Path
 ) -> None:
     (tmp_path / "a.xyz").write_text(f"3\n{comment}\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
@@ -236,14 +238,14 @@ def test_a_comment_of_two_numbers_is_not_passed_off_as_a_title(tmp_path: Path) -
     assert record.documents[0]["charge"] == -1
 
 
-def test_keys_that_differ_in_capitals_alone_must_agree(tmp_path: Path) -> None:
+def test_keys_that_differ_only_in_case_must_agree(tmp_path: Path) -> None:
     text = "2\nProperties=species:S:1:pos:R:3 CHARGE=-2 charge=0\nH 0 0 0\nH 0 0 0.74\n"
     (tmp_path / "a.extxyz").write_text(text)
     [record] = read(tmp_path / "a.extxyz")
     assert "contradictory charges" in (record.why or "")
 
 
-def test_charges_of_atoms_must_agree_with_the_charge_where_they_are_whole(tmp_path: Path) -> None:
+def test_atomic_charges_with_an_integer_sum_must_agree_with_the_charge(tmp_path: Path) -> None:
     atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]], charges=[0.5, 0.5])
     atoms.info["charge"] = 0
     write(str(tmp_path / "a.traj"), [atoms])
@@ -263,8 +265,8 @@ def test_coordinates_in_bohr_are_refused(tmp_path: Path) -> None:
     assert "its coordinates are in Bohr" in (record.why or "")
 
 
-def test_a_database_that_is_not_of_ase_is_not_written_to(tmp_path: Path) -> None:
-    """ASE makes its tables in any SQLite file that it opens, and in an empty one."""
+def test_a_database_that_is_not_from_ase_is_not_modified(tmp_path: Path) -> None:
+    """ASE creates its tables in any SQLite file that it opens, even an empty one."""
     with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE mine (a INTEGER)")
         other.commit()
@@ -277,14 +279,14 @@ def test_a_database_that_is_not_of_ase_is_not_written_to(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.db", "a.json", "a.traj"])
-def test_a_file_that_is_not_of_its_format_is_refused_as_a_whole(name: str, tmp_path: Path) -> None:
+def test_a_file_that_does_not_have_its_format_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("no such thing\n")
     with pytest.raises(StructureError, match="not an ASE"):
         read(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".extxyz", ".traj", ".db"])
-def test_masses_are_kept_and_noted_as_of_no_use(suffix: str, tmp_path: Path) -> None:
+def test_masses_are_kept_and_noted_as_unused(suffix: str, tmp_path: Path) -> None:
 
     heavy = Atoms("OHH", [[0, 0, 0], [0, 0, 0.96], [0.93, 0, -0.24]], masses=[15.999, 2.014, 2.014])
     write(tmp_path / f"heavy{suffix}", heavy)
@@ -292,5 +294,5 @@ def test_masses_are_kept_and_noted_as_of_no_use(suffix: str, tmp_path: Path) -> 
     assert record.why is None, record.why
     kept = record.documents[0].get("masses", record.documents[0].get("imported_masses"))
     assert (Note.ISOTOPES in record.notes) is (kept is not None)
-    if suffix != ".extxyz":  # whose writer leaves masses out
+    if suffix != ".extxyz":  # its writer omits masses
         assert kept == pytest.approx([15.999, 2.014, 2.014])

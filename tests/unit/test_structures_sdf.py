@@ -50,7 +50,7 @@ methyl
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Two SDF files of the same molecules, and what they hold."""
+    """Two SDF files with the same molecules, and their expected contents."""
     from rdkit import Chem
 
     folder = tmp_path_factory.mktemp("sdf")
@@ -72,7 +72,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", ["V2000", "V3000"])
-def test_every_record_comes_with_its_charge_spin_title_and_fields(
+def test_every_record_has_its_charge_spin_title_and_fields(
     version: str, written: dict[str, Any]
 ) -> None:
     """Once, 1 of 40 records was imported, and the oxalate was computed as neutral."""
@@ -91,7 +91,7 @@ def test_every_record_comes_with_its_charge_spin_title_and_fields(
 @pytest.mark.parametrize(
     ("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
 )
-def test_compressed_files_hold_the_same(
+def test_compressed_files_give_the_same_records(
     ending: str, pack: Callable[[bytes], bytes], written: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / f"set.sdf.{ending}"
@@ -111,10 +111,8 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(
 
 
 @pytest.mark.parametrize("lost", [5, 30, 200])
-def test_a_file_that_was_cut_short_shows_it(
-    lost: int, written: dict[str, Any], tmp_path: Path
-) -> None:
-    """The end of a record is the one sign of that; the last fields were lost unsaid."""
+def test_a_truncated_file_is_recognized(lost: int, written: dict[str, Any], tmp_path: Path) -> None:
+    """The missing end of a record is the only sign; once, its last fields were silently lost."""
     path = tmp_path / "set.sdf"
     path.write_text((written["folder"] / "V2000.sdf").read_text()[:-lost])
     *others, last = read(path)
@@ -122,7 +120,7 @@ def test_a_file_that_was_cut_short_shows_it(
     assert "the file ends before its '$$$$'" in (last.why or "")
 
 
-def test_a_value_with_an_empty_line_in_it_is_refused_and_not_cut(tmp_path: Path) -> None:
+def test_a_value_that_contains_an_empty_line_is_refused_and_not_truncated(tmp_path: Path) -> None:
     record = methyl(tmp_path, DOUBLET, {"remark": "one\n\ntwo"})
     assert "the line 'two' does not belong to a data item" in (record.why or "")
 
@@ -135,7 +133,7 @@ def test_a_value_with_an_empty_line_in_it_is_refused_and_not_cut(tmp_path: Path)
         {"TOTAL-CHARGE": "0", "unpaired": "1"},
     ],
 )
-def test_other_spellings_of_charge_and_multiplicity_are_known(
+def test_other_spellings_of_charge_and_multiplicity_are_recognized(
     fields: dict[str, str], tmp_path: Path
 ) -> None:
     record = methyl(tmp_path, "", fields)
@@ -157,7 +155,7 @@ def test_a_field_that_may_be_a_charge_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [0, 20, 41])
 @pytest.mark.parametrize("damage", ["atom", "counts", "end", "element", "empty", "charge"])
-def test_a_damaged_record_is_refused_and_its_neighbours_are_read(
+def test_a_damaged_record_is_refused_and_its_neighbors_are_read(
     place: int, damage: str, written: dict[str, Any], tmp_path: Path
 ) -> None:
     blocks = (written["folder"] / "V2000.sdf").read_text().split("$$$$\n")[:-1]
@@ -189,14 +187,14 @@ def test_a_damaged_record_is_refused_and_its_neighbours_are_read(
     assert first == (lines[0] or "$$$$")
 
 
-def test_a_dianion_is_a_dianion(tmp_path: Path) -> None:
+def test_a_dianion_is_read_as_a_dianion(tmp_path: Path) -> None:
     (tmp_path / "oxalate.mol").write_text(OXALATE)
     [record] = read(tmp_path / "oxalate.mol")
     [document] = record.documents
     assert (document["charge"], document["multiplicity"], record.notes) == (-2, 1, set())
 
 
-def test_charges_of_the_atom_block_count_where_there_is_no_property(tmp_path: Path) -> None:
+def test_charges_of_the_atom_block_count_if_there_is_no_property_line(tmp_path: Path) -> None:
     old = OXALATE.replace("M  CHG  2   1  -1   6  -1\n", "")
     for atom in ("1.1000    0.0000    1.1000 O   0  0", "-1.1000    0.0000   -1.1000 O   0  0"):
         old = (
@@ -234,7 +232,7 @@ DOUBLET = "M  RAD  1   1   2\n"
         ("M  CHG  1   1  -1\n", {}, (-1, 1)),
     ],
 )
-def test_charge_and_multiplicity_are_taken_from_the_keys_of_the_field(
+def test_charge_and_multiplicity_are_read_from_common_keys(
     properties: str, fields: dict[str, str], state: tuple[int, int], tmp_path: Path
 ) -> None:
     record = methyl(tmp_path, properties, fields)
@@ -257,11 +255,11 @@ def test_charge_and_multiplicity_are_taken_from_the_keys_of_the_field(
         ("M  CHG  2   1   1\n", {}, "does not have 2 pairs"),
     ],
 )
-def test_what_contradicts_itself_or_is_not_whole_is_refused(
+def test_a_contradictory_or_incomplete_record_is_refused(
     properties: str, fields: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     record = methyl(tmp_path, properties, fields)
-    if "a.b" in fields:  # kept apart, not refused
+    if "a.b" in fields:  # stored separately, not refused
         assert record.documents[0]["imported_a_b"] == 2
         return
     assert record.why is not None
@@ -279,7 +277,7 @@ def test_a_carbene_is_a_singlet_or_a_triplet_as_its_radical_says(tmp_path: Path)
         assert record.documents[0]["multiplicity"] == multiplicity
 
 
-def test_hydrogens_are_added_or_left_out_only_when_asked(tmp_path: Path) -> None:
+def test_hydrogens_are_added_or_omitted_only_on_request(tmp_path: Path) -> None:
     added = methyl(tmp_path, hydrogens="add")
     assert added.documents[0]["atomic_numbers"] == [6, 1, 1, 1, 1]
     assert added.notes == {Note.HYDROGENS_ADDED}
@@ -306,7 +304,7 @@ def test_a_flat_drawing_is_not_a_geometry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("element", ["R#", "*", "A", "Q", "X", "L"])
-def test_what_is_not_an_atom_is_refused(element: str, tmp_path: Path) -> None:
+def test_an_element_that_is_not_an_atom_is_refused(element: str, tmp_path: Path) -> None:
     text = OXALATE.replace("0.0000    1.1000 O ", f"0.0000    1.1000 {element:<2}", 1)
     (tmp_path / "query.mol").write_text(text)
     [record] = read(tmp_path / "query.mol")
@@ -314,7 +312,7 @@ def test_what_is_not_an_atom_is_refused(element: str, tmp_path: Path) -> None:
     assert "not of a specific element" in record.why
 
 
-def test_isotopes_are_kept_and_their_element_is_that_of_all(tmp_path: Path) -> None:
+def test_isotopes_are_kept_and_have_the_atomic_number_of_their_element(tmp_path: Path) -> None:
     record = methyl(tmp_path, DOUBLET + "M  ISO  1   2   2\n")
     document = record.documents[0]
     assert document["atomic_numbers"] == [6, 1, 1, 1]
@@ -323,8 +321,8 @@ def test_isotopes_are_kept_and_their_element_is_that_of_all(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("forced", [False, True])
-def test_an_atom_without_bonds_has_the_spin_that_is_stated(forced: bool, tmp_path: Path) -> None:
-    """RDKit writes atoms of oxygen with the valence 15 (none) and no radical."""
+def test_an_atom_without_bonds_has_the_stated_spin(forced: bool, tmp_path: Path) -> None:
+    """RDKit writes oxygen atoms with the valence 15 (none) and no radical."""
     from rdkit import Chem
 
     oxygen = Chem.AddHs(Chem.MolFromSmiles("[O]"))

@@ -1,4 +1,4 @@
-"""SMILES and tables of them become whole molecules with geometries, the same each time."""
+"""SMILES, also in tables, become complete molecules with reproducible geometries."""
 
 import csv
 import math
@@ -65,7 +65,7 @@ def test_a_table_has_its_other_columns_as_fields(tmp_path: Path) -> None:
         assert record.line == 2 * count
 
 
-def test_a_table_of_tabs_and_a_named_column(tmp_path: Path) -> None:
+def test_a_table_may_use_tabs_and_a_named_column(tmp_path: Path) -> None:
     path = tmp_path / "set.tsv"
     path.write_text("structure\tid\nCCO\tethanol\nO\twater\n")
     with pytest.raises(StructureError, match="no column of SMILES"):
@@ -87,7 +87,7 @@ def test_a_table_of_tabs_and_a_named_column(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 2])
-def test_a_bad_row_is_refused_and_its_neighbours_are_read(
+def test_a_bad_row_is_refused_and_its_neighbors_are_read(
     row: str, said: str, place: int, tmp_path: Path
 ) -> None:
     rows = ["O,0", "CCO,0"]
@@ -116,7 +116,7 @@ def bond(document: dict[str, Any], first: int, second: int) -> float:
     return math.dist(document["coordinates"][first], document["coordinates"][second])
 
 
-def test_what_was_chosen_for_a_smiles_is_noted(tmp_path: Path) -> None:
+def test_choices_made_for_a_smiles_are_noted(tmp_path: Path) -> None:
     (tmp_path / "set.smi").write_text("CC(O)F\n[Na+].[Cl-]\nC[C@H](O)F\nCC=CC\n[O][O]\n")
     found = [record.notes for record in read(tmp_path / "set.smi", optimize="none")]
     assert found == [
@@ -128,10 +128,10 @@ def test_what_was_chosen_for_a_smiles_is_noted(tmp_path: Path) -> None:
     ]
 
 
-def test_an_extension_of_a_smiles_is_part_of_the_molecule_and_not_its_title(
+def test_a_smiles_extension_is_part_of_the_molecule_and_not_of_its_title(
     tmp_path: Path,
 ) -> None:
-    """`|^1:0|` makes benzene a phenyl radical; as a title it left a closed shell."""
+    """`|^1:0|` makes benzene a phenyl radical; taken as a title, it left a closed shell."""
     (tmp_path / "a.smi").write_text("c1ccccc1 |^1:0| phenyl\n")
     (tmp_path / "a.csv").write_text("smiles;name\nc1ccccc1 |^1:0|;phenyl\n")
     for name in ("a.smi", "a.csv"):
@@ -142,7 +142,7 @@ def test_an_extension_of_a_smiles_is_part_of_the_molecule_and_not_its_title(
         assert record.title == "phenyl"
 
 
-def test_the_spin_of_a_metal_is_not_assumed_without_a_word(tmp_path: Path) -> None:
+def test_an_assumed_spin_of_a_metal_is_noted(tmp_path: Path) -> None:
     (tmp_path / "a.smi").write_text("[Fe+2]\n[Fe+3]\nO\n")
     first, second, water = read(tmp_path / "a.smi", optimize="none")
     assert Note.METAL_SPIN in first.notes & second.notes
@@ -167,7 +167,7 @@ def test_fragments_are_in_contact(optimize: str, tmp_path: Path) -> None:
             assert min(math.dist(*pair) for pair in combinations(document["coordinates"], 2)) > 0.9
 
 
-def test_a_force_field_holds_fragments_together_or_the_record_is_refused(tmp_path: Path) -> None:
+def test_a_force_field_keeps_fragments_together_or_the_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.smi").write_text("[Na+].[Cl-]\n[Na+].[Na+]\n")
     salt, ions = read(tmp_path / "set.smi", optimize="mmff")
     assert math.dist(*salt.documents[0]["coordinates"]) == pytest.approx(2.4, abs=0.1)
@@ -175,8 +175,8 @@ def test_a_force_field_holds_fragments_together_or_the_record_is_refused(tmp_pat
     assert "out of contact" in ions.why
 
 
-def test_the_multiplicity_of_a_metal_ion_is_what_the_table_states(tmp_path: Path) -> None:
-    """RDKit's radicals of a bare metal are what the parity of its electrons leaves."""
+def test_the_multiplicity_of_a_metal_ion_comes_from_the_table(tmp_path: Path) -> None:
+    """For a bare metal, RDKit derives radicals only from the parity of its electrons."""
     (tmp_path / "a.csv").write_text("smiles,charge,multiplicity\n[Mn+2],2,6\n[Gd+3],3,8\n")
     for record, multiplicity in zip(read(tmp_path / "a.csv", optimize="none"), (6, 8), strict=True):
         assert record.why is None, record.why

@@ -1,4 +1,4 @@
-"""The task function of any program: options and templates that are refused, jobs that are built."""
+"""The task function for any program: refused options and templates, and built jobs."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def built(
 
 
 def filled(template: str, molecule: Molecule | None = None, **fields: Any) -> str:
-    """What is written for a document with `fields`."""
+    """The text that is written for a document with `fields`."""
     found = molecule or Molecule("id-1", *NO_ATOMS, document=fields)
     option = options(files={"in": template})
     checked(option)
@@ -102,7 +102,7 @@ def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> 
         ("''", "is no program"),
     ],
 )
-def test_a_command_that_cannot_be_meant_is_refused(command: Any, why: str) -> None:
+def test_an_invalid_command_is_refused(command: Any, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Command(command=command)
 
@@ -124,7 +124,7 @@ def test_the_program_is_called_as_software_says() -> None:
         ("awk x", ["awk"]),
     ],
 )
-def test_programs_that_come_with_the_job_are_not_looked_for(
+def test_programs_that_come_with_the_job_are_not_searched_for(
     command: str, called: list[str]
 ) -> None:
     assert TRAITS.runs is not None
@@ -147,12 +147,12 @@ def test_programs_that_come_with_the_job_are_not_looked_for(
         ({"outpts": ["x"]}, "did you mean 'outputs'"),
     ],
 )
-def test_an_option_that_cannot_be_meant_is_refused(given: dict[str, Any], why: str) -> None:
+def test_an_invalid_option_is_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         options(**given)
 
 
-def test_a_file_to_go_on_with_is_one_of_the_steps_files() -> None:
+def test_a_file_to_continue_from_is_one_of_the_steps_files() -> None:
     checked(options(outputs=["restart.dat"], continues=["restart.dat"]))
     with pytest.raises(ValueError, match=r"'restart.dta' of 'continues:'.*mean 'restart.dat'"):
         checked(options(outputs=["restart.dat"], continues=["restart.dta"]))
@@ -161,7 +161,7 @@ def test_a_file_to_go_on_with_is_one_of_the_steps_files() -> None:
 # --- files -------------------------------------------------------------------------------------
 
 
-def test_what_parsers_want_comes_back_and_what_was_there_before_is_removed() -> None:
+def test_files_for_parsers_return_and_leftover_files_are_removed() -> None:
     option = options(files={"in": "x"}, outputs=["a", "b"], continues=["b"])
     job = built(option, option, files=frozenset({"c", "in", "stdout"}))
     assert all(set(step.outputs) == {"a", "b", "c", "in"} for step in job.steps)
@@ -169,13 +169,13 @@ def test_what_parsers_want_comes_back_and_what_was_there_before_is_removed() -> 
     assert set(job.removed_before(1)) == {"a", "c"}
 
 
-def test_an_output_can_be_a_changed_input_if_that_is_said() -> None:
+def test_an_output_can_be_a_changed_input_if_declared() -> None:
     job = built(options(files={"in": "x"}, outputs=["in"], continues=["in"]))
     assert job.steps[0].outputs == ("in",)
     assert job.removed_before(0) == ()
 
 
-def test_the_files_of_a_later_step_wait_under_another_name() -> None:
+def test_the_input_files_of_a_later_step_wait_under_other_names() -> None:
     one, two = options(files={"in": "1"}, outputs=["b"]), options(files={"in": "2", "b": "3"})
     job = built(one, two)
     assert job.files == {"in": b"1", "s1.in": b"2", "s1.b": b"3"}
@@ -213,7 +213,7 @@ def test_shared_inputs_are_sent_once_under_their_names(tmp_path: Path) -> None:
         ({"command": "sh ../shared/x.sh"}, "not among its 'inputs:'"),
     ],
 )
-def test_files_beside_the_campaign_are_checked_when_it_is_read(
+def test_files_next_to_the_campaign_are_checked_when_it_is_read(
     tmp_path: Path, given: dict[str, Any], why: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -267,7 +267,7 @@ def test_a_template_that_cannot_be_filled_is_refused_with_its_line(template: str
         checked(options(files={"in": template}))
 
 
-def test_the_fields_that_templates_name_are_found() -> None:
+def test_the_fields_named_in_templates_are_found() -> None:
     text = (
         "{{ document.a.b }}{% if document.c is defined %}{{ document['d']['e'] }}{% endif %}"
         "{% for row in document.rows %}{{ row.x }}{% endfor %}{{ document.list[0].y }}"
@@ -300,7 +300,7 @@ def test_the_fields_that_templates_name_are_found() -> None:
         ("{{ document.rows[1].e }}", {"rows": [{"e": 1}, {"e": 2}]}, "2"),
     ],
 )
-def test_values_are_written_whole_and_as_they_are(
+def test_values_are_written_completely_and_unchanged(
     template: str, fields: dict[str, Any], expected: str
 ) -> None:
     assert filled(template, **fields) == expected
@@ -329,14 +329,14 @@ def test_values_are_written_whole_and_as_they_are(
         ("{{ memory }}", {}, r"'resources: \{memory: MB\}'"),
     ],
 )
-def test_a_document_that_cannot_fill_a_template_fails_alone_and_says_why(
+def test_only_a_document_that_cannot_fill_a_template_fails_with_the_reason(
     template: str, fields: dict[str, Any], why: str
 ) -> None:
     message = refused(template, **fields)
     assert re.search(why, message), message
 
 
-def test_a_molecule_is_written_as_it_is() -> None:
+def test_a_molecule_is_written_unchanged() -> None:
     text = (
         "{{ molecule.charge }} {{ molecule.multiplicity }} {{ molecule.natoms }}\n"
         "{% for a in molecule.atoms %}\n"
@@ -353,7 +353,7 @@ def test_memory_and_cores_are_those_of_the_job() -> None:
     assert job.files["in"] == b"3 4000"
 
 
-def test_nothing_of_a_document_is_in_a_command_line() -> None:
+def test_no_value_of_a_document_is_in_a_command_line() -> None:
     option = options(files={"in": "{{ id }} {{ document.x }}"})
     one = built(option, molecule=Molecule("a", *NO_ATOMS, document={"x": "secret"}))
     two = built(option, molecule=Molecule("b", *NO_ATOMS, document={"x": "other"}))
@@ -364,7 +364,7 @@ def test_nothing_of_a_document_is_in_a_command_line() -> None:
 # --- fields ------------------------------------------------------------------------------------
 
 
-def test_fields_are_picked_as_they_are_nested() -> None:
+def test_nested_fields_are_picked_with_their_structure() -> None:
     document = {"a": {"b": 1, "c": 2, "d": 3}, "rows": [{"x": 1, "y": 2}, {"x": 3}], "n": None}
     found = pick(document, ["a.b", "a.c", "rows.x", "n", "absent.q", "a.b.z", "n.m"])
     assert found == {"a": {"b": 1, "c": 2}, "rows": [{"x": 1}, {"x": 3}], "n": None}
@@ -383,5 +383,5 @@ def test_a_field_within_another_is_not_fetched_twice() -> None:
         ({"b": 1, "a": 2.5}, '{"a": 2.5, "b": 1}'),
     ],
 )
-def test_an_id_has_a_text(value: Any, text: str) -> None:
+def test_an_id_has_a_text_form(value: Any, text: str) -> None:
     assert id_text(value) == text

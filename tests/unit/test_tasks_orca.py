@@ -59,7 +59,7 @@ def test_resources_become_pal_and_maxcore() -> None:
     assert lines[2:4] == ["%maxcore 6000", "* xyz -2 3"]
 
 
-def test_a_route_that_asks_for_the_same_processes_is_left_alone() -> None:
+def test_a_route_that_requests_the_same_processes_is_unchanged() -> None:
     for route in ("! HF\n%pal nprocs 4 end", "! HF PAL4", "%PAL\n  nprocs 4\nend\n! HF"):
         assert "nprocs 4 end\n*" not in text(build(request(route=route), cores=4)).replace(
             route, ""
@@ -78,7 +78,7 @@ def test_a_route_that_asks_for_the_same_processes_is_left_alone() -> None:
         ('! HF moread\n%moinp "scf.gbw"', {}, "left by no earlier step"),
     ],
 )
-def test_a_route_at_odds_with_the_campaign_is_refused(
+def test_a_route_that_contradicts_the_campaign_is_refused(
     route: str, software: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
@@ -99,16 +99,16 @@ def test_a_route_at_odds_with_the_campaign_is_refused(
         "",
     ],
 )
-def test_what_is_no_route_is_refused(route: str) -> None:
+def test_an_invalid_route_is_refused(route: str) -> None:
     with pytest.raises(ValidationError):
         Step(route=route)
 
 
-def test_a_comment_is_no_part_of_a_route() -> None:
+def test_a_comment_is_not_part_of_a_route() -> None:
     Step(route="! HF # * xyz 0 1 # def2-SVP\n# %coords\n")
 
 
-def test_a_later_step_finds_what_an_earlier_one_left() -> None:
+def test_a_later_step_finds_the_files_of_an_earlier_one() -> None:
     job = build(request("first"), request("second", "! wB97X\n", moread="first", geometry="first"))
     lines = text(job, "second").splitlines()
     assert lines == ["! wB97X", "! moread", '%moinp "first.gbw"', "* xyzfile -2 3 first.xyz"]
@@ -122,13 +122,13 @@ def test_a_later_step_finds_what_an_earlier_one_left() -> None:
     assert first.argv == second.argv == ("orca", "orca.inp")
 
 
-def test_moread_may_stand_in_the_route() -> None:
+def test_moread_may_be_in_the_route() -> None:
     build(request("a"), request("b", '! HF moread\n%moinp "a.gbw"'))
     with pytest.raises(ValueError, match="names no earlier step"):
         build(request("a", moread="b"), request("b"))
 
 
-def test_files_that_are_wanted_are_returned_and_stale_ones_are_not() -> None:
+def test_wanted_files_are_returned_and_leftover_ones_are_not() -> None:
     wanted = frozenset({"orca.engrad", "orca.gbw", "stdout"})
     job = build(request("a", files=wanted), request("b", files=wanted))
     step = job.steps[1]
@@ -145,7 +145,7 @@ def test_a_parallel_orca_is_called_by_its_full_path() -> None:
     assert step.argv == ("/opt/orca/orca", "orca.inp")
 
 
-def test_nothing_of_the_document_is_in_a_command_line() -> None:
+def test_no_value_of_the_document_is_in_a_command_line() -> None:
     job = build(request())
     assert not any("rm" in word or "-2" in word for step in job.steps for word in step.argv)
 
@@ -169,14 +169,14 @@ def test_a_rung_adds_to_the_route() -> None:
     ]
 
 
-def test_a_keyword_is_never_given_twice_and_opposites_are_taken_out() -> None:
+def test_a_keyword_is_never_given_twice_and_opposites_are_removed() -> None:
     rung = OrcaRung(name="slow", route="! VerySlowConv KDIIS")
     lines = with_rung("! HF slowconv KDIIS def2-SVP # slowconv", rung).splitlines()
     assert lines[0].split()[:3] == ["!", "HF", "def2-SVP"]
     assert lines[1] == "! VerySlowConv KDIIS"
 
 
-def test_a_restart_begins_from_the_orbitals_that_came_back() -> None:
+def test_a_restart_begins_from_the_returned_orbitals() -> None:
     rung = OrcaRung(name="again", restart=True)
     step = request(remedies=(rung,), rescued={"orca.gbw": b"orbitals"})
     job = build(step)
@@ -221,7 +221,7 @@ CARTESIAN COORDINATES (ANGSTROEM)
         ("! HF Opt", b"", "0.125000000000"),
     ],
 )
-def test_an_optimisation_is_continued_where_it_was(route: str, output: bytes, x: str) -> None:
+def test_an_optimization_continues_where_it_stopped(route: str, output: bytes, x: str) -> None:
     rung = OrcaRung(name="again", restart=True)
     lines = with_rung(route, rung, {"stdout": output}).splitlines()
     [atom] = [line for line in lines if line.startswith("O ")]
@@ -243,13 +243,13 @@ def test_fewer_processes_have_more_memory_each() -> None:
         ("! HF\n%pal # all of them!\n  nprocs=4\nend", "nprocs=1\nend\n* xyz"),
     ],
 )
-def test_fewer_processes_stand_in_the_place_of_the_routes_own(route: str, expected: str) -> None:
+def test_fewer_processes_replace_the_number_in_the_route(route: str, expected: str) -> None:
     found = with_rung(route, OrcaRung(name="serial", processes=1), cores=4)
     assert expected in found.replace(" \n", "\n")
     assert "4" not in found.partition("* xyz")[0]
 
 
-def test_orbitals_that_a_rungs_own_guess_replaces_are_not_read() -> None:
+def test_orbitals_are_not_read_if_a_rung_has_its_own_guess() -> None:
     rung = OrcaRung(name="guess", route="! VerySlowConv Hueckel")
     before = request("pre", "! HF")
     for step in (
@@ -338,7 +338,7 @@ def test_a_rung_that_may_change_the_level_of_theory_is_refused(route: str) -> No
         "",
     ],
 )
-def test_a_rung_of_the_way_alone_is_taken(route: str) -> None:
+def test_a_rung_that_changes_only_the_way_is_accepted(route: str) -> None:
     assert OrcaRung(name="x", route=route).route == route
 
 
@@ -358,7 +358,7 @@ def changed(folder: Path, more: str) -> Path:
     return path
 
 
-def test_the_job_file_is_the_same_by_its_old_names() -> None:
+def test_a_campaign_with_old_names_gives_the_same_recipe() -> None:
     new = resolve(load(EXAMPLE / "campaign.yaml", {}))
     old = resolve(load(EXAMPLE / "campaign-htrq.yaml", {}))
     assert (new.hash, new.target, new.function) == (old.hash, old.target, old.function)
@@ -367,7 +367,7 @@ def test_the_job_file_is_the_same_by_its_old_names() -> None:
     assert step.needed == {"stdout", "orca.gbw"}
 
 
-def test_old_parsers_of_other_names_are_ours_and_stored_by_theirs(tmp_path: Path) -> None:
+def test_old_parser_names_map_to_ours_and_stay_the_stored_names(tmp_path: Path) -> None:
     path = tmp_path / "campaign.yaml"
     text = (EXAMPLE / "campaign-htrq.yaml").read_text()
     path.write_text(text.replace("orca.dipole", "orca.dftd_gradient"))
@@ -402,7 +402,7 @@ def test_a_wrong_remedy_is_refused_with_its_line(
     assert f"campaign.yaml:{line}: " in caught.value.message
 
 
-def test_the_campaign_changes_ladders_and_leaves_the_others(tmp_path: Path) -> None:
+def test_a_campaign_may_change_some_ladders_and_keep_the_others(tmp_path: Path) -> None:
     more = (
         "resources: {memory: 4000}\n"
         "remedies:\n  scf_not_converged: [kdiis_soscf, {name: mine, route: '! LShift'}]\n"
@@ -419,7 +419,7 @@ def test_remedies_can_be_switched_off(tmp_path: Path) -> None:
     assert resolve(load(changed(tmp_path, "remedies: false\n"), {})).ladders == {}
 
 
-def test_more_of_an_unknown_memory_is_never_asked_for() -> None:
+def test_more_memory_is_never_requested_if_the_amount_is_unknown() -> None:
     ladders = resolve(load(EXAMPLE / "campaign.yaml", {})).ladders
     assert ladders[FailureClass.MEMORY] == []
 

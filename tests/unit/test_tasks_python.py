@@ -1,6 +1,6 @@
-"""The task function of Python functions: what is refused when the campaign is read, what is sent.
+"""The task function for Python functions: errors when the campaign is read, and sent files.
 
-How functions run is tested in tests/integration/test_functions.py.
+tests/integration/test_functions.py tests how functions run.
 """
 
 import ast
@@ -90,7 +90,7 @@ def built(beside: Path, molecule: Molecule, **given: Any) -> tuple[Job, dict[str
         ("mine.root", {}),
     ],
 )
-def test_a_function_that_is_there_is_accepted(
+def test_an_existing_function_is_accepted(
     beside: Path, function: str, arguments: dict[str, Any]
 ) -> None:
     checked(beside, function=function, arguments=arguments)
@@ -119,7 +119,7 @@ def test_a_function_that_is_there_is_accepted(
         ({"function": "mine.half", "inputs": ["absent"]}, "there is no file 'absent'"),
     ],
 )
-def test_what_cannot_run_is_refused_when_the_campaign_is_read(
+def test_a_function_that_cannot_run_is_refused_when_the_campaign_is_read(
     beside: Path, given: dict[str, Any], why: str
 ) -> None:
     for folder in ("a", "b", "random"):
@@ -143,18 +143,18 @@ def test_what_cannot_run_is_refused_when_the_campaign_is_read(
         ({"function": "a.b", "argument": {}}, "did you mean 'arguments'"),
     ],
 )
-def test_an_option_that_cannot_be_meant_is_refused(given: dict[str, Any], why: str) -> None:
+def test_an_invalid_option_is_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Call.model_validate(given)
 
 
-def test_large_modules_are_refused_with_the_better_way(beside: Path) -> None:
+def test_large_modules_are_refused_with_a_better_way(beside: Path) -> None:
     (beside / "weights.bin").write_bytes(bytes(17 << 20))
     with pytest.raises(ValueError, match="name large files in 'inputs:'"):
         checked(beside, function="mine.half", modules=["weights.bin"])
 
 
-def test_all_that_is_sent_is_in_the_recipe(beside: Path) -> None:
+def test_everything_that_is_sent_is_in_the_recipe(beside: Path) -> None:
     package = beside / "lib" / "shapes"
     (package / "__pycache__").mkdir(parents=True)
     for name in ("__init__.py", "work.py", "n.txt", "__pycache__/work.cpython-311.pyc"):
@@ -177,7 +177,7 @@ def test_modules_are_sent_as_they_were_when_the_campaign_was_read(beside: Path) 
     assert (name, base64.b64decode(content).decode()) == ("mine.py", MODULE)
 
 
-def test_what_is_kept_is_shared_and_made_once(beside: Path, tmp_path: Path) -> None:
+def test_shared_files_are_made_once(beside: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (beside / "grid").write_text("1")
@@ -197,13 +197,13 @@ def test_what_is_kept_is_shared_and_made_once(beside: Path, tmp_path: Path) -> N
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_field_that_json_has_not_fails_its_document_alone(beside: Path) -> None:
+def test_a_field_that_json_cannot_hold_fails_only_its_document(beside: Path) -> None:
     molecule = Molecule("x", (), (), document={"a": {"b": [1, float("inf")]}})
     with pytest.raises(BadDocument, match=r"'document\.a\.b\.1' of the document is not finite"):
         built(beside, molecule, function="mine.half", fields=["a"])
 
 
-def test_nothing_of_a_document_is_in_a_command_line(beside: Path) -> None:
+def test_no_value_of_a_document_is_in_a_command_line(beside: Path) -> None:
     jobs = [
         built(
             beside,
@@ -218,7 +218,7 @@ def test_nothing_of_a_document_is_in_a_command_line(beside: Path) -> None:
     assert jobs[0][1]["seed"] != jobs[1][1]["seed"]
 
 
-def test_an_integer_id_stays_one(beside: Path) -> None:
+def test_an_integer_id_stays_an_integer(beside: Path) -> None:
     _, what = built(beside, Molecule(7, (), (), document={}), function="mine.half")
     assert what["document"] == {"_id": 7}
 
@@ -230,7 +230,7 @@ def test_an_integer_id_stays_one(beside: Path) -> None:
         ({"python": "/opt/p/bin/python3.6 -s"}, ["/opt/p/bin/python3.6", "-s"]),
     ],
 )
-def test_the_python_is_the_one_that_software_names(
+def test_functions_run_with_the_python_that_software_names(
     beside: Path, commands: dict[str, str], words: list[str]
 ) -> None:
     software = Software(commands=commands, beside=beside)
@@ -259,14 +259,14 @@ software: {{{name}: /opt/p/bin/python3.6}}
         resolve(load(path, {}))
 
 
-def test_the_harness_is_of_the_oldest_syntax() -> None:
+def test_the_harness_uses_the_oldest_syntax() -> None:
     text = HARNESS.read_text(encoding="ascii")
     tree = ast.parse(text, feature_version=(3, 4))
     newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Match)
     for node in ast.walk(tree):
         assert not isinstance(node, newer), ast.dump(node)
         if isinstance(node, ast.arguments):
-            # Python 2 cannot read these, and shall read so far that it says that it is too old.
+            # Python 2 cannot parse these, but must get far enough to report that it is too old.
             assert not node.kwonlyargs
             assert not node.posonlyargs
             assert not any(argument.annotation for argument in node.args)

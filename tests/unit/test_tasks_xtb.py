@@ -21,7 +21,7 @@ from wqmaster.tasks.xtb.task import (
     singlepoint,
 )
 
-# All values of the document are told apart from what the campaign says.
+# All values of the document differ from those in the campaign.
 CATION = Molecule(
     id="id-from-document; rm -rf /",
     numbers=(8, 1, 1),
@@ -65,19 +65,19 @@ def test_options_become_arguments() -> None:
         ("gfn", "FF"),
     ],
 )
-def test_an_option_that_xtb_cannot_have_is_refused(name: str, value: object) -> None:
+def test_an_option_that_xtb_does_not_have_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Singlepoint.model_validate({name: value})
 
 
-def test_charge_and_unpaired_electrons_stand_in_files() -> None:
+def test_charge_and_unpaired_electrons_are_written_to_files() -> None:
     files = build(Singlepoint()).files
     assert files[".CHRG"] == b"-3\n"
     assert files[".UHF"] == b"3\n"
     assert files["molecule.xyz"] == CATION.xyz().encode()
 
 
-def test_nothing_of_a_document_is_in_a_command_line() -> None:
+def test_no_value_of_a_document_is_in_a_command_line() -> None:
     other = Molecule("other", (1,), ((9.5, 9.5, 9.5),), charge=0, multiplicity=2)
     steps = [StepRequest("a", Singlepoint(), frozenset({"wbo"}))]
     one = singlepoint(CATION, steps, Software())
@@ -102,12 +102,12 @@ def test_xtb_gets_as_many_threads_as_the_job_has_cores() -> None:
     assert step.environment["OMP_NUM_THREADS"] == step.environment["MKL_NUM_THREADS"] == "4"
 
 
-def test_the_json_and_what_parsers_want_come_back_but_streams_are_not_named() -> None:
+def test_the_json_and_files_for_parsers_are_outputs_but_streams_are_not() -> None:
     [step] = build(Singlepoint(), files=frozenset({"stdout", "stderr", "wbo"})).steps
     assert set(step.outputs) == {"xtbout.json", "molecule.xyz", "wbo"}
 
 
-def test_steps_run_in_order_and_each_removes_what_the_one_before_left() -> None:
+def test_steps_run_in_order_and_each_removes_the_files_of_the_one_before() -> None:
     job = build(Singlepoint(gfn=1), Singlepoint(gfn=2), files=frozenset({"wbo"}))
     steps = job.steps
     assert [(step.name, step.argv[3]) for step in steps] == [("step0", "1"), ("step1", "2")]
@@ -119,7 +119,7 @@ def test_steps_run_in_order_and_each_removes_what_the_one_before_left() -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "/a", "-rf", "a b", "a\nb", "a\n", "a;b", "$x", "*", "é"]
 )
-def test_a_name_that_could_leave_the_sandbox_or_its_quotes_is_no_file_name(name: str) -> None:
+def test_a_name_that_could_escape_the_sandbox_or_its_quotes_is_not_a_file_name(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a file"):
         check_file_name(name)
 
@@ -163,17 +163,17 @@ def test_each_function_has_its_arguments(function: Any, options: Any, words: str
     assert " ".join(step.argv) == f"xtb {words}"
 
 
-def test_an_option_that_was_added_does_not_change_the_hash_of_old_recipes() -> None:
+def test_a_new_option_does_not_change_the_hash_of_old_recipes() -> None:
     assert Singlepoint().model_dump(exclude_none=True) == {"gfn": 2, "gradient": True}
 
 
-def test_names_of_one_solvent_are_one_option() -> None:
+def test_synonyms_of_a_solvent_are_one_option() -> None:
     for name in ("h2o", "Water", " WATER "):
         found = Singlepoint.model_validate({"solvent": name}).model_dump(exclude_none=True)
         assert (found["solvent"], found["solvation"]) == ("water", "alpb")
 
 
-def test_the_settings_of_an_md_stand_in_a_file() -> None:
+def test_the_settings_of_an_md_are_written_to_a_file() -> None:
     options = Dynamics(time=1.5, step=0.5, temperature=350.0, nvt=False, velocities=True)
     job = build_with(md, options)
     assert job.files["step0.inp"].decode().split() == [
@@ -206,12 +206,12 @@ def test_the_settings_of_an_md_stand_in_a_file() -> None:
         (XtbRung, {"name": "a", "engine": "none"}),
     ],
 )
-def test_options_and_rungs_that_cannot_be_are_refused(model: Any, values: dict[str, Any]) -> None:
+def test_invalid_options_and_rungs_are_refused(model: Any, values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         model.model_validate(values)
 
 
-def test_a_rung_of_the_charges_never_lowers_what_was_asked_for() -> None:
+def test_a_rung_for_the_charges_never_lowers_the_requested_settings() -> None:
     rung = XtbRung(name="more", iterations=1000, damping=0.1)
     job = build_with(singlepoint, Singlepoint(iterations=2000), rung)
     assert " ".join(job.steps[0].argv[1:]) == (
@@ -226,7 +226,7 @@ GEOMETRY = b"3\n energy: -1.0\nO 0.1 0.2 0.3\nH 0.5 0.5 1.5\nH 1.5 0.5 0.5\n"
 
 
 @pytest.mark.parametrize("name", ["xtbopt_xyz", "xtblast_xyz", "xtbopt_log"])
-def test_an_optimisation_goes_on_from_the_last_geometry(name: str) -> None:
+def test_an_optimization_continues_from_the_last_geometry(name: str) -> None:
     rung = XtbRung(name="restart", restart=True, cycles=500, engine="lbfgs")
     content = GEOMETRY.replace(b"0.1", b"9.9") * (name == "xtbopt_log") + GEOMETRY
     job = build_with(optimize, Optimize(), rung, **{name: content})
@@ -247,19 +247,19 @@ def test_an_optimisation_goes_on_from_the_last_geometry(name: str) -> None:
         b"2\n\nO 0 0 0\nH 0 0 1\n",
     ],
 )
-def test_a_last_geometry_that_is_not_the_molecules_is_not_used(content: bytes) -> None:
+def test_a_last_geometry_of_another_molecule_is_not_used(content: bytes) -> None:
     rung = XtbRung(name="restart", restart=True)
     job = build_with(optimize, Optimize(), rung, xtbopt_xyz=content)
     assert job.steps[0].argv[1] == "molecule.xyz"
 
 
-def test_only_an_optimisation_may_start_elsewhere() -> None:
+def test_only_an_optimization_may_start_elsewhere() -> None:
     rung = XtbRung(name="restart", restart=True)
     for function, options in ((singlepoint, Singlepoint()), (hessian, Hessian()), (md, Dynamics())):
         job = build_with(function, options, rung, xtbopt_xyz=GEOMETRY)
         assert job == build_with(function, options)
 
 
-def test_the_ladders_hold_rungs_of_different_names() -> None:
+def test_the_rungs_of_a_ladder_have_different_names() -> None:
     names = [rung.name for ladder in LADDERS.values() for rung in ladder]
     assert len(set(names)) == len(names)

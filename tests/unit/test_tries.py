@@ -1,4 +1,4 @@
-"""How much is given to a manager, and which tasks it has begun too often; without a manager."""
+"""The number of tasks given to a manager, and its restarts of tasks; without a manager."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,20 +36,20 @@ def sizes(tmp_path: Path, **asked: Any) -> TaskSizes:
     return found
 
 
-def test_no_more_is_given_than_memory_allows(tmp_path: Path) -> None:
+def test_no_more_tasks_are_given_than_memory_allows(tmp_path: Path) -> None:
     """A thousand workers of 16 cores and 32 GB take four tasks of 8 GB each, not sixteen."""
     stats = Stats(16_000, 32_000_000, 10**9, tasks_on_workers=4000, tasks_waiting=100)
     assert sizes(tmp_path, memory=8000).hungry(stats) == 0
     assert sizes(tmp_path).hungry(stats) > 0
 
 
-def test_what_a_campaign_asked_is_remembered_while_it_has_no_task(tmp_path: Path) -> None:
+def test_the_resources_of_a_campaign_are_remembered_while_it_has_no_task(tmp_path: Path) -> None:
     found = sizes(tmp_path, cores=4)
     found.remove(Task("t", 1, 60, cores=4))
     assert found.hungry(Stats(400, 10**6, 10**6)) == 110
 
 
-def test_many_workers_that_come_at_once_are_fed_by_and_by(tmp_path: Path) -> None:
+def test_many_workers_that_arrive_at_once_are_fed_gradually(tmp_path: Path) -> None:
     stats = Stats(100_000, 10**9, 10**9)
     assert sizes(tmp_path).hungry(stats) == MAX_WAITING_TASKS
     stats.tasks_waiting = MAX_WAITING_TASKS
@@ -70,7 +70,7 @@ class Begun:
         return self.times.get(name, 0)
 
 
-def test_losses_and_beginnings_elsewhere_are_counted_once(
+def test_losses_and_restarts_elsewhere_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
@@ -83,19 +83,19 @@ def test_losses_and_beginnings_elsewhere_are_counted_once(
         assert restarts.too_many([held]) == []
         return held.restarts
 
-    assert look(0, 0) == 0  # it waits
-    assert look(100, 0) == 0  # runs
+    assert look(0, 0) == 0  # waiting
+    assert look(100, 0) == 0  # running
     assert look(0, 5) == 1  # its worker was lost
-    assert look(200, 5) == 1  # runs again: the same
-    assert look(300, 9) == 2  # was lost, and runs already
+    assert look(200, 5) == 1  # running again: no change
+    assert look(300, 9) == 2  # lost, and already running again
     assert look(0, 9) == 2  # taken from a slow worker
-    assert look(400, 9) == 3  # which is seen when it runs elsewhere
+    assert look(400, 9) == 3  # counted when it runs elsewhere
     held.restarts = tries.MAX_RETRIES
     begun.times["time_workers_execute_failure"] = 10
     assert restarts.too_many([held]) == [held]
 
 
-def test_a_task_that_was_hurried_is_left_its_time_in_a_category_of_its_own() -> None:
+def test_a_hurried_task_then_gets_its_time_in_a_separate_category() -> None:
     task = Task("t", 1, 60, category="molecules")
     assert tries.category(task, None, hurried=False) == "molecules"
     assert tries.category(task, 2.0, hurried=True) == "molecules"

@@ -49,18 +49,18 @@ def test_a_size_is_read_in_mb(text: str, expected: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "h", "4 fortnights", "4h5", "30min1h", "-4h", "01:30", "0.5s"]
 )
-def test_what_is_not_a_time_is_refused_with_the_units(text: str) -> None:
+def test_an_invalid_time_is_refused_with_the_valid_units(text: str) -> None:
     with pytest.raises(ValueError, match=r"s, min, h, d \(4h, 1h30min, 01:30:00\)"):
         seconds(text)
 
 
 @pytest.mark.parametrize("text", ["", "GB", "4G", "4kB", "-3GB", "4h", "1GB 500MB"])
-def test_what_is_not_a_size_is_refused_with_the_units(text: str) -> None:
+def test_an_invalid_size_is_refused_with_the_valid_units(text: str) -> None:
     with pytest.raises(ValueError, match="MB, GB, TB, MiB, GiB, TiB"):
         megabytes(text)
 
 
-def test_a_campaign_takes_times_and_sizes_with_units(tmp_path: Path) -> None:
+def test_a_campaign_accepts_times_and_sizes_with_units(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign_config:\n", "campaign_config:\n  job_timeout: 4h\n", 1) + (
         "resources: {memory: 4GB, disk: 500MB, running_time_min: 10min}\n"
         "workers: {type: condor, walltime: 20h, timeout: 15min, memory: 8GiB, disk: 10GB}\n"
@@ -76,8 +76,8 @@ def test_a_campaign_takes_times_and_sizes_with_units(tmp_path: Path) -> None:
     assert campaign.workers.disk == 10_000
 
 
-def test_a_plain_number_means_what_it_meant(tmp_path: Path) -> None:
-    # 1:30:00 is a whole number to YAML 1.1: the seconds of 1 h 30 min.
+def test_a_plain_number_keeps_its_meaning(tmp_path: Path) -> None:
+    # YAML 1.1 reads 1:30:00 as a whole number: the seconds of 1 h 30 min.
     text = MINIMAL + "resources: {memory: 2000, running_time_min: 1:30:00}\n"
     resources = loaded(tmp_path, text).campaign.resources
     assert (resources.memory, resources.running_time_min) == (2000, 5400)
@@ -114,7 +114,7 @@ SIZES = ("resources: {memory: X}", "resources: {disk: X}", "workers: {type: slur
     ],
 )
 @pytest.mark.parametrize("value", ["4 hurs", "lots", "[4]", "1.5"])
-def test_each_key_says_which_units_there_are(
+def test_the_error_of_each_key_lists_the_units(
     tmp_path: Path, line: str, value: str, units: str
 ) -> None:
     with pytest.raises(CampaignError, match=f"is not a (time|size); write .*{units}") as caught:
@@ -122,29 +122,29 @@ def test_each_key_says_which_units_there_are(
     assert caught.value.code is ErrorCode.CAMPAIGN_INVALID
 
 
-def test_the_limit_of_a_job_says_which_units_there_are(tmp_path: Path) -> None:
+def test_the_error_of_the_job_limit_lists_the_units(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign_config:\n", "campaign_config:\n  job_timeout: 4 hurs\n", 1)
     with pytest.raises(CampaignError, match=r"'4 hurs' is not a time; .* s, min, h, d"):
         loaded(tmp_path, text)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("60", 60), ("2GB", 2000), ("1 GiB", 1024)])
-def test_a_size_on_the_command_line_takes_units(text: str, expected: int) -> None:
+def test_a_size_on_the_command_line_accepts_units(text: str, expected: int) -> None:
     assert Size().convert(text, None, None) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "4 hurs", "1.5"])
-def test_what_is_not_a_size_is_refused_on_the_command_line(text: str) -> None:
+def test_an_invalid_size_is_refused_on_the_command_line(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a size"):
         Size().convert(text, None, None)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("60", 60.0), ("0.5", 0.5), ("5min", 300.0)])
-def test_a_time_on_the_command_line_takes_units(text: str, expected: float) -> None:
+def test_a_time_on_the_command_line_accepts_units(text: str, expected: float) -> None:
     assert Duration().convert(text, None, None) == expected
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "5 apples"])
-def test_what_is_not_a_time_is_refused_on_the_command_line(text: str) -> None:
+def test_an_invalid_time_is_refused_on_the_command_line(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time"):
         Duration().convert(text, None, None)
