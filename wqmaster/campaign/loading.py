@@ -145,7 +145,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     # One without a value may be a piece of an address that a comma has divided.
                     empty = isinstance(value, yaml.ScalarNode) and value.value == ""
-                    what = "a key without a value" if empty else f"the key '{key.value}'"
+                    what = "key without a value" if empty else f"key '{key.value}'"
                     raise CampaignError(
                         f"{source.path}:{key.start_mark.line + 1}: duplicate {what}; remove one"
                     )
