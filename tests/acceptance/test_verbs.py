@@ -203,7 +203,7 @@ def test_status_shows_what_a_living_master_does(
         ("running", "0"),
         ("spooled", "0"),
         ("stale", "0"),
-        ("master", "none"),
+        ("master", "not"),
     ]
 
 
@@ -418,8 +418,8 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     (line,) = [number for number, text in enumerate(lines, start=1) if "uri:" in text]
     assert cli("db", "start", path, code=2) == ""
     assert cli.errors == (
-        f"wqmaster: {path}:{line}: the campaign names its own database; "
-        "there is no private one to start or stop\n"
+        f"wqmaster: {path}:{line}: the campaign names its own database, "
+        "so there is no private one to start or stop\n"
     )
     assert cli("db", "url", path) == f"{campaigns.uri}\n"
     assert cli.errors == ""
@@ -433,7 +433,7 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     [
         ([], ["run", "check", "smoke", "status", "failures", "import", "db", "--version"]),
         (["run"], ["[CAMPAIGN]", "--engine", "--port", "--limit", "--watch", "--grace", "--quiet"]),
-        (["check"], ["[CAMPAIGN]", "--json", "run nothing"]),
+        (["check"], ["[CAMPAIGN]", "--json", "Runs no jobs"]),
         (["smoke"], ["[CAMPAIGN]", "--id", "--json", "Nothing is stored"]),
         (["status"], ["[CAMPAIGN]", "--json"]),
         (["failures"], ["[CAMPAIGN]", "--show", "--retry", "--json"]),

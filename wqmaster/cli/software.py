@@ -96,7 +96,12 @@ def _lines(name: str, made: making.Packed) -> Iterator[str]:
     yield f"needs      {f'glibc {version} or later' if version else 'no glibc'}"
     yield f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}"
     yield f"           exit code {made.proof.exit_code}: {made.proof.said}"
-    warnings = [made.proof.note, making.too_new(made.glibc), made.licence, *made.notes]
+    warnings = [
+        made.proof.note,
+        making.too_new(made.glibc),
+        made.licence,  # codespell:ignore licence
+        *made.notes,
+    ]
     for warning in filter(None, warnings):
         yield f"note       {warning}"
     yield f"manifest   {made.manifest}"
