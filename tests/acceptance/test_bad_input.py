@@ -618,7 +618,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     mended = {**WATER, "multiplicity": 1}
     campaigns.documents.update_many({"_id": {"$in": list(BAD)}}, {"$set": mended})
     output = cli("failures", path, "--retry", "bad_document")
-    assert output == f"{len(BAD)} to be run again: wqmaster run {path}\n"
+    assert output == f"{len(BAD)} documents queued for retry; next: wqmaster run {path}\n"
     output = cli("run", path)
     assert f"done                 {4 + len(BAD)} ({len(BAD)} in this run, 4 before)" in output
     assert "failed               0 (0 in this run)" in output
@@ -662,6 +662,6 @@ def test_the_verbs_that_take_one_document_say_that_it_is_bad(
     assert smoke == (1, "", f"wqmaster: {trouble}\n")
     assert check[0] == 1
     assert check[2] == (
-        "wqmaster: no document that the query selects (1) has a usable molecule; the first: "
+        "wqmaster: none of the selected documents (1) has a usable molecule; the first one: "
         f"{trouble}\n"
     )

@@ -153,8 +153,8 @@ def test_all_documents_are_read_and_the_bad_ones_counted_by_reason(
     path = campaigns.write()
     output = cli("check", path)
     assert "molecules   10 selected by the query: 1 usable, 9 not" in output
-    assert "not usable  3 not_finite, such as document 'ainfinite': a coordinate of" in output
-    assert "The first job, of document 'good'" in output
+    assert "unusable    3 not_finite, e.g. document 'ainfinite': a coordinate of" in output
+    assert "The first job, for document 'good'" in output
     found = json.loads(cli("check", path, "--json"))
     assert found["first"]["document"] == "good"
     assert found["molecules"]["selected"] == 10
@@ -175,7 +175,7 @@ def test_no_usable_document_is_an_error_that_is_counted(campaigns: Campaigns, cl
     campaigns.insert(*({"_id": number, **BAD["multiplicity"][0]} for number in range(5)))
     path = campaigns.write()
     output = cli("check", path, "--json", code=1)
-    assert "no document that the query selects (5) has a usable molecule" in cli.errors
+    assert "none of the selected documents (5) has a usable molecule" in cli.errors
     found = json.loads(output)
     assert found["first"] is None
     assert found["molecules"]["unusable"]["impossible_multiplicity"]["documents"] == 5

@@ -102,10 +102,10 @@ def test_another_file_with_the_same_ids_is_refused_whole(
     cli("import", empty, clash, code=2)
     place = f"{campaigns.database}.molecules"
     assert (
-        f"refused: record 2, line 6: the collection {place} has another document 'two-0000002' "
+        f"refused: record 2, line 6: the collection {place} has a different document 'two-0000002' "
         "('coordinates' differs); choose other ids with --prefix or --id-from"
     ) in cli.errors
-    assert f"nothing of {clash} was imported" in cli.errors
+    assert f"nothing was imported from {clash}" in cli.errors
     assert list(campaigns.documents.find().sort("_id")) == before
     assert counts(cli, empty, clash, "--prefix", "new")["imported"] == 4
 
@@ -181,10 +181,10 @@ def test_a_bad_entry_of_many_is_told_with_what_went_in(
     place = f"{campaigns.database}.molecules"
     message = found["error"]["message"]
     assert found["error"]["code"] == "records-refused"
-    assert f"nothing of {file} was imported" in message
+    assert f"nothing was imported from {file}" in message
     assert "record 601" in message
     assert "'name601'" in message
-    assert f"{place} has 1 document of {first}; " in message
+    assert f"{place} has 1 document from {first}; " in message
     assert [one["imported"] for one in found["files"]] == [1, 0]
     assert found["files"][1]["refused_records"][0]["title"] == "name601"
     assert campaigns.documents.count_documents({}) == 1
@@ -200,7 +200,8 @@ def test_a_file_that_ends_early_is_told_with_what_went_in(
     cut.write_bytes(whole[: len(whole) // 2])
     found = json.loads(cli("import", empty, first, cut, "--json", code=2))
     assert found["error"]["code"] == "unreadable-structure"
-    assert f"has 1 document of {first}; import the same files again" in found["error"]["message"]
+    message = found["error"]["message"]
+    assert f"has 1 document from {first}; once this is fixed, import the same files" in message
     assert [one["imported"] for one in found["files"]] == [1, 0]
     assert found["error"]["message"] in cli.errors
 
@@ -220,7 +221,7 @@ def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
     assert refused["title"] == f"molecule {place + 1}"
     assert refused["line"] == "$$$$\n".join([*blocks[:place], ""]).count("\n") + 1
     assert campaigns.documents.count_documents({}) == 0
-    assert f"nothing of {file} was imported" in cli.errors
+    assert f"nothing was imported from {file}" in cli.errors
 
     (cli.folder / "bad.refused.sdf").write_text("a file of the user's\n")
     account = counts(cli, empty, file, "--skip-bad")

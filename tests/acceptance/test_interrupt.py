@@ -81,8 +81,8 @@ def test_ctrl_c_lets_running_tasks_end_and_the_same_command_goes_on(
     process = begin(cli, held_xtb, path)
     process.send_signal(signal.SIGINT)
     assert heard(process) == (
-        "stopping: running tasks may end within 60 s, what came back is committed; "
-        "Ctrl-C again stops at once\n"
+        "stopping: running tasks may finish within 60 s, and what they return is stored; "
+        "press Ctrl-C again to stop immediately\n"
     )
     held_xtb.let_go()
     output = ended(process, cli)
@@ -131,7 +131,7 @@ def test_ctrl_c_twice_stops_at_once(
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     said = heard(process)
-    assert said == "stopping at once; what came back is kept in the spool for the next run\n"
+    assert said == "stopping immediately; returned tasks stay in the spool for the next run\n"
     ended(process, cli)
     assert time.monotonic() - started < 5
     assert process.returncode == 130
@@ -145,7 +145,7 @@ def test_sigterm_stops_like_ctrl_c_with_its_own_exit_code(
     process = begin(cli, held_xtb, path, "--quiet")
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("stopping: running tasks may end within 60 s")
+    assert process.stderr.readline().startswith("stopping: running tasks may finish within 60 s")
     held_xtb.let_go()
     ended(process, cli)
     assert process.returncode == 143

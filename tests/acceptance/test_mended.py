@@ -40,7 +40,7 @@ def test_a_failed_document_is_computed_again_when_it_was_corrected(
     said = cli("run", path, code=1)
     assert "done                 4 (2 in this run, 2 before)" in said
     assert "failed               1 (0 in this run, 1 before)" in said
-    assert "2 documents had failed and changed since; computed again" in said
+    assert "retried 2 failed documents that had changed" in said
     assert counts(campaigns, cli, path) == (4, 1, 0, 1)
     for name in ("close", "spin"):
         document = campaigns.documents.find_one({"_id": name})
@@ -48,5 +48,5 @@ def test_a_failed_document_is_computed_again_when_it_was_corrected(
         assert document["xtb"]["gfn2"]["energy"] < 0
     # What was tried stays recorded.
     shown = cli("failures", path, "--show", "close")
-    assert "given up, until the document was changed" in shown
+    assert "not retried until the document changed" in shown
     assert campaigns.failures.count_documents({}) == attempts

@@ -118,7 +118,7 @@ def test_what_a_mended_diagnosis_takes_for_results_is_taken_back(
     (campaigns.folder / "tallying.py").write_text(MODULE)
     cli("reparse", path, "--write")
     assert campaigns.documents.count_documents({"tally.first.energy": -5.0}) == 3
-    assert cli("failures", path) == "nothing was given up\n"
+    assert cli("failures", path) == "no failures\n"
 
 
 def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_recipe(
@@ -177,7 +177,7 @@ def test_an_error_of_the_module_names_its_line(
 def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    assert "a run would try again with a remedy (first: calm)" in cli(
+    assert "a run would retry with a remedy (first: calm)" in cli(
         "smoke", path, "--id", "2", code=1
     )
     module = MODULE.replace("def energy(", "def gradient(")

@@ -71,7 +71,7 @@ def test_an_unusable_document_among_those_to_be_computed_is_named(
         "class CalmRung",
     )
     (campaigns.folder / "tallying.py").write_text(refusing)
-    assert "The first job, of document 2" in cli("check", path)
+    assert "The first job, for document 2" in cli("check", path)
     refusing = refusing.replace("if molecule.id != 2", "if True")
     (campaigns.folder / "tallying.py").write_text(refusing)
     cli("check", path, code=1)
@@ -109,7 +109,7 @@ def test_a_module_without_a_program_is_said_to_have_none(
         ("PROGRAMM = Program(", "the module 'tallying' (tallying.py) has no PROGRAM: "),
         (
             "PROGRAM = str, (",
-            "PROGRAM of the module 'tallying' (tallying.py) is of the type tuple: ",
+            "PROGRAM of the module 'tallying' (tallying.py) is of type tuple: ",
         ),
     ):
         module = MODULE.partition("class CalmRung")[0].replace("PROGRAM = Program(", new)
@@ -286,14 +286,14 @@ def test_parse_says_version_and_verdict_and_lists_what_does_not_apply(run: Path,
     assert cli(*PARSE, run) == (
         f"{run}\n"
         "  tally 2.1\n"
-        "  a result\n"
+        "  valid result\n"
         "  charges  [0, 0, 0]\n"
         "  energy   -5\n"
-        "  not in it: geometry, grid\n"
+        "  not in the output: geometry, grid\n"
     )
     (run / "stdout").write_text(OUTPUT.replace("TALLY 2.1\n", "").replace("TALLY ENDED", ""))
     assert cli(*PARSE, run / "stdout").splitlines()[1:3] == [
-        "  tally of a version that it does not state",
+        "  tally (version not stated)",
         "  failed: program_error: tally: this is not an output of tally",
     ]
 
@@ -302,16 +302,16 @@ def test_a_heading_that_is_not_found_is_said_with_its_reason(run: Path, cli: Cli
     (run / "stdout").write_text(OUTPUT.replace("energy", "enrgy"))
     said = cli(*PARSE, run)
     assert "  energy: there is no energy in the output\n" in said
-    assert "  not in it: geometry, grid\n" in said
+    assert "  not in the output: geometry, grid\n" in said
 
 
 @pytest.mark.parametrize(
     ("old", "new", "name", "shown"),
     [
-        ("return float(found[1])", "return float(None)", "energy", "energy: the parser broke: "),
-        ("found = re.match(", "found = {}[1] or (", "program_version", "program_version broke: "),
+        ("return float(found[1])", "return float(None)", "energy", "energy: the parser raised "),
+        ("found = re.match(", "found = {}[1] or (", "program_version", "program_version raised "),
         ("NOT CONVERGED", "' + 1 + '", "diagnose", "failed: parse_error: the output cannot be"),
-        ("return float(found[1])", "return sys.exit()", "energy", "energy: the parser broke: "),
+        ("return float(found[1])", "return sys.exit()", "energy", "energy: the parser raised "),
     ],
 )
 def test_what_breaks_is_always_shown_and_is_an_error(
@@ -331,7 +331,7 @@ def test_a_second_file_that_is_damaged_is_said_with_its_reason(run: Path, cli: C
     for file in (run, run / "charges.json"):
         said = cli(*PARSE, file)
         assert "  charges: charges.json is not JSON\n" in said
-        assert "a result" in said or "not diagnosed" in said
+        assert "valid result" in said or "not diagnosed" in said
 
 
 @pytest.mark.parametrize("name", ["cutc.json", "cutc", "cutc.json.gz"])
@@ -343,8 +343,8 @@ def test_a_copy_of_a_second_file_is_not_judged_as_the_output(
     copy.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert cli(*PARSE, copy, code=2) == ""
     assert (
-        f"{copy}: it may be charges.json under another name, or the standard output of tally: "
-        "state which, with --as charges.json or --as stdout" in cli.errors
+        f"{copy}: it may be charges.json under another name, or the standard output of tally; "
+        "state which with --as charges.json or --as stdout" in cli.errors
     )
     said = cli(*PARSE, copy, "--as", "charges.json")
     assert "  not diagnosed: " in said
@@ -359,8 +359,8 @@ def test_a_copy_of_a_second_file_is_not_judged_as_the_output(
 def test_of_the_parsers_of_orca_those_that_do_not_apply_stay_one_line(cli: Cli) -> None:
     output = Path(__file__).parents[1] / "unit/data/orca/v4-mp2.out"
     *values, last = cli("parse", "--program", "orca", output).splitlines()
-    assert values[1:3] == ["  ORCA 4.2.0", "  a result"]
-    assert last.startswith("  not in it: ")
+    assert values[1:3] == ["  ORCA 4.2.0", "  valid result"]
+    assert last.startswith("  not in the output: ")
     assert last.count(",") > 50
     assert not [line for line in values[3:] if ": " in line.partition("{")[0]]
 

@@ -119,4 +119,4 @@ def test_errors_inside_of_a_package_have_their_place(
     (campaigns.folder / "a.out").write_text("TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n")
     said = cli("parse", "--program", "springy", "--parser", "energy", "a.out", code=1)
     place = "(wqmaster/parsers/springy/values.py, line "
-    assert f"the parser broke: IndexError('no such group') {place}" in said
+    assert f"the parser raised IndexError('no such group') {place}" in said

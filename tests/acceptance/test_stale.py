@@ -106,7 +106,7 @@ def test_a_document_that_is_edited_after_it_is_done_is_stale_until_it_is_compute
     [entry] = campaigns.history.find()
     assert entry["document"] == 2
     assert entry["values"] == old["xtb"]["gfn2"]
-    assert "no document to compute again" in cli("rerun", path, "--stale")
+    assert "no documents to compute again" in cli("rerun", path, "--stale")
 
     kept = Path(entry["kept"][0])
     assert kept.parent == campaigns.folder / "test.run" / "kept" / "replaced"
@@ -216,11 +216,11 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Give one of"),
-        (("--stale", "--id", "1"), "Give one of"),
+        ((), "Use exactly one of"),
+        (("--stale", "--id", "1"), "Use exactly one of"),
         (("--query", "{"), "not valid JSON"),
         (("--query", "[1]"), "must be a JSON object"),
-        (("--query", '{"$no": 1}'), "refuses --query"),
+        (("--query", '{"$no": 1}'), "rejects --query"),
         (("--class", "bad_documents"), "did you mean 'bad_document'"),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_step_that_was_added_is_run_beside_the_results_there_are(
         assert "3 documents of" in cli.errors
         assert "none of 'gfn1'" in cli.errors
         assert "{query: {xtb.gfn1: null}}" in cli.errors
-    assert "partly    3 with results of other steps and none of 'gfn1'" in cli("status", path)
+    assert "partly    3 with results of other steps but not of 'gfn1'" in cli("status", path)
 
     two_steps(campaigns, "gfn2", "gfn1", query={"xtb.gfn1": None})
     cli("run", path)

@@ -49,9 +49,10 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
     assert re.search(r"^campaign +test \(recipe [0-9a-f]{16}\)$", output, re.MULTILINE)
     assert re.search(r"^engine +local: as requested$", output, re.MULTILINE)
     assert (
-        f"{campaigns.database}.molecules: 4 in all, 2 match without a result, 1 done, 0 failed"
+        f"{campaigns.database}.molecules: 4 in total, 2 selected and without a result, 1 done, "
+        "0 failed"
     ) in output
-    assert "The first job, of document 1 (3 atoms):" in output
+    assert "The first job, for document 1 (3 atoms):" in output
     assert f"{held_xtb.command} molecule.xyz --gfn 2 --json --grad" in output
     assert "OMP_NUM_THREADS=1" in output
     assert "--- molecule.xyz\n3\n\nO " in output
@@ -202,7 +203,7 @@ def test_status_shows_what_a_living_master_does(
         ("running", "0"),
         ("spooled", "0"),
         ("stale", "0"),
-        ("master", "none"),
+        ("master", "not"),
     ]
 
 
@@ -229,7 +230,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     assert re.search(r"^ *2 +bad_document +multiplicity N is impossible .* odd *$", output, re.M)
     (close,) = campaigns.failures.find({"document": 17})
     assert re.search(rf"^ *1 +{close['class']} +xtb: .* 17 *$", output, re.MULTILINE)
-    assert f"one document's attempts: wqmaster failures {path} --show ID" in output
+    assert f"to see a document's attempts: wqmaster failures {path} --show ID" in output
     groups = json.loads(as_json)
     assert [(g["count"], g["class"], g["example"]) for g in groups] == [
         (2, "bad_document", "odd"),
@@ -237,7 +238,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     ]
 
     assert shown.startswith(f"attempt 1: {close['class']}: {close['message']}\n  step gfn2, ")
-    assert "given up" in shown
+    assert "not retried" in shown
     assert f"  archive {close['archive']}\n" in shown
     assert Path(close["archive"]).is_file()
     assert "\n  | " in shown
@@ -245,7 +246,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     assert refusal == (
         2,
         "",
-        "wqmaster: 'bad_documnt' is no given-up document and no failure class; "
+        "wqmaster: 'bad_documnt' is neither a failed document nor a failure class; "
         "did you mean 'bad_document'?\n",
     )
     ids, of_class, ids_json, listed, unknown, together = at_once(
@@ -266,7 +267,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     assert "did you mean 'bad_document'?" in unknown[2]
 
     output = cli("failures", path, "--retry", "17")
-    assert output == f"1 to be run again: wqmaster run {path}\n"
+    assert output == f"1 document queued for retry; next: wqmaster run {path}\n"
     cli("run", path, code=1)
     attempts = list(campaigns.failures.find({"document": 17}).sort("attempt"))
     assert [(entry["attempt"], entry["final"]) for entry in attempts] == [(1, False), (2, True)]
@@ -298,14 +299,14 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "stale": 0,
         "master": None,
     }
-    assert failures == (0, "nothing was given up\n", "")
-    assert attempts == (0, "no failed attempt of document '1'\n", "")
+    assert failures == (0, "no failures\n", "")
+    assert attempts == (0, "document '1' has no failed attempts\n", "")
     cli("failures", path, "--show", "nobody", code=2)
     assert "there is no document 'nobody' in " in cli.errors
     said = cli("failures", path, "--retry", "not_stored")
     assert said == (
-        "no document was given up with not_stored: nothing is to be run again; "
-        f"'wqmaster failures {path}' lists what was given up\n"
+        "no document failed with not_stored, so there is nothing to retry; "
+        f"'wqmaster failures {path}' lists all failures\n"
     )
 
 
@@ -327,7 +328,7 @@ def mongods(folder: Path) -> list[int]:
 
 
 def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path, cli: Cli) -> None:
-    assert cli("db", "stop", private) == "it was not running\n"
+    assert cli("db", "stop", private) == "the server was not running\n"
     uri = cli("db", "start", private).strip()
     assert uri.startswith("mongodb://")
     (server,) = mongods(cli.folder)
@@ -417,8 +418,8 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     (line,) = [number for number, text in enumerate(lines, start=1) if "uri:" in text]
     assert cli("db", "start", path, code=2) == ""
     assert cli.errors == (
-        f"wqmaster: {path}:{line}: the campaign names its own database; "
-        "there is no private one to start or stop\n"
+        f"wqmaster: {path}:{line}: the campaign names its own database, "
+        "so there is no private one to start or stop\n"
     )
     assert cli("db", "url", path) == f"{campaigns.uri}\n"
     assert cli.errors == ""
@@ -432,7 +433,7 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     [
         ([], ["run", "check", "smoke", "status", "failures", "import", "db", "--version"]),
         (["run"], ["[CAMPAIGN]", "--engine", "--port", "--limit", "--watch", "--grace", "--quiet"]),
-        (["check"], ["[CAMPAIGN]", "--json", "run nothing"]),
+        (["check"], ["[CAMPAIGN]", "--json", "Runs no jobs"]),
         (["smoke"], ["[CAMPAIGN]", "--id", "--json", "Nothing is stored"]),
         (["status"], ["[CAMPAIGN]", "--json"]),
         (["failures"], ["[CAMPAIGN]", "--show", "--retry", "--json"]),

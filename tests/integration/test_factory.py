@@ -363,10 +363,10 @@ def test_the_command_starts_watches_and_stops_a_factory(
         assert told["running"]
         assert told["port"] == port
     finally:
-        assert "has ended" in cli("factory", path, "--stop")
+        assert "stopped the factory" in cli("factory", path, "--stop")
     assert not processes(str(run))
     assert not factory_processes.left(run / "factory")
-    assert "0 workers were left" in cli("factory", path, "--stop")
+    assert "removed 0 leftover workers" in cli("factory", path, "--stop")
     assert "not running" in cli("factory", path, "--status")
 
 

@@ -636,7 +636,7 @@ def test_a_damaged_quadrupole_is_a_parse_error(old: str, new: str) -> None:
             "property file",
         ),
         ("job.property.txt", b"*****\n$Calculation_Status\n   &GeometryIndex 0\n", "property file"),
-        ("job.inp", b"! B3LYP def2-SVP\n* xyz 0 1\nH 0 0 0\n*\n", "an input of ORCA"),
+        ("job.inp", b"! B3LYP def2-SVP\n* xyz 0 1\nH 0 0 0\n*\n", "an input file of ORCA"),
         ("engrad.txt", b"#\n# Number of atoms\n#\n 3\n", ".engrad"),
         ("hess.txt", b"\n$orca_hessian_file\n\n$act_atom\n  0\n", ".hess"),
         ("job.json", b'{"a": 1}', "JSON"),
@@ -651,7 +651,7 @@ def test_a_file_that_is_not_an_output_is_named(
     with pytest.raises(StructureError) as caught:
         read(path, programs()["orca"], {})
     assert words in caught.value.message
-    assert "name the file with what orca printed" in caught.value.message
+    assert "name the file that orca printed to" in caught.value.message
     assert "GNOME" not in caught.value.message
     assert caught.value.exit_code == 2
 

@@ -1,1 +1,1 @@
-"""The command line: one file a verb; the verbs hold no logic."""
+"""The command line: one file per command; commands hold no logic."""

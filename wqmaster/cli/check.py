@@ -1,4 +1,4 @@
-"""wqmaster check: validate, count, show the first job; run nothing."""
+"""wqmaster check: validate a campaign, count its documents, show the first job."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 
-# Characters of a file of the first job that are shown.
+# Characters to show of each file of the first job.
 _MAX_SHOWN_CHARACTERS = 4000
 # The exit code after Ctrl-C.
 _INTERRUPTED_EXIT_CODE = 130
@@ -32,35 +32,35 @@ _INTERRUPTED_EXIT_CODE = 130
 
 @dataclass(frozen=True)
 class _Checked:
-    """All that is known of a campaign after its check."""
+    """The findings about a campaign."""
 
     recipe: Recipe
     engine: str
-    why: str  # this engine was chosen
-    place: str  # the collection
-    size: int  # documents in it
+    why: str  # reason for the choice of the engine
+    place: str  # full name of the collection
+    size: int  # number of documents in the collection
     counts: Counts
     census: Census
     results: stale.Survey
     notes: list[recipe_guard.Note]
     first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
-    error: WqmasterError | None  # with which the command ends
-    shows_nothing: str | None  # why no first job is shown, where that is not an error
+    error: WqmasterError | None  # the error that the command ends with
+    shows_nothing: str | None  # why no first job is shown, if that is not an error
 
     @property
     def warnings(self) -> list[str]:
-        """What is likely wrong with the steps, or with the first job."""
+        """Likely mistakes in the steps and the first job."""
         if isinstance(self.first, BadDocument):
             return [*self.recipe.warnings]
         return [*self.recipe.warnings, *smoke.doubts(self.recipe, self.first[1])]
 
     @property
     def complete(self) -> bool:
-        """Whether all was read, and Ctrl-C did not end it."""
+        """Whether everything was read: Ctrl-C did not interrupt it."""
         return self.census.complete and self.results.complete
 
     def value(self) -> Mapping[str, Any]:
-        """As plain data."""
+        """The findings as plain data."""
         remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
         remarks += [(note.text, note.code) for note in self.notes]
         if self.shows_nothing is not None:
@@ -84,13 +84,13 @@ class _Checked:
         }
 
     def lines(self) -> Iterator[str]:
-        """As lines of text."""
+        """The findings as lines of text."""
         file = self.recipe.loaded
         yield f"campaign    {file.campaign.campaign} (recipe {self.recipe.hash})"
         yield f"engine      {self.engine}: {self.why}"
         yield from _counted(self.place, self.size, self.counts, self.census)
         if self.results.checked:
-            ended = "" if self.results.complete else " (interrupted: there are more)"
+            ended = "" if self.results.complete else " (interrupted; there are more)"
             stale = f"{self.results.stale} stale"
             yield f"results     {self.results.checked} compared{ended}: {stale}"
         yield f"folder      {file.folder}"
@@ -124,7 +124,7 @@ def _job(first: tuple[Molecule, Job] | BadDocument) -> Mapping[str, Any] | None:
 
 
 def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job] | BadDocument:
-    """The first job, or why none of the documents that were tried has one."""
+    """The first job, or why none can be built from the documents that were tried."""
     if census.selected and not census.usable:
         return census.nothing_usable()
     try:
@@ -135,22 +135,22 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
 
 def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[str]:
     yield (
-        f"documents   {place}: {size} in all, {counts.undone} match without a result, "
+        f"documents   {place}: {size} in total, {counts.undone} selected and without a result, "
         f"{counts.done} done, {counts.failed} failed"
     )
     bad = census.selected - census.usable
-    ended = "" if census.complete else " (interrupted: there are more)"
+    ended = "" if census.complete else " (interrupted; there are more)"
     yield (
         f"molecules   {census.selected} selected by the query{ended}: {census.usable} usable, "
-        f"{bad} not"
+        f"{bad} unusable"
     )
     for line in census.lines():
-        yield f"not usable  {printable(line)}"
+        yield f"unusable    {printable(line)}"
 
 
 def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
     atoms = counted(len(molecule.numbers), "atom")
-    yield f"\nThe first job, of document {molecule.id!r} ({atoms}):\n"
+    yield f"\nThe first job, for document {molecule.id!r} ({atoms}):\n"
     for name, words in _commands(job).items():
         yield f"{name}: {words}"
     yield ""
@@ -158,11 +158,11 @@ def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
         yield f"--- {name}"
         yield content[:_MAX_SHOWN_CHARACTERS].rstrip("\n")
         if len(content) > _MAX_SHOWN_CHARACTERS:
-            yield f"... ({len(content)} characters)"
+            yield f"... ({len(content)} characters in total)"
 
 
 def _checked(recipe: Recipe) -> _Checked:
-    """Read the documents and the results of a campaign."""
+    """Check the documents and the results of a campaign."""
     file = recipe.loaded
     engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
@@ -173,15 +173,15 @@ def _checked(recipe: Recipe) -> _Checked:
             *recipe_guard.check_recipes(store, recipe),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
-        with progress("reading the documents", "{} (Ctrl-C ends it)") as show:
+        with progress("reading the documents", "{} (Ctrl-C to stop)") as show:
             census = survey(store, recipe, show)
             results = stale.survey(store, recipe, show=show, interruptible=True)
         first = _first(recipe, store, census)
         error: WqmasterError | None = None
         shows_nothing = None
         if isinstance(first, BadDocument):
-            # Where nothing is left to compute, or where other documents were not tried, the
-            # documents that were tried do not make the campaign wrong.
+            # The documents that were tried do not make the campaign wrong if the query selects
+            # nothing, or if there are usable documents that were not tried.
             if census.selected and census.usable <= smoke.MAX_TRIED_DOCUMENTS:
                 error = first
             else:
@@ -209,11 +209,11 @@ def _checked(recipe: Recipe) -> _Checked:
 @campaign_argument
 @json_option
 def command(campaign: Path, output: Output) -> None:
-    """Validate CAMPAIGN and print its first job; run nothing.
+    """Validate CAMPAIGN and show its first job.
 
-    All documents that the query selects are read: those without a usable molecule are counted by
-    reason, with an example each. It is an error if there is no usable one. All results are compared
-    with their documents; it is an error if some are stale. Ctrl-C ends the count.
+    Runs no jobs. Reads every document that the query selects, and counts those without a usable
+    molecule by reason, with an example of each. Compares every result with its document. It is an
+    error if no document is usable, or if any result is stale. Ctrl-C ends the counting.
     """
     found = _checked(resolve(loaded(campaign)))
     output.show(found.value(), found.lines(), error=found.error)

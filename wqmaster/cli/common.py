@@ -1,4 +1,4 @@
-"""What several verbs share: arguments, ids, words."""
+"""Shared by several commands: arguments, ids, the formatting of values."""
 
 import math
 import shlex
@@ -14,7 +14,7 @@ from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.database.attempts import key_of
 from wqmaster.jobs.failures import FailureClass
 
-# Entries of a list that are shown.
+# Entries to show of a long list.
 _MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
@@ -22,7 +22,7 @@ campaign_argument = click.argument(
 )
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
+class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
     """A time on the command line: seconds, or a number with units as in a campaign file."""
 
     name = "time"
@@ -39,11 +39,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
             except ValueError as error:
                 self.fail(str(error), param, ctx)
         if not 0 <= number < math.inf:
-            self.fail(f"{value!r} is not a time of 0 seconds or more", param, ctx)
+            self.fail(f"{value!r} is not a time of at least 0 seconds", param, ctx)
         return number
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
+class Size(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
     """A size on the command line: MB, or a number with a unit as in a campaign file."""
 
     name = "size"
@@ -55,32 +55,32 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if number < 1:
-            self.fail(f"{value!r} is not a size of 1 MB or more", param, ctx)
+            self.fail(f"{value!r} is not a size of at least 1 MB", param, ctx)
         return number
 
 
 def loaded(path: Path) -> LoadedCampaign:
-    """The campaign file at `path`."""
+    """Load the campaign file at `path`."""
     return load(path)
 
 
 def typed(path: Path) -> str:
-    """`path` as it is typed in a shell."""
+    """`path`, quoted for a shell."""
     return shlex.quote(str(path))
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 document`, `2 documents`."""
+    """A number with its noun: `1 document`, `2 documents`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:
-    """What came from a worker or a document, without what a terminal would obey."""
+    """Text from a worker or a document, with a terminal's control characters replaced."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 def possible_ids(text: str) -> list[Any]:
-    """The `_id` that `text` may mean: the string, an ObjectId, a whole number."""
+    """The values of `_id` that `text` may stand for: a string, an ObjectId, an integer."""
     found: list[Any] = [text]
     if ObjectId.is_valid(text):
         found.insert(0, ObjectId(text))
@@ -90,7 +90,7 @@ def possible_ids(text: str) -> list[Any]:
 
 
 def typed_id(document: Any) -> str:
-    """An `_id` as it is typed after --id and --show; one that cannot be typed there as JSON."""
+    """An `_id` as --id and --show accept it; as JSON if they cannot."""
     if isinstance(document, (str, int, ObjectId)) and not isinstance(document, bool):
         return printable(str(document)).replace("\n", "?")
     return key_of(document)
@@ -100,7 +100,7 @@ def failure_class(text: str) -> str:
     """The name of a failure class.
 
     Raises:
-        UsageError: there is none of this name; with the nearest.
+        UsageError: there is no such class; the message suggests the nearest.
     """
     labels = [member.label for member in FailureClass]
     if text not in labels:
@@ -109,12 +109,12 @@ def failure_class(text: str) -> str:
 
 
 def shortened(value: Any) -> str:
-    """A parsed value in a line: the first few of a long list, and how many there are."""
+    """A parsed value on one line; of a long list, the first entries and their total number."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {shortened(item)}' for key, item in value.items())}}}"
     if isinstance(value, list) and len(value) > _MAX_SHOWN_ENTRIES:
         inner = ", ".join(shortened(item) for item in value[:_MAX_SHOWN_ENTRIES])
-        return f"[{inner}, ... {len(value)} in all]"
+        return f"[{inner}, ... {len(value)} in total]"
     if isinstance(value, list):
         return f"[{', '.join(shortened(item) for item in value)}]"
     return f"{value:.12g}" if isinstance(value, float) else printable(str(value))

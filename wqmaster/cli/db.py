@@ -26,7 +26,7 @@ def _private(campaign: Path) -> Mongod:
     if file.campaign.database.uri is not None:
         raise CampaignError(
             file.source.where("database", "uri")
-            + ": the campaign names its own database; there is no private one to start or stop",
+            + ": the campaign names its own database, so there is no private one to start or stop",
             code=ErrorCode.DATABASE_NOT_PRIVATE,
         )
     return assembly.mongod(file)
@@ -37,7 +37,7 @@ def _private(campaign: Path) -> Mongod:
 def start(campaign: Path) -> None:
     """Start the server and print its address.
 
-    It stays up until `wqmaster db stop`.
+    It runs until `wqmaster db stop`.
     """
     server = _private(campaign)
     server.start()
@@ -48,9 +48,9 @@ def start(campaign: Path) -> None:
 @campaign_argument
 @json_option
 def stop(campaign: Path, output: Output) -> None:
-    """Stop the server; the data stay."""
+    """Stop the server and keep its data."""
     stopped = _private(campaign).stop()
-    output.show({"stopped": stopped}, ["stopped" if stopped else "it was not running"])
+    output.show({"stopped": stopped}, ["stopped" if stopped else "the server was not running"])
 
 
 @command.command()
@@ -59,9 +59,9 @@ def stop(campaign: Path, output: Output) -> None:
 def url(campaign: Path, output: Output) -> None:
     """Print the address of CAMPAIGN's database.
 
-    For mongosh or a program of your own: mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the
-    private server is not running. Its address is printed all the same, since it stays the same
-    and mongosh without an address would open another database.
+    For example: mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the private server is not
+    running. Its address is still printed, because it never changes and because mongosh without an
+    address would open another database.
     """
     file = loaded(campaign)
     database = file.campaign.database
@@ -80,7 +80,7 @@ def url(campaign: Path, output: Output) -> None:
 
 
 def _not_running(server: Mongod, campaign: Path) -> DatabaseError | None:
-    """The error that a private server cannot be reached from here; None if it can."""
+    """The error if the private server cannot be reached from this machine; None if it can."""
     if server.pid() is not None:
         return None
     return server.elsewhere() or DatabaseError(

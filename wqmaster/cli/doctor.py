@@ -1,4 +1,4 @@
-"""wqmaster doctor: each thing that can be missing or wrong, in a line, with what mends it."""
+"""wqmaster doctor: diagnose this machine and a campaign, one line per finding, with fixes."""
 
 import os
 from collections.abc import Iterator
@@ -36,11 +36,11 @@ def _lines(findings: list[Finding]) -> Iterator[str]:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, campaign: Path | None, output: Output) -> None:
-    """Find what is missing or wrong here, and what mends it.
+    """Find what is missing or wrong here, and how to fix it.
 
-    Looks at this machine, and at what CAMPAIGN needs; runs no job, and leaves nothing changed.
-    Without CAMPAIGN: campaign.yaml of this folder if it is there, else the machine alone. Exit code
-    2: the campaign file is wrong; 3: something else is; 0: nothing is, warnings aside.
+    Checks this machine and what CAMPAIGN needs. Runs no jobs and changes nothing. Without CAMPAIGN,
+    checks ./campaign.yaml if it exists, otherwise the machine only. Exit codes: 0 no problems
+    (warnings allowed), 2 the campaign file is wrong, 3 something else is wrong.
     """
     findings, code = examination.examine(campaign or examination.default_campaign(), os.environ)
     value = {"findings": [asdict(finding) for finding in findings], "exit_code": code}

@@ -1,11 +1,11 @@
-"""wqmaster factory: what sends out the workers."""
+"""wqmaster factory: start, stop or inspect the worker factory."""
 
 from pathlib import Path
 
 import click
 
 from wqmaster import factory
-from wqmaster.cli.common import campaign_argument, loaded
+from wqmaster.cli.common import campaign_argument, counted, loaded
 from wqmaster.cli.output import Output, json_option
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -13,17 +13,17 @@ from wqmaster.run import assembly
 
 @click.command()
 @campaign_argument
-@click.option("--start", "verb", flag_value="start", help="Start it; it goes on by itself.")
-@click.option("--stop", "verb", flag_value="stop", help="End it and its workers.")
-@click.option("--status", "verb", flag_value="status", help="Say what it does.")
+@click.option("--start", "verb", flag_value="start", help="Start it in the background.")
+@click.option("--stop", "verb", flag_value="stop", help="Stop it and its workers.")
+@click.option("--status", "verb", flag_value="status", help="Show its status.")
 @json_option
 def command(campaign: Path, verb: str | None, output: Output) -> None:
-    """Print, start or stop the factory that sends out workers.
+    """Start, stop or inspect the worker factory.
 
-    Without an option: print its command line and its configuration.
+    Without an option, prints the factory's command line and configuration.
 
-    Workers come by themselves for 'workers: {type: local}' and 'manage: true': the master starts
-    the factory. Else start it here, or on another machine that the batch system is reached from.
+    With 'workers: {type: local}' or 'manage: true', the master starts the factory. Otherwise, start
+    it here, or on another machine that can reach the batch system.
     """
     file = loaded(campaign)
     if verb == "status":
@@ -44,5 +44,5 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
 
 def _ended(left: int | None) -> str:
     if left is None:
-        return "the factory has ended, and its workers with it"
-    return f"no factory runs; {left} workers were left of an earlier one, and removed"
+        return "stopped the factory and its workers"
+    return f"no factory is running; removed {counted(left, 'leftover worker')}"

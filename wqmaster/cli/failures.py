@@ -1,4 +1,4 @@
-"""wqmaster failures: what was given up, and why."""
+"""wqmaster failures: which documents failed, and why."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 from wqmaster.campaign.models import nearest
 from wqmaster.cli.common import (
     campaign_argument,
+    counted,
     failure_class,
     loaded,
     possible_ids,
@@ -33,7 +34,7 @@ def _retry(store: Store, text: str) -> int:
     if not count:
         hint = nearest(text, [member.label for member in FailureClass])
         raise CampaignError(
-            f"'{text}' is no given-up document and no failure class; {hint}",
+            f"'{text}' is neither a failed document nor a failure class; {hint}",
             code=ErrorCode.FAILURE_NOT_FOUND,
         )
     return count
@@ -42,17 +43,17 @@ def _retry(store: Store, text: str) -> int:
 def _released(count: int, text: str, campaign: Path) -> str:
     if not count:
         return (
-            f"no document was given up with {text}: nothing is to be run again; "
-            f"'wqmaster failures {typed(campaign)}' lists what was given up"
+            f"no document failed with {text}, so there is nothing to retry; "
+            f"'wqmaster failures {typed(campaign)}' lists all failures"
         )
-    return f"{count} to be run again: wqmaster run {typed(campaign)}"
+    return f"{counted(count, 'document')} queued for retry; next: wqmaster run {typed(campaign)}"
 
 
 def _attempts(store: Store, text: str) -> list[Document]:
-    """The failed attempts of a document; also of one that is gone from the collection.
+    """The failed attempts of a document, even if it is no longer in the collection.
 
     Raises:
-        NothingMatches: there is no such document, and never was one that failed.
+        NothingMatches: there is no such document, and no failed attempt of one.
     """
     found = [attempt for one in possible_ids(text) for attempt in store.ledger.of(one)]
     if not found and all(store.one(one) is None for one in possible_ids(text)):
@@ -73,7 +74,7 @@ def _discard(store: Store, spool: Spool, text: str) -> int:
     if not count:
         hint = nearest(text, ["all", *(member.label for member in FailureClass)])
         raise CampaignError(
-            f"no archive is kept of a document '{text}', and it is no failure class; {hint}",
+            f"'{text}' is neither a document with a kept archive nor a failure class; {hint}",
             code=ErrorCode.ARCHIVE_NOT_KEPT,
         )
     return count
@@ -87,8 +88,8 @@ def _times(attempt: Document) -> str:
 
 def _then(attempt: Document) -> str:
     if attempt.get("final"):
-        return "given up"
-    return "given up, until the document was changed" if attempt.get("mended") else "tried again"
+        return "not retried"
+    return "not retried until the document changed" if attempt.get("mended") else "retried"
 
 
 def _remedies(attempt: Document) -> str:
@@ -98,7 +99,7 @@ def _remedies(attempt: Document) -> str:
 
 def _shown(attempts: list[Document], document: str) -> Iterator[str]:
     if not attempts:
-        yield f"no failed attempt of document {document!r}"
+        yield f"document {document!r} has no failed attempts"
     for attempt in attempts:
         yield (
             f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
@@ -116,7 +117,7 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
 
 def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     if not groups:
-        yield "nothing was given up"
+        yield "no failures"
         return
     rows = (
         (str(group["count"]), group["class"], group["signature"], str(group["example"]))
@@ -124,21 +125,17 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     )
     headings = ("count", "class", "message", "example")
     yield from table(headings, ([printable(cell) for cell in row] for row in rows))
-    yield f"one document's attempts: wqmaster failures {typed(campaign)} --show ID"
-    yield f"ids of all, or of a class: wqmaster failures {typed(campaign)} --ids --class CLASS"
-    yield (
-        f"a document that you correct is computed again by the next: wqmaster run {typed(campaign)}"
-    )
+    yield f"to see a document's attempts: wqmaster failures {typed(campaign)} --show ID"
+    yield f"to list the ids of a class: wqmaster failures {typed(campaign)} --ids --class CLASS"
+    yield f"to compute documents that you have corrected: wqmaster run {typed(campaign)}"
 
 
 @click.command()
 @campaign_argument
 @click.option("--show", metavar="ID", help="Show all failed attempts of one document.")
-@click.option("--retry", metavar="CLASS|ID", help="Let a class, or one document, run again.")
-@click.option(
-    "--discard", metavar="CLASS|ID|all", help="Remove the kept archives; the records stay."
-)
-@click.option("--ids", is_flag=True, help="Print the ids of the failed documents, one a line.")
+@click.option("--retry", metavar="CLASS|ID", help="Retry one document, or all of a class.")
+@click.option("--discard", metavar="CLASS|ID|all", help="Delete kept archives; the records stay.")
+@click.option("--ids", is_flag=True, help="Print the ids of failed documents, one per line.")
 @click.option("--class", "kind", metavar="CLASS", help="Only documents that failed with CLASS.")
 @json_option
 def command(
@@ -152,16 +149,16 @@ def command(
 ) -> None:
     """Show what failed in CAMPAIGN and why.
 
-    Documents that failed for the same reason are counted together: numbers, paths and hosts in
-    their messages are masked (N, PATH, HOST). A document that you correct is computed again by the
-    next run; --retry is for what was wrong elsewhere.
+    Documents that failed for the same reason are counted together; numbers, paths and hosts in
+    their messages are masked (N, PATH, HOST). The next run computes any document that you correct.
+    Use --retry if the cause was not in the document.
     """
     if sum((show is not None, retry is not None, discard is not None, ids)) > 1:
-        raise click.UsageError("Give one of --ids, --show, --retry and --discard.")
+        raise click.UsageError("Use only one of --ids, --show, --retry and --discard.")
     if kind is not None:
         failure_class(kind)
         if (show, retry, discard) != (None, None, None):
-            raise click.UsageError("--class goes with the list and with --ids alone.")
+            raise click.UsageError("--class cannot be used with --show, --retry or --discard.")
     file = loaded(campaign)
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
@@ -169,7 +166,7 @@ def command(
             output.show({"retried": count}, [_released(count, retry, campaign)])
         elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard)
-            output.show({"discarded": count}, [f"{count} archives removed"])
+            output.show({"discarded": count}, [f"{counted(count, 'archive')} deleted"])
         elif show is not None:
             attempts = _attempts(store, show)
             output.show(attempts, _shown(attempts, show))

@@ -1,16 +1,16 @@
-"""Help texts: the first sentence of each verb is printed whole, however narrow the terminal is."""
+"""Help texts: each command's first sentence is printed in full, even on a narrow terminal."""
 
 import click
 
-# Longer than any first sentence of a help text.
+# More than the first sentence of any help text has.
 _MAX_HELP_CHARACTERS = 1000
 
 
 class Verbs(click.Group):
-    """A command with verbs, whose help prints the first sentence of each whole."""
+    """A group of commands whose help prints the first sentence of each in full."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs; click itself cuts their sentences to the width of the terminal."""
+        """List the commands; click itself cuts their sentences to the terminal's width."""
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
             formatter.write_dl(

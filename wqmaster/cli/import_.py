@@ -1,4 +1,4 @@
-"""wqmaster import: structure files into the campaign's collection."""
+"""wqmaster import: put structure files into the campaign's collection."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from wqmaster.structures.formats import reader_of
 
 
 def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
-    """What became of a file, as soon as it is known: the next one may take long."""
+    """Report what became of a file at once, since the next one may take long."""
     parts = [f"{account.imported} imported into {place}"]
     if account.there:
         parts.append(f"{account.there} already there")
@@ -39,23 +39,23 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
 
 
 def _went_in(accounts: list[Account], place: str) -> str:
-    """What of the files is in the collection now."""
+    """What the collection now has from the files."""
     parts = [
-        f"{counted(one.imported + one.there, 'document')} of {one.file}"
+        f"{counted(one.imported + one.there, 'document')} from {one.file}"
         for one in accounts
         if one.imported or (one.there and one.is_whole)
     ]
-    return f"{place} has {', '.join(parts) or 'no document of these files'}"
+    return f"{place} has {', '.join(parts) or 'no documents from these files'}"
 
 
 def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureError | None:
-    """The error that the import ends with; None if nothing was refused that was to be imported."""
+    """The error that the import ends with; None if no refusal is an error."""
     bad = [account for account in accounts if not account.is_whole]
     if bad and not skip_bad:
         first = bad[0].first_refused[0]
         return StructureError(
-            f"nothing of {', '.join(account.file for account in bad)} was imported, since "
-            f"{printable(first.place)} of {bad[0].file} is refused: {printable(first.why)}; "
+            f"nothing was imported from {', '.join(account.file for account in bad)}, because "
+            f"{printable(first.place)} of {bad[0].file} was refused: {printable(first.why)}; "
             f"{_went_in(accounts, place)}; fix the refused records, or import the others with "
             "--skip-bad",
             code=ErrorCode.RECORDS_REFUSED,
@@ -71,15 +71,15 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
 @click.command(name="import")
 @click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--prefix", help="Ids are PREFIX-NUMBER (default: the file's name).")
+@click.option("--prefix", help="Make ids PREFIX-NUMBER (default: the file's name).")
 @click.option(
     "--id-from",
     metavar="title|FIELD|hash",
     help="Take ids from the title, from a field, or from a hash of the molecule.",
 )
-@click.option("--charge", type=int, help="The charge of every record, in e.")
-@click.option("--multiplicity", type=click.IntRange(1), help="2S+1 of every record.")
-@click.option("--skip-bad", is_flag=True, help="Import the good records of a file with bad ones.")
+@click.option("--charge", type=int, help="Charge of every record, in e.")
+@click.option("--multiplicity", type=click.IntRange(1), help="Multiplicity (2S+1) of every record.")
+@click.option("--skip-bad", is_flag=True, help="Skip bad records, and import the others.")
 @click.option(
     "--hydrogens",
     type=click.Choice(["refuse", "keep", "add"]),
@@ -94,20 +94,20 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
     show_default=True,
     help="What to do with a molfile that is a flat drawing.",
 )
-@click.option("--smiles-column", metavar="NAME", help="The column of a table with the SMILES.")
+@click.option("--smiles-column", metavar="NAME", help="Table column that holds the SMILES.")
 @click.option(
     "--conformers",
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Geometries of each SMILES.",
+    help="Geometries to build from each SMILES.",
 )
 @click.option(
     "--optimize",
     type=click.Choice(["mmff", "gfnff", "none"]),
     default="mmff",
     show_default=True,
-    help="The force field for geometries that are built.",
+    help="Force field to optimize the geometries that are built.",
 )
 @json_option
 def command(
@@ -119,18 +119,18 @@ def command(
     output: Output,
     **more: object,
 ) -> None:
-    """Put structure files into the collection of CAMPAIGN.
+    """Import structure files into CAMPAIGN's collection.
 
-    FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a column of SMILES),
+    FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a SMILES column),
     XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
     text files may be compressed (.gz, .bz2, .xz).
 
-    Every record is accounted for. A file with a bad record is not imported at all, unless
-    --skip-bad is given. Documents that are already there are skipped, so an interrupted import can
-    be rerun. Exit code 2: something was refused and not skipped, or nothing was left.
+    Every record is accounted for. If a file has a bad record, nothing of it is imported, unless
+    --skip-bad is given. Existing documents are skipped, so an interrupted import can be rerun. Exit
+    code 2: a record was refused without --skip-bad, or every record of a file was.
     """
     if prefix is not None and id_from is not None:
-        raise click.UsageError("Give --prefix or --id-from, not both.")
+        raise click.UsageError("Use --prefix or --id-from, not both.")
     file = resolve(loaded(campaign), runs=False).loaded
     options = Options(
         fields=file.campaign.molecule,
@@ -173,9 +173,9 @@ def _value(accounts: list[Account], place: str) -> dict[str, Any]:
 
 
 def _ended_early(output: Output, accounts: list[Account], place: str, error: WqmasterError) -> None:
-    """Add to an error what is in the collection already, and show it with the result so far."""
+    """Add to an error what the collection already has, and show the result so far."""
     error.message += (
-        f"; {_went_in(accounts, place)}; import the same files again when this is mended: what is "
-        "there is skipped"
+        f"; {_went_in(accounts, place)}; once this is fixed, import the same files again: existing "
+        "documents are skipped"
     )
     output.show(_value(accounts, place), (), error=error)

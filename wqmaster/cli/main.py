@@ -1,7 +1,7 @@
-"""The command line: one file a verb; the verbs hold no logic.
+"""The command line: one file per command; commands hold no logic.
 
-Exit codes: 0 done, 1 finished with failed jobs, 2 the campaign file or command line is wrong, 3 a
-service (database, engine, program) is missing, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 finished with failed jobs, 2 the campaign file or command line is wrong, 3
+a service (database, engine, program) is missing, 130 stopped by Ctrl-C.
 """
 
 import errno
@@ -40,10 +40,10 @@ VERBS = {
 
 
 class _Verbs(Verbs):
-    """Imports a verb when it is called; says an error in one line."""
+    """Imports a command's module when it is called, and reports an error in one line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Until the verb has read its own options.
+        # Used until the command has read its own options.
         ctx.obj = asked_for(args)
         return super().parse_args(ctx, args)
 
@@ -67,7 +67,7 @@ class _Verbs(Verbs):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Ends what was begun, as Ctrl-C does, in the place of the process alone.
+        # These signals, too, unwind the stack, as Ctrl-C does, rather than kill the process.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         try:
@@ -84,11 +84,11 @@ class _Verbs(Verbs):
             ctx.obj.error("stopped", ErrorCode.INTERRUPTED)
             ctx.exit(130)
         except BrokenPipeError:
-            # Whoever read our output has gone, as `| head` does.
+            # The reader of our output has exited, as `| head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except OSError as error:
-            # A folder of another user, a full disk: nothing that a traceback would explain.
+            # Another user's folder or a full disk, which a traceback would not explain.
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""
@@ -102,9 +102,9 @@ class _Verbs(Verbs):
 @click.version_option(wqmaster.__version__, prog_name="wqmaster")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 def main(verbose: bool) -> None:
-    """Run campaigns of many short chemistry calculations: MongoDB documents in, results back.
+    """Run campaigns of many short chemistry calculations on documents in MongoDB.
 
-    CAMPAIGN is a campaign file; campaign.yaml of this folder if it is left out.
+    CAMPAIGN is a campaign file (default: ./campaign.yaml).
     """
     if verbose:
         logging.basicConfig()

@@ -1,7 +1,7 @@
-"""How a command says what it found: text for people, or JSON for programs.
+"""The output of commands: text for people, or JSON for programs.
 
-A verb computes a value and hands it over once, with its lines of text. Which of the two is printed
-depends on the output that the command line asks for: `--json` or nothing.
+A command passes its result on once, both as a value and as lines of text. The value is printed if
+the command line has `--json`, otherwise the lines.
 """
 
 import json
@@ -18,37 +18,40 @@ from rich.table import Table
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 
-# Characters of a line of a table that does not go to a terminal.
+# Characters per line of a table that does not go to a terminal.
 _TABLE_WIDTH = 200
 
 
 class Output(Protocol):
-    """Where a command's results, warnings and errors go."""
+    """Prints a command's results, warnings and errors."""
 
     def show(self, value: Any, lines: Iterable[str], *, error: WqmasterError | None = None) -> None:
-        """The result, as a value and as lines of text; the one that is not printed is not computed.
+        """Print the result: `value`, or `lines`, which are computed only if they are printed.
 
         `error`: why the command fails although it has a result. The caller raises it next.
         """
 
     def row(self, value: Any, lines: Iterable[str]) -> None:
-        """One of several results, printed as soon as it is there."""
+        """Print one of several results as soon as it is available."""
 
     def listing(self, values: Iterable[Any], line: Callable[[Any], str]) -> None:
-        """Many values: a line of text each, printed as they come, or one list."""
+        """Print many values: one line of text each, as they come, or a single list."""
 
     def remark(self, *lines: str, err: bool = False) -> None:
-        """Lines for people alone: what programs find in the result, or do not need."""
+        """Print lines for people only: programs find this in the result, or do not need it."""
 
     def warning(self, message: str) -> None:
-        """Something is wrong, and the command goes on."""
+        """Report a problem that does not stop the command."""
 
     def error(self, message: str, code: ErrorCode, *, said: bool = False, **more: Any) -> None:
-        """Why the command fails. `said`: people are told elsewhere; `more`: further keys."""
+        """Report why the command fails.
+
+        `said`: the text is printed elsewhere. `more`: further keys of the value.
+        """
 
 
 class TextOutput:
-    """Text: results on standard output, warnings and errors on standard error."""
+    """Prints text: results on standard output, warnings and errors on standard error."""
 
     def show(self, value: Any, lines: Iterable[str], *, error: WqmasterError | None = None) -> None:
         """Print the lines."""
@@ -64,12 +67,12 @@ class TextOutput:
         self.show(None, map(line, values))
 
     def remark(self, *lines: str, err: bool = False) -> None:
-        """Print them."""
+        """Print the lines."""
         for line in lines:
             click.echo(line, err=err)
 
     def warning(self, message: str) -> None:
-        """Print it."""
+        """Print the message."""
         click.echo(f"wqmaster: {message}", err=True)
 
     def error(self, message: str, code: ErrorCode, *, said: bool = False, **more: Any) -> None:
@@ -79,10 +82,10 @@ class TextOutput:
 
 
 class JsonOutput(TextOutput):
-    """One JSON value on standard output: the result, or the error where there is no result.
+    """Prints one JSON value on standard output: the result, or the error if there is no result.
 
-    A command that has a result and fails all the same gives its error as `error` in the result.
-    Standard error has the same messages as without JSON.
+    If a command has a result but still fails, the result has its error as `error`. Standard error
+    has the same messages as without JSON.
     """
 
     def __init__(self) -> None:
@@ -103,18 +106,18 @@ class JsonOutput(TextOutput):
         """Print nothing."""
 
     def error(self, message: str, code: ErrorCode, *, said: bool = False, **more: Any) -> None:
-        """Print the error as a value, unless there was a result, and the message."""
+        """Print the message, and the error as a value unless a result was printed."""
         if not self._is_shown:
             self._print({**more, **as_json(message, code)})
         super().error(message, code, said=said)
 
     def _print(self, value: Any) -> None:
-        """What JSON has no word for (ids, dates) is MongoDB's relaxed extended JSON."""
+        """Print JSON; what it cannot express (ids, dates) as MongoDB's relaxed extended JSON."""
         click.echo(json_util.dumps(value, indent=2, json_options=json_util.RELAXED_JSON_OPTIONS))
 
 
 class JsonLinesOutput(JsonOutput):
-    """A line of JSON for each result, and for each error."""
+    """Prints one line of JSON for each result and each error."""
 
     def row(self, value: Any, lines: Iterable[str]) -> None:
         """Print the value."""
@@ -125,12 +128,12 @@ class JsonLinesOutput(JsonOutput):
 
 
 def as_json(message: str, code: ErrorCode) -> dict[str, str]:
-    """An error, a warning or a note as a value."""
+    """An error, warning or note as a value."""
     return {"code": str(code), "message": message}
 
 
 def _option(kind: Callable[[], Output], words: str) -> Callable[[Any], Any]:
-    """`--json`: the command gets the output that was chosen as `output`."""
+    """The option `--json`, which passes the chosen output to a command as `output`."""
 
     def chosen(ctx: click.Context, parameter: click.Parameter, as_json: bool) -> Output:
         output = kind() if as_json else TextOutput()
@@ -143,19 +146,19 @@ def _option(kind: Callable[[], Output], words: str) -> Callable[[Any], Any]:
 
 
 json_option = _option(JsonOutput, "Print JSON.")
-json_lines_option = _option(JsonLinesOutput, "Print JSON, one object a file, one a line.")
+json_lines_option = _option(JsonLinesOutput, "Print JSON Lines, one object per file.")
 
 
 def asked_for(words: Sequence[str]) -> Output:
-    """The output that a command line asks for which may be wrong."""
+    """The output that a command line asks for, even if the command line is invalid."""
     return JsonOutput() if "--json" in words else TextOutput()
 
 
 @contextmanager
 def progress(what: str, counted: str) -> Iterator[Callable[[int], None]]:
-    """Shows how far a command is: a line on a terminal, nothing elsewhere, whatever the output.
+    """Show progress: a line on a terminal, nothing elsewhere, whatever the output is.
 
-    `what` it does; `counted` is added to it, with the number in the place of `{}`.
+    `what` is the activity; `counted` is appended to it, with the number in place of `{}`.
     """
     if not sys.stderr.isatty():
         yield lambda number: None

@@ -1,4 +1,4 @@
-"""wqmaster parse: diagnosis and values of outputs at hand; no campaign, no database."""
+"""wqmaster parse: diagnose and parse output files, without a campaign or a database."""
 
 import contextlib
 import inspect
@@ -16,7 +16,7 @@ from wqmaster.parsers.base import Parser
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_names
 
-# The exit code where a function of the program broke.
+# The exit code if a parser, `diagnose` or `program_version` raised an unexpected error.
 _BROKEN_EXIT_CODE = 1
 
 
@@ -28,9 +28,9 @@ def _lines(reading: Reading, program: Program, asked: bool) -> Iterator[str]:
         message = printable(reading.failure.message)
         yield f"  failed: {reading.failure.kind.label}: {message}"
     elif reading.is_diagnosed:
-        yield "  a result"
+        yield "  valid result"
     else:
-        yield "  not diagnosed: that needs the standard output; name the folder with all files"
+        yield "  not diagnosed: this needs the standard output; name the folder with all files"
     width = max((len(name) for name in reading.values), default=0)
     for name, value in reading.values.items():
         yield f"  {name:<{width}}  {shortened(value)}"
@@ -39,21 +39,21 @@ def _lines(reading: Reading, program: Program, asked: bool) -> Iterator[str]:
         if name not in hidden:
             yield f"  {name}: {printable(message)}"
     if hidden:
-        yield f"  not in it: {', '.join(name for name in reading.errors if name in hidden)}"
+        yield f"  not in the output: {', '.join(name for name in reading.errors if name in hidden)}"
 
 
 def _version(reading: Reading) -> str:
     why = reading.broken.get("program_version")
     if why is not None:
-        return f"of an unknown version: program_version broke: {printable(why)}"
-    return printable(reading.version) if reading.version else "of a version that it does not state"
+        return f"(unknown version: program_version raised {printable(why)})"
+    return printable(reading.version) if reading.version else "(version not stated)"
 
 
 def _list(parsers: Mapping[str, Parser]) -> None:
     width = max((len(name) for name in parsers), default=0)
     for name, parser in parsers.items():
-        said = (inspect.getdoc(parser) or "").split("\n\n")[0].replace("\n", " ")
-        click.echo(f"{name:<{width}}  {said}")
+        summary = (inspect.getdoc(parser) or "").split("\n\n")[0].replace("\n", " ")
+        click.echo(f"{name:<{width}}  {summary}")
 
 
 @click.command()
@@ -62,19 +62,23 @@ def _list(parsers: Mapping[str, Parser]) -> None:
     "--program",
     "name",
     required=True,
-    help=f"What wrote the files: {', '.join(program_names())}, or a module of your own that has a "
-    "PROGRAM.",
+    help=f"Program that wrote the files: {', '.join(program_names())}, or your own module that has "
+    "a PROGRAM.",
 )
 @click.option(
-    "--parser", "names", multiple=True, metavar="NAME", help="A parser; all of them by default."
+    "--parser",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Parser to use; repeatable (default: all).",
 )
 @click.option(
     "--as",
     "stated",
     metavar="NAME",
-    help="What each FILE is, whatever it is called: 'stdout', or a file that parsers read.",
+    help="Treat each FILE, whatever its name, as 'stdout' or as a file that parsers read.",
 )
-@click.option("--list", "listed", is_flag=True, help="List the program's parsers; read nothing.")
+@click.option("--list", "listed", is_flag=True, help="List the program's parsers and exit.")
 @json_lines_option
 def command(
     files: tuple[Path, ...],
@@ -86,17 +90,17 @@ def command(
 ) -> None:
     """Read output files as a campaign would; print the values.
 
-    Of a run that failed, the failure class and the reason are printed.
+    For a failed run, the failure class and the reason are printed.
 
-    A parser of your own is MODULE.FUNCTION; modules of the working folder are found.
+    Your own parser is MODULE.FUNCTION; the module can be in the working folder.
 
     A FILE is the standard output of a program, a file that it wrote (xtbout.json, x.hess,
-    x.engrad, x.property.json, poses.pdbqt), or a folder with all files of a run, in which the file
-    'stdout', or the only one that ends with .out or .log, is the standard output. Each may be
-    compressed (x.out.gz).
+    x.engrad, x.property.json, poses.pdbqt), or a folder with all files of a run. In a folder, the
+    standard output is the file 'stdout', or else the only file that ends in .out or .log. Files may
+    be compressed (x.out.gz).
 
-    The exit code is 0 also for runs that failed, 1 if a parser, `diagnose` or `program_version`
-    broke (raised anything but a ParseError), 2 if a FILE cannot be read.
+    Exit codes: 0 all files were read, even if runs failed; 1 a parser, `diagnose` or
+    `program_version` raised an error other than ParseError; 2 a FILE cannot be read.
     """
     program = program_to_read(name)
     parsers = parsers_named(program, names)

@@ -1,4 +1,4 @@
-"""wqmaster reparse: today's parsers on the archives that were kept."""
+"""wqmaster reparse: apply the current parsers to the archives that were kept."""
 
 import contextlib
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.common import campaign_argument, counted, loaded, typed
 from wqmaster.cli.output import Output, json_option
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
@@ -16,7 +16,7 @@ from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 
-# Documents of each kind that are told by name.
+# Documents of each kind to report by id.
 _MAX_NAMED_DOCUMENTS = 10
 
 
@@ -25,35 +25,35 @@ def _lines(
 ) -> Iterator[str]:
     yield from shown
     counts = [f"{work.counts[kind]} {kind.value}" for kind in Kind if work.counts[kind]]
-    yield ", ".join(counts) or "nothing"
+    yield ", ".join(counts) or "nothing to compare"
     if work.unreadable:
-        yield f"{work.unreadable} archives are broken and cannot be read"
+        yield f"{counted(work.unreadable, 'damaged archive')} cannot be read"
     if not any(work.counts[kind] for kind in Kind) and not work.unreadable:
-        yield f"no archive is kept in {spool}; 'archive: {{keep: all}}' keeps them"
+        yield f"no archive is kept in {spool}; set 'archive: {{keep: all}}' to keep archives"
     elif write:
-        kept = f"; what was replaced: {work.log}" if work.log else ""
+        kept = f"; the replaced values are in {work.log}" if work.log else ""
         yield f"{work.written} written{kept}"
     elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
-        yield f"nothing was written; to store this: wqmaster reparse {typed(campaign)} --write"
+        yield f"nothing was written; to store changes: wqmaster reparse {typed(campaign)} --write"
 
 
 @click.command()
 @campaign_argument
-@click.option("--write", is_flag=True, help="Store what differs; without it, only report.")
+@click.option("--write", is_flag=True, help="Store the changes (default: only report them).")
 @json_option
 def command(campaign: Path, write: bool, output: Output) -> None:
-    """Read the kept archives again with the parsers of today.
+    """Apply the current parsers to the kept archives.
 
-    What differs from the stored results is reported.
+    Differences from the stored results are reported.
 
-    Archives of failed attempts are kept by default, of all jobs with 'archive: {keep: all}'. With
-    --write, changed and new values are stored, failed attempts that are results now become so, and
-    results that are refused now are taken out and recorded as failures. What was replaced is kept
+    By default only archives of failed attempts are kept; 'archive: {keep: all}' keeps those of all
+    jobs. --write stores changed and new values, stores the results of failed attempts that now
+    succeed, and turns results that are now refused into recorded failures. What it replaces is kept
     in reparse-DATE.jsonl in the campaign's folder.
     """
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
-    told_of: Counter[Kind] = Counter()
+    reported: Counter[Kind] = Counter()
     shown: list[str] = []
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(assembly.opened(file, existing=True))
@@ -63,9 +63,9 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         # What a user's parser prints is not part of the report.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():
-            told_of[finding.kind] += 1
+            reported[finding.kind] += 1
             named = finding.kind not in (Kind.SAME, Kind.EARLIER)
-            if named and told_of[finding.kind] <= _MAX_NAMED_DOCUMENTS:
+            if named and reported[finding.kind] <= _MAX_NAMED_DOCUMENTS:
                 shown += told(finding)
             if write:
                 work.write(finding)

@@ -1,4 +1,4 @@
-"""wqmaster rerun: compute documents again; their results are moved to the history."""
+"""wqmaster rerun: compute documents again, and move their results to the history."""
 
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,10 @@ def _query(text: str) -> dict[str, Any]:
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
-    """The ids of documents that are in the collection.
+    """The ids that `texts` stand for.
 
     Raises:
-        NothingMatches: one is not.
+        NothingMatches: one of the documents is not in the collection.
     """
     found: list[Any] = []
     for text in texts:
@@ -56,7 +56,7 @@ def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
 
 def _told(count: Count, dry: bool, campaign: Path) -> str:
     if not count.documents:
-        return "no document to compute again"
+        return "no documents to compute again"
     parts = []
     if count.replaced:
         moved = "would be moved" if dry else "were moved"
@@ -76,11 +76,15 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
 
 @click.command()
 @campaign_argument
-@click.option("--stale", is_flag=True, help="Documents changed after their results were computed.")
-@click.option("--id", "ids", metavar="ID", multiple=True, help="This document; repeatable.")
+@click.option(
+    "--stale", is_flag=True, help="Documents that changed after their results were computed."
+)
+@click.option(
+    "--id", "ids", metavar="ID", multiple=True, help="The document with this _id; repeatable."
+)
 @click.option("--query", metavar="JSON", help="Documents that this MongoDB query selects.")
-@click.option("--class", "failure", metavar="CLASS", help="Documents that failed with this class.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only count them, and show some ids.")
+@click.option("--class", "failure", metavar="CLASS", help="Documents that failed with CLASS.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only count the documents, and show some ids.")
 @json_option
 def command(
     campaign: Path,
@@ -91,13 +95,13 @@ def command(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Let the next run compute documents of CAMPAIGN again.
+    """Make the next run compute documents of CAMPAIGN again.
 
-    Nothing is erased. Results are moved with their _run to the collection wqmaster.history, kept
-    files to kept/replaced/; failures stay recorded.
+    Nothing is deleted. Results and their _run are moved to the collection wqmaster.history, kept
+    files to kept/replaced/. Failures stay recorded.
     """
     if sum((stale, bool(ids), query is not None, failure is not None)) != 1:
-        raise click.UsageError("Give one of --stale, --id, --query and --class.")
+        raise click.UsageError("Use exactly one of --stale, --id, --query and --class.")
     wanted = None if query is None else _query(query)
     label = None if failure is None else failure_class(failure)
     recipe = resolve(loaded(campaign), runs=False)
@@ -108,11 +112,11 @@ def command(
                 store.documents.find_one(wanted, {"_id": 1})
             except OperationFailure as error:
                 raise CampaignError(
-                    f"the database refuses --query: {str(error)[:300]}",
+                    f"the database rejects --query: {str(error)[:300]}",
                     code=ErrorCode.QUERY_REFUSED,
                 ) from error
         if stale:
-            # Results of another recipe would be left, and the next run refused.
+            # Results of another recipe would remain, and the next run would be refused.
             recipe_guard.check_recipes(store, recipe)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)

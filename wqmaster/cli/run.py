@@ -1,4 +1,4 @@
-"""wqmaster run: a campaign to its end."""
+"""wqmaster run: compute all documents of a campaign."""
 
 import signal
 from pathlib import Path
@@ -16,20 +16,24 @@ from wqmaster.run.master import Master
 @click.command()
 @campaign_argument
 @click.option(
-    "--engine", type=click.Choice(["auto", "work_queue", "taskvine", "local"]), help="The engine."
+    "--engine",
+    type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
+    help="Engine to use.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), help="Port for workers; 0 is any.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N documents.")
-@click.option("--watch", is_flag=True, help="At the end, wait for documents that come later.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port for workers (0: any free port).")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Compute at most N documents."
+)
+@click.option("--watch", is_flag=True, help="At the end, wait for new documents.")
 @click.option(
     "--grace",
     type=Duration(),
     default=60.0,
     show_default=True,
     metavar="TIME",
-    help="For running tasks, when the run is stopped: seconds, or with units (5min).",
+    help="How long running tasks may finish after Ctrl-C: seconds, or with a unit (5min).",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress; errors and the end only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaign: Path,
     engine: str | None,
@@ -39,10 +43,11 @@ def command(
     grace: float,
     quiet: bool,
 ) -> None:
-    """Run CAMPAIGN: compute the documents without a result.
+    """Run CAMPAIGN: compute all documents without a result.
 
-    Ctrl-C stops: running tasks may end within the grace, what came back is committed. Twice stops
-    at once. Nothing is lost either way: the same command goes on.
+    Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
+    stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
+    continue.
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     stopped_by: list[int] = []

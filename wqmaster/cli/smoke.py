@@ -1,4 +1,4 @@
-"""wqmaster smoke: one document, run on this machine, with the values printed."""
+"""wqmaster smoke: run one document on this machine, and print its values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,26 +71,31 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
 
 
 def _next(failure: Failure, recipe: Recipe) -> str:
-    """What a run would do after this failure."""
+    """The reaction of a run to this failure."""
     past = Past(attempt=1, kind=failure.kind, step=failure.step)
     match decide(recipe.ladders, [past]):
         case WithRemedies(plan):
             names = "; ".join(f"{step}: {', '.join(names)}" for step, names in plan.items())
-            return f"a run would try again with a remedy ({names})"
+            return f"a run would retry with a remedy ({names})"
         case Again():
-            return "a run would try again on another worker"
+            return "a run would retry on another worker"
         case GiveUp():
-            return "a run would give the document up"
+            return "a run would not retry"
 
 
 @click.command()
 @campaign_argument
-@click.option("--id", "document", metavar="ID", help="The document; the first one by default.")
+@click.option(
+    "--id",
+    "document",
+    metavar="ID",
+    help="The document's _id (default: the first usable document).",
+)
 @json_option
 def command(campaign: Path, document: str | None, output: Output) -> None:
     """Run one document of CAMPAIGN here and print its values.
 
-    It runs in a sandbox like that of a worker. Nothing is stored.
+    It runs in a sandbox like a worker's. Nothing is stored.
     """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)

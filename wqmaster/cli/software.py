@@ -1,4 +1,4 @@
-"""wqmaster software: archives of programs for workers."""
+"""wqmaster software: make archives of programs for workers."""
 
 import json
 import re
@@ -28,23 +28,27 @@ def command() -> None:
     "--from",
     "folder",
     type=click.Path(path_type=Path),
-    help="Pack this folder as it is, with the libraries that its programs load from elsewhere.",
+    help="Pack this folder as it is, and the libraries that its programs load from elsewhere.",
 )
 @click.option(
     "--program",
     "programs",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Pack this program with its libraries; again for more. With --from: the one to prove.",
+    help="Pack this program and its libraries; repeatable. With --from: the program to test.",
 )
 @click.option(
     "--data",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A file or folder to take along as share/NAME.",
+    help="File or folder to add as share/NAME; repeatable.",
 )
 @click.option(
-    "-o", "--output", "target", type=click.Path(path_type=Path), help="NAME.tar.gz if left out."
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Archive to write (default: NAME.tar.gz).",
 )
 @click.option(
     "--max-size",
@@ -52,13 +56,14 @@ def command() -> None:
     show_default=True,
     type=Size(),
     metavar="SIZE",
-    help="Size that the archive may have: MB, or with a unit (2GB).",
+    help="Largest permitted archive: MB, or with a unit (2GB).",
 )
-@click.option("--run", help="Arguments that the packed program has to end well with, as a proof.")
+@click.option("--run", help="Arguments of the test run, with which the program must succeed.")
 @click.option(
     "--prove",
     type=click.Choice(["alone", "environment"]),
-    help="In a root of its own, or with empty variables only; the first if this user may.",
+    help="Test in a root with the archive only (alone), or here with a minimal environment "
+    "(default: alone, if this user may).",
 )
 @json_option
 def pack(
@@ -72,10 +77,10 @@ def pack(
     prove: Literal["alone", "environment"] | None,
     output: Output,
 ) -> None:
-    """Make the archive NAME.tar.gz of a program for workers.
+    """Pack a program for workers into NAME.tar.gz.
 
-    The campaign names it as `software: {NAME: {command: ..., archive: ...}}`.
-    The packed program is run before the archive is put in its place.
+    A campaign uses it as `software: {NAME: {command: ..., archive: ...}}`. The packed program is
+    run as a test before the archive is put in place.
     """
     wish = making.Wish(name, programs, folder, data, target, max_size, run, prove)
     made = making.pack(wish)
@@ -91,7 +96,12 @@ def _lines(name: str, made: making.Packed) -> Iterator[str]:
     yield f"needs      {f'glibc {version} or later' if version else 'no glibc'}"
     yield f"ran        {shlex.join(made.proof.command)}: {TOLD[made.proof.where]}"
     yield f"           exit code {made.proof.exit_code}: {made.proof.said}"
-    warnings = [made.proof.note, making.too_new(made.glibc), made.licence, *made.notes]
+    warnings = [
+        made.proof.note,
+        making.too_new(made.glibc),
+        made.licence,  # codespell:ignore licence
+        *made.notes,
+    ]
     for warning in filter(None, warnings):
         yield f"note       {warning}"
     yield f"manifest   {made.manifest}"
@@ -100,7 +110,7 @@ def _lines(name: str, made: making.Packed) -> Iterator[str]:
 
 
 def _word(text: str) -> str:
-    """As it stands in a YAML file."""
+    """`text` as written in a YAML file."""
     return text if re.fullmatch(r"[\w./~+-]+", text) else json.dumps(text, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""wqmaster status: where a campaign stands."""
+"""wqmaster status: show the progress of a campaign."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, loaded, typed
+from wqmaster.cli.common import campaign_argument, counted, loaded, typed
 from wqmaster.cli.output import Output, as_json, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
@@ -19,9 +19,9 @@ from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
 from wqmaster.run.spool import Spool
 
-# How long the recipes of results are looked at.
+# Time limit for comparing the recipes of results.
 _RECIPES_SECONDS = 5.0
-# Each document is in one of them.
+# Each document is in one of these states.
 STATES = ("done", "failed", "pending", "running", "spooled")
 
 
@@ -32,7 +32,7 @@ def _stale(found: dict[str, Any]) -> str:
 
 
 def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
-    """Why the results there are do not go with the recipe of the campaign; None if they do."""
+    """The error if stored results do not match the campaign's recipe; None if they do."""
     try:
         recipe_guard.check_recipes(store, recipe, _RECIPES_SECONDS)
     except RecipeMismatch as error:
@@ -48,28 +48,29 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             for kind, count in found["failures"].items():
                 yield f"          {count:>8} {kind}"
     for name, count in found["partly_done"].items():
-        yield f"partly    {count} with results of other steps and none of '{name}'"
+        yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:
         yield f"stale     {_stale(found['stale_survey'])}"
     live = found["master"]
     if live is None:
-        yield "master    none is running"
+        yield "master    not running"
     else:
         yield (
             f"master    process {live['master']['pid']} on {live['master']['host']}: "
-            f"{live['workers']} workers, {live['cores']} cores, "
-            f"{live['tasks_running']} tasks running, {live['tasks_waiting']} waiting for a worker, "
+            f"{counted(live['workers'], 'worker')}, {counted(live['cores'], 'core')}, "
+            f"{counted(live['tasks_running'], 'task')} running, "
+            f"{live['tasks_waiting']} waiting for a worker, "
             f"{speed(live['jobs_per_second'])}, {duration(live['seconds_left'])} left"
         )
     if found["recipe_mismatch"]:
         yield (
-            "recipe    results were made with another recipe; what differs: wqmaster check "
-            f"{typed(campaign)}"
+            "recipe    results were computed with another recipe; to see the difference: "
+            f"wqmaster check {typed(campaign)}"
         )
     elif found["stale"]:
         yield f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale"
     if found["failed"]:
-        yield f"why they failed: wqmaster failures {typed(campaign)}"
+        yield f"to see why documents failed: wqmaster failures {typed(campaign)}"
 
 
 @click.command()
@@ -78,7 +79,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 def command(campaign: Path, output: Output) -> None:
     """Show how many documents are done, failed and left.
 
-    Of the documents that are done, those whose molecule was changed afterwards are stale.
+    A result is stale if its document's molecule has changed since.
     """
     file = loaded(campaign)
     recipe: Recipe | None = None
@@ -86,7 +87,7 @@ def command(campaign: Path, output: Output) -> None:
     try:
         recipe = resolve(file, runs=False)
         file = recipe.loaded
-    except CampaignError as error:  # counts are of use all the same
+    except CampaignError as error:  # the counts are still useful
         output.warning(error.message)
         problems.append(as_json(error.message, error.code))
     with assembly.opened(file, existing=True) as store:

@@ -1,4 +1,4 @@
-"""What `run` shows: a live view on a terminal, a plain line every ten seconds elsewhere."""
+"""The progress of `run`: a live view on a terminal, a plain line every ten seconds elsewhere."""
 
 import contextlib
 import math
@@ -25,16 +25,16 @@ PLAIN_LINE_INTERVAL_SECONDS = 10.0
 
 
 class View(Protocol):
-    """Shows a run."""
+    """Shows the progress of a run."""
 
     def begins(self, progress: Progress, why: str) -> None:
-        """The run begins; `why` this engine was taken."""
+        """Show that the run begins; `why` is the reason for the choice of the engine."""
 
     def show(self, progress: Progress) -> None:
-        """The counts, several times a second."""
+        """Show the counts; called several times a second."""
 
     def stopping(self, times: int, grace: float) -> None:
-        """Ctrl-C was pressed, so many times."""
+        """Show that Ctrl-C was pressed `times` times."""
 
 
 def _first_line(progress: Progress, why: str) -> str:
@@ -42,7 +42,7 @@ def _first_line(progress: Progress, why: str) -> str:
 
 
 def _no_worker(progress: Progress) -> str | None:
-    """How to start a worker, while none is connected and nothing sends any."""
+    """How to start a worker, if none is connected and no factory starts any."""
     if (
         progress.stats.workers
         or not progress.how_to_connect
@@ -57,14 +57,14 @@ def _no_worker(progress: Progress) -> str | None:
 def _stop_words(times: int, grace: float) -> str:
     if times == 1:
         return (
-            f"stopping: running tasks may end within {grace:.0f} s, what came back is committed; "
-            "Ctrl-C again stops at once"
+            f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "
+            "stored; press Ctrl-C again to stop immediately"
         )
-    return "stopping at once; what came back is kept in the spool for the next run"
+    return "stopping immediately; returned tasks stay in the spool for the next run"
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """Print; if whoever read it has gone, as `| head` does, the run goes on in silence."""
+    """Print `text`; if the reader has exited, as `| head` does, the run continues silently."""
     try:
         click.echo(text, err=err)
     except BrokenPipeError:
@@ -74,7 +74,7 @@ def _say(text: str, *, err: bool = False) -> None:
 
 
 class PlainView:
-    """One line every ten seconds, for pipes and batch logs."""
+    """Prints one line every ten seconds, for pipes and batch logs."""
 
     _err = False  # whether notices go to standard error
 
@@ -83,7 +83,7 @@ class PlainView:
         self._notices: list[str] = []
 
     def begins(self, progress: Progress, why: str) -> None:
-        """The first line."""
+        """Print the first line."""
         _say(_first_line(progress, why))
         self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
         hint = _no_worker(progress)
@@ -91,7 +91,7 @@ class PlainView:
             _say(f"{progress.campaign}: {hint}")
 
     def show(self, progress: Progress) -> None:
-        """A line, if one is due."""
+        """Print a line if one is due."""
         while self._notices:
             _say(self._notices.pop(0), err=self._err)
         if time.monotonic() < self._next:
@@ -103,12 +103,12 @@ class PlainView:
             _say(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
-        """A line that says so, when it is next shown: a signal handler must not print."""
+        """Let the next `show` print a notice, since a signal handler must not print."""
         self._notices.append(_stop_words(times, grace))
 
 
 class LiveView:
-    """A view that is drawn anew several times a second."""
+    """A view that is redrawn several times a second."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
@@ -123,16 +123,16 @@ class LiveView:
         self._live.stop()
 
     def begins(self, progress: Progress, why: str) -> None:
-        """The title."""
+        """Set the title, and draw the view."""
         self._title = _first_line(progress, why)
         self.show(progress)
 
     def show(self, progress: Progress) -> None:
-        """Draw."""
+        """Draw the view."""
         self._live.update(self._drawn(progress), refresh=True)
 
     def stopping(self, times: int, grace: float) -> None:
-        """A line below the view."""
+        """Show a notice below the view."""
         self._notice = _stop_words(times, grace)
 
     def _drawn(self, progress: Progress) -> Group:
@@ -152,11 +152,11 @@ class LiveView:
         table = Table.grid(padding=(0, 2))
         table.add_row("documents", counts(progress))
         stats = progress.stats
-        table.add_row("workers", f"{stats.workers} with {stats.cores} cores")
+        table.add_row("workers", f"{stats.workers} with {counted(stats.cores, 'core')}")
         table.add_row("tasks", f"{stats.running} running, {stats.waiting} waiting for a worker")
         failures = progress.failures + progress.failures_before
         if progress.attempts_failed:
-            table.add_row("attempts", f"{progress.attempts_failed} failed and tried again")
+            table.add_row("attempts", f"{progress.attempts_failed} failed and retried")
         for name, count in failures.most_common(8):
             table.add_row("", f"{count} {name}")
         notices = [progress.trouble, _no_worker(progress), self._notice]
@@ -169,18 +169,18 @@ class LiveView:
 
 
 class QuietView(PlainView):
-    """Shows nothing but that a stop was heard."""
+    """Shows nothing but the notice that the run is stopping."""
 
     _err = True
 
     def begins(self, progress: Progress, why: str) -> None:
-        """Nothing."""
+        """Print nothing."""
         self._next = math.inf
 
 
 @contextlib.contextmanager
 def view(*, quiet: bool) -> Iterator[View]:
-    """The view for where standard output goes."""
+    """The view that suits standard output: a terminal, or a pipe or file."""
     if quiet:
         yield QuietView()
     elif sys.stdout.isatty():
@@ -191,13 +191,13 @@ def view(*, quiet: bool) -> Iterator[View]:
 
 
 def _of_this_run(count: int, before: int) -> str:
-    """How many documents there are of a kind, and since when."""
+    """A total of documents, divided into this run and earlier ones."""
     more = f", {before} before" if before else ""
     return f"{before + count} ({count} in this run{more})"
 
 
 def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
-    """The table at the end: what was done, where it is, what to do next."""
+    """Print the final table: what was done, where the results are, what to do next."""
     database = loaded.campaign.database
     ended = counted(progress.done + progress.failed, "job")
     rows = [
@@ -221,12 +221,12 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         _say(f"  {name:<20} {value}")
     notes = [*progress.notes]
     if progress.mended:
-        again = f"{counted(progress.mended, 'document')} had failed and changed since"
-        notes.append(f"{again}; computed again")
+        retried = counted(progress.mended, "failed document")
+        notes.append(f"retried {retried} that had changed")
     for note in notes:
         _say(f"  {'note':<20} {note}")
     _say("next:")
-    # Outside of ./shell there is no wqmaster on the PATH.
+    # In a checkout, wqmaster is on the PATH only inside of ./shell.
     shell = os.environ.get("WQMASTER_CALLED_BY")
     called = f"{shell} wqmaster" if shell else "wqmaster"
     for verb in ("status", "failures", "db url"):

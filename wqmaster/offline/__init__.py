@@ -1,1 +1,1 @@
-"""Without a run: import, census, smoke, parse, reparse, rerun."""
+"""Work on a campaign without running it: import, census, smoke, parse, reparse, rerun."""

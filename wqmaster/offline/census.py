@@ -1,4 +1,4 @@
-"""All documents that the query selects, counted: those that can be computed, and the others."""
+"""Count the documents that the query selects: the usable ones, and the others by defect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
 
-# Documents from one report of progress to the next.
+# Documents between two reports of progress.
 _REPORT_INTERVAL_DOCUMENTS = 1000
 
 
@@ -19,20 +19,20 @@ class Unusable:
 
     documents: int
     example: Any  # the _id of the first one
-    message: str  # what is wrong with that one
+    message: str  # what is wrong with the first one
 
 
 @dataclass
 class Census:
-    """What was counted."""
+    """The counts."""
 
     usable: int = 0
     unusable: dict[Defect, Unusable] = field(default_factory=dict)
-    complete: bool = True  # False: it was interrupted
+    complete: bool = True  # False if the count was interrupted
 
     @property
     def selected(self) -> int:
-        """Documents that were read."""
+        """The number of documents that were read."""
         return self.usable + sum(found.documents for found in self.unusable.values())
 
     def add(self, document: Any, error: BadDocument) -> None:
@@ -41,16 +41,16 @@ class Census:
         found.documents += 1
 
     def nothing_usable(self) -> BadDocument:
-        """The error that none of the documents can be computed, with the first as an example."""
+        """The error if no document can be computed, with the first one as an example."""
         defect, first = next(iter(self.unusable.items()))
         return BadDocument(
-            f"no document that the query selects ({self.selected}) has a usable molecule; the "
-            f"first: document {first.example!r}: {first.message}",
+            f"none of the selected documents ({self.selected}) has a usable molecule; the first "
+            f"one: document {first.example!r}: {first.message}",
             defect,
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data: selected, usable, complete, and by defect the number and an example."""
+        """The census as plain data; for each defect, the number of documents and an example."""
         return {
             "selected": self.selected,
             "usable": self.usable,
@@ -71,7 +71,7 @@ class Census:
     def lines(self) -> list[str]:
         """A line for each kind of defect, the most frequent first."""
         return [
-            f"{found.documents} {defect}, such as document {found.example!r}: {found.message}"
+            f"{found.documents} {defect}, e.g. document {found.example!r}: {found.message}"
             for defect, found in self._by_number()
         ]
 
@@ -79,8 +79,8 @@ class Census:
 def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Census:
     """Read all documents that the query selects, in constant memory.
 
-    `progress` is called with the number of documents that were read so far. Ctrl-C ends the count:
-    what was counted is returned.
+    `progress` is called with the number of documents read so far. Ctrl-C ends the count, and the
+    counts so far are returned.
     """
     census = Census()
     fields = recipe.loaded.campaign.molecule

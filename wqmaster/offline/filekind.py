@@ -1,22 +1,22 @@
-"""What kind of file it is that was taken for the standard output of a program."""
+"""Recognize a file that was mistaken for the standard output of a program."""
 
 import re
 
-# No more than this is looked at (bytes); the headings of all of these files are in it.
+# Bytes to examine; they include the headings of all these files.
 _HEAD_BYTES = 1 << 16
 _ATOM = re.compile(r"\s*[A-Za-z0-9]{1,6}(?:\s+[-+]?\d+\.?\d*(?:[eEdD][-+]?\d+)?){3}")
 _ORCA_INPUT = re.compile(
     r"^\s*(?:![ \t]*\w|%[a-z]+\b|\*[ \t]*(?:xyz|int|gzmt|xyzfile)\b)", re.I | re.M
 )
 _BINARY = {
-    ".gbw": "ORCA's binary file of orbitals (.gbw)",
-    ".densities": "ORCA's binary file of densities",
-    ".scfp": "ORCA's binary file of a density",
+    ".gbw": "ORCA's binary file with orbitals (.gbw)",
+    ".densities": "ORCA's binary file with densities",
+    ".scfp": "ORCA's binary file with an SCF density",
     ".res": "a binary restart file",
 }
 JSON = "a JSON file"
-XYZ = "a file of coordinates (XYZ)"
-# How the names of files end that programs are made to print to.
+XYZ = "a file with coordinates (XYZ)"
+# Common endings of the names of files with printed output.
 PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
 
 
@@ -33,10 +33,10 @@ def _is_xyz(text: str) -> bool:
 
 
 def _of_text(text: str, name: str) -> str | None:
-    """The kind of a file of text; None if it is none of those that are known."""
+    """The kind of a text file; None if it is not a known kind."""
     words = text.lstrip()
     if "!PROPERTIES!" in text[:500] or "$Calculation_Status" in text or "$Calculation_Info" in text:
-        return "ORCA's property file in text form (.property.txt)"
+        return "ORCA's property file as text (.property.txt)"
     if words.startswith("$orca_hessian_file"):
         return "ORCA's Hessian, whose name should end in .hess"
     if words.startswith("#") and "# Number of atoms" in text[:200]:
@@ -50,19 +50,19 @@ def _of_text(text: str, name: str) -> str | None:
     if words.startswith(("HEADER", "ATOM  ", "HETATM", "REMARK", "CRYST1")):
         return "a PDB file"
     if name.endswith((".inp", ".orca")) and _ORCA_INPUT.search(text):
-        return "an input of ORCA"
+        return "an input file of ORCA"
     return None
 
 
 def kind_of(name: str, content: bytes) -> str | None:
-    """What kind of file this is, in words; None if it may be the printout of a program.
+    """The kind of a file, in words; None if it may be the printed output of a program.
 
-    It is decided by the content, and by the name where the content alone does not tell.
+    The content decides, together with the name if the content is not enough.
     """
     start = content[:_HEAD_BYTES]
     lower = name.lower()
     if b"\0" in start:
         kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))
-        # A damaged printout is judged as an output.
+        # Printed output that is damaged is still judged as an output.
         return next(kinds, None if lower.endswith(PRINTED) or "." not in lower else "a binary file")
     return _of_text(start.decode("utf-8", errors="replace"), lower)

@@ -1,8 +1,8 @@
-"""Structure files into a collection: a file goes in whole, or not at all, and is accounted for.
+"""Import structure files into a collection: each file whole or not at all, every record counted.
 
-First all records of a file are read, and what is to be inserted is written to a temporary file;
-only then is anything inserted. So memory stays bounded, and a bad record at the end of a file is
-known before the first document of it is in the database.
+First, all records of a file are read, and the documents to insert are written to a temporary file;
+only then are they inserted. This bounds the memory, and a bad record at the end of a file is found
+before the first document of the file is in the database.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
-# Documents that are compared or inserted in one go.
+# Documents to compare or insert at a time.
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
 _MAX_DOCUMENT_BYTES = 16 << 20
-# Refused records that are named in a message.
+# Refused records to list in a report.
 MAX_SHOWN = 10
 _HASH, _TITLE = "hash", "title"
 
@@ -40,7 +40,7 @@ _HASH, _TITLE = "hash", "title"
 class Naming:
     """How documents get their `_id`."""
 
-    prefix: str | None = None  # of PREFIX-NUMBER; the file's name by default
+    prefix: str | None = None  # in PREFIX-NUMBER; default: the file's name
     id_from: str | None = None  # "title", "hash", or the name of a field
 
 
@@ -60,17 +60,17 @@ class Account:
     """What became of the records of one file."""
 
     file: str
-    # records = imported + there + held_back + refused, where a record is one document; of
-    # several conformers each is a document.
+    # records = imported + there + held_back + refused if each record is one document; with
+    # several conformers, each conformer is a document.
     records: int = 0
     imported: int = 0
-    there: int = 0  # were in the collection already, the same
-    held_back: int = 0  # are good, and were not imported because of others
+    there: int = 0  # already in the collection, and identical
+    held_back: int = 0  # good, but not imported because of other records
     refused: int = 0
     first_refused: list[RefusedRecord] = field(default_factory=list)
-    notes: Counter[Note] = field(default_factory=Counter)  # records, by what was assumed
-    refused_file: Path | None = None  # where the refused records are
-    reasons_file: Path | None = None  # why each was refused
+    notes: Counter[Note] = field(default_factory=Counter)  # number of records for each note
+    refused_file: Path | None = None  # the refused records
+    reasons_file: Path | None = None  # the reasons for refusing them
 
     @property
     def is_whole(self) -> bool:
@@ -78,7 +78,7 @@ class Account:
         return not self.refused
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """The account as plain data."""
         return {
             "file": self.file,
             "records": self.records,
@@ -97,7 +97,7 @@ class Account:
 
 
 class Importer:
-    """Imports files into the collection of a campaign."""
+    """Imports files into a campaign's collection."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class Importer:
         self._show = show
 
     def take(self, account: Account) -> None:
-        """Import its file: all of it, or with `skip_bad` its good records; else nothing.
+        """Import the file of `account`: all of it or nothing; with `skip_bad`, its good records.
 
-        What went in is in `account`, also where this raises.
+        `account` states what was imported, even if this raises.
 
         Raises:
             StructureError: the file as a whole cannot be read.
@@ -144,14 +144,14 @@ class Importer:
                 if refused is not None:
                     account.refused_file, account.reasons_file = refused.close()
             if not account.records:
-                raise StructureError(f"{path}: there is no record in it")
+                raise StructureError(f"{path}: the file contains no records")
             if account.is_whole or self._skip_bad:
                 self._insert(spool, account)
 
     # --- reading -----------------------------------------------------------------------------
 
     def _checked(self, path: Path, account: Account, ids: "_Ids") -> Iterator[Record]:
-        """The records of a file: refused, or with the documents that are to be inserted."""
+        """The records of a file, each refused or with the documents to insert."""
         found = (self._named(record, path) for record in records_of(path, self._options))
         for batch in _batches(found):
             for record in batch:
@@ -162,7 +162,7 @@ class Importer:
             yield from batch
 
     def _named(self, record: Record, path: Path) -> Record:
-        """A record whose documents are checked and have their ids."""
+        """Check a record's documents and give them their ids."""
         if record.why is not None:
             return record
         try:
@@ -175,12 +175,12 @@ class Importer:
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
-                    raise Refused("it has an '_id', and --id-from names another")
+                    raise Refused("it already has an '_id', so --id-from cannot set another")
                 if self._naming.id_from == _HASH:
                     bare = replace(molecule, further="")
                     document["_id"] = bare.fingerprint
                 if len(encode(document)) > _MAX_DOCUMENT_BYTES:
-                    raise Refused("it is larger than a document can be (16 MB)")
+                    raise Refused("it exceeds the maximum size of a document (16 MB)")
         except (Refused, BadDocument) as error:
             return record.refuse(_advised(error, record))
         except (BSONError, OverflowError, ValueError, TypeError) as error:
@@ -200,14 +200,14 @@ class Importer:
         if value is None or value == "" or isinstance(value, (list, dict, bool, float)):
             what = "title" if wanted == _TITLE else f"field '{wanted}'"
             raise Refused(
-                f"it has no {what} that can be an _id"
+                f"it has no {what} to take the _id from"
                 if value is None or value == ""
                 else f"its {what} cannot be an _id: {value!r:.40}"
             )
         return value if count is None else f"{value}-{count:02d}"
 
     def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
-        """See that no earlier record of the file has the same ids."""
+        """Drop documents that repeat earlier ones of the file; refuse different ones by _id."""
         kept = []
         for document in record.documents:
             earlier = ids.add(document, record.number)
@@ -222,14 +222,14 @@ class Importer:
                 account.there += 1
             else:
                 record.refuse(
-                    f"record {number} has the same _id {document['_id']!r}; choose ids that differ "
+                    f"record {number} has the same _id {document['_id']!r}; choose distinct ids "
                     "with --id-from or --prefix"
                 )
                 return
         record.documents = kept
 
     def _compare(self, batch: list[Record], account: Account) -> None:
-        """Take out the documents that the collection has; refuse records that it has otherwise."""
+        """Drop documents that the collection has; refuse records that differ from it."""
         known = self._store.known([one["_id"] for record in batch for one in record.documents])
         if not known:
             return
@@ -244,9 +244,9 @@ class Importer:
                     record.notes.add(Note.REPEATED)
                 elif differs:
                     record.refuse(
-                        f"the collection {self._store.documents.full_name} has another document "
-                        f"{document['_id']!r} ('{differs}' differs); choose other ids with "
-                        "--prefix or --id-from"
+                        f"the collection {self._store.documents.full_name} has a different "
+                        f"document {document['_id']!r} ('{differs}' differs); choose other ids "
+                        "with --prefix or --id-from"
                     )
                     break
             else:
@@ -274,7 +274,7 @@ class Importer:
                 count = self._store.insert(batch, account.file)
             except PyMongoError as error:
                 raise DatabaseError(
-                    f"the database failed while {account.file} was imported: {str(error)[:300]}",
+                    f"the database failed during the import of {account.file}: {str(error)[:300]}",
                     code=ErrorCode.DATABASE_FAILED,
                 ) from error
             account.imported += count
@@ -282,7 +282,7 @@ class Importer:
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """The records in batches that fit in memory, also where each record is large."""
+    """The records in batches that fit in memory, even if the records are large."""
     batch: list[Record] = []
     size = 0
     for record in records:
@@ -296,18 +296,18 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _advised(error: Refused | BadDocument, record: Record) -> str:
-    """The reason, and what to do where a multiplicity is missing."""
+    """The reason, with advice if the multiplicity is impossible."""
     if not isinstance(error, BadDocument):
         return str(error)
     if error.defect is not Defect.IMPOSSIBLE_MULTIPLICITY:
         return error.message
     if not record.multiplicity_from:
         return f"{error.message}; state it in the file or with --multiplicity"
-    return f"{error.message}; it is from {record.multiplicity_from}, as 2S + 1"
+    return f"{error.message}; it comes from {record.multiplicity_from}, read as 2S + 1"
 
 
 def _difference(document: Document, other: Document) -> str | None:
-    """The first field in which a document that is there differs from one that is imported."""
+    """The first field in which an imported document differs from the stored one."""
     for name, value in document.items():
         if encode({"v": other.get(name)}) != encode({"v": value}):
             return name
@@ -315,7 +315,7 @@ def _difference(document: Document, other: Document) -> str | None:
 
 
 class _Ids:
-    """The ids of a file's documents, on disk: memory does not grow with the file."""
+    """The ids of a file's documents, kept on disk so that memory does not grow with the file."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path)
@@ -324,10 +324,10 @@ class _Ids:
         self._connection.execute(
             "CREATE TABLE ids (key TEXT PRIMARY KEY, record INTEGER, digest BLOB) WITHOUT ROWID"
         )
-        path.unlink()  # it is open: a kill leaves nothing behind
+        path.unlink()  # it stays open; if the process is killed, nothing remains
 
     def add(self, document: Document, number: int) -> tuple[int, bool] | None:
-        """The record that has the same `_id`, and whether it is the same document; else None."""
+        """Add a document; return the record with the same `_id`, and whether it is identical."""
         key = key_of(document["_id"])
         digest = hashlib.sha256(encode(document)).digest()
         found = self._connection.execute(
@@ -339,12 +339,12 @@ class _Ids:
         return None
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the ids."""
         self._connection.close()
 
 
 class _RefusedFile:
-    """Writes refused records to files in the working folder; none of the user's is overwritten."""
+    """Writes refused records to new files in the working folder; never overwrites a file."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._source = source
@@ -354,7 +354,7 @@ class _RefusedFile:
         self._paths: tuple[Path | None, Path | None] = (None, None)
 
     def add(self, record: Record, refused: RefusedRecord) -> None:
-        """Write a record as it is in its file, and why it was refused."""
+        """Write a record as it is in its file, and the reason for refusing it."""
         if self._reasons is None:
             path = _free(self._folder, f"{stem(self._source)}.refused", ".txt")
             self._reasons = path.open("x", encoding="utf-8")
@@ -371,7 +371,7 @@ class _RefusedFile:
         self._records.write(record.raw)
 
     def close(self) -> tuple[Path | None, Path | None]:
-        """Close the files; the paths of records and reasons."""
+        """Close the files, and return the paths of the records and of the reasons."""
         for file in (self._records, self._reasons):
             if file is not None:
                 file.close()
@@ -379,11 +379,11 @@ class _RefusedFile:
 
 
 def _free(folder: Path, name: str, ending: str) -> Path:
-    """A path in `folder` that is not taken."""
+    """An unused path in `folder`."""
     for count in itertools.count(1):
         path = folder / f"{name}{'' if count == 1 else f'-{count}'}{ending}"
         if not path.exists():
             return path
     raise StructureError(
-        f"there is no free name for {name}{ending}", code=ErrorCode.FOLDER_UNUSABLE
+        f"every file name like {name}{ending} is in use", code=ErrorCode.FOLDER_UNUSABLE
     )

@@ -1,4 +1,4 @@
-"""Outputs at hand, read without a campaign: diagnosis, and what each parser makes of them."""
+"""Read output files without a campaign: the diagnosis, and the value of each parser."""
 
 import gzip
 import importlib
@@ -25,39 +25,39 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
-# Files that programs write under names like those that users give to what is printed.
+# Files that programs write under names that look like those of printed output.
 _NOT_PRINTED = frozenset(("g98.out",))
 _STREAMS = frozenset(("stdout", "stderr"))
-# How the names of files of these kinds end.
+# Endings of the names of files of these kinds.
 _ENDINGS = {JSON: ".json", XYZ: ".xyz"}
-# What `Output.missing` and `Output.file` say.
+# The messages of `Output.missing` and `Output.file`.
 _MISSING = re.compile(r"the (?:block|file) .+ is missing.*", re.DOTALL)
-# A file that is larger than this is not read (bytes).
+# Larger files are not read (bytes).
 _MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was made of one file, or of a folder."""
+    """What was read from one file, or from a folder."""
 
     file: str
     failure: Failure | None
     values: Mapping[str, Any]  # by parser
     errors: Mapping[str, str]  # by parser: why there is no value
-    # Of the errors: the parsers whose file is not there, or whose block the output does not have.
+    # Those parsers in `errors` whose file is missing, or whose block the output does not have.
     absent: frozenset[str]
-    # By function of the program (a parser, `diagnose`, `program_version`): what it raised, where a
-    # ParseError alone is allowed.
+    # By function of the program (a parser, `diagnose`, `program_version`): an error that it raised
+    # and that is not a ParseError.
     broken: Mapping[str, str]
-    version: str | None  # of the program, as the output states it
-    # Whether the file alone says if the run failed; else it is not known.
+    version: str | None  # version of the program, as the output states it
+    # False if the file alone does not show whether the run failed.
     is_diagnosed: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """As plain data: file, failure (class, message, signature) or null, values, errors.
 
-        `diagnosed` is false where the failure is not known, without the standard output; `broken`
-        has the functions of the program that raised what they must not.
+        `diagnosed` is false if a failure could only be found in the standard output, which is
+        missing; `broken` has the functions of the program that raised errors other than ParseError.
         """
         failure = self.failure and {
             "class": self.failure.kind.label,
@@ -76,10 +76,10 @@ class Reading:
 
 
 def program_to_read(name: str) -> Program:
-    """The program of this name: one that is known, or the PROGRAM of a module in this folder.
+    """The program of this name: a known one, or the PROGRAM of a module in this folder.
 
     Raises:
-        CampaignError: there is none; with the nearest.
+        CampaignError: there is no such program; the message suggests the nearest.
     """
     known = program_called(name)
     if known is not None:
@@ -104,7 +104,7 @@ def program_to_read(name: str) -> Program:
     if not isinstance(found, Program):
         hint = nearest(name, [*program_names(), *modules_beside()])
         raise CampaignError(
-            f"there is no program '{name}'; {hint}; or name a module of this folder that has a "
+            f"there is no program '{name}'; {hint}; or name a module in this folder that has a "
             "PROGRAM",
             code=ErrorCode.PROGRAM_UNKNOWN,
         )
@@ -112,7 +112,7 @@ def program_to_read(name: str) -> Program:
 
 
 def _judged(program: Program) -> Program:
-    """`program`, seen to have parsers and a diagnosis."""
+    """`program`, after checking that it has parsers and a diagnosis."""
     try:
         return program_named(program)
     except ValueError as error:
@@ -120,7 +120,7 @@ def _judged(program: Program) -> Program:
 
 
 def _refuse(module: ModuleType, found: Any) -> None:
-    """Say why a user's own module is not a program; of other modules nothing is expected.
+    """Report why a user's own module is not a program; other modules need not be one.
 
     Raises:
         CampaignError: it has no PROGRAM, or one of another type.
@@ -132,7 +132,7 @@ def _refuse(module: ModuleType, found: Any) -> None:
     why = (
         f"{place} has no PROGRAM"
         if found is None
-        else f"PROGRAM of {place} is of the type {type(found).__name__}"
+        else f"PROGRAM of {place} is of type {type(found).__name__}"
     )
     raise CampaignError(
         f"{why}: assign a wqmaster.tasks.Program to it, as docs/adding-a-program.md shows",
@@ -147,12 +147,12 @@ def _search_here() -> None:
 
 
 def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Parser]:
-    """Parsers of a program by the names they were asked by; all of them if none is named.
+    """Parsers of a program, by the given names; all of its own if no names are given.
 
-    The working folder is searched for the user's own.
+    The working folder is searched for the user's own parsers.
 
     Raises:
-        CampaignError: there is no such parser; with the nearest.
+        CampaignError: there is no such parser; the message suggests the nearest.
     """
     if not names:
         return program.own_parsers()
@@ -167,10 +167,10 @@ def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Pars
 
 
 def stated_name(name: str, program: Program) -> str:
-    """What parsers call a file that the user states to be `name`.
+    """The parsers' name for a file that the user states to be `name`.
 
     Raises:
-        CampaignError: no parser of the program reads such a file; with the nearest.
+        CampaignError: no parser of the program reads such a file; the message suggests the nearest.
     """
     own, known = _read_by(program)
     found = name if name in own else known(name)
@@ -183,7 +183,10 @@ def stated_name(name: str, program: Program) -> str:
 
 
 def _read_by(program: Program) -> tuple[set[str], Callable[[str], str | None]]:
-    """The files that the program's parsers read, and what a job calls a file of a given name."""
+    """The files that the program's parsers read, and a function that gives a job's name for a file.
+
+    The function returns None for a file that no job has.
+    """
     own = {str(file) for one in program.own_parsers().values() for file in vars(one)["files"]}
     plain_names = own - _STREAMS
     known = getattr(program.module, "file_name", lambda name: name if name in plain_names else None)
@@ -193,23 +196,23 @@ def _read_by(program: Program) -> tuple[set[str], Callable[[str], str | None]]:
 def files_at(
     path: Path, program: Program, stated: str | None = None
 ) -> tuple[dict[str, bytes], str]:
-    """The files of a run by the names that parsers know, and which of them is `path` itself.
+    """The files of a run by the names that parsers know, and the name of the one at `path`.
 
-    `stated`: which of these names the file at `path` has, whatever it is called. A module of
-    parsers may have `file_name(name)`: what a job calls a file of that name, or None; and
-    `diagnose_file(output)`, for such a file without the standard output.
+    `stated` is the name to use for the file at `path`, whatever it is called. A module of parsers
+    may have `file_name(name)`, which returns a job's name for such a file, or None; and
+    `diagnose_file(output)`, which diagnoses such a file without the standard output.
 
     Raises:
-        StructureError: it cannot be read, or is a file that no parser of the program reads.
+        StructureError: the file cannot be read, or no parser of the program reads it.
     """
     own, known = _read_by(program)
-    # What a program without files of its own prints may be anything: JSON, coordinates.
+    # A program whose module has no `file_name` may print anything, such as JSON or coordinates.
     prints_text = hasattr(program.module, "file_name")
     try:
         if path.is_dir():
             if stated is not None:
                 raise StructureError(
-                    f"{path}: it is a folder, and '--as {stated}' says what one file is: name the "
+                    f"{path}: it is a folder, but '--as {stated}' is for a single file; name the "
                     "file",
                     code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
                 )
@@ -222,7 +225,7 @@ def files_at(
         content = _content(path)
     except OSError as error:
         raise StructureError(
-            f"{path}: it cannot be read: {error.strerror or error}",
+            f"{path}: cannot be read: {error.strerror or error}",
             code=ErrorCode.OUTPUT_UNREADABLE,
         ) from error
     alike = [] if name or prints_text else _alike(plain_name, content, own)
@@ -230,24 +233,24 @@ def files_at(
         ways = " or ".join(f"--as {one}" for one in (*alike, "stdout"))
         raise StructureError(
             f"{path}: it may be {' or '.join(alike)} under another name, or the standard output of "
-            f"{program.name}: state which, with {ways}",
+            f"{program.name}; state which with {ways}",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     kind = kind_of(plain_name, content) if prints_text and not name else None
     if kind is not None:
         raise StructureError(
-            f"{path}: it is {kind}, not an output of {program.name}: name "
-            f"{_instead(path, program)}, or a file for its parsers ('wqmaster parse --program "
-            f"{program.name} --list' lists them)",
+            f"{path}: it is {kind}, not an output of {program.name}; name "
+            f"{_instead(path, program)}, or a file that its parsers read ('wqmaster parse "
+            f"--program {program.name} --list' lists the parsers)",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     return {name or "stdout": content}, name or "stdout"
 
 
 def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
-    """The files that parsers read of which this may be a copy, by the end of its name or content.
+    """The parsers' files that this may be a copy of, by the ending of its name or its content.
 
-    A damaged copy would be judged as a standard output, of which nothing that is said is true.
+    Otherwise, a damaged copy would be judged as standard output, and the diagnosis would be false.
     """
     if name in _STREAMS or name.lower().endswith(PRINTED):
         return []
@@ -256,10 +259,10 @@ def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
 
 
 def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
-    """Which file of a folder without `stdout` holds what the program printed; [] if none does.
+    """The file with the printed output, in a list, of a folder without `stdout`; [] if none.
 
     Raises:
-        StructureError: it may be one of several.
+        StructureError: several files may be the printed output.
     """
     if "stdout" in names.values():
         return []
@@ -271,7 +274,7 @@ def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
     found = [name for name in found if name.removesuffix(".gz") not in _NOT_PRINTED]
     if len(found) > 1:
         raise StructureError(
-            f"{folder}: several files may be the standard output ({', '.join(found)[:200]}): "
+            f"{folder}: several files may be the standard output ({', '.join(found)[:200]}); "
             "rename the right one to 'stdout'",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
@@ -279,26 +282,26 @@ def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
 
 
 def _instead(path: Path, program: Program) -> str:
-    """What to name in the place of a file that is not an output, as far as it can be found."""
+    """What to name instead of a file that is not an output: a file, or a description of one."""
     base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
     beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
     found = next((other for other in beside if other != path and other.is_file()), None)
-    return str(found) if found else f"the file with what {program.name} printed"
+    return str(found) if found else f"the file that {program.name} printed to"
 
 
 def _content(path: Path) -> bytes:
-    """What is in the file; of one that is compressed (x.out.gz), what was."""
+    """The content of a file, decompressed if the file is compressed (x.out.gz)."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
             content: bytes = file.read(_MAX_FILE_BYTES + 1)
     except (EOFError, zlib.error) as error:
         raise StructureError(
-            f"{path}: it cannot be unpacked: {error}", code=ErrorCode.OUTPUT_UNREADABLE
+            f"{path}: cannot be decompressed: {error}", code=ErrorCode.OUTPUT_UNREADABLE
         ) from error
     if len(content) > _MAX_FILE_BYTES:
         raise StructureError(
-            f"{path}: it is larger than {_MAX_FILE_BYTES} bytes", code=ErrorCode.OUTPUT_UNREADABLE
+            f"{path}: larger than {_MAX_FILE_BYTES} bytes", code=ErrorCode.OUTPUT_UNREADABLE
         )
     return content
 
@@ -309,7 +312,7 @@ def read(
     """Read the output at `path` with `parsers`. `stated`: as for `files_at`.
 
     Raises:
-        StructureError: there is no such file, or it is not known which one it is.
+        StructureError: the file cannot be read, or it is unclear which of the parsers' files it is.
     """
     files, main = files_at(path, program, stated)
     output = Output(files, main)
@@ -328,12 +331,12 @@ def read(
             values[name] = _finite(plain(parser(output.beside(file))))
         except ParseError as error:
             errors[name] = error.message
-            # Of an output that failed, the failure is the reason.
+            # If the run failed, the failure is the reason.
             if file not in files or _is_absent(error) or (failure and file == "stdout"):
                 absent.add(name)
         except (Exception, SystemExit) as error:  # a user's parser may raise anything
             broken[name] = told(error)
-            errors[name] = f"the parser broke: {broken[name]}"
+            errors[name] = f"the parser raised {broken[name]}"
     return Reading(
         file=str(path),
         failure=failure,
@@ -347,12 +350,12 @@ def read(
 
 
 def _is_absent(error: ParseError) -> bool:
-    """Whether a parser found nothing where nothing is amiss."""
+    """Whether a parser found no value although nothing is wrong."""
     return isinstance(error, NotApplicable) or _MISSING.fullmatch(error.message) is not None
 
 
 def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> Failure | None:
-    """Why the output is not a result; where the diagnosis breaks, `broken` says so."""
+    """Why the output is not a result; an unexpected error of the diagnosis is put in `broken`."""
     alone = getattr(module, "diagnose_file", None) if output.name != "stdout" else None
     try:
         if alone is not None:
@@ -367,7 +370,7 @@ def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
 
 
 def _version(output: Output, module: ProgramParsers, broken: dict[str, str]) -> str | None:
-    """The version that the output states; where that cannot be found out, `broken` says why."""
+    """The version that the output states; an unexpected error is put in `broken`."""
     try:
         found = module.program_version(output)
     except ParseError:
@@ -379,7 +382,7 @@ def _version(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
 
 
 def _finite(value: Any) -> Any:
-    """`value` with strings in the place of numbers that JSON has no word for."""
+    """`value` with strings in place of numbers that JSON cannot express."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""The parsers of today on the archives of yesterday, held against what is stored.
+"""Apply the current parsers to kept archives, and compare their values with the stored ones.
 
-First a report; only `write` changes the database, and all that it replaces or takes out stands in
-a file of the campaign's folder, so that nothing is lost.
+Only `write` changes the database; everything that it replaces or removes is kept in a file in the
+campaign's folder, so that nothing is lost.
 """
 
 import json
@@ -25,32 +25,32 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
-from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import OUTPUTS, Spool, read_task
 
 # The database keeps times in milliseconds.
 _SAME_TIME_SECONDS = 0.002
-# What of `_run` the parsers say.
+# The fields of `_run` that come from the parsers.
 _OF_PARSERS = ("program_version", "parser_version")
 
 
 class Kind(Enum):
-    """What the parsers of today make of an archived job."""
+    """What the current parsers make of an archived job."""
 
     SAME = "same"  # as stored
     CHANGED = "changed"  # a stored value differs
-    NEW = "new"  # values that are not stored, of a result that is
-    CURED = "cured"  # a failed attempt that is a result now
-    FAILING = "now failing"  # a stored result that is refused now
+    NEW = "new"  # the stored result lacks some values
+    CURED = "cured"  # a failed attempt that is now a result
+    FAILING = "now failing"  # a stored result that is now refused
     FAILED = "still failed"
-    EARLIER = "of earlier attempts"  # than the one whose result is stored
-    SKIPPED = "skipped"  # of another recipe or molecule than what is stored
+    EARLIER = "of earlier attempts"  # not of the attempt whose result is stored
+    SKIPPED = "skipped"  # for example, of another recipe or molecule
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value of one step: as it is stored (None: not at all), and as it is read today."""
+    """One value of one step, as it is stored (None: not stored) and as it is read now."""
 
     step: str
     parser: str
@@ -59,21 +59,21 @@ class Difference:
 
     @property
     def largest(self) -> float | None:
-        """The largest difference of two numbers in the same place; None if shapes differ."""
+        """The largest difference between corresponding numbers; None if the shapes differ."""
         return _largest(self.before, self.now)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found for one archived job."""
+    """The finding for one archived job."""
 
     kind: Kind
     asked: Asked
-    why: str = ""  # of a failure, or of having been skipped
+    why: str = ""  # the reason, if the job failed or was skipped
     differences: tuple[Difference, ...] = ()
-    # What writing needs.
+    # Needed for writing:
     result: dict[str, Document] = field(default_factory=dict)
-    run: Document = field(default_factory=dict)  # `_run` of what is stored of this attempt
+    run: Document = field(default_factory=dict)  # `_run` of the stored result of this attempt
     record: Document = field(default_factory=dict)
 
 
@@ -98,10 +98,10 @@ class _Archived:
     place: str  # of the archive
 
     def made(self, values: Document) -> bool:
-        """Whether the stored `values` of a step are of this very run of the job.
+        """Whether the stored `values` of a step come from this very run of the job.
 
-        A number of attempt alone does not say so: a document whose result was taken out by hand,
-        or that got a further step, begins with the same number again.
+        The attempt's number is not enough: it starts again if a result was removed by hand, or if
+        a step was added.
         """
         run = values.get("_run")
         if not isinstance(run, Mapping) or run.get("attempt") != self.asked.attempt:
@@ -119,20 +119,20 @@ class Reparse:
         self._store = store
         self._spool = spool
         self._folder = folder
-        self._cured: set[str] = set()  # documents with an attempt that is a result now
+        self._cured: set[str] = set()  # documents with a failed attempt that is now a result
         self.counts: Counter[Kind] = Counter()
         self.written = 0
-        self.unreadable = 0  # archives that are broken
-        self.log: Path | None = None  # where what was replaced stands
+        self.unreadable = 0  # damaged archives
+        self.log: Path | None = None  # the file with the replaced values
 
     def findings(self) -> Iterator[Finding]:
-        """Every archived job, each once."""
+        """Yield one finding for each archived job."""
         for folder in self._spool.archived():
             try:
                 asked, returned, path = read_task(folder)
                 archive = Archive(path)
             except (ArchiveError, ValueError, TypeError, KeyError, OSError):
-                self.unreadable += 1  # was a failure by itself when it came back
+                self.unreadable += 1  # recorded as a failure when the task returned
                 continue
             with archive:
                 yield from self._of_task(folder, asked, returned, archive)
@@ -147,7 +147,7 @@ class Reparse:
         for number, job in enumerate(asked):
             key = key_of(job.document)
             kept = histories[key].archives if key in histories else {}
-            # An attempt that failed has a folder of its own, with all jobs of its bundle.
+            # A failed attempt has its own folder, with all jobs of its bundle.
             own = Path(kept.get(job.attempt, "")).parent
             if own.parent.name == self._spool.failed.name:
                 if (folder.parent.name, folder.name) != (own.parent.name, own.name):
@@ -178,11 +178,11 @@ class Reparse:
         if stored is None:
             return Finding(Kind.SKIPPED, asked, "the document is no longer in the collection")
         if molecule != asked.molecule:
-            return Finding(Kind.SKIPPED, asked, "the document's molecule was changed since")
+            return Finding(Kind.SKIPPED, asked, "the document's molecule has changed since")
         mine = {step: values for step, values in stored.items() if archived.made(values)}
         key = key_of(asked.document)
         if (stored and not mine) or key in self._cured:
-            return Finding(Kind.EARLIER, asked, "the stored result is of another attempt")
+            return Finding(Kind.EARLIER, asked, "the stored result is from another attempt")
         run: Document = next((values["_run"] for values in mine.values()), {})
         if verdict.failure is not None:
             before = mine.get(verdict.failure.step or "", {})
@@ -205,10 +205,10 @@ class Reparse:
         self, archived: _Archived, failure: Failure, run: Document, before: Document
     ) -> Finding:
         asked = archived.asked
-        # A parser that was added since does not take away what others have read.
+        # A parser that was added later must not invalidate the values of the others.
         added = failure.parser is not None and failure.parser not in before
         if run and (added or failure.kind is FailureClass.MISSING_OUTPUT):
-            return Finding(Kind.SKIPPED, asked, f"its archive is not enough: {failure.message}")
+            return Finding(Kind.SKIPPED, asked, f"its archive is insufficient: {failure.message}")
         record = records.failed(
             asked,
             archived.returned,
@@ -224,7 +224,7 @@ class Reparse:
     # --- writing -----------------------------------------------------------------------------
 
     def write(self, finding: Finding) -> None:
-        """Bring the database to what the parsers of today say of this job."""
+        """Update the database with the results of the current parsers for this job."""
         document = finding.asked.document
         if finding.kind in (Kind.CHANGED, Kind.NEW):
             self._note(finding)
@@ -247,7 +247,7 @@ class Reparse:
         self.written += 1
 
     def _note(self, finding: Finding) -> None:
-        """Keep what is about to be replaced, on disk before it is."""
+        """Save to disk what is about to be replaced."""
         if self.log is None:
             self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         key = key_of(finding.asked.document)
@@ -265,12 +265,12 @@ def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Itera
 
 
 def told(finding: Finding) -> list[str]:
-    """What there is to say of a finding, a line each."""
+    """A finding in words, with one line per difference."""
     name = json.dumps(finding.asked.document, default=str)
     if finding.kind in (Kind.FAILING, Kind.SKIPPED, Kind.FAILED):
         return [f"{name}: {finding.kind.value}: {finding.why}"]
     if finding.kind is Kind.CURED:
-        return [f"{name}: cured: attempt {finding.asked.attempt} is a result now"]
+        return [f"{name}: cured: attempt {finding.asked.attempt} is now a result"]
     lines = []
     for difference in finding.differences:
         place = f"{name}: {difference.step}.{difference.parser}"
@@ -279,5 +279,5 @@ def told(finding: Finding) -> list[str]:
         elif difference.largest is not None:
             lines.append(f"{place}: changed by at most {difference.largest:.6g}")
         else:
-            lines.append(f"{place}: changed in shape or kind")
+            lines.append(f"{place}: changed in shape or type")
     return lines

@@ -1,7 +1,8 @@
-"""Documents that are to be computed again: their results move to the history, failures are reset.
+"""Let documents be computed again: move their results to the history, and reset their failures.
 
-Each result is in the history before it is taken out of its document, and is taken out only as it
-was read, so that a kill at any instant loses nothing and the same command completes the work.
+Each result is in the history before it is removed from its document, and is removed only if it has
+not changed since it was read. Killing the process at any time therefore loses nothing, and the same
+command completes the work.
 """
 
 import itertools
@@ -20,7 +21,7 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.kept_files import safe_name
 
-# Below the folder of kept files: where those of replaced results are.
+# The folder, in that of kept files, for the files of replaced results.
 REPLACED_FOLDER = "replaced"
 _BATCH_DOCUMENTS = 50
 _MAX_EXAMPLES = 5
@@ -28,16 +29,16 @@ _MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Chosen:
-    """The documents that are to be computed again. One of the ways to choose is given."""
+    """The documents to compute again, chosen in one of these ways."""
 
-    stale: bool = False  # those with stale results
-    documents: tuple[Any, ...] = ()  # those of these ids
-    query: Document | None = None  # those that it selects
-    failure: str | None = None  # those that failed with this failure class
+    stale: bool = False  # documents with stale results
+    documents: tuple[Any, ...] = ()  # documents with these ids
+    query: Document | None = None  # documents that this query selects
+    failure: str | None = None  # documents that failed with this failure class
 
     @property
     def why(self) -> str:
-        """How they were chosen, for the history."""
+        """How the documents were chosen, for the history."""
         return "stale" if self.stale else "query" if self.query is not None else "id"
 
 
@@ -47,11 +48,11 @@ class Count:
 
     replaced: int = 0  # documents whose results were moved to the history
     retried: int = 0  # documents whose failures were reset
-    examples: list[Any] = field(default_factory=list)  # ids of the first of them
+    examples: list[Any] = field(default_factory=list)  # ids of the first few documents
 
     @property
     def documents(self) -> int:
-        """How many documents will be computed again."""
+        """The number of documents to compute again."""
         return self.replaced + self.retried
 
     def add_examples(self, documents: Iterable[Any]) -> None:
@@ -62,7 +63,7 @@ class Count:
 
 
 class Rerun:
-    """Puts documents of one campaign back."""
+    """Resets documents of one campaign, so that the next run computes them again."""
 
     def __init__(self, recipe: Recipe, store: Store, kept: Path) -> None:
         self._recipe = recipe
@@ -70,7 +71,7 @@ class Rerun:
         self._kept = kept
 
     def run(self, chosen: Chosen, *, dry: bool = False) -> Count:
-        """Put the chosen documents back; with `dry`, only count them."""
+        """Reset the chosen documents; with `dry`, only count them."""
         count = Count()
         if chosen.failure is not None:
             count.add_examples(islice(self._store.ledger.failed(chosen.failure), _MAX_EXAMPLES))
@@ -133,7 +134,7 @@ class Rerun:
         self._store.ledger.retry_all([found.document for found in stored])
 
     def _set_aside(self, stored: StoredStep) -> list[str]:
-        """Rename the files that were kept of a result; a new one would overwrite them."""
+        """Rename the kept files of a result, which those of a new one would overwrite."""
         moved = []
         for step in self._recipe.steps:
             if step.request.name != stored.step:
@@ -153,7 +154,7 @@ class Rerun:
 
 
 def _free(target: Path) -> Path:
-    """A name like `target` that no file has yet."""
+    """An unused path like `target`."""
     names = (target.with_name(f"{target.name}.{number}") for number in itertools.count(2))
     return next(name for name in itertools.chain((target,), names) if not name.exists())
 

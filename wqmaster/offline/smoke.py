@@ -1,4 +1,4 @@
-"""One job before a campaign: what it would run (`check`), and what comes of it (`smoke`)."""
+"""Try one job before a run: build it (for `check`), or build and run it (for `smoke`)."""
 
 import tempfile
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.parsers.quantities import misfit
-from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
-# Jobs that are tried until one of them can be built: that may take a while for each.
+# Documents to try until a job can be built; each may take a while.
 MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """One job, run in a worker's sandbox, and judged; nothing of it is stored."""
+    """One job, run in a worker's sandbox and judged; nothing is stored."""
 
     document: Any
     job: Job
@@ -37,10 +37,10 @@ class Rehearsal:
     verdict: Verdict
 
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
-        """What is likely wrong with the campaign, with the job, and with the shapes of values."""
+        """Likely mistakes in the campaign, in the job, and in the shapes of values."""
         found = [*recipe.warnings, *doubts(recipe, self.job)]
         found += [
-            f"step '{result.step}': {name} is None; a parser that finds no value raises ParseError"
+            f"step '{result.step}': {name} is None; a parser without a value must raise ParseError"
             for result in self.verdict.results
             for name, value in result.values.items()
             if value is None
@@ -60,22 +60,22 @@ class Rehearsal:
 
 
 def doubts(recipe: Recipe, job: Job) -> list[str]:
-    """What is likely wrong with a job, a line each."""
+    """Likely mistakes in a job, one per line."""
     return [*unnamed(recipe, job), *recipe.doubts(job)]
 
 
 def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
-    """The molecule of the document of this id; or of the first usable one that is to be computed.
+    """The molecule of the document with this id, or of the first usable document to compute.
 
     Raises:
         NothingMatches: there is no such document.
-        BadDocument: it holds no molecule, or none of them does.
+        BadDocument: the document has no usable molecule, or none of the documents has.
     """
     if document_id is not None:
         document = store.one(document_id)
         if document is None:
             raise NothingMatches(
-                f"no {document_id!r} in {store.documents.full_name}",
+                f"there is no document {document_id!r} in {store.documents.full_name}",
                 code=ErrorCode.DOCUMENT_NOT_FOUND,
             )
         return _molecule(store, document)
@@ -98,7 +98,7 @@ def _molecule(store: Store, document: Document) -> Molecule:
 
 
 def _naming(document: Any, error: BadDocument) -> BadDocument:
-    """The same error with the `_id` of its document."""
+    """The same error, preceded by the `_id` of its document."""
     return BadDocument(f"document {document!r}: {error.message}", error.defect)
 
 
@@ -107,8 +107,8 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
 
     Raises:
         NothingMatches: the query selects no document.
-        BadDocument: none of the documents that were tried can be computed; says why the first
-            cannot.
+        BadDocument: none of the documents that were tried can be computed; the message is that of
+            the first one.
         WqmasterError: the task function fails.
     """
     first: BadDocument | None = None
@@ -134,7 +134,7 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
 
 
 def build(recipe: Recipe, molecule: Molecule) -> Job:
-    """The job of `molecule`; an error of the task function in words. `recipe` is prepared."""
+    """The job of `molecule`, with the task function's errors in words. `recipe` is prepared."""
     try:
         return recipe.build(molecule)
     except BadDocument as error:
@@ -155,7 +155,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
 
 
 def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
-    """Run the job of `molecule` on this machine, in exactly a worker's sandbox."""
+    """Run the job of `molecule` on this machine, in the same sandbox as on a worker."""
     loaded = recipe.loaded
     job = build(recipe.prepared(), molecule)
     asked = recipe.asked_of(molecule)
