@@ -331,7 +331,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert time.monotonic() - started < 10
     assert said.startswith("the database mongodb://...@127.0.0.1:1/ cannot be reached: ")
     assert "Connection refused" in said
-    assert "are 'database: uri:', user and password right?" in said
+    assert "check 'database: uri:', user and password" in said
     assert "hunter2" not in said
     assert (cli.folder / "test.run").exists()
     assert files_with("hunter2", cli.folder) == [path]
@@ -445,7 +445,7 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
     path = campaigns.write(database={})
     env = {"WQMASTER_MONGOD": "/nowhere/mongod"}
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING, env=env)
-    assert said.startswith("there is no program '/nowhere/mongod', which WQMASTER_MONGOD names; ")
+    assert said.startswith("WQMASTER_MONGOD names '/nowhere/mongod', which is not a program; ")
     runs_well(campaigns, cli, path, done=1)
 
 
@@ -483,7 +483,7 @@ def test_a_second_master_of_the_same_campaign_is_refused(
     said = refused(campaigns, cli, "run", elsewhere, code=SERVICE_IS_MISSING)
     assert said.startswith(f"another master (process {first.pid} on {socket.gethostname()}) ")
     assert f"is running the campaign 'test' on {campaigns.database}.molecules" in said
-    assert "see 'wqmaster status', stop that one first" in said
+    assert "stop it first ('wqmaster status' shows it)" in said
 
     held_xtb.let_go()
     output, errors = first.communicate(timeout=60)

@@ -295,7 +295,7 @@ def test_results_of_another_route_are_not_mixed_in(campaigns: Campaigns, cli: Cl
     campaigns.insert({**document("good"), "_id": "later"})
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     cli("run", path, code=2)
-    assert "1 results were made with another recipe" in cli.errors
+    assert "1 result was made with another recipe" in cli.errors
     assert "-! wB97m-d3bj def2-tzvpp" in cli.errors
     assert "+! wB97m-d3bj def2-svp" in cli.errors
     assert not stored(campaigns, "later")

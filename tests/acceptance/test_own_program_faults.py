@@ -31,8 +31,8 @@ def test_smoke_and_run_refuse_a_value_that_no_document_can_hold_and_name_it(
     (campaigns.folder / "tallying.py").write_text(large.replace("def energy", "def lines"))
     path = campaigns.write(**settings(campaigns, "tallying.count", "lines"))
     said = (
-        "first.lines is 31.0 MB of the 31.0 MB of the result, and a document holds 16 MB with all "
-        "its fields; keep the file with 'keep_files' instead"
+        "the result has 31.0 MB, of which first.lines has 31.0 MB, but a document holds at most "
+        "16 MB in all its fields; remove the parser, and keep its file with 'keep_files'"
     )
     failure = json.loads(cli("smoke", path, "--json", code=1))["failure"]
     assert failure["class"] == "not_stored"
