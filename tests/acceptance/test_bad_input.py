@@ -281,8 +281,9 @@ def test_a_query_that_matches_nothing_is_told(campaigns: Campaigns, cli: Cli) ->
     path = campaigns.write(submit={"query": {"colour": "blue"}})
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said == (
-        f"the query {{'colour': 'blue'}} selects none of the 2 documents of "
-        f"{campaigns.database}.molecules; change 'submit: query:', and see 'wqmaster check'"
+        f"the query {{'colour': 'blue'}} selects none of the documents of "
+        f"{campaigns.database}.molecules (2 in all); correct 'submit: query:', and see 'wqmaster "
+        "check'"
     )
 
 
@@ -614,7 +615,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
 
     # A second run does not try them again.
     output = cli("run", path, code=1)
-    assert "nothing to do: all documents have a result, or were given up" in output
+    assert "nothing to do: all documents have a result or have failed" in output
     assert campaigns.failures.count_documents({}) == len(BAD)
 
     # Mended in the database, and let go again, they are cured.

@@ -161,8 +161,8 @@ def test_a_program_that_nobody_knows_is_remarked_with_the_nearest(
 ) -> None:
     changed(campaigns, 'software.argv("tally")', 'software.argv("taly")')
     said = (
-        "tallying.count calls 'taly', which 'software:' does not name and this machine does not "
-        "have; did you mean 'tally'?"
+        "tallying.count calls 'taly', which is neither in 'software:' nor installed on this "
+        "machine; did you mean 'tally'?"
     )
     assert said in cli("check", path)
     output = cli("smoke", path, code=1)
