@@ -280,7 +280,7 @@ def test_what_another_route_gave_up_is_run_again(campaigns: Campaigns, cli: Cli)
     path = job_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     output = cli("run", path, code=1)
-    assert "documents that failed with another recipe run again: 2" in output
+    assert "2 documents that failed with another recipe will run again" in output
     # Its remedies begin at the first rung: what the other route tried says nothing of this one.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1

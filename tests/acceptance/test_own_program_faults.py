@@ -31,8 +31,8 @@ def test_smoke_and_run_refuse_a_value_that_no_document_can_hold_and_name_it(
     (campaigns.folder / "tallying.py").write_text(large.replace("def energy", "def lines"))
     path = campaigns.write(**settings(campaigns, "tallying.count", "lines"))
     said = (
-        "the result has 31.0 MB, of which first.lines has 31.0 MB, but a document holds at most "
-        "16 MB in all its fields; remove the parser, and keep its file with 'keep_files'"
+        "the result has 31.0 MB (first.lines: 31.0 MB), but a document can hold only 16 MB in all; "
+        "remove the parser, and keep its file with 'keep_files' instead"
     )
     failure = json.loads(cli("smoke", path, "--json", code=1))["failure"]
     assert failure["class"] == "not_stored"

@@ -40,7 +40,7 @@ class Rescue:
 
 @dataclass(frozen=True)
 class Final:
-    """A failed attempt that no other followed: its class and its molecule."""
+    """The attempt with which a document failed for good: its class and its molecule."""
 
     kind: str
     computed: Document  # `molecule` (None: there was none) and its parts, as in the ledger
@@ -67,7 +67,7 @@ class History:
     """A document's failed attempts."""
 
     past: tuple[Past, ...] = ()  # in order
-    finals: tuple[Final, ...] = ()  # those that made the document fail; () if it has not failed
+    finals: tuple[Final, ...] = ()  # with which the document failed; () if it has not failed
     # By step: the files of the last attempt that failed in it.
     rescues: Mapping[str, Rescue] = field(default_factory=dict)
     archives: Mapping[int, str] = field(default_factory=dict)  # by attempt; "" if none is kept

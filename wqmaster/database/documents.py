@@ -67,7 +67,7 @@ class Store:
                 )
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
-            # Its message may quote part of the password.
+            # The error may quote part of the password.
             raise DatabaseError(
                 f"'database: uri:' is not a valid MongoDB URI: {redacted(uri)}",
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,

@@ -1,8 +1,8 @@
 """A private MongoDB server in the campaign's folder, for campaigns that name no database.
 
 It listens on a Unix socket that only its owner can open: no port, no password. Each command that
-uses it holds a shared lock; the last one to end stops the server, unless `db start` started it to
-stay. (If that command is killed with -9, the server runs until the next command that uses it ends.)
+uses it holds a shared lock; the last one to end stops the server, unless `db start` started it. (If
+that command is killed with -9, the server runs until the next command that uses it ends.)
 """
 
 import contextlib

@@ -48,9 +48,9 @@ def refusal(steps: Mapping[str, Document]) -> str | None:
         return None
     largest = max(sizes, key=sizes.__getitem__)
     return (
-        f"the result has {_megabytes(total)}, of which {largest} has {_megabytes(sizes[largest])}, "
-        "but a document holds at most 16 MB in all its fields; remove the parser, and keep its "
-        "file with 'keep_files' instead"
+        f"the result has {_megabytes(total)} ({largest}: {_megabytes(sizes[largest])}), but a "
+        "document can hold only 16 MB in all; remove the parser, and keep its file with "
+        "'keep_files' instead"
     )
 
 

@@ -329,9 +329,8 @@ def run(
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
-            progress.notes.append(
-                f"documents that failed with another recipe run again: {released}"
-            )
+            many = "1 document" if released == 1 else f"{released} documents"
+            progress.notes.append(f"{many} that failed with another recipe will run again")
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())

@@ -80,7 +80,7 @@ class Feed:
     def take(self, count: int) -> list[Fed]:
         """At most `count` documents; fewer if there are no more now, or time is up.
 
-        If most documents have failed, each call searches for a second.
+        A search among many failed documents is interrupted after a second.
 
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by calling again.

@@ -36,7 +36,7 @@ HEARTBEAT_INTERVAL_SECONDS = 3.0
 SHOW_INTERVAL_SECONDS = 0.25
 # Spooled jobs above which feeding pauses, because the collectors or the database lag behind.
 MAX_SPOOLED_JOBS = 5000
-# Time limit for feeding, since the heartbeat, Ctrl-C and returned tasks have to wait.
+# Time limit for feeding, since the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
 # Seconds between two attempts to reach a database that does not respond.
 _DATABASE_RETRY_SECONDS = 2.0

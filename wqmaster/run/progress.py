@@ -99,7 +99,7 @@ class Progress:
         return sum(self.failures_before.values())
 
     def reopen(self, classes: Sequence[str]) -> None:
-        """No longer count documents as failed that had failed with these classes and changed."""
+        """Stop counting documents that had failed with these classes and were changed."""
         self.mended += len(classes)
         for name in classes:
             for failures in (self.failures_before, self.failures):

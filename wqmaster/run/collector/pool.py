@@ -92,7 +92,7 @@ class _Process:
             self.stdin.close()
         deadline = time.monotonic() + patience
         while self.popen.poll() is None and time.monotonic() < deadline:
-            # It would block on a full pipe.
+            # Otherwise it could block on a full pipe.
             self.stdout.read()
             time.sleep(0.01)
         self.popen.kill()
@@ -187,7 +187,7 @@ class Collectors:
                 f"collectors cannot be started, or cannot commit: {last} (log: {self._errors})",
                 code=ErrorCode.COLLECTORS_FAILED,
             )
-        log.error("a collector %s (judging %s); see %s", why, process.at, self._errors)
+        log.error("a collector %s (last job: %s); see %s", why, process.at, self._errors)
         for task, skip in process.tasks.items():
             if process.at is not None and process.at[0] == task:
                 self._strikes[process.at] += 1
