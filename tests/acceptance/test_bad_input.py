@@ -396,7 +396,7 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
     ("function", "step", "program", "how"),
     [
         ("orca.sequential", {"route": "! HF"}, "orca", " (from its makers,"),
-        ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or say"),
+        ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or give"),
     ],
 )
 def test_a_program_that_is_not_installed_is_told_with_its_own_name(
