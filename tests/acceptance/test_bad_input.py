@@ -280,8 +280,9 @@ def test_a_query_that_matches_nothing_is_told(campaigns: Campaigns, cli: Cli) ->
     path = campaigns.write(submit={"query": {"colour": "blue"}})
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said == (
-        f"the query {{'colour': 'blue'}} selects none of the 2 documents of "
-        f"{campaigns.database}.molecules; change 'submit: query:', and see 'wqmaster check'"
+        f"the query {{'colour': 'blue'}} selects none of the documents of "
+        f"{campaigns.database}.molecules (2 in all); correct 'submit: query:', and see 'wqmaster "
+        "check'"
     )
 
 
@@ -328,7 +329,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
     assert said.startswith("the database mongodb://...@127.0.0.1:1/ cannot be reached: ")
     assert "Connection refused" in said
-    assert "are 'database: uri:', user and password right?" in said
+    assert "check 'database: uri:', user and password" in said
     assert "hunter2" not in said
     assert (cli.folder / "test.run").exists()
     assert files_with("hunter2", cli.folder) == [path]
@@ -392,7 +393,7 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
     ("function", "step", "program", "how"),
     [
         ("orca.sequential", {"route": "! HF"}, "orca", " (from its makers,"),
-        ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or say"),
+        ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or give"),
     ],
 )
 def test_a_program_that_is_not_installed_is_told_with_its_own_name(
@@ -442,7 +443,7 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
     path = campaigns.write(database={})
     env = {"WQMASTER_MONGOD": "/nowhere/mongod"}
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING, env=env)
-    assert said.startswith("there is no program '/nowhere/mongod', which WQMASTER_MONGOD names; ")
+    assert said.startswith("WQMASTER_MONGOD names '/nowhere/mongod', which is not a program; ")
     runs_well(campaigns, cli, path, done=1)
 
 
@@ -480,7 +481,7 @@ def test_a_second_master_of_the_same_campaign_is_refused(
     said = refused(campaigns, cli, "run", elsewhere, code=SERVICE_IS_MISSING)
     assert said.startswith(f"another master (process {first.pid} on {socket.gethostname()}) ")
     assert f"is running the campaign 'test' on {campaigns.database}.molecules" in said
-    assert "see 'wqmaster status', stop that one first" in said
+    assert "stop it first ('wqmaster status' shows it)" in said
 
     held_xtb.let_go()
     output, errors = first.communicate(timeout=60)
@@ -611,7 +612,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
 
     # A second run does not try them again.
     output = cli("run", path, code=1)
-    assert "nothing to do: all documents have a result, or were given up" in output
+    assert "nothing to do: all documents have a result or have failed" in output
     assert campaigns.failures.count_documents({}) == len(BAD)
 
     # Mended in the database, and let go again, they are cured.

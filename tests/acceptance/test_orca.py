@@ -280,7 +280,7 @@ def test_what_another_route_gave_up_is_run_again(campaigns: Campaigns, cli: Cli)
     path = job_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     output = cli("run", path, code=1)
-    assert "2 documents that were given up with another recipe are run again" in output
+    assert "2 documents that failed with another recipe will run again" in output
     # Its remedies begin at the first rung: what the other route tried says nothing of this one.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1
@@ -295,7 +295,7 @@ def test_results_of_another_route_are_not_mixed_in(campaigns: Campaigns, cli: Cl
     campaigns.insert({**document("good"), "_id": "later"})
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     cli("run", path, code=2)
-    assert "1 results were made with another recipe" in cli.errors
+    assert "1 result was made with another recipe" in cli.errors
     assert "-! wB97m-d3bj def2-tzvpp" in cli.errors
     assert "+! wB97m-d3bj def2-svp" in cli.errors
     assert not stored(campaigns, "later")

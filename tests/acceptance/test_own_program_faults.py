@@ -31,8 +31,8 @@ def test_smoke_and_run_refuse_a_value_that_no_document_can_hold_and_name_it(
     (campaigns.folder / "tallying.py").write_text(large.replace("def energy", "def lines"))
     path = campaigns.write(**settings(campaigns, "tallying.count", "lines"))
     said = (
-        "first.lines is 31.0 MB of the 31.0 MB of the result, and a document holds 16 MB with all "
-        "its fields; keep the file with 'keep_files' instead"
+        "the result has 31.0 MB (first.lines: 31.0 MB), but a document can hold only 16 MB in all; "
+        "remove the parser, and keep its file with 'keep_files' instead"
     )
     failure = json.loads(cli("smoke", path, "--json", code=1))["failure"]
     assert failure["class"] == "not_stored"
@@ -161,8 +161,8 @@ def test_a_program_that_nobody_knows_is_remarked_with_the_nearest(
 ) -> None:
     changed(campaigns, 'software.argv("tally")', 'software.argv("taly")')
     said = (
-        "tallying.count calls 'taly', which 'software:' does not name and this machine does not "
-        "have; did you mean 'tally'?"
+        "tallying.count calls 'taly', which is neither in 'software:' nor installed on this "
+        "machine; did you mean 'tally'?"
     )
     assert said in cli("check", path)
     output = cli("smoke", path, code=1)

@@ -77,9 +77,8 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "molecules": {"selected": 3, "usable": 3, "complete": True, "unusable": {}},
         "warnings": [],
         "notes": [
-            f"{campaigns.database}.molecules, xtb.gfn2: 1 results do not say which recipe they "
-            "were made with",
-            "1 of 1 results of step gfn2 lack 'gradient'; to compute them again: wqmaster rerun "
+            f"{campaigns.database}.molecules, xtb.gfn2: no recipe is recorded for 1 result",
+            "1 of 1 result of step gfn2 lacks 'gradient'; to compute them again: wqmaster rerun "
             f'{path} --query \'{{"xtb.gfn2.gradient": {{"$exists": false}}}}\'',
         ],
     }

@@ -373,7 +373,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
 def test_what_has_no_factory_is_refused_in_words(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write(engine="work_queue", workers="none")
     cli("factory", path, code=2)
-    assert "workers of your own" in cli.errors
+    assert "you start workers yourself" in cli.errors
     path = campaigns.write(engine="local", workers="local")
     cli("factory", path, code=2)
     assert "runs its jobs itself" in cli.errors

@@ -59,7 +59,7 @@ def test_where_all_results_are_too_many_the_first_are_compared(
 
 
 def test_all_results_of_other_recipes_are_counted(store: Store, path: Path) -> None:
-    said = r"5 results were made with 2 other recipes, the most \(other, now"
+    said = r"5 results were made with 2 other recipes, mostly \(other, now"
     with pytest.raises(RecipeMismatch, match=said):
         recipe_guard.check(store, resolve(load(path)))
 
@@ -72,7 +72,7 @@ def test_results_that_do_not_say_their_recipe_are_told(
     notes = recipe_guard.check(store, resolve(load(path)))
     assert [note.code for note in notes] == ["results-undeclared", "results-incomplete"]
     note, lacking = map(str, notes)
-    assert note.endswith("xtb.gfn2: 4 results do not say which recipe they were made with")
+    assert note.endswith("xtb.gfn2: no recipe is recorded for 4 results")
     assert "4 of 4 results of step gfn2 lack 'gradient'" in lacking
     assert note in cli("run", path)
 

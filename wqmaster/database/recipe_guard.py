@@ -1,4 +1,4 @@
-"""Refuses what would make a data set wrong: results of two recipes under one key, stale results."""
+"""Refuses to mix results: those of two recipes under one key, or new results with stale ones."""
 
 import difflib
 import json
@@ -18,16 +18,16 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RecipeMismatch, StaleResults
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 
-# Each look at all results may take so long; the recipes of the first results are a last resort.
+# Time limit for each pass over all results; after it, only the first results are compared.
 _SCAN_SECONDS = 20.0
 _FIRST_RESULTS = 1000
-# Differences that are listed.
+# Differences that an error lists.
 _MAX_DIFFERENCES = 6
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is to be known of the results there are, and does not keep a run from going on."""
+    """A remark about existing results that does not stop a run."""
 
     text: str
     code: ErrorCode
@@ -37,7 +37,7 @@ class Note:
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """What differs between two recipes, a line each: `steps[0].gfn: 1 before, 2 now`."""
+    """The differences between two recipes, one per line: `steps[0].gfn: 1 before, 2 now`."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
             below = f"{path}.{key}" if path else str(key)
@@ -56,7 +56,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 
 def note(store: Store, recipe: Recipe) -> None:
-    """Keep what `recipe` asks for, so that later what differs from it can be said."""
+    """Record what `recipe` asks for, so that a later run can report the differences."""
     for step in recipe.steps:
         store.note_recipe(step.hash, step.asked, recipe.code)
 
@@ -64,9 +64,9 @@ def note(store: Store, recipe: Recipe) -> None:
 def _there(
     store: Store, notes: list[Note], seconds: float
 ) -> dict[str, dict[StatedRecipe, int]] | None:
-    """By step: the recipes that its results state, and how many results state each.
+    """For each step, the recipes that its results state, and how many results state each.
 
-    None: it would take too long, which is noted.
+    None if that would take too long. A note reports an incomplete comparison.
     """
     try:
         return store.results.recipes(seconds)
@@ -87,10 +87,10 @@ def _there(
 
 
 def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]:
-    """Hashes other than the step's, and how many results state each."""
+    """The hashes of other recipes, and how many results state each."""
     others: Counter[str] = Counter()
     for stated, count in found.items():
-        # What an older hash leaves out, the fields of the molecule, is compared by `stale`.
+        # An older hash leaves out the fields of the molecule, which `stale` compares.
         same = stated.hash == step.hash or (stated.old and stated.hash == step.old_hash)
         if stated.hash is not None and not same:
             others[stated.hash] += count
@@ -100,7 +100,7 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
 def _outdated(
     found: Mapping[StatedRecipe, int], recipe: Recipe, place: str, *, archived: bool
 ) -> Iterator[Note]:
-    """A note if another version of the program's parsers read some of the results."""
+    """A note if some results were read by another version of the program's parsers."""
     now = recipe.diagnosis.VERSION if recipe.diagnosis is not None else None
     others: Counter[str] = Counter()
     for stated, count in found.items():
@@ -113,10 +113,10 @@ def _outdated(
     how = (
         f"to apply it to the kept archives: wqmaster reparse {command} --write"
         if archived
-        else "their outputs were not kept, as 'archive: {keep: all}' does for 'wqmaster reparse'"
+        else "their outputs were not kept ('archive: {keep: all}' keeps them for reparse)"
     )
     text = (
-        f"{place}: version {versions} of the parsers read {sum(others.values())} results; the "
+        f"{place}: version {versions} of the parsers read {_results(sum(others.values()))}; the "
         f"current version is {now}; {how}"
     )
     yield Note(text, ErrorCode.RESULTS_OUTDATED)
@@ -125,12 +125,13 @@ def _outdated(
 def check_recipes(
     store: Store, recipe: Recipe, seconds: float = _SCAN_SECONDS, *, archived: bool = False
 ) -> list[Note]:
-    """Refuse to go on if existing results were made with another recipe; notes on what is unknown.
+    """Refuse to continue if existing results were made with another recipe.
 
-    A note as well if they were made by a user's own task function that was edited since.
+    Returns notes on results that could not be compared, on older parsers, and on a user's own task
+    function that was edited since.
 
     Raises:
-        RecipeMismatch: some were; says how many, and what differs.
+        RecipeMismatch: some were; the message states how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
     path = shlex.quote(str(recipe.loaded.source.path))
@@ -142,7 +143,7 @@ def check_recipes(
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
         unsaid = sum(count for stated, count in found.items() if stated.hash is None)
         if unsaid:
-            text = f"{place}: {unsaid} results do not say which recipe they were made with"
+            text = f"{place}: no recipe is recorded for {_results(unsaid)}"
             notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
         notes += _outdated(found, recipe, place, archived=archived)
         others = _others(found, steps[name])
@@ -150,33 +151,38 @@ def check_recipes(
             continue
         stated = max(others, key=lambda stated: (others[stated], stated))
         before = store.recipe(stated)
-        told = ["what differs is not known: they were made elsewhere"]
+        told = ["the differences are unknown, since this database has no record of that recipe"]
         if before is not None:
             told = list(differences(_completed(before), _completed(steps[name].asked)))
         lines = "\n  ".join(told[:_MAX_DIFFERENCES])
-        which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, the most"
+        total = sum(others.values())
+        which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
-            f"{place}: {sum(others.values())} results were made with {which} ({stated}, now "
-            f"{steps[name].hash}):\n  {lines}\nStore the new ones under another "
-            "'mongo_output_key' or step name, or set the campaign back to what it was, or compute "
-            f"all results again: wqmaster rerun {path} --query '{{}}'"
+            f"{place}: {_results(total)} {'was' if total == 1 else 'were'} made with {which} "
+            f"({stated}, now {steps[name].hash}):\n  {lines}\nStore the new results under another "
+            "'mongo_output_key' or step name, undo the change, or compute all results again: "
+            f"wqmaster rerun {path} --query '{{}}'"
         )
     return notes
 
 
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
+
+
 def _completed(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """`asked` with the fields of the molecule that it leaves out, being the usual ones."""
+    """`asked` with the default fields of the molecule, which it leaves out."""
     usual = {key: getattr(MoleculeFields(), key) for key in GEOMETRY_FIELDS}
     return {**asked, "molecule": {**usual, **asked.get("molecule", {})}}
 
 
 def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
-    """Refuse to go on if results are of other molecules than their documents hold now.
+    """Refuse to continue if existing results are stale.
 
-    Returns notes: how far the results were checked, where all would have taken too long.
+    Returns notes on results that could not be compared.
 
     Raises:
-        StaleResults: some are; says how many, and what differs.
+        StaleResults: some are; the message states how many, and what differs.
     """
     made = stale.survey(store, recipe, _SCAN_SECONDS)
     if made.stale:
@@ -189,13 +195,13 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
         )
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     if made.unknown:
-        text = f"{made.unknown} results do not say which molecule they were computed for"
+        text = f"no molecule is recorded for {_results(made.unknown)}"
         notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
     return notes
 
 
 def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
-    """What is stale, in what it differs, and what to do."""
+    """How many documents are stale, what differs, and what to do."""
     differing = ", ".join(f"{part} of {count}" for part, count in made.differing.most_common())
     examples = "\n  ".join(
         f"document {found.document!r}: {'; '.join(found.differences)}" for found in made.examples
@@ -210,9 +216,9 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
 
 
 def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]:
-    """Notes on results that lack a value of a parser that was added to their step.
+    """Notes on results without the value of a parser that was added to their step.
 
-    `archived`: whether raw outputs are kept, from which `reparse` can read it.
+    `archived`: whether raw outputs are kept, from which `reparse` can read the value.
     """
     notes = []
     path = shlex.quote(str(recipe.loaded.source.path))
@@ -222,7 +228,7 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
         try:
             total, lacking = store.results.lacking(name, names, _SCAN_SECONDS)
         except ExecutionTimeout:
-            text = f"step {name}: whether results lack a parser's value was not checked"
+            text = f"step {name}: missing values of parsers were not counted: it takes too long"
             notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
             continue
         for parser, count in lacking.items():
@@ -235,34 +241,37 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
                 ways.append(f"to read it from the kept archives: wqmaster reparse {path} --write")
             which = "those without an archive" if archived else "them"
             ways.append(f"to compute {which} again: wqmaster rerun {path} --query {query}")
-            text = f"{count} of {total} results of step {name} lack '{parser}'; {'; '.join(ways)}"
+            lack = "lacks" if count == 1 else "lack"
+            text = (
+                f"{count} of {_results(total)} of step {name} {lack} '{parser}'; {'; '.join(ways)}"
+            )
             notes.append(Note(text, ErrorCode.RESULTS_INCOMPLETE))
     return notes
 
 
 def _are_of(found: Mapping[StatedRecipe, int], recipe: Recipe) -> bool:
-    """Whether any of these results was made with a step of `recipe`."""
+    """Whether a step of `recipe` produced any of these results."""
     return bool({stated.hash for stated in found} & {step.hash for step in recipe.steps})
 
 
 def _of_code(store: Store, recipe: Recipe) -> list[Note]:
-    """A note if a user's own task function was edited since the recipe was last run."""
+    """A note if the user's own task function was edited since the recipe's last run."""
     known = store.codes(recipe.hash)
     if recipe.code is None or not known or recipe.code in known:
         return []
     text = (
-        f"the file of {recipe.function} was edited since the last run: if its jobs give other "
-        "results now, say so with another version, @task(version='2'), so that old and new "
-        "results are told apart"
+        f"the file of {recipe.function} was edited since the last run; if its jobs now give other "
+        "results, give it another version, such as @task(version='2'), to distinguish old and new "
+        "results"
     )
     return [Note(text, ErrorCode.FUNCTION_EDITED)]
 
 
 def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]:
-    """All of these checks, in this order.
+    """Run all of these checks, in this order.
 
     Raises:
-        RecipeMismatch, StaleResults: as the checks do.
+        RecipeMismatch, StaleResults: see the checks.
     """
     return [
         *check_recipes(store, recipe, archived=archived),

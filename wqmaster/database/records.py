@@ -1,4 +1,4 @@
-"""A verdict as the database has it: a result with `_run`, or a failed attempt."""
+"""A verdict as the database stores it: a result with `_run`, or a failed attempt."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
-from wqmaster.recipe.judgement import StepResult
+from wqmaster.recipe.judgement import StepResult  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import WHOLE_JOB
 
@@ -15,7 +15,7 @@ _MAX_MESSAGE_CHARACTERS = 4000
 
 
 def storable(text: str) -> str:
-    """`text` as the database can hold it, whatever a user's parser has put into it."""
+    """`text`, shortened and made valid UTF-8, since a user's parser can put anything into it."""
     return text[:_MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
 
 
@@ -26,7 +26,7 @@ def result(
     outcome: Outcome | None,
     results: tuple[StepResult, ...],
 ) -> Result:
-    """The values of all steps, each with how they were made in `_run`."""
+    """The values of all steps, each with `_run`, which records how they were computed."""
     steps: dict[str, Document] = {}
     for step in results:
         taken = [name for of in (WHOLE_JOB, step.step) for name in asked.remedy.get(of, ())]
@@ -59,7 +59,7 @@ def failed(
     number: int,
     archive: str | None,
 ) -> Document:
-    """The record of a failed attempt; `number` is the job's within its task, and its archive."""
+    """The record of a failed attempt; `number` is the job's number within its task and archive."""
     return {
         "document": asked.document,
         "attempt": asked.attempt,

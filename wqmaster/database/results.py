@@ -1,4 +1,4 @@
-"""Results in the documents of a campaign: stored, read, counted, replaced, moved to the history."""
+"""Results in the documents of a campaign: store, read, count, replace and remove them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import key_of
 from wqmaster.jobs.molecule import Document, lookup
 
-# Code of MongoDB: a field is in the way of a path.
+# MongoDB's error code if a field that is not a document blocks a path.
 _PATH_NOT_VIABLE_CODE = 28
-# 16 MB is the limit of a document; a result may not fill it alone.
+# The limit of a document is 16 MB, and it holds other fields besides the result.
 _MAX_RESULT_BYTES = 15 << 20
-# Names of computed fields of a stream, which no document has.
+# Names of computed fields, chosen so that no document has them.
 _RUNS, _THERE = "wqmaster:runs", "wqmaster:there"
 _STREAM_BATCH_DOCUMENTS = 500
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is to be stored for one job: per step, the values and `_run`."""
+    """The result of one job: the values of each step, with `_run`."""
 
     document: Any
     steps: Mapping[str, Document]
 
 
 def refusal(steps: Mapping[str, Document]) -> str | None:
-    """Why a result with these steps can be stored in no document; None if it can.
+    """Why no document can hold a result with these steps; None if one can.
 
-    Each value is encoded by itself: no more than one of them is in memory twice.
+    Each value is encoded separately, so that only one of them is in memory twice.
     """
     sizes: dict[str, int] = {}
     for step, values in steps.items():
@@ -48,9 +48,9 @@ def refusal(steps: Mapping[str, Document]) -> str | None:
         return None
     largest = max(sizes, key=sizes.__getitem__)
     return (
-        f"{largest} is {_megabytes(sizes[largest])} of the {_megabytes(total)} of the result, and "
-        "a document holds 16 MB with all its fields; keep the file with 'keep_files' instead, and "
-        "remove the parser"
+        f"the result has {_megabytes(total)} ({largest}: {_megabytes(sizes[largest])}), but a "
+        "document can hold only 16 MB in all; remove the parser, and keep its file with "
+        "'keep_files' instead"
     )
 
 
@@ -68,12 +68,12 @@ class StoredStep:
 
     @property
     def key(self) -> str:
-        """`key_of` its document."""
+        """The `key_of` the document."""
         return key_of(self.document)
 
     @property
     def run(self) -> Document:
-        """Its `_run`; {} where it does not say which run made it."""
+        """Its `_run`; {} if that does not identify the run."""
         run = self.values.get("_run")
         known = isinstance(run, dict) and {"attempt", "finished"} <= run.keys()
         return dict(run) if known and run else {}
@@ -83,21 +83,21 @@ class StoredStep:
 class WithResults:
     """A document that has results."""
 
-    document: Document  # its `_id`, and the fields that its molecule is read from
-    runs: Mapping[str, Document]  # by step that has a result: its `_run`, {} where it has none
+    document: Document  # its `_id` and the fields of its molecule
+    runs: Mapping[str, Document]  # by step with a result: its `_run`, or {} without one
 
 
 @dataclass(frozen=True)
 class StatedRecipe:
-    """The recipe that stored results state."""
+    """A recipe that stored results state."""
 
     hash: str | None  # None: they state none
-    old: bool  # whether a version before 0.2 stored them, whose hash covered less
+    old: bool  # whether they were stored by a version before 0.2, whose hash covered less
     parser_version: str | None = None  # version of the parsers that read them
 
 
 class Results:
-    """The results of one campaign. `projection` names the fields a molecule is read from."""
+    """The results of one campaign. `projection` names the fields of the molecule."""
 
     def __init__(
         self, documents: Collection[Document], campaign: Campaign, projection: Document
@@ -109,14 +109,14 @@ class Results:
         self._paths = [f"{self._key}.{step.name}" for step in campaign.steps]
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store `results`, each only where there is still none; acknowledged by the journal.
+        """Store each result that does not exist yet, acknowledged by the journal.
 
         Returns:
-            by `key_of` the document, why its result was refused for good (not in it: stored, now
-            or before).
+            why a result was refused for good, by the `key_of` its document; all others are stored,
+            now or earlier.
 
         Raises:
-            PyMongoError: the database is not to be reached; nothing is known.
+            PyMongoError: the database cannot be reached; whether anything was stored is unknown.
         """
         refused: dict[str, str] = {}
         updates: list[tuple[Result, str, Document]] = []
@@ -145,7 +145,7 @@ class Results:
         return refused
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """By `key_of` the document: its stored steps ({} for none); documents gone are left out."""
+        """The stored steps ({} for none) of each document that exists, by its `key_of`."""
         fields = dict.fromkeys(self._paths, 1)
         found = {}
         for document in self._documents.find({"_id": {"$in": list(document_ids)}}, fields):
@@ -159,9 +159,9 @@ class Results:
         return found
 
     def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
-        """Store other values for a step that the run of this `_run` has made; whether they were.
+        """Replace values of a step if the run of this `_run` made it; return whether it did.
 
-        Values that are not among them stay as they are; so do those of `_run`.
+        Other values, and other fields of `_run`, stay as they are.
         """
         path = f"{self._key}.{step}"
         query = {"_id": document, **_made_by(path, run)}
@@ -170,15 +170,15 @@ class Results:
         return bool(self._documents.update_one(query, {"$set": updates}).matched_count)
 
     def withdraw(self, document: Any, run: Document) -> None:
-        """Take out the results of all steps that the run of this `_run` has made."""
+        """Remove the results of all steps that the run of this `_run` made."""
         for path in self._paths:
             query = {"_id": document, **_made_by(path, run)}
             self._documents.update_one(query, {"$set": {path: None}})
 
     def clear(self, stored: Sequence[StoredStep]) -> int:
-        """Take out results that are kept elsewhere, each only as it is stated; how many they were.
+        """Remove results that the history holds; return how many.
 
-        One that was replaced in the meantime is left alone.
+        A result that was replaced in the meantime stays.
         """
         updates = []
         for found in stored:
@@ -192,7 +192,7 @@ class Results:
         return UpdateOne({"_id": result.document, path: None}, {"$set": {path: values}})
 
     def _in_place_of_null(self, result: Result, step: str, values: Document) -> bool:
-        """Store below a field that is null, which MongoDB does not do by itself."""
+        """Store below a field that is null, which MongoDB's own update refuses."""
         names = [*self._key.split("."), step]
         for depth in range(1, len(names)):
             path, nested = ".".join(names[:depth]), values
@@ -210,7 +210,7 @@ class Results:
         return True
 
     def _gone(self, results: Sequence[Result], refused: Mapping[str, str]) -> dict[str, str]:
-        """Results whose documents were removed in the meantime."""
+        """Refusals for results whose documents were deleted in the meantime."""
         wanted = {key_of(r.document): r.document for r in results}
         there = self._documents.find({"_id": {"$in": list(wanted.values())}}, {"_id": 1})
         missing = set(wanted) - {key_of(entry["_id"]) for entry in there} - set(refused)
@@ -219,12 +219,12 @@ class Results:
     def recipes(
         self, seconds: float, first: int | None = None
     ) -> dict[str, dict[StatedRecipe, int]]:
-        """By step: the recipes that results state, and how many results state each.
+        """For each step, the recipes that its results state, and how many results state each.
 
-        `first`: of so many results in the order of `_id`, in which they are made.
+        `first`: examine only so many results, in the order of `_id`, in which they are computed.
 
         Raises:
-            ExecutionTimeout: (of pymongo) it took more than `seconds`.
+            ExecutionTimeout: (from pymongo) it took more than `seconds`.
         """
         found = {}
         bound = max(1, int(seconds * 1000 / len(self._paths)))
@@ -254,9 +254,9 @@ class Results:
         return found
 
     def every(self, query: Document | None = None) -> Iterator[WithResults]:
-        """Every document that has a result of any step, with `_run` of each of its results.
+        """Every document that has a result of any step, with the `_run` of each result.
 
-        `query`: of those that it selects. The documents are streamed, not collected.
+        `query`: only documents that it selects. The documents are streamed, not collected.
         """
         some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
         runs = {
@@ -281,10 +281,10 @@ class Results:
     def lacking(
         self, step: str, names: Sequence[str], seconds: float
     ) -> tuple[int, dict[str, int]]:
-        """How many results `step` has, and how many of them lack a value under each of `names`.
+        """How many results `step` has, and how many of them lack each of the values `names`.
 
         Raises:
-            ExecutionTimeout: (of pymongo) it took more than `seconds`.
+            ExecutionTimeout: (from pymongo) it took more than `seconds`.
         """
         path = f"{self._key}.{step}"
         counts: Document = {"results": {"$sum": 1}}
@@ -302,5 +302,5 @@ class Results:
 
 
 def _made_by(path: str, run: Document) -> Document:
-    """Whether the result at `path` is of the run of this `_run`."""
+    """The query for a result at `path` that the run of this `_run` made."""
     return {f"{path}._run.{name}": run[name] for name in ("attempt", "finished")}

@@ -1,8 +1,8 @@
-"""Stale results: those of another molecule than their document holds today.
+"""Stale results: their document now holds another molecule.
 
 Each result records in `_run` what it was computed from: `molecule`, the fingerprint, and
-`computed`, its parts. A document that was edited afterwards, or that is read through other fields,
-no longer agrees with its result, which must not be taken for one of the new molecule.
+`computed`, its parts. If a document is edited later, or read through other fields, its result no
+longer matches and must not be mistaken for a result of the new molecule.
 """
 
 import time
@@ -17,15 +17,15 @@ from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, differences, from_document
 from wqmaster.recipe.recipe import Recipe
 
-# Stale documents that are named as examples.
+# Stale documents that are shown as examples.
 MAX_EXAMPLES = 3
-# Documents between two looks at the clock.
+# Documents between two checks of the time limit.
 _DOCUMENTS_PER_LOOK = 200
 
 
 @dataclass(frozen=True)
 class Stale:
-    """A document with a result of another molecule."""
+    """A document with a stale result."""
 
     document: Any
     differences: tuple[str, ...]  # "charge: 0 before, 1 now"
@@ -33,12 +33,12 @@ class Stale:
 
 @dataclass
 class Survey:
-    """What was found among the results of a campaign."""
+    """How many documents of a campaign have stale results, with examples."""
 
     checked: int = 0  # documents with a result
     stale: int = 0
     unknown: int = 0  # documents with a result whose `_run` does not record the molecule
-    complete: bool = True  # False: the time was up before all were checked
+    complete: bool = True  # False: time ran out before all were checked
     differing: Counter[str] = field(default_factory=Counter)  # part of the molecule -> documents
     examples: list[Stale] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class Survey:
 def every(
     store: Store, recipe: Recipe, query: Document | None = None
 ) -> Iterator[tuple[WithResults, Stale | None]]:
-    """Each document that has a result, and whether that is stale; in constant memory."""
+    """Each document that has a result, and how it is stale, if it is; in constant memory."""
     for found in store.results.every(query):
         yield found, _stale(found, recipe)
 
@@ -84,10 +84,10 @@ def survey(
     *,
     interruptible: bool = False,
 ) -> Survey:
-    """How many documents have a stale result; of those that `seconds` suffice for.
+    """Count the documents with a stale result, for at most `seconds`.
 
-    `show` is called with the number of documents that were compared so far. `interruptible`:
-    Ctrl-C ends the count, and what was counted is returned.
+    `show` is called with the number of documents compared so far. `interruptible`: Ctrl-C ends the
+    count, and the counts so far are returned.
     """
     until = None if seconds is None else time.monotonic() + seconds
     made = Survey()

@@ -1,4 +1,4 @@
-"""A campaign's run, put together: folder, locks, database, engine, workers, collectors, master."""
+"""Puts a run together: folder, locks, database, engine, workers, collectors, master."""
 
 import contextlib
 import logging
@@ -40,7 +40,7 @@ from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")
 
-# Seconds that counting the documents may take before a run begins without a total.
+# Time limit for counting the documents; after it, a run begins without a total.
 _COUNT_TIMEOUT_SECONDS = 20.0
 # Codes with which MongoDB refuses a query: BadValue, FailedToParse, TypeMismatch, a regex.
 _BAD_QUERY_CODES = (2, 9, 14, 51091)
@@ -48,15 +48,15 @@ _BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line may say beside the campaign file."""
+    """Options of the command line, in addition to the campaign file."""
 
-    watch: bool = False  # go on for documents that come later
-    limit: int | None = None  # documents of this run
-    grace: float = 60.0  # seconds for running tasks when the run is stopped
+    watch: bool = False  # keep waiting for new documents
+    limit: int | None = None  # the most documents that this run computes
+    grace: float = 60.0  # seconds that running tasks may take to finish after a stop
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process can use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -67,12 +67,12 @@ def mongod(loaded: LoadedCampaign) -> Mongod:
 
 @contextlib.contextmanager
 def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]:
-    """The store of a campaign; where the file names no database, on its private server.
+    """Open the store of a campaign, on its private server if the file names no database.
 
-    `existing`: a private server that never was is not made.
+    `existing`: do not create a private server.
 
     Raises:
-        DatabaseError: it cannot be reached, or it went away.
+        DatabaseError: it cannot be reached, or fails later.
         NothingMatches: (with `existing`) there is no private server yet.
     """
     with contextlib.ExitStack() as stack:
@@ -80,7 +80,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         if uri is None:
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
-                    f"the campaign has no database yet in {loaded.folder}: fill one with "
+                    f"the campaign has no database in {loaded.folder} yet; create one with "
                     "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
                     + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
@@ -99,9 +99,10 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         except OperationFailure as error:
             if error.code not in _BAD_QUERY_CODES:
                 raise DatabaseError(
-                    f"the database refuses: {str(error)[:300]}", code=ErrorCode.DATABASE_REFUSES
+                    f"the database refused an operation: {str(error)[:300]}",
+                    code=ErrorCode.DATABASE_REFUSES,
                 ) from error
-            message = f"the database refuses the query: {str(error)[:300]}"
+            message = f"the database refused the query: {str(error)[:300]}"
             raise loaded.source.error(
                 message, "submit", "query", code=ErrorCode.QUERY_REFUSED
             ) from error
@@ -114,7 +115,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
 
 @contextlib.contextmanager
 def logged(folder: Path) -> Iterator[None]:
-    """Log to logs/master.log below `folder`, with rotation, for the time of a `with`."""
+    """Log to logs/master.log below `folder`, with rotation, for the duration of a `with`."""
     check_writable(folder / "logs")
     handler = logging.handlers.RotatingFileHandler(
         folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
@@ -126,7 +127,7 @@ def logged(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        log.exception("the run ends with an error")
+        log.exception("the run failed")
         raise
     finally:
         log.removeHandler(handler)
@@ -134,7 +135,7 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
-    """See that there is something to run, or was.
+    """Check that there is something to run, or was.
 
     Raises:
         NothingMatches: the query selects no document, and none has a result.
@@ -151,37 +152,38 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(
-            f"{count} documents of {place} have results of other steps and none of '{step}', but "
-            f"the query {store.campaign.submit.query} does not select them; with 'submit: "
-            f"{{query: {{{path}: null}}}}' it does, and the results there are stay as they are",
+            f"the query {store.campaign.submit.query} does not select the documents of {place} "
+            f"that have results of other steps but not of '{step}' ({count} in all); select them "
+            f"with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
             code=ErrorCode.STEP_NOT_SELECTED,
         )
     raise NothingMatches(
-        f"the query {store.campaign.submit.query} selects none of the {store.size()} documents of "
-        f"{place}; change 'submit: query:', and see 'wqmaster check'"
+        f"the query {store.campaign.submit.query} selects none of the documents of {place} "
+        f"({store.size()} in all); correct 'submit: query:', and see 'wqmaster check'"
     )
 
 
 def first_counts(store: Store) -> Counts | None:
-    """The counts at the start of a run; None where counting takes too long."""
+    """The counts at the start of a run; None if counting takes too long."""
     try:
         return store.counts(_COUNT_TIMEOUT_SECONDS)
     except ExecutionTimeout:
         log.warning(
-            "counting takes more than %d s: the run goes on without a total", _COUNT_TIMEOUT_SECONDS
+            "counting took more than %d s; the run continues without a total",
+            _COUNT_TIMEOUT_SECONDS,
         )
         return None
 
 
 def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
-    """The environment for workers: without the variables that the campaign file reads."""
+    """The environment for workers, without the variables that the campaign file reads."""
     return {name: value for name, value in os.environ.items() if name not in loaded.variables}
 
 
 def _factory(
     recipe: Recipe, name: str, engine: Engine, folder: Path, progress: Progress
 ) -> Handle | None:
-    """What sends out the workers; None where no factory does."""
+    """The worker factory; None if the campaign uses none."""
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     port = engine.port
     if isinstance(campaign.workers, NoWorkers) or port is None:
@@ -199,8 +201,8 @@ def _factory(
             wanted = factory.Demand(progress.left, 0)
             return factory.Factory(plan, folder, environ, bundle=size, slots=slots, wanted=wanted)
         except factory.Locked as error:
-            log.warning("no factory is started: %s", error.message)
-            progress.notes.append(f"the master has started no factory: {error.message}")
+            log.warning("no factory was started: %s", error.message)
+            progress.notes.append(f"the master started no factory: {error.message}")
     return factory.Detached(plan, folder, bundle=size, slots=slots)
 
 
@@ -212,7 +214,7 @@ def _dismiss(workforce: Handle, progress: Progress) -> None:
 
 
 def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
-    """The command that brings workers; None where the engine needs none, or they come as jobs."""
+    """The command that starts workers; None if the engine needs none or the master starts them."""
     workers = loaded.campaign.workers
     by_hand = engine.how_to_connect()
     if by_hand is None or not isinstance(workers, BatchWorkers):
@@ -222,16 +224,16 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
 
 
 def factory_plan(recipe: Recipe) -> Plan:
-    """The factory for a campaign that may or may not be running.
+    """The factory for a campaign, whether or not that is running.
 
     Raises:
-        CampaignError: the campaign has no use for one, or its port is not known.
+        CampaignError: the campaign cannot use a factory, or its port is unknown.
     """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     if isinstance(campaign.workers, NoWorkers):
         raise loaded.source.error(
-            "'workers: none' are workers of your own, and no factory's; name 'workers: {type: "
-            "condor}', slurm or local",
+            "'workers: none' means that you start workers yourself, without a factory; name "
+            "'workers: {type: condor}', slurm or local",
             "workers",
         )
     check_writable(loaded.folder)
@@ -247,9 +249,9 @@ def factory_plan(recipe: Recipe) -> Plan:
             live = store.presence.published()
         if live is None or not live.get("port"):
             raise loaded.source.error(
-                "no master of this campaign is running, so that its port is not known: start it "
-                "with 'wqmaster run', or set 'engine: {port: N}' (or a project name, 'engine: "
-                "{name: NAME, catalog: HOST}')",
+                "the campaign is not running, so its port is unknown; start it with 'wqmaster "
+                "run', or set 'engine: {port: N}' (or a project name, 'engine: {name: NAME, "
+                "catalog: HOST}')",
                 "engine",
                 code=ErrorCode.MASTER_NOT_RUNNING,
             )
@@ -266,19 +268,19 @@ def factory_plan(recipe: Recipe) -> Plan:
 
 
 def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
-    """Start the factory of a campaign; it goes on by itself. Its status.
+    """Start the factory of a campaign in the background; return its status.
 
     Raises:
-        EngineError: one runs already, a program is not installed, or it cannot begin.
+        EngineError: it is already running, cannot start, or a program is not installed.
     """
     check_writable(loaded.folder)
     return factory.start(plan, loaded.folder, worker_environment(loaded))
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:
-    """End the factory of a campaign with its workers, and wait until they are gone.
+    """Stop the factory of a campaign and its workers, and wait until they are gone.
 
-    Returns None, or where none was running how many workers an earlier one had left.
+    Returns None, or, if none was running, how many workers an earlier one had left.
 
     Raises:
         EngineError: it belongs to a master, or its workers cannot be removed.
@@ -298,10 +300,10 @@ def run(
     begins: Callable[[Master, str], None],
     show: Callable[[Progress], None],
 ) -> Progress:
-    """Run a campaign to its end. `begins` hears of the master, and which engine was taken and why.
+    """Run a campaign to its end. `begins` receives the master, and why its engine was chosen.
 
     Raises:
-        WqmasterError: it cannot begin, or had to end; the message says why and what to do.
+        WqmasterError: it cannot begin, or had to end; the message states why and what to do.
     """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = choosing.choose(campaign)
@@ -327,9 +329,8 @@ def run(
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
-            progress.notes.append(
-                f"{released} documents that were given up with another recipe are run again"
-            )
+            many = "1 document" if released == 1 else f"{released} documents"
+            progress.notes.append(f"{many} that failed with another recipe will run again")
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())
@@ -389,5 +390,5 @@ def run(
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise FolderError(f"the campaign's folder {folder} failed: {error}") from error
+            raise FolderError(f"the campaign's folder {folder} is unusable: {error}") from error
         return progress

@@ -1,4 +1,4 @@
-"""Documents that were fed -> jobs, or why there is none."""
+"""Builds jobs from fed documents, or records why that is impossible."""
 
 import logging
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Built:
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A document of which no job can be built."""
+    """A document from which no job can be built."""
 
-    record: Document  # of its failed attempt, as the database has it
+    record: Document  # the failed attempt, as the database stores it
 
 
 class Builder:
@@ -46,7 +46,7 @@ class Builder:
         """The next attempt at a document, with the remedies that earlier failures call for.
 
         Raises:
-            CampaignError: no worker could run the first job. The campaign is at fault, and every
+            CampaignError: no worker could run the first job. The campaign is at fault: every
                 document would fail.
         """
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
@@ -95,9 +95,9 @@ class Builder:
     def rescued(
         self, entry: Fed, molecule: Molecule, remedies: Remedies
     ) -> dict[str, dict[str, bytes]]:
-        """By step, what an attempt that failed in it left, where a remedy begins from it.
+        """For each step, the files of a failed attempt from which a remedy continues.
 
-        Only of this very molecule, and of the same recipe.
+        The attempt must have had the same molecule and recipe.
         """
         found: dict[str, dict[str, bytes]] = {}
         for step, rungs in remedies.rungs.items():

@@ -14,7 +14,7 @@ from wqmaster.jobs.molecule import Document, Molecule, from_document, hash_of_fi
 PAGE_DOCUMENTS = 200
 # Seconds between two passes of --watch.
 WATCH_INTERVAL_SECONDS = 5.0
-# Seconds after which looking for documents is interrupted: the master has a heartbeat to give.
+# Time limit for each search for documents, since the master must send its heartbeat.
 _LOOKING_SECONDS = 1.0
 
 
@@ -23,19 +23,19 @@ class Fed:
     """A document that is to be computed, or cannot be."""
 
     document: Any  # its _id
-    attempt: int  # that now begins, counted from 1
+    attempt: int  # number of the attempt that now begins, from 1
     molecule: Molecule | None
     problem: str = ""  # why there is no molecule
-    unusable: str | None = None  # hash of the fields that hold none
-    history: History = field(default_factory=History)  # what failed before
+    unusable: str | None = None  # hash of the fields that hold no molecule
+    history: History = field(default_factory=History)  # earlier failures
 
 
 class Feed:
-    """Documents without a result, but those in flight (`busy`) and those that were given up.
+    """Documents without a result, except those in flight (`busy`) and those that have failed.
 
-    A document that was given up and then changed is fed again: `mended` hears of the classes with
-    which such documents had failed. `fields` are the further fields that decide a result. `after`:
-    the documents up to this id were looked at before, and there is nothing to feed among them.
+    A failed document that has changed is fed again; `mended` is called with the classes with which
+    such documents had failed. `fields` are the additional fields that decide a result. `after`: the
+    documents up to this id were examined before, and none of them is to be fed.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Feed:
         self._fields = fields
         self._mended = mended
         self._after = after
-        # The id after which the last page began.
+        # The id after which the current page begins.
         self.passed = after
         self._at_end = False
         self._next_pass = 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no more documents will come."""
         if self._again or self._retried:
             return False
         if self._left == 0:
@@ -74,16 +74,16 @@ class Feed:
         return self._at_end and not self._page and not self._watch
 
     def again(self, document: Any) -> None:
-        """Feed the document once more: its last attempt failed, and running it again may help."""
+        """Feed the document again: its last attempt failed, and running it again may help."""
         self._again.append(document)
 
     def take(self, count: int) -> list[Fed]:
-        """At most `count` documents; fewer where there are no more now, or time is up.
+        """At most `count` documents; fewer if there are no more now, or time is up.
 
-        Among many that were given up, those that are left are looked for a second at a time.
+        A search among many failed documents is interrupted after a second.
 
         Raises:
-            PyMongoError: the database cannot be reached; nothing is lost by asking again.
+            PyMongoError: the database cannot be reached; nothing is lost by calling again.
         """
         if self._again:
             ids = list(self._again)
@@ -105,7 +105,7 @@ class Feed:
         return taken
 
     def _turn_page(self) -> bool:
-        """Fetch the next page; whether there was one."""
+        """Fetch the next page; return whether there was one."""
         if self._at_end:
             if not self._watch or time.monotonic() < self._next_pass:
                 return False

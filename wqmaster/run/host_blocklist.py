@@ -1,12 +1,12 @@
-"""Hosts that spoil one job after another, and how long they are left alone."""
+"""Hosts that fail one job after another, and for how long they are blocked."""
 
 from collections import Counter
 
 from wqmaster.jobs.failures import FailureClass
 
-# Failures in a row, of which the host may be the cause, after which it is left alone.
+# Failures in a row, possibly caused by the host, after which it is blocked.
 MAX_FAILURES_IN_A_ROW = 3
-# Seconds for which it is.
+# How long a host stays blocked.
 BLOCK_SECONDS = 900
 
 _TO_BLAME = frozenset(
@@ -23,14 +23,14 @@ _TO_BLAME = frozenset(
 
 
 class Hosts:
-    """What verdicts say of hosts. The only host there is is never blocked."""
+    """Decides which hosts to block. A host is blocked only if jobs have succeeded on another."""
 
     def __init__(self) -> None:
         self._strikes: Counter[str] = Counter()
         self._good: set[str] = set()
 
     def heard(self, host: str, failure: str | None) -> bool:
-        """Note the verdict on a job that ran on `host`; whether the host is to be blocked now."""
+        """Note the verdict on a job that ran on `host`; return whether to block the host now."""
         if not host:
             return False
         if failure is None:

@@ -1,4 +1,4 @@
-"""Names of kept files, in which a document's `_id` stands."""
+"""Names of kept files, which contain the document's `_id`."""
 
 import hashlib
 import re
@@ -7,17 +7,17 @@ from urllib.parse import quote
 
 from bson import ObjectId, json_util
 
-# With a pattern of at most 60 characters, less than the 255 bytes of a file system.
+# With a pattern of at most 60 characters, a name stays below a file system's 255 bytes.
 _MAX_NAME_CHARACTERS = 180
-# Strings that a number or an object id would be printed like.
+# Strings that look like a printed number or object id.
 _LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
 
 
 def safe_name(document_id: Any) -> str:
-    """A document's `_id` as part of a file name; different ids have different ones.
+    """A document's `_id` as part of a file name; different ids have different names.
 
-    Strings, whole numbers and object ids are as they are printed. What `quote` never makes tells
-    the rest apart: a letter or digit written as %XX, and %00.
+    Strings, integers and object ids appear as printed. All others, and strings that look like a
+    number, contain what `quote` never produces: a letter or digit written as %XX, or %00.
     """
     if isinstance(document_id, str):
         name = quote(document_id, safe=" ,=+@()[]")

@@ -1,7 +1,7 @@
-"""The loop: take from the feed while the engine is hungry, wait, spool what returns, hear verdicts.
+"""The loop: feed the engine while it is hungry, wait, spool what returns, read the verdicts.
 
-The master never parses and never writes results. It is single-threaded: ndcctools keeps Python's
-lock inside `wait`, and a fatal error of the C library ends the process.
+The master never parses and never writes results. It is single-threaded, since ndcctools holds
+Python's lock inside `wait`, and a fatal error of the C library ends the process.
 """
 
 import json
@@ -32,21 +32,21 @@ log = logging.getLogger("wqmaster.master")
 
 # Seconds between two heartbeats.
 HEARTBEAT_INTERVAL_SECONDS = 3.0
-# Seconds between two looks at the counts.
+# Seconds between two updates of the counts.
 SHOW_INTERVAL_SECONDS = 0.25
-# Jobs in the spool above which nothing is fed: the collectors, or the database, are behind.
+# Spooled jobs above which feeding pauses, because the collectors or the database lag behind.
 MAX_SPOOLED_JOBS = 5000
-# Seconds of feeding after which the loop goes on: heartbeat, Ctrl-C and what has come back wait.
+# Time limit for feeding, since the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
-# Seconds between two tries to reach a database that went away.
+# Seconds between two attempts to reach a database that does not respond.
 _DATABASE_RETRY_SECONDS = 2.0
 _NOT_THERE = object()
-# Notes at the end of a run beyond which troubles of workers are in the log alone.
+# Notes for the end of a run; further problems of workers appear only in the log.
 _MAX_NOTES = 10
 
 
 class Master:
-    """Runs one campaign to its end. The parts are given to it, started."""
+    """Runs one campaign to its end, with parts that are already started."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class Master:
         self._show = show
         self._count = 0
         self._hosts = Hosts()
-        # By `key_of` the document: the `_id`s of those whose jobs are between feed and verdict.
+        # By `key_of` the document: the `_id`s of documents between feed and verdict.
         self._flights: dict[str, Any] = {}
         # By task: the keys of its jobs, in order.
         self._tasks: dict[str, list[str]] = {}
-        # The same, of tasks that have returned and are not committed yet.
+        # The same for tasks that have returned and are not yet committed.
         self._spooled: dict[str, list[str]] = {}
         self._builder = Builder(recipe, spool)
         self._feed = Feed(
@@ -106,9 +106,9 @@ class Master:
     # --- from outside ------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop feeding; running tasks may end within the grace. Called again: stop now.
+        """Stop feeding, and let running tasks finish within the grace; if called again, stop now.
 
-        A signal handler calls it.
+        Signal handlers call it.
         """
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
@@ -122,7 +122,7 @@ class Master:
         return self._stopping_since is not None
 
     def run(self) -> None:
-        """Run until all that the feed has is committed, or until `stop`.
+        """Run until all jobs from the feed are committed, or until `stop`.
 
         Raises:
             CampaignLocked: another master took over.
@@ -154,7 +154,7 @@ class Master:
     # --- feeding -----------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        """Bring to an end what an earlier master left in the spool."""
+        """Finish what an earlier master left in the spool."""
         for task in self._spool.waiting():
             try:
                 asked, _, _ = self._spool.read(task)
@@ -164,7 +164,8 @@ class Master:
             if any((job.recipe, job.target) != mine for job in asked):
                 place = self._spool.set_aside(task)
                 log.warning(
-                    "task %s was asked by another recipe, or for another place; it is kept in %s",
+                    "task %s belongs to another recipe, or its results to another place; it was "
+                    "moved to %s",
                     task,
                     place,
                 )
@@ -190,12 +191,12 @@ class Master:
                 hungry -= self._submit(fed)
             self._recovered()
         except OperationFailure:
-            raise  # an answer of the server: trying again does not help
+            raise  # the server has answered, and would give the same answer again
         except PyMongoError as error:
             self._lost_database(error)
 
     def _submit(self, fed: list[Fed]) -> int:
-        """Make tasks of what was fed; how many. A job with a remedy is a task of its own."""
+        """Submit tasks for `fed`; return how many. A job with a remedy is a separate task."""
         plain: list[Built] = []
         changed: list[Built] = []
         bad: list[Document] = []
@@ -259,10 +260,10 @@ class Master:
     # --- what returns ------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for the engine at most a second, and take what has come back."""
+        """Wait for the engine at most a second, and take back the tasks that have returned."""
         if not self._tasks:
             if not self._collectors.busy:
-                time.sleep(0.1)  # --watch, or a database that went away
+                time.sleep(0.1)  # --watch, or the database does not respond
             return
         returned = self._engine.wait(1)
         while returned is not None:
@@ -286,7 +287,7 @@ class Master:
         keys = self._spooled.pop(ended.task, [])
         self.progress.spooled -= len(keys)
         for key in set(keys) - {job.key for job in ended.jobs}:
-            # Its record was torn, or an earlier collector ended it: the feed asks the database.
+            # Its record was torn, or an earlier collector finished it: the feed asks the database.
             lost = self._flights.pop(key, _NOT_THERE)
             if lost is not _NOT_THERE:
                 self._feed.again(lost)
@@ -294,7 +295,9 @@ class Master:
             document = self._flights.pop(job.key, _NOT_THERE)
             failure = job.failure
             if self._hosts.heard(job.host, failure.failure_class if failure else None):
-                log.warning("host %s spoils jobs: none for %d s", job.host, BLOCK_SECONDS)
+                log.warning(
+                    "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
+                )
                 self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
@@ -321,7 +324,7 @@ class Master:
         self._drop(list(self._tasks))
 
     def _drop(self, tasks: list[str]) -> None:
-        """Forget tasks that the engine has cancelled."""
+        """Forget tasks that the engine has canceled."""
         for task in tasks:
             keys = self._tasks.pop(task)
             self._spool.drop(task)
@@ -352,12 +355,12 @@ class Master:
         factory = self._factory
         if factory is None:
             return
-        # Before it is asked whether it runs, so that its last words are heard.
+        # Before `check`, which raises if the factory has ended, so that the cause is logged.
         trouble = factory.trouble()
         if trouble and trouble.is_new(self._workers_trouble):
             log.warning("workers: %s", trouble)
             for line in factory.last():
-                log.warning("a worker's last words: %s", line)
+                log.warning("last output of a worker: %s", line)
             if len(self.progress.notes) < _MAX_NOTES:
                 self.progress.notes.append(f"workers: {trouble}")
         self._workers_trouble = trouble
@@ -367,14 +370,14 @@ class Master:
         factory.tell(Demand(self._wanted(), self.progress.stats.workers))
 
     def _wanted(self) -> int | None:
-        """Jobs that workers have yet to do, as far as that is known."""
+        """The number of jobs that workers have yet to do; None if it is unknown."""
         if self._ended():
             return self.progress.sent
         left = self.progress.left
         if left is None:
             return None
         if self._watch and left <= self.progress.sent:
-            return None  # what has come since they were counted is not counted
+            return None  # documents that were added since the count are unknown
         if self._limit is not None:
             left = min(left, self._limit - self.progress.done - self.progress.failed)
         return max(self.progress.sent, left - self.progress.spooled)
@@ -392,5 +395,5 @@ class Master:
 
     def _recovered(self) -> None:
         if self._no_database_until:
-            log.warning("the database is back")
+            log.warning("the database can be reached again")
         self._no_database_until = 0.0

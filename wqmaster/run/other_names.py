@@ -1,4 +1,4 @@
-"""The private databases of other campaigns beside a campaign file, should it have been renamed."""
+"""Private databases of other campaigns next to a campaign file, in case it was renamed."""
 
 import contextlib
 import shlex
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
 
-# Folders that a message names.
+# How many folders a message names.
 _MAX_SHOWN_FOLDERS = 3
 
 
 def _others(loaded: LoadedCampaign) -> list[Path]:
-    """The folders of other campaigns beside the file that have a database, the newest first."""
-    beside = loaded.source.path.parent.absolute()
+    """The folders of other campaigns next to the file that have a database, newest first."""
+    parent = loaded.source.path.parent.absolute()
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
-        for data in beside.glob("*/mongod/data"):
+        for data in parent.glob("*/mongod/data"):
             folder = data.parent.parent
             if folder != loaded.folder:
                 found.append((data.stat().st_mtime, folder))
@@ -23,9 +23,9 @@ def _others(loaded: LoadedCampaign) -> list[Path]:
 
 
 def where_else(loaded: LoadedCampaign) -> str:
-    """What to do if an empty private database is that of a renamed campaign; "": it cannot be.
+    """What to do if a private database is empty because the campaign was renamed; "" if it is not.
 
-    The words continue a sentence: "the collection is empty" + "; the data ...".
+    The text continues a sentence: "the collection is empty" + "; another campaign's data ...".
     """
     if loaded.campaign.database.uri is not None:
         return ""
@@ -35,9 +35,9 @@ def where_else(loaded: LoadedCampaign) -> str:
     names = ", ".join(f"'{folder.name}'" for folder in others[:_MAX_SHOWN_FOLDERS])
     more = ", ..." if len(others) > _MAX_SHOWN_FOLDERS else ""
     first = others[0].name
-    place = " in the place of the empty one" if loaded.folder.exists() else ""
+    place = ", replacing the empty one" if loaded.folder.exists() else ""
     return (
-        f"; there are data of another campaign beside this file, in {names}{more}: if the campaign "
-        f"was renamed, write 'folder: {first}' into {shlex.quote(str(loaded.source.path))}, or "
-        f"rename that folder to '{loaded.folder.name}'{place}"
+        f"; another campaign's data is next to this file, in {names}{more}: if the campaign was "
+        f"renamed, write 'folder: {first}' into {shlex.quote(str(loaded.source.path))}, or rename "
+        f"that folder to '{loaded.folder.name}'{place}"
     )

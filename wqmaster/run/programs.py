@@ -1,4 +1,4 @@
-"""The programs of a campaign on this machine."""
+"""The programs that a campaign needs on this machine."""
 
 import shutil
 from pathlib import Path
@@ -13,16 +13,16 @@ from wqmaster.tasks.programs import program_called
 
 
 def _installation(name: str, program: Program | None) -> str:
-    """How to get the program of this name, in brackets; "" where it is not known."""
+    """How to get the program of this name, in parentheses; "" if it is unknown."""
     known = program if program is not None and program.name == name else program_called(name)
     return f" ({known.installation})" if known is not None and known.installation else ""
 
 
 def check_programs(recipe: Recipe) -> None:
-    """See that the programs are there, where workers run on this machine.
+    """Check that this machine, where the workers run, has the programs.
 
     Raises:
-        ProgramMissing: one is not, or another program has its name.
+        ProgramMissing: one is missing, or another program has its name.
     """
     for name in recipe.programs():
         found = shutil.which(name)
@@ -35,7 +35,7 @@ def check_programs(recipe: Recipe) -> None:
             how = _installation(what, program)
             raise ProgramMissing(
                 f"'{name}' is not installed on this machine, where the workers of this campaign "
-                f"run: install {what}{how}, or say where it is with 'software: {{{what}: "
+                f"run; install {what}{how}, or give its path with 'software: {{{what}: "
                 f"/path/to/{what}}}' in the campaign file"
             )
         why = recipe.impostor(Path(found))
@@ -46,24 +46,24 @@ def check_programs(recipe: Recipe) -> None:
 
 
 def unnamed(recipe: Recipe, job: Job) -> list[str]:
-    """The programs that `job` calls by names that nobody knows, a line each: mistyped, maybe.
+    """The programs that `job` calls by unknown, perhaps mistyped names; one line each.
 
-    They are neither in `software:` nor the recipe's program, and are not on this machine.
+    They are not in `software:`, not the recipe's program, and not on this machine.
     """
     called = {step.argv[0] for step in job.steps}
     known = {*recipe.software.commands, *([recipe.program.name] if recipe.program else [])}
     known_words = {recipe.software.argv(name)[0] for name in known}
     where = recipe.loaded.source.where("campaign_config", "func_name")
     return [
-        f"{where}: {recipe.function} calls '{name}', which 'software:' does not name and this "
-        f"machine does not have; {nearest(name, known)}"
+        f"{where}: {recipe.function} calls '{name}', which is neither in 'software:' nor installed "
+        f"on this machine; {nearest(name, known)}"
         for name in sorted(called - known_words)
         if "/" not in name and shutil.which(name) is None
     ]
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:
-    """Those of the recipe's programs that print their version, and nothing else, with --version."""
+    """The recipe's programs that print their version, and do nothing else, with --version."""
     known = ((name, program_called(Path(name).name)) for name in recipe.programs())
     return tuple(
         name for name, one in known if one is not None and one.version_argument == "--version"

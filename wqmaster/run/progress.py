@@ -1,4 +1,4 @@
-"""Counts, rates and the time that is left."""
+"""Counts, rates and the remaining time."""
 
 import time
 from collections import Counter, deque
@@ -13,14 +13,14 @@ from wqmaster.engines.base import EngineStats
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import Spool
 
-# Seconds over which rates are taken.
+# The period over which rates are averaged.
 RATE_WINDOW_SECONDS = 60.0
-# How long `status` looks for stale results.
+# How long `status` searches for stale results.
 _STALE_SECONDS = 5.0
 
 
 class Rate:
-    """Jobs that came to an end, with a result or failed, a second over the last minute."""
+    """The rate at which jobs end, with a result or a failure, averaged over the last minute."""
 
     def __init__(self, window: float = RATE_WINDOW_SECONDS) -> None:
         self._window = window
@@ -29,7 +29,7 @@ class Rate:
         self._sum = 0
 
     def add(self, count: int, now: float | None = None) -> None:
-        """Note `count` events. Those of a tenth of a second are kept as one."""
+        """Add `count` events. Those within a tenth of a second are stored together."""
         if not count:
             return
         now = time.monotonic() if now is None else now
@@ -45,7 +45,7 @@ class Rate:
             self._sum -= self._events.popleft()[1]
 
     def per_second(self, now: float | None = None) -> float:
-        """The rate now."""
+        """The current rate."""
         now = time.monotonic() if now is None else now
         self._forget(now)
         span = min(self._window, now - self._started)
@@ -53,13 +53,13 @@ class Rate:
 
 
 class RunState(StrEnum):
-    """What a run does; the values are published for `wqmaster status`."""
+    """The state of a run; the values are published for `wqmaster status`."""
 
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
     ENDED = "ended"
-    NOTHING_TO_DO = "nothing to do: all documents have a result, or were given up"
+    NOTHING_TO_DO = "nothing to do: all documents have a result or have failed"
 
 
 @dataclass
@@ -69,37 +69,37 @@ class Progress:
     campaign: str
     engine: str
     done_before: int = 0
-    failures_before: Counter[str] = field(default_factory=Counter)  # given up, by class
-    total: int | None = None  # documents of the campaign, where they could be counted
+    failures_before: Counter[str] = field(default_factory=Counter)  # failed documents, by class
+    total: int | None = None  # documents of the campaign; None if they were not counted
     done: int = 0  # in this run
-    sent: int = 0  # jobs that the engine has: some run, the others wait for a worker
-    spooled: int = 0  # jobs that came back and are not committed yet
-    failures: Counter[str] = field(default_factory=Counter)  # given up, by class
-    attempts_failed: int = 0  # that are run again
+    sent: int = 0  # jobs that the engine has, running or waiting for a worker
+    spooled: int = 0  # jobs that have returned and are not yet committed
+    failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
+    attempts_failed: int = 0  # failed attempts that another one follows
     mended: int = 0  # documents that had failed, were changed, and are computed again
     stats: EngineStats = field(default_factory=EngineStats)
     started: float = field(default_factory=time.monotonic)
     rate: Rate = field(default_factory=Rate)
     state: RunState = RunState.RUNNING
     trouble: str | None = None
-    how_to_connect: str | None = None  # the command line of a worker
-    port: int | None = None  # that workers connect to
-    host: str | None = None  # by which they reach this machine
-    waits_for_workers: bool = False  # until the user starts them, or what sends them
-    notes: list[str] = field(default_factory=list)  # what is to be told of it at the end
+    how_to_connect: str | None = None  # the command that starts workers
+    port: int | None = None  # the port that workers connect to
+    host: str | None = None  # the name by which workers reach this machine
+    waits_for_workers: bool = False  # whether the user must start workers or their factory
+    notes: list[str] = field(default_factory=list)  # remarks for the end of the run
 
     @property
     def failed(self) -> int:
-        """Documents given up in this run."""
+        """Documents that failed in this run."""
         return sum(self.failures.values())
 
     @property
     def failed_before(self) -> int:
-        """Documents given up before this run."""
+        """Documents that failed before this run."""
         return sum(self.failures_before.values())
 
     def reopen(self, classes: Sequence[str]) -> None:
-        """Documents that had failed with these classes were changed, and have not failed now."""
+        """Stop counting documents that had failed with these classes and were changed."""
         self.mended += len(classes)
         for name in classes:
             for failures in (self.failures_before, self.failures):
@@ -109,7 +109,7 @@ class Progress:
 
     @property
     def left(self) -> int | None:
-        """Documents that are neither done nor given up; None where they could not be counted."""
+        """Documents that are neither done nor failed; None if they were not counted."""
         if self.total is None:
             return None
         before = self.done_before + self.failed_before
@@ -117,43 +117,43 @@ class Progress:
 
     @property
     def all_done(self) -> int:
-        """Documents with a result, of this run and before it."""
+        """Documents with a result, from this run and before it."""
         return self.done_before + self.done
 
     @property
     def all_failed(self) -> int:
-        """Documents given up, in this run and before it."""
+        """Documents that failed, in this run and before it."""
         return self.failed_before + self.failed
 
     @property
     def running(self) -> int:
-        """Jobs on workers. Engines count tasks: jobs are divided as tasks are."""
+        """Jobs on workers, estimated from the share of tasks that the engine runs."""
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
 
     @property
     def pending(self) -> int | None:
-        """Documents that are neither done, failed, running nor spooled; None: not counted."""
+        """Documents that are not done, failed, running or spooled; None if they are not counted."""
         return None if self.left is None else max(0, self.left - self.running - self.spooled)
 
     @property
     def speed(self) -> float:
-        """Jobs that came to an end in this run, with a result or failed, a second of it."""
+        """The jobs per second that ended in this run, with a result or a failure."""
         return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest will take at the present rate."""
+        """The remaining time at the current rate."""
         rate = self.rate.per_second()
         return self.left / rate if self.left is not None and rate > 0 else None
 
     @property
     def seconds(self) -> float:
-        """How long this run has taken."""
+        """The duration of this run so far."""
         return time.monotonic() - self.started
 
     def published(self) -> Mapping[str, Any]:
-        """What the database holds for `wqmaster status`."""
+        """The status that the database holds for `wqmaster status`."""
         return {
             "engine": self.engine,
             "state": str(self.state),
@@ -174,12 +174,12 @@ class Progress:
 
 
 def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
-    """The counts of documents of a campaign as database, spool and a living master have them.
+    """The document counts of a campaign, from the database, the spool and the living master.
 
-    `pending` are those that are neither done, failed, running nor spooled, so that the five add up
-    to all documents of the campaign; `running` are on workers. `partly_done` says by
-    step without a result how many documents have results of other steps; `stale` are done, but
-    for another molecule than the document holds now: None without the `recipe` that says which.
+    `pending` documents are not done, failed, running or spooled, so that the five add up to all
+    documents of the campaign; `running` are on workers. `partly_done`: for each step, how many
+    documents lack its result but have that of another step. `stale` documents are done, but for
+    another molecule than they hold now; None without a `recipe`.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -202,7 +202,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
 
 
 def speed(per_second: float) -> str:
-    """A rate as people say it: 27.8 jobs/s, 6.0 jobs/min, 1.5 jobs/h."""
+    """A rate in a readable unit: 27.8 jobs/s, 6.0 jobs/min, 1.5 jobs/h."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if per_second * seconds >= 1 or not per_second:
             return f"{per_second * seconds:.1f} jobs/{unit}"
@@ -210,7 +210,7 @@ def speed(per_second: float) -> str:
 
 
 def counts(progress: Progress) -> str:
-    """Where the documents are. Each is in one of these states, which add up to all of them."""
+    """The number of documents in each state; each document is in one of them."""
     total = "?" if progress.total is None else progress.total
     pending = "?" if progress.pending is None else progress.pending
     return (
@@ -220,7 +220,7 @@ def counts(progress: Progress) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
+    """A duration in readable units: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
     if seconds is None:
         return "?"
     whole = round(seconds)
@@ -234,7 +234,7 @@ def duration(seconds: float | None) -> str:
 
 
 def line(progress: Progress) -> str:
-    """One plain line for a log: what `run` prints every ten seconds when it is piped."""
+    """A plain line for a log, which `run` prints every ten seconds if its output is piped."""
     parts = [
         counts(progress),
         speed(progress.rate.per_second()),

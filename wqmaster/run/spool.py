@@ -1,9 +1,9 @@
 """The durable directory between engine and database.
 
 `running/ID` holds a task that the engine has, `returned/ID` one that came back. A task moves from
-the one to the other by one atomic rename, and is removed after its commit was acknowledged. What a
-killed master leaves in `running` is run again; what it leaves in `returned` is replayed. There is
-no fsync: a file torn by a power cut is found by its check sums, and its task run again.
+one to the other by one atomic rename, and is removed after its commit was acknowledged. If a master
+is killed, its jobs in `running` run again, and its tasks in `returned` are replayed. There is no
+fsync: checksums reveal a file torn by a power failure, and its task runs again.
 """
 
 import json
@@ -40,10 +40,10 @@ class Spool:
         self.archive = root / "archive"
 
     def prepare(self) -> None:
-        """Make the folders; forget the tasks that a killed master left running.
+        """Create the folders, and remove the tasks that a killed master left running.
 
         Raises:
-            FolderError: the spool cannot be written.
+            FolderError: the spool is not writable.
         """
         for folder in (self.root, self.running, self.returned, self.failed):
             check_writable(folder)
@@ -51,7 +51,7 @@ class Spool:
             shutil.rmtree(left, ignore_errors=True)
 
     def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
-        """The new folder of a task that is about to run."""
+        """Create and fill the folder of a task that is about to run."""
         folder = self.running / task_id
         folder.mkdir()
         (folder / INPUTS).write_bytes(inputs)
@@ -60,13 +60,13 @@ class Spool:
         return folder
 
     def give_back(self, result: Returned) -> None:
-        """Note how the task ended and move it to `returned`, in one step."""
+        """Record how the task ended, and move it to `returned` in one step."""
         folder = self.running / result.task_id
         (folder / RESULT).write_text(json.dumps(asdict(result)))
         folder.rename(self.returned / result.task_id)
 
     def waiting(self) -> Iterator[str]:
-        """The tasks in `returned`, in the order of their names."""
+        """The tasks in `returned`, sorted by name."""
         if not self.returned.exists():
             return iter(())
         return iter(sorted(entry.name for entry in self.returned.iterdir()))
@@ -75,16 +75,16 @@ class Spool:
         """What a returned task was asked, how it ended, and its archive (which may be missing).
 
         Raises:
-            FileNotFoundError: the task is not in `returned` (any more).
+            FileNotFoundError: the task is not, or no longer, in `returned`.
             ValueError: its records are torn.
         """
         return read_task(self.returned / task_id)
 
     def keep_failed(self, task_id: str, name: str) -> Path | None:
-        """Keep the archive of a returned task in `failed/NAME/`, with what it was asked.
+        """Keep the archive of a returned task in `failed/NAME/`, with its records.
 
         Returns:
-            the archive kept; None if the task has none.
+            the kept archive; None if the task has none.
         """
         folder = self.returned / task_id
         kept = self.failed / name
@@ -101,7 +101,7 @@ class Spool:
         return kept / OUTPUTS
 
     def _kept(self, archive: str) -> Path | None:
-        """The folder in `failed/` of an archive, also if the campaign's folder was moved since."""
+        """The folder of an archive in `failed/`, even if the campaign's folder was moved since."""
         folder = Path(archive).parent
         kept = self.failed / folder.name
         if folder.parent.name != self.failed.name or folder.name == ".." or not kept.is_dir():
@@ -111,8 +111,8 @@ class Spool:
     def rescued(self, left: Rescue) -> dict[str, bytes]:
         """The files that a step of a job left, from its kept archive.
 
-        {} if it is gone or broken, or another job's by now: attempts of a document of the same id
-        in another collection are kept under the same name.
+        {} if the archive is gone, broken, or by now that of another job: attempts at a document
+        with the same id in another collection are kept under the same name.
         """
         folder = self._kept(left.archive)
         if folder is None:
@@ -129,7 +129,7 @@ class Spool:
         return next((dict(came.files) for came in outcome.steps if came.name == left.step), {})
 
     def discard(self, archive: str) -> bool:
-        """Remove a kept archive; whether there was one. Nothing outside `failed/` is touched."""
+        """Remove a kept archive, only inside `failed/`; return whether there was one."""
         folder = self._kept(archive)
         if folder is None:
             return False
@@ -137,7 +137,7 @@ class Spool:
         return True
 
     def archived(self) -> Iterator[Path]:
-        """The folders of returned tasks whose archives were kept, of failed attempts as well."""
+        """The folders of returned tasks whose archives were kept, including failed attempts."""
         for place in (self.archive, self.failed):
             if place.exists():
                 folders = (place / name for name in sorted(entry.name for entry in place.iterdir()))
@@ -145,18 +145,18 @@ class Spool:
 
     @property
     def keeps_results(self) -> bool:
-        """Whether outputs of tasks that ended well are kept (`archive: {keep: all}`)."""
+        """Whether outputs of successful tasks were kept (`archive: {keep: all}`)."""
         return self.archive.is_dir() and any(self.archive.iterdir())
 
     def set_aside(self, task_id: str) -> Path:
-        """Move a returned task out of the way, to `set-aside/`; where it is now."""
+        """Move a returned task out of the way, to `set-aside/`; return its new path."""
         place = self.root / "set-aside" / task_id
         place.parent.mkdir(exist_ok=True)
         (self.returned / task_id).rename(place)
         return place
 
     def jobs_returned(self) -> int:
-        """How many jobs wait in `returned`."""
+        """The number of jobs that wait in `returned`."""
         count = 0
         for task_id in self.waiting():
             try:
@@ -166,23 +166,23 @@ class Spool:
         return count
 
     def remove(self, task_id: str, *, keep: bool = False) -> None:
-        """Forget a returned task: its results are committed. `keep`: move it to `archive/`."""
+        """Remove a returned task whose results are committed. `keep`: move it to `archive/`."""
         folder = self.returned / task_id
         if keep and (folder / OUTPUTS).exists():
             self.archive.mkdir(exist_ok=True)
             (folder / INPUTS).unlink(missing_ok=True)
             folder.rename(self.archive / task_id)
-        # First what makes it a task: without it, a kill leaves no archive that would be judged.
+        # The records go first, so that a kill never leaves an archive that would be judged again.
         (folder / JOBS).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def drop(self, task_id: str) -> None:
-        """Forget a task that was cancelled before it came back."""
+        """Remove a task that was canceled before it came back."""
         shutil.rmtree(self.running / task_id, ignore_errors=True)
 
 
 def read_task(folder: Path) -> tuple[list[Asked], Returned, Path]:
-    """What the task in `folder` was asked, how it ended, and its archive; as `Spool.read`."""
+    """What the task in `folder` was asked, how it ended, and its archive; see `Spool.read`."""
     jobs: list[dict[str, Any]] = json_util.loads((folder / JOBS).read_text())
     found = json.loads((folder / RESULT).read_text())
     result = Returned(**{**found, "result": TaskResult(found["result"])})

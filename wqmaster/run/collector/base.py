@@ -1,4 +1,4 @@
-"""What the master asks of its collectors."""
+"""The contract between the master and its collectors."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,17 +7,17 @@ from wqmaster.run.collector.messages import Ended
 
 
 class CollectorPool(Protocol):
-    """Brings returned tasks to an end: judges their jobs and commits them."""
+    """Judges the jobs of returned tasks, and commits them."""
 
-    # What it waits for, such as the database; None if nothing.
+    # What it is waiting for, such as the database; None if nothing.
     trouble: str | None
 
     @property
     def busy(self) -> int:
-        """Tasks that are not committed yet."""
+        """The number of tasks that are not yet committed."""
 
     def collect(self, task: str) -> None:
-        """Have the returned `task` brought to an end."""
+        """Hand over the returned `task`."""
 
     def listen(self, seconds: float) -> Iterator[Ended]:
-        """The tasks that are committed within `seconds`, as soon as there are any."""
+        """Wait at most `seconds` for tasks to be committed, and yield them."""

@@ -1,4 +1,4 @@
-"""Judges what has returned, and commits it to the database."""
+"""Judges returned jobs, and commits them to the database."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
-from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import GiveUp, Past, plan_of
 from wqmaster.run.collector.messages import (
@@ -40,19 +40,17 @@ from wqmaster.system.lines import last_line
 
 log = logging.getLogger("wqmaster.collector")
 
-# Tasks, and bytes of values, that are committed in one go.
+# The tasks, and the bytes of their files, that are committed together.
 BATCH_TASKS = 50
 BATCH_BYTES = 32 << 20
-# Seconds between two tries to store results, where the database is away.
+# Seconds between two attempts to store results if the database does not respond.
 _RETRY_SECONDS = 2.0
-# Troubles of a disk that pass.
+# Disk errors that may be temporary.
 _PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
-_CRASHED = Failure(
-    FailureClass.COLLECTOR_CRASH, "a collector crashed or hung on this output, twice"
-)
+_CRASHED = Failure(FailureClass.COLLECTOR_CRASH, "a collector crashed or hung twice on this output")
 
-# With it runner.sh ends where it finds the disk full.
+# The exit code of runner.sh if the disk is full.
 _DISK_FULL_EXIT_CODE = 28
 _BY_RESULT = {
     TaskResult.LOST: FailureClass.WORKER_LOST,
@@ -66,7 +64,7 @@ _BY_RESULT = {
 
 @dataclass
 class _Judged:
-    """A job with its verdict, and where it came from."""
+    """A job with its verdict and its origin."""
 
     task: str
     number: int  # within the task
@@ -74,7 +72,7 @@ class _Judged:
     returned: Returned
     outcome: Outcome | None
     verdict: Verdict
-    final: bool = False  # given up
+    final: bool = False  # whether its document has failed
 
 
 @dataclass
@@ -94,7 +92,7 @@ class Collector:
         self._kept = kept
 
     def process(self, requests: Sequence[Collect]) -> Iterator[Begins | Commits | Waits | Ended]:
-        """Bring the tasks of `requests` to an end; what the master is to hear."""
+        """Judge and commit the tasks of `requests`; yield the messages to the master."""
         batch = _Batch()
         for request in requests:
             yield from self._judge_task(request, batch)
@@ -110,13 +108,12 @@ class Collector:
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
-            # A collector of a master that was killed has brought it to an end; what is left of it
-            # is removed.
+            # A collector of a killed master has already committed it; only remnants are left.
             self._spool.remove(task)
             yield Ended(task=task)
             return
         except (ValueError, TypeError, KeyError) as error:
-            log.error("the records of task %s are torn, it will run again: %s", task, error)
+            log.error("the records of task %s are torn; its jobs will run again: %s", task, error)
             self._spool.remove(task)
             yield Ended(task=task)
             return
@@ -156,7 +153,7 @@ class Collector:
         return outcome, judge(self._recipe, asked, outcome)
 
     def _without_files(self, outcome: Outcome, verdict: Verdict) -> Outcome:
-        """The outcome with no files but those that will be kept: a bundle may have many jobs."""
+        """The outcome with only the files to keep, since a bundle can have many jobs."""
         kept: dict[str, set[str]] = {}
         if verdict.failure is None:
             kept = {
@@ -187,8 +184,8 @@ class Collector:
                 self._store_batch(batch)
                 break
             except (PyMongoError, OSError) as error:
-                # Of the database, or of a full disk: nothing is lost by trying again.
-                log.warning("results cannot be stored, trying again: %s", error)
+                # The database or the disk may recover, and nothing is lost by trying again.
+                log.warning("results cannot be stored; trying again: %s", error)
                 yield Waits(
                     reason=records.storable(f"results cannot be stored: {str(error)[:200]}")
                 )
@@ -208,7 +205,7 @@ class Collector:
             key = key_of(job.asked.document)
             if key in now and now[key] != job.asked.molecule:
                 failure = Failure(
-                    FailureClass.DOCUMENT_CHANGED, "the molecule was changed while its job was away"
+                    FailureClass.DOCUMENT_CHANGED, "the molecule changed while its job was running"
                 )
                 job.verdict = Verdict(failure=failure)
                 good.remove(job)
@@ -245,13 +242,13 @@ class Collector:
         assert failure is not None  # noqa: S101  # only failed ones come here
         asked = job.asked
         now = Past(asked.attempt, failure.kind, failure.step, plan_of(asked.remedy))
-        # A batch that is stored for the second time finds this attempt recorded.
+        # If a batch is stored a second time, this attempt is already recorded.
         earlier = history.of(asked.recipe, asked.molecule)
         before = [past for past in earlier if past.attempt < now.attempt]
         return isinstance(retry.decide(self._recipe.ladders, [*before, now]), GiveUp)
 
     def _stored(self, jobs: Sequence[_Judged]) -> dict[str, frozenset[str]]:
-        """By document: the steps that have a result, whose kept files are of that result."""
+        """The steps of each document that have a result, to which their kept files belong."""
         if not any(step.keep_files for step in self._recipe.steps):
             return {}
         found = self._store.results.of([job.asked.document for job in jobs])
@@ -299,7 +296,7 @@ def _ended(job: _Judged) -> EndedJob:
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
-    """The archive of a returned task, or why there is none."""
+    """The archive of a returned task, or the failure if there is none."""
     if returned.result is TaskResult.OK:
         try:
             return Archive(path), None

@@ -1,10 +1,10 @@
-"""What the master and its collectors say to each other: JSON Lines, one message a line."""
+"""The messages between the master and its collectors: JSON Lines, one message per line."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-# In the place of a job's number: the archive of all of them.
+# Replaces a job's number: the archive of all jobs.
 WHOLE_ARCHIVE = -1
 
 
@@ -17,26 +17,26 @@ class _Message(BaseModel):
 
 
 class Configuration(_Message):
-    """The first message to a collector. It holds secrets: it goes through a pipe alone."""
+    """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
 
     recipe: str  # the hash that the campaign's files must still have
     campaign: str  # as MongoDB's extended JSON
     path: str  # of the campaign file
     folder: str  # of the campaign
     uri: str  # of the database
-    number: int = 0  # which collector it is, from 1
+    number: int = 0  # of the collector, from 1
 
 
 class Collect(_Message):
-    """To a collector: bring a returned task to an end."""
+    """To a collector: judge and commit a returned task."""
 
     task: str
-    # Jobs that are not looked at again: a collector has crashed on them.
+    # Jobs to leave out, because collectors have crashed on them.
     skip: tuple[int, ...] = ()
 
 
 class Begins(_Message):
-    """From a collector: what it looks at now, so that a crash can be blamed on it."""
+    """From a collector: what it begins to judge, so that a crash can be attributed to it."""
 
     kind: Literal["begins"] = "begins"
     task: str
@@ -44,14 +44,14 @@ class Begins(_Message):
 
 
 class Commits(_Message):
-    """From a collector: it stores a batch, and no job is to blame if it crashes now."""
+    """From a collector: it stores a batch, so that no job is to blame for a crash."""
 
     kind: Literal["commits"] = "commits"
     jobs: int
 
 
 class Waits(_Message):
-    """From a collector: what it waits for, such as a database that cannot be reached."""
+    """From a collector: what it is waiting for, such as a database that cannot be reached."""
 
     kind: Literal["waits"] = "waits"
     reason: str
@@ -64,16 +64,16 @@ class JobFailure(BaseModel):
 
     failure_class: str  # the label of its class
     message: str
-    final: bool  # whether its document was given up
+    final: bool  # whether its document has failed
 
 
 class EndedJob(BaseModel):
-    """What became of a job."""
+    """How a job ended."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str  # `key_of` its document
-    host: str  # as the engine calls it
+    host: str  # as the engine names it
     failure: JobFailure | None = None
 
 
@@ -93,6 +93,6 @@ def message(line: bytes) -> Begins | Commits | Waits | Ended:
     """The message of a collector in `line`.
 
     Raises:
-        ValueError: it is not a message.
+        ValueError: `line` is not a message.
     """
     return _ADAPTER.validate_json(line)

@@ -1,7 +1,7 @@
-"""The master's side of its collectors: hands out tasks, hears verdicts, replaces the dead.
+"""The master's side of its collectors: hands out tasks, receives verdicts, replaces dead ones.
 
-A collector that crashes or hangs is started anew. The job it was at is tried once more; the second
-time that job alone is given up, as `collector_crash`.
+A collector that crashes or hangs is replaced. The job that it was judging is tried once more; the
+second time, that job alone fails, as `collector_crash`.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ from wqmaster.system.lines import LineBuffer, last_line
 
 log = logging.getLogger("wqmaster.collectors")
 
-# Tasks in the hands of one collector.
+# Tasks that one collector has at a time.
 MAX_TASKS_PER_COLLECTOR = 64
-# Seconds without a word, with work in hand, after which a collector hangs.
+# A collector that has tasks and is silent for so long counts as hung.
 HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
-# How often a collector may die on one job.
+# Crashes after which a job is left out.
 MAX_CRASHES_PER_JOB = 2
-# Seconds for them to end by themselves, at the end.
+# Time limit for all collectors to end when the run ends.
 STOP_TIMEOUT_SECONDS = 10.0
-# How many may die in a row when no job is to blame.
+# How many collectors may die in a row if no job is to blame.
 MAX_DEATHS_IN_A_ROW = 3
 
 
@@ -63,7 +63,7 @@ class _Process:
         self.stdout = cast("IO[bytes]", self.popen.stdout)
         os.set_blocking(self.stdout.fileno(), False)
         self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
-        self.at: tuple[str, int] | None = None  # what it began last
+        self.at: tuple[str, int] | None = None  # the task and job that it is judging
         self.heard = time.monotonic()
         self._lines = LineBuffer()
         self.tell(configuration)
@@ -74,7 +74,7 @@ class _Process:
             self.stdin.flush()
 
     def hear(self) -> tuple[list[Begins | Commits | Waits | Ended], bool]:
-        """What it said since, and whether it is still there."""
+        """Its messages since the last call, and whether it is still alive."""
         chunk: bytes | None = self.stdout.read()
         if chunk is None:
             return [], True
@@ -84,7 +84,7 @@ class _Process:
             try:
                 messages.append(message(line))
             except ValueError:
-                log.error("a collector said what is no message: %r", line[:200])
+                log.error("a collector sent an invalid message: %r", line[:200])
         return messages, bool(chunk)
 
     def end(self, patience: float = 0.0) -> None:
@@ -92,7 +92,7 @@ class _Process:
             self.stdin.close()
         deadline = time.monotonic() + patience
         while self.popen.poll() is None and time.monotonic() < deadline:
-            # It may have much to tell before it comes to its end.
+            # Otherwise it could block on a full pipe.
             self.stdout.read()
             time.sleep(0.01)
         self.popen.kill()
@@ -122,7 +122,7 @@ class Collectors:
         self._selector = selectors.DefaultSelector()
         self._processes = [self._begin(number) for number in range(1, count + 1)]
         self._deaths = 0
-        # What a collector waits for (the database), as it last said.
+        # What a collector is waiting for, such as the database.
         self.trouble: str | None = None
 
     def _begin(self, number: int) -> _Process:
@@ -133,11 +133,11 @@ class Collectors:
 
     @property
     def busy(self) -> int:
-        """Tasks that are not committed yet."""
+        """The number of tasks that are not yet committed."""
         return len(self._backlog) + sum(len(process.tasks) for process in self._processes)
 
     def collect(self, task: str) -> None:
-        """Have the returned `task` brought to an end."""
+        """Hand over the returned `task`."""
         self._backlog.append((task, []))
         self._hand_out()
 
@@ -153,7 +153,7 @@ class Collectors:
             process.tell(Collect(task=task, skip=tuple(skip)))
 
     def listen(self, seconds: float) -> Iterator[Ended]:
-        """The tasks that are committed within `seconds`, as soon as there are any."""
+        """Wait at most `seconds` for tasks to be committed, and yield them."""
         for key, _ in self._selector.select(seconds):
             process = cast("_Process", key.data)
             messages, alive = process.hear()
@@ -174,7 +174,7 @@ class Collectors:
                 self._replace(process, f"ended with exit code {process.popen.wait()}")
         for process in list(self._processes):
             if process.tasks and time.monotonic() > process.heard + self._hang_time:
-                self._replace(process, f"said nothing for {self._hang_time:.0f} s")
+                self._replace(process, f"was silent for {self._hang_time:.0f} s")
         self._hand_out()
 
     def _replace(self, process: _Process, why: str) -> None:
@@ -187,7 +187,7 @@ class Collectors:
                 f"collectors cannot be started, or cannot commit: {last} (log: {self._errors})",
                 code=ErrorCode.COLLECTORS_FAILED,
             )
-        log.error("a collector %s, at %s; see %s", why, process.at, self._errors)
+        log.error("a collector %s (last job: %s); see %s", why, process.at, self._errors)
         for task, skip in process.tasks.items():
             if process.at is not None and process.at[0] == task:
                 self._strikes[process.at] += 1
@@ -199,10 +199,10 @@ class Collectors:
         self._processes[place] = self._begin(place + 1)
 
     def close(self) -> None:
-        """End the processes, once they have finished what they began.
+        """End the processes after they have finished what they began.
 
-        Those that wait for a database do not get that far: they are killed, and what they had
-        stays in the spool.
+        Processes that are waiting for the database cannot finish: they are killed, and their tasks
+        stay in the spool.
         """
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         for process in self._processes:

@@ -2,9 +2,9 @@
 
     python -m wqmaster.run.collector.process
 
-It hears its configuration, then one task a line, on standard input, and tells the master on
-standard output what it begins and what became of it; all as JSON. It ends when standard input
-closes, so that it never outlives the master by more than the tasks in its hands.
+It reads its configuration, then one task per line, from standard input, and reports on standard
+output what it begins and how that ended, all as JSON. It ends when standard input closes, so that
+it outlives the master only until its current tasks are committed.
 """
 
 import itertools
@@ -32,12 +32,12 @@ from wqmaster.system.lines import LineBuffer
 
 log = logging.getLogger("wqmaster.collector")
 
-# Seconds between two tries to reach a database that went away.
+# Seconds between two attempts to reach a database that does not respond.
 _RETRY_SECONDS = 2.0
 
 
 def _lines(descriptor: int) -> Iterator[list[bytes]]:
-    """What has arrived, as whole lines, at most a batch of them at a time; until it closes."""
+    """The lines that arrive, at most a batch at a time, until the input closes."""
     lines = LineBuffer()
     waiting: list[bytes] = []
     while True:
@@ -46,7 +46,7 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
         ):
             chunk = os.read(descriptor, 1 << 16)
             if not chunk:
-                # The master is gone: what was not begun waits in the spool for the next one.
+                # The master is gone; tasks not yet begun stay in the spool for the next one.
                 return
             waiting += lines.add(chunk)
         yield waiting[:BATCH_TASKS]
@@ -54,7 +54,7 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
 
 
 class _Channel:
-    """To the master. What a user's parser prints goes to standard error instead."""
+    """The channel to the master. What a user's parser prints goes to standard error instead."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(sys.stdout.fileno())
@@ -62,18 +62,18 @@ class _Channel:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def tell(self, message: Begins | Commits | Waits | Ended) -> None:
-        """Send a message, whole."""
+        """Send a complete message."""
         rest = message.line()
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
 
 def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
-    """What a collector needs to know."""
+    """The configuration of a collector."""
     campaign = loaded.campaign.model_dump(exclude={"folder"})
     return Configuration(
         recipe=recipe,
-        # Paths as their text; all else that JSON has not is MongoDB's.
+        # Paths become text; MongoDB's extended JSON covers the other types.
         campaign=json_util.dumps(campaign, default=os.fspath),
         path=str(loaded.source.path.absolute()),
         folder=str(loaded.folder),
@@ -106,11 +106,11 @@ def main() -> None:
     kept.mkdir(exist_ok=True)
     recipe = resolve(loaded, runs=False)
     if recipe.hash != configured.recipe:
-        # One that is started anew reads the user's files again: what it judged would be stored
-        # under a recipe that it was not computed with.
+        # A restarted collector reads the user's files again, and would store results under a
+        # recipe that they were not computed with.
         raise CampaignError(
-            "files that the campaign's recipe is made of were changed since the run began; what "
-            "has come back is kept, start the run again",
+            "files of the campaign's recipe have changed since the run began; returned tasks are "
+            "kept; start the run again",
             code=ErrorCode.FILE_CHANGED,
         )
     store: Store | None = None
@@ -133,8 +133,8 @@ if __name__ == "__main__":
     try:
         main()
     except BrokenPipeError:
-        # The master is gone; what was begun is committed or stays in the spool.
+        # The master is gone; its tasks are committed or stay in the spool.
         sys.exit(0)
     except Exception:
-        log.exception("the collector ends")
+        log.exception("the collector failed")
         raise
