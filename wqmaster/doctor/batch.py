@@ -151,7 +151,7 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
         words = ["condor_submit", "-dry-run", "-", str(file)]
         said = ask(words, case.environ, folder=Path(folder))
     if said.code == 0:
-        return Finding(subject, "ok", "accepts the job of a worker (dry run)")
+        return Finding(subject, "ok", "accepts a worker's job (dry run)")
     reason = " ".join(part for part in said.text.split("ERROR:")[-1].split() if part)[:300]
     fix = (
         "correct 'workers: {requirements: ..., options: ...}' in the campaign file, or ask the "
@@ -166,7 +166,7 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
     return Finding(
         subject,
         "wrong",
-        f"refuses the job of a worker: {reason}",
+        f"refuses a worker's job: {reason}",
         fix,
         code=ErrorCode.BATCH_JOB_REFUSED,
     )
@@ -192,7 +192,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     words = names.text.replace(",", " ").split() if names.code == 0 else []
     if "Not defined" in names.text or not words:
         if names.code != 0:
-            seen = "the queue does not show this user what it requires of jobs"
+            seen = "the queue's requirements could not be read; it may hide them from this user"
             yield Finding(
                 "queue requirements",
                 "warning",
@@ -270,13 +270,13 @@ def _scheduled(case: Case, campaign: Campaign, workers: SlurmWorkers) -> Finding
     words += shlex.split(Slurm().batch_options(workers, "doctor", campaign.campaign))
     said = ask(words, case.environ)
     if said.code == 0:
-        return Finding("sbatch", "ok", "accepts the job of a worker (dry run)")
+        return Finding("sbatch", "ok", "accepts a worker's job (dry run)")
     reason = said.last
-    fix = "sinfo; correct 'workers: {partition: ..., project: ACCOUNT}' in the campaign file"
+    fix = "sinfo; correct 'workers: {partition: ..., project: ACCOUNT, cores: ...}'"
     return Finding(
         "sbatch",
         "wrong",
-        f"refuses the job of a worker: {reason}",
+        f"refuses a worker's job: {reason}",
         fix,
         code=ErrorCode.BATCH_JOB_REFUSED,
     )

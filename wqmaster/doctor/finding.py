@@ -41,7 +41,7 @@ class Case:
 
     environ: Mapping[str, str]  # environment of programs that checks start
     loaded: LoadedCampaign | None = None
-    recipe: Recipe | None = None  # None too if functions cannot be resolved
+    recipe: Recipe | None = None  # None also if its functions cannot be resolved
     engine: str | None = None  # the one that the campaign would use
 
     @property

@@ -50,8 +50,10 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
                 code=ErrorCode.GLIBC_TOO_NEW,
             )
         if has >= needs:
-            return Finding(subject, "ok", f"{seen}, and {image} has {_words(has)} (by its name)")
-        seen += f", but {image} has {_words(has)} (by its name), so it cannot start there"
+            return Finding(
+                subject, "ok", f"{seen}, and {image} has {_words(has)} (judging by its name)"
+            )
+        seen += f", but {image} has {_words(has)} (judging by its name), so it cannot start there"
         return Finding(subject, "wrong", seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
     lacking = too_old(needs)
     if not lacking:

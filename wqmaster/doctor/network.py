@@ -32,8 +32,8 @@ def port(case: Case) -> Iterator[Finding]:
     number = campaign.engine.port
     if number == 0:
         if case.remote:
-            seen = "any free port: each run has another one, so a firewall cannot open it"
-            fix = "write 'engine: {port: N}' with a port that the firewall lets in"
+            seen = "any free port; each run picks another one, so a firewall cannot allow it"
+            fix = "write 'engine: {port: N}' into the campaign file, with a port that it allows"
             yield Finding("port", "warning", seen, fix, code=ErrorCode.PORT_UNUSABLE)
         else:
             yield Finding("port", "ok", "any free port, for workers on this machine")

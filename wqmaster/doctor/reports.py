@@ -78,7 +78,7 @@ def hosts(case: Case) -> Iterator[Finding]:
         return
     found: list[tuple[float, Path]] = []
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a worker's log disappears when the worker ends
+        with contextlib.suppress(OSError):  # a worker that just ended may have removed it
             state = path.lstat()
             if stat.S_ISREG(state.st_mode):
                 found.append((state.st_mtime, path))
@@ -94,8 +94,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     # The counter keeps insertion order, so its last entries are from the newest logs.
     last = "; ".join(list(reasons)[-_MAX_SHOWN_HOSTS:])
     count = sum(reasons.values())
-    failed = "1 check" if count == 1 else f"{count} checks"
-    seen = f"{failed} of hosts failed before a worker started; the last: {last}"
+    seen = f"host checks that failed before a worker started: {count}; the last: {last}"
     fix = (
         f"grep -r 'wqmaster worker:' {folder}; avoid such hosts with "
         "'workers: {requirements: ...}'"

@@ -36,7 +36,7 @@ class Fault:
 
 
 def cause_of(fault: str) -> str:
-    """The description of a fault without the words that no campaign asked for the diagnosis."""
+    """The description of a fault, the same with and without a campaign."""
     return fault.replace(_WITHOUT_CAMPAIGN, "")
 
 
@@ -92,7 +92,7 @@ def distinct(found: Iterable[Any], reported: Collection[str] = ()) -> Iterator[F
 def both_diagnoses(
     program: Program, output: Output, sample: Sample
 ) -> tuple[Failure | Fault | None, Failure | Fault | None]:
-    """The diagnosis in a campaign, and in `wqmaster parse`."""
+    """The diagnosis as a campaign requests it, and as `wqmaster parse` does."""
     return (
         diagnosed(program, output, sample.asked, sample.plain_options),
         diagnosed(program, output, None, {}),

@@ -22,8 +22,8 @@ def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
     Task functions of one program may share ladders with a rung for only one of them, so a rung must
     change the job of at least one sample.
     """
-    idle: dict[str, bool] = {}  # by rung: whether it has changed no job yet
-    blind: dict[str, bool] = {}  # by rung: whether no file of a failed attempt has changed a job
+    idle: dict[str, bool] = {}  # rung -> whether it has changed no job yet
+    blind: dict[str, bool] = {}  # rung -> whether rescued files have changed no job yet
     reported: set[str] = set()
     for sample in samples:
         traits = traits_of(sample.function)

@@ -26,7 +26,7 @@ class Sample:
 
     function: Build  # the task function whose step wrote the output
     files: Mapping[str, bytes]  # "stdout", and the other files that parsers read
-    # The value that each parser must return; floats within `values.RELATIVE_TOLERANCE`.
+    # Parser -> the value that it must return; floats agree within `values.RELATIVE_TOLERANCE`.
     values: Mapping[str, Any] = field(default_factory=dict)
     # The program's version as the output states it; None if it states none, and `program_version`
     # must return None.

@@ -42,7 +42,7 @@ def _faults(
 ) -> Iterator[str]:
     why = program.lacks()
     declared = [why] if why is not None else list(declarations.faults(program))
-    of_samples: dict[str, list[int]] = {}  # by fault: the samples that have it
+    of_samples: dict[str, list[int]] = {}  # fault -> numbers of the samples that have it
     seen: set[str] = set()
     for number, sample in enumerate(samples):
         found = list(building.faults(program, sample))
@@ -58,7 +58,7 @@ def _faults(
     causes = {cause_of(text) for one in of_samples for text in (one, one.partition(": ")[2])}
     yield from (fault for fault in declared if declarations.cause_of(fault) not in causes)
     if not samples:
-        yield "there is no sample; the parsers can only be checked with a real output"
+        yield "there is no sample; checking the parsers requires a real output"
         return
     for fault, numbers in of_samples.items():
         which = f"sample{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
