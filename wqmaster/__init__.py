@@ -1,7 +1,7 @@
 """wqmaster runs campaigns of many short chemistry calculations on opportunistic workers.
 
-`__all__` has what modules of users import: docs/api.md describes each name. A name is imported
-when it is first used, so that `import wqmaster` takes no time.
+`__all__` lists the names that users' modules import; docs/api.md describes them. Each name is
+imported on first use, which keeps `import wqmaster` fast.
 """
 
 from typing import TYPE_CHECKING

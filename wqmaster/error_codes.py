@@ -1,71 +1,71 @@
 """The codes of errors, warnings and findings: stable words for programs that call wqmaster.
 
-A message may be worded differently from one version to the next; its code stays.
-docs/error-codes.md lists what to do about each.
+Messages may be reworded in later versions; codes stay. docs/error-codes.md states what to do about
+each.
 """
 
 from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What went wrong, in a word or two."""
+    """What went wrong, in one to four words."""
 
     # --- the command ---
     USAGE = "usage"  # the command line is wrong
     INTERRUPTED = "interrupted"  # stopped by Ctrl-C
-    COMMAND_FAILED = "command-failed"  # none of the other codes fits
+    COMMAND_FAILED = "command-failed"  # no other code applies
     SYSTEM_CALL_FAILED = "system-call-failed"  # the operating system refused something
     DISK_FULL = "disk-full"  # no space, or no quota, is left
 
-    # --- the campaign file, and what it names ---
+    # --- the campaign file and the files that it names ---
     CAMPAIGN_NOT_FOUND = "campaign-not-found"  # there is no such campaign file
-    CAMPAIGN_UNREADABLE = "campaign-unreadable"  # the file is there and cannot be read as text
+    CAMPAIGN_UNREADABLE = "campaign-unreadable"  # the file exists but cannot be read as text
     CAMPAIGN_NOT_YAML = "campaign-not-yaml"  # the file is not a YAML mapping
     CAMPAIGN_INVALID = "campaign-invalid"  # a key or value of the file is wrong
     VARIABLE_NOT_SET = "variable-not-set"  # an environment variable in the file has no value
     QUERY_REFUSED = "query-refused"  # the database does not understand a query
     FILE_NOT_COPIED = "file-not-copied"  # a file that the campaign names cannot be copied
     FILE_CHANGED = "file-changed"  # a file that the campaign names changed while it was in use
-    MODULE_NOT_IMPORTED = "module-not-imported"  # a Python module of the user's raises an error
+    MODULE_NOT_IMPORTED = "module-not-imported"  # a Python module of the user raises an error
     PROGRAM_UNKNOWN = "program-unknown"  # no program of this name is known
     PARSER_UNKNOWN = "parser-unknown"  # the program has no parser of this name
-    REGISTRATION_INVALID = "registration-invalid"  # a package does not give a valid program
-    DATABASE_NOT_PRIVATE = "database-not-private"  # the campaign names a database of its own
+    REGISTRATION_INVALID = "registration-invalid"  # a package does not provide a valid program
+    DATABASE_NOT_PRIVATE = "database-not-private"  # the campaign names its own database
     TASK_FUNCTION_FAILED = "task-function-failed"  # the task function raises an error
-    RECEPTOR_MAPS_FAILED = "receptor-maps-failed"  # AutoDock Vina does not make the maps
-    STEP_DOUBTFUL = "step-doubtful"  # a step most likely does not leave what is asked of it
+    RECEPTOR_MAPS_FAILED = "receptor-maps-failed"  # AutoDock Vina cannot compute the maps
+    STEP_DOUBTFUL = "step-doubtful"  # a step probably does not produce what is asked of it
 
     # --- documents and results ---
     NOTHING_MATCHES = "nothing-matches"  # the query selects no document
     COLLECTION_EMPTY = "collection-empty"  # the collection holds no document
-    STEP_NOT_SELECTED = "step-not-selected"  # the query leaves out documents that lack a step
+    STEP_NOT_SELECTED = "step-not-selected"  # the query omits documents that lack a step
     DOCUMENT_NOT_FOUND = "document-not-found"  # there is no document with this id
     DOCUMENT_UNUSABLE = "document-unusable"  # a document holds no molecule that can be computed
-    FAILURE_NOT_FOUND = "failure-not-found"  # neither a failure class nor a document given up
-    ARCHIVE_NOT_KEPT = "archive-not-kept"  # no archive is kept of this document
+    FAILURE_NOT_FOUND = "failure-not-found"  # neither a failure class nor a failed document
+    ARCHIVE_NOT_KEPT = "archive-not-kept"  # no archive of this document is kept
     RECIPE_CHANGED = "recipe-changed"  # results under the same key have another recipe
     RESULTS_STALE = "results-stale"  # documents were changed after their results were computed
-    RESULTS_UNCHECKED = "results-unchecked"  # not all results were compared: it takes too long
-    RESULTS_UNDECLARED = "results-undeclared"  # results do not say what they were made with
-    FUNCTION_EDITED = "function-edited"  # a user's own task function, since the last run
-    RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read results
+    RESULTS_UNCHECKED = "results-unchecked"  # not all results were compared, as it takes too long
+    RESULTS_UNDECLARED = "results-undeclared"  # results do not state how they were computed
+    FUNCTION_EDITED = "function-edited"  # the user's task function was edited since the last run
+    RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read some results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
-    OUTPUT_NOT_PARSED = "output-not-parsed"  # a block that a parser needs is missing
+    OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is cut short or was altered
 
     # --- files to import or to parse ---
     STRUCTURES_NOT_FOUND = "structures-not-found"  # there is no such structure file
     UNREADABLE_STRUCTURE = "unreadable-structure"  # a structure file cannot be read
-    FORMAT_UNKNOWN = "format-unknown"  # the format is not known, or not imported
+    FORMAT_UNKNOWN = "format-unknown"  # the format is unknown or cannot be imported
     LIBRARY_MISSING = "library-missing"  # a Python library for this format is not installed
     RECORDS_REFUSED = "records-refused"  # records of a structure file were refused
-    IMPORT_COLLIDED = "import-collided"  # somebody else inserted the same ids meanwhile
+    IMPORT_COLLIDED = "import-collided"  # another process inserted the same ids meanwhile
     OUTPUT_UNREADABLE = "output-unreadable"  # an output file is missing or cannot be read
     OUTPUT_NOT_RECOGNIZED = "output-not-recognized"  # the file is not an output of this program
 
     # --- the database ---
     DATABASE_UNREACHABLE = "database-unreachable"  # the server does not answer
-    DATABASE_ADDRESS_INVALID = "database-address-invalid"  # `uri` is not an address of MongoDB
+    DATABASE_ADDRESS_INVALID = "database-address-invalid"  # `uri` is not a valid MongoDB URI
     DATABASE_NOT_CREATED = "database-not-created"  # the private database was never started
     DATABASE_REFUSES = "database-refuses"  # the server refuses an operation
     DATABASE_FAILED = "database-failed"  # the server failed while it was in use
@@ -77,52 +77,52 @@ class ErrorCode(StrEnum):
 
     # --- folders, locks and this machine ---
     FOLDER_UNUSABLE = "folder-unusable"  # the campaign's folder cannot be written or locked
-    FOLDER_NOT_PRIVATE = "folder-not-private"  # a folder that must be yours is somebody else's
-    FILESYSTEM_UNSUITABLE = "filesystem-unsuitable"  # locks are not reliable on it
-    SPACE_LOW = "space-low"  # little space, or few inodes, are left
+    FOLDER_NOT_PRIVATE = "folder-not-private"  # a private folder belongs to another user
+    FILESYSTEM_UNSUITABLE = "filesystem-unsuitable"  # locks are unreliable on this file system
+    SPACE_LOW = "space-low"  # little space is left, or few inodes
     CLOCK_DIFFERS = "clock-differs"  # this machine's clock differs from the database's
     CAMPAIGN_RUNNING = "campaign-running"  # another master is running this campaign
     CAMPAIGN_TAKEN_OVER = "campaign-taken-over"  # another master took the campaign from this one
     COLLECTORS_FAILED = "collectors-failed"  # the collectors cannot be started, or cannot commit
     PYTHON_TOO_OLD = "python-too-old"  # this Python is not supported
     PACKAGE_MISSING = "package-missing"  # a Python package is missing or too old
-    LIMIT_TOO_LOW = "limit-too-low"  # of open files or processes
+    LIMIT_TOO_LOW = "limit-too-low"  # the limit on open files or processes is too low
 
     # --- engines, workers and programs ---
     SERVICE_MISSING = "service-missing"  # a service that the campaign needs is missing
     ENGINE_NOT_INSTALLED = "engine-not-installed"  # the engine, or a part of it, is missing
     ENGINE_NOT_STARTED = "engine-not-started"  # the engine does not start
-    MASTER_NOT_RUNNING = "master-not-running"  # no master of this campaign is running
+    MASTER_NOT_RUNNING = "master-not-running"  # the campaign is not running
     MASTER_TROUBLED = "master-troubled"  # a running master reports trouble
-    VERSIONS_DIFFER = "versions-differ"  # programs of different versions of ndcctools meet
+    VERSIONS_DIFFER = "versions-differ"  # programs of different ndcctools versions are mixed
     PORT_IN_USE = "port-in-use"  # another program listens on the port
-    PORT_UNUSABLE = "port-unusable"  # the port cannot be listened on
+    PORT_UNUSABLE = "port-unusable"  # this process may not listen on the port
     CATALOG_MISSING = "catalog-missing"  # a project name needs a catalog, and none is usable
     NAME_TAKEN = "name-taken"  # another master has the same project name
-    ADDRESS_UNREACHABLE = "address-unreachable"  # workers may not reach this machine
-    SECRET_EXPOSED = "secret-exposed"  # noqa: S105  # the password or key file is not for its owner alone
+    ADDRESS_UNREACHABLE = "address-unreachable"  # workers may be unable to reach this machine
+    SECRET_EXPOSED = "secret-exposed"  # noqa: S105  # other users can read the password or key file
     CERTIFICATE_UNUSABLE = "certificate-unusable"  # the TLS certificate or key cannot be used
     PROGRAM_MISSING = "program-missing"  # a program that the campaign needs is not installed
-    PROGRAM_UNSUITABLE = "program-unsuitable"  # a program has the right name and is another one
+    PROGRAM_UNSUITABLE = "program-unsuitable"  # a program of the right name is a different program
     GLIBC_TOO_NEW = "glibc-too-new"  # a program needs a newer C library than workers may have
     WORKER_UNUSABLE = "worker-unusable"  # the worker program cannot be sent or started
     WORKERS_REFUSED = "workers-refused"  # the master turned workers away
-    HOSTS_FAILED = "hosts-failed"  # hosts failed the check before a worker starts
+    HOSTS_FAILED = "hosts-failed"  # hosts failed the checks before a worker starts
 
     # --- factories and batch systems ---
-    FACTORY_RUNNING = "factory-running"  # a factory is running in this folder already
+    FACTORY_RUNNING = "factory-running"  # a factory is already running in this folder
     FACTORY_OF_MASTER = "factory-of-master"  # the factory ends with its master
-    FACTORY_FAILED = "factory-failed"  # the factory does not start, or ended
-    WORKERS_LEFT = "workers-left"  # jobs of a factory cannot be removed from the queue
+    FACTORY_FAILED = "factory-failed"  # the factory did not start, or has ended
+    WORKERS_LEFT = "workers-left"  # a factory's jobs cannot be removed from the queue
     WORKERS_HELD = "workers-held"  # the batch system holds workers
-    BATCH_SYSTEM_FAILED = "batch-system-failed"  # the batch system is missing or does not answer
-    BATCH_JOB_REFUSED = "batch-job-refused"  # the batch system refuses the job of a worker
+    BATCH_SYSTEM_FAILED = "batch-system-failed"  # the batch system is missing or does not respond
+    BATCH_JOB_REFUSED = "batch-job-refused"  # the batch system refuses a worker's job
     BATCH_USER_UNSUITABLE = "batch-user-unsuitable"  # this user cannot submit jobs
-    BATCH_DEMANDS = "batch-demands"  # the batch system demands more of a job than is given
+    BATCH_DEMANDS = "batch-demands"  # the batch system requires more than `workers:` states
 
     # --- packed software ---
     SOFTWARE_NOT_PACKED = "software-not-packed"  # the software cannot be packed
     SOFTWARE_PROOF_FAILED = "software-proof-failed"  # the packed program does not run
 
     # --- wqmaster doctor ---
-    CHECK_INCOMPLETE = "check-incomplete"  # a check failed, or did not end in time
+    CHECK_INCOMPLETE = "check-incomplete"  # a check failed or did not finish in time

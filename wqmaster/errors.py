@@ -1,4 +1,7 @@
-"""The errors a user can meet. A class's docstring is its message when it is raised without one."""
+"""The errors that users can meet.
+
+An error that is raised without a message has the docstring of its class as its message.
+"""
 
 import inspect
 from enum import StrEnum
@@ -9,9 +12,9 @@ from wqmaster.error_codes import ErrorCode
 class WqmasterError(Exception):
     """wqmaster stopped because of an error."""
 
-    # The exit code of the command: 2 file or command line, 3 a service is missing.
+    # The command's exit code. 2: campaign file or command line wrong; 3: a service is missing.
     exit_code = 1
-    # Which error it is; the place that raises it may be more specific than the class.
+    # The code that writes `raise` may pass a more specific one.
     code = ErrorCode.COMMAND_FAILED
 
     def __init__(self, message: str | None = None, *, code: ErrorCode | None = None) -> None:
@@ -28,7 +31,7 @@ class CampaignError(WqmasterError):
 
 
 class NothingMatches(CampaignError):
-    """The query of the campaign matches no document."""
+    """The campaign's query matches no document."""
 
     code = ErrorCode.NOTHING_MATCHES
 
@@ -92,7 +95,7 @@ class CampaignLocked(ServiceError):
 
 
 class Defect(StrEnum):
-    """What kind of defect makes a document's molecule unusable."""
+    """The kind of defect that makes a document's molecule unusable."""
 
     MISSING_FIELD = "missing_field"
     NOT_A_LIST = "not_a_list"
@@ -109,7 +112,7 @@ class Defect(StrEnum):
 
 
 class BadDocument(WqmasterError):
-    """The document holds no molecule that can be computed. The job fails, the campaign goes on."""
+    """The document holds no molecule that can be computed. Its job fails; the campaign goes on."""
 
     code = ErrorCode.DOCUMENT_UNUSABLE
 
@@ -119,19 +122,20 @@ class BadDocument(WqmasterError):
 
 
 class ParseError(WqmasterError):
-    """A block that a parser needs is missing from an output. The job fails with `parse_error`."""
+    """A section that a parser needs is missing from an output. The job fails with `parse_error`."""
 
     code = ErrorCode.OUTPUT_NOT_PARSED
 
 
 class NotApplicable(ParseError):
-    """The output is whole, and of a run that has no such value. The job fails as with ParseError.
+    """The output is complete, but its run has no such value. The job fails as with ParseError.
 
-    `wqmaster parse`, which tries all parsers of a program, lists those that raise it by name alone.
+    `wqmaster parse`, which tries all parsers of a program, lists only the names of those that raise
+    it.
     """
 
 
 class ArchiveError(WqmasterError):
-    """A returned archive is cut short or was altered. The job is run again elsewhere."""
+    """A returned archive is cut short or was altered. The job runs again elsewhere."""
 
     code = ErrorCode.ARCHIVE_BROKEN

@@ -1,4 +1,4 @@
-"""The former place of `wqmaster.jobs.failures`, for modules of users that import from here."""
+"""The former place of `wqmaster.jobs.failures`, for users' modules that import from here."""
 
 from wqmaster.jobs.failures import Failure, FailureClass
 

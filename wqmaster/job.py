@@ -1,4 +1,4 @@
-"""The former place of `wqmaster.jobs.job`, for modules of users that import from here."""
+"""The former place of `wqmaster.jobs.job`, for users' modules that import from here."""
 
 from wqmaster.jobs.job import Asked, Execution, Input, Job, Outcome, StepOutcome, Task
 

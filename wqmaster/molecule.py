@@ -1,4 +1,4 @@
-"""The former place of `wqmaster.jobs.molecule`, for modules of users that import from here."""
+"""The former place of `wqmaster.jobs.molecule`, for users' modules that import from here."""
 
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 

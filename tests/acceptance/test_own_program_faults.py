@@ -227,11 +227,11 @@ def test_doctor_says_how_it_asked_a_program_for_its_version(
     changed(campaigns, "--version", "--verson")
     state, said = seen()
     assert state == "wrong"
-    assert f"'{program} --verson' (PROGRAM.version_argument) was tried, and ended with " in said
+    assert f"'{program} --verson' (PROGRAM.version_argument) failed with exit code " in said
     changed(campaigns, ', version_argument="--version"', "")
     assert seen() == (
         "ok",
-        f"{program} found; it was not run, since PROGRAM states no version_argument",
+        f"{program} found, but not run, since PROGRAM states no version_argument",
     )
 
 

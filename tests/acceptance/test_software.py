@@ -140,7 +140,7 @@ def test_what_is_wrong_with_software_is_said_by_check(
     cli("software", "pack", "xtb", "--from", folder, "--run", "x")
     path = campaigns.write(software={"xtb": {"command": "bin/xtb", "archive": "xtb.tar.gz"}})
     before = sorted(tmp_path.rglob("*"))
-    assert "workers have xtb by its archive" in cli("doctor", path)
+    assert "the campaign provides xtb (archive)" in cli("doctor", path)
     assert sorted(tmp_path.rglob("*")) == before
 
 

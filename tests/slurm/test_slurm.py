@@ -117,7 +117,7 @@ def test_the_doctor_tries_the_requests_of_the_factory_on_the_cluster(
         return {line["subject"]: f"{line['state']}: {line['seen']}" for line in lines}
 
     well = found()
-    assert well["SLURM"].startswith("ok: answers: 1 nodes in partitions tests")
+    assert well["SLURM"].startswith("ok: responds; 1 node, partitions: tests")
     assert well["sbatch"].startswith("ok")
     # Too much memory, stated or by default for the cores; no such partition; no such feature.
     for changed in ({"memory": 10**6}, {"cores": 9, "memory": None}, {"partition": "none"}):

@@ -70,7 +70,7 @@ def test_a_program_whose_needs_are_misspelled_is_found(monkeypatch: pytest.Monke
     check_program(found.PROGRAM, [sample])
     vars(needs)["NEEDS"] = {"energy": ("sfc",)}
     said = complaint(found.PROGRAM, sample)
-    assert "says that energy needs 'sfc', and `leaves` knows this quantity for no step" in said
+    assert "states 'sfc' for energy, but `leaves` names this quantity for none" in said
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:
 def test_a_remedy_that_ignores_the_files_of_the_failed_attempt_is_found() -> None:
     program, samples = restarting()
     said = complaint(program, *samples)
-    assert "the remedy go-on is to begin from the files of the attempt that failed" in said
-    assert "the remedy calm is" not in said
+    assert "the remedy go-on declares `restart`, but" in said
+    assert "the remedy calm" not in said
     reads = "files |= {name: content for step in steps for name, content in step.rescued.items()}"
     program, samples = restarting(("    executions = []", f"    {reads}\n    executions = []"))
     check_program(program, samples)
@@ -120,8 +120,8 @@ def test_the_output_of_another_program_must_not_count_as_truncated() -> None:
     banner = 'if not "TALLY ".startswith(output.text[:6]):'
     assert banner in MODULE
     said = complaint(*tally((banner, "if not output:")))
-    assert "diagnose finds truncated in the output of another program, which is run again" in said
-    assert "look first at the banner" in said
+    assert "diagnose returns truncated for the output of another program" in said
+    assert "check first for the banner" in said
 
 
 def test_a_mistake_in_a_diagnosis_is_reported_once() -> None:
@@ -140,16 +140,16 @@ def test_a_difference_late_in_a_table_is_shown_with_its_position() -> None:
     program, sample = tally(with_parser("table", "return [[1.0] * 50, [2.0] * 49 + [3.0]]"))
     table = [[1.0] * 50, [2.0] * 50]
     said = complaint(program, replace(sample, values={**sample.values, "table": table}))
-    assert "the parser table returns 3.0 in [1][49], and should return 2.0" in said
+    assert "the parser table returns 3.0 at [1][49], but should return 2.0" in said
 
 
 @pytest.mark.parametrize(
     ("found", "stated", "said"),
     [
         (1.0, 2.0, ("1.0", "2.0")),
-        ([1.0] * 60, [1.0] * 59, ("1.0 in [59]", "nothing")),
-        ({"a": "x" * 200}, {"a": "x" * 199 + "y"}, ("'x' in ['a'][199:]", "'y'")),
-        ({"a": [1] * 60, "b": 2}, {"a": [1] * 60}, ("2 in ['b']", "nothing")),
+        ([1.0] * 60, [1.0] * 59, ("1.0 at [59]", "nothing")),
+        ({"a": "x" * 200}, {"a": "x" * 199 + "y"}, ("'x' at ['a'][199:]", "'y'")),
+        ({"a": [1] * 60, "b": 2}, {"a": [1] * 60}, ("2 at ['b']", "nothing")),
         ("x" * 200, 5, (f"'{'x' * 99}", "5")),
     ],
 )

@@ -65,9 +65,9 @@ def test_a_check_that_raises_or_hangs_is_reported_and_delays_no_other() -> None:
         ("two", "warning"),
         ("three", "ok"),
     ]
-    assert "could not be checked" in found[1].seen
     assert "Input/output error" in found[1].seen
-    assert "could not be checked: no answer" in found[2].seen
+    assert "did not finish" in found[2].seen
+    assert found[1].code is found[2].code is ErrorCode.CHECK_INCOMPLETE
 
 
 def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_only_workers_refused_in_the_last_run_are_reported(
         log.warning("worker refused (version): a.example.org: it is of another version")
         log.warning("worker refused (password): b.example.org: it is not that of y\x1b[31m")
     (new,) = reports.refused(case)
-    assert "refused 2" in new.seen
+    assert "refused 2 workers" in new.seen
     assert "b.example.org" in new.seen
     assert "\x1b" not in new.seen
     assert "--password FILE" in (new.fix or "")
@@ -215,7 +215,10 @@ def test_only_workers_refused_in_the_last_run_are_reported(
 @pytest.mark.parametrize(
     ("line", "fix"),
     [
-        ("rejecting worker (n1:9) as it uses protocol 3. I am using protocol 11.", "own worker"),
+        (
+            "rejecting worker (n1:9) as it uses protocol 3. I am using protocol 11.",
+            "this machine's worker",
+        ),
         ("worker n1:9 presented the wrong password", "--password FILE"),
         ("ssl accept failed from n1 port 9", "--ssl"),
     ],

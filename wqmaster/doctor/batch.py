@@ -1,4 +1,4 @@
-"""HTCondor and SLURM: their commands, their queue, and what a site forbids."""
+"""Checks of HTCondor and SLURM: their commands, their queues and the rules of the site."""
 
 import ipaddress
 import json
@@ -25,7 +25,7 @@ _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
 )
 _GET_SLURM = "apt install slurm-client (Debian), or log in to the cluster's login node"
-# What the factories write of each worker's job that a site may forbid: `getenv` is fixed in them.
+# The lines of a worker's job that a site may forbid. The factories always write `getenv = true`.
 _SUBMIT = """\
 universe = vanilla
 executable = /bin/true
@@ -33,21 +33,21 @@ getenv = true
 {lines}
 queue 1
 """
-# A job of a factory names its worker in command or arguments.
+# A factory's job names its worker program in the command or the arguments.
 _WORKER = re.compile(r"work_queue_worker|vine_worker|condor\.sh|worker\.sh")
 _MAX_SHOWN_JOBS = 3
-# Seconds that a queue may take, which has much to do.
+# A busy queue may take this long to respond.
 _QUEUE_TIMEOUT_SECONDS = 6.0
 
 
-def _has(case: Case, *names: str) -> list[str]:
-    """Those of the programs that are not there."""
+def _missing(case: Case, *names: str) -> list[str]:
+    """The programs among `names` that are not on the PATH."""
     return [name for name in names if shutil.which(name, path=case.environ.get("PATH")) is None]
 
 
 def pool_is_here(case: Case) -> bool:
-    """Whether HTCondor's pool is of this machine alone."""
-    if _has(case, "condor_config_val"):
+    """Whether HTCondor's pool consists of this machine alone."""
+    if _missing(case, "condor_config_val"):
         return False
     said = ask(["condor_config_val", "COLLECTOR_HOST"], case.environ, errors="dropped")
     host = said.text.strip().partition(":")[0].strip("[]")
@@ -61,11 +61,11 @@ def pool_is_here(case: Case) -> bool:
 
 
 def condor(case: Case) -> Iterator[Finding]:
-    """The access point: its queue, what it forbids, and jobs of ours that are held."""
+    """Check the access point: its queue, its rules, and workers on hold."""
     workers = case.workers
     if workers is not None and not isinstance(workers, CondorWorkers):
         return
-    missing = _has(case, *Condor.commands)
+    missing = _missing(case, *Condor.commands)
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
         if workers is not None:
@@ -73,11 +73,11 @@ def condor(case: Case) -> Iterator[Finding]:
                 "HTCondor", "wrong", seen, _GET_CONDOR, code=ErrorCode.BATCH_SYSTEM_FAILED
             )
         else:
-            yield Finding("HTCondor", "ok", f"{seen} (needed for 'workers: condor' alone)")
+            yield Finding("HTCondor", "ok", f"{seen} (only 'workers: condor' needs it)")
         return
     version = ask(["condor_version"], case.environ, seconds=2.0).text
     found = re.search(r"CondorVersion: ([0-9.]+)", version)
-    told = f"HTCondor {found[1]}" if found else "HTCondor of an unknown version"
+    name = f"HTCondor {found[1]}" if found else "HTCondor (unknown version)"
     held = ask(
         [
             *("condor_q", "-constraint", "JobStatus == 5", "-json"),
@@ -87,7 +87,7 @@ def condor(case: Case) -> Iterator[Finding]:
         seconds=_QUEUE_TIMEOUT_SECONDS,
     )
     if held.code != 0:
-        seen = f"{told}, whose queue does not answer: {_why(held)}"
+        seen = f"the queue of {name} does not respond: {_why(held)}"
         fix = "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE of your pool"
         yield Finding(
             "HTCondor",
@@ -97,7 +97,7 @@ def condor(case: Case) -> Iterator[Finding]:
             code=ErrorCode.BATCH_SYSTEM_FAILED,
         )
         return
-    yield Finding("HTCondor", "ok", f"{told}, whose queue answers")
+    yield Finding("HTCondor", "ok", f"the queue of {name} responds")
     yield from _held(held.text)
     if case.campaign is not None and workers is not None:
         yield _submits(case, case.campaign, workers)
@@ -105,13 +105,13 @@ def condor(case: Case) -> Iterator[Finding]:
 
 
 def _why(said: Said) -> str:
-    """Why the queue does not answer, of the many lines that condor_q has for it."""
+    """Why the queue does not respond, extracted from the many lines that condor_q prints."""
     if said.code is None:
         return "no answer in time"
     text = " ".join(said.text.replace("Error: (null)", "").replace("Extra Info:", "").split())
     if "condor_schedd is not running" in text:
-        return "no condor_schedd can be found from here"
-    return text[:300] or "it said nothing"
+        return "no condor_schedd can be found from this machine"
+    return text[:300] or "no error message"
 
 
 def _held(text: str) -> Iterator[Finding]:
@@ -130,17 +130,18 @@ def _held(text: str) -> Iterator[Finding]:
     names = [f"{job.get('ClusterId')}.{job.get('ProcId')}" for job in ours]
     more = ", ..." if len(names) > _MAX_SHOWN_JOBS else ""
     listed = ", ".join(names[:_MAX_SHOWN_JOBS])
+    what = "1 worker job is held" if len(ours) == 1 else f"{len(ours)} worker jobs are held"
     seen = (
-        f"{len(ours)} jobs of workers are held ({listed}{more}), and a factory counts them as if "
-        f"they ran; the first one since: {ours[0].get('HoldReason')}"
+        f"{what} ({listed}{more}), but a factory counts such jobs as running; reason of the first: "
+        f"{ours[0].get('HoldReason')}"
     )
-    # Of a thousand names a command line has no room.
+    # A command line has no room for a thousand names.
     fix = f"condor_rm {' '.join(names)}" if len(names) <= 20 else "condor_q -held; condor_rm JOB..."
     yield Finding("held workers", "warning", seen, fix, code=ErrorCode.WORKERS_HELD)
 
 
 def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
-    """Whether condor_submit takes a job as the factory writes it; nothing is submitted."""
+    """Check with a dry run whether condor_submit accepts a worker's job."""
     subject = "condor_submit"
     lines = Condor().submit_lines(workers, "doctor", campaign.campaign)
     lines += [f"requirements = ({workers.requirements})"] if workers.requirements else []
@@ -150,39 +151,39 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
         words = ["condor_submit", "-dry-run", "-", str(file)]
         said = ask(words, case.environ, folder=Path(folder))
     if said.code == 0:
-        return Finding(subject, "ok", "takes the job of a worker (tried, not submitted)")
+        return Finding(subject, "ok", "accepts a worker's job (dry run)")
     reason = " ".join(part for part in said.text.split("ERROR:")[-1].split() if part)[:300]
     fix = (
-        "'workers: {requirements: ..., options: ...}' in the campaign file, or the site has to "
-        "change it; to try: condor_submit -dry-run - FILE"
+        "correct 'workers: {requirements: ..., options: ...}' in the campaign file, or ask the "
+        "site to change its rules; test with: condor_submit -dry-run - FILE"
     )
     if "getenv" in reason.lower():
-        reason += "; the factories of ndcctools write 'getenv = true' in each job"
+        reason += "; the factories of ndcctools write 'getenv = true' into each job"
         fix = (
-            "ask the site for SUBMIT_ALLOW_GETENV = true, or submit workers by hand "
-            "('workers: none', condor_submit of your own)"
+            "ask the site to set SUBMIT_ALLOW_GETENV = true, or submit workers yourself "
+            "('workers: none' and condor_submit)"
         )
     return Finding(
         subject,
         "wrong",
-        f"refuses the job of a worker: {reason}",
+        f"refuses a worker's job: {reason}",
         fix,
         code=ErrorCode.BATCH_JOB_REFUSED,
     )
 
 
 def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
-    """What the queue itself demands of a job (SUBMIT_REQUIREMENT_NAMES), which no dry run tries."""
+    """Check the queue's own requirements (SUBMIT_REQUIREMENT_NAMES), which a dry run skips."""
     if os.getuid() == 0:
-        # It refuses root, but for a pool that was told which user HTCondor is.
+        # HTCondor refuses root's jobs unless the pool sets CONDOR_IDS, the user it runs as.
         ids = ask(["condor_config_val", "CONDOR_IDS"], case.environ, errors="dropped")
         if ids.code != 0 and "CONDOR_IDS" not in case.environ:
-            seen = "HTCondor takes no jobs of root, and you are root"
+            seen = "HTCondor accepts no jobs from root, and you are root"
             yield Finding(
                 "HTCondor user",
                 "warning",
                 seen,
-                "su - YOU, then wqmaster doctor",
+                "su - USER, then wqmaster doctor",
                 code=ErrorCode.BATCH_USER_UNSUITABLE,
             )
     names = ask(
@@ -191,49 +192,51 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     words = names.text.replace(",", " ").split() if names.code == 0 else []
     if "Not defined" in names.text or not words:
         if names.code != 0:
-            seen = "what the queue demands of jobs could not be read: it tells strangers nothing"
+            seen = "the queue's requirements could not be read; it may hide them from this user"
             yield Finding(
-                "queue's demands",
+                "queue requirements",
                 "warning",
                 seen,
-                "condor_submit one job, and see",
+                "submit a test job with condor_submit",
                 code=ErrorCode.BATCH_DEMANDS,
             )
         return
-    concerned = []
+    relevant = []
     for name in words[:20]:
         said = ask(
             ["condor_config_val", "-schedd", f"SUBMIT_REQUIREMENT_{name}"],
             case.environ,
             errors="dropped",
         )
-        demand = said.text.strip()
-        environment = re.search(r"\bEnv(ironment)?\b", demand, re.IGNORECASE)
-        if environment or ("projectname" in demand.lower() and not workers.project):
-            concerned.append(f"{name}: {demand[:150]}")
-    if concerned:
-        seen = f"the queue may refuse workers by its demands: {'; '.join(concerned)}"
+        rule = said.text.strip()
+        environment = re.search(r"\bEnv(ironment)?\b", rule, re.IGNORECASE)
+        if environment or ("projectname" in rule.lower() and not workers.project):
+            relevant.append(f"{name}: {rule[:150]}")
+    if relevant:
+        seen = f"the queue's requirements may exclude workers: {'; '.join(relevant)}"
         fix = (
-            "'workers: {project: NAME}' if it is of ProjectName; if it is of the environment, ask "
-            "the site: the factories write 'getenv = true'"
+            "for ProjectName, write 'workers: {project: NAME}'; for the environment, ask the site: "
+            "the factories write 'getenv = true'"
         )
-        yield Finding("queue's demands", "warning", seen, fix, code=ErrorCode.BATCH_DEMANDS)
+        yield Finding("queue requirements", "warning", seen, fix, code=ErrorCode.BATCH_DEMANDS)
     else:
-        yield Finding("queue's demands", "ok", f"{len(words)}, none about workers' jobs")
+        yield Finding(
+            "queue requirements", "ok", f"{len(words)}, none of which concerns workers' jobs"
+        )
 
 
 def slurm(case: Case) -> Iterator[Finding]:
-    """The cluster: whether it answers, and takes a job of partition and account."""
+    """Check whether the cluster responds, and accepts a worker's job."""
     workers = case.workers
     if workers is not None and not isinstance(workers, SlurmWorkers):
         return
-    missing = _has(case, "sinfo", *Slurm.commands)
+    missing = _missing(case, "sinfo", *Slurm.commands)
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
         if workers is not None:
             yield Finding("SLURM", "wrong", seen, _GET_SLURM, code=ErrorCode.BATCH_SYSTEM_FAILED)
         else:
-            yield Finding("SLURM", "ok", f"{seen} (needed for 'workers: slurm' alone)")
+            yield Finding("SLURM", "ok", f"{seen} (only 'workers: slurm' needs it)")
         return
     said = ask(["sinfo", "--noheader", "--format", "%R|%a|%D|%T"], case.environ)
     if said.code != 0:
@@ -243,7 +246,7 @@ def slurm(case: Case) -> Iterator[Finding]:
         yield Finding(
             "SLURM",
             state,
-            f"the cluster does not answer: {reason}",
+            f"the cluster does not respond: {reason}",
             fix,
             code=ErrorCode.BATCH_SYSTEM_FAILED,
         )
@@ -251,28 +254,29 @@ def slurm(case: Case) -> Iterator[Finding]:
     rows = [line.split("|") for line in said.text.splitlines() if line.count("|") == 3]
     partitions = list(dict.fromkeys(row[0] for row in rows))
     nodes = sum(int(row[2]) for row in rows if row[2].isdigit())
-    seen = f"answers: {nodes} nodes in partitions {', '.join(partitions) or '(none)'}"
+    count = "1 node" if nodes == 1 else f"{nodes} nodes"
+    seen = f"responds; {count}, partitions: {', '.join(partitions) or '(none)'}"
     yield Finding("SLURM", "ok", seen)
     if case.campaign is not None and workers is not None:
         yield _scheduled(case, case.campaign, workers)
 
 
 def _scheduled(case: Case, campaign: Campaign, workers: SlurmWorkers) -> Finding:
-    """Whether sbatch would take a worker's job; nothing is submitted."""
+    """Check with a dry run whether sbatch accepts a worker's job."""
     words = ["sbatch", "--test-only", "--wrap", "true", "--output", os.devnull]
-    # As the factory asks, in its order: of two alike, sbatch takes the last.
+    # In the factory's order: if an option is repeated, sbatch uses the last one.
     size = worker_size(campaign)
     words += [f"--cpus-per-task={size.cores}", f"--mem={size.memory}M"]
     words += shlex.split(Slurm().batch_options(workers, "doctor", campaign.campaign))
     said = ask(words, case.environ)
     if said.code == 0:
-        return Finding("sbatch", "ok", "takes the job of a worker (tried, not submitted)")
+        return Finding("sbatch", "ok", "accepts a worker's job (dry run)")
     reason = said.last
-    fix = "sinfo; 'workers: {partition: ..., project: ACCOUNT, cores: ...}' in the campaign file"
+    fix = "sinfo; correct 'workers: {partition: ..., project: ACCOUNT, cores: ...}'"
     return Finding(
         "sbatch",
         "wrong",
-        f"refuses the job of a worker: {reason}",
+        f"refuses a worker's job: {reason}",
         fix,
         code=ErrorCode.BATCH_JOB_REFUSED,
     )

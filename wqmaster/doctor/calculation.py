@@ -1,4 +1,4 @@
-"""Whether the campaign's programs are there, and are what they are called."""
+"""Checks of the campaign's steps and programs."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ from wqmaster.software.pack.making import glibc_of
 from wqmaster.system.programs import Said, ask
 from wqmaster.tasks.programs import names_of_ours
 
-# Exit codes of what cannot be executed, or lacks a library.
+# Exit codes of a program that cannot be executed or lacks a library.
 _NOT_STARTED_CODES = (126, 127)
 
 
 def steps(case: Case) -> Iterator[Finding]:
-    """What is likely wrong with the steps of the campaign."""
+    """Report what is probably wrong with the campaign's steps."""
     for warning in case.recipe.warnings if case.recipe is not None else ():
         yield Finding(
             "steps",
             "warning",
             warning,
-            "wqmaster check, after a change of the file",
+            "correct the campaign file, then: wqmaster check",
             code=ErrorCode.STEP_DOUBTFUL,
         )
 
 
 def programs(case: Case) -> Iterator[Finding]:
-    """The programs of the campaign, where workers of this machine run them."""
+    """Check the campaign's programs, as far as they can be checked on this machine."""
     recipe = case.recipe
     if recipe is None:
         return
@@ -43,28 +43,29 @@ def programs(case: Case) -> Iterator[Finding]:
         if getattr(program, way) is not None
     }
     if elsewhere:
-        ways = ", ".join(f"{name} by its {way}" for name, way in elsewhere.items())
-        yield Finding("programs", "ok", f"workers have {ways}; 'wqmaster smoke' tries them here")
+        ways = ", ".join(f"{name} ({way})" for name, way in elsewhere.items())
+        seen = f"the campaign provides {ways}; 'wqmaster smoke' tests them here"
+        yield Finding("programs", "ok", seen)
     if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
-    # Those that workers are to have already.
+    # The programs that the campaign does not provide.
     names = recipe.programs()
     subject = ", ".join(names)
     try:
         check_programs(recipe)
     except ProgramMissing as error:
         if here:
-            fix = f"say where it is with 'software:' in {recipe.loaded.source.path}"
+            fix = f"give its path under 'software:' in {recipe.loaded.source.path}"
             yield Finding(subject, "wrong", error.message, fix, error.code)
         else:
             missing = [name for name in names if shutil.which(name) is None]
             why = f"{', '.join(missing)} not on this machine" if missing else error.message
-            seen = f"{why}; workers elsewhere must have it"
+            seen = f"{why}; workers on other machines must have it"
             yield Finding(
                 subject,
                 "warning",
                 seen,
-                "wqmaster smoke, on a machine like theirs",
+                "run wqmaster smoke on a machine like theirs",
                 code=ErrorCode.PROGRAM_MISSING,
             )
         return
@@ -90,24 +91,24 @@ def programs(case: Case) -> Iterator[Finding]:
         elif program is not None and name == recipe.software.argv(program.name)[0]:
             ours = program.name in names_of_ours()
             why = "it has no option" if ours else "PROGRAM states no version_argument"
-            said = f" found; it was not run, since {why}" + " to print its version" * ours
+            said = f" found, but not run, since {why}" + " to print its version" * ours
         else:
-            said = " found; it was not run"
-        there = "" if here else "; workers elsewhere need one of their own"
+            said = " found, but not run"
+        there = "" if here else "; workers on other machines need their own copy"
         yield Finding(name, "ok", f"{found}{said}{there}")
 
 
 def _failed(found: str, argument: str, told: Said) -> str:
-    """What is wrong with a program that was asked for its version in vain."""
+    """What is wrong with a program that did not print its version."""
     tried = f"'{found} {argument}' (PROGRAM.version_argument)"
     if told.code is None or told.code in _NOT_STARTED_CODES:
-        return f"{found} does not run: {told.last}; {tried} was tried"
-    # The program may be well, and the argument mistyped.
-    return f"{tried} was tried, and ended with exit code {told.code}: {told.last}"
+        return f"{found} does not run: {told.last}; the command was {tried}"
+    # The program may work, and only the argument be wrong.
+    return f"{tried} failed with exit code {told.code}: {told.last}"
 
 
 def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
-    """Whether what was packed starts on the machines that it is sent to."""
+    """Check whether packed software can start on the machines that it is sent to."""
     loaded = recipe.loaded
     for path in dict.fromkeys(
         loaded.source.path.parent / program.archive
@@ -117,8 +118,8 @@ def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
         needs = glibc_of(path)
         if needs is not None:
             fix = (
-                "pack a build for an older Linux (conda-forge's: wqmaster software pack NAME "
-                "--from PREFIX), or a container with 'image:' that has it"
+                "pack a build for an older Linux (from conda-forge: wqmaster software pack NAME "
+                "--from PREFIX), or name a container that has it with 'image:'"
             )
             yield judged(case, f"glibc of {path.name}", str(path), needs, fix)
 

@@ -1,4 +1,4 @@
-"""The database: reachable, new enough, writable, with its indexes; documents are not touched."""
+"""Checks of the database; documents are not changed."""
 
 import contextlib
 import secrets
@@ -26,16 +26,16 @@ from wqmaster.system.programs import ask
 
 Document = dict[str, Any]
 
-# Updates by pipeline and $$NOW came with it.
+# The first version with pipeline updates and $$NOW.
 _OLDEST_MONGODB = (4, 2)
-# Seconds that each answer of the server may take.
+# How long each answer of the server may take.
 _ANSWER_TIMEOUT_SECONDS = 4.0
-# Codes of MongoDB: it is not allowed.
+# MongoDB's codes Unauthorized and AuthenticationFailed.
 _UNAUTHORIZED_CODES = (13, 18)
 _PRIVATE = "database server"
-# The collection that is written to, and is removed again.
+# A collection for test writes, removed afterwards.
 _PROBE = "wqmaster.doctor"
-# Keys of the ledger's indexes -> whether each entry is there once.
+# Keys of the ledger's indexes -> whether the index is unique.
 _INDEXES = {
     ("campaign", "collection", "document", "attempt"): True,
     ("campaign", "collection", "final", "class"): False,
@@ -43,7 +43,7 @@ _INDEXES = {
 
 
 def program(case: Case) -> Iterator[Finding]:
-    """The mongod of campaigns that name no database."""
+    """Check mongod, which campaigns without a named database need."""
     needed = case.campaign is not None and case.campaign.database.uri is None
     if case.campaign is not None and not needed:
         return
@@ -56,7 +56,7 @@ def program(case: Case) -> Iterator[Finding]:
     said = ask([path, "--version"], case.environ)
     line = next((line for line in said.text.splitlines() if "version" in line), "")
     if said.code != 0 or not line:
-        fix = f"{path} --version; what libraries it lacks tells: ldd {path}"
+        fix = f"{path} --version; list missing libraries with: ldd {path}"
         state: State = "wrong" if needed else "warning"
         yield Finding(
             "mongod",
@@ -70,15 +70,15 @@ def program(case: Case) -> Iterator[Finding]:
 
 
 def database(case: Case) -> Iterator[Finding]:
-    """The campaign's database; a private one that does not run is not started for this."""
+    """Check the campaign's database; a private server that is stopped is not started."""
     if case.loaded is None:
         return
     uri = case.loaded.campaign.database.uri
     if uri is None:
         server = assembly.mongod(case.loaded)
         if server.pid() is None:
-            there = "is stopped" if server.exists else "is not made yet"
-            seen = f"the private server in {server.folder} {there}: a run starts it"
+            state = "is stopped" if server.exists else "does not exist yet"
+            seen = f"the private server in {server.folder} {state}; a run starts it"
             if not server.exists:
                 seen += where_else(case.loaded)
             yield Finding("database", "ok", seen)
@@ -118,7 +118,7 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         before = time.time()
         told = server.client.admin.command("hello")["localTime"]
         middle = (before + time.time()) / 2
-        # As it comes from the server: in UTC, whether or not it says so.
+        # The server's time is in UTC, even without a time zone.
         theirs = told.replace(tzinfo=told.tzinfo or UTC) if isinstance(told, datetime) else None
         if theirs is not None:
             yield clocks("clock of the database", middle - theirs.timestamp())
@@ -132,15 +132,17 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
 
 
 def _master(store: Store) -> Iterator[Finding]:
-    """What a master that runs says of itself: refused workers are among its troubles."""
+    """Report the state of a running master, including its trouble (such as refused workers)."""
     live = store.presence.published()
     if live is None:
         return
     held = live["master"]
-    seen = f"process {held['pid']} on {held['host']} runs it with {live.get('workers', 0)} workers"
+    workers = live.get("workers", 0)
+    count = "1 worker" if workers == 1 else f"{workers} workers"
+    seen = f"process {held['pid']} on {held['host']} runs this campaign with {count}"
     trouble = live.get("trouble")
     if trouble:
-        fix = "the lines of this doctor, and logs/master.log in the campaign's folder"
+        fix = "see the other findings, and logs/master.log in the campaign's folder"
         yield Finding(
             "master", "warning", f"{seen}: {trouble}", fix, code=ErrorCode.MASTER_TROUBLED
         )
@@ -157,7 +159,8 @@ def _reading(case: Case, store: Store) -> Finding:
     if entry is None:
         path = shlex.quote(str(case.loaded.source.path)) if case.loaded else "CAMPAIGN"
         fix = (
-            f"wqmaster import {path} FILE, or name another one with 'database: {{collection: ...}}'"
+            f"wqmaster import {path} FILE, or name another collection with 'database: "
+            "{collection: ...}'"
         )
         return Finding(
             "documents",
@@ -173,15 +176,17 @@ def _refused(subject: str, what: str, error: PyMongoError) -> Finding:
     said = str(error).partition(", full error")[0][:200]
     fix = "mongosh: db.grantRolesToUser(USER, [{role: 'readWrite', db: DATABASE}])"
     if getattr(error, "code", None) not in _UNAUTHORIZED_CODES:
-        fix = "see the server's log; 'database: {uri, name, collection}' in the campaign file"
+        fix = (
+            "read the server's log; check 'database: {uri, name, collection}' in the campaign file"
+        )
     return Finding(subject, "wrong", f"{what}: {said}", fix, code=ErrorCode.DATABASE_REFUSES)
 
 
 def _writing(store: Store) -> Iterator[Finding]:
-    """Writes of the kinds that a run has. On documents: an update that no document matches."""
+    """Try the kinds of writes that a run makes; on documents, an update that matches none."""
     database, nobody = store.documents.database, f"wqmaster-doctor-{secrets.token_hex(12)}"
-    journalled = store.documents.write_concern
-    probe: Collection[Document] = database[_PROBE].with_options(write_concern=journalled)
+    journaled = store.documents.write_concern
+    probe: Collection[Document] = database[_PROBE].with_options(write_concern=journaled)
     try:
         with pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             store.documents.update_one({"_id": nobody}, {"$set": {"wqmaster": None}})
@@ -195,15 +200,15 @@ def _writing(store: Store) -> Iterator[Finding]:
         yield _refused("database, writing", f"{database.name} refuses writes", error)
         return
     finally:
-        # With a time of its own: that of what was slow is over.
+        # A separate timeout, since the one above may have expired.
         with contextlib.suppress(PyMongoError), pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             probe.drop()
     if read is None:
-        seen = f"what was written to {probe.full_name} was not there when it was read"
+        seen = f"a document written to {probe.full_name} could not be read back"
         fix = "add readPreference=primary to 'database: {uri: ...}'"
         yield Finding("database, writing", "wrong", seen, fix, code=ErrorCode.DATABASE_REFUSES)
     else:
-        yield Finding("database, writing", "ok", f"{database.name} takes writes, with its journal")
+        yield Finding("database, writing", "ok", f"{database.name} accepts journaled writes")
 
 
 def _indexes(failures: "Collection[Document]") -> Finding:
@@ -212,10 +217,10 @@ def _indexes(failures: "Collection[Document]") -> Finding:
         for index in failures.list_indexes():
             there[tuple(index["key"])] = dict(index)
     except OperationFailure as error:
-        return _refused("indexes", f"those of {failures.full_name} cannot be read", error)
+        return _refused("indexes", f"the indexes of {failures.full_name} cannot be read", error)
     for keys, unique in _INDEXES.items():
         if keys in there and bool(there[keys].get("unique")) != unique:
-            seen = f"{failures.full_name} has an index of another kind on {', '.join(keys)}"
+            seen = f"{failures.full_name} has a different kind of index on {', '.join(keys)}"
             fix = (
                 f"mongosh: use {failures.database.name}; "
                 f"db['{failures.name}'].dropIndex('{there[keys]['name']}')"
@@ -223,9 +228,12 @@ def _indexes(failures: "Collection[Document]") -> Finding:
             return Finding("indexes", "wrong", seen, fix, code=ErrorCode.DATABASE_REFUSES)
     missing = len([keys for keys in _INDEXES if keys not in there])
     if missing:
-        seen = f"{missing} of {len(_INDEXES)} are missing in {failures.full_name}: a run makes them"
+        seen = (
+            f"{missing} of {len(_INDEXES)} indexes missing in {failures.full_name}; a run creates "
+            "them"
+        )
         return Finding("indexes", "ok", seen)
-    return Finding("indexes", "ok", f"{failures.full_name} has its {len(_INDEXES)}")
+    return Finding("indexes", "ok", f"{failures.full_name} has all {len(_INDEXES)} indexes")
 
 
 CHECKS = (Check("mongod", program), Check("database", database))

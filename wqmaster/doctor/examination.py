@@ -1,7 +1,7 @@
-"""`wqmaster doctor`: each thing that can be missing or wrong, looked at by itself.
+"""Runs the checks of `wqmaster doctor`.
 
-A check is a generator of findings. All run at the same time, each in a thread of its own: one that
-raises, or does not come to an end, is told as such and holds up no other.
+A check is a generator of findings. All checks run at the same time, each in a separate thread; one
+that raises or hangs is reported as a finding, and delays no other.
 """
 
 import os
@@ -29,7 +29,7 @@ from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.system import programs
 
-# Seconds for all checks together, and before them for the campaign's own modules.
+# Timeouts for all checks together, and, before them, for the import of the user's modules.
 CHECKS_TIMEOUT_SECONDS = 11.0
 _RESOLVING_TIMEOUT_SECONDS = 4.0
 
@@ -46,9 +46,9 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding], int]:
-    """What is found of this machine, and of the campaign file at `path`; the exit code.
+    """The findings about this machine and the campaign file at `path`, and the exit code.
 
-    0: nothing is wrong. 2: the campaign file is. 3: something else is.
+    0: nothing is wrong; 2: the campaign file is wrong; 3: something else is wrong.
     """
     file: list[Finding] = []
     case = Case(environ)
@@ -62,7 +62,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
 
 
 def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding], bool]:
-    """The case of a campaign file, what is to say of the file, and whether it is wrong."""
+    """The case of a campaign file, the findings about the file, and whether the file is wrong."""
     again = f"wqmaster check {shlex.quote(str(path))}"
     try:
         loaded = load(path, environ)
@@ -77,12 +77,12 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         recipe = resolve(loaded)
         found.append(Case(children, recipe.loaded, recipe))
         name = recipe.loaded.campaign.campaign
-        seen = f"{name}: {path} is whole (recipe {recipe.hash})"
+        seen = f"{name}: {path} is valid (recipe {recipe.hash})"
         return [Finding("campaign", "ok", seen)]
 
     broken = threading.Event()
 
-    def told(case: Case) -> "list[Finding]":
+    def look(case: Case) -> "list[Finding]":
         try:
             return resolved(case)
         except WqmasterError as error:
@@ -91,7 +91,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
             return [Finding("campaign", "wrong", error.message, fix, error.code)]
 
     file = _all(
-        case, (Check("campaign", lambda case: iter(told(case))),), _RESOLVING_TIMEOUT_SECONDS
+        case, (Check("campaign", lambda case: iter(look(case))),), _RESOLVING_TIMEOUT_SECONDS
     )
     case = found[0] if found else case
     try:
@@ -104,15 +104,15 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
 
 
 def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]:
-    """What the checks find, in their order."""
+    """The findings of the checks, in the order of the checks."""
     found: list[list[Finding]] = [[] for _ in checks]
 
     def look(check: Check, into: list[Finding]) -> None:
         try:
             for finding in check.look(case):
                 into.append(finding)
-        except Exception as error:  # a check that fails is a finding as well
-            reason = f"could not be checked: {error or type(error).__name__}"
+        except Exception as error:  # a failed check is a finding too
+            reason = f"the check failed: {error or type(error).__name__}"
             into.append(_unchecked(check, reason))
 
     threads = [
@@ -123,8 +123,8 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
     for check, thread, into in zip(checks, threads, found, strict=True):
         try:
             thread.start()
-        except RuntimeError as error:  # a process has only so many
-            reason = f"could not be checked: {error}; see: ulimit -u"
+        except RuntimeError as error:  # too many threads
+            reason = f"the check failed: {error}; see: ulimit -u"
             into.append(_unchecked(check, reason))
     deadline = time.monotonic() + seconds
     try:
@@ -132,7 +132,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                reason = f"could not be checked: no answer within {seconds:g} s"
+                reason = f"the check did not finish within {seconds:g} s"
                 into.append(_unchecked(check, reason))
         return [finding for part in found for finding in list(part)]
     finally:
@@ -143,10 +143,10 @@ def _unchecked(check: Check, reason: str) -> Finding:
     return Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
 
 
-_BY_HAND = "look at it by hand, then: wqmaster doctor"
+_BY_HAND = "check it by hand, then: wqmaster doctor"
 
 
 def default_campaign() -> Path | None:
-    """campaign.yaml of this folder, if there is one."""
+    """./campaign.yaml, if it exists."""
     path = Path("campaign.yaml")
     return path if os.path.lexists(path) else None

@@ -1,4 +1,4 @@
-"""What a check finds, and the case that it looks at."""
+"""What checks examine and report."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,22 +14,22 @@ from wqmaster.recipe.recipe import Recipe
 
 State = Literal["ok", "warning", "wrong"]
 
-# A shorter password would blacken half of what is said, and no message repeats it.
+# Hiding shorter words would make messages unreadable.
 _SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor."""
+    """One line that the doctor prints."""
 
-    subject: str  # what was looked at
+    subject: str  # what was checked
     state: State
     seen: str
-    fix: str | None = None  # a command to type, or what to change; None where all is well
-    code: ErrorCode | None = None  # which fault it is; None where all is well
+    fix: str | None = None  # a command, or what to change; None if the state is ok
+    code: ErrorCode | None = None  # None if the state is ok
 
     def hiding(self, secrets: tuple[str, ...]) -> "Finding":
-        """The same without the words `secrets`."""
+        """This finding with all `secrets` replaced."""
         return replace(
             self, seen=_hidden(self.seen, secrets), fix=self.fix and _hidden(self.fix, secrets)
         )
@@ -37,12 +37,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """What is looked at: a machine, and a campaign that is to run on it."""
+    """This machine, and a campaign to run on it."""
 
-    environ: Mapping[str, str]  # for programs that a check starts
+    environ: Mapping[str, str]  # environment of programs that checks start
     loaded: LoadedCampaign | None = None
-    recipe: Recipe | None = None  # None also where the campaign's functions cannot be resolved
-    engine: str | None = None  # the one that the campaign would run with
+    recipe: Recipe | None = None  # None also if its functions cannot be resolved
+    engine: str | None = None  # the one that the campaign would use
 
     @property
     def campaign(self) -> Campaign | None:
@@ -51,17 +51,17 @@ class Case:
 
     @property
     def workers(self) -> Workers | None:
-        """Where the campaign's workers come from; None without a campaign."""
+        """The campaign's `workers:`; None without a campaign."""
         return self.campaign.workers if self.campaign else None
 
     @property
     def remote(self) -> bool:
-        """Whether workers may be on other machines."""
+        """Whether workers may run on other machines."""
         return self.workers is not None and not self.workers.on_this_machine
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be printed: user and passwords of the database's address."""
+        """The user name and passwords in the database's URI, which must not be printed."""
         uri = (self.campaign.database.uri if self.campaign else None) or ""
         words = set(re.findall(r"(?i)(?:password|properties)=([^&]*)", uri))
         found = re.search(r"^(?:mongodb(?:\+srv)?:/*)?(.*)@", uri)
@@ -75,7 +75,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that may be missing or wrong."""
+    """A check of one thing that may be missing or wrong."""
 
     subject: str
     look: Callable[[Case], Iterator[Finding]]

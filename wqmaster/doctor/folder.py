@@ -1,4 +1,4 @@
-"""The campaign's folder: its disk, its locks, its clock, its secrets."""
+"""Checks of the campaign's folder: its disk, locks, clock and secrets."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import file_system
 from wqmaster.system.programs import ask
 
-# MB: below the first a run soon stops, below the second a large one may.
+# Free MB: below the first, a run soon stops; below the second, a large run may.
 _FULL, _SCARCE = 500, 5_000
-# Free inodes, likewise: a task that is on its way has about five files.
+# Free inodes, likewise: a submitted task has about five files.
 _FEW, _SOME = 1_000, 50_000
-# Seconds that clocks may differ: beyond the first times look odd, beyond the second tokens and
-# certificates are refused.
+# Seconds by which clocks may differ: beyond the first, times look odd; beyond the second, tokens
+# and certificates are refused.
 ODD, REFUSED = 10.0, 300.0
-# Kinds of file systems that are on other machines.
+# Network file systems.
 _NETWORK = {
     *("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "glusterfs"),
     *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "panfs", "orangefs", "wekafs"),
@@ -32,21 +32,21 @@ _NETWORK = {
 
 
 def place(case: Case) -> Path:
-    """Where the campaign's files are; where its folder would be made, if it is not there yet."""
+    """The campaign's folder, or its closest existing parent if it does not exist yet."""
     folder = case.loaded.folder if case.loaded else Path.cwd()
-    # What is behind a closed folder is not there for this user: Path.exists would raise.
+    # In a folder without permission, nothing exists for this user; Path.exists would raise.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return folder
 
 
 def writable(case: Case) -> Iterator[Finding]:
-    """Whether files can be written, and locked so that a second master is refused."""
+    """Check whether files can be written, and locked so that a second master is refused."""
     folder = place(case)
     if not folder.is_dir():
-        fix = f"mv {shlex.quote(str(folder))} elsewhere, or name another one with 'folder:'"
+        fix = f"move {shlex.quote(str(folder))} away, or name another folder with 'folder:'"
         yield Finding(
-            "folder", "wrong", f"{folder} is no folder", fix, code=ErrorCode.FOLDER_UNUSABLE
+            "folder", "wrong", f"{folder} is not a folder", fix, code=ErrorCode.FOLDER_UNUSABLE
         )
         return
     kind = file_system(folder)
@@ -57,29 +57,29 @@ def writable(case: Case) -> Iterator[Finding]:
             offset = time.time() - Path(probe.name).stat().st_mtime
             locked = _locks(Path(probe.name))
     except OSError as error:
-        fix = f"chmod u+rwx {shlex.quote(str(folder))}, or name another one with 'folder:'"
+        fix = f"chmod u+rwx {shlex.quote(str(folder))}, or name another folder with 'folder:'"
         yield Finding(
             "folder",
             "wrong",
-            f"{folder} cannot be written: {error.strerror}",
+            f"{folder} is not writable: {error.strerror}",
             fix,
             code=ErrorCode.FOLDER_UNUSABLE,
         )
         return
-    elsewhere = "'folder: /a/local/disk' in the campaign file"
+    elsewhere = "write 'folder: /a/local/disk' into the campaign file"
     if locked is not None:
-        seen = f"{folder} ({kind}): {locked}, so that two masters could run at once"
+        seen = f"{folder} ({kind}): {locked}, so two masters could run at the same time"
         yield Finding("folder", "wrong", seen, elsewhere, code=ErrorCode.FILESYSTEM_UNSUITABLE)
     elif kind in _NETWORK:
-        seen = f"{folder} is on a network file system ({kind}): slow for many small files"
+        seen = f"{folder} is on a network file system ({kind}): slow with many small files"
         yield Finding("folder", "warning", seen, elsewhere, code=ErrorCode.FILESYSTEM_UNSUITABLE)
     else:
-        yield Finding("folder", "ok", f"{folder} ({kind}) can be written and locked")
+        yield Finding("folder", "ok", f"{folder} ({kind}) supports writing and locking")
     yield clocks("clock of the folder's disk", offset)
 
 
 def _locks(path: Path) -> str | None:
-    """Why locks are not kept here; None if they are."""
+    """Why locks do not work here; None if they do."""
     with path.open("rb") as one, path.open("rb") as other:
         try:
             fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,11 +89,11 @@ def _locks(path: Path) -> str | None:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-    return "locks are not kept"
+    return "locks have no effect"
 
 
 def clocks(subject: str, offset: float) -> Finding:
-    """This machine's clock held against another that is `offset` seconds behind it."""
+    """Compare this machine's clock with another, which is `offset` seconds behind it."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if abs(offset) <= ODD:
         return Finding(subject, "ok", f"agrees with this machine's ({now})")
@@ -104,25 +104,25 @@ def clocks(subject: str, offset: float) -> Finding:
         subject,
         state,
         seen,
-        "timedatectl set-ntp true, on the machine that is wrong",
+        "run timedatectl set-ntp true on the machine whose clock is wrong",
         code=ErrorCode.CLOCK_DIFFERS,
     )
 
 
 def space(case: Case) -> Iterator[Finding]:
-    """Disk and inodes that are left for the spool."""
+    """Check the free disk space and inodes, which the spool needs."""
     folder = place(case)
     left = os.statvfs(folder)
     free = left.f_bavail * left.f_frsize // 1_000_000
     state: State = "wrong" if free < _FULL else "warning" if free < _SCARCE else "ok"
-    fix = f"df -h {shlex.quote(str(folder))}; free some, or name another disk with 'folder:'"
-    yield _space("disk", state, f"{free:,} MB are free in {folder}", fix)
-    if left.f_files:  # some file systems count none
+    fix = f"df -h {shlex.quote(str(folder))}; free some space, or name another disk with 'folder:'"
+    yield _space("disk", state, f"{free:,} MB free in {folder}", fix)
+    if left.f_files:  # 0 on file systems without a fixed number of inodes
         few: State = (
             "wrong" if left.f_favail < _FEW else "warning" if left.f_favail < _SOME else "ok"
         )
         fix = f"df -i {shlex.quote(str(folder))}; remove files, or name another disk with 'folder:'"
-        seen = f"{left.f_favail:,} files more can be made in {folder}"
+        seen = f"{left.f_favail:,} inodes free in {folder}"
         yield _space("inodes", few, seen, fix)
 
 
@@ -133,13 +133,13 @@ def _space(subject: str, state: State, seen: str, fix: str) -> Finding:
 
 
 def secrets(case: Case) -> Iterator[Finding]:
-    """What workers are known by: the password, and the key of the encryption."""
+    """Check the workers' password, and the TLS key and certificate."""
     if case.loaded is None:
         return
     folder = case.loaded.folder
     password = folder / "password"
     if not os.path.lexists(password):
-        yield Finding("password", "ok", f"the first run makes {password}")
+        yield Finding("password", "ok", f"the first run creates {password}")
     else:
         yield _secret("password", password)
     ssl = case.loaded.campaign.engine.ssl
@@ -148,7 +148,7 @@ def secrets(case: Case) -> Iterator[Finding]:
         yield _secret("key", key)
         yield _certificate(case, key, made)
     elif ssl and shutil.which("openssl", path=case.environ.get("PATH")) is None:
-        seen = "'engine: {ssl: true}' needs the program openssl, which is not installed"
+        seen = "'engine: {ssl: true}' needs openssl, which is not installed"
         yield Finding(
             "key",
             "wrong",
@@ -157,40 +157,42 @@ def secrets(case: Case) -> Iterator[Finding]:
             code=ErrorCode.PROGRAM_MISSING,
         )
     elif ssl:
-        yield Finding("key", "ok", f"the first run makes {key} and {made}")
+        yield Finding("key", "ok", f"the first run creates {key} and {made}")
 
 
 def _certificate(case: Case, key: Path, made: Path) -> Finding:
-    anew = f"rm {shlex.quote(str(key))} {shlex.quote(str(made))}; the next run makes both anew"
+    fix = f"rm {shlex.quote(str(key))} {shlex.quote(str(made))}; the next run creates new ones"
     if not made.exists():
         return Finding(
             "certificate",
             "warning",
-            f"{made} is not there, its key is",
-            anew,
+            f"{made} does not exist, although its key does",
+            fix,
             code=ErrorCode.CERTIFICATE_UNUSABLE,
         )
-    # With -checkend it fails where the certificate ends within so many seconds.
+    # -checkend fails if the certificate expires within this number of seconds.
     words = ["openssl", "x509", "-noout", "-checkend", "86400", "-in", str(made)]
     try:
         said = ask(words, case.environ)
     except FileNotFoundError:
-        return Finding("certificate", "ok", f"{made} (without openssl, not looked into)")
+        return Finding(
+            "certificate", "ok", f"{made} was not checked, since openssl is not installed"
+        )
     if said.code == 0:
-        return Finding("certificate", "ok", f"{made} holds")
+        return Finding("certificate", "ok", f"{made} is valid")
     if "will expire" in said.text:
         return Finding(
             "certificate",
             "wrong",
-            f"{made} has ended, or does within a day",
-            anew,
+            f"{made} has expired or expires within a day",
+            fix,
             code=ErrorCode.CERTIFICATE_UNUSABLE,
         )
     return Finding(
         "certificate",
         "wrong",
-        f"{made} is none: {said.last}",
-        anew,
+        f"{made} is not a certificate: {said.last}",
+        fix,
         code=ErrorCode.CERTIFICATE_UNUSABLE,
     )
 
@@ -201,18 +203,18 @@ def _secret(subject: str, path: Path) -> Finding:
         return Finding(
             subject,
             "wrong",
-            f"{path} points nowhere",
+            f"{path} is a link to a file that does not exist",
             f"rm {quoted}",
             code=ErrorCode.SECRET_EXPOSED,
         )
     stat = path.stat()
     if not path.is_file() or not stat.st_size:
-        what = "empty" if path.is_file() else "no file"
+        what = "empty" if path.is_file() else "not a file"
         return Finding(
             subject,
             "wrong",
             f"{path} is {what}",
-            f"rm -r {quoted}; a run makes it anew",
+            f"rm -r {quoted}; the next run creates it again",
             code=ErrorCode.SECRET_EXPOSED,
         )
     if stat.st_uid != os.getuid():
@@ -230,15 +232,15 @@ def _secret(subject: str, path: Path) -> Finding:
         return Finding(
             subject,
             "wrong",
-            f"{path} has mode {mode:04o}",
+            f"{path} has mode {mode:04o}: you cannot read it",
             f"chmod 600 {quoted}",
             code=ErrorCode.SECRET_EXPOSED,
         )
-    return Finding(subject, "ok", f"{path} is for you alone (mode {mode:04o})")
+    return Finding(subject, "ok", f"{path} is accessible only to you (mode {mode:04o})")
 
 
 def master(folder: Path) -> int | None:
-    """The process of the master that runs in `folder` on this machine; None if none does."""
+    """The process id of the master that runs in `folder` on this machine; None if none does."""
     holder = holder_of(folder / LOCK_FILE)
     return holder.pid if holder and holder.lives() else None
 

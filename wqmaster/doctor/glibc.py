@@ -1,4 +1,4 @@
-"""Whether what is sent to workers starts there: the glibc that it needs, and the one they have."""
+"""Checks whether programs sent to workers find the glibc that they need there."""
 
 import re
 
@@ -8,7 +8,7 @@ from wqmaster.doctor.finding import Case, Finding, State
 from wqmaster.error_codes import ErrorCode
 from wqmaster.system.glibc import ENTERPRISE_LINUX, MOST_OF_OSG, too_old
 
-# What an image is called by its makers -> glibc (packages.ubuntu.com, packages.debian.org).
+# Systems in names of images -> their glibc (packages.ubuntu.com, packages.debian.org).
 _OF = {
     **{f"ubuntu{number}": glibc for number, glibc in (("18.04", (2, 27)), ("20.04", (2, 31)))},
     **{f"ubuntu{number}": glibc for number, glibc in (("22.04", (2, 35)), ("24.04", (2, 39)))},
@@ -22,7 +22,7 @@ _IMAGE = re.compile(
 
 
 def of_image(image: str) -> tuple[int, ...] | None:
-    """The glibc of a container, as far as its name tells; None if it does not."""
+    """The glibc of a container image, derived from its name; None if the name does not show it."""
     for found in _IMAGE.finditer(image.lower()):
         name, number, rest = found.groups()
         known = _OF.get(f"{name or 'el'}{number}{(rest or '') if name == 'ubuntu' else ''}")
@@ -32,9 +32,9 @@ def of_image(image: str) -> tuple[int, ...] | None:
 
 
 def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str) -> Finding:
-    """What is sent, `what`, held against the machines that it is sent to."""
+    """Compare the glibc that `what` needs with that of the machines that it is sent to."""
     if not needs:
-        return Finding(subject, "ok", f"{what} needs none")
+        return Finding(subject, "ok", f"{what} needs no glibc")
     seen = f"{what} needs glibc {_words(needs)}"
     goes_to_condor = isinstance(case.workers, CondorWorkers)
     image = case.workers.image if isinstance(case.workers, CondorWorkers) else None
@@ -50,16 +50,18 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
                 code=ErrorCode.GLIBC_TOO_NEW,
             )
         if has >= needs:
-            return Finding(subject, "ok", f"{seen}, and {image} has {_words(has)} by its name")
-        seen += f", and {image} has {_words(has)} by its name: it does not start there"
+            return Finding(
+                subject, "ok", f"{seen}, and {image} has {_words(has)} (judging by its name)"
+            )
+        seen += f", but {image} has {_words(has)} (judging by its name), so it cannot start there"
         return Finding(subject, "wrong", seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
     lacking = too_old(needs)
     if not lacking:
         return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
-    seen += f": it does not start on Enterprise Linux {' and '.join(map(str, lacking))}"
+    seen += f": it cannot start on Enterprise Linux {' and '.join(map(str, lacking))}"
     if goes_to_condor:
-        seen += ", which most of OSG is"
-    # Of a pool on this very machine, or one of like machines, it is no fault.
+        seen += ", which most OSG hosts run"
+    # In a pool on this machine, or one of similar machines, the program can still start.
     hard = goes_to_condor and not pool_is_here(case)
     state: State = "wrong" if hard and MOST_OF_OSG.issubset(lacking) else "warning"
     return Finding(subject, state, seen, fix, code=ErrorCode.GLIBC_TOO_NEW)

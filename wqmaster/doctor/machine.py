@@ -1,4 +1,4 @@
-"""Of the machine: Python, its packages, the limits of a process."""
+"""Checks of this machine: Python, its packages and process limits."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.system.processes import threads_of
 
 _OLDEST_PYTHON = (3, 11)
-# Descriptors of a master beside those of its workers: collectors, database, logs, spool.
+# Descriptors of a master except those for workers: collectors, database, logs, spool.
 _DESCRIPTORS_OF_MASTER = 200
-# Processes of a master with its collectors and a local factory, and those of a worker here.
+# Processes of a master with its collectors and a local factory, and of a local worker.
 _PROCESSES_OF_MASTER, _PROCESSES_OF_WORKER = 100, 10
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
 
@@ -27,7 +27,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def python(case: Case) -> Iterator[Finding]:
-    """Python and the packages that pyproject.toml names, in the versions that it asks for."""
+    """Check the versions of Python and of the packages that pyproject.toml requires."""
     version = platform.python_version()
     seen = f"Python {version} at {sys.executable}, wqmaster {wqmaster.__version__}"
     if sys.version_info[:2] < _OLDEST_PYTHON:
@@ -35,7 +35,7 @@ def python(case: Case) -> Iterator[Finding]:
             "python",
             "wrong",
             seen,
-            "install Python 3.11 or newer, then wqmaster in it",
+            "install Python 3.11 or newer, then install wqmaster for it",
             code=ErrorCode.PYTHON_TOO_OLD,
         )
     else:
@@ -59,7 +59,7 @@ def python(case: Case) -> Iterator[Finding]:
             "python packages", "wrong", "; ".join(lacking), fix, code=ErrorCode.PACKAGE_MISSING
         )
     else:
-        yield Finding("python packages", "ok", "all that wqmaster needs are there")
+        yield Finding("python packages", "ok", "all required packages are installed")
 
 
 def _limit(number: int) -> str:
@@ -71,30 +71,30 @@ def _short(soft: int, needed: int) -> bool:
 
 
 def _most_workers(workers: Workers) -> int:
-    """As many as a campaign states that it may have; 0 where it does not."""
+    """The most workers that the campaign may have; 0 if it states no number."""
     if isinstance(workers, BatchWorkers):
         return workers.max
     return (workers.count or 0) if isinstance(workers, LocalWorkers) else 0
 
 
 def files(case: Case) -> Iterator[Finding]:
-    """Descriptors: the master has one, a socket, for each worker."""
+    """Check the limit on open files: the master has a socket for each worker."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     campaign = case.campaign
     workers = 0
     if campaign is not None:
         workers = _most_workers(campaign.workers)
     needed = workers + _DESCRIPTORS_OF_MASTER
-    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed" + (
-        f" for {workers} workers" if workers else ""
-    )
+    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed"
+    if workers:
+        seen += f" for {workers} worker{'' if workers == 1 else 's'}"
     if not _short(soft, needed):
         yield Finding("open files", "ok", seen)
         return
     fix = f"ulimit -n {needed}"
     if _short(hard, needed):
         fix = (
-            f"ask for a hard limit of {needed} (it is {_limit(hard)}; "
+            f"ask for a hard limit of {needed} (now {_limit(hard)}; "
             "/etc/security/limits.conf: nofile)"
         )
         if isinstance(case.workers, BatchWorkers):
@@ -104,16 +104,16 @@ def files(case: Case) -> Iterator[Finding]:
 
 
 def processes(case: Case) -> Iterator[Finding]:
-    """Processes and threads of this user, against what he may have (which does not bind root)."""
+    """Check this user's processes and threads against their limit, which does not apply to root."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     count = 1
     if isinstance(case.workers, LocalWorkers):
         count = case.workers.count or len(os.sched_getaffinity(0))
     needed = _PROCESSES_OF_MASTER + count * _PROCESSES_OF_WORKER
     there = threads_of(os.getuid())
-    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are there"
+    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are running"
     if _short(soft, there + needed) and os.getuid() != 0:
-        more = f", a run here needs up to {needed} more"
+        more = f"; a run on this machine needs up to {needed} more"
         fix = f"ulimit -u {there + needed}"
         yield Finding("processes", "wrong", seen + more, fix, code=ErrorCode.LIMIT_TOO_LOW)
     else:

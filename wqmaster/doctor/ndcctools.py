@@ -1,9 +1,10 @@
-"""The two engines of ndcctools: bindings, workers and factories, and whether they speak alike.
+"""Checks of Work Queue and TaskVine: bindings, workers and factories, and whether they match.
 
-What counts is the protocol: WORK_QUEUE_PROTOCOL_VERSION and VINE_PROTOCOL_VERSION of its sources.
-The first has been 11 since 7.5; the second was 10 in 7.12, 12 from 7.14 to 7.16, and is 13 in 7.17.
-A manager refuses workers of another one. No program tells it on a command line. So a manager is
-started, and asked; and a worker is given something that listens, to which it tells it first.
+A manager refuses workers with another protocol version: WORK_QUEUE_PROTOCOL_VERSION and
+VINE_PROTOCOL_VERSION in the sources of ndcctools. The first has been 11 since 7.5; the second was
+10 in 7.12, 12 from 7.14 to 7.16, and is 13 in 7.17. No program prints it on a command line. The
+check therefore starts a manager and asks it for its status, and lets each worker connect to a
+listening socket, to which the worker first sends its protocol.
 """
 
 import json
@@ -29,10 +30,10 @@ from wqmaster.system import elf
 from wqmaster.system.programs import ask, end, start
 
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
-# Seconds in which a worker must have said what it is.
+# How long a worker may take to send its protocol.
 _GREETING_TIMEOUT_SECONDS = 4.0
 
-# Starts a manager, asks it for its status as work_queue_status and vine_status do, and prints that.
+# Starts a manager, asks for its status as work_queue_status and vine_status do, and prints it.
 _MANAGER = """
 import os, socket, sys, warnings
 warnings.simplefilter("ignore")
@@ -50,48 +51,48 @@ with socket.create_connection(("127.0.0.1", manager.port)) as asking:
     manager.wait(1)
     while part := asking.recv(65536):
         os.write(out, part)
-os._exit(0)  # SWIG's own clean-up has crashed
+os._exit(0)  # SWIG's cleanup can crash
 """
 
 
 @dataclass(frozen=True)
-class Speaks:
-    """What a program is."""
+class Identity:
+    """The versions of a program of ndcctools."""
 
-    version: str | None = None  # as --version has it: 7.14.5
-    protocol: int | None = None  # of its handshake
+    version: str | None = None  # as --version prints it: 7.14.5
+    protocol: int | None = None  # as in its handshake
 
     def __str__(self) -> str:
-        words = [self.version or "of no version that it tells"]
+        words = [self.version or "unknown version"]
         if self.protocol is not None:
             words.append(f"protocol {self.protocol}")
         return ", ".join(words)
 
 
-def _alone(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that is to talk to no catalog."""
+def _without_catalog(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that must not contact a catalog."""
     return {**environ, "CATALOG_HOST": "127.0.0.1"}
 
 
-def bindings(engine: str, environ: Mapping[str, str]) -> Speaks | str:
-    """Version and protocol of a manager that Python starts here; a string: why there is none."""
-    with tempfile.TemporaryDirectory() as folder:  # TaskVine writes its logs where it is
+def bindings(engine: str, environ: Mapping[str, str]) -> Identity | str:
+    """Version and protocol of a manager started here, or the reason why none can be started."""
+    with tempfile.TemporaryDirectory() as folder:  # for TaskVine's logs
         words = [sys.executable, "-c", _MANAGER, engine]
-        said = ask(words, _alone(environ), seconds=6.0, folder=Path(folder))
+        said = ask(words, _without_catalog(environ), seconds=6.0, folder=Path(folder))
     try:
         status = json.loads(said.text[said.text.index("[") :])[0]
-        return Speaks(str(status["version"]).split()[0], int(status["protocol"]))
+        return Identity(str(status["version"]).split()[0], int(status["protocol"]))
     except (ValueError, LookupError, TypeError):
         if said.code is None:
-            return "a manager that was started did not answer"
+            return "the manager was started but did not respond"
         return said.last
 
 
 def version(program: str, environ: Mapping[str, str]) -> str | None:
-    """The version that a program of ndcctools tells; None if it tells none.
+    """The version that a program of ndcctools prints; None if it prints none.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
     """
     said = ask([program, "--version"], environ, seconds=3.0)
     found = re.search(r"\bversion\s+([0-9]+\.[0-9]+(?:\.[0-9]+)*)", said.text)
@@ -99,10 +100,10 @@ def version(program: str, environ: Mapping[str, str]) -> str | None:
 
 
 def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
-    """The protocol that a worker tells a manager; None if it tells none.
+    """The protocol that a worker sends to a manager; None if it sends none.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the worker cannot be started.
     """
     with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
         server.settimeout(_GREETING_TIMEOUT_SECONDS)
@@ -110,7 +111,7 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
         words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
         process = start(
             [*words, "127.0.0.1", str(port)],
-            _alone(environ),
+            _without_catalog(environ),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -156,13 +157,13 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
         if not needed and not any(shutil.which(one, path=path) for one in (factory, worker)):
-            return  # nothing of it is here, and one line says how to get it
-        manager = Speaks()
+            return  # nothing of this engine is installed; one finding is enough
+        manager = Identity()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
-    sent_by_itself = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
-    # What is sent in its place is looked at by itself.
-    if not (needed and sent_by_itself):
+    sends_another = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
+    # `sent` checks the worker that the campaign names.
+    if not (needed and sends_another):
         yield from _worker(case, engine, worker, manager, state)
     if shutil.which(factory, path=path) is None:
         wanted = isinstance(case.workers, FactoryWorkers)
@@ -174,21 +175,23 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             code=ErrorCode.PROGRAM_MISSING,
         )
         return
-    told = version(factory, case.environ)
-    if told == manager.version or manager.version is None:
-        yield Finding(factory, "ok", f"version {told}")
+    found = version(factory, case.environ)
+    if found == manager.version or manager.version is None:
+        yield Finding(factory, "ok", f"version {found or 'unknown'}")
     else:
-        seen = f"version {told}, while the bindings are {manager.version}"
+        seen = f"version {found or 'unknown'}, but the bindings have version {manager.version}"
         yield Finding(
             factory,
             "warning",
             seen,
-            f"put those of one version first on PATH: {INSTALL_ADVICE}",
+            f"put programs of a single version first on PATH, or {INSTALL_ADVICE}",
             code=ErrorCode.VERSIONS_DIFFER,
         )
 
 
-def _worker(case: Case, engine: str, worker: str, manager: Speaks, bad: State) -> Iterator[Finding]:
+def _worker(
+    case: Case, engine: str, worker: str, manager: Identity, bad: State
+) -> Iterator[Finding]:
     path = shutil.which(worker, path=case.environ.get("PATH"))
     if path is None:
         missing: State = bad if not isinstance(case.workers, NoWorkers) else "warning"
@@ -199,10 +202,10 @@ def _worker(case: Case, engine: str, worker: str, manager: Speaks, bad: State) -
     yield _compared(case, worker, path, manager, bad)
 
 
-def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) -> Finding:
-    """A worker program held against the bindings."""
+def _compared(case: Case, subject: str, path: str, manager: Identity, bad: State) -> Finding:
+    """Compare a worker program with the bindings."""
     try:
-        found = Speaks(version(path, case.environ), protocol(path, case.environ))
+        found = Identity(version(path, case.environ), protocol(path, case.environ))
     except OSError as error:
         return Finding(
             subject,
@@ -214,21 +217,21 @@ def _compared(case: Case, subject: str, path: str, manager: Speaks, bad: State) 
     seen = f"{path}: {found}"
     if manager.protocol is None:
         return Finding(subject, "ok", seen)
-    fix = f"use workers of {manager}: put them first on PATH, or {INSTALL_ADVICE}"
+    fix = f"put workers of ndcctools {manager.version} first on PATH, or {INSTALL_ADVICE}"
     if found.protocol is None:
-        seen += "; it said no word to a manager, and is no worker that this machine can run"
+        seen += "; it did not contact a manager; it is not a usable worker on this machine"
         return Finding(subject, bad, seen, fix, ErrorCode.WORKER_UNUSABLE)
     if found.protocol != manager.protocol:
         seen += f"; a manager of ndcctools {manager} refuses it"
         return Finding(subject, bad, seen, fix, ErrorCode.VERSIONS_DIFFER)
     if found.version != manager.version:
-        seen += f"; ndcctools here is {manager.version}, of the same protocol"
+        seen += f"; ndcctools here is {manager.version}, with the same protocol"
         return Finding(subject, "warning", seen, fix, ErrorCode.VERSIONS_DIFFER)
     return Finding(subject, "ok", seen)
 
 
 def sent(case: Case) -> Iterator[Finding]:
-    """Whether the worker program that is sent to other machines exists and can start there."""
+    """Check whether the worker program for other machines exists, matches and can start there."""
     engine, workers = case.engine, case.workers
     if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
         return
@@ -240,7 +243,7 @@ def sent(case: Case) -> Iterator[Finding]:
         path = case.loaded.source.path.parent / named.expanduser()
         typed = shlex.quote(str(path))
         if not path.is_file():
-            seen = f"{path}, which 'workers: {{worker: ...}}' names, is not there"
+            seen = f"{path}, named in 'workers: {{worker: ...}}', does not exist"
             yield Finding(
                 "worker sent",
                 "wrong",
@@ -253,13 +256,13 @@ def sent(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "worker sent",
                 "wrong",
-                f"{path} may not be run",
+                f"{path} is not executable",
                 f"chmod +x {typed}",
                 code=ErrorCode.WORKER_UNUSABLE,
             )
             return
         manager = bindings(engine, case.environ)
-        known = manager if isinstance(manager, Speaks) else Speaks()
+        known = manager if isinstance(manager, Identity) else Identity()
         yield _compared(case, "worker sent", str(path), known, "wrong")
     else:
         program = shutil.which(ENGINE_PROGRAMS[engine][1], path=case.environ.get("PATH"))
@@ -269,29 +272,29 @@ def sent(case: Case) -> Iterator[Finding]:
 
 
 def _portable(case: Case, path: Path) -> Finding:
-    """Whether a worker starts on the machines that it is sent to."""
+    """Check whether a worker can start on the machines that it is sent to."""
     needs = elf.needs(path)
     subject = "worker's glibc"
     if needs is None:
-        seen = f"{path} is a script or of another kind of machine: what it needs is not known"
+        seen = f"{path} is a script or for another architecture, so its needs are unknown"
         return Finding(subject, "warning", seen, f"file {path}", code=ErrorCode.WORKER_UNUSABLE)
-    same = version(str(path), case.environ)
-    package = f"ndcctools={same}" if same else "ndcctools"
+    number = version(str(path), case.environ)
+    package = f"ndcctools={number}" if number else "ndcctools"
     fix = (
         f"conda create -p conda-worker -c conda-forge {package}, then 'workers: {{worker: "
-        f"conda-worker/bin/{path.name}}}' in the campaign file; or a container with 'image:' that "
-        "has it"
+        f"conda-worker/bin/{path.name}}}' in the campaign file; or name a container that has it "
+        "with 'image:'"
     )
     return judged(case, subject, str(path), needs.glibc, fix)
 
 
 def work_queue(case: Case) -> Iterator[Finding]:
-    """Work Queue's bindings, worker and factory."""
+    """Check Work Queue's bindings, worker and factory."""
     yield from _engine(case, "work_queue")
 
 
 def taskvine(case: Case) -> Iterator[Finding]:
-    """TaskVine's."""
+    """Check TaskVine's bindings, worker and factory."""
     yield from _engine(case, "taskvine")
 
 

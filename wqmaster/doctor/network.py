@@ -1,4 +1,4 @@
-"""The port that workers connect to, the name of this machine, and the catalog."""
+"""Checks of the port that workers connect to, this machine's name, and the catalog."""
 
 import base64
 import errno
@@ -17,7 +17,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.system.hosts import this_host
 from wqmaster.system.processes import listener, program_name
 
-# Seconds for one connection; bytes of a catalog's answer that are read.
+# Limits for one connection, and for the answer of a catalog.
 _ANSWER_TIMEOUT_SECONDS = 4.0
 _MAX_ANSWER_BYTES = 4 << 20
 _CATALOG_PORT = 9097
@@ -25,18 +25,18 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def port(case: Case) -> Iterator[Finding]:
-    """Whether the port of the campaign is free."""
+    """Check whether the campaign's port is free."""
     campaign = case.campaign
     if campaign is None or case.loaded is None or case.engine == "local":
         return
     number = campaign.engine.port
     if number == 0:
         if case.remote:
-            seen = "any that is free: a firewall can let none through, and it changes at a restart"
-            fix = "'engine: {port: 9123}' in the campaign file (one that the firewall lets in)"
+            seen = "any free port; each run picks another one, so a firewall cannot allow it"
+            fix = "write 'engine: {port: N}' into the campaign file, with a port that it allows"
             yield Finding("port", "warning", seen, fix, code=ErrorCode.PORT_UNUSABLE)
         else:
-            yield Finding("port", "ok", "any that is free, for workers of this machine")
+            yield Finding("port", "ok", "any free port, for workers on this machine")
         return
     reason = _taken(number)
     if reason is None:
@@ -45,16 +45,18 @@ def port(case: Case) -> Iterator[Finding]:
     pid = folder.master(case.loaded.folder)
     holder = listener(number)
     if pid is not None and holder in (pid, None):
-        yield Finding("port", "ok", f"{number}: this campaign's master (process {pid}) listens")
+        yield Finding(
+            "port", "ok", f"{number}: this campaign's master (process {pid}) listens on it"
+        )
         return
-    fix = "another one, 'engine: {port: ...}' in the campaign file, or 0 for any that is free"
+    fix = "name another port with 'engine: {port: N}' in the campaign file, or 0 for any"
     if reason == errno.EADDRINUSE:
         who = f"process {holder} ({program_name(holder)})" if holder else "another program"
         end = f"kill {holder}, or {fix}" if holder else f"ss -ltnp sport = :{number}; or {fix}"
         yield Finding(
             "port",
             "wrong",
-            f"{number}: {who} listens there already",
+            f"{number}: {who} already listens on it",
             end,
             code=ErrorCode.PORT_IN_USE,
         )
@@ -65,9 +67,9 @@ def port(case: Case) -> Iterator[Finding]:
 
 
 def _taken(number: int) -> int | None:
-    """Why nothing can listen on the port, as errno has it; None if it can."""
+    """The errno with which listening on the port fails; None if the port is free."""
     with socket.socket() as probe:
-        # As the managers do; one that listens is in the way all the same.
+        # As the managers do; listening on a port in use still fails.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", number))
@@ -78,7 +80,7 @@ def _taken(number: int) -> int | None:
 
 
 def address(case: Case) -> Iterator[Finding]:
-    """The name by which workers elsewhere reach this machine: what can be known from here."""
+    """Check the address by which workers elsewhere reach this machine, as far as possible."""
     campaign = case.campaign
     if campaign is None:
         yield _here()
@@ -90,7 +92,7 @@ def address(case: Case) -> Iterator[Finding]:
         isinstance(case.workers, CondorWorkers) and not pool_is_here(case),
     )
     host = campaign.workers.host or this_host()
-    how = "'workers: {host: NAME_OR_ADDRESS}' in the campaign file"
+    how = "write 'workers: {host: NAME_OR_ADDRESS}' into the campaign file"
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -104,9 +106,9 @@ def address(case: Case) -> Iterator[Finding]:
         )
         return
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    told = f"{host} ({', '.join(sorted({str(entry) for entry in addresses}))})"
+    shown = f"{host} ({', '.join(sorted({str(entry) for entry in addresses}))})"
     if all(entry.is_loopback for entry in addresses):
-        seen = f"{told} is this machine for itself alone: no worker elsewhere can reach it"
+        seen = f"{shown} is a loopback address: workers elsewhere cannot reach it"
         yield Finding(
             subject,
             "wrong" if elsewhere else "warning",
@@ -117,30 +119,30 @@ def address(case: Case) -> Iterator[Finding]:
         return
     ours = any(_ours(entry) for entry in addresses)
     if not ours:
-        seen = f"{told} is no address of this machine: right only if it is forwarded to it"
+        seen = f"{shown} is not an address of this machine, and works only if forwarded to it"
         yield Finding(subject, "warning", seen, how, ErrorCode.ADDRESS_UNREACHABLE)
     elif all(not entry.is_global for entry in addresses) and not isinstance(
         case.workers, SlurmWorkers
     ):
         seen = (
-            f"{told} is private: OSG's workers come from outside, and need a public address or a "
-            "port that is forwarded"
+            f"{shown} is a private address: OSG's workers are outside, and need a public address "
+            "or a forwarded port"
         )
         yield Finding(subject, "warning", seen, how, ErrorCode.ADDRESS_UNREACHABLE)
     else:
-        yield Finding(subject, "ok", f"workers connect to {told}")
+        yield Finding(subject, "ok", f"workers connect to {shown}")
     yield _reachable(case, host, campaign.engine.port, ours)
 
 
 def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
-    """What is needed of firewalls; from inside, only this machine's own way can be tried."""
+    """Report how to test the firewalls; only a connection from this machine can be tried here."""
     if isinstance(case.workers, SlurmWorkers):
         who = "a compute node"
     else:
-        who = "a machine outside (OSG: TCP, inbound, from anywhere)"
+        who = "a machine outside (OSG: inbound TCP from anywhere)"
     free, shown = number == 0 or _taken(number) is None, str(number or "PORT")
-    unknown = f"whether {who} can reach port {shown} of {host} cannot be seen from here"
-    fix = f"there, while the campaign runs: nc -vz {host} {shown}"
+    unknown = f"whether {who} can reach {host}, port {shown}, cannot be tested from here"
+    fix = f"on such a machine, while the campaign runs: nc -vz {host} {shown}"
     if not free or not ours:
         return Finding("reachable", "warning", unknown, fix, code=ErrorCode.ADDRESS_UNREACHABLE)
     with socket.socket() as server:
@@ -153,28 +155,28 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
             ).close()
         except OSError as error:
             reason = error.strerror or str(error)
-            seen = f"not even this machine can connect to {host}, port {shown}: {reason}"
-            how = f"let TCP to port {shown} in (firewall-cmd --add-port={shown}/tcp); then {fix}"
+            seen = f"even this machine cannot connect to {host}, port {shown}: {reason}"
+            how = f"open TCP port {shown} (firewall-cmd --add-port={shown}/tcp); then, {fix}"
             return Finding("reachable", "warning", seen, how, code=ErrorCode.ADDRESS_UNREACHABLE)
-    seen = f"this machine itself can connect to port {shown} of {host}; {unknown}"
+    seen = f"this machine can connect to {host}, port {shown}; {unknown}"
     return Finding("reachable", "warning", seen, fix, code=ErrorCode.ADDRESS_UNREACHABLE)
 
 
 def _here() -> Finding:
-    """By what workers would find this machine, where no campaign says more."""
+    """The address that workers would connect to without a campaign file."""
     host = this_host()
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        told = f"{host}, which has no address ({error.strerror})"
+        shown = f"{host}, which has no address ({error.strerror})"
     else:
-        told = f"{host} ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
-    seen = f"workers would be told to connect to {told}; a campaign names another with 'host:'"
+        shown = f"{host} ({', '.join(sorted({str(entry[4][0]) for entry in found}))})"
+    seen = f"workers would connect to {shown}; 'workers: {{host: ...}}' names another address"
     return Finding("address", "ok", seen)
 
 
 def _ours(entry: Address) -> bool:
-    """Whether it is an address of this machine: only those can be bound."""
+    """Whether it is an address of this machine: only such addresses can be bound."""
     family = socket.AF_INET if entry.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -185,18 +187,18 @@ def _ours(entry: Address) -> bool:
 
 
 def catalog(case: Case) -> Iterator[Finding]:
-    """The catalog, where the campaign has a project name; it is never asked without one."""
+    """Check the catalog, if the campaign has a project name."""
     campaign = case.campaign
     if campaign is None or campaign.engine.name is None or case.engine == "local":
         return
     name, named = campaign.engine.name, campaign.engine.catalog or case.environ.get("CATALOG_HOST")
     if not named:
-        seen = f"the project name '{name}' is listed by a catalog, and none is named"
+        seen = f"the project name '{name}' needs a catalog, but none is named"
         yield Finding(
             "catalog",
             "wrong",
             seen,
-            "export CATALOG_HOST=HOST, or 'engine: {catalog: HOST}'",
+            "export CATALOG_HOST=HOST, or write 'engine: {catalog: HOST}' into the campaign file",
             code=ErrorCode.CATALOG_MISSING,
         )
         return
@@ -206,7 +208,10 @@ def catalog(case: Case) -> Iterator[Finding]:
 
 def _asked(case: Case, name: str, place: str) -> Finding:
     host, _, number = place.partition(":")
-    start = f"catalog_server -p {number or _CATALOG_PORT} (on {host}), or correct CATALOG_HOST"
+    start = (
+        f"run catalog_server -p {number or _CATALOG_PORT} on {host}, or correct CATALOG_HOST or "
+        "'engine: {catalog: ...}'"
+    )
     question = base64.b64encode(f'project=="{name}"'.encode()).decode()
     connection = http.client.HTTPConnection(
         host, int(number or _CATALOG_PORT), timeout=_ANSWER_TIMEOUT_SECONDS
@@ -219,13 +224,13 @@ def _asked(case: Case, name: str, place: str) -> Finding:
         return Finding(
             "catalog",
             "wrong",
-            f"{place} does not answer: {reason}",
+            f"{place} does not respond: {reason}",
             start,
             code=ErrorCode.CATALOG_MISSING,
         )
     except (ValueError, http.client.HTTPException):
         return Finding(
-            "catalog", "wrong", f"{place} is no catalog", start, code=ErrorCode.CATALOG_MISSING
+            "catalog", "wrong", f"{place} is not a catalog", start, code=ErrorCode.CATALOG_MISSING
         )
     finally:
         connection.close()
@@ -236,20 +241,20 @@ def _asked(case: Case, name: str, place: str) -> Finding:
     own = folder.master(case.loaded.folder) if case.loaded else None
     if len(masters) > (own is not None):
         where = ", ".join(f"{entry.get('name')}:{entry.get('port')}" for entry in masters[:5])
-        seen = f"{place} lists another master as '{name}' ({where}): workers may go to either"
+        seen = f"{place} lists another master as '{name}' ({where}); workers may connect to either"
         return Finding(
             "catalog",
             "warning",
             seen,
-            "another 'engine: {name: ...}' in the campaign file",
+            "choose another 'engine: {name: ...}' in the campaign file",
             code=ErrorCode.NAME_TAKEN,
         )
     listed = f", and lists this campaign's master as '{name}'" if masters else ""
-    return Finding("catalog", "ok", f"{place} answers{listed}")
+    return Finding("catalog", "ok", f"{place} responds{listed}")
 
 
 def way(case: Case) -> Iterator[Finding]:
-    """Port and address, one after the other: both try the port."""
+    """Check port and address, one after the other, since both bind the port."""
     yield from port(case)
     yield from address(case)
 

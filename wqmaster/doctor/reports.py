@@ -1,4 +1,4 @@
-"""What master and workers wrote down: who was refused, and which hosts failed their check."""
+"""Checks of the logs of master and workers: refused workers, and hosts that failed a check."""
 
 import contextlib
 import re
@@ -14,18 +14,18 @@ from wqmaster.engines.refusals import RefusalKind, logged_refusal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 
-# Bytes of the end of a log that are read, and logs of workers that are.
+# How much is read: the end of each log, and the newest logs of workers.
 _LOG_TAIL_BYTES = 1 << 20
 _MAX_LOGS = 300
 _MAX_SHOWN_HOSTS = 3
 _WARNING = re.compile(r"^(\S+ \S+) WARNING \S+ (.*)$")
-# With it each run of a master begins.
+# The line that a master logs when its run begins.
 _BEGINS = re.compile(r"^\S+ \S+ INFO \S+ engine \S+: ")
 _FAILED = re.compile(r"wqmaster worker: (.*)$")
 
 
 def _end(path: Path) -> list[str]:
-    """The last lines of a file, as far as it is text."""
+    """The last lines of a file, with unprintable characters replaced."""
     with path.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
@@ -34,7 +34,7 @@ def _end(path: Path) -> list[str]:
 
 
 def refused(case: Case) -> Iterator[Finding]:
-    """Workers that the master turned away in its last run."""
+    """Report workers that the master refused in its last run."""
     if case.loaded is None:
         return
     log = case.loaded.folder / "logs" / "master.log"
@@ -51,24 +51,26 @@ def refused(case: Case) -> Iterator[Finding]:
         yield Finding("refused workers", "ok", f"none in {when}")
         return
     time, kind, last = found[-1]
-    seen = f"the master refused {len(found)} in {when}; the last one at {time}: {last}"
+    count = "1 worker" if len(found) == 1 else f"{len(found)} workers"
+    seen = f"the master refused {count} in {when}; the last at {time}: {last}"
     folder = case.loaded.folder
     if kind is RefusalKind.PASSWORD:
         worker = ENGINE_PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
-        fix = f"give workers a copy of {folder / 'password'}: {worker} --password FILE ..."
+        fix = f"give the workers a copy of {folder / 'password'}: {worker} --password FILE ..."
     elif kind is RefusalKind.ENCRYPTION:
-        fix = "start workers with --ssl"
+        fix = "start the workers with --ssl"
     elif kind is RefusalKind.VERSION:
         fix = (
-            "send this machine's own worker: 'workers: {worker: /path/to/worker}', or update theirs"
+            "send this machine's worker with 'workers: {worker: /path/to/worker}', or update the "
+            "workers"
         )
     else:
-        fix = f"grep 'worker refused' {shlex.quote(str(log))}; it says of each what to do"
+        fix = f"grep 'worker refused' {shlex.quote(str(log))}; each line states what to do"
     yield Finding("refused workers", "warning", seen, fix, code=ErrorCode.WORKERS_REFUSED)
 
 
 def hosts(case: Case) -> Iterator[Finding]:
-    """Hosts that failed the check before a worker starts, of the factory's logs."""
+    """Report hosts that failed the check before a worker starts, from the factory's logs."""
     if case.loaded is None:
         return
     folder = case.loaded.folder / "factory"
@@ -76,7 +78,7 @@ def hosts(case: Case) -> Iterator[Finding]:
         return
     found: list[tuple[float, Path]] = []
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a worker that ended meanwhile takes its log along
+        with contextlib.suppress(OSError):  # a worker that just ended may have removed it
             state = path.lstat()
             if stat.S_ISREG(state.st_mode):
                 found.append((state.st_mtime, path))
@@ -87,14 +89,15 @@ def hosts(case: Case) -> Iterator[Finding]:
                 if said := _FAILED.search(line):
                     reasons[said[1]] += 1
     if not reasons:
-        yield Finding("workers' hosts", "ok", f"none failed its check, as {folder} has it")
+        yield Finding("workers' hosts", "ok", f"no host failed its check, according to {folder}")
         return
-    # The last ones to come into the counter are of the newest log.
+    # The counter keeps insertion order, so its last entries are from the newest logs.
     last = "; ".join(list(reasons)[-_MAX_SHOWN_HOSTS:])
     count = sum(reasons.values())
-    seen = f"{count} times a host failed its check before a worker started; the last: {last}"
+    seen = f"host checks that failed before a worker started: {count}; the last: {last}"
     fix = (
-        f"grep -r 'wqmaster worker:' {folder}; 'workers: {{requirements: ...}}' to avoid such hosts"
+        f"grep -r 'wqmaster worker:' {folder}; avoid such hosts with "
+        "'workers: {requirements: ...}'"
     )
     yield Finding("workers' hosts", "warning", seen, fix, code=ErrorCode.HOSTS_FAILED)
 

@@ -1,4 +1,4 @@
-"""Collectors without processes: the real `Collector`, called where the master listens."""
+"""Collectors without processes: the real `Collector`, called when the master listens."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from wqmaster.run.spool import Spool
 
 
 class InlineCollectors:
-    """Brings returned tasks to an end in this very process."""
+    """Commits returned tasks in this process."""
 
     def __init__(self, recipe: Recipe, store: CampaignStore, spool: Spool, kept: Path) -> None:
         kept.mkdir(parents=True, exist_ok=True)
@@ -22,15 +22,15 @@ class InlineCollectors:
 
     @property
     def busy(self) -> int:
-        """Tasks that are not committed yet."""
+        """The number of tasks that are not committed yet."""
         return len(self._backlog)
 
     def collect(self, task: str) -> None:
-        """Have the returned `task` brought to an end."""
+        """Queue the returned `task`, which the next `listen` commits."""
         self._backlog.append(task)
 
     def listen(self, seconds: float) -> Iterator[Ended]:
-        """The tasks that wait, committed now."""
+        """Commit the queued tasks, and yield each."""
         requests = [Collect(task=task) for task in self._backlog]
         self._backlog.clear()
         for message in self._collector.process(requests):

@@ -1,4 +1,4 @@
-"""An engine without processes: a Python function answers each job."""
+"""An engine without processes: a Python function returns the outcome of each job."""
 
 import io
 import tarfile
@@ -16,20 +16,20 @@ HOST = "memory"
 
 @dataclass(frozen=True)
 class SandboxedJob:
-    """A job as a worker gets it."""
+    """A job as a worker receives it."""
 
     task: Task
     number: int  # within its task, from 0
-    files: Mapping[str, bytes]  # what lies in its sandbox
+    files: Mapping[str, bytes]  # the files in its sandbox
     script: str  # its job.sh
 
 
-# A `TaskResult` ends the whole task like that: TaskResult.LOST is a worker that went away.
+# A `TaskResult` is the result of the whole task, for example TaskResult.LOST for a lost worker.
 Answer = Outcome | TaskResult
 
 
 def outcome(*steps: StepOutcome, host: str = HOST) -> Outcome:
-    """What comes back of a job."""
+    """The outcome of a job with these steps."""
     return Outcome(host, steps)
 
 
@@ -42,14 +42,14 @@ def step_outcome(
     timed_out: bool = False,
     **files: bytes,
 ) -> StepOutcome:
-    """What comes back of one step; `files` beside stdout."""
+    """The outcome of one step; `files` are those besides stdout."""
     return StepOutcome(
         name, exit_code, wall_time, timed_out, {"stdout": stdout, "stderr": b"", **files}
     )
 
 
 def packed_outcomes(outcomes: list[Outcome]) -> bytes:
-    """outputs.tar as runner.sh writes it (`jobs/wire.py` reads it)."""
+    """The outcomes as outputs.tar, which runner.sh writes and `jobs/wire.py` reads."""
     content: dict[str, bytes] = {}
     lines = ["wqmaster 1", f"host {outcomes[0].host}"]
     for number, one in enumerate(outcomes):
@@ -74,31 +74,31 @@ def packed_outcomes(outcomes: list[Outcome]) -> bytes:
 
 @dataclass
 class MemoryEngine:
-    """Runs the jobs of a task when it is waited for, by calling `answer` for each of them.
+    """An engine that runs tasks in `wait`, where it calls `answer` for each job.
 
-    It holds at most `slots` tasks that run; others wait. It keeps what it was asked for, for tests
-    to look at.
+    At most `slots` tasks are running; others wait. Tests can inspect the submitted tasks, the ids
+    of canceled tasks and the blocked hosts.
     """
 
     answer: Callable[[SandboxedJob], Answer]
     slots: int = 8
     name: str = "memory"
     port: int | None = None
-    # Whether tasks end: while it is False, those that run stay where they are.
+    # While it is False, no task ends.
     working: bool = True
     submitted: list[Task] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)  # codespell:ignore cancelled
     blocked: list[str] = field(default_factory=list)
     closed: bool = False
     _queue: deque[tuple[Task, Path]] = field(default_factory=deque)
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Take `task`."""
+        """Queue `task`, whose inputs.tar is in `folder`."""
         self.submitted.append(task)
         self._queue.append((task, folder))
 
     def wait(self, seconds: float) -> Returned | None:
-        """The oldest task, run now; None at once if there is none."""
+        """Run the oldest task and return it; None immediately if there is none."""
         if not self.working or not self._queue:
             return None
         task, folder = self._queue.popleft()
@@ -111,42 +111,42 @@ class MemoryEngine:
         return Returned(task.id, result, 0, host, started=1.0, finished=2.0)
 
     def hungry(self) -> int:
-        """How many more tasks it takes."""
+        """How many more tasks the engine can place."""
         return self.slots - len(self._queue)
 
     def cancel(self, task_id: str) -> None:
-        """Forget the task."""
-        self.cancelled.append(task_id)
+        """Remove the task; it is never returned."""
+        self.cancelled.append(task_id)  # codespell:ignore cancelled
         self._queue = deque(one for one in self._queue if one[0].id != task_id)
 
     def cancel_waiting(self) -> list[str]:
-        """Forget the tasks beyond `slots`; which those were."""
+        """Remove the tasks beyond `slots`, and return their ids."""
         waiting = [task.id for task, _ in list(self._queue)[self.slots :]]
         for task_id in waiting:
             self.cancel(task_id)
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Note it."""
+        """Add the host to `blocked`; it has no other effect."""
         self.blocked.append(host)
 
     def stats(self) -> EngineStats:
-        """Counts."""
+        """Counts of workers and tasks."""
         running = min(self.slots, len(self._queue))
         return EngineStats(
             workers=1, cores=self.slots, running=running, waiting=len(self._queue) - running
         )
 
     def trouble(self) -> str | None:
-        """None."""
+        """Always None."""
         return None
 
     def how_to_connect(self) -> str | None:
-        """None: nothing connects."""
+        """Always None, since no workers connect."""
         return None
 
     def close(self) -> None:
-        """Forget all tasks."""
+        """Remove all tasks."""
         self._queue.clear()
         self.closed = True
 

@@ -1,8 +1,8 @@
-"""Accidents that befall an output: it is cut, its bytes flip, its lines are lost or shuffled."""
+"""Random damage to an output: cuts, flipped bits, and lost, repeated or shuffled lines."""
 
 import random
 
-# Words that stand in the place of a number or a heading now and then.
+# Words that replace a number or a heading.
 ODD_WORDS = (
     b"****************",
     b"NaN",
@@ -13,19 +13,19 @@ ODD_WORDS = (
     b"0",
     b"1.0D+05",
     b"\xff\xfe",
-    "\uff11\uff12".encode(),  # digits, but not of ASCII
+    "\uff11\uff12".encode(),  # digits, but not ASCII
     b"{",
     b"[" * 50,
     b"",
 )
 _SWAPS = ((b"\n", b"\r\n"), (b"\n\n", b"\n"), (b" ", b"\t"), (b"0", b""), (b".", b","), (b"-", b""))
-_MAX_ACCIDENTS = 4
+_MAX_CHANGES = 4
 _MAX_FLIPS = 20
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    """`content` after one to four accidents."""
-    for _ in range(chance.randint(1, _MAX_ACCIDENTS)):
+    """`content` with one to four random changes."""
+    for _ in range(chance.randint(1, _MAX_CHANGES)):
         lines = content.split(b"\n")
         at, other = sorted((chance.randrange(len(lines)), chance.randrange(len(lines))))
         kind = chance.randrange(8)

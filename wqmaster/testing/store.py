@@ -1,4 +1,4 @@
-"""A store that keeps its documents in memory: no server, no process."""
+"""A store that keeps its documents in memory, without a server."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -13,19 +13,19 @@ from wqmaster.tasks.fields import pick
 
 
 class MemoryAttempts:
-    """Failed attempts in a list."""
+    """A ledger of failed attempts, in a list."""
 
     def __init__(self) -> None:
         self.records: list[Document] = []
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """What failed before, by `key_of` the document."""
+        """The earlier failures of these documents, by `key_of`."""
         wanted = {key_of(document) for document in document_ids}
         found = (entry for entry in self.records if key_of(entry["document"]) in wanted)
         return histories_of(sorted(found, key=lambda entry: int(entry["attempt"])))
 
     def record(self, records: Sequence[Document]) -> None:
-        """Note failed attempts, each once."""
+        """Add failed attempts; those already recorded are ignored."""
         known = {(key_of(entry["document"]), entry["attempt"]) for entry in self.records}
         self.records += [
             deepcopy(entry)
@@ -34,7 +34,7 @@ class MemoryAttempts:
         ]
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Give up no longer what was given up: these documents were changed since."""
+        """Reopen failed documents, since they were changed."""
         keys = set(map(key_of, documents))
         for entry in self.records:
             if entry.get("final") and key_of(entry["document"]) in keys:
@@ -42,14 +42,14 @@ class MemoryAttempts:
 
 
 class MemoryPresence:
-    """The lock of a master. `taken` says that another one has it."""
+    """A master's lock; set `taken` to simulate that another master takes it."""
 
     def __init__(self) -> None:
         self.published: list[Mapping[str, Any]] = []
         self.taken = False
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Publish the counts.
+        """Publish the status.
 
         Raises:
             CampaignLocked: `taken` was set.
@@ -60,7 +60,7 @@ class MemoryPresence:
 
 
 class MemoryStore:
-    """Documents by `key_of` their `_id`. The query of the campaign is taken to select them all."""
+    """Documents by `key_of` their `_id`; the campaign's query is assumed to select them all."""
 
     def __init__(self, campaign: Campaign, documents: Iterable[Document] = ()) -> None:
         self.campaign = campaign
@@ -71,15 +71,15 @@ class MemoryStore:
 
     @property
     def results(self) -> "MemoryStore":
-        """Itself: results are in the documents."""
+        """This store, since results are in the documents."""
         return self
 
     def insert(self, documents: Iterable[Document]) -> None:
-        """Add documents, or put them in the place of those of the same `_id`."""
+        """Add documents; they replace those with the same `_id`."""
         self.documents |= {key_of(one["_id"]): deepcopy(dict(one)) for one in documents}
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result. Their ids are to be of one type."""
+        """The next documents without a result; all ids must have the same type."""
         undone = sorted(
             (one for one in self.documents.values() if not self._is_done(one)),
             key=lambda one: one["_id"],
@@ -89,12 +89,12 @@ class MemoryStore:
         ]
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
-        """Those of the documents that still have no result."""
+        """The documents among these that still have no result."""
         found = (self.documents.get(key_of(document)) for document in document_ids)
         return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """By `key_of` the document: the fingerprint of its molecule, or None."""
+        """The fingerprint of each molecule, by `key_of`; None if a document holds no molecule."""
         found: dict[str, str | None] = {}
         for key in map(key_of, document_ids):
             if key not in self.documents:
@@ -107,7 +107,7 @@ class MemoryStore:
         return found
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results where there is none yet; why one was refused."""
+        """Store results that do not exist yet; returns why results were refused, by `key_of`."""
         refused: dict[str, str] = {}
         for result in results:
             key = key_of(result.document)
@@ -126,12 +126,12 @@ class MemoryStore:
         return refused
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """By `key_of` the document: its stored steps."""
+        """The stored steps of these documents, by `key_of`."""
         keys = [key for key in map(key_of, document_ids) if key in self.documents]
         return {key: deepcopy(self._steps(self.documents[key])) for key in keys}
 
     def _fetched(self, document: Document) -> Document:
-        """Its fields that a job needs, as a projection fetches them."""
+        """The fields of a document that a job needs, as a projection fetches them."""
         names = (*self.campaign.molecule.names, *self.campaign.submit.projection)
         return deepcopy({"_id": document["_id"], **pick(document, names)})
 

@@ -1,4 +1,4 @@
-"""Whether a program keeps the contract of `docs/adding-a-program.md`: a suite for anyone's program.
+"""A test suite that checks any program against the contract in `docs/adding-a-program.md`.
 
 from wqmaster.testing import Sample, check_program
 

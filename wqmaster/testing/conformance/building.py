@@ -1,4 +1,4 @@
-"""Building of jobs: nothing of a document but in the content of files, and the files asked for."""
+"""Checks of task functions: where a document's values appear in a job, and what the job returns."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,21 +15,21 @@ from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.calls import Fault, built, file_of
 from wqmaster.testing.conformance.sample import Sample
 
-# What must not reach a command line.
+# Text that must not reach a command line.
 _HOSTILE = "$(touch x); `id` \"' {} %s \n"
 _STREAMS = frozenset({"stdout", "stderr"})
-# A file that no parser of the program reads: `keep_files`, or a parser of the user's, may want any.
+# A file that no parser of the program reads; `keep_files` or a user's parser may request any file.
 _FURTHER_FILE = "further.dat"
-# From an element of the second period to the one below it; no electron is unpaired by it.
+# From an element of the second period to the one below it; no electron becomes unpaired.
 _NEXT_PERIOD = 8
 
 
 def step_of(program: Program, sample: Sample) -> StepRequest:
-    """The step of the sample, as its task function gets it.
+    """The step of the sample, as its task function receives it.
 
     Raises:
-        ValueError: the options of the sample, or the step with them, are refused.
-        WqmasterError: what its jobs share cannot be made.
+        ValueError: the sample's options, or a step with them, are refused.
+        WqmasterError: the files that its jobs share cannot be made.
     """
     traits = traits_of(sample.function)
     options = traits.options.model_validate(dict(sample.options))
@@ -45,7 +45,7 @@ def step_of(program: Program, sample: Sample) -> StepRequest:
 
 
 def faults(program: Program, sample: Sample) -> Iterator[str]:
-    """What of the task function of the sample does not keep the contract."""
+    """How the sample's task function breaks the contract."""
     traits, name = traits_of(sample.function), sample.function_name
     if traits.program != program and traits.program != program.name:
         yield f"{name} is not marked with this program: @task(program=...)"
@@ -55,39 +55,39 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
         yield f"{name}: {error}"
         return
     except (ValueError, WqmasterError) as error:
-        yield f"{name} refuses the options of the sample: {error}"
+        yield f"{name} refuses the sample's options: {error}"
         return
     yield from _declared(traits, sample, step)
     yield from _inspection(traits, sample, step)
     job = built(sample, sample.molecule, step)
     if isinstance(job, BadDocument):
-        # Such a molecule may have come to an output that fails before it was refused.
+        # The output of a failure may come from a molecule that is now refused.
         if sample.failure is None:
-            yield f"{name} refuses the molecule of the sample: {job.message}"
+            yield f"{name} refuses the sample's molecule: {job.message}"
         return
     if isinstance(job, Fault):
         yield job.reason
         return
     if built(sample, sample.molecule, step) != job:
-        yield f"{name} builds another job for the same document"
+        yield f"{name} builds a different job when called again for the same document"
     missing = sorted(step.files - _STREAMS - set(job.steps[0].outputs))
     if missing:
         yield (
-            f"{name} does not return {', '.join(missing)}: what parsers and keep_files read is in "
-            "step.files, and belongs into the outputs"
+            f"{name} does not return {', '.join(missing)}; all of step.files, which parsers and "
+            "keep_files read, must be among the outputs"
         )
     yield from _continued(name, job)
     yield from _leaks(sample, step, job)
     two = built(sample, sample.molecule, step, replace(step, name="two"))
     if not isinstance(two, Job):
         reason = two.reason if isinstance(two, Fault) else two.message
-        yield f"{name} does not build a job of two steps: {reason}"
+        yield f"{name} does not build a job with two steps: {reason}"
     else:
         yield from _continued(name, two)
 
 
 def _declared(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
-    """What is wrong with what the traits say of a step, which `wqmaster check` asks for."""
+    """What is wrong with the traits that `wqmaster check` calls for a step."""
     calls: tuple[Callable[[], Any], ...] = (
         lambda: listed(traits, "uses", str, step.loaded),
         lambda: listed(traits, "fields", str, step.loaded),
@@ -109,34 +109,34 @@ def _inspection(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[s
         called(traits, "inspect", sample.molecule, step.options)
     except BadDocument as error:
         if sample.failure is None:
-            yield f"`inspect` refuses the molecule of the sample: {error.message}"
+            yield f"`inspect` refuses the sample's molecule: {error.message}"
     except BrokenTrait as error:
         yield f"{sample.function_name}: {error}"
 
 
 def _continued(name: str, job: Job) -> Iterator[str]:
-    """See that what a step goes on with is there, and stays there."""
+    """Check that the files from which a step continues exist and are not removed."""
     there = set(job.files)
     for step in job.steps:
         there |= {*step.outputs, *(new for _, new in step.rename)}
         for file in step.continues:
             if file not in there:
                 yield (
-                    f"{name}: the step {step.name} goes on with {file} (continues), which is "
-                    "neither a file of the job nor an output"
+                    f"{name}: the step {step.name} continues from {file}, which is neither a file "
+                    "of the job nor an output"
                 )
             if file in step.clean:
                 yield (
-                    f"{name}: the step {step.name} goes on with {file} (continues), and removes it "
-                    "first (clean)"
+                    f"{name}: the step {step.name} continues from {file}, but removes it first "
+                    "(clean)"
                 )
 
 
 def _others(molecule: Molecule) -> Iterator[tuple[str, Molecule]]:
-    """Molecules that differ from this one in a single thing, which is named.
+    """Molecules that differ from this one in a single property, with the name of the property.
 
-    Their electrons are as many, or two or a multiple of eight more or less: what can be computed
-    mostly stays so.
+    They have the same number of electrons, or two or a multiple of eight more or fewer, so most of
+    them can be computed if this one can.
     """
     yield "_id", replace(molecule, id=_HOSTILE)
     yield "charge", replace(molecule, charge=molecule.charge + 2)
@@ -167,7 +167,7 @@ def _other_element(number: int) -> int:
 
 
 def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
-    """What of a document stands elsewhere than in the content of files."""
+    """The values of a document that appear elsewhere than in the content of files."""
     name = sample.function_name
     for what, molecule in _others(sample.molecule):
         other = built(sample, molecule, step)
@@ -175,8 +175,8 @@ def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
             continue
         if isinstance(other, Fault):
             yield (
-                f"{other.reason} for another {what} of the document; what cannot be computed is "
-                "refused with BadDocument"
+                f"{other.reason} for another {what} of the document; if it cannot be computed, "
+                "raise BadDocument"
             )
             continue
         for place, one, two in (
@@ -185,7 +185,7 @@ def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
         ):
             if one != two:
                 yield f"{name} puts the {what} of the document into the {place}"
-        # Whether there is a file may depend on a document: a name is no value.
+        # Whether a file exists may depend on the document; only its name must not.
         ours, theirs = _names(job), _names(other)
         if not (ours <= theirs or theirs <= ours):
             odd = ", ".join(sorted(map(repr, ours ^ theirs)))
@@ -201,7 +201,7 @@ def _environments(job: Job) -> list[Any]:
 
 
 def _names(job: Job) -> set[str]:
-    """The names of all files of a job but the inputs, which are the campaign's."""
+    """The names of all files of a job except the inputs, which belong to the campaign."""
     found = set(job.files)
     for step in job.steps:
         found |= {*step.outputs, *step.continues, *step.clean, *step.rescue}

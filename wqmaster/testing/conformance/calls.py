@@ -1,4 +1,4 @@
-"""Calls into a program's module and task functions, which may raise anything."""
+"""Calls of a program's module and task functions, which may raise anything."""
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample
 
-# One parser on one output (README, "Parsers"): a table must not be searched again and again.
+# For one parser on one output (README, "Parsers"): it must not search a table repeatedly.
 _MAX_PARSER_SECONDS = 1.0
 
 
@@ -25,34 +25,34 @@ _WITHOUT_CAMPAIGN = " without a campaign (asked=None)"
 
 @dataclass(frozen=True)
 class Fault:
-    """What a call must not do, in words."""
+    """A description of what a call did wrong."""
 
     reason: str
 
     @property
     def cause(self) -> str:
-        """The reason, whoever called: one mistake is told once."""
+        """The reason regardless of the caller, so that each mistake is reported once."""
         return cause_of(self.reason)
 
 
 def cause_of(fault: str) -> str:
-    """A fault in words without whether a campaign asked for the diagnosis."""
+    """The description of a fault, the same with and without a campaign."""
     return fault.replace(_WITHOUT_CAMPAIGN, "")
 
 
 def file_of(parser: Parser) -> str:
-    """The name of the file that a parser is named for."""
+    """The name of the file that a parser is registered for."""
     return str(parser.files[0])  # type: ignore[attr-defined]
 
 
 def parsed(name: str, parser: Parser, output: Output) -> Any:
-    """The plain value, the ParseError, or the Fault of a parser."""
+    """The plain value that a parser returns, its ParseError, or its Fault."""
     started = time.process_time()
     try:
         found = plain(parser(output.beside(file_of(parser))))
     except ParseError as error:
         found = error
-    except Exception as error:  # anything may be raised here
+    except Exception as error:  # a program may raise anything
         return Fault(f"the parser {name} raises {error!r}, not a ParseError")
     taken = time.process_time() - started
     if taken > _MAX_PARSER_SECONDS:
@@ -63,11 +63,11 @@ def parsed(name: str, parser: Parser, output: Output) -> Any:
 def diagnosed(
     program: Program, output: Output, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | Fault | None:
-    """The diagnosis, or the Fault of `diagnose`. `asked` None: as `wqmaster parse` calls it."""
+    """The diagnosis, or the Fault of `diagnose`. `wqmaster parse` passes None as `asked`."""
     who = "diagnose" if asked is not None else f"diagnose{_WITHOUT_CAMPAIGN}"
     try:
         found: Any = program.module.diagnose(output, asked, options)
-    except Exception as error:  # anything may be raised here
+    except Exception as error:  # a program may raise anything
         return Fault(f"{who} raises {error!r}")
     if found is None:
         return None
@@ -76,13 +76,13 @@ def diagnosed(
         return Fault(f"{who} {why}")
     failure: Failure = found
     if "\n" in failure.message:
-        return Fault(f"{who} returns a message of several lines: {failure.message!r}")
+        return Fault(f"{who} returns a message with several lines: {failure.message!r}")
     return failure
 
 
-def distinct(found: Iterable[Any], told: Collection[str] = ()) -> Iterator[Fault]:
-    """The faults among `found`, each once, and none whose cause was `told` before."""
-    seen = set(told)
+def distinct(found: Iterable[Any], reported: Collection[str] = ()) -> Iterator[Fault]:
+    """The faults among `found`, each once, except those whose cause was `reported` before."""
+    seen = set(reported)
     for one in found:
         if isinstance(one, Fault) and one.cause not in seen:
             seen.add(one.cause)
@@ -92,7 +92,7 @@ def distinct(found: Iterable[Any], told: Collection[str] = ()) -> Iterator[Fault
 def both_diagnoses(
     program: Program, output: Output, sample: Sample
 ) -> tuple[Failure | Fault | None, Failure | Fault | None]:
-    """The diagnosis as a campaign asks for it, and that of `wqmaster parse`."""
+    """The diagnosis as a campaign requests it, and as `wqmaster parse` does."""
     return (
         diagnosed(program, output, sample.asked, sample.plain_options),
         diagnosed(program, output, None, {}),
@@ -100,26 +100,26 @@ def both_diagnoses(
 
 
 def version_of(program: Program, output: Output) -> Any:
-    """What `program_version` returns, or its Fault."""
+    """The value of `program_version`, or its Fault."""
     try:
         return program.module.program_version(output)
-    except Exception as error:  # anything may be raised here
+    except Exception as error:  # a program may raise anything
         return Fault(f"program_version raises {error!r}")
 
 
 def built(
     sample: Sample, molecule: Molecule, *steps: StepRequest, software: Software | None = None
 ) -> Job | BadDocument | Fault:
-    """The job of these steps, the refusal of the molecule, or the Fault of the task function."""
+    """The job with these steps, the refusal of the molecule, or the Fault of the task function."""
     name = sample.function_name
     try:
         job: Any = sample.function(molecule, list(steps), software or sample.software)
     except BadDocument as error:
         return error
-    except Exception as error:  # anything may be raised here
+    except Exception as error:  # a program may raise anything
         return Fault(f"{name} raises {error!r}")
     if not isinstance(job, Job):
         return Fault(f"{name} returns {type(job).__name__}, not a Job")
     if [one.name for one in job.steps] != [step.name for step in steps]:
-        return Fault(f"{name} returns other steps than it was asked for")
+        return Fault(f"{name} returns other steps than those requested")
     return job

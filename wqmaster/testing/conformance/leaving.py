@@ -1,4 +1,4 @@
-"""What parsers need, held against what the steps of the samples leave."""
+"""Compares what parsers need with what the samples' steps do not produce."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -9,9 +9,9 @@ from wqmaster.testing.conformance.sample import Sample
 
 
 def faults(program: Program, samples: Sequence[Sample], untested: Collection[str]) -> Iterator[str]:
-    """The quantities of `needs.py` that no step is known to lack: they may be misspelled.
+    """The quantities in `needs.py` that no sample's step lacks, since they may be misspelled.
 
-    A parser that needs one is asked for in any step without a word of `wqmaster check`.
+    `wqmaster check` never warns about a parser that needs a misspelled quantity.
     """
     known: set[str] = set()
     for sample in samples:
@@ -20,7 +20,7 @@ def faults(program: Program, samples: Sequence[Sample], untested: Collection[str
             options = traits.options.model_validate(dict(sample.options))
             known |= left(traits, options).quantities.keys()
         except (ValueError, BrokenTrait):
-            continue  # told where the sample is built
+            continue  # `building` reports it
     parsers: dict[str, list[str]] = {}
     for name, needs in program.needs.items():
         for need in needs:
@@ -28,7 +28,7 @@ def faults(program: Program, samples: Sequence[Sample], untested: Collection[str
                 parsers.setdefault(need, []).append(name)
     for need, names in parsers.items():
         yield (
-            f"{program.module_name}.needs says that {', '.join(sorted(names))} needs '{need}', "
-            "and `leaves` knows this quantity for no step of a sample: correct its name, or add a "
+            f"{program.module_name}.needs states '{need}' for {', '.join(sorted(names))}, but "
+            "`leaves` names this quantity for none of the samples; correct its name, or add a "
             "sample of a step that lacks it"
         )

@@ -1,4 +1,4 @@
-"""Parsing and diagnosis of whole outputs."""
+"""Checks of parsers and diagnosis with undamaged outputs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,12 +22,12 @@ from wqmaster.testing.conformance.calls import (
 from wqmaster.testing.conformance.sample import STATED, Sample
 from wqmaster.testing.conformance.values import agree, differing
 
-# Words for the fields of `Asked`.
+# Display names of the fields of `Asked`.
 _WORDS = {"natoms": "number of atoms", "charge": "charge", "multiplicity": "multiplicity"}
 
 
 def values_found(program: Program, sample: Sample) -> dict[str, Any]:
-    """The values that parsers find in the whole sample, by parser."""
+    """The values that parsers find in the undamaged sample, by parser."""
     output = Output(sample.files)
     found = {name: parsed(name, one, output) for name, one in program.own_parsers().items()}
     return {
@@ -36,15 +36,15 @@ def values_found(program: Program, sample: Sample) -> dict[str, Any]:
 
 
 def faults(program: Program, sample: Sample) -> Iterator[str]:
-    """What the module of parsers makes of the sample that it should not."""
+    """The faults of the module of parsers with the sample."""
     output = Output(sample.files)
     version = version_of(program, output)
     if isinstance(version, Fault):
         yield version.reason
     elif version != sample.version:
         yield (
-            f"program_version returns {version!r}, and should return {sample.version!r}; the "
-            f"sample says which version its output states, None for none: Sample(version=...)"
+            f"program_version returns {version!r}, but should return {sample.version!r}; "
+            "Sample(version=...) is the version that the output states, or None"
         )
     for name in sorted(set(sample.values) - set(program.own_parsers())):
         yield f"there is no parser {name}"
@@ -53,23 +53,23 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
         return
     diagnoses = both_diagnoses(program, output, sample)
     yield from (fault.reason for fault in distinct(diagnoses))
-    for found, where in zip(diagnoses, ("", " without a campaign (asked=None)"), strict=True):
+    for found, who in zip(diagnoses, ("", " without a campaign (asked=None)"), strict=True):
         if isinstance(found, Failure):
-            yield f"diagnose{where} takes it for a failure: {found.kind.label}: {found.message}"
+            yield f"diagnose{who} reports it as a failure: {found.kind.label}: {found.message}"
     yield from _values(program, sample, output)
     if program.has_own_format:
         yield from _of_others(program, sample, output)
 
 
 def _as_failure(program: Program, sample: Sample, output: Output) -> Iterator[str]:
-    assert sample.failure is not None  # noqa: S101  # of an output that fails
+    assert sample.failure is not None  # noqa: S101  # the caller has checked it
     found, alone = both_diagnoses(program, output, sample)
     yield from (fault.reason for fault in distinct((found, alone)))
     if found is None:
-        yield f"diagnose takes it for a result, and should find {sample.failure.label}"
+        yield f"diagnose accepts it as a result, but should return {sample.failure.label}"
     elif not isinstance(found, Fault) and found.kind is not sample.failure:
         yield (
-            f"diagnose finds {found.kind.label} ({found.message}), and should find "
+            f"diagnose returns {found.kind.label} ({found.message}), but should return "
             f"{sample.failure.label}"
         )
     for name, parser in program.own_parsers().items():
@@ -90,31 +90,31 @@ def _values(program: Program, sample: Sample, output: Output) -> Iterator[str]:
         else:
             if name in sample.values and not agree(found, stated := plain(sample.values[name])):
                 here, wanted = differing(found, stated)
-                yield f"the parser {name} returns {here}, and should return {wanted}"
+                yield f"the parser {name} returns {here}, but should return {wanted}"
             per_atom = bool(getattr(parser, "per_atom", False))
             yield from _kind(name, found, natoms, per_atom)
 
 
 def _kind(name: str, found: Any, natoms: int, per_atom: bool) -> Iterator[str]:
-    """What is wrong with a value of this parser, whatever it should be."""
+    """What is wrong with the shape and type of a value of this parser."""
     why = misfit(name, found, natoms)
     if why is not None:
-        yield f"the parser {name} returns another shape than that of its quantity: {why}"
+        yield f"the parser {name} returns a value whose shape is wrong for its quantity: {why}"
     elif per_atom and not (isinstance(found, list) and len(found) == natoms):
-        yield f"the parser {name} returns no list of {natoms} entries, one for each atom (per_atom)"
+        yield f"the parser {name} does not return {natoms} entries, one per atom (per_atom)"
     why = not_storable(found, name)
     if why is not None:
-        yield f"the parser {name} returns what is not plain: {why}"
+        yield f"the parser {name} returns a value that cannot be stored: {why}"
     place = not_finite(found, name)
     if place is not None:
-        yield f"the parser {name} returns what is not finite: {place}"
+        yield f"the parser {name} returns a number that is not finite: {place}"
 
 
 def _of_others(program: Program, sample: Sample, output: Output) -> Iterator[str]:
-    """See that the output is no result where another molecule was asked for (`judge`).
+    """Check that the output is not a result if another molecule was requested (`judge`).
 
-    A campaign may ask for any of the parsers alone. So a number of atoms that only a parser with
-    `per_atom` is held against is not compared where another is asked for.
+    A campaign may use any one parser, so `diagnose` must compare the number of atoms, unless all of
+    the sample's parsers are `per_atom`: then `judge` compares it.
     """
     parsers = program.own_parsers()
     per_atom = [
@@ -122,7 +122,7 @@ def _of_others(program: Program, sample: Sample, output: Output) -> Iterator[str
     ]
     for what in ("charge", "multiplicity"):
         if what in sample.values and what not in sample.states:
-            yield f"the parser {what} finds what the sample leaves out: Sample(states=...)"
+            yield f"the parser {what} finds a value that Sample(states=...) omits"
     for what in (one for one in STATED if one in sample.states):
         if what == "natoms" and per_atom and all(per_atom):
             continue
@@ -132,16 +132,16 @@ def _of_others(program: Program, sample: Sample, output: Output) -> Iterator[str
                 yield found.reason
             elif found is None:
                 yield (
-                    f"diagnose takes it for a result where the {_WORDS[what]} that was asked for "
-                    f"is {getattr(asked, what)} (asked.{what}); if the output does not state it, "
-                    "the sample leaves it out: Sample(states=...)"
+                    f"diagnose accepts it as a result although the requested {_WORDS[what]} is "
+                    f"{getattr(asked, what)} (asked.{what}); if the output does not state it, omit "
+                    "it from Sample(states=...)"
                 )
             if not isinstance(found, Failure):
                 break
 
 
 def _others(asked: Asked, what: str) -> Iterator[Asked]:
-    """What was asked for, with one more and one less of `what`."""
+    """`asked` with the field `what` increased and decreased by one."""
     value: int = getattr(asked, what)
     changed: dict[str, Any] = {}
     for changed[what] in (value + 1, value - 1):

@@ -1,4 +1,4 @@
-"""Remedies: each must build, and change what it says that it changes."""
+"""Checks of remedies: each must build a job, and change what it declares."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,25 +12,25 @@ from wqmaster.testing.conformance.building import step_of
 from wqmaster.testing.conformance.calls import Fault, built
 from wqmaster.testing.conformance.sample import Sample
 
-# A remedy that takes fewer processes changes nothing where there is one.
+# With a single process, a remedy that reduces their number changes nothing.
 _CORES = 4
 
 
 def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
-    """What of the remedies of the samples' task functions does not keep the contract.
+    """How the remedies of the samples' task functions break the contract.
 
-    Task functions of one program may share ladders in which a rung is for one of them alone: it has
-    to change the job of one sample.
+    Task functions of one program may share ladders with a rung for only one of them, so a rung must
+    change the job of at least one sample.
     """
-    idle: dict[str, bool] = {}  # by rung: whether it has changed no job yet
-    blind: dict[str, bool] = {}  # by rung: whether no file of a failed attempt has changed a job
-    said: set[str] = set()
+    idle: dict[str, bool] = {}  # rung -> whether it has changed no job yet
+    blind: dict[str, bool] = {}  # rung -> whether rescued files have changed no job yet
+    reported: set[str] = set()
     for sample in samples:
         traits = traits_of(sample.function)
         try:
             step = step_of(program, sample)
         except (ValueError, WqmasterError):
-            continue  # told where the sample is built
+            continue  # `building` reports it
         if not isinstance(built(sample, sample.molecule, step), Job):
             continue
         found = [*_declarations(traits)]
@@ -44,17 +44,16 @@ def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
             uses = _uses_rescued(sample, step, rung) if rung.restart else None
             if uses is not None:
                 blind[rung.name] = blind.get(rung.name, True) and not uses
-        yield from (fault for fault in found if fault not in said)
-        said |= set(found)
+        yield from (fault for fault in found if fault not in reported)
+        reported |= set(found)
     for name, is_idle in idle.items():
         if is_idle:
             yield f"the remedy {name} changes nothing in the job of any sample"
     for name, is_blind in blind.items():
         if is_blind:
             yield (
-                f"the remedy {name} is to begin from the files of the attempt that failed "
-                "(restart), and with those of the sample the job is the same as without: read them "
-                "in step.rescued"
+                f"the remedy {name} declares `restart`, but the files of a failed attempt do not "
+                "change its job; build it from step.rescued"
             )
 
 
@@ -63,21 +62,21 @@ def _declarations(traits: Traits) -> Iterator[str]:
     for rung in (rung for ladder in traits.ladders.values() for rung in ladder):
         if not isinstance(rung, traits.rung):
             yield (
-                f"the remedy {rung.name} is a {type(rung).__name__}, and the task function knows "
-                f"{traits.rung.__name__}: @task(rung={type(rung).__name__})"
+                f"the remedy {rung.name} is a {type(rung).__name__}, but the task function expects "
+                f"{traits.rung.__name__}; write @task(rung={type(rung).__name__})"
             )
         if named.setdefault(rung.name, rung) != rung:
             yield f"two different remedies are named {rung.name}"
 
 
 def _rungs(traits: Traits) -> Iterator[Rung]:
-    """The rungs of all ladders; and one of more disk, which every program has in a campaign."""
+    """The rungs of all ladders, and the one with more disk that every program has in a campaign."""
     yield from (rung for ladder in traits.ladders.values() for rung in ladder)
     yield traits.rung(name="disk_2x", disk=2)
 
 
 def _has_settings(rung: Rung) -> bool:
-    """Whether a rung has settings of its program, and not only factors and `restart`."""
+    """Whether a rung has settings of its program besides factors and `restart`."""
     fields = type(rung).model_fields
     own = fields.keys() - Rung.model_fields.keys()
     return any(getattr(rung, name) != fields[name].get_default() for name in own)
@@ -92,13 +91,13 @@ def _broken(sample: Sample, step: StepRequest, rung: Rung) -> str | None:
 
 
 def _uses_rescued(sample: Sample, step: StepRequest, rung: Rung) -> bool | None:
-    """Whether the job begins from the files of the failed sample; None if that is not known.
+    """Whether the job uses the files of the failed sample; None if that is not known.
 
-    It is known where the sample has a file that comes back, beside what the program prints.
+    It is known if the sample has a file, besides stdout and stderr, that the job returns.
     """
     fresh = built(sample, sample.molecule, replace(step, remedies=(rung,)))
     if not isinstance(fresh, Job):
-        return None  # told already
+        return None  # already reported
     (one,) = fresh.steps
     back = {*one.outputs, *one.rescue}
     if not back & sample.files.keys():
@@ -124,7 +123,7 @@ def _changes(sample: Sample, step: StepRequest, rung: Rung) -> bool:
 
 
 def _content(job: Any) -> Any:
-    """What a worker makes of a job: files, command lines, environments."""
+    """The files, command lines and environments of a job, which determine its result."""
     if not isinstance(job, Job):
         return None
     return job.files, [(step.argv, dict(step.environment)) for step in job.steps]

@@ -1,4 +1,4 @@
-"""Real outputs of a program, with what they hold."""
+"""Real outputs of a program, with the values that they contain."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from wqmaster.jobs.job import Asked
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Build, Software, traits_of
 
-# What an output may state of the molecule: fields of `Asked`.
+# The properties of the molecule that an output may state: fields of `Asked`.
 STATED = ("natoms", "charge", "multiplicity")
 
 WATER = Molecule(
@@ -22,32 +22,34 @@ WATER = Molecule(
 
 @dataclass(frozen=True)
 class Sample:
-    """A real output of a program, with what it holds."""
+    """A real output of a program, with the values that it contains."""
 
-    function: Build  # the task function whose step wrote it
+    function: Build  # the task function whose step wrote the output
     files: Mapping[str, bytes]  # "stdout", and the other files that parsers read
-    # By parser: what it must return. Floats agree within `values.RELATIVE_TOLERANCE`.
+    # Parser -> the value that it must return; floats agree within `values.RELATIVE_TOLERANCE`.
     values: Mapping[str, Any] = field(default_factory=dict)
-    # Of the program, as the output states it; None: the output states none, and
-    # `program_version` must find none.
+    # The program's version as the output states it; None if it states none, and `program_version`
+    # must return None.
     version: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the step
     molecule: Molecule = WATER
-    # With a `cache` where the task function has a stage `prepare`.
+    # It needs a `cache` if the task function has a stage `prepare`.
     software: Software = field(default_factory=Software)
-    # What of the molecule the output states, so that `diagnose` must refuse it where another was
-    # asked for. By default all: a `diagnose` that does not look is found, and what an output does
-    # not state is left out by hand. Not used where a program has no format of its own.
+    # The properties of the molecule that the output states; `diagnose` must refuse the output if
+    # others were requested. Remove those that the output does not state. The default is all of
+    # them, to detect a `diagnose` that does not compare. Unused if `has_own_format` is False.
     states: Collection[str] = STATED
-    # What the output is a failure of: `diagnose` must return this class, and there are no values.
+    # For the output of a failure, which has no values: the class that `diagnose` must return.
     failure: FailureClass | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.states) - set(STATED))
         if unknown:
-            raise ValueError(f"a sample states {', '.join(STATED)}, and no {', '.join(unknown)}")
+            raise ValueError(
+                f"a sample may state {', '.join(STATED)}, but not {', '.join(unknown)}"
+            )
         if self.failure is not None and self.values:
-            raise ValueError(f"an output that fails ({self.failure.label}) has no values")
+            raise ValueError(f"a sample of a failure ({self.failure.label}) has no values")
 
     @property
     def function_name(self) -> str:
@@ -56,7 +58,7 @@ class Sample:
 
     @property
     def asked(self) -> Asked:
-        """What the job of the sample was asked for."""
+        """The request that the sample's job would have in a campaign."""
         molecule = self.molecule
         return Asked(
             document=molecule.id,
@@ -71,7 +73,7 @@ class Sample:
 
     @property
     def plain_options(self) -> dict[str, Any]:
-        """The options of the step as `diagnose` gets them; as given where they are refused."""
+        """The options of the step as `diagnose` receives them; unchanged if they are refused."""
         model = traits_of(self.function).options
         try:
             found = model.model_validate(dict(self.options))

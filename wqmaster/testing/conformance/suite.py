@@ -1,4 +1,4 @@
-"""The whole suite: a program and its samples, held against the contract."""
+"""The whole suite, which checks a program and its samples against the contract."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -21,20 +21,19 @@ def check_program(
 ) -> None:
     """Check the program's declarations, and building, parsing and diagnosis with `samples`.
 
-    Outputs are cut at many lengths and altered at random (always in the same way).
+    Outputs are cut at many lengths and altered at random (reproducibly).
 
-    A parser that finds a value in no sample was tried on nothing: whoever adds a program expects
-    of this check that it has seen each parser work. It is a fault, therefore, unless the parser is
-    named in `untested`, where readers of the test see it; so is a name there that a sample covers.
-    What `needs.py` says of the other parsers is held against `leaves` for the steps of the samples.
+    Each parser must find a value in some sample, unless it is named in `untested`, where readers of
+    the test see it; a parser that is named there must find none. The needs of the other parsers in
+    `needs.py` are compared with `leaves` for the steps of the samples.
 
     Raises:
-        AssertionError: lists all that does not keep the contract.
+        AssertionError: lists everything that breaks the contract.
     """
     found = list(_faults(program, samples, untested))
     if found:
         raise AssertionError(
-            f"{program} does not keep the contract:\n" + "\n".join(f"- {one}" for one in found)
+            f"{program} breaks the contract:\n" + "\n".join(f"- {one}" for one in found)
         )
 
 
@@ -43,7 +42,7 @@ def _faults(
 ) -> Iterator[str]:
     why = program.lacks()
     declared = [why] if why is not None else list(declarations.faults(program))
-    of_samples: dict[str, list[int]] = {}  # by fault: the samples that have it
+    of_samples: dict[str, list[int]] = {}  # fault -> numbers of the samples that have it
     seen: set[str] = set()
     for number, sample in enumerate(samples):
         found = list(building.faults(program, sample))
@@ -55,11 +54,11 @@ def _faults(
             found += damage.faults(program, sample, whole, set(map(cause_of, found)))
         for fault in dict.fromkeys(found):
             of_samples.setdefault(fault, []).append(number)
-    # A fault of a damaged sample begins with the way in which it was damaged.
+    # The fault of a damaged sample begins with a description of the damage.
     causes = {cause_of(text) for one in of_samples for text in (one, one.partition(": ")[2])}
     yield from (fault for fault in declared if declarations.cause_of(fault) not in causes)
     if not samples:
-        yield "there is no sample: a real output is needed to check the parsers with"
+        yield "there is no sample; checking the parsers requires a real output"
         return
     for fault, numbers in of_samples.items():
         which = f"sample{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
@@ -71,7 +70,7 @@ def _faults(
 
 
 def _is_found(name: str, value: Any, sample: Sample) -> bool:
-    """Whether a parser found something: None is nothing, unless the sample states it."""
+    """Whether a parser found a value; None counts only if the sample states it."""
     return value is not None or name in sample.values
 
 
@@ -80,16 +79,16 @@ def _coverage(
 ) -> Iterator[str]:
     parsers = set(program.own_parsers())
     if all(sample.failure is not None for sample in samples):
-        yield "every sample is of a failure: an output of a result is needed as well"
+        yield "every sample is a failure; add the output of a successful run"
     elif not any(parsers & sample.values.keys() for sample in samples):
-        yield "no sample states a value, so that no parser was held against one"
+        yield "no sample states a value, so no parser was compared with one"
     for name in sorted(untested - parsers):
-        yield f"there is no parser {name} (untested)"
+        yield f"there is no parser {name}, which `untested` names"
     for name in sorted(untested & seen):
-        yield f"the parser {name} finds a value in a sample: it is not untested"
+        yield f"the parser {name} finds a value in a sample, but `untested` names it"
     unseen = sorted(parsers - seen - untested)
     if unseen:
         yield (
-            f"no sample holds what these parsers read: {', '.join(unseen)}; add one, or say that "
-            "they are untested: check_program(..., untested=(...))"
+            f"these parsers find no value in any sample: {', '.join(unseen)}; add a sample, or "
+            "name them in check_program(..., untested=[...])"
         )

@@ -1,23 +1,23 @@
-"""Values of parsers: whether a document can hold them, and whether they are those of a sample."""
+"""Compares the values of parsers with those that samples state."""
 
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# Digits that somebody copies from an output are of a double, but seldom all of them.
+# A number copied from an output seldom has all the digits of a double.
 RELATIVE_TOLERANCE = 1e-9
-# A longer value is not shown whole.
+# Longer values are shortened.
 _MAX_SHOWN_CHARACTERS = 100
-# In the place of an entry that one of two values has not.
+# Stands for an entry that one of two values lacks.
 _NOTHING = object()
 
 
 def agree(found: Any, stated: Any) -> bool:
     """Whether `found` is the value that a sample states; both are plain.
 
-    A float agrees with a number within `RELATIVE_TOLERANCE`; all else must be equal, and a bool is
-    no number.
+    A float agrees with a number within `RELATIVE_TOLERANCE`; everything else must be equal, and a
+    bool is not a number.
     """
     if isinstance(found, bool) or isinstance(stated, bool):
         return found is stated
@@ -37,9 +37,9 @@ def agree(found: Any, stated: Any) -> bool:
 def differing(
     found: Any, stated: Any, agrees: Callable[[Any, Any], bool] = agree
 ) -> tuple[str, str]:
-    """Two values that do not agree, as texts that differ: where they are long, in one place of it.
+    """Two values that do not agree, as text; of long values, only the first entries that differ.
 
-    The place is the first in which they differ, such as "-1.5 in [3][0]".
+    The first text then includes the place, as in "-1.5 at [3][0]".
     """
     place = ""
     while max(len(repr(found)), len(repr(stated))) > _MAX_SHOWN_CHARACTERS:
@@ -56,7 +56,7 @@ def differing(
         if start > _MAX_SHOWN_CHARACTERS // 2:
             place += f"[{start}:]"
             found, stated = found[start:], stated[start:]
-    return f"{_short(found)}{f' in {place}' if place else ''}", _short(stated)
+    return f"{_short(found)}{f' at {place}' if place else ''}", _short(stated)
 
 
 def _short(value: Any) -> str:
@@ -66,7 +66,7 @@ def _short(value: Any) -> str:
 def _first_inner(
     found: Any, stated: Any, agrees: Callable[[Any, Any], bool]
 ) -> tuple[Any, Any, Any] | None:
-    """The first entry in which two lists or mappings differ; None if they are not two of them."""
+    """The first entry in which two lists or two mappings differ; None if they are neither."""
     if isinstance(found, Mapping) and isinstance(stated, Mapping):
         keys: Iterable[Any] = dict.fromkeys([*stated, *found])
         pairs = ((key, found.get(key, _NOTHING), stated.get(key, _NOTHING)) for key in keys)
