@@ -206,7 +206,7 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
         ),
         (
             "singlepoint",
-            "'singlepoint' is not a dotted path of a task function (MODULE.FUNCTION); "
+            "'singlepoint' is not the dotted path of a task function (MODULE.FUNCTION); "
             "did you mean 'wqmaster.tasks.xtb.singlepoint'?",
         ),
     ],

@@ -206,7 +206,7 @@ def test_shared_inputs_are_sent_once_under_their_names(tmp_path: Path) -> None:
     [
         ({"inputs": ["absent"]}, "there is no file 'absent'"),
         ({"inputs": ["folder"]}, "is a folder"),
-        ({"inputs": ["file", "folder/file"]}, "two files of 'inputs:' are named 'file'"),
+        ({"inputs": ["file", "folder/file"]}, "two files in 'inputs:' would be 'file'"),
         ({"templates": {"in": "absent"}}, "the file absent cannot be read"),
         ({"templates": {"in": "binary"}}, "no UTF-8"),
         ({"templates": {"in": "bad"}}, "the template of 'in', line 2"),
@@ -323,7 +323,7 @@ def test_values_are_written_whole_and_as_they_are(
         ("{{ 'x' * document.n }}", {"n": 10**12}, "more than 1000000 entries"),
         ("{{ document.n * [1] }}", {"n": 10**12}, "more than 1000000 entries"),
         ("{{ 3 ** document.n }}", {"n": 10**12}, "OverflowError"),
-        ("{{ document.x }}", {"x": b"raw"}, "of a type that JSON has not"),
+        ("{{ document.x }}", {"x": b"raw"}, "a type that JSON lacks"),
         ("{{ document.x|fixed }}", {"x": "1"}, "'fixed' needs a finite number"),
         ("{{ molecule.xyz }}", {}, "the document has no molecule"),
         ("{{ memory }}", {}, r"'resources: \{memory: MB\}'"),

@@ -381,7 +381,7 @@ def test_old_parsers_of_other_names_are_ours_and_stored_by_theirs(tmp_path: Path
     [
         ("remedies: {scf_not_convrged: []}\n", 26, "did you mean 'scf_not_converged'"),
         ("remedies: {input_keyword: [slow_conv]}\n", 26, "never retried"),
-        ("remedies: {killed: [slow_conv]}\n", 26, "by itself"),
+        ("remedies: {killed: [slow_conv]}\n", 26, "always retried"),
         ("remedies: {scf_not_converged: [slowconv]}\n", 26, "did you mean 'slow_conv'"),
         (
             "remedies:\n  scf_not_converged:\n  - {name: a, route: '! PBE'}\n",
@@ -390,7 +390,7 @@ def test_old_parsers_of_other_names_are_ours_and_stored_by_theirs(tmp_path: Path
         ),
         ("remedies: {memory: [{name: a, memory: 2}]}\n", 26, "'resources: {memory: MB}'"),
         ("remedies: {memory: [{name: a, memroy: 2}]}\n", 26, "did you mean 'memory'"),
-        ("remedies: {diverged: [{name: slow_conv, time: 2}]}\n", 26, "name yours otherwise"),
+        ("remedies: {diverged: [{name: slow_conv, time: 2}]}\n", 26, "rename yours"),
     ],
 )
 def test_a_wrong_remedy_is_refused_with_its_line(

@@ -255,7 +255,7 @@ software: {{{name}: /opt/p/bin/python3.6}}
     path.write_text(text)
     assert resolve(load(path, {})).programs() == ["/opt/p/bin/python3.6"]
     path.write_text(text.replace(f"{{{name}:", "{pythn:"))
-    with pytest.raises(CampaignError, match="calls no program 'pythn'"):
+    with pytest.raises(CampaignError, match="does not call 'pythn'"):
         resolve(load(path, {}))
 
 
