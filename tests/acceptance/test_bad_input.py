@@ -394,7 +394,7 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
 @pytest.mark.parametrize(
     ("function", "step", "program", "how"),
     [
-        ("orca.sequential", {"route": "! HF"}, "orca", " (from its makers,"),
+        ("orca.sequential", {"route": "! HF"}, "orca", " (from its developers,"),
         ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or say"),
     ],
 )

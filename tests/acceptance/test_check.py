@@ -94,7 +94,7 @@ ROUTES = {
     "a block within a block": (
         "! HF def2-SVP Opt\n%geom\n  Constraints\n    {B 0 1 C}\n  end\n",
         2,
-        "%geom has 1 'end' and needs 2",
+        "%geom has 1 'end' but needs 2",
     ),
 }
 

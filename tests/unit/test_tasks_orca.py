@@ -75,7 +75,7 @@ def test_a_route_that_asks_for_the_same_processes_is_left_alone() -> None:
         ("! HF PAL2\n%pal nprocs 4 end", {"cores": 4}, "asks for 2 processes"),
         ("! HF\n%maxcore=4000", {"cores": 4, "memory": 8000}, "%maxcore 4000 for 4"),
         ("! HF\n%maxcore 4000", {"cores": 4, "memory": 8000}, "%maxcore 4000 for 4"),
-        ('! HF moread\n%moinp "scf.gbw"', {}, "left by no earlier step"),
+        ('! HF moread\n%moinp "scf.gbw"', {}, "no earlier step writes"),
     ],
 )
 def test_a_route_at_odds_with_the_campaign_is_refused(
@@ -124,7 +124,7 @@ def test_a_later_step_finds_what_an_earlier_one_left() -> None:
 
 def test_moread_may_stand_in_the_route() -> None:
     build(request("a"), request("b", '! HF moread\n%moinp "a.gbw"'))
-    with pytest.raises(ValueError, match="names no earlier step"):
+    with pytest.raises(ValueError, match="does not name an earlier step"):
         build(request("a", moread="b"), request("b"))
 
 
