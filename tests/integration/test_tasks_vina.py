@@ -262,7 +262,7 @@ def test_a_box_away_from_the_receptor_is_refused(software: Software, center: lis
 
 
 def test_a_box_whose_poses_cannot_be_written_is_refused(software: Software) -> None:
-    with pytest.raises(ValueError, match="coordinates in a PDBQT file reach"):
+    with pytest.raises(ValueError, match="coordinates in a PDBQT file"):
         check(steps(options(center=[-998, 0, 0])), software)
 
 
@@ -529,7 +529,7 @@ def test_a_ligand_that_vina_would_not_read_is_a_bad_document(
     assert old in LIGAND
     count = 2 if old.startswith("BRANCH   2   3") and "8" in new else 1
     message = refused(software, options(), pdbqt=LIGAND.replace(old, new, count))
-    assert message.startswith("'pdbqt' is no ligand that Vina reads: ")
+    assert message.startswith("'pdbqt' is not a ligand that Vina can read: ")
     assert words in message
 
 
@@ -634,7 +634,7 @@ def test_a_flat_sdf_gets_coordinates(software: Software) -> None:
         ("smiles", "*CC", "Meeko cannot prepare the ligand"),
         ("smiles", "OB(O)c1ccccc1", "Vina has no atom type 'B'"),
         ("smiles", "[H][H]", "Meeko cannot prepare the ligand"),
-        ("smiles", "C" * 200_000, "is none of a ligand"),
+        ("smiles", "C" * 200_000, "200,000 characters are not the text"),
         ("smiles", 5, "is no text"),
         ("sdf", "", "cannot read the SDF"),
         ("sdf", SDF[:150], "cannot read the SDF"),

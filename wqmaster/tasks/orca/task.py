@@ -91,7 +91,7 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
         where = f"step '{step.name}'"
         if step.name == _BASE and len(steps) > 1:
             raise ValueError(
-                "a step cannot be called 'orca', like the files of all steps; rename it"
+                "a step cannot be named 'orca', since the files of all steps are; rename it"
             )
         asked = {"moread": step.options.moread, "geometry": step.options.geometry}
         for key, earlier in asked.items():
