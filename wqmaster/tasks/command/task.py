@@ -72,7 +72,7 @@ class Command(SharedInputs):
         for word in [*found, *signs]:
             if _OF_A_SHELL.fullmatch(word):
                 raise ValueError(
-                    f"'{word}' needs a shell, but no shell runs this; use ['sh', '-c', '...'], or "
+                    f"'{word}' needs a shell, but none runs the command; use ['sh', '-c', '...'], or "
                     "a list if it is an argument"
                 )
         return found

@@ -49,10 +49,7 @@ _NOT_HERE = (
     ),
     (re.compile(r"%\s*coords\b", re.I), "coordinates come from the document, not from the route"),
     (re.compile(r"\$new_job", re.I), "write a further job as a further step in 'args:'"),
-    (
-        re.compile(r"%\s*base\b", re.I),
-        "%base would rename the files of a run, orca.*",
-    ),
+    (re.compile(r"%\s*base\b", re.I), "%base would rename the files of a run (orca.*)"),
     (re.compile(r"%\s*compound\b", re.I), "%compound scripts are not supported; use steps"),
 )
 
