@@ -72,8 +72,8 @@ class Command(SharedInputs):
         for word in [*found, *signs]:
             if _OF_A_SHELL.fullmatch(word):
                 raise ValueError(
-                    f"'{word}' needs a shell, but none runs the command; use ['sh', '-c', '...'], or "
-                    "a list if it is an argument"
+                    f"'{word}' needs a shell, but no shell runs this command; use ['sh', '-c', "
+                    "'...'], or a list if it is an argument"
                 )
         return found
 

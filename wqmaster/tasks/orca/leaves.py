@@ -274,7 +274,7 @@ class _Reader:
         words = self.route.words
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:
-            reason = f"with '{layers[0]}' the energy is of the whole system, but this of one layer"
+            reason = f"with '{layers[0]}' this is a value of one layer, but the energy is of all"
             yield "density", Lack(reason, "remove the parser", certain=False)
         roots = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
         roots += sorted(word for word in words if _ROOTS.fullmatch(word))
@@ -284,7 +284,7 @@ class _Reader:
         yield (
             "density",
             Lack(
-                f"{excited}, but this is of the SCF",
+                f"{excited}, but this value is that of the SCF",
                 "use 'scf_energy' with it, or compute it in a separate step",
                 certain=False,
             ),
