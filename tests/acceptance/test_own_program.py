@@ -189,7 +189,7 @@ def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
     cli("smoke", path)
     lines = cli.errors.splitlines()
     assert len(lines) == 3
-    assert "'colour' may not be an option of tallying.count" in lines[0]
+    assert "'colour' is passed to tallying.count unchecked" in lines[0]
     assert f"{path}:" in lines[1]
     assert "the first job does not call 'taly'" in lines[1]
     assert "step 'first': gradient is not a list, unlike the 'gradient' of other" in lines[2]

@@ -381,7 +381,7 @@ def test_old_parsers_of_other_names_are_ours_and_stored_by_theirs(tmp_path: Path
     [
         ("remedies: {scf_not_convrged: []}\n", 26, "did you mean 'scf_not_converged'"),
         ("remedies: {input_keyword: [slow_conv]}\n", 26, "never retried"),
-        ("remedies: {killed: [slow_conv]}\n", 26, "always retried"),
+        ("remedies: {killed: [slow_conv]}\n", 26, "retried elsewhere"),
         ("remedies: {scf_not_converged: [slowconv]}\n", 26, "did you mean 'slow_conv'"),
         (
             "remedies:\n  scf_not_converged:\n  - {name: a, route: '! PBE'}\n",

@@ -86,7 +86,7 @@ def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
         why = nearest(label, curable)
         if label in all_labels:
             why = (
-                "such a job is always retried elsewhere"
+                "such jobs are retried elsewhere unchanged"
                 if all_labels[label].again
                 else "a wrong input is never retried"
             )

@@ -91,9 +91,8 @@ class _Resolver:
             raise self.error(message, *keys) from error
         if model is NoOptions:
             self.warnings += [
-                f"{self.loaded.source.where('campaign_config', *keys, key)}: '{key}' may not be "
-                f"an option of {self.config.func_name}, whose @task declares none; it is passed on "
-                "unchecked"
+                f"{self.loaded.source.where('campaign_config', *keys, key)}: '{key}' is passed to "
+                f"{self.config.func_name} unchecked, because its @task declares no options"
                 for key in step.options
             ]
         parsers = tuple(self.parsers(step, keys, program))

@@ -28,7 +28,7 @@ from wqmaster.tasks.program import Program
 GROUP = "wqmaster.programs"
 
 
-# A parser of ours is in a module or package of this package that has the name of its program.
+# Our parsers are in this package, in modules or packages named after their programs.
 _PARSERS = "wqmaster.parsers."
 
 
