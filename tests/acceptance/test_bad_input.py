@@ -205,7 +205,7 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
         ),
         (
             "singlepoint",
-            "'singlepoint' is not a dotted path of a task function (MODULE.FUNCTION); "
+            "'singlepoint' is not the dotted path of a task function (MODULE.FUNCTION); "
             "did you mean 'wqmaster.tasks.xtb.singlepoint'?",
         ),
     ],
@@ -392,7 +392,7 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
 @pytest.mark.parametrize(
     ("function", "step", "program", "how"),
     [
-        ("orca.sequential", {"route": "! HF"}, "orca", " (from its makers,"),
+        ("orca.sequential", {"route": "! HF"}, "orca", " (from its developers,"),
         ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or give"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_users_own_parser_is_never_refused_for_its_program(
     (campaigns.folder / "mine.py").write_text("def energy(output):\n    return 1.0\n")
     path = campaigns.write(campaign_config=orca("! HF def2-SVP", ["mine.energy"]))
     (warning,) = json.loads(cli("check", path, "--json"))["warnings"]
-    assert warning.endswith("mine.energy has no @reads: it reads the standard output")
+    assert warning.endswith("mine.energy has no @reads, so it reads the standard output")
 
 
 ROUTES = {
@@ -94,7 +94,7 @@ ROUTES = {
     "a block within a block": (
         "! HF def2-SVP Opt\n%geom\n  Constraints\n    {B 0 1 C}\n  end\n",
         2,
-        "%geom has 1 'end' and needs 2",
+        "%geom has 1 'end' but needs 2",
     ),
 }
 

@@ -100,7 +100,7 @@ def test_a_program_that_cannot_be_judged_is_an_error_of_the_campaign_file(
 def test_its_parsers_are_its_own(path: Path, campaigns: Campaigns, cli: Cli) -> None:
     for name, said in (
         ("energie", "did you mean"),
-        ("wqmaster.parsers.xtb.energy", "it is a parser of xtb, and this step runs tally"),
+        ("wqmaster.parsers.xtb.energy", "it is a parser of xtb, but this step runs tally"),
     ):
         cli("check", campaigns.write(**settings(campaigns, "tallying.count", name)), code=2)
         assert said in cli.errors
@@ -189,7 +189,7 @@ def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
     cli("smoke", path)
     lines = cli.errors.splitlines()
     assert len(lines) == 3
-    assert "nothing says that 'colour' is an option of tallying.count" in lines[0]
+    assert "'colour' is passed to tallying.count unchecked" in lines[0]
     assert f"{path}:" in lines[1]
     assert "the first job does not call 'taly'" in lines[1]
     assert "step 'first': gradient is not a list, unlike the 'gradient' of other" in lines[2]

@@ -149,7 +149,7 @@ def test_a_function_that_names_no_file_is_remarked_to_read_the_output(
 ) -> None:
     changed(campaigns, "", "", DATA.format(file="mood"))
     own = settings(campaigns, "tallying.count", "helper")
-    assert "tallying.helper has no @reads: it reads the standard output\n" in cli(
+    assert "tallying.helper has no @reads, so it reads the standard output\n" in cli(
         "check", campaigns.write(**own)
     )
     own["campaign_config"]["args"][0]["parsers"] = {"mood": ["helper"]}
@@ -177,7 +177,7 @@ def test_a_file_that_is_missing_is_said_with_its_parser(
     changed(campaigns, "", "", DATA.format(file="modd"))
     path = campaigns.write(**settings(campaigns, "tallying.count", "energy", "lines"))
     said = cli("smoke", path, code=1)
-    assert "missing_output: modd is missing: lines reads it; the step left no file" in said
+    assert "missing_output: modd is missing: lines reads it; the step wrote no files" in said
 
 
 def test_a_file_of_an_earlier_step_that_a_command_names_is_said_to_be_removed(

@@ -63,7 +63,7 @@ def springy(folder: Path, task: str = TASK, init: str = INIT, parsers: str = PAR
         ),
         (
             {"task": TASK.replace('"springy", ', '"spring", ')},
-            "wqmaster/tasks/springy/__init__.py: its PROGRAM is named 'spring', and should be",
+            "wqmaster/tasks/springy/__init__.py: PROGRAM is named 'spring', but must have",
             "",
         ),
         (

@@ -23,7 +23,7 @@ def test_a_document_comes_back_with_its_result(campaigns: Campaigns, cli: Cli) -
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("return None", "a task function returns a Job, not NoneType"),
+        ("return None", "a task function must return a Job, not NoneType"),
         ("return job(files={'a': 'text'})", "the content of 'a' must be bytes"),
         ("return job(name='other')", "the steps of its Job must be first"),
         ("return job(argv=('x', 3))", "must be a list of strings"),

@@ -211,8 +211,8 @@ def test_a_box_file_is_read_as_vina_writes_them() -> None:
         (BOX.replace("= 10", "= ten"), "'ten' is not a finite number"),
         (BOX.replace("= 10", "= nan"), "not a finite number"),
         (BOX.replace("= 10", "= 0"), "a size must be above zero"),
-        (BOX + "\nexhaustiveness = 8", "'exhaustiveness = 8' is no line of a box"),
-        (BOX + "\nsize_x = 11", "'size_x' stands twice"),
+        (BOX + "\nexhaustiveness = 8", "'exhaustiveness = 8' is not a valid line in a box file"),
+        (BOX + "\nsize_x = 11", "duplicate 'size_x'"),
         ("", "center_x, center_y, center_z, size_x, size_y, size_z is missing"),
     ],
 )
@@ -257,12 +257,12 @@ def test_a_receptor_that_is_not_there_is_refused(software: Software) -> None:
 
 @pytest.mark.parametrize("center", [[0, 20, 0], [16, 0, 0], [-100, 0, 0]])
 def test_a_box_away_from_the_receptor_is_refused(software: Software, center: list[float]) -> None:
-    with pytest.raises(ValueError, match="8 Angstrom or more away from any atom"):
+    with pytest.raises(ValueError, match="8 Angstrom or more away from all atoms"):
         check(steps(options(center=center)), software)
 
 
 def test_a_box_whose_poses_cannot_be_written_is_refused(software: Software) -> None:
-    with pytest.raises(ValueError, match="coordinates in a PDBQT file reach"):
+    with pytest.raises(ValueError, match="coordinates in a PDBQT file"):
         check(steps(options(center=[-998, 0, 0])), software)
 
 
@@ -370,9 +370,9 @@ def test_maps_that_are_missing_are_made_again(software: Software) -> None:
     ("old", "new", "words"),
     [
         ("0.25", "nan", "not finite"),
-        ("* points", "* (points - 1)", "not whole"),
-        ("NELEMENTS %d", "NELEMENTS 1%d", "not whole"),
-        ("in MAPS", "in ()", "no map of the atom type"),
+        ("* points", "* (points - 1)", "incomplete map"),
+        ("NELEMENTS %d", "NELEMENTS 1%d", "incomplete map"),
+        ("in MAPS", "in ()", "no map for the atom type"),
         ("sys.exit(0)", "sys.exit(3)", "exit code 3"),
     ],
 )
@@ -529,7 +529,7 @@ def test_a_ligand_that_vina_would_not_read_is_a_bad_document(
     assert old in LIGAND
     count = 2 if old.startswith("BRANCH   2   3") and "8" in new else 1
     message = refused(software, options(), pdbqt=LIGAND.replace(old, new, count))
-    assert message.startswith("'pdbqt' is no ligand that Vina reads: ")
+    assert message.startswith("'pdbqt' is not a ligand that Vina can read: ")
     assert words in message
 
 
@@ -537,9 +537,9 @@ def test_a_ligand_that_vina_would_not_read_is_a_bad_document(
     ("value", "words"),
     [
         (None, "the document has no 'pdbqt'"),
-        (7, "'pdbqt' is no text: 7"),
-        (b"ROOT", "'pdbqt' is no text"),
-        (["ROOT"], "'pdbqt' is no text"),
+        (7, "'pdbqt' is not a string: 7"),
+        (b"ROOT", "'pdbqt' is not a string"),
+        (["ROOT"], "'pdbqt' is not a string"),
         ("", "it has no atoms"),
         ("ROOT\nENDROOT\nTORSDOF 0\n", "it has no atoms"),
         (f"ROOT\n{atom(1, 'HD')}\nENDROOT\nTORSDOF 0\n", "no atoms other than hydrogen"),
@@ -634,8 +634,8 @@ def test_a_flat_sdf_gets_coordinates(software: Software) -> None:
         ("smiles", "*CC", "Meeko cannot prepare the ligand"),
         ("smiles", "OB(O)c1ccccc1", "Vina has no atom type 'B'"),
         ("smiles", "[H][H]", "Meeko cannot prepare the ligand"),
-        ("smiles", "C" * 200_000, "is none of a ligand"),
-        ("smiles", 5, "is no text"),
+        ("smiles", "C" * 200_000, "200,000 characters are not the text"),
+        ("smiles", 5, "is not a string"),
         ("sdf", "", "cannot read the SDF"),
         ("sdf", SDF[:150], "cannot read the SDF"),
         ("sdf", SDF + "$$$$\n" + SDF, "several molecules"),

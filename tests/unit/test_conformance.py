@@ -297,7 +297,7 @@ def test_the_test_of_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
             "return -float(found[1])",
             "returns 5.0, but should return -5.0",
         ),
-        ('VERSION = "1"', "VERSION = 1", "is 1, and should be a string"),
+        ('VERSION = "1"', "VERSION = 1", "is 1, but must be a string"),
         ("return found[1] if", 'return "9" if', "returns '9', but should return '2.1'"),
         ('    """Total energy in Eh."""\n', "", "has no docstring"),
         ("@task(program=PROGRAM, ", "@task(", "is not marked with this program"),
@@ -490,7 +490,7 @@ def test_the_version_that_a_sample_states_must_be_found() -> None:
     ("change", "why"),
     [
         (with_parser("level", "return [1.0, float('nan')]"), "not finite: level[1]"),
-        (with_parser("level", "return {1.5}"), "level is of the type set"),
+        (with_parser("level", "return {1.5}"), "level has the type set"),
         (with_parser("level", "return {'a': [2**63]}"), "level.a[0] is an integer of more than 64"),
         (with_parser("dipole", "return [1.0]"), "dipole has length 1 instead of 3"),
         (with_parser("charges", "return [0, 0, 0]"), "@reads(..., per_atom=True)"),

@@ -244,16 +244,16 @@ def test_missing_outputs_are_all_named() -> None:
     found = failure(step(files={**GOOD, "b.txt": b""}), needed=("c.txt", "b.txt", "a.txt"))
     assert (found.kind, found.message) == (
         FailureClass.MISSING_OUTPUT,
-        "a.txt, c.txt are missing: the step left: b.txt",
+        "a.txt, c.txt are missing: the step wrote: b.txt",
     )
 
 
 def test_a_missing_output_is_reported_with_its_parser_and_the_existing_files() -> None:
     geometry = ParserCall("geometry", "finl.xyz", lambda output: 1)
     found = failure(step(files={**GOOD, "final.xyz": b""}), geometry, needed=("finl.xyz",))
-    assert found.message == ("finl.xyz is missing: geometry reads it; the step left: final.xyz")
+    assert found.message == ("finl.xyz is missing: geometry reads it; the step wrote: final.xyz")
     found = failure(step(), geometry, needed=("finl.xyz",))
-    assert found.message == "finl.xyz is missing: geometry reads it; the step left no file"
+    assert found.message == "finl.xyz is missing: geometry reads it; the step wrote no files"
 
 
 def test_a_file_that_is_fetched_but_not_needed_may_be_missing() -> None:
@@ -391,7 +391,7 @@ def test_a_list_per_atom_of_wrong_length_is_refused(name: str, count: int) -> No
         step(), call(reads("stdout", per_atom=True)(lambda output: np.zeros((count, 3))), name)
     )
     assert found.kind is FailureClass.ATOM_COUNT
-    assert found.message == f"{name} is of {count} atoms, the document has 3"
+    assert found.message == f"{name} covers {count} atoms, but the document has 3"
 
 
 def test_a_value_per_atom_that_is_not_a_list_is_refused() -> None:

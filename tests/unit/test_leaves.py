@@ -93,7 +93,7 @@ def test_the_density_of_an_excited_state_calculation_gets_a_warning(
     ("route", "parser", "words"),
     [
         ("! B3LYP def2-SVP\n%tddft nroots 3 end", "energy", "excited state"),
-        ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one of its layers"),
+        ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one layer"),
         ("! HF def2-SVP\n%casscf nel 2 norb 2 end", "scf_cycles", "CASSCF"),
         ("! HF def2-SVP Opt", "engrad_gradient", "last cycle"),
     ],

@@ -55,7 +55,7 @@ def test_a_good_route_gets_no_remark(route: str) -> None:
         ("! HF\n%scf maxiter 300\n%pal nprocs 2 end", 2, "%scf has no 'end'"),
         ('! HF\n%plots ElDens("end");', 2, "%plots has no 'end'"),
         ("! HF\n\n%tddft nroots 5", 3, "%tddft has no 'end'"),
-        ("! HF\n%geom Scan B 0 1 = 1, 2, 5 end", 2, "%geom has 1 'end' and needs 2"),
+        ("! HF\n%geom Scan B 0 1 = 1, 2, 5 end", 2, "%geom has 1 'end' but needs 2"),
         ('! HF\n%basis NewGTO H "SVP" end', 2, "one for each of newgto"),
     ],
 )

@@ -101,9 +101,9 @@ def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, argu
         ("check", "def mine(steps):\n    pass", "@task(check=mine): it takes (steps), and is"),
         ("inspect", "mine = 1", "@task(inspect=...): it is 1, and should be a function"),
         ("fields", "def mine(loaded):\n    return 'smiles'", "its 'fields' returns 'smiles'"),
-        ("uses", "def mine(loaded):\n    pass", "its 'uses' returns None (of the type NoneType)"),
+        ("uses", "def mine(loaded):\n    pass", "its 'uses' returns None (of type NoneType)"),
         ("uses", "def mine(loaded):\n    yield 1 / 0", "its 'uses' raises ZeroDivisionError"),
-        ("remarks", "def mine(options):\n    return ['no']", "returns an entry that is 'no' (of"),
+        ("remarks", "def mine(options):\n    return ['no']", "returns the entry 'no' (of"),
         ("leaves", "def mine(options):\n    pass", "its 'leaves' returns None"),
         (
             "leaves",
@@ -111,8 +111,8 @@ def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, argu
             "def mine(options):\n    return Leaves(file=lambda name: 1 / 0)",
             "its 'leaves' (file) raises ZeroDivisionError",
         ),
-        ("version", "mine = 2", "@task(version=...) is a string, not 2"),
-        ("options", "mine = {'a': 1}", "@task(options=...) is a class derived from wqmaster."),
+        ("version", "mine = 2", "@task(version=...) must be a string, not 2"),
+        ("options", "mine = {'a': 1}", "@task(options=...) must be a class derived from"),
     ],
 )
 def test_an_invalid_trait_is_named(own: Module, name: str, function: str, said: str) -> None:
@@ -128,14 +128,14 @@ def test_an_invalid_trait_is_named(own: Module, name: str, function: str, said: 
         ("calm: bool = False", "calm: bool", "@task(rung=CalmRung): calm has no default"),
         (LADDER, '{"scf_not_converged": ', "write FailureClass.SCF_NOT_CONVERGED"),
         (LADDER, '{"scf_converge": ', "write FailureClass.SCF_NOT_CONVERGED"),
-        ('[CalmRung(name="calm", calm=True)]', 'CalmRung(name="calm")', "should be a list of"),
+        ('[CalmRung(name="calm", calm=True)]', 'CalmRung(name="calm")', "must be a list of"),
         ('[CalmRung(name="calm", calm=True)]', '[{"name": "calm"}]', "which is not a Rung"),
-        ("ladders=LADDERS", "ladders=[]", "@task(ladders=...) is a mapping"),
-        ("rung=CalmRung", "rung=CalmRung(name='a')", "@task(rung=...) is a class derived from"),
-        ("program=PROGRAM", "program=sys", "is a wqmaster.tasks.Program or the name of one"),
-        ('"tally", sys', '"tal ly", sys', "the name of a program is a plain word"),
-        ("sys.modules[__name__], ", "{}, ", "its parsers are a module, or the dotted name"),
-        ('VERSION = "1"', "VERSION = 1", 'is 1, and should be a string: VERSION = "1"'),
+        ("ladders=LADDERS", "ladders=[]", "@task(ladders=...) must be a mapping"),
+        ("rung=CalmRung", "rung=CalmRung(name='a')", "@task(rung=...) must be a class derived"),
+        ("program=PROGRAM", "program=sys", "be a wqmaster.tasks.Program or the name of one"),
+        ('"tally", sys', '"tal ly", sys', "the name of a program must be one word"),
+        ("sys.modules[__name__], ", "{}, ", "its parsers must be a module or the"),
+        ('VERSION = "1"', "VERSION = 1", 'is 1, but must be a string: VERSION = "1"'),
         ("(output, asked, options)", "(output, asked)", "it takes (output, asked), and is called"),
         ("def program_version(output)", "def program_version()", "it takes (), and is called with"),
     ],
@@ -151,8 +151,11 @@ def test_an_invalid_declaration_is_named(own: Module, old: str, new: str, said: 
     [
         ("NEED = {}", "the module 'tallying.needs' has no NEEDS"),
         ("import no_such_module", "fails to import: ModuleNotFoundError"),
-        ("NEEDS = {'energie': ('scf',)}", "which is not a parser of it; did you mean 'energy'?"),
-        ("NEEDS = {'energy': 'scf'}", "has 'scf' for 'energy', and should have a tuple"),
+        (
+            "NEEDS = {'energie': ('scf',)}",
+            "not one of its parsers; did you mean 'energy'?",
+        ),
+        ("NEEDS = {'energy': 'scf'}", "has 'scf' for 'energy', but must have a tuple"),
     ],
 )
 def test_an_invalid_table_of_needs_is_named(own: Module, needs: str, said: str) -> None:
@@ -162,9 +165,9 @@ def test_an_invalid_table_of_needs_is_named(own: Module, needs: str, said: str) 
 
 def test_an_unknown_short_name_is_answered_with_the_known_ones(own: Module) -> None:
     said = own.error(MODULE, {"parsers": ["gradient"]})
-    assert said.endswith("unknown parser 'tallying.gradient'; known in 'tallying': energy")
+    assert said.endswith("unknown parser 'gradient' of tally; known here: energy")
 
 
 def test_a_short_name_needs_a_program(own: Module) -> None:
     said = own.error(changed(("program=PROGRAM, ", "")))
-    assert "the task function names none; write @task(program=...)" in said
+    assert "the task function names no program" in said

@@ -223,10 +223,10 @@ def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
         ("wqmaster.tasks.orca", "known here: wqmaster.tasks.orca.sequential"),
         ("wqmaster.tasks.base.traits_of", "unknown task function"),
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
-        ("singlepoint", "'singlepoint' is not a dotted path of a task function"),
+        ("singlepoint", "'singlepoint' is not the dotted path of a task function"),
         ("no.such.module", "there is no module 'no.such' for the task function"),
         (".xtb.singlepoint", "the module '.xtb' fails to import"),
-        ("", "is not a dotted path"),
+        ("", "is not the dotted path"),
     ],
 )
 def test_an_unknown_task_function_is_refused_at_its_line(
@@ -343,7 +343,7 @@ def test_a_kept_file_needs_a_plain_name_that_differs_between_documents(
 ) -> None:
     line, message = refused(tmp_path, {"name": "a", "keep_files": {"stdout": name}})
     assert line.startswith("stdout:")
-    assert "allowed: letters, digits, '.', '_' and '-', at most 60 of them" in message
+    assert "only letters, digits, '.', '_' and '-', at most 60 characters" in message
     assert "{id}" in message
 
 

@@ -83,8 +83,8 @@ def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("prog {{ document.charge }}", "nothing of a document can stand here"),
-        (["prog", "{{id}}"], "nothing of a document can stand here"),
+        ("prog {{ document.charge }}", "values of a document are not allowed"),
+        (["prog", "{{id}}"], "values of a document are not allowed"),
         ("prog < in", "no shell runs this"),
         ("prog in > out", "no shell runs this"),
         ("prog 2>&1", "no shell runs this"),
@@ -94,12 +94,12 @@ def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> 
         ("X=1 prog", "'environment:'"),
         ("prog in>out", "no shell runs this"),
         ("prog in|sort", "no shell runs this"),
-        ("", "there is no command"),
+        ("", "the command is empty"),
         ([], "at least 1 item"),
         ("prog 'open", "No closing quotation"),
         (["prog", True], "valid string"),
         (["prog", None], "valid string"),
-        ("''", "is no program"),
+        ("''", "is not a program"),
     ],
 )
 def test_an_invalid_command_is_refused(command: Any, why: str) -> None:
@@ -136,13 +136,13 @@ def test_programs_that_come_with_the_job_are_not_searched_for(
     ("given", "why"),
     [
         ({"files": {"a/b": ""}}, "cannot be the name of a file"),
-        ({"files": {"job.sh": ""}}, "a name of the runner"),
-        ({"outputs": ["stdout"]}, "a name of the runner"),
+        ({"files": {"job.sh": ""}}, "reserved for the runner"),
+        ({"outputs": ["stdout"]}, "reserved for the runner"),
         ({"outputs": ["../x"]}, "cannot be the name of a file"),
-        ({"files": {"in": ""}, "templates": {"in": "x"}}, "both in"),
+        ({"files": {"in": ""}, "templates": {"in": "x"}}, "in both"),
         ({"files": {"in": ""}, "outputs": ["in"]}, "would be returned as its output"),
-        ({"environment": {"A B": "1"}}, "cannot be the name of a variable"),
-        ({"environment": {"A": "{{ id }}"}}, "nothing of a document can stand here"),
+        ({"environment": {"A B": "1"}}, "is not a valid name of a variable"),
+        ({"environment": {"A": "{{ id }}"}}, "values of a document are not"),
         ({"environment": {"A": True}}, "valid string"),
         ({"outpts": ["x"]}, "did you mean 'outputs'"),
     ],
@@ -154,7 +154,7 @@ def test_an_invalid_option_is_refused(given: dict[str, Any], why: str) -> None:
 
 def test_a_file_to_continue_from_is_one_of_the_steps_files() -> None:
     checked(options(outputs=["restart.dat"], continues=["restart.dat"]))
-    with pytest.raises(ValueError, match=r"'restart.dta' of 'continues:'.*mean 'restart.dat'"):
+    with pytest.raises(ValueError, match=r"'restart.dta' in 'continues:'.*mean 'restart.dat'"):
         checked(options(outputs=["restart.dat"], continues=["restart.dta"]))
 
 
@@ -185,7 +185,7 @@ def test_the_input_files_of_a_later_step_wait_under_other_names() -> None:
 
 
 def test_files_that_would_overwrite_one_another_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"step 's1': 'in' is in the way"):
+    with pytest.raises(ValueError, match=r"step 's1': 'in' would replace another file"):
         checked(options(files={"s1.in": ""}), options(files={"in": ""}))
 
 
@@ -206,9 +206,9 @@ def test_shared_inputs_are_sent_once_under_their_names(tmp_path: Path) -> None:
     [
         ({"inputs": ["absent"]}, "there is no file 'absent'"),
         ({"inputs": ["folder"]}, "is a folder"),
-        ({"inputs": ["file", "folder/file"]}, "two files of 'inputs:' are named 'file'"),
+        ({"inputs": ["file", "folder/file"]}, "two files in 'inputs:' would be 'file'"),
         ({"templates": {"in": "absent"}}, "the file absent cannot be read"),
-        ({"templates": {"in": "binary"}}, "no UTF-8"),
+        ({"templates": {"in": "binary"}}, "not UTF-8"),
         ({"templates": {"in": "bad"}}, "the template of 'in', line 2"),
         ({"command": "sh ../shared/x.sh"}, "not among its 'inputs:'"),
     ],
@@ -233,7 +233,7 @@ def test_a_template_is_read_once(tmp_path: Path) -> None:
     assert list(TRAITS.fields(loaded[0].loaded)) == ["a"]
     place.write_text("changed")
     molecule = Molecule(1, *NO_ATOMS, document={"a": {"b": 1}})
-    with pytest.raises(BadDocument, match="cannot be written as it is"):
+    with pytest.raises(BadDocument, match="cannot be written directly"):
         run(molecule, loaded, Software(beside=tmp_path))
 
 
@@ -255,11 +255,11 @@ def test_a_template_is_read_once(tmp_path: Path) -> None:
         ("{{ document.a|fixd(3) }}", "did you mean 'fixed'"),
         ("{% if document.a is defind %}{% endif %}", "no test 'defind'; did you mean 'defined'"),
         ("{{ lipsum() }}", "no variable 'lipsum'"),
-        ("{% include 'other' %}", "cannot use another one"),
-        ("{% set d = document %}{{ d.a }}", "name the field that is meant"),
-        ("{{ document[id] }}", "name the field that is meant"),
-        ("{{ document['$where'] }}", "is no field"),
-        ("{{ document['a.b'] }}", "is no field"),
+        ("{% include 'other' %}", "cannot use another template"),
+        ("{% set d = document %}{{ d.a }}", "name a field of the document"),
+        ("{{ document[id] }}", "name a field of the document"),
+        ("{{ document['$where'] }}", "is not a valid field"),
+        ("{{ document['a.b'] }}", "is not a valid field"),
     ],
 )
 def test_a_template_that_cannot_be_filled_is_refused_with_its_line(template: str, why: str) -> None:
@@ -320,10 +320,10 @@ def test_values_are_written_completely_and_unchanged(
         ("{{ document.x.upper }}", {"x": "a"}, "has no field 'x'"),
         ("{{ document.x|upper() ~ document.x[5] }}", {"x": [1]}, "has no element 5"),
         ("{{ 1 / document.x }}", {"x": 0}, "ZeroDivisionError"),
-        ("{{ 'x' * document.n }}", {"n": 10**12}, "more than 1000000 entries"),
-        ("{{ document.n * [1] }}", {"n": 10**12}, "more than 1000000 entries"),
+        ("{{ 'x' * document.n }}", {"n": 10**12}, "more than 1,000,000 entries"),
+        ("{{ document.n * [1] }}", {"n": 10**12}, "more than 1,000,000 entries"),
         ("{{ 3 ** document.n }}", {"n": 10**12}, "OverflowError"),
-        ("{{ document.x }}", {"x": b"raw"}, "of a type that JSON has not"),
+        ("{{ document.x }}", {"x": b"raw"}, "a type that JSON lacks"),
         ("{{ document.x|fixed }}", {"x": "1"}, "'fixed' needs a finite number"),
         ("{{ molecule.xyz }}", {}, "the document has no molecule"),
         ("{{ memory }}", {}, r"'resources: \{memory: MB\}'"),

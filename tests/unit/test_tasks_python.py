@@ -107,15 +107,15 @@ def test_an_existing_function_is_accepted(
         ({"function": "mine.energy", "arguments": {"scale": 1, "units": "eV"}}, "mean 'unit'"),
         ({"function": "mine.energy", "arguments": {"scale": 1, "document": {}}}, "no argument"),
         ({"function": "mine.anything", "arguments": {"document": {}}}, "no argument 'document'"),
-        ({"function": "mine.nothing"}, "takes no document"),
+        ({"function": "mine.nothing"}, "must take the document"),
         ({"function": "mine.later"}, "is an async function"),
         ({"function": "mine.half", "modules": ["absent.json"]}, "no file 'absent.json'"),
         ({"function": "mine.half", "modules": ["a/x.txt", "b/x.txt"]}, "two files would be"),
-        ({"function": "mine.half", "modules": ["result.json"]}, "a name of the runner"),
-        ({"function": "mine.half", "modules": ["json.py"]}, "would hide the module of Python"),
-        ({"function": "mine.half", "modules": ["random"]}, "would hide the module of Python"),
+        ({"function": "mine.half", "modules": ["result.json"]}, "reserved for the"),
+        ({"function": "mine.half", "modules": ["json.py"]}, "would hide Python's own module"),
+        ({"function": "mine.half", "modules": ["random"]}, "would hide Python's own module"),
         ({"function": "broken.f"}, r"broken.py, line 2: .*closed$"),
-        ({"function": "mine.half", "modules": ["."]}, "holds the campaign itself"),
+        ({"function": "mine.half", "modules": ["."]}, "contains the campaign file"),
         ({"function": "mine.half", "inputs": ["absent"]}, "there is no file 'absent'"),
     ],
 )
@@ -137,9 +137,9 @@ def test_a_function_that_cannot_run_is_refused_when_the_campaign_is_read(
     [
         ({"function": "energy"}, "pattern"),
         ({"function": "mine.energy()"}, "pattern"),
-        ({"function": "a.b", "fields": ["coordinates.x"]}, "gets anyway"),
+        ({"function": "a.b", "fields": ["coordinates.x"]}, "always in the function"),
         ({"function": "a.b", "fields": ["$x"]}, "pattern"),
-        ({"function": "a.b", "arguments": {"x": float("nan")}}, "cannot be sent as JSON"),
+        ({"function": "a.b", "arguments": {"x": float("nan")}}, "cannot be converted to"),
         ({"function": "a.b", "argument": {}}, "did you mean 'arguments'"),
     ],
 )
@@ -255,7 +255,7 @@ software: {{{name}: /opt/p/bin/python3.6}}
     path.write_text(text)
     assert resolve(load(path, {})).programs() == ["/opt/p/bin/python3.6"]
     path.write_text(text.replace(f"{{{name}:", "{pythn:"))
-    with pytest.raises(CampaignError, match="calls no program 'pythn'"):
+    with pytest.raises(CampaignError, match="does not call 'pythn'"):
         resolve(load(path, {}))
 
 

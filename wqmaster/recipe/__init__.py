@@ -1,1 +1,1 @@
-"""What a campaign asks for, resolved; what comes after a failure; and the judgement of results."""
+"""Resolving what a campaign asks for, planning retries, and judging results."""

@@ -1,4 +1,4 @@
-"""What a program's `diagnose` says of an output: a user's function, which may return anything."""
+"""Calls of a program's `diagnose`, which a user may have written and which may return anything."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from wqmaster.system.tracebacks import defined
 
 
 def misfit(found: Any) -> str | None:
-    """Why what `diagnose` returned is not a diagnosis, as "returns ..."; None if it is one."""
+    """Why the value that `diagnose` returned is not a diagnosis ("returns ..."); None if it is."""
     if found is None:
         return None
     if not isinstance(found, Failure):
@@ -18,15 +18,15 @@ def misfit(found: Any) -> str | None:
         return f"returns a Failure of {kind!r:.60}, which is not a member of FailureClass"
     message: Any = found.message
     if not isinstance(message, str):
-        return f"returns a Failure whose message is {message!r:.60}, and should be a string"
+        return f"returns a Failure whose message is {message!r:.60}, which must be a string"
     return None
 
 
 def diagnosed(diagnose: Callable[..., Any], *arguments: Any) -> Failure | None:
-    """What `diagnose` (or `diagnose_file`) finds. One that is broken makes the output fail.
+    """The diagnosis by `diagnose` (or `diagnose_file`); an invalid one is a failure.
 
     Raises:
-        ParseError: `diagnose` does.
+        ParseError: `diagnose` raised it.
     """
     found = diagnose(*arguments)
     why = misfit(found)

@@ -1,4 +1,4 @@
-"""What determines a result, as plain data, and the hash of it that `_run.recipe` holds."""
+"""Everything that determines a result, as plain data, and its hash (stored as `_run.recipe`)."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ def hash_of(value: Any) -> str:
 
 
 def is_ours(function: str) -> bool:
-    """Whether a task function is one of wqmaster's, which reads no field that it does not name."""
+    """Whether a task function is wqmaster's own, which reads only the fields that it names."""
     return function.startswith(f"{wqmaster.tasks.__name__}.")
 
 
 def code_of(function: Build) -> str | None:
-    """A hash of the file that a task function is defined in; None if it is not to be had.
+    """A hash of the file that defines a task function; None if the file cannot be read.
 
-    It is not part of the recipe: a comment, or a parser in the same file, changes it as well.
+    It is not part of the recipe: editing a comment or a parser in the same file changes it too.
     """
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     try:
@@ -40,14 +40,14 @@ def code_of(function: Build) -> str | None:
 def asked_of(
     loaded: LoadedCampaign, function: str, steps: Sequence[StepRequest], traits: Traits
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """For each step, all that determines its results: its own options and those before it.
+    """Everything that determines each step's results: its options and those of earlier steps.
 
-    The second mapping of each pair leaves out which fields of a document are read; versions
-    before 0.2 hashed that one.
+    The second mapping of each pair omits the document fields that are read; versions before 0.2
+    hashed that one.
 
     Raises:
         CampaignError: a file that an option names cannot be read.
-        BrokenTrait: `fields` or `uses` raises, or returns what it must not.
+        BrokenTrait: `fields` or `uses` raised an error or returned something that it must not.
     """
     stated = {name for step in steps for name in listed(traits, "fields", str, step.loaded)}
     origin = _origin(loaded, function, stated)
@@ -71,10 +71,10 @@ def _options(
 
 
 def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str, Any]:
-    """Which fields of a document a result is computed from, where the campaign says so.
+    """The document fields that a result is computed from, if the campaign names them.
 
-    The usual fields are left out, so that a campaign that names none keeps its hash; so are those
-    that options have `stated` already.
+    The usual fields are omitted, so that a campaign that names none keeps its hash. Fields that
+    options have already `stated` are omitted too.
     """
     molecule, usual = loaded.campaign.molecule, MoleculeFields()
     named = {
@@ -90,7 +90,7 @@ def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str
 
 
 def _sum_of(loaded: LoadedCampaign, path: Path) -> str:
-    """The check sum of a file that an option names."""
+    """The checksum of a file that an option names."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

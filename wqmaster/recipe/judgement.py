@@ -1,4 +1,4 @@
-"""Whether an outcome is a result: exit codes, diagnosis, parsers, checks. Pure functions."""
+"""Judging an outcome by exit codes, diagnosis, parsers and checks. Pure functions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ from wqmaster.system.tracebacks import told
 _STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
-# Exit codes of a shell that found no program, or may not execute it (POSIX, "Exit status").
+# Exit codes of a shell that may not execute a program or does not find it (POSIX, "Exit status").
 _NOT_FOUND_CODES = (126, 127)
 _KILLED_CODE = 128 + 9
-# What the dynamic loader says of a library that is older than the one a program was built with.
+# The dynamic loader's message if a library is older than the one a program was built with.
 _NOT_LOADED = re.compile(r"version `(GLIBC|GLIBCXX|GCC|CXXABI)_[0-9.]+' not found")
-# strerror(3) of EDQUOT and EFBIG, and what a shell says of SIGXFSZ.
+# strerror(3) of EDQUOT and EFBIG, and a shell's message for SIGXFSZ.
 _OVER_QUOTA = ("Disk quota exceeded", "File too large", "File size limit exceeded")
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """The values of one step, and how they were made."""
+    """The values of one step, and how they were computed."""
 
     step: str
     recipe: str  # the step's hash
@@ -38,12 +38,12 @@ class StepResult:
     program_version: str | None
     parser_version: str | None
     wall_time: float  # seconds
-    software: str | None = None  # where the program came from, if it came with the job
+    software: str | None = None  # where the program came from, if it was sent with the job
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a job: results of all its steps, or one failure."""
+    """The outcome of a job: the results of all its steps, or one failure."""
 
     results: tuple[StepResult, ...] = ()
     failure: Failure | None = None
@@ -57,14 +57,14 @@ def _tail(step: StepOutcome) -> str:
 
 
 def _by_exit_code(step: StepOutcome) -> Failure | None:
-    """What the exit code alone says."""
+    """The failure that the exit code and stderr show; None if they show none."""
     if step.timed_out:
-        return Failure(FailureClass.TIME_LIMIT, "the job ran into its time limit")
+        return Failure(FailureClass.TIME_LIMIT, "the job reached its time limit")
     errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
     last = last_line(errors)
     if step.exit_code == _NOT_FOUND_CODES[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
-    # Built for a newer Linux than the worker's: the loader ends it with exit code 1.
+    # The loader ends a program that was built for a newer Linux than the worker's with exit code 1.
     if step.exit_code and (found := _NOT_LOADED.search(errors)):
         line = next(line for line in errors.splitlines() if found[0] in line)
         return Failure(FailureClass.LIBRARY_MISSING, line.strip())
@@ -82,7 +82,7 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
 def _step_failure(
     step: StepOutcome, wanted: StepRecipe, recipe: Recipe, asked: Asked
 ) -> Failure | None:
-    """Why the step is no result, before its values are looked at."""
+    """Why the step has failed, judged before its values are read; None if it has not."""
     failure = _by_exit_code(step)
     diagnosis = recipe.diagnosis
     if failure is None and diagnosis is not None:
@@ -102,14 +102,14 @@ def _step_failure(
 
 
 def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> str:
-    """The files that a step did not leave, what wanted them, and what there is in their place."""
+    """The files that a step did not write, what needs them, and the files that it did write."""
     readers = [call.name for call in wanted.parsers if call.file in missing]
     kept = [file for file, _ in wanted.keep_files if file in missing]
     be, them = ("is", "it") if len(missing) == 1 else ("are", "them")
     why = [f"{', '.join(readers)} read{'s' if len(readers) == 1 else ''} {them}"] if readers else []
     why += [f"'keep_files' names {', '.join(kept)}"] if kept else []
     left = ", ".join(sorted(set(step.files) - _STREAMS))
-    why.append(f"the step left: {left}" if left else "the step left no file")
+    why.append(f"the step wrote: {left}" if left else "the step wrote no files")
     return f"{', '.join(missing)} {be} missing: {'; '.join(why)}"
 
 
@@ -127,7 +127,7 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
         except (Exception, SystemExit) as error:  # a user's parser may raise anything
             return _of(
-                call, FailureClass.PARSE_ERROR, f"{call.name}: the parser broke: {told(error)}"
+                call, FailureClass.PARSE_ERROR, f"{call.name}: the parser crashed: {told(error)}"
             )
         why = not_storable(value, call.name) or not_numeric(call.name, value)
         if why is not None:
@@ -147,7 +147,7 @@ def _counts(values: Mapping[str, Any], wanted: StepRecipe, natoms: int) -> Failu
         if not isinstance(value, list):
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: not a list: {value!r:.60}")
         if len(value) != natoms:
-            message = f"{call.name} is of {len(value)} atoms, the document has {natoms}"
+            message = f"{call.name} covers {len(value)} atoms, but the document has {natoms}"
             return _of(call, FailureClass.ATOM_COUNT, message)
     return None
 
@@ -164,12 +164,12 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
         return Failure(FailureClass.PARSE_ERROR, message)
     if found is None or isinstance(found, str):
         return found
-    message = f"program_version returns {found!r:.60}, which is not text"
+    message = f"program_version returns {found!r:.60}, which is not a string"
     return Failure(FailureClass.PARSE_ERROR, message)
 
 
 def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
-    """The verdict on one job: every step must pass integrity, diagnosis, parsers and checks."""
+    """The verdict on one job. Every step must pass integrity, diagnosis, parsers and checks."""
     results = []
     came_back = {step.name: step for step in outcome.steps}
     for wanted in recipe.steps:

@@ -1,4 +1,4 @@
-"""`remedies:` of a campaign, and the program's own, as the ladders of its recipe."""
+"""The ladders of a recipe, from the program's remedies and the campaign's `remedies:`."""
 
 import os
 
@@ -11,10 +11,10 @@ from wqmaster.tasks.base import Ladders, Rung, Traits
 
 
 def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
-    """The program's ladders, with those of the campaign in their places.
+    """The program's ladders, each replaced by the campaign's if it has one.
 
     Raises:
-        CampaignError: the campaign names a remedy or failure class that is none; with file, line.
+        CampaignError: the campaign names an unknown remedy or failure class; with file and line.
     """
     campaign = loaded.campaign
     given = campaign.remedies
@@ -23,7 +23,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
     memory, disk = campaign.resources.memory, campaign.resources.disk
     own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
     ladders: dict[FailureClass, list[Rung]] = {
-        # More of an unknown amount of memory or disk cannot be asked for.
+        # An unknown amount of memory or disk cannot be multiplied.
         kind: [rung for rung in ladder if not _unknown(rung, memory, disk)]
         for kind, ladder in own.items()
     }
@@ -46,13 +46,13 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
             unknown = _unknown(rung, memory, disk)
             if unknown:
                 raise loaded.source.error(
-                    f"'{rung.name}' asks for {getattr(rung, unknown):g} times the {unknown}, of "
-                    f"which 'resources: {{{unknown}: MB}}' says nothing",
+                    f"'{rung.name}' asks for {getattr(rung, unknown):g} times the {unknown}, but "
+                    f"the campaign does not set it; add 'resources: {{{unknown}: MB}}'",
                     *keys,
                 )
             ladders[kind].append(rung)
     if campaign.workers.on_this_machine and memory is not None:
-        # A task that is larger than this machine would wait for ever.
+        # A task that is larger than this machine would wait forever.
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         ladders = {
             kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]
@@ -62,20 +62,20 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
     for rung in (rung for ladder in ladders.values() for rung in ladder):
         if named.setdefault(rung.name, rung) != rung:
             raise loaded.source.error(
-                f"two different remedies are named '{rung.name}'; name yours otherwise", "remedies"
+                f"two different remedies are named '{rung.name}'; rename yours", "remedies"
             )
     return ladders
 
 
 def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
-    """What `rung` asks more of without it being known how much it was; None if there is none."""
+    """The resource that `rung` multiplies although its amount is unknown; None if there is none."""
     if rung.memory is not None and memory is None:
         return "memory"
     return "disk" if rung.disk is not None and disk is None else None
 
 
 def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
-    """The failure class of this name, if remedies can be meant for it."""
+    """The failure class with this name, if it can have remedies."""
     curable = {
         kind.label: kind
         for kind in FailureClass
@@ -86,9 +86,9 @@ def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
         why = nearest(label, curable)
         if label in all_labels:
             why = (
-                "it is run again elsewhere by itself"
+                "such jobs are retried elsewhere unchanged"
                 if all_labels[label].again
-                else "an input that is wrong is never retried"
+                else "a wrong input is never retried"
             )
         raise loaded.source.error(f"there are no remedies for '{label}': {why}", "remedies", label)
     return curable[label]

@@ -1,4 +1,4 @@
-"""Dotted names of a campaign -> task functions and parsers."""
+"""Finding the task functions and parsers that a campaign names by dotted names."""
 
 import contextlib
 import difflib
@@ -18,7 +18,7 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import names_of_ours, program_called, program_names
 
-# Names of the RQ framework -> ours.
+# Names in the RQ framework -> names in wqmaster.
 _OLD_NAMES = (
     ("htrq.htrun.scripts.", "wqmaster.tasks."),
     ("htrq.htrun.parser.", "wqmaster.parsers."),
@@ -32,17 +32,17 @@ _OLD_PARSERS = {
 
 
 def program_named(program: Program | str) -> Program:
-    """The program that a task function names, seen to have a diagnosis.
+    """The program that a task function names, after a check that it has a diagnosis.
 
     Raises:
-        ValueError: it is not known, or its outputs cannot be judged; says why.
+        ValueError: the program is unknown, or its outputs cannot be judged; gives the reason.
     """
     if isinstance(program, str):
         found = program_called(program)
         if found is None:
             raise ValueError(
-                f"no program '{program}' is known; {nearest(program, program_names())}; or hand "
-                "@task a Program of your own (wqmaster.tasks.Program)"
+                f"unknown program '{program}'; {nearest(program, program_names())}; or pass your "
+                "own Program (wqmaster.tasks.Program) to @task"
             )
         program = found
     why = program.lacks()
@@ -52,7 +52,7 @@ def program_named(program: Program | str) -> Program:
 
 
 def current(name: str) -> str:
-    """Today's dotted name of what the RQ framework called `name`."""
+    """The current dotted name for `name`, which may be a name in the RQ framework."""
     for old, new in _OLD_NAMES:
         if name.startswith(old):
             *above, last = name[len(old) :].split(".")
@@ -62,16 +62,16 @@ def current(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Role:
-    """What a function of a campaign file is for."""
+    """The role of a function that a campaign file names."""
 
     noun: str
-    package: ModuleType  # where ours are
+    package: ModuleType  # it holds ours
     mark: str  # the attribute that their decorator sets
 
     def suggested(self, name: str) -> str:
-        """A hint for the name of a function whose module is not there, or is not named.
+        """A hint for a function name whose module is missing or does not exist.
 
-        Only functions that there are: those of the program that `name` has in it, or of all.
+        It names only existing functions: those of the program in `name`, or of all programs.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)
@@ -87,7 +87,7 @@ class _Role:
         return importlib.import_module(f"{self.package.__name__}.{program}")
 
     def nearest(self, function: str, *modules: ModuleType) -> str:
-        """A hint for a function that is not in `modules`: the nearest, or all that are."""
+        """A hint for a function that is not in `modules`: the nearest one, or all of them."""
         full: dict[str, list[str]] = {}
         for module in modules:
             for name in self.functions(module):
@@ -98,7 +98,7 @@ class _Role:
         return known_here(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
-        """The functions of `module` that are of this role. A user's need not be marked."""
+        """The functions of `module` in this role. A user's functions need not be marked."""
         ours = f"{module.__name__}.".startswith("wqmaster.")
         public = {
             name: value
@@ -106,12 +106,12 @@ class _Role:
             if inspect.isfunction(value) and not name.startswith("_")
         }
         marked = [name for name, value in public.items() if hasattr(value, self.mark)]
-        if marked or ours:  # beside marked functions, the others are helpers
+        if marked or ours:  # next to marked functions, unmarked ones are helpers
             return marked
         return [name for name, value in public.items() if value.__module__ == module.__name__]
 
     def fits(self, found: Any, module_name: str) -> bool:
-        """Whether what a module has under a name is such a function. A user's may be unmarked."""
+        """Whether an attribute of a module is such a function. A user's need not be marked."""
         ours = f"{module_name}.".startswith("wqmaster.")
         return callable(found) and (not ours or hasattr(found, self.mark))
 
@@ -121,7 +121,7 @@ PARSER = _Role("parser", wqmaster.parsers, "files")
 
 
 def modules_beside() -> list[str]:
-    """The modules of the folders that hold a user's own: sys.path without Python's folders."""
+    """The modules in the user's folders: sys.path without Python's own folders."""
     folders = {Path(entry or ".") for entry in sys.path if not is_of_others(Path(entry or "."))}
     found: set[str] = set()
     for folder in folders:
@@ -131,15 +131,15 @@ def modules_beside() -> list[str]:
 
 
 def function_named(name: str, role: _Role) -> Any:
-    """The function of this dotted name.
+    """The function with this dotted name.
 
     Raises:
-        ValueError: there is none; says what is wrong, and the nearest right name.
+        ValueError: there is none; the message gives the reason and the nearest valid name.
     """
     module_name, _, function = name.rpartition(".")
     if not module_name:
         raise ValueError(
-            f"'{name}' is not a dotted path of a {role.noun} (MODULE.FUNCTION); "
+            f"'{name}' is not the dotted path of a {role.noun} (MODULE.FUNCTION); "
             f"{role.suggested(name)}"
         )
     try:
@@ -164,17 +164,17 @@ def function_named(name: str, role: _Role) -> Any:
 
 
 def resolve_parser(name: str, program: Program | None) -> Parser:
-    """The parser of this dotted name, or short name of one of the program's own.
+    """The parser with this dotted name, or the program's own parser with this short name.
 
     Raises:
-        ValueError: there is none; with the nearest right name.
+        ValueError: there is none; the message gives the nearest valid name.
     """
     full = current(name)
     if "." not in full:
         if program is None:
             raise ValueError(
-                f"'{name}' is a short name, but the task function names no program that could have "
-                "such a parser; write the dotted path MODULE.FUNCTION, or @task(program=...)"
+                f"'{name}' is a short name, but the task function names no program whose parser it "
+                "could be; write the dotted path MODULE.FUNCTION, or @task(program=...)"
             )
         if not PARSER.fits(getattr(program.module, full, None), program.module_name):
             hint = nearest(full, program.own_parsers())

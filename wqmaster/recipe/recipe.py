@@ -1,8 +1,8 @@
-"""The recipe of a campaign: what turns a molecule into a job, and its output into values.
+"""The recipe of a campaign: it turns a molecule into a job, and the job's output into values.
 
-The recipe's hash covers what determines a result: function, options, the content of files that the
-options name, and the fields of a document that the molecule is read from. Parsers, resources and
-places are not part of it; `_run` holds the program's version separately.
+The recipe's hash covers everything that determines a result: function, options, the contents of the
+files that the options name, and the document fields that the molecule is read from. It does not
+cover parsers, resources and places; `_run` holds the program's version separately.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 class JobUnfit(TypeError):
-    """No worker can make a result of a job, and most likely of no other job of the campaign."""
+    """A job cannot produce a result on any worker, and probably no other job can either."""
 
 
 @contextlib.contextmanager
 def blaming(loaded: LoadedCampaign) -> Iterator[None]:
-    """Say of a trait that is broken where the campaign file names its task function.
+    """Report a broken trait at the line of the campaign file that names its task function.
 
     Raises:
-        CampaignError: a trait raised, or returned, what it must not.
+        CampaignError: a trait raised or returned something that it must not.
     """
     try:
         yield
@@ -55,54 +55,54 @@ def blaming(loaded: LoadedCampaign) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ParserCall:
-    """One parser on one file of a step."""
+    """One parser, applied to one file of a step."""
 
-    name: str  # under which its value is stored
+    name: str  # the key under which its value is stored
     file: str
     function: Parser
 
 
 @dataclass(frozen=True)
 class StepRecipe:
-    """One step, resolved."""
+    """A resolved step."""
 
     request: StepRequest
     parsers: tuple[ParserCall, ...]
-    keep_files: tuple[tuple[str, str], ...]  # file -> name with {id}
-    # Files without which there is no result.
+    keep_files: tuple[tuple[str, str], ...]  # file -> name that contains {id}
+    # Files that a result requires.
     needed: frozenset[str]
-    # Options as plain data, for the hash and for diagnosis.
+    # Options as plain data, for the hash and for the diagnosis.
     options: dict[str, Any]
-    # All that determines this step's results: its own options and those of the steps before it,
-    # which may leave something to it; and the hash of that.
+    # Everything that determines this step's results, and its hash. It includes the options of
+    # earlier steps, whose files this step may read.
     asked: Mapping[str, Any] = field(default_factory=dict)
     hash: str = ""
-    # The hash that versions before 0.2 stored, which did not cover the fields of the molecule.
+    # The hash that versions before 0.2 stored; it did not cover the fields of the molecule.
     old_hash: str = ""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that turns a molecule into a job, and its output into values."""
+    """Everything that turns a molecule into a job, and the job's output into values."""
 
     function: str  # dotted name
-    program: Program | None  # whose parsers diagnose
+    program: Program | None  # its parsers diagnose the output
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
     ladders: Ladders
     # The campaign, with the fields that the task function needs.
     loaded: LoadedCampaign
-    # Hash of where results go and which files they are read from: what is in the spool for
-    # another target is not for this one.
+    # Hash of where results go and which files they are read from. Spool entries with another
+    # target do not belong to this recipe.
     target: str
-    # Fields of a document, beside those of its molecule, that decide the result. None: all that
-    # are fetched, since a user's task function may read any of them.
+    # Document fields, besides those of the molecule, that affect the result. None: all fields
+    # that are fetched, since a user's task function may read any of them.
     fields: tuple[str, ...] | None
     task_function: Build
-    # Hash of the file with a user's own task function; None for ours, which have versions.
+    # Hash of the file that defines a user's task function; None for ours, which have versions.
     code: str | None = None
-    # What is likely wrong with the steps, each with file and line.
+    # Warnings about the steps, each with file and line.
     warnings: tuple[str, ...] = ()
 
     def build(
@@ -111,14 +111,14 @@ class Recipe:
         remedies: Remedies = NO_REMEDIES,
         rescued: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> Job:
-        """The job of `molecule`. What a user's task function raises passes through.
+        """The job of `molecule`. Exceptions of a user's task function pass through.
 
-        `rescued` has, by step, the files that a failed attempt left.
+        `rescued` maps steps to the files that a failed attempt left.
 
         Raises:
-            BadDocument: the document lacks what the steps need.
-            TypeError: the task function returned no Job, or one that cannot give what the campaign
-                asks for.
+            BadDocument: the document lacks something that the steps need.
+            TypeError: the task function did not return a Job, or returned one that cannot produce
+                what the campaign asks for.
         """
         self.inspect(molecule)
         requests, software = [step.request for step in self.steps], self.software
@@ -136,7 +136,7 @@ class Recipe:
                 software = replace(software, memory=memory)
         job = self.task_function(molecule, requests, software)
         if not isinstance(job, Job):
-            raise TypeError(f"a task function returns a Job, not {type(job).__name__}")
+            raise TypeError(f"a task function must return a Job, not {type(job).__name__}")
         wanted = [step.request.name for step in self.steps]
         if [step.name for step in job.steps] != wanted:
             raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
@@ -146,13 +146,13 @@ class Recipe:
         return software.supplied(job)
 
     def _unable(self, job: Job) -> str | None:
-        """Why no worker can make a result of `job`; None if nothing speaks against it."""
+        """Why `job` cannot produce a result on any worker; None if no reason is known."""
         for step, execution in zip(self.steps, job.steps, strict=True):
             lost = sorted(step.needed - _STREAMS - {*execution.outputs})
             if lost:
                 return (
                     f"step '{execution.name}' does not return {', '.join(lost)}, which a parser or "
-                    "'keep_files' needs: its Execution must name it in 'outputs'"
+                    "'keep_files' needs; name it in 'outputs' of its Execution"
                 )
         program = job.steps[0].argv[0]
         if "/" not in program or program.startswith(("/", SOFTWARE)):
@@ -163,29 +163,29 @@ class Recipe:
             return None
         return (
             f"step '{job.steps[0].name}' calls '{program}', which is not among the files of its "
-            "job: name the program in 'software:', by an absolute path or with an archive"
+            "job; give the program's absolute path or an archive in 'software:'"
         )
 
     def doubts(self, job: Job) -> list[str]:
-        """What may be wrong with a user's own task function, a line each.
+        """What may be wrong with a user's own task function, one line per problem.
 
-        That is what of `software:` no step of `job` calls, which may be a mistyped name, and what
-        is removed before a step that names it in its command.
+        These are programs in `software:` that no step of `job` calls (possibly mistyped), and files
+        that are removed before a step whose command names them.
         """
         return [*self._uncalled(job), *self._removed(job)]
 
     def _removed(self, job: Job) -> Iterator[str]:
-        if self.code is None:  # ours are known not to
+        if self.code is None:  # our own functions do not have this problem
             return
         where = self.loaded.source.where
-        left: dict[str, str] = {}  # by file, the last step that returned it
+        left: dict[str, str] = {}  # file -> the last step that returned it
         for position, step in enumerate(job.steps):
             named = {part for word in step.argv for part in (word, word.partition("=")[2])}
             for file in job.removed_before(position):
                 if file in named and file in left and file not in step.clean:
                     place = where("campaign_config", "args", position)
                     yield (
-                        f"{place}: {file}, left by '{left[file]}', is removed before "
+                        f"{place}: {file}, written by '{left[file]}', is removed before "
                         f"'{step.name}' starts; if '{step.name}' reads it, name it in 'continues' "
                         "of its Execution"
                     )
@@ -196,16 +196,16 @@ class Recipe:
         where = self.loaded.source.where
         return [
             f"{where('software', name)}: the first job does not call '{name}'; "
-            f"{self.function} begins a command with software.argv(NAME)"
+            f"{self.function} must begin a command with software.argv(NAME)"
             for name in self.software.commands
             if self.software.argv(name)[0] not in words
         ]
 
     def inspect(self, molecule: Molecule) -> None:
-        """See that the document of `molecule` has what the steps need, as far as that is quick.
+        """Check quickly that the document of `molecule` has what the steps need.
 
         Raises:
-            BadDocument: it has not; says what.
+            BadDocument: the document lacks something; the message names it.
             CampaignError: the function's `inspect` raises anything else.
         """
         traits = traits_of(self.task_function)
@@ -215,7 +215,7 @@ class Recipe:
                     called(traits, "inspect", molecule, step.request.options)
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
-        """What the job of `molecule` is asked for."""
+        """What the job of `molecule` is asked to compute."""
         return Asked(
             document=molecule.id,
             attempt=attempt,
@@ -230,7 +230,7 @@ class Recipe:
         )
 
     def programs(self) -> list[str]:
-        """The programs that a worker has to have: names, or paths; not those that it is sent."""
+        """The programs (names or paths) that workers must have, without those sent to them."""
         traits = traits_of(self.task_function)
         if traits.runs is not None:
             with blaming(self.loaded):
@@ -244,22 +244,22 @@ class Recipe:
         return list(dict.fromkeys(name for name in names if not name.startswith(SOFTWARE)))
 
     def impostor(self, path: Path) -> str | None:
-        """Why the file at `path` is not the recipe's program; None if nothing speaks against it."""
+        """Why the file at `path` is not the recipe's program; None if it may be."""
         refuse = self.program.impostor if self.program is not None else None
         return refuse(path) if refuse is not None else None
 
     def prepared(self) -> "Recipe":
-        """The recipe with what all jobs share (archives, maps of a receptor), made on this machine.
+        """The recipe with the files that all jobs share (archives, receptor maps), made here.
 
         Raises:
-            WqmasterError: it cannot be made; says why.
+            WqmasterError: a file cannot be made; the message gives the reason.
             CampaignError: the function's `prepare` raises anything else.
         """
         cache = self.software.the_cache
         keep(self.software.supplies.values(), cache / "archives")
         traits, software = traits_of(self.task_function), replace(self.software, here=True)
         if traits.prepare is None:
-            return self  # `check` and `smoke` leave no folder where they need none
+            return self  # `check` and `smoke` must not leave an unneeded folder
         cache.mkdir(parents=True, exist_ok=True)
         with blaming(self.loaded):
             steps = tuple(
@@ -270,5 +270,5 @@ class Recipe:
 
     @property
     def diagnosis(self) -> ProgramParsers | None:
-        """The module that judges the program's output, if there is one."""
+        """The module that judges the program's output; None if there is none."""
         return self.program.module if self.program is not None else None

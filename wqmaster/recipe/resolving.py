@@ -1,4 +1,4 @@
-"""A campaign's words resolved: task function, options, parsers and the files that they name."""
+"""Resolving the names in a campaign: task function, options, parsers and files."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
-    """(file or None, name, keys in the campaign file) of each parser of the step."""
+    """For each parser of the step: file or None, name, keys in the campaign file."""
     if isinstance(step.parsers, list):
         for position, name in enumerate(step.parsers):
             yield None, name, ("parsers", position)
@@ -64,7 +64,7 @@ class _Resolver:
 
     def program(self, traits: Traits) -> Program | None:
         try:
-            # A package of ours that is not one is an error also where its function could run.
+            # A package of ours without a valid program is an error even if its function could run.
             program_of_package(current(self.config.func_name))
             return program_named(traits.program) if traits.program is not None else None
         except ValueError as error:
@@ -91,9 +91,8 @@ class _Resolver:
             raise self.error(message, *keys) from error
         if model is NoOptions:
             self.warnings += [
-                f"{self.loaded.source.where('campaign_config', *keys, key)}: nothing says that "
-                f"'{key}' is an option of {self.config.func_name}: its @task declares none; it is "
-                "handed over as it is"
+                f"{self.loaded.source.where('campaign_config', *keys, key)}: '{key}' is passed to "
+                f"{self.config.func_name} unchecked, because its @task declares no options"
                 for key in step.options
             ]
         parsers = tuple(self.parsers(step, keys, program))
@@ -102,8 +101,9 @@ class _Resolver:
         for file, name in step.keep_files.items():
             if not re.fullmatch(r"[A-Za-z0-9._{}-]{4,60}", name) or "{id}" not in name:
                 raise self.error(
-                    f"'{name}' cannot be the name of a kept file; allowed: letters, digits, '.', "
-                    "'_' and '-', at most 60 of them, and it must hold {id}, which becomes the id",
+                    f"'{name}' cannot be the name of a kept file; it must contain {{id}}, which "
+                    "becomes the document's id, and otherwise only letters, digits, '.', '_' and "
+                    "'-', at most 60 characters in all",
                     *keys,
                     "keep_files",
                     file,
@@ -126,15 +126,15 @@ class _Resolver:
         )
 
     def reachable(self, called: str) -> None:
-        """See that workers can find a program of `software:` that is not sent to them."""
+        """Check that workers can find a program of `software:` that is not sent to them."""
         program = self.loaded.campaign.software[called]
         path = shlex.split(program.command)[0]
         sent = program.archive or program.url or program.module
         comes_with_job = path.startswith(("./", f"{SHARED}/"))
         if "/" in path and not path.startswith("/") and not comes_with_job and not sent:
             raise self.loaded.source.error(
-                f"'{path}' is a relative path, and a job runs in a folder of its own: write an "
-                f"absolute one, or send it to workers: {{archive: FILE, command: {path}}}",
+                f"'{path}' is a relative path, but each job runs in its own folder; write an "
+                f"absolute path, or send the program: {{archive: FILE, command: {path}}}",
                 "software",
                 called,
             )
@@ -156,7 +156,7 @@ class _Resolver:
         traits: Traits,
         program: Program | None,
     ) -> None:
-        """Keep the warnings of what is likely wrong with a step; refuse what certainly is."""
+        """Refuse what is certainly wrong with a step; record a warning for what is likely wrong."""
         asked = (
             (held.Asked(name, call.function, call.file, file is not None), place)
             for (file, name, place), call in zip(_listed(step), calls, strict=True)
@@ -186,20 +186,20 @@ class _Resolver:
                 where = self.loaded.source.where("campaign_config", *keys, *place)
                 called = name if "." in name or program is None else f"{program.module_name}.{name}"
                 self.warnings.append(
-                    f"{where}: {called} has no @reads: it reads the standard output"
+                    f"{where}: {called} has no @reads, so it reads the standard output"
                 )
             yield ParserCall(stored, file or getattr(function, "files", ("stdout",))[0], function)
 
 
 def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
-    """The recipe of a campaign. The folder of the campaign file is searched for its own modules.
+    """The recipe of a campaign. Its own modules are looked for in the campaign file's folder.
 
-    `runs`: whether jobs are to be built, so that the archives of `software:` are looked into. Who
-    reads outputs alone needs none of them.
+    `runs`: whether jobs will be built, so that the archives of `software:` are inspected. Reading
+    outputs does not need them.
 
     Raises:
-        CampaignError: a function, parser, option or archive is not there or wrong; with file, line
-            and the nearest.
+        CampaignError: a function, parser, option or archive is missing or wrong; with file, line
+            and the nearest valid name.
     """
     with blaming(loaded):
         return _resolved(loaded, runs)
@@ -221,7 +221,7 @@ def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
     name = current(campaign.campaign_config.func_name)
     calls = [program.name if program is not None else str(None)]
     if traits.runs is not None:
-        # A function may look for one of several names; a name calls itself here.
+        # A function may look for one of several names; here each name stands for its command.
         named = Software(commands={word: shlex.quote(word) for word in campaign.software})
         calls = [
             run
@@ -231,7 +231,7 @@ def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
     for word in campaign.software:
         if is_ours(name) and word not in calls:
             raise loaded.source.error(
-                f"{name} calls no program '{word}'; {nearest(word, calls)}", "software", word
+                f"{name} does not call '{word}'; {nearest(word, calls)}", "software", word
             )
         resolver.reachable(word)
     software = Software(

@@ -1,9 +1,9 @@
-"""What comes after a failed attempt: the same elsewhere, the same with a remedy, or nothing.
+"""What follows a failed attempt: the same job elsewhere, the job with a remedy, or nothing.
 
-A class that running the same again can help (`FailureClass.again`) is retried elsewhere, and uses
-up no rung. Any other has a ladder of rungs, from the program's task module or from `remedies:` in
-the campaign; each rung is tried at most once for a document and step. Rungs of different ladders
-add up: what had been cured stays cured. Pure functions.
+If running the same job again can help (`FailureClass.again`), it is retried elsewhere and uses no
+rung. Any other class has a ladder of rungs, from the program's task module or from the campaign's
+`remedies:`; each rung is tried at most once for a document and step. Rungs of different ladders
+add up, so that an earlier remedy stays in effect. Pure functions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,28 @@ from typing import Any
 from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
-# In the place of a step's name, which it cannot be: where the engine has ended a job without
-# saying in which.
+# Stands for the step if the engine ended a job in an unknown step. It is not a valid step name.
 WHOLE_JOB = "(job)"
-# By the step's name: the names of the rungs that it takes.
+# Step name -> the names of the rungs that it uses.
 Plan = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Past:
-    """A failed attempt, as the next one is planned from it."""
+    """A failed attempt: the data from which the next one is planned."""
 
     attempt: int  # counted from 1
-    kind: FailureClass | None  # None: a class that this version does not know
+    kind: FailureClass | None  # None: this version does not know the class
     step: str | None
-    remedy: Plan = field(default_factory=dict)  # what that attempt had taken
-    # Whether a person asked for another try after it, or changed the document.
+    remedy: Plan = field(default_factory=dict)  # the remedies that it used
+    # Whether the user asked for another try after it, or changed the document.
     retried: bool = False
-    recipe: str | None = None  # hash of what was asked
-    molecule: str | None = None  # fingerprint of what was computed; None: there was no molecule
+    recipe: str | None = None  # hash of what was asked for
+    molecule: str | None = None  # fingerprint; None if there was no molecule
 
 
 def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
-    """A plan as JSON or the database hold it."""
+    """The plan that JSON or the database holds as `value`."""
     if not isinstance(value, Mapping):
         return {}
     return {str(step): tuple(map(str, names)) for step, names in value.items()}
@@ -45,19 +44,19 @@ def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
 class GiveUp:
     """No further attempt would help."""
 
-    plan: Plan = field(default_factory=dict)  # should the document be run all the same
+    plan: Plan = field(default_factory=dict)  # used if the document is run anyway
 
 
 @dataclass(frozen=True)
 class Again:
-    """The same once more, or for the first time."""
+    """Run the job without remedies, for the first time or again."""
 
     plan: Plan = field(default_factory=dict)  # empty
 
 
 @dataclass(frozen=True)
 class WithRemedies:
-    """Once more with the remedies of `plan`."""
+    """Run the job again with the remedies of `plan`."""
 
     plan: Plan
 
@@ -66,7 +65,7 @@ Decision = GiveUp | Again | WithRemedies
 
 
 def decide(ladders: Ladders, history: Sequence[Past]) -> Decision:
-    """What comes after the failed attempts of a document, `history`, the first one first."""
+    """The decision after the failed attempts of a document; `history` is in their order."""
     if not history:
         return Again()
     last = history[-1]
@@ -85,7 +84,7 @@ def _as_before(last: Past) -> Decision:
 
 
 def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
-    """The last plan with the next rung of the ladder of the last failure."""
+    """The last plan plus the next rung of the last failure's ladder; None if none is left."""
     last = history[-1]
     if last.kind is None:
         return None
@@ -100,14 +99,14 @@ def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, .
 
 
 def _rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
-    """The rungs of these names; one that the campaign no longer has is left out."""
+    """The rungs with these names, without those that the campaign no longer has."""
     known = {rung.name: rung for ladder in ladders.values() for rung in ladder}
     return tuple(known[name] for name in names if name in known)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """How much more than `resources:` and `job_timeout` an attempt may use."""
+    """Factors on `resources:` and `job_timeout` for an attempt."""
 
     memory: float = 1.0
     disk: float = 1.0
@@ -116,10 +115,10 @@ class Factors:
 
 @dataclass(frozen=True)
 class Remedies:
-    """The remedies of one attempt, resolved. It is false where there are none."""
+    """The resolved remedies of one attempt; false if there are none."""
 
     plan: Plan = field(default_factory=dict)
-    rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by the step's name
+    rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by step name
     factors: Factors = Factors()  # the largest of all steps
 
     def __bool__(self) -> bool:
@@ -130,7 +129,7 @@ NO_REMEDIES = Remedies()
 
 
 def remedies(ladders: Ladders, plan: Plan) -> Remedies:
-    """The remedies of a plan, as the campaign has them now."""
+    """The remedies of a plan, as the campaign defines them now."""
     if not plan:
         return NO_REMEDIES
     by_step = {step: _rungs(ladders, names) for step, names in plan.items()}

@@ -1,4 +1,4 @@
-"""Values of parsers: made plain, and held against what a document can store. Pure functions."""
+"""Values of parsers: conversion to plain data, and checks before storing. Pure functions."""
 
 import math
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from typing import Any
 from wqmaster.errors import ParseError
 
 # MongoDB allows 100 levels in a document, some of which are above the value. The server refuses a
-# deeper document together with everything in the same batch, again and again.
+# deeper document with its whole batch, at every retry.
 _MAX_NESTING_LEVELS = 80
 # The integers of BSON (https://bsonspec.org: int64).
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """`value` with arrays and numbers of NumPy as lists and numbers.
+    """`value` with NumPy arrays and numbers converted to lists and numbers.
 
     Raises:
-        ParseError: it is nested more deeply than a document can be.
+        ParseError: `value` is nested too deeply for a document.
     """
     if depth > _MAX_NESTING_LEVELS:
         raise ParseError(f"the value is nested more than {_MAX_NESTING_LEVELS} levels deep")
@@ -32,7 +32,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def not_finite(value: Any, path: str = "") -> str | None:
-    """The place in `value` of a number that is not finite; None if all are."""
+    """The place of the first number in `value` that is not finite; None if all are finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return path or "the value"
     if isinstance(value, Mapping):
@@ -45,7 +45,7 @@ def not_finite(value: Any, path: str = "") -> str | None:
 
 
 def not_storable(value: Any, place: str) -> str | None:
-    """What in a plain `value` a document cannot hold; None if it can hold all of it.
+    """Why a document cannot hold the plain `value`; None if it can.
 
     `place` is the name of the value itself.
     """
@@ -60,5 +60,5 @@ def not_storable(value: Any, place: str) -> str | None:
         inner = ((f"{place}[{number}]", item) for number, item in enumerate(value))
     else:
         kind = type(value).__name__
-        return f"{place} is of the type {kind}: values are numbers, strings, lists and mappings"
+        return f"{place} has the type {kind}; values must be numbers, strings, lists or mappings"
     return next((why for name, item in inner if (why := not_storable(item, name))), None)

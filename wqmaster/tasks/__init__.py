@@ -1,4 +1,4 @@
-"""Document + steps -> Job: one module or package a program, of pure functions."""
+"""From document and steps to Job, by pure functions: one package per program."""
 
 from wqmaster.tasks.base import Build, Rung, Software, StepRequest, Traits, task, traits_of
 from wqmaster.tasks.program import DataFolder, Program, Trial

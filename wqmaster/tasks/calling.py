@@ -1,7 +1,7 @@
 """Calls of the traits of a task function, which may raise and return anything.
 
-A user writes them. Each is called here, so that a mistake in one is an error of the campaign file
-that names its place in the user's module, and never a traceback.
+Users write traits. All calls are made here, so that a mistake in a trait is reported as an error of
+the campaign file, with its place in the user's module, and never as a traceback.
 """
 
 import errno
@@ -14,7 +14,7 @@ from wqmaster.system.tracebacks import defined, told
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
 
-# What each trait raises to refuse a step or a document; anything else is a mistake in it.
+# What each trait may raise to refuse a step or a document; anything else is a mistake in it.
 _REFUSALS: Mapping[str, tuple[type[Exception], ...]] = {
     "load": (ValueError, WqmasterError),
     "check": (ValueError, WqmasterError),
@@ -22,26 +22,26 @@ _REFUSALS: Mapping[str, tuple[type[Exception], ...]] = {
     "inspect": (BadDocument,),
 }
 _INSTEAD = {
-    "load": "; it refuses a step with ValueError",
-    "check": "; it refuses steps with ValueError",
-    "prepare": "; it says that something cannot be made with wqmaster.errors.WqmasterError",
-    "inspect": "; it refuses a document with wqmaster.errors.BadDocument",
+    "load": "; it must raise ValueError to refuse a step",
+    "check": "; it must raise ValueError to refuse steps",
+    "prepare": "; it must raise wqmaster.errors.WqmasterError if something cannot be made",
+    "inspect": "; it must raise wqmaster.errors.BadDocument to refuse a document",
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BrokenTrait(CampaignError):
-    """A trait of the task function raised, or returned, what it must not."""
+    """A trait of the task function raised or returned something that it must not."""
 
     code = ErrorCode.TASK_FUNCTION_FAILED
 
 
 def called(traits: Traits, name: str, *arguments: Any) -> Any:
-    """What the trait of this name returns.
+    """The value that the trait with this name returns.
 
     Raises:
-        BrokenTrait: it raised what it must not. What it may raise, to refuse a step or a document,
-            passes through.
+        BrokenTrait: the trait raised an error that it must not raise. Errors by which it refuses a
+            step or a document pass through.
     """
     function = getattr(traits, name)
     try:
@@ -50,15 +50,15 @@ def called(traits: Traits, name: str, *arguments: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:  # a user's function may raise anything
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise  # of this machine, not of the function
+            raise  # a problem of this machine, not of the function
         raise _raised(name, error, function) from error
 
 
 def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
-    """What the trait of this name returns or yields, each of the type `kind`.
+    """The values of type `kind` that the trait with this name returns or yields.
 
     Raises:
-        BrokenTrait: as `called`; or it returned something else.
+        BrokenTrait: as in `called`, or the trait returned something else.
     """
     function = getattr(traits, name)
     found = called(traits, name, *arguments)
@@ -66,19 +66,19 @@ def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
         raise _returned(name, found, f"a list of {kind.__name__}", function)
     try:
         entries = list(found)
-    except (Exception, SystemExit) as error:  # of a generator
+    except (Exception, SystemExit) as error:  # a generator may raise here
         raise _raised(name, error, function) from error
     for entry in entries:
         if not isinstance(entry, kind):
-            raise _returned(name, entry, kind.__name__, function, "an entry that is ")
+            raise _returned(name, entry, kind.__name__, function, "the entry ")
     return entries
 
 
 def left(traits: Traits, options: Any) -> Leaves:
-    """What the trait `leaves` says that a step with these options does not leave.
+    """What a step with these options does not produce, according to the trait `leaves`.
 
     Raises:
-        BrokenTrait: as `called`; or it returned something else.
+        BrokenTrait: as in `called`, or the trait returned something else.
     """
     if traits.leaves is None:
         return Leaves()
@@ -91,15 +91,15 @@ def left(traits: Traits, options: Any) -> Leaves:
         raise _returned("leaves", found, what, traits.leaves)
     for lack in quantities.values():
         if not isinstance(lack, Lack):
-            raise _returned("leaves", lack, "Lack", traits.leaves, "a quantity that is ")
+            raise _returned("leaves", lack, "Lack", traits.leaves, "the quantity ")
     return found
 
 
 def file_lack(leaves: Leaves, name: str) -> Lack | None:
-    """Why a step does not write the file `name`, as its `leaves` says it; None: it may.
+    """Why a step does not write the file `name`, according to its `leaves`; None if it may.
 
     Raises:
-        BrokenTrait: `file` of its `Leaves` raised, or returned something else.
+        BrokenTrait: `Leaves.file` raised an error or returned something else.
     """
     try:
         found: Any = leaves.file(name)
@@ -120,6 +120,6 @@ def _returned(
 ) -> BrokenTrait:
     place = defined(function)
     return BrokenTrait(
-        f"its '{name}'{where} returns {which}{found!r:.60} (of the type {type(found).__name__}), "
-        f"and should return {wanted}" + (f" ({place})" if place is not None else "")
+        f"its '{name}'{where} returns {which}{found!r:.60} (of type {type(found).__name__}), "
+        f"but must return {wanted}" + (f" ({place})" if place is not None else "")
     )

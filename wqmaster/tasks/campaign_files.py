@@ -1,7 +1,7 @@
-"""Files beside the campaign that jobs take along, as they were when the campaign began.
+"""Files next to the campaign file that are sent with jobs, as they were when the run started.
 
-A file that is edited while its campaign runs must not reach a worker: the recipe's hash is that of
-the old one. So `prepare` copies each into the campaign's cache, under a name with its check sum.
+A file that is edited during the run must not reach a worker, because the recipe's hash covers the
+old one. So `prepare` copies each file into the campaign's cache, with its checksum in the name.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ _BLOCK_BYTES = 1 << 20
 
 
 def read(software: Software, name: str) -> bytes:
-    """The content of a file beside the campaign.
+    """The content of a file whose path is relative to the campaign file.
 
     Raises:
-        ValueError: it is not there, or cannot be read.
+        ValueError: the file is missing or cannot be read.
     """
     try:
         return (software.beside / name).read_bytes()
@@ -33,7 +33,7 @@ def read(software: Software, name: str) -> bytes:
 
 
 def keep(content: bytes, name: str, cache: Path) -> Path:
-    """The path of a file in `cache` with this content, made if it is not there."""
+    """The path of a file with this content in `cache`, which is written if it is missing."""
     target = cache / f"{hashlib.sha256(content).hexdigest()[:16]}-{name}"
     if not target.exists():
         with replacing(target) as part:
@@ -42,7 +42,7 @@ def keep(content: bytes, name: str, cache: Path) -> Path:
 
 
 def _keep_copy(source: Path, cache: Path) -> Path:
-    """As `keep`, of a file that may be larger than the memory."""
+    """Like `keep`, for a file that may be larger than the memory."""
     part = cache / f".{source.name}.{os.getpid()}"
     total = hashlib.sha256()
     with source.open("rb") as file, part.open("wb") as copy:
@@ -53,15 +53,15 @@ def _keep_copy(source: Path, cache: Path) -> Path:
 
 
 class SharedInputs(Model):
-    """The option `inputs`, for the options of a task function to inherit."""
+    """The option `inputs`, a base class for the options of a task function."""
 
-    # Files beside the campaign that all jobs share. A worker gets each once; a program finds it as
-    # ../shared/NAME.
+    # Files that all jobs share (paths relative to the campaign file). A worker receives each once;
+    # programs find it as ../shared/NAME.
     inputs: tuple[str, ...] = ()
 
 
 def shared_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
-    """The files of `inputs:` as inputs of a job, where they lie."""
+    """The files of `inputs:` as inputs of a job, from their original places."""
     return tuple(Input(software.beside / path, Path(path).name) for path in options.inputs)
 
 
@@ -84,24 +84,24 @@ def kept_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
 
 
 def check_shared(steps: Sequence[StepRequest], software: Software) -> None:
-    """See that the files of `inputs:` are there, and differ in their names.
+    """Check that the files of `inputs:` exist and have different names.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: a file is missing, is a folder, or has the name of another.
     """
     seen: dict[str, str] = {}
     for path in (path for step in steps for path in step.options.inputs):
         name = check_file_name(Path(path).name)
         if (software.beside / path).is_dir():
-            raise ValueError(f"'{path}' of 'inputs:' is a folder; pack it into one file")
+            raise ValueError(f"'{path}' in 'inputs:' is a folder; pack it into one file")
         if not (software.beside / path).is_file():
-            raise ValueError(f"there is no file '{path}' for 'inputs:' beside the campaign file")
+            raise ValueError(f"there is no file '{path}' (in 'inputs:') next to the campaign file")
         if seen.setdefault(name, path) != path:
-            raise ValueError(f"two files of 'inputs:' are named '{name}' on the worker; rename one")
+            raise ValueError(f"two files in 'inputs:' would be '{name}' on the worker; rename one")
 
 
 def words(value: Any) -> Any:
-    """Numbers as words, in a list or mapping of an option; the rest as it is."""
+    """An option's list or mapping with its numbers as words and everything else unchanged."""
     if isinstance(value, (list, tuple)):
         return [words(item) for item in value]
     if isinstance(value, dict):
@@ -111,6 +111,6 @@ def words(value: Any) -> Any:
 
 
 def threads(cores: int) -> dict[str, str]:
-    """The environment that gives a program one thread a core."""
+    """The environment that gives a program one thread per core."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {name: str(cores) for name in names}

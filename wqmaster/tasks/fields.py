@@ -1,4 +1,4 @@
-"""Fields of a document as plain data: what JSON can hold."""
+"""Document fields as plain data that JSON can hold."""
 
 import datetime
 import json
@@ -13,10 +13,10 @@ from wqmaster.errors import BadDocument
 
 
 def plain(value: Any, name: str) -> Any:
-    """`value` as JSON can hold it: ids and dates become strings. `name` is the field's.
+    """`value` of the field `name` as JSON can hold it: ids and dates become strings.
 
     Raises:
-        BadDocument: it holds something else, or a number that is not finite.
+        BadDocument: the field holds another type, or a number that is not finite.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -34,18 +34,18 @@ def plain(value: Any, name: str) -> Any:
         return str(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat()
-    raise BadDocument(f"'{name}' of the document is of a type that JSON has not: {value!r:.60}")
+    raise BadDocument(f"'{name}' of the document has a type that JSON lacks: {value!r:.60}")
 
 
 def id_text(value: Any) -> str:
-    """A document's `_id` as text, the same for the same id."""
+    """A document's `_id` as text. The same id always gives the same text."""
     if isinstance(value, (str, int, ObjectId, uuid.UUID)):
         return str(value)
     return json.dumps(json.loads(json_util.dumps(value)), sort_keys=True)
 
 
 def shortest(names: Iterable[str]) -> list[str]:
-    """`names` without those that lie within another: MongoDB fetches no field twice."""
+    """`names` without those nested in another, since MongoDB refuses to fetch a field twice."""
     known = set(names)
     return sorted(
         name
@@ -55,7 +55,7 @@ def shortest(names: Iterable[str]) -> list[str]:
 
 
 def _part(value: Any, path: list[str]) -> Any:
-    """What of `value` lies at `path`, still nested; KeyError if nothing does."""
+    """The part of `value` at `path`, still nested; KeyError if there is none."""
     if not path:
         return value
     if isinstance(value, Mapping):
@@ -75,7 +75,7 @@ def _merged(one: Any, other: Any) -> Any:
 
 
 def pick(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The fields `names` of `document`, nested as they are there; what is missing is left out."""
+    """The fields `names` of `document`, nested as in it, without those that are missing."""
     found: dict[str, Any] = {}
     for name in shortest(names):
         try:

@@ -1,4 +1,4 @@
-"""Parsers and `keep_files` of a step, held against what the step leaves."""
+"""Comparing the parsers and `keep_files` of a step with what the step produces."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ _STREAMS = frozenset(("stdout", "stderr"))
 class Asked:
     """A parser that a step asks for."""
 
-    name: str  # as the campaign file has it
+    name: str  # as written in the campaign file
     function: Parser
-    file: str  # the file it is to read
+    file: str  # the file that it reads
     explicit: bool  # whether the campaign file names that file
 
 
 def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack | None:
-    """Why the parser will find nothing in a step of `program`, or None."""
+    """Why the parser will find nothing in a step of `program`; None if it may find something."""
     own = owner_of(asked.function, program)
     if program is not None and program.has_own_format and own is not None and own is not program:
         if asked.explicit and asked.file not in _STREAMS:
-            # A file that the other program may have written, as xtb does below ORCA.
+            # The other program may have written this file, as xtb does when ORCA calls it.
             return file_lack(leaves, asked.file)
         return _of_another(asked, own, program)
     lacks = [file_lack(leaves, asked.file)] if asked.file not in _STREAMS else []
     why = own.lacks() if own is not None and own is not program else None
     if own is not None and why is not None:
-        return Lack(f"the program '{own.name}' cannot be used: {why}", "mend that module")
+        return Lack(f"the program '{own.name}' cannot be used: {why}", "fix that module")
     if own is not None and asked.file == getattr(asked.function, "files", ("stdout",))[0]:
         needs = own.needs.get(getattr(asked.function, "__name__", ""), ())
         lacks += [leaves.quantities.get(need) for need in needs]
@@ -52,16 +52,16 @@ def _of_another(asked: Asked, own: Program, program: Program) -> Lack:
         if short in known
         else f"parsers of {program.name}: {nearest(short, known)}"
     )
-    return Lack(f"it is a parser of {own.name}, and this step runs {program.name}", hint)
+    return Lack(f"it is a parser of {own.name}, but this step runs {program.name}", hint)
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something of a step that is wrong, or likely is."""
+    """Something that is wrong with a step, or probably is."""
 
     message: str
-    certain: bool  # whether it is an error; else it is a warning
-    keys: tuple[str | int, ...]  # where in the step it is
+    certain: bool  # True: an error; False: a warning
+    keys: tuple[str | int, ...]  # its place in the step
     line: int | None = None  # the line of the text there, counted from 1
 
 
@@ -72,12 +72,12 @@ def complaints(
     parsers: Iterable[tuple[Asked, tuple[str | int, ...]]],
     keep_files: Iterable[str],
 ) -> Iterator[Complaint]:
-    """What is wrong with a step of a task function of these traits.
+    """What is wrong with a step of a task function that has these traits.
 
     `parsers` come with their places in the step.
 
     Raises:
-        BrokenTrait: `remarks` or `leaves` raises, or returns what it must not.
+        BrokenTrait: `remarks` or `leaves` raised an error or returned something that it must not.
     """
     for remark in listed(traits, "remarks", Remark, options):
         yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)
@@ -85,12 +85,12 @@ def complaints(
     for asked, keys in parsers:
         lack = parser_lack(asked, program, leaves)
         if lack is not None:
-            finds = "will find nothing" if lack.certain else "may find nothing, or the wrong value"
+            finds = "will find nothing" if lack.certain else "may find nothing or a wrong value"
             message = f"the parser '{asked.name}' {finds}: {lack.reason}; {lack.instead}"
             yield Complaint(message, lack.certain, keys)
     for file in keep_files:
         lack = None if file in _STREAMS else file_lack(leaves, file)
         if lack is not None:
-            written = "will not be written" if lack.certain else "may not be written"
+            written = "will not be written" if lack.certain else "is probably not written"
             message = f"the file '{file}' {written}: {lack.reason}; {lack.instead}"
             yield Complaint(message, lack.certain, ("keep_files", file))

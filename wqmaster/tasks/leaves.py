@@ -1,4 +1,4 @@
-"""What a step leaves: the words in which a task function says it."""
+"""The types in which a task function states which files and quantities a step does not produce."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Remark:
-    """Something that is wrong with a step, or likely is, found before anything runs."""
+    """Something that is wrong with a step, or probably is, found before anything runs."""
 
     message: str
-    # The option of the step that it is about.
+    # The option of the step that it concerns.
     key: str
     # The line within that option's text, counted from 1; None for the option as a whole.
     line: int | None = None
-    # Whether it is an error. Else it is a warning.
+    # True: an error; False: a warning.
     certain: bool = True
 
 
 @dataclass(frozen=True)
 class Lack:
-    """Why a step does not leave a file or a quantity, and what to write instead."""
+    """Why a step does not produce a file or a quantity, and what to write instead."""
 
     reason: str
     instead: str
-    # Whether that is certain, and an error. Else it is likely, and a warning.
+    # True: certain, an error; False: probable, a warning.
     certain: bool = True
 
 
@@ -34,21 +34,21 @@ def _any(name: str) -> Lack | None:
 
 @dataclass(frozen=True)
 class Leaves:
-    """What a step does not leave. Of everything else it is not known that it is missing."""
+    """The quantities and files that a step does not produce. It may produce anything else."""
 
-    # Quantities that are not printed, by the names in `wqmaster.parsers.PROGRAM.needs`.
+    # Quantities that are not printed, by their names in `wqmaster.parsers.PROGRAM.needs`.
     quantities: Mapping[str, Lack] = field(default_factory=dict)
-    # Why a file of this name is not written; None if nothing speaks against it.
+    # Why a file with this name is not written; None if it may be.
     file: Callable[[str], Lack | None] = _any
 
 
 def no_such_file(program: str, name: str, known: Iterable[str]) -> Lack:
-    """The warning that `program` is not known to write a file of this name."""
+    """The warning that `program` is not known to write a file with this name."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if name.endswith((".out", ".log")):
-        hint = "what a program prints is in the file 'stdout'"
+        hint = "the program's output is in the file 'stdout'"
     elif near:
         hint = f"did you mean '{near[0]}'?"
     else:
         hint = f"it is known to write {', '.join(sorted(known))}"
-    return Lack(f"{program} is not known to write a file of this name", hint, certain=False)
+    return Lack(f"{program} is not known to write a file with this name", hint, certain=False)

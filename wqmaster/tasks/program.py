@@ -1,4 +1,4 @@
-"""A program as one object: all that is known of it beside its task functions and parsers."""
+"""A program as one object, with everything about it except its task functions and parsers."""
 
 import importlib
 import inspect
@@ -14,31 +14,31 @@ from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.system.signatures import misfit
 from wqmaster.system.tracebacks import defined, told
 
-# What a module of parsers has beside its parsers (`ProgramParsers`), and how it is called.
+# What a module of parsers has besides its parsers (`ProgramParsers`), with the arguments of calls.
 _REQUIRED: Mapping[str, tuple[str, ...] | None] = {
     "VERSION": None,
     "diagnose": ("output", "asked", "options"),
     "program_version": ("output",),
 }
 _FURTHER: Mapping[str, tuple[str, ...]] = {"file_name": ("name",), "diagnose_file": ("output",)}
-# A name is a word of the command line, of `software:`, and usually of an executable.
+# A name is used in command lines and in `software:`, and is usually that of an executable.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is run to see that a program runs."""
+    """A trial run, to check that a program works."""
 
     arguments: tuple[str, ...] = ("--version",)
     files: Mapping[str, bytes] = field(default_factory=dict)
-    # A pattern that must be in what it prints; None: it need not even know the arguments, as long
-    # as it begins.
+    # A pattern that its output must contain; None: it only has to start, and may reject the
+    # arguments.
     says: str | None = None
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Files that a program reads beside those of a job: a folder of share/."""
+    """A folder in share/ with files that a program reads in addition to those of a job."""
 
     variable: str  # the environment variable that names the folder
     folder: str
@@ -50,34 +50,34 @@ def _owns_nothing(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Program:
-    """A program that task functions run, and whose output has parsers and a diagnosis.
+    """A program that task functions run, with parsers and a diagnosis for its output.
 
-    `parsers` is the module with its parsers (see `wqmaster.parsers.base`), or the dotted name of
-    it. It has `VERSION`, `diagnose` and `program_version`, and may have `file_name`,
+    `parsers` is the module with its parsers (see `wqmaster.parsers.base`), or the module's dotted
+    name. It has `VERSION`, `diagnose` and `program_version`, and may have `file_name`,
     `diagnose_file` and a submodule `needs` (`wqmaster.tasks.held`).
     """
 
     name: str
     parsers: ModuleType | str
-    # The name by which people call it, where that is another: "ORCA".
+    # Its usual name, if different: "ORCA".
     title: str = ""
-    # How to get it, for the message that it is missing.
+    # How to get it, for the message if it is missing.
     installation: str = ""
-    # The argument that makes it print its version, and do nothing else; None: there is none.
+    # The argument that makes it only print its version; None if there is none.
     version_argument: str | None = None
     data: DataFolder | None = None
-    # A short calculation, where one is known: it reads data, and calls other programs of its own.
+    # A short calculation if possible, which also reads data and calls the program's executables.
     trial: Trial = Trial()
-    # Why the file at a path is not this program; None if nothing speaks against it.
+    # Why the file at a path is not this program; None if it may be.
     impostor: Callable[[Path], str | None] | None = None
-    # Whether an executable of this name belongs to the program, where its licence does not allow
-    # it to be given away.
+    # Whether an executable with this name belongs to the program and its license forbids
+    # distributing it.
     restricts: Callable[[str], bool] = _owns_nothing
-    # Whether its outputs can be read by its own parsers alone. Else others may read them, too.
+    # Whether only its own parsers can read its outputs. If not, any parser may.
     has_own_format: bool = True
 
     def __post_init__(self) -> None:
-        """See that it has a usable name, and a module.
+        """Check the name and the module.
 
         Raises:
             ValueError: the name is not a plain word.
@@ -85,13 +85,13 @@ class Program:
         """
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"Program({self.name!r:.60}): the name of a program is a plain word of letters, "
+                f"Program({self.name!r:.60}): the name of a program must be one word of letters, "
                 "digits and _.+-, such as 'tally'"
             )
         if not isinstance(self.parsers, (ModuleType, str)):
             raise TypeError(
-                f"Program({self.name!r}, {self.parsers!r:.60}): its parsers are a module, or the "
-                "dotted name of one; a module names itself as sys.modules[__name__]"
+                f"Program({self.name!r}, {self.parsers!r:.60}): its parsers must be a module or "
+                "the dotted name of one; a module refers to itself as sys.modules[__name__]"
             )
 
     def __str__(self) -> str:
@@ -116,10 +116,10 @@ class Program:
 
     @property
     def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """What each of its parsers needs that not every step leaves; empty: it is not known.
+        """Parser -> the quantities it needs that not every step produces; empty if unknown.
 
         Raises:
-            Exception: the module `needs` fails to import. `lacks` says so in words.
+            Exception: the module `needs` fails to import. `lacks` reports it in words.
         """
         table = self._needs_module()
         found: Mapping[str, tuple[str, ...]] = getattr(table, "NEEDS", {})
@@ -130,7 +130,7 @@ class Program:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # It is there, and imports what is not: that must not pass for "no needs".
+            # The module exists but imports a missing one, which must not pass for "no needs".
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             return None
@@ -144,7 +144,7 @@ class Program:
         }
 
     def owns(self, function: Parser) -> bool:
-        """Whether a parser is defined in the program's module, or below it."""
+        """Whether a parser is defined in the program's module or a submodule."""
         module = getattr(function, "__module__", "") or ""
         return f"{module}.".startswith(f"{self.module_name}.")
 
@@ -164,7 +164,7 @@ class Program:
         version: object = module.VERSION
         if not isinstance(version, str):
             return (
-                f"VERSION in {who} is {version!r:.60}, and should be a string: "
+                f"VERSION in {who} is {version!r:.60}, but must be a string: "
                 f'VERSION = "{version!s:.20}"'
             )
         for name, arguments in {**_REQUIRED, **_FURTHER}.items():
@@ -188,15 +188,15 @@ class Program:
         found: object = getattr(table, "NEEDS", None)
         if not isinstance(found, Mapping):
             has = "has no NEEDS" if found is None else f"has NEEDS = {found!r:.60}"
-            return f"the module {who} {has}: a mapping of parsers to what they need"
+            return f"the module {who} {has}; it must be a mapping of parsers to their needs"
         parsers = self.own_parsers()
         for name, needs in found.items():
             if name not in parsers:
                 hint = nearest(str(name), parsers)
-                return f"NEEDS in {who} has '{name}', which is not a parser of it; {hint}"
+                return f"NEEDS in {who} has '{name}', which is not one of its parsers; {hint}"
             if not isinstance(needs, (tuple, list)) or not all(isinstance(n, str) for n in needs):
                 return (
-                    f"NEEDS in {who} has {needs!r:.60} for '{name}', and should have a tuple of "
+                    f"NEEDS in {who} has {needs!r:.60} for '{name}', but must have a tuple of "
                     "names: ('hessian',)"
                 )
         return None

@@ -1,14 +1,14 @@
-"""The programs that are known: those of wqmaster, and those that installed packages register.
+"""The known programs: those of wqmaster, and those that installed packages register.
 
 Ours are the packages of `wqmaster.tasks`, each of which has a `PROGRAM`.
 
-A package registers a program by an entry point of the group `wqmaster.programs`, whose value is the
-place of the `Program`:
+A package registers a program by an entry point in the group `wqmaster.programs`, whose value is the
+location of the `Program`:
 
     [project.entry-points."wqmaster.programs"]
     mopac = "my_package.mopac:PROGRAM"
 
-A module beside the campaign file needs no registration: its task function names its program itself,
+A module next to the campaign file needs no registration: its task function names its program with
 `@task(program=PROGRAM)`.
 """
 
@@ -28,16 +28,16 @@ from wqmaster.tasks.program import Program
 GROUP = "wqmaster.programs"
 
 
-# A parser of ours is in a module or package below it that is called like its program.
+# Our parsers are in this package, in modules or packages named after their programs.
 _PARSERS = "wqmaster.parsers."
 
 
 def _loaded(entry: metadata.EntryPoint) -> Program:
     try:
         found = entry.load()
-    except Exception as error:  # a package of others may raise anything
+    except Exception as error:  # another package may raise anything
         raise CampaignError(
-            f"the program '{entry.name}' that an installed package registers ({entry.value}) "
+            f"the program '{entry.name}', which an installed package registers ({entry.value}), "
             f"fails to import: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
         ) from error
@@ -55,7 +55,7 @@ def _ours(name: str) -> Program:
     file = f"{place.replace('.', '/')}/__init__.py"
     try:
         found = getattr(importlib.import_module(place), "PROGRAM", None)
-    except (Exception, SystemExit) as error:  # whoever adds a program may have made a mistake
+    except (Exception, SystemExit) as error:  # the author of a new program may have made a mistake
         raise CampaignError(
             f"the program '{name}' ({place}) fails to import: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
@@ -68,7 +68,7 @@ def _ours(name: str) -> Program:
         )
     if found.name != name:
         raise CampaignError(
-            f"{file}: its PROGRAM is named '{found.name}', and should be named as its package: "
+            f"{file}: PROGRAM is named '{found.name}', but must have the name of its package: "
             f"Program('{name}', ...)",
             code=ErrorCode.REGISTRATION_INVALID,
         )
@@ -77,26 +77,25 @@ def _ours(name: str) -> Program:
 
 @cache
 def names_of_ours() -> frozenset[str]:
-    """The names of the programs of wqmaster itself."""
+    """The names of wqmaster's own programs."""
     found = pkgutil.iter_modules(wqmaster.tasks.__path__)
     return frozenset(module.name for module in found if module.ispkg)
 
 
 @cache
 def _registered() -> Mapping[str, metadata.EntryPoint]:
-    """What installed packages register, not loaded yet, without what has a name of ours."""
+    """The entry points of installed packages, not yet loaded, without those that have our names."""
     found = metadata.entry_points(group=GROUP)
     return {entry.name: entry for entry in found if entry.name not in names_of_ours()}
 
 
 def program_called(name: str) -> Program | None:
-    """The program of this name, which its executable usually has too; None if it is not known.
+    """The program with this name, usually that of its executable; None if it is unknown.
 
-    Only this one is imported: a command that needs one program does not wait for all.
+    Only this program is imported: a command that needs one program does not wait for all.
 
     Raises:
-        CampaignError: an installed package registers what is not a program, or a package of ours
-            is not one.
+        CampaignError: an installed package or a package of ours does not provide a valid program.
     """
     if name in names_of_ours():
         return _ours(name)
@@ -105,10 +104,10 @@ def program_called(name: str) -> Program | None:
 
 
 def program_of_package(function: str) -> Program | None:
-    """The program of the package of ours that a task function is in; None for a user's own.
+    """The program of our package that contains a task function; None for a user's function.
 
     Raises:
-        CampaignError: the package is not that of a program.
+        CampaignError: the package does not provide a valid program.
     """
     package, _, below = function.partition(f"{wqmaster.tasks.__name__}.")
     name = below.partition(".")[0]
@@ -131,15 +130,15 @@ def programs() -> Mapping[str, Program]:
 
 
 def forget() -> None:
-    """Look for programs again: packages have been installed or removed."""
+    """Look for programs again, after packages have been installed or removed."""
     names_of_ours.cache_clear()
     _registered.cache_clear()
 
 
 def owner_of(function: Parser, program: Program | None = None) -> Program | None:
-    """The program whose parser this is; None for a user's own, and for those of any text.
+    """The program whose parser this is; None for a user's parser and for those of any text.
 
-    `program`: one that need not be registered.
+    `program`: one that may be unregistered.
     """
     if program is not None and program.has_own_format and program.owns(function):
         return program
@@ -152,5 +151,5 @@ def owner_of(function: Parser, program: Program | None = None) -> Program | None
 
 
 def restricting(name: str) -> Program | None:
-    """The program whose licence does not allow an executable of this name to be given away."""
+    """The program whose license forbids distributing an executable of this name."""
     return next((one for one in programs().values() if one.restricts(name)), None)

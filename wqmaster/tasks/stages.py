@@ -1,4 +1,4 @@
-"""The stages of a step before its jobs are built, each with the value of the one before."""
+"""The stages of a step before its jobs are built. Each receives the value of the one before."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest
     """`step` after the stage `load`.
 
     Raises:
-        ValueError: a file that its options name is not there, or wrong.
-        BrokenTrait: `load` raises anything else.
+        ValueError: a file that its options name is missing or wrong.
+        BrokenTrait: `load` raised anything else.
     """
     return replace(step, loaded=called(traits, "load", step.options, software))
 
@@ -20,8 +20,8 @@ def prepared(traits: Traits, step: StepRequest, software: Software) -> StepReque
     """`step` after the stage `prepare`, if the function has one.
 
     Raises:
-        WqmasterError: what its jobs share cannot be made.
-        BrokenTrait: `prepare` raises anything else.
+        WqmasterError: the files that its jobs share cannot be made.
+        BrokenTrait: `prepare` raised anything else.
     """
     if traits.prepare is None:
         return step

@@ -1,4 +1,4 @@
-"""command: any program, its input files filled from the document."""
+"""command: any program, with input files that are filled from the document."""
 
 import re
 import shlex
@@ -34,27 +34,27 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def _constant(word: str) -> str:
     if "{{" in word:
         raise ValueError(
-            f"{word!r}: nothing of a document can stand here; write it into a file with 'files:', "
-            "which the program reads"
+            f"{word!r}: values of a document are not allowed here; write them to a file with "
+            "'files:', which the program reads"
         )
     if "\0" in word:
-        raise ValueError(f"{word!r} holds a NUL")
+        raise ValueError(f"{word!r} contains a NUL character")
     return word
 
 
 class Command(SharedInputs):
     """Options of a step of `run`."""
 
-    # Program and arguments: a list, or one line quoted as for a shell. No shell runs it.
+    # Program and arguments: a list, or one line quoted as for a shell. It is not run by a shell.
     command: tuple[str, ...] = Field(min_length=1)
     # Files to write for each document: name in the sandbox -> template.
     files: dict[str, str] = Field(default_factory=dict)
-    # The same, the template being a file beside the campaign: name in the sandbox -> its path.
+    # The same with templates in files: name in the sandbox -> path relative to the campaign file.
     templates: dict[str, str] = Field(default_factory=dict)
-    # Files that the program writes, to be returned. Those that parsers name need no mention.
+    # Files that the program writes, to be returned. Files that parsers read need not be named.
     outputs: tuple[str, ...] = ()
-    # Those of them that the program goes on with: it reads what an earlier step left, or what
-    # `files` wrote. All others are removed before the step, so that none is mistaken for its own.
+    # The outputs that the program continues from, left by an earlier step or written by `files`.
+    # All others are removed before the step, so that they are not mistaken for its results.
     continues: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
 
@@ -65,15 +65,15 @@ class Command(SharedInputs):
             return words(value)
         found = shlex.split(value)
         if not found:
-            raise ValueError("there is no command here")
-        # Unquoted signs of a shell are words of their own here, also within a word: prog>out.
+            raise ValueError("the command is empty")
+        # This splits at unquoted shell operators, even within a word: prog>out.
         signs = shlex.shlex(value, posix=True, punctuation_chars="|&;<>")
         signs.whitespace_split, signs.commenters = True, ""
         for word in [*found, *signs]:
             if _OF_A_SHELL.fullmatch(word):
                 raise ValueError(
-                    f"'{word}' is a shell's, and no shell runs this: use ['sh', '-c', '...'], or "
-                    "a list if it is an argument"
+                    f"'{word}' needs a shell, but no shell runs this command; use ['sh', '-c', "
+                    "'...'], or a list if it is an argument"
                 )
         return found
 
@@ -81,7 +81,7 @@ class Command(SharedInputs):
     @classmethod
     def _plain_command(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value[0] or "=" in value[0]:
-            raise ValueError(f"{value[0]!r} is no program; variables stand in 'environment:'")
+            raise ValueError(f"{value[0]!r} is not a program; set variables in 'environment:'")
         return tuple(_constant(word) for word in value)
 
     @field_validator("environment", mode="before")
@@ -94,7 +94,7 @@ class Command(SharedInputs):
     def _plain_environment(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
             if not _VARIABLE.fullmatch(name):
-                raise ValueError(f"{name!r} cannot be the name of a variable")
+                raise ValueError(f"{name!r} is not a valid name of a variable")
             _constant(text)
         return value
 
@@ -102,15 +102,15 @@ class Command(SharedInputs):
     def _names(self) -> "Command":
         for name in (*self.files, *self.templates, *self.outputs, *self.continues):
             if check_file_name(name) in (*_STREAMS, "job.sh"):
-                raise ValueError(f"'{name}' is a name of the runner; name the file otherwise")
+                raise ValueError(f"the file name '{name}' is reserved for the runner; rename it")
         for name in self.templates:
             if name in self.files:
-                raise ValueError(f"'{name}' stands both in 'files' and in 'templates'")
+                raise ValueError(f"'{name}' is in both 'files' and 'templates'; remove one")
         for name in self.outputs:
             if name in self.sent and name not in self.continues:
                 raise ValueError(
-                    f"'{name}' is written before the program runs, and would be returned as its "
-                    "output; if the program changes it, name it in 'continues:' as well"
+                    f"'{name}' is written before the program runs and would be returned as its "
+                    "output; if the program changes it, name it in 'continues:' too"
                 )
         return self
 
@@ -122,7 +122,7 @@ class Command(SharedInputs):
 
 @dataclass(frozen=True)
 class LoadedCommand:
-    """A step with its templates, compiled."""
+    """A step with its compiled templates."""
 
     options: Command
     templates: tuple[Template, ...]
@@ -134,7 +134,7 @@ def _load(options: Command, software: Software) -> LoadedCommand:
         try:
             text = read(software, path).decode()
         except UnicodeDecodeError as error:
-            raise ValueError(f"the template {path} is no UTF-8 text: {error}") from error
+            raise ValueError(f"the template {path} is not UTF-8 text: {error}") from error
         found.append(Template(name, text))
     return LoadedCommand(options, tuple(found))
 
@@ -148,13 +148,13 @@ def _fields(loaded: LoadedCommand) -> Iterable[str]:
 
 
 def _runs(options: Command, software: Software) -> Iterable[str]:
-    """The program, unless it is one that comes with the job."""
+    """The program, unless it is sent with the job."""
     name = software.argv(options.command[0])[0]
     return () if "/" in name and not name.startswith("/") else (name,)
 
 
 def _sent_as(position: int, step: StepRequest, name: str) -> str:
-    """The name of a file as it is sent: that of a later step waits under another name."""
+    """The name under which a file is sent; a file of a later step is renamed when that begins."""
     return name if position == 0 else f"{step.name}.{name}"
 
 
@@ -170,13 +170,15 @@ def _check(steps: Sequence[StepRequest], software: Software) -> None:
         for name in step.options.continues:
             if name not in there:
                 raise ValueError(
-                    f"step '{step.name}': '{name}' of 'continues:' is none of its files; "
+                    f"step '{step.name}': '{name}' in 'continues:' is not one of its files; "
                     f"{nearest(name, there)}"
                 )
         for name in step.options.sent:
             real = _sent_as(position, step, name)
             if real in sent:
-                raise ValueError(f"step '{step.name}': '{name}' is in the way of another file")
+                raise ValueError(
+                    f"step '{step.name}': '{name}' would replace another file; rename it"
+                )
             sent.add(real)
 
 
@@ -201,11 +203,11 @@ PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
 def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run a program on files that are filled from the document.
 
-    The steps run in one sandbox, in order: what one wrote, the next can read. `software:` says how
-    the first word of a command is called, where it is not on the worker's PATH.
+    The steps run in order in one sandbox, so each can read the files of earlier ones. `software:`
+    states how to call the first word of a command if it is not on the worker's PATH.
 
     Raises:
-        BadDocument: a template asks for what the document has not.
+        BadDocument: a template asks for something that the document lacks.
     """
     files: dict[str, bytes] = {}
     inputs: list[Input] = []

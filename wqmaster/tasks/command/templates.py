@@ -1,7 +1,7 @@
 """Templates of input files (Jinja), filled from a document.
 
-A template is the campaign's, and checked when the campaign is read. Values are data: what looks
-like a template in one of them is not filled again.
+Templates belong to the campaign and are checked when it is read. Values are data: a value that
+looks like a template is not filled.
 """
 
 import json
@@ -20,10 +20,10 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
-# What an expression may make: entries of a text or list, and the largest exact power.
+# Limits on expressions: the length of a text or list, and the exponent of an exact power.
 _MAX_ENTRIES = 1_000_000
 _MAX_EXPONENT = 1000
-# The variables of a template, and what `molecule` has.
+# The variables of a template, and the attributes of `molecule`.
 _VARIABLES = ("document", "molecule", "id", "cores", "memory")
 _OF_MOLECULE = (
     *("symbols", "numbers", "coordinates", "atoms", "natoms"),
@@ -32,7 +32,7 @@ _OF_MOLECULE = (
 
 
 class _Fields(dict[str, Any]):
-    """A mapping of the document that knows its name."""
+    """A mapping in the document, with its path."""
 
     path = ""
 
@@ -46,7 +46,7 @@ def _named(value: Any, path: str) -> Any:
 
 
 def _printed(value: Any) -> Any:
-    """What `{{ }}` writes: text, and numbers with all their digits. The rest is refused."""
+    """What `{{ }}` writes: text, and numbers with all their digits. Other types are refused."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"the value is not finite: {value!r}")
@@ -56,25 +56,25 @@ def _printed(value: Any) -> Any:
     if value is None:
         raise ValueError("the value is null")
     raise ValueError(
-        f"a {type(value).__name__} cannot be written as it is: name what of it is meant, loop over "
-        "it with {% for %}, or use the filters join or tojson"
+        f"a {type(value).__name__} cannot be written directly: name an element, loop over it with "
+        "{% for %}, or use the filters join or tojson"
     )
 
 
 def _fixed(value: Any, digits: int = 12) -> str:
-    """The filter `fixed`: a number with so many decimals, no exponent."""
+    """The filter `fixed`: a number with this many decimals and no exponent."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"'fixed' needs a finite number, not {value!r:.60}")
     return f"{value:.{digits}f}"
 
 
 def _json(value: Any) -> str:
-    """The filter `tojson`, without Jinja's escapes for HTML."""
+    """The filter `tojson`, without Jinja's HTML escapes."""
     return json.dumps(value, allow_nan=False)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    # A number of the document must not make a text of gigabytes, or a power that takes for ever.
+    # A number in a document must not cause a text of gigabytes or a power that takes forever.
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -82,7 +82,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "*" and len(numbers) == 1:
             text = right if numbers[0] is left else left
             if isinstance(text, Sized) and len(text) * numbers[0] > _MAX_ENTRIES:
-                raise ValueError(f"a text or list of more than {_MAX_ENTRIES} entries")
+                raise ValueError(f"a text or list would have more than {_MAX_ENTRIES:,} entries")
         if operator == "**" and len(numbers) == 2:
             return float(left) ** float(right) if abs(right) > _MAX_EXPONENT else left**right
         return super().call_binop(context, operator, left, right)
@@ -90,19 +90,19 @@ class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(
             undefined=jinja2.StrictUndefined,
-            autoescape=False,  # inputs of programs, no HTML
+            autoescape=False,  # input for programs, not HTML
             keep_trailing_newline=True,
-            # A line that holds nothing but {% ... %} leaves no empty line.
+            # A line that contains only {% ... %} leaves no empty line.
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=_printed,
         )
         self.filters.update(fixed=_fixed, tojson=_json)
-        # The same document shall give the same file.
+        # The same document must give the same file.
         del self.filters["random"], self.globals["lipsum"]
 
     def _field(self, found: Mapping[Any, Any], key: Any) -> Any:
-        # Never a method: a field may be named `items` or `values`.
+        # Never return a method: a field may be named `items` or `values`.
         if key in found:
             return found[key]
         if isinstance(found, _Fields):
@@ -124,7 +124,7 @@ _ENVIRONMENT = _Environment()
 
 
 def _names_of(node: nodes.Node) -> list[str] | None:
-    """['document', 'a', 'b'] for `document.a.b`; None for what does not begin with a name."""
+    """['document', 'a', 'b'] for `document.a.b`; None if it does not begin with a name."""
     if isinstance(node, nodes.Name):
         return [node.name]
     if isinstance(node, (nodes.Getattr, nodes.Getitem)):
@@ -137,7 +137,7 @@ def _names_of(node: nodes.Node) -> list[str] | None:
 
 
 def _longest(node: nodes.Node) -> Iterator[tuple[list[str], int]]:
-    """Each chain of names below `node`, as far as it goes, with its line."""
+    """The longest chains of names below `node`, each with its line."""
     chain = _names_of(node)
     if chain is not None:
         yield chain, node.lineno
@@ -150,7 +150,7 @@ class Template:
     """The template of one file.
 
     Raises:
-        ValueError: it is no template, or names what there is not; with its name and line.
+        ValueError: it is not a template, or names something unknown; with its name and line.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -160,7 +160,7 @@ class Template:
             self._check(tree)
             code = _ENVIRONMENT.compile(tree, name=name, filename=name)
         except jinja2.TemplateSyntaxError as error:
-            raise self._error(error.lineno, error.message or "it is no template") from error
+            raise self._error(error.lineno, error.message or "invalid template") from error
         self._template = jinja2.Template.from_code(
             _ENVIRONMENT, code, _ENVIRONMENT.make_globals(None)
         )
@@ -170,7 +170,7 @@ class Template:
 
     def _check(self, tree: nodes.Template) -> None:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-            raise self._error(node.lineno, "a template cannot use another one")
+            raise self._error(node.lineno, "a template cannot use another template")
         for kind, there in ((nodes.Filter, _ENVIRONMENT.filters), (nodes.Test, _ENVIRONMENT.tests)):
             for called in tree.find_all(kind):
                 if called.name not in there:
@@ -185,23 +185,23 @@ class Template:
                 hint = nearest(chain[0], _VARIABLES)
                 raise self._error(line, f"there is no variable '{chain[0]}'; {hint}")
             if chain == ["document"]:
-                raise self._error(line, "name the field that is meant, as in 'document.smiles'")
+                raise self._error(line, "name a field of the document, such as 'document.smiles'")
             if chain[0] == "document":
                 if any(not key or key.startswith("$") or "." in key for key in chain[1:]):
                     name = ".".join(chain[1:])
-                    raise self._error(line, f"'{name}' is no field of a document")
+                    raise self._error(line, f"'{name}' is not a valid field of a document")
                 fields.add(".".join(chain[1:]))
             if chain[0] == "molecule" and len(chain) > 1 and chain[1] not in _OF_MOLECULE:
                 hint = nearest(chain[1], _OF_MOLECULE)
                 raise self._error(line, f"a molecule has no '{chain[1]}'; {hint}")
-        # Fields of a document that the template names.
+        # The document fields that the template names.
         self.fields = frozenset(shortest(fields))
 
     def fill(self, molecule: Molecule, software: Software) -> str:
-        """The file for a document.
+        """The content of the file for a document.
 
         Raises:
-            BadDocument: a field is missing, null, not finite, or of the wrong kind; with the
+            BadDocument: a field is missing, null, not finite, or of the wrong type; with the
                 template's name and line.
         """
         document = plain(pick(molecule.document, self.fields), "document")
@@ -228,7 +228,7 @@ class Template:
 
 
 def _of(molecule: Molecule) -> Any:
-    """What a template sees as `molecule`; lengths in Angstrom, charge in e."""
+    """The variable `molecule` of a template: lengths in Å, charge in e."""
     if not molecule.numbers:
         return _ENVIRONMENT.undefined(hint="the document has no molecule", name="molecule")
     symbols = [SYMBOLS[number] for number in molecule.numbers]

@@ -1,4 +1,4 @@
-"""ORCA: steps of any routes."""
+"""ORCA: steps with any route."""
 
 from wqmaster.tasks.orca.task import PROGRAM, sequential
 

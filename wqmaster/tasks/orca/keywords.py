@@ -1,8 +1,8 @@
-"""The words that ORCA knows after "!".
+"""The words that ORCA accepts after "!".
 
-The list is `keywords.txt`, which names its sources. ORCA ends with "UNRECOGNIZED OR DUPLICATED
-KEYWORD(S) IN SIMPLE INPUT LINE" where it does not know a word. A list can be older than a program,
-so that an unknown word is worth a warning and not an error.
+The list is `keywords.txt`, which names its sources. At an unknown word ORCA ends with "UNRECOGNIZED
+OR DUPLICATED KEYWORD(S) IN SIMPLE INPUT LINE". The list can be older than the program, so an
+unknown word causes a warning, not an error.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
-# Keywords that take something in parentheses: CPCM(water), Extrapolate(2/3,cc), SMD(ethanol).
+# Keywords that take arguments in parentheses: CPCM(water), Extrapolate(2/3,cc), SMD(ethanol).
 _WITH_ARGUMENTS = frozenset(
     (
         *("alpb", "avas", "cosmo", "cosmors", "cpcm", "cpcmc", "cpcmx", "ddcosmo", "dock"),
@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"pal\d{1,4}(\(\d+x\d+\))?|scfconv\d{1,2}")
 
 @cache
 def _sections() -> dict[str, frozenset[str]]:
-    """The words of the list by kind."""
+    """The words in the list, by kind."""
     text = (resources.files(__package__) / "keywords.txt").read_text(encoding="utf-8")
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
@@ -38,13 +38,13 @@ def _sections() -> dict[str, frozenset[str]]:
 
 @cache
 def known_keywords() -> frozenset[str]:
-    """All words of the list, in lower case."""
+    """All words in the list, in lower case."""
     return frozenset().union(*_sections().values())
 
 
 @cache
 def basis_sets() -> frozenset[str]:
-    """Those that name a basis set, in lower case."""
+    """The words that name a basis set, in lower case."""
     return frozenset().union(
         *(words for kind, words in _sections().items() if "basis sets" in kind)
     )
@@ -52,7 +52,7 @@ def basis_sets() -> frozenset[str]:
 
 def is_known(word: str) -> bool:
     """Whether ORCA knows this word (in any case) after "!"."""
-    # The module of ORCA 6 that generates its code: AUTOCI-CCSD(T).
+    # The prefix selects the AUTOCI module, as in AUTOCI-CCSD(T).
     word = word.lower().removeprefix("autoci-")
     if word in known_keywords() or _NUMBERED.fullmatch(word):
         return True
@@ -61,7 +61,7 @@ def is_known(word: str) -> bool:
 
 
 def nearest_keyword(word: str) -> str | None:
-    """The known keyword that is most like `word`, or None if none is like it."""
+    """The known keyword most similar to `word`; None if none is similar."""
     head, parenthesis, rest = word.lower().partition("(")
     if parenthesis and rest.endswith(")"):
         near = _nearest(head, _WITH_ARGUMENTS)
@@ -72,6 +72,6 @@ def nearest_keyword(word: str) -> str | None:
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(word, words, n=5, cutoff=0.6)
-    # Letters that changed places, before any other difference.
+    # Prefer transposed letters to any other difference.
     same = [other for other in near if sorted(other) == sorted(word)]
     return next(iter([*same, *near]), None)

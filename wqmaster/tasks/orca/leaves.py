@@ -1,9 +1,9 @@
-"""What an ORCA route leaves: which quantities are printed, which files are written.
+"""What an ORCA route produces: the quantities that are printed and the files that are written.
 
-From the ORCA manual, versions 4.2 to 6.1, and held against the routes that public outputs echo.
-What a route lacks for certain is an error; what ORCA may leave all the same is a warning. ORCA has
-more ways to ask for something than are known here: so a route is read generously, and beside a
-keyword that is not known nothing is certain.
+From the ORCA manual, versions 4.2 to 6.1, and compared with the routes that public outputs echo.
+If a route certainly lacks something, that is an error; if ORCA may still produce it, a warning.
+ORCA has more ways to ask for a quantity than are known here, so a route is read generously, and
+next to an unknown keyword nothing is certain.
 """
 
 import difflib
@@ -16,6 +16,8 @@ from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.orca.keywords import basis_sets, nearest_keyword
 from wqmaster.tasks.orca.route import Route, read
 
+# The name of a quantity in `needs` of the parsers.
+_OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
 _PATTERN = {
     # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...
     "gradient": r"(?!scfcheck).*grad|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md"
@@ -24,7 +26,7 @@ _PATTERN = {
     "hessian": r".*freq|nearir|vpt2|.*hess.*|optts.*|scants|.*-?neb-?ts|idpp-ts|irc|esd.*|goat-ts"
     r"|printthermochem|(fc)?n(ormal)?m(ode)?scan|.*-ts|eda|anmr|modetrajectory|mtr?(ajectory)?"
     r"|docker.*|solvator|.*3c-freq",
-    "optimisation": r".*opt(ts|h|ts\(.*\))?|optts.*|l-opth?|scants|.*neb.*|idpp-ts|.*goat.*|irc"
+    _OPTIMIZATION: r".*opt(ts|h|ts\(.*\))?|optts.*|l-opth?|scants|.*neb.*|idpp-ts|.*goat.*|irc"
     r"|qmmmopt.*|.*docker.*|dock\(.*|solvator|md|cim|confscript|cregen|.*dock",
     "dispersion": r"(.*[-_])?(d|d[234].*|abc|popdisp)|.*-?3c|dftd3.*|d30|(no)?vdw.*|.*-gcp-d3.*"
     r"|.*d3bj|.*d4rev|.*-d[34].*|.*xtb.*|gfn.*|qm.*|mm|.*r2scan-?3c.*",
@@ -45,13 +47,13 @@ _PATTERN = {
     "polarizability": r"polar.*|.*raman.*",
 }
 _MATCHES = {name: re.compile(pattern) for name, pattern in _PATTERN.items()}
-# After these, the energy that is printed last is of another evaluation than the last gradient.
+# After these, the last energy and the last gradient belong to different evaluations.
 _MOVES = re.compile(
     r".*opt(h|ts|ts\(.*\))?|l-opth?|scants|.*neb.*|idpp-ts|irc|.*goat.*|md|qmmmopt.*"
 )
-# Methods that another program computes for ORCA, and force fields: they have no orbitals.
+# Methods that another program computes for ORCA, and force fields. They have no orbitals.
 _FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
-# Methods whose final energy is, by default, that of the lowest root.
+# Methods whose final energy is by default that of the lowest root.
 _ROOTS = re.compile(r"(?!ip|ea).*(eom|adc).*")
 _LAYERS = re.compile(r"qm/.*|qmmm|.*oniom.*|ionic-crystal-qmmm|mol-crystal-qmmm")
 _CASSCF = re.compile(r".*cas(scf|\().*")
@@ -64,7 +66,7 @@ _OTHERS = frozenset(
         *("gfnff_charges", "wbo", "g98.out", "out.pdbqt"),
     )
 )
-# Files of ORCA that are often kept; it writes more.
+# Files of ORCA that are often kept. ORCA writes more.
 _WRITTEN = frozenset(
     (
         *("orca.gbw", "orca.xyz", "orca.inp", "orca.engrad", "orca.hess", "orca.opt", "orca.cis"),
@@ -83,31 +85,31 @@ _WRITTEN = frozenset(
         ),
     )
 )
-# File -> the quantity with which it is written.
+# File -> the quantity that comes with it.
 _FILES = {
     "orca.engrad": "gradient",
     "orca.hess": "hessian",
-    "orca_trj.xyz": "optimisation",
-    "orca.opt": "optimisation",
+    "orca_trj.xyz": _OPTIMIZATION,
+    "orca.opt": _OPTIMIZATION,
     "orca.property.json": "property.json",
 }
 _KEYWORD = "to a line of '!' keywords"
 _INSTEAD = {
     "gradient": f"add EnGrad (or NumGrad) {_KEYWORD}",
     "hessian": f"add Freq (or NumFreq) {_KEYWORD}",
-    "optimisation": f"add Opt {_KEYWORD}",
-    "dispersion": f"add D4 or D3BJ {_KEYWORD}, or take the parser out",
+    _OPTIMIZATION: f"add Opt {_KEYWORD}",
+    "dispersion": f"add D4 or D3BJ {_KEYWORD}, or remove the parser",
     "dispersion gradient": "write '%output Print[P_DFTD_GRAD] 1 end'",
-    "non-local correlation": "take a functional such as wB97M-V, or take the parser out",
+    "non-local correlation": "use a functional such as wB97M-V, or remove the parser",
     "hirshfeld": f"add Hirshfeld {_KEYWORD}",
     "mbis": f"add MBIS {_KEYWORD}",
     "chelpg": f"add CHELPG {_KEYWORD}",
-    "mp2": "take a method such as RI-MP2 or a double hybrid, or take the parser out",
-    "correlation": "take a method such as RI-MP2 or DLPNO-CCSD(T), or take the parser out",
-    "coupled cluster": "take a method such as DLPNO-CCSD(T), or take the parser out",
-    "triples": "take a method such as CCSD(T) or DLPNO-CCSD(T), or take the parser out",
-    "pairs": "take a method such as DLPNO-CCSD(T), or take the parser out",
-    "excitations": "write '%tddft nroots 5 end', or take the parser out",
+    "mp2": "use a method such as RI-MP2 or a double hybrid, or remove the parser",
+    "correlation": "use a method such as RI-MP2 or DLPNO-CCSD(T), or remove the parser",
+    "coupled cluster": "use a method such as DLPNO-CCSD(T), or remove the parser",
+    "triples": "use a method such as CCSD(T) or DLPNO-CCSD(T), or remove the parser",
+    "pairs": "use a method such as DLPNO-CCSD(T), or remove the parser",
+    "excitations": "write '%tddft nroots 5 end', or remove the parser",
     "polarizability": "write '%elprop Polar 1 end'",
     "quadrupole": "write '%elprop Quadrupole true end'",
     "property.json": "write '%output JsonPropFile true end' (ORCA 6)",
@@ -117,7 +119,7 @@ _INSTEAD = {
 _ASKED_FOR = {
     "gradient": "a gradient (EnGrad, NumGrad, Opt, ...)",
     "hessian": "frequencies (Freq, AnFreq, NumFreq, ...)",
-    "optimisation": "an optimisation (Opt, OptTS, ...)",
+    _OPTIMIZATION: "an optimization (Opt, OptTS, ...)",
     "dispersion": "a dispersion correction (D3BJ, D4, a functional that has one, ...)",
     "dispersion gradient": "the gradient of the dispersion correction to be printed",
     "non-local correlation": "non-local correlation (NL, SCNL, a functional such as wB97M-V)",
@@ -134,19 +136,19 @@ _ASKED_FOR = {
     "quadrupole": "a quadrupole moment",
     "property.json": "the file orca.property.json",
 }
-# What a route may leave without asking for it: orca.property.json, where the command of
-# `software:` calls orca_2json; the dispersion gradient in optimisations of ORCA 6.
+# What a step may produce although its route does not ask for it: orca.property.json, if the command
+# in `software:` calls orca_2json; the dispersion gradient in optimizations of ORCA 6.
 _UNSURE = frozenset(("dispersion gradient", "property.json"))
-# ORCA 4 leaves out coordinates, orbital energies and the dipole with it; ORCA 5 prints them.
+# With MiniPrint, ORCA 4 omits coordinates, orbital energies and the dipole; ORCA 5 prints them.
 _LITTLE = Lack(
     "the route reduces what is printed (MiniPrint)",
-    "take that out, or ask for it with '%output Print[FLAG] 1 end'",
+    "remove that, or ask for it with '%output Print[FLAG] 1 end'",
     certain=False,
 )
 
 
 def _blocks_ask(route: Route) -> Mapping[str, bool]:
-    """By quantity: whether a block asks for it, or may."""
+    """Quantity -> whether a block asks for it, or may."""
     method = route.block("method")
     output = route.block("output")
     geom = route.block("geom")
@@ -163,7 +165,7 @@ def _blocks_ask(route: Route) -> Mapping[str, bool]:
         "hessian": runs
         or route.has_block("freq", "vpt2", "rr", "esd", "mtr", "irc")
         or bool(re.search(r"hess", geom)),
-        "optimisation": runs,
+        _OPTIMIZATION: runs,
         "dispersion": bool(re.search(r"d3|d4|dft?d|vdw|dftdopt", method)) or hybrid,
         "dispersion gradient": numbered or "p_dftd_grad" in output,
         "non-local correlation": "nl" in method or hybrid,
@@ -188,18 +190,18 @@ def _blocks_ask(route: Route) -> Mapping[str, bool]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Finds what one route lacks."""
+    """Finds what a route lacks."""
 
     route: Route
 
     def asks(self, quantity: str) -> bool:
         pattern = _MATCHES.get(quantity)
-        words = self.route.words - basis_sets()  # "cc" of cc-pVTZ is not coupled cluster
+        words = self.route.words - basis_sets()  # "cc" in cc-pVTZ does not mean coupled cluster
         return pattern is not None and any(pattern.fullmatch(word) for word in words)
 
     @property
     def vibrates(self) -> bool:
-        """Whether ORCA may compute frequencies from gradients, where it has no other way."""
+        """Whether ORCA may compute frequencies numerically, from gradients."""
         return self.route.has_block("freq") or any("freq" in word for word in self.route.words)
 
     @property
@@ -210,7 +212,7 @@ class _Reader:
         return "miniprint" in self.route.words or bool(little)
 
     def lacks(self) -> Iterator[tuple[str, Lack]]:
-        """(quantity, why it is not left) of each that the route does not ask for."""
+        """The quantities that the route does not ask for, each with the reason."""
         blocks = _blocks_ask(self.route)
         missing = {name for name, asked in blocks.items() if not asked and not self.asks(name)}
         if {"mp2", "coupled cluster"} <= missing:
@@ -237,7 +239,7 @@ class _Reader:
             yield (
                 "final gradient",
                 Lack(
-                    f"after '{moves[0]}' the last gradient is of the last cycle, and not of the "
+                    f"after '{moves[0]}' the last gradient belongs to the last cycle, not to the "
                     "energy and geometry that are printed last",
                     "use the parser 'frames', or compute the gradient in a further step with "
                     "'geometry: STEP'",
@@ -253,7 +255,7 @@ class _Reader:
                 continue
             off = words & {f"no{name}", "nopop"}
             if off:
-                yield name, Lack(f"'{min(off)}' turns it off", f"take '{min(off)}' out")
+                yield name, Lack(f"'{min(off)}' turns it off", f"remove '{min(off)}'")
             elif self.prints_little or flag:
                 yield name, replace(_LITTLE, instead=f"add {name.capitalize()} {_KEYWORD}")
         if self.prints_little:
@@ -268,12 +270,12 @@ class _Reader:
             yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
 
     def _states(self) -> Iterator[tuple[str, Lack]]:
-        """Where the final energy is not of the state, or not of the system, of other values."""
+        """Cases in which the final energy and other values have different states or systems."""
         words = self.route.words
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:
-            reason = f"with '{layers[0]}' the energy is of the whole, and this of one of its layers"
-            yield "density", Lack(reason, "take the parser out", certain=False)
+            reason = f"with '{layers[0]}' this is a value of one layer, but the energy is of all"
+            yield "density", Lack(reason, "remove the parser", certain=False)
         roots = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
         roots += sorted(word for word in words if _ROOTS.fullmatch(word))
         if not roots:
@@ -282,21 +284,21 @@ class _Reader:
         yield (
             "density",
             Lack(
-                f"{excited}, and this is of the SCF",
-                "take 'scf_energy' with it, or compute it in a step of its own",
+                f"{excited}, but this value is that of the SCF",
+                "use 'scf_energy' with it, or compute it in a separate step",
                 certain=False,
             ),
         )
-        # Who asks for a gradient there wants the excited state.
+        # A route that asks for a gradient is meant for the excited state.
         if not self.asks("gradient"):
-            instead = "take 'scf_energy' if you want that of the ground state"
+            instead = "use 'scf_energy' if you want that of the ground state"
             yield "ground state", Lack(f"{excited} (by default the first)", instead, certain=False)
 
     def _scf(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words
         if self.route.has_block("casscf") or any(_CASSCF.fullmatch(word) for word in words):
             reason = "ORCA does not count the cycles of a CASSCF as those of an SCF"
-            yield "scf cycles", Lack(reason, "take the parser out", certain=False)
+            yield "scf cycles", Lack(reason, "remove the parser", certain=False)
 
     def _shells(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words
@@ -306,7 +308,7 @@ class _Reader:
             yield (
                 "spins",
                 Lack(
-                    f"{says} the shell is closed, and ORCA prints no spins",
+                    f"{says} the shell is closed, so ORCA prints no spins",
                     "add UKS or UHF, or restrict the query to open shells",
                     certain=False,
                 ),
@@ -317,34 +319,34 @@ class _Reader:
                 yield (
                     name,
                     Lack(
-                        f"with '{foreign[0]}' ORCA prints no orbitals and populations",
-                        "take the parser out",
+                        f"with '{foreign[0]}' ORCA prints no orbitals or populations",
+                        "remove the parser",
                         certain=False,
                     ),
                 )
 
 
 def leaves(options: Any) -> Leaves:
-    """What a step of `sequential` leaves."""
+    """What a step of `sequential` does not produce."""
     route = read(options.route)
     lacks = dict(_Reader(route).lacks())
-    # An unknown keyword may ask for anything, but for one that is like the name of a basis set.
+    # An unknown keyword may ask for anything, unless it resembles the name of a basis set.
     if any(nearest_keyword(keyword.word) not in basis_sets() for keyword in route.unknown()):
         lacks = {name: replace(lack, certain=False) for name, lack in lacks.items()}
     return Leaves(lacks, lambda name: _file_lack(name, route, lacks))
 
 
 def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | None:
-    """Why ORCA does not write the file `name`, as far as that is known."""
+    """Why ORCA does not write the file `name`; None if it may."""
     if name in _FILES:
         return lacks.get(_FILES[name])
-    if name == "orca.xyz" and "optimisation" in lacks and "xyzfile" not in route.words:
-        return replace(lacks["optimisation"], certain=False)
+    if name == "orca.xyz" and _OPTIMIZATION in lacks and "xyzfile" not in route.words:
+        return replace(lacks[_OPTIMIZATION], certain=False)
     if any(token.text.strip('"') == name for block in route.blocks for token in block.tokens):
         return None
     foreign = any(_FOREIGN.fullmatch(word) for word in route.words)
     if name in _OTHERS and not foreign:
-        return Lack("it is a file of another program", "the files of ORCA are called orca.*")
+        return Lack("it is a file of another program", "ORCA's files are named orca.*")
     if not name.startswith("orca"):
         return None
     like = difflib.get_close_matches(name, _WRITTEN, n=1, cutoff=0.8)

@@ -1,7 +1,7 @@
-"""Remedies for ORCA: what of a route may change without changing the level of theory.
+"""Remedies for ORCA: changes to a route that do not change the level of theory.
 
-Only keywords that say *how* equations are solved are known here (ORCA manual, "SCF Convergence",
-"Geometry optimizations", "MDCI"): a rung with any other (basis, functional, grid, RI, thresholds)
+Only keywords that control *how* equations are solved are allowed (ORCA manual, "SCF Convergence",
+"Geometry optimizations", "MDCI"). A rung with any other (basis, functional, grid, RI, thresholds)
 is refused when the campaign is read.
 """
 
@@ -16,7 +16,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
 _GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})
-# Words after "!"; those of one group exclude each other.
+# Words after "!". Words in the same group exclude each other.
 GROUPS = (
     frozenset({"easyconv", "fastconv", "normalconv", "slowconv", "veryslowconv"}),
     _GUESSES,
@@ -38,7 +38,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Of each block: keys with a value, and sub-blocks that end with "end".
+# The keys of each block that take a value; below, its sub-blocks, which end with "end".
 _KEYS = {
     "scf": _words(
         "maxiter guess guessmode directresetfreq diisstart diismaxeq diismaxit diisbfac diismaxc "
@@ -69,7 +69,7 @@ def comments_out(text: str) -> str:
 
 
 def _block(name: str, words: Iterator[str]) -> None:
-    """Check one block of a rung's route up to its "end"; ValueError says what may not be in it."""
+    """Check one block of a rung's route up to its "end"; ValueError names a word not allowed."""
     for word in words:
         if word == "end":
             return
@@ -86,7 +86,7 @@ def _block(name: str, words: Iterator[str]) -> None:
 def _pair(place: str, key: str, value: str, known: frozenset[str]) -> None:
     if key not in known:
         raise ValueError(
-            f"'{key}' in {place} is no way to the same answer, so it is no remedy; "
+            f"'{key}' in {place} may change the level of theory, so it is not a remedy; "
             f"{nearest(key, known)}"
         )
     if value == "end" or not _VALUE.fullmatch(value):
@@ -94,10 +94,10 @@ def _pair(place: str, key: str, value: str, known: frozenset[str]) -> None:
 
 
 def check_route(text: str) -> None:
-    """See that the route of a rung changes nothing but the way to the answer.
+    """Check that the route of a rung changes only the way to the answer.
 
     Raises:
-        ValueError: it may change more, or is none; says which word.
+        ValueError: it may change more, or is not a valid route; the message names the word.
     """
     rest = []
     for line in comments_out(text).lower().splitlines():
@@ -105,7 +105,7 @@ def check_route(text: str) -> None:
             for word in line.replace("!", " ").split():
                 if word not in _SIMPLE:
                     raise ValueError(
-                        f"'{word}' may change the level of theory, so it is no remedy; "
+                        f"'{word}' may change the level of theory, so it is not a remedy; "
                         f"{nearest(word, _SIMPLE)}"
                     )
         else:
@@ -114,10 +114,10 @@ def check_route(text: str) -> None:
     for word in words:
         name = word.removeprefix("%")
         if name in _INSTEAD:
-            raise ValueError(f"a remedy says {_INSTEAD[name]} in the place of %{name}")
+            raise ValueError(f"in a remedy, write {_INSTEAD[name]} instead of %{name}")
         if not word.startswith("%") or name not in _KEYS:
             raise ValueError(
-                f"'{word}' may change the level of theory, so it is no remedy; blocks that may: "
+                f"'{word}' may change the level of theory, so it is not a remedy; allowed blocks: "
                 f"{', '.join(f'%{known}' for known in _KEYS)}"
             )
         _block(name, words)
@@ -128,7 +128,7 @@ class OrcaRung(Rung):
 
     # Keywords and blocks added to the step's route.
     route: str = Field(default="", max_length=2000)
-    # In the place of `resources: cores`, never more than that.
+    # Replaces `resources: cores`, which it cannot exceed.
     processes: int | None = Field(default=None, gt=0)
 
     @field_validator("route")
@@ -142,7 +142,7 @@ class OrcaRung(Rung):
 
 
 def applied(route: str, rung: OrcaRung) -> str:
-    """`route` with what the rung adds; keywords that exclude those it has are taken out."""
+    """`route` with the rung's additions and without the keywords that these exclude."""
     simple: list[str] = []
     blocks: list[str] = []
     for line in comments_out(rung.route).splitlines():
@@ -168,7 +168,7 @@ def guesses(rung: OrcaRung) -> bool:
 
 
 def without(route: str, words: set[str]) -> str:
-    """`route` without the simple keywords of the groups that `words` belong to."""
+    """`route` without the simple keywords in the groups that `words` belong to."""
     gone = set().union(*(group for group in GROUPS if group & words))
 
     def kept(line: str) -> str | None:
@@ -193,7 +193,7 @@ _SERIAL = OrcaRung(name="serial", processes=1)
 
 LADDERS: Ladders = {
     FailureClass.SCF_NOT_CONVERGED: (_SLOW, _KDIIS, _VERY_SLOW),
-    # Of an SCF that ran away.
+    # The energy of an SCF that diverged.
     FailureClass.IMPLAUSIBLE_ENERGY: (_SLOW, _VERY_SLOW),
     FailureClass.DIVERGED: (_SLOW, _VERY_SLOW),
     FailureClass.CC_NOT_CONVERGED: (

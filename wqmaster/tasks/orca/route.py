@@ -1,9 +1,9 @@
-"""An ORCA route as a structure: keywords, blocks, and what ORCA would not read.
+"""The structure of an ORCA route: keywords, blocks, and lines that ORCA would reject.
 
 The rules are those of the ORCA manual, "General Structure of the Input File": lines of keywords
 begin with "!", blocks begin with "%" and end with "end", comments go from # to the next # or to the
-end of the line, case does not matter. ORCA ends with "expect a '$', '!', '%', '*' or '[' in the
-input" where a line is neither, and with "'END' was expected" where a block is not closed.
+end of the line, and case does not matter. At any other line ORCA ends with "expect a '$', '!', '%',
+'*' or '[' in the input", and at an unclosed block with "'END' was expected".
 """
 
 import difflib
@@ -29,9 +29,9 @@ _CLOSED = frozenset(
         *("rr", "scf", "shark", "solvator", "sym", "symmetry", "tddft", "vpt2", "xes", "xtb"),
     )
 )
-# Settings of one value, without "end".
+# Settings with one value, without "end".
 _OPEN = frozenset(("base", "id", "ljcoefficients", "maxcore", "moinp", "moread", "pointcharges"))
-# What opens a block within a block, and needs its own "end".
+# Words that open a block within a block, which needs its own "end".
 _NESTED = {
     "geom": frozenset(("constraints", "scan")),
     "basis": frozenset(
@@ -39,13 +39,13 @@ _NESTED = {
     ),
     "mrci": frozenset(("newblock",)),
 }
-# Blocks within which hardly anything has an "end" of its own, and what has one.
+# Blocks that rarely contain another "end", and the words in them that need one.
 _PLAIN = frozenset(("cis", "cpcm", "elprop", "freq", "mdci", "mp2", "pal", "scf", "tddft"))
 _INNER = ("rotate", "multipole", "efield", "efields")
 _TOKEN = re.compile(r'"[^"\n]*"?|[^\s;,={}\[\]"]+')
 _KEYWORD = re.compile(r"[^\s!(]*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)[^\s!]*|[^\s!]+")
 _BLOCK = re.compile(r"%\s*([A-Za-z_]\w*)")
-# A line, cut before each "%" and "!" that is not within quotes.
+# A part of a line, which is divided before each unquoted "%" and "!".
 _PART = re.compile(r'(?:[%!]|^)(?:"[^"]*"?|[^"%!])*')
 
 
@@ -59,7 +59,7 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Token:
-    """A word or a quoted string as the route has it, and its line."""
+    """A word or quoted string, as written in the route, and its line."""
 
     text: str
     line: int
@@ -72,7 +72,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Block:
-    """A %block or a setting such as %maxcore, with all up to the next "%" or "!"."""
+    """A %block or a setting such as %maxcore, with everything up to the next "%" or "!"."""
 
     name: str
     line: int
@@ -80,22 +80,22 @@ class Block:
 
     @property
     def text(self) -> str:
-        """The words of the block in lower case, a blank between them."""
+        """The words of the block in lower case, separated by spaces."""
         return " ".join(token.word for token in self.tokens)
 
     @property
     def ends(self) -> list[int]:
-        """The places of "end" among the tokens."""
+        """The indices of "end" among the tokens."""
         return [place for place, token in enumerate(self.tokens) if token.word == "end"]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A route that was read."""
+    """A route, divided into its parts."""
 
     keywords: tuple[Keyword, ...]
     blocks: tuple[Block, ...]
-    strays: tuple[Token, ...]  # the first word of each line that ORCA would not read
+    strays: tuple[Token, ...]  # lines that ORCA would reject
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -103,15 +103,15 @@ class Route:
         return frozenset(keyword.word for keyword in self.keywords)
 
     def block(self, *names: str) -> str:
-        """The text of all blocks of these names; "" where there is none."""
+        """The text of all blocks with these names; "" if there is none."""
         return " ".join(block.text for block in self.blocks if block.name in names)
 
     def has_block(self, *names: str) -> bool:
-        """Whether there is a block of one of these names."""
+        """Whether there is a block with one of these names."""
         return any(block.name in names for block in self.blocks)
 
     def unknown(self) -> Iterator[Keyword]:
-        """Keywords that no list of ORCA's knows, each once."""
+        """The keywords that are not in the list of ORCA's keywords, each once."""
         seen = set()
         for keyword in self.keywords:
             if keyword.word not in seen and not is_known(keyword.word):
@@ -124,7 +124,7 @@ def read(text: str) -> Route:
     keywords: list[Keyword] = []
     blocks: list[Block] = []
     strays: list[Token] = []
-    inside = False  # a block or setting, maybe: its words may stand on several lines
+    inside = False  # in a block or setting, whose words may span several lines
     for number, line in enumerate(comments_out(text).splitlines(), start=1):
         for part in map(str.strip, _PART.findall(line)):
             if part.startswith("!"):
@@ -151,7 +151,7 @@ def _tokens(text: str, line: int) -> tuple[Token, ...]:
 
 
 def _after(block: Block) -> Iterator[Token]:
-    """What follows a block or setting on later lines, outside of it: its first word by line."""
+    """The lines that follow a block or setting but do not belong to it."""
     if block.name in _CLOSED and block.ends:
         last = block.tokens[block.ends[-1]].line
         rest = block.tokens[block.ends[-1] + 1 :]
@@ -177,7 +177,7 @@ def _odd(message: str, line: int | None) -> Remark:
 
 
 def remarks(options: Any) -> Iterator[Remark]:
-    """What is wrong with the route of a step of `sequential`, or may be."""
+    """Errors and warnings about the route of a step of `sequential`."""
     route = read(options.route)
     for stray in route.strays:
         yield _stray(stray)
@@ -185,8 +185,8 @@ def remarks(options: Any) -> Iterator[Remark]:
         yield from _of_block(block)
     if not route.keywords and not route.strays:
         yield _odd(
-            "the route has no line of keywords ('! METHOD BASIS ...'), so that ORCA takes its own "
-            "method and basis set unless a block names them",
+            "the route has no line of keywords ('! METHOD BASIS ...'), so ORCA uses its default "
+            "method and basis set unless a block names others",
             None,
         )
     for keyword in route.unknown():
@@ -201,7 +201,7 @@ def remarks(options: Any) -> Iterator[Remark]:
 def _stray(stray: Token) -> Remark:
     words = stray.text.lower().split()
     if words == ["end"]:
-        hint = "take it out: no block is open there"
+        hint = "remove it: no block is open there"
     elif words[0] in _CLOSED | _OPEN and (words[-1] == "end" or not is_known(words[0])):
         hint = f"did you mean '%{stray.text:.60}'?"
     elif is_known(words[0]):
@@ -209,7 +209,7 @@ def _stray(stray: Token) -> Remark:
     else:
         hint = "keywords go after '!', settings in '%BLOCK ... end'"
     return _wrong(
-        f"ORCA cannot read the line '{stray.text:.60}': it begins with neither ! nor %, and is not "
+        f"ORCA cannot read the line '{stray.text:.60}': it begins with neither ! nor % and is not "
         f"in a block; {hint}",
         stray.line,
     )
@@ -229,17 +229,16 @@ def _of_block(block: Block) -> Iterator[Remark]:
     nested = [token.word for token in block.tokens if token.word in _NESTED.get(block.name, ())]
     there, needed = len(block.ends), len(nested) + 1
     if not there:
-        yield _wrong(f"the block %{block.name} has no 'end'; close it with one", block.line)
+        yield _wrong(f"the block %{block.name} has no 'end'; add one", block.line)
     elif there < needed:
         inner = ", ".join(dict.fromkeys(nested))
         yield _wrong(
-            f"the block %{block.name} has {there} 'end' and needs {needed}: one for each of "
+            f"the block %{block.name} has {there} 'end' but needs {needed}: one for each of "
             f"{inner}, and one for the block",
             block.line,
         )
     elif there > 1 and block.name in _PLAIN and not set(_INNER) & {t.word for t in block.tokens}:
         yield _odd(
-            f"the block %{block.name} has {there} 'end', and nothing within it that needs one of "
-            "its own",
+            f"the block %{block.name} has {there} 'end', but nothing in it needs its own",
             block.line,
         )

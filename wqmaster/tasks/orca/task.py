@@ -1,4 +1,4 @@
-"""ORCA: any route, in steps that may read what an earlier one left."""
+"""ORCA: any route, in steps that may read files of earlier steps."""
 
 import math
 import re
@@ -19,28 +19,28 @@ from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_ou
 from wqmaster.tasks.orca.route import remarks
 from wqmaster.tasks.program import Program, Trial
 
-# Files of a run are called after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
+# Files of a run are named after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"
-# What a run leaves, and a later one in the same sandbox would leave as its own or begin from.
+# Files of a run that a later one in the same sandbox would return as its own or start from.
 _LEFT = (
     *("orca.engrad", "orca.hess", "orca.opt", "orca.property.json", "orca.property.txt"),
     *("orca_property.txt", "orca_trj.xyz", "orca.densities", "orca.densitiesinfo", "orca.cis"),
     *("orca.scfp", "orca.scfp.tmp", "orca.gbw.tmp", "orca.bibtex", "orca.ges", "orca.carthess"),
 )
-# Part of the memory that %maxcore may take; ORCA exceeds it at times (manual, "Memory").
+# The share of the memory for %maxcore, which ORCA sometimes exceeds (manual, "Memory").
 _MAXCORE_SHARE = 0.75
-# Finds the program on the PATH: for a parallel run ORCA must be called by its full path.
+# Finds the program on the PATH, because a parallel ORCA must be called by its full path.
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
-# ORCA takes "nprocs=4" for "nprocs 4".
+# ORCA also accepts "nprocs=4".
 _NPROCS = re.compile(r"(%\s*pal\b[^%!*]*?\bnprocs[\s=]+)(\d+)", re.IGNORECASE)
 _PAL = re.compile(r"^(\s*!.*?)\bpal(\d+)\b", re.IGNORECASE | re.MULTILINE)
 _NOTHING = re.compile(r"^\s*!\s*$\n?", re.MULTILINE)
 _MAXCORE = re.compile(r"(%\s*maxcore[\s=]+)(\d+)", re.IGNORECASE)
-_OPTIMISES = re.compile(r"^\s*!.*?\b\w*opt(ts)?\b", re.IGNORECASE | re.MULTILINE)
-# A scan that broke off begins where it began: what it finds may depend on the way there.
+_OPTIMIZES = re.compile(r"^\s*!.*?\b\w*opt(ts)?\b", re.IGNORECASE | re.MULTILINE)
+# An interrupted scan restarts from the document's geometry: its results may depend on the path.
 _SCANS = re.compile(r"%\s*geom\b[^%]*?\bscan\b", re.IGNORECASE)
-# What a route cannot have, and why.
+# What a route must not contain, and why.
 _NOT_HERE = (
     (re.compile(r"^\s*\*", re.MULTILINE), "coordinates come from the document, not from the route"),
     (
@@ -48,8 +48,8 @@ _NOT_HERE = (
         "coordinates come from the document, not from the route",
     ),
     (re.compile(r"%\s*coords\b", re.I), "coordinates come from the document, not from the route"),
-    (re.compile(r"\$new_job", re.I), "a further job is a further step in 'args:'"),
-    (re.compile(r"%\s*base\b", re.I), "the files of a run are called orca.*; %base would rename"),
+    (re.compile(r"\$new_job", re.I), "write a further job as a further step in 'args:'"),
+    (re.compile(r"%\s*base\b", re.I), "%base would rename the files of a run (orca.*)"),
     (re.compile(r"%\s*compound\b", re.I), "%compound scripts are not supported; use steps"),
 )
 
@@ -59,9 +59,9 @@ class Step(Model):
 
     # ORCA's input without the coordinates: lines of "!" keywords and %blocks.
     route: str = Field(min_length=1)
-    # The earlier step whose orbitals this one begins from (! moread, %moinp).
+    # The earlier step whose orbitals this one starts from (! moread, %moinp).
     moread: str | None = Field(default=None, pattern=NAME)
-    # The earlier step whose optimised geometry this one takes.
+    # The earlier step whose optimized geometry this one uses.
     geometry: str | None = Field(default=None, pattern=NAME)
 
     @field_validator("route")
@@ -72,37 +72,40 @@ class Step(Model):
             if pattern.search(text):
                 raise ValueError(why)
         if not text.strip():
-            raise ValueError("there is nothing in it")
+            raise ValueError("the route is empty")
         return route
 
 
 def check(steps: Sequence[StepRequest], software: Software) -> None:
-    """See that the routes agree with `resources:`, and that what is read was left before.
+    """Check that routes agree with `resources:` and read only files of earlier steps.
 
     Raises:
-        ValueError: they do not; says which step and what to write.
+        ValueError: a route does not; the message names the step and the correction.
     """
     before: list[str] = []
     for step in steps:
         text = comments_out(step.options.route)
         where = f"step '{step.name}'"
         if step.name == _BASE and len(steps) > 1:
-            raise ValueError("a step cannot be called 'orca', as the files of all steps are")
+            raise ValueError(
+                "a step cannot be named 'orca', since the files of all steps are; rename it"
+            )
         asked = {"moread": step.options.moread, "geometry": step.options.geometry}
         for key, earlier in asked.items():
             if earlier is not None and earlier not in before:
-                raise ValueError(f"{where}: '{key}: {earlier}' names no earlier step")
+                raise ValueError(f"{where}: '{key}: {earlier}' does not name an earlier step")
         for name in _MOINP.findall(text):
             if name not in [f"{earlier}.gbw" for earlier in before]:
-                there = ", ".join(f"{earlier}.gbw" for earlier in before) or "none here"
+                there = ", ".join(f"{earlier}.gbw" for earlier in before) or "none"
                 raise ValueError(
-                    f'{where}: %moinp "{name}" is left by no earlier step; there are: {there}'
+                    f'{where}: no earlier step writes the file of %moinp "{name}"; '
+                    f"available: {there}"
                 )
         for _, nprocs in (*_NPROCS.findall(text), *_PAL.findall(text)):
             if int(nprocs) != software.cores:
                 raise ValueError(
-                    f"{where}: the route asks for {nprocs} processes, 'resources: "
-                    f"{{cores: {software.cores}}}' gives {software.cores}; make them agree"
+                    f"{where}: the route asks for {nprocs} processes, but 'resources: "
+                    f"{{cores: {software.cores}}}' allows {software.cores}; make them agree"
                 )
         maxcore = _MAXCORE.search(text)
         if maxcore and software.memory and int(maxcore[2]) * software.cores > software.memory:
@@ -114,7 +117,7 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
 
 
 def impostor(program: Path) -> str | None:
-    """Why the file `program` is not ORCA; None if nothing speaks against it.
+    """Why the file `program` is not ORCA; None if it may be.
 
     Debian's package `orca` is the GNOME screen reader, a Python script.
     """
@@ -127,17 +130,17 @@ def impostor(program: Path) -> str | None:
         rb"import orca|from orca|gi\.repository|Orca Team", head
     ):
         return (
-            "it is the GNOME screen reader (package 'orca' of Debian), not the quantum chemistry "
-            "program; say where that one is with 'software: {orca: /path/to/orca}'"
+            "it is the GNOME screen reader (Debian's package 'orca'), not the quantum chemistry "
+            "program; give the path of that one with 'software: {orca: /path/to/orca}'"
         )
     return None
 
 
 def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float, float], ...]:
-    """Where the atoms are: in the document, or where the optimisation that failed was."""
+    """The coordinates in the document, or the last ones of the failed optimization."""
     restart = any(rung.restart for rung in step.remedies)
     route = comments_out(step.options.route)
-    if not restart or not _OPTIMISES.search(route) or _SCANS.search(route):
+    if not restart or not _OPTIMIZES.search(route) or _SCANS.search(route):
         return molecule.coordinates
     try:
         left = Output(step.rescued)
@@ -153,7 +156,7 @@ def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float
 
 
 def _restart(step: StepRequest) -> str:
-    """The file with the orbitals that a remedy of this step begins from."""
+    """The file with the orbitals that a remedy of this step starts from."""
     return f"restart-{step.name}.gbw"
 
 
@@ -163,7 +166,7 @@ def _processes(step: StepRequest, software: Software) -> int:
 
 
 def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str:
-    """ORCA's input of one step: route, %maxcore, %pal, charge, multiplicity, coordinates (A)."""
+    """The ORCA input for one step: route, %maxcore, %pal, charge, multiplicity, coordinates (Å)."""
     options: Step = step.options
     route = options.route
     moinp = None
@@ -180,7 +183,7 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
             moinp, route = None, _MOINP.sub("", route)
     if moinp is not None:
         route = _MOINP.sub("", route)
-    # What the route itself says of processes and memory is changed there: nothing stands twice.
+    # Processes and memory that the route states are changed in the route, to avoid duplicates.
     processes = _processes(step, software)
     stated = bool(_NPROCS.search(comments_out(route)))
     if processes != software.cores:
@@ -216,7 +219,7 @@ def _program(software: Software) -> tuple[str, ...]:
     return words
 
 
-# ORCA's own programs: orca, orca_scf, orca_leanscf_mpi, ...
+# Executables of ORCA: orca, orca_scf, orca_leanscf_mpi, ...
 _EXECUTABLE = re.compile(r"orca(_[a-z0-9_]+)?")
 _HELIUM = b"! HF STO-3G\n* xyz 0 1\nHe 0.0 0.0 0.0\n*\n"
 
@@ -224,8 +227,8 @@ PROGRAM = Program(
     "orca",
     "wqmaster.parsers.orca",
     title="ORCA",
-    # Debian's package `orca` is a screen reader, and conda-forge has none of that name.
-    installation="from its makers, https://orcaforum.kofo.mpg.de",
+    # Debian's package `orca` is a screen reader, and conda-forge has no package with that name.
+    installation="from its developers, https://orcaforum.kofo.mpg.de",
     trial=Trial(("he.inp",), {"he.inp": _HELIUM}, r"ORCA TERMINATED NORMALLY"),
     impostor=impostor,
     restricts=lambda name: bool(_EXECUTABLE.fullmatch(name)),
@@ -243,11 +246,11 @@ PROGRAM = Program(
     inspect=refuse_coincident,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Steps one after another in one sandbox.
+    """Run the steps in order in one sandbox.
 
-    A step's files are called orca.*; when the next one begins, its orbitals are STEP.gbw and its
-    last geometry STEP.xyz, for `moread:`, `geometry:` or %moinp in a route. Charge, multiplicity
-    and coordinates come from the document, %maxcore and %pal from `resources:`.
+    A step's files are named orca.*. When the next step begins, the orbitals are renamed to STEP.gbw
+    and the last geometry to STEP.xyz, for `moread:`, `geometry:` or %moinp in a route. Charge,
+    multiplicity and coordinates come from the document, %maxcore and %pal from `resources:`.
     """
     files: dict[str, bytes] = {}
     executions = []

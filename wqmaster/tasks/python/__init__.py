@@ -1,4 +1,4 @@
-"""A Python function of the user, run on the workers."""
+"""A user's Python function, called on the workers."""
 
 from wqmaster.tasks.python.task import PROGRAM, call
 

@@ -2,18 +2,18 @@
 # ruff: noqa: UP031, UP036, PTH100, PTH103, PTH105, PTH109, PTH118, PTH119, PTH120, PTH123
 """Calls one Python function on a worker: `python3 harness.py CALL.json`.
 
-This file is sent to workers; wqmaster never imports it. It needs Python 3.4 or newer and nothing
-but the standard library, and older ones can read it so far that they say so.
+This file is sent to workers; wqmaster never imports it. It needs Python 3.4 or newer and only the
+standard library. An older Python can parse enough of it to report its version.
 
 CALL.json names module, function, document, arguments; the file with the user's modules; a seed; and
-the file for the result. That one is written at the very end, whole: the value, or the error.
+the file for the result. The result, a value or an error, is written at the very end, by one rename.
 """
 
 import sys
 
 if sys.version_info < (3, 4):
     sys.stderr.write("Python 3.4 or newer is needed, this is %d.%d\n" % sys.version_info[:2])
-    sys.exit(126)  # as of a program that cannot be executed: another worker may have a newer one
+    sys.exit(126)  # "cannot be executed", so that a worker with a newer Python gets the job
 
 import base64
 import contextlib
@@ -23,17 +23,17 @@ import os
 import random
 import traceback
 
-# The least and the largest integer that a database holds.
+# The smallest and largest integers that the database can hold.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 MAX_TEXT_CHARACTERS = 2000
 
 
 class NoJson(Exception):
-    """A value has no place in JSON."""
+    """JSON cannot hold a value."""
 
 
 def plain(value, place):
-    """`value` as JSON holds it; arrays and numbers of numpy and its like become lists, numbers."""
+    """`value` as JSON can hold it; arrays and numbers of NumPy and the like are converted."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -50,7 +50,7 @@ def plain(value, place):
         found = {}
         for key, item in value.items():
             if isinstance(key, bool) or not isinstance(key, (str, int)):
-                raise NoJson("%s has the key %r, which is no string" % (place, key))
+                raise NoJson("%s has the key %r, which is not a string" % (place, key))
             if str(key) in found:
                 raise NoJson("%s has the key %r twice, as string and as number" % (place, key))
             found[str(key)] = plain(item, "%s[%r]" % (place, key))
@@ -62,13 +62,13 @@ def plain(value, place):
             if type(other) is not type(value):
                 return plain(other, place)
     raise NoJson(
-        "%s is a %s, which JSON has not: return numbers, strings, lists, dicts"
+        "%s is a %s, which JSON cannot hold; return numbers, strings, lists or dicts"
         % (place, type(value).__name__)
     )
 
 
 def unpack(path):
-    """Write the files that the JSON file at `path` holds, each in its folder."""
+    """Write the files in the JSON file at `path`, each to its folder."""
     with open(path, "rb") as file:
         sent = json.loads(file.read().decode("ascii"))
     for name, content in sent.items():
@@ -80,7 +80,7 @@ def unpack(path):
 
 
 def seed_all(seed):
-    """Seed `random`, and NumPy where it is loaded."""
+    """Seed `random`, and NumPy if it is loaded."""
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None and hasattr(numpy, "random"):
@@ -88,16 +88,16 @@ def seed_all(seed):
 
 
 def text_of(value):
-    """The beginning of the text of `value`, whatever it is."""
+    """The beginning of `str(value)`, which may raise anything."""
     try:
         text = str(value)
     except Exception as error:
-        text = "its text cannot be had: %r" % (error,)
+        text = "it has no text: %r" % (error,)
     return text[:MAX_TEXT_CHARACTERS]
 
 
 def place_of(error, home):
-    """Where in the user's own files it happened, as far in as can be told."""
+    """The innermost place of the error in the user's own files; None if there is none."""
     here = os.path.abspath(__file__)
     for name, line, function, _ in reversed(traceback.extract_tb(error.__traceback__)):
         full = os.path.abspath(os.path.join(home, name))
@@ -107,7 +107,7 @@ def place_of(error, home):
 
 
 def describe(error, stage, home):
-    """What is known of an error, as JSON holds it."""
+    """The description of an error, as JSON can hold it."""
     found = {
         "stage": stage,
         "type": type(error).__name__,
@@ -131,7 +131,7 @@ def main(path):
     target = os.path.join(home, call["result"])
     found = {"function": call["function"], "python": sys.version.split()[0]}
     stage = "import"
-    # Not this file's own folder: nothing in there shall be taken for the user's.
+    # Not this file's own folder, whose files must not be mistaken for the user's modules.
     own = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [home] + [path for path in sys.path if os.path.realpath(path) not in (own, home)]
     sys.argv[1:] = []
@@ -147,7 +147,7 @@ def main(path):
         found["value"] = plain(value, "the result")
         text = json.dumps(found)
         code = 0
-    except BaseException as error:  # SystemExit of the function as well
+    except BaseException as error:  # the function may also raise SystemExit
         traceback.print_exc()
         found.pop("value", None)
         found["error"] = describe(error, stage, home)
@@ -155,7 +155,7 @@ def main(path):
         code = 1
     with contextlib.suppress(AttributeError, OSError, ValueError):  # the function closed it
         sys.stdout.flush()
-    if os.getpid() != process:  # a child that the function forked; the result is not its to write
+    if os.getpid() != process:  # a child that the function forked must not write the result
         os._exit(code)
     with open(target + ".part", "w") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""python: any Python function beside the campaign, called on the worker."""
+"""python: any Python function next to the campaign file, called on the worker."""
 
 import ast
 import base64
@@ -33,9 +33,9 @@ from wqmaster.tasks.program import Program
 
 HARNESS = Path(__file__).with_name("harness.py")
 RESULT = "result.json"
-# Of all modules of a step: they are unpacked for each job.
+# The limit for all modules of a step, which are unpacked for each job.
 _MAX_MODULES_BYTES = 16 << 20
-# What a function finds in its document without asking.
+# What the document of a function always contains.
 _OF_MOLECULE = ("atomic_numbers", "symbols", "coordinates", "charge", "multiplicity")
 _NOT_SENT = ("__pycache__", ".git")
 
@@ -47,14 +47,14 @@ _FUNCTION = allowing(
 class Call(SharedInputs):
     """Options of a step of `call`."""
 
-    # module.function, the module being a file beside the campaign or one of `modules`.
+    # module.function; the module is a file next to the campaign file or one of `modules`.
     function: str = Field(pattern=_FUNCTION)
-    # Further modules, packages (folders) and data files that the function needs, beside the
-    # campaign. It finds them in its working folder under their own names.
+    # Further modules, packages (folders) and data files that the function needs, relative to the
+    # campaign file. It finds them in its working folder under their own names.
     modules: tuple[str, ...] = ()
     # Constant keyword arguments.
     arguments: dict[str, Any] = Field(default_factory=dict)
-    # Fields of the document that the function gets beside those of the molecule.
+    # Document fields that the function receives besides those of the molecule.
     fields: tuple[Annotated[str, StringConstraints(pattern=FIELD)], ...] = ()
 
     @field_validator("fields")
@@ -62,7 +62,7 @@ class Call(SharedInputs):
     def _not_of_the_molecule(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name.partition(".")[0] in ("_id", *_OF_MOLECULE):
-                raise ValueError(f"'{name}' is what the function gets anyway, or hides it")
+                raise ValueError(f"'{name}' is always in the function's document; remove it here")
         return value
 
     @field_validator("arguments")
@@ -71,17 +71,17 @@ class Call(SharedInputs):
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"an argument cannot be sent as JSON: {error}") from error
+            raise ValueError(f"an argument cannot be converted to JSON: {error}") from error
         return value
 
     @property
     def top(self) -> str:
-        """The module or package that the function is in, as it is imported first."""
+        """The top-level module or package of the function."""
         return self.function.partition(".")[0]
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The paths of all that is sent, the function's own module first."""
+        """The paths of everything that is sent, beginning with the function's own module."""
         names = {Path(path).name for path in self.modules}
         own = () if {self.top, f"{self.top}.py"} & names else (f"{self.top}.py",)
         return (*own, *self.modules)
@@ -89,21 +89,21 @@ class Call(SharedInputs):
 
 @dataclass(frozen=True)
 class LoadedCall:
-    """A step with the modules that it takes along."""
+    """A step with the modules that are sent with it."""
 
     options: Call
-    files: Mapping[str, bytes]  # what is unpacked on the worker: path there -> content
-    sources: tuple[str, ...]  # their paths beside the campaign
+    files: Mapping[str, bytes]  # path on the worker -> content
+    sources: tuple[str, ...]  # their paths relative to the campaign file
 
     def packed(self) -> bytes:
-        """The modules as the harness unpacks them: JSON, path -> base64."""
+        """The modules in the form that the harness unpacks: JSON, path -> base64."""
         found = {name: base64.b64encode(self.files[name]).decode() for name in sorted(self.files)}
         return json.dumps(found).encode()
 
 
 @dataclass(frozen=True)
 class PreparedCall:
-    """Copies in the cache of what the jobs of a step share."""
+    """The copies in the cache that the jobs of a step share."""
 
     modules: Path
     inputs: tuple[Input, ...]
@@ -119,15 +119,15 @@ def _load(options: Call, software: Software) -> LoadedCall:
         sources.append(path)
     if sum(map(len, found.values())) > _MAX_MODULES_BYTES:
         raise ValueError(
-            f"the modules have more than {_MAX_MODULES_BYTES >> 20} MB, and are unpacked for each "
-            "job; name large files in 'inputs:', and open them as ../shared/NAME"
+            f"the modules exceed {_MAX_MODULES_BYTES >> 20} MB, but are unpacked for each job; "
+            "name large files in 'inputs:' and open them as ../shared/NAME"
         )
     _check_modules(options, found)
     return LoadedCall(options, found, tuple(sources))
 
 
 def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]]:
-    """(path on the worker, path beside the campaign) of each file."""
+    """For each file: its path on the worker, and that relative to the campaign file."""
     for path in paths:
         place = software.beside / path
         top = check_file_name(place.name)
@@ -135,13 +135,15 @@ def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]
             yield top, path
         elif place.is_dir():
             if place.resolve() in (software.beside.resolve(), *software.beside.resolve().parents):
-                raise ValueError(f"'{path}' of 'modules:' holds the campaign itself; name a part")
+                raise ValueError(
+                    f"'{path}' in 'modules:' contains the campaign file; name a subfolder"
+                )
             for inner in sorted(place.rglob("*")):
                 parts = inner.relative_to(place).parts
                 if inner.is_file() and not (set(parts) & set(_NOT_SENT)) and inner.suffix != ".pyc":
                     yield "/".join((top, *parts)), str(Path(path, *parts))
         else:
-            raise ValueError(f"there is no file '{path}' beside the campaign file")
+            raise ValueError(f"there is no file '{path}' next to the campaign file")
 
 
 def _uses(loaded: LoadedCall) -> Iterable[str]:
@@ -164,10 +166,10 @@ def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
     for name in files:
         top, _, inner = name.partition("/")
         if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
-            raise ValueError(f"'{top}' is a name of the runner; name it otherwise")
+            raise ValueError(f"the file name '{top}' is reserved for the runner; rename it")
         is_module = bool(inner) or top.endswith(".py")
         if is_module and top.removesuffix(".py") in sys.stdlib_module_names:
-            raise ValueError(f"'{top}' would hide the module of Python that is named so")
+            raise ValueError(f"'{top}' would hide Python's own module of that name; rename it")
     module, _, function = options.function.rpartition(".")
     base = module.replace(".", "/")
     found = next((name for name in (f"{base}.py", f"{base}/__init__.py") if name in files), None)
@@ -186,13 +188,13 @@ def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
         raise ValueError(f"{found} has no function '{function}'; {nearest(function, names)}")
     definition = names.get(function)
     if isinstance(definition, ast.AsyncFunctionDef):
-        raise ValueError(f"'{function}' is an async function, which nothing would await")
+        raise ValueError(f"'{function}' is an async function, which is not supported")
     if isinstance(definition, ast.FunctionDef) and not definition.decorator_list:
         _check_arguments(definition.args, options)
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that statements of a module bind, also within `if`, `try`, `with`."""
+    """The names that the statements of a module bind, also within `if`, `try` and `with`."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name, node
@@ -213,7 +215,7 @@ def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 def _check_arguments(signature: ast.arguments, options: Call) -> None:
     positional = [argument.arg for argument in (*signature.posonlyargs, *signature.args)]
     if not positional and signature.vararg is None:
-        raise ValueError(f"'{options.function}' takes no document: its first argument is one")
+        raise ValueError(f"'{options.function}' must take the document as its first argument")
     with_default = positional[len(positional) - len(signature.defaults) :]
     keywords = [argument.arg for argument in signature.kwonlyargs]
     required = [name for name in positional[1:] if name not in with_default]
@@ -240,15 +242,15 @@ def _prepare(loaded: LoadedCall, software: Software) -> PreparedCall:
     except OSError as error:
         function = loaded.options.function
         raise WqmasterError(
-            f"the modules of {function} cannot be kept: {error}", code=ErrorCode.FILE_NOT_COPIED
+            f"the modules of {function} cannot be copied: {error}", code=ErrorCode.FILE_NOT_COPIED
         ) from error
     return PreparedCall(modules, inputs)
 
 
 def _document(molecule: Molecule, options: Call) -> dict[str, Any]:
-    """What the function gets: lengths in Angstrom, charge in e."""
+    """The document that the function receives: lengths in Å, charge in e."""
     found = plain(pick(molecule.document, options.fields), "document")
-    assert isinstance(found, dict)  # noqa: S101  # of a dict
+    assert isinstance(found, dict)  # noqa: S101  # `plain` converts a dict to a dict
     found["_id"] = id_text(molecule.id) if not isinstance(molecule.id, int) else molecule.id
     if molecule.numbers:
         found["atomic_numbers"] = list(molecule.numbers)
@@ -276,13 +278,13 @@ PROGRAM = Program("python", "wqmaster.parsers.python")
 def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Call a function as `function(document, **arguments)` and return what it returns.
 
-    The document is a dict with `_id`, `atomic_numbers`, `symbols`, `coordinates` (Angstrom, shape
-    (n, 3)), `charge`, `multiplicity`, and the `fields` that were asked for, where it has them.
-    JSON goes in and out. `software: {python: ...}` names another Python than `python3`. `random`
-    and numpy's global generator are seeded for each document.
+    The document is a dict with `_id`, `atomic_numbers`, `symbols`, `coordinates` (Å, shape (n, 3)),
+    `charge`, `multiplicity`, and those of the requested `fields` that it has. Arguments and results
+    are JSON. `software: {python: ...}` replaces `python3`. `random` and NumPy's global generator
+    are seeded for each document.
 
     Raises:
-        BadDocument: a field holds what JSON has not, or a number that is not finite.
+        BadDocument: a field has a type that JSON lacks, or holds a number that is not finite.
     """
     seed = int(hashlib.sha256(id_text(molecule.id).encode()).hexdigest()[:8], 16)
     files: dict[str, bytes] = {}

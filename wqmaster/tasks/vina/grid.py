@@ -1,9 +1,9 @@
 """The box that AutoDock Vina searches, and the maps of a receptor on its grid.
 
 Facts about Vina 1.2.7 (src/lib/cache.cpp, vina.cpp; seen in runs): `--batch` of an empty folder
-with `--write_maps` writes maps of all its atom types, and `--maps PREFIX` reads all that are there.
-A map is text with four significant digits and needs an even number of intervals on each axis; one
-that is cut short is read without complaint. Poses found on maps are not refined with the receptor's
+with `--write_maps` writes maps for all its atom types, and `--maps PREFIX` reads all that exist.
+A map is text with four significant digits and needs an even number of intervals on each axis; a
+truncated map is read without an error. Poses found on maps are not refined with the receptor's
 atoms: their scores are those of `--receptor` with `--no_refine --force_even_voxels`.
 """
 
@@ -24,12 +24,12 @@ from wqmaster.errors import ProgramMissing, WqmasterError
 from wqmaster.jobs.job import Input
 from wqmaster.parsers.vina import pdbqt_file
 
-# Beyond this distance Vina's scoring functions are zero (Angstrom; scoring_function.h).
+# Vina's scoring functions are zero beyond this distance (Å; scoring_function.h).
 CUTOFF_ANGSTROM = 8.0
 KEYS = tuple(f"{what}_{axis}" for what in ("center", "size") for axis in "xyz")
-# Points of the largest grid that maps are made of: 70 MB of text a map, and there are 19.
+# Points of the largest grid for maps: 70 MB of text per map, and there are 19 maps.
 _MAX_GRID_POINTS = 10_000_000
-# Vina's maps (X-Score types) that an atom type may need: its neighbours decide which one it does.
+# The maps (X-Score types) that an atom type may need; its neighbors decide which one.
 _NEEDED = {
     **dict.fromkeys(("C", "A", "CG0", "CG1", "CG2", "CG3"), ("C_H", "C_P")),
     "N": ("N_P", "N_D"),
@@ -46,7 +46,7 @@ _NEEDED = {
     "I": ("I_H",),
     "Si": ("Si",),
     "At": ("At",),
-    # Vina leaves these out of its sums over maps.
+    # Vina omits these from its sums over maps.
     **dict.fromkeys(("H", "HD", "G0", "G1", "G2", "G3", "W"), ()),
 }
 _METAL = ("Met_D",)
@@ -59,27 +59,27 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """Where to search, in Angstrom."""
+    """The region to search, in Å."""
 
     center: Vector
     size: Vector
 
     @property
     def ends(self) -> list[tuple[float, float]]:
-        """The lowest and the highest coordinate on each axis."""
+        """The lowest and highest coordinate on each axis."""
         return [(c - s / 2, c + s / 2) for c, s in zip(self.center, self.size, strict=True)]
 
     @property
     def settings(self) -> dict[str, float]:
-        """The box in the words of Vina's configuration file."""
+        """The box as settings of Vina's configuration file."""
         return dict(zip(KEYS, (*self.center, *self.size), strict=True))
 
 
 def read_box(text: str) -> Box:
-    """The box that a file with this `text` states, as `center_x = 1.5` and so on.
+    """The box that a file with this `text` states in lines such as `center_x = 1.5`.
 
     Raises:
-        ValueError: what is wrong with it.
+        ValueError: the text is not a valid box; the message gives the reason.
     """
     found: dict[str, float] = {}
     for line in text.splitlines():
@@ -89,11 +89,11 @@ def read_box(text: str) -> Box:
         key, equals, value = (part.strip() for part in stated.partition("="))
         if not equals or key not in KEYS:
             raise ValueError(
-                f"{stated[:40]!r} is no line of a box: known are {', '.join(KEYS)}; "
-                "other options stand in the campaign file"
+                f"{stated[:40]!r} is not a valid line in a box file; allowed: {', '.join(KEYS)} "
+                "(other options belong in the campaign file)"
             )
         if key in found:
-            raise ValueError(f"'{key}' stands twice in it")
+            raise ValueError(f"duplicate '{key}'")
         found[key] = pdbqt_file.number(value, f"'{key}' is")
     absent = [key for key in KEYS if key not in found]
     if absent:
@@ -105,16 +105,16 @@ def read_box(text: str) -> Box:
 
 
 def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
-    """See that poses in the box can be written, and that a receptor of these atoms is near it.
+    """Check that poses in the box can be written and that the receptor's `atoms` are near it.
 
     Raises:
-        ValueError: they cannot, or there is none.
+        ValueError: poses cannot be written, or no atom is near the box.
     """
     for low, high in box.ends:
         if low < pdbqt_file.LOWEST or high > pdbqt_file.HIGHEST:
             raise ValueError(
-                f"the box reaches from {low} to {high} Angstrom; coordinates in a PDBQT file "
-                f"reach from {pdbqt_file.LOWEST} to {pdbqt_file.HIGHEST}"
+                f"the box extends from {low} to {high} Angstrom, but coordinates in a PDBQT file "
+                f"only from {pdbqt_file.LOWEST} to {pdbqt_file.HIGHEST}"
             )
     for atom in atoms:
         places = zip(atom.position, box.ends, strict=True)
@@ -124,7 +124,7 @@ def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
     center = ", ".join(f"{value:g}" for value in box.center)
     raise ValueError(
         f"the box around {center} is {CUTOFF_ANGSTROM:g} Angstrom or more away from "
-        "any atom of the receptor"
+        "all atoms of the receptor"
     )
 
 
@@ -136,15 +136,15 @@ def needed(atom_types: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Explicit:
-    """A receptor that each docking reads, to compute its grid and to refine poses."""
+    """A receptor that each docking reads to compute its grid and to refine poses."""
 
     receptor: Path
     box: Box
-    spacing: float  # Angstrom
+    spacing: float  # Å
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What Vina's configuration file says of it."""
+        """Its settings in Vina's configuration file."""
         name = f"../shared/{self.receptor.name}"
         return {"receptor": name, **self.box.settings, "spacing": self.spacing}
 
@@ -162,11 +162,11 @@ class Maps:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What Vina's configuration file says of them."""
+        """Their settings in Vina's configuration file."""
         return {"maps": f"../shared/{self.prefix}"}
 
     def path(self, name: str) -> Path:
-        """Where the map `name` lies."""
+        """The path of the map `name`."""
         return self.folder / f"{self.prefix}.{name}.map"
 
     def inputs(self, atom_types: Iterable[str]) -> tuple[Input, ...]:
@@ -177,46 +177,45 @@ class Maps:
 
 @dataclass(frozen=True)
 class Grid:
-    """What determines the maps, beside the version of Vina."""
+    """Everything that determines the maps, except the version of Vina."""
 
     receptor: str  # PDBQT
     box: Box
-    spacing: float  # Angstrom
+    spacing: float  # Å
     scoring: str
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """How many there are on each axis: as `vina --force_even_voxels` rounds them up."""
+        """Their number on each axis, rounded up as by `vina --force_even_voxels`."""
         counts = (math.ceil(size / self.spacing) for size in self.box.size)
         return tuple(count + count % 2 for count in counts)
 
     @property
     def points(self) -> int:
-        """How many values a map has."""
+        """The number of values in a map."""
         return math.prod(count + 1 for count in self.intervals)
 
     def check(self) -> None:
-        """See that maps of it are of a size that can be handled; ValueError if they are not."""
+        """Check that its maps are not too large; ValueError if they are."""
         if self.points > _MAX_GRID_POINTS:
             raise ValueError(
                 f"maps with {self.points:,} points are too large (at most {_MAX_GRID_POINTS:,}); "
-                "make "
-                "the box smaller or the spacing larger, or dock without maps ('refine: true')"
+                "make the box smaller or the spacing larger, or dock without maps ('refine: true')"
             )
 
     def key(self, version: str) -> str:
-        """A hash of all that the maps depend on."""
+        """A hash of everything that the maps depend on."""
         stated = [self.receptor, self.box.center, self.intervals, self.spacing, self.scoring]
         text = json.dumps([*stated, version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> str:
-    """What Vina prints when it is run in `folder`.
+    """The output of Vina, run in `folder`.
 
     Raises:
-        ProgramMissing: it is not here.
-        WqmasterError: it ended with an error.
+        ProgramMissing: Vina is not installed on this machine.
+        WqmasterError: Vina ended with an error.
     """
     program = shutil.which(command[0])
     if program is None:
@@ -245,13 +244,13 @@ def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> st
 
 
 def _checked(path: Path, grid: Grid) -> bytes:
-    """The map at `path` with the whole center in its header, which Vina rounds to six digits."""
+    """The map at `path` with the exact center in its header, which Vina rounds to six digits."""
     lines = path.read_bytes().split(b"\n", _HEADER_LINES)
     stated = b"NELEMENTS " + " ".join(str(count) for count in grid.intervals).encode()
     body = lines[-1]
     if len(lines) != _HEADER_LINES + 1 or stated not in lines or body.count(b"\n") != grid.points:
         raise WqmasterError(
-            f"vina wrote a map that is not whole: {path.name}", code=ErrorCode.RECEPTOR_MAPS_FAILED
+            f"vina wrote an incomplete map: {path.name}", code=ErrorCode.RECEPTOR_MAPS_FAILED
         )
     if b"nan" in body:
         raise WqmasterError(
@@ -267,16 +266,16 @@ def _checked(path: Path, grid: Grid) -> bytes:
 
 
 def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
-    """The maps of `grid` in the folder `cache`, made with `command` if they are not there.
+    """The maps of `grid` in the folder `cache`, made with `command` if they are missing.
 
     Raises:
-        ProgramMissing: there is no AutoDock Vina here.
-        WqmasterError: it cannot make them.
+        ProgramMissing: AutoDock Vina is not installed on this machine.
+        WqmasterError: AutoDock Vina cannot make the maps.
     """
     version = _VERSION.match(_vina(command, "--version"))
     if version is None:
         raise ProgramMissing(
-            f"'{command[0]}' is not AutoDock Vina: it states no version of it",
+            f"'{command[0]}' is not AutoDock Vina: it prints no version of Vina",
             code=ErrorCode.PROGRAM_UNSUITABLE,
         )
     made = Maps(cache, f"vina-{grid.key(version[1])}")
@@ -287,7 +286,7 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
         (folder / "receptor.pdbqt").write_text(grid.receptor)
         for empty in ("ligands", "out"):
             (folder / empty).mkdir()
-        # Half an interval less, so that no rounding makes vina's own ceil() one more.
+        # Half an interval less, so that rounding cannot make Vina's own ceil() add one.
         size = tuple((count - 0.5) * grid.spacing for count in grid.intervals)
         settings = {
             **Box(grid.box.center, (size[0], size[1], size[2])).settings,
@@ -306,7 +305,7 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
             written = folder / f"new.{map_name}.map"
             if not written.is_file():
                 raise WqmasterError(
-                    f"vina wrote no map of the atom type {map_name}",
+                    f"vina wrote no map for the atom type {map_name}",
                     code=ErrorCode.RECEPTOR_MAPS_FAILED,
                 )
             written.write_bytes(_checked(written, grid))

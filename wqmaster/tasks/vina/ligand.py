@@ -1,7 +1,7 @@
-"""A ligand's SMILES or SDF text -> PDBQT, by RDKit and Meeko (the extra `docking`).
+"""Converting a ligand's SMILES or SDF text to PDBQT with RDKit and Meeko (the extra `docking`).
 
-The protonation is as given: charges are those of the SMILES or SDF; only the hydrogens that its
-valences imply are added. Where the text leaves a stereo centre open, the seed decides.
+The protonation stays as given: charges are those of the SMILES or SDF, and only the hydrogens that
+its valences imply are added. If the text leaves a stereocenter undefined, the seed decides.
 """
 
 import importlib.util
@@ -9,29 +9,29 @@ from typing import Any
 
 from wqmaster.errors import BadDocument
 
-# Of the embedding: the same text gives the same ligand (with the same RDKit and Meeko).
+# Seed of the embedding, so that the same text gives the same ligand (for one RDKit and Meeko).
 _SEED = 61453
-# An embedding that takes longer is given up (seconds): the master waits for it.
+# The limit for an embedding, since the master waits for it.
 _EMBEDDING_TIMEOUT_SECONDS = 30
-# RDKit stops there, although most molecules are done in a few hundred.
+# The limit for RDKit; most molecules need only a few hundred.
 _MAX_RELAXATION_STEPS = 2000
 _MAX_LIGAND_CHARACTERS = 100_000
 _MODULES = ("rdkit", "meeko", "gemmi", "scipy")
 
 
 def missing() -> str | None:
-    """What to install before a ligand can be prepared here; None if all is there."""
+    """What to install before a ligand can be prepared here; None if nothing is missing."""
     absent = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if not absent:
         return None
     return (
-        f"ligands from SMILES or SDF need {', '.join(absent)}, which is not installed here: "
+        f"ligands from SMILES or SDF need modules that are not installed: {', '.join(absent)}; "
         "pip install 'wqmaster[docking]'"
     )
 
 
 def _embedded(molecule: Any) -> Any:
-    """`molecule` with all hydrogens and coordinates (ETKDGv3, then MMFF94 where it has types)."""
+    """`molecule` with all hydrogens and coordinates (ETKDGv3, then MMFF94 if it has parameters)."""
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
@@ -42,7 +42,7 @@ def _embedded(molecule: Any) -> Any:
     if rdDistGeom.EmbedMolecule(molecule, settings) != 0:
         settings.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(molecule, settings) != 0:
-            raise BadDocument("RDKit finds no coordinates for the ligand")
+            raise BadDocument("RDKit cannot generate coordinates for the ligand")
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=_MAX_RELAXATION_STEPS)
     return molecule
@@ -62,7 +62,7 @@ def _from_sdf(text: str) -> Any:
 
     first, _, rest = text.partition("$$$$")
     if rest.strip():
-        raise BadDocument("the SDF holds several molecules; a ligand is one")
+        raise BadDocument("the SDF holds several molecules; a ligand must be one molecule")
     molecule = Chem.MolFromMolBlock(first, removeHs=False)
     if molecule is None or molecule.GetNumAtoms() == 0:
         raise BadDocument("RDKit cannot read the SDF")
@@ -74,27 +74,27 @@ def _from_sdf(text: str) -> Any:
 def pdbqt(text: str, form: str) -> str:
     """The PDBQT text of the ligand that `text` describes; `form` is "smiles" or "sdf".
 
-    An SDF with 3D coordinates keeps them; otherwise they are made by RDKit. Meeko makes rotatable
-    bonds, atom types, Gasteiger charges, and opens macrocycles, all as its defaults say.
+    3D coordinates of an SDF are kept; otherwise RDKit generates coordinates. With its default
+    settings, Meeko finds rotatable bonds, atom types and Gasteiger charges, and opens macrocycles.
 
     Raises:
-        BadDocument: it cannot be prepared; says why.
+        BadDocument: the ligand cannot be prepared; the message gives the reason.
     """
     from meeko import MoleculePreparation, PDBQTWriterLegacy
     from rdkit import rdBase
 
     if len(text) > _MAX_LIGAND_CHARACTERS or "\0" in text:
-        raise BadDocument(f"the {form} of {len(text)} characters is none of a ligand")
+        raise BadDocument(f"{form}: {len(text):,} characters are not the text of one ligand")
     with rdBase.BlockLogs():
         molecule = _from_smiles(text) if form == "smiles" else _from_sdf(text)
         try:
             setups = MoleculePreparation().prepare(molecule)
             if len(setups) != 1:
-                raise BadDocument(f"Meeko prepares {len(setups)} ligands, not one")
+                raise BadDocument(f"Meeko prepares {len(setups)} ligands instead of one")
             written, good, why = PDBQTWriterLegacy.write_string(setups[0])
         except BadDocument:
             raise
-        except Exception as error:  # Meeko has no base class of its errors
+        except Exception as error:  # Meeko's errors have no common base class
             raise BadDocument(f"Meeko cannot prepare the ligand: {error}") from error
     if not good:
         reason = str(why).strip().partition("\n")[0]

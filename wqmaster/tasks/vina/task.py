@@ -1,4 +1,4 @@
-"""AutoDock Vina: docking of a document's ligand into a receptor of the campaign."""
+"""AutoDock Vina: docking of a document's ligand into the campaign's receptor."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from wqmaster.tasks.vina.grid import Box, Explicit, Grid, Maps, check_box, make_
 T = TypeVar("T")
 
 _FORMATS = ("pdbqt", "smiles", "sdf")
-# Vina's seed is a C int, and 0 has it draw one (Vina::generate_seed).
+# Vina's seed is a C int; with 0, Vina chooses one (Vina::generate_seed).
 _MAX_SEED = 2**31 - 1
 
 _Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -34,7 +34,7 @@ _CInt = Annotated[int, Field(strict=True, gt=0, le=_MAX_SEED)]
 
 
 class Ligand(Model):
-    """Which field of a document holds its ligand."""
+    """The field of a document that holds its ligand."""
 
     field: str = Field(pattern=FIELD)
     # SMILES and SDF are prepared with Meeko, on the master's machine, when the job is built.
@@ -42,7 +42,7 @@ class Ligand(Model):
 
 
 def _ligand(value: Any) -> Any:
-    """`ligand: NAME` is short for `{field: NAME}`, whose format is its name if that is one."""
+    """Complete `ligand: NAME` to a mapping. The format defaults to the field's name or pdbqt."""
     if isinstance(value, str):
         value = {"field": value}
     if isinstance(value, Mapping) and "format" not in value:
@@ -52,34 +52,34 @@ def _ligand(value: Any) -> Any:
 
 
 class Dock(Model):
-    """Options of a step of `dock`. Lengths are in Angstrom, energies in kcal/mol.
+    """Options of a step of `dock`. Lengths are in Å, energies in kcal/mol.
 
-    Those that Vina has are called as Vina calls them, and have its defaults.
+    Options of Vina have Vina's names and defaults.
     """
 
-    # The rigid receptor: a PDBQT file beside the campaign file.
+    # The rigid receptor: a PDBQT file (path relative to the campaign file).
     receptor: str = Field(min_length=1)
-    # The box to search: its center and size, or a file that states them as Vina's own do.
+    # The box to search: its center and size, or a file that states them in Vina's format.
     center: tuple[_Coordinate, _Coordinate, _Coordinate] | None = None
     size: tuple[_Length, _Length, _Length] | None = None
     box: str | None = Field(default=None, min_length=1)
-    # The field with the ligand: PDBQT, or SMILES or SDF if its name or `format:` says so.
+    # The field with the ligand: PDBQT by default; its name or `format:` can select SMILES or SDF.
     ligand: Annotated[Ligand, BeforeValidator(_ligand)] = Ligand(field="pdbqt", format="pdbqt")
     scoring: Literal["vina", "vinardo"] = "vina"
-    # False: maps that were made once serve search and scores alike, as in `vina --maps`.
-    # True: Vina gets the receptor, computes a grid for each ligand, and refines the poses that it
-    # found with the receptor's atoms. Scores are then lower, by some tenths of a kcal/mol.
+    # False: precomputed maps are used for both search and scores, as in `vina --maps`.
+    # True: Vina reads the receptor, computes a grid for each ligand, and refines poses with the
+    # receptor's atoms. Scores are then lower by some tenths of a kcal/mol.
     refine: bool = Field(default=False, strict=True)
     exhaustiveness: _Count = 8
     num_modes: _Count = 9
     energy_range: float = Field(default=3.0, strict=True, ge=0, le=1e6)
     min_rmsd: float = Field(default=1.0, strict=True, ge=0, le=1000)
-    # Evaluations in each run of the search; Vina's own number where it is left out.
+    # Evaluations in each run of the search (default: Vina's own number).
     max_evals: _CInt | None = None
-    # Between the points of the grid. Maps have an even number of intervals on each axis; the box
-    # grows by up to two of them.
+    # The distance between grid points. Maps have an even number of intervals on each axis, for
+    # which the box grows by up to two of them.
     spacing: float = Field(default=0.375, strict=True, ge=0.05, le=2)
-    # One for all documents; each has its own, always the same, where it is left out.
+    # One seed for all documents (default: each document has its own, always the same).
     seed: _CInt | None = None
 
     @model_validator(mode="after")
@@ -94,7 +94,7 @@ class Dock(Model):
 
 @dataclass(frozen=True)
 class LoadedDock:
-    """A step with its receptor and box as the files say."""
+    """A step with its receptor and box, as read from their files."""
 
     options: Dock
     grid: Grid
@@ -109,10 +109,10 @@ def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
 
 
 def load(options: Dock, software: Software) -> LoadedDock:
-    """Read the receptor and the box, and see that Vina can dock there and prepare ligands.
+    """Read the receptor and the box, and check them and the modules that prepare ligands.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: a file is wrong, or a module is missing; the message gives the reason.
     """
     if options.center is not None and options.size is not None:
         box = Box(options.center, options.size)
@@ -134,11 +134,11 @@ def load(options: Dock, software: Software) -> LoadedDock:
 
 
 def prepare(loaded: LoadedDock, software: Software) -> Maps | Explicit:
-    """Make the maps (or a copy of the receptor) that jobs share, where they are not there yet.
+    """Make the maps (or a copy of the receptor) that jobs share, if they are missing.
 
     Raises:
-        ProgramMissing: there is no AutoDock Vina here to make maps with.
-        WqmasterError: they cannot be made.
+        ProgramMissing: AutoDock Vina, which makes the maps, is not installed on this machine.
+        WqmasterError: the maps cannot be made.
     """
     grid, cache = loaded.grid, software.the_cache
     if loaded.options.refine:
@@ -148,31 +148,31 @@ def prepare(loaded: LoadedDock, software: Software) -> Maps | Explicit:
 
 
 def seed_of(document: Any, step: str) -> int:
-    """The seed of a step for the document with this `_id`: from 1 to 2^31 - 1, always the same."""
+    """The seed of a step for the document with this `_id`: constant, from 1 to 2^31 - 1."""
     text = json.dumps([fields.id_text(document), step])
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return 1 + number % _MAX_SEED
 
 
 def _stated(molecule: Molecule, wanted: Ligand) -> str:
-    """The document's ligand as it has it."""
+    """The text of the document's ligand, as stored."""
     value = lookup(molecule.document, wanted.field)
     if value is None:
         raise BadDocument(
-            f"the document has no '{wanted.field}'; if its ligand is in another field, say so "
+            f"the document has no '{wanted.field}'; if its ligand is in another field, name that "
             "with 'ligand: {field: NAME, format: pdbqt|smiles|sdf}' in the campaign file",
             Defect.MISSING_FIELD,
         )
     if not isinstance(value, str):
-        raise BadDocument(f"'{wanted.field}' is no text: {value!r:.60}")
+        raise BadDocument(f"'{wanted.field}' is not a string: {value!r:.60}")
     return value
 
 
 def inspect(molecule: Molecule, options: Dock) -> None:
-    """See that the document has a ligand; SMILES and SDF are not prepared for it.
+    """Check that the document has a ligand, without preparing SMILES and SDF.
 
     Raises:
-        BadDocument: it has none, or its PDBQT is not one that Vina reads.
+        BadDocument: the document has no ligand, or Vina cannot read its PDBQT.
     """
     if options.ligand.format == "pdbqt":
         ligand_of(molecule, options.ligand)
@@ -184,14 +184,16 @@ def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
     """The document's ligand as PDBQT, and its atom types.
 
     Raises:
-        BadDocument: it has none that can be docked; says why.
+        BadDocument: it has no ligand that can be docked; the message gives the reason.
     """
     value = _stated(molecule, wanted)
     text = value if wanted.format == "pdbqt" else ligand.pdbqt(value, wanted.format)
     try:
         return pdbqt_file.clean(text), pdbqt_file.ligand(text)
     except ValueError as error:
-        raise BadDocument(f"'{wanted.field}' is no ligand that Vina reads: {error}") from error
+        raise BadDocument(
+            f"'{wanted.field}' is not a ligand that Vina can read: {error}"
+        ) from error
 
 
 def _uses(loaded: LoadedDock) -> Iterable[str]:
@@ -212,7 +214,7 @@ def _leaves(options: Dock) -> Leaves:
 
 
 def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
-    """vina.conf: all that determines a docking, beside the content of the files that it names."""
+    """vina.conf: all that determines a docking, except the contents of the files it names."""
     settings = {
         **shared.settings,
         "ligand": ligand_name,
@@ -252,7 +254,7 @@ PROGRAM = Program(
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Poses and affinities of the document's ligand in the receptor of each step.
 
-    vina.conf comes back with the poses, for the output to be held against.
+    vina.conf is returned with the poses, to compare it with the output.
 
     Raises:
         BadDocument: the document has no ligand that can be docked.

@@ -1,4 +1,4 @@
-"""xtb: single points, optimisations, Hessians, molecular dynamics."""
+"""xtb: single points, optimizations, Hessians, molecular dynamics."""
 
 from wqmaster.tasks.xtb.task import PROGRAM, hessian, md, optimize, singlepoint
 

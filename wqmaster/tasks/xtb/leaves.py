@@ -1,6 +1,6 @@
-"""What the steps of xtb leave.
+"""What the steps of xtb produce.
 
-Each task function was run with xtb 6.7.1, with GFN2, GFN1 and GFN-FF, to see it.
+Determined by running each task function with xtb 6.7.1, with GFN2, GFN1 and GFN-FF.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,10 +8,12 @@ from typing import Any
 
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 
-# File -> the quantity with which it is written; "": by every step.
+# The name of a quantity in `needs` of the parsers.
+_OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
+# File -> the quantity that comes with it; "": files that no rule excludes.
 _FILES = {
     **dict.fromkeys(("molecule.engrad", "gradient", "energy"), "gradient"),
-    **dict.fromkeys(("xtbopt.xyz", "xtbopt.log", ".xtboptok"), "optimisation"),
+    **dict.fromkeys(("xtbopt.xyz", "xtbopt.log", ".xtboptok"), _OPTIMIZATION),
     **dict.fromkeys(("hessian", "vibspectrum", "g98.out"), "hessian"),
     **dict.fromkeys(("xtb.trj", "mdrestart", "xtbmdok"), "dynamics"),
     **dict.fromkeys(("xtbout.json", "charges", "wbo", "xtbrestart", "xtbtopo.mol"), "orbitals"),
@@ -21,7 +23,7 @@ _FILES = {
 }
 _WRITTEN = frozenset(name for name, quantity in _FILES.items() if quantity)
 _MADE_BY = {
-    "optimisation": "optimize",
+    _OPTIMIZATION: "optimize",
     "hessian": "hessian",
     "dynamics": "md",
 }
@@ -38,7 +40,7 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     }
     if function not in ("optimize", "md"):
         lacks["frames"] = Lack(
-            f"'xtb.{function}' computes one geometry alone",
+            f"'xtb.{function}' computes only one geometry",
             "campaigns with 'func_name: wqmaster.tasks.xtb.optimize' or 'xtb.md' have frames",
         )
     if function != "singlepoint":
@@ -48,19 +50,19 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
         )
     elif not options.gradient:
         lacks["gradient"] = Lack(
-            "the step has 'gradient: false'", "write 'gradient: true', or leave it out"
+            "the step has 'gradient: false'", "write 'gradient: true', or omit it"
         )
     if options.gfn == "ff":
         lacks["orbitals"] = Lack(
-            "GFN-FF is a force field and has no orbitals", "write 'gfn: 2', or take it out"
+            "GFN-FF is a force field and has no orbitals", "write 'gfn: 2', or remove it"
         )
     else:
         lacks["force field"] = Lack(
-            "the step does not use the force field", "write 'gfn: ff', or take it out"
+            "the step does not use the force field", "write 'gfn: ff', or remove it"
         )
     if options.solvent is None:
         lacks["solvent"] = Lack(
-            "the step has no solvent", "write 'solvent: water' (or another one), or take it out"
+            "the step has no solvent", "write 'solvent: water' (or another one), or remove it"
         )
     return lacks
 

@@ -1,12 +1,12 @@
-"""xtb: single points, optimisations, hessians and molecular dynamics with GFN1, GFN2 and GFN-FF.
+"""xtb: single points, optimizations, Hessians and molecular dynamics with GFN1, GFN2 and GFN-FF.
 
-Every step starts from the geometry of the document, whatever an earlier step has computed. Charge
-and unpaired electrons stand in the files .CHRG and .UHF, which xtb reads (its documentation,
-"Charge and spin"); GFN-FF knows no unpaired electrons. Written for and tried with xtb 6.7.1.
+Every step starts from the geometry of the document, whatever earlier steps computed. xtb reads the
+charge and the number of unpaired electrons from the files .CHRG and .UHF (its documentation,
+"Charge and spin"); GFN-FF has no unpaired electrons. Written for and tested with xtb 6.7.1.
 
-GFN1 and GFN2 have the 4f electrons of lanthanides in the core: a multiplicity that counts them puts
-as many unpaired electrons elsewhere (EuCl3 as a septet is 0.34 Eh above its singlet, which is the
-one meant). Where their number is odd, xtb and the document cannot agree: `charge_multiplicity`.
+GFN1 and GFN2 treat the 4f electrons of lanthanides as core electrons. A multiplicity that counts
+them puts as many unpaired electrons elsewhere: EuCl3 as a septet is 0.34 Eh above its singlet, the
+intended state. If their number is odd, xtb and the document cannot agree (`charge_multiplicity`).
 """
 
 import math
@@ -28,7 +28,7 @@ from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.solvents import ALIASES, solvents
 
-# What an xtb run in the same sandbox leaves, and a later one would read or leave as its own.
+# Files of an xtb run that a later one in the same sandbox would read or return as its own.
 _LEFT = (
     *("xtbrestart", "xtbout.json", "molecule.engrad", "gradient", "energy", "charges", "wbo"),
     *("xtbtopo.mol", "xtb.cosmo", ".sccnotconverged", "NOT_CONVERGED"),
@@ -37,23 +37,23 @@ _LEFT = (
     *("hessian", "vibspectrum", "g98.out", "xtbhess.xyz"),
     *("xtb.trj", "mdrestart", "xtbmdok", "scoord.1"),
 )
-# What of an optimisation that failed a later attempt can start from, the best first.
+# Files of a failed optimization from which a later attempt can start, the best first.
 _LAST = ("xtblast.xyz", "xtbopt.xyz", "xtbopt.log")
-# The most steps of an MD whose number xtb prints (src/dynamic.f90: i6).
+# The largest number of MD steps that xtb can print (src/dynamic.f90: i6).
 _MAX_STEPS = 999_999
 
 
 class Common(Model):
-    """Options of a step of any of the functions."""
+    """Options of a step of any function."""
 
-    # The parametrisation: GFN1-xTB, GFN2-xTB or the force field GFN-FF.
+    # The parametrization: GFN1-xTB, GFN2-xTB or the force field GFN-FF.
     gfn: Literal[1, 2, "ff"] = 2
-    # An implicit solvent, and its model: alpb (the default), gbsa, cosmo.
+    # An implicit solvent and its model: alpb (default), gbsa or cosmo.
     solvent: str | None = None
     solvation: Literal["alpb", "gbsa", "cosmo"] | None = None
     # xtb's --acc: scales all thresholds; smaller is tighter.
     accuracy: float | None = Field(default=None, ge=1e-4, le=1e3)
-    # xtb's --iterations: of the self-consistent charges.
+    # xtb's --iterations, for the self-consistent charges.
     iterations: int | None = Field(default=None, gt=0)
 
     @field_validator("gfn", mode="before")
@@ -94,51 +94,51 @@ class Common(Model):
 class Singlepoint(Common):
     """Options of a step of `singlepoint`."""
 
-    # Whether the gradient is computed as well.
+    # Whether the gradient is computed too.
     gradient: bool = True
 
 
 class Optimize(Common):
     """Options of a step of `optimize`."""
 
-    # xtb's --opt: how small change of energy and gradient have to be.
+    # xtb's --opt: how small the energy change and the gradient must be.
     level: Literal["crude", "sloppy", "loose", "lax", "normal", "tight", "verytight", "extreme"] = (
         "normal"
     )
-    # The most cycles; xtb's own choice by the size of the molecule.
+    # The maximum number of cycles (default: xtb's, which depends on the size of the molecule).
     cycles: int | None = Field(default=None, gt=0)
 
 
 class Hessian(Common):
     """Options of a step of `hessian`."""
 
-    # Of the thermochemistry, in K.
+    # Temperature of the thermochemistry, in K.
     temperature: float = Field(default=298.15, gt=0, le=99_999)
 
 
 class Dynamics(Common):
-    """Options of a step of `md`; their defaults are those of xtb 6.7.1, but for `samerand`."""
+    """Options of a step of `md`. The defaults are those of xtb 6.7.1, except `samerand`."""
 
     # Length in ps.
     time: float = Field(default=50.0, ge=0.01, le=99_999)
     # Time step in fs.
     step: float = Field(default=4.0, ge=0.01, le=99_999)
-    # Of the start and the thermostat, in K.
+    # Temperature of the start and the thermostat, in K.
     temperature: float = Field(default=298.15, gt=0, le=99_999)
-    # From one structure in xtb.trj to the next, in fs.
+    # Interval between structures in xtb.trj, in fs.
     dump: float = Field(default=50.0, ge=0.01, le=99_999)
-    # Bonds that are held: 0 none, 1 those of hydrogen, 2 all.
+    # Constrained bonds: 0 none, 1 those of hydrogen, 2 all.
     shake: Literal[0, 1, 2] = 1
-    # Mass of hydrogen in u; 0: its own.
+    # Mass of hydrogen in u; 0: the real mass.
     hmass: int = Field(default=4, ge=0, le=1000)
-    # Whether there is a thermostat (Berendsen's).
+    # Whether to use a (Berendsen) thermostat.
     nvt: bool = True
-    # Whether velocities stand in xtb.trj.
+    # Whether to write velocities to xtb.trj.
     velocities: bool = False
-    # Accuracy (as `accuracy`) of the charges within the run; every eleventh step has 1.
+    # Accuracy of the charges during the run (as `accuracy`); every eleventh step uses 1.
     sccacc: float = Field(default=2.0, ge=1e-4, le=1e3)
-    # Whether the random numbers of the first velocities are the same in each run (xtb has no
-    # other seed). False: a rerun gives another trajectory.
+    # Whether the initial velocities use the same random numbers in each run (xtb has no other
+    # seed). False: a rerun gives a different trajectory.
     samerand: bool = True
 
     @field_validator("shake", mode="before")
@@ -158,18 +158,18 @@ class Dynamics(Common):
 
 
 class XtbRung(Rung):
-    """A remedy of xtb: it changes how equations are solved, never which, nor any threshold.
+    """A remedy for xtb: it changes how equations are solved, but no equation or threshold.
 
-    The electronic temperature, which helps the charges to converge, changes the energy: it is none.
+    The electronic temperature helps the charges converge but changes the energy: not a remedy.
     """
 
-    # At least so many iterations of the charges.
+    # Minimum for the limit on iterations of the charges.
     iterations: int | None = Field(default=None, gt=0)
     # xtb's `broydamp` (0.4): smaller is slower and steadier.
     damping: float | None = Field(default=None, gt=0, lt=1)
-    # At least so many cycles of an optimisation.
+    # Minimum for the limit on cycles of an optimization.
     cycles: int | None = Field(default=None, gt=0)
-    # The optimiser: xtb's rf (usual), lbfgs, inertial. Its thresholds are those of `level`.
+    # The optimizer: xtb's rf (default), lbfgs or inertial, with the thresholds of `level`.
     engine: Literal["rf", "lbfgs", "inertial"] | None = None
 
 
@@ -179,7 +179,7 @@ LADDERS: Ladders = {
         XtbRung(name="damped", iterations=3000, damping=0.1),
         XtbRung(name="strongly-damped", iterations=10_000, damping=0.02),
     ),
-    # A bug of xtb 6.7.1 strikes atoms in one run of five (wqmaster.parsers.xtb.asking.is_full).
+    # A bug of xtb 6.7.1 affects atoms in one run of five (wqmaster.parsers.xtb.asking.is_full).
     FailureClass.ERRATIC: tuple(XtbRung(name=f"again-{count}") for count in range(1, 5)),
     FailureClass.OPT_NOT_CONVERGED: (
         XtbRung(name="restart", restart=True, cycles=1000),
@@ -189,7 +189,7 @@ LADDERS: Ladders = {
 
 
 def environment(cores: int) -> dict[str, str]:
-    """The environment of xtb: one thread a core."""
+    """The environment of xtb: one thread per core."""
     return {
         "OMP_NUM_THREADS": str(cores),
         "MKL_NUM_THREADS": str(cores),
@@ -207,7 +207,7 @@ class _Run:
     control: tuple[tuple[str, tuple[str, ...]], ...] = ()
     outputs: tuple[str, ...] = ()
     rescue: tuple[str, ...] = ()
-    start: bytes | None = None  # an XYZ file in the place of the document's geometry
+    start: bytes | None = None  # an XYZ file that replaces the document's geometry
 
 
 def arguments(options: Common) -> list[str]:
@@ -225,7 +225,7 @@ def arguments(options: Common) -> list[str]:
 
 
 def _control(blocks: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """The detailed input of xtb."""
+    """The text of xtb's detailed input; empty if there are no blocks."""
     lines = []
     for name, settings in blocks:
         lines += [f"${name}", *(f"   {setting}" for setting in settings)]
@@ -233,7 +233,7 @@ def _control(blocks: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
 
 
 def _remedied(step: StepRequest, run: _Run) -> tuple[Common, _Run]:
-    """Options and run as the rungs of this attempt change them."""
+    """Options and run with the changes that the rungs of this attempt make."""
     options: Common = step.options
     for rung in step.remedies:
         if options.gfn != "ff" and rung.iterations is not None:
@@ -307,7 +307,7 @@ def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Soft
     return _job(molecule, steps, software, lambda step: _Run())
 
 
-def _optimisation(molecule: Molecule, step: StepRequest) -> _Run:
+def _optimization(molecule: Molecule, step: StepRequest) -> _Run:
     options: Optimize = step.options
     cycles, start = options.cycles, None
     control: dict[str, str] = {}
@@ -332,7 +332,7 @@ def _optimisation(molecule: Molecule, step: StepRequest) -> _Run:
 
 
 def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
-    """The last geometry of the attempt that failed, if it is one of the molecule."""
+    """The last geometry of the failed attempt; None if it does not fit the molecule."""
     wanted = tuple(SYMBOLS[number] for number in molecule.numbers)
     for name in _LAST:
         text = step.rescued.get(name, b"").decode("utf-8", errors="replace")
@@ -351,7 +351,7 @@ def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
 @_task(options=Optimize, leaves=leaves_of("optimize"))
 def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """The geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
-    return _job(molecule, steps, software, lambda step: _optimisation(molecule, step))
+    return _job(molecule, steps, software, lambda step: _optimization(molecule, step))
 
 
 def _hessian(step: StepRequest) -> _Run:
@@ -364,7 +364,7 @@ def _hessian(step: StepRequest) -> _Run:
 def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Hessian, frequencies and thermochemistry at the geometry of the document.
 
-    It is not optimised first. Whether it is stationary is told by the parser `stationary`.
+    The geometry is not optimized first. The parser `stationary` reports whether it is stationary.
     """
     return _job(molecule, steps, software, _hessian)
 
@@ -393,6 +393,6 @@ def md(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> 
     """Molecular dynamics from the geometry of the document.
 
     The trajectory is `xtb.trj`, an XYZ file: `keep_files: {xtb.trj: "{id}.trj"}` keeps it, and the
-    parser `md_summary` has its averages. `energy` and what else is in xtbout.json are of the start.
+    parser `md_summary` has its averages. `energy` and other values in xtbout.json are of the start.
     """
     return _job(molecule, steps, software, _dynamics)
