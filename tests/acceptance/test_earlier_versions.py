@@ -16,7 +16,7 @@ from bson import json_util
 from pymongo import MongoClient
 
 from tests.conftest import Cli
-from tests.integration.xtb_bench import NEEDS_XTB
+from tests.integration.xtb_runs import NEEDS_XTB
 
 pytestmark = NEEDS_XTB
 LEFT = Path(__file__).parent / "data" / "version-0.2.tar.gz"

@@ -52,7 +52,7 @@ def springy(folder: Path, task: str = TASK, init: str = INIT, parsers: str = PAR
     ("changes", "said", "where"),
     [
         (
-            {"task": TASK.replace("installation=", "instalation=")},
+            {"task": TASK.replace("installation=", "instalation=")},  # codespell:ignore instalation
             "unexpected keyword argument 'instalation'",
             "(wqmaster/tasks/springy/task.py, line 5, in <module>)",
         ),

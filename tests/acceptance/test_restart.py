@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
-from tests.integration.bench import processes
+from tests.integration.engine_harness import processes
 
 JOBS = 300
 KILLS = 5

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Campaigns, Cli, wait_until
-from tests.integration.bench import processes
+from tests.integration.engine_harness import processes
 from wqmaster import factory
 from wqmaster.engines.base import Engine
 from wqmaster.engines.ndcctools import Setting

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.bench import Bench, shell_job
+from tests.integration.engine_harness import Harness, shell_job
 from wqmaster.engines import manager_logs, ndcctools, task_sizes, tries
 from wqmaster.engines.base import Engine
 from wqmaster.engines.ndcctools import Setting
@@ -40,17 +40,17 @@ class Managers:
         self._engines: list[Engine] = []
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, **setting: object) -> Bench:
+    def start(self, **setting: object) -> Harness:
         """A manager with a setting, and no worker yet."""
         engine = KINDS[self.name](Setting(self.folder / "logs", **setting))  # type: ignore[arg-type]
         self._engines.append(engine)
         tasks = self.folder / "tasks"
         tasks.mkdir()
-        return Bench(engine, tasks, lambda: [worker.pid for worker in self._workers])
+        return Harness(engine, tasks, lambda: [worker.pid for worker in self._workers])
 
-    def worker(self, bench: Bench, *options: str, wrapper: tuple[str, ...] = ()) -> None:
+    def worker(self, harness: Harness, *options: str, wrapper: tuple[str, ...] = ()) -> None:
         """Start a worker by the very command line that users are told."""
-        told = bench.engine.how_to_connect()
+        told = harness.engine.how_to_connect()
         assert told is not None
         program, *words = shlex.split(told)
         command = [*wrapper, program, "--cores", "1", *options, *words]
@@ -71,9 +71,9 @@ class Managers:
             )
         )
 
-    def connected(self, bench: Bench, count: int) -> None:
+    def connected(self, harness: Harness, count: int) -> None:
         """Wait until `count` workers are there."""
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.stats().workers == count)
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.stats().workers == count)
 
     def end(self) -> None:
         """End them all."""
@@ -122,69 +122,69 @@ def catalog(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_project_name_is_listed_and_workers_find_it(managers: Managers, catalog: str) -> None:
-    bench = managers.start(name="wqmaster-test", catalog=catalog)
+    harness = managers.start(name="wqmaster-test", catalog=catalog)
     program = {"work_queue": "work_queue_status", "taskvine": "vine_status"}[managers.name]
 
     def listed() -> str:
-        bench.engine.wait(1)
+        harness.engine.wait(1)
         said = subprocess.run(
             [program, "-C", catalog], capture_output=True, text=True, check=False, timeout=30
         ).stdout
         return said if "wqmaster-test" in said else ""
 
-    assert str(bench.port) in wait_until(listed)
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("t", shell_job("echo found"))
-    bench.wait_for(1)
-    assert bench.outcome("t").steps[0].files["stdout"] == b"found\n"
+    assert str(harness.port) in wait_until(listed)
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("t", shell_job("echo found"))
+    harness.wait_for(1)
+    assert harness.outcome("t").steps[0].files["stdout"] == b"found\n"
 
 
 def test_a_worker_with_a_wrong_password_is_told_of(managers: Managers, tmp_path: Path) -> None:
-    bench = managers.start(password=credentials.password(tmp_path))
-    assert bench.engine.trouble() is None
+    harness = managers.start(password=credentials.password(tmp_path))
+    assert harness.engine.trouble() is None
     other = tmp_path / "other"
     other.write_text("guess")
-    managers.worker(bench)
-    managers.connected(bench, 1)
+    managers.worker(harness)
+    managers.connected(harness, 1)
     program = "work_queue_worker" if managers.name == "work_queue" else "vine_worker"
-    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(bench.port)]
+    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(harness.port)]
     managers.run(command)
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "with a wrong password" in (bench.engine.trouble() or "")
-    assert bench.engine.stats().workers == 1
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "with a wrong password" in (harness.engine.trouble() or "")
+    assert harness.engine.stats().workers == 1
 
 
 def test_a_worker_of_another_version_is_told_of(
     managers: Managers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = managers.start()
-    address = ("127.0.0.1", bench.port)
+    harness = managers.start()
+    address = ("127.0.0.1", harness.port)
     with socket.create_connection(address) as stranger:
         stranger.sendall(HELLO[managers.name])
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "with another version of ndcctools" in (bench.engine.trouble() or "")
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "with another version of ndcctools" in (harness.engine.trouble() or "")
     said = [record.getMessage() for record in caplog.records]
     refused = [line for line in said if line.startswith("worker refused (version): 127.0.0.1: ")]
     assert any("protocol 3" in line for line in refused)
-    managers.worker(bench)
-    managers.connected(bench, 1)  # those of the right version on that machine are welcome
+    managers.worker(harness)
+    managers.connected(harness, 1)  # those of the right version on that machine are welcome
 
 
 def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> None:
     keys = credentials.certificate(tmp_path)
     assert [path.stat().st_mode & 0o777 for path in keys] == [0o600, 0o600]
-    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("t", shell_job("echo secret"))
-    bench.wait_for(1)
-    assert bench.outcome("t").steps[0].files["stdout"] == b"secret\n"
-    address = ("127.0.0.1", bench.port)
+    harness = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("t", shell_job("echo secret"))
+    harness.wait_for(1)
+    assert harness.outcome("t").steps[0].files["stdout"] == b"secret\n"
+    address = ("127.0.0.1", harness.port)
     with socket.create_connection(address) as plain:
         plain.sendall(HELLO[managers.name])
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "without encryption" in (bench.engine.trouble() or "")
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "without encryption" in (harness.engine.trouble() or "")
 
 
 @pytest.mark.parametrize("deferred", [True, False])  # the kernel keeps such away, or gave up on it
@@ -195,18 +195,18 @@ def test_a_stranger_who_says_nothing_does_not_hold_up_an_encrypted_port(
         monkeypatch.setattr(ndcctools, "_DEFERRED_ACCEPT_SECONDS", 0)
         monkeypatch.setattr(ndcctools, "_SILENT_PEER_TIMEOUT_SECONDS", 1)
     keys = credentials.certificate(tmp_path)
-    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
-    with socket.create_connection(("127.0.0.1", bench.port)):
-        managers.worker(bench)
-        managers.connected(bench, 1)
+    harness = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    with socket.create_connection(("127.0.0.1", harness.port)):
+        managers.worker(harness)
+        managers.connected(harness, 1)
 
 
 def test_the_longest_time_limit_can_be_told(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench)
-    bench.submit("t", shell_job("echo done"), limit=10**9)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
+    harness = managers.start()
+    managers.worker(harness)
+    harness.submit("t", shell_job("echo done"), limit=10**9)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
 
 
 # Debian's package leaves it out.
@@ -218,21 +218,21 @@ def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Manag
         with pytest.raises(EngineError, match="resource_monitor of ndcctools, which is not inst"):
             managers.start(allocation="max_throughput")
         return
-    bench = managers.start(allocation="max_throughput")
-    managers.worker(bench, "--memory", "200", "--disk", "2000")
+    harness = managers.start(allocation="max_throughput")
+    managers.worker(harness, "--memory", "200", "--disk", "2000")
     for number in range(3):
-        bench.submit(f"t{number}", shell_job("echo quick"))
-    bench.wait_for(3)
-    assert {found.result for found in bench.returned.values()} == {"ok"}
+        harness.submit(f"t{number}", shell_job("echo quick"))
+    harness.wait_for(3)
+    assert {found.result for found in harness.returned.values()} == {"ok"}
     log = next(managers.folder.glob("logs/2*/**/transactions")).read_text()
     done = [line for line in log.splitlines() if " RETRIEVED SUCCESS" in line and line[0] != "#"]
     assert len(done) == 3
     assert all('"memory"' in line for line in done)  # measured, not asked for: none was
     assert "FIRST MAX_THROUGHPUT" in log
     # One that needs more than any worker has waits for a larger one, and that is told.
-    bench.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
+    harness.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "waiting tasks: 1, idle workers: 1" in (harness.engine.trouble() or "")
 
 
 def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
@@ -241,23 +241,23 @@ def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
     monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(tries, "SLOW_HOST_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(tries, "MAX_FAST_ABORTS", 1)
-    bench = managers.start(fast_abort=2)
+    harness = managers.start(fast_abort=2)
     for _ in range(2):
-        managers.worker(bench)
-    managers.connected(bench, 2)
+        managers.worker(harness)
+    managers.connected(harness, 2)
     for number in range(12):  # 10 at least make an average (work_queue.c, vine_manager.c)
-        bench.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
-    bench.wait_for(12)
+        harness.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
+    harness.wait_for(12)
     seen = tmp_path / "seen"
     straggler = f"[ -e {seen} ] || {{ touch {seen}; sleep 600; }}; echo done"
-    bench.submit("slow", shell_job(straggler), category="molecules")
-    bench.wait_for(13)
-    assert bench.outcome("slow").steps[0].files["stdout"] == b"done\n"
+    harness.submit("slow", shell_job(straggler), category="molecules")
+    harness.wait_for(13)
+    assert harness.outcome("slow").steps[0].files["stdout"] == b"done\n"
     runs = tmp_path / "runs"
     large = f"echo run >> {runs}; sleep 6; echo done"  # 20 times the average, wherever it runs
-    bench.submit("large", shell_job(large), category="molecules")
-    bench.wait_for(14)
-    assert bench.outcome("large").steps[0].files["stdout"] == b"done\n"
+    harness.submit("large", shell_job(large), category="molecules")
+    harness.wait_for(14)
+    assert harness.outcome("large").steps[0].files["stdout"] == b"done\n"
     assert 2 <= len(runs.read_text().split()) <= 5
 
 
@@ -266,70 +266,70 @@ def test_a_task_that_ends_its_workers_is_given_up(
 ) -> None:
     monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(tries, "MAX_RETRIES", 1)
-    bench = managers.start(keepalive=(2, 2))
+    harness = managers.start(keepalive=(2, 2))
     fatal = (
         "p=$$; while :; do case $(cat /proc/$p/comm) in vine_worker | work_queue_work*) break ;; "
         "esac; p=$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2); done; kill -9 $p; sleep 60"
     )
-    bench.submit("fatal", shell_job(fatal))
+    harness.submit("fatal", shell_job(fatal))
     for _ in range(2):
-        managers.worker(bench)
-    bench.wait_for(1)
-    assert bench.returned["fatal"].result == "lost"
-    managers.worker(bench)
-    bench.submit("good", shell_job("echo good"))
-    bench.wait_for(2)
-    assert bench.outcome("good").steps[0].files["stdout"] == b"good\n"
+        managers.worker(harness)
+    harness.wait_for(1)
+    assert harness.returned["fatal"].result == "lost"
+    managers.worker(harness)
+    harness.submit("good", shell_job("echo good"))
+    harness.wait_for(2)
+    assert harness.outcome("good").steps[0].files["stdout"] == b"good\n"
 
 
 @pytest.mark.parametrize("managers", ["work_queue"], indirect=True)  # TaskVine's cannot: choose()
 def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench, "--wall-time", "40")
-    managers.connected(bench, 1)
-    bench.submit("long", shell_job("echo long"), running_time_min=100)
-    bench.submit("short", shell_job("echo short"))
-    bench.wait_for(1)
-    assert list(bench.returned) == ["short"]
-    assert bench.engine.stats().waiting == 1
-    managers.worker(bench, "--wall-time", "1000")
-    bench.wait_for(2)
-    assert bench.outcome("long").steps[0].files["stdout"] == b"long\n"
+    harness = managers.start()
+    managers.worker(harness, "--wall-time", "40")
+    managers.connected(harness, 1)
+    harness.submit("long", shell_job("echo long"), running_time_min=100)
+    harness.submit("short", shell_job("echo short"))
+    harness.wait_for(1)
+    assert list(harness.returned) == ["short"]
+    assert harness.engine.stats().waiting == 1
+    managers.worker(harness, "--wall-time", "1000")
+    harness.wait_for(2)
+    assert harness.outcome("long").steps[0].files["stdout"] == b"long\n"
 
 
 def test_tasks_that_wait_beside_idle_workers_are_told_of(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_sizes, "IDLE_WORKERS_TIMEOUT_SECONDS", 2.0)
-    bench = managers.start()
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.engine.block_host(os.uname().nodename, 600)
-    bench.submit("t", shell_job("true"))
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
+    harness = managers.start()
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.engine.block_host(os.uname().nodename, 600)
+    harness.submit("t", shell_job("true"))
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "waiting tasks: 1, idle workers: 1" in (harness.engine.trouble() or "")
 
 
 def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("large", shell_job("true"), cores=64)
-    bench.engine.wait(1)
-    said = bench.engine.trouble() or ""
+    harness = managers.start()
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("large", shell_job("true"), cores=64)
+    harness.engine.wait(1)
+    said = harness.engine.trouble() or ""
     assert "no worker is large enough for 1 of the waiting tasks" in said
     assert "64 cores (the largest worker has 1)" in said
-    bench.engine.cancel("large")
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble() is None)
+    harness.engine.cancel("large")
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble() is None)
 
 
 def test_logs_do_not_grow_for_ever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manager_logs.GrowingLog.__init__, "__defaults__", (5000,))
-    bench = managers.start()
-    managers.worker(bench)
+    harness = managers.start()
+    managers.worker(harness)
     for number in range(30):
-        bench.submit(f"t{number}", shell_job("true"))
-    bench.wait_for(30)
+        harness.submit(f"t{number}", shell_job("true"))
+    harness.wait_for(30)
     log = next(managers.folder.glob("logs/2*/**/transactions"))
     old = log.with_name("transactions.old")
     assert old.stat().st_size > 5000
@@ -356,23 +356,23 @@ can_rename: Callable[[], bool] = lambda: (  # noqa: E731
 
 @pytest.mark.skipif(not can_rename(), reason="no UTS namespaces here")
 def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
-    bench = managers.start()
+    harness = managers.start()
     for name in ("good-host", "bad-host"):
-        managers.worker(bench, wrapper=in_another_host(name))
-    managers.connected(bench, 2)
-    bench.engine.block_host("bad-host", 8)
+        managers.worker(harness, wrapper=in_another_host(name))
+    managers.connected(harness, 2)
+    harness.engine.block_host("bad-host", 8)
     for number in range(8):
-        bench.submit(f"t{number}", shell_job("sleep 0.2"))
-    bench.wait_for(8)
-    assert {found.host for found in bench.returned.values()} == {"good-host"}
-    managers.worker(bench, wrapper=in_another_host("bad-host"))
+        harness.submit(f"t{number}", shell_job("sleep 0.2"))
+    harness.wait_for(8)
+    assert {found.host for found in harness.returned.values()} == {"good-host"}
+    managers.worker(harness, wrapper=in_another_host("bad-host"))
 
     def is_back() -> bool:
-        number = len(bench.returned)
+        number = len(harness.returned)
         for more in (number, number + 1):
-            bench.submit(f"t{more}", shell_job("sleep 0.5"))
-        bench.wait_for(number + 2)
-        return any(found.host == "bad-host" for found in bench.returned.values())
+            harness.submit(f"t{more}", shell_job("sleep 0.5"))
+        harness.wait_for(number + 2)
+        return any(found.host == "bad-host" for found in harness.returned.values())
 
     wait_until(is_back)
 

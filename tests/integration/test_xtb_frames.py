@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.xtb_bench import NEEDS_XTB
+from tests.integration.xtb_runs import NEEDS_XTB
 from wqmaster.errors import ParseError
 from wqmaster.parsers import xtb
 from wqmaster.parsers.base import Output

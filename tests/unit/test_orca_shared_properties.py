@@ -1,6 +1,6 @@
 """The parsers of orbitals, vibrations, spectra and files against real ORCA files.
 
-The files and the values of cclib lie in the folder `shared` beside the checkout. Where cclib has a
+The files and the values of cclib are in the folder `shared` next to the checkout. Where cclib has a
 value that the file does not state, or reads it from another block, the test says so.
 """
 

@@ -1,4 +1,4 @@
-"""Further faults that `check_program` finds: in declarations, traits, remedies and diagnosis."""
+"""`check_program` finds faults in declarations, traits, remedies and diagnosis."""
 
 import sys
 import types
