@@ -1,4 +1,4 @@
-"""The contract of engines: the same tests for each of them, with real workers."""
+"""The contract of engines: the same tests for each engine, with real workers."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ def test_a_compressed_archive_comes_back(harness: Harness) -> None:
     assert len(packed) < len(content)
 
 
-def test_a_program_that_fails_returns_what_it_wrote_and_ends_its_job_alone(
+def test_a_program_that_fails_returns_its_output_and_ends_only_its_job(
     harness: Harness,
 ) -> None:
     failing = Execution("first", ("sh", "-c", "echo some; exit 3"))
@@ -86,7 +86,7 @@ def test_a_program_that_fails_returns_what_it_wrote_and_ends_its_job_alone(
     assert harness.outcome("t", 1).steps[0].files["stdout"] == b"good\n"
 
 
-def test_a_job_past_its_time_limit_returns_what_it_wrote(harness: Harness, tmp_path: Path) -> None:
+def test_a_job_past_its_time_limit_returns_its_output(harness: Harness, tmp_path: Path) -> None:
     slow = shell_job("echo part; echo made > file; sleep 600 & sleep 601", outputs=("file",))
     harness.submit("t", slow, shell_job("echo next"), limit=1)
     harness.wait_for(1)
@@ -99,8 +99,8 @@ def test_a_job_past_its_time_limit_returns_what_it_wrote(harness: Harness, tmp_p
     wait_until(lambda: not processes("sleep 60", tmp_path))
 
 
-def test_a_runner_that_is_not_made_a_leader_ends_what_it_started(tmp_path: Path) -> None:
-    """Workers call setpgid after fork: where the runner began before that, it has no effect."""
+def test_a_runner_that_is_not_made_a_group_leader_ends_its_processes(tmp_path: Path) -> None:
+    """Workers call setpgid after fork, which has no effect if the runner has started by then."""
     slow = shell_job("sleep 600 & sleep 601")
     (tmp_path / "inputs.tar").write_bytes(wire.pack([slow]))
     shutil.copyfile(RUNNER, tmp_path / "runner.sh")
@@ -113,8 +113,8 @@ def test_a_runner_that_is_not_made_a_leader_ends_what_it_started(tmp_path: Path)
         assert archive.outcome(0).steps[0].timed_out
 
 
-def test_a_task_may_take_its_time(harness: Harness) -> None:
-    """Work Queue took a limit of minutes for one of a second, and looks every few seconds."""
+def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:
+    """Work Queue once took a limit of minutes for one second; it checks every few seconds."""
     harness.submit("t", shell_job("sleep 12; echo done"), limit=60)
     harness.wait_for(1)
     assert harness.returned["t"].result == "ok"
@@ -122,10 +122,10 @@ def test_a_task_may_take_its_time(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("first", ["sleep 601.5", "sh runner.sh"])
-def test_a_runner_that_is_ended_from_outside_has_not_failed(
+def test_a_task_whose_runner_is_ended_from_outside_runs_again(
     harness: Harness, tmp_path: Path, first: str
 ) -> None:
-    """`scancel` signals all processes of a worker, and that may report its task before it ends."""
+    """`scancel` signals all processes of a worker, which may report its task before it ends."""
     begun = tmp_path / "begun"
     harness.submit(
         "t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well")
@@ -148,7 +148,7 @@ def test_a_runner_that_is_ended_from_outside_has_not_failed(
     assert (step.exit_code, step.files["stdout"]) == (0, b"well\n")
 
 
-def test_a_program_that_ends_itself_by_a_signal_has_failed(harness: Harness) -> None:
+def test_a_program_that_kills_itself_has_failed(harness: Harness) -> None:
     harness.submit("t", shell_job("echo some; kill -TERM $$"), shell_job("echo next"))
     harness.wait_for(1)
     step = harness.outcome("t", 0).steps[0]
@@ -157,7 +157,7 @@ def test_a_program_that_ends_itself_by_a_signal_has_failed(harness: Harness) -> 
 
 
 class HungTask(Task):
-    """A task whose own limit is over soon."""
+    """A task whose runner the engine ends after two seconds."""
 
     @property
     def time_limit(self) -> int:
@@ -171,11 +171,11 @@ def test_a_runner_that_hangs_is_ended(harness: Harness, tmp_path: Path) -> None:
     harness.engine.submit(HungTask("t", 1, 300), folder)
     harness.wait_for(1)
     assert harness.returned["t"].result == "time_limit"
-    # Work Queue ends the runner alone: what that has started ends by itself.
+    # Work Queue ends only the runner; the program ends on its own.
     wait_until(lambda: not processes("sleep 20.31415", tmp_path))
 
 
-def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(harness: Harness) -> None:
+def test_exit_code_124_within_the_time_limit_is_not_a_time_limit(harness: Harness) -> None:
     harness.submit("t", shell_job("exit 124"))
     harness.wait_for(1)
     step = harness.outcome("t").steps[0]
@@ -189,7 +189,7 @@ def test_a_missing_output_is_missing_from_the_outcome(harness: Harness) -> None:
     assert set(harness.outcome("t").steps[0].files) == {"stdout", "stderr"}
 
 
-def test_what_one_step_wrote_is_no_output_of_the_next(harness: Harness) -> None:
+def test_a_file_of_one_step_is_not_an_output_of_the_next(harness: Harness) -> None:
     steps = (
         Execution("first", ("sh", "-c", "echo 1 > energy; echo 1 > restart"), ("energy",)),
         Execution("second", ("sh", "-c", "echo 2 >> restart"), ("energy", "restart"), ("restart",)),
@@ -202,7 +202,7 @@ def test_what_one_step_wrote_is_no_output_of_the_next(harness: Harness) -> None:
     assert second.files["restart"] == b"1\n2\n"
 
 
-def test_a_shared_input_is_used_twice_and_sent_once(harness: Harness) -> None:
+def test_a_shared_input_is_used_twice_and_sent_once_per_worker(harness: Harness) -> None:
     shared = harness.folder.parent / "receptor"
     shared.write_bytes(b"x" * 3_000_000)
     before = harness.engine.stats().bytes_sent
@@ -213,11 +213,11 @@ def test_a_shared_input_is_used_twice_and_sent_once(harness: Harness) -> None:
     harness.wait_for(6)
     for number in range(6):
         assert harness.outcome(f"t{number}").steps[0].files["stdout"].strip() == b"3000000"
-    # Once a worker, of which there are two.
+    # Once per worker, of which there are two.
     assert harness.engine.stats().bytes_sent - before < 2.5 * 3_000_000
 
 
-def test_a_cancelled_task_ends_and_never_comes_back(harness: Harness, tmp_path: Path) -> None:
+def test_a_canceled_task_ends_and_never_comes_back(harness: Harness, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     harness.submit("running", shell_job(f"touch {begun}; exec sleep 700"))
     wait_until(lambda: harness.engine.wait(1) or begun.exists())
@@ -245,7 +245,7 @@ def test_many_tasks_come_back_once_each(harness: Harness) -> None:
 
 
 def test_a_task_whose_worker_is_killed_runs_again(harness: Harness, tmp_path: Path) -> None:
-    """One worker is killed with SIGKILL; which of them had the task, the other one finishes it."""
+    """The worker that runs the task is killed with SIGKILL; the other one finishes the task."""
     runs = tmp_path / "runs"
     go = tmp_path / "go"
     harness.submit(
@@ -254,7 +254,7 @@ def test_a_task_whose_worker_is_killed_runs_again(harness: Harness, tmp_path: Pa
     wait_until(lambda: harness.engine.wait(1) or runs.exists())
     pid = int(runs.read_text())
     workers = harness.worker()
-    while pid not in workers:  # the one above the program
+    while pid not in workers:  # up to the worker above the program
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: harness.engine.wait(1) or len(runs.read_text().split()) == 2)
@@ -265,7 +265,7 @@ def test_a_task_whose_worker_is_killed_runs_again(harness: Harness, tmp_path: Pa
     assert harness.engine.wait(1) is None
 
 
-def test_nothing_of_the_sandbox_is_seen_by_the_next_task(harness: Harness) -> None:
+def test_the_next_task_sees_nothing_of_the_sandbox(harness: Harness) -> None:
     harness.submit("a", shell_job("echo secret > left; echo secret > ../left; echo $HOME"))
     harness.wait_for(1)
     harness.submit("b", shell_job("ls . .. $HOME $TMPDIR; cat left ../left"))
@@ -277,8 +277,8 @@ def test_nothing_of_the_sandbox_is_seen_by_the_next_task(harness: Harness) -> No
 @pytest.mark.parametrize(
     ("engine", "kind"), [("work_queue", "WorkQueueEngine"), ("taskvine", "TaskVineEngine")]
 )
-def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
-    """The keeper ends factory, workers and tasks when its pipe closes, as after kill -9."""
+def test_a_killed_master_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
+    """The supervisor ends factory, workers and tasks when its pipe closes, as after kill -9."""
     (tmp_path / "logs").mkdir()
     script = (
         "import os, sys, pathlib\n"
@@ -308,7 +308,7 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
     wait_until(lambda: not processes("", tmp_path))
 
 
-def test_tasks_that_have_not_begun_can_be_cancelled_alone(harness: Harness, tmp_path: Path) -> None:
+def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
     go = tmp_path / "go"

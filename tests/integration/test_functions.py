@@ -26,7 +26,7 @@ _COUNT = itertools.count()
 
 
 def interpreters() -> dict[str, str]:
-    """Version -> path of every Python 3 at hand: on the PATH, and those of pyenv."""
+    """Version -> path of each Python 3 that is installed, on the PATH or by pyenv."""
     names = [shutil.which(f"python3.{minor}") for minor in range(4, 20)]
     names += sorted(map(str, (Path.home() / ".pyenv/versions").glob("3.*/bin/python3")))
     found = {}
@@ -42,13 +42,13 @@ PYTHONS = interpreters()
 
 
 def run(job: Job, folder: Path) -> Outcome:
-    """What comes of `job` in the sandbox of a worker."""
+    """The outcome of `job` in a worker's sandbox."""
     sandbox = folder / f"sandbox{next(_COUNT)}"
     (sandbox / "shared").mkdir(parents=True)
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
     (sandbox / "inputs.tar").write_bytes(wire.pack([job]))
     for number, shared in enumerate(job.inputs):
-        # As the local engine does: links to files of other names.
+        # Like the local engine: links to files with other names.
         cached = folder / f"{sandbox.name}-{number}-{shared.name}"
         shutil.copyfile(shared.path, cached)
         (sandbox / "shared" / shared.name).symlink_to(cached)
@@ -111,7 +111,7 @@ def values(found: Verdict, step: int = 0) -> dict[str, Any]:
 # --- commands ----------------------------------------------------------------------------------
 
 
-def test_a_value_reaches_the_program_as_a_file_and_nowhere_else(harness: Harness) -> None:
+def test_a_value_reaches_the_program_only_as_a_file(harness: Harness) -> None:
     nasty = "$(touch broken) `id` '\"; rm -rf / {{ 7 * 7 }} {% for %} é\\n"
     found = harness.recipe(
         "command.run",
@@ -130,7 +130,7 @@ def test_all_digits_of_a_number_arrive(harness: Harness) -> None:
     assert values(harness.verdict(found, document(**fields)))["table"] == [[0.1 + 0.2, 1e-300, 0.0]]
 
 
-def test_a_later_step_reads_what_an_earlier_one_wrote(harness: Harness) -> None:
+def test_a_later_step_reads_a_file_of_an_earlier_one(harness: Harness) -> None:
     found = harness.recipe(
         "command.run",
         {"command": ["sh", "-c", "echo 20 > state"], "parsers": {"state": ["number"]}},
@@ -144,7 +144,7 @@ def test_a_later_step_reads_what_an_earlier_one_wrote(harness: Harness) -> None:
     assert values(verdict, 1) == {"number": 21.5}
 
 
-def test_what_an_earlier_step_left_is_never_the_result_of_a_later_one(harness: Harness) -> None:
+def test_a_file_of_an_earlier_step_is_never_the_result_of_a_later_one(harness: Harness) -> None:
     step = {"outputs": ["out"], "parsers": {"out": ["number"]}}
     found = harness.recipe(
         "command.run",
@@ -155,7 +155,7 @@ def test_what_an_earlier_step_left_is_never_the_result_of_a_later_one(harness: H
     assert (kind.kind, kind.step) == (FailureClass.MISSING_OUTPUT, "step1")
 
 
-def test_a_step_can_go_on_with_a_file_if_it_says_so(harness: Harness) -> None:
+def test_a_step_can_continue_a_file_if_it_declares_this(harness: Harness) -> None:
     step = {"outputs": ["out"], "parsers": {"out": ["table"]}}
     found = harness.recipe(
         "command.run",
@@ -171,7 +171,7 @@ def test_two_steps_can_have_an_input_of_the_same_name(harness: Harness) -> None:
     found = harness.recipe(
         "command.run",
         {
-            "command": ["sh", "-c", "cat in; echo spoilt > in; ls"],
+            "command": ["sh", "-c", "cat in; echo changed > in; ls"],
             "files": {"in": "first {{ id }}\n"},
             "parsers": ["text"],
             "keep_files": {"in": "{id}.in"},
@@ -183,7 +183,7 @@ def test_two_steps_can_have_an_input_of_the_same_name(harness: Harness) -> None:
     assert values(verdict, 1)["text"] == "second id-1\n"
 
 
-def test_an_environment_and_the_cores_are_there(harness: Harness) -> None:
+def test_the_environment_and_the_number_of_cores_are_set(harness: Harness) -> None:
     found = harness.recipe(
         "command.run",
         {
@@ -203,7 +203,7 @@ def test_an_exit_code_and_a_missing_program_are_failures(harness: Harness) -> No
     assert failure(harness.verdict(found, document())).kind is FailureClass.PROGRAM_MISSING
 
 
-def test_a_file_that_is_edited_while_its_campaign_runs_does_not_reach_a_worker(
+def test_an_edit_of_a_file_during_a_run_does_not_reach_workers(
     harness: Harness,
 ) -> None:
     script = harness.folder / "script.sh"
@@ -240,7 +240,7 @@ def same(document):
 
 
 def scaled(document, factor, *, shift=0.0):
-    print("a line that is no JSON: {é")
+    print("a line that is not JSON: {é")
     return {"value": document["x"] * factor + shift}
 
 
@@ -319,14 +319,14 @@ def fails(document, how):
 
 
 def python(harness: Harness, function: str, **options: Any) -> Recipe:
-    """A recipe of one call of a function of FUNCTIONS."""
+    """A recipe that calls one function of FUNCTIONS."""
     (harness.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
     top = {"software": {"python": options.pop("python")}} if "python" in options else {}
     step = {"function": f"mine.{function}", "parsers": ["result"], **options}
     return harness.recipe("python.call", step, **top)
 
 
-def test_a_function_gets_the_molecule_and_the_fields_that_it_asks_for(harness: Harness) -> None:
+def test_a_function_gets_the_molecule_and_the_requested_fields(harness: Harness) -> None:
     found = python(harness, "same", fields=["smiles", "xtb.energy", "absent"])
     assert found.loaded.campaign.submit.projection == ["absent", "smiles", "xtb.energy"]
     fields = {"smiles": "O", "xtb": {"energy": -5.1, "other": 1}, "unasked": 2, "q": 1}
@@ -343,7 +343,7 @@ def test_a_function_gets_the_molecule_and_the_fields_that_it_asks_for(harness: H
     }
 
 
-def test_a_document_without_a_molecule_comes_without_one(harness: Harness) -> None:
+def test_a_document_without_a_molecule_is_passed_without_one(harness: Harness) -> None:
     found = python(harness, "same", fields=["smiles"])
     verdict = harness.verdict(found, document(smiles="CC"))
     assert values(verdict)["result"] == {"_id": "id-1", "smiles": "CC"}
@@ -367,19 +367,19 @@ def test_any_python_3_runs_a_function(harness: Harness, version: str) -> None:
     assert failure(harness.verdict(found, document())).kind is FailureClass.PROGRAM_ERROR
 
 
-def test_python_2_is_a_worker_without_the_program(harness: Harness) -> None:
+def test_a_worker_with_python_2_lacks_the_program(harness: Harness) -> None:
     found = shutil.which("python2.7") or next(
         map(str, (Path.home() / ".pyenv/versions").glob("2.7*/bin/python2.7")), None
     )
     if found is None:
-        pytest.skip("no Python 2 is here")
+        pytest.skip("Python 2 is not installed")
     verdict = failure(harness.verdict(python(harness, "same", python=found), document()))
     assert verdict.kind is FailureClass.PROGRAM_MISSING
     assert verdict.message == "Python 3.4 or newer is needed, this is 2.7"
 
 
 @pytest.mark.parametrize("function", ["numbers", "arrays"])
-def test_what_a_function_returns_is_stored_as_json_has_it(harness: Harness, function: str) -> None:
+def test_return_values_are_stored_as_in_json(harness: Harness, function: str) -> None:
     expected = {
         "numbers": {
             "tuple": [1, 2.5],
@@ -393,13 +393,15 @@ def test_what_a_function_returns_is_stored_as_json_has_it(harness: Harness, func
     assert values(verdict)["result"] == expected[function]
 
 
-def test_a_nan_is_refused_with_its_place(harness: Harness) -> None:
+def test_a_nan_is_refused_with_its_position(harness: Harness) -> None:
     found = failure(harness.verdict(python(harness, "nan"), document()))
     assert found.kind is FailureClass.NOT_FINITE
     assert "result.energies[1]" in found.message
 
 
-def test_the_same_document_draws_the_same_numbers_and_another_others(harness: Harness) -> None:
+def test_random_numbers_repeat_for_a_document_and_differ_between_documents(
+    harness: Harness,
+) -> None:
     found = python(harness, "chance")
     one, two = (values(harness.verdict(found, document()))["result"] for _ in range(2))
     other = values(harness.verdict(found, Molecule("id-2", (), (), document={})))["result"]
@@ -408,21 +410,21 @@ def test_the_same_document_draws_the_same_numbers_and_another_others(harness: Ha
     assert one[1] == other[1]
 
 
-def test_a_child_that_the_function_forked_writes_no_result(harness: Harness) -> None:
+def test_a_forked_child_of_the_function_writes_no_result(harness: Harness) -> None:
     found = python(harness, "forked", fields=["leaves"])
     assert values(harness.verdict(found, document(leaves=False))) == {"result": "of the parent"}
     failed = failure(harness.verdict(found, document(leaves=True)))
     assert failed.kind is FailureClass.MODULE_CRASH
 
 
-def test_data_lie_in_the_working_folder_and_beside_the_module(harness: Harness) -> None:
+def test_data_are_in_the_working_folder_and_next_to_the_module(harness: Harness) -> None:
     (harness.folder / "table.txt").write_text("1 2 3")
     found = python(harness, "where", modules=["table.txt"])
     assert values(harness.verdict(found, document()))["result"] == ["1 2 3", True]
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_package_is_sent_with_all_that_is_in_it(harness: Harness, kept: bool) -> None:
+def test_a_package_is_sent_with_all_its_files(harness: Harness, kept: bool) -> None:
     package = harness.folder / "library" / "shapes"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -467,7 +469,7 @@ def test_a_package_is_sent_with_all_that_is_in_it(harness: Harness, kept: bool) 
         ("cycle", "PROGRAM_ERROR", "recursion"),
     ],
 )
-def test_each_way_to_fail_has_its_class_and_says_why(
+def test_each_kind_of_failure_has_its_class_and_a_reason(
     harness: Harness, how: str, kind: str, words: str
 ) -> None:
     found = failure(harness.verdict(python(harness, "fails", arguments={"how": how}), document()))
@@ -475,12 +477,12 @@ def test_each_way_to_fail_has_its_class_and_says_why(
     assert words in found.message
 
 
-def test_a_module_that_an_old_python_cannot_read_says_so_and_is_run_elsewhere(
+def test_a_module_too_new_for_python_is_reported_and_runs_elsewhere(
     harness: Harness,
 ) -> None:
     old = next((PYTHONS[v] for v in ("3.4", "3.5", "3.6", "3.7", "3.8", "3.9") if v in PYTHONS), "")
     if not old:
-        pytest.skip("no Python older than 3.10 is here")
+        pytest.skip("no Python older than 3.10 is installed")
     (harness.folder / "newer.py").write_text(
         "def f(document):\n    match document:\n        case _:\n            return 1\n"
     )
@@ -513,7 +515,7 @@ def test_each_step_has_its_own_result(harness: Harness) -> None:
 def of_example(
     name: str, judge_one: Callable[[dict[str, Any], dict[str, Any]], None], folder: Path
 ) -> int:
-    """Run every document of an example; how many there were."""
+    """Run every document of an example and return their number."""
     here = TOP / "examples" / name
     recipe = resolve(load(here / "campaign.yaml", {}))
     count = 0
@@ -544,8 +546,8 @@ def test_the_clusters_of_the_example_have_their_known_energies(tmp_path: Path) -
     assert of_example("command", check, tmp_path) == 20
 
 
-def test_the_molecules_of_the_example_have_about_their_measured_constants(tmp_path: Path) -> None:
-    # Ground-state rotational constants in GHz (NIST CCCBDB), which differ by vibration.
+def test_the_rotational_constants_of_the_example_are_close_to_measured_ones(tmp_path: Path) -> None:
+    # Ground-state rotational constants in GHz (NIST CCCBDB), slightly shifted by vibration.
     measured = {
         "carbon-monoxide": [57.636],
         "nitrogen": [59.647],

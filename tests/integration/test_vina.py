@@ -31,13 +31,15 @@ LIGANDS = {
 }
 POCKET = {"receptor": "receptor.pdbqt", "center": [0, 0, 0], "size": [14, 14, 14]}
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no {DATA}")
-needs_meeko = pytest.mark.skipif(ligand.missing() is not None, reason="the extra docking is absent")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} does not exist")
+needs_meeko = pytest.mark.skipif(
+    ligand.missing() is not None, reason="the extra 'docking' is not installed"
+)
 
 
 @dataclass
 class Harness:
-    """Docking in a folder of its own, with the maps of all tests."""
+    """Docking in a separate folder, with maps shared by all tests."""
 
     folder: Path
     cache: Path
@@ -62,7 +64,7 @@ class Harness:
         return dock(molecule, requests, self.software)
 
     def run(self, jobs: Sequence[Job]) -> list[tuple[StepOutcome, ...]]:
-        """What comes back of `jobs`, run as one bundle."""
+        """The outcomes of `jobs`, run as one bundle."""
         self.count += 1
         sandbox = self.folder / f"task{self.count}"
         (sandbox / "shared").mkdir(parents=True)
@@ -74,7 +76,7 @@ class Harness:
             return [archive.outcome(place).steps for place in range(len(jobs))]
 
     def dock(self, molecule: Molecule, *wanted: dict[str, Any]) -> tuple[StepOutcome, ...]:
-        """What comes back of one job."""
+        """The outcome of one job."""
         return self.run([self.build(molecule, *wanted)])[0]
 
 
@@ -112,7 +114,7 @@ def smiles(text: str) -> Molecule:
 
 
 def good(outcome: StepOutcome, **options: Any) -> Output:
-    """The output of a step that ended well."""
+    """The output of a successful step."""
     output = Output(outcome.files)
     assert outcome.exit_code == 0, outcome.files["stderr"].decode()
     assert parsers.diagnose(output, ASKED, options) is None
@@ -130,7 +132,7 @@ def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Harness) -> 
     names = ("5x72_ligand_p59", "5x72_ligand_p69")
     jobs = [real.build(document(names[place % 2], place), wanted) for place in range(20)]
     first = [steps[0] for half in (jobs[:10], jobs[10:]) for steps in real.run(half)]
-    # Another bundle, other neighbors, the maps of all types there: the same bytes.
+    # Another bundle, other neighbors, maps of all types: the same bytes.
     again = [steps[0] for steps in real.run(jobs[::-1])][::-1]
     assert [poses(outcome) for outcome in first] == [poses(outcome) for outcome in again]
     assert len({poses(outcome) for outcome in first}) == 20
@@ -212,7 +214,7 @@ def test_refined_poses_are_those_of_vina_called_by_hand(real: Harness) -> None:
 
 @needs_data
 def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Harness) -> None:
-    """The maps of `prepare` give what `vina --maps` gives with those it wrote for the ligand."""
+    """The maps of `prepare` give the same poses as those that Vina writes for the ligand."""
     name = "1iep_ligand"
     [outcome] = real.dock(document(name), small(name, seed=7))
     good(outcome)
@@ -247,7 +249,7 @@ def test_ligands_of_all_kinds_find_their_maps(pocket: Harness, text: str) -> Non
 
 
 @needs_meeko
-def test_steps_run_one_after_another_and_none_takes_files_of_the_other(pocket: Harness) -> None:
+def test_steps_run_one_after_another_and_do_not_share_files(pocket: Harness) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500}
     steps = (wanted, {**wanted, "scoring": "vinardo"}, {**wanted, "refine": True})
     outcomes = pocket.dock(smiles("Cc1ccccc1O"), *steps)
@@ -266,7 +268,7 @@ def failed(outcome: StepOutcome) -> FailureClass:
 
 
 def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
-    """`job` with a text of one of its files replaced."""
+    """`job` with `old` replaced by `new` in one of its files."""
     assert old.encode() in job.files[file]
     content = job.files[file].replace(old.encode(), new.encode(), 1)
     return Job(job.steps, {**job.files, file: content}, job.inputs)
@@ -278,7 +280,7 @@ def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
     [
         ("ATOM      1  C ", "ATOM      1  C", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         (" OA\n", " Xx\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),
-        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # there is no map of it
+        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # it has no map
         ("TORSDOF", "REMARK ", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         ("ligand.pdbqt", "other.pdbqt", "vina.conf", FailureClass.INPUT_ERROR),
         ("../shared/", "../nowhere/", "vina.conf", FailureClass.INPUT_ERROR),
@@ -289,7 +291,7 @@ def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
         ("seed = ", "verbosity = 0\nseed = ", "vina.conf", FailureClass.TRUNCATED),
     ],
 )
-def test_what_vina_refuses_has_its_class(
+def test_input_that_vina_refuses_has_its_class(
     pocket: Harness, old: str, new: str, file: str, kind: FailureClass
 ) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500}
@@ -299,7 +301,7 @@ def test_what_vina_refuses_has_its_class(
 
 
 @needs_meeko
-def test_a_box_that_is_too_small_or_far_away_is_no_result(pocket: Harness) -> None:
+def test_a_box_that_is_too_small_or_far_away_gives_no_result(pocket: Harness) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500, "refine": True}
     job = pocket.build(smiles("CC(=O)Nc1ccc(O)cc1"), wanted)
     tiny = altered(altered(job, "size_x = 14.0", "size_x = 1.0"), "size_y = 14.0", "size_y = 1.0")

@@ -1,4 +1,4 @@
-"""Real xtb: campaign options -> job -> runner.sh -> verdict, good runs and those that go wrong."""
+"""Real xtb: campaign options -> job -> runner.sh -> verdict, for good and bad runs."""
 
 import math
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ METHODS: list[dict[str, Any]] = [
 
 
 def words_of(options: Mapping[str, Any]) -> list[str]:
-    """The arguments of these options, as the documentation of xtb has them."""
+    """The arguments for these options according to the documentation of xtb."""
     gfn = options["gfn"]
     words = ["--gfnff"] if gfn == "ff" else ["--gfn", str(gfn)]
     if "solvent" in options:
@@ -93,26 +93,26 @@ def test_energy_and_gradient_are_those_of_a_run_by_hand(
     [HYDROGEN, HELIUM, SODIUM, molecule([("H", 0, 0, 0)], charge=1), pair("H", "H", 50.0), CO2],
     ids=["H", "He", "Na+", "H+", "far apart", "linear"],
 )
-def test_atoms_and_odd_molecules_are_results(
+def test_atoms_and_unusual_molecules_have_results(
     harness: Harness, one: Molecule, gfn: int | str
 ) -> None:
     for function in ("singlepoint", "optimize", "hessian"):
         if function == "optimize" and gfn == "ff" and max(map(max, one.coordinates)) > 20:
-            continue  # "ANC generation failed": xtb makes no coordinates of atoms without bonds
+            continue  # "ANC generation failed": xtb needs bonds for its coordinates
         text = printed(harness.folder, one, *words_of({"gfn": gfn}))
         more = ("opt_trajectory_energies",) if function == "optimize" else ()
         found = harness.settled(function, one, "energy", *more, gfn=gfn)
         direct = number_after(text, "| TOTAL ENERGY")
         if function == "optimize":
             assert found["energy"] <= direct + 1e-7
-        elif direct < 3000:  # else the run by hand has the bug of xtb that is_full() tells of
+        elif direct < 3000:  # else the run by hand has the bug of xtb that is_full() describes
             assert found["energy"] == pytest.approx(direct, abs=1e-8)
 
 
-def test_atoms_without_an_empty_orbital_never_get_the_number_that_xtb_did_not_set(
+def test_atoms_without_an_empty_orbital_never_get_a_number_that_xtb_did_not_set(
     harness: Harness,
 ) -> None:
-    # Without electronic temperature xtb does not add it.
+    # Without electronic temperature, xtb does not add that number.
     for one in (HELIUM, molecule([("F", 0, 0, 0)], charge=-1)):
         right = number_after(
             printed(harness.folder, one, "--gfn", "1", "--etemp", "0"), "| TOTAL ENERGY"
@@ -125,7 +125,7 @@ def test_atoms_without_an_empty_orbital_never_get_the_number_that_xtb_did_not_se
 
 
 @pytest.mark.skipif(not MOLECULES.exists(), reason="the example has no molecules")
-def test_a_hundred_optimisations(harness: Harness) -> None:
+def test_a_hundred_optimizations(harness: Harness) -> None:
     hundred = some(100, largest=26)
     start = harness.all("singlepoint", hundred, "energy", gradient=False)
     parsers = ("energy", "geometry", "symbols", "gradient_norm", "opt_cycles", "dipole")
@@ -145,7 +145,7 @@ def test_a_hundred_optimisations(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("gfn", [1, 2, "ff"])
-def test_the_optimised_geometry_has_the_energy_and_dipole_that_are_stored(
+def test_the_optimized_geometry_has_the_energy_and_dipole_that_are_stored(
     harness: Harness, gfn: int | str
 ) -> None:
     for one in (WATER, HYDROXIDE):
@@ -193,7 +193,7 @@ def test_the_means_of_an_md_are_those_of_its_trajectory(harness: Harness) -> Non
     assert found["md_summary"]["thermostat"] is None
 
 
-def test_an_md_is_the_same_again_unless_it_shall_not(harness: Harness) -> None:
+def test_an_md_is_reproducible_unless_random_numbers_are_requested(harness: Harness) -> None:
     same = [harness.values("md", WATER, "md_energies", **SHORT_MD) for _ in range(2)]
     assert same[0] == same[1]
     options = {**SHORT_MD, "samerand": False}
@@ -203,10 +203,12 @@ def test_an_md_is_the_same_again_unless_it_shall_not(harness: Harness) -> None:
 
 @pytest.mark.parametrize("shake", [0, 1, 2])
 @pytest.mark.parametrize("gfn", [2, "ff"])
-def test_an_md_with_held_bonds_and_velocities(harness: Harness, gfn: int | str, shake: int) -> None:
+def test_an_md_with_constrained_bonds_and_velocities(
+    harness: Harness, gfn: int | str, shake: int
+) -> None:
     options = {**SHORT_MD, "shake": shake, "hmass": 4, "step": 1.0, "velocities": True}
     found = harness.values("md", METHANE, "md_summary", "md_frames", gfn=gfn, **options)
-    # With GFN-FF xtb does not take the held bonds off.
+    # With GFN-FF, xtb does not subtract the constrained bonds.
     held = shake != 0 and gfn != "ff"
     assert found["md_summary"]["degrees_of_freedom"] == (11 if held else 15)
     assert found["md_frames"] == 10
@@ -228,9 +230,9 @@ def test_a_hessian_of_a_minimum(harness: Harness, gfn: int | str) -> None:
     assert len(matrix) == 9
     for i, row in enumerate(matrix):
         assert row == pytest.approx([matrix[j][i] for j in range(9)], abs=1e-8)
-        for axis in range(3):  # moving all atoms costs nothing
+        for axis in range(3):  # translation costs no energy
             assert sum(row[axis::3]) == pytest.approx(0.0, abs=2e-4)
-    # cm^-1 in Eh; GFN-FF scales its frequencies by 1.03.
+    # From cm^-1 to Eh; GFN-FF scales its frequencies by 1.03.
     half = sum(waves) / 2 * 4.556335e-6 * (1.03 if gfn == "ff" else 1.0)
     assert found["zero_point_energy"] == pytest.approx(half, abs=2e-8)
     assert found["thermochemistry"]["temperature"] == 350.0
@@ -239,7 +241,7 @@ def test_a_hessian_of_a_minimum(harness: Harness, gfn: int | str) -> None:
     assert found["gibbs_free_energy"] == pytest.approx(free, abs=1e-10)
 
 
-def test_a_hessian_elsewhere_is_a_result_that_says_so(harness: Harness) -> None:
+def test_a_hessian_away_from_a_minimum_is_a_result_that_states_this(harness: Harness) -> None:
     bent = molecule([("O", 0, 0, 1.2), ("C", 0, 0.3, 0), ("O", 0, 0, -1.2)])
     names = ("frequencies", "imaginary_frequencies", "stationary")
     found = harness.values("hessian", bent, *names)

@@ -1,4 +1,4 @@
-"""What xtb gets wrong or cannot do ends as a failure of its class; remedies cure what they can."""
+"""Errors and limits of xtb end as failures of their class; remedies cure some of them."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path)
 
 
-# --- what goes wrong ---------------------------------------------------------------------------
+# --- failures ----------------------------------------------------------------------------------
 
 FLUORIDE = molecule([("F", 0, 0, 0)], charge=-1)
 FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
@@ -68,11 +68,11 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", pair("C", "O", 0.01), {"gfn": "ff"}, FailureClass.IMPLAUSIBLE_ENERGY),
         ("singlepoint", pair("H", "H", 0.0), {}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 0.0), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # xtb 6.7.1 leaves the repulsion out here: an energy like that of two hydrogen atoms.
+        # xtb 6.7.1 omits the repulsion here: the energy is like that of two hydrogen atoms.
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 1}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 2}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # As a document could not say it; xtb ends well all the same.
+        # No document can state this, but xtb terminates normally.
         (
             "singlepoint",
             molecule([("O", 0, 0, 0), ("H", 0, 0, 1), ("H", 1, 0, 0)], charge=20),
@@ -101,7 +101,7 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", molecule([("Og", 0, 0, 0)]), {"gfn": "ff"}, FailureClass.INPUT_BASIS),
     ],
 )
-def test_each_way_to_fail_has_its_class(
+def test_each_kind_of_failure_has_its_class(
     harness: Harness, function: str, one: Molecule, options: dict[str, Any], kind: FailureClass
 ) -> None:
     assert harness.failure(function, one, **options) is kind
@@ -172,7 +172,9 @@ def test_a_clash_in_a_large_molecule_is_found_whatever_the_energy(harness: Harne
         ),
     ],
 )
-def test_another_run_than_asked_for_is_refused(tmp_path: Path, ran: Any, asked: Any) -> None:
+def test_a_run_other_than_the_requested_one_is_refused(
+    tmp_path: Path, ran: Any, asked: Any
+) -> None:
     functions = {Singlepoint: singlepoint, Optimize: optimize, Dynamics: md}
     steps = [StepRequest("a", ran, frozenset())]
     [outcome] = run([functions[type(ran)](METHANE, steps, Software())], tmp_path)
@@ -186,7 +188,7 @@ def test_another_run_than_asked_for_is_refused(tmp_path: Path, ran: Any, asked: 
 
 
 @pytest.mark.parametrize("mode", ["cut", "killed", "json"])
-def test_an_output_that_is_cut_short_is_no_result(tmp_path: Path, mode: str) -> None:
+def test_a_truncated_output_is_not_a_result(tmp_path: Path, mode: str) -> None:
     [outcome] = run(
         [optimize(WATER, [StepRequest("a", Optimize(), frozenset())], Software())], tmp_path
     )
@@ -220,7 +222,7 @@ def test_an_output_that_is_cut_short_is_no_result(tmp_path: Path, mode: str) -> 
         ({"gfn": True}, "1, 2 or ff"),
     ],
 )
-def test_what_xtb_cannot_is_refused_before_it_runs(
+def test_options_that_xtb_does_not_support_are_refused_before_it_runs(
     harness: Harness, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(CampaignError, match=words):
@@ -236,7 +238,7 @@ def rung(kind: FailureClass, position: int) -> Any:
 
 @pytest.mark.parametrize("position", range(3))
 @pytest.mark.parametrize("gfn", [1, 2])
-def test_a_remedy_of_the_charges_gives_the_same_energy(
+def test_a_remedy_for_the_scf_gives_the_same_energy(
     harness: Harness, position: int, gfn: int
 ) -> None:
     name = rung(FailureClass.SCF_NOT_CONVERGED, position).name
@@ -264,7 +266,7 @@ def test_more_iterations_cure_too_few(harness: Harness) -> None:
 
 @pytest.mark.parametrize("position", range(2))
 @pytest.mark.parametrize("gfn", [1, 2, "ff"])
-def test_an_optimisation_goes_on_from_where_it_ended(
+def test_an_optimization_continues_from_where_it_ended(
     harness: Harness, position: int, gfn: int | str
 ) -> None:
     options = {"gfn": gfn, "level": "extreme", "accuracy": 0.01}
