@@ -19,32 +19,32 @@ from wqmaster.database.private_server import Mongod
 # No test ever talks to a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
 
-# The tests wait for programs a third of the time: one process more than there are cores.
+# Tests spend a third of their time waiting for programs: run one process more than cores.
 _MORE_PROCESSES = 1
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many processes `-n auto` begins."""
+    """The number of processes that `-n auto` starts."""
     return len(os.sched_getaffinity(0)) + _MORE_PROCESSES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process; those of HTCondor together, which share a pool."""
+    """Run the tests of a file in one process, likewise all HTCondor tests, which share a pool."""
     for item in items:
         folder = item.path.parent
         group = folder if folder.name == "condor" else item.path
         item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
 
 
-# With WQMASTER_NO_SKIPS, as in CI, a skip is a failure, but for what no set-up can bring: real
-# outputs that are shared beside the checkout, and Pythons of old.
+# With WQMASTER_NO_SKIPS, as in CI, a skipped test is a failure, unless it needs something that no
+# setup can provide: the real outputs in ../shared, or an old Python.
 _ALLOWED = ("shared", "Python")
 _refused: list[str] = []
 _exit_code = 0
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember the tests that must not be skipped, and were."""
+    """Remember the tests that were skipped but must not be."""
     if report.skipped and "WQMASTER_NO_SKIPS" in os.environ:
         reason = str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
         if not any(word in reason for word in _ALLOWED):
@@ -52,7 +52,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remember how the session ended; with tests skipped that must not be, it has failed."""
+    """Remember the exit status; the session fails if a test was skipped that must not be."""
     global _exit_code
     if _refused and not exitstatus:
         session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -60,18 +60,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests were skipped that must not be."""
+    """List the tests that were skipped but must not be."""
     for line in _refused:
         terminalreporter.write_line(f"must not be skipped here: {line}", red=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End without Python's own clean-up, once all is said.
+    """Exit without Python's own cleanup, after everything is reported.
 
-    The SWIG module of ndcctools 7.14.5 crashed in it (SwigPyObject's destructor, after its types
-    are gone), in a process that had used several managers and then SciPy. No run of the command
-    line was ever seen to.
+    The SWIG module of ndcctools 7.14.5 crashed during that cleanup (in SwigPyObject's destructor,
+    after its types were gone), in a process that had used several managers and then SciPy. No run
+    of the command line was ever seen to crash.
     """
     if "ndcctools" in sys.modules and "PYTEST_XDIST_WORKER" not in os.environ:
         sys.stdout.flush()
@@ -86,13 +86,13 @@ WATER = {
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What `condition` returns, as soon as that is true; AssertionError after `seconds`."""
+    """Return the first true value of `condition()`; raise AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"{condition} was not met within {seconds} s"
+        assert time.monotonic() < deadline, f"{condition} was not true within {seconds} s"
         time.sleep(0.02)
 
 
@@ -106,7 +106,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 
 
 class Campaigns:
-    """Writes campaign files on a database of their own, and fills it."""
+    """Writes campaign files that use a separate database, and fills that database."""
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class Campaigns:
         self.history = self._client[self.database]["wqmaster.history"]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """A campaign of xtb single points named `test`, with `changes` of its top-level keys."""
+        """A campaign of xtb single points named `test`, with `changes` to its top-level keys."""
         return {
             "campaign": "test",
             "campaign_config": {
@@ -145,7 +145,7 @@ class Campaigns:
         self.documents.insert_many([dict(document) for document in documents])
 
     def waters(self, count: int) -> None:
-        """Insert `count` water molecules with ids 1, 2, ..., each a little different."""
+        """Insert `count` water molecules with ids 1, 2, ..., each slightly different."""
         self.insert(
             *(
                 {
@@ -176,7 +176,7 @@ def campaigns(tmp_path: Path, mongod: Mongod) -> Iterator[Campaigns]:
 
 
 class Cli:
-    """The command line as a process; what still runs at the end of a test is killed."""
+    """The command line as a process; processes that outlive a test are killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -207,7 +207,7 @@ class Cli:
     ) -> str:
         """Standard output of `wqmaster WORDS...`; its exit code must be `code`.
 
-        Standard error is in `self.errors`; it must hold no traceback.
+        Standard error is in `self.errors`; it must not hold a traceback.
         """
         process = self.start(*words, env=env)
         output, self.errors = process.communicate(timeout=timeout)
@@ -217,7 +217,7 @@ class Cli:
         return output
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill the processes that are still running."""
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: a program that can be held up, and what still runs."""
+"""Fixtures of the acceptance tests: an xtb that waits, a tmpfs, and the running processes."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ from tests.conftest import Cli
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The processes that name `folder` in their command line, or run in it: pid -> command line.
+    """The processes that name `folder` in their command line or run in it: pid -> command line.
 
-    Workers run elsewhere; the environment says of which factory they are.
+    Workers run elsewhere; their environment names their factory.
     """
     found = {}
     for entry in Path("/proc").iterdir():
@@ -34,7 +34,7 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 
 def at_once(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, str]]:
-    """Exit code, output and errors of commands that have nothing to do with each other."""
+    """Exit code, output and errors of independent commands that run at the same time."""
     found = []
     for process in [cli.start(*words) for words in commands]:
         output, errors = process.communicate(timeout=60)
@@ -43,7 +43,7 @@ def at_once(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, s
 
 
 class HeldXtb:
-    """An xtb that waits for `let_go` before it computes; it notes each time that it begins."""
+    """An xtb that waits for `let_go()` before it computes, and records each start."""
 
     def __init__(self, folder: Path, xtb: str) -> None:
         self._gate = folder / "gate"
@@ -60,15 +60,15 @@ class HeldXtb:
 
     @property
     def software(self) -> dict[str, str]:
-        """`software:` of a campaign that uses it."""
+        """The `software:` key of a campaign that uses it."""
         return {"xtb": str(self.command)}
 
     def begun(self) -> int:
-        """How often it was started."""
+        """The number of times it was started."""
         return sum(1 for _ in self._begun.iterdir())
 
     def let_go(self) -> None:
-        """Let all compute, those that wait and those that come."""
+        """Let every xtb compute, those that wait and those started later."""
         self._gate.touch()
 
 
@@ -83,14 +83,14 @@ def held_xtb(tmp_path: Path) -> HeldXtb:
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A mounted tmpfs that can be remounted; skipped where the test may not mount."""
+    """A mounted tmpfs that can be remounted; skips the test if the user may not mount."""
     place = tmp_path / "tmpfs"
     place.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]
     try:
         mounted = subprocess.run(words, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount(8) here")
+        pytest.skip("mount(8) is not installed")
     if mounted.returncode:
         pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
     yield place

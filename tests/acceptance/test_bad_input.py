@@ -1,4 +1,4 @@
-"""What is wrong is said in one message, with the right exit code, and nothing is lost by it."""
+"""Every mistake gives one message and the right exit code, and loses nothing."""
 
 import json
 import math
@@ -22,7 +22,7 @@ SERVICE_IS_MISSING = 3
 
 
 def line_of(path: Path, text: str) -> int:
-    """The line of the file, counted from 1, that has `text`; there must be exactly one."""
+    """The number, from 1, of the only line of the file that contains `text`."""
     lines = path.read_text().splitlines()
     (found,) = [number for number, line in enumerate(lines, start=1) if text in line]
     return found
@@ -30,7 +30,7 @@ def line_of(path: Path, text: str) -> int:
 
 @contextmanager
 def nothing_changes(campaigns: Campaigns) -> Iterator[None]:
-    """The documents are the same after as before, and no failure was noted."""
+    """Assert that the documents stay the same and that no failure is recorded."""
     before = [encode(document) for document in campaigns.documents.find().sort("_id")]
     yield
     assert [encode(document) for document in campaigns.documents.find().sort("_id")] == before
@@ -44,7 +44,7 @@ def refused(
     code: int,
     env: dict[str, str] | None = None,
 ) -> str:
-    """What `wqmaster WORDS...` says when it refuses: one message, of one line, and no change."""
+    """The one-line message with which `wqmaster WORDS...` refuses to change anything."""
     with nothing_changes(campaigns):
         output = cli(*words, code=code, env=env)
     assert output == ""
@@ -54,7 +54,7 @@ def refused(
 
 
 def runs_well(campaigns: Campaigns, cli: Cli, path: Path, *, done: int, **changes: Any) -> None:
-    """A good campaign file of the same campaign, at the same place, runs to its end."""
+    """Assert that a valid file of the same campaign, at the same path, runs to completion."""
     assert campaigns.write(**changes) == path
     output = cli("run", path)
     assert f"done                 {done} ({done} in this run)" in output
@@ -63,7 +63,7 @@ def runs_well(campaigns: Campaigns, cli: Cli, path: Path, *, done: int, **change
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """`campaign_config:` with `changes` of its keys."""
+    """`campaign_config:` with `changes` to its keys."""
     return {
         "func_name": "wqmaster.tasks.xtb.singlepoint",
         "job_timeout": 60,
@@ -84,7 +84,7 @@ def config(**changes: Any) -> dict[str, Any]:
     ],
     ids=["an open brace", "a tab"],
 )
-def test_a_yaml_syntax_error_is_told_with_its_line(
+def test_a_yaml_syntax_error_is_reported_with_its_line(
     text: str, line: int, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -93,33 +93,33 @@ def test_a_yaml_syntax_error_is_told_with_its_line(
     assert said.startswith(f"{path}:{line}: invalid YAML: ")
 
 
-def test_after_a_yaml_error_the_mended_file_runs(campaigns: Campaigns, cli: Cli) -> None:
+def test_after_a_yaml_error_the_corrected_file_runs(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write("campaign: [test\n")
     refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     runs_well(campaigns, cli, path, done=1)
 
 
-def test_a_control_character_in_the_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_control_character_in_the_file_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write("campaign: te\x1bst\n")
     with nothing_changes(campaigns):
         cli("run", path, code=FILE_IS_WRONG)
     assert cli.errors.startswith(f"wqmaster: {path}:1: invalid YAML: ")
 
 
-def test_a_file_that_refers_to_itself_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_file_that_refers_to_itself_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write("campaign: test\nsubmit: &a\n  query: *a\n")
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said.startswith(f"{path}:")
 
 
-def test_an_empty_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_an_empty_file_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write("")
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said == f"{path}:1: a campaign file must be a mapping with keys such as 'campaign:'"
 
 
-def test_a_wrong_key_is_told_with_its_line_and_the_nearest_right_one(
+def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -158,9 +158,9 @@ def test_a_wrong_key_is_told_with_its_line_and_the_nearest_right_one(
             "bundle.size: should be greater than 0",
         ),
     ],
-    ids=["below a key", "an option of a step", "of the engine", "a wrong word", "a wrong number"],
+    ids=["a nested key", "a step option", "an engine key", "a wrong word", "a wrong number"],
 )
-def test_a_wrong_word_further_down_is_told_with_its_line(
+def test_a_mistake_further_down_is_reported_with_its_line(
     changes: dict[str, Any], wrong: str, said: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -171,7 +171,7 @@ def test_a_wrong_word_further_down_is_told_with_its_line(
     assert said in message
 
 
-def test_a_program_that_the_task_does_not_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_program_that_the_task_does_not_use_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(software={"xbt": "/opt/xtb/bin/xtb"})
     line = line_of(path, "xbt:")
@@ -181,7 +181,7 @@ def test_a_program_that_the_task_does_not_use_is_told(campaigns: Campaigns, cli:
     assert "did you mean 'xtb'?" in said
 
 
-def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cli: Cli) -> None:
+def test_an_unknown_parser_is_reported_with_the_nearest_one(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     step = {"name": "gfn2", "parsers": ["energy", "gradeint"]}
     path = campaigns.write(campaign_config=config(args=[step]))
@@ -211,7 +211,7 @@ def test_an_unknown_parser_is_told_with_the_nearest_one(campaigns: Campaigns, cl
     ],
     ids=["function", "module", "no dots"],
 )
-def test_an_unknown_task_function_is_told_with_the_nearest_one(
+def test_an_unknown_task_function_is_reported_with_the_nearest_one(
     name: str, said: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -221,7 +221,7 @@ def test_an_unknown_task_function_is_told_with_the_nearest_one(
     assert message == f"{path}:{line}: {said}"
 
 
-def test_a_missing_campaign_file_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_missing_campaign_file_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     said = refused(campaigns, cli, "run", "nowhere.yaml", code=FILE_IS_WRONG)
     assert said == "nowhere.yaml: there is no such campaign file"
@@ -229,7 +229,7 @@ def test_a_missing_campaign_file_is_told(campaigns: Campaigns, cli: Cli) -> None
     assert said == "campaign.yaml: there is no such campaign file"
 
 
-def test_a_variable_that_is_not_set_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_variable_that_is_not_set_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(database={"uri": "${WQMASTER_TEST_URI}", "name": campaigns.database})
     line = line_of(path, "uri:")
@@ -259,7 +259,7 @@ def test_a_variable_that_is_not_set_is_told(campaigns: Campaigns, cli: Cli) -> N
     ],
     ids=" ".join,
 )
-def test_a_wrong_command_line_is_told(
+def test_a_wrong_command_line_is_reported(
     words: list[str], said: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -272,10 +272,10 @@ def test_a_wrong_command_line_is_told(
     assert not (cli.folder / "test.run").exists()
 
 
-# --- the documents, as a whole -----------------------------------------------------------------
+# --- the documents as a whole ------------------------------------------------------------------
 
 
-def test_a_query_that_matches_nothing_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_query_that_matches_nothing_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(2)
     path = campaigns.write(submit={"query": {"colour": "blue"}})
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
@@ -286,7 +286,7 @@ def test_a_query_that_matches_nothing_is_told(campaigns: Campaigns, cli: Cli) ->
     )
 
 
-def test_a_query_that_the_server_refuses_is_told_with_its_line(
+def test_a_query_that_the_server_refuses_is_reported_with_its_line(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -297,7 +297,7 @@ def test_a_query_that_the_server_refuses_is_told_with_its_line(
     assert "$lessthan" in said
 
 
-def test_an_empty_collection_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_an_empty_collection_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write()
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said == (
@@ -312,7 +312,7 @@ def test_an_empty_collection_is_told(campaigns: Campaigns, cli: Cli) -> None:
 
 
 def files_with(text: str, folder: Path) -> list[Path]:
-    """The files below `folder` that hold `text`."""
+    """The files below `folder` that contain `text`."""
     return [
         path
         for path in sorted(folder.rglob("*"))
@@ -320,7 +320,7 @@ def files_with(text: str, folder: Path) -> list[Path]:
     ]
 
 
-def test_a_database_that_cannot_be_reached_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -336,7 +336,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
 
 
 @pytest.mark.parametrize("password", ["zq@zx/zv2", "zq/zx@zv2", "zq@zx?zv2"])
-def test_a_password_that_is_not_encoded_is_told_by_its_code_and_never_printed(
+def test_an_unencoded_password_is_reported_by_error_code_and_never_printed(
     password: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     uri = f"mongodb://alice:{password}@127.0.0.1:1/"
@@ -380,7 +380,7 @@ def test_a_password_that_the_server_refuses_is_never_printed(
         assert files_with(part, cli.folder) == []
 
 
-def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_an_invalid_address_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(database={"uri": "mongodb://127.0.0.1:99999/"})
     with nothing_changes(campaigns):
@@ -396,7 +396,7 @@ def test_an_address_that_is_none_is_told(campaigns: Campaigns, cli: Cli) -> None
         ("command.run", {"command": "no-such-program in"}, "no-such-program", ", or give"),
     ],
 )
-def test_a_program_that_is_not_installed_is_told_with_its_own_name(
+def test_a_missing_program_is_reported_by_name(
     campaigns: Campaigns,
     cli: Cli,
     function: str,
@@ -417,7 +417,7 @@ def test_a_program_that_is_not_installed_is_told_with_its_own_name(
     assert "apt install" not in said
 
 
-def test_an_xtb_that_is_not_installed_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_missing_xtb_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(software={"xtb": "/nowhere/xtb"})
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
@@ -428,7 +428,7 @@ def test_an_xtb_that_is_not_installed_is_told(campaigns: Campaigns, cli: Cli) ->
     assert not (cli.folder / "test.run").exists()
 
 
-def test_a_command_of_software_that_is_no_command_line_is_told(
+def test_a_software_command_that_is_not_a_command_line_is_reported(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -438,7 +438,7 @@ def test_a_command_of_software_that_is_no_command_line_is_told(
     assert said.startswith(f"{path}:{line}: ")
 
 
-def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_missing_mongod_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(database={})
     env = {"WQMASTER_MONGOD": "/nowhere/mongod"}
@@ -448,7 +448,7 @@ def test_a_campaign_without_any_mongod_is_told(campaigns: Campaigns, cli: Cli) -
 
 
 @pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue")))
-def test_a_port_in_use_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_port_in_use_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     with socket.create_server(("", 0)) as other:
         port = other.getsockname()[1]
@@ -488,7 +488,7 @@ def test_a_second_master_of_the_same_campaign_is_refused(
     assert (first.returncode, errors) == (0, "")
     assert "done                 3 (3 in this run)" in output
     assert held_xtb.begun() == 3
-    # The campaign is free again, in the other folder as well.
+    # The campaign is free again, for the other folder too.
     campaigns.documents.update_one({"_id": 1}, {"$unset": {"xtb": 1}})
     cli("run", elsewhere)
 
@@ -496,7 +496,7 @@ def test_a_second_master_of_the_same_campaign_is_refused(
 # --- the folder --------------------------------------------------------------------------------
 
 
-def test_a_folder_of_mode_0555_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_folder_of_mode_0555_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(folder="here")
     folder = cli.folder / "here"
@@ -512,7 +512,9 @@ def test_a_folder_of_mode_0555_is_told(campaigns: Campaigns, cli: Cli) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_on_a_read_only_mount_is_told(campaigns: Campaigns, cli: Cli, tmpfs: Path) -> None:
+def test_a_folder_on_a_read_only_mount_is_reported(
+    campaigns: Campaigns, cli: Cli, tmpfs: Path
+) -> None:
     campaigns.waters(1)
     path = campaigns.write(folder=str(tmpfs))
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True, capture_output=True)
@@ -526,7 +528,7 @@ def test_a_folder_on_a_read_only_mount_is_told(campaigns: Campaigns, cli: Cli, t
 
 
 @pytest.mark.parametrize("name", [".", "spool/returned", "logs", "kept"])
-def test_a_plain_file_in_the_way_is_told(name: str, campaigns: Campaigns, cli: Cli) -> None:
+def test_a_plain_file_in_the_way_is_reported(name: str, campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write()
     place = cli.folder / "test.run" / name
@@ -610,12 +612,12 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     assert {group["class"] for group in groups} == {"bad_document"}
     assert sum(group["count"] for group in groups) == len(BAD)
 
-    # A second run does not try them again.
+    # A second run does not retry them.
     output = cli("run", path, code=1)
     assert "nothing to do: all documents have a result or have failed" in output
     assert campaigns.failures.count_documents({}) == len(BAD)
 
-    # Mended in the database, and let go again, they are cured.
+    # Corrected in the database and queued for retry, they are cured.
     mended = {**WATER, "multiplicity": 1}
     campaigns.documents.update_many({"_id": {"$in": list(BAD)}}, {"$set": mended})
     output = cli("failures", path, "--retry", "bad_document")
@@ -625,7 +627,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     assert "failed               0 (0 in this run)" in output
 
 
-def test_an_atomic_number_that_is_no_number_fails_its_document_alone(
+def test_an_atomic_number_that_is_not_a_number_fails_its_document_alone(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -643,7 +645,7 @@ def test_an_atomic_number_that_is_no_number_fails_its_document_alone(
         assert f"atom 1 has an unknown element: {number}" in record["message"]
 
 
-def test_a_missing_field_is_told_with_what_to_do(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_missing_field_is_reported_with_the_fix(campaigns: Campaigns, cli: Cli) -> None:
     coordinates = WATER["coordinates"]
     campaigns.insert({"_id": "bad", "atomic_numbers": [8, 1, 1], "positions": coordinates})
     cli("run", campaigns.write(), code=1)
@@ -652,9 +654,7 @@ def test_a_missing_field_is_told_with_what_to_do(campaigns: Campaigns, cli: Cli)
     assert "'molecule: {coordinates: NAME}' in the campaign file" in record["message"]
 
 
-def test_the_verbs_that_take_one_document_say_that_it_is_bad(
-    campaigns: Campaigns, cli: Cli
-) -> None:
+def test_commands_on_one_document_report_that_it_is_bad(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert({"_id": "bad", **BAD["nan"][0]})
     path = campaigns.write()
     trouble = "document 'bad': a coordinate of atom 1 is not finite: nan"

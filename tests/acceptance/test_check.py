@@ -1,4 +1,4 @@
-"""`wqmaster check`: what a step leaves, ORCA's routes, all documents, quantities with units."""
+"""`wqmaster check`: files of steps, ORCA routes, all documents, quantities with units."""
 
 import json
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_bad_input import BAD, FILE_IS_WRONG, config, line_of, refused
-from tests.acceptance.test_orca import OUTPUTS, document, job_file
+from tests.acceptance.test_orca import OUTPUTS, campaign_file, document
 from tests.conftest import WATER, Campaigns, Cli
 
 
 def orca(route: str, parsers: Any = ("total_energy",), **more: Any) -> dict[str, Any]:
-    """`campaign_config:` of one ORCA step."""
+    """The `campaign_config:` of one ORCA step."""
     listed = parsers if isinstance(parsers, dict) else list(parsers)
     step = {"name": "sp", "route": route, "parsers": listed, **more}
     return config(func_name="wqmaster.tasks.orca.sequential", args=[step])
 
 
 def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
-    """`campaign_config:` of one xtb step."""
+    """The `campaign_config:` of one xtb step."""
     step = {"name": "gfn2", "parsers": list(parsers), **more}
     return config(func_name=f"wqmaster.tasks.xtb.{function}", args=[step])
 
@@ -55,19 +55,19 @@ def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_a_step_does_not_leave_is_refused_before_anything_runs(
+def test_parsers_and_files_that_do_not_fit_a_step_are_refused_before_anything_runs(
     settings: dict[str, Any], line: str, said: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
     path = campaigns.write(campaign_config=settings)
-    for verb in ("check", "run", "smoke"):
-        message = refused(campaigns, cli, verb, path, code=FILE_IS_WRONG)
+    for command in ("check", "run", "smoke"):
+        message = refused(campaigns, cli, command, path, code=FILE_IS_WRONG)
         assert message.startswith(f"{path}:{line_of(path, line)}: ")
         assert said in message
     cli("doctor", path, code=FILE_IS_WRONG)
 
 
-def test_what_may_be_missing_is_a_warning(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_value_that_may_be_missing_is_a_warning(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write(campaign_config=orca("! HF def2-SVP Opt", ["gradient"]))
     output = cli("check", path)
@@ -119,7 +119,7 @@ def test_a_route_that_orca_cannot_read_is_refused_with_its_line(
     assert said in message
 
 
-def test_a_keyword_that_orca_does_not_know_is_a_warning_with_the_nearest(
+def test_a_keyword_unknown_to_orca_is_a_warning_with_the_nearest_one(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -129,10 +129,10 @@ def test_a_keyword_that_orca_does_not_know_is_a_warning_with_the_nearest(
     assert "did you mean 'b3lyp'?" in output
 
 
-@pytest.mark.skipif(not OUTPUTS.is_dir(), reason="../shared/data/orca is not there")
-def test_a_run_says_what_may_be_wrong(campaigns: Campaigns, cli: Cli) -> None:
+@pytest.mark.skipif(not OUTPUTS.is_dir(), reason="../shared/data/orca does not exist")
+def test_a_run_warns_of_a_possible_mistake(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("good"))
-    path = job_file(campaigns, "local")
+    path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace("tightscf", "tigthscf"))
     line = f"{path}:{line_of(path, 'tigthscf')}: 'tigthscf' is not a keyword"
     assert f"warning: {line}" in smoke_errors(cli, path)
@@ -140,7 +140,7 @@ def test_a_run_says_what_may_be_wrong(campaigns: Campaigns, cli: Cli) -> None:
 
 
 def smoke_errors(cli: Cli, path: Path) -> str:
-    """What `wqmaster smoke` prints beside its values."""
+    """The standard error of `wqmaster smoke`."""
     cli("smoke", path)
     return cli.errors
 
@@ -171,7 +171,9 @@ def test_all_documents_are_read_and_the_bad_ones_counted_by_reason(
     assert json.loads(cli("smoke", path, "--json"))["document"] == "good"
 
 
-def test_no_usable_document_is_an_error_that_is_counted(campaigns: Campaigns, cli: Cli) -> None:
+def test_without_a_usable_document_check_fails_and_counts_the_reasons(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.insert(*({"_id": number, **BAD["multiplicity"][0]} for number in range(5)))
     path = campaigns.write()
     output = cli("check", path, "--json", code=1)

@@ -1,4 +1,4 @@
-"""A bad output costs one job; a database that goes away costs none."""
+"""A bad output costs one job; a database outage costs none."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from wqmaster.database.private_server import Mongod
 
 
 def parsed_by(campaigns: Campaigns, source: str, **changes: object) -> Path:
-    """A campaign file with a parser of its own, of this source."""
+    """A campaign file that uses a custom parser with this source."""
     (campaigns.folder / "own.py").write_text(source)
     settings = campaigns.settings(**changes)
     settings["campaign_config"]["args"][0]["parsers"] = {"molecule.engrad": ["own.value"]}
@@ -23,7 +23,7 @@ def test_a_parser_that_kills_its_collector_costs_one_job(campaigns: Campaigns, c
         campaigns,
         "import os, signal\n"
         "def value(output):\n"
-        # Bohr of water 17: 0.96017 Angstrom
+        # water 17: 0.96017 Angstrom in Bohr
         "    if '1.8144583' in output.text: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return 1\n",
         bundle={"size": 4},
@@ -50,7 +50,9 @@ def test_a_parser_that_hangs_costs_one_job(campaigns: Campaigns, cli: Cli) -> No
     assert campaigns.documents.count_documents({"xtb.gfn2.value": 1}) == 5
 
 
-def test_collectors_that_cannot_start_end_the_run_in_words(campaigns: Campaigns, cli: Cli) -> None:
+def test_collectors_that_cannot_start_end_the_run_with_a_message(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.waters(3)
     path = parsed_by(
         campaigns,
@@ -112,9 +114,7 @@ def test_a_result_below_a_field_that_is_null_is_stored(campaigns: Campaigns, cli
     assert json.loads(cli("status", "--json"))["failures"] == {"not_stored": 1}
 
 
-def test_a_database_that_goes_away_for_a_while_costs_nothing(
-    campaigns: Campaigns, cli: Cli, tmp_path: Path
-) -> None:
+def test_a_database_outage_costs_nothing(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     own = Mongod(tmp_path / "own")
     own.start()
     try:
@@ -136,7 +136,7 @@ def test_a_database_that_goes_away_for_a_while_costs_nothing(
         own.stop()
 
 
-def test_secrets_of_the_environment_reach_no_worker_and_no_log(
+def test_secrets_of_the_environment_reach_neither_workers_nor_logs(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(2)
@@ -158,10 +158,10 @@ def test_secrets_of_the_environment_reach_no_worker_and_no_log(
 
 
 @pytest.mark.parametrize("engine", ["local", "work_queue"])
-def test_a_program_that_is_missing_on_the_workers_is_tried_again(
+def test_a_program_missing_on_the_workers_is_retried(
     campaigns: Campaigns, cli: Cli, engine: str
 ) -> None:
-    """`env` is there when the run begins; the program that it is to call is not."""
+    """`env` is found when the run starts; the program that it should call is not."""
     campaigns.waters(1)
     path = campaigns.write(engine=engine, software={"xtb": "env /nowhere/xtb"})
     cli("run", path, code=1)

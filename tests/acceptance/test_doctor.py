@@ -1,4 +1,4 @@
-"""wqmaster doctor as a process, on things that are really wrong."""
+"""`wqmaster doctor` as a process, on real faults."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ def doctor(
     code: int | tuple[int, ...] = 0,
     env: Mapping[str, str] | None = None,
 ) -> Findings:
-    """What it finds; its exit code must be `code`, and each line that is not ok has a fix."""
+    """Its findings; its exit code must be `code`, and each finding that is not ok has a fix."""
     words = ["doctor", "--json", *([str(path)] if path else [])]
     found = Findings(cli(*words, code=code, env=env))
     for one in found.all:
@@ -54,7 +54,7 @@ def doctor(
 
 
 def program(folder: Path, name: str, text: str) -> dict[str, str]:
-    """Variables with which a program of this name, placed in `folder`, is the first on PATH."""
+    """Write a program of this name into `folder`; return variables that put it first on PATH."""
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
     (folder / name).chmod(0o755)
@@ -71,7 +71,7 @@ needs_ndcctools = pytest.mark.skipif(not has_ndcctools(), reason="ndcctools is n
 # --- all is well -------------------------------------------------------------------------------
 
 
-def test_where_all_is_well_nothing_is_wrong_and_nothing_is_left(
+def test_a_sound_campaign_has_no_faults_and_is_left_unchanged(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(2)
@@ -90,9 +90,7 @@ def test_where_all_is_well_nothing_is_wrong_and_nothing_is_left(
     assert sorted(path.parent.iterdir()) == files
 
 
-def test_after_a_run_the_ledgers_indexes_are_those_that_the_doctor_knows(
-    campaigns: Campaigns, cli: Cli
-) -> None:
+def test_the_doctor_knows_the_indexes_that_a_run_creates(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     path = campaigns.write()
     assert "2 of 2 indexes missing" in doctor(cli, path)["indexes"]["seen"]
@@ -109,7 +107,7 @@ def test_after_a_run_the_ledgers_indexes_are_those_that_the_doctor_knows(
 
 
 @needs_ndcctools
-def test_without_a_campaign_the_machine_is_looked_at(cli: Cli) -> None:
+def test_without_a_campaign_the_machine_is_examined(cli: Cli) -> None:
     found = doctor(cli, None)
     for engine, worker in (("Work Queue", "work_queue_worker"), ("TaskVine", "vine_worker")):
         version, protocol = found[engine]["seen"].removeprefix("ndcctools ").split(", protocol ")
@@ -125,7 +123,7 @@ def test_without_a_campaign_the_machine_is_looked_at(cli: Cli) -> None:
 # --- the campaign file -------------------------------------------------------------------------
 
 
-def test_a_campaign_file_that_is_wrong_is_told_beside_the_machine(
+def test_a_wrong_campaign_file_is_reported_along_with_the_machine(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     path = campaigns.write("campaign: test\ncampaign_confg: {}\n")
@@ -145,7 +143,7 @@ def test_a_campaign_file_that_is_wrong_is_told_beside_the_machine(
 
 
 @needs_ndcctools
-def test_workers_of_another_version_are_told_by_what_they_say_to_a_manager(
+def test_workers_of_another_version_are_recognized_by_their_first_message_to_a_manager(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -170,7 +168,7 @@ else:
     found = doctor(cli, path, WRONG, env)
     assert "7.4.16, protocol 9; a manager of ndcctools 7" in found["work_queue_worker"]["seen"]
     assert "refuses it" in found["work_queue_worker"]["seen"]
-    # For a campaign that has no use for it, it is a warning.
+    # It is only a warning for a campaign that does not use Work Queue.
     found = doctor(cli, campaigns.write(engine="taskvine"), 0, env)
     assert found["work_queue_worker"]["state"] == "warning"
     bare = {"PATH": str(tmp_path / "empty")}
@@ -179,7 +177,7 @@ else:
 
 
 @needs_ndcctools
-def test_the_worker_that_is_sent_is_looked_at(
+def test_the_worker_that_is_sent_is_examined(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -193,11 +191,11 @@ def test_the_worker_that_is_sent_is_looked_at(
     worker.chmod(0o755)
     found = doctor(cli, path, WRONG)
     assert "refuses it" in found["worker sent"]["seen"]  # a vine_worker, for Work Queue
-    # What Debian 13 builds needs its glibc, which Enterprise Linux does not have.
+    # Programs built on Debian 13 need its glibc, which Enterprise Linux does not have.
     told = found["worker's glibc"]
     needed = tuple(map(int, told["seen"].partition("needs glibc ")[2].split(":")[0].split(".")))
     assert (told["state"] == "ok") == (needed <= (2, 28))
-    # And what is packed of it.
+    # The same holds for a packed copy.
     folder = tmp_path / "packed"
     (folder / "bin").mkdir(parents=True)
     shutil.copy(worker, folder / "bin" / "xtb")
@@ -216,7 +214,7 @@ def test_the_worker_that_is_sent_is_looked_at(
 # --- the campaign's programs -------------------------------------------------------------------
 
 
-def test_programs_that_are_missing_impostors_or_broken(
+def test_missing_broken_and_mistaken_programs_are_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -237,13 +235,13 @@ def test_programs_that_are_missing_impostors_or_broken(
     found = doctor(cli, path, WRONG, program(tmp_path / "bin", "orca", reader))
     assert found.wrong() == ["orca"]
     assert "screen reader" in found["orca"]["seen"]
-    # Workers elsewhere have programs of their own.
+    # Workers elsewhere have their own programs.
     path = campaigns.write(campaign_config=config, workers="none", engine="work_queue")
     if has_ndcctools():
         assert doctor(cli, path, 0, program(tmp_path / "bin", "orca", reader))["orca"]["state"] == (
             "warning"
         )
-    # One that is sent does not stand for one that is not.
+    # A program that is sent does not make up for one that is not.
     both = {
         "func_name": "wqmaster.tasks.command.run",
         "args": [{"name": name, "command": [name]} for name in ("sent", "absent")],
@@ -259,14 +257,14 @@ def test_programs_that_are_missing_impostors_or_broken(
 # --- the folder and its secrets ----------------------------------------------------------------
 
 
-def test_a_folder_of_another_user_is_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_folder_of_another_user_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write(folder="closed/run", database={})
     closed = cli.folder / "closed"
     (closed / "run" / "mongod" / "data").mkdir(parents=True)
-    # Root as well obeys modes without its capabilities.
+    # Without its capabilities, root obeys file modes too.
     bound = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.getuid() == 0 else []
     if bound and shutil.which("setpriv") is None:
-        pytest.skip("root, and no setpriv")
+        pytest.skip("run as root, and setpriv is not installed")
 
     def said(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [*bound, sys.executable, "-m", "wqmaster", *words, str(path)]
@@ -287,7 +285,7 @@ def test_a_folder_of_another_user_is_told(campaigns: Campaigns, cli: Cli) -> Non
     assert line.startswith(f"wqmaster: {closed}/run/mongod/data: Permission denied; ")
 
 
-def test_secrets_that_others_can_read_are_told_and_the_fix_mends_them(
+def test_secrets_that_others_can_read_are_reported_and_the_fix_protects_them(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -325,10 +323,10 @@ def test_secrets_that_others_can_read_are_told_and_the_fix_mends_them(
         assert "belongs to user 12345" in doctor(cli, path, WRONG)["password"]["seen"]
 
 
-def test_a_disk_that_is_full_or_read_only(campaigns: Campaigns, cli: Cli, tmpfs: Path) -> None:
+def test_a_full_or_read_only_disk_is_reported(campaigns: Campaigns, cli: Cli, tmpfs: Path) -> None:
     campaigns.waters(1)
     path = campaigns.write(folder=str(tmpfs / "run"))
-    found = doctor(cli, path, WRONG)  # of 64 MB
+    found = doctor(cli, path, WRONG)  # tmpfs has 64 MB
     assert found.wrong() == ["disk"]
     assert f"MB free in {tmpfs}" in found["disk"]["seen"]
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True)
@@ -342,7 +340,9 @@ def test_a_disk_that_is_full_or_read_only(campaigns: Campaigns, cli: Cli, tmpfs:
 
 
 @needs_ndcctools
-def test_fewer_open_files_than_workers_are_told(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_limit_of_open_files_below_the_number_of_workers_is_reported(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.waters(1)
     path = campaigns.write(engine="work_queue", workers={"type": "slurm", "max": 5000})
     wqmaster = [sys.executable, "-m", "wqmaster", "doctor", "--json", str(path)]
@@ -362,7 +362,7 @@ def test_fewer_open_files_than_workers_are_told(campaigns: Campaigns, cli: Cli) 
 
 
 @needs_ndcctools
-def test_a_port_that_another_program_has(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_port_in_use_by_another_program_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -374,7 +374,7 @@ def test_a_port_that_another_program_has(campaigns: Campaigns, cli: Cli) -> None
 
 
 @needs_ndcctools
-def test_of_a_running_master_port_and_refused_workers_are_told(
+def test_the_port_and_refused_workers_of_a_running_master_are_reported(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -391,7 +391,7 @@ def test_of_a_running_master_port_and_refused_workers_are_told(
         return False
 
     wait_until(listens)
-    # A real worker, which the master turns away.
+    # The master refuses this real worker.
     (campaigns.folder / "other").write_text("no password of ours")
     worker = subprocess.Popen(
         [
@@ -413,7 +413,7 @@ def test_of_a_running_master_port_and_refused_workers_are_told(
 
 
 @needs_ndcctools
-def test_a_name_that_reaches_nobody_elsewhere(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_host_name_that_workers_cannot_reach_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     config = {"engine": {"type": "work_queue", "port": 0}}
     workers = {"type": "none", "host": "no-such-host.invalid"}
@@ -423,12 +423,12 @@ def test_a_name_that_reaches_nobody_elsewhere(campaigns: Campaigns, cli: Cli) ->
     assert "is a loopback address" in found["address"]["seen"]
     found = doctor(cli, campaigns.write(**config, workers={**workers, "host": "192.0.2.7"}))
     assert "is not an address of this machine" in found["address"]["seen"]
-    # What cannot be known is not said to be well.
+    # A fact that cannot be checked is not reported as ok.
     assert found["reachable"]["state"] == "warning"
 
 
 @needs_ndcctools
-def test_a_catalog_that_is_gone_and_one_that_lists_another_master(
+def test_an_unreachable_catalog_and_one_that_lists_another_master_are_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -467,7 +467,7 @@ def test_a_catalog_that_is_gone_and_one_that_lists_another_master(
 # --- the database ------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_down_and_one_that_never_answers(
+def test_a_database_that_is_down_or_never_answers_is_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -490,7 +490,7 @@ def test_a_database_that_is_down_and_one_that_never_answers(
 
 @pytest.fixture
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """A server that asks for passwords; its users: admin, and reader, who may only read."""
+    """A server that requires passwords; its users are admin, and reader, who may only read."""
     server = Mongod(tmp_path_factory.mktemp("guarded"))
     server.data.mkdir()
     process = subprocess.Popen(
@@ -521,7 +521,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
         process.wait()
 
 
-def test_a_user_who_may_only_read_and_one_who_is_unknown(
+def test_a_read_only_and_an_unknown_user_are_reported(
     campaigns: Campaigns, cli: Cli, guarded: Mongod
 ) -> None:
     def uri(user: str) -> dict[str, str]:
@@ -542,7 +542,9 @@ def test_a_user_who_may_only_read_and_one_who_is_unknown(
     assert "wrongpw" not in json.dumps(found.all)
 
 
-def test_a_private_server_that_cannot_be_started(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_private_server_that_cannot_be_started_is_reported(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     path = campaigns.write(database={})
     found = doctor(cli, path, WRONG, {"WQMASTER_MONGOD": "/nowhere/mongod"})
     assert found.wrong() == ["mongod"]
@@ -554,9 +556,7 @@ def test_a_private_server_that_cannot_be_started(campaigns: Campaigns, cli: Cli)
 
 
 @needs_ndcctools
-def test_no_queue_where_workers_are_to_be_sent_from(
-    campaigns: Campaigns, cli: Cli, tmp_path: Path
-) -> None:
+def test_a_missing_batch_system_is_reported(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     campaigns.waters(1)
     cluster = tmp_path / "slurm.conf"
     cluster.write_text(
@@ -574,7 +574,7 @@ def test_no_queue_where_workers_are_to_be_sent_from(
 
 @pytest.mark.skipif(shutil.which("condor_master") is None, reason="HTCondor is not installed")
 @needs_ndcctools
-def test_an_access_point_that_forbids_getenv_and_holds_workers(
+def test_an_access_point_that_forbids_getenv_and_holds_workers_is_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)

@@ -1,8 +1,8 @@
-"""What an earlier version left is taken up: campaign file, spool, database.
+"""A campaign file, spool and database of an earlier version keep working.
 
-data/version-0.2.tar.gz was made by version 0.2 with xtb 6.7.1: five molecules, of which two have
-their results, one is in the spool (a kill before its commit), one is a bad document and one failed.
-`{folder}` stands for the folder in the paths of archives.
+data/version-0.2.tar.gz was made by version 0.2 with xtb 6.7.1. Of its five molecules, two have
+results, one is in the spool (its master was killed before the commit), one is a bad document and
+one failed. `{folder}` stands for the folder in archive paths.
 """
 
 import json
@@ -16,7 +16,7 @@ from bson import json_util
 from pymongo import MongoClient
 
 from tests.conftest import Cli
-from tests.integration.xtb_bench import NEEDS_XTB
+from tests.integration.xtb_runs import NEEDS_XTB
 
 pytestmark = NEEDS_XTB
 LEFT = Path(__file__).parent / "data" / "version-0.2.tar.gz"
@@ -44,7 +44,7 @@ def energies(path: Path, cli: Cli) -> dict[int, float]:
         return {document["_id"]: document["xtb"]["gfn2"]["energy"] for document in found}
 
 
-def test_a_campaign_of_version_0_2_goes_on_where_it_was(path: Path, cli: Cli) -> None:
+def test_a_campaign_of_version_0_2_continues_where_it_was(path: Path, cli: Cli) -> None:
     before = energies(path, cli)
     assert sorted(before) == [1, 2]
     status = json.loads(cli("status", path, "--json"))
@@ -52,7 +52,7 @@ def test_a_campaign_of_version_0_2_goes_on_where_it_was(path: Path, cli: Cli) ->
     cli("check", path)
     cli("run", path, code=(0, 1))
     after = energies(path, cli)
-    # The third came from the spool: nothing was computed again.
+    # The third result came from the spool; nothing was computed again.
     assert sorted(after) == [1, 2, 3]
     assert {n: after[n] for n in before} == before
     log = (path.parent / "before.run" / "logs" / "master.log").read_text()

@@ -1,4 +1,4 @@
-"""With --json an error is a value with a stable code; the message stays on standard error."""
+"""With --json, an error is an object with a stable code; the message stays on standard error."""
 
 import json
 import socket
@@ -14,7 +14,7 @@ WORDS = ["code", "message"]
 
 
 def error(cli: Cli, *words: str | Path, code: int = 2) -> dict[str, Any]:
-    """The error of `wqmaster WORDS... --json`, the same as the message on standard error."""
+    """The error of `wqmaster WORDS... --json`; its message is also on standard error."""
     found: dict[str, Any] = json.loads(cli(*words, "--json", code=code))
     assert found["message"] in cli.errors
     return found
@@ -30,7 +30,9 @@ def error(cli: Cli, *words: str | Path, code: int = 2) -> dict[str, Any]:
         ("campaign: water", "campaign-invalid"),
     ],
 )
-def test_of_the_campaign_file(tmp_path: Path, cli: Cli, text: str | None, code: str) -> None:
+def test_errors_of_the_campaign_file_have_codes(
+    tmp_path: Path, cli: Cli, text: str | None, code: str
+) -> None:
     if text is not None:
         (tmp_path / "campaign.yaml").write_text(text)
     found = error(cli, "status")
@@ -38,13 +40,13 @@ def test_of_the_campaign_file(tmp_path: Path, cli: Cli, text: str | None, code: 
     assert found["code"] == code
 
 
-def test_of_the_command_line(cli: Cli) -> None:
+def test_errors_of_the_command_line_have_codes(cli: Cli) -> None:
     assert error(cli, "status", "--nonsense")["code"] == "usage"
     assert error(cli, "rerun")["code"] == "usage"
     assert cli("status", "--nonsense", code=2) == ""
 
 
-def test_of_documents(campaigns: Campaigns, cli: Cli) -> None:
+def test_errors_of_documents_have_codes(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write()
     assert error(cli, "check", path)["code"] == "collection-empty"
     campaigns.insert({"_id": "water", **WATER})
@@ -58,7 +60,7 @@ def test_of_documents(campaigns: Campaigns, cli: Cli) -> None:
     assert error(cli, "check", path)["code"] == "nothing-matches"
 
 
-def test_a_result_has_the_error_that_the_command_ends_with(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_result_contains_the_error_that_ends_the_command(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert({"_id": "bad"})
     found = json.loads(cli("check", campaigns.write(), "--json", code=1))
     assert found["molecules"]["usable"] == 0
@@ -66,7 +68,7 @@ def test_a_result_has_the_error_that_the_command_ends_with(campaigns: Campaigns,
     assert found["error"]["message"] in cli.errors
 
 
-def test_of_files(campaigns: Campaigns, cli: Cli) -> None:
+def test_errors_of_files_have_codes(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write()
     assert error(cli, "import", path, "nothing.xyz")["code"] == "structures-not-found"
     (cli.folder / "a.nonsense").write_text("")
@@ -76,14 +78,14 @@ def test_of_files(campaigns: Campaigns, cli: Cli) -> None:
     assert error(cli, "parse", "x", "--program", "xbt")["code"] == "program-unknown"
 
 
-def test_of_the_doctor(tmp_path: Path, cli: Cli) -> None:
+def test_findings_of_the_doctor_have_codes(tmp_path: Path, cli: Cli) -> None:
     findings = json.loads(cli("doctor", "nothing.yaml", "--json", code=2))["findings"]
     assert findings[0]["code"] == "campaign-not-found"
     assert all((finding["code"] is None) == (finding["state"] == "ok") for finding in findings)
 
 
 @pytest.mark.skipif(why_not("work_queue") is not None, reason="ndcctools is not installed")
-def test_of_a_port_that_is_in_use(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_port_in_use_has_a_code(campaigns: Campaigns, cli: Cli) -> None:
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""The example of `make demo`: every stored value is that of a direct run of xtb."""
+"""The example of `make demo`: every stored value equals that of a direct xtb run."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ COUNT = 40
 
 
 def direct(folder: Path, symbols: list[str], positions: list[list[float]]) -> tuple[float, object]:
-    """Energy and gradient of xtb, called as a chemist would, in a folder of its own."""
+    """Energy and gradient of xtb, called by hand in a separate folder."""
     folder.mkdir()
     lines = [f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
     (folder / "m.xyz").write_text("\n".join([str(len(symbols)), "", *lines]) + "\n")
@@ -38,7 +38,7 @@ def direct(folder: Path, symbols: list[str], positions: list[list[float]]) -> tu
     return numbers[1], np.array(numbers[2:]).reshape(-1, 3)
 
 
-def test_the_data_set_is_what_its_readme_says() -> None:
+def test_the_data_set_matches_its_readme() -> None:
     with gzip.open(EXAMPLE / "molecules.extxyz.gz", "rt") as file:
         molecules = list(iread(file, format="extxyz", index=":"))
     assert len(molecules) == 1025
@@ -48,7 +48,7 @@ def test_the_data_set_is_what_its_readme_says() -> None:
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "taskvine", "local"])
-def test_results_are_those_of_a_direct_run(
+def test_results_equal_those_of_a_direct_run(
     campaigns: Campaigns, cli: Cli, tmp_path: Path, engine: str
 ) -> None:
     settings = yaml.safe_load((EXAMPLE / "campaign.yaml").read_text())

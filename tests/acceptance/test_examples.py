@@ -1,4 +1,4 @@
-"""The examples of docking, a command and a Python function, as their READMEs say to run them."""
+"""The examples of docking, a command and a Python function, run as in their READMEs."""
 
 import math
 import shutil
@@ -11,13 +11,13 @@ import yaml
 from tests.conftest import Campaigns, Cli
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Boltzmann's constant in Eh/K (CODATA 2018), and the energy of clusters in their own units.
+# Boltzmann's constant in Eh/K (CODATA 2018), and energies of clusters in units of epsilon.
 EH_PER_KELVIN = 3.1668115634556e-6
 LENNARD_JONES = {2: -1.0, 3: -3.0, 4: -6.0, 7: -16.505384, 13: -44.326801}
 
 
 def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str, Any]]:
-    """The documents of an example after it was run, on the tests' database."""
+    """The documents of an example after its run on the tests' database."""
     for file in (EXAMPLES / name).iterdir():
         if file.is_file():
             shutil.copy(file, campaigns.folder)
@@ -34,7 +34,7 @@ def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
-def test_the_command_computes_what_is_known(engine: str, campaigns: Campaigns, cli: Cli) -> None:
+def test_the_command_reproduces_known_energies(engine: str, campaigns: Campaigns, cli: Cli) -> None:
     documents = run("command", engine, campaigns, cli)
     assert len(documents) == 20
     for document in documents:
@@ -47,13 +47,13 @@ def test_the_command_computes_what_is_known(engine: str, campaigns: Campaigns, c
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
-def test_the_python_function_computes_what_is_known(
+def test_the_python_function_reproduces_known_rotational_constants(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     documents = run("python-function", engine, campaigns, cli)
     assert len(documents) == 20
     found = {document["_id"]: document["results"]["rotor"]["result"] for document in documents}
-    # GHz; measured: 57.636 in the ground state, and a prolate or oblate top has two that agree.
+    # In GHz. CO has 57.636 (measured, ground state); a symmetric top has two equal constants.
     assert found["carbon-monoxide"]["linear"] is True
     assert found["carbon-monoxide"]["rotational_constants"] == pytest.approx([57.636], rel=0.01)
     first, second, third = found["benzene"]["rotational_constants"]
@@ -73,7 +73,7 @@ def test_the_ligands_are_docked(campaigns: Campaigns, cli: Cli) -> None:
         assert kept.read_text().count("MODEL") >= len(found["poses"])
 
 
-def test_a_changed_function_is_another_recipe(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_changed_function_makes_another_recipe(campaigns: Campaigns, cli: Cli) -> None:
     run("python-function", "local", campaigns, cli)
     module = campaigns.folder / "rotor.py"
     module.write_text(module.read_text() + "\n# changed\n")

@@ -1,4 +1,4 @@
-"""Import accounts for every record: what went in, what was there, what was refused, and where."""
+"""Import accounts for every record: imported, already there, or refused, and where."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def sdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def counts(cli: Cli, *words: str | Path, code: int = 0) -> dict[str, Any]:
-    """What `import` says of its one file."""
+    """What `import` reports about its only file."""
     [account] = json.loads(cli("import", *words, "--json", code=code))["files"]
     parts = ("imported", "already_there", "held_back", "refused")
     assert account["records"] == sum(account[part] for part in parts)
@@ -53,10 +53,10 @@ def counts(cli: Cli, *words: str | Path, code: int = 0) -> dict[str, Any]:
     return found
 
 
-def test_an_sdf_of_many_records_goes_in_whole_and_once(
+def test_an_sdf_file_is_imported_completely_and_only_once(
     sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
-    """Once, 1 of 40 records went in, without its charge, and the exit code was 0."""
+    """Only 1 of 40 records was once imported, without its charge and with exit code 0."""
     said = cli("import", empty, sdf)
     size = len(MOLECULES)
     place = f"{campaigns.database}.molecules"
@@ -72,7 +72,7 @@ def test_an_sdf_of_many_records_goes_in_whole_and_once(
     assert list(campaigns.documents.find().sort("_id")) == found
 
 
-def test_xyz_says_what_was_assumed(campaigns: Campaigns, cli: Cli, empty: Path) -> None:
+def test_import_of_xyz_reports_its_assumptions(campaigns: Campaigns, cli: Cli, empty: Path) -> None:
     file = cli.folder / "two.extxyz"
     file.write_text(TWO)
     said = cli("import", empty, file)
@@ -89,7 +89,7 @@ def test_xyz_says_what_was_assumed(campaigns: Campaigns, cli: Cli, empty: Path) 
     assert (second["_id"], second["charge"], second["multiplicity"]) == ("two-0000002", 1, 2)
 
 
-def test_another_file_with_the_same_ids_is_refused_whole(
+def test_another_file_with_the_same_ids_is_refused_entirely(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     file = cli.folder / "two.extxyz"
@@ -110,7 +110,7 @@ def test_another_file_with_the_same_ids_is_refused_whole(
     assert counts(cli, empty, clash, "--prefix", "new")["imported"] == 4
 
 
-def test_compressed_files_and_json_lines_go_in_together(
+def test_compressed_files_and_json_lines_are_imported_together(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     zipped = cli.folder / "zipped.extxyz.gz"
@@ -133,7 +133,7 @@ def test_compressed_files_and_json_lines_go_in_together(
 
 
 def damaged(kind: str, folder: Path, count: int, bad: int) -> Path:
-    """A file of `count` waters of which number `bad` cannot be imported; each has a name."""
+    """A file of `count` named waters, of which number `bad` cannot be imported."""
     file = folder / f"waters.{kind}"
     heights = [0.96 + 1e-4 * number for number in range(1, count + 1)]
     if kind == "jsonl":
@@ -171,7 +171,7 @@ def damaged(kind: str, folder: Path, count: int, bad: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "extxyz", "sdf", "db"])
-def test_a_bad_entry_of_many_is_told_with_what_went_in(
+def test_a_bad_record_of_many_is_reported_with_the_numbers_imported(
     kind: str, campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     first = cli.folder / "first.jsonl"
@@ -190,7 +190,7 @@ def test_a_bad_entry_of_many_is_told_with_what_went_in(
     assert campaigns.documents.count_documents({}) == 1
 
 
-def test_a_file_that_ends_early_is_told_with_what_went_in(
+def test_a_truncated_file_is_reported_with_the_numbers_imported(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     first, cut = cli.folder / "first.jsonl", cli.folder / "cut.jsonl.gz"
@@ -207,7 +207,7 @@ def test_a_file_that_ends_early_is_told_with_what_went_in(
 
 
 @pytest.mark.parametrize("place", [0, 20, 41])
-def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
+def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
     place: int, sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     blocks = sdf.read_text().split("$$$$\n")[:-1]
@@ -234,7 +234,7 @@ def test_one_bad_record_keeps_the_file_out_unless_it_is_skipped(
     assert reasons.startswith(f"record {place + 1}, line {refused['line']} (")
     assert campaigns.documents.count_documents({}) == 41
 
-    # What was refused is mended and imported; the rest is there already.
+    # The corrected file adds the refused record; the others are already there.
     assert counts(cli, empty, sdf, "--prefix", "bad")["already_there"] == 41
 
 
@@ -264,7 +264,7 @@ def test_a_bad_record_is_named_and_nothing_is_changed(
     assert list(campaigns.documents.find()) == [{"_id": "before", **WATER}]
 
 
-def test_files_that_cannot_be_read_are_refused_before_anything_goes_in(
+def test_unreadable_files_are_refused_before_anything_is_imported(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     (cli.folder / "good.extxyz").write_text(TWO)
@@ -318,7 +318,7 @@ def test_conformers_of_a_table_get_ids_and_can_be_imported_again(
     assert "0 imported" in cli("import", empty, *words)
 
 
-def test_what_was_imported_is_computed_with_its_charge_and_spin(
+def test_imported_molecules_are_computed_with_their_charge_and_spin(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     from rdkit import Chem
@@ -355,14 +355,14 @@ def test_an_empty_file_is_not_a_success(name: str, cli: Cli, empty: Path) -> Non
     assert f"wqmaster: {name}: " in cli.errors
 
 
-def test_nothing_but_bad_records_is_not_a_success(cli: Cli, empty: Path) -> None:
+def test_a_file_of_only_bad_records_is_not_a_success(cli: Cli, empty: Path) -> None:
     (cli.folder / "a.xyz").write_text("1\nodd\nH 0 0 0\n2\n\nH 0 0 0\nH 0 0 0\n")
     cli("import", empty, "a.xyz", "--skip-bad", code=2)
     assert "every record was refused" in cli.errors
     assert "atoms 1 and 2 are in the same place" in cli.errors
 
 
-def test_an_import_that_is_killed_leaves_no_file_and_is_completed_by_the_same_command(
+def test_a_killed_import_leaves_no_file_and_the_same_command_completes_it(
     sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
     file = cli.folder / "large.sdf"

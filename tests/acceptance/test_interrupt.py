@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what came back is committed, nothing is left running, nothing is lost."""
+"""Ctrl-C and SIGTERM: returned results are committed, nothing keeps running or is lost."""
 
 import signal
 import subprocess
@@ -17,13 +17,13 @@ COUNT = 6
 
 @pytest.fixture
 def path(campaigns: Campaigns, held_xtb: HeldXtb) -> Path:
-    """A campaign of six documents and two slots whose program waits until it is let go."""
+    """A campaign of six documents and two slots whose xtb waits until the test lets it go."""
     campaigns.waters(COUNT)
     return campaigns.write(software=held_xtb.software)
 
 
 def begin(cli: Cli, held_xtb: HeldXtb, *words: str | Path) -> "subprocess.Popen[str]":
-    """`wqmaster run WORDS...`, when its first tasks are running."""
+    """Start `wqmaster run WORDS...` and wait until its first tasks are running."""
     process = cli.start("run", *words)
     wait_until(lambda: held_xtb.begun() == SLOTS or process.poll() is not None)
     assert process.poll() is None
@@ -31,16 +31,16 @@ def begin(cli: Cli, held_xtb: HeldXtb, *words: str | Path) -> "subprocess.Popen[
 
 
 def heard(process: "subprocess.Popen[str]") -> str:
-    """The line in which the run says that it has heard a signal."""
+    """The line in which the run acknowledges a signal."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("stopping"):
             return line
-    raise AssertionError("the run did not say that it stops")
+    raise AssertionError("the run did not report that it is stopping")
 
 
 def ended(process: "subprocess.Popen[str]", cli: Cli) -> str:
-    """The last words of a run; it must leave no process behind, and say no error."""
+    """The last output of a run, which must leave no process behind and report no error."""
     process.wait(timeout=30)
     assert processes_of(cli.folder) == {}
     # Not communicate(), which would lose what heard() has buffered.
@@ -51,20 +51,20 @@ def ended(process: "subprocess.Popen[str]", cli: Cli) -> str:
 
 
 def done(campaigns: Campaigns) -> int:
-    """How many documents have a result."""
+    """The number of documents that have a result."""
     return campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}})
 
 
 def spooled(cli: Cli) -> list[Path]:
-    """What the spool holds of running and returned tasks."""
+    """The running and returned tasks in the spool."""
     spool = cli.folder / "test.run" / "spool"
     return [*(spool / "running").iterdir(), *(spool / "returned").iterdir()]
 
 
-def goes_on_to_the_end(
+def continues_to_the_end(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path, *, left: int
 ) -> None:
-    """The same command brings the rest to its end; each document has one result, at once."""
+    """The same command completes the rest; each document has a result from one attempt."""
     held_xtb.let_go()
     output = cli("run", path)
     assert f"done                 {COUNT} ({left} in this run" in output
@@ -75,7 +75,7 @@ def goes_on_to_the_end(
     assert processes_of(cli.folder) == {}
 
 
-def test_ctrl_c_lets_running_tasks_end_and_the_same_command_goes_on(
+def test_ctrl_c_lets_running_tasks_end_and_the_same_command_continues(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
     process = begin(cli, held_xtb, path)
@@ -93,10 +93,10 @@ def test_ctrl_c_lets_running_tasks_end_and_the_same_command_goes_on(
     assert f"done                 {committed} ({committed} in this run)" in output
     assert f"pending              {COUNT - committed}" in output
     assert spooled(cli) == []
-    goes_on_to_the_end(campaigns, cli, held_xtb, path, left=COUNT - committed)
+    continues_to_the_end(campaigns, cli, held_xtb, path, left=COUNT - committed)
 
 
-def test_after_ctrl_c_no_other_task_begins(
+def test_after_ctrl_c_no_further_task_starts(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
     process = begin(cli, held_xtb, path)
@@ -119,10 +119,10 @@ def test_with_no_grace_ctrl_c_cancels_running_tasks(
     assert process.returncode == 130
     assert f"pending              {COUNT}" in output
     assert (done(campaigns), spooled(cli)) == (0, [])
-    goes_on_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
+    continues_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
 
 
-def test_ctrl_c_twice_stops_at_once(
+def test_ctrl_c_twice_stops_immediately(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
     process = begin(cli, held_xtb, path)
@@ -136,7 +136,7 @@ def test_ctrl_c_twice_stops_at_once(
     assert time.monotonic() - started < 5
     assert process.returncode == 130
     assert done(campaigns) == 0
-    goes_on_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
+    continues_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
 
 
 def test_sigterm_stops_like_ctrl_c_with_its_own_exit_code(
@@ -187,7 +187,7 @@ def test_a_signal_while_the_private_server_starts_leaves_no_server(
         cli("db", "stop", path)
 
 
-def test_ctrl_c_while_the_database_is_looked_for_ends_with_130(
+def test_ctrl_c_while_connecting_to_the_database_exits_with_130(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     path = campaigns.write(database={"uri": "mongodb://127.0.0.1:1/"})
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_smoke_and_what_it_started(
     assert process.returncode == 130
 
 
-def test_many_documents_without_a_molecule_do_not_hold_up_ctrl_c(
+def test_many_documents_without_a_molecule_do_not_delay_ctrl_c(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     many = 30_000

@@ -1,4 +1,4 @@
-"""A document that failed and is then corrected is computed by the next run, without a flag."""
+"""The next run computes a failed document that was corrected, without any option."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from tests.conftest import WATER, Campaigns, Cli
 
 
 def counts(campaigns: Campaigns, cli: Cli, path: Any) -> tuple[int, int, int, int]:
-    """Done, failed and pending of `status`, and the documents that `failures` groups."""
+    """The counts of done, failed and pending in `status`, and of documents in `failures`."""
     (_, status, _), (_, groups, _) = at_once(
         cli, ["status", path, "--json"], ["failures", path, "--json"]
     )
@@ -18,13 +18,13 @@ def counts(campaigns: Campaigns, cli: Cli, path: Any) -> tuple[int, int, int, in
     return found["done"], found["failed"], found["pending"], listed
 
 
-def test_a_failed_document_is_computed_again_when_it_was_corrected(
+def test_a_failed_document_is_computed_again_after_its_correction(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(2)
     campaigns.insert(
         {"_id": "close", **TOO_CLOSE},  # xtb itself fails
-        {"_id": "spin", **WATER, "multiplicity": 2},  # it holds no molecule that can be computed
+        {"_id": "spin", **WATER, "multiplicity": 2},  # the document has no valid molecule
         {"_id": "stays", **WATER, "multiplicity": 4},
     )
     path = campaigns.write()
@@ -46,7 +46,7 @@ def test_a_failed_document_is_computed_again_when_it_was_corrected(
         document = campaigns.documents.find_one({"_id": name})
         assert document is not None
         assert document["xtb"]["gfn2"]["energy"] < 0
-    # What was tried stays recorded.
+    # The failed attempts stay recorded.
     shown = cli("failures", path, "--show", "close")
     assert "not retried until the document changed" in shown
     assert campaigns.failures.count_documents({}) == attempts

@@ -1,4 +1,4 @@
-"""ORCA end to end, with a stand-in that answers with real outputs: engine, judgment, remedies."""
+"""ORCA end to end, with a stand-in that returns real outputs: engine, judgment, remedies."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ STAND_IN = HERE.parents[1] / "stand_ins" / "orca_stand_in"
 EXAMPLE = HERE.parents[2] / "examples" / "orca-wb97mv"
 
 pytestmark = pytest.mark.skipif(
-    not OUTPUTS.is_dir(), reason="real outputs of ORCA are not there: ../shared/data/orca"
+    not OUTPUTS.is_dir(), reason="real outputs of ORCA are missing: ../shared/data/orca"
 )
 ENGINES = [
     pytest.param(
@@ -28,7 +28,7 @@ ENGINES = [
     ),
     "local",
 ]
-# What the stand-in does for each document, by the x coordinate of its first atom.
+# The stand-in chooses its output by the x coordinate of the first atom.
 CASES = {
     "good": 0.001,
     "scf": 0.002,
@@ -51,10 +51,10 @@ def document(name: str) -> dict[str, Any]:
     }
 
 
-def job_file(
+def campaign_file(
     campaigns: Campaigns, engine: str, *, name: str = "campaign.yaml", **more: Any
 ) -> Path:
-    """The job file of the example, unchanged, with what says where it runs here."""
+    """The example's campaign file, unchanged, with settings for running it here."""
     here = {
         "database": {"uri": campaigns.uri, "name": campaigns.database},
         "engine": engine,
@@ -77,9 +77,9 @@ def failures(campaigns: Campaigns, name: str) -> Sequence[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: Cli) -> None:
+def test_each_output_gets_its_verdict(engine: str, campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(*(document(name) for name in CASES if name not in ("endless", "optimized")))
-    path = job_file(campaigns, engine, resources={"memory": 1000})
+    path = campaign_file(campaigns, engine, resources={"memory": 1000})
     cli("run", path, code=1)
 
     energy = json.loads((OUTPUTS / "expected.json").read_text())["files"]["6.1/water.grad.out"]
@@ -94,7 +94,7 @@ def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: 
     assert [f["remedy"] for f in failures(campaigns, "scf")] == [{}, {"wb97md3bj": ["slow_conv"]}]
     assert [f["class"] for f in failures(campaigns, "memory")] == ["memory"]
 
-    # Wrong input is never retried, a truncated output elsewhere and without using up a rung.
+    # Wrong input is never retried; a truncated output is, elsewhere and without using up a rung.
     [keyword] = failures(campaigns, "keyword")
     assert (keyword["class"], keyword["final"]) == ("input_keyword", True)
     cut = failures(campaigns, "cut")
@@ -114,9 +114,9 @@ def test_each_output_ends_as_what_it_is(engine: str, campaigns: Campaigns, cli: 
 def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """An optimization computes its final energy where it computes no gradient."""
+    """An optimization computes its final energy at a geometry without a gradient."""
     campaigns.insert(document("optimized"))
-    path = job_file(campaigns, "local")
+    path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace(" engrad ", " opt "))
     cli("run", path, code=1)
     failed = failures(campaigns, "optimized")[-1]
@@ -136,18 +136,18 @@ def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
     assert all(len(frame["gradient"]) == len(frame["geometry"]) == 3 for frame in cycles)
 
 
-def test_the_old_names_run_as_well(campaigns: Campaigns, cli: Cli) -> None:
+def test_the_old_names_still_run(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("good"))
-    cli("run", job_file(campaigns, "local", name="campaign-htrq.yaml"))
+    cli("run", campaign_file(campaigns, "local", name="campaign-htrq.yaml"))
     assert stored(campaigns, "good")["wb97md3bj"]["dipole"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_job_that_runs_into_its_time_limit_returns_what_it_wrote(
+def test_a_job_that_exceeds_its_time_limit_returns_its_output(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.insert(document("endless"))
-    path = job_file(campaigns, engine)
+    path = campaign_file(campaigns, engine)
     path.write_text(path.read_text().replace("job_timeout: 15000", "job_timeout: 2"))
     cli("run", path, code=1)
     [record] = failures(campaigns, "endless")
@@ -179,7 +179,7 @@ def two_steps(campaigns: Campaigns, engine: str) -> Path:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_second_step_begins_from_the_orbitals_of_the_first(
+def test_a_second_step_starts_from_the_orbitals_of_the_first(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.insert(document("good"))
@@ -193,31 +193,29 @@ def test_a_second_step_begins_from_the_orbitals_of_the_first(
     assert orbitals.count("stand-in for orbitals") == 2
 
 
-def test_the_second_step_is_not_run_after_a_failure_of_the_first(
-    campaigns: Campaigns, cli: Cli
-) -> None:
+def test_the_second_step_does_not_run_after_the_first_fails(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("keyword"))
     cli("run", two_steps(campaigns, "local"), code=1)
     [record] = failures(campaigns, "keyword")
     assert (record["class"], record["step"]) == ("input_keyword", "first")
 
 
-def test_a_remedy_of_the_campaign_is_taken(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_remedy_of_the_campaign_is_used(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("scf"))
     ladder = {"scf_not_converged": [{"name": "mine", "route": "! KDIIS"}]}
-    path = job_file(campaigns, "local", remedies=ladder)
+    path = campaign_file(campaigns, "local", remedies=ladder)
     cli("run", path)
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "mine"
 
 
-def test_without_remedies_it_is_given_up_and_more_of_them_can_be_tried_later(
+def test_without_remedies_a_document_fails_and_remedies_can_be_tried_later(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.insert(document("scf"))
-    path = job_file(campaigns, "local", remedies=False)
+    path = campaign_file(campaigns, "local", remedies=False)
     cli("run", path, code=1)
     assert len(failures(campaigns, "scf")) == 1
-    path = job_file(campaigns, "local")
+    path = campaign_file(campaigns, "local")
     cli("failures", path, "--retry", "scf_not_converged")
     cli("run", path)
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
@@ -226,13 +224,13 @@ def test_without_remedies_it_is_given_up_and_more_of_them_can_be_tried_later(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_killed_master_goes_on_with_the_remedy_that_is_next(
+def test_a_killed_master_continues_with_the_next_remedy(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """Whenever it is killed: between a failure and its record, its record and the next attempt."""
+    """Even if killed between a failure and its record, or that record and the next attempt."""
     names = [f"scf{number}" for number in range(20)]
     campaigns.insert(*({**document("scf"), "_id": name} for name in names))
-    path = job_file(campaigns, engine, bundle={"size": 3})
+    path = campaign_file(campaigns, engine, bundle={"size": 3})
     for count in (1, 12, 26, 38):
         master = cli.start("run", path, "--quiet")
         wait_until(
@@ -263,34 +261,34 @@ def test_the_screen_reader_is_refused_before_anything_runs(
     )
     reader.chmod(0o755)
     campaigns.insert(document("good"))
-    path = job_file(campaigns, "local", software={"orca": str(reader)})
+    path = campaign_file(campaigns, "local", software={"orca": str(reader)})
     cli("run", path, code=3)
     assert "screen reader" in cli.errors
     assert len(cli.errors.strip().splitlines()) == 1
 
 
-def test_what_another_route_gave_up_is_run_again(campaigns: Campaigns, cli: Cli) -> None:
+def test_documents_that_failed_with_another_route_run_again(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("scf"), document("keyword"))
-    path = job_file(campaigns, "local", remedies=False)
+    path = campaign_file(campaigns, "local", remedies=False)
     cli("run", path, code=1)
     cli("run", path, code=1)
-    assert campaigns.failures.count_documents({"final": True}) == 2  # the same route: nothing new
+    assert campaigns.failures.count_documents({"final": True}) == 2  # the same route adds nothing
     assert campaigns.failures.count_documents({}) == 2
 
-    path = job_file(campaigns, "local")
+    path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     output = cli("run", path, code=1)
     assert "2 documents that failed with another recipe will run again" in output
-    # Its remedies begin at the first rung: what the other route tried says nothing of this one.
+    # The remedies start at the first rung: attempts with the other route do not count.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1
     [status] = [json.loads(cli("status", path, "--json"))]
     assert (status["done"], status["failed"]) == (1, 1)
 
 
-def test_results_of_another_route_are_not_mixed_in(campaigns: Campaigns, cli: Cli) -> None:
+def test_results_of_two_routes_are_not_mixed(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert(document("good"))
-    path = job_file(campaigns, "local")
+    path = campaign_file(campaigns, "local")
     cli("run", path)
     campaigns.insert({**document("good"), "_id": "later"})
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))

@@ -1,6 +1,6 @@
-"""A program of the user, beside the campaign file, is known everywhere as one of ours is.
+"""A user's program next to the campaign file works everywhere like a built-in one.
 
-The module is that of the guide, docs/adding-a-program.md.
+Its module is the one in the guide, docs/adding-a-program.md.
 """
 
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Campaigns, Cli
 
-# What it computes: a number for each atom. It says when it did not converge: in a restless mood.
+# Its energy is a number of lines. In a restless mood it reports that it did not converge.
 PROGRAM = """\
 #!/bin/sh
 [ "$1" = --version ] && { echo 'tally version 2.1'; exit 0; }
@@ -27,7 +27,7 @@ MODULE = GUIDE.read_text().partition("```python\n")[2].partition("```")[0]
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign of a program of the user's, with three molecules."""
+    """A campaign with the user's program and three molecules."""
     campaigns.waters(3)
     program = campaigns.folder / "tally"
     program.write_text(PROGRAM)
@@ -47,7 +47,9 @@ def settings(campaigns: Campaigns, function: str, *parsers: str) -> dict[str, An
     return found
 
 
-def test_it_is_run_judged_parsed_and_remedied(path: Path, campaigns: Campaigns, cli: Cli) -> None:
+def test_the_program_is_run_judged_parsed_and_remedied(
+    path: Path, campaigns: Campaigns, cli: Cli
+) -> None:
     cli("run", path)
     found = [campaigns.documents.find_one({"_id": n})["tally"]["first"] for n in (1, 2, 3)]
     assert [result["energy"] for result in found] == [-5.0, -5.0, -5.0]
@@ -58,7 +60,7 @@ def test_it_is_run_judged_parsed_and_remedied(path: Path, campaigns: Campaigns, 
     assert (failure["document"], failure["class"]) == (2, "scf_not_converged")
 
 
-def test_check_smoke_doctor_parse_and_failures_know_it(
+def test_check_smoke_doctor_parse_and_failures_know_the_program(
     path: Path, campaigns: Campaigns, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli("check", path)
@@ -89,15 +91,15 @@ def test_check_smoke_doctor_parse_and_failures_know_it(
 def test_a_program_that_cannot_be_judged_is_an_error_of_the_campaign_file(
     path: Path, campaigns: Campaigns, cli: Cli, module: str, said: str
 ) -> None:
-    """It passed `check`, and then ended one collector after another."""
+    """Such a program once passed `check`, then crashed one collector after another."""
     (campaigns.folder / "tallying.py").write_text(module)
-    for verb in ("check", "run"):
-        cli(verb, path, code=2)
+    for command in ("check", "run"):
+        cli(command, path, code=2)
         assert said in cli.errors
         assert f"{path.name}:" in cli.errors
 
 
-def test_its_parsers_are_its_own(path: Path, campaigns: Campaigns, cli: Cli) -> None:
+def test_parsers_of_other_programs_are_refused(path: Path, campaigns: Campaigns, cli: Cli) -> None:
     for name, said in (
         ("energie", "did you mean"),
         ("wqmaster.parsers.xtb.energy", "it is a parser of xtb, but this step runs tally"),
@@ -106,7 +108,7 @@ def test_its_parsers_are_its_own(path: Path, campaigns: Campaigns, cli: Cli) -> 
         assert said in cli.errors
 
 
-def test_what_a_mended_diagnosis_takes_for_results_is_taken_back(
+def test_reparse_stores_the_results_that_a_corrected_diagnosis_accepts(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     wrong = MODULE.replace('"TALLY ENDED" not in output.text', "True")
@@ -121,20 +123,20 @@ def test_what_a_mended_diagnosis_takes_for_results_is_taken_back(
     assert cli("failures", path) == "no failures\n"
 
 
-def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_recipe(
+def test_an_edited_task_function_is_reported_once_and_its_version_belongs_to_the_recipe(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """It mixed results of two functions under one key without a word."""
+    """Results of two functions were once mixed under one key silently."""
     cli("run", path)
     (campaigns.folder / "tallying.py").write_text(MODULE.replace('"quiet"', '"silent"'))
     water = campaigns.documents.find_one({"_id": 1})
     campaigns.insert({key: value for key, value in water.items() if key != "tally"} | {"_id": 4})
     said = json.loads(cli("check", path, "--json"))
     assert [remark["code"] for remark in said["remarks"]] == ["function-edited"]
-    # Another campaign, whose key no result stands under, is not told of what was before it.
+    # A campaign without results under its key gets no remark about the earlier function.
     other = settings(campaigns, "tallying.count") | {"campaign": "other"}
-    other["campaign_config"]["kwargs"] = {"mongo_output_key": "anew"}
-    other["submit"] = {"query": {"anew.first": None}}
+    other["campaign_config"]["kwargs"] = {"mongo_output_key": "fresh"}
+    other["submit"] = {"query": {"fresh.first": None}}
     campaigns.write(**other)
     assert json.loads(cli("check", path, "--json"))["remarks"] == []
     campaigns.write(**settings(campaigns, "tallying.count"))
@@ -164,7 +166,7 @@ def test_an_edited_task_function_is_remarked_once_and_its_version_is_of_the_reci
         ),
     ],
 )
-def test_an_error_of_the_module_names_its_line(
+def test_an_error_in_the_module_is_reported_with_its_line(
     path: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, said: str
 ) -> None:
     assert old in MODULE
@@ -174,7 +176,7 @@ def test_an_error_of_the_module_names_its_line(
     assert said.format(line=line) in cli("smoke", path, "--id", "1", code=1) + cli.errors
 
 
-def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
+def test_smoke_predicts_what_a_run_does_and_warns_of_doubtful_settings(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     assert "a run would retry with a remedy (first: calm)" in cli(
@@ -203,7 +205,7 @@ def test_smoke_says_what_a_run_would_do_and_what_is_doubtful(
         ({"software": "./tally"}, "'./tally', which is not among the files of its job"),
     ],
 )
-def test_what_no_worker_could_do_is_refused_before_a_document_fails(
+def test_a_job_that_no_worker_can_run_is_refused_before_a_document_fails(
     path: Path, campaigns: Campaigns, cli: Cli, changes: dict[str, Any], said: str
 ) -> None:
     module = MODULE.replace('step.files - {"stdout", "stderr"}', "()")
@@ -212,14 +214,14 @@ def test_what_no_worker_could_do_is_refused_before_a_document_fails(
     own["campaign_config"]["args"][0] |= changes.get("step", {})
     own["software"]["tally"] = changes.get("software", own["software"]["tally"])
     path = campaigns.write(**own)
-    for verb in ("check", "run"):
-        cli(verb, path, code=2)
+    for command in ("check", "run"):
+        cli(command, path, code=2)
         assert said in cli.errors
         assert f"{path.name}:" in cli.errors
     assert campaigns.failures.count_documents({}) == 0
 
 
-def test_a_name_that_is_mistyped_has_the_module_beside_it_suggested(
+def test_for_a_mistyped_name_the_module_next_to_the_campaign_is_suggested(
     path: Path, campaigns: Campaigns, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for function, said in (
@@ -239,7 +241,7 @@ def test_a_name_that_is_mistyped_has_the_module_beside_it_suggested(
     assert "did you mean 'tallying'?" in cli.errors
 
 
-def test_a_second_file_is_parsed_alone_and_beside_the_output(
+def test_a_second_file_is_parsed_alone_and_with_the_output(
     path: Path, campaigns: Campaigns, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = '\n@reads("tally.dat")\ndef lines(output):\n    """Lines."""\n    return output.text\n'
@@ -272,7 +274,7 @@ def test_coincident_atoms_are_refused_by_run_as_by_check(campaigns: Campaigns, c
 def test_a_document_that_inspect_refuses_is_not_computed(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """`check` counted it as unusable, and `run` computed and stored it."""
+    """`check` once counted it as unusable, but `run` computed and stored it."""
     inspect = (
         "def inspect(molecule, options):\n"
         "    if molecule.id == 2:\n"
@@ -301,10 +303,10 @@ def test_a_document_that_inspect_refuses_is_not_computed(
         ("return found[1] if found", "return 21 if found", "program_version returns 21"),
     ],
 )
-def test_what_cannot_be_a_value_is_refused_by_smoke_and_run_alike(
+def test_an_invalid_value_is_refused_by_both_smoke_and_run(
     path: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, said: str
 ) -> None:
-    """`smoke` printed it; `run` stored text as an energy, or ended its collectors."""
+    """`smoke` once printed it; `run` stored text as an energy or crashed its collectors."""
     assert old in MODULE
     (campaigns.folder / "tallying.py").write_text(MODULE.replace(old, new))
     assert said in cli("smoke", path, "--id", "1", code=1) + cli.errors
@@ -314,7 +316,7 @@ def test_what_cannot_be_a_value_is_refused_by_smoke_and_run_alike(
     assert said in failure["message"]
 
 
-def test_a_parser_that_names_no_file_is_an_error_of_its_module(
+def test_a_parser_that_names_no_file_is_an_error_in_its_module(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     (campaigns.folder / "tallying.py").write_text(MODULE.replace('@reads("stdout")', "@reads"))
@@ -322,8 +324,8 @@ def test_a_parser_that_names_no_file_is_an_error_of_its_module(
     assert "@reads needs the names of files, such as @reads('stdout')" in cli.errors
 
 
-def test_results_of_older_parsers_are_remarked(path: Path, campaigns: Campaigns, cli: Cli) -> None:
-    """Results of two versions stood side by side without a word."""
+def test_results_of_older_parsers_are_reported(path: Path, campaigns: Campaigns, cli: Cli) -> None:
+    """Results of two parser versions were once stored side by side silently."""
     path = campaigns.write(**settings(campaigns, "tallying.count"), archive={"keep": "all"})
     cli("run", path)
     module = MODULE.replace('VERSION = "1"', 'VERSION = "2"').replace(
@@ -342,7 +344,7 @@ TASK = "@task(program=PROGRAM, rung=CalmRung, ladders=LADDERS)"
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "verbs"),
+    ("name", "arguments", "commands"),
     [
         ("check", "steps, software", ("run",)),
         ("inspect", "molecule, options", ("check",)),
@@ -350,7 +352,7 @@ TASK = "@task(program=PROGRAM, rung=CalmRung, ladders=LADDERS)"
     ],
 )
 def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
-    path: Path, campaigns: Campaigns, cli: Cli, name: str, arguments: str, verbs: tuple[str, ...]
+    path: Path, campaigns: Campaigns, cli: Cli, name: str, arguments: str, commands: tuple[str, ...]
 ) -> None:
     own = f"def own({arguments}):\n    return {{}}[1]\n\n\n{TASK[:-1]}, {name}=own)"
     module = MODULE.replace(TASK, own)
@@ -358,15 +360,15 @@ def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
     place = (
         f"(tallying.py, line {module[: module.index('return {}[1]')].count(chr(10)) + 1}, in own)"
     )
-    for verb in verbs:
-        cli(verb, path, code=2)
+    for command in commands:
+        cli(command, path, code=2)
         (said,) = cli.errors.splitlines()
         assert f"{path.name}:" in said
         assert f"'tallying.count': its '{name}' raises KeyError(1) {place}" in said
 
 
 @pytest.mark.parametrize("value", ["'bad'", "Failure('bad', 'worse')"])
-def test_a_diagnosis_that_is_none_fails_the_document_and_not_the_collector(
+def test_an_invalid_diagnosis_fails_the_document_and_not_the_collector(
     path: Path, campaigns: Campaigns, cli: Cli, value: str
 ) -> None:
     old = '    if "NOT CONVERGED" in'

@@ -1,4 +1,4 @@
-"""What a newcomer's own program does wrong, and what is said about it."""
+"""Typical mistakes in a user's first program, and the messages about them."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from tests.conftest import Campaigns, Cli
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign of the program of the guide, with three molecules."""
+    """A campaign with the guide's program and three molecules."""
     campaigns.waters(3)
     program = campaigns.folder / "tally"
     program.write_text(PROGRAM)
@@ -24,7 +24,7 @@ def path(campaigns: Campaigns) -> Path:
 # --- results and documents ---------------------------------------------------------------------
 
 
-def test_smoke_and_run_refuse_a_value_that_no_document_can_hold_and_name_it(
+def test_smoke_and_run_refuse_and_name_a_value_too_large_for_a_document(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     large = MODULE.replace("return float(found[1])", 'return "x" * (31 << 20)')
@@ -41,7 +41,7 @@ def test_smoke_and_run_refuse_a_value_that_no_document_can_hold_and_name_it(
     assert said in campaigns.failures.find_one({"document": 1})["message"]
 
 
-def test_documents_that_are_done_do_not_make_a_campaign_wrong_when_they_become_unusable(
+def test_done_documents_that_become_unusable_do_not_invalidate_a_campaign(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     cli("run", path)
@@ -59,7 +59,7 @@ def test_documents_that_are_done_do_not_make_a_campaign_wrong_when_they_become_u
     assert {"code": "document-unusable", "message": said} in remarks
 
 
-def test_an_unusable_document_among_those_to_be_computed_is_named(
+def test_an_unusable_document_that_is_still_to_be_computed_is_named(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     refusing = MODULE.replace("@task(", "@task(inspect=refuse, ").replace(
@@ -78,7 +78,7 @@ def test_an_unusable_document_among_those_to_be_computed_is_named(
     assert "the first: document 1: tally has no oxygen" in cli.errors
 
 
-# --- names that are mistyped -------------------------------------------------------------------
+# --- mistyped names -----------------------------------------------------------------------------
 
 DATA = '''
 
@@ -95,14 +95,12 @@ def helper(output):
 
 
 def changed(campaigns: Campaigns, old: str, new: str, more: str = "") -> None:
-    """Write the module with `new` in the place of `old`."""
+    """Write the module with `old` replaced by `new`, followed by `more`."""
     assert old in MODULE
     (campaigns.folder / "tallying.py").write_text(MODULE.replace(old, new) + more)
 
 
-def test_a_module_without_a_program_is_said_to_have_none(
-    path: Path, campaigns: Campaigns, cli: Cli
-) -> None:
+def test_a_module_without_a_program_is_reported(path: Path, campaigns: Campaigns, cli: Cli) -> None:
     (campaigns.folder / "a.out").write_text("")
     words = ("parse", "--program", "tallying", "a.out")
     for new, said in (
@@ -135,7 +133,7 @@ def test_a_module_without_a_program_is_said_to_have_none(
         ("line", "did you mean 'tallying.lines'?"),
     ],
 )
-def test_what_is_not_a_parser_is_refused_and_never_suggested(
+def test_a_name_that_is_not_a_parser_is_refused_and_never_suggested(
     path: Path, campaigns: Campaigns, cli: Cli, name: str, said: str
 ) -> None:
     changed(campaigns, "", "", DATA.format(file="mood"))
@@ -144,7 +142,7 @@ def test_what_is_not_a_parser_is_refused_and_never_suggested(
     assert "helper" not in cli.errors
 
 
-def test_a_function_that_names_no_file_is_remarked_to_read_the_output(
+def test_check_reports_that_a_parser_without_reads_reads_the_output(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     changed(campaigns, "", "", DATA.format(file="mood"))
@@ -156,7 +154,7 @@ def test_a_function_that_names_no_file_is_remarked_to_read_the_output(
     assert "@reads" not in cli("check", campaigns.write(**own))
 
 
-def test_a_program_that_nobody_knows_is_remarked_with_the_nearest(
+def test_an_unknown_program_is_reported_with_the_nearest_one(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     changed(campaigns, 'software.argv("tally")', 'software.argv("taly")')
@@ -171,7 +169,7 @@ def test_a_program_that_nobody_knows_is_remarked_with_the_nearest(
     assert "timeout:" not in output
 
 
-def test_a_file_that_is_missing_is_said_with_its_parser(
+def test_a_missing_file_is_reported_with_its_parser(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     changed(campaigns, "", "", DATA.format(file="modd"))
@@ -180,7 +178,7 @@ def test_a_file_that_is_missing_is_said_with_its_parser(
     assert "missing_output: modd is missing: lines reads it; the step wrote no files" in said
 
 
-def test_a_file_of_an_earlier_step_that_a_command_names_is_said_to_be_removed(
+def test_check_warns_that_a_file_of_an_earlier_step_is_removed(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     own = settings(campaigns, "tallying.count")
@@ -199,7 +197,7 @@ def test_a_file_of_an_earlier_step_that_a_command_names_is_said_to_be_removed(
 # --- failures ----------------------------------------------------------------------------------
 
 
-def test_a_removed_archive_is_said_to_be_removed(
+def test_a_removed_archive_is_reported_as_removed(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     cli("run", path)
@@ -213,7 +211,7 @@ def test_a_removed_archive_is_said_to_be_removed(
 # --- doctor ------------------------------------------------------------------------------------
 
 
-def test_doctor_says_how_it_asked_a_program_for_its_version(
+def test_doctor_reports_how_it_asked_a_program_for_its_version(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     program = campaigns.folder / "tally"
@@ -269,7 +267,7 @@ def grid(output):
 
 @pytest.fixture
 def run(path: Path, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files of a run of the program, which has more parsers."""
+    """A folder with output files of the program, which has additional parsers."""
     changed(campaigns, "", "", TABLES)
     monkeypatch.chdir(campaigns.folder)
     folder = campaigns.folder / "run"
@@ -282,7 +280,9 @@ def run(path: Path, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> Pa
 PARSE = ("parse", "--program", "tallying")
 
 
-def test_parse_says_version_and_verdict_and_lists_what_does_not_apply(run: Path, cli: Cli) -> None:
+def test_parse_prints_version_and_verdict_and_lists_parsers_that_do_not_apply(
+    run: Path, cli: Cli
+) -> None:
     assert cli(*PARSE, run) == (
         f"{run}\n"
         "  tally 2.1\n"
@@ -298,7 +298,7 @@ def test_parse_says_version_and_verdict_and_lists_what_does_not_apply(run: Path,
     ]
 
 
-def test_a_heading_that_is_not_found_is_said_with_its_reason(run: Path, cli: Cli) -> None:
+def test_a_missing_heading_is_reported_with_the_reason(run: Path, cli: Cli) -> None:
     (run / "stdout").write_text(OUTPUT.replace("energy", "enrgy"))
     said = cli(*PARSE, run)
     assert "  energy: there is no energy in the output\n" in said
@@ -314,7 +314,7 @@ def test_a_heading_that_is_not_found_is_said_with_its_reason(run: Path, cli: Cli
         ("return float(found[1])", "return sys.exit()", "energy", "energy: the parser raised "),
     ],
 )
-def test_what_breaks_is_always_shown_and_is_an_error(
+def test_a_broken_function_is_always_shown_and_is_an_error(
     run: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, name: str, shown: str
 ) -> None:
     module = MODULE + TABLES
@@ -326,7 +326,7 @@ def test_what_breaks_is_always_shown_and_is_an_error(
     assert "tallying.py, line " in found["broken"][name]
 
 
-def test_a_second_file_that_is_damaged_is_said_with_its_reason(run: Path, cli: Cli) -> None:
+def test_a_damaged_second_file_is_reported_with_the_reason(run: Path, cli: Cli) -> None:
     (run / "charges.json").write_text('{"charges": [0, ')
     for file in (run, run / "charges.json"):
         said = cli(*PARSE, file)
@@ -356,7 +356,7 @@ def test_a_copy_of_a_second_file_is_not_judged_as_the_output(
     assert "it is a folder" in cli.errors
 
 
-def test_of_the_parsers_of_orca_those_that_do_not_apply_stay_one_line(cli: Cli) -> None:
+def test_orca_parsers_that_do_not_apply_are_listed_on_one_line(cli: Cli) -> None:
     output = Path(__file__).parents[1] / "unit/data/orca/v4-mp2.out"
     *values, last = cli("parse", "--program", "orca", output).splitlines()
     assert values[1:3] == ["  ORCA 4.2.0", "  valid result"]
@@ -365,7 +365,7 @@ def test_of_the_parsers_of_orca_those_that_do_not_apply_stay_one_line(cli: Cli) 
     assert not [line for line in values[3:] if ": " in line.partition("{")[0]]
 
 
-def test_a_file_of_orca_under_another_name_is_stated(tmp_path: Path, cli: Cli) -> None:
+def test_an_orca_file_under_another_name_is_recognized(tmp_path: Path, cli: Cli) -> None:
     data = Path(__file__).parents[1] / "unit/data/orca/more-4.2.hess"
     copy = tmp_path / "copy.dat"
     copy.write_bytes(data.read_bytes())

@@ -1,6 +1,6 @@
-"""A mistake in a program package of wqmaster itself is told with its place, and ends no command.
+"""A mistake in wqmaster's own program packages is reported with its line and crashes no command.
 
-The packages are in a copy of wqmaster, beside the campaign file.
+The packages are in a copy of wqmaster next to the campaign file.
 """
 
 import shutil
@@ -52,7 +52,7 @@ def springy(folder: Path, task: str = TASK, init: str = INIT, parsers: str = PAR
     ("changes", "said", "where"),
     [
         (
-            {"task": TASK.replace("installation=", "instalation=")},
+            {"task": TASK.replace("installation=", "instalation=")},  # codespell:ignore instalation
             "unexpected keyword argument 'instalation'",
             "(wqmaster/tasks/springy/task.py, line 5, in <module>)",
         ),
@@ -104,7 +104,7 @@ def test_parsers_that_cannot_be_imported_are_named(
         assert f"(wqmaster/parsers/springy/values.py, line {line})" in found
 
 
-def test_errors_inside_of_a_package_have_their_place(
+def test_errors_inside_a_package_are_reported_with_their_line(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)

@@ -1,4 +1,4 @@
-"""Kept archives, read again; and outputs at hand, read without a campaign."""
+"""`wqmaster reparse` on kept archives, and `wqmaster parse` on outputs without a campaign."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Campaigns, Cli
 
-# A user's parser, of yesterday and of today.
+# A user's parser; the tests edit it by `more` and `value`.
 OWN = """
 from wqmaster.errors import ParseError
 
@@ -30,7 +30,7 @@ def counts(cli: Cli, *words: str | Path) -> dict[str, Any]:
 def written(
     campaigns: Campaigns, *more: str, step: dict[str, Any] | None = None, **top: Any
 ) -> Path:
-    """A campaign file with the user's parser, and `more` parsers."""
+    """A campaign file with the user's parser and `more` parsers."""
     first = {"name": "gfn2", "parsers": ["energy", "own.cycles", *more], **(step or {})}
     return campaigns.write(
         campaign_config={
@@ -45,7 +45,7 @@ def written(
 
 @pytest.fixture
 def archived(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> Path:
-    """A campaign of four documents that was run and keeps its archives."""
+    """A completed campaign of four documents that keeps its archives."""
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
     campaigns.waters(4)
     path = written(campaigns, archive={"keep": "all"}, bundle={"size": 2})
@@ -53,7 +53,7 @@ def archived(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> Path:
     return path
 
 
-def test_what_reads_the_same_is_left_alone(archived: Path, cli: Cli) -> None:
+def test_unchanged_values_are_left_alone(archived: Path, cli: Cli) -> None:
     assert counts(cli, archived) == {"same": 4}
     assert counts(cli, archived, "--write") == {"same": 4}
 
@@ -63,19 +63,19 @@ def test_a_changed_parser_is_reported_before_anything_is_written(
 ) -> None:
     before = list(campaigns.documents.find())
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count + 41"))
-    told = cli("reparse", archived)
-    assert "1: gfn2.cycles: changed by at most 41" in told
-    assert "4 changed" in told
+    report = cli("reparse", archived)
+    assert "1: gfn2.cycles: changed by at most 41" in report
+    assert "4 changed" in report
     assert list(campaigns.documents.find()) == before
 
-    told = cli("reparse", archived, "--write")
-    assert "4 written" in told
+    report = cli("reparse", archived, "--write")
+    assert "4 written" in report
     after = list(campaigns.documents.find())
     for old, new in zip(before, after, strict=True):
         assert new["xtb"]["gfn2"]["cycles"] == old["xtb"]["gfn2"]["cycles"] + 41
         assert new["xtb"]["gfn2"]["energy"] == old["xtb"]["gfn2"]["energy"]
         assert "reparsed" in new["xtb"]["gfn2"]["_run"]
-    # What was replaced is not lost.
+    # The replaced values are not lost.
     [log] = (tmp_path / "test.run").glob("reparse-*.jsonl")
     kept = [json.loads(line) for line in log.read_text().splitlines()]
     assert [entry["before"]["gfn2"]["cycles"] for entry in kept] == [
@@ -84,7 +84,7 @@ def test_a_changed_parser_is_reported_before_anything_is_written(
     assert counts(cli, archived) == {"same": 4}
 
 
-def test_a_parser_that_was_added_is_new(archived: Path, cli: Cli, campaigns: Campaigns) -> None:
+def test_values_of_an_added_parser_are_new(archived: Path, cli: Cli, campaigns: Campaigns) -> None:
     written(campaigns, "charges")
     assert "gfn2.charges: new" in cli("reparse", archived)
     assert counts(cli, archived, "--write") == {"new": 4}
@@ -92,14 +92,14 @@ def test_a_parser_that_was_added_is_new(archived: Path, cli: Cli, campaigns: Cam
         assert len(document["xtb"]["gfn2"]["charges"]) == 3
 
 
-def test_a_file_that_was_not_fetched_takes_no_result_away(
+def test_a_file_that_was_not_fetched_removes_no_result(
     archived: Path, cli: Cli, campaigns: Campaigns
 ) -> None:
     written(campaigns, "bond_orders")
     assert counts(cli, archived, "--write") == {"skipped": 4}
 
 
-def test_a_parser_that_was_added_and_finds_nothing_takes_no_result_away(
+def test_an_added_parser_that_finds_nothing_removes_no_result(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
     more = (
@@ -112,7 +112,7 @@ def test_a_parser_that_was_added_and_finds_nothing_takes_no_result_away(
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
 
 
-def test_what_is_refused_now_is_taken_out_and_recorded(
+def test_a_result_that_is_refused_now_is_removed_and_recorded(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
     refuse = 'if "xtb" in output.text: raise ParseError("refused")'
@@ -128,14 +128,14 @@ def test_what_is_refused_now_is_taken_out_and_recorded(
         "energy" in json.loads(line)["before"]["gfn2"] for line in log.read_text().splitlines()
     )
 
-    # The same parsers as before: all that was taken out comes back.
+    # With the old parsers, all removed results come back.
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
     assert counts(cli, archived, "--write") == {"cured": 4}
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
     assert "no failures" in cli("failures", archived)
 
 
-def test_what_was_cured_and_is_refused_again_is_given_up_again(
+def test_a_cured_document_that_is_refused_again_fails_again(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
     refuse = 'if "xtb" in output.text: raise ParseError("refused")'
@@ -146,7 +146,7 @@ def test_what_was_cured_and_is_refused_again_is_given_up_again(
         assert campaigns.documents.count_documents({"xtb.gfn2": None}) == failed
 
 
-def test_values_of_a_parser_that_the_campaign_has_no_more_stay(
+def test_values_of_a_parser_removed_from_the_campaign_stay(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
@@ -163,10 +163,10 @@ def test_values_of_a_parser_that_the_campaign_has_no_more_stay(
     assert run == {**before["xtb"]["gfn2"]["_run"], "reparsed": run["reparsed"]}
 
 
-def test_archives_of_an_earlier_run_are_not_held_against_the_results_of_a_later_one(
+def test_archives_of_an_earlier_run_do_not_affect_the_results_of_a_later_one(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
-    """Both are first attempts: results that were taken out by hand leave no failure behind."""
+    """Both runs make first attempts: removing results by hand leaves no failure behind."""
     campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
     cli("run", archived)
     assert counts(cli, archived) == {"same": 4, "of earlier attempts": 4}
@@ -191,16 +191,16 @@ def test_a_document_with_two_failed_attempts_is_cured_once(
     assert json.loads(cli("reparse", path, "--write", "--json"))["written"] == 2
 
 
-def test_how_far_values_with_names_differ_is_told(
+def test_the_difference_between_mappings_is_reported(
     archived: Path, cli: Cli, tmp_path: Path, campaigns: Campaigns
 ) -> None:
     for value in ('{"n": count, "of": "a"}', '{"n": count + 7, "of": "a"}'):
         (tmp_path / "own.py").write_text(OWN.format(more="", value=value))
-        told = cli("reparse", archived, "--write")
-    assert "1: gfn2.cycles: changed by at most 7" in told
+        report = cli("reparse", archived, "--write")
+    assert "1: gfn2.cycles: changed by at most 7" in report
 
 
-def test_what_a_parser_prints_does_not_spoil_the_report(
+def test_the_output_of_a_parser_does_not_corrupt_the_report(
     archived: Path, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(OWN.format(more='print("hello")', value="count"))
@@ -229,12 +229,12 @@ def test_results_of_another_recipe_are_skipped(
     assert counts(cli, archived, "--write") == {"skipped": 4}
 
 
-def test_a_broken_archive_is_told_and_the_others_are_read(archived: Path, cli: Cli) -> None:
+def test_a_broken_archive_is_reported_and_the_others_are_read(archived: Path, cli: Cli) -> None:
     [first, *_] = sorted((archived.parent / "test.run" / "spool" / "archive").iterdir())
     (first / "outputs.tar").write_bytes(b"broken")
-    told = cli("reparse", archived)
-    assert "2 same" in told
-    assert "1 damaged archive cannot be read" in told
+    report = cli("reparse", archived)
+    assert "2 same" in report
+    assert "1 damaged archive cannot be read" in report
 
 
 def test_archives_of_failures_stay_until_they_are_discarded(
@@ -262,7 +262,7 @@ def test_before_the_first_run_there_is_nothing_to_read(campaigns: Campaigns, cli
     assert "no archive is kept" in cli("reparse", campaigns.write(), "--write")
 
 
-def test_what_is_done_with_failures_is_one_thing_at_a_time(campaigns: Campaigns, cli: Cli) -> None:
+def test_failures_takes_one_action_at_a_time(campaigns: Campaigns, cli: Cli) -> None:
     cli("failures", campaigns.write(), "--retry", "killed", "--discard", "all", code=2)
     assert "one at a time" in cli.errors
 
@@ -296,7 +296,7 @@ def test_an_output_is_read_without_a_campaign(water: Path, cli: Cli) -> None:
     assert found["errors"] == {}
 
 
-def test_each_file_is_an_object_on_a_line_of_its_own(water: Path, cli: Cli) -> None:
+def test_each_file_is_an_object_on_its_own_line(water: Path, cli: Cli) -> None:
     (water / "cut").write_text((water / "stdout").read_text()[:3000])
     output = cli("parse", water / "cut", water / "stdout", "--program", "xtb", "--json")
     cut, whole = (json.loads(line) for line in output.splitlines())
@@ -312,7 +312,7 @@ def test_a_folder_is_read_with_all_of_its_files(water: Path, cli: Cli) -> None:
     assert found["values"]["dipole"]
 
 
-def test_what_cannot_be_read_is_said(water: Path, cli: Cli) -> None:
+def test_unreadable_files_and_unknown_names_are_reported(water: Path, cli: Cli) -> None:
     cli("parse", water / "nothing", "--program", "xtb", code=2)
     assert "No such file" in cli.errors
     cli("parse", water / "stdout", "--program", "xtbb", code=2)
@@ -321,7 +321,7 @@ def test_what_cannot_be_read_is_said(water: Path, cli: Cli) -> None:
     assert "energy'" in cli.errors
 
 
-def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_it(water: Path, cli: Cli) -> None:
+def test_an_unreadable_file_does_not_prevent_reading_the_others(water: Path, cli: Cli) -> None:
     (water / "cut.gz").write_bytes(gzip.compress((water / "stdout").read_bytes())[:-20])
     files = (water / "nothing", water / "cut.gz", water / "stdout")
     lines = cli("parse", *files, "--program", "xtb", "--json", code=2).splitlines()
@@ -335,14 +335,14 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_it(water: Path
     assert "cut.gz: cannot be decompressed" in cli.errors
 
 
-def test_a_compressed_file_is_read_as_what_it_was(water: Path, cli: Cli) -> None:
+def test_a_compressed_file_is_read_like_the_original(water: Path, cli: Cli) -> None:
     words = ("--program", "xtb", "--parser", "energy", "--json")
     (water / "run.out.gz").write_bytes(gzip.compress((water / "stdout").read_bytes()))
     packed = json.loads(cli("parse", water / "run.out.gz", *words))
     assert packed["values"] == json.loads(cli("parse", water / "stdout", *words))["values"] != {}
 
 
-def test_binary_rubbish_is_a_failure_and_no_error(water: Path, cli: Cli) -> None:
+def test_binary_garbage_is_a_failure_and_not_an_error(water: Path, cli: Cli) -> None:
     (water / "rubbish").write_bytes(bytes(range(256)) * 100)
     for program in ("xtb", "orca", "vina"):
         found = json.loads(cli("parse", water / "rubbish", "--program", program, "--json"))
@@ -350,13 +350,13 @@ def test_binary_rubbish_is_a_failure_and_no_error(water: Path, cli: Cli) -> None
         assert found["values"] == {} or program == "vina"
 
 
-def test_values_are_shown_to_people_as_well(water: Path, cli: Cli) -> None:
+def test_values_are_also_printed_as_text(water: Path, cli: Cli) -> None:
     output = cli("parse", water / "stdout", "--program", "xtb")
     assert "energy" in output
     assert "-5.07" in output
 
 
-def test_a_parser_of_one_s_own_is_tried_from_its_folder(
+def test_a_custom_parser_can_be_tried_from_its_folder(
     water: Path, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(OWN.format(more='print("hello")', value="count"))

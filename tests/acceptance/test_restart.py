@@ -1,4 +1,4 @@
-"""kill -9 of the master at any moment, then the same command: nothing lost, nothing twice."""
+"""After kill -9 of the master at any moment, the same command loses and repeats nothing."""
 
 import os
 import random
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import Campaigns, Cli, wait_until
-from tests.integration.bench import processes
+from tests.integration.engine_harness import processes
 
 JOBS = 300
 KILLS = 5
@@ -25,10 +25,10 @@ def done(campaigns: Campaigns) -> dict[int, Any]:
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
-def test_a_killed_master_goes_on_where_it_was(campaigns: Campaigns, cli: Cli, engine: str) -> None:
-    """Five times at a random moment. The program logs each molecule that it runs."""
+def test_a_killed_master_resumes_where_it_was(campaigns: Campaigns, cli: Cli, engine: str) -> None:
+    """Five kills at random moments; the program logs each molecule that it runs."""
     seed = random.SystemRandom().randrange(10**6)
-    chance = random.Random(seed)  # noqa: S311  # no secret
+    chance = random.Random(seed)  # noqa: S311  # not a secret
     print(f"seed {seed}")
     campaigns.waters(JOBS)
     ran = campaigns.folder / "ran"
@@ -57,7 +57,7 @@ def test_a_killed_master_goes_on_where_it_was(campaigns: Campaigns, cli: Cli, en
     assert campaigns.failures.count_documents({}) == 0
     lines = ran.read_text().splitlines()
     for committed, logged in before:
-        # Written once: what was there at a kill is there unchanged, to the time of its run.
+        # Results are written once: those committed before a kill stay, including their run times.
         assert {number: results[number] for number in committed} == committed
         again = {round((float(line.split()[3]) - 0.96) * 1e5) for line in lines[logged:]}
         assert not again & set(committed), "a committed job ran again"
@@ -66,8 +66,8 @@ def test_a_killed_master_goes_on_where_it_was(campaigns: Campaigns, cli: Cli, en
     wait_until(lambda: not processes(str(campaigns.folder)))
 
 
-def test_what_returned_before_a_kill_is_not_run_again(campaigns: Campaigns, cli: Cli) -> None:
-    """The collectors are held up by a parser of the campaign's own; then the master is killed."""
+def test_tasks_that_returned_before_a_kill_do_not_run_again(campaigns: Campaigns, cli: Cli) -> None:
+    """A custom parser holds up the collectors; then the master is killed."""
     (campaigns.folder / "held.py").write_text(
         "import pathlib, time\n"
         "GO = pathlib.Path(__file__).with_name('go')\n"
@@ -100,7 +100,7 @@ def collectors_of(master: "subprocess.Popen[str]") -> list[int]:
 
 
 def kill(master: "subprocess.Popen[str]") -> None:
-    """Kill a master and its collectors, which would go on by themselves, as they may."""
+    """Kill a master and its collectors, which may otherwise finish their work without it."""
     collectors = collectors_of(master)
     master.send_signal(signal.SIGKILL)
     master.wait()
@@ -110,7 +110,7 @@ def kill(master: "subprocess.Popen[str]") -> None:
 
 
 def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
-    """A campaign killed with `count` tasks returned and none committed; `touch go` lets it on."""
+    """A campaign, now free to continue, killed with `count` tasks returned and none committed."""
     (campaigns.folder / "held.py").write_text(
         "import pathlib, time\n"
         "GO = pathlib.Path(__file__).with_name('go')\n"
@@ -129,7 +129,7 @@ def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
     return path, returned
 
 
-def test_a_result_of_a_molecule_that_was_changed_meanwhile_is_not_stored(
+def test_a_result_of_a_molecule_changed_meanwhile_is_not_stored(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(3)
@@ -141,7 +141,7 @@ def test_a_result_of_a_molecule_that_was_changed_meanwhile_is_not_stored(
     assert campaigns.failures.distinct("class") == ["document_changed"]
 
 
-def test_what_was_spooled_for_one_collection_is_not_stored_in_another(
+def test_results_spooled_for_one_collection_are_not_stored_in_another(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(3)
@@ -158,7 +158,7 @@ def test_what_was_spooled_for_one_collection_is_not_stored_in_another(
     assert not done(campaigns)
 
 
-def test_a_record_that_is_torn_is_run_again(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_task_with_a_torn_record_runs_again(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(3)
     path, returned = held(campaigns, cli, 3)
     (next(returned.iterdir()) / "jobs.json").write_text('[{"docu')
@@ -190,10 +190,10 @@ def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli
     assert not list((spool / "returned").iterdir())
 
 
-def test_a_collector_that_begins_after_the_function_was_edited_stores_nothing(
+def test_a_collector_that_starts_after_the_function_was_edited_stores_nothing(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """It would say that results were made by the function of today."""
+    """It would attribute the results to the edited function."""
     function = campaigns.folder / "own.py"
     function.write_text("def energy(document): return 1\n")
     (campaigns.folder / "edits.py").write_text(
@@ -214,7 +214,7 @@ def test_a_collector_that_begins_after_the_function_was_edited_stores_nothing(
     cli("run", path, code=3)
     assert "files that the campaign's recipe is made of were changed" in cli.errors
     assert not done(campaigns)
-    # What was computed by the function of yesterday is not taken for today's either.
+    # Nor are results of the old function attributed to the new one.
     cli("run", path)
     assert "2" in done(campaigns)[1]["value"]
 

@@ -30,7 +30,7 @@ def test_a_document_comes_back_with_its_result(campaigns: Campaigns, cli: Cli) -
         ("raise KeyError('smiles')", "KeyError('smiles')"),
     ],
 )
-def test_a_task_function_that_fails_for_a_molecule_costs_that_one(
+def test_a_task_function_that_fails_for_a_molecule_costs_only_that_one(
     campaigns: Campaigns, cli: Cli, body: str, said: str
 ) -> None:
     campaigns.waters(2)
@@ -56,7 +56,9 @@ def test_a_task_function_that_fails_for_a_molecule_costs_that_one(
     assert said in failure["message"]
 
 
-def test_a_run_whose_reader_goes_away_goes_on(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_run_continues_when_the_reader_of_its_output_goes_away(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.waters(5)
     master = cli.start("run", campaigns.write())
     assert master.stdout is not None
@@ -66,7 +68,7 @@ def test_a_run_whose_reader_goes_away_goes_on(campaigns: Campaigns, cli: Cli) ->
     assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
 
 
-def test_a_query_that_matches_nothing_is_told_also_when_others_are_done(
+def test_a_query_that_matches_nothing_is_reported_even_if_others_are_done(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -77,7 +79,7 @@ def test_a_query_that_matches_nothing_is_told_also_when_others_are_done(
     assert "selects none of the documents" in cli.errors
 
 
-def test_kept_files_of_ids_that_print_alike_are_apart(campaigns: Campaigns, cli: Cli) -> None:
+def test_kept_files_of_ids_that_print_alike_do_not_collide(campaigns: Campaigns, cli: Cli) -> None:
     oid = ObjectId()
     ids = [5, "5", oid, str(oid), "a/b", "..", "x" * 300, "a b", 1.5, "1.5", "é"]
     campaigns.insert(*({"_id": one, **WATER} for one in ids))

@@ -1,4 +1,4 @@
-"""Programs that workers have not got: real ones, packed, proved, and run through each engine."""
+"""Real programs that workers lack: packed, proved, and run through each engine."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ENGINES = ("local", "work_queue", "taskvine")
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with this machine's xtb and vina as one archive."""
+    """An archive with this machine's xtb and vina."""
     folder = tmp_path_factory.mktemp("packed")
     found = [shutil.which(name) for name in ("xtb", "vina")]
     if not all(found):
@@ -32,7 +32,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def others(folder: Path) -> dict[str, str]:
-    """An environment in which the programs of that name are others, which fail."""
+    """An environment whose PATH leads to an xtb and a vina that fail."""
     tools = folder / "tools"
     tools.mkdir()
     for name in ("xtb", "vina"):
@@ -86,7 +86,7 @@ def test_an_archive_is_unpacked_once_for_all_tasks_of_a_worker(
     assert all(line.endswith("-mine.tar.gz/bin") for line in said)
 
 
-def test_smoke_and_the_maps_of_vina_take_the_program_from_the_archive(
+def test_smoke_and_the_maps_of_vina_use_the_program_from_the_archive(
     packed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     example = Path(__file__).parents[2] / "examples" / "vina-docking"
@@ -116,7 +116,7 @@ def test_smoke_and_the_maps_of_vina_take_the_program_from_the_archive(
 
 
 @pytest.mark.parametrize("engine", ["local", "taskvine"])
-def test_a_program_that_does_not_come_is_told_and_given_up(
+def test_a_program_that_cannot_be_fetched_is_reported_as_missing(
     engine: str, campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -128,9 +128,7 @@ def test_a_program_that_does_not_come_is_told_and_given_up(
     assert {record["class"] for record in campaigns.failures.find()} == {"program_missing"}
 
 
-def test_what_is_wrong_with_software_is_said_by_check(
-    campaigns: Campaigns, cli: Cli, tmp_path: Path
-) -> None:
+def test_check_reports_mistakes_in_software(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     campaigns.waters(1)
     path = campaigns.write(software={"xtb": {"command": "bin/xtb", "archive": "absent.tar.gz"}})
     cli("check", path, code=2)
@@ -147,7 +145,7 @@ def test_what_is_wrong_with_software_is_said_by_check(
 # --- the packer --------------------------------------------------------------------------------
 
 
-def test_an_archive_is_the_same_each_time_and_says_what_is_in_it(packed: Path, cli: Cli) -> None:
+def test_an_archive_is_reproducible_and_lists_its_contents(packed: Path, cli: Cli) -> None:
     beside = json.loads((packed.parent / f"{packed.name}.manifest.json").read_text())
     with tarfile.open(packed) as tar:
         names = tar.getnames()
@@ -162,8 +160,8 @@ def test_an_archive_is_the_same_each_time_and_says_what_is_in_it(packed: Path, c
     assert "xtb version" in manifest["version"]
     assert beside["proof"]["exit_code"] == 0
     words = [word for name in ("xtb", "vina") for word in ("--program", str(shutil.which(name)))]
-    told = json.loads(cli("software", "pack", "chemistry", *words, "--json"))
-    assert told["sha256"] == beside["sha256"]
+    report = json.loads(cli("software", "pack", "chemistry", *words, "--json"))
+    assert report["sha256"] == beside["sha256"]
 
 
 def folder_of(tmp_path: Path, name: str, script: str) -> Path:
@@ -192,7 +190,7 @@ def test_a_folder_is_packed_as_it_is_and_run(cli: Cli, tmp_path: Path) -> None:
 def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
     packed: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    """And an archive that was unpacked can be packed again."""
+    """An unpacked archive can be packed again."""
     folder = tmp_path / "tree"
     (folder / "bin").mkdir(parents=True)
     shutil.copy(str(shutil.which("xtb")), folder / "bin" / "xtb")
@@ -206,8 +204,10 @@ def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
         assert tar.getnames() == first
 
 
-def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: Path) -> None:
-    """Packed a second time from within, it is the same: what was made is left out."""
+def test_a_folder_with_links_odd_names_and_its_own_archive_is_packed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """Packing it again gives the same archive: the archive in the folder is left out."""
     folder = tmp_path / "odd"
     (folder / "v 1").mkdir(parents=True)
     program = folder / "v 1" / "odd, one"
@@ -227,7 +227,7 @@ def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: P
     first = (folder / "odd.tar.gz").read_bytes()
     cli("software", "pack", "odd", *words, "--run", "")
     assert (folder / "odd.tar.gz").read_bytes() == first
-    # With '..' a folder has its own name.
+    # A path that ends in '..' gets the folder's real name.
     cli("software", "pack", "two", "--program", program, "--data", folder / "v 1" / "..")
     with tarfile.open(tmp_path / "two.tar.gz") as tar:
         assert "share/odd/v 1/odd, one" in tar.getnames()
@@ -247,7 +247,7 @@ def test_a_folder_with_links_odd_names_and_its_own_archive(cli: Cli, tmp_path: P
         (READS, ("--run", "'"), "not a valid command line"),
     ],
 )
-def test_what_does_not_run_or_fit_is_not_packed(
+def test_a_program_that_does_not_run_or_fit_is_not_packed(
     script: str, words: tuple[str, ...], why: str, cli: Cli, tmp_path: Path
 ) -> None:
     folder = folder_of(tmp_path, "mine", script)
@@ -258,7 +258,7 @@ def test_what_does_not_run_or_fit_is_not_packed(
     assert not list(tmp_path.glob(".*tar.gz"))
 
 
-# ORCA's license allows it on machines of the user, and nowhere that others can read.
+# ORCA's license allows copies on the user's machines, but nowhere that others can read.
 ORCA = '#!/bin/sh\n"${0%/*}/orca_scf"\necho "ORCA TERMINATED NORMALLY"\n'
 
 
@@ -266,7 +266,7 @@ def test_an_archive_of_orca_is_private(cli: Cli, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "orca", ORCA)
     (folder / "bin" / "orca_scf").write_text("#!/bin/sh\n")
     (folder / "bin" / "orca_scf").chmod(0o755)
-    # Where it is called by a link, too.
+    # Also if it is called through a link.
     (folder / "bin" / "orca").rename(folder / "bin" / "orca.real")
     (folder / "bin" / "orca").symlink_to("orca.real")
     (folder / "bin" / "orca_scf").rename(folder / "bin" / "scf")

@@ -1,4 +1,4 @@
-"""Results belong to a molecule: mixed geometries, edited documents, parsers that were added."""
+"""Results belong to a molecule: mixed geometries, edited documents, added parsers."""
 
 import json
 from datetime import UTC, datetime
@@ -41,8 +41,8 @@ def runs(campaigns: Campaigns) -> dict[Any, dict[str, Any]]:
     }
 
 
-def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cli: Cli) -> None:
-    """Once, 20 documents at raw and 20 at optimized geometries ended under one key."""
+def test_raw_and_optimized_geometries_never_share_a_key(campaigns: Campaigns, cli: Cli) -> None:
+    """Results at 20 raw and 20 optimized geometries once ended up under one key."""
     for number in range(40):
         raw = stretched(WATER["coordinates"], 1e-3 * number)
         optimized = {"positions": stretched(raw, 0.01)}
@@ -53,14 +53,14 @@ def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cl
     assert len(before) == 20
 
     written(campaigns, "energy", molecule={"coordinates": "opt.positions"})
-    for verb in ("check", "run"):
-        cli(verb, path, code=2)
+    for command in ("check", "run"):
+        cli(command, path, code=2)
         assert "20 results were made with another recipe" in cli.errors
         assert "molecule.coordinates" in cli.errors
         assert "opt.positions" in cli.errors
     assert runs(campaigns) == before
 
-    # Back with the old fields, the others can be computed.
+    # With the old fields, the remaining documents can be computed.
     written(campaigns, "energy")
     cli("run", path)
     assert {run["recipe"] for run in runs(campaigns).values()} == {before[0]["recipe"]}
@@ -77,7 +77,7 @@ def test_raw_and_optimised_geometries_never_share_a_key(campaigns: Campaigns, cl
         ("coordinates", [[0.0, 0.0, 0.0]], "molecule: "),
     ],
 )
-def test_a_document_that_is_edited_after_it_is_done_is_stale_until_it_is_computed_again(
+def test_a_document_edited_after_it_is_done_is_stale_until_computed_again(
     field: str, value: Any, part: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(3)
@@ -130,7 +130,9 @@ def test_a_document_that_is_edited_back_is_not_stale(campaigns: Campaigns, cli: 
     cli("run", path)
 
 
-def test_fields_that_decide_nothing_make_no_result_stale(campaigns: Campaigns, cli: Cli) -> None:
+def test_fields_that_do_not_affect_the_result_do_not_make_it_stale(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     campaigns.insert({**WATER, "_id": 1, "name": "water"})
     path = written(
         campaigns, "energy", submit={"query": {"xtb.gfn2": None}, "projection": ["name"]}
@@ -145,7 +147,7 @@ def test_fields_that_decide_nothing_make_no_result_stale(campaigns: Campaigns, c
 def test_results_of_an_older_version_are_compared_as_a_whole(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """They hold the fingerprint, but not what it was made of; nor did their recipe cover fields."""
+    """They hold the fingerprint without its parts, and their recipe did not cover field names."""
     campaigns.insert(*({**WATER, "_id": n, "positions": WATER["coordinates"]} for n in range(3)))
     path = written(campaigns, "energy")
     cli("run", path)
@@ -161,7 +163,7 @@ def test_results_of_an_older_version_are_compared_as_a_whole(
 
 
 @pytest.mark.parametrize("keep", ["failed", "all"])
-def test_a_parser_that_was_added_says_how_many_results_lack_it(
+def test_check_counts_the_results_that_lack_an_added_parser(
     keep: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(3)
@@ -224,7 +226,7 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
         (("--class", "bad_documents"), "did you mean 'bad_document'"),
     ],
 )
-def test_what_cannot_be_rerun_is_refused_before_anything_is_moved(
+def test_an_invalid_rerun_is_refused_before_anything_is_moved(
     words: tuple[str, ...], said: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
@@ -236,7 +238,7 @@ def test_what_cannot_be_rerun_is_refused_before_anything_is_moved(
     assert len(runs(campaigns)) == 1
 
 
-def test_a_rerun_that_is_killed_loses_nothing_and_is_completed_by_the_same_command(
+def test_a_killed_rerun_loses_nothing_and_the_same_command_completes_it(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     count = 3000
@@ -283,10 +285,8 @@ def two_steps(campaigns: Campaigns, *names: str, query: dict[str, Any]) -> Path:
     return campaigns.write(campaign_config={**CONFIG, "args": steps}, submit={"query": query})
 
 
-def test_a_step_that_was_added_is_run_beside_the_results_there_are(
-    campaigns: Campaigns, cli: Cli
-) -> None:
-    """Once `check` sent to `check`, and a run replaced the kept files of results that stayed."""
+def test_an_added_step_runs_and_existing_results_stay(campaigns: Campaigns, cli: Cli) -> None:
+    """`check` once recommended `check`, and a run replaced the kept files of existing results."""
     campaigns.waters(3)
     path = two_steps(campaigns, "gfn2", query={"xtb.gfn2": None})
     cli("run", path)
@@ -295,8 +295,8 @@ def test_a_step_that_was_added_is_run_beside_the_results_there_are(
     content, changed = kept.read_bytes(), kept.stat().st_mtime_ns
 
     two_steps(campaigns, "gfn2", "gfn1", query={"xtb.gfn2": None})
-    for verb in ("check", "run"):
-        cli(verb, path, code=2)
+    for command in ("check", "run"):
+        cli(command, path, code=2)
         assert "3 documents of" in cli.errors
         assert "none of 'gfn1'" in cli.errors
         assert "{query: {xtb.gfn1: null}}" in cli.errors
@@ -310,10 +310,8 @@ def test_a_step_that_was_added_is_run_beside_the_results_there_are(
     assert kept.with_name("2_gfn1.out").is_file()
 
 
-def test_results_of_another_recipe_are_not_moved_as_stale_ones(
-    campaigns: Campaigns, cli: Cli
-) -> None:
-    """Once some were moved, and the next run was refused because of the others."""
+def test_results_of_another_recipe_are_not_moved_as_stale(campaigns: Campaigns, cli: Cli) -> None:
+    """Some were once moved, and the next run was refused because of the others."""
     campaigns.waters(3)
     path = written(campaigns, "energy")
     cli("run", path)

@@ -1,4 +1,4 @@
-"""The verbs, one by one, as a user types them."""
+"""The commands, one by one, as a user types them."""
 
 import json
 import re
@@ -14,7 +14,7 @@ import wqmaster
 from tests.acceptance.conftest import HeldXtb, at_once, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
 
-ENERGY = -5.070383095219  # Eh, of WATER with GFN2-xTB
+ENERGY = -5.070383095219  # Eh, for WATER with GFN2-xTB
 TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.11]]}
 
 TWO = """\
@@ -125,7 +125,7 @@ def test_smoke_prints_the_values_of_one_document_and_stores_nothing(
     assert list(temporary.iterdir()) == []
 
 
-def test_smoke_says_the_failure_class_and_exits_with_1(campaigns: Campaigns, cli: Cli) -> None:
+def test_smoke_prints_the_failure_class_and_exits_with_1(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(1)
     campaigns.insert({"_id": "close", **TOO_CLOSE})
     path = campaigns.write()
@@ -148,7 +148,7 @@ def test_smoke_says_the_failure_class_and_exits_with_1(campaigns: Campaigns, cli
     assert campaigns.failures.count_documents({}) == 0
 
 
-def test_what_a_program_says_commands_no_terminal(
+def test_control_sequences_of_a_program_do_not_reach_the_terminal(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
     campaigns.waters(1)
@@ -173,7 +173,7 @@ def test_what_a_program_says_commands_no_terminal(
 # --- status and failures -----------------------------------------------------------------------
 
 
-def test_status_shows_what_a_living_master_does(
+def test_status_shows_the_progress_of_a_running_master(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
 ) -> None:
     campaigns.waters(6)
@@ -343,13 +343,13 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
     with MongoClient(uri, document_class=dict) as client:
         client["wqmaster"]["molecules"].insert_one({"_id": "kept", **WATER})
 
-    # A run leaves a server alone that was asked to stay.
+    # A run does not stop a server that was started with 'db start'.
     assert "done                 1 (1 in this run)" in cli("run", private)
     assert mongods(cli.folder) == [server]
 
     assert cli("db", "stop", private) == "stopped\n"
     assert mongods(cli.folder) == []
-    # The same address: mongosh without one would open another database.
+    # The address is still printed, since mongosh without one would open another database.
     stopped, as_json = at_once(cli, ["db", "url", private], ["db", "url", private, "--json"])
     assert stopped[:2] == (3, f"{uri}\n")
     assert "is not running" in stopped[2]
@@ -364,7 +364,7 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
         assert found["xtb"]["gfn2"]["energy"] == pytest.approx(ENERGY, abs=1e-9)
 
 
-def test_a_renamed_campaign_is_told_where_its_data_are(
+def test_a_renamed_campaign_gets_a_hint_to_its_data(
     private: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     (cli.folder / "two.extxyz").write_text(TWO)
@@ -372,13 +372,13 @@ def test_a_renamed_campaign_is_told_where_its_data_are(
     path = campaigns.write(database={}, campaign="renamed")
     folder = cli.folder / "renamed.run"
     hint = f"write 'folder: test.run' into {path}, or rename that folder to 'renamed.run'"
-    for verb in ("status", "failures"):
-        found = json.loads(cli(verb, path, "--json", code=2))
+    for command in ("status", "failures"):
+        found = json.loads(cli(command, path, "--json", code=2))
         assert found["code"] == "database-not-created"
         assert hint in found["message"]
     assert not folder.exists()
-    for verb in ("check", "smoke"):
-        found = json.loads(cli(verb, path, "--json", code=2))
+    for command in ("check", "smoke"):
+        found = json.loads(cli(command, path, "--json", code=2))
         assert found["code"] == "collection-empty"
         assert hint in found["message"]
     cli("run", path, code=2)
@@ -387,7 +387,7 @@ def test_a_renamed_campaign_is_told_where_its_data_are(
     assert problem["code"] == "collection-empty"
     assert hint in problem["message"]
 
-    # Both ways work.
+    # Both suggestions work.
     path = campaigns.write(database={}, campaign="renamed", folder="test.run")
     assert json.loads(cli("status", path, "--json"))["pending"] == 2
     path = campaigns.write(database={}, campaign="renamed")
@@ -397,9 +397,7 @@ def test_a_renamed_campaign_is_told_where_its_data_are(
     assert processes_of(cli.folder) == {}
 
 
-def test_a_private_server_lives_no_longer_than_the_verb_that_uses_it(
-    private: Path, cli: Cli
-) -> None:
+def test_a_private_server_stops_with_the_command_that_uses_it(private: Path, cli: Cli) -> None:
     file = cli.folder / "two.extxyz"
     file.write_text(TWO)
     said = cli("import", private, file)
@@ -442,7 +440,7 @@ def test_db_of_a_campaign_with_its_own_database_starts_nothing(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and len(value) < 3 else "",
 )
-def test_help_tells_arguments_and_options(words: list[str], said: list[str], cli: Cli) -> None:
+def test_help_lists_arguments_and_options(words: list[str], said: list[str], cli: Cli) -> None:
     output = cli(*words, "--help")
     assert output.startswith(" ".join(["Usage: wqmaster", *words]))
     for word in said:

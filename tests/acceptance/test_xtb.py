@@ -16,7 +16,7 @@ MOLECULES = Path(__file__).parents[2] / "examples" / "xtb-gradients" / "molecule
 
 
 def settings(function: str, step: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The keys of a campaign of one step."""
+    """The keys of a one-step campaign."""
     return {
         "campaign_config": {
             "func_name": f"wqmaster.tasks.xtb.{function}",
@@ -30,7 +30,7 @@ def settings(function: str, step: dict[str, Any], **more: Any) -> dict[str, Any]
 
 
 def molecules(campaigns: Campaigns, count: int) -> None:
-    """Insert the smallest of the example's molecules among its first 200."""
+    """Insert the smallest of the example's first 200 molecules."""
     with gzip.open(MOLECULES, "rt") as file:
         found = sorted(islice(iread(file, format="extxyz", index=":"), 200), key=len)[:count]
     campaigns.insert(
@@ -46,7 +46,7 @@ def molecules(campaigns: Campaigns, count: int) -> None:
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
-def test_an_optimisation_that_did_not_converge_is_continued_from_where_it_was(
+def test_an_optimization_that_did_not_converge_continues_from_its_last_geometry(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     molecules(campaigns, 6)
@@ -60,7 +60,7 @@ def test_an_optimisation_that_did_not_converge_is_continued_from_where_it_was(
     shown = cli("failures", path, "--show", failed[0]["document"])
     assert "opt_not_converged" in shown
 
-    # The same minima as without a limit, by the energy.
+    # By their energies, the minima are the same as without a limit on the cycles.
     found = {d["_id"]: d["xtb"]["a"]["energy"] for d in campaigns.documents.find()}
     campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
     campaigns.failures.delete_many({})
@@ -70,7 +70,7 @@ def test_an_optimisation_that_did_not_converge_is_continued_from_where_it_was(
         assert document["xtb"]["a"]["energy"] == pytest.approx(found[document["_id"]], abs=1e-5)
 
 
-def test_the_geometry_of_a_molecule_that_was_edited_since_is_not_taken(
+def test_no_restart_begins_from_the_geometry_of_a_molecule_that_was_edited_since(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)

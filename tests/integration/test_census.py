@@ -13,10 +13,10 @@ from wqmaster.recipe.resolving import resolve
 
 
 def ignored(number: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore the progress."""
 
 
-def test_ctrl_c_ends_the_count_with_what_was_read(campaigns: Campaigns) -> None:
+def test_ctrl_c_ends_the_count_with_the_documents_read_so_far(campaigns: Campaigns) -> None:
     campaigns.documents.insert_many([{"_id": n, **WATER} for n in range(2500)])
     recipe = resolve(load(campaigns.write()))
     store = Store(campaigns.uri, recipe.loaded.campaign)
@@ -31,7 +31,7 @@ def test_ctrl_c_ends_the_count_with_what_was_read(campaigns: Campaigns) -> None:
 
 
 @pytest.mark.parametrize("query", [{}, {"xtb.gfn2": None}])
-def test_documents_with_a_result_count_where_the_query_selects_them(
+def test_documents_with_a_result_count_if_the_query_selects_them(
     query: dict[str, None], campaigns: Campaigns
 ) -> None:
     campaigns.insert(
@@ -54,7 +54,7 @@ def test_documents_with_a_result_count_where_the_query_selects_them(
 
 
 def test_memory_does_not_grow_with_the_number_of_documents(campaigns: Campaigns) -> None:
-    """Bad documents, of which an example each is kept, and no more."""
+    """Only one example of each kind of bad document is kept."""
     bad = [{"_id": f"{n:0100}", "atomic_numbers": [0] * 50} for n in range(20_000)]
     campaigns.documents.insert_many(bad)
     del bad

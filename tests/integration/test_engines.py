@@ -1,4 +1,4 @@
-"""The contract of engines: the same tests for each of them, with real workers."""
+"""The contract of engines: the same tests for each engine, with real workers."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.bench import MARK, Bench, processes, shell_job
+from tests.integration.engine_harness import MARK, Harness, processes, shell_job
 from wqmaster.engines.base import RUNNER, Engine
 from wqmaster.engines.local import LocalEngine
 from wqmaster.engines.ndcctools import Setting
@@ -24,7 +24,7 @@ from wqmaster.jobs.job import Execution, Input, Job, Task
 
 
 @pytest.fixture(params=["local", "work_queue", "taskvine"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     """Each engine in turn, with two slots."""
     (tmp_path / "logs").mkdir()
     tasks = tmp_path / "tasks"
@@ -33,13 +33,13 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if request.param == "local":
         engine: Engine = LocalEngine(2, environ)
         factory = None
-        found = Bench(engine, tasks, lambda: processes("sh runner.sh", tmp_path))
+        found = Harness(engine, tasks, lambda: processes("sh runner.sh", tmp_path))
     else:
         kind = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}[request.param]
         engine = kind(Setting(tmp_path / "logs", keepalive=(2, 2)))
         factory = Factory(local_plan(request.param, 2, 1, engine.port), tmp_path, environ)
         worker = ENGINE_PROGRAMS[request.param][1]
-        found = Bench(engine, tasks, lambda: processes(f"{worker} ", tmp_path))
+        found = Harness(engine, tasks, lambda: processes(f"{worker} ", tmp_path))
         wait_until(lambda: engine.wait(1) or engine.stats().workers == 2)
     yield found
     engine.close()
@@ -49,56 +49,58 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     assert not processes("", tmp_path), "workers were left behind"
 
 
-def test_a_task_succeeds(bench: Bench) -> None:
-    bench.submit("t", shell_job("echo said; echo bad >&2; echo made > file", outputs=("file",)))
-    bench.wait_for(1)
-    result = bench.returned["t"]
+def test_a_task_succeeds(harness: Harness) -> None:
+    harness.submit("t", shell_job("echo said; echo bad >&2; echo made > file", outputs=("file",)))
+    harness.wait_for(1)
+    result = harness.returned["t"]
     assert (result.result, result.exit_code) == ("ok", 0)
     assert 0 < result.started <= result.finished
-    step = bench.outcome("t").steps[0]
+    step = harness.outcome("t").steps[0]
     assert (step.exit_code, step.timed_out) == (0, False)
     assert step.files == {"stdout": b"said\n", "stderr": b"bad\n", "file": b"made\n"}
-    assert bench.outcome("t").host == result.host == os.uname().nodename
+    assert harness.outcome("t").host == result.host == os.uname().nodename
 
 
-def test_a_compressed_archive_comes_back(bench: Bench) -> None:
-    bench.submit("t", shell_job("seq 10000"), compression="gzip")
-    bench.wait_for(1)
-    packed = (bench.folder / "t" / "outputs.tar").read_bytes()
+def test_a_compressed_archive_comes_back(harness: Harness) -> None:
+    harness.submit("t", shell_job("seq 10000"), compression="gzip")
+    harness.wait_for(1)
+    packed = (harness.folder / "t" / "outputs.tar").read_bytes()
     assert packed[:2] == b"\x1f\x8b"
-    content = bench.outcome("t").steps[0].files["stdout"]
+    content = harness.outcome("t").steps[0].files["stdout"]
     assert content.endswith(b"\n10000\n")
     assert len(packed) < len(content)
 
 
-def test_a_program_that_fails_returns_what_it_wrote_and_ends_its_job_alone(bench: Bench) -> None:
+def test_a_program_that_fails_returns_its_output_and_ends_only_its_job(
+    harness: Harness,
+) -> None:
     failing = Execution("first", ("sh", "-c", "echo some; exit 3"))
     never = Execution("second", ("sh", "-c", "echo never"))
     good = shell_job("echo good")
-    bench.submit("t", Job((failing, never), {}), good)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
-    steps = bench.outcome("t", 0).steps
+    harness.submit("t", Job((failing, never), {}), good)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
+    steps = harness.outcome("t", 0).steps
     assert [(step.name, step.exit_code) for step in steps] == [("first", 3)]
     assert steps[0].files["stdout"] == b"some\n"
-    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"good\n"
+    assert harness.outcome("t", 1).steps[0].files["stdout"] == b"good\n"
 
 
-def test_a_job_past_its_time_limit_returns_what_it_wrote(bench: Bench, tmp_path: Path) -> None:
+def test_a_job_past_its_time_limit_returns_its_output(harness: Harness, tmp_path: Path) -> None:
     slow = shell_job("echo part; echo made > file; sleep 600 & sleep 601", outputs=("file",))
-    bench.submit("t", slow, shell_job("echo next"), limit=1)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
-    step = bench.outcome("t", 0).steps[0]
+    harness.submit("t", slow, shell_job("echo next"), limit=1)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
+    step = harness.outcome("t", 0).steps[0]
     assert step.timed_out
     assert 0.9 < step.wall_time < 10
     assert step.files == {"stdout": b"part\n", "stderr": b"", "file": b"made\n"}
-    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
+    assert harness.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
     wait_until(lambda: not processes("sleep 60", tmp_path))
 
 
-def test_a_runner_that_is_not_made_a_leader_ends_what_it_started(tmp_path: Path) -> None:
-    """Workers call setpgid after fork: where the runner began before that, it has no effect."""
+def test_a_runner_that_is_not_made_a_group_leader_ends_its_processes(tmp_path: Path) -> None:
+    """Workers call setpgid after fork, which has no effect if the runner has started by then."""
     slow = shell_job("sleep 600 & sleep 601")
     (tmp_path / "inputs.tar").write_bytes(wire.pack([slow]))
     shutil.copyfile(RUNNER, tmp_path / "runner.sh")
@@ -111,24 +113,26 @@ def test_a_runner_that_is_not_made_a_leader_ends_what_it_started(tmp_path: Path)
         assert archive.outcome(0).steps[0].timed_out
 
 
-def test_a_task_may_take_its_time(bench: Bench) -> None:
-    """Work Queue took a limit of minutes for one of a second, and looks every few seconds."""
-    bench.submit("t", shell_job("sleep 12; echo done"), limit=60)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
-    assert bench.outcome("t").steps[0].files["stdout"] == b"done\n"
+def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:
+    """Work Queue once took a limit of minutes for one second; it checks every few seconds."""
+    harness.submit("t", shell_job("sleep 12; echo done"), limit=60)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
+    assert harness.outcome("t").steps[0].files["stdout"] == b"done\n"
 
 
 @pytest.mark.parametrize("first", ["sleep 601.5", "sh runner.sh"])
-def test_a_runner_that_is_ended_from_outside_has_not_failed(
-    bench: Bench, tmp_path: Path, first: str
+def test_a_task_whose_runner_is_ended_from_outside_runs_again(
+    harness: Harness, tmp_path: Path, first: str
 ) -> None:
-    """`scancel` signals all processes of a worker, and that may report its task before it ends."""
+    """`scancel` signals all processes of a worker, which may report its task before it ends."""
     begun = tmp_path / "begun"
-    bench.submit("t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well"))
+    harness.submit(
+        "t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well")
+    )
 
     def running() -> list[int]:
-        bench.engine.wait(1)
+        harness.engine.wait(1)
         return processes("sleep 601.5", tmp_path)
 
     wait_until(running)
@@ -138,143 +142,143 @@ def test_a_runner_that_is_ended_from_outside_has_not_failed(
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-    bench.wait_for(1)
-    assert (bench.returned["t"].result, bench.returned["t"].exit_code) == ("ok", 0)
-    step = bench.outcome("t").steps[0]
+    harness.wait_for(1)
+    assert (harness.returned["t"].result, harness.returned["t"].exit_code) == ("ok", 0)
+    step = harness.outcome("t").steps[0]
     assert (step.exit_code, step.files["stdout"]) == (0, b"well\n")
 
 
-def test_a_program_that_ends_itself_by_a_signal_has_failed(bench: Bench) -> None:
-    bench.submit("t", shell_job("echo some; kill -TERM $$"), shell_job("echo next"))
-    bench.wait_for(1)
-    step = bench.outcome("t", 0).steps[0]
+def test_a_program_that_kills_itself_has_failed(harness: Harness) -> None:
+    harness.submit("t", shell_job("echo some; kill -TERM $$"), shell_job("echo next"))
+    harness.wait_for(1)
+    step = harness.outcome("t", 0).steps[0]
     assert (step.exit_code, step.timed_out, step.files["stdout"]) == (143, False, b"some\n")
-    assert bench.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
+    assert harness.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
 
 
 class HungTask(Task):
-    """A task whose own limit is over soon."""
+    """A task whose runner the engine ends after two seconds."""
 
     @property
     def time_limit(self) -> int:
         return 2
 
 
-def test_a_runner_that_hangs_is_ended(bench: Bench, tmp_path: Path) -> None:
-    folder = bench.folder / "t"
+def test_a_runner_that_hangs_is_ended(harness: Harness, tmp_path: Path) -> None:
+    folder = harness.folder / "t"
     folder.mkdir()
     (folder / "inputs.tar").write_bytes(wire.pack([shell_job("sleep 20.31415")]))
-    bench.engine.submit(HungTask("t", 1, 300), folder)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "time_limit"
-    # Work Queue ends the runner alone: what that has started ends by itself.
+    harness.engine.submit(HungTask("t", 1, 300), folder)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "time_limit"
+    # Work Queue ends only the runner; the program ends on its own.
     wait_until(lambda: not processes("sleep 20.31415", tmp_path))
 
 
-def test_a_step_that_ran_in_time_and_exits_124_is_no_time_limit(bench: Bench) -> None:
-    bench.submit("t", shell_job("exit 124"))
-    bench.wait_for(1)
-    step = bench.outcome("t").steps[0]
+def test_exit_code_124_within_the_time_limit_is_not_a_time_limit(harness: Harness) -> None:
+    harness.submit("t", shell_job("exit 124"))
+    harness.wait_for(1)
+    step = harness.outcome("t").steps[0]
     assert (step.exit_code, step.timed_out) == (124, False)
 
 
-def test_a_missing_output_is_missing_from_the_outcome(bench: Bench) -> None:
-    bench.submit("t", shell_job("ln -s /etc/passwd linked", outputs=("absent", "linked")))
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
-    assert set(bench.outcome("t").steps[0].files) == {"stdout", "stderr"}
+def test_a_missing_output_is_missing_from_the_outcome(harness: Harness) -> None:
+    harness.submit("t", shell_job("ln -s /etc/passwd linked", outputs=("absent", "linked")))
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
+    assert set(harness.outcome("t").steps[0].files) == {"stdout", "stderr"}
 
 
-def test_what_one_step_wrote_is_no_output_of_the_next(bench: Bench) -> None:
+def test_a_file_of_one_step_is_not_an_output_of_the_next(harness: Harness) -> None:
     steps = (
         Execution("first", ("sh", "-c", "echo 1 > energy; echo 1 > restart"), ("energy",)),
         Execution("second", ("sh", "-c", "echo 2 >> restart"), ("energy", "restart"), ("restart",)),
     )
-    bench.submit("t", Job(steps, {}))
-    bench.wait_for(1)
-    first, second = bench.outcome("t").steps
+    harness.submit("t", Job(steps, {}))
+    harness.wait_for(1)
+    first, second = harness.outcome("t").steps
     assert first.files["energy"] == b"1\n"
     assert "energy" not in second.files
     assert second.files["restart"] == b"1\n2\n"
 
 
-def test_a_shared_input_is_used_twice_and_sent_once(bench: Bench) -> None:
-    shared = bench.folder.parent / "receptor"
+def test_a_shared_input_is_used_twice_and_sent_once_per_worker(harness: Harness) -> None:
+    shared = harness.folder.parent / "receptor"
     shared.write_bytes(b"x" * 3_000_000)
-    before = bench.engine.stats().bytes_sent
+    before = harness.engine.stats().bytes_sent
     for number in range(6):
-        bench.submit(
+        harness.submit(
             f"t{number}", shell_job("wc -c < ../shared/grid", inputs=(Input(shared, "grid"),))
         )
-    bench.wait_for(6)
+    harness.wait_for(6)
     for number in range(6):
-        assert bench.outcome(f"t{number}").steps[0].files["stdout"].strip() == b"3000000"
-    # Once a worker, of which there are two.
-    assert bench.engine.stats().bytes_sent - before < 2.5 * 3_000_000
+        assert harness.outcome(f"t{number}").steps[0].files["stdout"].strip() == b"3000000"
+    # Once per worker, of which there are two.
+    assert harness.engine.stats().bytes_sent - before < 2.5 * 3_000_000
 
 
-def test_a_cancelled_task_ends_and_never_comes_back(bench: Bench, tmp_path: Path) -> None:
+def test_a_canceled_task_ends_and_never_comes_back(harness: Harness, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    bench.submit("running", shell_job(f"touch {begun}; exec sleep 700"))
-    wait_until(lambda: bench.engine.wait(1) or begun.exists())
+    harness.submit("running", shell_job(f"touch {begun}; exec sleep 700"))
+    wait_until(lambda: harness.engine.wait(1) or begun.exists())
     for number in range(4):
-        bench.submit(f"waiting{number}", shell_job("exec sleep 700"))
+        harness.submit(f"waiting{number}", shell_job("exec sleep 700"))
     for name in ("running", "waiting0", "waiting1", "waiting2", "waiting3", "unknown"):
-        bench.engine.cancel(name)
-    bench.submit("last", shell_job("echo last"))
-    bench.wait_for(1)
-    assert list(bench.returned) == ["last"]
-    wait_until(lambda: bench.engine.wait(1) or not processes("sleep 700", tmp_path))
-    stats = bench.engine.stats()
+        harness.engine.cancel(name)
+    harness.submit("last", shell_job("echo last"))
+    harness.wait_for(1)
+    assert list(harness.returned) == ["last"]
+    wait_until(lambda: harness.engine.wait(1) or not processes("sleep 700", tmp_path))
+    stats = harness.engine.stats()
     assert (stats.waiting, stats.running) == (0, 0)
 
 
-def test_many_tasks_come_back_once_each(bench: Bench) -> None:
+def test_many_tasks_come_back_once_each(harness: Harness) -> None:
     for number in range(100):
-        bench.submit(f"t{number}", shell_job(f"echo {number}"))
-    assert bench.engine.hungry() == 0
-    bench.wait_for(100)
+        harness.submit(f"t{number}", shell_job(f"echo {number}"))
+    assert harness.engine.hungry() == 0
+    harness.wait_for(100)
     for number in range(100):
-        assert bench.outcome(f"t{number}").steps[0].files["stdout"] == b"%d\n" % number
-    assert bench.engine.wait(0) is None
-    assert bench.engine.hungry() > 0
+        assert harness.outcome(f"t{number}").steps[0].files["stdout"] == b"%d\n" % number
+    assert harness.engine.wait(0) is None
+    assert harness.engine.hungry() > 0
 
 
-def test_a_task_whose_worker_is_killed_runs_again(bench: Bench, tmp_path: Path) -> None:
-    """One worker is killed with SIGKILL; which of them had the task, the other one finishes it."""
+def test_a_task_whose_worker_is_killed_runs_again(harness: Harness, tmp_path: Path) -> None:
+    """The worker that runs the task is killed with SIGKILL; the other one finishes the task."""
     runs = tmp_path / "runs"
     go = tmp_path / "go"
-    bench.submit(
+    harness.submit(
         "t", shell_job(f"echo $$ >> {runs}; while [ ! -e {go} ]; do sleep 0.1; done; echo done")
     )
-    wait_until(lambda: bench.engine.wait(1) or runs.exists())
+    wait_until(lambda: harness.engine.wait(1) or runs.exists())
     pid = int(runs.read_text())
-    workers = bench.worker()
-    while pid not in workers:  # the one above the program
+    workers = harness.worker()
+    while pid not in workers:  # up to the worker above the program
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: bench.engine.wait(1) or len(runs.read_text().split()) == 2)
+    wait_until(lambda: harness.engine.wait(1) or len(runs.read_text().split()) == 2)
     go.touch()
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
-    assert bench.outcome("t").steps[0].files["stdout"] == b"done\n"
-    assert bench.engine.wait(1) is None
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
+    assert harness.outcome("t").steps[0].files["stdout"] == b"done\n"
+    assert harness.engine.wait(1) is None
 
 
-def test_nothing_of_the_sandbox_is_seen_by_the_next_task(bench: Bench) -> None:
-    bench.submit("a", shell_job("echo secret > left; echo secret > ../left; echo $HOME"))
-    bench.wait_for(1)
-    bench.submit("b", shell_job("ls . .. $HOME $TMPDIR; cat left ../left"))
-    bench.wait_for(2)
-    assert b"secret" not in bench.outcome("b").steps[0].files["stdout"]
-    assert bench.outcome("a").steps[0].files["stdout"].strip() not in (b"", b"/root")
+def test_the_next_task_sees_nothing_of_the_sandbox(harness: Harness) -> None:
+    harness.submit("a", shell_job("echo secret > left; echo secret > ../left; echo $HOME"))
+    harness.wait_for(1)
+    harness.submit("b", shell_job("ls . .. $HOME $TMPDIR; cat left ../left"))
+    harness.wait_for(2)
+    assert b"secret" not in harness.outcome("b").steps[0].files["stdout"]
+    assert harness.outcome("a").steps[0].files["stdout"].strip() not in (b"", b"/root")
 
 
 @pytest.mark.parametrize(
     ("engine", "kind"), [("work_queue", "WorkQueueEngine"), ("taskvine", "TaskVineEngine")]
 )
-def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
-    """The keeper ends factory, workers and tasks when its pipe closes, as after kill -9."""
+def test_a_killed_master_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
+    """The supervisor ends factory, workers and tasks when its pipe closes, as after kill -9."""
     (tmp_path / "logs").mkdir()
     script = (
         "import os, sys, pathlib\n"
@@ -304,20 +308,20 @@ def test_a_master_that_is_killed_leaves_no_process(tmp_path: Path, engine: str, 
     wait_until(lambda: not processes("", tmp_path))
 
 
-def test_tasks_that_have_not_begun_can_be_cancelled_alone(bench: Bench, tmp_path: Path) -> None:
+def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
     go = tmp_path / "go"
     for number in range(6):
-        bench.submit(
+        harness.submit(
             f"t{number}",
             shell_job(f"touch {begun}/{number}; while [ ! -e {go} ]; do sleep 0.1; done"),
         )
-    wait_until(lambda: bench.engine.wait(1) or len(list(begun.iterdir())) == 2)
-    canceled = bench.engine.cancel_waiting()
+    wait_until(lambda: harness.engine.wait(1) or len(list(begun.iterdir())) == 2)
+    canceled = harness.engine.cancel_waiting()
     assert len(canceled) == 4
     go.touch()
-    bench.wait_for(2)
-    assert sorted([*canceled, *bench.returned]) == [f"t{number}" for number in range(6)]
-    assert bench.engine.wait(1) is None
+    harness.wait_for(2)
+    assert sorted([*canceled, *harness.returned]) == [f"t{number}" for number in range(6)]
+    assert harness.engine.wait(1) is None
     assert len(list(begun.iterdir())) == 2

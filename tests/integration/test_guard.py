@@ -1,4 +1,4 @@
-"""No two recipes under one key."""
+"""Results of two recipes never share a key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from wqmaster.recipe.resolving import resolve
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign with five results, all of other recipes, the first four of the same."""
+    """A campaign with five results of other recipes, the first four of the same one."""
     campaigns.waters(5)
     for number in range(1, 6):
         run = {"recipe": "other" if number < 5 else "last"}
@@ -36,13 +36,13 @@ def store(path: Path) -> Iterator[Store]:
     found.close()
 
 
-def test_recipes_are_counted_in_all_results_or_in_the_first(store: Store) -> None:
+def test_recipes_are_counted_in_all_results_or_in_the_first_ones(store: Store) -> None:
     other, last = StatedRecipe("other", old=True), StatedRecipe("last", old=True)
     assert store.results.recipes(20.0) == {"gfn2": {other: 4, last: 1}}
     assert store.results.recipes(20.0, 2) == {"gfn2": {other: 2}}
 
 
-def test_where_all_results_are_too_many_the_first_are_compared(
+def test_if_there_are_too_many_results_the_first_ones_are_compared(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipes = store.results.recipes
@@ -64,7 +64,7 @@ def test_all_results_of_other_recipes_are_counted(store: Store, path: Path) -> N
         recipe_guard.check(store, resolve(load(path)))
 
 
-def test_results_that_do_not_say_their_recipe_are_told(
+def test_results_that_do_not_state_their_recipe_are_reported(
     store: Store, path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.documents.update_many({"_id": {"$ne": 5}}, {"$set": {"xtb.gfn2": {"energy": -5.0}}})
@@ -78,7 +78,7 @@ def test_results_that_do_not_say_their_recipe_are_told(
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "expected"),
     [
         ({"a": 1}, {"a": 2}, ["a: 1 before, 2 now"]),
         ({"a": 1}, {"a": 1.0}, ["a: 1 before, 1.0 now"]),
@@ -88,14 +88,14 @@ def test_results_that_do_not_say_their_recipe_are_told(
         ({"a": 1}, {"a": 1}, []),
     ],
 )
-def test_what_differs_is_told(before: Any, now: Any, told: list[str]) -> None:
-    assert list(recipe_guard.differences(before, now)) == told
+def test_differences_are_reported(before: Any, now: Any, expected: list[str]) -> None:
+    assert list(recipe_guard.differences(before, now)) == expected
 
 
-def test_the_commands_that_are_named_hold_the_path_of_the_campaign(
+def test_suggested_commands_contain_the_path_of_the_campaign(
     store: Store, path: Path, campaigns: Campaigns
 ) -> None:
-    """A word of the sentence was replaced in the whole of it, also within a path such as themes."""
+    """A word was once replaced in the whole sentence, also within a path such as 'themes'."""
     moved = path.parent / "themes" / "campaign.yaml"
     moved.parent.mkdir()
     moved.write_text(path.read_text())

@@ -7,7 +7,7 @@ import pytest
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.wire import job_script
 
-# A `step` that prints what it is called with, each argument between brackets.
+# A `step` that prints each of its arguments in brackets.
 SHOW = 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
 NASTY = (
     "plain",
@@ -43,7 +43,7 @@ def shown(*words: str) -> str:
 
 
 @pytest.mark.parametrize("word", NASTY)
-def test_an_argument_reaches_step_as_it_is(word: str) -> None:
+def test_an_argument_reaches_step_unchanged(word: str) -> None:
     found = run(job_script(Job((Execution("a", ("program", word)),), {})))
     assert found.stderr == ""
     assert found.stdout == shown("a", "", "", "program", word)
@@ -68,7 +68,7 @@ def test_the_environment_is_set_for_the_program_and_values_are_quoted() -> None:
     )
 
 
-def test_the_next_step_runs_only_if_the_one_before_ended_well() -> None:
+def test_the_next_step_runs_only_if_the_previous_one_succeeded() -> None:
     steps = tuple(Execution(name, ("x",)) for name in ("a", "b", "c"))
     before = 'step() { echo "$1"; [ "$1" != b ]; }\n'
     assert run(job_script(Job(steps, {})), before).stdout == "a\nb\n"

@@ -1,4 +1,4 @@
-"""What the database knows of failed attempts, and what the next one begins from."""
+"""The ledger of failed attempts, and the files from which the next attempt starts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_each_step_is_rescued_from_the_last_attempt_that_failed_in_it(store: Sto
     assert left(store.ledger) == {"a": "2", "b": "3"}
 
 
-def test_an_archive_is_forgotten_after_it_was_removed(store: Store) -> None:
+def test_an_archive_is_forgotten_after_its_removal(store: Store) -> None:
     store.ledger.record([attempt(1, "a"), attempt(2, "b")])
 
     def killed(path: str) -> bool:
@@ -67,7 +67,7 @@ def test_an_archive_is_forgotten_after_it_was_removed(store: Store) -> None:
     assert left(store.ledger) == {}
 
 
-def test_a_document_is_given_up_also_where_the_attempt_was_cured_before(store: Store) -> None:
+def test_a_document_can_fail_again_after_its_attempt_was_cured(store: Store) -> None:
     record = attempt(1, "a", final=True)
     store.ledger.give_up(record)
     store.ledger.cured(1)
@@ -82,7 +82,7 @@ def test_a_document_is_given_up_also_where_the_attempt_was_cured_before(store: S
     ("changed", "rescued"),
     [({}, {"a": "1", "b": "2"}), ({"molecule": "other"}, {}), ({"recipe": "other"}, {})],
 )
-def test_remedies_of_all_steps_begin_from_what_was_left_of_the_same_job(
+def test_remedies_of_all_steps_start_from_earlier_files_of_the_same_job(
     changed: dict[str, str],
     rescued: dict[str, str],
     recipe: Recipe,
@@ -90,7 +90,7 @@ def test_remedies_of_all_steps_begin_from_what_was_left_of_the_same_job(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Step a failed first, then, with a remedy for a, step b."""
+    """Step a failed first; then, with a remedy for a, step b failed."""
     [document] = store.get([1])
     molecule = from_document(document, store.campaign.molecule)
     made_of = {"molecule": molecule.fingerprint, "recipe": recipe.hash, **changed}

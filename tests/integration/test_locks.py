@@ -1,4 +1,4 @@
-"""Who holds a lock: a process that runs, one that has ended, or a later one of the same number."""
+"""The holder of a lock: a running process, one that has ended, or a later one with its PID."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from wqmaster.system.processes import began, boot, command_line
 
 @pytest.fixture
 def other() -> Iterator[int]:
-    """A process of wqmaster that does nothing."""
+    """A wqmaster process that does nothing."""
     words = [sys.executable, "-c", "import sys; sys.stdin.read()", "wqmaster"]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         wait_until(lambda: "wqmaster" in command_line(process.pid))
@@ -34,23 +34,23 @@ def other() -> Iterator[int]:
 
 
 def noted(pid: int, *, how: str) -> str:
-    """What stands in a lock file of the process `pid`, or of an earlier one of that number."""
+    """The content of a lock file of the process `pid`, or of an earlier one with that PID."""
     since = began(pid)
     assert since is not None
     return {
-        "alone": f"{pid}\n",  # as earlier versions noted it
+        "alone": f"{pid}\n",  # as earlier versions wrote it
         "same": f"{pid} {since}\n",
         "earlier": f"{pid} {since - 60}\n",
     }[how]
 
 
 def is_this_process(holder: Holder | None) -> bool:
-    # The kernel's time of the boot is in whole seconds, and may move by one.
+    # The kernel's boot time is in whole seconds and may shift by one.
     assert holder is not None
     return (holder.pid, holder.began) == (os.getpid(), pytest.approx(began(os.getpid()), abs=2))
 
 
-def test_what_others_read_is_what_the_holder_noted(tmp_path: Path) -> None:
+def test_others_read_the_holder_from_the_lock_file(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("7 another 12\n")
     with locks.take(path) as file:
@@ -63,7 +63,7 @@ def test_what_others_read_is_what_the_holder_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "nobody\n", "12 soon\n"])
-def test_a_lock_file_that_names_no_holder_is_nobodys(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_lock_file_has_no_holder(tmp_path: Path, text: str) -> None:
     path = tmp_path / "lock"
     assert holder_of(path) is None
     path.write_text(text)
@@ -73,7 +73,7 @@ def test_a_lock_file_that_names_no_holder_is_nobodys(tmp_path: Path, text: str) 
 
 
 @pytest.mark.parametrize("how", ["alone", "same"])
-def test_a_folder_whose_master_runs_is_refused_at_once(
+def test_a_folder_whose_master_runs_is_refused_immediately(
     tmp_path: Path, other: int, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", pytest.fail)
@@ -84,10 +84,10 @@ def test_a_folder_whose_master_runs_is_refused_at_once(
             FolderLock(tmp_path)
 
 
-def test_a_process_with_the_number_of_a_dead_master_is_not_taken_for_it(
+def test_a_process_with_the_pid_of_a_dead_master_is_not_mistaken_for_it(
     tmp_path: Path, other: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The collectors of the dead one hold the lock, and give it free while a new master waits."""
+    """The collectors of the dead master hold the lock and release it while a new one waits."""
     collectors = locks.take(tmp_path / "lock")
     (tmp_path / "lock").write_text(noted(other, how="earlier"))
     assert master(tmp_path) is None
@@ -98,7 +98,7 @@ def test_a_process_with_the_number_of_a_dead_master_is_not_taken_for_it(
 
 
 @pytest.mark.parametrize(("how", "runs"), [("alone", True), ("same", True), ("earlier", False)])
-def test_a_process_with_the_number_of_a_dead_supervisor_is_no_factory(
+def test_a_process_with_the_pid_of_a_dead_supervisor_is_not_a_factory(
     tmp_path: Path, other: int, how: str, *, runs: bool
 ) -> None:
     handle.folder_of(tmp_path).mkdir()
@@ -112,7 +112,7 @@ def test_a_process_with_the_number_of_a_dead_supervisor_is_no_factory(
 
 
 @pytest.mark.parametrize(("how", "runs"), [("alone", True), ("same", True), ("earlier", False)])
-def test_a_campaign_is_taken_from_a_dead_master_whose_number_another_process_has(
+def test_a_campaign_is_taken_over_from_a_dead_master_whose_pid_is_in_use(
     campaigns: Campaigns, other: int, how: str, *, runs: bool
 ) -> None:
     campaigns.waters(1)

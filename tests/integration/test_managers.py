@@ -1,4 +1,4 @@
-"""What Work Queue's and TaskVine's managers can be told, each with real workers."""
+"""The settings of Work Queue's and TaskVine's managers, with real workers."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.bench import Bench, shell_job
+from tests.integration.engine_harness import Harness, shell_job
 from wqmaster.engines import manager_logs, ndcctools, task_sizes, tries
 from wqmaster.engines.base import Engine
 from wqmaster.engines.ndcctools import Setting
@@ -24,7 +24,7 @@ from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
 KINDS = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
-# What a worker says first, with a protocol of long ago (work_queue.c, vine_manager.c).
+# The first line of a worker with a very old protocol (work_queue.c, vine_manager.c).
 HELLO = {
     "work_queue": b"workqueue 3 old-host Linux x86_64 4.0.0\n",
     "taskvine": b"taskvine 3 old-host Linux x86_64 4.0.0\n",
@@ -40,26 +40,26 @@ class Managers:
         self._engines: list[Engine] = []
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, **setting: object) -> Bench:
-        """A manager with a setting, and no worker yet."""
+    def start(self, **setting: object) -> Harness:
+        """Start a manager with this setting and no workers yet."""
         engine = KINDS[self.name](Setting(self.folder / "logs", **setting))  # type: ignore[arg-type]
         self._engines.append(engine)
         tasks = self.folder / "tasks"
         tasks.mkdir()
-        return Bench(engine, tasks, lambda: [worker.pid for worker in self._workers])
+        return Harness(engine, tasks, lambda: [worker.pid for worker in self._workers])
 
-    def worker(self, bench: Bench, *options: str, wrapper: tuple[str, ...] = ()) -> None:
-        """Start a worker by the very command line that users are told."""
-        told = bench.engine.how_to_connect()
-        assert told is not None
-        program, *words = shlex.split(told)
+    def worker(self, harness: Harness, *options: str, wrapper: tuple[str, ...] = ()) -> None:
+        """Start a worker with the command line that is printed for users."""
+        printed = harness.engine.how_to_connect()
+        assert printed is not None
+        program, *words = shlex.split(printed)
         command = [*wrapper, program, "--cores", "1", *options, *words]
         self.run(command)
 
     def run(self, command: Sequence[str]) -> None:
-        """Start a worker by any command line."""
-        # Those of TaskVine that look for a port from the same number up, at the same time, may find
-        # the same one, of which one of them dies.
+        """Start a worker with any command line."""
+        # TaskVine workers that search upward from the same port at the same time may find the same
+        # free port; one of them then dies.
         first = str(10_000 + secrets.randbelow(20_000))
         self._workers.append(
             subprocess.Popen(
@@ -71,18 +71,18 @@ class Managers:
             )
         )
 
-    def connected(self, bench: Bench, count: int) -> None:
-        """Wait until `count` workers are there."""
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.stats().workers == count)
+    def connected(self, harness: Harness, count: int) -> None:
+        """Wait until `count` workers are connected."""
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.stats().workers == count)
 
     def end(self) -> None:
-        """End them all."""
+        """End all managers and workers."""
         for engine in self._engines:
             engine.close()
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
-            # One that is about to connect misses a SIGTERM; TaskVine's has a second process.
+            # A worker that is about to connect misses SIGTERM; one of TaskVine has two processes.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(2)
             with contextlib.suppress(ProcessLookupError):
@@ -92,7 +92,7 @@ class Managers:
 
 @pytest.fixture(params=list(KINDS))
 def managers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Managers]:
-    """Each of the two engines in turn."""
+    """The managers of each engine in turn."""
     found = Managers(request.param, tmp_path)
     yield found
     found.end()
@@ -122,227 +122,229 @@ def catalog(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_project_name_is_listed_and_workers_find_it(managers: Managers, catalog: str) -> None:
-    bench = managers.start(name="wqmaster-test", catalog=catalog)
+    harness = managers.start(name="wqmaster-test", catalog=catalog)
     program = {"work_queue": "work_queue_status", "taskvine": "vine_status"}[managers.name]
 
     def listed() -> str:
-        bench.engine.wait(1)
+        harness.engine.wait(1)
         said = subprocess.run(
             [program, "-C", catalog], capture_output=True, text=True, check=False, timeout=30
         ).stdout
         return said if "wqmaster-test" in said else ""
 
-    assert str(bench.port) in wait_until(listed)
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("t", shell_job("echo found"))
-    bench.wait_for(1)
-    assert bench.outcome("t").steps[0].files["stdout"] == b"found\n"
+    assert str(harness.port) in wait_until(listed)
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("t", shell_job("echo found"))
+    harness.wait_for(1)
+    assert harness.outcome("t").steps[0].files["stdout"] == b"found\n"
 
 
-def test_a_worker_with_a_wrong_password_is_told_of(managers: Managers, tmp_path: Path) -> None:
-    bench = managers.start(password=credentials.password(tmp_path))
-    assert bench.engine.trouble() is None
+def test_a_worker_with_a_wrong_password_is_reported(managers: Managers, tmp_path: Path) -> None:
+    harness = managers.start(password=credentials.password(tmp_path))
+    assert harness.engine.trouble() is None
     other = tmp_path / "other"
     other.write_text("guess")
-    managers.worker(bench)
-    managers.connected(bench, 1)
+    managers.worker(harness)
+    managers.connected(harness, 1)
     program = "work_queue_worker" if managers.name == "work_queue" else "vine_worker"
-    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(bench.port)]
+    command = [program, "--single-shot", "--password", str(other), "127.0.0.1", str(harness.port)]
     managers.run(command)
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "with a wrong password" in (bench.engine.trouble() or "")
-    assert bench.engine.stats().workers == 1
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "with a wrong password" in (harness.engine.trouble() or "")
+    assert harness.engine.stats().workers == 1
 
 
-def test_a_worker_of_another_version_is_told_of(
+def test_a_worker_of_another_version_is_reported(
     managers: Managers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = managers.start()
-    address = ("127.0.0.1", bench.port)
+    harness = managers.start()
+    address = ("127.0.0.1", harness.port)
     with socket.create_connection(address) as stranger:
         stranger.sendall(HELLO[managers.name])
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "with another version of ndcctools" in (bench.engine.trouble() or "")
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "with another version of ndcctools" in (harness.engine.trouble() or "")
     said = [record.getMessage() for record in caplog.records]
     refused = [line for line in said if line.startswith("worker refused (version): 127.0.0.1: ")]
     assert any("protocol 3" in line for line in refused)
-    managers.worker(bench)
-    managers.connected(bench, 1)  # those of the right version on that machine are welcome
+    managers.worker(harness)
+    managers.connected(harness, 1)  # the right version on that machine is accepted
 
 
-def test_what_travels_can_be_encrypted(managers: Managers, tmp_path: Path) -> None:
+def test_connections_can_be_encrypted(managers: Managers, tmp_path: Path) -> None:
     keys = credentials.certificate(tmp_path)
     assert [path.stat().st_mode & 0o777 for path in keys] == [0o600, 0o600]
-    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("t", shell_job("echo secret"))
-    bench.wait_for(1)
-    assert bench.outcome("t").steps[0].files["stdout"] == b"secret\n"
-    address = ("127.0.0.1", bench.port)
+    harness = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("t", shell_job("echo secret"))
+    harness.wait_for(1)
+    assert harness.outcome("t").steps[0].files["stdout"] == b"secret\n"
+    address = ("127.0.0.1", harness.port)
     with socket.create_connection(address) as plain:
         plain.sendall(HELLO[managers.name])
-        wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "without encryption" in (bench.engine.trouble() or "")
+        wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "without encryption" in (harness.engine.trouble() or "")
 
 
-@pytest.mark.parametrize("deferred", [True, False])  # the kernel keeps such away, or gave up on it
-def test_a_stranger_who_says_nothing_does_not_hold_up_an_encrypted_port(
+@pytest.mark.parametrize("deferred", [True, False])  # the kernel holds back silent peers, or not
+def test_a_silent_peer_does_not_block_an_encrypted_port(
     managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deferred: bool
 ) -> None:
     if not deferred:
         monkeypatch.setattr(ndcctools, "_DEFERRED_ACCEPT_SECONDS", 0)
         monkeypatch.setattr(ndcctools, "_SILENT_PEER_TIMEOUT_SECONDS", 1)
     keys = credentials.certificate(tmp_path)
-    bench = managers.start(ssl=keys, password=credentials.password(tmp_path))
-    with socket.create_connection(("127.0.0.1", bench.port)):
-        managers.worker(bench)
-        managers.connected(bench, 1)
+    harness = managers.start(ssl=keys, password=credentials.password(tmp_path))
+    with socket.create_connection(("127.0.0.1", harness.port)):
+        managers.worker(harness)
+        managers.connected(harness, 1)
 
 
-def test_the_longest_time_limit_can_be_told(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench)
-    bench.submit("t", shell_job("echo done"), limit=10**9)
-    bench.wait_for(1)
-    assert bench.returned["t"].result == "ok"
+def test_a_very_long_time_limit_is_accepted(managers: Managers) -> None:
+    harness = managers.start()
+    managers.worker(harness)
+    harness.submit("t", shell_job("echo done"), limit=10**9)
+    harness.wait_for(1)
+    assert harness.returned["t"].result == "ok"
 
 
-# Debian's package leaves it out.
+# Debian's package does not contain it.
 MONITOR = shutil.which("resource_monitor") or os.environ.get("CCTOOLS_RESOURCE_MONITOR")
 
 
-def test_resources_are_learned_or_it_is_said_that_they_cannot_be(managers: Managers) -> None:
+def test_resources_are_measured_or_the_missing_monitor_is_reported(managers: Managers) -> None:
     if MONITOR is None:
         with pytest.raises(EngineError, match="resource_monitor of ndcctools, which is not inst"):
             managers.start(allocation="max_throughput")
         return
-    bench = managers.start(allocation="max_throughput")
-    managers.worker(bench, "--memory", "200", "--disk", "2000")
+    harness = managers.start(allocation="max_throughput")
+    managers.worker(harness, "--memory", "200", "--disk", "2000")
     for number in range(3):
-        bench.submit(f"t{number}", shell_job("echo quick"))
-    bench.wait_for(3)
-    assert {found.result for found in bench.returned.values()} == {"ok"}
+        harness.submit(f"t{number}", shell_job("echo quick"))
+    harness.wait_for(3)
+    assert {found.result for found in harness.returned.values()} == {"ok"}
     log = next(managers.folder.glob("logs/2*/**/transactions")).read_text()
     done = [line for line in log.splitlines() if " RETRIEVED SUCCESS" in line and line[0] != "#"]
     assert len(done) == 3
-    assert all('"memory"' in line for line in done)  # measured, not asked for: none was
+    assert all('"memory"' in line for line in done)  # measured; none was requested
     assert "FIRST MAX_THROUGHPUT" in log
-    # One that needs more than any worker has waits for a larger one, and that is told.
-    bench.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
+    # A task that needs more than any worker has waits for a larger one, which is reported.
+    harness.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "waiting tasks: 1, idle workers: 1" in (harness.engine.trouble() or "")
 
 
-def test_a_straggler_is_begun_elsewhere_and_a_large_molecule_left_its_time(
+def test_a_straggler_restarts_elsewhere_and_a_large_molecule_gets_its_time(
     managers: Managers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(tries, "SLOW_HOST_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(tries, "MAX_FAST_ABORTS", 1)
-    bench = managers.start(fast_abort=2)
+    harness = managers.start(fast_abort=2)
     for _ in range(2):
-        managers.worker(bench)
-    managers.connected(bench, 2)
-    for number in range(12):  # 10 at least make an average (work_queue.c, vine_manager.c)
-        bench.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
-    bench.wait_for(12)
+        managers.worker(harness)
+    managers.connected(harness, 2)
+    for number in range(12):  # an average needs 10 (work_queue.c, vine_manager.c)
+        harness.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
+    harness.wait_for(12)
     seen = tmp_path / "seen"
     straggler = f"[ -e {seen} ] || {{ touch {seen}; sleep 600; }}; echo done"
-    bench.submit("slow", shell_job(straggler), category="molecules")
-    bench.wait_for(13)
-    assert bench.outcome("slow").steps[0].files["stdout"] == b"done\n"
+    harness.submit("slow", shell_job(straggler), category="molecules")
+    harness.wait_for(13)
+    assert harness.outcome("slow").steps[0].files["stdout"] == b"done\n"
     runs = tmp_path / "runs"
-    large = f"echo run >> {runs}; sleep 6; echo done"  # 20 times the average, wherever it runs
-    bench.submit("large", shell_job(large), category="molecules")
-    bench.wait_for(14)
-    assert bench.outcome("large").steps[0].files["stdout"] == b"done\n"
-    assert 2 <= len(runs.read_text().split()) <= 12  # and not for ever
+    large = f"echo run >> {runs}; sleep 6; echo done"  # 20 times the average, on any host
+    harness.submit("large", shell_job(large), category="molecules")
+    harness.wait_for(14)
+    assert harness.outcome("large").steps[0].files["stdout"] == b"done\n"
+    assert 2 <= len(runs.read_text().split()) <= 12  # and not forever
 
 
-def test_a_task_that_ends_its_workers_is_given_up(
+def test_a_task_that_kills_its_workers_counts_as_lost(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tries, "RESTART_CHECK_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(tries, "MAX_RETRIES", 1)
-    bench = managers.start(keepalive=(2, 2))
+    harness = managers.start(keepalive=(2, 2))
     fatal = (
         "p=$$; while :; do case $(cat /proc/$p/comm) in vine_worker | work_queue_work*) break ;; "
         "esac; p=$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2); done; kill -9 $p; sleep 60"
     )
-    bench.submit("fatal", shell_job(fatal))
+    harness.submit("fatal", shell_job(fatal))
     for _ in range(2):
-        managers.worker(bench)
-    bench.wait_for(1)
-    assert bench.returned["fatal"].result == "lost"
-    managers.worker(bench)
-    bench.submit("good", shell_job("echo good"))
-    bench.wait_for(2)
-    assert bench.outcome("good").steps[0].files["stdout"] == b"good\n"
+        managers.worker(harness)
+    harness.wait_for(1)
+    assert harness.returned["fatal"].result == "lost"
+    managers.worker(harness)
+    harness.submit("good", shell_job("echo good"))
+    harness.wait_for(2)
+    assert harness.outcome("good").steps[0].files["stdout"] == b"good\n"
 
 
-@pytest.mark.parametrize("managers", ["work_queue"], indirect=True)  # TaskVine's cannot: choose()
+@pytest.mark.parametrize(
+    "managers", ["work_queue"], indirect=True
+)  # TaskVine's cannot; see choose()
 def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench, "--wall-time", "40")
-    managers.connected(bench, 1)
-    bench.submit("long", shell_job("echo long"), running_time_min=100)
-    bench.submit("short", shell_job("echo short"))
-    bench.wait_for(1)
-    assert list(bench.returned) == ["short"]
-    assert bench.engine.stats().waiting == 1
-    managers.worker(bench, "--wall-time", "1000")
-    bench.wait_for(2)
-    assert bench.outcome("long").steps[0].files["stdout"] == b"long\n"
+    harness = managers.start()
+    managers.worker(harness, "--wall-time", "40")
+    managers.connected(harness, 1)
+    harness.submit("long", shell_job("echo long"), running_time_min=100)
+    harness.submit("short", shell_job("echo short"))
+    harness.wait_for(1)
+    assert list(harness.returned) == ["short"]
+    assert harness.engine.stats().waiting == 1
+    managers.worker(harness, "--wall-time", "1000")
+    harness.wait_for(2)
+    assert harness.outcome("long").steps[0].files["stdout"] == b"long\n"
 
 
-def test_tasks_that_wait_beside_idle_workers_are_told_of(
+def test_tasks_that_wait_despite_idle_workers_are_reported(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_sizes, "IDLE_WORKERS_TIMEOUT_SECONDS", 2.0)
-    bench = managers.start()
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.engine.block_host(os.uname().nodename, 600)
-    bench.submit("t", shell_job("true"))
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble())
-    assert "waiting tasks: 1, idle workers: 1" in (bench.engine.trouble() or "")
+    harness = managers.start()
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.engine.block_host(os.uname().nodename, 600)
+    harness.submit("t", shell_job("true"))
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
+    assert "waiting tasks: 1, idle workers: 1" in (harness.engine.trouble() or "")
 
 
-def test_a_task_that_no_worker_can_take_is_told_of(managers: Managers) -> None:
-    bench = managers.start()
-    managers.worker(bench)
-    managers.connected(bench, 1)
-    bench.submit("large", shell_job("true"), cores=64)
-    bench.engine.wait(1)
-    said = bench.engine.trouble() or ""
+def test_a_task_that_no_worker_can_run_is_reported(managers: Managers) -> None:
+    harness = managers.start()
+    managers.worker(harness)
+    managers.connected(harness, 1)
+    harness.submit("large", shell_job("true"), cores=64)
+    harness.engine.wait(1)
+    said = harness.engine.trouble() or ""
     assert "no worker is large enough for 1 of the waiting tasks" in said
     assert "64 cores (the largest worker has 1)" in said
-    bench.engine.cancel("large")
-    wait_until(lambda: bench.engine.wait(1) or bench.engine.trouble() is None)
+    harness.engine.cancel("large")
+    wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble() is None)
 
 
-def test_logs_do_not_grow_for_ever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_do_not_grow_forever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manager_logs.GrowingLog.__init__, "__defaults__", (5000,))
-    bench = managers.start()
-    managers.worker(bench)
+    harness = managers.start()
+    managers.worker(harness)
     for number in range(30):
-        bench.submit(f"t{number}", shell_job("true"))
-    bench.wait_for(30)
+        harness.submit(f"t{number}", shell_job("true"))
+    harness.wait_for(30)
     log = next(managers.folder.glob("logs/2*/**/transactions"))
     old = log.with_name("transactions.old")
     assert old.stat().st_size > 5000
     assert b"SUCCESS" in old.read_bytes() + log.read_bytes()
     held = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # that of this very listing
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of this listing
             held.append(str(descriptor.readlink()))
     assert [path for path in held if path.startswith(str(log))] == [str(log)]
 
 
 def in_another_host(name: str) -> tuple[str, ...]:
-    """A command's prefix that gives it a hostname of its own."""
+    """The words before a command that run it under another hostname."""
     user = () if os.getuid() == 0 else ("--user", "--map-root-user")
     return ("unshare", *user, "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh")
 
@@ -354,36 +356,36 @@ can_rename: Callable[[], bool] = lambda: (  # noqa: E731
 )
 
 
-@pytest.mark.skipif(not can_rename(), reason="no UTS namespaces here")
+@pytest.mark.skipif(not can_rename(), reason="UTS namespaces are not available")
 def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
-    bench = managers.start()
+    harness = managers.start()
     for name in ("good-host", "bad-host"):
-        managers.worker(bench, wrapper=in_another_host(name))
-    managers.connected(bench, 2)
-    bench.engine.block_host("bad-host", 8)
+        managers.worker(harness, wrapper=in_another_host(name))
+    managers.connected(harness, 2)
+    harness.engine.block_host("bad-host", 8)
     for number in range(8):
-        bench.submit(f"t{number}", shell_job("sleep 0.2"))
-    bench.wait_for(8)
-    assert {found.host for found in bench.returned.values()} == {"good-host"}
-    managers.worker(bench, wrapper=in_another_host("bad-host"))
+        harness.submit(f"t{number}", shell_job("sleep 0.2"))
+    harness.wait_for(8)
+    assert {found.host for found in harness.returned.values()} == {"good-host"}
+    managers.worker(harness, wrapper=in_another_host("bad-host"))
 
     def is_back() -> bool:
-        number = len(bench.returned)
+        number = len(harness.returned)
         for more in (number, number + 1):
-            bench.submit(f"t{more}", shell_job("sleep 0.5"))
-        bench.wait_for(number + 2)
-        return any(found.host == "bad-host" for found in bench.returned.values())
+            harness.submit(f"t{more}", shell_job("sleep 0.5"))
+        harness.wait_for(number + 2)
+        return any(found.host == "bad-host" for found in harness.returned.values())
 
     wait_until(is_back)
 
 
-def test_runs_of_the_same_second_have_logs_of_their_own(tmp_path: Path) -> None:
+def test_runs_started_in_the_same_second_have_separate_logs(tmp_path: Path) -> None:
     for name in ("vine-cache", *(f"2020-01-0{day}T000000" for day in range(1, 8))):
         (tmp_path / name).mkdir()
     made = [manager_logs.log_folder(tmp_path) for _ in range(3)]
     assert len(set(made)) == 3
     assert all(path.is_dir() and len(path.name) <= 19 for path in made)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left[-1] == "vine-cache"  # TaskVine's own, no run's
-    assert left[:2] == ["2020-01-06T000000", "2020-01-07T000000"]  # the oldest are gone
+    assert left[-1] == "vine-cache"  # TaskVine's cache, not a run's
+    assert left[:2] == ["2020-01-06T000000", "2020-01-07T000000"]  # the oldest were removed
     assert len(left) == manager_logs.KEPT_LOG_FOLDERS + 1

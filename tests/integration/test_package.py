@@ -1,4 +1,4 @@
-"""What is built for PyPI, and installed from there: sdist, wheel, and a run with what they hold."""
+"""The packages for PyPI: contents of sdist and wheel, and a run from an installed wheel."""
 
 import os
 import subprocess
@@ -38,8 +38,8 @@ def ran(*words: str | Path, folder: Path, environ: Mapping[str, str] | None = No
 
 
 def committed() -> set[str]:
-    """The files of the repository, and those that are to be added."""
-    # As root in a container, git refuses the checkout of another user.
+    """The files of the repository, including those not yet added."""
+    # In a container, git run as root refuses the checkout of another user.
     words = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others"]
     listed = ran(*words, "--exclude-standard", folder=TOP).splitlines()
     return {name for name in listed if (TOP / name).is_file()}
@@ -56,7 +56,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both, built once, of a copy: a build leaves folders in what it builds."""
+    """Sdist and wheels, built once from a copy: a build leaves folders in its source."""
     folder = tmp_path_factory.mktemp("package")
     copy = folder / "repository"
     for name in committed():
@@ -65,7 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         place.write_bytes((TOP / name).read_bytes())
         place.chmod((TOP / name).stat().st_mode)
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir")
-    # An sdist, and a wheel of that.
+    # An sdist, and a wheel from it.
     ran(*build, folder / "both", copy, folder=folder)
     ran(*build, folder / "direct", "--wheel", copy, folder=folder)
     with tarfile.open(folder / "both" / f"{NAME}.tar.gz") as archive:
@@ -99,7 +99,7 @@ def test_both_wheels_hold_the_package_with_its_data_and_its_license(built: Built
     assert members(built.wheel) == expected | generated | {f"{info}/entry_points.txt"}
 
 
-def test_the_metadata_say_what_it_is(built: Built) -> None:
+def test_the_metadata_describe_the_package(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         metadata = message_from_bytes(archive.read(f"{NAME}.dist-info/METADATA"))
     assert metadata["License-Expression"] == "MIT"
@@ -112,18 +112,18 @@ def test_the_metadata_say_what_it_is(built: Built) -> None:
     }
 
 
-def test_what_the_wheel_installs_runs_a_campaign(
+def test_the_installed_wheel_runs_a_campaign(
     built: Built, campaigns: Campaigns, tmp_path: Path
 ) -> None:
-    """Its dependencies are those of this environment, so that nothing is downloaded."""
+    """It uses the dependencies of this environment, so nothing is downloaded."""
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index")
     ran(*pip, "--disable-pip-version-check", built.wheel, folder=tmp_path)
     paths = sysconfig.get_paths(vars={"base": str(tmp_path / "venv")}, scheme="venv")
     site = Path(paths["purelib"])
-    # Lines of a .pth file are folders to search. The .pth files in those folders are not read, so
-    # that the checkout, which is installed in this environment, is not seen.
+    # Each line of a .pth file is a folder to search. Python does not read .pth files in these
+    # folders, so it does not find the checkout that is installed in this environment.
     places = dict.fromkeys(path for path in sys.path if path.endswith("-packages"))
     (site / "dependencies.pth").write_text("".join(f"{place}\n" for place in places))
     example = tmp_path / "example"

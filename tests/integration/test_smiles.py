@@ -1,4 +1,4 @@
-"""Geometries of SMILES by force fields, GFN-FF by a real xtb."""
+"""Force-field geometries from SMILES, GFN-FF with a real xtb."""
 
 from pathlib import Path
 

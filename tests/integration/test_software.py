@@ -1,6 +1,6 @@
-"""Software that comes with a job: real archives, URLs and modules, under real shells.
+"""Software that is sent with a job: real archives, URLs and modules, under real shells.
 
-Each task runs in a folder task.NUMBER of a worker's own, as with TaskVine (Work Queue: t.NUMBER).
+Each task runs in a folder task.NUMBER of its worker, as with TaskVine (Work Queue: t.NUMBER).
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from wqmaster.engines.base import RUNNER
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply
 from wqmaster.jobs.wire import Archive, pack
-from wqmaster.recipe.judgement import _by_exit_code
+from wqmaster.recipe.judgement import _by_exit_code  # codespell:ignore judgement
 from wqmaster.tasks.base import SCRIPT
 
 PROGRAM = """#!/bin/sh
-# What it sees of its surroundings.
+# Print the environment.
 echo "called $0 with $*"
 sibling
 echo "libraries $LD_LIBRARY_PATH"
@@ -71,7 +71,7 @@ class Worker:
         return self.folder / "software"
 
     def start(self, *jobs: Job, archive: Path | None = None, limit: int = 30) -> Path:
-        """Begin a task of `jobs`; its sandbox."""
+        """Start a task of `jobs` and return its sandbox."""
         self._count += 1
         sandbox = self.folder / f"task.{self._count}"
         (sandbox / "shared").mkdir(parents=True)
@@ -93,18 +93,18 @@ class Worker:
         return sandbox
 
     def end(self, sandbox: Path, job: int = 0) -> StepOutcome:
-        """Wait for all tasks; the last step of one's job."""
+        """Wait for all tasks and return the last step of one job."""
         for process in self._running:
             assert process.wait(timeout=60) in (0, -signal.SIGKILL)
         with Archive(sandbox / "outputs.tar") as archive:
             return archive.outcome(job).steps[-1]
 
     def run(self, *jobs: Job, archive: Path | None = None) -> StepOutcome:
-        """Run a task of `jobs`; the last step of the last one."""
+        """Run a task of `jobs` and return the last step of the last job."""
         return self.end(self.start(*jobs, archive=archive), len(jobs) - 1)
 
     def kill(self) -> None:
-        """As a worker dies by SIGKILL: everything at once."""
+        """Kill all processes at once, as when a worker gets SIGKILL."""
         for process in self._running:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -112,7 +112,7 @@ class Worker:
         self._running.clear()
 
 
-# What `sh` is on one machine or another.
+# The programs that are `sh` on some machine.
 SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
 
 
@@ -124,7 +124,7 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     found.kill()
 
 
-def test_what_a_local_engine_unpacked_goes_with_it_also_after_a_kill(tmp_path: Path) -> None:
+def test_the_software_of_a_local_engine_is_removed_even_after_a_kill(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys, tempfile\n"
         "from wqmaster.engines.local import LocalEngine\n"
@@ -162,12 +162,12 @@ def judged(step: StepOutcome) -> Failure:
     return failure
 
 
-# How an archive is compressed -> the program that a worker needs for it.
+# The compression of an archive -> the program that a worker needs to unpack it.
 UNPACKERS = {"w:": "tar", "w:gz": "gzip", "w:bz2": "bzip2", "w:xz": "xz"}
 
 
 @pytest.mark.parametrize("mode", [mode for mode, tool in UNPACKERS.items() if shutil.which(tool)])
-def test_an_archive_is_unpacked_once_and_its_program_finds_what_stands_beside_it(
+def test_an_archive_is_unpacked_once_and_its_program_finds_its_other_files(
     mode: str, worker: Worker, tmp_path: Path
 ) -> None:
     path = make_archive(tmp_path / "some.tar", mode)
@@ -189,9 +189,7 @@ def test_an_archive_is_unpacked_once_and_its_program_finds_what_stands_beside_it
     assert [entry.name for entry in worker.unpacked.iterdir() if entry.is_dir()] == [supply.key]
 
 
-def test_steps_without_software_are_as_ever_and_see_nothing_of_it(
-    worker: Worker, tmp_path: Path
-) -> None:
+def test_steps_without_software_are_not_affected_by_it(worker: Worker, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
     supply = archived(path)
     shown = Execution("b", ("sh", "-c", 'echo "$PATH|${LD_LIBRARY_PATH-none}"'))
@@ -200,8 +198,8 @@ def test_steps_without_software_are_as_ever_and_see_nothing_of_it(
     assert step.files["stdout"].decode().strip() == f"{os.environ['PATH']}|none"
 
 
-def test_tasks_that_begin_together_unpack_once(worker: Worker, tmp_path: Path) -> None:
-    """The archive comes through a pipe: who holds the lock reads it, the others wait."""
+def test_tasks_that_start_together_unpack_once(worker: Worker, tmp_path: Path) -> None:
+    """The archive comes through a pipe: the task that holds the lock reads it, others wait."""
     path = make_archive(tmp_path / "some.tar.gz")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -217,7 +215,7 @@ def test_tasks_that_begin_together_unpack_once(worker: Worker, tmp_path: Path) -
     assert not list(worker.unpacked.glob(".alone.*"))
 
 
-def test_without_a_lock_each_unpacks_for_itself_and_one_is_kept(
+def test_without_a_lock_each_task_unpacks_and_one_copy_is_kept(
     worker: Worker, tmp_path: Path
 ) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
@@ -237,13 +235,13 @@ def test_without_a_lock_each_unpacks_for_itself_and_one_is_kept(
     assert [entry.name for entry in worker.unpacked.iterdir() if entry.is_dir()] == [supply.key]
 
 
-def test_what_was_half_unpacked_is_never_used(worker: Worker, tmp_path: Path) -> None:
+def test_a_partly_unpacked_archive_is_never_used(worker: Worker, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "some.tar", "w:")
     supply = archived(path)
     whole = path.read_bytes()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    # No sum here: it would read the archive first.
+    # Without a checksum, which would read the archive first.
     slow = Supply(supply.key, "archive", str(path), "")
     worker.start(job_of(slow), archive=pipe)
     with pipe.open("wb") as file:
@@ -259,7 +257,7 @@ def test_what_was_half_unpacked_is_never_used(worker: Worker, tmp_path: Path) ->
     assert not list(worker.unpacked.glob(".part.*"))
 
 
-def test_an_archive_that_was_altered_on_its_way_is_refused(worker: Worker, tmp_path: Path) -> None:
+def test_an_archive_that_was_altered_in_transit_is_refused(worker: Worker, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
     supply = archived(path)
     altered = make_archive(tmp_path / "altered.tar.gz", program="#!/bin/sh\necho other\n")
@@ -269,7 +267,7 @@ def test_an_archive_that_was_altered_on_its_way_is_refused(worker: Worker, tmp_p
     assert not (worker.unpacked / supply.key).exists()
 
 
-def test_an_archive_that_is_cut_short_is_refused_and_asked_for_once_a_task(
+def test_a_truncated_archive_is_refused_and_requested_once_per_task(
     worker: Worker, tmp_path: Path
 ) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
@@ -283,7 +281,7 @@ def test_an_archive_that_is_cut_short_is_refused_and_asked_for_once_a_task(
     assert not [entry for entry in worker.unpacked.iterdir() if entry.is_dir()]
 
 
-def test_a_program_that_is_not_in_the_archive_fails_in_words(
+def test_a_program_that_is_not_in_the_archive_fails_with_a_message(
     worker: Worker, tmp_path: Path
 ) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
@@ -292,7 +290,7 @@ def test_a_program_that_is_not_in_the_archive_fails_in_words(
     assert "there is no program 'bin/absent'" in failure.message
 
 
-def test_a_url_is_fetched_once_and_its_sum_is_checked(worker: Worker, tmp_path: Path) -> None:
+def test_a_url_is_fetched_once_and_its_checksum_is_verified(worker: Worker, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
     good = Supply("good-some.tar.gz", "url", f"file://{path}", sum_of(path))
     bad = Supply("bad-some.tar.gz", "url", f"file://{path}", "0" * 64)
@@ -309,7 +307,8 @@ def test_a_url_is_fetched_once_and_its_sum_is_checked(worker: Worker, tmp_path: 
 
 
 @pytest.mark.skipif(
-    not any(shutil.which(name) for name in ("curl", "wget", "python3")), reason="needs a fetcher"
+    not any(shutil.which(name) for name in ("curl", "wget", "python3")),
+    reason="needs curl, wget or python3",
 )
 def test_a_url_of_a_web_server(worker: Worker, tmp_path: Path) -> None:
     web = tmp_path / "web"
@@ -342,7 +341,7 @@ def test_a_url_of_a_web_server(worker: Worker, tmp_path: Path) -> None:
             server.kill()
 
 
-def test_a_scheme_of_pelican_needs_its_client(worker: Worker) -> None:
+def test_a_pelican_url_needs_its_client(worker: Worker) -> None:
     tools = [shutil.which(name) for name in ("pelican", "osdf", "stashcp")]
     if any(tools):
         worker.environ["PATH"] = "/usr/bin:/bin"
@@ -352,7 +351,7 @@ def test_a_scheme_of_pelican_needs_its_client(worker: Worker) -> None:
     assert "cannot fetch osdf:///ospool/some.tar.gz: there is no pelican" in failure.message
 
 
-def test_getting_software_ready_is_no_time_of_the_job(worker: Worker, tmp_path: Path) -> None:
+def test_preparing_software_does_not_count_as_job_time(worker: Worker, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "some.tar.gz")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -367,7 +366,7 @@ def test_getting_software_ready_is_no_time_of_the_job(worker: Worker, tmp_path: 
     assert (step.exit_code, step.timed_out) == (0, False)
 
 
-# The words of Environment Modules, for machines without it: what `module load` does for a program.
+# A stand-in for Environment Modules with its messages: the effect of `module load`.
 INIT = """module() {
     case $2 in
         some/1.0)
@@ -389,7 +388,7 @@ of two lines"
 
 @pytest.fixture
 def modules(worker: Worker, tmp_path: Path) -> Path:
-    """A machine where the module some/1.0 brings bin/program."""
+    """A machine whose module some/1.0 provides bin/program."""
     (tmp_path / "init").mkdir()
     (tmp_path / "init" / "sh").write_text(INIT)
     (tmp_path / "bin").mkdir()
@@ -425,7 +424,7 @@ def test_a_module_is_loaded_for_its_step_alone(worker: Worker, modules: Path) ->
         ("silent/1", "program", "failed without a message"),
     ],
 )
-def test_a_module_that_is_missing_fails_in_words(
+def test_a_missing_module_fails_with_a_message(
     module: str, command: str, why: str, worker: Worker, modules: Path
 ) -> None:
     failure = judged(worker.run(job_of(Supply("key", "module", module), command)))
@@ -433,13 +432,15 @@ def test_a_module_that_is_missing_fails_in_words(
     assert why in failure.message
 
 
-def test_a_worker_without_modules_says_so(worker: Worker) -> None:
+def test_a_worker_without_modules_lacks_the_program(worker: Worker) -> None:
     failure = judged(worker.run(job_of(Supply("key", "module", "xtb/6.7.1"), "absent")))
     assert failure.kind is FailureClass.PROGRAM_MISSING
 
 
-def test_a_file_that_cannot_be_written_whole_fails_in_words(worker: Worker, tmp_path: Path) -> None:
-    """A limit of file sizes has tar fail in mid-file, as a full disk does."""
+def test_a_file_that_cannot_be_written_completely_is_a_failure(
+    worker: Worker, tmp_path: Path
+) -> None:
+    """A limit on file sizes makes tar fail in mid-file, as a full disk does."""
     path = make_archive(tmp_path / "some.tar.gz")
     script = tmp_path / "limited"
     script.write_text('#!/bin/sh\nulimit -f 100\nexec "$@"\n')

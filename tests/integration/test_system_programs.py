@@ -1,4 +1,4 @@
-"""Programs that are asked: those that hang, and those that print for ever."""
+"""Queries to programs that hang or print endlessly."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from wqmaster.system import programs
 from wqmaster.system.programs import Errors, Said, ask
 
 
-def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
+def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     script = f"echo begun; sleep 600 & echo $! > {tmp_path}/pid; wait"
     said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
     assert said.code is None
@@ -29,8 +29,8 @@ def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path: Pat
     wait_until(ended)  # a killed process that is busy ends when it is next scheduled
 
 
-def test_what_a_check_that_hangs_has_started_is_ended(tmp_path: Path) -> None:
-    """And what it would start next is not."""
+def test_the_program_of_a_hanging_check_is_ended(tmp_path: Path) -> None:
+    """The check cannot start another program either."""
     begun, refused = tmp_path / "begun", threading.Event()
 
     def hangs() -> None:
@@ -51,14 +51,14 @@ def test_what_a_check_that_hangs_has_started_is_ended(tmp_path: Path) -> None:
     assert ask(["true"], {"PATH": "/usr/bin:/bin"}).code == 0
 
 
-def test_a_program_that_prints_for_ever_is_cut_short() -> None:
+def test_a_program_that_prints_endlessly_is_cut_short() -> None:
     said = ask(["sh", "-c", "while :; do echo y; done"], {"PATH": "/usr/bin:/bin"}, seconds=60)
     assert said.code is None
     assert len(said.text) <= 1 << 20
 
 
-def test_what_a_program_left_does_not_hold_up_its_answer(tmp_path: Path) -> None:
-    """A child in a session of its own is not ended with it, and has its output still open."""
+def test_a_child_left_by_a_program_does_not_delay_its_answer(tmp_path: Path) -> None:
+    """A child in a separate session survives the program and keeps its output open."""
     script = f"echo begun; setsid sleep 600 & echo $! > {tmp_path}/pid"
     said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_what_a_program_left_does_not_hold_up_its_answer(tmp_path: Path) -> None
     assert said.text == "begun\n"
 
 
-def test_a_program_that_closes_its_output_and_goes_on_is_ended() -> None:
+def test_a_program_that_closes_its_output_and_continues_is_ended() -> None:
     said = ask(["sh", "-c", "exec >&- 2>&-; sleep 600"], {"PATH": "/usr/bin:/bin"}, seconds=1.0)
     assert said.code is None
 
@@ -79,7 +79,7 @@ def test_a_program_that_closes_its_output_and_goes_on_is_ended() -> None:
         ("dropped", "answer\n", "", "answer"),
     ],
 )
-def test_standard_error_comes_where_it_is_asked_for(
+def test_standard_error_goes_where_it_is_requested(
     errors: Errors, text: str, beside: str, last: str
 ) -> None:
     script = "echo answer; echo complaint >&2; echo >&2; exit 3"
@@ -88,7 +88,7 @@ def test_standard_error_comes_where_it_is_asked_for(
     assert said.last == last
 
 
-def test_a_long_answer_is_whole_where_no_limit_is_set() -> None:
+def test_a_long_answer_is_complete_without_a_limit() -> None:
     script = "i=0; while [ $i -lt 200 ]; do printf '%010000d' 0; i=$((i + 1)); done"
     said = ask(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, seconds=60, max_bytes=None)
     assert said == Said(0, "0" * 2_000_000)

@@ -42,7 +42,7 @@ LIGAND = "\n".join(
 )
 RECEPTOR = "\n".join(["REMARK made up", atom(1, "C", 4.0), atom(2, "OA", -4.0), "TER\n"])
 BOX = "center_x = 0.5\ncenter_y = -1\ncenter_z=0  # middle\n\nsize_x = 10\nsize_y = 11\nsize_z = 12"
-# As Vina does for `prepare`: one value a point, for all types; else an error.
+# Like Vina for `prepare`, it writes maps of all types with one value per point, or fails.
 STAND_IN = """#!/usr/bin/env python3
 import math, pathlib, sys
 print("AutoDock Vina v9.9.9")
@@ -63,7 +63,7 @@ for name in MAPS:
 
 
 def stand_in(old: str = "", new: str = "") -> str:
-    """The text of the stand-in, with one change."""
+    """The source of the stand-in, with one change."""
     assert old in STAND_IN
     return STAND_IN.replace(old, new, 1).replace("MAPS", repr((*MAPS, "W")))
 
@@ -200,7 +200,7 @@ def test_files_that_determine_a_result_are_named(software: Software) -> None:
 # --- the box and the receptor, when the campaign is read ---------------------------------------
 
 
-def test_a_box_file_is_read_as_vina_writes_them() -> None:
+def test_a_box_file_is_read_as_vina_writes_it() -> None:
     assert read_box(BOX) == Box((0.5, -1.0, 0.0), (10.0, 11.0, 12.0))
 
 
@@ -216,7 +216,7 @@ def test_a_box_file_is_read_as_vina_writes_them() -> None:
         ("", "center_x, center_y, center_z, size_x, size_y, size_z is missing"),
     ],
 )
-def test_a_box_file_that_says_something_else_is_refused(
+def test_a_box_file_with_other_content_is_refused(
     software: Software, text: str, words: str
 ) -> None:
     (software.beside / "box.txt").write_text(text)
@@ -250,7 +250,7 @@ def test_a_receptor_that_vina_would_refuse_is_refused(
     assert words in str(caught.value)
 
 
-def test_a_receptor_that_is_not_there_is_refused(software: Software) -> None:
+def test_a_missing_receptor_is_refused(software: Software) -> None:
     with pytest.raises(ValueError, match=r"nowhere\.pdbqt.* cannot be read"):
         check(steps(options(receptor="nowhere.pdbqt")), software)
 
@@ -272,7 +272,7 @@ def test_maps_that_are_too_large_are_refused_but_not_with_refine(software: Softw
     check(steps(options(size=[90, 90, 90], refine=True)), software)
 
 
-def test_a_missing_extra_is_told_when_the_campaign_is_read(
+def test_a_missing_extra_is_reported_when_the_campaign_is_read(
     software: Software, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ligand, "_MODULES", ("rdkit", "no_such_module"))
@@ -322,7 +322,7 @@ def test_maps_are_made_once_and_shared(software: Software) -> None:
     )
 
 
-def test_a_map_states_the_whole_center(software: Software) -> None:
+def test_a_map_states_all_digits_of_the_center(software: Software) -> None:
     job = build(software, options(center=[0.123456789, 0, -1.5]))
     lines = job.inputs[0].path.read_text().splitlines()
     assert lines[3:6] == ["SPACING 0.375", "NELEMENTS 16 18 18", "CENTER 0.123456789 0.0 -1.5"]
@@ -359,7 +359,7 @@ def test_another_version_of_vina_makes_its_own_maps(software: Software) -> None:
     assert calls(software) == 2
 
 
-def test_maps_that_are_missing_are_made_again(software: Software) -> None:
+def test_missing_maps_are_made_again(software: Software) -> None:
     job = build(software)
     job.inputs[-1].path.unlink()
     assert build(software).inputs == job.inputs
@@ -396,7 +396,7 @@ def test_refining_needs_no_vina_here_and_shares_the_receptor(software: Software)
     job = build(without, options(refine=True))
     [shared] = job.inputs
     assert shared.path.read_text() == RECEPTOR
-    # What is edited later does not reach the workers of this campaign.
+    # Later edits do not reach the workers of this campaign.
     (software.beside / "receptor.pdbqt").write_text("")
     assert shared.path.read_text() == RECEPTOR
     found = conf(job)
@@ -408,7 +408,7 @@ def test_refining_needs_no_vina_here_and_shares_the_receptor(software: Software)
 # --- the job -----------------------------------------------------------------------------------
 
 
-def test_nothing_of_a_document_is_in_a_command_line(software: Software) -> None:
+def test_no_content_of_a_document_is_in_a_command_line(software: Software) -> None:
     job = build(software)
     [step] = job.steps
     assert step.argv == (*software.argv("vina"), "--config", "vina.conf", "--cpu", "1")
@@ -417,7 +417,7 @@ def test_nothing_of_a_document_is_in_a_command_line(software: Software) -> None:
     assert build(software, molecule=document(_id=7, pdbqt=other)).steps == job.steps
 
 
-def test_settings_stand_in_the_configuration(software: Software) -> None:
+def test_settings_are_in_the_configuration(software: Software) -> None:
     wanted = options(exhaustiveness=3, num_modes=4, energy_range=2.5, min_rmsd=0.5, seed=99)
     found = conf(build(software, wanted))
     assert found.pop("maps").startswith("../shared/vina-")
@@ -478,7 +478,7 @@ def test_a_job_before_prepare_is_an_error(software: Software) -> None:
 
 
 def test_seeds_are_fixed_and_differ_by_document_and_step() -> None:
-    # Fixed for ever: other seeds would be other poses.
+    # Fixed forever: other seeds would give other poses.
     assert seed_of(ObjectId("64b7f0c2a3d4e5f601234567"), "dock") == 115017415
     seeds = {seed_of(document, step) for document in range(1000) for step in ("a", "b")}
     assert len(seeds) == 2000
@@ -546,27 +546,29 @@ def test_a_ligand_that_vina_would_not_read_is_a_bad_document(
         ("REMARK x\n" * 200_000, "more than a ligand can have"),
     ],
 )
-def test_what_is_no_ligand_is_a_bad_document(software: Software, value: object, words: str) -> None:
+def test_an_invalid_ligand_is_a_bad_document(software: Software, value: object, words: str) -> None:
     assert words in refused(software, options(), pdbqt=value)
 
 
-def test_a_ligand_with_line_ends_of_windows_is_read(software: Software) -> None:
+def test_a_ligand_with_windows_line_endings_is_read(software: Software) -> None:
     job = build(software, molecule=document(pdbqt=LIGAND.replace("\n", "\r\n")))
     assert job.files["ligand.pdbqt"] == LIGAND.encode()
 
 
-def test_closures_of_a_macrocycle_may_lie_on_atoms() -> None:
+def test_closures_of_a_macrocycle_may_coincide_with_atoms() -> None:
     closed = LIGAND.replace(atom(4, "HD", 2.75, 1.5), atom(4, "G0", 0.125))
     assert pdbqt_file.ligand(closed) == frozenset({"C", "A", "OA", "G0"})
 
 
 # --- Meeko -------------------------------------------------------------------------------------
 
-needs_meeko = pytest.mark.skipif(ligand.missing() is not None, reason="the extra docking is absent")
+needs_meeko = pytest.mark.skipif(
+    ligand.missing() is not None, reason="the extra 'docking' is not installed"
+)
 
 
 @needs_meeko
-def test_a_smiles_becomes_a_ligand_always_the_same(software: Software) -> None:
+def test_a_smiles_always_becomes_the_same_ligand(software: Software) -> None:
     wanted = options(ligand={"field": "mol.canonical", "format": "smiles"})
     molecule = document(mol={"canonical": "CC(=O)Nc1ccc(O)cc1"})
     job = build(software, wanted, molecule=molecule)
@@ -641,7 +643,7 @@ def test_a_flat_sdf_gets_coordinates(software: Software) -> None:
         ("sdf", SDF + "$$$$\n" + SDF, "several molecules"),
     ],
 )
-def test_what_cannot_be_prepared_is_a_bad_document(
+def test_a_molecule_that_cannot_be_prepared_is_a_bad_document(
     software: Software, capfd: pytest.CaptureFixture[str], form: str, value: object, words: str
 ) -> None:
     assert words in refused(software, options(ligand=form), **{form: value})

@@ -31,13 +31,15 @@ LIGANDS = {
 }
 POCKET = {"receptor": "receptor.pdbqt", "center": [0, 0, 0], "size": [14, 14, 14]}
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no {DATA}")
-needs_meeko = pytest.mark.skipif(ligand.missing() is not None, reason="the extra docking is absent")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} does not exist")
+needs_meeko = pytest.mark.skipif(
+    ligand.missing() is not None, reason="the extra 'docking' is not installed"
+)
 
 
 @dataclass
-class Bench:
-    """Docking in a folder of its own, with the maps of all tests."""
+class Harness:
+    """Docking in a separate folder, with maps shared by all tests."""
 
     folder: Path
     cache: Path
@@ -62,7 +64,7 @@ class Bench:
         return dock(molecule, requests, self.software)
 
     def run(self, jobs: Sequence[Job]) -> list[tuple[StepOutcome, ...]]:
-        """What comes back of `jobs`, run as one bundle."""
+        """The outcomes of `jobs`, run as one bundle."""
         self.count += 1
         sandbox = self.folder / f"task{self.count}"
         (sandbox / "shared").mkdir(parents=True)
@@ -74,7 +76,7 @@ class Bench:
             return [archive.outcome(place).steps for place in range(len(jobs))]
 
     def dock(self, molecule: Molecule, *wanted: dict[str, Any]) -> tuple[StepOutcome, ...]:
-        """What comes back of one job."""
+        """The outcome of one job."""
         return self.run([self.build(molecule, *wanted)])[0]
 
 
@@ -84,15 +86,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pocket(tmp_path: Path, cache: Path) -> Bench:
+def pocket(tmp_path: Path, cache: Path) -> Harness:
     """Docking into the made-up pocket of the example."""
-    return Bench(tmp_path, cache, EXAMPLE)
+    return Harness(tmp_path, cache, EXAMPLE)
 
 
 @pytest.fixture
-def real(tmp_path: Path, cache: Path) -> Bench:
+def real(tmp_path: Path, cache: Path) -> Harness:
     """Docking into the receptors of Vina's own examples."""
-    return Bench(tmp_path, cache, DATA)
+    return Harness(tmp_path, cache, DATA)
 
 
 def small(name: str, **changes: Any) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def smiles(text: str) -> Molecule:
 
 
 def good(outcome: StepOutcome, **options: Any) -> Output:
-    """The output of a step that ended well."""
+    """The output of a successful step."""
     output = Output(outcome.files)
     assert outcome.exit_code == 0, outcome.files["stderr"].decode()
     assert parsers.diagnose(output, ASKED, options) is None
@@ -124,13 +126,13 @@ def poses(outcome: StepOutcome) -> bytes:
 
 
 @needs_data
-def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Bench) -> None:
+def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Harness) -> None:
     box: dict[str, Any] = {"center": [-15, 15, 129], "size": [16, 16, 16]}
     wanted = {"receptor": "5x72_receptor.pdbqt", **box, "exhaustiveness": 2, "max_evals": 4000}
     names = ("5x72_ligand_p59", "5x72_ligand_p69")
     jobs = [real.build(document(names[place % 2], place), wanted) for place in range(20)]
     first = [steps[0] for half in (jobs[:10], jobs[10:]) for steps in real.run(half)]
-    # Another bundle, other neighbors, the maps of all types there: the same bytes.
+    # Another bundle, other neighbors, maps of all types: the same bytes.
     again = [steps[0] for steps in real.run(jobs[::-1])][::-1]
     assert [poses(outcome) for outcome in first] == [poses(outcome) for outcome in again]
     assert len({poses(outcome) for outcome in first}) == 20
@@ -148,7 +150,7 @@ def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Bench) -> No
 
 
 @needs_data
-def test_the_number_of_cores_does_not_change_the_poses(real: Bench) -> None:
+def test_the_number_of_cores_does_not_change_the_poses(real: Harness) -> None:
     job = real.build(document("5x72_ligand_p69"), small("5x72_ligand_p69", exhaustiveness=4))
     [step] = job.steps
     two = Execution(step.name, (*step.argv[:-1], "2"), step.outputs)
@@ -160,7 +162,7 @@ def test_the_number_of_cores_does_not_change_the_poses(real: Bench) -> None:
 @pytest.mark.parametrize("scoring", ["vina", "vinardo"])
 @pytest.mark.parametrize("name", list(LIGANDS))
 def test_scores_on_maps_are_those_of_vina_without_refinement(
-    real: Bench, name: str, scoring: str
+    real: Harness, name: str, scoring: str
 ) -> None:
     """Vina itself, given the poses and the receptor, finds the energies that were stored."""
     [outcome] = real.dock(document(name), small(name, scoring=scoring, num_modes=3))
@@ -192,7 +194,7 @@ def test_scores_on_maps_are_those_of_vina_without_refinement(
 
 
 @needs_data
-def test_refined_poses_are_those_of_vina_called_by_hand(real: Bench) -> None:
+def test_refined_poses_are_those_of_vina_called_by_hand(real: Harness) -> None:
     """`refine: true` is `vina --receptor`, to the byte."""
     name = "5x72_ligand_p59"
     [outcome] = real.dock(document(name), small(name, refine=True, seed=7))
@@ -211,8 +213,8 @@ def test_refined_poses_are_those_of_vina_called_by_hand(real: Bench) -> None:
 
 
 @needs_data
-def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Bench) -> None:
-    """The maps of `prepare` give what `vina --maps` gives with those it wrote for the ligand."""
+def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Harness) -> None:
+    """The maps of `prepare` give the same poses as those that Vina writes for the ligand."""
     name = "1iep_ligand"
     [outcome] = real.dock(document(name), small(name, seed=7))
     good(outcome)
@@ -239,7 +241,7 @@ def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Bench) -> None:
         "C",
     ],
 )
-def test_ligands_of_all_kinds_find_their_maps(pocket: Bench, text: str) -> None:
+def test_ligands_of_all_kinds_find_their_maps(pocket: Harness, text: str) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 2, "max_evals": 10_000}
     on_maps, refined = pocket.dock(smiles(text), wanted, {**wanted, "refine": True})
     for outcome in (on_maps, refined):
@@ -247,7 +249,7 @@ def test_ligands_of_all_kinds_find_their_maps(pocket: Bench, text: str) -> None:
 
 
 @needs_meeko
-def test_steps_run_one_after_another_and_none_takes_files_of_the_other(pocket: Bench) -> None:
+def test_steps_run_one_after_another_and_do_not_share_files(pocket: Harness) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500}
     steps = (wanted, {**wanted, "scoring": "vinardo"}, {**wanted, "refine": True})
     outcomes = pocket.dock(smiles("Cc1ccccc1O"), *steps)
@@ -266,7 +268,7 @@ def failed(outcome: StepOutcome) -> FailureClass:
 
 
 def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
-    """`job` with a text of one of its files replaced."""
+    """`job` with `old` replaced by `new` in one of its files."""
     assert old.encode() in job.files[file]
     content = job.files[file].replace(old.encode(), new.encode(), 1)
     return Job(job.steps, {**job.files, file: content}, job.inputs)
@@ -278,7 +280,7 @@ def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
     [
         ("ATOM      1  C ", "ATOM      1  C", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         (" OA\n", " Xx\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),
-        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # there is no map of it
+        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # it has no map
         ("TORSDOF", "REMARK ", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         ("ligand.pdbqt", "other.pdbqt", "vina.conf", FailureClass.INPUT_ERROR),
         ("../shared/", "../nowhere/", "vina.conf", FailureClass.INPUT_ERROR),
@@ -289,8 +291,8 @@ def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
         ("seed = ", "verbosity = 0\nseed = ", "vina.conf", FailureClass.TRUNCATED),
     ],
 )
-def test_what_vina_refuses_has_its_class(
-    pocket: Bench, old: str, new: str, file: str, kind: FailureClass
+def test_input_that_vina_refuses_has_its_class(
+    pocket: Harness, old: str, new: str, file: str, kind: FailureClass
 ) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500}
     job = pocket.build(smiles("CC(=O)Nc1ccc(O)cc1"), wanted)
@@ -299,7 +301,7 @@ def test_what_vina_refuses_has_its_class(
 
 
 @needs_meeko
-def test_a_box_that_is_too_small_or_far_away_is_no_result(pocket: Bench) -> None:
+def test_a_box_that_is_too_small_or_far_away_gives_no_result(pocket: Harness) -> None:
     wanted = {**POCKET, "ligand": "smiles", "exhaustiveness": 1, "max_evals": 500, "refine": True}
     job = pocket.build(smiles("CC(=O)Nc1ccc(O)cc1"), wanted)
     tiny = altered(altered(job, "size_x = 14.0", "size_x = 1.0"), "size_y = 14.0", "size_y = 1.0")
@@ -311,7 +313,7 @@ def test_a_box_that_is_too_small_or_far_away_is_no_result(pocket: Bench) -> None
 
 
 @needs_meeko
-def test_too_little_memory_has_its_class(pocket: Bench) -> None:
+def test_too_little_memory_has_its_class(pocket: Harness) -> None:
     wanted = {**POCKET, "size": [60, 60, 60], "ligand": "smiles", "refine": True}
     job = pocket.build(smiles("Cc1ccccc1O"), wanted)
     [step] = job.steps

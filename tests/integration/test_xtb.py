@@ -1,4 +1,4 @@
-"""Real xtb: campaign options -> job -> runner.sh -> verdict, good runs and those that go wrong."""
+"""Real xtb: campaign options -> job -> runner.sh -> verdict, for good and bad runs."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.xtb_bench import (
+from tests.integration.xtb_runs import (
     AMMONIUM,
     CO2,
     HELIUM,
@@ -20,7 +20,7 @@ from tests.integration.xtb_bench import (
     SHORT_MD,
     SODIUM,
     WATER,
-    Bench,
+    Harness,
     molecule,
     number_after,
     pair,
@@ -37,8 +37,8 @@ pytestmark = NEEDS_XTB
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
 # --- good runs ---------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ METHODS: list[dict[str, Any]] = [
 
 
 def words_of(options: Mapping[str, Any]) -> list[str]:
-    """The arguments of these options, as the documentation of xtb has them."""
+    """The arguments for these options according to the documentation of xtb."""
     gfn = options["gfn"]
     words = ["--gfnff"] if gfn == "ff" else ["--gfn", str(gfn)]
     if "solvent" in options:
@@ -73,10 +73,10 @@ def words_of(options: Mapping[str, Any]) -> list[str]:
     "one", [WATER, AMMONIUM, HYDROXIDE, RADICAL], ids=["water", "cation", "anion", "radical"]
 )
 def test_energy_and_gradient_are_those_of_a_run_by_hand(
-    bench: Bench, one: Molecule, options: dict[str, Any]
+    harness: Harness, one: Molecule, options: dict[str, Any]
 ) -> None:
-    found = bench.values("singlepoint", one, "energy", "gradient", "charges", "dipole", **options)
-    text = printed(bench.folder, one, *words_of(options), "--grad")
+    found = harness.values("singlepoint", one, "energy", "gradient", "charges", "dipole", **options)
+    text = printed(harness.folder, one, *words_of(options), "--grad")
     assert found["energy"] == number_after(text, "| TOTAL ENERGY")
     norm = math.hypot(*(value for row in found["gradient"] for value in row))
     assert norm == pytest.approx(number_after(text, ":: gradient norm"), abs=1e-10)
@@ -93,29 +93,31 @@ def test_energy_and_gradient_are_those_of_a_run_by_hand(
     [HYDROGEN, HELIUM, SODIUM, molecule([("H", 0, 0, 0)], charge=1), pair("H", "H", 50.0), CO2],
     ids=["H", "He", "Na+", "H+", "far apart", "linear"],
 )
-def test_atoms_and_odd_molecules_are_results(bench: Bench, one: Molecule, gfn: int | str) -> None:
+def test_atoms_and_unusual_molecules_have_results(
+    harness: Harness, one: Molecule, gfn: int | str
+) -> None:
     for function in ("singlepoint", "optimize", "hessian"):
         if function == "optimize" and gfn == "ff" and max(map(max, one.coordinates)) > 20:
-            continue  # "ANC generation failed": xtb makes no coordinates of atoms without bonds
-        text = printed(bench.folder, one, *words_of({"gfn": gfn}))
+            continue  # "ANC generation failed": xtb needs bonds for its coordinates
+        text = printed(harness.folder, one, *words_of({"gfn": gfn}))
         more = ("opt_trajectory_energies",) if function == "optimize" else ()
-        found = bench.settled(function, one, "energy", *more, gfn=gfn)
+        found = harness.settled(function, one, "energy", *more, gfn=gfn)
         direct = number_after(text, "| TOTAL ENERGY")
         if function == "optimize":
             assert found["energy"] <= direct + 1e-7
-        elif direct < 3000:  # else the run by hand has the bug of xtb that is_full() tells of
+        elif direct < 3000:  # else the run by hand has the bug of xtb that is_full() describes
             assert found["energy"] == pytest.approx(direct, abs=1e-8)
 
 
-def test_atoms_without_an_empty_orbital_never_get_the_number_that_xtb_did_not_set(
-    bench: Bench,
+def test_atoms_without_an_empty_orbital_never_get_a_number_that_xtb_did_not_set(
+    harness: Harness,
 ) -> None:
-    # Without electronic temperature xtb does not add it.
+    # Without electronic temperature, xtb does not add that number.
     for one in (HELIUM, molecule([("F", 0, 0, 0)], charge=-1)):
         right = number_after(
-            printed(bench.folder, one, "--gfn", "1", "--etemp", "0"), "| TOTAL ENERGY"
+            printed(harness.folder, one, "--gfn", "1", "--etemp", "0"), "| TOTAL ENERGY"
         )
-        for found in bench.all("singlepoint", [one] * 20, "energy", gfn=1):
+        for found in harness.all("singlepoint", [one] * 20, "energy", gfn=1):
             if isinstance(found, Failure):
                 assert found.kind is FailureClass.ERRATIC
             else:
@@ -123,12 +125,12 @@ def test_atoms_without_an_empty_orbital_never_get_the_number_that_xtb_did_not_se
 
 
 @pytest.mark.skipif(not MOLECULES.exists(), reason="the example has no molecules")
-def test_a_hundred_optimisations(bench: Bench) -> None:
+def test_a_hundred_optimizations(harness: Harness) -> None:
     hundred = some(100, largest=26)
-    start = bench.all("singlepoint", hundred, "energy", gradient=False)
+    start = harness.all("singlepoint", hundred, "energy", gradient=False)
     parsers = ("energy", "geometry", "symbols", "gradient_norm", "opt_cycles", "dipole")
     parsers += ("opt_trajectory_energies",)
-    end = bench.all("optimize", hundred, *parsers)
+    end = harness.all("optimize", hundred, *parsers)
     assert len(end) == 100
     for one, first, last in zip(hundred, start, end, strict=True):
         assert isinstance(first, dict), first
@@ -143,17 +145,17 @@ def test_a_hundred_optimisations(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("gfn", [1, 2, "ff"])
-def test_the_optimised_geometry_has_the_energy_and_dipole_that_are_stored(
-    bench: Bench, gfn: int | str
+def test_the_optimized_geometry_has_the_energy_and_dipole_that_are_stored(
+    harness: Harness, gfn: int | str
 ) -> None:
     for one in (WATER, HYDROXIDE):
         parsers = ("energy", "geometry", "dipole", "charges")
-        found = bench.values("optimize", one, *parsers, gfn=gfn, level="tight")
+        found = harness.values("optimize", one, *parsers, gfn=gfn, level="tight")
         rows = [
             (SYMBOLS[n], *place) for n, place in zip(one.numbers, found["geometry"], strict=True)
         ]
         there = molecule(rows, charge=one.charge)
-        again = bench.values(
+        again = harness.values(
             "singlepoint", there, "energy", "gradient", "dipole", "charges", gfn=gfn
         )
         assert again["energy"] == pytest.approx(found["energy"], abs=2e-8)
@@ -164,11 +166,11 @@ def test_the_optimised_geometry_has_the_energy_and_dipole_that_are_stored(
 
 
 @pytest.mark.skipif(not MOLECULES.exists(), reason="the example has no molecules")
-def test_twenty_short_dynamics(bench: Bench) -> None:
+def test_twenty_short_dynamics(harness: Harness) -> None:
     small = [WATER, METHANE, AMMONIUM, HYDROXIDE, RADICAL, *some(15, largest=12)]
     assert len(small) == 20
     names = ("md_summary", "md_energies", "md_frames", "energy")
-    found = bench.all("md", small, *names, keep_files={"xtb.trj": "{id}.trj"}, **SHORT_MD)
+    found = harness.all("md", small, *names, keep_files={"xtb.trj": "{id}.trj"}, **SHORT_MD)
     for one, values in zip(small, found, strict=True):
         assert isinstance(values, dict), values
         summary = values["md_summary"]
@@ -181,9 +183,9 @@ def test_twenty_short_dynamics(bench: Bench) -> None:
         assert 0 < summary["temperature"] < 2000
 
 
-def test_the_means_of_an_md_are_those_of_its_trajectory(bench: Bench) -> None:
+def test_the_means_of_an_md_are_those_of_its_trajectory(harness: Harness) -> None:
     options = {**SHORT_MD, "dump": 0.5, "nvt": False}
-    found = bench.values("md", METHANE, "md_summary", "md_energies", **options)
+    found = harness.values("md", METHANE, "md_summary", "md_energies", **options)
     energies = found["md_energies"]
     assert len(energies) == 100
     mean = sum(energies) / len(energies)
@@ -191,32 +193,34 @@ def test_the_means_of_an_md_are_those_of_its_trajectory(bench: Bench) -> None:
     assert found["md_summary"]["thermostat"] is None
 
 
-def test_an_md_is_the_same_again_unless_it_shall_not(bench: Bench) -> None:
-    same = [bench.values("md", WATER, "md_energies", **SHORT_MD) for _ in range(2)]
+def test_an_md_is_reproducible_unless_random_numbers_are_requested(harness: Harness) -> None:
+    same = [harness.values("md", WATER, "md_energies", **SHORT_MD) for _ in range(2)]
     assert same[0] == same[1]
     options = {**SHORT_MD, "samerand": False}
-    other = [bench.values("md", WATER, "md_energies", **options) for _ in range(2)]
+    other = [harness.values("md", WATER, "md_energies", **options) for _ in range(2)]
     assert other[0] != other[1]
 
 
 @pytest.mark.parametrize("shake", [0, 1, 2])
 @pytest.mark.parametrize("gfn", [2, "ff"])
-def test_an_md_with_held_bonds_and_velocities(bench: Bench, gfn: int | str, shake: int) -> None:
+def test_an_md_with_constrained_bonds_and_velocities(
+    harness: Harness, gfn: int | str, shake: int
+) -> None:
     options = {**SHORT_MD, "shake": shake, "hmass": 4, "step": 1.0, "velocities": True}
-    found = bench.values("md", METHANE, "md_summary", "md_frames", gfn=gfn, **options)
-    # With GFN-FF xtb does not take the held bonds off.
+    found = harness.values("md", METHANE, "md_summary", "md_frames", gfn=gfn, **options)
+    # With GFN-FF, xtb does not subtract the constrained bonds.
     held = shake != 0 and gfn != "ff"
     assert found["md_summary"]["degrees_of_freedom"] == (11 if held else 15)
     assert found["md_frames"] == 10
 
 
 @pytest.mark.parametrize("gfn", [1, 2, "ff"])
-def test_a_hessian_of_a_minimum(bench: Bench, gfn: int | str) -> None:
-    [at] = [bench.values("optimize", WATER, "geometry", gfn=gfn, level="extreme")["geometry"]]
+def test_a_hessian_of_a_minimum(harness: Harness, gfn: int | str) -> None:
+    [at] = [harness.values("optimize", WATER, "geometry", gfn=gfn, level="extreme")["geometry"]]
     rows = [(SYMBOLS[n], *place) for n, place in zip(WATER.numbers, at, strict=True)]
     names = ("hessian", "frequencies", "ir_intensities", "thermochemistry", "stationary")
     names += ("zero_point_energy", "enthalpy", "gibbs_free_energy", "energy", "entropy")
-    found = bench.values("hessian", molecule(rows), *names, gfn=gfn, temperature=350.0)
+    found = harness.values("hessian", molecule(rows), *names, gfn=gfn, temperature=350.0)
     assert found["stationary"] is True
     waves = found["frequencies"]
     assert len(waves) == len(found["ir_intensities"]) == 3
@@ -226,9 +230,9 @@ def test_a_hessian_of_a_minimum(bench: Bench, gfn: int | str) -> None:
     assert len(matrix) == 9
     for i, row in enumerate(matrix):
         assert row == pytest.approx([matrix[j][i] for j in range(9)], abs=1e-8)
-        for axis in range(3):  # moving all atoms costs nothing
+        for axis in range(3):  # translation costs no energy
             assert sum(row[axis::3]) == pytest.approx(0.0, abs=2e-4)
-    # cm^-1 in Eh; GFN-FF scales its frequencies by 1.03.
+    # From cm^-1 to Eh; GFN-FF scales its frequencies by 1.03.
     half = sum(waves) / 2 * 4.556335e-6 * (1.03 if gfn == "ff" else 1.0)
     assert found["zero_point_energy"] == pytest.approx(half, abs=2e-8)
     assert found["thermochemistry"]["temperature"] == 350.0
@@ -237,19 +241,19 @@ def test_a_hessian_of_a_minimum(bench: Bench, gfn: int | str) -> None:
     assert found["gibbs_free_energy"] == pytest.approx(free, abs=1e-10)
 
 
-def test_a_hessian_elsewhere_is_a_result_that_says_so(bench: Bench) -> None:
+def test_a_hessian_away_from_a_minimum_is_a_result_that_states_this(harness: Harness) -> None:
     bent = molecule([("O", 0, 0, 1.2), ("C", 0, 0.3, 0), ("O", 0, 0, -1.2)])
     names = ("frequencies", "imaginary_frequencies", "stationary")
-    found = bench.values("hessian", bent, *names)
+    found = harness.values("hessian", bent, *names)
     assert found["stationary"] is False
     flat = molecule([("N", 0, 0, 0), ("H", 1, 0, 0), ("H", -0.5, 0.866, 0), ("H", -0.5, -0.866, 0)])
-    found = bench.values("hessian", flat, *names)
+    found = harness.values("hessian", flat, *names)
     assert len(found["frequencies"]) == 6
     assert len(found["imaginary_frequencies"]) == 1
     assert found["imaginary_frequencies"][0] < -100
-    found = bench.values("hessian", HYDROGEN, *names)
+    found = harness.values("hessian", HYDROGEN, *names)
     assert found == {"frequencies": [], "imaginary_frequencies": [], "stationary": True}
-    assert len(bench.values("hessian", CO2, *names)["frequencies"]) == 4
+    assert len(harness.values("hessian", CO2, *names)["frequencies"]) == 4
 
 
 def test_each_step_starts_from_the_document_and_reads_nothing_of_another(tmp_path: Path) -> None:

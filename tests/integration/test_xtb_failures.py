@@ -1,11 +1,11 @@
-"""What xtb gets wrong or cannot do ends as a failure of its class; remedies cure what they can."""
+"""Errors and limits of xtb end as failures of their class; remedies cure some of them."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.xtb_bench import (
+from tests.integration.xtb_runs import (
     HELIUM,
     HYDROGEN,
     HYDROXIDE,
@@ -14,7 +14,7 @@ from tests.integration.xtb_bench import (
     RADICAL,
     SHORT_MD,
     WATER,
-    Bench,
+    Harness,
     molecule,
     pair,
     run,
@@ -25,7 +25,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import diagnose
-from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
 from wqmaster.recipe.retry import remedies
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.xtb.task import (
@@ -43,11 +43,11 @@ pytestmark = NEEDS_XTB
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
-# --- what goes wrong ---------------------------------------------------------------------------
+# --- failures ----------------------------------------------------------------------------------
 
 FLUORIDE = molecule([("F", 0, 0, 0)], charge=-1)
 FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
@@ -68,11 +68,11 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", pair("C", "O", 0.01), {"gfn": "ff"}, FailureClass.IMPLAUSIBLE_ENERGY),
         ("singlepoint", pair("H", "H", 0.0), {}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 0.0), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # xtb 6.7.1 leaves the repulsion out here: an energy like that of two hydrogen atoms.
+        # xtb 6.7.1 omits the repulsion here: the energy is like that of two hydrogen atoms.
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 1}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 2}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # As a document could not say it; xtb ends well all the same.
+        # No document can state this, but xtb terminates normally.
         (
             "singlepoint",
             molecule([("O", 0, 0, 0), ("H", 0, 0, 1), ("H", 1, 0, 0)], charge=20),
@@ -101,10 +101,10 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", molecule([("Og", 0, 0, 0)]), {"gfn": "ff"}, FailureClass.INPUT_BASIS),
     ],
 )
-def test_each_way_to_fail_has_its_class(
-    bench: Bench, function: str, one: Molecule, options: dict[str, Any], kind: FailureClass
+def test_each_kind_of_failure_has_its_class(
+    harness: Harness, function: str, one: Molecule, options: dict[str, Any], kind: FailureClass
 ) -> None:
-    assert bench.failure(function, one, **options) is kind
+    assert harness.failure(function, one, **options) is kind
 
 
 @pytest.mark.parametrize(
@@ -122,20 +122,20 @@ def test_a_solvent_that_xtb_lacks_is_an_input_error(
     [outcome] = run(
         [singlepoint(WATER, [StepRequest("a", unchecked, frozenset())], Software())], tmp_path
     )
-    job = Bench(tmp_path).recipe("singlepoint").asked_of(WATER)
+    job = Harness(tmp_path).recipe("singlepoint").asked_of(WATER)
     failure = diagnose(Output(outcome.steps[0].files), job, options)
     assert failure is not None
     assert failure.kind is FailureClass.INPUT_KEYWORD
     assert f"'{options['solvent']}' is not parametrized" in failure.message
 
 
-def test_a_clash_in_a_large_molecule_is_found_whatever_the_energy(bench: Bench) -> None:
+def test_a_clash_in_a_large_molecule_is_found_whatever_the_energy(harness: Harness) -> None:
     [large] = some(1)
     x, y, z = large.coordinates[0]
     for apart in (1e-3, 0.05):
         rows = [(SYMBOLS[n], *p) for n, p in zip(large.numbers, large.coordinates, strict=True)]
         clashing = molecule([*rows, ("H", x + apart, y, z), ("H", x, y + 4.0, z)])
-        assert bench.failure("singlepoint", clashing) in (
+        assert harness.failure("singlepoint", clashing) in (
             FailureClass.COINCIDENT_ATOMS,
             FailureClass.IMPLAUSIBLE_ENERGY,
         )
@@ -172,12 +172,14 @@ def test_a_clash_in_a_large_molecule_is_found_whatever_the_energy(bench: Bench) 
         ),
     ],
 )
-def test_another_run_than_asked_for_is_refused(tmp_path: Path, ran: Any, asked: Any) -> None:
+def test_a_run_other_than_the_requested_one_is_refused(
+    tmp_path: Path, ran: Any, asked: Any
+) -> None:
     functions = {Singlepoint: singlepoint, Optimize: optimize, Dynamics: md}
     steps = [StepRequest("a", ran, frozenset())]
     [outcome] = run([functions[type(ran)](METHANE, steps, Software())], tmp_path)
     output = Output(outcome.steps[0].files)
-    job = Bench(tmp_path).recipe("singlepoint").asked_of(METHANE)
+    job = Harness(tmp_path).recipe("singlepoint").asked_of(METHANE)
     assert diagnose(output, job, ran.model_dump(mode="json", exclude_none=True)) is None
     failure = diagnose(output, job, asked.model_dump(mode="json", exclude_none=True))
     assert failure is not None
@@ -186,12 +188,12 @@ def test_another_run_than_asked_for_is_refused(tmp_path: Path, ran: Any, asked: 
 
 
 @pytest.mark.parametrize("mode", ["cut", "killed", "json"])
-def test_an_output_that_is_cut_short_is_no_result(tmp_path: Path, mode: str) -> None:
+def test_a_truncated_output_is_not_a_result(tmp_path: Path, mode: str) -> None:
     [outcome] = run(
         [optimize(WATER, [StepRequest("a", Optimize(), frozenset())], Software())], tmp_path
     )
     files = dict(outcome.steps[0].files)
-    job = Bench(tmp_path).recipe("optimize").asked_of(WATER)
+    job = Harness(tmp_path).recipe("optimize").asked_of(WATER)
     options = Optimize().model_dump(mode="json", exclude_none=True)
     assert diagnose(Output(files), job, options) is None
     if mode == "json":
@@ -220,11 +222,11 @@ def test_an_output_that_is_cut_short_is_no_result(tmp_path: Path, mode: str) -> 
         ({"gfn": True}, "1, 2 or ff"),
     ],
 )
-def test_what_xtb_cannot_is_refused_before_it_runs(
-    bench: Bench, options: dict[str, Any], words: str
+def test_options_that_xtb_does_not_support_are_refused_before_it_runs(
+    harness: Harness, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(CampaignError, match=words):
-        bench.recipe("singlepoint", **options)
+        harness.recipe("singlepoint", **options)
 
 
 # --- remedies ----------------------------------------------------------------------------------
@@ -236,16 +238,16 @@ def rung(kind: FailureClass, position: int) -> Any:
 
 @pytest.mark.parametrize("position", range(3))
 @pytest.mark.parametrize("gfn", [1, 2])
-def test_a_remedy_of_the_charges_gives_the_same_energy(
-    bench: Bench, position: int, gfn: int
+def test_a_remedy_for_the_scf_gives_the_same_energy(
+    harness: Harness, position: int, gfn: int
 ) -> None:
     name = rung(FailureClass.SCF_NOT_CONVERGED, position).name
     for one in (METHANE, HYDROXIDE, RADICAL):
-        recipe = bench.recipe("singlepoint", "energy", "gradient", gfn=gfn, accuracy=0.01)
+        recipe = harness.recipe("singlepoint", "energy", "gradient", gfn=gfn, accuracy=0.01)
         jobs = [recipe.build(one), recipe.build(one, remedies(recipe.ladders, {"a": (name,)}))]
         assert jobs[0] != jobs[1]
         usual, cured = (
-            judge(recipe, recipe.asked_of(one), outcome) for outcome in run(jobs, bench.folder)
+            judge(recipe, recipe.asked_of(one), outcome) for outcome in run(jobs, harness.folder)
         )
         assert usual.failure is None
         assert cured.failure is None
@@ -253,10 +255,10 @@ def test_a_remedy_of_the_charges_gives_the_same_energy(
         assert here["energy"] == pytest.approx(there["energy"], abs=1e-7)
 
 
-def test_more_iterations_cure_too_few(bench: Bench) -> None:
-    recipe = bench.recipe("singlepoint", "energy", iterations=2)
+def test_more_iterations_cure_too_few(harness: Harness) -> None:
+    recipe = harness.recipe("singlepoint", "energy", iterations=2)
     plan = {"a": (rung(FailureClass.SCF_NOT_CONVERGED, 0).name,)}
-    [outcome] = run([recipe.build(WATER, remedies(recipe.ladders, plan))], bench.folder)
+    [outcome] = run([recipe.build(WATER, remedies(recipe.ladders, plan))], harness.folder)
     verdict = judge(recipe, recipe.asked_of(WATER, 2, plan), outcome)
     assert verdict.failure is None
     assert verdict.results[0].values["energy"] == pytest.approx(-5.070383095219, abs=1e-8)
@@ -264,22 +266,22 @@ def test_more_iterations_cure_too_few(bench: Bench) -> None:
 
 @pytest.mark.parametrize("position", range(2))
 @pytest.mark.parametrize("gfn", [1, 2, "ff"])
-def test_an_optimisation_goes_on_from_where_it_ended(
-    bench: Bench, position: int, gfn: int | str
+def test_an_optimization_continues_from_where_it_ended(
+    harness: Harness, position: int, gfn: int | str
 ) -> None:
     options = {"gfn": gfn, "level": "extreme", "accuracy": 0.01}
-    usual = bench.values("optimize", METHANE, "energy", **options)
-    recipe = bench.recipe("optimize", "energy", "opt_trajectory_energies", cycles=2, **options)
-    [outcome] = run([recipe.build(METHANE)], bench.folder)
+    usual = harness.values("optimize", METHANE, "energy", **options)
+    recipe = harness.recipe("optimize", "energy", "opt_trajectory_energies", cycles=2, **options)
+    [outcome] = run([recipe.build(METHANE)], harness.folder)
     first = judge(recipe, recipe.asked_of(METHANE), outcome).failure
     assert first is not None
     assert first.kind is FailureClass.OPT_NOT_CONVERGED
     plan = {"a": (rung(FailureClass.OPT_NOT_CONVERGED, position).name,)}
     rescued = {"a": outcome.steps[0].files}
-    [again] = run([recipe.build(METHANE, remedies(recipe.ladders, plan), rescued)], bench.folder)
+    [again] = run([recipe.build(METHANE, remedies(recipe.ladders, plan), rescued)], harness.folder)
     verdict = judge(recipe, recipe.asked_of(METHANE, 2, plan), again)
     assert verdict.failure is None, verdict.failure
     values = verdict.results[0].values
     assert values["energy"] == pytest.approx(usual["energy"], abs=1e-7)
-    reached = bench.values("singlepoint", METHANE, "energy", gfn=gfn, accuracy=0.01)["energy"]
+    reached = harness.values("singlepoint", METHANE, "energy", gfn=gfn, accuracy=0.01)["energy"]
     assert values["opt_trajectory_energies"][0] < reached

@@ -1,4 +1,4 @@
-"""Which evaluation the values of real runs of xtb are of: each is computed again directly."""
+"""The values of real xtb runs belong to one evaluation each, which is recomputed directly."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.xtb_bench import NEEDS_XTB
+from tests.integration.xtb_runs import NEEDS_XTB
 from wqmaster.errors import ParseError
 from wqmaster.parsers import xtb
 from wqmaster.parsers.base import Output
@@ -29,7 +29,7 @@ H    1.25  -0.65   0.60
 H    2.15   1.40  -0.30
 """
 MOST_FRAMES = 20
-# A file of eight decimals and one of twelve; what the convergence of the charges leaves.
+# Tolerances for files of eight and twelve decimals and for the convergence of the charges.
 SAME_ENERGY, SAME_GRADIENT, SAME_CHARGE = 1e-8, 2e-6, 1e-5
 METHODS = {"1": ("--gfn", "1"), "2": ("--gfn", "2"), "ff": ("--gfnff",)}
 
@@ -38,7 +38,7 @@ Run = Callable[..., Output]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs xtb in a new folder and returns all files that it leaves."""
+    """Run xtb in a new folder and return all its files."""
     folders = iter(range(1000))
 
     def run(xyz: str, *words: str, control: str = "") -> Output:
@@ -74,14 +74,14 @@ def xyz_of(symbols: Sequence[str], geometry: Sequence[Sequence[float]]) -> str:
 
 
 def some(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most 20 of the frames, the first and the last among them."""
+    """At most 20 of the frames, including the first and the last."""
     last = len(frames) - 1
     count = min(MOST_FRAMES, len(frames))
     return [frames[round(place * last / max(count - 1, 1))] for place in range(count)]
 
 
 def recomputed(run: Run, frames: list[dict[str, Any]], method: tuple[str, ...]) -> list[Output]:
-    """A direct run at each of some frames, whose energies are those of the frames."""
+    """A direct run at each of some frames, checked to give the energy of its frame."""
     runs = []
     for frame in some(frames):
         direct = run(xyz_of(frame["symbols"], frame["geometry"]), *method, "--grad")
@@ -124,7 +124,7 @@ def test_a_direct_run_gives_the_energy_of_each_frame(run: Run, gfn: str, engine:
 
 @pytest.mark.parametrize("gfn", ["1", "2"])
 @pytest.mark.parametrize("word", ["--opt", "--ohess"])
-def test_after_an_optimisation_all_values_are_of_its_last_geometry(
+def test_after_an_optimization_all_values_belong_to_its_last_geometry(
     run: Run, gfn: str, word: str
 ) -> None:
     output = run(ETHANOL, *METHODS[gfn], "--json", word, "--grad")
@@ -136,10 +136,10 @@ def test_after_an_optimisation_all_values_are_of_its_last_geometry(
     assert abs(read("gradient_norm", output) - read("gradient_norm", direct)) < SAME_GRADIENT
     assert far(read("gradient", output), read("gradient", direct)) < SAME_GRADIENT
     for name in ("charges", "orbital_energies", "dipole"):
-        allowed = 2e-4 if name == "dipole" else SAME_CHARGE  # GFN1 has only the printed dipole
+        allowed = 2e-4 if name == "dipole" else SAME_CHARGE  # with GFN1, the dipole is only printed
         assert far([read(name, output)], [read(name, direct)]) < allowed
     assert far(read("bond_orders", output), read("bond_orders", direct)) < SAME_CHARGE
-    # The frames of --ohess have another orientation than its final structure.
+    # The frames of --ohess are oriented differently from its final structure.
     assert len(read("frames", output)) == len(read("opt_trajectory_energies", output))
     assert read("frames", output)[-1]["converged"]
 
@@ -151,7 +151,7 @@ def test_a_direct_run_gives_the_energy_of_each_point_of_a_relaxed_scan(run: Run,
     frames = read("frames", output)
     assert len(frames) == 5
     recomputed(run, frames, METHODS[gfn])
-    # What xtb prints as the result is of the optimization before the scan.
+    # The result that xtb prints belongs to the optimization before the scan.
     assert far(frames[-1]["geometry"], read("geometry", output)) == 0
     for name in ("energy", "gradient", "gradient_norm"):
         with pytest.raises(ParseError, match="before the relaxed scan"):
@@ -199,7 +199,7 @@ def test_values_of_an_ion_are_not_those_of_the_molecule(run: Run, word: str) -> 
     for name in ("gradient", "charges", "dipole", "bond_orders", "orbital_energies"):
         with pytest.raises(ParseError, match="to the ion"):
             read(name, output)
-    # Its files alone, without the printout, state the command line.
+    # Even without the printout, its files state the command line.
     alone = Output({"xtbout.json": output.file("xtbout.json").encode()}, "xtbout.json")
     with pytest.raises(ParseError, match="to the ion"):
         xtb.charges(alone)
@@ -213,17 +213,17 @@ def test_a_missing_input_under_copy_is_only_a_warning(run: Run) -> None:
     assert "not-there.inp" in failure.message
 
 
-def test_a_run_that_has_no_frames_says_so(run: Run) -> None:
+def test_a_run_without_frames_is_reported(run: Run) -> None:
     with pytest.raises(ParseError, match="no optimization, relaxed scan or molecular dynamics"):
         read("frames", run(ETHANOL, "--gfn", "2", "--grad"))
 
 
 @pytest.mark.parametrize("word", ["--opt", "--sp"])
-def test_of_a_run_in_layers_energy_and_gradient_are_of_the_whole(run: Run, word: str) -> None:
+def test_energy_and_gradient_of_a_layered_run_are_those_of_the_whole(run: Run, word: str) -> None:
     output = run(ETHANOL, "--oniom", "gfn2:gfnff", "3,9", word, "--grad", "--json")
     energy, gradient = read("energy", output), read("gradient", output)
     assert xtb.diagnose(output, None, {}) is None
-    # By its definition: the whole cheaply, less the inner region cheaply, plus it at its level.
+    # By definition: the whole at the low level, plus the inner region at high minus low level.
     geometry = read("geometry", output) if word == "--opt" else None
     whole = ETHANOL if geometry is None else xyz_of(read("symbols", output), geometry)
     inner = output.file("inner_region.xyz")

@@ -19,7 +19,7 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.base import traits_of
@@ -68,7 +68,7 @@ SHORT_MD = {"time": 0.05, "step": 0.5, "dump": 5.0, "shake": 0, "hmass": 0}
 
 
 def some(count: int, largest: int = 99) -> list[Molecule]:
-    """Molecules of the example, evenly taken from those of at most `largest` atoms."""
+    """Molecules of the example, evenly spaced among those of at most `largest` atoms."""
     found = []
     lines = iter(gzip.decompress(MOLECULES.read_bytes()).decode().splitlines())
     for line in lines:
@@ -85,7 +85,7 @@ def some(count: int, largest: int = 99) -> list[Molecule]:
 
 
 def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
-    """What comes of `jobs`, as one bundle in the sandbox of a worker."""
+    """The outcomes of `jobs`, run as one bundle in a worker's sandbox."""
     if not jobs:
         return []
     sandbox = folder / f"sandbox{next(_COUNT)}"
@@ -98,7 +98,7 @@ def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
 
 
 def uninspected(recipe: Recipe) -> Recipe:
-    """`recipe` for molecules that a run would refuse: what xtb makes of them is to be seen."""
+    """`recipe` without its inspection, to test how xtb fails for molecules that a run refuses."""
 
     def function(*arguments: Any) -> Job:
         return recipe.task_function(*arguments)
@@ -107,7 +107,7 @@ def uninspected(recipe: Recipe) -> Recipe:
     return replace(recipe, task_function=function)
 
 
-class Bench:
+class Harness:
     """Campaigns of one step in a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -152,7 +152,7 @@ class Bench:
     def settled(
         self, function: str, one: Molecule, *parsers: str, **options: Any
     ) -> dict[str, Any]:
-        """The values, with the reruns that the ladder of an erratic program grants."""
+        """The values, after the reruns that the ladder of an erratic program allows."""
         for _ in range(30):
             [found] = self.all(function, [one], *parsers, **options)
             if isinstance(found, dict):
@@ -167,7 +167,7 @@ class Bench:
 
 
 def printed(folder: Path, one: Molecule, *words: str) -> str:
-    """What xtb prints when it is called by hand."""
+    """The standard output of xtb called by hand."""
     place = folder / f"direct{next(_COUNT)}"
     place.mkdir()
     (place / "mol.xyz").write_text(one.xyz())

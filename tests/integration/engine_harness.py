@@ -11,14 +11,14 @@ from wqmaster.engines.base import Engine, Returned
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Execution, Input, Job, Outcome, Task
 
-# In the environment of all that a bench starts.
-MARK = "WQMASTER_TEST_BENCH"
+# An environment variable of every process that a harness starts.
+MARK = "WQMASTER_TEST_HARNESS"
 
 
 def processes(words: str, mark: Path | None = None) -> list[int]:
-    """The processes that have `words` in their command line or their working folder.
+    """The processes whose command line or working folder contains `words`.
 
-    `mark`: only those that the bench of this folder has started.
+    `mark`: only those that the harness of this folder started.
     """
     found = []
     for entry in Path("/proc").iterdir():
@@ -43,22 +43,22 @@ def shell_job(script: str, *, outputs: tuple[str, ...] = (), inputs: tuple[Input
 
 
 @dataclass
-class Bench:
+class Harness:
     """An engine with its workers, and the folders of its tasks."""
 
     engine: Engine
     folder: Path
-    worker: Callable[[], list[int]]  # processes of which one is killed as "the worker"
+    worker: Callable[[], list[int]]  # the processes one of which is killed as "the worker"
     returned: dict[str, Returned] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
-        """Where workers connect to the engine."""
+        """The port that workers connect to."""
         assert self.engine.port is not None
         return self.engine.port
 
     def submit(self, name: str, *jobs: Job, limit: int = 30, **more: Any) -> Task:
-        """Hand a task of `jobs` to the engine; `more` of Task."""
+        """Submit a task of `jobs` to the engine; `more` are fields of Task."""
         folder = self.folder / name
         folder.mkdir()
         (folder / "inputs.tar").write_bytes(wire.pack(jobs))
@@ -68,7 +68,7 @@ class Bench:
         return task
 
     def wait_for(self, count: int) -> None:
-        """Wait until `count` tasks in all have come back, each once."""
+        """Wait until `count` tasks in total have come back, each once."""
 
         def enough() -> bool:
             returned = self.engine.wait(1)
@@ -80,7 +80,7 @@ class Bench:
         wait_until(enough)
 
     def outcome(self, name: str, job: int = 0) -> Outcome:
-        """What came back of a task."""
+        """The outcome of one job of a task."""
         archive = self.folder / name / "outputs.tar"
         assert archive.exists(), self.returned.get(name)
         with wire.Archive(archive) as opened:
