@@ -68,7 +68,7 @@ def springy(folder: Path, task: str = TASK, init: str = INIT, parsers: str = PAR
         ),
         (
             {"task": TASK.replace("ladders=LADDERS", "ladders=[1]")},
-            "@task(ladders=...) is a mapping",
+            "@task(ladders=...) must be a mapping",
             "(wqmaster/tasks/springy/task.py, line ",
         ),
     ],
