@@ -99,7 +99,7 @@ def _lines(name: str, made: making.Packed) -> Iterator[str]:
     warnings = [
         made.proof.note,
         making.too_new(made.glibc),
-        made.licence,  # codespell:ignore licence
+        made.license,
         *made.notes,
     ]
     for warning in filter(None, warnings):

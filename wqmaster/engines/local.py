@@ -153,7 +153,7 @@ class LocalEngine:
     def _finish(self, run: _Run) -> None:
         code = self._reap(run)
         del self._running[run.task.id]
-        ended = tries.was_evicted(TaskResult.NO_OUTPUT, code, signalled=code < 0)
+        ended = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
         ended = ended and not (run.sandbox / "outputs.tar").exists()
         if ended and time.time() < run.started + run.task.time_limit:
             run.losses += 1
@@ -190,7 +190,7 @@ class LocalEngine:
         elif code < 0 and finished >= run.started + run.task.time_limit:
             result = TaskResult.TIME_LIMIT
         else:
-            evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signalled=code < 0)
+            evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
             result = TaskResult.LOST if evicted else TaskResult.NO_OUTPUT
         shutil.rmtree(run.sandbox, ignore_errors=True)
         host, message = os.uname().nodename, run.output.decode(errors="replace")

@@ -53,7 +53,7 @@ class Report:
 
     task_id: str
     result: TaskResult
-    signalled: bool  # whether a signal ended the runner, according to the library
+    signaled: bool  # whether a signal ended the runner, according to the library
     exit_code: int  # the runner's
     host: str
     started: float  # seconds since 1970

@@ -92,7 +92,7 @@ class NdcctoolsEngine:
         if held is None:
             return None  # it was canceled
         result = report.result
-        if tries.was_evicted(result, report.exit_code, signalled=report.signalled):
+        if tries.was_evicted(result, report.exit_code, signaled=report.signaled):
             if held.evictions < tries.MAX_RETRIES:
                 evictions = held.evictions + 1
                 self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)

@@ -23,7 +23,7 @@ from wqmaster.system.descriptors import quiet
 _TASK_RESULTS = {
     "success": TaskResult.OK,
     "max retries": TaskResult.LOST,
-    "cancelled": TaskResult.LOST,  # restarted too often: see end_restarted
+    "cancelled": TaskResult.LOST,  # see end_restarted; codespell:ignore cancelled
     "forsaken": TaskResult.LOST,
     "max end time": TaskResult.TIME_LIMIT,
     "max wall time": TaskResult.TIME_LIMIT,
@@ -154,7 +154,7 @@ class TaskVineManager(Manager):
         return Report(
             task_id=task.tag,
             result=_result(task),
-            signalled=task.result == "signal",
+            signaled=task.result == "signal",
             exit_code=task.exit_code,
             host=task.hostname or "",
             started=started,

@@ -44,13 +44,13 @@ def max_retries(*, hurried: bool) -> int:
     return MAX_FAST_ABORTS if hurried else MAX_RETRIES
 
 
-def was_evicted(result: TaskResult, exit_code: int, *, signalled: bool) -> bool:
+def was_evicted(result: TaskResult, exit_code: int, *, signaled: bool) -> bool:
     """Whether a task came back because its runner was ended from outside, for example by `scancel`.
 
-    A worker that is told to exit may still report its task before it does. `signalled`: whether a
+    A worker that is told to exit may still report its task before it does. `signaled`: whether a
     signal ended the runner, according to the library.
     """
-    return signalled or (
+    return signaled or (
         result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNAL_EXIT_CODES
     )
 

@@ -136,7 +136,7 @@ class WorkQueueManager(Manager):
         return Report(
             task_id=task.tag,
             result=result,
-            signalled=task.result == self._wq.WORK_QUEUE_RESULT_SIGNAL,
+            signaled=task.result == self._wq.WORK_QUEUE_RESULT_SIGNAL,
             exit_code=task.return_status,
             host=task.hostname or "",
             started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if it never ran

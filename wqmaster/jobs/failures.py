@@ -15,7 +15,7 @@ class Family(Enum):
     CONVERGENCE = "convergence"
     PROGRAM = "program"
     PARSE = "parse"
-    JUDGEMENT = "judgement"
+    JUDGEMENT = "judgement"  # codespell:ignore judgement
 
 
 class FailureClass(Enum):

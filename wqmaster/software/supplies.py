@@ -16,7 +16,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
-from wqmaster.software.licence import looks_public
+from wqmaster.software.license import looks_public
 from wqmaster.tasks.programs import restricting
 
 # The URL schemes that software.sh can fetch.

@@ -17,6 +17,7 @@ class Note(StrEnum):
 
     NO_CHARGE = "no charge given: assumed 0"
     NO_MULTIPLICITY = "no multiplicity given: assumed 1"
+    # codespell:ignore-next-line
     HIGH_SPIN = "several radical centres and no multiplicity given: assumed high spin"
     SEVERAL_FRAGMENTS = "several fragments in one record: kept together, in contact"
     OPEN_STEREO = "stereochemistry not fully specified: one stereoisomer was built"

@@ -41,7 +41,7 @@ class Table:
         return sum(_UNPAIRED.get(code, 0) for code in self.radicals.values())
 
     @property
-    def centres(self) -> int:
+    def centers(self) -> int:
         """The number of atoms with unpaired electrons."""
         return sum(_UNPAIRED.get(code, 0) > 0 for code in self.radicals.values())
 

@@ -93,7 +93,7 @@ def _fill(record: Record, options: Options) -> None:
     implied = Implied(
         charges={"formal charges": table.charge},
         unpaired={"radicals": table.unpaired} if table.radicals else {},
-        is_choice=table.centres > 1,
+        is_choice=table.centers > 1,
         is_closed_shell=True,
         has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),
     )
@@ -112,7 +112,7 @@ def _fill(record: Record, options: Options) -> None:
     elif options.hydrogens != "keep":
         molecule = _whole(molecule, block, options, (stated or 1) - 1, record.notes)
     set_state(record, document, fields, implied, options)
-    if table.centres > 1 and stated == table.unpaired + 1:
+    if table.centers > 1 and stated == table.unpaired + 1:
         record.notes.add(Note.HIGH_SPIN)
     record.notes |= isotope_notes(molecule)
     record.documents = list(documents_of(document, molecule, options))

@@ -49,7 +49,7 @@ from wqmaster.parsers.orca.frames import frames
 from wqmaster.parsers.orca.geometry import (
     geometry,
     geometry_trajectory,
-    optimisation,
+    optimisation,  # codespell:ignore optimisation
     optimized_geometry,
     symbols,
 )
@@ -206,7 +206,7 @@ __all__ = [
     "net_torque",
     "nl_energy",
     "normal_modes",
-    "optimisation",
+    "optimisation",  # codespell:ignore optimisation
     "optimized_geometry",
     "orbital_energies",
     "orbital_occupations",

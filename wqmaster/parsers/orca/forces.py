@@ -10,7 +10,7 @@ import math
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
-from wqmaster.parsers.orca.geometry import centres, geometry, symbols
+from wqmaster.parsers.orca.geometry import centers, geometry, symbols
 from wqmaster.parsers.orca.gradient import gradient
 from wqmaster.parsers.orca.property_file import BOHR
 
@@ -26,7 +26,7 @@ def _positions(output: Output, count: int) -> list[list[float]]:
         ParseError: the geometry is missing or has a different number of centers.
     """
     labels = symbols(output)
-    rows = centres(labels, geometry(output), count)
+    rows = centers(labels, geometry(output), count)
     if rows is None:
         raise ParseError(f"the gradient has {count} rows, but the geometry has {len(labels)} atoms")
     return [[value / BOHR for value in row] for row in rows]

@@ -93,7 +93,7 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
     return [_label(words) for words in rows], [numbers(words[-3:]) for words in rows]
 
 
-def centres(labels: list[str], rows: list[T], count: int) -> list[T] | None:
+def centers(labels: list[str], rows: list[T], count: int) -> list[T] | None:
     """The `rows` in a table of `count` rows: all, all but point charges, or only atoms.
 
     None if no such selection has `count` rows.
@@ -224,7 +224,7 @@ def optimized_geometry(output: Output) -> list[list[float]]:
 
 
 @reads("stdout")
-def optimisation(output: Output) -> dict[str, Any]:
+def optimisation(output: Output) -> dict[str, Any]:  # codespell:ignore optimisation
     """The last optimization: whether it is `converged`, and the number of `cycles`."""
     text = output.text
     position = text.rfind(_CYCLE)

@@ -79,8 +79,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "net_torque": ("gradient", "final gradient", "coordinates"),
     "nl_energy": ("non-local correlation",),
     "normal_modes": ("hessian",),
-    "optimisation": ("optimisation",),
-    "optimized_geometry": ("optimisation", "coordinates"),
+    "optimisation": ("optimization",),  # codespell:ignore optimisation
+    "optimized_geometry": ("optimization", "coordinates"),
     "orbital_energies": ("orbitals",),
     "orbital_occupations": ("orbitals",),
     "oscillator_strengths": ("excitations",),

@@ -11,7 +11,7 @@ from typing import TypeVar
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.energy import total_energy
-from wqmaster.parsers.orca.geometry import centres, geometry, symbols
+from wqmaster.parsers.orca.geometry import centers, geometry, symbols
 
 # The energies of one evaluation in two files may differ by this much.
 _SAME_ENERGY_EH = 1e-8
@@ -56,7 +56,7 @@ def check_geometry(output: Output, rows: list[list[float]], shifted: bool = Fals
     expected, labels = _try(geometry, output), _try(symbols, output)
     if expected is None or labels is None:
         return
-    found = centres(labels, expected, len(rows))
+    found = centers(labels, expected, len(rows))
     if found and shifted:
         found, rows = _centered(found), _centered(rows)
     if not found or any(

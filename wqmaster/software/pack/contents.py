@@ -267,7 +267,7 @@ def restricted(places: Iterable[str]) -> str:
     return " and ".join(sorted({str(program) for program in found if program is not None}))
 
 
-def licence_of(places: Sequence[str]) -> str:
+def license_of(places: Sequence[str]) -> str:
     """The manifest's license statement for an archive with programs that may not be given away."""
     count = sum(restricting(PurePosixPath(place).name) is not None for place in places)
     programs = "1 program" if count == 1 else f"{count} programs"

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import wqmaster
 from wqmaster.software.archive import BadArchive, look
-from wqmaster.software.licence import looks_public
+from wqmaster.software.license import looks_public
 from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.software.pack.libraries import glibc_needed
@@ -66,7 +66,7 @@ class Packed:
     files: int
     sha256: str
     glibc: tuple[int, ...]
-    licence: str | None
+    license: str | None
     proof: Proof
     notes: tuple[str, ...]
 
@@ -173,7 +173,8 @@ def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
         "version": version_of(contents),
         "machine": platform.machine(),
         "glibc": ".".join(map(str, glibc)) or None,
-        "licence": packed.licence_of(list(contents.entries)) if contents.private else None,
+        # codespell:ignore-next-line
+        "licence": packed.license_of(list(contents.entries)) if contents.private else None,
         "packed_from": [str(path) for path in (wish.folder, *wish.programs) if path],
         "made_by": f"wqmaster {wqmaster.__version__}",
         "notes": contents.notes,
@@ -285,7 +286,7 @@ def pack(wish: Wish) -> Packed:
         files=found.files,
         sha256=found.sha256,
         glibc=glibc,
-        licence=manifest["licence"],
+        license=manifest["licence"],  # codespell:ignore licence
         proof=proof,
         notes=tuple(contents.notes),
     )

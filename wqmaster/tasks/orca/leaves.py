@@ -17,7 +17,7 @@ from wqmaster.tasks.orca.keywords import basis_sets, nearest_keyword
 from wqmaster.tasks.orca.route import Route, read
 
 # The name of a quantity in `needs` of the parsers.
-_OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
+_OPTIMIZATION = "optimization"
 _PATTERN = {
     # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...
     "gradient": r"(?!scfcheck).*grad|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md"

@@ -9,7 +9,7 @@ from typing import Any
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 
 # The name of a quantity in `needs` of the parsers.
-_OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
+_OPTIMIZATION = "optimization"
 # File -> the quantity that comes with it; "": files that no rule excludes.
 _FILES = {
     **dict.fromkeys(("molecule.engrad", "gradient", "energy"), "gradient"),
