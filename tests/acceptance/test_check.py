@@ -152,7 +152,7 @@ def test_all_documents_are_read_and_the_bad_ones_counted_by_reason(
     campaigns.insert({"_id": "good", **WATER}, {"_id": "zz", **BAD["nan"][0]})
     path = campaigns.write()
     output = cli("check", path)
-    assert "molecules   10 selected by the query: 1 usable, 9 not" in output
+    assert "molecules   10 selected by the query: 1 usable, 9 unusable" in output
     assert "unusable    3 not_finite, e.g. document 'ainfinite': a coordinate of" in output
     assert "The first job, for document 'good'" in output
     found = json.loads(cli("check", path, "--json"))

@@ -114,7 +114,7 @@ def test_with_no_grace_ctrl_c_cancels_running_tasks(
 ) -> None:
     process = begin(cli, held_xtb, path, "--grace", "0")
     process.send_signal(signal.SIGINT)
-    assert "running tasks may end within 0 s" in heard(process)
+    assert "running tasks may finish within 0 s" in heard(process)
     output = ended(process, cli)
     assert process.returncode == 130
     assert f"pending              {COUNT}" in output

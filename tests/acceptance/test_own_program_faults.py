@@ -75,7 +75,7 @@ def test_an_unusable_document_that_is_still_to_be_computed_is_named(
     refusing = refusing.replace("if molecule.id != 2", "if True")
     (campaigns.folder / "tallying.py").write_text(refusing)
     cli("check", path, code=1)
-    assert "the first: document 1: tally has no oxygen" in cli.errors
+    assert "the first one: document 1: tally has no oxygen" in cli.errors
 
 
 # --- mistyped names -----------------------------------------------------------------------------
@@ -373,4 +373,4 @@ def test_an_orca_file_under_another_name_is_recognized(tmp_path: Path, cli: Cli)
     cli(*words, code=2)
     assert "it is ORCA's Hessian" in cli.errors
     said = cli(*words, "--as", "x.hess")
-    assert "  a result\n  hess_masses  [" in said
+    assert "  valid result\n  hess_masses  [" in said
