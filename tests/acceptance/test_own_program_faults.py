@@ -78,7 +78,7 @@ def test_an_unusable_document_that_is_still_to_be_computed_is_named(
     assert "the first one: document 1: tally has no oxygen" in cli.errors
 
 
-# --- mistyped names -----------------------------------------------------------------------------
+# --- mistyped names ----------------------------------------------------------------------------
 
 DATA = '''
 

@@ -264,7 +264,7 @@ def test_before_the_first_run_there_is_nothing_to_read(campaigns: Campaigns, cli
 
 def test_failures_takes_one_action_at_a_time(campaigns: Campaigns, cli: Cli) -> None:
     cli("failures", campaigns.write(), "--retry", "killed", "--discard", "all", code=2)
-    assert "one at a time" in cli.errors
+    assert "--show, --retry and --discard" in cli.errors
 
 
 # --- wqmaster parse ------------------------------------------------------------------------------

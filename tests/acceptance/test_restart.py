@@ -110,7 +110,7 @@ def kill(master: "subprocess.Popen[str]") -> None:
 
 
 def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
-    """A campaign, now free to continue, killed with `count` tasks returned and none committed."""
+    """A campaign killed with `count` tasks returned and none committed; it can now continue."""
     (campaigns.folder / "held.py").write_text(
         "import pathlib, time\n"
         "GO = pathlib.Path(__file__).with_name('go')\n"

@@ -33,7 +33,7 @@ FILES = sorted((TOP / "factory").glob("*.json"))
 ENGINES = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
 
 
-# --- worker.sh --------------------------------------------------------------------------------
+# --- worker.sh ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_worker_named_without_its_folder_is_found(host: Path) -> None:
     assert "called: there" in wrapped(host, "--", "worker", "there").stdout
 
 
-# --- the files of factory/ --------------------------------------------------------------------
+# --- the files of factory/ ---------------------------------------------------------------------
 
 
 def without_comments(path: Path) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def test_each_key_is_commented() -> None:
                 assert before.startswith(("#", '"')), f"{path.name}: {line}"
 
 
-# --- the factory of a master --------------------------------------------------------------------
+# --- the factory of a master -------------------------------------------------------------------
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -325,7 +325,7 @@ def test_the_last_output_of_a_command_that_exits_immediately_is_kept(tmp_path: P
     assert said[-3:] == ["20000", "the last", "exited with code 3"]
 
 
-# --- the command ----------------------------------------------------------------------------
+# --- the command -------------------------------------------------------------------------------
 
 
 def free_port() -> int:
