@@ -79,7 +79,7 @@ def test_check_smoke_doctor_parse_and_failures_know_the_program(
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        (MODULE.replace("program=PROGRAM", 'program="tally"'), "no program 'tally' is known"),
+        (MODULE.replace("program=PROGRAM", 'program="tally"'), "unknown program 'tally'"),
         (MODULE.replace("def diagnose", "def judge"), "lacks diagnose"),
         (MODULE.replace('VERSION = "1"', ""), "lacks VERSION"),
         (
@@ -228,7 +228,7 @@ def test_for_a_mistyped_name_the_module_next_to_the_campaign_is_suggested(
         (
             "talying.count",
             "there is no module 'talying' for the task function 'talying.count'; "
-            "did you mean 'tallying'?",
+            "did you mean a function of the module 'tallying'?",
         ),
         ("tallying.cuont", "did you mean 'tallying.count'?"),
     ):
@@ -296,7 +296,7 @@ def test_a_document_that_inspect_refuses_is_not_computed(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("return float(found[1])", "return {found[1]}", "energy is of the type set"),
+        ("return float(found[1])", "return {found[1]}", "energy has the type set"),
         ("return float(found[1])", "return None", "energy is None, which is not a number"),
         ("return float(found[1])", "return found[1]", "energy is '-5', which is not a number"),
         ("return found[1] if found", "return found[2] if found", "version cannot be read: IndexE"),

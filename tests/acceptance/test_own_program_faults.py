@@ -129,8 +129,8 @@ def test_a_module_without_a_program_is_reported(path: Path, campaigns: Campaigns
             "lines\n",
         ),
         ("CalmRung", "'tallying.CalmRung' is a class, not a parser; "),
-        ("helpr", "unknown parser 'tallying.helpr'; "),
-        ("line", "did you mean 'tallying.lines'?"),
+        ("helpr", "unknown parser 'helpr' of tally; known here: energy, lines"),
+        ("line", "did you mean 'lines'?"),
     ],
 )
 def test_a_name_that_is_not_a_parser_is_refused_and_never_suggested(
@@ -186,7 +186,9 @@ def test_check_warns_that_a_file_of_an_earlier_step_is_removed(
     own["campaign_config"]["args"][0]["keep_files"] = {"mood": "{id}.first"}
     own["campaign_config"]["args"].append(second)
     path = campaigns.write(**own)
-    said = "mood, left by 'first', is removed before 'second' starts; if 'second' reads it, name it"
+    said = (
+        "mood, written by 'first', is removed before 'second' starts; if 'second' reads it, name it"
+    )
     output = cli("check", path)
     assert said in output
     assert f"{path}:" in output.partition(said)[0].splitlines()[-1]

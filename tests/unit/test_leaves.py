@@ -249,7 +249,7 @@ def test_files_are_compared_with_the_route(name: str, certain: bool | None) -> N
 
 
 # The name of a quantity in `Leaves`.
-OPTIMIZATION = "optimisation"  # codespell:ignore optimisation
+OPTIMIZATION = "optimization"
 
 
 @pytest.mark.parametrize(
