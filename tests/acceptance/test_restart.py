@@ -212,7 +212,7 @@ def test_a_collector_that_starts_after_the_function_was_edited_stores_nothing(
     settings["campaign_config"]["args"] = [step]
     path = campaigns.write(**settings)
     cli("run", path, code=3)
-    assert "files that the campaign's recipe is made of were changed" in cli.errors
+    assert "files of the campaign's recipe have changed" in cli.errors
     assert not done(campaigns)
     # Nor are results of the old function attributed to the new one.
     cli("run", path)
