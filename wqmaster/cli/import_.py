@@ -43,7 +43,7 @@ def _went_in(accounts: list[Account], place: str) -> str:
     parts = [
         f"{counted(one.imported + one.there, 'document')} from {one.file}"
         for one in accounts
-        if one.imported or (one.there and one.is_whole)
+        if one.imported or one.there
     ]
     return f"{place} has {', '.join(parts) or 'no documents from these files'}"
 

@@ -229,5 +229,7 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     # In a checkout, wqmaster is on the PATH only inside of ./shell.
     shell = os.environ.get("WQMASTER_CALLED_BY")
     called = f"{shell} wqmaster" if shell else "wqmaster"
-    for verb in ("status", "failures", "db url"):
+    # The run has stopped a private server.
+    address = "db start" if database.uri is None else "db url"
+    for verb in ("status", *(["failures"] if progress.all_failed else []), address):
         _say(f"  {called} {verb} {typed(path)}")
