@@ -25,15 +25,20 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-program.md"
 MODULE = GUIDE.read_text().partition("```python\n")[2].partition("```")[0]
 
 
-@pytest.fixture
-def path(campaigns: Campaigns) -> Path:
-    """A campaign with the user's program and three molecules."""
+def written(campaigns: Campaigns) -> Path:
+    """Write a campaign with the guide's program and three molecules."""
     campaigns.waters(3)
     program = campaigns.folder / "tally"
     program.write_text(PROGRAM)
     program.chmod(0o755)
     (campaigns.folder / "tallying.py").write_text(MODULE)
     return campaigns.write(**settings(campaigns, "tallying.count"))
+
+
+@pytest.fixture
+def path(campaigns: Campaigns) -> Path:
+    """The file of such a campaign."""
+    return written(campaigns)
 
 
 def settings(campaigns: Campaigns, function: str, *parsers: str) -> dict[str, Any]:

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_own_program import MODULE, PROGRAM, settings
+from tests.acceptance.test_own_program import MODULE, PROGRAM, settings, written
 from tests.conftest import Campaigns, Cli
 
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign with the guide's program and three molecules."""
-    campaigns.waters(3)
-    program = campaigns.folder / "tally"
-    program.write_text(PROGRAM)
-    program.chmod(0o755)
-    (campaigns.folder / "tallying.py").write_text(MODULE)
-    return campaigns.write(**settings(campaigns, "tallying.count"))
+    """The file of a campaign with the guide's program and three molecules."""
+    return written(campaigns)
 
 
 # --- results and documents ---------------------------------------------------------------------

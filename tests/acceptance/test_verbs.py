@@ -371,7 +371,10 @@ def test_a_renamed_campaign_gets_a_hint_to_its_data(
     cli("import", private, "two.extxyz")
     path = campaigns.write(database={}, campaign="renamed")
     folder = cli.folder / "renamed.run"
-    hint = f"write 'folder: test.run' into {path}, or rename that folder to 'renamed.run'"
+    hint = (
+        "in 'test.run': if this is that campaign under a new name, write 'folder: test.run' "
+        f"into {path}"
+    )
     for command in ("status", "failures"):
         found = json.loads(cli(command, path, "--json", code=2))
         assert found["code"] == "database-not-created"
@@ -387,7 +390,7 @@ def test_a_renamed_campaign_gets_a_hint_to_its_data(
     assert problem["code"] == "collection-empty"
     assert hint in problem["message"]
 
-    # Both suggestions work.
+    # What it suggests works, and so does another name for the folder.
     path = campaigns.write(database={}, campaign="renamed", folder="test.run")
     assert json.loads(cli("status", path, "--json"))["pending"] == 2
     path = campaigns.write(database={}, campaign="renamed")

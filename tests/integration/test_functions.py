@@ -16,7 +16,7 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Job, Outcome
 from wqmaster.jobs.molecule import Molecule
-from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 

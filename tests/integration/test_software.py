@@ -20,7 +20,7 @@ from wqmaster.engines.base import RUNNER
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, StepOutcome, Supply
 from wqmaster.jobs.wire import Archive, pack
-from wqmaster.recipe.judgement import _by_exit_code  # codespell:ignore judgement
+from wqmaster.recipe.judgement import _by_exit_code
 from wqmaster.tasks.base import SCRIPT
 
 PROGRAM = """#!/bin/sh

@@ -25,7 +25,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import diagnose
-from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.retry import remedies
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.xtb.task import (

@@ -19,7 +19,7 @@ from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks.base import traits_of

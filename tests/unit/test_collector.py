@@ -12,7 +12,7 @@ from wqmaster.database.documents import Store
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
-from wqmaster.recipe.judgement import StepResult, Verdict  # codespell:ignore judgement
+from wqmaster.recipe.judgement import StepResult, Verdict
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import Collector, _open

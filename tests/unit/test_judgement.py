@@ -16,7 +16,7 @@ from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.parsers.base import Output, reads
-from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, plain
 from wqmaster.tasks.base import NoOptions, Software, StepRequest

@@ -17,7 +17,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
-from wqmaster.recipe.judgement import judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.names import TASK_FUNCTION, function_named
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve

@@ -7,7 +7,7 @@ from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
-from wqmaster.recipe.judgement import StepResult  # codespell:ignore judgement
+from wqmaster.recipe.judgement import StepResult
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import WHOLE_JOB
 

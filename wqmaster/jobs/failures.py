@@ -15,7 +15,7 @@ class Family(Enum):
     CONVERGENCE = "convergence"
     PROGRAM = "program"
     PARSE = "parse"
-    JUDGEMENT = "judgement"  # codespell:ignore judgement
+    JUDGEMENT = "judgement"
 
 
 class FailureClass(Enum):

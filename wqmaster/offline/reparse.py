@@ -25,7 +25,7 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
-from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import OUTPUTS, Spool, read_task
 

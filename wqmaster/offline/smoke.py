@@ -17,7 +17,7 @@ from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
 from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.parsers.quantities import misfit
-from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed

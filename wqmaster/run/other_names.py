@@ -35,9 +35,8 @@ def where_else(loaded: LoadedCampaign) -> str:
     names = ", ".join(f"'{folder.name}'" for folder in others[:_MAX_SHOWN_FOLDERS])
     more = ", ..." if len(others) > _MAX_SHOWN_FOLDERS else ""
     first = others[0].name
-    place = ", replacing the empty one" if loaded.folder.exists() else ""
+    path = shlex.quote(str(loaded.source.path))
     return (
-        f"; another campaign's data is next to this file, in {names}{more}: if the campaign was "
-        f"renamed, write 'folder: {first}' into {shlex.quote(str(loaded.source.path))}, or rename "
-        f"that folder to '{loaded.folder.name}'{place}"
+        f"; another campaign's data is next to this file, in {names}{more}: if this is that "
+        f"campaign under a new name, write 'folder: {first}' into {path}"
     )

@@ -20,7 +20,7 @@ from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
-from wqmaster.recipe.judgement import Verdict, judge  # codespell:ignore judgement
+from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.retry import GiveUp, Past, plan_of
 from wqmaster.run.collector.messages import (
