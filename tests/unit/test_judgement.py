@@ -423,3 +423,11 @@ def test_the_failure_is_that_of_the_first_failed_step() -> None:
     assert result.failure is not None
     assert (result.failure.step, result.failure.message) == ("b", "exit code 3")
     assert result.results == ()
+
+
+def test_a_users_parser_may_give_a_common_name_another_meaning() -> None:
+    """Only parsers of the program itself promise the common quantity."""
+    shares = {"O": -0.8, "H": 0.4}
+    result = verdict(step(), call(lambda output: shares, "charges"))
+    assert result.failure is None
+    assert result.results[0].values["charges"] == shares

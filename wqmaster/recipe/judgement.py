@@ -15,6 +15,7 @@ from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
 from wqmaster.system.tracebacks import told
+from wqmaster.tasks.program import Program
 
 _STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
@@ -117,7 +118,9 @@ def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:
     return Failure(kind, message, parser=call.name)
 
 
-def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
+def _values(
+    step: StepOutcome, wanted: StepRecipe, program: Program | None
+) -> dict[str, Any] | Failure:
     values: dict[str, Any] = {}
     output = Output(step.files)
     for call in wanted.parsers:
@@ -129,7 +132,10 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
             return _of(
                 call, FailureClass.PARSE_ERROR, f"{call.name}: the parser crashed: {told(error)}"
             )
-        why = not_storable(value, call.name) or not_numeric(call.name, value)
+        why = not_storable(value, call.name)
+        # A user's parser for another program's outputs may give the name another meaning.
+        if why is None and program is not None and program.owns(call.function):
+            why = not_numeric(call.name, value)
         if why is not None:
             return _of(call, FailureClass.PARSE_ERROR, why)
         place = not_finite(value, call.name)
@@ -178,7 +184,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(failure=failure)
-        found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted)
+        found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted, recipe.program)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         diagnosis = recipe.diagnosis
