@@ -1,0 +1,165 @@
+"""The functionals, basis sets, dispersion corrections and solvents that PySCF knows.
+
+The lists beside this file come from PySCF 2.14's own tables, which each list names. An installed
+PySCF that is newer may know more, so it is asked about a name that the lists lack.
+"""
+
+import difflib
+import importlib.util
+import re
+from functools import cache
+from importlib import resources
+
+from wqmaster.campaign.base import nearest
+
+# scf/dispersion.py: DISP_VERSIONS, each also with "2b" (no) or "atm" (a three-body term).
+DISPERSIONS = ("d3bj", "d3zero", "d3bjm", "d3zerom", "d3op", "d4")
+_DISPERSION = re.compile(rf"({'|'.join(DISPERSIONS)})(2b|atm)?(:[a-z0-9_.+-]+)?")
+# scf/dispersion.py: _black_list, with what to write instead.
+_UNSUPPORTED = {
+    "wb97x-d": "wb97x-d3bj",
+    "wb97x_d": "wb97x-d3bj",
+    "wb97x-d3": "wb97x-d3bj",
+    "wb97x_d3": "wb97x-d3bj",
+    "wb97m-d3bj2b": "wb97m-d3bj",
+    "wb97m-d3bjatm": "wb97m-d3bj",
+    "b97m-d3bj2b": "b97m-d3bj",
+    "b97m-d3bjatm": "b97m-d3bj",
+}
+# One term of an expression such as "0.2*HF + 0.8*B88, LYP".
+_TERM = re.compile(r"(?:\d*\.?\d+\*)?([a-z][a-z0-9_-]*)(?:\([0-9.;-]+\))?")
+_EXACT_EXCHANGE = frozenset({"hf", "sr_hf", "lr_hf", "rsh"})
+# Families of Pople's sets, whose polarization functions may follow in parentheses.
+_POPLE = re.compile(r"(631|6311|321|431)(\+{0,2})g\*{0,2}(\([0-9spdf,]+\))?")
+
+
+@cache
+def _list(name: str) -> tuple[str, ...]:
+    text = (resources.files(__package__) / f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+@cache
+def _functionals() -> frozenset[str]:
+    return frozenset(_list("functionals"))
+
+
+def _flat(name: str) -> str:
+    """A basis set's name as PySCF compares it (gto/basis: _format_basis_name)."""
+    return re.sub(r"[-_ ]", "", name.lower())
+
+
+@cache
+def _basis_sets() -> dict[str, str]:
+    return {_flat(name): name for name in _list("basis_sets")}
+
+
+@cache
+def solvents() -> frozenset[str]:
+    """The solvents of SMD, whose permittivities serve PCM too."""
+    return frozenset(_list("solvents"))
+
+
+def _near(word: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+@cache
+def _installed_knows_functional(name: str) -> bool:
+    if importlib.util.find_spec("pyscf") is None:
+        return False
+    try:
+        from pyscf.dft import libxc  # type: ignore[import-not-found]
+        from pyscf.scf.dispersion import parse_dft  # type: ignore[import-not-found]
+
+        libxc.parse_xc(parse_dft(name)[0])
+    except Exception:  # it has many ways of refusing a name
+        return False
+    return True
+
+
+@cache
+def _installed_knows_basis(name: str) -> bool:
+    if importlib.util.find_spec("pyscf") is None:
+        return False
+    try:
+        from pyscf.gto import basis  # type: ignore[import-not-found]
+    except Exception:  # a broken installation
+        return False
+    return name in basis.ALIAS
+
+
+def refuse_functional(xc: str) -> None:
+    """Check that PySCF knows a functional, or each term of an expression, without ambiguity.
+
+    Raises:
+        ValueError: it does not; names the nearest.
+    """
+    name = xc.lower()
+    if name in _UNSUPPORTED:
+        raise ValueError(f"PySCF does not have '{xc}'; the nearest is '{_UNSUPPORTED[name]}'")
+    if name == "wb97x-d4":
+        raise ValueError(
+            "'wb97x-d4' means other functionals in other versions of PySCF; write {xc: wb97x-v, "
+            "nlc: false, dispersion: 'd4:wb97x'} for the recommended one (ORCA's wB97X-D4), or "
+            "{xc: wb97x, dispersion: 'd4:wb97x-2008'} for wB97X itself"
+        )
+    if name in _functionals():
+        return
+    base, suffix = split_dispersion(name)
+    if suffix is not None:
+        if not _DISPERSION.fullmatch(suffix):
+            raise ValueError(
+                f"PySCF does not have the dispersion correction '{suffix}'; "
+                f"{nearest(suffix, DISPERSIONS)}"
+            )
+        if base in _functionals():
+            return
+        name = base
+    terms = [term.strip() for term in re.split(r"[,+]", re.sub(r"\s", "", name)) if term.strip()]
+    for term in terms:
+        found = _TERM.fullmatch(term)
+        word = found[1] if found else term
+        known = _functionals() | _EXACT_EXCHANGE
+        if word in known or word.replace("-", "_") in known or word.replace("-", "") in known:
+            continue
+        if not _installed_knows_functional(name):
+            raise ValueError(
+                f"PySCF does not have the functional '{word}'{_near(word, sorted(known))}"
+            )
+    if not terms:
+        raise ValueError("the functional is empty")
+
+
+def split_dispersion(xc: str) -> tuple[str, str | None]:
+    """A functional without its dispersion suffix, and the suffix: ("b3lyp", "d3bj")."""
+    found = re.fullmatch(r"(.+)-(d[34][a-z0-9]*)", xc.lower())
+    return (found[1], found[2]) if found else (xc, None)
+
+
+def refuse_dispersion(dispersion: str) -> None:
+    """Check that PySCF has a dispersion correction.
+
+    Raises:
+        ValueError: it does not; names the nearest.
+    """
+    if not _DISPERSION.fullmatch(dispersion.lower()):
+        raise ValueError(
+            f"PySCF does not have the dispersion correction '{dispersion}'; "
+            f"{nearest(dispersion.partition(':')[0], DISPERSIONS)}"
+        )
+
+
+def refuse_basis(name: str) -> None:
+    """Check that PySCF has a basis set (or, by the same names, a core potential).
+
+    Raises:
+        ValueError: it does not; names the nearest.
+    """
+    flat = _flat(name).partition("@")[0]
+    if flat in _basis_sets() or _POPLE.fullmatch(flat) or _installed_knows_basis(flat):
+        return
+    near = difflib.get_close_matches(flat, _basis_sets(), n=1, cutoff=0.6)
+    hint = f"; did you mean '{_basis_sets()[near[0]]}'?" if near else ""
+    raise ValueError(f"PySCF does not have the basis set '{name}'{hint}")

@@ -1,0 +1,148 @@
+"""The options of PySCF's steps, in PySCF's own words, units and defaults."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from wqmaster.campaign.base import nearest
+from wqmaster.campaign.models import Model
+from wqmaster.jobs.molecule import SYMBOLS
+from wqmaster.tasks.pyscf import names
+
+# One name for all elements, or element -> name, with "default" for the others.
+ByElement = str | dict[str, str]
+# Convergence sets of geomeTRIC (params.py: convergence_sets).
+Convergence = Literal[
+    "gau", "gau_loose", "gau_tight", "gau_verytight", "turbomole", "nwchem_loose", "interfrag_tight"
+]
+_ELEMENTS = frozenset(symbol.lower() for symbol in SYMBOLS if symbol)
+
+
+def _check_names(value: ByElement | None, *others: str) -> ByElement | None:
+    if isinstance(value, str):
+        if value not in others:
+            names.refuse_basis(value)
+        return value
+    for element, name in (value or {}).items():
+        if element != "default" and element.lower() not in _ELEMENTS:
+            raise ValueError(f"'{element}' is neither an element nor 'default'")
+        if name != "none" or "none" not in others:
+            names.refuse_basis(name)
+    return value
+
+
+class Common(Model):
+    """Options of a step of any function."""
+
+    # The exchange-correlation functional, with libxc's names and PySCF's expressions:
+    # wb97x-d3bj, pbe0, "0.2*HF + 0.8*B88, LYP"; hf: Hartree-Fock.
+    xc: str
+    # The basis set: a name, or element -> name with "default" for the others.
+    basis: ByElement
+    # A dispersion correction that the functional's name does not include: d3bj, d3zero, d4, ...;
+    # "d4:METHOD" takes the parameters of another method.
+    dispersion: str | None = None
+    # Non-local correlation: vv10, or false for none (default: what the functional includes).
+    nlc: Literal["vv10", False] | None = None
+    # Density fitting of Coulomb and exchange integrals, and its basis (default: PySCF's choice).
+    density_fit: bool = False
+    auxbasis: ByElement | None = None
+    # Effective core potentials: auto takes those that belong to the basis set; none; or names.
+    ecp: ByElement = "auto"
+    # PySCF's level of the integration grid, and of the coarser one for non-local correlation.
+    grid: int = Field(default=3, ge=0, le=9)
+    nlc_grid: int = Field(default=3, ge=0, le=9)
+    # Convergence threshold of the SCF energy, in Eh.
+    conv_tol: float = Field(default=1e-9, ge=1e-14, le=1e-4)
+    # The maximum number of SCF cycles.
+    max_cycle: int = Field(default=50, gt=0, le=10_000)
+    # The initial guess.
+    guess: Literal["minao", "atom", "huckel", "mod_huckel", "1e", "sap", "vsap"] = "minao"
+    # An implicit solvent and its model: smd (default), c-pcm, ief-pcm, cosmo, ss(v)pe.
+    solvent: str | None = None
+    solvation: Literal["smd", "c-pcm", "ief-pcm", "cosmo", "ss(v)pe"] | None = None
+    # true: RKS, or ROKS with unpaired electrons; false: UKS (default: RKS for singlets, else UKS).
+    restricted: bool | None = None
+
+    @field_validator("xc")
+    @classmethod
+    def _known_functional(cls, value: str) -> str:
+        names.refuse_functional(value.strip())
+        return value.strip().lower()
+
+    @field_validator("basis")
+    @classmethod
+    def _known_basis(cls, value: ByElement) -> ByElement | None:
+        return _check_names(value)
+
+    @field_validator("auxbasis")
+    @classmethod
+    def _known_auxiliary(cls, value: ByElement | None) -> ByElement | None:
+        return _check_names(value)
+
+    @field_validator("ecp")
+    @classmethod
+    def _known_potential(cls, value: ByElement) -> ByElement | None:
+        return _check_names(value, "auto", "none")
+
+    @field_validator("dispersion")
+    @classmethod
+    def _known_dispersion(cls, value: str | None) -> str | None:
+        if value is not None:
+            names.refuse_dispersion(value)
+        return value.lower() if value is not None else None
+
+    @field_validator("solvent")
+    @classmethod
+    def _one_name(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.strip().lower()
+        if name not in names.solvents():
+            raise ValueError(
+                f"PySCF has no solvent '{value}'; {nearest(name, sorted(names.solvents()))}"
+            )
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_model(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("solvent") is not None:
+            return {**value, "solvation": value.get("solvation") or "smd"}
+        return value
+
+    @model_validator(mode="after")
+    def _they_agree(self) -> "Common":
+        if self.solvation is not None and self.solvent is None:
+            raise ValueError("'solvation' needs a 'solvent'")
+        if self.auxbasis is not None and not self.density_fit:
+            raise ValueError("'auxbasis' is the basis of density fitting; add 'density_fit: true'")
+        if self.xc == "hf" and self.nlc is not None:
+            raise ValueError("'nlc' belongs to a functional; Hartree-Fock has none")
+        _, suffix = names.split_dispersion(self.xc)
+        if suffix is not None and self.dispersion is not None:
+            raise ValueError(
+                f"'{self.xc}' includes a dispersion correction; remove 'dispersion', or the "
+                f"'-{suffix}' of the functional"
+            )
+        return self
+
+
+class Singlepoint(Common):
+    """Options of a `singlepoint` step."""
+
+    # Whether the gradient is computed too.
+    gradient: bool = True
+
+
+class Optimize(Common):
+    """Options of an `optimize` step."""
+
+    # geomeTRIC's set of thresholds for energy, gradient and displacement.
+    convergence: Convergence = "gau"
+    # The maximum number of cycles.
+    cycles: int = Field(default=100, gt=0, le=10_000)
+
+
+class Hessian(Common):
+    """Options of a `hessian` step."""

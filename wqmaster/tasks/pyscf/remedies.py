@@ -1,0 +1,60 @@
+"""Remedies for PySCF: other ways to the same energy.
+
+Damping, level shift and the second-order method change the path of the SCF, whose converged energy
+contains none of them: PySCF diagonalizes once more without the level shift (scf/hf.py: kernel).
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.tasks.base import Ladders, Rung
+from wqmaster.tasks.pyscf.options import Common
+
+
+class PyscfRung(Rung):
+    """A remedy for PySCF."""
+
+    # Share of the previous Fock matrix in the next one.
+    damping: float | None = Field(default=None, gt=0, lt=1)
+    # Shift of the empty orbitals, in Eh.
+    level_shift: float | None = Field(default=None, gt=0, le=10)
+    # Whether the second-order method (PySCF's newton) follows a few ordinary cycles.
+    newton: bool = False
+    guess: Literal["minao", "atom", "huckel", "mod_huckel", "1e", "sap", "vsap"] | None = None
+    # Minimum for the limit on SCF cycles.
+    max_cycle: int | None = Field(default=None, gt=0, le=10_000)
+    # Minimum for the limit on cycles of an optimization.
+    cycles: int | None = Field(default=None, gt=0, le=10_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _way_only(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in value:
+                if key in Common.model_fields and key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "no_remedy",
+                        "'{key}' may change the level of theory, so it is not a remedy",
+                        {"key": key},
+                    )
+        return value
+
+
+_MEMORY = (PyscfRung(name="memory_2x", memory=2), PyscfRung(name="memory_4x", memory=4))
+
+LADDERS: Ladders = {
+    FailureClass.SCF_NOT_CONVERGED: (
+        PyscfRung(name="damped", damping=0.4, level_shift=0.3, max_cycle=200),
+        PyscfRung(name="newton", restart=True, newton=True, max_cycle=100),
+        PyscfRung(name="newton_huckel", guess="huckel", newton=True, max_cycle=300),
+    ),
+    FailureClass.OPT_NOT_CONVERGED: (PyscfRung(name="opt_continued", restart=True, cycles=300),),
+    FailureClass.MEMORY: _MEMORY,
+    FailureClass.TIME_LIMIT: (
+        PyscfRung(name="continued_2x", restart=True, time=2),
+        PyscfRung(name="continued_4x", restart=True, time=4),
+    ),
+}

@@ -1,0 +1,169 @@
+"""PySCF: single points, optimizations and Hessians with DFT and Hartree-Fock.
+
+A worker runs `driver/wqmaster_pyscf.py` with the Python that `software: {pyscf: ...}` names
+(default: python3). It needs PySCF, and pyscf-dispersion or geomeTRIC if a step uses them. Written
+for and tested with PySCF 2.14.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wqmaster.errors import ParseError
+from wqmaster.jobs.job import SHARED, Execution, Input, Job
+from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
+from wqmaster.parsers.xtb.text import frames
+from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.campaign_files import threads
+from wqmaster.tasks.program import Program, Trial
+from wqmaster.tasks.pyscf.leaves import (
+    CHECKPOINT,
+    FINAL_GEOMETRY,
+    LAST_GEOMETRY,
+    RESULT,
+    leaves_of,
+)
+from wqmaster.tasks.pyscf.options import Common, Hessian, Optimize, Singlepoint
+from wqmaster.tasks.pyscf.remedies import LADDERS, PyscfRung
+
+_DRIVER = Path(__file__).with_name("driver")
+_MAIN = "wqmaster_pyscf.py"
+_MODULES = (_MAIN, "wqmaster_pyscf_setup.py", "wqmaster_pyscf_values.py")
+# PySCF's own default for max_memory (lib/misc.py), and the share of a job's memory that it may
+# plan with: arrays that it does not count come on top.
+_DEFAULT_MEMORY_MB = 4000
+_MEMORY_SHARE = 0.8
+_STREAMS = frozenset({"stdout", "stderr"})
+_TRIAL = b"""import pyscf
+energy = pyscf.M(atom="He", basis="sto-3g", verbose=0).RHF().kernel()
+print("PySCF", pyscf.__version__, "helium", round(energy, 4))
+"""
+
+PROGRAM = Program(
+    "pyscf",
+    "wqmaster.parsers.pyscf",
+    title="PySCF",
+    installation="pip install 'wqmaster[pyscf]', and 'software: {pyscf: /path/to/python}'",
+    trial=Trial(("helium.py",), {"helium.py": _TRIAL}, r"PySCF \d+\.\d+\S* helium -2\.80"),
+)
+
+
+def python(software: Software) -> tuple[str, ...]:
+    """The command of the Python that has PySCF."""
+    return software.argv("pyscf" if "pyscf" in software.commands else "python3")
+
+
+def _runs(options: Common, software: Software) -> Iterable[str]:
+    return python(software)[:1]
+
+
+def _settings(step: StepRequest, checkpoint: str) -> dict[str, Any]:
+    """What the rungs of this attempt change."""
+    found: dict[str, Any] = {}
+    rung: PyscfRung
+    for rung in step.remedies:
+        for name in ("damping", "level_shift", "newton", "guess", "max_cycle", "cycles"):
+            value = getattr(rung, name)
+            if value:
+                found[name] = value
+        if rung.restart and CHECKPOINT in step.rescued:
+            found["checkpoint"] = checkpoint
+    return found
+
+
+def _last_geometry(molecule: Molecule, step: StepRequest) -> list[list[float]] | None:
+    """The last geometry of a failed optimization; None if there is none that fits."""
+    if not any(rung.restart for rung in step.remedies) or LAST_GEOMETRY not in step.rescued:
+        return None
+    text = step.rescued[LAST_GEOMETRY].decode("utf-8", errors="replace")
+    try:
+        found = list(frames(text, LAST_GEOMETRY))
+    except ParseError:
+        return None
+    wanted = [SYMBOLS[number] for number in molecule.numbers]
+    if len(found) != 1 or [symbol.capitalize() for symbol in found[0].symbols] != wanted:
+        return None
+    places = [list(place) for place in found[0].coordinates]
+    return places if all(math.isfinite(value) for place in places for value in place) else None
+
+
+def _job(name: str, molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    files: dict[str, bytes] = {}
+    executions = []
+    memory = _DEFAULT_MEMORY_MB if software.memory is None else software.memory * _MEMORY_SHARE
+    for step in steps:
+        checkpoint = f"restart-{step.name}.chk"
+        settings = _settings(step, checkpoint)
+        if "checkpoint" in settings:
+            files[checkpoint] = step.rescued[CHECKPOINT]
+        call = {
+            "task": name,
+            "options": step.options.model_dump(mode="json"),
+            "settings": settings,
+            "molecule": {
+                "symbols": [SYMBOLS[number] for number in molecule.numbers],
+                "coordinates": [list(place) for place in molecule.coordinates],
+                "charge": molecule.charge,
+                "multiplicity": molecule.multiplicity,
+            },
+            "geometry_file": None,
+            "start": _last_geometry(molecule, step) if name == "optimize" else None,
+            "max_memory": int(memory),
+        }
+        own = f"pyscf-{step.name}.json"
+        files[own] = json.dumps(call).encode()
+        outputs = {RESULT, *step.files} - _STREAMS
+        rescue: tuple[str, ...] = (CHECKPOINT,)
+        if name == "optimize":
+            outputs.add(FINAL_GEOMETRY)
+            rescue = (CHECKPOINT, LAST_GEOMETRY)
+        executions.append(
+            Execution(
+                name=step.name,
+                argv=(*python(software), f"{SHARED}/{_MAIN}", own),
+                outputs=tuple(sorted(outputs)),
+                clean=(CHECKPOINT, LAST_GEOMETRY),
+                rescue=tuple(file for file in rescue if file not in outputs),
+                environment={
+                    **threads(software.cores),
+                    # Not the worker's own configuration, which could change any default.
+                    "PYSCF_CONFIG_FILE": "none",
+                    "PYSCF_TMPDIR": ".",
+                    "PYTHONIOENCODING": "utf-8:backslashreplace",
+                },
+            )
+        )
+    driver = tuple(Input(_DRIVER / name, name) for name in _MODULES)
+    return Job(tuple(executions), files, driver)
+
+
+_task = partial(
+    task,
+    program=PROGRAM,
+    version="1",
+    rung=PyscfRung,
+    ladders=LADDERS,
+    runs=_runs,
+    inspect=refuse_coincident,
+)
+
+
+@_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
+def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Energy, gradient and properties at the geometry of the document."""
+    return _job("singlepoint", molecule, steps, software)
+
+
+@_task(options=Optimize, leaves=leaves_of("optimize"))
+def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """The geometry of the nearest minimum (`pyscf.xyz`), its energy, gradient and properties."""
+    return _job("optimize", molecule, steps, software)
+
+
+@_task(options=Hessian, leaves=leaves_of("hessian"))
+def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
+    """Hessian and frequencies at the geometry of the document, which is not optimized first."""
+    return _job("hessian", molecule, steps, software)
