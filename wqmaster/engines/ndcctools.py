@@ -75,7 +75,7 @@ class Setting:
         return min(task.time_limit * (10**6 if self.learns else 10**12), _MAX_RUNNING_TIME)
 
     def debug_flags(self, subsystem: str) -> tuple[str, ...]:
-        """The flags that log notices (refused workers, for example) or, with `debug`, everything."""
+        """The flags that log notices (such as refused workers) or, with `debug`, everything."""
         flags = ["fatal", "error", "notice"]
         if self.ssl:
             flags.append("ssl")
