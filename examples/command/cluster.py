@@ -1,4 +1,4 @@
-"""The parsers for this campaign, which read the output of lennard_jones.awk in atomic units."""
+"""The parsers for this campaign, which convert lennard_jones.awk's results to atomic units."""
 
 from wqmaster import Output, ParseError, reads
 from wqmaster.parsers.command import table

@@ -118,7 +118,7 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         before = time.time()
         told = server.client.admin.command("hello")["localTime"]
         middle = (before + time.time()) / 2
-        # A time without a time zone is in UTC, too.
+        # MongoDB's times are in UTC, even if they state no time zone.
         theirs = told.replace(tzinfo=told.tzinfo or UTC) if isinstance(told, datetime) else None
         if theirs is not None:
             yield clocks("clock of the database", middle - theirs.timestamp())

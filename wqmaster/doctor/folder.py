@@ -32,7 +32,7 @@ _NETWORK = {
 
 
 def place(case: Case) -> Path:
-    """The campaign's folder (without a campaign, this one), or its closest existing parent."""
+    """The campaign's folder, or without a campaign this one; or the closest existing parent."""
     folder = case.loaded.folder if case.loaded else Path.cwd()
     # Without permission for the folder, this returns False, while Path.exists would raise.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110

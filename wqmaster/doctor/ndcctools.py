@@ -33,7 +33,8 @@ _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 # How long a worker can take to send its protocol.
 _GREETING_TIMEOUT_SECONDS = 4.0
 
-# Starts a manager, asks for its status as work_queue_status and vine_status do, and prints it.
+# A script that starts a manager, asks for its status as work_queue_status and vine_status do, and
+# prints the answer.
 _MANAGER = """
 import os, socket, sys, warnings
 warnings.simplefilter("ignore")

@@ -69,7 +69,7 @@ def port(case: Case) -> Iterator[Finding]:
 def _taken(number: int) -> int | None:
     """The errno with which listening on the port fails; None if the port is free."""
     with socket.socket() as probe:
-        # The managers set this too. To listen on a port in use still fails.
+        # The managers set this option, too. Listening on a port in use fails nevertheless.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", number))

@@ -1,4 +1,4 @@
-"""The local pool, which runs tasks as processes on this machine, in a sandbox as on a worker."""
+"""The local pool, which runs tasks as processes on this machine, in sandboxes like a worker's."""
 
 import contextlib
 import fcntl
@@ -198,7 +198,7 @@ class LocalEngine:
         return Returned(run.task.id, result, code, host, run.started, finished, message)
 
     def hungry(self) -> int:
-        """How many more tasks fill every slot, with as many tasks waiting."""
+        """How many more tasks it takes to fill every slot and have as many tasks waiting."""
         return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
 
     def cancel(self, task_id: str) -> None:

@@ -63,7 +63,7 @@ class Report:
 
 
 class Manager(ABC):
-    """A manager, behind one interface, since the calls of the two bindings differ.
+    """A manager, whose methods hide the differences between the two bindings.
 
     A *handle* is the library's own object for a task; only the manager uses it.
     """
@@ -94,7 +94,7 @@ class Manager(ABC):
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
         """Learn what tasks of `category` use; `mode` is an `allocation` of `Setting`.
 
-        `guess` holds the cores, memory and disk (MB) for the first tasks, without unknown ones.
+        `guess` holds the cores, memory and disk (MB) of the first tasks, unless unknown.
         """
 
     @abstractmethod

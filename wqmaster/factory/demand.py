@@ -33,7 +33,7 @@ class Demand:
 
 
 def least(needed: int | None, least: int, most: int) -> int:
-    """How many workers to keep: `needed`, but from `least` to `most`; None: `least`."""
+    """How many workers to keep: `needed`, within `least` and `most`; `least` if it is None."""
     return least if needed is None else max(least, min(needed, most))
 
 

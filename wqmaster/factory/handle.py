@@ -35,7 +35,7 @@ _KILLED = (
 
 
 def folder_of(folder: Path) -> Path:
-    """The folder in which the factory of the campaign in `folder` keeps its files."""
+    """The folder with the factory's files, for the campaign in `folder`."""
     return folder / "factory"
 
 
@@ -161,7 +161,7 @@ class Handle(Protocol):
         """Report what the campaign needs now."""
 
     def trouble(self) -> Trouble | None:
-        """A known problem of the factory or its workers; None if there is none."""
+        """A known problem with the factory or its workers; None if there is none."""
 
     def last(self) -> list[str]:
         """The last lines of a worker's log; empty if there is no trouble."""
@@ -194,9 +194,9 @@ class _Reporting:
 class Factory(_Reporting):
     """A factory that ends, with all its workers, when `close` is called or this process ends.
 
-    `environ` is the environment for the factory and its workers, of which `Plan.environment` passes
-    on a part. `bundle` is the number of jobs per task, `slots` the number of tasks that a worker
-    runs at a time, and `wanted` the demand at the start.
+    The factory gets the part of `environ` that `Plan.environment` selects. `bundle` is the number
+    of jobs per task, `slots` the number of tasks that a worker runs at a time, and `wanted` the
+    demand at the start.
 
     Raises:
         EngineError: a program that the factory needs is not installed here, or it cannot start.

@@ -21,7 +21,7 @@ _BUSY_QUEUE_INTERVAL_SECONDS = 2.0
 
 
 def workers_left(error: EngineError) -> Trouble:
-    """A trouble which states that an ended factory's workers could not be removed, and why."""
+    """The trouble of an ended factory whose workers could not be removed, with the reason."""
     return Trouble(
         TroubleKind.WORKERS_LEFT,
         f"workers may be left in the queue: {error.message}; try again with "

@@ -20,10 +20,10 @@ def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def left(folder: Path) -> list[int]:
-    """The process ids of the factory with the folder `folder`, its workers and descendants."""
+    """The pids of the factory with its files in `folder`, its workers, and their descendants."""
     # The user can give the campaign by a different path than before.
     folder = folder.resolve()
-    # Only the factory works in a scratch folder here; a worker works elsewhere.
+    # A factory's working directory is its scratch folder here; a worker's is elsewhere.
     found = with_variable(_MARK_VARIABLE, str(folder), folder / "workers-")
     return found + [pid for pid in descendants(*found) if pid not in found] if found else []
 

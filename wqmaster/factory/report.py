@@ -9,7 +9,7 @@ from wqmaster.factory.trouble import Trouble, TroubleKind
 _COUNTS = re.compile(
     r"\|submitted: (\d+) \|needed: \d+ \|waiting connection: \d+ \|requested: (\d+)"
 )
-# PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
+# A line about a master: PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
 _MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+(\d+)\s+\d+\s+\d+\s+(\d+)\s*$")
 _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
@@ -59,7 +59,7 @@ class Report:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 
     def trouble(self, master: str) -> Trouble | None:
-        """A known problem of the factory itself; None if there is none.
+        """A known problem with the factory itself; None if there is none.
 
         `master` is "a master at HOST:PORT" or "the master 'NAME'".
         """

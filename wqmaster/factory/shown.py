@@ -77,7 +77,7 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     place = loaded.folder / "factory"
     file = place / _BY_HAND_FILE
     write(file, dict(plan.configuration), newer=True)
-    # In a new folder, because the factory would read an old event log as if it were current.
+    # The factory needs a new folder, since it would take an old event log for the current one.
     scratch = f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 

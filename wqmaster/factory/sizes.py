@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 
-# A worker's default memory, for each of its cores, and its default disk, in total.
+# The default memory for each core of a worker, and the default disk for the whole worker.
 MEMORY_PER_CORE_MB = 2000
 DISK_MB = 4000
 # How much free disk a worker needs to start, by default.
@@ -24,7 +24,7 @@ class WorkerSize:
 
 
 def worker_size(campaign: Campaign) -> WorkerSize:
-    """The size of the workers for `campaign`, as it states or as its jobs require."""
+    """The size of the workers for `campaign`: what it states, or what its jobs need."""
     workers, job = campaign.workers, campaign.resources
     cores, memory, disk = job.cores, None, None
     if isinstance(workers, BatchWorkers):

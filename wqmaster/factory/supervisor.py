@@ -99,7 +99,7 @@ class Supervisor:
         left = remove_left(self._folder, self._system, plan.factory_id)
         if left:
             self._log.info("removed workers that an earlier factory had left: %d", left)
-        # In a new folder, because the factory would read an old event log as if it were current.
+        # The factory needs a new folder, since it would take an old event log for the current one.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
         # A batch system can read the folder as another user. The password in it stays private.
         self._scratch.chmod(0o755)
@@ -117,7 +117,7 @@ class Supervisor:
                 remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
-        """Run the factory; returns 1 if it exited unexpectedly, or if more workers are useless."""
+        """Run the factory; returns 1 if it exited unexpectedly or more workers would be useless."""
         # The factory must not outlive the supervisor, since nothing else would end it.
         command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))

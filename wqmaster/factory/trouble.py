@@ -38,7 +38,7 @@ class Trouble:
         return self.text
 
     def is_new(self, before: "Trouble | None") -> bool:
-        """Whether this is not `before` again, whose text can change while the trouble lasts."""
+        """Whether this differs from `before` in more than the text, which can change meanwhile."""
         return before is None or (self.kind, self.about) != (before.kind, before.about)
 
     @property

@@ -13,7 +13,7 @@ QUICK_END_SECONDS = 60.0
 # host can end several workers in a minute.
 SLOW_AFTER_QUICK_ENDS = 5
 SLOW_PART_OF_CONNECTED = 20
-# After this many quick ends in a row, more workers are useless.
+# After this many quick ends in a row, more workers would be useless.
 STOP_AFTER_QUICK_ENDS = 8
 # How long a running worker can take to connect before it counts as absent.
 CONNECTION_TIMEOUT_SECONDS = 90.0
@@ -68,7 +68,7 @@ class Worker:
 
 @dataclass
 class Census:
-    """All workers of a factory, and what their ends have in common; `see` takes the news."""
+    """All workers of a factory, and how they ended; `see` takes the news."""
 
     quick_end_seconds: float = QUICK_END_SECONDS
     connection_timeout_seconds: float = CONNECTION_TIMEOUT_SECONDS
@@ -105,7 +105,7 @@ class Census:
                 self.works()
 
     def settle(self, now: float) -> None:
-        """Note which workers are past a quick end, and since when all wait in the queue."""
+        """Note which workers have run for a while, and since when all workers wait in the queue."""
         none_begins = self.idle and not self.count("running")
         self.queued = (self.queued or now) if none_begins else None
         for worker in self.now.values():
@@ -156,7 +156,7 @@ class Census:
         return self.quick >= max(SLOW_AFTER_QUICK_ENDS, connected // SLOW_PART_OF_CONNECTED)
 
     def hopeless(self, connected: int) -> bool:
-        """Whether more workers are useless, because all of them exit immediately on every host.
+        """Whether more workers would be useless, because all exit immediately on every host.
 
         A single bad host can take job after job. So there is hope while other workers wait in the
         queue, or while more workers run, and can still connect, than have ended quickly in a row.
@@ -175,7 +175,7 @@ def _code(census: Census) -> str:
 def trouble(
     census: Census, connected: int, now: float, where: str, ask: str = ""
 ) -> Trouble | None:
-    """A known problem of the workers; None if there is none.
+    """A known problem with the workers; None if there is none.
 
     `connected` is the number of workers that the master has, `where` the address or name that they
     connect to, and `ask` a hint at how to find out why jobs do not start.

@@ -39,7 +39,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     if key.exists() and made.exists():
         return key, made
     parts = [path.with_name(f"{path.name}.part") for path in (key, made)]
-    # A certificate of RFC 5280, with the options that ndcctools' Python bindings use.
+    # An X.509 certificate (RFC 5280), with the options that ndcctools' Python bindings use.
     command = [
         *("openssl", "req", "-x509", "-newkey", "rsa:4096", "-sha256", "-nodes", "-batch"),
         *("-days", str(_VALIDITY_DAYS), "-keyout", str(parts[0]), "-out", str(parts[1])),

@@ -26,7 +26,7 @@ _RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that last took a lock, and which can have ended since."""
+    """The process that last took a lock. It can have ended since."""
 
     pid: int
     began: float | None  # seconds since boot; None: unknown
@@ -75,7 +75,7 @@ def take(path: Path) -> IO[str]:
 
 
 def note(file: IO[str]) -> None:
-    """Record this process as the holder of the lock that `file` stands for."""
+    """Record this process as the holder of the lock on `file`."""
     pid = os.getpid()
     since = began(pid)
     file.truncate(0)

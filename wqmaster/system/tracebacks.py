@@ -26,7 +26,7 @@ def is_of_others(path: Path) -> bool:
 
 
 def _is_of_a_program(path: Path) -> bool:
-    """Whether a file belongs to one program: in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
+    """Whether a file belongs to one program, in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
     path = path.resolve()
     if not path.is_relative_to(_OURS):
         return False
@@ -37,7 +37,7 @@ def _is_of_a_program(path: Path) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """The file's name or, in wqmaster, where each program has a task.py, its path."""
+    """The name of a file; in wqmaster, its path, since each program has a task.py there."""
     path = path.resolve()
     return str(path.relative_to(_OURS.parent)) if path.is_relative_to(_OURS) else path.name
 

@@ -1,4 +1,4 @@
-"""The contract for batch systems, to which this machine belongs (its workers are processes).
+"""The contract for batch systems; this machine counts as one, with processes as workers.
 
 One small class per system holds everything that wqmaster knows about the system, like HyperQueue's
 `QueueHandler`. The class has no state, so supervisor, master and doctor share one object.

@@ -20,12 +20,12 @@ _NOT_IN_ARGUMENTS = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
 
 
 class Condor(QueueSystem):
-    """HTCondor. The factory writes `getenv = true`, so jobs get the factory's environment."""
+    """HTCondor, whose jobs get the factory's environment (`getenv = true` in each submit file)."""
 
     name = "condor"
     commands = ("condor_submit", "condor_q", "condor_rm")
     how_to_get_commands = "install HTCondor's submit tools, or run on an access point"
-    # `exec`, because HTCondor signals only the process that it started when it evicts a job.
+    # `exec` is needed, since HTCondor evicts a job by a signal to the process that it started alone.
     wrapper = ("exec", "sh", "./worker.sh")
     events_report_waiting_jobs = True
     why_jobs_wait = "'condor_q -better-analyze' shows whether any machine can run them"

@@ -31,7 +31,7 @@ class Local:
     name = "local"
     commands: tuple[str, ...] = ()
     how_to_get_commands = "none are needed"
-    # `exec`, so that the worker itself receives the signal when the factory has died.
+    # `exec` makes the worker itself receive the signal when the factory has died.
     wrapper = ("exec", "sh", "./worker.sh", "-o")
     copies_environment = False
     events_report_waiting_jobs = False
@@ -40,7 +40,7 @@ class Local:
     why_jobs_wait = "see the factory's log"
 
     def refusal(self, program: str) -> str | None:
-        """None, since a process can be given any name."""
+        """None, since worker.sh can be given any name."""
         return None
 
     def settings(self, workers: LocalWorkers, size: WorkerSize, local_count: int) -> Settings:

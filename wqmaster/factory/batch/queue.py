@@ -14,7 +14,7 @@ _GOODBYE_SECONDS = 120
 
 
 class QueueSystem:
-    """What the batch systems with a queue have in common."""
+    """What batch systems with a queue have in common."""
 
     copies_environment = True
     number_follows_demand = True
@@ -22,7 +22,7 @@ class QueueSystem:
     factory_ends_workers = False
 
     def refusal(self, program: str) -> str | None:
-        """None, since a job can be given any name."""
+        """None, since a job can pass on any name."""
         return None
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:

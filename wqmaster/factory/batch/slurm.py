@@ -33,7 +33,7 @@ class SlurmEvents(WorkerFolders):
 
 
 class Slurm(QueueSystem):
-    """SLURM. The factory passes `--export=ALL`, and the jobs' command as a variable."""
+    """SLURM, whose jobs get the factory's environment (`--export=ALL`), with their command in it."""
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel")
