@@ -5,7 +5,7 @@
 #
 #   -o           several workers share this folder: work in the subfolder worker.ID/
 #   -d MB        the free disk space that is required
-#   -t SECONDS   the start of the factory, in seconds since 1970; an earlier clock is wrong
+#   -t SECONDS   the start of the factory, in seconds since 1970, with which the clock must agree
 #   -p PROGRAM   a program that must exist
 #   -r PROGRAM   a program that must exist and run; it is called with --version
 #

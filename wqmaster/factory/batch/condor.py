@@ -25,7 +25,7 @@ class Condor(QueueSystem):
     name = "condor"
     commands = ("condor_submit", "condor_q", "condor_rm")
     how_to_get_commands = "install HTCondor's submit tools, or run on an access point"
-    # `exec` is needed, since HTCondor evicts a job by a signal to the process that it started alone.
+    # `exec` is needed, since an eviction signals only the process that HTCondor has started.
     wrapper = ("exec", "sh", "./worker.sh")
     events_report_waiting_jobs = True
     why_jobs_wait = "'condor_q -better-analyze' shows whether any machine can run them"

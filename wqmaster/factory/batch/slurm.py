@@ -33,7 +33,7 @@ class SlurmEvents(WorkerFolders):
 
 
 class Slurm(QueueSystem):
-    """SLURM, whose jobs get the factory's environment (`--export=ALL`), with their command in it."""
+    """SLURM, whose jobs get the factory's environment (`--export=ALL`), including their command."""
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel")
