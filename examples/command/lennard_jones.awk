@@ -1,7 +1,7 @@
 # Energy and gradient of a Lennard-Jones cluster: 4 e ((s/r)^12 - (s/r)^6) over all pairs.
 #   awk -f lennard_jones.awk atoms.dat
-# It reads lines `epsilon K`, `sigma ANGSTROM` and `atom X Y Z`. It writes the energy (kelvin) to
-# standard output, and the gradient (kelvin/Angstrom, one row per atom) to gradient.dat.
+# Reads lines `epsilon K`, `sigma ANGSTROM`, `atom X Y Z`; writes the energy (kelvin) to standard
+# output and the gradient (kelvin/Angstrom, a row an atom) to gradient.dat.
 $1 == "epsilon" { epsilon = $2 }
 $1 == "sigma" { sigma = $2 }
 $1 == "atom" { n++; x[n] = $2; y[n] = $3; z[n] = $4 }

@@ -1,11 +1,11 @@
-"""The function that this campaign calls on workers, with any Python 3 and without NumPy."""
+"""The function of this campaign. It runs on workers, with any Python 3, without NumPy."""
 
 # ruff: noqa: B905  # zip(strict=...) is newer than the Python of some workers
 import json
 import math
 from pathlib import Path
 
-# `modules: [masses.json]` sends this file along, so it is next to this module on workers, too.
+# Sent along by `modules: [masses.json]`: on a worker, too, it is next to this module.
 MASSES = json.loads(Path(__file__).with_name("masses.json").read_text())
 # h / (8 pi^2) in GHz u Angstrom^2 (CODATA 2018).
 GHZ = 6.62607015e-34 / (8 * math.pi**2 * 1.66053906660e-27 * 1e-20) / 1e9
@@ -32,8 +32,7 @@ def eigenvalues(matrix):
 def constants(document, linear_below):
     """Mass (u), moments of inertia (u Angstrom^2, ascending) and rotational constants (GHz).
 
-    A molecule whose smallest moment is below `linear_below` (u Angstrom^2) counts as linear, and
-    has one rotational constant.
+    A linear molecule, one with a moment below `linear_below`, has one rotational constant.
     """
     masses = [MASSES[symbol] for symbol in document["symbols"]]
     rows = document["coordinates"]

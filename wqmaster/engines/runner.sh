@@ -63,8 +63,8 @@ end_group() {
 }
 trap 'end_group; exit 143' TERM
 
-# software.sh sets these for the next step: why its program is missing, and with which exit code;
-# a command to run in the program's process before the program; the key of its software.
+# software.sh sets these for the next step: why its program is missing, and the exit code for that;
+# the function to call in the program's process before the program; the key of its software.
 trouble='' trouble_code=127 before=: key=
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]

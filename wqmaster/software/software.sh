@@ -5,10 +5,10 @@
 #
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
 #
-# KIND is archive (then SOURCE is a name in shared/, or a path), url or module. All tasks of a worker
-# share the unpacked archive in FOLDER/KEY, which one rename puts there complete. A program gets its
-# folder and bin/ in PATH, and lib/ and lib64/ in LD_LIBRARY_PATH. These folders are the ones next to
-# the program (one level up if it is in bin/), and the ones at the top of the archive.
+# KIND is archive (SOURCE is then a name in shared/, or a path), url or module. A worker's tasks
+# share the unpacked archive in FOLDER/KEY, where one rename puts it complete. A program gets its
+# folder and bin/ in PATH, and lib/ and lib64/ in LD_LIBRARY_PATH. These are the folders next to the
+# program (one level up if it is in bin/) and the folders at the top of the archive.
 
 # shellcheck disable=SC2034,SC2154  # runner.sh sets or reads these variables
 # How many seconds fetching can take, or waiting until another task has unpacked the archive.
@@ -66,13 +66,13 @@ with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], 
     esac
 }
 
-refused() { # REASON MESSAGE; returns 28 if the disk is full, since the message then has no room
+refused() { # REASON MESSAGE; returns 28 if the disk is full, since the message is then lost
     printf '%s\n' "$2" >&2
     case $1 in *"No space left on device"*) return 28 ;; esac
     return 1
 }
 
-# unpack KEY KIND SOURCE SHA256: runs in a separate process, with the lock file open as descriptor 9.
+# unpack KEY KIND SOURCE SHA256: runs in a separate process; descriptor 9 is the open lock file.
 unpack() {
     goal=$software/$1
     part=$software/.alone.$1.$$
@@ -197,8 +197,8 @@ enter_module() {
     cd "$here" || exit 127
 }
 
-# apart FUNCTION ARGUMENT...: calls the function in a process that ends with the task, with its output
-# in a file.
+# apart FUNCTION ARGUMENT...: calls the function in a process that ends with the task. The output of
+# the function goes to a file.
 apart() {
     "$@" > "$top/software.said" 2>&1 &
     wait $!
