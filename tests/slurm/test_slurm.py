@@ -119,7 +119,7 @@ def test_the_doctor_tries_the_requests_of_the_factory_on_the_cluster(
     well = found()
     assert well["SLURM"].startswith("ok: responds; 1 node, partitions: tests")
     assert well["sbatch"].startswith("ok")
-    # Too much memory, stated or as the default for the cores; a partition that does not exist.
+    # Too much memory (stated, or the default for the cores), and an unknown partition or feature.
     for changed in ({"memory": 10**6}, {"cores": 9, "memory": None}, {"partition": "none"}):
         assert found(**changed)["sbatch"].startswith("wrong: refuses"), changed
     assert found(options=["--constraint=no-such"])["sbatch"].startswith("wrong: refuses")

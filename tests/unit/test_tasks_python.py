@@ -1,4 +1,4 @@
-"""The task function for Python functions: errors when the campaign is read, and sent files.
+"""The task function for Python functions: errors when the campaign is read, and files to send.
 
 tests/integration/test_functions.py tests how functions run.
 """
