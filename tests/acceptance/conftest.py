@@ -13,9 +13,9 @@ from tests.conftest import Cli
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The processes that belong to `folder`, which is in their command line or holds their cwd.
+    """The processes that run in `folder` or name it in their command line: pid -> command line.
 
-    Returns pid -> command line. Workers run elsewhere, but their environment names their factory.
+    Workers run elsewhere; they are found by their environment, which names their factory.
     """
     found = {}
     for entry in Path("/proc").iterdir():

@@ -1,4 +1,4 @@
-"""The next run computes a failed document that was corrected, without any option."""
+"""The next run computes a failed document that was corrected; no option is needed."""
 
 import json
 from typing import Any

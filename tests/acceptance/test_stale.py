@@ -1,4 +1,4 @@
-"""Results always belong to one molecule, after mixed geometries, edits and added parsers."""
+"""Each result belongs to its document's molecule: mixed geometries, edits, added parsers."""
 
 import json
 from datetime import UTC, datetime

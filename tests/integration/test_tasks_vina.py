@@ -1,4 +1,4 @@
-"""The task function of Vina: a document's ligand and steps become a job."""
+"""The task function for Vina builds a job from a document's ligand and steps."""
 
 import shlex
 import stat

@@ -195,7 +195,7 @@ def test_a_damaged_frame_is_refused_and_its_neighbors_are_read(
     path.write_text("".join(frames))
     records = read(path)
     if said == "is not the number of atoms" and place:
-        # The bad frame's lines could belong to the frame before it, which is therefore refused, too.
+        # The bad frame's lines could belong to the frame before it, so both frames are refused.
         assert sum(record.why is None for record in records) == 1
         return
     assert [record.why is None for record in records] == [n != place for n in range(3)]
