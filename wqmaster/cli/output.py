@@ -39,7 +39,7 @@ class Output(Protocol):
         """Print many values: each as a line of text as soon as it arrives, or all as one list."""
 
     def remark(self, *lines: str, err: bool = False) -> None:
-        """Print lines for people only, because programs find the facts in the result."""
+        """Print lines for people only; programs read the result instead."""
 
     def warning(self, message: str) -> None:
         """Report a problem that does not stop the command."""

@@ -42,7 +42,7 @@ def _first_line(progress: Progress, why: str) -> str:
 
 
 def _no_worker(progress: Progress) -> str | None:
-    """A hint how to start a worker; None if one is connected or a factory starts them."""
+    """A hint on how to start a worker; None if one is connected or a factory starts them."""
     if (
         progress.stats.workers
         or not progress.how_to_connect
@@ -64,7 +64,7 @@ def _stop_words(times: int, grace: float) -> str:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """Print `text`; if the program that reads it has exited, as `head` does, run on silently."""
+    """Print `text`; if the reader has exited, as `head` does, let the run continue silently."""
     try:
         click.echo(text, err=err)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""The ledger of failed attempts: what was tried, how it ended, and which documents have failed."""
+"""The ledger of failed attempts: how each attempt ended, and which documents have failed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

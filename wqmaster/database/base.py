@@ -71,7 +71,7 @@ class CampaignStore(Protocol):
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        They follow the id in `after`; None: they are the first.
+        They follow the id in `after`, or are the first ones if `after` is None.
         """
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:

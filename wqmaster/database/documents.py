@@ -121,8 +121,8 @@ class Store:
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        They follow the id in `after`; None: they are the first. The query uses `min` on the index
-        of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
+        They follow the id in `after`, or are the first ones if `after` is None. The query uses
+        `min` on the index of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
         """
         cursor = (
             self.documents.find(self._undone(), self._projection())

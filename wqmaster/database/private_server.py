@@ -187,7 +187,7 @@ class Mongod:
             if self._answers():
                 if process.stdout:
                     process.stdout.close()
-                # The server outlives this process; Popen would warn that it is still running.
+                # Otherwise Popen would warn that the server, which outlives this process, runs.
                 process.returncode = 0
                 return
             time.sleep(0.02)

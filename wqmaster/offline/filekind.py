@@ -57,7 +57,7 @@ def _of_text(text: str, name: str) -> str | None:
 def kind_of(name: str, content: bytes) -> str | None:
     """The kind of a file, in words; None if it could be the printed output of a program.
 
-    The content decides; if it is not enough, the name does too.
+    The content decides, together with the name if the content is not enough.
     """
     start = content[:_HEAD_BYTES]
     lower = name.lower()

@@ -27,7 +27,7 @@ from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
-# How many records are compared, or documents inserted, at a time; and how many bytes of records.
+# A batch has at most so many records to compare or documents to insert, and bytes of records.
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
 _MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
@@ -209,7 +209,7 @@ class Importer:
         return value if count is None else f"{value}-{count:02d}"
 
     def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
-        """Drop documents that repeat earlier ones; refuse a record whose _id another one has."""
+        """Drop documents that repeat earlier ones; refuse a record that reuses an _id otherwise."""
         kept = []
         for document in record.documents:
             earlier = ids.add(document, record.number)
@@ -231,7 +231,7 @@ class Importer:
         record.documents = kept
 
     def _compare(self, batch: list[Record], account: Account) -> None:
-        """Drop documents that the collection already has; refuse records with a different one."""
+        """Drop documents that the collection already has; refuse records that contradict it."""
         known = self._store.known([one["_id"] for record in batch for one in record.documents])
         if not known:
             return
@@ -344,7 +344,7 @@ class _Ids:
         return None
 
     def close(self) -> None:
-        """Delete the ids."""
+        """Close the file with the ids, which deletes it."""
         self._connection.close()
 
 

@@ -56,9 +56,9 @@ class Reading:
     def as_json(self) -> dict[str, Any]:
         """The reading as plain data: file, failure (class, message, signature), values, errors.
 
-        `failure` is null if the run succeeded. `diagnosed` is false if only the standard output,
-        which is missing, could show a failure. `broken` names the functions that raised an error
-        other than ParseError.
+        `failure` is null if none was found. `diagnosed` is false if only the standard output, which
+        is missing, could show a failure. `broken` has the errors other than ParseError, by the
+        function that raised them.
         """
         failure = self.failure and {
             "class": self.failure.kind.label,
@@ -252,9 +252,9 @@ def files_at(
 
 
 def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
-    """The files for parsers of which this file could be a copy, by its name's ending or content.
+    """The names of the parsers' files that this file could be, by its ending or its content.
 
-    A damaged copy that was read as standard output would get a false diagnosis.
+    If a damaged copy of such a file were read as standard output, its diagnosis would be false.
     """
     if name in _STREAMS or name.lower().endswith(PRINTED):
         return []

@@ -226,7 +226,10 @@ class Reparse:
     # --- writing -----------------------------------------------------------------------------
 
     def write(self, finding: Finding) -> None:
-        """Change the database as a finding requires."""
+        """Store new or changed values, the result of a cured attempt, or a new failure.
+
+        Other kinds of findings change nothing.
+        """
         document = finding.asked.document
         if finding.kind in (Kind.CHANGED, Kind.NEW):
             self._note(finding)

@@ -35,9 +35,8 @@ class Feed:
 
     `busy` returns whether the document with a given `key_of` is in flight. A failed document that
     has changed is fed again, and `mended` is called with the failure classes of such documents.
-    `limit` is the largest number of documents to feed, without retries. `fields` names the further
-    fields that affect a result. Documents up to the id in `after` were examined before, and are not
-    fed.
+    At most `limit` documents are fed, not counting retries. `fields` names the further fields that
+    affect a result. Documents up to the id in `after` were examined before, and are not fed.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from collections import Counter
 
 from wqmaster.jobs.failures import FailureClass
 
-# How many failures in a row, which the host could have caused, block the host.
+# A host is blocked after this many failures in a row that it could have caused.
 MAX_FAILURES_IN_A_ROW = 3
 # How long a host stays blocked.
 BLOCK_SECONDS = 900

@@ -1,7 +1,7 @@
 """The master's loop: feed the engine, wait for it, spool returned tasks, receive the verdicts.
 
 The master never parses and never writes results. It is single-threaded, because ndcctools holds
-Python's lock inside `wait`, and because a fatal error in the C library ends the process.
+Python's lock inside `wait`. A fatal error in the C library ends the process.
 """
 
 import json
@@ -287,7 +287,7 @@ class Master:
         keys = self._spooled.pop(ended.task, [])
         self.progress.spooled -= len(keys)
         for key in set(keys) - {job.key for job in ended.jobs}:
-            # Its record is torn, or it is already committed; the feed asks the database which.
+            # The job's record is torn, or the job is already committed: the feed will find out.
             lost = self._flights.pop(key, _NOT_THERE)
             if lost is not _NOT_THERE:
                 self._feed.again(lost)

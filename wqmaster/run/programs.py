@@ -64,7 +64,7 @@ def unnamed(recipe: Recipe, job: Job) -> list[str]:
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's programs that, if called with --version, print it and do nothing else."""
+    """The recipe's programs that print their version, and do nothing else, if given --version."""
     known = ((name, program_called(Path(name).name)) for name in recipe.programs())
     return tuple(
         name for name, one in known if one is not None and one.version_argument == "--version"

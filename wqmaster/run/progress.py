@@ -29,7 +29,7 @@ class Rate:
         self._sum = 0
 
     def add(self, count: int, now: float | None = None) -> None:
-        """Count `count` jobs that ended at the time `now` (of `time.monotonic`; None: just now).
+        """Count `count` jobs that ended at `now`, in seconds of `time.monotonic` (None: just now).
 
         Jobs that end within a tenth of a second are stored together.
         """
@@ -74,7 +74,7 @@ class Progress:
     done_before: int = 0
     failures_before: Counter[str] = field(default_factory=Counter)  # failed documents, by class
     total: int | None = None  # documents of the campaign; None if they were not counted
-    done: int = 0  # in this run
+    done: int = 0  # documents with a result from this run
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
@@ -141,7 +141,7 @@ class Progress:
 
     @property
     def speed(self) -> float:
-        """The average rate of this run, in jobs per second, with a result or a failure."""
+        """The average rate of this run in jobs per second, including failed jobs."""
         return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
     @property

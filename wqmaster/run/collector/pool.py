@@ -32,7 +32,7 @@ from wqmaster.system.lines import LineBuffer, last_line
 
 log = logging.getLogger("wqmaster.collectors")
 
-# How many tasks one collector has at most.
+# How many tasks one collector has at a time.
 MAX_TASKS_PER_COLLECTOR = 64
 # A collector that has tasks and is silent for this long counts as hung.
 HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
