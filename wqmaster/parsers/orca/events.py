@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 def _block_lines(text: str, position: int) -> Iterator[str]:
     """The lines of the geometry whose heading is at `position`, up to the next empty line."""
     for count, line in enumerate(lines(text, position)):
-        # The dashed line under the heading can be missing, so the first line is always yielded.
+        # An empty line in place of the dashed line under the heading does not end the geometry.
         if (count and not line.strip()) or GEOMETRY in line:
             return
         yield line
