@@ -68,7 +68,7 @@ class Record:
     documents: list[Document] = field(default_factory=list)
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # reason for refusal
-    multiplicity_from: str = ""  # source of the multiplicity; "" if it is an assumption
+    multiplicity_from: str = ""  # source of the multiplicity; "" if nothing states it
 
     def refuse(self, why: object) -> "Record":
         """Mark the record as refused, and return it."""

@@ -47,9 +47,9 @@ def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
 
 
 def gather(molecule: Any) -> None:
-    """Move distant fragments into contact with the largest fragment or its neighbors, in place.
+    """Move distant fragments into contact in all conformers, in place.
 
-    This happens in each conformer. Fragments that are near each other do not move.
+    The largest fragment does not move, nor does any fragment that is near those already placed.
     """
     import numpy
     from rdkit import Chem

@@ -1,1 +1,1 @@
-"""Pack archives of software for workers, and prove that they run."""
+"""The packing of software archives for workers, with a proof that they run."""
