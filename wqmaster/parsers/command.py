@@ -78,7 +78,7 @@ def _row(words: list[str]) -> list[float]:
 
 
 def _place(lines: list[str], nth: int) -> int:
-    """The number, counted from 1, of the line that is the non-empty line with index `nth`."""
+    """The line number (from 1) of the non-empty line with index `nth` (from 0)."""
     numbers = (number for number, line in enumerate(lines, start=1) if line)
     return next(itertools.islice(numbers, nth, None))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Quantity:
-    """The value that a parser named after a common quantity returns."""
+    """A common quantity: the kind of value that a parser with its name returns."""
 
     unit: str
     meaning: str

@@ -1,7 +1,7 @@
-"""The inspection of a software archive before it is sent to workers.
+"""Inspect a software archive before it is sent to workers.
 
 The archive must be complete, must not unpack anything outside its folder, and must contain the
-programs that jobs call. The inspection writes nothing from the archive to disk and runs nothing.
+programs that jobs call. The inspection neither writes anything from it to disk nor runs it.
 """
 
 import bz2

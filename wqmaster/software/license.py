@@ -1,4 +1,4 @@
-"""The recognition of public places, where some licenses forbid putting software."""
+"""Recognize public places, in which some licenses forbid putting software."""
 
 import re
 

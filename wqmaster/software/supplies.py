@@ -1,4 +1,4 @@
-"""The conversion of a campaign's `software:` into supplies, with checks before a run."""
+"""Turn a campaign's `software:` into supplies, and check it when the campaign is read."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The conversion of ASE Atoms objects into documents."""
+"""Functions that turn ASE Atoms objects into documents."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
 def fill(
     record: Record, atoms: Any, options: Options, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Set the record's only document from an Atoms object; `more` has keys from elsewhere.
+    """Fill a record with a document made from an Atoms object; `more` has keys from elsewhere.
 
     Raises:
         Refused: the statements on charge or spin are contradictory, the structure is periodic, the

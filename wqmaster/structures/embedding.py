@@ -23,7 +23,7 @@ from wqmaster.system.programs import ask
 
 _SEED = 61453
 _MMFF_ITERATIONS = 2000
-# How many times an MMFF94 optimization can run for up to _MMFF_ITERATIONS iterations.
+# How many times an MMFF94 optimization runs for up to _MMFF_ITERATIONS iterations.
 _MMFF_ROUNDS = 10
 _GFNFF_SECONDS = 600
 # The shortest distance between two atoms that OMol25 accepts (facebookresearch/fairchem,
@@ -76,7 +76,7 @@ def isotope_notes(molecule: Any) -> set[Note]:
 
 
 def _notes(molecule: Any) -> set[Note]:
-    """The notes on what the molecule leaves open: stereochemistry, the placement of fragments."""
+    """Notes on open stereochemistry and on several fragments, if the molecule has them."""
     from rdkit import Chem
 
     notes = set()

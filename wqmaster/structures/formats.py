@@ -78,8 +78,8 @@ def records_of(path: Path, options: Options) -> Iterator[Record]:
     """The records in a structure file, in order.
 
     Raises:
-        StructureError: if there is no such file, its format is not supported, or a library is
-            missing, immediately; if the file's content does not have that format, during iteration.
+        StructureError: immediately if there is no such file, its format is not supported, or a
+            library is missing; during iteration if the content does not have that format.
     """
     reader = reader_of(path, options)
     return _read(path, reader, options)

@@ -1,4 +1,4 @@
-"""Functions that bring the fragments of a built geometry (salts, hydrates, complexes) into contact.
+"""Bring the fragments of a built geometry (salts, hydrates, complexes) into contact.
 
 ETKDG has no interactions between fragments and can place them hundreds of Angstrom apart. They are
 moved together until the first pair of atoms is as far apart as the sum of their van der Waals
@@ -49,7 +49,7 @@ def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
 def gather(molecule: Any) -> None:
     """Move distant fragments into contact in all conformers, in place.
 
-    The largest fragment does not move, nor does any fragment that is near those already placed.
+    The largest fragment does not move. The others move only if they are far from those before them.
     """
     import numpy
     from rdkit import Chem

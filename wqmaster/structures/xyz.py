@@ -54,7 +54,7 @@ def read(path: Path, options: Options) -> Iterator[Record]:
 
 
 def _divided(path: Path) -> Iterator[Record]:
-    """Each frame with its text; a damaged frame is refused, and the next one is searched for."""
+    """Each frame with its text; a damaged frame is refused, and reading resumes after it."""
     frames = _Frames()
     for line, raw in numbered_lines(path):
         yield from frames.take(line, raw)

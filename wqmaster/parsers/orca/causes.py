@@ -13,8 +13,7 @@ from wqmaster.parsers.orca.text import line_of, line_start, lines
 
 _MEMORY_ASKED = "Please increase MaxCore"
 _ERROR_TERMINATION = "ORCA finished by error termination in"
-# A message, further text that its line must contain, and the failure class. The first one found
-# decides.
+# A message, further text that its line must contain, and the failure class. The first match counts.
 _BEFORE_CONVERGENCE = (
     ("error while loading shared libraries", "", FailureClass.LIBRARY_MISSING),
     ("mpirun: not found", "", FailureClass.PROGRAM_MISSING),
@@ -155,7 +154,7 @@ def named_cause(text: str, errors: str) -> Failure | None:
 
 
 def aborted(text: str) -> Failure | None:
-    """The failure of a run that reports that it aborts, but not why; None for other runs."""
+    """The failure of a run that only reports that it is aborting, or None for other runs."""
     for words in ("borting the run", "ABORTING THE RUN"):
         position = next(occurrences(text, words), -1)
         if position >= 0:

@@ -128,7 +128,7 @@ class _Job:
 
 
 def _by_suffix(job: _Job) -> Failure | None:
-    """The failure that ORCA notes on the last energy or on the energy of one of its layers."""
+    """The failure in ORCA's remark on the last energy or on the energy of one of its layers."""
     since = job.energies[-2] if len(job.energies) > 1 else -1
     for position in reversed(job.parts):
         if position <= since:

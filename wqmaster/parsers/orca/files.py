@@ -224,7 +224,7 @@ def _frequencies(output: Output) -> list[float]:
 def _first_vibration(output: Output, values: list[float]) -> int:
     """The index of the first vibration among all frequencies, as in `frequencies`.
 
-    A Hessian is partial if rows for some atoms are zero.
+    In a partial Hessian, the rows of the other atoms are zero.
     """
     has_hessian = last(output.text, "$hessian") >= 0
     partial = has_hessian and any(not any(row) for row in _table(output, "hessian"))

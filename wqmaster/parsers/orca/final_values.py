@@ -77,7 +77,7 @@ def _of_final(
             except ParseError as error:
                 if excerpt == text:
                     raise error from None
-        # This raises if no evaluation has an intact block. If it does not, an earlier one has.
+        # This raises if the block is missing or damaged everywhere. Otherwise, it is elsewhere.
         read(output)
         raise _elsewhere(output, read, last)
 
@@ -103,7 +103,7 @@ def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
 
 
 def of_final_density(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """Restrict a parser of a density property, such as charges or moments, like `of_final_state`.
+    """Do the same as `of_final_state`, for a property of the density such as charges or moments.
 
     If ORCA computed gradients for an excited state, the value must come from the relaxed density of
     this root (see `roots`). The parser refuses any other value.

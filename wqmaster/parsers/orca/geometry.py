@@ -95,7 +95,7 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
 
 
 def centers(labels: list[str], rows: list[T], count: int) -> list[T] | None:
-    """Those of the `rows`, one per label, that belong to the centers in a table of length `count`.
+    """Select the `rows` (one for each label) that correspond to a table with `count` rows.
 
     Such a table contains all centers, all but the point charges, or only the atoms. None if none of
     these selections has `count` rows.

@@ -2,7 +2,7 @@
 
 An analytic gradient consists of `CARTESIAN GRADIENT`, an empty line and rows `1   H   :  x y z`. A
 numerical gradient has no empty line. The MP2 module prints `The final MP2 gradient` and rows
-`0:  x y z`. Each is followed by its norm, with which the rows are compared.
+`0:  x y z`. Each is followed by its norm, against which the rows are checked.
 
 An optimization evaluates the energy at its stationary point without a gradient. The last gradient
 in the output and the final energy then belong to different geometries, so `gradient` refuses it.

@@ -23,7 +23,7 @@ _MAX_LINES_ABOVE_ROWS = 3
 _MAX_ROWS = 100_000
 # How the line after the last row begins, if it is not empty.
 _AFTER = ("*", "---", "Total SCF time")
-# The largest deviation of a whole occupation. Averaged and correlated states have fractional ones.
+# The tolerance for occupations of 0, 1 or 2. Averaged and correlated states have fractional ones.
 _WHOLE_TOLERANCE = 1e-3
 
 # The energies (Eh) and occupations of the orbitals of one spin.
@@ -91,7 +91,7 @@ def orbital_energies(output: Output) -> list[float] | list[list[float]]:
     """Orbital energies from the final evaluation in Eh, lowest first; [up, down] if unrestricted.
 
     ORCA 6 prints all occupied orbitals but, by default, only the first few virtual ones ("*Only the
-    first 10 virtual orbitals were printed."). The list then has only these.
+    first 10 virtual orbitals were printed."). The list then contains only these.
 
     Raises:
         ParseError: the table is missing or incomplete.

@@ -19,7 +19,7 @@ _LOWEST_RATIO = 1.06
 _RELATIVITY_RATIO = 0.8
 # Allowance for bonds, solvent and external point charges (Eh).
 _BINDING_EH_PER_ATOM = 0.5
-# The fraction of its atoms' energies that a bound molecule's all-electron energy is always below.
+# A bound molecule's all-electron energy is always below this fraction of its atoms' energies.
 # Hydrogen does not count, because the energy of H+ is zero.
 _HIGHEST_RATIO = 0.7
 

@@ -47,8 +47,8 @@ def _rows(text: str, position: int, what: str) -> list[list[float]]:
     """The rows right below the heading at `position`, after a check of the sum of their charges.
 
     Raises:
-        ParseError: the table is damaged, the sum differs, or it is missing (only Loewdin tables
-            have none).
+        ParseError: the table is damaged, or its sum differs or is missing (only Loewdin tables have
+            no sum).
     """
     below = lines(text, position)
     rows, end = atom_rows(below, what, (_SUM, "-----"))

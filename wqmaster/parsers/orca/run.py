@@ -77,7 +77,7 @@ def echoed_state(text: str) -> tuple[int, int] | None:
 
 def _last(output: Output, label: str, group: int) -> int:
     text = output.text
-    # Settings after the final energy belong to a later calculation that did not finish.
+    # Settings after the final energy belong to a later calculation that reached no energy.
     energies = final(text).energies
     position = last_beginning(text, label, 0, energies[-1] if energies else None)
     if position >= 0:

@@ -30,7 +30,7 @@ _MAX_DIGITS = 9
 
 
 def _last_scf(output: Output) -> tuple[int, int]:
-    """The start of the final evaluation's job, and the position at which its SCF reports its end.
+    """The start of the final evaluation's job, and the position of the line that ends its SCF.
 
     Raises:
         ParseError: the final evaluation has no SCF, or its energy does not come from one.

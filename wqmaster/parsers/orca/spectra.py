@@ -1,8 +1,8 @@
 """Excited states and their oscillator strengths, and the static polarizability.
 
 TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` below a heading "... EXCITED
-STATES (SINGLETS)" or "(TRIPLETS)", in unrestricted runs without brackets. EOM, STEOM and ADC print
-`IROOT= 1:` below "... RESULTS". The module `absorption` describes the formats of the spectra.
+STATES (SINGLETS)" or "... (TRIPLETS)", or without brackets in unrestricted runs. EOM, STEOM and ADC
+print `IROOT= 1:` below "... RESULTS". The module `absorption` describes the formats of the spectra.
 """
 
 import re
@@ -62,7 +62,7 @@ def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[
 def _listed(output: Output, position: int, bracket: str | None, before: int = 0) -> list[_State]:
     """The states under one heading, which follow `before` states under the previous one."""
     text = output.text
-    start = line_end(text, line_end(text, position) + 1)  # below the line under the heading
+    start = line_end(text, line_end(text, position) + 1)  # below the dashed line under the heading
     # The line "----- Handle with Care -----" below a STEOM state does not end the table.
     rule = _RULE.search(text, start - 1)
     ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]

@@ -21,8 +21,8 @@ def number(word: str) -> float:
     """Convert `word` to a number.
 
     Raises:
-        ParseError: `word` is not a number; it is often asterisks, which ORCA prints if a number is
-            too wide for its field.
+        ParseError: `word` is not a number, like the asterisks that ORCA prints if a number is too
+            wide for its field.
     """
     try:
         value = float(word)

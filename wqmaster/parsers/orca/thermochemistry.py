@@ -142,7 +142,7 @@ def _values(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
-    """Ideal-gas thermochemistry from the final evaluation, at the last of several temperatures.
+    """Ideal-gas thermochemistry from the final evaluation, at the last temperature printed.
 
     `temperature` is in K, `pressure` in atm, `mass` in u. All other values are in Eh:
     `electronic_energy`, `zero_point_energy`, `thermal_vibrational_correction`,

@@ -57,8 +57,8 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
 def first_vibration(values: Sequence[float], linear: bool | None, partial: bool = False) -> int:
     """The number of translations and rotations, which come first in the 3n frequencies `values`.
 
-    If `linear` is None, ORCA's leading values of 0.00 decide whether it is 5 or 6. For a `partial`
-    Hessian, all leading values of 0.00 count.
+    If `linear` is None, the number is 5 or 6, depending on how many leading values are 0.00. For a
+    `partial` Hessian, all leading values of 0.00 count.
 
     Raises:
         ParseError: fewer leading values are 0.00.

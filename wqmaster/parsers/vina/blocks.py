@@ -100,7 +100,7 @@ def models_of(text: str, name: str) -> list[list[str]]:
     """The lines of each model in `text`, the content of the file `name`, without MODEL and ENDMDL.
 
     Raises:
-        ParseError: the file has other content than models; `Cut` if it is incomplete.
+        ParseError: the file contains anything but models; `Cut` if it is incomplete.
     """
     if text.count("\n") > _MAX_LINES:
         raise ParseError(f"{name} has too many lines")

@@ -32,7 +32,7 @@ _CITATION = "# If you used AutoDock Vina in your work"
 # Vina prints this line at the end of a run that scored a pose and docked nothing.
 _SCORE = "\nEstimated Free Energy of Binding "
 
-# Vina's error messages and the failure class of each. The first one found decides.
+# Vina's error messages and the failure class of each. The first match counts.
 _CAUSES = (
     ("insufficient memory", FailureClass.MEMORY),
     ("std::bad_alloc", FailureClass.MEMORY),

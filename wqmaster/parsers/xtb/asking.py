@@ -170,7 +170,7 @@ def stated_method(output: Output, text: str) -> str | None:
 
 
 def contradiction(text: str) -> Failure | None:
-    """A failure if the charge or spin in the output contradicts its other statements."""
+    """A failure if the stated charge or spin is impossible or contradicts the atomic charges."""
 
     def failure(words: str) -> Failure:
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"xtb: {words}")
@@ -194,7 +194,7 @@ def contradiction(text: str) -> Failure | None:
 
 
 def _frozen(text: str) -> str:
-    """A remark for a molecule with a lanthanide, whose electron count otherwise looks wrong."""
+    """A remark on the electron count of a molecule with a lanthanide, or "" for other molecules."""
     place = text.rfind("ID    Z sym.   atoms")
     rows = text[place : place + 2000].splitlines()[1:] if place >= 0 else []
     for row in rows:
@@ -325,7 +325,7 @@ def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
 
 
 def _stated_solvent(text: str) -> tuple[str, str] | None:
-    """Solvation model and solvent in the output, such as ("ALPB", "water"); None for the gas."""
+    """The solvation model and solvent, such as ("ALPB", "water"), or None for the gas phase."""
     place = text.rfind("* Solvation model:")
     if place < 0:
         return None

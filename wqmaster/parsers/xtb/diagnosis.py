@@ -49,7 +49,7 @@ _BANNER = "|                           x T B                           |"
 # xtb prints this message above the one that describes the error.
 _COMMAND_LINE = "Command line argument parsing failed"
 
-# Messages in failed runs and the failure class of each. The first one found decides.
+# Messages in failed runs and the failure class of each. The first match counts.
 _CAUSES = (
     ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
     ("FAILED TO CONVERGE GEOMETRY OPTIMIZATION", FailureClass.OPT_NOT_CONVERGED),
@@ -103,7 +103,7 @@ def _failure(kind: FailureClass, cause: str) -> Failure:
 def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
     """A failure if xtb reports an error or the output is incomplete.
 
-    `job`: the output comes from a job; otherwise it can lack the standard error.
+    `job`: whether the output comes from a job. Other outputs can lack the standard error.
     """
     ended = "normal termination of xtb" in text or "normal termination of xtb" in errors
     ended = ended and "abnormal termination of xtb" not in text + errors
@@ -349,7 +349,7 @@ def _beyond(output: Output) -> Failure | None:
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """A failure if xtb does not report that an optimization converged, or it took no step."""
+    """A failure if an optimization took no step; ParseError if it did not converge."""
     if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
         return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None

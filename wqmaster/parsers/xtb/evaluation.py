@@ -107,7 +107,7 @@ def of_one_geometry(output: Output, what: str) -> None:
     """Refuse values that do not belong to the run's final geometry.
 
     Raises:
-        ParseError: `what` belongs to another geometry or includes a bias (see the list above).
+        ParseError: `what` belongs to another geometry or includes a bias (see the module's list).
     """
     if is_biased(output):
         raise ParseError(

@@ -31,7 +31,8 @@ SAME_ENERGY_EH = 1e-7
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
-# How often a step is computed at full accuracy; xtb averages the energy of these steps separately.
+# xtb computes every eleventh step at full accuracy and averages the energy of these steps
+# separately.
 _ACCURATE_STEP_INTERVAL = 11
 
 
@@ -288,7 +289,7 @@ def md_summary(output: Output) -> dict[str, Any]:
     eleventh step, or None for runs with fewer than 11 steps.
 
     Raises:
-        ParseError: no run was started, or it did not finish.
+        ParseError: no molecular dynamics was run, or it did not finish.
     """
     found = dynamics(stdout(output))
     if found.unstable or not found.ended:

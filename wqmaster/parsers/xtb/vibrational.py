@@ -23,7 +23,7 @@ from wqmaster.parsers.xtb.text import (
     whole,
 )
 
-# The wave number (1/cm) below which xtb prints a mode as a translation or rotation
+# The wavenumber (1/cm) below which xtb prints a mode as a translation or rotation
 # (xtb, src/freq/io.f90: thr).
 _ZERO_WAVENUMBERS = 0.01
 
@@ -56,7 +56,7 @@ def hessian(output: Output) -> list[list[float]]:
 
 
 def _spectrum(output: Output) -> list[tuple[float, float]]:
-    """Wave number (1/cm) and IR intensity (km/mol) of each of the 3n modes in vibspectrum."""
+    """Wavenumber (1/cm) and IR intensity (km/mol) of each of the 3n modes in vibspectrum."""
     found: list[tuple[float, float]] = []
     lines = output.file("vibspectrum").splitlines()
     if not lines or lines[0].split() != ["$vibrational", "spectrum"]:
@@ -68,7 +68,7 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
         if line.lstrip().startswith("#"):
             continue
         if len(words) > 1 and words[1].isalpha() and words[1].lower() != "nan":
-            del words[1]  # the symmetry
+            del words[1]  # this is the symmetry
         if len(words) < 3 or words[0] != str(len(found) + 1):
             raise ParseError("vibspectrum has a gap or is cut short")
         found.append((real(words[1], "a wave number"), real(words[2], "an IR intensity")))
@@ -76,7 +76,7 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
 
 
 def _modes(output: Output) -> list[tuple[float, float]]:
-    """Wave number (1/cm) and IR intensity (km/mol) of each vibration.
+    """Wavenumber (1/cm) and IR intensity (km/mol) of each vibration.
 
     Translations and rotations are left out.
     """
@@ -91,7 +91,7 @@ def _modes(output: Output) -> list[tuple[float, float]]:
         found = _spectrum(output)
     if len(found) < 3 or len(found) % 3:
         raise ParseError(f"the number of modes, {len(found)}, is not three per atom")
-    if len(found) == 3:  # an atom; xtb prints 1.00 for each
+    if len(found) == 3:  # for a single atom, xtb prints 1.00 for each mode
         return []
     vibrations = [mode for mode in found if not abs(mode[0]) < _ZERO_WAVENUMBERS]
     if len(vibrations) > len(found) - 5:

@@ -1,1 +1,1 @@
-"""The packing of software archives for workers, with a proof that they run."""
+"""Pack software archives for workers, and prove that they run."""

@@ -239,7 +239,7 @@ def _check_program(path: Path) -> None:
 
 
 def _set_paths(contents: Contents) -> None:
-    """Add the file `wqmaster.paths`, with the variables that known programs find their data by."""
+    """Add the file `wqmaster.paths`, with variables that point known programs to their data."""
     if PATHS in contents.entries:
         return  # the user provides this file
     lines = [
@@ -278,7 +278,7 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
 
 
 def restricted(places: Iterable[str]) -> str:
-    """The names of the programs with restrictive licenses that own any of these files."""
+    """The names of the programs whose licenses forbid distributing any of these files."""
     found = (restricting(PurePosixPath(place).name) for place in places)
     return " and ".join(sorted({str(program) for program in found if program is not None}))
 

@@ -1,4 +1,4 @@
-"""The making of a software archive for workers, including its manifest and proof."""
+"""Make a software archive for workers, and prove that its program runs."""
 
 import gzip
 import hashlib

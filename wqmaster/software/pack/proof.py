@@ -1,4 +1,4 @@
-"""The proof that a packed program runs.
+"""Prove that a packed program runs.
 
 The archive is unpacked, and the program runs without anything that a worker could lack.
 """
@@ -90,7 +90,7 @@ def _make_null(path: Path) -> None:
 
 
 def _entering(root: Path) -> list[str] | None:
-    """The words to put before a command so that `root` is its /; None if this user may not."""
+    """The prefix for a command that runs with `root` as its /, or None if this user may not."""
     # The second try is for the superuser where there are no user namespaces, as in a chroot.
     for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
@@ -177,7 +177,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
 
 
 def _interpreter(program: Path, root: Path) -> str | None:
-    """The interpreter of a script, if `root` lacks it; None otherwise or for other programs."""
+    """A script's interpreter if `root` lacks it; None if it exists or this is not a script."""
     with program.open("rb") as file:
         found = re.match(rb"#![ \t]*(/[^ \t\n]+)", file.read(256))
     if found is None:
