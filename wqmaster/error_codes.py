@@ -1,14 +1,14 @@
-"""The codes of errors, warnings and findings: stable words for programs that call wqmaster.
+"""The codes of errors, warnings and findings, for programs that call wqmaster.
 
-Messages may be reworded in later versions; codes stay. docs/error-codes.md states what to do about
-each.
+Later versions can reword messages, but they keep the codes. docs/error-codes.md states what to do
+about each code.
 """
 
 from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What went wrong, in one to four words."""
+    """A short, stable name for what went wrong."""
 
     # --- the command ---
     USAGE = "usage"  # the command line is wrong

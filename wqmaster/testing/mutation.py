@@ -1,4 +1,4 @@
-"""Random damage to an output: cuts, flipped bits, and lost, repeated or shuffled lines."""
+"""Damage an output at random: cuts, flipped bits, and lost, repeated or shuffled lines."""
 
 import random
 
