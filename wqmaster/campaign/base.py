@@ -12,7 +12,7 @@ ALLOWED: dict[str, str] = {}
 
 
 def allowing(words: str, pattern: str) -> str:
-    """Return `pattern`, after recording that messages describe it with `words`."""
+    """Record `words` as the description of `pattern` in messages, and return `pattern`."""
     ALLOWED[pattern] = words
     return pattern
 
@@ -56,7 +56,7 @@ def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
 
 
 class Model(BaseModel):
-    """The base of the file's models, which are frozen. An unknown key is an error with a hint."""
+    """The base class of the file's models, which are immutable and refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

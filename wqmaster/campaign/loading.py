@@ -1,4 +1,4 @@
-"""Load the campaign file as text and as validated models. Errors contain the line."""
+"""Load the campaign file as text and as validated models. Error messages give the line."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Source:
-    """The parsed text of a campaign file, in which the line of each key can be found."""
+    """The parsed text of a campaign file, which gives the line of each key."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self.path = path
@@ -32,8 +32,8 @@ class Source:
     def where(self, *keys: str | int, line: int | None = None) -> str:
         """`file:line` of the value at `keys`, or of the last of these keys that the file has.
 
-        `line`, counted from 1, selects a line within the text there. It has an effect only on a
-        literal block ("|"), since other texts are not divided into lines as the file is.
+        `line`, counted from 1, selects a line within the text there. It is used only for a literal
+        block ("|"), because in any other text the line breaks can differ from those in the file.
         """
         node, place = self._find(*keys)
         if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
@@ -45,7 +45,7 @@ class Source:
         self._from_environment.add(id(node))
 
     def shows(self, *keys: str | int) -> bool:
-        """Whether a message may show the value at `keys` because it cannot be a secret."""
+        """Whether the value at `keys` cannot be a secret, so that a message may show it."""
         node, _ = self._find(*keys)
         return "uri" not in keys and id(node) not in self._from_environment
 
@@ -76,7 +76,7 @@ class Source:
     def error(
         self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
     ) -> CampaignError:
-        """A CampaignError whose message is `message` after the file and line of `keys`."""
+        """A CampaignError with the file and line of `keys`, followed by `message`."""
         return CampaignError(f"{self.where(*keys)}: {message}", code=code)
 
 
@@ -90,10 +90,10 @@ class LoadedCampaign:
         self.variables = variables
 
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
-        """The campaign after it is adapted to its task function.
+        """A copy of the campaign, adapted to its task function.
 
-        `fields` are document fields to fetch as well. If `molecule` is false, the function needs no
-        molecule, so documents without one are accepted.
+        The function needs the document fields `fields`, which are fetched too. `molecule` says
+        whether it needs a molecule. If not, documents without a molecule are accepted.
         """
         campaign = self.campaign
         projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
@@ -105,7 +105,7 @@ class LoadedCampaign:
         return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
 
     def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
-        """The campaign with the command line's settings in place of the file's."""
+        """A copy of the campaign in which settings from the command line replace the file's."""
         given = {"type": engine, "port": port}
         changes = {name: value for name, value in given.items() if value is not None}
         settings = self.campaign.engine.model_copy(update=changes)
@@ -147,8 +147,8 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
             seen: set[str] = set()
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    # A key without a value can be a piece of an address that a comma has divided,
-                    # and part of a password.
+                    # A key without a value can be a piece of an address that YAML split at a
+                    # comma, and so be part of a password.
                     empty = isinstance(value, yaml.ScalarNode) and value.value == ""
                     what = "key without a value" if empty else f"key '{key.value}'"
                     raise CampaignError(
@@ -181,8 +181,8 @@ def _extended(value: Any) -> Any:
 def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
     """Convert pydantic's errors to one CampaignError in terms of the campaign file.
 
-    Each error becomes a line of the message. `above` are the keys of the part of the file that
-    pydantic validated; none if it was the whole file.
+    Each error becomes a line of the message. `above` are the keys that lead to the part of the file
+    that pydantic validated.
     """
     lines: list[tuple[tuple[str | int, ...], str]] = []
     for found in error.errors():
@@ -207,8 +207,8 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
             message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
         line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
         lines.append((tuple(keys), line))
-    # Pydantic reports errors in each branch of a union. The branch with the deepest error is the
-    # one that the user meant.
+    # Pydantic reports errors in every branch of a union. The user most likely meant the branch with
+    # the deepest error.
     kept = (
         line
         for keys, line in lines
@@ -218,12 +218,12 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
 
 
 def _allowed(pattern: str) -> str:
-    """What a pattern allows, in words; the pattern itself if it comes from a user's model."""
+    """A description of what a pattern allows; the pattern itself if it is from a user's model."""
     return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
 
 
 def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
-    """The keys as a message shows them. It names steps, since nobody counts them from 0."""
+    """The keys as a message shows them. Steps have names there, since nobody counts from 0."""
     if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2 and keys[3:4] != ["name"]:
         step = source.step_name(int(keys[2]))
         if step is not None:

@@ -123,9 +123,9 @@ class Database(Model):
     @model_validator(mode="before")
     @classmethod
     def _address_is_whole(cls, data: Any) -> Any:
-        """Refuse an address that YAML divided at a comma: `{uri: mongodb://me:pass,word@host}`.
+        """Refuse an address that YAML split at a comma: `{uri: mongodb://me:pass,word@host}`.
 
-        Otherwise a message would name its pieces as unknown keys, and they can be parts of a
+        Otherwise a message would list the pieces as unknown keys, and they can be parts of a
         password.
         """
         if isinstance(data, Mapping) and any(
@@ -156,13 +156,13 @@ GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
 class MoleculeFields(Model):
     """`molecule`: the fields of a document that describe its molecule."""
 
-    # Contains atomic numbers or element symbols.
+    # The field with atomic numbers or element symbols.
     atomic_numbers: str = Field(default="atomic_numbers", pattern=FIELD)
-    # Contains coordinates in Angstrom, as [[x, y, z], ...] or as a flat list.
+    # The field with coordinates in Angstrom, as [[x, y, z], ...] or as a flat list.
     coordinates: str = Field(default="coordinates", pattern=FIELD)
-    # In units of e. A document without this field has the charge 0.
+    # The field with the charge in units of e. A document without it has a charge of 0.
     charge: str = Field(default="charge", pattern=FIELD)
-    # 2 S + 1. A document without this field has the multiplicity 1.
+    # The field with the multiplicity, 2 S + 1. A document without it has a multiplicity of 1.
     multiplicity: str = Field(default="multiplicity", pattern=FIELD)
     # Whether a document without atoms is refused. Some task functions need no atoms (docking).
     required: bool = True
@@ -245,7 +245,8 @@ class Engine(Model):
     # How resources are allocated to tasks without a remedy. "fixed" uses `resources`; the other
     # values let the manager learn from earlier tasks.
     allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
-    # A task slower than this multiple of its category's average restarts elsewhere, a few times.
+    # A task that takes longer than this multiple of the average in its category is restarted
+    # elsewhere, a few times at most.
     fast_abort: float | None = Field(default=None, ge=1)
     # Whether the debug log records everything that the manager does.
     debug: bool = False

@@ -21,7 +21,7 @@ _OPTION = allowing("one line without backslashes", r"^[^\n\\]+$")
 
 
 class _TypedWorkers(Model):
-    """The base of the models. It refuses another type's key unless that has its default value."""
+    """The base class. It refuses another type's key unless the key has its default value."""
 
     # Whether all workers run on the master's machine.
     on_this_machine: ClassVar[bool] = False
@@ -89,7 +89,7 @@ class NoWorkers(_TypedWorkers):
 
 
 class BatchWorkers(_TypedWorkers):
-    """The common keys of workers that run in a batch system."""
+    """The base class for workers that run in a batch system, with their common keys."""
 
     type: Literal["condor", "slurm"]
     # The smallest and the largest number of workers that the factory keeps.
@@ -101,9 +101,9 @@ class BatchWorkers(_TypedWorkers):
     cores: int | None = Field(default=None, gt=0)
     memory: Megabytes | None = None
     disk: Megabytes | None = None
-    # How long a worker without work stays, in seconds.
+    # A worker leaves after this time without work, in seconds.
     timeout: Seconds = 900
-    # How long a worker stays in any case, in seconds: the time limit of its batch job.
+    # A worker leaves after this time in any case, in seconds, because its batch job ends then.
     walltime: Seconds | None = None
     # Whether the master starts and stops the factory.
     manage: bool | None = None
@@ -191,7 +191,7 @@ def _typed(value: Any) -> Any:
 
 
 def without_type(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys in `place`, pydantic's location of an error in `workers:`.
+    """The keys in `place`, which is pydantic's location of an error in `workers:`.
 
     Pydantic puts the type of workers before the key. No key has the same name as a type.
     """

@@ -169,7 +169,7 @@ class Failure:
     parser: str | None = None  # the parser whose value is missing or impossible
 
 
-# The signature of a message is made from its first characters; this is their number.
+# How many characters at the start of a message are used for its signature.
 _SIGNATURE_SOURCE_CHARACTERS = 1000
 _MAX_SIGNATURE_CHARACTERS = 200
 # Patterns for the parts that differ between jobs, with their replacements, in the order in which

@@ -165,7 +165,10 @@ class Task:
 
     @property
     def time_limit(self) -> int:
-        """The time limit of the whole task in seconds, for the engine in case the runner hangs."""
+        """The time limit of the whole task, in seconds.
+
+        The engine enforces it, in case the runner, which limits each job, hangs.
+        """
         supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
         return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIMEOUT_SECONDS
 

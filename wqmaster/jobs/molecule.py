@@ -29,7 +29,8 @@ SYMBOLS = (
 # fmt: on
 # Atoms closer than this count as being in the same place.
 COINCIDENT_ANGSTROM = 0.1
-# A unit vector. Atoms in drawings and crystals hardly ever line up along or across its direction.
+# A unit vector, in a direction such that atoms in drawings and crystals rarely have equal
+# projections onto it.
 _AXIS = (0.5477, 0.3162, 0.7746)
 NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
@@ -232,7 +233,8 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
                 Defect.WRONG_SHAPE,
             )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
-    # A shortcut: nearly all documents have three floats per atom, and a campaign can read 10^7.
+    # This is a fast path: a campaign can read 10^7 documents, and nearly all have three floats per
+    # atom.
     if set(map(type, rows)) == {list} and set(map(len, rows)) == {3}:
         numbers = list(chain.from_iterable(rows))
         if set(map(type, numbers)) == {float} and all(map(math.isfinite, numbers)):

@@ -59,7 +59,7 @@ def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply
 
 
 def job_script(job: Job) -> str:
-    """The text of job.sh: calls of the runner's `step`, each made only if the last succeeded."""
+    """The text of job.sh: calls of the runner's `step`, which end at the first failure."""
     supplies = {supply.key: supply for supply in job.supplies}
     calls = [
         _line(step, job.removed_before(position), supplies)
@@ -108,7 +108,7 @@ def _plain(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", unpacked)
 
 
-# The runner starts each program with timeout(1), which has these exit codes if it cannot.
+# The runner starts programs with timeout(1), whose exit code is one of these if that fails.
 _NOT_STARTED_CODES = (126, 127)
 # The message of timeout(1) in that case. It is replaced, since users do not know about timeout(1).
 _SAID_BY_TIMEOUT = re.compile(

@@ -41,7 +41,7 @@ def code_of(function: Build) -> str | None:
 def asked_of(
     loaded: LoadedCampaign, function: str, steps: Sequence[StepRequest], traits: Traits
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield everything that determines a step's results, for each step.
+    """Yield, for each step, everything that determines its results.
 
     This includes the options of all earlier steps. Each item is a pair of mappings. The second,
     which versions before 0.2 hashed, lacks the document fields that are read.

@@ -20,7 +20,7 @@ from wqmaster.tasks.program import Program
 _STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
-# A shell's exit codes if it cannot execute a program (126) or find it (127) (POSIX, "Exit status").
+# The exit codes of a shell that cannot execute a program or cannot find it (POSIX, "Exit status").
 _NOT_FOUND_CODES = (126, 127)
 _KILLED_CODE = 128 + 9
 # The dynamic loader's message if a library is older than the one that a program was built with.

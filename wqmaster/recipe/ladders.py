@@ -11,11 +11,11 @@ from wqmaster.tasks.base import Ladders, Rung, Traits
 
 
 def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
-    """The program's ladders, where those in the campaign's `remedies:` replace the program's.
+    """The program's ladders. A ladder in the campaign's `remedies:` replaces the program's.
 
     A program's remedy is left out if it multiplies an amount of memory or disk that the campaign
-    does not set. If all workers run on this machine, any remedy is left out that needs more memory
-    than this machine has.
+    does not set. If all workers run on this machine, remedies that need more memory than it has are
+    left out too.
 
     Raises:
         CampaignError: the campaign names an unknown remedy or failure class, has an invalid remedy,
@@ -57,7 +57,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                 )
             ladders[kind].append(rung)
     if campaign.workers.on_this_machine and memory is not None:
-        # A task that is larger than this machine would wait forever.
+        # A task that needs more memory than this machine has would wait forever.
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         ladders = {
             kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]

@@ -73,8 +73,8 @@ class _Role:
     def suggested(self, name: str) -> str:
         """A hint for a dotted name whose module is not given or does not exist.
 
-        The hint is a module in the user's folders with a similar name. Otherwise it lists existing
-        functions of the program that `name` seems to contain, or of all programs.
+        The hint names a similar module in the user's folders, if there is one. Otherwise it names
+        existing functions of the program that `name` seems to contain, or of all programs.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)

@@ -33,7 +33,7 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 class JobUnfit(TypeError):
-    """A job cannot produce a result on any worker. Other jobs of the campaign probably cannot."""
+    """A job cannot produce a result on any worker, and other jobs probably cannot either."""
 
 
 @contextlib.contextmanager
@@ -233,7 +233,7 @@ class Recipe:
         )
 
     def programs(self) -> list[str]:
-        """The programs (names or paths) that workers must have because none are sent to them."""
+        """The programs (names or paths) that workers must have, without those sent with jobs."""
         traits = traits_of(self.task_function)
         if traits.runs is not None:
             with blaming(self.loaded):

@@ -35,7 +35,7 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
-    """Yield the file (or None), the name and the keys within the step for each of its parsers."""
+    """Yield, for each of the step's parsers, its file (or None), its name and its keys."""
     if isinstance(step.parsers, list):
         for position, name in enumerate(step.parsers):
             yield None, name, ("parsers", position)

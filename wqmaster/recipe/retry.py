@@ -86,7 +86,7 @@ def _as_before(last: Past) -> Decision:
 def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
     """The last plan with the next rung of the last failure's ladder; None if no rung is left.
 
-    The new rung replaces those of the same ladder in the failed step.
+    In the failed step, the new rung replaces any earlier rung from the same ladder.
     """
     last = history[-1]
     if last.kind is None:
@@ -102,7 +102,7 @@ def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, .
 
 
 def _rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
-    """The rungs with these names, except those that no ladder has any longer."""
+    """The rungs with these names. Names that no ladder contains any longer are ignored."""
     known = {rung.name: rung for ladder in ladders.values() for rung in ladder}
     return tuple(known[name] for name in names if name in known)
 
@@ -122,7 +122,7 @@ class Remedies:
 
     plan: Plan = field(default_factory=dict)
     rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by step name
-    factors: Factors = Factors()  # each is the largest in any step
+    factors: Factors = Factors()  # each is the largest among all rungs
 
     def __bool__(self) -> bool:
         return bool(self.plan)

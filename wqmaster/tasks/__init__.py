@@ -1,4 +1,4 @@
-"""Task functions: pure functions that build a Job from a molecule. Each program has a package."""
+"""Task functions, which are pure and build a Job from a molecule. Each program has a package."""
 
 from wqmaster.tasks.base import Build, Rung, Software, StepRequest, Traits, task, traits_of
 from wqmaster.tasks.program import DataFolder, Program, Trial

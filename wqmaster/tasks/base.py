@@ -27,8 +27,8 @@ SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 class Rung(Model):
     """One remedy: it changes *how* the answer is computed, never the level of theory.
 
-    Programs can have rungs of a subclass with additional settings. The rungs of a ladder are tried
-    in order, each at most once per document and step.
+    A program can use a subclass with additional settings. The rungs of a ladder are tried in order,
+    each at most once per document and step.
     """
 
     # Stored in `_run.remedy`.
@@ -66,7 +66,7 @@ class Software:
     memory: int | None = None  # MB
     beside: Path = Path()  # the campaign file's folder, to which paths in options are relative
     cache: Path | None = None  # the folder for files that the stage `prepare` makes
-    supplies: Mapping[str, Supply] = field(default_factory=dict)  # by program
+    supplies: Mapping[str, Supply] = field(default_factory=dict)  # by the program's name
     here: bool = False  # whether programs are called on this machine, not by a worker
 
     def argv(self, program: str) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Software:
 
     @property
     def the_cache(self) -> Path:
-        """The cache, for code that needs one.
+        """The folder `cache`.
 
         Raises:
             RuntimeError: there is no cache.

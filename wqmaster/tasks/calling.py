@@ -38,7 +38,7 @@ class BrokenTrait(CampaignError):
 
 
 def called(traits: Traits, name: str, *arguments: Any) -> Any:
-    """The value that the trait with this name returns.
+    """Call the trait with this name and return its value.
 
     Raises:
         BrokenTrait: the trait raised an error that it must not raise. Errors by which it refuses a
@@ -56,7 +56,7 @@ def called(traits: Traits, name: str, *arguments: Any) -> Any:
 
 
 def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
-    """The values of type `kind` that the trait with this name returns or yields.
+    """Call the trait with this name; return the values of type `kind` that it returns or yields.
 
     Raises:
         BrokenTrait: as in `called`, or the trait returned something else.

@@ -91,7 +91,7 @@ def check_shared(steps: Sequence[StepRequest], software: Software) -> None:
     """Check that the files in `inputs:` exist and have different names.
 
     Raises:
-        ValueError: a file is missing, is a folder, or has the name of another.
+        ValueError: a file is missing, is a folder, or has the same name as another file.
     """
     seen: dict[str, str] = {}
     for path in (path for step in steps for path in step.options.inputs):
@@ -105,7 +105,7 @@ def check_shared(steps: Sequence[StepRequest], software: Software) -> None:
 
 
 def words(value: Any) -> Any:
-    """An option's value with its numbers, also in lists and mappings, converted to strings."""
+    """Convert the numbers in an option's value, also in lists and mappings, to strings."""
     if isinstance(value, (list, tuple)):
         return [words(item) for item in value]
     if isinstance(value, dict):

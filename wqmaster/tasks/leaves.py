@@ -1,4 +1,4 @@
-"""The types with which a task function states which files and quantities a step lacks."""
+"""The types with which a task function states what a step does not produce."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping

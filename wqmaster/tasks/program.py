@@ -1,4 +1,4 @@
-"""The description of a program as one object, without its task functions and parsers."""
+"""`Program`, which describes everything about a program but its task functions and parsers."""
 
 import importlib
 import inspect
@@ -14,8 +14,8 @@ from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.system.signatures import misfit
 from wqmaster.system.tracebacks import defined, told
 
-# The names that a module of parsers must define (`ProgramParsers`), each with the arguments that a
-# function receives.
+# The names that a module of parsers must define (see `ProgramParsers`), with the arguments of those
+# that are functions.
 _REQUIRED: Mapping[str, tuple[str, ...] | None] = {
     "VERSION": None,
     "diagnose": ("output", "asked", "options"),
@@ -68,7 +68,7 @@ class Program:
     # The argument with which the program only prints its version; None if there is none.
     version_argument: str | None = None
     data: DataFolder | None = None
-    # If possible a short calculation, which also needs the program's data and other executables.
+    # Preferably a short calculation, which also needs the program's data and other executables.
     trial: Trial = Trial()
     # Returns why the file at a path is not this program; None if it can be.
     impostor: Callable[[Path], str | None] | None = None

@@ -1,4 +1,4 @@
-"""The stages that a step passes before its jobs are built, each with the last one's value."""
+"""The stages of a step before its jobs are built. Each receives the value of the last one."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from wqmaster.tasks.calling import called
 
 
 def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
-    """`step` after the stage `load`.
+    """Run the stage `load` and return `step` with its value.
 
     Raises:
         ValueError: a file that the step's options name is missing or wrong.
@@ -17,7 +17,7 @@ def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest
 
 
 def prepared(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
-    """`step` after the stage `prepare`, if the function has one.
+    """Run the stage `prepare`, if the function has one, and return `step` with its value.
 
     Raises:
         WqmasterError: the files that the step's jobs share cannot be made.

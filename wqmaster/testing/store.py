@@ -84,7 +84,8 @@ class MemoryStore:
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """At most `limit` documents without a result, in the order of their ids.
 
-        Only ids greater than that in `after` are included. All ids must have the same type.
+        If `after` is given, only ids greater than the id in it are included. All ids must have the
+        same type.
         """
         undone = sorted(
             (one for one in self.documents.values() if not self._is_done(one)),
@@ -95,7 +96,7 @@ class MemoryStore:
         ]
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
-        """Those of these documents that still have no result."""
+        """The given documents that still have no result."""
         found = (self.documents.get(key_of(document)) for document in document_ids)
         return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
 

@@ -45,8 +45,8 @@ def _constant(word: str) -> str:
 class Command(SharedInputs):
     """The options for a step of `run`."""
 
-    # The program and its arguments, as a list or as one line quoted as for a shell. No shell runs
-    # them.
+    # The program and its arguments, as a list or as one line quoted as for a shell. They are run
+    # without a shell.
     command: tuple[str, ...] = Field(min_length=1)
     # The files to write for each document. Maps names in the sandbox to templates.
     files: dict[str, str] = Field(default_factory=dict)

@@ -47,10 +47,10 @@ def _named(value: Any, path: str) -> Any:
 
 
 def _printed(value: Any) -> Any:
-    """Convert a value for `{{ }}`, which writes text, and numbers with all digits.
+    """Convert a value to what `{{ }}` writes: text, or a number with all its digits.
 
     Raises:
-        ValueError: the value has another type, or is not finite.
+        ValueError: the value has any other type, or is not finite.
     """
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -222,7 +222,7 @@ class Template:
                 cores=software.cores,
                 memory=memory,
             )
-        except Exception as error:  # an expression can raise anything for some value
+        except Exception as error:  # an expression can raise anything
             frames = traceback.walk_tb(error.__traceback__)
             lines = [line for frame, line in frames if frame.f_code.co_filename == self.name]
             why = str(error) if isinstance(error, (jinja2.TemplateError, ValueError)) else None

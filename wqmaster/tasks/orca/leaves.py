@@ -151,12 +151,12 @@ _LITTLE = Lack(
 
 
 def _blocks_ask(route: Route) -> Mapping[str, bool]:
-    """Maps each quantity to whether a block of the route asks for it, or possibly asks for it."""
+    """Whether a block of the route asks, or possibly asks, for each quantity."""
     method = route.block("method")
     output = route.block("output")
     geom = route.block("geom")
     elprop = route.block("elprop")
-    # Print[37] contains the number of a flag. Which flag that is, is not known here.
+    # Print[37] selects a flag by its number, and the numbers are not known here.
     numbered = bool(re.search(r"\bprint \d", output))
     runs = bool(re.search(r"\bruntyp\b", method))
     hybrid = bool(re.search(r"\b(domp2|functional|exchange|correlation|scal\w*|method)\b", method))
@@ -273,7 +273,7 @@ class _Reader:
             yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
 
     def _states(self) -> Iterator[tuple[str, Lack]]:
-        """Quantities that belong to another state or part of the system than the final energy."""
+        """Quantities that belong to a different state or subsystem than the final energy does."""
         words = self.route.words
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:

@@ -16,7 +16,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
 _GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})
-# Keywords after "!". Those in the same group exclude each other.
+# Simple keywords, which follow "!". Those in the same group exclude each other.
 GROUPS = (
     frozenset({"easyconv", "fastconv", "normalconv", "slowconv", "veryslowconv"}),
     _GUESSES,
@@ -65,7 +65,7 @@ _VALUE = re.compile(r"[A-Za-z0-9_.+-]{1,30}")
 
 
 def comments_out(text: str) -> str:
-    """`text` without ORCA's comments: from # to the next # or to the end of the line."""
+    """`text` without ORCA's comments, which extend from # to the next # or the line's end."""
     return re.sub(r"#[^#\n]*(#|$)", " ", text, flags=re.MULTILINE)
 
 
@@ -164,7 +164,7 @@ def applied(route: str, rung: OrcaRung) -> str:
 
 
 def guesses(rung: OrcaRung) -> bool:
-    """Whether the rung names an initial guess among its simple keywords."""
+    """Whether the simple keywords of the rung include an initial guess."""
     return any(
         word in _GUESSES
         for line in comments_out(rung.route).lower().splitlines()
@@ -199,7 +199,7 @@ _SERIAL = OrcaRung(name="serial", processes=1)
 
 LADDERS: Ladders = {
     FailureClass.SCF_NOT_CONVERGED: (_SLOW, _KDIIS, _VERY_SLOW),
-    # An SCF that diverged gives such an energy.
+    # A diverged SCF causes such an energy.
     FailureClass.IMPLAUSIBLE_ENERGY: (_SLOW, _VERY_SLOW),
     FailureClass.DIVERGED: (_SLOW, _VERY_SLOW),
     FailureClass.CC_NOT_CONVERGED: (

@@ -139,8 +139,8 @@ def impostor(program: Path) -> str | None:
 def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float, float], ...]:
     """The document's coordinates (Å), or the last ones of the failed optimization.
 
-    The latter are used if a remedy has `restart`, the step is not a scan, and the rescued output
-    contains a valid geometry of this molecule.
+    The latter are used if a remedy has `restart`, the step is an optimization but not a scan, and
+    the rescued output contains a valid geometry of this molecule.
     """
     restart = any(rung.restart for rung in step.remedies)
     route = comments_out(step.options.route)

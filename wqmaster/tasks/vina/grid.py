@@ -109,8 +109,8 @@ def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
     """Check that poses in the box can be written, and that a receptor atom is near the box.
 
     Raises:
-        ValueError: the box exceeds the coordinates that PDBQT can represent, or no atom is within
-            `CUTOFF_ANGSTROM`.
+        ValueError: the box exceeds the coordinates that PDBQT can represent, or all atoms are
+            `CUTOFF_ANGSTROM` or more away from it.
     """
     for low, high in box.ends:
         if low < pdbqt_file.LOWEST or high > pdbqt_file.HIGHEST:

@@ -79,8 +79,8 @@ def _from_sdf(text: str) -> Any:
 def pdbqt(text: str, form: str) -> str:
     """Convert the text of a ligand to PDBQT; `form` is "smiles" or "sdf".
 
-    3D coordinates in an SDF are kept; otherwise RDKit generates coordinates. Meeko's default
-    settings determine rotatable bonds, atom types, Gasteiger charges, and where macrocycles open.
+    3D coordinates in an SDF are kept; otherwise RDKit generates coordinates. With its default
+    settings, Meeko assigns rotatable bonds, atom types and Gasteiger charges, and opens macrocycles.
 
     Raises:
         BadDocument: the ligand cannot be prepared; the message gives the reason.

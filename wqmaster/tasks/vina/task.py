@@ -57,7 +57,7 @@ def _ligand(value: Any) -> Any:
 class Dock(Model):
     """The options for a step of `dock`. Lengths are in Å, energies in kcal/mol.
 
-    Vina's own options have their names and defaults from Vina.
+    Options that are named after an option of Vina have the same default as in Vina.
     """
 
     # The rigid receptor, a PDBQT file (path relative to the campaign file).
@@ -98,7 +98,7 @@ class Dock(Model):
 
 @dataclass(frozen=True)
 class LoadedDock:
-    """A step's options with the receptor and the box, which are read from their files."""
+    """A step's options with the receptor and the box."""
 
     options: Dock
     grid: Grid
@@ -222,7 +222,7 @@ def _leaves(options: Dock) -> Leaves:
 
 
 def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
-    """The text of vina.conf: everything that determines a docking but the files that it names."""
+    """The text of vina.conf, which determines a docking together with the files that it names."""
     settings = {
         **shared.settings,
         "ligand": ligand_name,

@@ -159,16 +159,16 @@ class Dynamics(Common):
 
 
 class XtbRung(Rung):
-    """A remedy for xtb. It changes how equations are solved, but no equation or threshold.
+    """A remedy for xtb. It changes how equations are solved, but not the equations or thresholds.
 
-    The electronic temperature helps the charges converge but is no remedy: it changes the energy.
+    A higher electronic temperature would help convergence, but it changes the energy.
     """
 
-    # The charges get a limit of at least this many iterations.
+    # Raises the limit on iterations for the charges to at least this number.
     iterations: int | None = Field(default=None, gt=0)
     # xtb's `broydamp` (default: 0.4). A smaller value is slower and steadier.
     damping: float | None = Field(default=None, gt=0, lt=1)
-    # An optimization gets a limit of at least this many cycles.
+    # Raises the limit on cycles of an optimization to at least this number.
     cycles: int | None = Field(default=None, gt=0)
     # The optimizer: xtb's rf (default), lbfgs or inertial, with the same thresholds (`level`).
     engine: Literal["rf", "lbfgs", "inertial"] | None = None

@@ -18,8 +18,8 @@ from wqmaster.testing.conformance.sample import Sample
 # A text that must not reach a command line.
 _HOSTILE = "$(touch x); `id` \"' {} %s \n"
 _STREAMS = frozenset({"stdout", "stderr"})
-# A file that none of the program's parsers reads, since `keep_files` or a user's parser can request
-# any file.
+# A file that none of the program's parsers reads. `keep_files` or a user's parser can request any
+# file.
 _FURTHER_FILE = "further.dat"
 # The difference in atomic number between an element in the second period and the one below it. Both
 # have the same number of unpaired electrons.
@@ -47,7 +47,7 @@ def step_of(program: Program, sample: Sample) -> StepRequest:
 
 
 def faults(program: Program, sample: Sample) -> Iterator[str]:
-    """Yield how the sample's task function breaks the contract."""
+    """Yield the faults of the sample's task function."""
     traits, name = traits_of(sample.function), sample.function_name
     if traits.program != program and traits.program != program.name:
         yield f"{name} is not marked with this program: @task(program=...)"
@@ -89,7 +89,7 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
 
 
 def _declared(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
-    """Yield what is wrong with the traits that `wqmaster check` calls for a step."""
+    """Yield the faults of the traits that `wqmaster check` calls for a step."""
     calls: tuple[Callable[[], Any], ...] = (
         lambda: listed(traits, "uses", str, step.loaded),
         lambda: listed(traits, "fields", str, step.loaded),

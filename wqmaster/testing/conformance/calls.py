@@ -16,8 +16,8 @@ from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample
 
-# The longest time that one parser may take for one output (README, "Parsers"). It is exceeded if a
-# parser searches a table repeatedly.
+# The longest time that one parser may take for one output (README, "Parsers"). A parser that
+# searches a table repeatedly takes longer.
 _MAX_PARSER_SECONDS = 1.0
 
 

@@ -32,9 +32,9 @@ def faults(
 ) -> Iterator[str]:
     """Yield the faults that the module of parsers shows with the damaged sample.
 
-    There is at most one for cutting each file, and one for altering the files. `whole` maps parsers
-    to the values that they find in the undamaged sample. Causes in `reported`, which were found
-    with the undamaged sample, are not reported again.
+    At most one fault is reported for each file that is cut, and one for altered files. `whole` maps
+    parsers to the values that they find in the undamaged sample. The causes in `reported`, which
+    the undamaged sample showed, are not reported again.
     """
     known = set(reported)
     for file in sample.files:
@@ -59,8 +59,8 @@ def _cutting(
 ) -> Iterator[str]:
     """Check that a cut output either fails or gives all values, none of them shorter or wrong.
 
-    For a program without its own format, only errors are reported: plain text does not show whether
-    it is complete, so only the exit code does.
+    For a program without its own format, accepted outputs are not examined, because plain text does
+    not show whether it is complete. Such a program has only its exit code.
     """
     content = sample.files[file]
     size = len(content)

@@ -19,7 +19,7 @@ _SPELLINGS = (("Bohr", "a0"), ("**", "^"), ("cm^-1", "1/cm"), ("cm-1", "1/cm"))
 
 
 def faults(program: Program) -> Iterator[str]:
-    """Yield how the module of parsers breaks the contract. It must be possible to import it."""
+    """Yield the faults of the program's module of parsers, which must be importable."""
     if not program.module.VERSION:
         yield "VERSION is empty"
     parsers = program.own_parsers()

@@ -96,7 +96,7 @@ def _values(program: Program, sample: Sample, output: Output) -> Iterator[str]:
 
 
 def _kind(name: str, found: Any, natoms: int, per_atom: bool) -> Iterator[str]:
-    """Yield what is wrong with the shape and type of a value from this parser."""
+    """Yield the faults in the shape and type of a value from this parser."""
     why = misfit(name, found, natoms)
     if why is not None:
         yield f"the parser {name} returns a value whose shape is wrong for its quantity: {why}"

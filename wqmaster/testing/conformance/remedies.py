@@ -1,4 +1,4 @@
-"""Check remedies: with each, a job can be built, and a remedy with settings changes the job."""
+"""Check that a job can be built with each remedy, and that a remedy with settings changes it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,12 +12,12 @@ from wqmaster.testing.conformance.building import step_of
 from wqmaster.testing.conformance.calls import Fault, built
 from wqmaster.testing.conformance.sample import Sample
 
-# With a single process, a remedy that reduces their number changes nothing.
+# With a single core, a remedy that reduces the number of processes would change nothing.
 _CORES = 4
 
 
 def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield how the remedies of the samples' task functions break the contract.
+    """Yield the faults of the remedies of the samples' task functions.
 
     A program's task functions can share ladders in which a rung serves only one of them, so a rung
     must change the job of at least one sample.
