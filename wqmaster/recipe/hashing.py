@@ -28,8 +28,8 @@ def is_ours(function: str) -> bool:
 def code_of(function: Build) -> str | None:
     """The SHA-256 checksum of a task function's source file; None if the file cannot be read.
 
-    The recipe does not include this checksum, because editing a comment or a parser in the same
-    file changes it too.
+    The recipe does not include this checksum, because it also changes if a comment or a parser in
+    the same file is edited.
     """
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     try:

@@ -177,8 +177,8 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
 def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
     """Judge one job.
 
-    Every step must have run and must pass the diagnosis, the parsers and the checks. The first
-    failure is the verdict.
+    Every step must have run, and its output must pass the diagnosis, the parsers and the checks.
+    The first failure becomes the verdict.
     """
     results = []
     came_back = {step.name: step for step in outcome.steps}

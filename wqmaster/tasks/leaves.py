@@ -24,7 +24,7 @@ class Lack:
 
     reason: str
     instead: str
-    # True: certain, an error; False: probable, a warning.
+    # True: it certainly does not, an error. False: it probably does not, a warning.
     certain: bool = True
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-# Words that replace a number or a heading.
+# Replacements for a word in the output, which can be a number or part of a heading.
 ODD_WORDS = (
     b"****************",
     b"NaN",

@@ -80,7 +80,8 @@ def pdbqt(text: str, form: str) -> str:
     """Convert the text of a ligand to PDBQT; `form` is "smiles" or "sdf".
 
     3D coordinates in an SDF are kept; otherwise RDKit generates coordinates. With its default
-    settings, Meeko assigns rotatable bonds, atom types and Gasteiger charges, and opens macrocycles.
+    settings, Meeko finds rotatable bonds, assigns atom types and Gasteiger charges, and opens
+    macrocycles.
 
     Raises:
         BadDocument: the ligand cannot be prepared; the message gives the reason.

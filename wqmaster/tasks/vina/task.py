@@ -57,7 +57,7 @@ def _ligand(value: Any) -> Any:
 class Dock(Model):
     """The options for a step of `dock`. Lengths are in Å, energies in kcal/mol.
 
-    Options that are named after an option of Vina have the same default as in Vina.
+    Options that have the same name in Vina also have the same default as in Vina.
     """
 
     # The rigid receptor, a PDBQT file (path relative to the campaign file).

@@ -21,7 +21,7 @@ from wqmaster.testing.mutation import mutated
 
 # At how many lengths, evenly spaced, each file is cut (approximately).
 _MAX_CUTS = 300
-# How many bytes at a file's end are cut one by one, since its last number can lose digits there.
+# At how many of its last bytes each file is also cut, since its last number can lose digits there.
 _LAST_BYTES = 40
 # How many times a file of each sample is altered.
 _MUTATIONS = 200

@@ -11,7 +11,7 @@ from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance import calls
 from wqmaster.testing.conformance.calls import Fault, diagnosed, file_of, parsed, version_of
 
-# An output that comes from no real program.
+# An output that no real program writes.
 _ANOTHER = b"Welcome to a program of another kind, version 3.2\nall is well\nnormal end\n"
 _FOR_NOTHING, _FOR_ANOTHER = " for an empty output", " for the output of another program"
 # Spellings of units in docstrings, with their spellings in the table of quantities.
