@@ -30,7 +30,7 @@ def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack |
     own = owner_of(asked.function, program)
     if program is not None and program.has_own_format and own is not None and own is not program:
         if asked.explicit and asked.file not in _STREAMS:
-            # The other program can have written this file, as xtb does when ORCA calls it.
+            # The other program might have written this file, as xtb does when ORCA calls it.
             return file_lack(leaves, asked.file)
         return _of_another(asked, own, program)
     lacks = [file_lack(leaves, asked.file)] if asked.file not in _STREAMS else []

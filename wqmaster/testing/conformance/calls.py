@@ -26,7 +26,7 @@ _WITHOUT_CAMPAIGN = " without a campaign (asked=None)"
 
 @dataclass(frozen=True)
 class Fault:
-    """A description of what a call did wrong."""
+    """A description of the mistake that a call revealed."""
 
     reason: str
 

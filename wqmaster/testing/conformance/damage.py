@@ -101,7 +101,7 @@ def _of_a_part(
     if None not in found or files.keys() != sample.files.keys():
         return
     for name, value in values.items():
-        # The comparison is exact, since a number can have lost its last digits.
+        # The comparison is exact, because a number might have lost its last digits.
         if not isinstance(value, (ParseError, Fault)) and value != whole[name]:
             found_here, stated = differing(value, whole[name], lambda one, other: one == other)
             yield (

@@ -11,7 +11,7 @@ from wqmaster.testing.conformance.sample import Sample
 def faults(program: Program, samples: Sequence[Sample], untested: Collection[str]) -> Iterator[str]:
     """Yield a fault for each quantity in `needs.py` that no sample's step lacks.
 
-    Such a quantity can be misspelled, and then `wqmaster check` never warns about its parsers.
+    Such a quantity might be misspelled, and then `wqmaster check` never warns about its parsers.
     """
     known: set[str] = set()
     for sample in samples:
