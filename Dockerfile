@@ -1,4 +1,4 @@
-# wqmaster in the environment of environment.yml:
+# An image with wqmaster in the conda environment of environment.yml:
 #   docker build -t wqmaster . && docker run -it --user "$(id -u):$(id -g)" -v "$PWD":/data wqmaster
 FROM mambaorg/micromamba:2.6.1
 

@@ -1,10 +1,10 @@
 DEMO := examples/xtb-gradients
-# Every shell script of the repository (tests/unit/test_house.py looks for others).
+# All shell scripts in the repository (tests/unit/test_house.py looks for others).
 SCRIPTS := shell .ci/run environment/*.sh wqmaster/*/*.sh tests/stand_ins/orca_stand_in
-# The least share of lines, in percent, that tests must run. The unit tests alone run 70 % of them. What
-# collectors, supervisors and commands run in processes of their own is not counted.
+# The least share of lines, in percent, that the tests must run. The unit tests alone run 70 %. Lines that
+# run only in separate processes (collectors, supervisors, commands) are not counted.
 COVERAGE_FLOOR := 69
-# sys.monitoring (Python 3.12 and later): the unit tests take 4 to 6 % more processor time with it.
+# sys.monitoring (Python 3.12 or later) costs 4 to 6 % more processor time in the unit tests.
 COVERAGE := COVERAGE_CORE=sysmon
 COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
@@ -33,16 +33,16 @@ shellcheck:
 	    echo "shellcheck is not installed, and must not be skipped here" >&2; exit 1; \
 	else echo "skipped: shellcheck is not installed (Debian and conda-forge: shellcheck)" >&2; fi
 
-test: lint ## and all tests; their coverage (./shell coverage report -m shows the lines)
+test: lint ## run the linters and all tests, with coverage (./shell coverage report -m shows the lines)
 	cd / && $(CURDIR)/shell wqmaster --version
 	$(COVERAGE) ./shell pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
 
-hooks: ## linters before each commit: git calls pre-commit in the environment of this checkout
+hooks: ## run the linters before each commit: git calls pre-commit in this checkout's environment
 	./shell pre-commit validate-config
 	printf '#!/bin/sh\n# Written by make hooks.\nexec ./shell pre-commit hook-impl --config=.pre-commit-config.yaml --hook-type=pre-commit --hook-dir="$$(dirname "$$0")" -- "$$@"\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
 	chmod 755 "$$(git rev-parse --git-path hooks)/pre-commit"
 
-test-fast: ## run the unit tests, which need no processes: under a minute
+test-fast: ## run the unit tests, which start no processes: under a minute
 	WQMASTER_MUTATIONS=1000 ./shell pytest -n auto tests/unit
 
 test-condor: ## run the tests that need HTCondor: a personal pool on loopback

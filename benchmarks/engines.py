@@ -1,9 +1,9 @@
-"""The master's cost per task: TaskVine and Work Queue, alternating in one run.
+"""Compare the master's cost per task with TaskVine and Work Queue, alternating in one run.
 
     ./shell python benchmarks/engines.py [ROUNDS] [TASKS]
 
-Both get two local workers and tasks of one job that does nothing. The CPU time is that of this
-process alone (submitting, waiting, fetching), without parsing and storing.
+Each engine gets two local workers, and tasks with one job that does nothing. The CPU time is that
+of this process alone (submitting, waiting, fetching), without parsing and storing.
 """
 
 import os
@@ -29,7 +29,7 @@ ENGINES = {
 
 
 def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
-    """Milliseconds of CPU time per task, and tasks per second."""
+    """The master's CPU time per task in milliseconds, and the number of tasks per second."""
     inputs = wire.pack([Job((Execution("work", ("true",)),), {})])
     cpu, wall = time.process_time(), time.monotonic()
     submitted = returned = 0
@@ -49,7 +49,7 @@ def measure(engine: Engine, folder: Path, tasks: int) -> tuple[float, float]:
 
 
 def main(rounds: int = 3, tasks: int = 300) -> None:
-    """Print the costs of both engines, round by round, and their ratio."""
+    """Print the cost of each engine in each round, and the ratio of the medians."""
     os.environ["CATALOG_HOST"] = "127.0.0.1"
     warnings.simplefilter("ignore")
     costs: dict[str, list[float]] = {name: [] for name in ENGINES}

@@ -1,9 +1,10 @@
-"""The speed of importing SDF files, and whether memory grows with the number of records.
+"""Measure the speed of SDF imports, and whether memory grows with the number of records.
 
     ./shell python benchmarks/import_memory.py [RECORDS]
 
-Imports a small and a large SDF file (2,000 and 100,000 records) into a private server, each in a
-separate process. Prints the peak memory of both, their ratio, and the records per second.
+It imports a small and a large SDF file (2,000 and RECORDS records, default: 100,000) into a private
+server, each in a separate process. It prints the peak memory of both imports, the ratio, and the
+records per second.
 """
 
 import os
@@ -40,7 +41,7 @@ def write(path: Path, records: int) -> None:
 
 
 def imported(campaign: Path, path: Path) -> tuple[int, float]:
-    """The peak memory (kB) and duration (s) of an import."""
+    """Import the file `path`; returns the peak memory in kB and the duration in seconds."""
     begun = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "wqmaster", "import", str(campaign), str(path)]
@@ -52,7 +53,7 @@ def imported(campaign: Path, path: Path) -> tuple[int, float]:
 
 
 def main() -> None:
-    """Import both files, and print the measurements."""
+    """Import both files, and print the results."""
     large = int(sys.argv[1]) if len(sys.argv) > 1 else LARGE
     with tempfile.TemporaryDirectory(prefix="wqmaster-import-") as name:
         folder = Path(name)

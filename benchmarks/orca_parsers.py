@@ -1,15 +1,15 @@
-"""Our ORCA parsers compared with cclib's, on the same files, in one run.
+"""Compare our ORCA parsers with cclib on the same files, in one run.
 
     ./shell pip install --pre '.[benchmark]'
     ./shell python benchmarks/orca_parsers.py FOLDER
 
-Both read energy, gradient, dipole and Mulliken charges from each output below FOLDER. Prints the
-number of files that each can read, the values that differ, and the ratio of the speeds (MB/s). Both
-read each file from disk, alternating, so that a noisy machine affects both. cclib's SCF energy may
-be ORCA's final energy or its SCF energy, so it is compared with both.
+Both read energy, gradient, dipole and Mulliken charges from each output below FOLDER. The benchmark
+prints how many files each can read, which values differ, and the ratio of the speeds (MB/s). Both
+read each file from disk, alternating, so that a noisy machine affects both. The energy that cclib
+returns can be ORCA's final energy or its SCF energy, so it is compared with both.
 
-Our parser refuses a gradient that does not belong to the final energy, as after an optimization;
-cclib returns it.
+Our parser refuses a gradient that does not belong to the final energy, for example after an
+optimization, while cclib returns it.
 """
 
 import argparse
@@ -45,20 +45,20 @@ OURS = {
     "dipole": dipole,
     "charges": mulliken_charges,
 }
-# cclib's value -> our values that may correspond to it.
+# cclib's value -> our values that can correspond to it.
 ASKED = {
     "energy": ("energy", "scf energy"),
     "gradient": ("gradient",),
     "dipole": ("dipole",),
     "charges": ("charges",),
 }
-# The conversion factors of cclib (cclib.parser.utils).
+# cclib's conversion factors (cclib.parser.utils).
 EV_PER_EH = 27.21138505
 DEBYE_PER_AU = 2.5417462300548436
 
 
 def ours(path: Path) -> Values:
-    """The values that our parsers read; a missing block is omitted."""
+    """The values that our parsers read, without those that a parser refuses or cannot find."""
     output = Output({"stdout": path.read_bytes()})
     values: Values = {}
     for name, parser in OURS.items():
@@ -70,7 +70,7 @@ def ours(path: Path) -> Values:
 
 
 def judged(path: Path) -> Values:
-    """As `ours`, after our diagnosis, which cclib does not have."""
+    """The same values, after our diagnosis of the output, which cclib does not have."""
     diagnose(Output({"stdout": path.read_bytes()}), None, {})
     return ours(path)
 
@@ -94,7 +94,7 @@ def theirs(path: Path) -> Values:
 
 
 def flat(value: Any) -> list[float]:
-    """The numbers in a nested list."""
+    """The numbers in a nested list, as a flat list."""
     if isinstance(value, (list, tuple)):
         return [number for item in value for number in flat(item)]
     return [float(value)]
@@ -109,7 +109,7 @@ def agree(one: Any, other: Any) -> bool:
 
 
 def seconds(read: Callable[[Path], Values], path: Path) -> tuple[float, Values]:
-    """The time that it takes to read a file, and the values."""
+    """The seconds that `read` takes for the file `path`, and the values that it returns."""
     begun = time.perf_counter()
     values = read(path)
     return time.perf_counter() - begun, values

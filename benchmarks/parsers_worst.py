@@ -1,10 +1,10 @@
-"""The slowest parsers on 10 MB of pathological input.
+"""Find the slowest parsers on 10 MB of pathological input.
 
     ./shell python benchmarks/parsers_worst.py [FOLDER...]
 
-The inputs are the headings of the outputs below FOLDER and of the test fixtures, each repeated up
-to 10 MB, alone and with the lines after it; and the usual garbage: one long line, open brackets,
-digits, spaces. Prints the slowest parsers with their inputs.
+Most inputs are headings from the test fixtures and from the outputs below each FOLDER, repeated up
+to 10 MB, alone or with the lines that follow. The others are the usual garbage: one long line, open
+brackets, digits, spaces. The benchmark prints the slowest parsers with their inputs.
 """
 
 import argparse
@@ -37,7 +37,7 @@ RUBBISH = {
 
 
 def repeated(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
-    """Headings, alone or with the lines after them, repeated up to 10 MB."""
+    """Yield each heading, alone or with the lines that follow, repeated up to 10 MB."""
     seen: set[bytes] = set()
     for path in paths:
         lines = path.read_bytes()[:400_000].split(b"\n")

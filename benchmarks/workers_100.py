@@ -1,12 +1,12 @@
-"""A hundred real workers on one master: they connect, are visible everywhere, and leave.
+"""Test one master with a hundred real workers: they connect, are visible, and leave.
 
     ./shell python benchmarks/workers_100.py [--engine work_queue|taskvine] [--workers N]
 
-Each worker has one core and a task that waits for a file. While all are waiting, three sources must
+Each worker has one core and a task that waits for a file. While all tasks wait, three sources must
 report all workers: the master (`wqmaster status`), a catalog on loopback, and the engine's status
-program, which queries that catalog. Then the file is created, all jobs end, and no process may be
-left. If anything is missing, the exit code is 1 and the message names it. The manager updates the
-catalog once a minute, so this takes about as long.
+program, which queries that catalog. Then the benchmark creates the file, all jobs end, and no
+process may be left. If anything is missing, the exit code is 1, and the message names it. The run
+takes about a minute, because the manager updates the catalog once a minute.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PROGRAMS = {
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float = 150.0) -> Any:
-    """Wait until `condition` is true, print how long that took, and return its value."""
+    """Wait until `condition` returns a true value, print how long that took, and return it."""
     start = time.monotonic()
     while not (found := condition()):
         if time.monotonic() - start > seconds:
@@ -46,14 +46,14 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 150.0) -> An
 
 @contextlib.contextmanager
 def catalog(folder: Path) -> Iterator[str]:
-    """Run a catalog server on loopback; yield its HOST:PORT."""
+    """Run a catalog server on loopback within a `with` block; yields HOST:PORT."""
     words = ["catalog_server", "--interface", "127.0.0.1", "--name", "localhost"]
     words += ["--update-host", "127.0.0.1", "--history", str(folder), "--lifetime", "180"]
     server: subprocess.Popen[bytes] | None = None
     port = 0
 
     def listens() -> bool:
-        # The server also uses the next port, and exits if either is in use.
+        # The server also uses the port after this one, and exits if either is in use.
         nonlocal server, port
         if server is None or server.poll() is not None:
             port = 20000 + secrets.randbelow(10000)
@@ -108,7 +108,7 @@ def listed(address: str) -> list[dict[str, Any]]:
 
 
 def below(pid: int) -> dict[int, str]:
-    """The descendants of a process: pid -> program name."""
+    """The descendants of the process `pid`, as a map from pid to program name."""
     parents, names = {}, {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -123,7 +123,7 @@ def below(pid: int) -> dict[int, str]:
 
 
 def run(folder: Path, engine: str, workers: int) -> None:
-    """Run the benchmark."""
+    """Run the benchmark in `folder`; exits with a message if anything is missing."""
     worker, status = PROGRAMS[engine]
     wqmaster = [sys.executable, "-m", "wqmaster"]
     os.environ["CATALOG_HOST"] = "127.0.0.1"
@@ -176,7 +176,7 @@ def run(folder: Path, engine: str, workers: int) -> None:
 
 
 def main() -> None:
-    """Run the benchmark with the options of the command line."""
+    """Run the benchmark with the options from the command line."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--engine", choices=PROGRAMS, default="work_queue")
     options.add_argument("--workers", type=int, default=100)

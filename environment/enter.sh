@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # enter.sh ROOT CHECKOUT FOLDER CMD...: runs CMD in the private Debian root, in FOLDER.
 #
-# It is called under `unshare --mount`: its mounts exist only in that mount namespace, and disappear
+# Call it under `unshare --mount`, so that its mounts exist only in that mount namespace and disappear
 # with the namespace's last process, even after kill -9.
 set -euo pipefail
 root=$1 top=$2 folder=$3
@@ -21,7 +21,7 @@ for entry in /*; do
     if [ -d "$entry" ] && [ ! -L "$entry" ]; then bind "$entry"; fi
 done
 for entry in "$top" "$folder"; do
-    # A system folder of the host would hide the root's folder and its programs.
+    # The host's system folder would hide the root's, with its programs.
     case $entry in
         / | /bin | /sbin | /lib* | /usr | /usr/bin | /usr/sbin | /usr/lib* | /usr/local | /usr/local/bin | \
             /usr/share | /etc | /var | /var/lib | /boot | /run | /lost+found) continue ;;

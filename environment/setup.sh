@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# setup.sh FINGERPRINT: builds the environment that ./shell enters. It uses the first of these kinds
-# that is available:
+# setup.sh FINGERPRINT: builds the environment that ./shell enters. It chooses the first of these
+# kinds that is available:
 #
-#   system  if a Python has ndcctools: a venv that can import it
-#   conda   if there is conda, mamba or micromamba: the environment of environment.yml
+#   system  if a Python on this machine has ndcctools: a venv that can import ndcctools
+#   conda   if there is conda, mamba or micromamba: the environment that environment.yml describes
 #   debian  for root on Debian or Ubuntu: a private Debian 13 root, built with debootstrap
-#   plain   a venv without Work Queue: only the `local` engine works
+#   plain   otherwise: a venv without Work Queue, in which only the `local` engine works
 #
-# Everything is in .environment/ of the checkout. The file `ready` names kind and fingerprint. It is
-# written last, so that an interrupted setup is repeated.
+# Everything is in the checkout's .environment/. The file `ready` there contains the kind and the
+# fingerprint. It is written last, so that an interrupted setup is repeated.
 set -euo pipefail
 fingerprint=$1
 top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -28,7 +28,7 @@ logged() { # run a command with its output in the log; show the log's last lines
     fi
 }
 
-# One setup at a time; a second one that has waited finds it done.
+# Only one setup runs at a time. A second one waits, and then finds everything done.
 exec 9> "$state/lock"
 flock 9
 if read -r _ ready 2>/dev/null < "$state/ready" && [ "$ready" = "$fingerprint" ]; then exit 0; fi
@@ -109,10 +109,11 @@ make_root() {
     # shellcheck disable=SC2046  # a single word
     proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy 2>/dev/null || true)
     if [ -n "$proxy" ] && [ "$proxy" != DIRECT ]; then export http_proxy=${http_proxy:-$proxy}; fi
-    # In a separate mount namespace, so that debootstrap's mounts cannot outlive it.
+    # It runs in a separate mount namespace, so that its mounts cannot outlive it.
     logged unshare --mount --propagation private -- \
         debootstrap --variant=minbase --include="$packages" trixie "$new" ${mirror:+"$mirror"}
-    # With apt, since debootstrap cannot resolve their virtual packages; no service is started.
+    # apt installs the batch systems, since debootstrap cannot resolve their virtual packages. The
+    # policy keeps apt from starting services.
     printf '#!/bin/sh\nexit 101\n' > "$new/usr/sbin/policy-rc.d"
     chmod 755 "$new/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf "$new/etc/resolv.conf"

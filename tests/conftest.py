@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real mongod, campaign files, the command line as a process."""
+"""Fixtures for all tests: a real mongod, campaign files, the command line as a process."""
 
 import os
 import secrets
@@ -16,10 +16,10 @@ from pymongo import MongoClient
 
 from wqmaster.database.private_server import Mongod
 
-# No test ever talks to a public catalog.
+# No test contacts a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
 
-# Tests spend a third of their time waiting for programs: run one process more than cores.
+# Tests spend a third of their time waiting for programs, so one more process than cores runs.
 _MORE_PROCESSES = 1
 
 
@@ -29,15 +29,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of a file in one process, likewise all HTCondor tests, which share a pool."""
+    """Run each file's tests in one process, and all HTCondor tests, which share a pool, in one."""
     for item in items:
         folder = item.path.parent
         group = folder if folder.name == "condor" else item.path
         item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
 
 
-# With WQMASTER_NO_SKIPS, as in CI, a skipped test is a failure, unless it needs something that no
-# setup can provide: the real outputs in ../shared, or an old Python.
+# With WQMASTER_NO_SKIPS, as in CI, a skipped test counts as a failure, unless it needs something
+# that no setup can provide: the real outputs in ../shared, or an old Python.
 _ALLOWED = ("shared", "Python")
 _refused: list[str] = []
 _exit_code = 0
@@ -52,7 +52,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remember the exit status; the session fails if a test was skipped that must not be."""
+    """Remember the exit status; let the session fail if a test was skipped that must not be."""
     global _exit_code
     if _refused and not exitstatus:
         session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -67,11 +67,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Exit without Python's own cleanup, after everything is reported.
+    """After all reports, exit without Python's own cleanup.
 
     The SWIG module of ndcctools 7.14.5 crashed during that cleanup (in SwigPyObject's destructor,
-    after its types were gone), in a process that had used several managers and then SciPy. No run
-    of the command line was ever seen to crash.
+    after its types were gone) in a process that had used several managers and then SciPy. No run
+    of the command line has ever been seen to crash.
     """
     if "ndcctools" in sys.modules and "PYTEST_XDIST_WORKER" not in os.environ:
         sys.stdout.flush()
@@ -106,7 +106,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 
 
 class Campaigns:
-    """Writes campaign files that use a separate database, and fills that database."""
+    """Writes campaign files for a test's own database, and fills this database."""
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class Campaigns:
         self.history = self._client[self.database]["wqmaster.history"]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """A campaign of xtb single points named `test`, with `changes` to its top-level keys."""
+        """The keys of a campaign `test` of xtb single points, with `changes` at the top level."""
         return {
             "campaign": "test",
             "campaign_config": {
@@ -135,7 +135,7 @@ class Campaigns:
         }
 
     def write(self, text: str | None = None, **changes: Any) -> Path:
-        """The path of a new campaign file."""
+        """Write a campaign file, with `text` or the settings with `changes`; return its path."""
         path = self.folder / "campaign.yaml"
         path.write_text(text if text is not None else yaml.safe_dump(self.settings(**changes)))
         return path
@@ -169,14 +169,14 @@ class Campaigns:
 
 @pytest.fixture
 def campaigns(tmp_path: Path, mongod: Mongod) -> Iterator[Campaigns]:
-    """Campaign files in tmp_path, on a fresh database of the real server."""
+    """Campaign files in tmp_path, with a new database on the real server."""
     found = Campaigns(tmp_path, mongod.uri)
     yield found
     found.close()
 
 
 class Cli:
-    """The command line as a process; processes that outlive a test are killed."""
+    """Runs the command line as a process; processes that outlive a test are killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -185,7 +185,7 @@ class Cli:
     def start(
         self, *words: str | Path, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[str]":
-        """`wqmaster WORDS...` in the background."""
+        """Start `wqmaster WORDS...` in the background."""
         process = subprocess.Popen(
             [sys.executable, "-m", "wqmaster", *map(str, words)],
             cwd=self.folder,
@@ -205,9 +205,9 @@ class Cli:
         env: Mapping[str, str] | None = None,
         timeout: float = 120.0,
     ) -> str:
-        """Standard output of `wqmaster WORDS...`; its exit code must be `code`.
+        """Run `wqmaster WORDS...`, which must exit with `code`; return its standard output.
 
-        Standard error is in `self.errors`; it must not hold a traceback.
+        Standard error is in `self.errors`; it must not contain a traceback.
         """
         process = self.start(*words, env=env)
         output, self.errors = process.communicate(timeout=timeout)

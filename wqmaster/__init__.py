@@ -1,6 +1,6 @@
 """wqmaster runs campaigns of many short chemistry calculations on opportunistic workers.
 
-`__all__` lists the names that users' modules import; docs/api.md describes them. Each name is
+`__all__` lists the names that users' modules import, and docs/api.md describes them. Each name is
 imported on first use, which keeps `import wqmaster` fast.
 """
 

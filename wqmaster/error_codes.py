@@ -1,14 +1,14 @@
-"""The codes of errors, warnings and findings: stable words for programs that call wqmaster.
+"""The codes of errors, warnings and findings, for programs that call wqmaster.
 
-Messages may be reworded in later versions; codes stay. docs/error-codes.md states what to do about
-each.
+Later versions can reword messages, but they keep the codes. docs/error-codes.md states what to do
+about each code.
 """
 
 from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What went wrong, in one to four words."""
+    """A short, stable name for what went wrong."""
 
     # --- the command ---
     USAGE = "usage"  # the command line is wrong
@@ -45,7 +45,7 @@ class ErrorCode(StrEnum):
     ARCHIVE_NOT_KEPT = "archive-not-kept"  # no archive of this document is kept
     RECIPE_CHANGED = "recipe-changed"  # results under the same key have another recipe
     RESULTS_STALE = "results-stale"  # documents were changed after their results were computed
-    RESULTS_UNCHECKED = "results-unchecked"  # not all results were compared, as it takes too long
+    RESULTS_UNCHECKED = "results-unchecked"  # comparing all results takes too long
     RESULTS_UNDECLARED = "results-undeclared"  # results do not state how they were computed
     FUNCTION_EDITED = "function-edited"  # the user's task function was edited since the last run
     RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read some results
@@ -79,7 +79,7 @@ class ErrorCode(StrEnum):
     FOLDER_UNUSABLE = "folder-unusable"  # the campaign's folder cannot be written or locked
     FOLDER_NOT_PRIVATE = "folder-not-private"  # a private folder belongs to another user
     FILESYSTEM_UNSUITABLE = "filesystem-unsuitable"  # locks are unreliable on this file system
-    SPACE_LOW = "space-low"  # little space is left, or few inodes
+    SPACE_LOW = "space-low"  # little space or few inodes are left
     CLOCK_DIFFERS = "clock-differs"  # this machine's clock differs from the database's
     CAMPAIGN_RUNNING = "campaign-running"  # another master is running this campaign
     CAMPAIGN_TAKEN_OVER = "campaign-taken-over"  # another master took the campaign from this one
@@ -99,12 +99,12 @@ class ErrorCode(StrEnum):
     PORT_UNUSABLE = "port-unusable"  # this process may not listen on the port
     CATALOG_MISSING = "catalog-missing"  # a project name needs a catalog, and none is usable
     NAME_TAKEN = "name-taken"  # another master has the same project name
-    ADDRESS_UNREACHABLE = "address-unreachable"  # workers may be unable to reach this machine
+    ADDRESS_UNREACHABLE = "address-unreachable"  # perhaps workers cannot reach this machine
     SECRET_EXPOSED = "secret-exposed"  # noqa: S105  # other users can read the password or key file
     CERTIFICATE_UNUSABLE = "certificate-unusable"  # the TLS certificate or key cannot be used
     PROGRAM_MISSING = "program-missing"  # a program that the campaign needs is not installed
     PROGRAM_UNSUITABLE = "program-unsuitable"  # a program of the right name is a different program
-    GLIBC_TOO_NEW = "glibc-too-new"  # a program needs a newer C library than workers may have
+    GLIBC_TOO_NEW = "glibc-too-new"  # a program needs a newer C library than some workers have
     WORKER_UNUSABLE = "worker-unusable"  # the worker program cannot be sent or started
     WORKERS_REFUSED = "workers-refused"  # the master turned workers away
     HOSTS_FAILED = "hosts-failed"  # hosts failed the checks before a worker starts

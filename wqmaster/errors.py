@@ -1,6 +1,6 @@
-"""The errors that users can meet.
+"""The errors that users can encounter.
 
-An error that is raised without a message has the docstring of its class as its message.
+If an error is raised without a message, its message is the docstring of its class.
 """
 
 import inspect
@@ -12,9 +12,10 @@ from wqmaster.error_codes import ErrorCode
 class WqmasterError(Exception):
     """wqmaster stopped because of an error."""
 
-    # The command's exit code. 2: campaign file or command line wrong; 3: a service is missing.
+    # The command's exit code. 2: the campaign file or the command line is wrong. 3: a service is
+    # missing.
     exit_code = 1
-    # The code that writes `raise` may pass a more specific one.
+    # The default code. A `raise` statement can pass a more specific one.
     code = ErrorCode.COMMAND_FAILED
 
     def __init__(self, message: str | None = None, *, code: ErrorCode | None = None) -> None:

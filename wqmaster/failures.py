@@ -1,4 +1,4 @@
-"""The former place of `wqmaster.jobs.failures`, for users' modules that import from here."""
+"""The former path of `wqmaster.jobs.failures`, for users' modules that import from it."""
 
 from wqmaster.jobs.failures import Failure, FailureClass
 

@@ -1,4 +1,4 @@
-"""The former place of `wqmaster.jobs.job`, for users' modules that import from here."""
+"""The former path of `wqmaster.jobs.job`, for users' modules that import from it."""
 
 from wqmaster.jobs.job import Asked, Execution, Input, Job, Outcome, StepOutcome, Task
 

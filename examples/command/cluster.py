@@ -1,9 +1,9 @@
-"""Parsers of this campaign: they turn what lennard_jones.awk wrote into values in atomic units."""
+"""The parsers for this campaign, which convert lennard_jones.awk's results to atomic units."""
 
 from wqmaster import Output, ParseError, reads
 from wqmaster.parsers.command import table
 
-# CODATA 2018: the Boltzmann constant in Eh/K, the Bohr in Angstrom.
+# The Boltzmann constant in Eh/K and the Bohr radius in Angstrom (CODATA 2018).
 EH_PER_KELVIN = 3.1668115634556e-6
 ANGSTROM_PER_BOHR = 0.529177210903
 

@@ -1,9 +1,9 @@
-"""Write documents.jsonl: clusters of 2, 3, 4, 7 and 13 atoms of neon, argon, krypton and xenon.
+"""Write documents.jsonl: clusters of 2, 3, 4, 7 and 13 neon, argon, krypton or xenon atoms.
 
-Each is the global minimum of the Lennard-Jones potential for its size (dimer, triangle,
-tetrahedron, pentagonal bipyramid, icosahedron), relaxed by Newton steps on its few parameters.
-Parameters (epsilon/k in kelvin, sigma in Angstrom) are the textbook ones of Hirschfelder, Curtiss
-and Bird, rounded.
+Each cluster is the global minimum of the Lennard-Jones potential for its size (dimer, triangle,
+tetrahedron, pentagonal bipyramid, icosahedron). The two largest are relaxed by Newton steps on
+their few geometric parameters. The parameters of the potential (epsilon/k in kelvin, sigma in
+Angstrom) are rounded from the textbook by Hirschfelder, Curtiss and Bird.
 """
 
 import itertools
@@ -17,7 +17,7 @@ Shape = list[tuple[float, float, float]]
 
 
 def bipyramid(radius: float, height: float) -> Shape:
-    """Seven atoms: a ring of five, one above it and one below."""
+    """Seven atoms: a ring of five, with one atom above and one below."""
     angles = [2 * math.pi * k / 5 for k in range(5)]
     ring = [(radius * math.cos(a), radius * math.sin(a), 0.0) for a in angles]
     return [(0.0, 0.0, height), (0.0, 0.0, -height), *ring]
@@ -34,13 +34,13 @@ def icosahedron(radius: float) -> Shape:
 
 
 def energy(shape: Shape) -> float:
-    """The energy in units of epsilon, with sigma = 1."""
+    """The Lennard-Jones energy in units of epsilon, for distances in units of sigma."""
     pairs = (math.dist(a, b) ** -6 for a, b in itertools.combinations(shape, 2))
     return sum(4 * (s6 * s6 - s6) for s6 in pairs)
 
 
 def relaxed(make, *start: float) -> Shape:
-    """The shape of lowest energy, found by changing one parameter at a time until none changes."""
+    """The shape from `make` with the lowest energy, by 200 rounds of Newton steps from `start`."""
     values = list(start)
     step = 1e-4
     for _ in range(200):

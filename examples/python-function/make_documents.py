@@ -1,7 +1,7 @@
 """Write documents.jsonl: 20 small molecules from bond lengths (Angstrom) and angles (degrees).
 
-Bond lengths and angles are rounded experimental ones, as listed in textbooks, so that the
-rotational constants are close to the measured ones.
+The bond lengths and angles are rounded experimental values from textbooks, so the rotational
+constants are close to measured ones.
 """
 
 import json
@@ -12,7 +12,7 @@ NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9, "S": 16, "Cl": 17}
 
 
 def linear(*atoms):
-    """A linear molecule, from symbols with the bond lengths between them."""
+    """A linear molecule, from element symbols with the bond lengths between them."""
     found, z = [], 0.0
     for word in atoms:
         if isinstance(word, str):
@@ -30,7 +30,7 @@ def bent(center, end, length, angle):
 
 
 def crown(symbol, length, angle, turn=0.0, sign=1.0, z=0.0):
-    """Three atoms around the z axis, at `length` from (0, 0, z), `angle` off the axis."""
+    """Three atoms around the z axis, each `length` from (0, 0, z) and `angle` off the axis."""
     tilt = math.radians(angle)
     places = [math.radians(120 * k + turn) for k in range(3)]
     rho, height = length * math.sin(tilt), z + sign * length * math.cos(tilt)
@@ -44,12 +44,12 @@ def pyramid(center, end, length, angle):
 
 
 def methyl(other, length, carbon_hydrogen, angle):
-    """CH3-X; `angle` is X-C-H."""
+    """CH3-X; `angle` is the angle X-C-H."""
     return [("C", 0.0, 0.0, 0.0), (other, 0.0, 0.0, length), *crown("H", carbon_hydrogen, angle)]
 
 
 def planar(radius_atoms):
-    """Atoms in the xy plane, each as (symbol, radius, angle)."""
+    """A planar molecule, from a (symbol, radius, angle) for each atom."""
     return [
         (symbol, r * math.cos(math.radians(a)), r * math.sin(math.radians(a)), 0.0)
         for symbol, r, a in radius_atoms
@@ -57,14 +57,14 @@ def planar(radius_atoms):
 
 
 def vinyl(cc, ch, hcc):
-    """Ethene; `hcc` is H-C-C."""
+    """Ethene; `hcc` is the angle H-C-C."""
     x, z = ch * math.sin(math.radians(hcc)), cc / 2 - ch * math.cos(math.radians(hcc))
     hydrogens = [("H", sx * x, 0.0, sz * z) for sx in (1, -1) for sz in (1, -1)]
     return [("C", 0.0, 0.0, cc / 2), ("C", 0.0, 0.0, -cc / 2), *hydrogens]
 
 
 def formaldehyde(co, ch, hch):
-    """Formaldehyde; `hch` is H-C-H."""
+    """Formaldehyde; `hch` is the angle H-C-H."""
     half = math.radians(hch) / 2
     x, z = ch * math.sin(half), ch * math.cos(half)
     return [("C", 0.0, 0.0, 0.0), ("O", 0.0, 0.0, -co), ("H", x, 0.0, z), ("H", -x, 0.0, z)]
@@ -101,7 +101,7 @@ MOLECULES = {
 
 
 def main():
-    """Write the documents."""
+    """Write documents.jsonl."""
     lines = []
     for name, atoms in MOLECULES.items():
         document = {

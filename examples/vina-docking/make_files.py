@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Make receptor.pdbqt and ligands.jsonl: an invented pocket, and ligands to dock into it.
+"""Make receptor.pdbqt and ligands.jsonl: an invented pocket, and ligands to dock there.
 
-The receptor is not a protein. It consists of 26 small molecules (side chains of amino acids, and
-pieces of backbone), placed on a sphere around the origin with random orientations; one side is
-open. So the run shows how docking works here, and its affinities mean nothing.
+The receptor is not a protein. It consists of 26 small molecules (amino acid side chains and pieces
+of backbone) on a sphere around the origin, in random orientations, with one side left open. The run
+shows how docking works here, but its affinities mean nothing.
 
-The ligands are SMILES of well-known drugs and fragments.
+The ligands are well-known drugs and fragments, as SMILES.
 
 To run:
 
     pip install 'wqmaster[docking]'
     python make_files.py
 
-It takes two seconds. The same RDKit and Meeko give the same files; those in this folder were made
-with RDKit 2026.9.1 and Meeko 0.8.0.
+It takes two seconds. The same versions of RDKit and Meeko give the same files. The files in this
+folder were made with RDKit 2026.9.1 and Meeko 0.8.0.
 """
 
 import json
@@ -26,11 +26,11 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 SEED = 2026
-RADIUS = 8.5  # Angstrom, of the pocket
+RADIUS = 8.5  # radius of the pocket in Angstrom
 COUNT = 26
-# The part of the sphere around the z axis that stays open (cosine of the angle).
+# The sphere stays open around the z axis, up to the angle with this cosine.
 OPEN = 0.55
-# Side chains, with hydrogen instead of the backbone, and two pieces of backbone.
+# Amino acid side chains, with hydrogen in place of the backbone, and two pieces of backbone.
 PIECES = {
     "VAL": "CCC",
     "LEU": "CC(C)C",
@@ -63,7 +63,7 @@ LIGANDS = {
 
 
 def piece(smiles: str) -> list[str]:
-    """The lines of the atoms of a molecule, around the origin."""
+    """The PDBQT ATOM lines of a molecule that RDKit builds from `smiles`."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     if rdDistGeom.EmbedMolecule(mol, randomSeed=SEED) != 0:
         raise ValueError(f"{smiles} cannot be embedded")
@@ -75,7 +75,7 @@ def piece(smiles: str) -> list[str]:
 
 
 def rotation(draw: random.Random) -> list[list[float]]:
-    """A matrix that turns by any angle around any axis (from a random unit quaternion)."""
+    """The matrix of a random rotation, from a random unit quaternion."""
     parts = [draw.gauss(0, 1) for _ in range(4)]
     norm = math.hypot(*parts)
     w, x, y, z = (part / norm for part in parts)
@@ -87,11 +87,11 @@ def rotation(draw: random.Random) -> list[list[float]]:
 
 
 def receptor() -> str:
-    """The pocket as PDBQT."""
+    """The pocket, as the text of a PDBQT file."""
     draw = random.Random(SEED)  # noqa: S311  # positions of atoms, not secrets
     lines = ["REMARK a made-up pocket, no protein: see make_files.py"]
     for place in range(COUNT):
-        # Points on a sphere in a spiral, at equal distances; none in the opening.
+        # The centers lie on a spiral around the sphere, evenly spaced, with none in the opening.
         height = OPEN - (1 + OPEN) * (place + 0.5) / COUNT
         angle = place * math.pi * (3 - math.sqrt(5))
         across = math.sqrt(1 - height * height)

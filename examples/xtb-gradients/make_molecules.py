@@ -1,31 +1,33 @@
 #!/usr/bin/env python3
 """Make molecules.extxyz.gz: small neutral CHNO molecules with 3D coordinates.
 
-Source: NCI/first_5K.smi in RDKit's data folder (RDConfig.RDDataDir), which RDKit's wheel on
-PyPI carries: 4,999 SMILES, without stereo marks, each with a number. RDKit does not state their
-source; folder name, numbers and molecules are those of the open structures of the US
-National Cancer Institute (NCI), numbered by NSC number.
+Source: NCI/first_5K.smi in RDKit's data folder (RDConfig.RDDataDir), which is part of RDKit's
+wheel on PyPI. It contains 4,999 SMILES without stereo marks, each with a number. RDKit does not
+state where they come from, but the folder's name, the numbers and the molecules match the open
+structures of the US National Cancer Institute (NCI), which are numbered by NSC number.
 
-License: RDKit, whose wheel holds the file, is under the BSD 3-clause license (Copyright (c)
-2006-2015 Rational Discovery LLC, Greg Landrum, Julie Penzotti and others). The NCI wrote of its
-1993 release of the open structures (nciopen.readme) that the files "are NOT copyrighted and can
-be used by anyone for whatever purpose they choose".
+License: RDKit, whose wheel contains the file, has the BSD 3-clause license (Copyright (c)
+2006-2015 Rational Discovery LLC, Greg Landrum, Julie Penzotti and others). The NCI wrote about
+its 1993 release of the open structures (nciopen.readme) that the files "are NOT copyrighted and
+can be used by anyone for whatever purpose they choose".
 
 The molecules are the first ones in file order that have only C, H, N and O, one fragment, no net
 charge, no radical, no isotope label and 5 to 37 atoms, hydrogens included, and that differ from
 all earlier molecules. Neutral molecules with charge-separated groups (nitro, azoxy, diazo) are
-kept. RDKit embeds each one (ETKDGv3) and relaxes it (MMFF94); a molecule that fails in either
-step, or does not converge, is left out. As the source has no stereo marks, the seed decides which
-stereoisomer a molecule becomes. The number in "nci-000001" is that of the source file.
+kept. RDKit embeds each molecule (ETKDGv3) and relaxes it (MMFF94). A molecule that fails in
+either step, or does not converge, is left out. Because the source has no stereo marks, the seed
+decides which stereoisomer a molecule becomes. The number in a name such as "nci-000001" comes from
+the source file.
 
 To run:
 
     pip install rdkit
     python make_molecules.py
 
-It takes about 15 seconds on one core. The same RDKit on the same kind of machine gives the same
-bytes; another version of RDKit may give other geometries. The file in this folder was made with
-RDKit 2026.9.1 on x86-64 Linux. Atoms are in the order of the source SMILES, then the hydrogens.
+It takes about 15 seconds on one core. The same version of RDKit on the same kind of machine gives
+the same bytes, but another version can give other geometries. The file in this folder was made
+with RDKit 2026.9.1 on x86-64 Linux. The heavy atoms come first, in the order of the source SMILES,
+and then the hydrogens.
 """
 
 import argparse
@@ -78,7 +80,7 @@ def is_wanted(mol: Chem.Mol) -> bool:
 
 
 def relax(mol: Chem.Mol, seed: int) -> bool:
-    """Give the molecule 3D coordinates, in place; False if a step fails or does not converge."""
+    """Give `mol` 3D coordinates; returns False if a step fails or does not converge."""
     params = rdDistGeom.ETKDGv3()
     params.randomSeed = seed
     if rdDistGeom.EmbedMolecule(mol, params) != 0:
@@ -90,7 +92,7 @@ def relax(mol: Chem.Mol, seed: int) -> bool:
 
 
 def make_molecules(source: Path, seed: int) -> Iterator[Molecule]:
-    """Yield the molecules of the source that pass every step, in file order."""
+    """Yield the molecules in `source` that pass every step, in file order."""
     seen: set[str] = set()
     for number, source_smiles in read_smiles(source):
         bare = Chem.MolFromSmiles(source_smiles)
@@ -127,7 +129,7 @@ def format_frame(molecule: Molecule) -> str:
 
 
 def compress(text: str) -> bytes:
-    """Compress with neither a time nor a file name, so that equal text gives equal bytes."""
+    """Compress without a time or a file name, so that equal text gives equal bytes."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(text.encode("ascii"))
@@ -135,7 +137,7 @@ def compress(text: str) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file that is either complete or missing, even if the script is interrupted."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -145,7 +147,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def positive_int(text: str) -> int:
-    """A number of the command line that is at least 1."""
+    """Read a number that is at least 1 from the command line."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -153,16 +155,16 @@ def positive_int(text: str) -> int:
 
 
 def seed_int(text: str) -> int:
-    """A seed of the command line that RDKit takes."""
+    """Read a seed that RDKit accepts from the command line."""
     value = int(text)
-    # RDKit takes -1 as "draw a random seed" and stores the seed in 32 bits.
+    # RDKit draws a random seed for -1, and stores the seed in 32 bits.
     if not 0 <= value < 2**31:
         raise argparse.ArgumentTypeError("must be from 0 to 2147483647")
     return value
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Make a set of small neutral CHNO molecules from the NCI SMILES in RDKit."
     )
@@ -195,8 +197,8 @@ def main() -> int:
     args = parse_args()
     count: int = args.count
     output: Path = args.output
-    # Molecules that cannot be parsed or lack parameters are skipped on purpose; RDKit would print
-    # a warning for each.
+    # Molecules that RDKit cannot parse, or for which MMFF94 has no parameters, are skipped on
+    # purpose. RDKit would print a warning for each.
     RDLogger.DisableLog("rdApp.*")
     source = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
     frames: list[str] = []

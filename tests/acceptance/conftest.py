@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: an xtb that waits, a tmpfs, and the running processes."""
+"""Fixtures for the acceptance tests: an xtb that waits, a tmpfs, and the running processes."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ from tests.conftest import Cli
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The processes that name `folder` in their command line or run in it: pid -> command line.
+    """The processes that run in `folder` or name it in their command line: pid -> command line.
 
-    Workers run elsewhere; their environment names their factory.
+    Workers run elsewhere; they are found by their environment, which names their factory.
     """
     found = {}
     for entry in Path("/proc").iterdir():
@@ -34,7 +34,7 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 
 def at_once(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, str]]:
-    """Exit code, output and errors of independent commands that run at the same time."""
+    """Run independent commands at the same time; return exit code, output and errors of each."""
     found = []
     for process in [cli.start(*words) for words in commands]:
         output, errors = process.communicate(timeout=60)
@@ -60,15 +60,15 @@ class HeldXtb:
 
     @property
     def software(self) -> dict[str, str]:
-        """The `software:` key of a campaign that uses it."""
+        """The `software:` key of a campaign that uses this xtb."""
         return {"xtb": str(self.command)}
 
     def begun(self) -> int:
-        """The number of times it was started."""
+        """How many times this xtb was started."""
         return sum(1 for _ in self._begun.iterdir())
 
     def let_go(self) -> None:
-        """Let every xtb compute, those that wait and those started later."""
+        """Let every xtb compute, both those that wait and those started later."""
         self._gate.touch()
 
 
@@ -83,7 +83,7 @@ def held_xtb(tmp_path: Path) -> HeldXtb:
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A mounted tmpfs that can be remounted; skips the test if the user may not mount."""
+    """A mounted tmpfs of 64 MB that can be remounted; skips the test if the user may not mount."""
     place = tmp_path / "tmpfs"
     place.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]

@@ -1,4 +1,4 @@
-"""Every mistake gives one message and the right exit code, and loses nothing."""
+"""Every mistake gives one message and the right exit code, and no data is lost."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def refused(
     code: int,
     env: dict[str, str] | None = None,
 ) -> str:
-    """The one-line message with which `wqmaster WORDS...` refuses to change anything."""
+    """Run `wqmaster WORDS...`, which must change nothing; return its one-line message."""
     with nothing_changes(campaigns):
         output = cli(*words, code=code, env=env)
     assert output == ""
@@ -63,7 +63,7 @@ def runs_well(campaigns: Campaigns, cli: Cli, path: Path, *, done: int, **change
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """`campaign_config:` with `changes` to its keys."""
+    """A `campaign_config:` with `changes` to its keys."""
     return {
         "func_name": "wqmaster.tasks.xtb.singlepoint",
         "job_timeout": 60,
@@ -488,7 +488,7 @@ def test_a_second_master_of_the_same_campaign_is_refused(
     assert (first.returncode, errors) == (0, "")
     assert "done                 3 (3 in this run)" in output
     assert held_xtb.begun() == 3
-    # The campaign is free again, for the other folder too.
+    # The lock is released, so a run from another folder is possible, too.
     campaigns.documents.update_one({"_id": 1}, {"$unset": {"xtb": 1}})
     cli("run", elsewhere)
 
@@ -612,12 +612,12 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     assert {group["class"] for group in groups} == {"bad_document"}
     assert sum(group["count"] for group in groups) == len(BAD)
 
-    # A second run does not retry them.
+    # A second run does not retry the bad documents.
     output = cli("run", path, code=1)
     assert "nothing to do: all documents have a result or have failed" in output
     assert campaigns.failures.count_documents({}) == len(BAD)
 
-    # Corrected in the database and queued for retry, they are cured.
+    # Once they are corrected in the database and queued for retry, the documents are cured.
     mended = {**WATER, "multiplicity": 1}
     campaigns.documents.update_many({"_id": {"$in": list(BAD)}}, {"$set": mended})
     output = cli("failures", path, "--retry", "bad_document")

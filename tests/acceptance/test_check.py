@@ -1,4 +1,4 @@
-"""`wqmaster check`: files of steps, ORCA routes, all documents, quantities with units."""
+"""`wqmaster check`: the files that steps name, ORCA routes, all documents, values with units."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from tests.conftest import WATER, Campaigns, Cli
 
 
 def orca(route: str, parsers: Any = ("total_energy",), **more: Any) -> dict[str, Any]:
-    """The `campaign_config:` of one ORCA step."""
+    """A `campaign_config:` with one ORCA step."""
     listed = parsers if isinstance(parsers, dict) else list(parsers)
     step = {"name": "sp", "route": route, "parsers": listed, **more}
     return config(func_name="wqmaster.tasks.orca.sequential", args=[step])
 
 
 def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
-    """The `campaign_config:` of one xtb step."""
+    """A `campaign_config:` with one xtb step."""
     step = {"name": "gfn2", "parsers": list(parsers), **more}
     return config(func_name=f"wqmaster.tasks.xtb.{function}", args=[step])
 

@@ -23,7 +23,7 @@ def test_a_parser_that_kills_its_collector_costs_one_job(campaigns: Campaigns, c
         campaigns,
         "import os, signal\n"
         "def value(output):\n"
-        # water 17: 0.96017 Angstrom in Bohr
+        # 0.96017 Angstrom in Bohr: only water 17 has this bond length.
         "    if '1.8144583' in output.text: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return 1\n",
         bundle={"size": 4},
@@ -161,7 +161,7 @@ def test_secrets_of_the_environment_reach_neither_workers_nor_logs(
 def test_a_program_missing_on_the_workers_is_retried(
     campaigns: Campaigns, cli: Cli, engine: str
 ) -> None:
-    """`env` is found when the run starts; the program that it should call is not."""
+    """The run finds `env` at its start, but `env` does not find the program that it should call."""
     campaigns.waters(1)
     path = campaigns.write(engine=engine, software={"xtb": "env /nowhere/xtb"})
     cli("run", path, code=1)

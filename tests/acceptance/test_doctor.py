@@ -44,7 +44,7 @@ def doctor(
     code: int | tuple[int, ...] = 0,
     env: Mapping[str, str] | None = None,
 ) -> Findings:
-    """Its findings; its exit code must be `code`, and each finding that is not ok has a fix."""
+    """Run `wqmaster doctor`, which must exit with `code` and print a fix with each problem."""
     words = ["doctor", "--json", *([str(path)] if path else [])]
     found = Findings(cli(*words, code=code, env=env))
     for one in found.all:
@@ -54,7 +54,7 @@ def doctor(
 
 
 def program(folder: Path, name: str, text: str) -> dict[str, str]:
-    """Write a program of this name into `folder`; return variables that put it first on PATH."""
+    """Write the program `name` into `folder`; return variables that put it first on the PATH."""
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
     (folder / name).chmod(0o755)
@@ -168,7 +168,7 @@ else:
     found = doctor(cli, path, WRONG, env)
     assert "7.4.16, protocol 9; a manager of ndcctools 7" in found["work_queue_worker"]["seen"]
     assert "refuses it" in found["work_queue_worker"]["seen"]
-    # It is only a warning for a campaign that does not use Work Queue.
+    # For a campaign that does not use Work Queue, the finding is only a warning.
     found = doctor(cli, campaigns.write(engine="taskvine"), 0, env)
     assert found["work_queue_worker"]["state"] == "warning"
     bare = {"PATH": str(tmp_path / "empty")}
@@ -190,12 +190,13 @@ def test_the_worker_that_is_sent_is_examined(
     assert doctor(cli, path, WRONG)["worker sent"]["fix"] == f"chmod +x {worker}"
     worker.chmod(0o755)
     found = doctor(cli, path, WRONG)
-    assert "refuses it" in found["worker sent"]["seen"]  # a vine_worker, for Work Queue
+    # A vine_worker was given as the worker for Work Queue.
+    assert "refuses it" in found["worker sent"]["seen"]
     # Programs built on Debian 13 need its glibc, which Enterprise Linux does not have.
     told = found["worker's glibc"]
     needed = tuple(map(int, told["seen"].partition("needs glibc ")[2].split(":")[0].split(".")))
     assert (told["state"] == "ok") == (needed <= (2, 28))
-    # The same holds for a packed copy.
+    # The same holds for a packed copy of the worker.
     folder = tmp_path / "packed"
     (folder / "bin").mkdir(parents=True)
     shutil.copy(worker, folder / "bin" / "xtb")
@@ -235,13 +236,13 @@ def test_missing_broken_and_mistaken_programs_are_reported(
     found = doctor(cli, path, WRONG, program(tmp_path / "bin", "orca", reader))
     assert found.wrong() == ["orca"]
     assert "screen reader" in found["orca"]["seen"]
-    # Workers elsewhere have their own programs.
+    # Workers on other machines use the programs there, so the finding is only a warning.
     path = campaigns.write(campaign_config=config, workers="none", engine="work_queue")
     if has_ndcctools():
         assert doctor(cli, path, 0, program(tmp_path / "bin", "orca", reader))["orca"]["state"] == (
             "warning"
         )
-    # A program that is sent does not make up for one that is not.
+    # Of two programs that the campaign needs, only one is sent, so the other is reported.
     both = {
         "func_name": "wqmaster.tasks.command.run",
         "args": [{"name": name, "command": [name]} for name in ("sent", "absent")],
@@ -261,7 +262,7 @@ def test_a_folder_of_another_user_is_reported(campaigns: Campaigns, cli: Cli) ->
     path = campaigns.write(folder="closed/run", database={})
     closed = cli.folder / "closed"
     (closed / "run" / "mongod" / "data").mkdir(parents=True)
-    # Without its capabilities, root obeys file modes too.
+    # Only without its capabilities is root bound by file modes.
     bound = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.getuid() == 0 else []
     if bound and shutil.which("setpriv") is None:
         pytest.skip("run as root, and setpriv is not installed")
@@ -326,7 +327,7 @@ def test_secrets_that_others_can_read_are_reported_and_the_fix_protects_them(
 def test_a_full_or_read_only_disk_is_reported(campaigns: Campaigns, cli: Cli, tmpfs: Path) -> None:
     campaigns.waters(1)
     path = campaigns.write(folder=str(tmpfs / "run"))
-    found = doctor(cli, path, WRONG)  # tmpfs has 64 MB
+    found = doctor(cli, path, WRONG)  # the tmpfs has only 64 MB
     assert found.wrong() == ["disk"]
     assert f"MB free in {tmpfs}" in found["disk"]["seen"]
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True)
@@ -391,7 +392,7 @@ def test_the_port_and_refused_workers_of_a_running_master_are_reported(
         return False
 
     wait_until(listens)
-    # The master refuses this real worker.
+    # The master refuses this real worker, whose password is wrong.
     (campaigns.folder / "other").write_text("no password of ours")
     worker = subprocess.Popen(
         [
@@ -490,7 +491,7 @@ def test_a_database_that_is_down_or_never_answers_is_reported(
 
 @pytest.fixture
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """A server that requires passwords; its users are admin, and reader, who may only read."""
+    """A server that requires passwords. Its users are `admin` and `reader`, who may only read."""
     server = Mongod(tmp_path_factory.mktemp("guarded"))
     server.data.mkdir()
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A campaign file, spool and database of an earlier version keep working.
+"""The campaign file, spool and database of an earlier version keep working.
 
 data/version-0.2.tar.gz was made by version 0.2 with xtb 6.7.1. Of its five molecules, two have
 results, one is in the spool (its master was killed before the commit), one is a bad document and
@@ -38,7 +38,7 @@ def path(tmp_path: Path, cli: Cli) -> Iterator[Path]:
 
 
 def energies(path: Path, cli: Cli) -> dict[int, float]:
-    """`_id` -> energy of the documents that have one."""
+    """The energies by document `_id`; documents without a result are left out."""
     with MongoClient[dict[str, Any]](cli("db", "url", path).split()[-1]) as client:
         found = client["wqmaster"]["molecules"].find({"xtb.gfn2": {"$ne": None}})
         return {document["_id"]: document["xtb"]["gfn2"]["energy"] for document in found}
@@ -52,7 +52,7 @@ def test_a_campaign_of_version_0_2_continues_where_it_was(path: Path, cli: Cli) 
     cli("check", path)
     cli("run", path, code=(0, 1))
     after = energies(path, cli)
-    # The third result came from the spool; nothing was computed again.
+    # The third result came from the spool, and no document was computed again.
     assert sorted(after) == [1, 2, 3]
     assert {n: after[n] for n in before} == before
     log = (path.parent / "before.run" / "logs" / "master.log").read_text()

@@ -14,7 +14,7 @@ WORDS = ["code", "message"]
 
 
 def error(cli: Cli, *words: str | Path, code: int = 2) -> dict[str, Any]:
-    """The error of `wqmaster WORDS... --json`; its message is also on standard error."""
+    """The error that `wqmaster WORDS... --json` prints; standard error must have its message."""
     found: dict[str, Any] = json.loads(cli(*words, "--json", code=code))
     assert found["message"] in cli.errors
     return found

@@ -1,4 +1,4 @@
-"""The example of `make demo`: every stored value equals that of a direct xtb run."""
+"""In the example of `make demo`, every stored value equals that of a direct xtb run."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ COUNT = 40
 
 
 def direct(folder: Path, symbols: list[str], positions: list[list[float]]) -> tuple[float, object]:
-    """Energy and gradient of xtb, called by hand in a separate folder."""
+    """The energy and gradient from xtb, called by hand in a separate folder."""
     folder.mkdir()
     lines = [f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
     (folder / "m.xyz").write_text("\n".join([str(len(symbols)), "", *lines]) + "\n")

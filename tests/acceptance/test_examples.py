@@ -1,4 +1,4 @@
-"""The examples of docking, a command and a Python function, run as in their READMEs."""
+"""The examples for docking, a command and a Python function, run as their READMEs describe."""
 
 import math
 import shutil
@@ -11,13 +11,13 @@ import yaml
 from tests.conftest import Campaigns, Cli
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Boltzmann's constant in Eh/K (CODATA 2018), and energies of clusters in units of epsilon.
+# Boltzmann's constant in Eh/K (CODATA 2018); the cluster energies are in units of epsilon.
 EH_PER_KELVIN = 3.1668115634556e-6
 LENNARD_JONES = {2: -1.0, 3: -3.0, 4: -6.0, 7: -16.505384, 13: -44.326801}
 
 
 def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str, Any]]:
-    """The documents of an example after its run on the tests' database."""
+    """Run an example on the tests' database, and return its documents."""
     for file in (EXAMPLES / name).iterdir():
         if file.is_file():
             shutil.copy(file, campaigns.folder)
@@ -53,7 +53,8 @@ def test_the_python_function_reproduces_known_rotational_constants(
     documents = run("python-function", engine, campaigns, cli)
     assert len(documents) == 20
     found = {document["_id"]: document["results"]["rotor"]["result"] for document in documents}
-    # In GHz. CO has 57.636 (measured, ground state); a symmetric top has two equal constants.
+    # In GHz. CO has 57.636 (measured, in the vibrational ground state). A symmetric top has two
+    # equal constants.
     assert found["carbon-monoxide"]["linear"] is True
     assert found["carbon-monoxide"]["rotational_constants"] == pytest.approx([57.636], rel=0.01)
     first, second, third = found["benzene"]["rotational_constants"]

@@ -1,4 +1,4 @@
-"""Import accounts for every record: imported, already there, or refused, and where."""
+"""`wqmaster import` accounts for every record: imported, already there, or refused, and where."""
 
 import gzip
 import json
@@ -26,13 +26,13 @@ H 0.0 0.0 1.05
 
 @pytest.fixture
 def empty(campaigns: Campaigns) -> Path:
-    """A campaign file on a database without documents."""
+    """A campaign file that uses a database without documents."""
     return campaigns.write()
 
 
 @pytest.fixture(scope="module")
 def sdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SDF file of all MOLECULES."""
+    """An SDF file with all MOLECULES."""
     from rdkit import Chem
 
     path = tmp_path_factory.mktemp("sdf") / "set.sdf"
@@ -45,7 +45,7 @@ def sdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def counts(cli: Cli, *words: str | Path, code: int = 0) -> dict[str, Any]:
-    """What `import` reports about its only file."""
+    """The report of `import` on its only file."""
     [account] = json.loads(cli("import", *words, "--json", code=code))["files"]
     parts = ("imported", "already_there", "held_back", "refused")
     assert account["records"] == sum(account[part] for part in parts)
@@ -56,7 +56,7 @@ def counts(cli: Cli, *words: str | Path, code: int = 0) -> dict[str, Any]:
 def test_an_sdf_file_is_imported_completely_and_only_once(
     sdf: Path, campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:
-    """Only 1 of 40 records was once imported, without its charge and with exit code 0."""
+    """Once, only 1 of 40 records was imported, without its charge, and the exit code was 0."""
     said = cli("import", empty, sdf)
     size = len(MOLECULES)
     place = f"{campaigns.database}.molecules"
@@ -133,7 +133,7 @@ def test_compressed_files_and_json_lines_are_imported_together(
 
 
 def damaged(kind: str, folder: Path, count: int, bad: int) -> Path:
-    """A file of `count` named waters, of which number `bad` cannot be imported."""
+    """A file with `count` named water molecules; number `bad` cannot be imported."""
     file = folder / f"waters.{kind}"
     heights = [0.96 + 1e-4 * number for number in range(1, count + 1)]
     if kind == "jsonl":
@@ -234,7 +234,7 @@ def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
     assert reasons.startswith(f"record {place + 1}, line {refused['line']} (")
     assert campaigns.documents.count_documents({}) == 41
 
-    # The corrected file adds the refused record; the others are already there.
+    # From the corrected file only the record that was refused is added.
     assert counts(cli, empty, sdf, "--prefix", "bad")["already_there"] == 41
 
 
@@ -286,7 +286,7 @@ def test_ids_come_from_titles_fields_or_the_molecule(
     assert by_hash["imported"] == len(MOLECULES)
     assert counts(cli, empty, sdf, "--id-from", "hash")["already_there"] == len(MOLECULES)
 
-    # Another file with the same molecules under other titles adds nothing.
+    # A file with the same molecules under other titles adds no document.
     other = cli.folder / "other.sdf"
     other.write_text(sdf.read_text().replace("molecule ", "mol-") + sdf.read_text())
     account = counts(cli, empty, other, "--id-from", "hash")

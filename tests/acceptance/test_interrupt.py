@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: returned results are committed, nothing keeps running or is lost."""
+"""After Ctrl-C or SIGTERM, returned results are committed, and no process or job is left."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ COUNT = 6
 
 @pytest.fixture
 def path(campaigns: Campaigns, held_xtb: HeldXtb) -> Path:
-    """A campaign of six documents and two slots whose xtb waits until the test lets it go."""
+    """A campaign with six documents, two slots, and an xtb that waits until the test lets it go."""
     campaigns.waters(COUNT)
     return campaigns.write(software=held_xtb.software)
 
@@ -31,7 +31,7 @@ def begin(cli: Cli, held_xtb: HeldXtb, *words: str | Path) -> "subprocess.Popen[
 
 
 def heard(process: "subprocess.Popen[str]") -> str:
-    """The line in which the run acknowledges a signal."""
+    """The line with which the run acknowledges a signal."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("stopping"):
@@ -40,10 +40,10 @@ def heard(process: "subprocess.Popen[str]") -> str:
 
 
 def ended(process: "subprocess.Popen[str]", cli: Cli) -> str:
-    """The last output of a run, which must leave no process behind and report no error."""
+    """Wait for a run to end without errors or leftover processes; return its last output."""
     process.wait(timeout=30)
     assert processes_of(cli.folder) == {}
-    # Not communicate(), which would lose what heard() has buffered.
+    # communicate() would lose the output that heard() has buffered.
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stderr.read() == ""
@@ -64,7 +64,7 @@ def spooled(cli: Cli) -> list[Path]:
 def continues_to_the_end(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path, *, left: int
 ) -> None:
-    """The same command completes the rest; each document has a result from one attempt."""
+    """Assert that the same command completes the campaign, with one attempt at each document."""
     held_xtb.let_go()
     output = cli("run", path)
     assert f"done                 {COUNT} ({left} in this run" in output

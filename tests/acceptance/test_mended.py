@@ -1,4 +1,4 @@
-"""The next run computes a failed document that was corrected, without any option."""
+"""The next run computes a failed document that was corrected; no option is needed."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from tests.conftest import WATER, Campaigns, Cli
 
 
 def counts(campaigns: Campaigns, cli: Cli, path: Any) -> tuple[int, int, int, int]:
-    """The counts of done, failed and pending in `status`, and of documents in `failures`."""
+    """How many documents are done, failed and pending in `status`, and how many `failures` has."""
     (_, status, _), (_, groups, _) = at_once(
         cli, ["status", path, "--json"], ["failures", path, "--json"]
     )
@@ -23,7 +23,7 @@ def test_a_failed_document_is_computed_again_after_its_correction(
 ) -> None:
     campaigns.waters(2)
     campaigns.insert(
-        {"_id": "close", **TOO_CLOSE},  # xtb itself fails
+        {"_id": "close", **TOO_CLOSE},  # xtb fails
         {"_id": "spin", **WATER, "multiplicity": 2},  # the document has no valid molecule
         {"_id": "stays", **WATER, "multiplicity": 4},
     )

@@ -1,4 +1,4 @@
-"""ORCA end to end, with a stand-in that returns real outputs: engine, judgment, remedies."""
+"""ORCA campaigns from end to end, with a stand-in for ORCA that returns real outputs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ ENGINES = [
     ),
     "local",
 ]
-# The stand-in chooses its output by the x coordinate of the first atom.
+# The stand-in chooses its output by the first atom's x coordinate, in Angstrom.
 CASES = {
     "good": 0.001,
     "scf": 0.002,
@@ -54,7 +54,7 @@ def document(name: str) -> dict[str, Any]:
 def campaign_file(
     campaigns: Campaigns, engine: str, *, name: str = "campaign.yaml", **more: Any
 ) -> Path:
-    """The example's campaign file, unchanged, with settings for running it here."""
+    """The example's campaign file, changed only as far as running it in a test requires."""
     here = {
         "database": {"uri": campaigns.uri, "name": campaigns.database},
         "engine": engine,
@@ -94,7 +94,7 @@ def test_each_output_gets_its_verdict(engine: str, campaigns: Campaigns, cli: Cl
     assert [f["remedy"] for f in failures(campaigns, "scf")] == [{}, {"wb97md3bj": ["slow_conv"]}]
     assert [f["class"] for f in failures(campaigns, "memory")] == ["memory"]
 
-    # Wrong input is never retried; a truncated output is, elsewhere and without using up a rung.
+    # Wrong input is never retried. A truncated output is retried elsewhere, which uses no rung.
     [keyword] = failures(campaigns, "keyword")
     assert (keyword["class"], keyword["final"]) == ("input_keyword", True)
     cut = failures(campaigns, "cut")
@@ -114,7 +114,7 @@ def test_each_output_gets_its_verdict(engine: str, campaigns: Campaigns, cli: Cl
 def test_energy_and_gradient_of_two_geometries_are_never_stored_together(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """An optimization computes its final energy at a geometry without a gradient."""
+    """ORCA computes no gradient at the geometry of an optimization's final energy."""
     campaigns.insert(document("optimized"))
     path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace(" engrad ", " opt "))
@@ -227,7 +227,7 @@ def test_without_remedies_a_document_fails_and_remedies_can_be_tried_later(
 def test_a_killed_master_continues_with_the_next_remedy(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """Even if killed between a failure and its record, or that record and the next attempt."""
+    """Kills also fall between a failure and its record, and before the next attempt begins."""
     names = [f"scf{number}" for number in range(20)]
     campaigns.insert(*({**document("scf"), "_id": name} for name in names))
     path = campaign_file(campaigns, engine, bundle={"size": 3})
@@ -272,14 +272,15 @@ def test_documents_that_failed_with_another_route_run_again(campaigns: Campaigns
     path = campaign_file(campaigns, "local", remedies=False)
     cli("run", path, code=1)
     cli("run", path, code=1)
-    assert campaigns.failures.count_documents({"final": True}) == 2  # the same route adds nothing
+    # The second run, with the same route, adds no attempts.
+    assert campaigns.failures.count_documents({"final": True}) == 2
     assert campaigns.failures.count_documents({}) == 2
 
     path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     output = cli("run", path, code=1)
     assert "2 documents that failed with another recipe will run again" in output
-    # The remedies start at the first rung: attempts with the other route do not count.
+    # The remedies start at the first rung, because attempts with the other route do not count.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1
     [status] = [json.loads(cli("status", path, "--json"))]

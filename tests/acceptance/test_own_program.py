@@ -1,6 +1,6 @@
-"""A user's program next to the campaign file works everywhere like a built-in one.
+"""A user's program in a module next to the campaign file works everywhere like a built-in one.
 
-Its module is the one in the guide, docs/adding-a-program.md.
+The module is that of the guide, docs/adding-a-program.md.
 """
 
 import json
@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import Campaigns, Cli
 
-# Its energy is a number of lines. In a restless mood it reports that it did not converge.
+# A program whose energy is the number of lines in its input, with a minus sign. In a restless
+# mood, it reports that it did not converge.
 PROGRAM = """\
 #!/bin/sh
 [ "$1" = --version ] && { echo 'tally version 2.1'; exit 0; }
@@ -26,7 +27,7 @@ MODULE = GUIDE.read_text().partition("```python\n")[2].partition("```")[0]
 
 
 def written(campaigns: Campaigns) -> Path:
-    """Write a campaign with the guide's program and three molecules."""
+    """Write a campaign file with the guide's program, and insert three molecules."""
     campaigns.waters(3)
     program = campaigns.folder / "tally"
     program.write_text(PROGRAM)
@@ -37,7 +38,7 @@ def written(campaigns: Campaigns) -> Path:
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """The file of such a campaign."""
+    """The path of the campaign file that `written` writes."""
     return written(campaigns)
 
 
@@ -96,7 +97,7 @@ def test_check_smoke_doctor_parse_and_failures_know_the_program(
 def test_a_program_that_cannot_be_judged_is_an_error_of_the_campaign_file(
     path: Path, campaigns: Campaigns, cli: Cli, module: str, said: str
 ) -> None:
-    """Such a program once passed `check`, then crashed one collector after another."""
+    """Once, such a program passed `check` and then crashed one collector after another."""
     (campaigns.folder / "tallying.py").write_text(module)
     for command in ("check", "run"):
         cli(command, path, code=2)
@@ -131,14 +132,14 @@ def test_reparse_stores_the_results_that_a_corrected_diagnosis_accepts(
 def test_an_edited_task_function_is_reported_once_and_its_version_belongs_to_the_recipe(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """Results of two functions were once mixed under one key silently."""
+    """Once, results of two versions of a function were silently mixed under one key."""
     cli("run", path)
     (campaigns.folder / "tallying.py").write_text(MODULE.replace('"quiet"', '"silent"'))
     water = campaigns.documents.find_one({"_id": 1})
     campaigns.insert({key: value for key, value in water.items() if key != "tally"} | {"_id": 4})
     said = json.loads(cli("check", path, "--json"))
     assert [remark["code"] for remark in said["remarks"]] == ["function-edited"]
-    # A campaign without results under its key gets no remark about the earlier function.
+    # A campaign whose key has no results yet gets no remark about the earlier function.
     other = settings(campaigns, "tallying.count") | {"campaign": "other"}
     other["campaign_config"]["kwargs"] = {"mongo_output_key": "fresh"}
     other["submit"] = {"query": {"fresh.first": None}}
@@ -266,7 +267,7 @@ def test_a_second_file_is_parsed_alone_and_with_the_output(
 
 
 def test_coincident_atoms_are_refused_by_run_as_by_check(campaigns: Campaigns, cli: Cli) -> None:
-    """`check` counted them as unusable, and `run` computed them."""
+    """Once, `check` counted such documents as unusable, but `run` computed them."""
     campaigns.insert(
         {"_id": 1, "atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.05]]}
     )
@@ -279,7 +280,7 @@ def test_coincident_atoms_are_refused_by_run_as_by_check(campaigns: Campaigns, c
 def test_a_document_that_inspect_refuses_is_not_computed(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    """`check` once counted it as unusable, but `run` computed and stored it."""
+    """Once, `check` counted such a document as unusable, but `run` computed and stored it."""
     inspect = (
         "def inspect(molecule, options):\n"
         "    if molecule.id == 2:\n"
@@ -311,7 +312,7 @@ def test_a_document_that_inspect_refuses_is_not_computed(
 def test_an_invalid_value_is_refused_by_both_smoke_and_run(
     path: Path, campaigns: Campaigns, cli: Cli, old: str, new: str, said: str
 ) -> None:
-    """`smoke` once printed it; `run` stored text as an energy or crashed its collectors."""
+    """Once, `smoke` printed such values, and `run` stored text as energy or crashed collectors."""
     assert old in MODULE
     (campaigns.folder / "tallying.py").write_text(MODULE.replace(old, new))
     assert said in cli("smoke", path, "--id", "1", code=1) + cli.errors
@@ -330,7 +331,7 @@ def test_a_parser_that_names_no_file_is_an_error_in_its_module(
 
 
 def test_results_of_older_parsers_are_reported(path: Path, campaigns: Campaigns, cli: Cli) -> None:
-    """Results of two parser versions were once stored side by side silently."""
+    """Once, results of two versions of the parsers were silently stored side by side."""
     path = campaigns.write(**settings(campaigns, "tallying.count"), archive={"keep": "all"})
     cli("run", path)
     module = MODULE.replace('VERSION = "1"', 'VERSION = "2"').replace(

@@ -1,4 +1,4 @@
-"""Typical mistakes in a user's first program, and the messages about them."""
+"""Typical mistakes in a user's first program module, and the messages about them."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from tests.conftest import Campaigns, Cli
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """The file of a campaign with the guide's program and three molecules."""
+    """The path of a campaign file with the guide's program, for three molecules."""
     return written(campaigns)
 
 
@@ -264,7 +264,7 @@ def grid(output):
 
 @pytest.fixture
 def run(path: Path, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with output files of the program, which has additional parsers."""
+    """A folder with output files of the guide's program, whose module has additional parsers."""
     changed(campaigns, "", "", TABLES)
     monkeypatch.chdir(campaigns.folder)
     folder = campaigns.folder / "run"

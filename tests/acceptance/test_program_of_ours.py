@@ -1,6 +1,6 @@
 """A mistake in wqmaster's own program packages is reported with its line and crashes no command.
 
-The packages are in a copy of wqmaster next to the campaign file.
+The mistakes are made in a copy of wqmaster next to the campaign file.
 """
 
 import shutil
@@ -24,7 +24,7 @@ INIT = "from wqmaster.tasks.springy.task import PROGRAM, count\n"
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign of the guide's program, as the package `springy` of a copy of wqmaster."""
+    """A campaign with the guide's program, which is the package `springy` in a copy of wqmaster."""
     ours = Path(wqmaster.__file__).parent
     skipped = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ours, campaigns.folder / "wqmaster", ignore=skipped)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Campaigns, Cli
 
-# A user's parser; the tests edit it by `more` and `value`.
+# The module of a user's parser, which the tests edit through `more` and `value`.
 OWN = """
 from wqmaster.errors import ParseError
 
@@ -75,7 +75,7 @@ def test_a_changed_parser_is_reported_before_anything_is_written(
         assert new["xtb"]["gfn2"]["cycles"] == old["xtb"]["gfn2"]["cycles"] + 41
         assert new["xtb"]["gfn2"]["energy"] == old["xtb"]["gfn2"]["energy"]
         assert "reparsed" in new["xtb"]["gfn2"]["_run"]
-    # The replaced values are not lost.
+    # The replaced values are kept in a file.
     [log] = (tmp_path / "test.run").glob("reparse-*.jsonl")
     kept = [json.loads(line) for line in log.read_text().splitlines()]
     assert [entry["before"]["gfn2"]["cycles"] for entry in kept] == [
@@ -128,7 +128,7 @@ def test_a_result_that_is_refused_now_is_removed_and_recorded(
         "energy" in json.loads(line)["before"]["gfn2"] for line in log.read_text().splitlines()
     )
 
-    # With the old parsers, all removed results come back.
+    # The old parser brings back all results that the new one removed.
     (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
     assert counts(cli, archived, "--write") == {"cured": 4}
     assert campaigns.documents.count_documents({"xtb.gfn2": None}) == 0
@@ -166,7 +166,7 @@ def test_values_of_a_parser_removed_from_the_campaign_stay(
 def test_archives_of_an_earlier_run_do_not_affect_the_results_of_a_later_one(
     archived: Path, cli: Cli, campaigns: Campaigns, tmp_path: Path
 ) -> None:
-    """Both runs make first attempts: removing results by hand leaves no failure behind."""
+    """Both runs make first attempts, because removing results by hand records no failure."""
     campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
     cli("run", archived)
     assert counts(cli, archived) == {"same": 4, "of earlier attempts": 4}
@@ -272,7 +272,7 @@ def test_failures_takes_one_action_at_a_time(campaigns: Campaigns, cli: Cli) -> 
 
 @pytest.fixture
 def water(tmp_path: Path) -> Path:
-    """A folder with a run of xtb on water."""
+    """A folder with the files of an xtb run on water."""
     if shutil.which("xtb") is None:
         pytest.skip("xtb is not installed")
     folder = tmp_path / "water"

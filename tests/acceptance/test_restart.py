@@ -19,14 +19,14 @@ KILLS = 5
 
 
 def done(campaigns: Campaigns) -> dict[int, Any]:
-    """The committed results, by id."""
+    """The committed results by document `_id`."""
     found = campaigns.documents.find({"xtb.gfn2": {"$ne": None}})
     return {document["_id"]: document["xtb"]["gfn2"] for document in found}
 
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
 def test_a_killed_master_resumes_where_it_was(campaigns: Campaigns, cli: Cli, engine: str) -> None:
-    """Five kills at random moments; the program logs each molecule that it runs."""
+    """The master is killed at five random moments; the program logs each molecule that it runs."""
     seed = random.SystemRandom().randrange(10**6)
     chance = random.Random(seed)  # noqa: S311  # not a secret
     print(f"seed {seed}")
@@ -57,7 +57,7 @@ def test_a_killed_master_resumes_where_it_was(campaigns: Campaigns, cli: Cli, en
     assert campaigns.failures.count_documents({}) == 0
     lines = ran.read_text().splitlines()
     for committed, logged in before:
-        # Results are written once: those committed before a kill stay, including their run times.
+        # Results that were committed before a kill are never written again: even the times stay.
         assert {number: results[number] for number in committed} == committed
         again = {round((float(line.split()[3]) - 0.96) * 1e5) for line in lines[logged:]}
         assert not again & set(committed), "a committed job ran again"
@@ -67,7 +67,7 @@ def test_a_killed_master_resumes_where_it_was(campaigns: Campaigns, cli: Cli, en
 
 
 def test_tasks_that_returned_before_a_kill_do_not_run_again(campaigns: Campaigns, cli: Cli) -> None:
-    """A custom parser holds up the collectors; then the master is killed."""
+    """The master is killed while a custom parser holds up the collectors."""
     (campaigns.folder / "held.py").write_text(
         "import pathlib, time\n"
         "GO = pathlib.Path(__file__).with_name('go')\n"
@@ -100,7 +100,7 @@ def collectors_of(master: "subprocess.Popen[str]") -> list[int]:
 
 
 def kill(master: "subprocess.Popen[str]") -> None:
-    """Kill a master and its collectors, which may otherwise finish their work without it."""
+    """Kill a master and its collectors, which could otherwise finish their work without it."""
     collectors = collectors_of(master)
     master.send_signal(signal.SIGKILL)
     master.wait()
@@ -110,7 +110,10 @@ def kill(master: "subprocess.Popen[str]") -> None:
 
 
 def held(campaigns: Campaigns, cli: Cli, count: int) -> tuple[Path, Path]:
-    """A campaign killed with `count` tasks returned and none committed; it can now continue."""
+    """A campaign that was killed when `count` tasks had returned and none was committed.
+
+    Its parser, which held up the collectors, no longer does.
+    """
     (campaigns.folder / "held.py").write_text(
         "import pathlib, time\n"
         "GO = pathlib.Path(__file__).with_name('go')\n"
@@ -193,7 +196,7 @@ def test_a_spooled_task_of_another_recipe_is_set_aside(campaigns: Campaigns, cli
 def test_a_collector_that_starts_after_the_function_was_edited_stores_nothing(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """It would attribute the results to the edited function."""
+    """Otherwise it would attribute the results to the edited function."""
     function = campaigns.folder / "own.py"
     function.write_text("def energy(document): return 1\n")
     (campaigns.folder / "edits.py").write_text(
@@ -214,7 +217,7 @@ def test_a_collector_that_starts_after_the_function_was_edited_stores_nothing(
     cli("run", path, code=3)
     assert "files of the campaign's recipe have changed" in cli.errors
     assert not done(campaigns)
-    # Nor are results of the old function attributed to the new one.
+    # The next run does not attribute results of the old function to the new one, either.
     cli("run", path)
     assert "2" in done(campaigns)[1]["value"]
 

@@ -32,7 +32,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def others(folder: Path) -> dict[str, str]:
-    """An environment whose PATH leads to an xtb and a vina that fail."""
+    """Environment variables with a PATH on which xtb and vina fail."""
     tools = folder / "tools"
     tools.mkdir()
     for name in ("xtb", "vina"):
@@ -165,7 +165,7 @@ def test_an_archive_is_reproducible_and_lists_its_contents(packed: Path, cli: Cl
 
 
 def folder_of(tmp_path: Path, name: str, script: str) -> Path:
-    """A folder with bin/NAME, data that it reads, and a link."""
+    """A folder with the program bin/NAME, data that the program reads, and a link."""
     folder = tmp_path / "tree"
     (folder / "bin").mkdir(parents=True)
     (folder / "share").mkdir()
@@ -190,7 +190,7 @@ def test_a_folder_is_packed_as_it_is_and_run(cli: Cli, tmp_path: Path) -> None:
 def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
     packed: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    """An unpacked archive can be packed again."""
+    """When the archive is unpacked and packed again, it has the same files."""
     folder = tmp_path / "tree"
     (folder / "bin").mkdir(parents=True)
     shutil.copy(str(shutil.which("xtb")), folder / "bin" / "xtb")
@@ -207,7 +207,7 @@ def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
 def test_a_folder_with_links_odd_names_and_its_own_archive_is_packed(
     cli: Cli, tmp_path: Path
 ) -> None:
-    """Packing it again gives the same archive: the archive in the folder is left out."""
+    """Packing the folder again gives the same archive, since the archive in it is left out."""
     folder = tmp_path / "odd"
     (folder / "v 1").mkdir(parents=True)
     program = folder / "v 1" / "odd, one"
@@ -227,7 +227,7 @@ def test_a_folder_with_links_odd_names_and_its_own_archive_is_packed(
     first = (folder / "odd.tar.gz").read_bytes()
     cli("software", "pack", "odd", *words, "--run", "")
     assert (folder / "odd.tar.gz").read_bytes() == first
-    # A path that ends in '..' gets the folder's real name.
+    # Data that is given by a path ending in '..' is packed under the folder's real name.
     cli("software", "pack", "two", "--program", program, "--data", folder / "v 1" / "..")
     with tarfile.open(tmp_path / "two.tar.gz") as tar:
         assert "share/odd/v 1/odd, one" in tar.getnames()
@@ -258,7 +258,7 @@ def test_a_program_that_does_not_run_or_fit_is_not_packed(
     assert not list(tmp_path.glob(".*tar.gz"))
 
 
-# ORCA's license allows copies on the user's machines, but nowhere that others can read.
+# ORCA's license allows copies on the user's own machines, but not where others can read them.
 ORCA = '#!/bin/sh\n"${0%/*}/orca_scf"\necho "ORCA TERMINATED NORMALLY"\n'
 
 
@@ -266,7 +266,7 @@ def test_an_archive_of_orca_is_private(cli: Cli, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "orca", ORCA)
     (folder / "bin" / "orca_scf").write_text("#!/bin/sh\n")
     (folder / "bin" / "orca_scf").chmod(0o755)
-    # Also if it is called through a link.
+    # The programs are recognized as ORCA's even if they are links to files with other names.
     (folder / "bin" / "orca").rename(folder / "bin" / "orca.real")
     (folder / "bin" / "orca").symlink_to("orca.real")
     (folder / "bin" / "orca_scf").rename(folder / "bin" / "scf")

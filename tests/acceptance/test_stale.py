@@ -1,4 +1,4 @@
-"""Results belong to a molecule: mixed geometries, edited documents, added parsers."""
+"""Each result belongs to its document's molecule: mixed geometries, edits, added parsers."""
 
 import json
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def runs(campaigns: Campaigns) -> dict[Any, dict[str, Any]]:
 
 
 def test_raw_and_optimized_geometries_never_share_a_key(campaigns: Campaigns, cli: Cli) -> None:
-    """Results at 20 raw and 20 optimized geometries once ended up under one key."""
+    """Once, results for 20 raw and 20 optimized geometries ended up under one key."""
     for number in range(40):
         raw = stretched(WATER["coordinates"], 1e-3 * number)
         optimized = {"positions": stretched(raw, 0.01)}
@@ -60,7 +60,7 @@ def test_raw_and_optimized_geometries_never_share_a_key(campaigns: Campaigns, cl
         assert "opt.positions" in cli.errors
     assert runs(campaigns) == before
 
-    # With the old fields, the remaining documents can be computed.
+    # With the old fields, the campaign can compute the remaining documents.
     written(campaigns, "energy")
     cli("run", path)
     assert {run["recipe"] for run in runs(campaigns).values()} == {before[0]["recipe"]}
@@ -99,7 +99,7 @@ def test_a_document_edited_after_it_is_done_is_stale_until_computed_again(
 
     dry = cli("rerun", path, "--stale", "--dry-run").splitlines()
     assert "of 1 document would be moved" in dry[0]
-    assert dry[1] == "2"  # its id
+    assert dry[1] == "2"  # the stale document's id
     assert campaigns.documents.find_one({"_id": 2})["xtb"] == old["xtb"]  # type: ignore[index]
     said = cli("rerun", path, "--stale")
     assert "the results of 1 document were moved to wqmaster.history" in said
@@ -147,14 +147,14 @@ def test_fields_that_do_not_affect_the_result_do_not_make_it_stale(
 def test_results_of_an_older_version_are_compared_as_a_whole(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    """They hold the fingerprint without its parts, and their recipe did not cover field names."""
+    """Such results record no parts of the fingerprint, and their recipe covers no field names."""
     campaigns.insert(*({**WATER, "_id": n, "positions": WATER["coordinates"]} for n in range(3)))
     path = written(campaigns, "energy")
     cli("run", path)
     campaigns.documents.update_many({}, {"$unset": {"xtb.gfn2._run.computed": ""}})
     cli("run", path)
     written(campaigns, "energy", molecule={"coordinates": "positions"})
-    cli("run", path)  # the very same molecules
+    cli("run", path)  # the other field holds the same molecules
 
     moved = stretched(WATER["coordinates"], 0.2)
     campaigns.documents.update_one({"_id": 1}, {"$set": {"positions": moved}})
@@ -286,7 +286,7 @@ def two_steps(campaigns: Campaigns, *names: str, query: dict[str, Any]) -> Path:
 
 
 def test_an_added_step_runs_and_existing_results_stay(campaigns: Campaigns, cli: Cli) -> None:
-    """`check` once recommended `check`, and a run replaced the kept files of existing results."""
+    """Once, `check` recommended `check`, and a run replaced kept files of existing results."""
     campaigns.waters(3)
     path = two_steps(campaigns, "gfn2", query={"xtb.gfn2": None})
     cli("run", path)
@@ -310,7 +310,7 @@ def test_an_added_step_runs_and_existing_results_stay(campaigns: Campaigns, cli:
 
 
 def test_results_of_another_recipe_are_not_moved_as_stale(campaigns: Campaigns, cli: Cli) -> None:
-    """Some were once moved, and the next run was refused because of the others."""
+    """Once, some of these results were moved, and the others made the guard refuse the next run."""
     campaigns.waters(3)
     path = written(campaigns, "energy")
     cli("run", path)

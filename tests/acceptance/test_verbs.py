@@ -314,7 +314,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
 
 @pytest.fixture
 def private(campaigns: Campaigns, cli: Cli) -> Iterator[Path]:
-    """A campaign file that names no database; its server is stopped at the end."""
+    """A campaign file that names no database; the private server is stopped after the test."""
     path = campaigns.write(database={})
     yield path
     cli("db", "stop", path)
@@ -322,7 +322,7 @@ def private(campaigns: Campaigns, cli: Cli) -> Iterator[Path]:
 
 
 def mongods(folder: Path) -> list[int]:
-    """The private servers below `folder`."""
+    """The process ids of the private servers whose data are below `folder`."""
     return [pid for pid, line in processes_of(folder).items() if "mongod --dbpath" in line]
 
 
@@ -349,7 +349,7 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
 
     assert cli("db", "stop", private) == "stopped\n"
     assert mongods(cli.folder) == []
-    # The address is still printed, since mongosh without one would open another database.
+    # The address is printed even so, because mongosh without an address opens another database.
     stopped, as_json = at_once(cli, ["db", "url", private], ["db", "url", private, "--json"])
     assert stopped[:2] == (3, f"{uri}\n")
     assert "is not running" in stopped[2]
@@ -390,7 +390,7 @@ def test_a_renamed_campaign_gets_a_hint_to_its_data(
     assert problem["code"] == "collection-empty"
     assert hint in problem["message"]
 
-    # What it suggests works, and so does another name for the folder.
+    # The suggested change works, and so does renaming the folder.
     path = campaigns.write(database={}, campaign="renamed", folder="test.run")
     assert json.loads(cli("status", path, "--json"))["pending"] == 2
     path = campaigns.write(database={}, campaign="renamed")

@@ -1,4 +1,4 @@
-"""xtb's optimizations and dynamics as campaigns: remedies, restarts, kept trajectories."""
+"""Campaigns of xtb optimizations and dynamics: remedies, restarts, kept trajectories."""
 
 import gzip
 import json
@@ -60,7 +60,7 @@ def test_an_optimization_that_did_not_converge_continues_from_its_last_geometry(
     shown = cli("failures", path, "--show", failed[0]["document"])
     assert "opt_not_converged" in shown
 
-    # By their energies, the minima are the same as without a limit on the cycles.
+    # Judging by their energies, the minima are those of a run without a limit on the cycles.
     found = {d["_id"]: d["xtb"]["a"]["energy"] for d in campaigns.documents.find()}
     campaigns.documents.update_many({}, {"$unset": {"xtb": ""}})
     campaigns.failures.delete_many({})

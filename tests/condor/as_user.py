@@ -1,4 +1,4 @@
-"""Runs a command as a user other than root, in a separate user namespace.
+"""Run a command as a user other than root, in a separate user namespace.
 
     python as_user.py COMMAND...
 
@@ -13,9 +13,9 @@ import pwd
 import sys
 from pathlib import Path
 
-# The id of a user other than root that has a name: nobody, in most containers.
+# The id of a named user other than root; in most containers, that of nobody.
 UID = next((user.pw_uid for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000), 65534)
-# linux/sched.h
+# These two are defined in linux/sched.h.
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +28,7 @@ def _called(result: int, what: str) -> None:
 
 
 def words(*command: str) -> list[str]:
-    """The command line that runs `command` as that user."""
+    """The command line that runs `command` as the user UID."""
     return [sys.executable, __file__, *command]
 
 
@@ -44,8 +44,8 @@ def become(uid: int) -> None:
     try:
         _called(_libc.unshare(CLONE_NEWUSER), "unshare")
     except PermissionError:
-        # user_namespaces(7): not allowed inside a chroot. A process that enters its own mount
-        # namespace again is outside the chroot, and may return afterwards (F15).
+        # Inside a chroot, this is not allowed (user_namespaces(7)). A process that enters its own
+        # mount namespace again is outside the chroot, and can return to it afterwards (F15).
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         _called(_libc.setns(own, CLONE_NEWNS), "setns")
         _called(_libc.unshare(CLONE_NEWUSER), "unshare")

@@ -1,4 +1,4 @@
-"""A pool for all tests of HTCondor, and campaigns whose workers run in it."""
+"""A pool for all HTCondor tests, and campaigns whose workers run in it."""
 
 import contextlib
 import secrets
@@ -34,13 +34,13 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[str]:
-    """A real catalog on loopback: HOST:PORT."""
+    """The address, HOST:PORT, of a real catalog server on loopback."""
     words = ["catalog_server", "--interface=127.0.0.1", "--name=localhost"]
     words += ["--update-host=127.0.0.1", f"--history={tmp_path}"]
     server: subprocess.Popen[bytes] | None = None
 
     def listens() -> int | None:
-        # It also uses the next port, and exits if one of the two is in use.
+        # The catalog server also uses the next port, and exits if either is in use.
         nonlocal server, port
         if server is None or server.poll() is not None:
             port = 20000 + secrets.randbelow(10000)
@@ -60,7 +60,7 @@ def catalog(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
-    """A campaign for this test, in tmp_path, on the pool."""
+    """A campaign in tmp_path whose workers run in the pool."""
     found = Site(tmp_path, pool, mongod)
     yield found
     found.close()
@@ -70,7 +70,7 @@ def site(tmp_path: Path, pool: Pool, mongod: Mongod) -> Iterator[Site]:
 def disturbed(
     pool: Pool, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Disturbed]]:
-    """For each engine, a campaign that has lost workers and not replaced them yet."""
+    """For each engine, a campaign that has lost workers and has not replaced them yet."""
     sites = {
         engine: Site(tmp_path_factory.mktemp(f"condor-{engine}"), pool, mongod)
         for engine in ENGINES
@@ -87,13 +87,13 @@ def disturbed(
 
 @pytest.fixture(scope="package")
 def stories(disturbed: dict[str, Disturbed]) -> dict[str, Story]:
-    """The stories of these campaigns to their end."""
+    """Wait for the disturbed campaigns to end; return the story of each, by engine."""
     return {engine: campaign.end() for engine, campaign in disturbed.items()}
 
 
 @pytest.fixture(scope="package", autouse=True)
 def early(request: pytest.FixtureRequest) -> None:
-    """Remove the workers before the other tests run, so that the campaigns recover meanwhile."""
+    """Remove workers before the other tests run, so that the campaigns recover in the meantime."""
     if any("stories" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        with contextlib.suppress(Exception):  # the tests that use it will meet it again
+        with contextlib.suppress(Exception):  # the tests that use the fixture raise it again
             request.getfixturevalue("disturbed")

@@ -1,4 +1,4 @@
-"""Campaigns on four workers, of which one is held, one evicted and one removed."""
+"""Campaigns with four workers: one is held, one is evicted, and one is removed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,12 @@ class Story:
     """Observations of one campaign."""
 
     site: Site
-    jobs: list[dict[str, Any]]  # HTCondor's, before anything happened to them
-    environments: list[dict[str, str]]  # of the processes on workers
+    jobs: list[dict[str, Any]]  # HTCondor's jobs before any was disturbed
+    environments: list[dict[str, str]]  # environments of the processes on workers
     held: str  # number of the job that was held
     evicted: str  # number of the job that was evicted
     removed: str  # number of the job that was removed
-    replaced: set[str]  # numbers of the jobs that replaced them
+    replaced: set[str]  # numbers of the jobs that replaced held and removed ones
     events: str
     workers_lost: int
     code: int  # the master's exit code
@@ -30,7 +30,7 @@ class Story:
 
 
 class Disturbed:
-    """One such campaign while it runs."""
+    """A campaign while it runs, before and after its workers are disturbed."""
 
     def __init__(self, site: Site, engine: str) -> None:
         self.site = site
@@ -39,7 +39,7 @@ class Disturbed:
         self.master = site.start()
 
     def disturb(self) -> None:
-        """Wait until all workers work; then hold, evict and remove three of them."""
+        """Wait until all workers work; then hold one, evict one and remove one."""
         site = self.site
         site.until(lambda: site.running(WORKERS) and site.held.begun() >= WORKERS, 90)
         self.jobs = site.jobs()
@@ -53,7 +53,7 @@ class Disturbed:
         site.pool.tool("condor_rm", self.removed)
 
     def end(self) -> Story:
-        """Wait until all workers are back; then let the jobs end."""
+        """Wait until all workers are back; then let the jobs end, and return the story."""
         site = self.site
         gone = {self.held, self.removed}
         site.until(lambda: not gone & set(site.running(WORKERS) or gone), 120)
@@ -62,7 +62,7 @@ class Disturbed:
         replaced = set(site.running(WORKERS)) - known
         lost = site.status()["workers_lost"]
         events = digest(site.logs())
-        print(events)  # pytest -rP shows it
+        print(events)  # for pytest -rP
         site.held.let_go()
         said, errors = self.master.communicate(timeout=90)
         return Story(

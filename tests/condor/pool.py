@@ -1,4 +1,4 @@
-"""A personal HTCondor pool on loopback: all its daemons run as an ordinary user in a folder.
+"""A personal HTCondor pool on loopback, whose daemons run as an ordinary user in one folder.
 
 Started by root, HTCondor would be a pool for all users of the machine, switch to their ids and
 refuse root's jobs. So root starts it in a user namespace in which root looks like another user: the
@@ -22,7 +22,7 @@ from tests.condor import as_user
 from tests.conftest import wait_until
 
 PROGRAMS = ("condor_master", "condor_submit", "condor_q", "work_queue_factory")
-# The settings that an HTCondor pool of one user needs in addition to the defaults of Debian's
+# The settings that one user's HTCondor pool needs in addition to the defaults of Debian's
 # package.
 CONFIGURATION = """\
 # The programs are where Debian installs them; everything else is in {folder}.
@@ -104,7 +104,10 @@ MAIL = /bin/true
 
 
 def left_of(folder: Path) -> dict[int, str]:
-    """The processes with `folder` in their command line or environment, or that run in it."""
+    """The processes that run in `folder` or have it in their command line or environment.
+
+    Returns pid -> command line.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -122,7 +125,7 @@ class Pool:
     """A pool to `start` and `stop`; processes that use it need its `environment`."""
 
     def __init__(self, cpus: int = 64) -> None:
-        # Not below pytest's folders: names of sockets are at most 108 characters long.
+        # Below pytest's folders, names of sockets would exceed the limit of 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("log", "spool", "execute", "lock", "run", "sock", "secret"):
@@ -141,7 +144,7 @@ class Pool:
     def start(self) -> None:
         """Start the daemons, and wait until jobs can be submitted and a machine is available."""
         words = as_user.words("condor_master", "-f")
-        # The keeper ends leftover processes of the pool, also when the tests are killed.
+        # The keeper ends leftover processes of the pool, even if the tests are killed.
         self._keeper = subprocess.Popen(
             [
                 sys.executable,
@@ -182,7 +185,7 @@ class Pool:
         return [job for job in found if Path(job["Iwd"]).is_relative_to(folder)]
 
     def running(self, folder: Path) -> list[str]:
-        """The numbers of the running jobs among them."""
+        """The numbers of the running jobs that were submitted from below `folder`."""
         return [job_id(job) for job in self.jobs(folder, "JobStatus == 2")]
 
     def logs(self) -> str:
@@ -198,7 +201,7 @@ class Pool:
         """End all daemons and all jobs, and remove the folder."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None and keeper.stdin is not None:
-            # SIGQUIT is its fast shutdown; the keeper ends what remains after that.
+            # On SIGQUIT, condor_master shuts down fast; the keeper ends any process that remains.
             for pid, line in left_of(self.folder).items():
                 if line.startswith("condor_master"):
                     with contextlib.suppress(ProcessLookupError):
@@ -211,12 +214,12 @@ class Pool:
 
 
 def job_id(job: Mapping[str, Any]) -> str:
-    """The number of a job, as in events and tools."""
+    """A job's number (cluster.process), as HTCondor's tools print it."""
     return f"{job['ClusterId']}.{job['ProcId']}"
 
 
 def digest(logs: Sequence[Path]) -> str:
-    """The events of HTCondor's job logs in order of time, one per line."""
+    """The events in HTCondor's job logs, one per line, in order of time."""
     lines = []
     for log in logs:
         for block in log.read_text(errors="replace").split("\n...\n"):

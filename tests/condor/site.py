@@ -1,4 +1,4 @@
-"""A campaign on the pool: its folder, database, command line and jobs in the queue."""
+"""A campaign in the pool: its folder, database, command line and jobs in the queue."""
 
 import contextlib
 import json
@@ -17,17 +17,17 @@ from tests.condor.pool import Pool, digest, job_id
 from tests.conftest import Campaigns, Cli, wait_until
 from wqmaster.database.private_server import Mongod
 
-# In the environment of the master, from which it must not spread.
+# The value of a variable in the master's environment, which must not spread.
 SECRET = "hunter2-of-the-master"
 
 
 class UserCli(Cli):
-    """The command line as the pool's user, since HTCondor's tools drop the rights of root."""
+    """The command line, run as the pool's user because HTCondor's tools drop root's rights."""
 
     def start(
         self, *words: str | Path, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[str]":
-        """`wqmaster WORDS...` in the background."""
+        """Start `wqmaster WORDS...` in the background."""
         process = subprocess.Popen(
             as_user.words(sys.executable, "-m", "wqmaster", *map(str, words)),
             cwd=self.folder,
@@ -42,7 +42,7 @@ class UserCli(Cli):
 
 
 class Site:
-    """A campaign of xtb single points, whose workers are jobs of HTCondor."""
+    """A campaign of xtb single points whose workers are HTCondor jobs."""
 
     def __init__(self, folder: Path, pool: Pool, mongod: Mongod) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Site:
         self._masters: list[subprocess.Popen[str]] = []
 
     def close(self) -> None:
-        """End all of it, and print what happened, which pytest shows if the test has failed."""
+        """End everything, and print the story, which pytest shows if the test has failed."""
         print(self.story())
         for master in self._masters:
             if master.poll() is None:
@@ -70,7 +70,7 @@ class Site:
         self.campaigns.close()
 
     def write(self, *, engine: dict[str, Any] | None = None, **changes: Any) -> None:
-        """Write the campaign file; `changes` apply to `workers:` and to the file's other keys."""
+        """Write the campaign file, with `changes` to its keys; those in `workers:` are merged."""
         workers = {
             "type": "condor",
             "manage": True,
@@ -89,7 +89,7 @@ class Site:
             "resources": {"cores": 1, "memory": 100, "disk": 50},
             **changes,
         }
-        # Jobs are held here for a while, which must not count against a short limit.
+        # The test holds jobs for a while, so their time limit must not be short.
         config = {**self.campaigns.settings()["campaign_config"], "job_timeout": 900}
         self.campaigns.write(workers=workers, campaign_config=config, **settings)
 
@@ -103,7 +103,7 @@ class Site:
         }
 
     def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-        """Wait for `condition`, while the master lives, and return its value."""
+        """Wait for `condition` while the master runs, and return the value of `condition`."""
 
         def met() -> Any:
             found = condition()
@@ -114,7 +114,7 @@ class Site:
         return wait_until(met, seconds)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        """`wqmaster run` in the background."""
+        """Start `wqmaster run` in the background."""
         self._masters.append(self.cli.start("run", self.path, *words, env=self.environment))
         return self._masters[-1]
 
@@ -126,26 +126,26 @@ class Site:
         return said
 
     def status(self) -> dict[str, Any]:
-        """The running master as `wqmaster status` reports it."""
+        """The status of the running master, as `wqmaster status` reports it."""
         said = self.cli("status", self.path, "--json", env=self.environment)
         found: dict[str, Any] = json.loads(said)
         return found["master"] or {}
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Its jobs in HTCondor's queue."""
+        """The campaign's jobs in HTCondor's queue."""
         return self.pool.jobs(self.folder)
 
     def running(self, count: int) -> list[str]:
-        """The numbers of its running jobs; empty unless there are `count` of them."""
+        """The numbers of the campaign's running jobs; [] unless there are `count` of them."""
         found = self.pool.running(self.folder)
         return found if len(found) == count else []
 
     def logs(self) -> list[Path]:
-        """HTCondor's event logs of its jobs."""
+        """HTCondor's event logs for the campaign's jobs."""
         return sorted(self.folder.rglob("condor.logfile"))
 
     def said_by_workers(self) -> str:
-        """All standard error of workers that came back."""
+        """The standard error of all workers whose output came back."""
         paths = sorted(self.folder.rglob("worker.*.err"))
         return "".join(path.read_text(errors="replace") for path in paths)
 
@@ -155,10 +155,10 @@ class Site:
         return "".join(path.read_text(errors="replace") for path in paths)
 
     def kill(self, place: Path | None = None) -> None:
-        """End all processes of this campaign, or those in `place`, as a power cut would."""
+        """Kill all processes of this campaign, or those in `place`, as a power cut would."""
 
         def left() -> list[int]:
-            # The pool ends the processes of workers; its daemons may run in a job's folder.
+            # The pool ends the workers' processes. Its daemons can run in a job's folder.
             theirs = processes_of(self.pool.folder)
             found = processes_of(place or self.folder)
             ours = {pid for pid, line in found.items() if not line.startswith("condor_")}
@@ -170,7 +170,7 @@ class Site:
         wait_until(lambda: not left(), 20)
 
     def story(self) -> str:
-        """What happened, to find out why a test failed."""
+        """The ends of all logs, to show why a test failed."""
         parts = {"events of HTCondor": digest(self.logs()), "workers": self.said_by_workers()}
         for path in sorted(self.folder.glob("test.run/logs/*.log")):
             parts[path.name] = "\n".join(path.read_text(errors="replace").splitlines()[-40:])

@@ -1,4 +1,4 @@
-"""Problems between a factory and HTCondor, and how they are reported."""
+"""The reports about problems between a factory and HTCondor."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.conftest import wait_until
 
 
 def test_a_host_without_the_program_is_reported(site: Site) -> None:
-    """The master reports it, and so does the worker's output, which came back."""
+    """Both the master and the worker's output, which HTCondor returned, report the problem."""
     site.campaigns.waters(3)
     site.write(software={"xtb": "/opt/no-such-place/xtb"})
     site.start()
@@ -26,7 +26,7 @@ def test_a_host_without_the_program_is_reported(site: Site) -> None:
 
 
 def test_workers_that_all_exit_immediately_are_not_submitted_forever(site: Site) -> None:
-    """The worker program starts nowhere, like one for another C library."""
+    """The worker program starts on no host, like one that was built for another C library."""
     worker = site.folder / "truncated_worker"
     real = shutil.which("work_queue_worker")
     assert real is not None
@@ -43,7 +43,7 @@ def test_workers_that_all_exit_immediately_are_not_submitted_forever(site: Site)
 
 
 def test_workers_end_with_a_killed_master(site: Site) -> None:
-    """There are as many as the jobs need with their cores, not one for each job."""
+    """The factory starts as many workers as the jobs need for their cores, not one for each job."""
     site.campaigns.waters(4)
     site.write(workers={"cores": 2, "max": 4})
     master = site.start()
@@ -55,7 +55,7 @@ def test_workers_end_with_a_killed_master(site: Site) -> None:
 
 
 def test_workers_find_the_master_by_its_project_name(site: Site, catalog: str) -> None:
-    """Neither the factory nor the workers know its port, but a catalog does."""
+    """Neither the factory nor the workers know the master's port, but a catalog does."""
     site.campaigns.waters(4)
     site.write(engine={"type": "work_queue", "name": "condor-test", "catalog": catalog})
     site.start()
@@ -79,9 +79,9 @@ def test_jobs_that_a_killed_master_left_are_removed_at_the_next_start(site: Site
     def renewed() -> bool:
         return bool(site.running(2)) and not set(left) & {job_id(job) for job in site.jobs()}
 
-    # Longer than the factory's interval, since earlier workers may come back to the port.
+    # The wait exceeds the factory's interval, because earlier workers can reconnect to the port.
     site.until(renewed, 120)
-    # An existing event log would be replayed, so the new factory has a separate one.
+    # The new factory has a separate event log, because it would replay an existing one.
     logs = {str(job["UserLog"]) for job in site.jobs()}
     assert len(logs) == 1
     events = digest([path for path in site.logs() if str(path) in logs])
@@ -106,7 +106,7 @@ def test_stop_removes_the_jobs_of_a_killed_factory(site: Site) -> None:
         return found if found["running_workers"] == 2 else {}
 
     status = site.until(seen, 30)
-    # The supervisor would clean up after a factory, and a factory after its supervisor.
+    # Supervisor and factory must die together, because each would clean up after the other.
     os.kill(status["pid"], signal.SIGSTOP)
     site.kill(site.folder / "test.run" / "factory")
     os.kill(status["pid"], signal.SIGKILL)

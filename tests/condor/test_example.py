@@ -1,4 +1,4 @@
-"""The example for the OSPool, as its README says to run it, on the pool."""
+"""The example for the OSPool, run in the tests' pool as its README describes."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from wqmaster.factory.plan import WORKER_SCRIPT
 EXAMPLE = Path(__file__).parents[2] / "examples" / "osg"
 MOLECULES = EXAMPLE.parent / "xtb-gradients" / "molecules.extxyz.gz"
 COUNT = 40
-# In examples/xtb-gradients/README.md.
+# In Eh, from examples/xtb-gradients/README.md.
 FIRST_ENERGY = -26.11435947
 
 
@@ -30,7 +30,7 @@ def settings(site: Site) -> dict[str, Any]:
     assert xtb is not None
     found = yaml.safe_load((EXAMPLE / "campaign.yaml").read_text())
     found["database"] = {"uri": "${MONGO_URI}", "name": site.campaigns.database}
-    found["engine"]["port"] = 0  # tests run side by side
+    found["engine"]["port"] = 0  # another test could use the example's port now
     found["workers"] |= {"host": "127.0.0.1", "max": 2, "manage": True}
     site.path.write_text(yaml.safe_dump(found))
     proof = ("--run", "--version", "--prove", "environment")
@@ -46,14 +46,14 @@ def see_results(site: Site, said: str) -> None:
 
 
 def test_no_process_is_started_on_an_access_point() -> None:
-    """Its policy forbids it; the example once let the master start a factory there."""
+    """The OSPool's policy forbids this; once, the example let the master start a factory there."""
     assert not load(EXAMPLE / "campaign.yaml").campaign.workers.managed
 
 
 def test_jobs_of_a_factory_ask_for_what_the_example_states(
     site: Site, settings: dict[str, Any]
 ) -> None:
-    """The container is not to be had on this pool, so that its jobs stay idle."""
+    """The pool cannot run the container, so the jobs stay idle."""
     site.start("--limit", "1")
     job = site.until(site.jobs)[0]
     workers = settings["workers"]
@@ -76,7 +76,7 @@ def test_a_factory_runs_the_example(site: Site, settings: dict[str, Any]) -> Non
 def test_workers_of_an_ordinary_submit_file_run_the_example(
     site: Site, settings: dict[str, Any]
 ) -> None:
-    """As on an access point: the master is elsewhere, and no factory runs."""
+    """Workers are submitted as on an access point: the master is elsewhere, and no factory runs."""
     del settings["workers"]["manage"]
     site.path.write_text(yaml.safe_dump(settings))
     site.start("--limit", str(COUNT))

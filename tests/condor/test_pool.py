@@ -1,4 +1,4 @@
-"""The pool itself: it runs jobs as an ordinary user, and leaves nothing, however it ends."""
+"""The pool runs jobs as an ordinary user, and leaves nothing behind, however it ends."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def test_the_pool_runs_jobs_of_an_ordinary_user_on_loopback(pool: Pool, tmp_path
 
 
 def test_a_pool_ends_with_the_process_that_started_it(pool: Pool, tmp_path: Path) -> None:
-    """That process is killed, and the pool's jobs end too."""
+    """The process is killed, and even the pool's jobs end."""
     mounts = Path("/proc/self/mountinfo").read_text()
     script = (
         "import time\n"
@@ -56,4 +56,4 @@ def test_a_pool_ends_with_the_process_that_started_it(pool: Pool, tmp_path: Path
     owner.communicate()
     wait_until(lambda: not left_of(folder), 20)
     assert Path("/proc/self/mountinfo").read_text() == mounts
-    shutil.rmtree(folder)  # its owner could not
+    shutil.rmtree(folder)  # the killed owner could not remove it

@@ -1,4 +1,4 @@
-"""Campaigns of real jobs on workers that HTCondor holds, evicts and removes.
+"""Campaigns with real jobs on workers that HTCondor holds, evicts and removes.
 
 Factories look at the queue only every 35 s, so both engines run at the same time, and the other
 tests of this folder run meanwhile. Therefore these tests come last.
@@ -14,7 +14,7 @@ from tests.conftest import wait_until
 
 @pytest.fixture(params=ENGINES)
 def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
-    """The campaign of each engine; its events are shown if a test fails."""
+    """The story of each engine's campaign; if a test fails, the events are shown."""
     found = stories[request.param]
     print(found.events)
     return found
@@ -32,7 +32,7 @@ def test_all_jobs_are_done_and_no_eviction_counts_as_a_failure(story: Story) -> 
 
 
 def test_a_held_job_does_not_block_its_place(story: Story) -> None:
-    """The factory would forever count it as a worker that is about to start."""
+    """Otherwise the factory would forever count the held job as a worker that is about to start."""
     events = [line for line in story.events.splitlines() if f"({padded(story.held)})" in line]
     kinds = [line[:3] for line in events]
     assert kinds.index("012") < kinds.index("009")
@@ -41,16 +41,16 @@ def test_a_held_job_does_not_block_its_place(story: Story) -> None:
 
 
 def test_an_evicted_worker_signs_off_and_comes_back(story: Story) -> None:
-    """HTCondor signals the shell that it started, which the worker has replaced."""
+    """HTCondor signals the process of the shell that it started, which is now the worker."""
     kinds = [line[:3] for line in story.events.splitlines() if padded(story.evicted) in line]
     assert kinds.count("001") == 2
     assert "004" in kinds[: len(kinds) - kinds[::-1].index("001")]
-    # The held and the removed worker received the same signal.
+    # The held and the removed worker received the same signal as the evicted one.
     assert story.site.debug().count("info vacating") >= 3
 
 
 def test_no_secret_is_in_a_job(story: Story) -> None:
-    """With `getenv = true` in the submit file, the factory's environment goes into the queue."""
+    """With `getenv = true` in a submit file, the factory's environment would be in the queue."""
     password = (story.site.folder / "test.run" / "password").read_text().strip()
     kept = (SECRET, password, story.site.campaigns.uri)
     for job in story.jobs:

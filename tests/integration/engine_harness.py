@@ -1,4 +1,4 @@
-"""An engine with its workers, for the tests of engines."""
+"""An engine with its workers, for tests of engines."""
 
 import os
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from wqmaster.engines.base import Engine, Returned
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Execution, Input, Job, Outcome, Task
 
-# An environment variable of every process that a harness starts.
+# An environment variable that marks every process that a harness starts.
 MARK = "WQMASTER_TEST_HARNESS"
 
 
 def processes(words: str, mark: Path | None = None) -> list[int]:
     """The processes whose command line or working folder contains `words`.
 
-    `mark`: only those that the harness of this folder started.
+    With `mark`, only processes that the harness in this folder started.
     """
     found = []
     for entry in Path("/proc").iterdir():
@@ -48,7 +48,7 @@ class Harness:
 
     engine: Engine
     folder: Path
-    worker: Callable[[], list[int]]  # the processes one of which is killed as "the worker"
+    worker: Callable[[], list[int]]  # the processes of the workers, one of which a test kills
     returned: dict[str, Returned] = field(default_factory=dict)
 
     @property
@@ -68,7 +68,7 @@ class Harness:
         return task
 
     def wait_for(self, count: int) -> None:
-        """Wait until `count` tasks in total have come back, each once."""
+        """Wait until `count` tasks in total have come back, each of them once."""
 
         def enough() -> bool:
             returned = self.engine.wait(1)

@@ -1,4 +1,4 @@
-"""The documents of a campaign, counted from a real database."""
+"""The census of a campaign's documents in a real database."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""The contract of engines: the same tests for each engine, with real workers."""
+"""The contract for engines: the same tests for each engine, with real workers."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from wqmaster.jobs.job import Execution, Input, Job, Task
 
 @pytest.fixture(params=["local", "work_queue", "taskvine"])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
-    """Each engine in turn, with two slots."""
+    """Each engine in turn, with two slots for tasks."""
     (tmp_path / "logs").mkdir()
     tasks = tmp_path / "tasks"
     tasks.mkdir()
@@ -100,7 +100,7 @@ def test_a_job_past_its_time_limit_returns_its_output(harness: Harness, tmp_path
 
 
 def test_a_runner_that_is_not_made_a_group_leader_ends_its_processes(tmp_path: Path) -> None:
-    """Workers call setpgid after fork, which has no effect if the runner has started by then."""
+    """Workers call setpgid after fork, which has no effect if the runner has already started."""
     slow = shell_job("sleep 600 & sleep 601")
     (tmp_path / "inputs.tar").write_bytes(wire.pack([slow]))
     shutil.copyfile(RUNNER, tmp_path / "runner.sh")
@@ -114,7 +114,7 @@ def test_a_runner_that_is_not_made_a_group_leader_ends_its_processes(tmp_path: P
 
 
 def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:
-    """Work Queue once took a limit of minutes for one second; it checks every few seconds."""
+    """Once, Work Queue took a limit of minutes for one second; it checks every few seconds."""
     harness.submit("t", shell_job("sleep 12; echo done"), limit=60)
     harness.wait_for(1)
     assert harness.returned["t"].result == "ok"
@@ -125,7 +125,7 @@ def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:
 def test_a_task_whose_runner_is_ended_from_outside_runs_again(
     harness: Harness, tmp_path: Path, first: str
 ) -> None:
-    """`scancel` signals all processes of a worker, which may report its task before it ends."""
+    """`scancel` signals all processes of a worker, which can report its task before it ends."""
     begun = tmp_path / "begun"
     harness.submit(
         "t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well")
@@ -171,7 +171,7 @@ def test_a_runner_that_hangs_is_ended(harness: Harness, tmp_path: Path) -> None:
     harness.engine.submit(HungTask("t", 1, 300), folder)
     harness.wait_for(1)
     assert harness.returned["t"].result == "time_limit"
-    # Work Queue ends only the runner; the program ends on its own.
+    # Work Queue ends only the runner, so the program runs until its own end.
     wait_until(lambda: not processes("sleep 20.31415", tmp_path))
 
 
@@ -213,7 +213,7 @@ def test_a_shared_input_is_used_twice_and_sent_once_per_worker(harness: Harness)
     harness.wait_for(6)
     for number in range(6):
         assert harness.outcome(f"t{number}").steps[0].files["stdout"].strip() == b"3000000"
-    # Once per worker, of which there are two.
+    # The shared file was sent once to each of the two workers.
     assert harness.engine.stats().bytes_sent - before < 2.5 * 3_000_000
 
 
@@ -254,7 +254,7 @@ def test_a_task_whose_worker_is_killed_runs_again(harness: Harness, tmp_path: Pa
     wait_until(lambda: harness.engine.wait(1) or runs.exists())
     pid = int(runs.read_text())
     workers = harness.worker()
-    while pid not in workers:  # up to the worker above the program
+    while pid not in workers:  # go up from the program to its worker
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: harness.engine.wait(1) or len(runs.read_text().split()) == 2)
@@ -278,7 +278,7 @@ def test_the_next_task_sees_nothing_of_the_sandbox(harness: Harness) -> None:
     ("engine", "kind"), [("work_queue", "WorkQueueEngine"), ("taskvine", "TaskVineEngine")]
 )
 def test_a_killed_master_leaves_no_process(tmp_path: Path, engine: str, kind: str) -> None:
-    """The supervisor ends factory, workers and tasks when its pipe closes, as after kill -9."""
+    """When its pipe closes, as after kill -9, the supervisor ends factory, workers and tasks."""
     (tmp_path / "logs").mkdir()
     script = (
         "import os, sys, pathlib\n"

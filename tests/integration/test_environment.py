@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from wqmaster.doctor.ndcctools import version
 
 TOP = Path(__file__).resolve().parents[2]
-# Python and programs, which only conda lists -> the packages of Debian 13 that provide them.
+# Packages that only conda lists (Python and programs) -> the Debian 13 packages for them.
 PROGRAMS = {
     "python": {"python3-venv"},
     "ndcctools": {"python3-workqueue", "coop-computing-tools", "python3-cloudpickle"},
@@ -25,14 +25,14 @@ PROGRAMS = {
     "openssl": {"openssl"},
     "git": {"git"},
     "shellcheck": {"shellcheck"},
-    # Debian has no package: the wheel of the extra `mongod` is used there.
+    # Debian has no package; the wheel of the extra `mongod` is used instead.
     "mongodb": set(),
     "pip": set(),
 }
 
 
 def conda() -> dict[str, SpecifierSet]:
-    """The packages of environment.yml -> their version bounds."""
+    """The packages in environment.yml and their version bounds."""
     lines = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]
     words = [line.partition(" ")[::2] for line in lines]
     assert len({name for name, _ in words}) == len(words)
@@ -40,7 +40,7 @@ def conda() -> dict[str, SpecifierSet]:
 
 
 def project() -> dict[str, Requirement]:
-    """The dependencies in pyproject.toml of wqmaster and of its extras for users."""
+    """The dependencies of wqmaster and of its extras for users, from pyproject.toml."""
     table = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     extras = table["optional-dependencies"]
     lines = [*table["dependencies"], *extras["structures"], *extras["docking"]]
@@ -48,13 +48,13 @@ def project() -> dict[str, Requirement]:
 
 
 def debian(name: str) -> set[str]:
-    """The packages in one of the lists for Debian."""
+    """The packages in one of the lists for Debian, by the list's name."""
     lines = (TOP / "environment" / name).read_text().splitlines()
     return {line for line in lines if not line.startswith("#")}
 
 
 def least(specifiers: SpecifierSet) -> set[str]:
-    """The lower bounds."""
+    """The lower bounds among the version specifiers."""
     return {one.version for one in specifiers if one.operator == ">="}
 
 
@@ -84,7 +84,7 @@ def test_debian_has_the_same_programs() -> None:
 
 
 def instructions() -> list[str]:
-    """The Dockerfile's instructions, continued lines joined."""
+    """The Dockerfile's instructions, with continued lines joined."""
     text = (TOP / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""Factories with real workers on this machine; worker.sh; the files of factory/."""
+"""Factories with real workers on this machine, worker.sh, and the files in factory/."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ ENGINES = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A folder with a worker that prints its arguments, and workers that do not start."""
+    """A folder with a worker that prints its arguments, and with workers that do not start."""
     for name, script in {
         "worker": 'echo "called: $*"; echo "in: $CCTOOLS_TEMP $TMPDIR $PWD"',
         "too-new": 'echo "libc.so.6: version GLIBC_9 not found" >&2; exit 1',
@@ -153,7 +153,7 @@ def test_workers_that_share_a_folder_get_separate_subfolders(host: Path) -> None
 
 
 def test_a_worker_named_without_its_folder_is_found(host: Path) -> None:
-    """The vine_factory of versions after 7.14 names it so."""
+    """Versions of vine_factory after 7.14 name the worker in this way."""
     assert "called: there" in wrapped(host, "--", "worker", "there").stdout
 
 
@@ -202,9 +202,9 @@ def test_the_real_factory_accepts_a_file_with_the_command_line_in_its_header(
     words = [str(password) if word == "CAMPAIGN.run/password" else word for word in words]
     kind = words.index("--batch-type") + 1
     assert path.stem.startswith(words[kind])
-    words[kind] = "dryrun"  # prints its actions without performing them
+    words[kind] = "dryrun"  # the factory prints its actions and does not perform them
     words[words.index("NEW-FOLDER")] = str(tmp_path / "scratch")
-    # Nothing listens at this address.
+    # No manager listens at this address.
     words[-2:] = ["127.0.0.1", "1"]
     with (tmp_path / "said").open("w") as out:
         process = subprocess.Popen(words, cwd=TOP, stdout=out, stderr=subprocess.STDOUT)
@@ -290,7 +290,7 @@ def test_a_new_factory_ends_the_leftovers_of_a_killed_one(engine: Any, tmp_path:
 
 
 def test_the_factory_ends_if_all_workers_exit_immediately(engine: Any, tmp_path: Path) -> None:
-    """The worker program that is sent here does not start, as the host check of each reports."""
+    """The worker program is sent but starts on no host, as each host's check reports."""
     broken = tmp_path / ENGINE_PROGRAMS[engine.name][1]
     broken.write_text("#!/bin/sh\necho wrong C library; exit 1\n")
     broken.chmod(0o755)
@@ -356,7 +356,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
         assert "process" in cli("factory", path, "--start")
         cli("factory", path, "--start", code=3)
         assert "is already running" in cli.errors
-        # The master uses the factory that is already running.
+        # The factory is already running, so `run` does not ask the user to start one.
         assert "start one with" not in cli("run", path)
         assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 5
         found = json.loads(cli("factory", path, "--status", "--json"))

@@ -1,4 +1,4 @@
-"""Commands and Python functions, run as a worker runs them, from options to a verdict."""
+"""Commands and Python functions, from options to a verdict, run as a worker runs them."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ _COUNT = itertools.count()
 
 
 def interpreters() -> dict[str, str]:
-    """Version -> path of each Python 3 that is installed, on the PATH or by pyenv."""
+    """The path of each version of Python 3 that is installed, on the PATH or by pyenv."""
     names = [shutil.which(f"python3.{minor}") for minor in range(4, 20)]
     names += sorted(map(str, (Path.home() / ".pyenv/versions").glob("3.*/bin/python3")))
     found = {}
@@ -48,7 +48,7 @@ def run(job: Job, folder: Path) -> Outcome:
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
     (sandbox / "inputs.tar").write_bytes(wire.pack([job]))
     for number, shared in enumerate(job.inputs):
-        # Like the local engine: links to files with other names.
+        # As with the local engine, shared inputs are links to files with other names.
         cached = folder / f"{sandbox.name}-{number}-{shared.name}"
         shutil.copyfile(shared.path, cached)
         (sandbox / "shared" / shared.name).symlink_to(cached)
@@ -58,7 +58,7 @@ def run(job: Job, folder: Path) -> Outcome:
 
 
 class Harness:
-    """Campaigns in a folder; each call of `verdict` runs one document."""
+    """Campaigns in one folder; each call of `verdict` runs one document."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -319,7 +319,7 @@ def fails(document, how):
 
 
 def python(harness: Harness, function: str, **options: Any) -> Recipe:
-    """A recipe that calls one function of FUNCTIONS."""
+    """A recipe that calls one of the functions in FUNCTIONS."""
     (harness.folder / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
     top = {"software": {"python": options.pop("python")}} if "python" in options else {}
     step = {"function": f"mine.{function}", "parsers": ["result"], **options}
@@ -534,7 +534,7 @@ def of_example(
 
 
 def test_the_clusters_of_the_example_have_their_known_energies(tmp_path: Path) -> None:
-    # Global minima in units of epsilon: Hoare and Pal, Adv. Phys. 20, 161 (1971).
+    # Energies of the global minima in units of epsilon: Hoare and Pal, Adv. Phys. 20, 161 (1971).
     known = {2: -1.0, 3: -3.0, 4: -6.0, 7: -16.505384, 13: -44.326801}
 
     def check(entry: dict[str, Any], found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from wqmaster.recipe.resolving import resolve
 
 @pytest.fixture
 def path(campaigns: Campaigns) -> Path:
-    """A campaign with five results of other recipes, the first four of the same one."""
+    """A campaign with five results from other recipes; the first four share a recipe."""
     campaigns.waters(5)
     for number in range(1, 6):
         run = {"recipe": "other" if number < 5 else "last"}
@@ -95,7 +95,7 @@ def test_differences_are_reported(before: Any, now: Any, expected: list[str]) ->
 def test_suggested_commands_contain_the_path_of_the_campaign(
     store: Store, path: Path, campaigns: Campaigns
 ) -> None:
-    """A word was once replaced in the whole sentence, also within a path such as 'themes'."""
+    """Once, a word was replaced in the whole sentence, even within a path such as 'themes'."""
     moved = path.parent / "themes" / "campaign.yaml"
     moved.parent.mkdir()
     moved.write_text(path.read_text())

@@ -1,4 +1,4 @@
-"""job.sh, as a shell reads it."""
+"""The words that a shell reads from job.sh."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ import pytest
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.wire import job_script
 
-# A `step` that prints each of its arguments in brackets.
+# A function `step` that prints each of its arguments in brackets.
 SHOW = 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
 NASTY = (
     "plain",

@@ -90,7 +90,7 @@ def test_remedies_of_all_steps_start_from_earlier_files_of_the_same_job(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Step a failed first; then, with a remedy for a, step b failed."""
+    """In the first attempt step a failed; in the second, with a remedy for a, step b failed."""
     [document] = store.get([1])
     molecule = from_document(document, store.campaign.molecule)
     made_of = {"molecule": molecule.fingerprint, "recipe": recipe.hash, **changed}

@@ -1,4 +1,4 @@
-"""The holder of a lock: a running process, one that has ended, or a later one with its PID."""
+"""The holder of a lock can be a running process, an ended one, or a later one with its PID."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def other() -> Iterator[int]:
 
 
 def noted(pid: int, *, how: str) -> str:
-    """The content of a lock file of the process `pid`, or of an earlier one with that PID."""
+    """The content of a lock file from the process `pid`, or from an earlier one with this PID."""
     since = began(pid)
     assert since is not None
     return {
@@ -45,7 +45,7 @@ def noted(pid: int, *, how: str) -> str:
 
 
 def is_this_process(holder: Holder | None) -> bool:
-    # The kernel's boot time is in whole seconds and may shift by one.
+    # The kernel states the boot time in whole seconds, and it can shift by one.
     assert holder is not None
     return (holder.pid, holder.began) == (os.getpid(), pytest.approx(began(os.getpid()), abs=2))
 
@@ -87,7 +87,7 @@ def test_a_folder_whose_master_runs_is_refused_immediately(
 def test_a_process_with_the_pid_of_a_dead_master_is_not_mistaken_for_it(
     tmp_path: Path, other: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The collectors of the dead master hold the lock and release it while a new one waits."""
+    """A dead master's collectors hold the lock, and release it while a new master waits."""
     collectors = locks.take(tmp_path / "lock")
     (tmp_path / "lock").write_text(noted(other, how="earlier"))
     assert master(tmp_path) is None

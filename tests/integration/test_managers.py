@@ -1,4 +1,4 @@
-"""The settings of Work Queue's and TaskVine's managers, with real workers."""
+"""The settings of the Work Queue and TaskVine managers, with real workers."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from wqmaster.errors import EngineError
 from wqmaster.system import credentials
 
 KINDS = {"work_queue": WorkQueueEngine, "taskvine": TaskVineEngine}
-# The first line of a worker with a very old protocol (work_queue.c, vine_manager.c).
+# The first line that a worker with a very old protocol sends (work_queue.c, vine_manager.c).
 HELLO = {
     "work_queue": b"workqueue 3 old-host Linux x86_64 4.0.0\n",
     "taskvine": b"taskvine 3 old-host Linux x86_64 4.0.0\n",
@@ -41,7 +41,7 @@ class Managers:
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def start(self, **setting: object) -> Harness:
-        """Start a manager with this setting and no workers yet."""
+        """Start a manager with these settings and without workers."""
         engine = KINDS[self.name](Setting(self.folder / "logs", **setting))  # type: ignore[arg-type]
         self._engines.append(engine)
         tasks = self.folder / "tasks"
@@ -57,8 +57,8 @@ class Managers:
         self.run(command)
 
     def run(self, command: Sequence[str]) -> None:
-        """Start a worker with any command line."""
-        # TaskVine workers that search upward from the same port at the same time may find the same
+        """Start a worker with this command line."""
+        # TaskVine workers that search upward from the same port at the same time can find the same
         # free port; one of them then dies.
         first = str(10_000 + secrets.randbelow(20_000))
         self._workers.append(
@@ -82,7 +82,7 @@ class Managers:
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
-            # A worker that is about to connect misses SIGTERM; one of TaskVine has two processes.
+            # A worker that is about to connect misses SIGTERM; a TaskVine worker has two processes.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(2)
             with contextlib.suppress(ProcessLookupError):
@@ -92,7 +92,7 @@ class Managers:
 
 @pytest.fixture(params=list(KINDS))
 def managers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Managers]:
-    """The managers of each engine in turn."""
+    """Managers of each engine in turn."""
     found = Managers(request.param, tmp_path)
     yield found
     found.end()
@@ -100,7 +100,7 @@ def managers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[str]:
-    """HOST:PORT of a real catalog on loopback."""
+    """The address, HOST:PORT, of a real catalog server on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -168,7 +168,7 @@ def test_a_worker_of_another_version_is_reported(
     refused = [line for line in said if line.startswith("worker refused (version): 127.0.0.1: ")]
     assert any("protocol 3" in line for line in refused)
     managers.worker(harness)
-    managers.connected(harness, 1)  # the right version on that machine is accepted
+    managers.connected(harness, 1)  # a worker of the right version on the same host is accepted
 
 
 def test_connections_can_be_encrypted(managers: Managers, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_very_long_time_limit_is_accepted(managers: Managers) -> None:
     assert harness.returned["t"].result == "ok"
 
 
-# Debian's package does not contain it.
+# Debian's package of ndcctools lacks resource_monitor.
 MONITOR = shutil.which("resource_monitor") or os.environ.get("CCTOOLS_RESOURCE_MONITOR")
 
 
@@ -227,9 +227,9 @@ def test_resources_are_measured_or_the_missing_monitor_is_reported(managers: Man
     log = next(managers.folder.glob("logs/2*/**/transactions")).read_text()
     done = [line for line in log.splitlines() if " RETRIEVED SUCCESS" in line and line[0] != "#"]
     assert len(done) == 3
-    assert all('"memory"' in line for line in done)  # measured; none was requested
+    assert all('"memory"' in line for line in done)  # the measured memory; none was requested
     assert "FIRST MAX_THROUGHPUT" in log
-    # A task that needs more than any worker has waits for a larger one, which is reported.
+    # A task that needs more than any worker has waits for a larger worker, which is reported.
     harness.submit("large", shell_job("head -c 400000000 /dev/zero | tail -c 400000000 | sleep 20"))
     wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble())
     assert "waiting tasks: 1, idle workers: 1" in (harness.engine.trouble() or "")
@@ -245,7 +245,7 @@ def test_a_straggler_restarts_elsewhere_and_a_large_molecule_gets_its_time(
     for _ in range(2):
         managers.worker(harness)
     managers.connected(harness, 2)
-    for number in range(12):  # an average needs 10 (work_queue.c, vine_manager.c)
+    for number in range(12):  # the managers average at least 10 (work_queue.c, vine_manager.c)
         harness.submit(f"t{number}", shell_job("sleep 0.1"), category="molecules")
     harness.wait_for(12)
     seen = tmp_path / "seen"
@@ -258,7 +258,7 @@ def test_a_straggler_restarts_elsewhere_and_a_large_molecule_gets_its_time(
     harness.submit("large", shell_job(large), category="molecules")
     harness.wait_for(14)
     assert harness.outcome("large").steps[0].files["stdout"] == b"done\n"
-    assert 2 <= len(runs.read_text().split()) <= 12  # and not forever
+    assert 2 <= len(runs.read_text().split()) <= 12  # restarted, but not forever
 
 
 def test_a_task_that_kills_its_workers_counts_as_lost(
@@ -284,7 +284,7 @@ def test_a_task_that_kills_its_workers_counts_as_lost(
 
 @pytest.mark.parametrize(
     "managers", ["work_queue"], indirect=True
-)  # TaskVine's cannot; see choose()
+)  # TaskVine's workers announce no wall time; see choose()
 def test_a_worker_with_little_time_left_gets_no_long_task(managers: Managers) -> None:
     harness = managers.start()
     managers.worker(harness, "--wall-time", "40")
@@ -338,13 +338,13 @@ def test_logs_do_not_grow_forever(managers: Managers, monkeypatch: pytest.Monkey
     assert b"SUCCESS" in old.read_bytes() + log.read_bytes()
     held = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the descriptor of this listing
+        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor is gone
             held.append(str(descriptor.readlink()))
     assert [path for path in held if path.startswith(str(log))] == [str(log)]
 
 
 def in_another_host(name: str) -> tuple[str, ...]:
-    """The words before a command that run it under another hostname."""
+    """The words that, put before a command, run it under the hostname `name`."""
     user = () if os.getuid() == 0 else ("--user", "--map-root-user")
     return ("unshare", *user, "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh")
 
@@ -386,6 +386,6 @@ def test_runs_started_in_the_same_second_have_separate_logs(tmp_path: Path) -> N
     assert len(set(made)) == 3
     assert all(path.is_dir() and len(path.name) <= 19 for path in made)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left[-1] == "vine-cache"  # TaskVine's cache, not a run's
+    assert left[-1] == "vine-cache"  # TaskVine's cache is not the log of a run, so it stays
     assert left[:2] == ["2020-01-06T000000", "2020-01-07T000000"]  # the oldest were removed
     assert len(left) == manager_logs.KEPT_LOG_FOLDERS + 1

@@ -10,7 +10,7 @@ from wqmaster.errors import DatabaseError
 
 
 def test_servers_that_start_at_the_same_time_do_not_collide(tmp_path: Path) -> None:
-    """Each once made /tmp/mongodb-27017.sock besides its own socket, and the later one exited."""
+    """Once, each also created /tmp/mongodb-27017.sock, and the later server exited."""
     servers = [Mongod(tmp_path / str(number)) for number in range(4)]
     errors: list[DatabaseError] = []
 

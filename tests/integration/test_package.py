@@ -1,4 +1,4 @@
-"""The packages for PyPI: contents of sdist and wheel, and a run from an installed wheel."""
+"""The packages for PyPI: the contents of sdist and wheel, and a run from an installed wheel."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ NAME = f"wqmaster-{wqmaster.__version__}"
 
 
 def ran(*words: str | Path, folder: Path, environ: Mapping[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed."""
+    """Run a command, which must succeed, and return its standard output."""
     done = subprocess.run(
         [str(word) for word in words],
         cwd=folder,
@@ -38,8 +38,8 @@ def ran(*words: str | Path, folder: Path, environ: Mapping[str, str] | None = No
 
 
 def committed() -> set[str]:
-    """The files of the repository, including those not yet added."""
-    # In a container, git run as root refuses the checkout of another user.
+    """The files in the repository, including those that are not yet added."""
+    # Otherwise git, run as root in a container, refuses another user's checkout.
     words = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others"]
     listed = ran(*words, "--exclude-standard", folder=TOP).splitlines()
     return {name for name in listed if (TOP / name).is_file()}
@@ -56,7 +56,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Sdist and wheels, built once from a copy: a build leaves folders in its source."""
+    """The sdist and the wheels, built once from a copy, because a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("package")
     copy = folder / "repository"
     for name in committed():
@@ -65,7 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         place.write_bytes((TOP / name).read_bytes())
         place.chmod((TOP / name).stat().st_mode)
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir")
-    # An sdist, and a wheel from it.
+    # This command builds an sdist, and a wheel from the sdist.
     ran(*build, folder / "both", copy, folder=folder)
     ran(*build, folder / "direct", "--wheel", copy, folder=folder)
     with tarfile.open(folder / "both" / f"{NAME}.tar.gz") as archive:
@@ -75,7 +75,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def members(wheel: Path) -> set[str]:
-    """The names in a wheel."""
+    """The names of the files in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 
@@ -115,7 +115,7 @@ def test_the_metadata_describe_the_package(built: Built) -> None:
 def test_the_installed_wheel_runs_a_campaign(
     built: Built, campaigns: Campaigns, tmp_path: Path
 ) -> None:
-    """It uses the dependencies of this environment, so nothing is downloaded."""
+    """The wheel uses the dependencies in this environment, so nothing is downloaded."""
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index")

@@ -1,4 +1,4 @@
-"""Force-field geometries from SMILES, GFN-FF with a real xtb."""
+"""Force-field geometries from SMILES; xtb computes GFN-FF."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Software that is sent with a job: real archives, URLs and modules, under real shells.
 
-Each task runs in a folder task.NUMBER of its worker, as with TaskVine (Work Queue: t.NUMBER).
+As with TaskVine, each task runs in a folder task.NUMBER of its worker (Work Queue: t.NUMBER).
 """
 
 import hashlib
@@ -112,7 +112,7 @@ class Worker:
         self._running.clear()
 
 
-# The programs that are `sh` on some machine.
+# Each of these programs is `sh` on some machines.
 SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
 
 
@@ -162,7 +162,7 @@ def judged(step: StepOutcome) -> Failure:
     return failure
 
 
-# The compression of an archive -> the program that a worker needs to unpack it.
+# Compression (a mode of tarfile) -> the program that a worker needs to unpack such an archive.
 UNPACKERS = {"w:": "tar", "w:gz": "gzip", "w:bz2": "bzip2", "w:xz": "xz"}
 
 
@@ -199,7 +199,7 @@ def test_steps_without_software_are_not_affected_by_it(worker: Worker, tmp_path:
 
 
 def test_tasks_that_start_together_unpack_once(worker: Worker, tmp_path: Path) -> None:
-    """The archive comes through a pipe: the task that holds the lock reads it, others wait."""
+    """The archive is a pipe, which the task that holds the lock reads while the others wait."""
     path = make_archive(tmp_path / "some.tar.gz")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -241,7 +241,7 @@ def test_a_partly_unpacked_archive_is_never_used(worker: Worker, tmp_path: Path)
     whole = path.read_bytes()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    # Without a checksum, which would read the archive first.
+    # There is no checksum, because checking it would read the whole archive first.
     slow = Supply(supply.key, "archive", str(path), "")
     worker.start(job_of(slow), archive=pipe)
     with pipe.open("wb") as file:
@@ -366,7 +366,7 @@ def test_preparing_software_does_not_count_as_job_time(worker: Worker, tmp_path:
     assert (step.exit_code, step.timed_out) == (0, False)
 
 
-# A stand-in for Environment Modules with its messages: the effect of `module load`.
+# A stand-in for `module load` of Environment Modules, with the same effect and messages.
 INIT = """module() {
     case $2 in
         some/1.0)
@@ -440,7 +440,7 @@ def test_a_worker_without_modules_lacks_the_program(worker: Worker) -> None:
 def test_a_file_that_cannot_be_written_completely_is_a_failure(
     worker: Worker, tmp_path: Path
 ) -> None:
-    """A limit on file sizes makes tar fail in mid-file, as a full disk does."""
+    """A limit on file sizes makes tar fail in the middle of a file, as a full disk does."""
     path = make_archive(tmp_path / "some.tar.gz")
     script = tmp_path / "limited"
     script.write_text('#!/bin/sh\nulimit -f 100\nexec "$@"\n')

@@ -1,4 +1,4 @@
-"""Queries to programs that hang or print endlessly."""
+"""Queries to programs that hang or print without end."""
 
 import os
 import signal
@@ -26,11 +26,11 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
             return True
         return state == "Z"
 
-    wait_until(ended)  # a killed process that is busy ends when it is next scheduled
+    wait_until(ended)  # a killed process ends only when it is next scheduled
 
 
 def test_the_program_of_a_hanging_check_is_ended(tmp_path: Path) -> None:
-    """The check cannot start another program either."""
+    """After its program has been ended, the check cannot start another one."""
     begun, refused = tmp_path / "begun", threading.Event()
 
     def hangs() -> None:

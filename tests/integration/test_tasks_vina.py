@@ -1,4 +1,4 @@
-"""The task function of Vina: a document's ligand and steps become a job."""
+"""The task function for Vina builds a job from a document's ligand and steps."""
 
 import shlex
 import stat
@@ -42,7 +42,8 @@ LIGAND = "\n".join(
 )
 RECEPTOR = "\n".join(["REMARK made up", atom(1, "C", 4.0), atom(2, "OA", -4.0), "TER\n"])
 BOX = "center_x = 0.5\ncenter_y = -1\ncenter_z=0  # middle\n\nsize_x = 10\nsize_y = 11\nsize_z = 12"
-# Like Vina for `prepare`, it writes maps of all types with one value per point, or fails.
+# A stand-in for Vina in `prepare`. It writes maps of all atom types, with the same value at each
+# point, or it fails.
 STAND_IN = """#!/usr/bin/env python3
 import math, pathlib, sys
 print("AutoDock Vina v9.9.9")
@@ -63,7 +64,7 @@ for name in MAPS:
 
 
 def stand_in(old: str = "", new: str = "") -> str:
-    """The source of the stand-in, with one change."""
+    """The source of the stand-in, with `old` replaced by `new`."""
     assert old in STAND_IN
     return STAND_IN.replace(old, new, 1).replace("MAPS", repr((*MAPS, "W")))
 
@@ -396,7 +397,7 @@ def test_refining_needs_no_vina_here_and_shares_the_receptor(software: Software)
     job = build(without, options(refine=True))
     [shared] = job.inputs
     assert shared.path.read_text() == RECEPTOR
-    # Later edits do not reach the workers of this campaign.
+    # Later edits of the receptor do not reach the workers of this campaign.
     (software.beside / "receptor.pdbqt").write_text("")
     assert shared.path.read_text() == RECEPTOR
     found = conf(job)
@@ -478,7 +479,7 @@ def test_a_job_before_prepare_is_an_error(software: Software) -> None:
 
 
 def test_seeds_are_fixed_and_differ_by_document_and_step() -> None:
-    # Fixed forever: other seeds would give other poses.
+    # This value must never change, because another seed gives other poses.
     assert seed_of(ObjectId("64b7f0c2a3d4e5f601234567"), "dock") == 115017415
     seeds = {seed_of(document, step) for document in range(1000) for step in ("a", "b")}
     assert len(seeds) == 2000

@@ -1,4 +1,4 @@
-"""Dockings with the real AutoDock Vina, run by runner.sh as on a worker."""
+"""Docking with the real AutoDock Vina, run by runner.sh as on a worker."""
 
 import subprocess
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ needs_meeko = pytest.mark.skipif(
 
 @dataclass
 class Harness:
-    """Docking in a separate folder, with maps shared by all tests."""
+    """Docks in a separate folder, with maps that all tests share."""
 
     folder: Path
     cache: Path
@@ -51,7 +51,7 @@ class Harness:
         return Software(beside=self.beside, cache=self.cache)
 
     def build(self, molecule: Molecule, *wanted: dict[str, Any]) -> Job:
-        """The job of `molecule`, as a campaign makes it."""
+        """Build the job for `molecule`, as a campaign does."""
         requests = [
             StepRequest(f"step{place}", Dock.model_validate(options), frozenset())
             for place, options in enumerate(wanted)
@@ -64,7 +64,7 @@ class Harness:
         return dock(molecule, requests, self.software)
 
     def run(self, jobs: Sequence[Job]) -> list[tuple[StepOutcome, ...]]:
-        """The outcomes of `jobs`, run as one bundle."""
+        """Run `jobs` as one bundle, and return their outcomes."""
         self.count += 1
         sandbox = self.folder / f"task{self.count}"
         (sandbox / "shared").mkdir(parents=True)
@@ -76,7 +76,7 @@ class Harness:
             return [archive.outcome(place).steps for place in range(len(jobs))]
 
     def dock(self, molecule: Molecule, *wanted: dict[str, Any]) -> tuple[StepOutcome, ...]:
-        """The outcome of one job."""
+        """Run one job, and return its outcome."""
         return self.run([self.build(molecule, *wanted)])[0]
 
 
@@ -98,7 +98,7 @@ def real(tmp_path: Path, cache: Path) -> Harness:
 
 
 def small(name: str, **changes: Any) -> dict[str, Any]:
-    """Options of a short docking of one of the ligands of DATA."""
+    """Options for a short docking of a ligand from DATA."""
     receptor = LIGANDS[name]
     base = {"receptor": f"{receptor}.pdbqt", "box": f"{receptor}.box.txt"}
     return {**base, "exhaustiveness": 1, "max_evals": 10_000, **changes}
@@ -132,7 +132,7 @@ def test_twenty_dockings_in_bundles_give_the_same_poses_again(real: Harness) -> 
     names = ("5x72_ligand_p59", "5x72_ligand_p69")
     jobs = [real.build(document(names[place % 2], place), wanted) for place in range(20)]
     first = [steps[0] for half in (jobs[:10], jobs[10:]) for steps in real.run(half)]
-    # Another bundle, other neighbors, maps of all types: the same bytes.
+    # A larger bundle in reverse order, with maps of all atom types, gives the same bytes.
     again = [steps[0] for steps in real.run(jobs[::-1])][::-1]
     assert [poses(outcome) for outcome in first] == [poses(outcome) for outcome in again]
     assert len({poses(outcome) for outcome in first}) == 20
@@ -164,7 +164,7 @@ def test_the_number_of_cores_does_not_change_the_poses(real: Harness) -> None:
 def test_scores_on_maps_are_those_of_vina_without_refinement(
     real: Harness, name: str, scoring: str
 ) -> None:
-    """Vina itself, given the poses and the receptor, finds the energies that were stored."""
+    """From the poses and the receptor, Vina computes the energies that were stored."""
     [outcome] = real.dock(document(name), small(name, scoring=scoring, num_modes=3))
     output = good(outcome, scoring=scoring)
     models = parsers.pdbqt(output).split("ENDMDL\n")[:-1]
@@ -195,7 +195,7 @@ def test_scores_on_maps_are_those_of_vina_without_refinement(
 
 @needs_data
 def test_refined_poses_are_those_of_vina_called_by_hand(real: Harness) -> None:
-    """`refine: true` is `vina --receptor`, to the byte."""
+    """`refine: true` gives the output of `vina --receptor`, byte for byte."""
     name = "5x72_ligand_p59"
     [outcome] = real.dock(document(name), small(name, refine=True, seed=7))
     good(outcome, seed=7)
@@ -214,7 +214,7 @@ def test_refined_poses_are_those_of_vina_called_by_hand(real: Harness) -> None:
 
 @needs_data
 def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Harness) -> None:
-    """The maps of `prepare` give the same poses as those that Vina writes for the ligand."""
+    """The maps from `prepare` give the same poses as the maps that Vina writes for the ligand."""
     name = "1iep_ligand"
     [outcome] = real.dock(document(name), small(name, seed=7))
     good(outcome)
@@ -233,7 +233,7 @@ def test_poses_on_maps_are_those_of_vina_with_its_own_maps(real: Harness) -> Non
     [
         "CC(=O)Nc1ccc(O)cc1",
         "NC(=[NH2+])c1ccccc1",
-        "OC1CCCCCCCCCCC1",  # a macrocycle: closures
+        "OC1CCCCCCCCCCC1",  # a macrocycle, which Meeko opens and marks with closure atoms
         "FC(F)(F)c1cc(Cl)c(Br)cc1I",
         "CP(=O)([O-])OC",
         "C[Si](C)(C)CSC",
@@ -280,7 +280,7 @@ def altered(job: Job, old: str, new: str, file: str = "vina.conf") -> Job:
     [
         ("ATOM      1  C ", "ATOM      1  C", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         (" OA\n", " Xx\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),
-        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # it has no map
+        (" OA\n", " Cl\n", "ligand.pdbqt", FailureClass.INPUT_ERROR),  # Cl has no map
         ("TORSDOF", "REMARK ", "ligand.pdbqt", FailureClass.INPUT_ERROR),
         ("ligand.pdbqt", "other.pdbqt", "vina.conf", FailureClass.INPUT_ERROR),
         ("../shared/", "../nowhere/", "vina.conf", FailureClass.INPUT_ERROR),

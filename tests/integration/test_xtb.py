@@ -1,4 +1,4 @@
-"""Real xtb: campaign options -> job -> runner.sh -> verdict, for good and bad runs."""
+"""Good runs of the real xtb, from campaign options through job and runner.sh to a verdict."""
 
 import math
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ METHODS: list[dict[str, Any]] = [
 
 
 def words_of(options: Mapping[str, Any]) -> list[str]:
-    """The arguments for these options according to the documentation of xtb."""
+    """The arguments for these options, according to xtb's documentation."""
     gfn = options["gfn"]
     words = ["--gfnff"] if gfn == "ff" else ["--gfn", str(gfn)]
     if "solvent" in options:
@@ -105,14 +105,14 @@ def test_atoms_and_unusual_molecules_have_results(
         direct = number_after(text, "| TOTAL ENERGY")
         if function == "optimize":
             assert found["energy"] <= direct + 1e-7
-        elif direct < 3000:  # else the run by hand has the bug of xtb that is_full() describes
+        elif direct < 3000:  # higher energies come from the bug of xtb that is_full() describes
             assert found["energy"] == pytest.approx(direct, abs=1e-8)
 
 
 def test_atoms_without_an_empty_orbital_never_get_a_number_that_xtb_did_not_set(
     harness: Harness,
 ) -> None:
-    # Without electronic temperature, xtb does not add that number.
+    # Without electronic temperature, xtb does not add a number that it did not set.
     for one in (HELIUM, molecule([("F", 0, 0, 0)], charge=-1)):
         right = number_after(
             printed(harness.folder, one, "--gfn", "1", "--etemp", "0"), "| TOTAL ENERGY"
@@ -230,9 +230,9 @@ def test_a_hessian_of_a_minimum(harness: Harness, gfn: int | str) -> None:
     assert len(matrix) == 9
     for i, row in enumerate(matrix):
         assert row == pytest.approx([matrix[j][i] for j in range(9)], abs=1e-8)
-        for axis in range(3):  # translation costs no energy
+        for axis in range(3):  # translations cost no energy, so sums over atoms vanish
             assert sum(row[axis::3]) == pytest.approx(0.0, abs=2e-4)
-    # From cm^-1 to Eh; GFN-FF scales its frequencies by 1.03.
+    # Half the sum, converted from cm^-1 to Eh; GFN-FF scales its frequencies by 1.03.
     half = sum(waves) / 2 * 4.556335e-6 * (1.03 if gfn == "ff" else 1.0)
     assert found["zero_point_energy"] == pytest.approx(half, abs=2e-8)
     assert found["thermochemistry"]["temperature"] == 350.0

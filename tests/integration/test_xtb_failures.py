@@ -1,4 +1,4 @@
-"""Errors and limits of xtb end as failures of their class; remedies cure some of them."""
+"""Each error or limit of xtb ends as a failure of the right class; remedies cure some."""
 
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,11 @@ FAR = {"time": 0.5, "step": 50.0, "temperature": 3000.0, "shake": 0, "hmass": 1}
         ("singlepoint", pair("C", "O", 0.01), {"gfn": "ff"}, FailureClass.IMPLAUSIBLE_ENERGY),
         ("singlepoint", pair("H", "H", 0.0), {}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 0.0), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # xtb 6.7.1 omits the repulsion here: the energy is like that of two hydrogen atoms.
+        # xtb 6.7.1 omits the repulsion here, so the energy is like that of two hydrogen atoms.
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 1}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": 2}, FailureClass.COINCIDENT_ATOMS),
         ("singlepoint", pair("H", "H", 1e-6), {"gfn": "ff"}, FailureClass.COINCIDENT_ATOMS),
-        # No document can state this, but xtb terminates normally.
+        # No document can hold such a charge, but xtb terminates normally.
         (
             "singlepoint",
             molecule([("O", 0, 0, 0), ("H", 0, 0, 1), ("H", 1, 0, 0)], charge=20),

@@ -1,4 +1,4 @@
-"""The values of real xtb runs belong to one evaluation each, which is recomputed directly."""
+"""The values from a real xtb run belong to one evaluation, which a direct run recomputes."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from wqmaster.tasks.xtb.task import environment
 
 pytestmark = NEEDS_XTB
 
-# Ethanol, away from its minimum.
+# A geometry of ethanol away from the minimum, in Angstrom.
 ETHANOL = """9
 
 C   -0.75   0.00   0.10
@@ -29,7 +29,7 @@ H    1.25  -0.65   0.60
 H    2.15   1.40  -0.30
 """
 MOST_FRAMES = 20
-# Tolerances for files of eight and twelve decimals and for the convergence of the charges.
+# Tolerances (in Eh, Eh/Bohr and e) for files with 8 and 12 decimals and for converged charges.
 SAME_ENERGY, SAME_GRADIENT, SAME_CHARGE = 1e-8, 2e-6, 1e-5
 METHODS = {"1": ("--gfn", "1"), "2": ("--gfn", "2"), "ff": ("--gfnff",)}
 
@@ -38,7 +38,7 @@ Run = Callable[..., Output]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run xtb in a new folder and return all its files."""
+    """A function that runs xtb in a new folder and returns all files of the run."""
     folders = iter(range(1000))
 
     def run(xyz: str, *words: str, control: str = "") -> Output:
@@ -81,7 +81,7 @@ def some(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def recomputed(run: Run, frames: list[dict[str, Any]], method: tuple[str, ...]) -> list[Output]:
-    """A direct run at each of some frames, checked to give the energy of its frame."""
+    """Run xtb at some of the frames; each run must give the energy of its frame."""
     runs = []
     for frame in some(frames):
         direct = run(xyz_of(frame["symbols"], frame["geometry"]), *method, "--grad")
@@ -136,10 +136,11 @@ def test_after_an_optimization_all_values_belong_to_its_last_geometry(
     assert abs(read("gradient_norm", output) - read("gradient_norm", direct)) < SAME_GRADIENT
     assert far(read("gradient", output), read("gradient", direct)) < SAME_GRADIENT
     for name in ("charges", "orbital_energies", "dipole"):
-        allowed = 2e-4 if name == "dipole" else SAME_CHARGE  # with GFN1, the dipole is only printed
+        # With GFN1, the dipole is in the printout only, with fewer decimals.
+        allowed = 2e-4 if name == "dipole" else SAME_CHARGE
         assert far([read(name, output)], [read(name, direct)]) < allowed
     assert far(read("bond_orders", output), read("bond_orders", direct)) < SAME_CHARGE
-    # The frames of --ohess are oriented differently from its final structure.
+    # The frames from --ohess have another orientation than its final structure.
     assert len(read("frames", output)) == len(read("opt_trajectory_energies", output))
     assert read("frames", output)[-1]["converged"]
 
@@ -199,7 +200,7 @@ def test_values_of_an_ion_are_not_those_of_the_molecule(run: Run, word: str) -> 
     for name in ("gradient", "charges", "dipole", "bond_orders", "orbital_energies"):
         with pytest.raises(ParseError, match="to the ion"):
             read(name, output)
-    # Even without the printout, its files state the command line.
+    # Even without the printout, the files of the run state the command line.
     alone = Output({"xtbout.json": output.file("xtbout.json").encode()}, "xtbout.json")
     with pytest.raises(ParseError, match="to the ion"):
         xtb.charges(alone)
@@ -223,7 +224,7 @@ def test_energy_and_gradient_of_a_layered_run_are_those_of_the_whole(run: Run, w
     output = run(ETHANOL, "--oniom", "gfn2:gfnff", "3,9", word, "--grad", "--json")
     energy, gradient = read("energy", output), read("gradient", output)
     assert xtb.diagnose(output, None, {}) is None
-    # By definition: the whole at the low level, plus the inner region at high minus low level.
+    # By definition, the energy is E(whole, low) + E(inner, high) - E(inner, low).
     geometry = read("geometry", output) if word == "--opt" else None
     whole = ETHANOL if geometry is None else xyz_of(read("symbols", output), geometry)
     inner = output.file("inner_region.xyz")

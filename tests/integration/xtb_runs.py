@@ -1,4 +1,4 @@
-"""Real runs of xtb in a worker's sandbox, judged as a campaign judges them."""
+"""Real xtb runs in a worker's sandbox, judged as a campaign judges them."""
 
 import gzip
 import itertools
@@ -68,7 +68,7 @@ SHORT_MD = {"time": 0.05, "step": 0.5, "dump": 5.0, "shake": 0, "hmass": 0}
 
 
 def some(count: int, largest: int = 99) -> list[Molecule]:
-    """Molecules of the example, evenly spaced among those of at most `largest` atoms."""
+    """Molecules from the example, evenly spaced among those with at most `largest` atoms."""
     found = []
     lines = iter(gzip.decompress(MOLECULES.read_bytes()).decode().splitlines())
     for line in lines:
@@ -85,7 +85,7 @@ def some(count: int, largest: int = 99) -> list[Molecule]:
 
 
 def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
-    """The outcomes of `jobs`, run as one bundle in a worker's sandbox."""
+    """Run `jobs` as one bundle in a worker's sandbox, and return their outcomes."""
     if not jobs:
         return []
     sandbox = folder / f"sandbox{next(_COUNT)}"
@@ -108,7 +108,7 @@ def uninspected(recipe: Recipe) -> Recipe:
 
 
 class Harness:
-    """Campaigns of one step in a folder."""
+    """Campaigns with one step, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -129,7 +129,7 @@ class Harness:
     def all(
         self, function: str, molecules: Sequence[Molecule], *parsers: str, **options: Any
     ) -> list[dict[str, Any] | Failure]:
-        """The values of each molecule, or its failure."""
+        """For each molecule, its values or its failure."""
         recipe = uninspected(self.recipe(function, *parsers, **options))
         jobs = [recipe.build(one) for one in molecules]
         half = (len(jobs) + 1) // 2
@@ -152,7 +152,7 @@ class Harness:
     def settled(
         self, function: str, one: Molecule, *parsers: str, **options: Any
     ) -> dict[str, Any]:
-        """The values, after the reruns that the ladder of an erratic program allows."""
+        """The values, after as many reruns as the ladder of an erratic program allows."""
         for _ in range(30):
             [found] = self.all(function, [one], *parsers, **options)
             if isinstance(found, dict):
@@ -167,7 +167,7 @@ class Harness:
 
 
 def printed(folder: Path, one: Molecule, *words: str) -> str:
-    """The standard output of xtb called by hand."""
+    """The standard output of xtb, called by hand with these arguments."""
     place = folder / f"direct{next(_COUNT)}"
     place.mkdir()
     (place / "mol.xyz").write_text(one.xyz())

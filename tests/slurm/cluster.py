@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node on loopback: munged, slurmctld and slurmd of the current user."""
+"""A SLURM cluster with one node on loopback: munged, slurmctld and slurmd of the current user."""
 
 import os
 import pwd
@@ -49,7 +49,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "s
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are not in use now."""
+    """Different ports that are not in use now."""
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in taken]
     for one in taken:
@@ -61,12 +61,12 @@ class Cluster:
     """A cluster to `start` and `stop`; processes that use it need its `environment`."""
 
     def __init__(self, cpus: int = 8) -> None:
-        # munged requires folders that only their owner can change, and a short socket name.
+        # munged requires a short socket name, in folders that only their owner can change.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-slurm-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
-        self.ports = _free_ports(2)  # of slurmctld and slurmd
+        self.ports = _free_ports(2)  # for slurmctld and slurmd
         self._config = self.folder / "slurm.conf"
         self._config.write_text(
             CONFIGURATION.format(

@@ -1,4 +1,4 @@
-"""A SLURM cluster for all tests of SLURM."""
+"""A SLURM cluster for all SLURM tests."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ __all__ = ["held_xtb"]
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
-    """A real cluster of one node on loopback, which leaves nothing behind."""
+    """A real cluster with one node on loopback, which leaves nothing behind."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         pytest.skip(f"cannot start SLURM; not installed here: {', '.join(absent)}")

@@ -27,7 +27,7 @@ WORKERS = {
 
 @pytest.fixture
 def environment(cluster: Cluster, campaigns: Campaigns) -> dict[str, str]:
-    """The master's environment: cluster, database address, and a secret that must not spread."""
+    """The master's environment: the cluster, the database, and a secret that must not spread."""
     return {
         **cluster.environment,
         "MONGO_URI": campaigns.uri,
@@ -36,7 +36,7 @@ def environment(cluster: Cluster, campaigns: Campaigns) -> dict[str, str]:
 
 
 def written(campaigns: Campaigns, software: dict[str, str], engine: str = "work_queue") -> Path:
-    """A campaign with SLURM workers."""
+    """Write a campaign file with SLURM workers."""
     return campaigns.write(
         workers=WORKERS,
         engine=engine,
@@ -50,7 +50,7 @@ def held_by(cluster: Cluster) -> str:
     """Everything that SLURM keeps on disk or prints about its jobs."""
     text = ""
     for path in [*cluster.folder.glob("state/**/*"), *cluster.folder.glob("spool/**/*")]:
-        with contextlib.suppress(OSError):  # a folder, or removed meanwhile
+        with contextlib.suppress(OSError):  # a folder, or a file that was just removed
             text += path.read_bytes().decode(errors="replace")
     return text + cluster.tool("scontrol", "show", "job", "--details")
 
@@ -119,7 +119,7 @@ def test_the_doctor_tries_the_requests_of_the_factory_on_the_cluster(
     well = found()
     assert well["SLURM"].startswith("ok: responds; 1 node, partitions: tests")
     assert well["sbatch"].startswith("ok")
-    # Too much memory, stated or by default for the cores; no such partition; no such feature.
+    # Too much memory (stated, or the default for the cores), and an unknown partition or feature.
     for changed in ({"memory": 10**6}, {"cores": 9, "memory": None}, {"partition": "none"}):
         assert found(**changed)["sbatch"].startswith("wrong: refuses"), changed
     assert found(options=["--constraint=no-such"])["sbatch"].startswith("wrong: refuses")

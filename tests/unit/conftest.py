@@ -1,4 +1,4 @@
-"""Unit tests start no processes; tests that do are integration tests."""
+"""Unit tests start no processes; tests that start some are integration tests."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# Events of Python's audit hooks (its documentation, "Audit events table").
+# Python's audit events for starting a process (Python documentation, "Audit events table").
 _STARTS_A_PROCESS = frozenset(
     ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 )
@@ -25,9 +25,9 @@ sys.addaudithook(_refuse)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Refuse processes from the first fixture of a test to its end."""
+    """Refuse to start processes, from a test's first fixture until its end."""
     global _in_a_test
-    _in_a_test = item.path.is_relative_to(_FOLDER)  # this hook is called for all tests
+    _in_a_test = item.path.is_relative_to(_FOLDER)  # pytest calls this hook for all tests
     try:
         return (yield)
     finally:

@@ -1,4 +1,4 @@
-"""Small handmade ORCA outputs (data/orca), and functions that alter them."""
+"""Small handmade ORCA outputs (in data/orca), and functions that alter them."""
 
 from pathlib import Path
 
@@ -49,5 +49,5 @@ def replaced(name: str, old: str, new: str) -> Output:
 
 
 def file(name: str, content: str | None = None) -> Output:
-    """A single file, under its own name."""
+    """An output that consists of one file, under the file's real name."""
     return Output({name: (text_of(name) if content is None else content).encode()}, name)

@@ -4,22 +4,22 @@ import math
 
 from tests.unit.orca_outputs import BANNER, END
 
-# In Angstrom. `energy` (Eh) and `slope` (Eh/Bohr) are invented values at these distances.
+# H-H distances in Angstrom. `energy` (Eh) and `slope` (Eh/Bohr) invent values for them.
 DISTANCES = (0.80, 0.76, 0.745)
 
 
 def energy(distance: float) -> float:
-    """An invented energy of H2 in Eh, with 12 decimals, as ORCA prints it."""
+    """An invented energy of H2, in Eh, with the 12 decimals that ORCA prints."""
     return round(-1.17 + 0.35 * (distance - 0.74) ** 2, 12)
 
 
 def slope(distance: float) -> float:
-    """The gradient of the second atom along z in Eh/Bohr, with 9 decimals."""
+    """An invented gradient of the second atom along z, in Eh/Bohr, with 9 decimals."""
     return round(0.37 * (distance - 0.74), 9)
 
 
 def coordinates(distance: float, *more: str) -> str:
-    """The geometry as ORCA prints it, in Angstrom; `more` are rows of other centers."""
+    """The geometry as ORCA prints it, in Angstrom; `more` are rows for other centers."""
     rows = [
         "  H       0.000000    0.000000    0.000000",
         f"  H       0.000000    0.000000 {distance:11.6f}",
@@ -82,7 +82,7 @@ def box(words: str) -> str:
 
 
 def cycle(number: int, distance: float, *more: str) -> str:
-    """An optimization cycle; `more` is printed before its energy."""
+    """An optimization cycle; `more` is printed before the energy."""
     return (
         box(f"GEOMETRY OPTIMIZATION CYCLE {number:3d}")
         + coordinates(distance)
@@ -100,7 +100,7 @@ STATIONARY = (
 
 
 def stationary(distance: float, printed: bool = True) -> str:
-    """The evaluation after an optimization, with its geometry or (NEB-TS) without it."""
+    """The evaluation after an optimization, with its geometry or, as for NEB-TS, without it."""
     return (
         STATIONARY
         + (coordinates(distance) if printed else "")
@@ -113,7 +113,7 @@ def stationary(distance: float, printed: bool = True) -> str:
 
 
 def optimization(*distances: float, end: float | None = 0.741) -> str:
-    """Cycles at `distances`; then the evaluation at `end`, if it converged."""
+    """Cycles at `distances`, then the evaluation at `end` (None: it did not converge)."""
     first, *rest = distances
     text = cycle(1, first, settings(), charges(0.05))
     text += "".join(cycle(count, distance) for count, distance in enumerate(rest, start=2))
@@ -121,7 +121,7 @@ def optimization(*distances: float, end: float | None = 0.741) -> str:
 
 
 def single_point(distance: float, *more: str, charge: int = 0, multiplicity: int = 1) -> str:
-    """A single point; `more` is printed after its energy."""
+    """A single point; `more` is printed after the energy."""
     return (
         coordinates(distance)
         + settings(charge, multiplicity)
@@ -133,12 +133,12 @@ def single_point(distance: float, *more: str, charge: int = 0, multiplicity: int
 
 
 def run(*parts: str) -> str:
-    """A complete output of these parts."""
+    """A complete output with these parts."""
     return BANNER + "\n" + "".join(parts) + END + "\n"
 
 
 def jobs(*parts: str) -> str:
-    """A complete output of several jobs."""
+    """A complete output with several jobs."""
     numbered = (
         f"\n    $$$$$$$$$$$$$$$$  JOB NUMBER  {count} $$$$$$$$$$$$$$\n\n{part}"
         for count, part in enumerate(parts, start=1)

@@ -1,4 +1,4 @@
-"""Structure files of 42 molecules, written by RDKit and ASE, and their expected contents."""
+"""Structure files with 42 molecules, written by RDKit and ASE, and their expected contents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from wqmaster.campaign.models import MoleculeFields
 from wqmaster.structures.base import Options, Record
 from wqmaster.structures.formats import records_of
 
-# SMILES -> charge and multiplicity.
+# SMILES -> charge and multiplicity of the molecule.
 MOLECULES = {
     "O": (0, 1),
     "CCO": (0, 1),
@@ -71,7 +71,7 @@ class Known:
 
 
 def molecules() -> Iterator[tuple[Known, Any]]:
-    """Each of MOLECULES with a geometry, and as a molecule of RDKit."""
+    """Each of MOLECULES with a geometry, as `Known` and as an RDKit molecule."""
     from rdkit import Chem
     from rdkit.Chem import AllChem
 
@@ -83,7 +83,7 @@ def molecules() -> Iterator[tuple[Known, Any]]:
         found = Chem.AddHs(Chem.MolFromSmiles(smiles, parser))
         AllChem.EmbedMolecule(found, settings)  # type: ignore[attr-defined]
         conformer = found.GetConformer()
-        for atom in range(found.GetNumAtoms()):  # four decimals, as in a molfile
+        for atom in range(found.GetNumAtoms()):  # a molfile has four decimals
             place = conformer.GetAtomPosition(atom)
             shifted = [round(place.x + 0.5 * atom, 4), round(place.y, 4), round(place.z + 0.1, 4)]
             conformer.SetAtomPosition(atom, shifted)
@@ -94,7 +94,7 @@ def molecules() -> Iterator[tuple[Known, Any]]:
 
 
 def read(path: Path, **options: Any) -> list[Record]:
-    """The records of a file."""
+    """The records in a file."""
     return list(records_of(path, Options(**{"fields": MoleculeFields(), **options})))
 
 

@@ -1,4 +1,4 @@
-"""Jobs into inputs.tar, and outputs.tar back into outcomes."""
+"""Packing jobs into inputs.tar, and reading outcomes from outputs.tar."""
 
 import bz2
 import gzip
@@ -87,7 +87,7 @@ STEPS = ("step 0 gfn2 0 123 0", "step 0 opt 1 45 0", "step 1 gfn2 124 6000 1")
 
 
 def signed(body: bytes) -> bytes:
-    """`body` and the last line of a manifest: the checksum of all bytes before it."""
+    """A manifest from `body`, to which the last line adds the checksum of all bytes before it."""
     return body + f"end {hashlib.sha256(body).hexdigest()}\n".encode()
 
 
@@ -97,7 +97,7 @@ def manifest(
     sums: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> bytes:
-    """A manifest as runner.sh writes it, with some checksums and sizes replaced."""
+    """A manifest as runner.sh writes it, except for some checksums and sizes."""
     lines = ["wqmaster 1", "host node1", *steps]
     for name, content in files.items():
         lines.append(f"{(sums or {}).get(name, hashlib.sha256(content).hexdigest())}  ./{name}")
@@ -109,7 +109,7 @@ def manifest(
 def tar_of(
     files: Mapping[str, bytes], *members: tarfile.TarInfo, layout: int = tarfile.GNU_FORMAT
 ) -> bytes:
-    """A tar of `files`, then of `members` without content."""
+    """A tar with `files`, followed by `members` without content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=layout) as tar:
         for name in (".", "./0", "./0/gfn2"):
@@ -129,7 +129,7 @@ GOOD = tar_of({**FILES, "manifest": manifest()})
 
 
 def opened(folder: Path, content: bytes, jobs: int = 2) -> list[Outcome]:
-    """The outcomes of all jobs of an archive with this content."""
+    """The outcomes of all jobs in an archive with this content."""
     path = folder / "outputs.tar"
     path.write_bytes(content)
     with Archive(path) as archive:
@@ -256,7 +256,7 @@ def test_a_flipped_byte_of_the_manifest_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [-8, -5, -4, -1])
 def test_a_wrong_trailer_of_a_compressed_archive_is_refused(tmp_path: Path, place: int) -> None:
-    """The last eight bytes: CRC and size of what was compressed."""
+    """The last eight bytes are the CRC and the size of the uncompressed data."""
     content = bytearray(gzip.compress(GOOD, mtime=0))
     content[place] ^= 0x01
     refused(tmp_path, bytes(content))
@@ -355,7 +355,7 @@ def test_an_incomplete_manifest_is_refused(tmp_path: Path, altered: bytes) -> No
     ids=["empty", "version", "blank", "host", "fields", "number", "bytes"],
 )
 def test_a_manifest_that_the_runner_did_not_write_is_refused(tmp_path: Path, body: bytes) -> None:
-    """Its checksum is right: it is refused for its contents."""
+    """Each manifest has the right checksum, so it is refused for its contents."""
     assert body != BODY
     assert refused(tmp_path, tar_of({**FILES, "manifest": signed(body)})) != NOT_WHOLE
 
@@ -405,7 +405,7 @@ def test_an_absurd_size_is_refused(tmp_path: Path, name: str, size: int) -> None
 
 
 def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
-    """A sparse file: it has a real size but no content."""
+    """The file is sparse: it has a size, but takes no space."""
     member = tarfile.TarInfo("./0/gfn2/stdout")
     member.size = MAX_FILE_BYTES + 1
     others = {name: FILES[name] for name in FILES if name != "0/gfn2/stdout"}

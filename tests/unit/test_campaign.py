@@ -1,4 +1,4 @@
-"""The campaign file: accepted contents, and error messages."""
+"""Accepted contents of the campaign file, and error messages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +66,7 @@ def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) ->
 
 
 def refused(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> str:
-    """The error message, without the folder."""
+    """The error message for a campaign file with `text`, without the folder's name."""
     with pytest.raises(CampaignError) as caught:
         loaded(folder, text, environ)
     assert caught.value.exit_code == 2
@@ -536,7 +536,7 @@ def test_wrong_workers_are_refused_with_line_and_key(
 
 
 def patterns(schema: Any) -> set[str]:
-    """All patterns of a JSON schema."""
+    """All patterns in a JSON schema."""
     if isinstance(schema, dict):
         own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
         return own.union(*map(patterns, schema.values()))

@@ -1,4 +1,4 @@
-"""The engine that a campaign uses without ndcctools, and the advice that it prints."""
+"""The engine that a campaign uses without ndcctools, and the advice on how to get another."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from wqmaster.errors import EngineError
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python without ndcctools."""
+    """Make the Python bindings of ndcctools look as if they were not installed."""
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named 'ndcctools.{name}'", name="ndcctools")
@@ -24,7 +24,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def campaign(folder: Path, more: str = "") -> Campaign:
-    """A small campaign with `more` lines."""
+    """A small campaign whose file ends with the lines `more`."""
     return loaded(folder, MINIMAL + more).campaign
 
 
@@ -69,7 +69,7 @@ def test_the_doctor_reports_what_each_engine_lacks_in_one_line(
         ("TaskVine", "warning"),
     ]
     assert {one.fix for one in found} == {choosing.INSTALL_ADVICE}
-    # A program is checked even if the other parts are missing.
+    # One program is checked even if the other parts of ndcctools are missing.
     (tmp_path / "vine_factory").symlink_to("/bin/true")
     monkeypatch.setattr(ndcctools, "version", lambda program, environ: "7.14.5")
     assert {one.subject for one in ndcctools.taskvine(case)} == {

@@ -1,4 +1,4 @@
-"""What a collector keeps in memory and what it stores."""
+"""The data that a collector keeps in memory, and the data that it stores."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +31,7 @@ def recipe(folder: Path) -> Recipe:
 
 
 def test_after_a_job_is_judged_only_its_kept_files_stay_in_memory(tmp_path: Path) -> None:
-    """A bundle may have a thousand jobs of several megabytes each."""
+    """A bundle can have a thousand jobs of several megabytes each."""
     collector = Collector(recipe(tmp_path), cast("Store", None), Spool(tmp_path), tmp_path)
     files = {"stdout": b"kept", "stderr": b"", "molecule.engrad": b"large"}
     outcome = Outcome("node1", (StepOutcome("a", 0, 1.5, False, files),))

@@ -1,4 +1,4 @@
-"""`check_program` on our programs, and on programs that each break the contract in one way."""
+"""`check_program` on built-in programs, and on programs that break the contract in one way."""
 
 import ast
 import json
@@ -36,7 +36,7 @@ MODULE, TEST = (
 FIRST_LINE = '    if "NOT CONVERGED" in output.text:\n'
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)), document={})
 TALLY = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n"
-# Parsers that no ORCA sample covers; the tests of the parsers have an output for each.
+# Parsers that no ORCA sample covers; the tests of ORCA's parsers have an output for each.
 ORCA_UNTESTED = (
     "basis_functions ccsd_correlation_energy ccsd_energy ccsd_t_energy correlation_energy "
     "dlpno_strong_pairs_energy dlpno_weak_pairs_energy engrad_energy engrad_geometry "
@@ -63,7 +63,7 @@ def known(name: str) -> Program:
 
 
 def values(program: str, content: Mapping[str, bytes], *names: str) -> dict[str, Any]:
-    """The values that our parsers return; the parser tests check that they are right."""
+    """The values that the built-in parsers return; the parser tests check that they are right."""
     parsers = known(program).own_parsers()
     return {
         name: parsers[name](Output(content, parsers[name].files[0]))  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def xtb_samples(folder: Path) -> list[Sample]:
         name: str, function: Any, options: Mapping[str, Any], *names: str, **more: Any
     ) -> Sample:
         content = files("xtb", name)
-        if name == "water-cation":  # its table of bond orders was trimmed: see README.md there
+        if name == "water-cation":  # this run's table of bond orders was cut: data/xtb/README.md
             del content["wbo"]
         read = values("xtb", content, *names)
         found = Sample(function, content, read, "6.7.1", options=options, molecule=WATER)
@@ -104,7 +104,7 @@ def orca_samples(folder: Path) -> list[Sample]:
     # A run without an SCF states charge and multiplicity only in the echo of its input.
     echo = "\n|  1> ! MM\n|  2> * xyz 1 2\n"
     texts.append(orca_run(echo, coordinates(0.76), final(-1.1)).encode())
-    # Together they lack every quantity that a parser needs.
+    # Each quantity that a parser needs is lacking with one of these routes.
     more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
     routes = ("! HF STO-3G", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{one}" for one in more))
     found = []
@@ -137,7 +137,7 @@ def vina_samples(folder: Path) -> list[Sample]:
             | {"refine": True},
             molecule=Molecule("lig", (), (), document={"_id": "lig", "pdbqt": ligand}),
             software=Software(beside=folder, cache=folder),
-            # The ligand states no charge, and some of its hydrogens are missing.
+            # The ligand's file states no charge and lacks some hydrogens, so no state is compared.
             states=(),
         )
     ]
@@ -240,7 +240,7 @@ UNSETTLED = b"TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\nTALLY: NOT CONVERGED
 
 
 def module(*changes: tuple[str, str]) -> Any:
-    """The guide's module, with changes."""
+    """The guide's module, imported after `changes` to its text."""
     text = MODULE
     for old, new in changes:
         assert old in text
@@ -254,14 +254,14 @@ def module(*changes: tuple[str, str]) -> Any:
 
 
 def tally(*changes: tuple[str, str]) -> tuple[Program, Sample]:
-    """The guide's program, with changes to its module, and a sample of its output."""
+    """The guide's program, after changes to its module, with a sample of its output."""
     found = module(*changes)
     sample = Sample(found.count, {"stdout": TALLY}, {"energy": -5.0}, "2.1", states=["natoms"])
     return found.PROGRAM, sample
 
 
 def with_parser(name: str, body: str, reads: str = '"stdout"') -> tuple[str, str]:
-    """A change that adds a parser, which reads its file first."""
+    """A change that adds a parser, whose first statement reads a file."""
     energy = '@reads("stdout")\ndef energy'
     lines = f'    """A value."""\n    output.text\n    {body}\n'
     return energy, f"@reads({reads})\ndef {name}(output):\n{lines}\n\n{energy}"
@@ -327,7 +327,7 @@ def test_a_leaked_value_of_a_document_is_named(value: str, what: str) -> None:
     assert f"{leaks} command line" in complaint(*argv)
     environment = tally((COUNT, f'{COUNT[:-1]}, environment={{"SECRET": {value}}})'))
     assert f"{leaks} environment" in complaint(*environment)
-    if what not in ("_id", "coordinates"):  # their text cannot be a file name
+    if what not in ("_id", "coordinates"):  # these values cannot be file names
         in_a_name = f'"mood": mood.encode(), "v." + {value}: b""'
         named = tally(('"mood": mood.encode()', in_a_name))
         assert f"{leaks} names of files" in complaint(*named)
@@ -516,7 +516,7 @@ def test_parsers_may_be_declared_untested() -> None:
 
 
 def test_a_parser_that_accepts_a_truncated_table_is_found() -> None:
-    """Such a parser silently loses atoms; here, no value is stated for it."""
+    """Such a parser silently loses atoms; the sample states no value for this parser."""
     program, sample = tally(
         with_parser(
             "table", r'return [float(word) for word in re.findall(r"^(\d)$", output.text, re.M)]'

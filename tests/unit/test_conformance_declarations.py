@@ -94,7 +94,7 @@ def test_a_trait_that_raises_is_found(name: str, arguments: str) -> None:
 
 
 def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:
-    """The guide's program with a remedy that starts from tally.left, and samples of it."""
+    """The guide's program with a remedy that continues from tally.left; a good and a failed run."""
     found = module(
         (RUNG, f'{RUNG[:-1]}, CalmRung(name="go-on", restart=True)]'),
         (COUNT, f'{COUNT[:-1]}, rescue=("tally.left",))'),

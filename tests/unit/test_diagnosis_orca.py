@@ -71,7 +71,7 @@ def test_an_energy_that_the_atoms_cannot_have_is_a_failure(energy: str, kind: Fa
 
 
 def test_an_energy_of_valence_electrons_only_is_plausible() -> None:
-    """With core potentials and semiempirical methods, the output states fewer electrons."""
+    """The output states fewer electrons with core potentials and semiempirical methods."""
     content = text("v6-radical", ("-129.901445554890", "-24.2"), ("....   15", "....   11"))
     assert sound(content, asked())
 
@@ -133,7 +133,7 @@ def test_an_unconverged_scf_before_a_normal_end_is_a_failure() -> None:
 
 
 def steps(first: str = "", second: str = "", third: str = "") -> str:
-    """An optimization of two cycles and a final evaluation, with replaced SCFs."""
+    """Two optimization cycles and a final evaluation; a text replaces the line on an SCF."""
     content = text("v4-opt")
     for cycles, replaced in (("10", first), ("  6", second), ("  3", third)):
         line = f"SCF CONVERGED AFTER {cycles.rjust(3)} CYCLES "
@@ -143,7 +143,7 @@ def steps(first: str = "", second: str = "", third: str = "") -> str:
 
 
 def test_an_optimization_step_may_be_only_nearly_converged() -> None:
-    """The final values belong to the last energy and the last gradient."""
+    """The final values depend only on the last energy and the last gradient."""
     assert sound(steps(first="SCF NOT CONVERGED AFTER 125 CYCLES"))
     assert diagnosis(steps(second="SCF NOT CONVERGED AFTER 125 CYCLES"))[0] is (
         FailureClass.SCF_NOT_CONVERGED
@@ -154,7 +154,7 @@ def test_an_optimization_step_may_be_only_nearly_converged() -> None:
 
 
 def test_an_unconverged_scf_followed_by_a_converged_one_is_not_a_failure() -> None:
-    """For example high spin before broken symmetry, or a restart."""
+    """This happens, for example, with high spin before broken symmetry, or after a restart."""
     content = text(
         "v6-radical", ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER 9\nSCF CONVERGED AFTER")
     )
@@ -279,7 +279,7 @@ def test_an_unconverged_optimization_before_a_normal_end_is_a_failure() -> None:
 
 
 def crashed(lines: str = "", module: str = "") -> str:
-    """An output that breaks off after these lines, in this module."""
+    """An output that breaks off after `lines`, while `module` runs."""
     start = text("v6-radical").partition("SCF SETTINGS")[0]
     ending = (
         f"\nORCA finished by error termination in {module}\n"

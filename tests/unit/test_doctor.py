@@ -1,4 +1,4 @@
-"""The doctor: secrets in findings, the needs of ELF files, checks that fail or hang."""
+"""The doctor: no secrets in findings, the needs of ELF files, checks that fail or hang."""
 
 import shutil
 import sys
@@ -145,7 +145,7 @@ def test_the_needs_of_programs_agree_with_their_strings() -> None:
     read = 0
     for path in installed():
         needs = elf.needs(path)
-        if needs is None or not needs.libraries:  # a script, or linked statically
+        if needs is None or not needs.libraries:  # a script, or a program that is linked statically
             continue
         content = path.read_bytes()
         assert needs.glibc >= (2, 2)
@@ -164,7 +164,7 @@ def test_a_damaged_program_is_an_error_and_a_script_is_not_a_program(tmp_path: P
         damaged.write_bytes(content[:end])
         try:
             elf.needs(damaged)
-        except ValueError:  # no other exception
+        except ValueError:  # any other exception fails the test
             refused += 1
     assert refused >= 4
     damaged.write_text("#!/bin/sh\nexec work_queue_worker\n")
@@ -173,7 +173,7 @@ def test_a_damaged_program_is_an_error_and_a_script_is_not_a_program(tmp_path: P
 
 def test_the_needs_of_a_program_without_section_headers_are_read(tmp_path: Path) -> None:
     content = bytearray(Path(shutil.which("sh") or "").resolve().read_bytes())
-    # e_shoff; e_shnum and e_shstrndx: see elf(5).
+    # Remove e_shoff, and then e_shnum and e_shstrndx, from the ELF header (elf(5)).
     content[40:48] = bytes(8)
     content[60:64] = bytes(4)
     stripped = tmp_path / "sh"
@@ -239,7 +239,7 @@ def test_the_fix_of_a_refusal_depends_on_its_kind(tmp_path: Path, line: str, fix
 def test_a_refusal_of_unknown_kind_is_reported_with_general_advice(
     tmp_path: Path, kind: str
 ) -> None:
-    """Earlier versions logged no kind, and the wording must not decide."""
+    """Earlier versions logged no kind of refusal, and the wording must not decide."""
     case = Case({}, loaded(tmp_path, MINIMAL))
     assert case.loaded is not None
     with logged(case.loaded.folder):

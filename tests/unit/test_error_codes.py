@@ -21,7 +21,7 @@ CLASSES = [
 
 
 def documented() -> tuple[list[str], list[str]]:
-    """The documented codes: those of errors, and those of a factory's trouble."""
+    """The documented codes of errors, and those of a factory's trouble."""
     codes, trouble = PAGE.split("## Trouble of a factory")
     pattern = r"^\| `([^`]+)` \| \S.* \| \S.* \|$"
     return re.findall(pattern, codes, re.MULTILINE), re.findall(pattern, trouble, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Factories: plans, reports, demand. No process is started here."""
+"""The plans of factories, their reports, and demand. No process is started here."""
 
 import json
 import shlex
@@ -30,7 +30,7 @@ from wqmaster.factory.workers import EXIT_CODES
 
 
 def campaign(**settings: Any) -> Campaign:
-    """A campaign with its own `settings`."""
+    """A small campaign with these settings."""
     return Campaign.model_validate(
         {
             "campaign": "test",
@@ -146,7 +146,7 @@ def test_each_argument_of_sbatch_is_one_shell_word() -> None:
         words
     )
     assert words[-1] == "--constraint=x&y;z"
-    # The wrapper script records how the worker ended.
+    # The wrapper script records the worker's exit code.
     assert value(planned(workers).words, "--wrapper").startswith("sh ./worker.sh -o ")
 
 

@@ -1,4 +1,4 @@
-"""Workers as batch systems report them, and their problems. No worker is started here."""
+"""Reports from batch systems about workers, and workers' problems. No worker is started."""
 
 import os
 from pathlib import Path

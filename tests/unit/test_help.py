@@ -1,4 +1,4 @@
-"""Help texts, as `wqmaster -h` and the commands print them."""
+"""The help texts that `wqmaster -h` and the commands print."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ MAX_SENTENCE_CHARACTERS = 60
 
 
 def verbs(command: click.Command, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """The subcommands of a command, each with its words on the command line."""
+    """Each subcommand of a command, with the words that call it on the command line."""
     if not isinstance(command, click.Group):
         return
     context = click.Context(command)

@@ -1,4 +1,4 @@
-"""Hosts that keep failing jobs are blocked, except for the only host."""
+"""Hosts that keep failing jobs are blocked, unless no other host works."""
 
 import pytest
 

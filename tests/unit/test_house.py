@@ -1,4 +1,4 @@
-"""Modules are short, and an __init__.py only names what its package offers."""
+"""Modules are short, and an __init__.py only imports the names that its package offers."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def test_an_init_has_no_logic() -> None:
         docstring, *rest = ast.parse(path.read_text()).body
         assert isinstance(docstring, ast.Expr), path
         for node in rest:
-            # Imports for type checkers, which never run.
+            # Such imports are for type checkers and never run.
             types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
             for each in node.body if types else [node]:
                 assert isinstance(each, (ast.Import, ast.ImportFrom, ast.Assign)), (path, node)

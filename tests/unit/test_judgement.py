@@ -1,4 +1,4 @@
-"""The verdict on an outcome: one test for each path."""
+"""The verdict on an outcome, with one test for each way to reach one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ def recipe(
         target="t",
         fields=(),
         ladders={},
-        loaded=cast("LoadedCampaign", None),  # a verdict needs only the steps
+        loaded=cast("LoadedCampaign", None),  # judging needs only the steps
         task_function=never,
     )
 
@@ -316,7 +316,7 @@ def test_a_value_that_contains_itself_is_a_parse_error() -> None:
 
 
 def test_a_value_that_a_document_cannot_hold_is_a_parse_error() -> None:
-    # MongoDB would refuse it and everything sent with it.
+    # MongoDB would refuse the value, and with it all other results in the same write.
     def nested(levels: int) -> Any:
         return [nested(levels - 1)] if levels else 1.0
 
@@ -426,7 +426,7 @@ def test_the_failure_is_that_of_the_first_failed_step() -> None:
 
 
 def test_a_users_parser_may_give_a_common_name_another_meaning() -> None:
-    """Only parsers of the program itself promise the common quantity."""
+    """Only the program's own parsers promise the common quantity."""
     shares = {"O": -0.8, "H": 0.4}
     result = verdict(step(), call(lambda output: shares, "charges"))
     assert result.failure is None

@@ -1,4 +1,4 @@
-"""What steps produce, compared with what parsers need."""
+"""The files and quantities that steps produce, compared with those that parsers need."""
 
 import importlib
 import inspect
@@ -32,13 +32,13 @@ def needs(program: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def lacks(route: str, parser: str) -> list[bool]:
-    """For each quantity that the parser lacks with this route: whether that is certain."""
+    """Whether it is certain, for each quantity that the parser needs but the route lacks."""
     left = leaves(Step(route=route)).quantities
     return [left[need].certain for need in needs("orca").get(parser, ()) if need in left]
 
 
-# A program whose parsers are a single module has no needs.py: its steps always produce what its few
-# parsers read.
+# A program with a single module of parsers has no needs.py, because its steps always produce what
+# its few parsers read.
 WITH_NEEDS = sorted(
     name
     for name, program in programs().items()
@@ -133,7 +133,7 @@ def left(function: Any, **options: Any) -> Leaves:
         ("! HF def2-SVP PModel SCFCheckGrad", "gradient_trajectory"),
         ("! HF def2-SVP", "engrad_gradient"),
         ("! HF cc-pVTZ", "ccsd_energy"),
-        ("! HF def2-SVPP", "gradient"),  # a misspelled basis set requests none
+        ("! HF def2-SVPP", "gradient"),  # a misspelled basis set requests no gradient
         ("! HF def2-SVP Opt", "frequencies"),
         ("! HF def2-SVP EnGrad", "hess_hessian"),
         ("! HF def2-SVP Freq", "optimized_geometry"),
@@ -208,12 +208,12 @@ def test_a_quantity_that_a_route_computes_is_not_refused(route: str, parser: str
 @pytest.mark.parametrize(
     ("route", "parser"),
     [
-        ("! HF def2-SVP Opt", "gradient"),  # it belongs to the last cycle
-        ("! HF def2-SVP NewKeyword", "gradient"),  # this keyword may request one
+        ("! HF def2-SVP Opt", "gradient"),  # the last gradient belongs to the last cycle
+        ("! HF def2-SVP NewKeyword", "gradient"),  # an unknown keyword could request one
         ("! HF def2-SVP Freq", "gradient"),  # numerical frequencies print gradients
         ("! HF def2-SVP", "mulliken_spins"),  # present if the molecule has an open shell
         ("! RKS PBE def2-SVP", "s_squared"),
-        ("! HF def2-SVP", "json_total_energy"),  # orca_2json may be called by the command
+        ("! HF def2-SVP", "json_total_energy"),  # the command could call orca_2json
         ("! PBE D4 def2-SVP EnGrad", "dispersion_gradient"),  # ORCA 6 prints it in optimizations
         ("! XTB2", "orbital_energies"),
         ("! PBE def2-SVP MiniPrint", "loewdin_charges"),
@@ -235,7 +235,7 @@ def test_a_quantity_that_may_be_missing_is_a_warning(route: str, parser: str) ->
         ("molecule.engrad", True),
         ("orca.gwb", False),
         ("orca.xyz", False),
-        ("orca.out", False),  # the file is called stdout
+        ("orca.out", False),  # standard output is called stdout
         ("orca.gbw", None),
         ("orca.cube", None),
         ("first.gbw", None),
@@ -248,7 +248,7 @@ def test_files_are_compared_with_the_route(name: str, certain: bool | None) -> N
     assert (lack and lack.certain) == certain
 
 
-# The name of a quantity in `Leaves`.
+# A quantity's name in `Leaves`.
 OPTIMIZATION = "optimization"
 
 
@@ -364,7 +364,7 @@ def test_routes_of_real_outputs_are_read_without_remarks() -> None:
 
 
 def route_of(text: str) -> str | None:
-    """The route that an output echoes, up to the coordinates; None if it echoes none."""
+    """The route that an output echoes, up to the coordinates; None if there is no echo."""
     lines = []
     for line in text.splitlines():
         _, bar, rest = line.partition("> ")

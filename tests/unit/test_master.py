@@ -1,4 +1,4 @@
-"""The master's loop in memory: stop, grace, retry, demand. No process, no database, no sleep."""
+"""The master's loop in memory: stop, grace, retry, demand; no processes, database or sleep."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,21 +34,21 @@ WATER = {
 
 
 def well(job: SandboxedJob) -> Answer:
-    """The output of `cat number`: the number that was written for the document."""
+    """The answer of a job that succeeds: `cat number` prints the document's number."""
     return outcome(step_outcome("one", job.files["number"]))
 
 
 class MemoryFactory:
-    """A factory that starts nothing, and records the demand."""
+    """A factory that starts no workers and records the demand."""
 
     def __init__(self) -> None:
         self.told: list[Demand] = []
 
     def check(self) -> None:
-        """Do nothing: the factory is fine."""
+        """Do nothing, because the factory runs."""
 
     def awaited(self) -> bool:
-        """Whether somebody must start it."""
+        """Whether the user must start the factory."""
         return False
 
     def tell(self, wanted: Demand) -> None:
@@ -56,20 +56,20 @@ class MemoryFactory:
         self.told.append(wanted)
 
     def trouble(self) -> Trouble | None:
-        """No trouble."""
+        """None, because there is no trouble."""
         return None
 
     def last(self) -> list[str]:
-        """No lines: workers have no logs."""
+        """No lines, because workers have no logs."""
         return []
 
     def close(self) -> str | None:
-        """Nothing is left behind."""
+        """None, because no worker is left behind."""
         return None
 
 
 class House:
-    """A campaign with one command per document, and everything that runs it."""
+    """A campaign with one command per document, and all parts that run the campaign."""
 
     def __init__(self, folder: Path, answer: Callable[[SandboxedJob], Answer], **top: Any) -> None:
         step = {
@@ -96,7 +96,7 @@ class House:
         self.progress = Progress(campaign.campaign, self.engine.name)
 
     def fill(self, count: int) -> None:
-        """Documents 1 to `count`, each with its own number."""
+        """Store the documents 1 to `count`, each with a different number."""
         self.store.insert({"_id": n, "number": n + 0.5, **WATER} for n in range(1, count + 1))
 
     def master(self, **settings: Any) -> Master:
@@ -113,7 +113,7 @@ class House:
 
     @property
     def values(self) -> dict[int, float]:
-        """The value of each document."""
+        """The result of each document that has one, by `_id`."""
         key = self.recipe.loaded.campaign.output_key
         return {
             one["_id"]: one[key]["one"]["number"]
@@ -234,7 +234,7 @@ def test_unfinished_tasks_are_canceled_when_the_grace_period_is_over(
     house.engine.working = False
     master = house.master(grace=0.0 if how == "grace" else 3600.0)
     master.stop()
-    master.run()  # nothing was fed
+    master.run()  # it was stopped before it fed any document
     assert house.engine.submitted == []
     again = house.master(
         grace=0.0 if how == "grace" else 3600.0,
@@ -284,7 +284,7 @@ def test_tasks_that_an_earlier_master_spooled_are_committed_and_not_run_again(
     house.spool.prepare()
     house.master(token="second").run()
     assert set(house.values) == {1, 2}
-    # One task had returned; the other was on its way, and ran again.
+    # One task had returned; only the other one, which had not, ran again.
     assert len(house.engine.submitted) == 1
 
 
@@ -314,7 +314,7 @@ def test_a_failed_document_is_left_alone_until_it_changes(tmp_path: Path) -> Non
     house.master(token="third").run()
     assert house.values == {2: 2.5}
     assert [one for one in house.failures if one[0] == 2] == [(2, 1, "program_error", False)]
-    # The counts of the master agree with those of the database.
+    # The master's counts agree with the database.
     assert (house.progress.done, house.progress.failed, house.progress.mended) == (1, 2, 1)
     assert sum(final for _, _, _, final in house.failures) == 2
 
@@ -350,7 +350,7 @@ def test_a_document_without_a_molecule_is_taken_up_when_it_changes(
     house.master().run()
     house.master(token="second").run()
     assert [kind for document, _, kind, _ in house.failures if document == 2] == kinds
-    # Still unusable, but for another reason: the new reason is recorded.
+    # The document is still unusable, but for another reason, which is recorded.
     house.store.documents["2"] |= {"multiplicity": 4}
     house.master(token="third").run()
     assert [final for document, *_, final in house.failures if document == 2] == [False, True]
@@ -418,13 +418,13 @@ def test_many_failed_documents_do_not_delay_the_heartbeat(
     house.master().run()
     house.fill(11)
     house.engine.answer = well
-    # Each page takes longer than one look may take.
+    # Each page takes longer than the time limit for a search.
     monkeypatch.setattr(feed, "PAGE_DOCUMENTS", 1)
     monkeypatch.setattr(feed, "_LOOKING_SECONDS", 0.0)
     looked = feed.Feed(house.store, lambda key: False)
     took = [len(looked.take(1)) for _ in range(11)]
     assert took == [0] * 10 + [1]
     assert looked.passed == (10,)
-    # A master that begins there need not look at earlier documents again.
+    # A master that begins at this id does not examine earlier documents again.
     house.master(token="second", after=looked.passed).run()
     assert house.values == {11: 11.5}

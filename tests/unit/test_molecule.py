@@ -1,4 +1,4 @@
-"""A document's molecule: the fields that are read, and the documents that are refused."""
+"""Reading molecules from documents: which fields are read, and which documents are refused."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ OXYGEN = [0.0, 0.0, 0.0]
 
 
 def water(**changes: Any) -> dict[str, Any]:
-    """A valid document, with `changes`; a field that is set to ... is left out."""
+    """A valid document with `changes`; a field that is set to `...` is left out."""
     document = {
         "_id": 1,
         "atomic_numbers": [8, 1, 1],

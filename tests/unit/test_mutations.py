@@ -1,4 +1,4 @@
-"""Truncated, altered or shuffled outputs: a parser returns a value or raises ParseError.
+"""From truncated, altered or shuffled outputs, a parser returns a value or raises ParseError.
 
 10,000 inputs by default; WQMASTER_MUTATIONS sets another number.
 """
@@ -32,7 +32,7 @@ ASKED = Asked("x", 1, 3, 0, 1, "f", "r", "t")
 
 
 def sources(program: str) -> list[Mapping[str, bytes]]:
-    """Runs of a program: our small fixtures, and real outputs if they are available."""
+    """The files of some runs: small fixtures, and real outputs if they are available."""
     found: list[Mapping[str, bytes]] = []
     known = getattr(programs()[program].module, "file_name", lambda name: None)
     for place in (DATA / program, SHARED / program):
@@ -47,7 +47,7 @@ def sources(program: str) -> list[Mapping[str, bytes]]:
 
 
 def inputs(program: str) -> st.SearchStrategy[dict[str, bytes]]:
-    """Mutated runs of a program."""
+    """A strategy that draws mutated runs of a program."""
     runs = sources(program)
 
     def made(number: int) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def test_a_parser_raises_nothing_but_a_parse_error(program: str) -> None:
         max_examples=share,
         deadline=None,
         database=None,
-        # The same inputs each time, unless more inputs are requested.
+        # The inputs are the same each time, unless more than usual are requested.
         derandomize=COUNT <= USUAL_COUNT,
         suppress_health_check=list(HealthCheck),
     )

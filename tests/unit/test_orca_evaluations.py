@@ -1,6 +1,6 @@
-"""ORCA's values belong to one evaluation: the same geometry and electronic state.
+"""All values from ORCA belong to one evaluation, with one geometry and electronic state.
 
-The outputs are handmade (orca_runs.py). test_orca_shared_frames.py reads real ones.
+The outputs here are handmade (orca_runs.py); test_orca_shared_frames.py reads real ones.
 """
 
 import re
@@ -80,7 +80,7 @@ def test_an_optimization_that_ends_early_has_the_gradient_of_its_last_cycle_but_
 
 
 def test_a_gradient_at_the_same_coordinates_and_energy_belongs_to_the_final_evaluation() -> None:
-    """The last step of an optimization may be too small for the digits that are printed."""
+    """The last step of an optimization can be smaller than the last printed digit."""
     text = run(optimization(0.80, 0.741))
     assert read(orca.gradient, text)[1][2] == slope(0.741)
     assert read(orca.frames, text)[-1]["gradient"][1][2] == slope(0.741)
@@ -107,7 +107,7 @@ def test_a_gradient_is_found_after_any_number_of_identical_evaluations() -> None
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_gradient_may_come_before_or_after_the_energy_of_its_evaluation(before: bool) -> None:
-    """The MP2 module prints it before the final energy, others after it."""
+    """ORCA's MP2 module prints the gradient before the final energy, other modules after it."""
     own = gradient(slope(0.8))
     text = run(
         coordinates(0.8),
@@ -122,7 +122,7 @@ def test_a_gradient_may_come_before_or_after_the_energy_of_its_evaluation(before
 
 
 def test_the_jobs_of_an_output_are_not_mixed() -> None:
-    """Two states at one geometry: only the first job has a gradient."""
+    """Two jobs compute two states at one geometry; only the first has a gradient."""
     first = single_point(0.8, gradient(slope(0.8)), dipole(0.3))
     text = jobs(first, single_point(0.8, multiplicity=3).replace(f"{energy(0.8):.12f}", "-0.77"))
     assert read(orca.total_energy, text) == -0.77
@@ -136,7 +136,7 @@ def test_the_jobs_of_an_output_are_not_mixed() -> None:
 
 
 def test_a_second_energy_at_the_same_geometry_is_another_evaluation() -> None:
-    """As at a surface crossing: a second SCF, energy and gradient, without coordinates."""
+    """At a surface crossing, a second SCF, energy and gradient follow without coordinates."""
     text = run(
         single_point(0.8, gradient(0.01)),
         settings(0, 3),
@@ -175,14 +175,14 @@ def test_an_scf_after_the_final_energy_does_not_supply_its_values() -> None:
 
 
 def test_two_gradients_and_one_energy_are_refused() -> None:
-    """As at a conical intersection: the output does not state which one belongs to the energy."""
+    """At a conical intersection, the output does not state which gradient the energy belongs to."""
     text = run(single_point(0.8, gradient(0.01), gradient(0.02)))
     refused(orca.gradient, text, "2 gradients")
     assert read(orca.gradient, run(single_point(0.8, gradient(0.01), gradient(0.01))))[1][2] == 0.01
 
 
 def test_values_of_an_earlier_scf_of_an_evaluation_do_not_belong_to_its_energy() -> None:
-    """For example high spin before broken symmetry, or orbitals of the guess."""
+    """The earlier SCF can be high spin before broken symmetry, or provide the initial orbitals."""
     text = run(coordinates(0.8), settings(), scf(-0.8), charges(0.4), scf(-1.0), final(-1.0))
     refused(orca.mulliken_charges, text, "an earlier SCF ")
     last = text.replace("\nFINAL", charges(0.1) + "\nFINAL")
@@ -206,7 +206,7 @@ def test_an_output_without_coordinates_has_values_but_no_geometry() -> None:
 
 
 def test_coordinates_and_charges_of_one_layer_do_not_belong_to_the_total_energy() -> None:
-    """Once, charges and dipole of 12 atoms were returned with the energy of all atoms."""
+    """Once, charges and dipole of 12 atoms were returned together with the energy of all atoms."""
     text = run(
         final(-0.5, label="(L-QM2)"),
         final(-0.2, label="(S-QM2)"),
@@ -224,7 +224,7 @@ def test_coordinates_and_charges_of_one_layer_do_not_belong_to_the_total_energy(
 
 
 def test_a_reprinted_geometry_belongs_to_the_same_evaluation() -> None:
-    """As in an extrapolation: one SCF per basis set, one energy."""
+    """An extrapolation prints the geometry for each basis set, but only one final energy."""
     text = run(coordinates(0.8), settings(), scf(-1.0), coordinates(0.8), scf(-1.1), final(-1.2))
     (frame,) = read(orca.frames, text)
     assert frame["energy"] == -1.2
@@ -241,7 +241,7 @@ def test_the_optimized_geometry_of_another_job_is_refused() -> None:
 
 
 def test_frequencies_of_the_initial_geometry_are_refused() -> None:
-    """As OptTS prints them if it computes a Hessian at the start."""
+    """OptTS prints such frequencies if it computes a Hessian at the start."""
     start = cycle(1, 0.80, settings()) + frequencies(-512.25)
     text = run(start, cycle(2, 0.76), stationary(0.75))
     refused(orca.frequencies, text, "'frequencies' belongs to optimization cycle 1")
@@ -337,7 +337,7 @@ def test_the_frames_of_dynamics() -> None:
 
 @pytest.mark.parametrize("printed", [True, False])
 def test_displaced_geometries_are_not_frames(printed: bool) -> None:
-    """Numerical frequencies after an optimization; ORCA seldom prints their single points."""
+    """Numerical frequencies use displaced geometries, whose single points ORCA seldom prints."""
     displaced = "".join(
         f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
         + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
@@ -393,7 +393,7 @@ def test_forces() -> None:
     text = run(single_point(2 * bohr, rows((0.03, 0.0, 0.04), (-0.02, 0.001, -0.04))))
     assert read(orca.largest_force, text) == pytest.approx(0.05, abs=1e-12)
     assert read(orca.net_force, text) == pytest.approx([-0.01, -0.001, 0.0], abs=1e-12)
-    # The arms are -1 and +1 Bohr along z: (r x F) = (-z Fy, z Fx, 0).
+    # The lever arms are -1 and +1 Bohr along z, so r x F = (-z Fy, z Fx, 0).
     expected = [0.001, 0.03 + 0.02, 0.0]
     assert read(orca.net_torque, text) == pytest.approx(expected, abs=1e-6)
 
@@ -408,7 +408,7 @@ def test_net_force_and_torque_vanish_without_external_forces() -> None:
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("label", ["-", "DA"])
 def test_dummy_atoms_are_centers_but_not_atoms(label: str, first: bool) -> None:
-    """ORCA 5.0 prints "-", later versions "DA"."""
+    """ORCA 5.0 prints "-" as the symbol of a dummy atom, later versions print "DA"."""
     dummy = f"  {label:<5}   1.000000    0.000000    0.000000"
     block = coordinates(0.8, dummy)
     if first:
@@ -419,7 +419,7 @@ def test_dummy_atoms_are_centers_but_not_atoms(label: str, first: bool) -> None:
     assert sorted(labels) == sorted([label, "H", "H"])
     assert len(read(orca.geometry, text)) == 3
     assert sum(map(is_atom, labels)) == 2
-    # Tables without the dummy atom are complete.
+    # A table without the dummy atom is complete.
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.net_torque, text) == [0.0, 0.0, 0.0]
 
@@ -430,7 +430,7 @@ BOHR = 0.529177210903
 
 
 def engrad(distance: float) -> bytes:
-    """The contents of BASENAME.engrad after an evaluation of H2."""
+    """The content of BASENAME.engrad after an evaluation of H2 at `distance`."""
     along = slope(distance)
     return (
         "#\n# Number of atoms\n#\n 2\n#\n# The current total energy in Eh\n#\n"
@@ -443,7 +443,7 @@ def engrad(distance: float) -> bytes:
 
 
 def hess(distance: float, shift: float) -> bytes:
-    """A .hess file of H2 at `distance`, moved along z by `shift` Bohr."""
+    """The content of a .hess file of H2 at `distance`, moved along z by `shift` Bohr."""
     return (
         "$orca_hessian_file\n\n$vibrational_frequencies\n6\n"
         + "".join(f"    {place}        {0.0 if place < 5 else 4400.5:.6f}\n" for place in range(6))
@@ -467,16 +467,16 @@ def test_an_engrad_file_of_the_last_cycle_does_not_belong_to_the_final_energy(
     text = run(optimization(*DISTANCES))
     with pytest.raises(ParseError, match="belongs to another evaluation"):
         parser(beside("orca.engrad", engrad(0.745), text))
-    # Alone, it is accepted; without convergence, it belongs to the final evaluation.
+    # The file is accepted if it is alone, or if it belongs to the last, unconverged cycle.
     alone = parser(Output({"orca.engrad": engrad(0.745)}, "orca.engrad"))
     early = run(optimization(*DISTANCES, end=None))
     assert parser(beside("orca.engrad", engrad(0.745), early)) == alone
-    # If standard output has no final energy, nothing is compared.
+    # If the standard output has no final energy, the file is not compared with it.
     assert parser(beside("orca.engrad", engrad(0.745), run())) == alone
 
 
 def test_an_engrad_file_with_the_same_energy_at_another_geometry_is_refused() -> None:
-    """The curve is a parabola: two distances share one energy."""
+    """The invented energy is a parabola, so two distances have the same energy."""
     text = run(single_point(0.70, gradient(slope(0.70))))
     assert energy(0.70) == energy(0.78)
     assert orca.engrad_energy(beside("orca.engrad", engrad(0.70), text)) == energy(0.70)
@@ -488,11 +488,11 @@ def test_an_engrad_file_with_the_same_energy_at_another_geometry_is_refused() ->
 def test_a_hess_file_of_the_initial_geometry_is_refused(parser: Parser) -> None:
     text = run(optimization(*DISTANCES))
     alone = parser(Output({"orca.hess": hess(0.741, 0.5)}, "orca.hess"))
-    # ORCA 6 moves the origin.
+    # ORCA 6 moves the origin, which must not matter.
     assert parser(beside("orca.hess", hess(0.741, 0.5), text)) == alone
     for other in (0.80, 0.745):
         with pytest.raises(ParseError, match="another geometry"):
             parser(beside("orca.hess", hess(other, 0.0), text))
-    # NEB-TS prints no coordinates at its end: there is nothing to compare with.
+    # NEB-TS prints no coordinates at its end, so there is no geometry to compare with.
     silent = run(cycle(1, 0.80, settings()), stationary(0.741, printed=False))
     assert parser(beside("orca.hess", hess(0.741, 0.5), silent)) == alone

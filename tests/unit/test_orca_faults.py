@@ -1,4 +1,4 @@
-"""Faults found with unfamiliar ORCA outputs, each reproduced in a small handmade text."""
+"""Faults that unfamiliar ORCA outputs revealed, each reproduced with a small handmade text."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ RESULT = "VIBRATIONAL FREQUENCIES\n"
 
 
 def with_error(error: str, before: str = "", after: str = "") -> str:
-    """A good output with this message before its end."""
+    """A good output with this error message before its end."""
     return text("v6-radical").replace(END, f"{before}\n{error}\n{after}\n{END}")
 
 
@@ -83,7 +83,7 @@ def test_an_error_before_a_later_successful_scf_is_not_a_failure() -> None:
     scf = "SCF CONVERGED AFTER   9 CYCLES"
     again = f"   *    {scf}   *\n{final}\n"
     assert sound(with_error(BROKEN, after=again))
-    # A later energy without a later SCF may lack the part that failed.
+    # A later energy without a later SCF can lack the part that failed.
     assert not sound(with_error(BROKEN, after=f"{final}\n"))
 
 
@@ -105,7 +105,7 @@ def two_jobs(error: str) -> str:
 def test_a_failed_job_before_a_successful_one_is_a_failure_if_it_printed_results() -> None:
     assert sound(two_jobs(""))
     assert sound(two_jobs(BROKEN))
-    # It printed results after its error, and they would be read.
+    # The failed job printed results after its error, which parsers would read.
     assert not sound(two_jobs(f"{BROKEN}\n{RESULT}"))
 
 
@@ -176,7 +176,7 @@ SIZE = "Size of QMMM System                    ... 137\n"
 
 
 def layered(parts: str, size: str = SIZE) -> str:
-    """NO as the inner layer of a larger system."""
+    """An output with NO as the inner layer of a larger system."""
     content = text("v6-radical")
     final = content[content.rindex("FINAL SINGLE POINT ENERGY") :].partition("\n")[0]
     return content.replace(final, parts).replace("SCF SETTINGS", f"{size}SCF SETTINGS", 1)
@@ -273,7 +273,7 @@ def vibrating(
     ("atoms", "frequencies", "left"),
     [
         (WATER, [0.0] * 6 + [1600.0, 3600.0, 3700.0], [1600.0, 3600.0, 3700.0]),
-        # A vibration printed as 0.00 is kept, and so is one that follows an imaginary one.
+        # A vibration that is printed as 0.00 is kept, even after an imaginary one.
         (WATER, [0.0] * 7 + [3600.0, 3700.0], [0.0, 3600.0, 3700.0]),
         (WATER, [0.0] * 6 + [-12.5, 0.0, 3700.0], [-12.5, 0.0, 3700.0]),
         (
@@ -319,7 +319,7 @@ def test_vibrations_that_resemble_rotations_are_refused() -> None:
 
 
 def square(rows: list[list[float]]) -> str:
-    """A table of a .hess file, as one block of columns."""
+    """A table in a .hess file, as one block of columns."""
     size = len(rows)
     head = " ".join(str(column) for column in range(size))
     lines = [" ".join([str(place), *map(str, row)]) for place, row in enumerate(rows)]
@@ -378,7 +378,7 @@ def test_the_property_json_counts_its_vibrations_in_the_same_way() -> None:
 
 
 def test_the_thermochemistry_of_an_atom_with_vibrations_is_refused() -> None:
-    # An atom's vibrations are 0.00: thermochemistry from them is wrong, finite or not.
+    # An atom's vibrations are 0.00, so thermochemistry from them is wrong even if it is finite.
     content = text_of("more-4.2-freq.out")
     heading = "CARTESIAN COORDINATES (ANGSTROEM)"
     atom = f"{heading}\n---------------------------------\n  Cl     0.0   0.0   0.0\n\n"
@@ -600,7 +600,7 @@ def test_the_quadrupole_is_the_total_one() -> None:
         [-0.75, -3.5, -0.75],
         [-0.25, -0.75, -5.75],
     ]
-    # Some versions print no unit after it.
+    # Some versions of ORCA print no unit in the heading.
     bare = QUADRUPOLE.replace(" (a.u.)", "").partition("             -6.7")[0]
     assert orca.quadrupole(of(bare)) == orca.quadrupole(of(QUADRUPOLE))
 

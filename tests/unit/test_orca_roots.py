@@ -1,6 +1,6 @@
-"""Values printed with an excited state's energy: from its density, from the SCF, or refused.
+"""Values beside an excited state's energy are from its density or the SCF, or are refused.
 
-The outputs are handmade (orca_runs.py), in the layouts of public ones (`roots`).
+The outputs are handmade (orca_runs.py), in the layouts of public outputs.
 """
 
 import json
@@ -120,7 +120,7 @@ def test_a_root_that_cannot_be_read_is_a_parse_error() -> None:
 
 
 def equation_of_motion(value: float, heading: str = "EOM-CCSD RESULTS (RHS)") -> str:
-    """An EOM-CCSD run with the coupled-cluster energy at 0.74 Angstrom."""
+    """An EOM-CCSD run with the coupled-cluster energy, at a distance of 0.74 Angstrom."""
     states = f"-----\n{heading}\n-----\n\nIROOT=  1:  {EXCITATION:.6f} au  6.8 eV  54869 cm**-1\n"
     coupled = f"E(TOT)                                     ... {energy(0.74):17.9f}\n"
     return run(
@@ -161,7 +161,7 @@ def test_scf_values_of_a_property_file_are_refused_if_a_root_was_followed() -> N
 
 
 def test_an_energy_without_an_scf_is_not_a_frame() -> None:
-    """`NoIter` prints a final energy of 0."""
+    """With the keyword `NoIter`, ORCA prints a final energy of 0."""
     text = run(coordinates(0.74), settings(), final(0.0))
     with pytest.raises(ParseError, match="no evaluation"):
         read(orca.frames, text)

@@ -63,7 +63,7 @@ def test_a_route_that_orca_cannot_read_is_an_error_with_its_line(
     route: str, line: int, words: str | None
 ) -> None:
     wrong = [remark for remark in said(route) if remark.certain]
-    if words is None:  # an extra "end" may close a block that is not recognized as one
+    if words is None:  # an extra "end" could close a block that is not recognized as one
         assert wrong == []
         return
     (remark,) = wrong

@@ -1,12 +1,12 @@
 """ORCA's parsers and diagnosis on real outputs next to the checkout (../shared/data/orca).
 
-`expected.json` has their values from an independent reading ("text") and from cclib. These keys
-are checked elsewhere or not at all:
-- by the tests of those parsers: orbitals, frequencies, excitations, free energies (homos, n_mo,
-  moenergies_homo_lumo_eV, vibfreqs, free_energy_hartree, etenergies_cm1);
+`expected.json` has the values from an independent reading ("text") and from cclib. These keys
+are not checked here:
+- Orbitals, frequencies, excitations and free energies are checked by test_orca_shared_properties
+  (homos, n_mo, moenergies_homo_lumo_eV, vibfreqs, free_energy_hartree, etenergies_cm1).
 - cclib's gradient, dipole and charges equal those of "text" if `agree` is true, and are faulty
-  otherwise (see `_about`); likewise final_scf_energy_hartree, which is rounded;
-- the file property.json and the .hess files have no values.
+  otherwise (see `_about`). The same holds for final_scf_energy_hartree, which is rounded.
+- The file property.json and the .hess files have no expected values.
 """
 
 import json
@@ -31,7 +31,7 @@ EXPECTED: dict[str, Any] = (
     json.loads((DATA / "expected.json").read_text())["files"] if DATA.is_dir() else {}
 )
 OUTPUTS = sorted(name for name in EXPECTED if name.endswith((".out", ".log")))
-# Key of "text" -> parser, and the largest permitted deviation.
+# Key in "text" -> parser, and the largest permitted deviation in the parser's unit.
 VALUES = {
     "final_single_point_energy": ("total_energy", 1e-9),
     "scf_energy": ("scf_energy", 1e-9),
@@ -53,7 +53,7 @@ OTHER_KEYS = {
     "opt_converged",
 }
 SPINS = {"mulliken": "mulliken_spins", "lowdin": "loewdin_spins"}
-# The expected class of each outcome other than ok.
+# The failure class that each outcome other than ok must have.
 CLASSES = {
     "fail:input_keyword": FailureClass.INPUT_KEYWORD,
     "fail:module_crash_gtoint(memory)": FailureClass.MODULE_CRASH,
@@ -75,14 +75,14 @@ def output(name: str) -> Output:
 
 
 def pairs(section: str, *keys: str) -> list[tuple[str, str]]:
-    """Files and keys that have an expected value."""
+    """All pairs of a file and a key for which there is an expected value."""
     return [
         (name, key) for name in OUTPUTS for key in keys if key in EXPECTED[name].get(section, {})
     ]
 
 
 def asked(name: str) -> Asked | None:
-    """The molecule that the job of this output computed, according to cclib."""
+    """The state and the number of atoms that this output's job computed, according to cclib."""
     found = EXPECTED[name].get("cclib", {})
     if not {"natom", "charge", "mult"} <= set(found):
         return None
@@ -196,7 +196,7 @@ def test_failures_and_traps_get_their_class(name: str) -> None:
 
 
 def test_a_removed_block_is_missing() -> None:
-    """The trap missing_block: the rest of the output is good."""
+    """In the outputs marked trap:missing_block, all other blocks are intact."""
     names = [name for name in OUTPUTS if EXPECTED[name]["outcome"] == "trap:missing_block"]
     for name in names:
         assert orca.diagnose(output(name), asked(name), {}) is None

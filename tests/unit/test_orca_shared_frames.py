@@ -1,4 +1,4 @@
-"""Frames of real outputs (../shared/data/orca): energy and gradient belong together.
+"""In each frame of real outputs (../shared/data/orca), energy and gradient belong together.
 
 After each gradient of an optimization, in the relaxation step, ORCA prints the energy and the
 gradient norm that it uses, and from the second cycle on the energy change.
@@ -24,7 +24,8 @@ OUTPUTS = sorted(
 )
 STEP = re.compile(r"Current Energy +\.{4} +(\S+) Eh\nCurrent gradient norm +\.{4} +(\S+) Eh/bohr\n")
 CHANGE = re.compile(r"\n +Energy change +(\S+) ")
-# Cycles were removed before publication: the largest gradient falls from 5e-2 to 7e-5 in one step.
+# Cycles must have been removed before publication, because the largest gradient falls from 5e-2 to
+# 7e-5 in one step.
 CUT = "4.1/test_ts_reopt_optts_orca.out"
 
 
@@ -68,7 +69,7 @@ def test_the_last_frame_has_the_values_of_the_output(name: str) -> None:
     assert last["converged"] is state["converged"]
     assert not any(frame["converged"] for frame in cycles)
     if last["converged"]:
-        # One step further; there, the energy is computed again, but not the gradient.
+        # After the last step, ORCA computes the energy again, but not the gradient.
         assert last["gradient"] is None
         assert last["geometry"] != cycles[-1]["geometry"]
         with pytest.raises(ParseError, match="belongs to optimization cycle"):
@@ -83,7 +84,7 @@ def test_frames_and_single_values_belong_to_one_evaluation(name: str) -> None:
     except ParseError:
         return
     if last["energy"] != energy:
-        # The final evaluation is not converged, so it is not a frame.
+        # The SCF of the final evaluation is not converged, so this evaluation is not a frame.
         assert orca.diagnose(output(name), None, {}) is not None
         return
     assert last["geometry"] == orca.geometry(output(name))

@@ -1,4 +1,4 @@
-"""Parsers of orbitals, vibrations, spectra and files on real ORCA files.
+"""Parsers for orbitals, vibrations, spectra and files, on real ORCA files.
 
 The files and the values of cclib are in the folder `shared` next to the checkout. Where cclib has a
 value that the file does not state, or reads it from another block, the test says so.
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="the folder shared with ORCA's files is not next to the checkout"
 )
 
-# cclib's conversion factor to eV (scipy's constants, CODATA 2018 or 2014).
+# The factor with which cclib converts Eh to eV (scipy's constants, CODATA 2018 or 2014).
 EV_PER_EH = 27.211386
 
 
@@ -53,7 +53,10 @@ def having(*keys: str) -> list[str]:
 
 
 def rounding(name: str) -> float:
-    """In eV. If coefficients are printed, cclib reads the energies above them: 5 decimals in Eh."""
+    """The rounding error of cclib's orbital energies, in eV.
+
+    If coefficients are printed, cclib reads the energies above them, which have 5 decimals in Eh.
+    """
     return 3e-4 if "MOLECULAR ORBITALS" in output(name).text else 2e-5
 
 
@@ -69,7 +72,7 @@ def test_orbitals(name: str) -> None:
     assert [len(spin) for spin in occupations] == [len(spin) for spin in energies]
     assert [sum(o > 0 for o in spin) - 1 for spin in occupations] == known["homos"]
     if "virtual orbitals were printed." in output(name).text:
-        # cclib's n_mo also counts the orbitals of the coefficients below the table.
+        # cclib's n_mo also counts orbitals that only the coefficients below the table list.
         assert all(len(spin) <= n for spin, n in zip(energies, known["n_mo"], strict=True))
     else:
         assert [len(spin) for spin in energies] == known["n_mo"]
@@ -108,16 +111,16 @@ def test_thermochemistry(name: str) -> None:
     assert orca.gibbs_free_energy(output(name)) == pytest.approx(known, abs=1e-9)
     values = orca.thermochemistry(output(name))
     assert values["temperature"] == 298.15
-    # Half the sum of the real frequencies, as ORCA has it; 1 Eh = 219474.6314 cm^-1.
+    # ORCA's zero-point energy is half the sum of the real frequencies; 1 Eh = 219474.6314 cm^-1.
     real = [value for value in orca.frequencies(output(name)) if value > 0]
     half = sum(real) / 2 / 219474.6314
-    # ORCA leaves out frequencies below a limit (1 or 35 cm^-1).
+    # The tolerance covers frequencies below a limit (1 or 35 cm^-1), which ORCA leaves out.
     assert values["zero_point_energy"] == pytest.approx(half, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", having("etenergies_cm1"))
 def test_excitations(name: str) -> None:
-    # cclib takes ORCA 6's energies from the spectrum, which is sorted by energy.
+    # For ORCA 6, cclib takes the energies from the spectrum, which is sorted by energy.
     known = sorted(EXPECTED[name]["cclib"]["etenergies_cm1"])
     states = orca.excitations(output(name))
     found = sorted(state["energy"] * 219474.63136 for state in states)
@@ -191,7 +194,7 @@ def test_the_hess_files() -> None:
             assert one == pytest.approx(other, abs=1e-6)
         geometry, other_geometry = orca.hess_geometry(found), orca.geometry(beside)
         assert orca.hess_symbols(found) == orca.symbols(beside)
-        # The file uses its own origin.
+        # The .hess file has another origin than the output, so all atoms have the same shift.
         shifts = [
             [x - y for x, y in zip(one, other, strict=True)]
             for one, other in zip(geometry, other_geometry, strict=True)
@@ -217,7 +220,7 @@ def test_the_broken_hess_file_is_refused(parser: Any) -> None:
 def test_the_property_file() -> None:
     found = file("6.1/opi_pop_analysis.property.json")
     assert orca.json_total_energy(found) == -76.23039400230981
-    # MP2's relaxed density comes after SCF's and the unrelaxed one.
+    # The file has three dipoles: from the SCF, unrelaxed MP2 and relaxed MP2 densities.
     assert orca.json_dipole(found) == pytest.approx([-0.49257992, 0.04930775, 0.74593582], abs=1e-8)
     assert orca.json_mulliken_charges(found)[0] == pytest.approx(-0.39908581, abs=1e-8)
     assert sum(orca.json_hirshfeld_charges(found)) == pytest.approx(0.0, abs=1e-4)

@@ -24,7 +24,7 @@ class Module:
         self.folder = folder
 
     def error(self, text: str, step: dict[str, Any] | None = None, needs: str = "") -> str:
-        """The one-line error of the campaign, which begins with its place in the file."""
+        """The one-line error of the campaign, which begins with the place in the campaign file."""
         package = self.folder / "tallying"
         if needs:
             package.mkdir()
@@ -49,7 +49,7 @@ class Module:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
-    """A folder for the user's module `tallying`, which no other test has imported."""
+    """A folder for the user's module `tallying`, which Python has not imported yet."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in [name for name in sys.modules if name.partition(".")[0] == "tallying"]:
         monkeypatch.delitem(sys.modules, name)
@@ -58,7 +58,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
 
 
 def changed(*changes: tuple[str, str]) -> str:
-    """The guide's module with changes."""
+    """The text of the guide's module, after changes."""
     text = MODULE
     for old, new in changes:
         assert old in text
@@ -67,7 +67,7 @@ def changed(*changes: tuple[str, str]) -> str:
 
 
 def with_trait(name: str, function: str) -> str:
-    """The guide's module with this trait of its task function: a function named `mine`."""
+    """The text of the guide's module, whose task function has `mine` as this trait."""
     return changed((TASK, f"{function}\n\n\n{TASK[:-1]}, {name}=mine)"))
 
 

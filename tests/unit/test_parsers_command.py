@@ -1,4 +1,4 @@
-"""Parsers of plain files, and of the files that the harness of Python functions writes."""
+"""Parsers for plain files, and for the files that the harness for Python functions writes."""
 
 import contextlib
 import json
@@ -105,7 +105,7 @@ def test_a_command_is_diagnosed_by_its_streams_only() -> None:
 
 
 def harness(**content: Any) -> Output:
-    """The files of a step with this result.json; the parser reads stdout."""
+    """The files of a step whose result.json has this content; the main file is stdout."""
     whole = {"function": "m.f", "python": "3.6.8", **content}
     return Output({"stdout": b"", "stderr": b"", "result.json": json.dumps(whole).encode()})
 

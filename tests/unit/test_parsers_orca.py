@@ -1,4 +1,4 @@
-"""ORCA's parsers on small handmade outputs, in the layouts of its versions.
+"""ORCA's parsers on small handmade outputs, in the layouts of several ORCA versions.
 
 test_orca_shared.py reads real outputs; test_diagnosis_orca.py tests the diagnosis.
 """
@@ -121,7 +121,7 @@ def test_bond_orders_and_spin_contamination() -> None:
 
 
 def test_bond_orders_are_empty_if_none_reaches_the_threshold() -> None:
-    """ORCA 6 states this; older versions print nothing."""
+    """ORCA 6 states that there are none; older versions print nothing."""
     bond = "B(  0-N ,  1-O ) :   1.9876 "
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "  => no bond orders to print")) == []
     assert read(orca.mayer_bond_orders, "v6-radical", (bond, "")) == []
@@ -208,7 +208,7 @@ def test_the_energies_of_layers_are_not_steps() -> None:
     )
     assert orca.energy_trajectory(output(layers)) == [-11.5, -12.5]
     assert orca.total_energy(output(layers)) == -12.5
-    # Another job below has its own energies.
+    # If another job follows, the trajectory has its energy and the energies of every layer.
     later = f"{layers}FINAL SINGLE POINT ENERGY     -3.5\n"
     assert len(orca.energy_trajectory(output(later))) == 7
 

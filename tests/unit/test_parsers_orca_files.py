@@ -1,4 +1,4 @@
-"""Parsers of ORCA's files .engrad, .hess and .property.json.
+"""Parsers for ORCA's files .engrad, .hess and .property.json.
 
 The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
@@ -87,7 +87,7 @@ def test_the_hess_file(name: str) -> None:
 
 
 def test_the_frequencies_of_the_hessian_equal_the_printed_ones() -> None:
-    # 1 Eh / (u Bohr^2) as a wavenumber: 5140.4871 cm^-1 squared (CODATA 2018).
+    # The square root of 1 Eh/(u Bohr^2), as a wavenumber, is 5140.4871 cm^-1 (CODATA 2018).
     found = file(HESS[0])
     force = orca.hess_hessian(found)[2][2]
     reduced = 1 / sum(1 / mass for mass in orca.hess_masses(found))

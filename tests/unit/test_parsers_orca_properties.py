@@ -1,4 +1,4 @@
-"""Parsers of orbitals, vibrations, thermochemistry and timings.
+"""Parsers for orbitals, vibrations, thermochemistry and timings.
 
 The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
@@ -30,7 +30,7 @@ def test_orbitals_of_both_spins_are_two_lists_with_irreps_and_a_note_below() -> 
 
 
 def test_the_gap_is_taken_over_both_spins() -> None:
-    # HOMO: -0.40 (up); LUMO: -0.21 (down).
+    # In Eh: the HOMO (up) is at -0.40, the LUMO (down) at -0.21.
     assert orca.homo_lumo_gap(fixture("more-6.0-freq.out")) == pytest.approx(0.19)
 
 
@@ -123,7 +123,7 @@ def test_normal_modes_match_the_frequencies() -> None:
     ]
     modes = orca.normal_modes(fixture("more-6.0-freq.out"))
     assert [len(modes), len(modes[0]), len(modes[0][0])] == [3, 3, 3]
-    # The fixture has 0.1 * mode + 0.001 * coordinate.
+    # The elements in the fixture are 0.1 * mode + 0.001 * coordinate.
     assert modes[1][2] == pytest.approx([0.706, 0.707, 0.708])
 
 
@@ -220,7 +220,7 @@ def test_thermochemistry_comes_from_the_last_temperature() -> None:
 
 
 def test_the_thermochemistry_of_an_atom_with_an_infinite_entropy_is_refused() -> None:
-    # ORCA 4.1 prints these for a single atom; its enthalpy contains the same vibrations.
+    # ORCA 4.1 prints such infinities for a single atom, whose enthalpy contains false vibrations.
     text = text_of("more-4.2-freq.out")
     for old in ("0.00000000 Eh       0.00 kcal/mol\nRotational entropy", "0.01912372 Eh"):
         assert old in text

@@ -1,4 +1,4 @@
-"""Parsers of excited states, polarizabilities and correlated energies.
+"""Parsers for excited states, polarizabilities and correlated energies.
 
 The fixtures in data/orca/more-* are handmade, in the layouts of the versions in their names.
 """
@@ -114,7 +114,7 @@ def test_the_polarizability_of_both_layouts() -> None:
         [0.25, 12.0, -1.5],
         [0.0, -1.5, 15.0],
     ]
-    # The tensor in the velocity gauge follows it.
+    # The tensor in the velocity gauge, which follows in the output, is not read.
     assert orca.polarizability(fixture("more-6.1-polar.out")) == [
         [5.5, 0.5, 0.0],
         [0.5, 6.5, -0.25],

@@ -1,4 +1,4 @@
-"""Vina's parsers on outputs of Vina. data/vina/README.md describes the runs."""
+"""Vina's parsers on outputs from Vina. data/vina/README.md describes the runs."""
 
 import math
 import random
@@ -121,7 +121,7 @@ def test_the_terms_of_a_pose_add_up_to_its_affinity() -> None:
         "intra": -0.169,
         "unbound": -0.169,
     }
-    # One of the ligand's two rotatable bonds only turns a hydrogen, so it counts half.
+    # One of the ligand's two rotatable bonds only turns a hydrogen, so Vina counts it as half.
     for pose in (best, second):
         expected = (pose["total"] - pose["unbound"]) / (1 + 0.05846 * 1.5)
         assert pose["affinity"] == pytest.approx(expected, abs=2e-3)
@@ -260,7 +260,7 @@ def test_a_good_run_has_no_diagnosis(name: str) -> None:
 REPORT = "\nPlease report bugs through the Issue Tracker on GitHub \n"
 
 
-# What Vina 1.2.7 wrote to stderr, each time with exit code 1 or signal 6.
+# Messages that Vina 1.2.7 wrote to stderr before it ended with exit code 1 or signal 6.
 @pytest.mark.parametrize(
     ("stderr", "kind", "words"),
     [
@@ -332,7 +332,7 @@ def test_the_message_of_vina_is_the_cause(stderr: str, kind: FailureClass, words
     found = Output({"stdout": header, "stderr": stderr.encode()})
     assert diagnosis(found)[0] is kind
     assert words in diagnosis(found)[1]
-    # The same if stderr and stdout went into one file.
+    # The result is the same if stderr and stdout went into one file.
     assert diagnosis(Output({"stdout": header + stderr.encode()}), None)[0] is kind
 
 
@@ -387,7 +387,7 @@ def test_maps_that_were_not_read_are_not_as_asked() -> None:
 
 
 def test_a_ligand_that_does_not_fit_into_the_box_is_implausible_even_if_vina_succeeds() -> None:
-    # What 1.2.7 wrote for a box of 1 Angstrom.
+    # Vina 1.2.7 wrote this energy for a box of 1 Angstrom.
     found = files("maps")
     found["out.pdbqt"] = re.sub(
         rb"RESULT: +-3.819", b"RESULT: 59023165.871", found["out.pdbqt"]
@@ -538,5 +538,5 @@ def test_large_inputs_are_read_in_linear_time(pattern: bytes) -> None:
         return time.process_time() - started
 
     small = max(seconds(100_000), 0.002)
-    # Ten times the input: a quadratic algorithm would take a hundred times as long.
+    # For ten times the input, a quadratic algorithm would take a hundred times as long.
     assert seconds(1_000_000) < 50 * small

@@ -1,4 +1,4 @@
-"""xtb's parsers on outputs of xtb. data/xtb/README.md describes the runs."""
+"""xtb's parsers on outputs from xtb. data/xtb/README.md describes the runs."""
 
 import math
 import re
@@ -82,7 +82,7 @@ def test_the_energy_without_a_gradient_has_the_decimals_of_the_printout() -> Non
     found = output("water-no-gradient")
     assert "TOTAL ENERGY               -5.070383095219 Eh" in found.text
     assert energy(found) == -5.070383095219
-    # Alone, or with the printout of another run, xtbout.json gives its own eight decimals.
+    # With the printout of another run, the energy is that of xtbout.json, with eight decimals.
     other = found.text.replace("-5.070383095219", "-5.070383995219")
     assert energy(found.with_text(other)) == -5.07038310
 
@@ -118,7 +118,7 @@ def test_the_dipole_equals_the_printed_one(name: str, full: list[float], total: 
     assert re.search(rf"full: +{full[0]:.3f} +-0\.000 +{full[2]:.3f} +{total}", output(name).text)
     found = dipole(output(name))
     assert found == pytest.approx(full, abs=6e-4)
-    # xtb prints the norm in Debye: 1 e a0 = 2.5417 D.
+    # xtb prints the norm in Debye; 1 e a0 = 2.5417 D.
     assert math.hypot(*found) * 2.541746 == pytest.approx(total, abs=6e-4)
 
 
@@ -142,7 +142,7 @@ def test_charges_add_up_to_the_charge_of_the_molecule() -> None:
 
 
 def test_the_gap_equals_the_printed_one_in_hartree() -> None:
-    # From the table of orbitals: HL-Gap 0.5335630 Eh, 14.5190 eV.
+    # The table of orbitals states "HL-Gap 0.5335630 Eh 14.5190 eV".
     assert homo_lumo_gap(output("water")) == pytest.approx(0.5335630, abs=6e-8)
 
 

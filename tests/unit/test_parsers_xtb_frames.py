@@ -1,4 +1,4 @@
-"""Frames of xtb runs, damaged files, and layouts of its versions that real runs cannot show.
+"""Frames of xtb runs, damaged files, and layouts of xtb versions that are not installed.
 
 tests/integration/test_xtb_frames.py shows that each frame belongs to one evaluation.
 """
@@ -185,7 +185,7 @@ SPIN_OF_6_3 = (
 
 
 def of_6_3(spin: str, name: str = "water-cation") -> dict[str, bytes]:
-    """A run with one unpaired electron in the layout of xtb 6.3, which prints the spin."""
+    """A run with one unpaired electron, in the layout of xtb 6.3, which prints the spin."""
     run = files(name)
     text = run.pop("stdout").decode()
     run = {name: content for name, content in run.items() if name == "stderr"}
@@ -205,7 +205,7 @@ def test_xtb_6_3_states_the_spin_instead_of_unpaired_electrons() -> None:
 
 
 def test_a_spin_that_the_electrons_rule_out_is_found_in_xtb_6_3() -> None:
-    # Water with one unpaired electron of eight, which xtb 6.3 computes nevertheless.
+    # One of water's eight electrons cannot be unpaired, but xtb 6.3 computes this nevertheless.
     text = of_6_3("0.5", "uhf-1")["stdout"]
     failure = xtb.diagnose(Output({"stdout": text}), None, {})
     assert failure is not None
@@ -213,7 +213,7 @@ def test_a_spin_that_the_electrons_rule_out_is_found_in_xtb_6_3() -> None:
 
 
 def test_a_printout_that_states_neither_is_not_compared_with_the_command_line() -> None:
-    # xtb 6.5 and 6.6 print no spin, but a job's xtbout.json states it.
+    # xtb 6.5 and 6.6 print no spin, but the xtbout.json of a job states it.
     text = of_6_3("0.5")["stdout"].decode().replace(SPIN_OF_6_3.format("0.5"), "")
     assert xtb.diagnose(Output({"stdout": text.encode()}), None, {}) is None
     with pytest.raises(ParseError, match="does not state the number of unpaired electrons"):

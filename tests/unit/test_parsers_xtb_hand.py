@@ -1,4 +1,4 @@
-"""Errors and unexpected printouts of xtb (6.7.1), found in manual runs."""
+"""Errors and unexpected printouts of xtb 6.7.1, found in manual runs."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_an_atom_has_a_single_structure_even_if_xtb_logs_none() -> None:
 
 
 def test_the_energy_of_a_run_with_an_ion_belongs_to_the_molecule() -> None:
-    """As `xtb --vip` prints: the molecule's SUMMARY, then the ion's, whose properties follow."""
+    """`xtb --vip` prints the molecule's SUMMARY, then the ion's SUMMARY and properties."""
     text = files("hydrogen-atom")["stdout"].decode()
     place = text.index("Property Printout")
     [printed] = re.findall(r":: total energy +(\S+) Eh", text)
@@ -77,7 +77,7 @@ def test_the_message_of_xtb_is_the_cause(lines: str, kind: FailureClass, words: 
 
 
 def test_a_steep_gradient_is_a_clash_at_any_energy() -> None:
-    """O and H 1e-6 Angstrom apart in water: xtb omits the repulsion, and the rest looks fine.
+    """If O and H in water are 1e-6 Angstrom apart, xtb omits the repulsion; all else looks fine.
 
     The numbers are from a real run.
     """
@@ -90,7 +90,7 @@ def test_a_steep_gradient_is_a_clash_at_any_energy() -> None:
 
 
 def test_an_energy_in_a_solvent_without_an_empty_orbital_is_refused() -> None:
-    """F- in water had -3.75, -5.08, -6.15 and 13.6 Eh in runs of the same input (6.7.1)."""
+    """Runs of xtb 6.7.1 with one input, F- in water, gave -3.75, -5.08, -6.15 and 13.6 Eh."""
     text = files("solvent")["stdout"].decode()
     full = text.replace("atomic orbitals                   6 ", "atomic orbitals 4 ")
     assert full != text

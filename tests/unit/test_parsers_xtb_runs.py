@@ -1,4 +1,4 @@
-"""Optimizations, Hessians, MD and GFN-FF of xtb, compared with xtb's own printout."""
+"""xtb's optimizations, Hessians, MD and GFN-FF, compared with xtb's own printout."""
 
 import contextlib
 import random
@@ -25,7 +25,7 @@ PARSERS: list[Parser] = [
 
 
 def files(name: str, **changes: bytes | None) -> dict[str, bytes]:
-    """The files of a run; `changes` replaces some (dots written as _) or removes them (None)."""
+    """The files of a run; `changes` (dots written as _) replaces some or removes them (None)."""
     found = {path.name: path.read_bytes() for path in (DATA / name).iterdir()}
     names = {path.replace(".", "_"): path for path in found}
     for key, content in changes.items():
@@ -107,7 +107,7 @@ def test_a_hessian_has_three_modes_and_thermochemistry() -> None:
     assert read(xtb.zero_point_energy, found) == 0.020147363524
     assert read(xtb.enthalpy, found) == -5.046455141674
     assert read(xtb.gibbs_free_energy, found) == -5.067868420835
-    # From the table: 188.5647 J/K/mol.
+    # The table has 188.5647 J/K/mol.
     assert read(xtb.entropy, found) * 2625499.64 == pytest.approx(188.5647, abs=1e-3)
     thermo = read(xtb.thermochemistry, found)
     assert (thermo["temperature"], thermo["symmetry"], thermo["frequencies"]) == (298.15, "c2v", 3)
@@ -154,7 +154,7 @@ def test_an_md_has_means_over_its_steps() -> None:
     assert (summary["steps"], summary["step"], summary["time"]) == (100, 0.5, 0.05)
     assert (summary["frames"], summary["degrees_of_freedom"]) == (5, 9)
     assert summary["thermostat"] == 300.0
-    # xtb divides by the number of steps plus one.
+    # xtb divides by the number of steps plus one, so its averages are corrected.
     assert summary["potential_energy"] == pytest.approx(-5.0173144088272794 * 1.01, abs=1e-12)
     assert summary["temperature"] == pytest.approx(210.06709390598920 * 1.01, abs=1e-9)
     assert summary["accurate_potential_energy"] == -5.0672103517533262
@@ -232,7 +232,7 @@ def test_a_truncated_file_is_never_read_as_something_else(
             value = read(parser, found)
         except ParseError:
             continue
-        # A trajectory may lose whole structures, and a number its last digits.
+        # Only whole structures at the end, or the last digits of a number, can be lost unnoticed.
         assert len(value) <= len(right)
         if isinstance(value[0], float):
             assert value == pytest.approx(right[: len(value)], abs=1e-2)
@@ -364,7 +364,7 @@ def test_an_element_without_parameters_is_found() -> None:
 
 
 def mutations(seed: int) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A run of the data with one of its files altered."""
+    """Runs from the test data, each with one of its files altered."""
     chance = random.Random(seed)  # noqa: S311  # no secret
     name = chance.choice(FOLDERS)
     found = files(name)

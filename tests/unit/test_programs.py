@@ -1,4 +1,4 @@
-"""Known programs: ours, and those that installed packages register."""
+"""Known programs: the built-in ones, and those that installed packages register."""
 
 import sys
 from collections.abc import Iterator

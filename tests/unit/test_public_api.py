@@ -14,7 +14,7 @@ import wqmaster.testing
 from wqmaster.system import lazy
 
 TOP = Path(__file__).resolve().parents[2]
-# A parameter without "=" is required; one after "*" is keyword-only. Changing or removing one
+# A parameter without "=" is required; one after "*" is keyword-only. Changing or removing any
 # breaks users' modules: read "Compatibility" in CONTRIBUTING.md, and add a line to CHANGELOG.md.
 CALLS = {
     "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
@@ -55,7 +55,7 @@ FORMER = {
 
 
 def called(function: object) -> str:
-    """The parameters of a function or class, as in CALLS."""
+    """The parameters of a function or class, written as in CALLS."""
     words = []
     keywords = False
     for name, parameter in inspect.signature(function).parameters.items():  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_each_public_name_can_be_imported_and_no_other_exists() -> None:
     namespace: dict[str, object] = {}
     exec("from wqmaster import *", namespace)  # noqa: S102
     assert set(namespace) - {"__builtins__"} == set(wqmaster.__all__)
-    # Apart from these there are only modules: no name is public by accident.
+    # All other names are modules, so no name is public by accident.
     others = set(dir(wqmaster)) - set(wqmaster.__all__)
     accidental = {
         name
@@ -92,13 +92,13 @@ def test_each_public_name_can_be_imported_and_no_other_exists() -> None:
 
 @pytest.mark.parametrize("package", [wqmaster, wqmaster.testing], ids=lambda found: found.__name__)
 def test_names_are_sorted(package: ModuleType) -> None:
-    # As ruff sorts them: classes, then functions and modules.
+    # Ruff sorts classes first, then functions and modules.
     names = package.__all__
     assert names == sorted(names, key=lambda name: (name.strip("_").islower(), name))
 
 
 def test_type_checkers_see_the_same_imports_as_python() -> None:
-    """A type checker reads the imports that never run; Python reads the table."""
+    """A type checker reads imports that never run; Python reads a table."""
     source = inspect.getsource(wqmaster)
     block = source.partition("if TYPE_CHECKING:\n")[2].partition("\n\n")[0]
     places = {

@@ -11,7 +11,7 @@ from wqmaster.parsers.quantities import QUANTITIES, misfit
 from wqmaster.tasks.programs import program_called, programs
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-# The one name that means two things (T*S in Eh, S in Eh/K); `entropy_term` means one.
+# The only name with two meanings (T*S in Eh and S in Eh/K); `entropy_term` has only one.
 _OF_OLD = {"entropy"}
 
 

@@ -56,7 +56,7 @@ def path_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> str:
-    """The name of a user's module next to the campaign file."""
+    """The name of a user's task function, in a module next to the campaign file."""
     name = f"own_module_{next(_COUNT)}"
     (tmp_path / f"{name}.py").write_text(OWN)
     return name
@@ -74,7 +74,7 @@ def recipe(here: Path, *steps: dict[str, Any], function: str = XTB, **top: Any) 
 
 
 def refused(folder: Path, *steps: dict[str, Any], function: str = XTB) -> tuple[str, str]:
-    """The line of the file that the error names, and its message."""
+    """The line of the campaign file that the error names, and the error's message."""
     with pytest.raises(CampaignError) as caught:
         recipe(folder, *steps, function=function)
     place, _, message = caught.value.message.replace(f"{folder}/", "").partition(": ")
@@ -449,7 +449,7 @@ def test_an_impossible_field_name_is_not_a_projection(tmp_path: Path, name: str)
 def test_an_option_that_a_plain_model_would_drop_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By default pydantic ignores unknown keys, so that `kk` would leave `k` unchanged."""
+    """By default, pydantic ignores unknown keys, so a misspelled `kk` would leave `k` unchanged."""
     (tmp_path / "plain_options.py").write_text(
         "from pydantic import BaseModel\n"
         "from wqmaster.tasks import task\n\n\n"

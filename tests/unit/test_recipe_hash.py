@@ -1,4 +1,4 @@
-"""The scope of a recipe's hash: the fields of the molecule, and nothing accidental."""
+"""The scope of a recipe's hash: it covers the molecule's fields, and nothing accidental."""
 
 import itertools
 from pathlib import Path
@@ -27,7 +27,7 @@ _COUNT = itertools.count()
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a user's task function, which declares that it reads the field `smiles`."""
+    """The name of a user's task function that declares that it reads the field `smiles`."""
     name = f"own_hashed_{next(_COUNT)}"
     (tmp_path / f"{name}.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))

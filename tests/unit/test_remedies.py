@@ -1,4 +1,4 @@
-"""What follows a failed attempt."""
+"""The decision about the next attempt after a failed one."""
 
 import pytest
 
@@ -29,7 +29,7 @@ LADDERS = {
 
 
 def history(*failures: FailureClass | tuple[FailureClass, str], retried: int = 0) -> list[Past]:
-    """Attempts with these failures, each with the remedies that were planned for it."""
+    """Attempts that ended with these failures, each with the remedies that were planned for it."""
     past: list[Past] = []
     for number, failure in enumerate(failures, start=1):
         kind, step = failure if isinstance(failure, tuple) else (failure, "a")

@@ -1,4 +1,4 @@
-"""`software:` of a campaign: inspected archives, errors with file and line, command lines."""
+"""A campaign's `software:`: inspection of archives, errors with file and line, command lines."""
 
 import hashlib
 import io
@@ -70,7 +70,7 @@ def test_an_archive_is_inspected(mode: str, tmp_path: Path) -> None:
         ([("sym", "a", "/etc")], "leads out of it, to '/etc'"),
         ([("sym", "a", "..")], "leads out of it"),
         ([("sym", "a/b/c", "../../../x")], "leads out of it"),
-        # Through another link: d is the top itself, so d/.. is above it.
+        # The path goes through another link: d is the top folder, so d/.. is above it.
         ([("sym", "d", "."), ("sym", "e", "d/../x")], "leads out of it"),
         ([("sym", "e", "d/../x"), ("sym", "d", ".")], "leads out of it"),
         ([("hard", "a", "/etc/passwd")], "leads out of it"),
@@ -188,7 +188,7 @@ def test_two_programs_share_one_archive_and_workers_need_neither(tmp_path: Path)
     assert script.count("wqmaster.software.sh") == 1
     assert f"use {key} archive {key} {supplies['program'].sha256} dist/bin/program && " in script
     assert script.count('"$program"') == 2
-    # The time to unpack is not part of the job's time, and the engine must not end it.
+    # Unpacking does not count toward the job's time, and the engine must not interrupt it.
     plain, sent = Task("t", 1, 10), Task("t", 1, 10, job.inputs)
     assert sent.time_limit >= plain.time_limit + 900
 
@@ -281,7 +281,7 @@ def test_reading_outputs_needs_no_archive(tmp_path: Path) -> None:
 
 
 def test_an_old_glibc_on_the_worker_is_recognized() -> None:
-    """The loader's message on Enterprise Linux 9, for a program built on Debian 13."""
+    """The message is the loader's on Enterprise Linux 9, for a program from Debian 13."""
     said = b"bin/xtb: /lib64/libc.so.6: version `GLIBC_2.38' not found (required by bin/xtb)\n"
     failure = _by_exit_code(StepOutcome("a", 1, 0.0, False, {"stderr": said}))
     assert failure is not None

@@ -45,7 +45,7 @@ def returned(task_id: str) -> Returned:
 
 
 def come_back(spool: Spool, task_id: str, *jobs: Asked, archive: bytes | None = b"tar") -> None:
-    """Bring a task to `returned`."""
+    """Submit a task with `jobs`, and return it with `archive` (None: without an archive)."""
     folder = spool.submit(task_id, jobs or [asked()], b"inputs")
     if archive is not None:
         (folder / OUTPUTS).write_bytes(archive)
@@ -119,7 +119,7 @@ def test_a_removed_task_is_gone_and_can_be_removed_again(spool: Spool) -> None:
 def test_an_interrupted_removal_leaves_nothing_to_judge(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its archive, a committed task would be recorded as truncated."""
+    """A committed task that had lost its archive would be recorded as truncated."""
     come_back(spool, "t-1")
 
     def killed(folder: Path, **_: Any) -> None:
@@ -203,7 +203,7 @@ def test_an_archive_is_found_after_its_folder_moved(spool: Spool, tmp_path: Path
 
 
 def archive(*files: tuple[str, bytes]) -> bytes:
-    """An outputs.tar of one job with one step, `a`."""
+    """An outputs.tar from one job with one step, `a`."""
     lines = b"wqmaster 1\nhost node1\nstep 0 a 1 100 0\n"
     for name, content in files:
         lines += b"size %d 0/a/%s\n" % (len(content), name.encode())
@@ -233,7 +233,7 @@ def test_the_files_of_a_failed_attempt_are_rescued(spool: Spool) -> None:
 def test_nothing_is_rescued_from_the_archive_of_another_job(
     spool: Spool, other: dict[str, str]
 ) -> None:
-    """The other job is of a document with the same id in another collection."""
+    """The other job belongs to a document with the same id in another collection."""
     job = replace(asked(), **other)  # type: ignore[arg-type]
     come_back(spool, "t-1", job, archive=archive(("orca.gbw", b"orbitals of another")))
     kept = str(spool.keep_failed("t-1", "7.1"))

@@ -10,7 +10,7 @@ from wqmaster.run.progress import Progress, Rate, duration, line, speed
 
 
 class Steady(Rate):
-    """A known, constant rate."""
+    """A constant rate."""
 
     def __init__(self, known: float) -> None:
         super().__init__()

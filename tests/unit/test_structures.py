@@ -1,4 +1,4 @@
-"""Formats by file name, JSON Lines, and formats whose conversion would lose data."""
+"""Recognition of formats by file name, JSON Lines, and formats whose conversion loses data."""
 
 import json
 from pathlib import Path

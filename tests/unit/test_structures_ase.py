@@ -1,4 +1,4 @@
-"""XYZ files, and ASE databases and trajectories: every frame, with its charge and spin."""
+"""Every frame in XYZ files, ASE databases and trajectories is read, with charge and spin."""
 
 import contextlib
 import sqlite3
@@ -24,7 +24,7 @@ def all_atoms() -> list[tuple[Known, Atoms]]:
     ]
 
 
-# How common tools write charge and spin into the comment.
+# Charge and spin in the comment line, as common tools write them.
 KEYS = {
     "own": lambda known: {"charge": known.charge, "multiplicity": known.multiplicity},
     "fairchem": lambda known: {"charge": known.charge, "spin": known.multiplicity},
@@ -195,7 +195,7 @@ def test_a_damaged_frame_is_refused_and_its_neighbors_are_read(
     path.write_text("".join(frames))
     records = read(path)
     if said == "is not the number of atoms" and place:
-        # Its lines could also belong to the frame before, which is refused; nothing is lost.
+        # The bad frame's lines could belong to the frame before it, so both frames are refused.
         assert sum(record.why is None for record in records) == 1
         return
     assert [record.why is None for record in records] == [n != place for n in range(3)]
@@ -294,5 +294,5 @@ def test_masses_are_kept_and_noted_as_unused(suffix: str, tmp_path: Path) -> Non
     assert record.why is None, record.why
     kept = record.documents[0].get("masses", record.documents[0].get("imported_masses"))
     assert (Note.ISOTOPES in record.notes) is (kept is not None)
-    if suffix != ".extxyz":  # its writer omits masses
+    if suffix != ".extxyz":  # ASE writes no masses to .extxyz files
         assert kept == pytest.approx([15.999, 2.014, 2.014])

@@ -1,4 +1,4 @@
-"""SDF files and molfiles: every record, with its charge, spin, title and fields, or a reason."""
+"""Each record of an SDF or molfile is read with charge, spin, title and fields, or refused."""
 
 import bz2
 import gzip
@@ -112,7 +112,7 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(
 
 @pytest.mark.parametrize("lost", [5, 30, 200])
 def test_a_truncated_file_is_recognized(lost: int, written: dict[str, Any], tmp_path: Path) -> None:
-    """The missing end of a record is the only sign; once, its last fields were silently lost."""
+    """Only the record's missing end shows this; once, the last fields were silently lost."""
     path = tmp_path / "set.sdf"
     path.write_text((written["folder"] / "V2000.sdf").read_text()[:-lost])
     *others, last = read(path)
@@ -145,7 +145,7 @@ def test_other_spellings_of_charge_and_multiplicity_are_recognized(
 def test_a_field_that_may_be_a_charge_is_noted(tmp_path: Path) -> None:
     record = methyl(tmp_path, DOUBLET, {"charge of the state": "-1"})
     assert record.documents[0]["charge"] == 0
-    assert Note.LOOKALIKE not in record.notes  # the structure states it
+    assert Note.LOOKALIKE not in record.notes  # the structure states the charge
     (tmp_path / "a.jsonl").write_text(
         '{"atomic_numbers": [1], "coordinates": [[0, 0, 0]], "state_charge": 1}\n'
     )
@@ -259,7 +259,7 @@ def test_a_contradictory_or_incomplete_record_is_refused(
     properties: str, fields: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     record = methyl(tmp_path, properties, fields)
-    if "a.b" in fields:  # stored separately, not refused
+    if "a.b" in fields:  # the field is stored under another name, so the record is not refused
         assert record.documents[0]["imported_a_b"] == 2
         return
     assert record.why is not None
@@ -322,7 +322,7 @@ def test_isotopes_are_kept_and_have_the_atomic_number_of_their_element(tmp_path:
 
 @pytest.mark.parametrize("forced", [False, True])
 def test_an_atom_without_bonds_has_the_stated_spin(forced: bool, tmp_path: Path) -> None:
-    """RDKit writes oxygen atoms with the valence 15 (none) and no radical."""
+    """RDKit writes an oxygen atom with the valence 15, which means none, and with no radical."""
     from rdkit import Chem
 
     oxygen = Chem.AddHs(Chem.MolFromSmiles("[O]"))

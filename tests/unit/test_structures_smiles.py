@@ -1,4 +1,4 @@
-"""SMILES, also in tables, become complete molecules with reproducible geometries."""
+"""SMILES, even in tables, become complete molecules with reproducible geometries."""
 
 import csv
 import math
@@ -131,7 +131,7 @@ def test_choices_made_for_a_smiles_are_noted(tmp_path: Path) -> None:
 def test_a_smiles_extension_is_part_of_the_molecule_and_not_of_its_title(
     tmp_path: Path,
 ) -> None:
-    """`|^1:0|` makes benzene a phenyl radical; taken as a title, it left a closed shell."""
+    """`|^1:0|` makes benzene a phenyl radical. Once, it was taken as a title and had no effect."""
     (tmp_path / "a.smi").write_text("c1ccccc1 |^1:0| phenyl\n")
     (tmp_path / "a.csv").write_text("smiles;name\nc1ccccc1 |^1:0|;phenyl\n")
     for name in ("a.smi", "a.csv"):
@@ -154,7 +154,7 @@ def test_an_assumed_spin_of_a_metal_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimize", ["none", "mmff"])
 def test_fragments_are_in_contact(optimize: str, tmp_path: Path) -> None:
-    """ETKDG placed them up to 739 Angstrom apart."""
+    """Once, ETKDG placed fragments up to 739 Angstrom apart."""
     molecules = ("O.O.O", "N.N", "CC(=O)[O-].[NH4+]", "[Na+].[OH-]", "[K+].[Br-]", "O.CCO", "C.C")
     (tmp_path / "set.smi").write_text("\n".join(molecules) + "\n")
     records = read(tmp_path / "set.smi", optimize=optimize)
@@ -176,7 +176,7 @@ def test_a_force_field_keeps_fragments_together_or_the_record_is_refused(tmp_pat
 
 
 def test_the_multiplicity_of_a_metal_ion_comes_from_the_table(tmp_path: Path) -> None:
-    """For a bare metal, RDKit derives radicals only from the parity of its electrons."""
+    """For a bare metal, RDKit derives radicals only from the parity of the number of electrons."""
     (tmp_path / "a.csv").write_text("smiles,charge,multiplicity\n[Mn+2],2,6\n[Gd+3],3,8\n")
     for record, multiplicity in zip(read(tmp_path / "a.csv", optimize="none"), (6, 8), strict=True):
         assert record.why is None, record.why

@@ -1,4 +1,4 @@
-"""The task function for any program: refused options and templates, and built jobs."""
+"""The task function for any command: refused options and templates, and the jobs it builds."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def built(
 
 
 def filled(template: str, molecule: Molecule | None = None, **fields: Any) -> str:
-    """The text that is written for a document with `fields`."""
+    """The text that the template gives for a document with `fields`."""
     found = molecule or Molecule("id-1", *NO_ATOMS, document=fields)
     option = options(files={"in": template})
     checked(option)
@@ -58,7 +58,7 @@ def filled(template: str, molecule: Molecule | None = None, **fields: Any) -> st
 
 
 def refused(template: str, **fields: Any) -> str:
-    """Why a document with `fields` cannot fill the template."""
+    """The reason why a document with `fields` cannot fill the template."""
     with pytest.raises(BadDocument) as caught:
         filled(template, **fields)
     return caught.value.message

@@ -1,4 +1,4 @@
-"""The task function of ORCA: routes, resources, remedies."""
+"""The task function for ORCA: routes, resources, remedies."""
 
 from pathlib import Path
 from typing import Any

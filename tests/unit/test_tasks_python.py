@@ -1,4 +1,4 @@
-"""The task function for Python functions: errors when the campaign is read, and sent files.
+"""The task function for Python functions: errors when the campaign is read, and files to send.
 
 tests/integration/test_functions.py tests how functions run.
 """
@@ -266,7 +266,7 @@ def test_the_harness_uses_the_oldest_syntax() -> None:
     for node in ast.walk(tree):
         assert not isinstance(node, newer), ast.dump(node)
         if isinstance(node, ast.arguments):
-            # Python 2 cannot parse these, but must get far enough to report that it is too old.
+            # Python 2 must be able to parse the file, so that it can report that it is too old.
             assert not node.kwonlyargs
             assert not node.posonlyargs
             assert not any(argument.annotation for argument in node.args)

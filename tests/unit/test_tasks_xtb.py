@@ -1,4 +1,4 @@
-"""The task function of xtb: a molecule and steps become a job."""
+"""The task function for xtb builds a job from a molecule and steps."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from wqmaster.tasks.xtb.task import (
     singlepoint,
 )
 
-# All values of the document differ from those in the campaign.
+# All values in this document differ from those in the campaign.
 CATION = Molecule(
     id="id-from-document; rm -rf /",
     numbers=(8, 1, 1),

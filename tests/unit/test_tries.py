@@ -1,4 +1,4 @@
-"""The number of tasks given to a manager, and its restarts of tasks; without a manager."""
+"""The number of tasks that a manager is given, and restarts of tasks, without a real manager."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from wqmaster.jobs.job import Task
 
 @dataclass
 class Stats:
-    """Counts, as the libraries name them."""
+    """A manager's counts, under the names that the libraries use."""
 
     total_cores: int = 0
     total_memory: int = 0  # MB
@@ -62,7 +62,7 @@ def test_without_workers_a_few_tasks_wait(tmp_path: Path) -> None:
 
 @dataclass
 class Begun:
-    """A task of the library, with the times that `Restarts` looks at."""
+    """A library's task object, with the times that `Restarts` reads."""
 
     times: dict[str, int] = field(default_factory=dict)
 
@@ -85,11 +85,11 @@ def test_losses_and_restarts_elsewhere_are_counted_once(
 
     assert look(0, 0) == 0  # waiting
     assert look(100, 0) == 0  # running
-    assert look(0, 5) == 1  # its worker was lost
+    assert look(0, 5) == 1  # the task lost its worker
     assert look(200, 5) == 1  # running again: no change
-    assert look(300, 9) == 2  # lost, and already running again
-    assert look(0, 9) == 2  # taken from a slow worker
-    assert look(400, 9) == 3  # counted when it runs elsewhere
+    assert look(300, 9) == 2  # lost again, and already running elsewhere
+    assert look(0, 9) == 2  # taken from a slow worker, and waiting
+    assert look(400, 9) == 3  # running elsewhere: now the restart is counted
     held.restarts = tries.MAX_RETRIES
     begun.times["time_workers_execute_failure"] = 10
     assert restarts.too_many([held]) == [held]

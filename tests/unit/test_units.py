@@ -1,4 +1,4 @@
-"""Times and sizes of a campaign file."""
+"""Times and sizes in a campaign file."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def test_a_campaign_accepts_times_and_sizes_with_units(tmp_path: Path) -> None:
 
 
 def test_a_plain_number_keeps_its_meaning(tmp_path: Path) -> None:
-    # YAML 1.1 reads 1:30:00 as a whole number: the seconds of 1 h 30 min.
+    # YAML 1.1 reads 1:30:00 as the integer 5400, which is 1 h 30 min in seconds.
     text = MINIMAL + "resources: {memory: 2000, running_time_min: 1:30:00}\n"
     resources = loaded(tmp_path, text).campaign.resources
     assert (resources.memory, resources.running_time_min) == (2000, 5400)

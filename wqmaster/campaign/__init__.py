@@ -1,1 +1,1 @@
-"""The campaign file: models of its keys, and loading."""
+"""The models for the campaign file, and the code that loads it."""

@@ -1,4 +1,4 @@
-"""The base of all models of the campaign file."""
+"""The base class of the campaign file's models, and the patterns of common values."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-# By pattern of a key's value: what is allowed there, in words.
+# Maps the pattern of a key's value to a description of the allowed values, for messages.
 ALLOWED: dict[str, str] = {}
 
 
 def allowing(words: str, pattern: str) -> str:
-    """The pattern of a key's value, whose meaning messages tell in these words."""
+    """Record `words` as the description of `pattern` in messages, and return `pattern`."""
     ALLOWED[pattern] = words
     return pattern
 
@@ -27,7 +27,7 @@ FIELD = allowing(
     "with '$'",
     r"^[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*$",
 )
-# A host by its name or address.
+# The name or address of a host.
 HOST = allowing("letters, digits, '.', ':' and '-'", r"^[A-Za-z0-9.:-]+$")
 
 
@@ -41,7 +41,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def known_here(words: Iterable[str]) -> str:
-    """A hint naming all the right words."""
+    """A hint that lists all valid words."""
     known = sorted(set(words))
     return f"known here: {', '.join(known)}" if known else "none is known here"
 
@@ -56,7 +56,7 @@ def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:
 
 
 class Model(BaseModel):
-    """Base of all models of the file: frozen, and refuses an unknown key with a suggestion."""
+    """The base class of the file's models, which are immutable and refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

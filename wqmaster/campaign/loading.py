@@ -1,4 +1,4 @@
-"""Loading the campaign file as text and as validated models; errors name the line."""
+"""Load the campaign file as text and as validated models. Error messages give the line."""
 
 import os
 import re
@@ -16,24 +16,24 @@ from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
-# Pydantic's names for the branches of a union.
+# Pydantic's names for the branches of a union, which are not keys in the file.
 _BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Source:
-    """The text of a campaign file, to find the line of a key."""
+    """The parsed text of a campaign file, which gives the line of each key."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self.path = path
         self._root = root
-        self._from_environment: set[int] = set()  # ids of scalars with values of variables
+        self._from_environment: set[int] = set()  # id() of each scalar that contains a variable
 
     def where(self, *keys: str | int, line: int | None = None) -> str:
-        """`file:line` of the value at `keys`, or of the last of them that the file has.
+        """`file:line` of the value at `keys`, or of the last of these keys that the file has.
 
-        `line` selects a line of the text there (counted from 1), if that is a literal block ("|"):
-        the lines of other texts are not those of the file.
+        `line`, counted from 1, selects a line within the text there. It is used only for a literal
+        block ("|"), because in any other text the line breaks can differ from those in the file.
         """
         node, place = self._find(*keys)
         if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
@@ -41,16 +41,16 @@ class Source:
         return f"{self.path}:{place}"
 
     def conceal(self, node: yaml.Node) -> None:
-        """Mark a scalar whose value comes from the environment: it may be a secret."""
+        """Mark a scalar whose value comes from the environment and can therefore be a secret."""
         self._from_environment.add(id(node))
 
     def shows(self, *keys: str | int) -> bool:
-        """Whether a message may show the value at `keys`: it cannot be a secret."""
+        """Whether the value at `keys` cannot be a secret, so that a message may show it."""
         node, _ = self._find(*keys)
         return "uri" not in keys and id(node) not in self._from_environment
 
     def step_name(self, position: int) -> str | None:
-        """The name of the step at `position` in `args:`; None if it has none."""
+        """The name of the step at `position` in `args:`; None if it has no name."""
         node, _ = self._find("campaign_config", "args", position, "name")
         return node.value if isinstance(node, yaml.ScalarNode) else None
 
@@ -76,7 +76,7 @@ class Source:
     def error(
         self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
     ) -> CampaignError:
-        """The error `message`, with the line of `keys`."""
+        """A CampaignError with the file and line of `keys`, followed by `message`."""
         return CampaignError(f"{self.where(*keys)}: {message}", code=code)
 
 
@@ -86,11 +86,15 @@ class LoadedCampaign:
     def __init__(self, campaign: Campaign, source: Source, variables: frozenset[str]) -> None:
         self.campaign = campaign
         self.source = source
-        # Names of the environment variables that the file uses; their values may be secret.
+        # The names of the environment variables that the file uses. Their values can be secret.
         self.variables = variables
 
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
-        """The campaign with the `fields`, and perhaps a `molecule`, that its function needs."""
+        """A copy of the campaign, adapted to its task function.
+
+        The function needs the document fields `fields`, which are fetched too. `molecule` says
+        whether it needs a molecule. If not, documents without a molecule are accepted.
+        """
         campaign = self.campaign
         projection = list(dict.fromkeys([*campaign.submit.projection, *fields]))
         required = campaign.molecule.required and molecule
@@ -101,7 +105,7 @@ class LoadedCampaign:
         return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
 
     def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
-        """The campaign with the settings of the command line in place of those of the file."""
+        """A copy of the campaign in which settings from the command line replace the file's."""
         given = {"type": engine, "port": port}
         changes = {name: value for name, value in given.items() if value is not None}
         settings = self.campaign.engine.model_copy(update=changes)
@@ -110,14 +114,14 @@ class LoadedCampaign:
 
     @property
     def folder(self) -> Path:
-        """The folder of the spool, logs and kept files (absolute)."""
+        """The absolute path of the folder with the spool, the logs and the kept files."""
         beside = self.source.path.parent
         folder = self.campaign.folder or Path(f"{self.campaign.campaign}.run")
         return (beside / folder).absolute()
 
 
 def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
-    """Insert environment variables into the scalars below `node`; return the names used."""
+    """Insert environment variables into the scalars below `node`; return the variables' names."""
     used: set[str] = set()
 
     def value_of(match: re.Match[str], node: yaml.Node) -> str:
@@ -143,7 +147,8 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
             seen: set[str] = set()
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    # One without a value may be a piece of an address that a comma has divided.
+                    # A key without a value can be a piece of an address that YAML split at a
+                    # comma, and so be part of a password.
                     empty = isinstance(value, yaml.ScalarNode) and value.value == ""
                     what = "key without a value" if empty else f"key '{key.value}'"
                     raise CampaignError(
@@ -165,7 +170,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
 
 
 def _extended(value: Any) -> Any:
-    """`value` with each {$oid: ...} of MongoDB's extended JSON converted to an object id."""
+    """`value` with each {$oid: ...} of MongoDB's extended JSON converted to an ObjectId."""
     if isinstance(value, dict):
         if set(value) == {"$oid"}:
             return ObjectId(str(value["$oid"]))
@@ -174,7 +179,11 @@ def _extended(value: Any) -> Any:
 
 
 def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
-    """What pydantic found, in the words of the campaign file."""
+    """Convert pydantic's errors to one CampaignError in terms of the campaign file.
+
+    Each error becomes a line of the message. `above` are the keys that lead to the part of the file
+    that pydantic validated.
+    """
     lines: list[tuple[tuple[str | int, ...], str]] = []
     for found in error.errors():
         keys = [*above, *_keys(found["loc"])]
@@ -182,7 +191,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         name = _place_in_words(keys, source)
         if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
-        keys += context.get("keys", ())  # of a check that is made of several values
+        keys += context.get("keys", ())  # set by a check that compares several values
         message = found["msg"].removeprefix("Value error, ")
         is_of_value = message.startswith("Input should be")
         message = message.replace("Input should be", "should be").replace(
@@ -198,7 +207,8 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
             message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
         line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
         lines.append((tuple(keys), line))
-    # Of the branches of a union, the one that came further is the one that is meant.
+    # Pydantic reports errors in every branch of a union. The user most likely meant the branch with
+    # the deepest error.
     kept = (
         line
         for keys, line in lines
@@ -208,12 +218,12 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
 
 
 def _allowed(pattern: str) -> str:
-    """What a pattern allows, in words; in those of regular expressions where a user wrote it."""
+    """A description of what a pattern allows; the pattern itself if it is from a user's model."""
     return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
 
 
 def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
-    """The keys as a message names them; a step by its name, since nobody counts steps from 0."""
+    """The keys as a message shows them. Steps have names there, since nobody counts from 0."""
     if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2 and keys[3:4] != ["name"]:
         step = source.step_name(int(keys[2]))
         if step is not None:

@@ -1,6 +1,6 @@
 """The campaign file as frozen, validated models.
 
-An error gives the file and line, what is wrong there, and the closest valid word.
+An error states the file and line, what is wrong there, and the closest valid word.
 """
 
 import shlex
@@ -58,24 +58,25 @@ def _typed(value: Any) -> Any:
 
 
 class Step(Model):
-    """One entry of `args:`; its other keys are options of the task function."""
+    """One entry of `args:`. Its other keys are options for the task function."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=NAME)
-    # Parsers of the step: a list, or file -> parsers that read it.
+    # The step's parsers, as a list or as a mapping of each file to the parsers that read it.
     parsers: dict[str, list[str]] | list[str] = Field(default_factory=list)
-    # Files to keep in addition to the results: name in the sandbox -> name with {id}.
+    # Files to keep in addition to the results. Maps the name in the sandbox to the name of the
+    # kept file, which contains {id}.
     keep_files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of the task function, as written in the file."""
+        """The options for the task function, as written in the file."""
         return dict(self.model_extra or {})
 
 
 class Kwargs(Model):
-    """`campaign_config.kwargs`: where in a document results are stored."""
+    """`campaign_config.kwargs`: the field of a document in which results are stored."""
 
     mongo_output_key: str = Field(pattern=FIELD)
 
@@ -84,7 +85,7 @@ class CampaignConfig(Model):
     """`campaign_config`: the calculation."""
 
     func_name: str
-    # How long all steps of one job may take together.
+    # How long all steps of one job may take together, in seconds.
     job_timeout: Seconds = 3600
     args: list[Step] = Field(min_length=1)
     kwargs: Kwargs | None = None
@@ -106,9 +107,9 @@ class Submit(Model):
     """`submit`: the documents to compute."""
 
     query: dict[str, Any] = Field(default_factory=dict)
-    # Fields that the task function needs besides those of the molecule.
+    # Document fields, besides the molecule's, that the task function needs.
     projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # Category of the tasks in the engine, named `queue` as in the RQ framework.
+    # The category of the campaign's tasks. The key is named `queue` as in the RQ framework.
     queue: str | None = None
 
 
@@ -122,9 +123,10 @@ class Database(Model):
     @model_validator(mode="before")
     @classmethod
     def _address_is_whole(cls, data: Any) -> Any:
-        """See that no address was divided at a comma: `{uri: mongodb://me:pass,word@host}`.
+        """Refuse an address that YAML split at a comma: `{uri: mongodb://me:pass,word@host}`.
 
-        Its pieces would be told as unknown keys, and may be those of a password.
+        Otherwise a message would list the pieces as unknown keys, and they can be parts of a
+        password.
         """
         if isinstance(data, Mapping) and any(
             data[key] is None and key not in cls.model_fields for key in data
@@ -147,55 +149,56 @@ class Database(Model):
         return uri
 
 
-# The keys of `molecule:` that name fields, and so determine what is computed.
+# The keys of `molecule:` that name document fields and so determine what is computed.
 GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
 
 
 class MoleculeFields(Model):
     """`molecule`: the fields of a document that describe its molecule."""
 
-    # Atomic numbers, or element symbols.
+    # The field with atomic numbers or element symbols.
     atomic_numbers: str = Field(default="atomic_numbers", pattern=FIELD)
-    # Angstrom; [[x, y, z], ...] or flat.
+    # The field with coordinates in Angstrom, as [[x, y, z], ...] or as a flat list.
     coordinates: str = Field(default="coordinates", pattern=FIELD)
-    # A document without it has 0.
+    # The field with the charge in units of e. A document without it has a charge of 0.
     charge: str = Field(default="charge", pattern=FIELD)
-    # A document without it has 1.
+    # The field with the multiplicity, 2 S + 1. A document without it has a multiplicity of 1.
     multiplicity: str = Field(default="multiplicity", pattern=FIELD)
-    # Whether a document without atoms is refused; some task functions need none (docking).
+    # Whether a document without atoms is refused. Some task functions need no atoms (docking).
     required: bool = True
 
     @property
     def names(self) -> set[str]:
-        """The fields to fetch."""
+        """The document fields that describe the molecule."""
         return {self.atomic_numbers, self.coordinates, self.charge, self.multiplicity}
 
 
 class Resources(Model):
-    """`resources`: what one job may use."""
+    """`resources`: the cores, memory and disk that one job may use."""
 
     cores: int = Field(default=1, gt=0)
-    # Default: the share of the worker's memory that goes with the job's cores.
+    # In MB. Default: a share of the worker's memory in proportion to the job's cores.
     memory: Megabytes | None = None
-    # Default: the share of the worker's disk that goes with the job's cores.
+    # In MB. Default: a share of the worker's disk in proportion to the job's cores.
     disk: Megabytes | None = None
-    # The least time that a job takes: a worker with less wall time left gets no job.
+    # The shortest time that a job takes, in seconds. A worker with less time left gets no job.
     running_time_min: Seconds | None = None
 
 
 class Program(Model):
-    """How to call one program of `software:`, and where workers get it from."""
+    """One entry of `software:`: how to call a program, and where workers get it."""
 
-    # Program and first arguments, quoted as in a shell. If there is an archive or a URL, the path
-    # of the program in the archive.
+    # The program and its first arguments, quoted as in a shell. If there is an archive or a URL,
+    # the program's path is relative to the archive's root.
     command: str
-    # A .tar, .tar.gz, .tar.bz2 or .tar.xz, relative to the campaign file; sent once to each worker.
+    # A .tar, .tar.gz, .tar.bz2 or .tar.xz file, which each worker receives once. The path is
+    # relative to the campaign file.
     archive: Path | None = None
     # The URL of such an archive (https, osdf, ...), which workers fetch.
     url: str | None = Field(default=None, pattern=_URL)
-    # Checksum of the file at the URL, in hexadecimal.
+    # The checksum of the file at the URL, in hexadecimal.
     sha256: str | None = Field(default=None, pattern=_SHA256)
-    # An environment module to load first, named as for `module load`.
+    # The name of an environment module to load first, as for `module load`.
     module: str | None = Field(default=None, pattern=_MODULE)
 
     @field_validator("command")
@@ -228,23 +231,24 @@ class Program(Model):
 
 
 class Engine(Model):
-    """`engine`: what runs the tasks."""
+    """`engine`: the engine that runs the tasks, and its settings."""
 
     type: Literal["auto", "work_queue", "taskvine", "local"] = "auto"
     # The port that workers connect to; 0: any free port.
     port: int = Field(default=0, ge=0, le=65535)
     # The project name under which a catalog lists the master.
     name: str | None = Field(default=None, pattern=NAME)
-    # HOST or HOST:PORT of that catalog; default: CATALOG_HOST of the environment.
+    # HOST or HOST:PORT of that catalog; default: the environment variable CATALOG_HOST.
     catalog: str | None = Field(default=None, pattern=_CATALOG)
     # Whether the traffic between master and workers is encrypted.
     ssl: bool = False
-    # What tasks without a remedy get: what `resources` says (default: the share of the worker that
-    # goes with their cores), or what is learned from earlier tasks.
+    # How resources are allocated to tasks without a remedy. "fixed" uses `resources`; the other
+    # values let the manager learn from earlier tasks.
     allocation: Literal["fixed", "max", "min_waste", "max_throughput"] = "fixed"
-    # A task slower than this multiple of its category's average restarts elsewhere, a few times.
+    # A task that takes longer than this multiple of the average in its category is restarted
+    # elsewhere, a few times at most.
     fast_abort: float | None = Field(default=None, ge=1)
-    # Whether the debug log records all that the manager does.
+    # Whether the debug log records everything that the manager does.
     debug: bool = False
 
 
@@ -255,11 +259,11 @@ class Bundle(Model):
 
 
 class Archive(Model):
-    """`archive`: how outputs travel, and which are kept."""
+    """`archive`: how outputs are transferred, and which of them are kept."""
 
-    # gzip for a wide-area network; none if workers are near.
+    # "gzip" suits a wide-area network, and "none" suits workers in the same network.
     compression: Literal["gzip", "none"] = "none"
-    # Which raw outputs are kept: of failed attempts, all (for `wqmaster reparse`), or none.
+    # Which raw outputs are kept: those of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
 
 
@@ -281,9 +285,10 @@ class Campaign(Model):
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
-    # Failure class -> its ladder of remedies, instead of the program's own; false: no remedies.
+    # Maps failure classes to ladders of remedies that replace the program's; false: no remedies.
     remedies: dict[str, list[dict[str, Any] | str]] | Literal[False] = Field(default_factory=dict)
-    # The folder of spool, logs and kept files; default: CAMPAIGN.run next to the campaign file.
+    # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
+    # campaign file.
     folder: Path | None = None
 
     @property

@@ -19,14 +19,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-# Seconds in each unit of time.
+# The number of seconds in each unit of time.
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60),
     **dict.fromkeys(("h", "hour", "hours"), 3600),
     **dict.fromkeys(("d", "day", "days"), 86_400),
 }
-# MB in each unit of size.
+# The number of MB in each unit of size.
 _MEGABYTES = {
     "mb": 1,
     "gb": 1000,
@@ -44,10 +44,10 @@ _SIZES = "write MB as a whole number, or with a unit: MB, GB, TB, MiB, GiB, TiB 
 
 
 def seconds(text: str) -> int:
-    """The seconds that `text` means.
+    """Convert a time such as "1h30min" to seconds.
 
     Raises:
-        ValueError: it is not a time, or not a whole number of seconds.
+        ValueError: `text` is not a time, or not a whole number of seconds.
     """
     given, text = text.strip(), text.strip().lower()
     if text.isdecimal():
@@ -73,10 +73,10 @@ def seconds(text: str) -> int:
 
 
 def megabytes(text: str) -> int:
-    """The MB that `text` means, rounded up.
+    """Convert a size such as "4GB" to MB, rounded up.
 
     Raises:
-        ValueError: it is not a size.
+        ValueError: `text` is not a size.
     """
     text = text.strip()
     if text.isdecimal():
@@ -111,6 +111,6 @@ def _error(why: str) -> PydanticCustomError:
     return PydanticCustomError("no_quantity", "{why}", {"why": why})
 
 
-# For the models of the campaign file: a time in seconds and a size in MB, both above 0.
+# Types for the campaign file's models: a time in seconds and a size in MB, both greater than 0.
 Seconds = Annotated[int, Field(gt=0), BeforeValidator(_time)]
 Megabytes = Annotated[int, Field(gt=0), BeforeValidator(_size)]

@@ -1,7 +1,6 @@
-"""`workers:` of a campaign file: a model with its own keys for each type of workers.
+"""The section `workers:` of a campaign file, with a separate model for each type of workers.
 
-Code that serves only one type takes its model, so that no code reads a key that does not apply to
-the workers at hand.
+Code that serves only one type takes that type's model, so it cannot read a key that does not apply.
 """
 
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ _OPTION = allowing("one line without backslashes", r"^[^\n\\]+$")
 
 
 class _TypedWorkers(Model):
-    """Base of the models, which refuses a key of another type unless it has its default value."""
+    """The base class. It refuses another type's key unless the key has its default value."""
 
     # Whether all workers run on the master's machine.
     on_this_machine: ClassVar[bool] = False
@@ -54,7 +53,7 @@ class LocalWorkers(_TypedWorkers):
     type: Literal["local"] = "local"
     # Default: as many as this machine's cores allow.
     count: int | None = Field(default=None, gt=0)
-    # May be true, since the master always manages them.
+    # May be true but not false, since the master always manages local workers.
     manage: bool | None = None
 
     @model_validator(mode="after")
@@ -67,17 +66,17 @@ class LocalWorkers(_TypedWorkers):
 
     @property
     def managed(self) -> bool:
-        """True, since the master starts and stops their factory."""
+        """True, since the master starts and stops the factory of local workers."""
         return True
 
     @property
     def host(self) -> None:
-        """None, since they run on the master's machine and need no name for it."""
+        """None, since local workers run on the master's machine and need no name for it."""
         return
 
 
 class NoWorkers(_TypedWorkers):
-    """Workers that somebody starts by hand."""
+    """Workers that the user starts by hand."""
 
     type: Literal["none"] = "none"
     # The name or address by which workers reach the master's machine.
@@ -90,31 +89,31 @@ class NoWorkers(_TypedWorkers):
 
 
 class BatchWorkers(_TypedWorkers):
-    """The common keys of workers that are jobs of a batch system."""
+    """The base class for workers that run in a batch system, with their common keys."""
 
     type: Literal["condor", "slurm"]
     # The smallest and the largest number of workers that the factory keeps.
     min: int = Field(default=0, ge=0)
     max: int = Field(default=100, gt=0)
-    # The largest number of workers that may wait to connect.
+    # The largest number of workers that may be queued or not yet connected.
     per_cycle: int = Field(default=100, gt=0)
-    # Resources of one worker: cores (default: those of a job), memory and disk.
+    # One worker's cores (default: those of a job), memory in MB and disk in MB.
     cores: int | None = Field(default=None, gt=0)
     memory: Megabytes | None = None
     disk: Megabytes | None = None
-    # How long a worker stays without work.
+    # A worker leaves after this time without work, in seconds.
     timeout: Seconds = 900
-    # How long a worker stays at most, since its batch job ends then.
+    # A worker leaves after this time in any case, in seconds, because its batch job ends then.
     walltime: Seconds | None = None
-    # Whether the master starts and stops their factory.
+    # Whether the master starts and stops the factory.
     manage: bool | None = None
     # The name or address by which workers reach the master's machine.
     host: str | None = Field(default=None, pattern=HOST)
-    # The worker program to send, instead of this machine's.
+    # The worker program to send instead of the one on this machine.
     worker: Path | None = None
-    # The account to charge: OSG's project name, SLURM's account.
+    # The account to charge: a project name in OSG, an account in SLURM.
     project: str | None = Field(default=None, pattern=_PROJECT)
-    # More lines for the submit file (condor), more arguments for sbatch (slurm).
+    # Additional lines for the submit file (condor) or arguments for sbatch (slurm).
     options: tuple[Annotated[str, Field(pattern=_OPTION)], ...] = ()
 
     @model_validator(mode="after")
@@ -125,28 +124,28 @@ class BatchWorkers(_TypedWorkers):
 
     @property
     def managed(self) -> bool:
-        """Whether the master starts and stops their factory."""
+        """Whether the master starts and stops the factory."""
         return bool(self.manage)
 
 
 class CondorWorkers(BatchWorkers):
-    """Workers that are jobs of HTCondor."""
+    """Workers that run as HTCondor jobs."""
 
     type: Literal["condor"] = "condor"
-    # The container that workers run in.
+    # The container image that workers run in.
     image: str | None = Field(default=None, pattern=_IMAGE)
-    # What a machine must have, as an HTCondor expression.
+    # An HTCondor expression that a machine must satisfy.
     requirements: str | None = Field(default=None, pattern=_LINE)
 
 
 class SlurmWorkers(BatchWorkers):
-    """Workers that are jobs of SLURM."""
+    """Workers that run as SLURM jobs."""
 
     type: Literal["slurm"] = "slurm"
     partition: str | None = Field(default=None, pattern=_PARTITION)
 
 
-# Type -> model, in the order in which messages name them.
+# The model of each type, in the order in which messages list the types.
 _MODELS: dict[str, type[_TypedWorkers]] = {
     "local": LocalWorkers,
     "none": NoWorkers,
@@ -160,7 +159,7 @@ def _all_keys() -> set[str]:
 
 
 def _is_default(key: str, value: Any) -> bool:
-    """Whether a key of another type has its default value, which a file may state."""
+    """Whether a key that belongs to another type has its default value, which is allowed."""
     owner = next(model for model in _MODELS.values() if key in model.model_fields)
     try:
         meant = getattr(owner.model_validate({key: value}), key)
@@ -170,7 +169,7 @@ def _is_default(key: str, value: Any) -> bool:
 
 
 def _typed(value: Any) -> Any:
-    """`workers: none` is short for `workers: {type: none}`; the default type is local."""
+    """Expand `workers: none` to `workers: {type: none}`; the default type is local."""
     if isinstance(value, BaseModel):
         return value
     if isinstance(value, str):
@@ -192,14 +191,14 @@ def _typed(value: Any) -> Any:
 
 
 def without_type(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys of `workers:` in pydantic's location of an error.
+    """The keys in `place`, which is pydantic's location of an error in `workers:`.
 
-    Pydantic names the model of a union before the key in it; no key has the name of a type.
+    Pydantic puts the type of workers before the key. No key has the same name as a type.
     """
     return tuple(key for key in place if key not in _MODELS)
 
 
-# Workers that a factory sends out.
+# Workers that a factory starts.
 FactoryWorkers = LocalWorkers | CondorWorkers | SlurmWorkers
 # The value of `workers:` in a campaign file.
 Workers = Annotated[

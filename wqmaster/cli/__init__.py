@@ -1,1 +1,1 @@
-"""The command line: one file per command; commands hold no logic."""
+"""The command line: one file per command; commands contain no logic."""

@@ -24,7 +24,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 
-# Characters to show of each file of the first job.
+# How many characters of each of the first job's files are shown.
 _MAX_SHOWN_CHARACTERS = 4000
 # The exit code after Ctrl-C.
 _INTERRUPTED_EXIT_CODE = 130
@@ -32,7 +32,7 @@ _INTERRUPTED_EXIT_CODE = 130
 
 @dataclass(frozen=True)
 class _Checked:
-    """The findings about a campaign."""
+    """The findings on a campaign."""
 
     recipe: Recipe
     engine: str
@@ -56,7 +56,7 @@ class _Checked:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was read: Ctrl-C did not interrupt it."""
+        """Whether all documents and results were read, without an interruption by Ctrl-C."""
         return self.census.complete and self.results.complete
 
     def value(self) -> Mapping[str, Any]:
@@ -180,8 +180,8 @@ def _checked(recipe: Recipe) -> _Checked:
         error: WqmasterError | None = None
         shows_nothing = None
         if isinstance(first, BadDocument):
-            # The documents that were tried do not make the campaign wrong if the query selects
-            # nothing, or if there are usable documents that were not tried.
+            # The campaign is not to blame if the query selects nothing, or if not all usable
+            # documents were tried.
             if census.selected and census.usable <= smoke.MAX_TRIED_DOCUMENTS:
                 error = first
             else:

@@ -1,4 +1,4 @@
-"""Shared by several commands: arguments, ids, the formatting of values."""
+"""Functions that several commands share: for arguments, ids, and the formatting of values."""
 
 import math
 import shlex
@@ -14,7 +14,7 @@ from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.database.attempts import key_of
 from wqmaster.jobs.failures import FailureClass
 
-# Entries to show of a long list.
+# How many entries of a long list are shown.
 _MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
@@ -75,12 +75,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from a worker or a document, with a terminal's control characters replaced."""
+    """Text from a worker or a document, with '?' in place of control characters."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 def possible_ids(text: str) -> list[Any]:
-    """The values of `_id` that `text` may stand for: a string, an ObjectId, an integer."""
+    """The values of `_id` that `text` can stand for: a string, an ObjectId, an integer."""
     found: list[Any] = [text]
     if ObjectId.is_valid(text):
         found.insert(0, ObjectId(text))
@@ -90,17 +90,17 @@ def possible_ids(text: str) -> list[Any]:
 
 
 def typed_id(document: Any) -> str:
-    """An `_id` as --id and --show accept it; as JSON if they cannot."""
+    """An `_id` in the form that --id and --show accept; as JSON if they cannot express it."""
     if isinstance(document, (str, int, ObjectId)) and not isinstance(document, bool):
         return printable(str(document)).replace("\n", "?")
     return key_of(document)
 
 
 def failure_class(text: str) -> str:
-    """The name of a failure class.
+    """`text`, after checking that it is the name of a failure class.
 
     Raises:
-        UsageError: there is no such class; the message suggests the nearest.
+        UsageError: there is no such class; the message suggests the nearest name.
     """
     labels = [member.label for member in FailureClass]
     if text not in labels:
@@ -109,7 +109,7 @@ def failure_class(text: str) -> str:
 
 
 def shortened(value: Any) -> str:
-    """A parsed value on one line; of a long list, the first entries and their total number."""
+    """A parsed value on one line; a long list is shown as its first entries and its length."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {shortened(item)}' for key, item in value.items())}}}"
     if isinstance(value, list) and len(value) > _MAX_SHOWN_ENTRIES:

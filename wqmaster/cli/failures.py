@@ -53,7 +53,7 @@ def _attempts(store: Store, text: str) -> list[Document]:
     """The failed attempts of a document, even if it is no longer in the collection.
 
     Raises:
-        NothingMatches: there is no such document, and no failed attempt of one.
+        NothingMatches: there is no such document, and no failed attempt at it is recorded.
     """
     found = [attempt for one in possible_ids(text) for attempt in store.ledger.of(one)]
     if not found and all(store.one(one) is None for one in possible_ids(text)):

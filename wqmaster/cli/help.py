@@ -2,7 +2,7 @@
 
 import click
 
-# More than the first sentence of any help text has.
+# Longer than the first sentence of any help text, so none is cut.
 _MAX_HELP_CHARACTERS = 1000
 
 
@@ -10,7 +10,7 @@ class Verbs(click.Group):
     """A group of commands whose help prints the first sentence of each in full."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands; click itself cuts their sentences to the terminal's width."""
+        """List the commands with full sentences, which click would cut to the terminal's width."""
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
             formatter.write_dl(

@@ -17,7 +17,7 @@ from wqmaster.structures.formats import reader_of
 
 
 def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
-    """Report what became of a file at once, since the next one may take long."""
+    """Report the outcome for a file at once, because the next file can take long."""
     parts = [f"{account.imported} imported into {place}"]
     if account.there:
         parts.append(f"{account.there} already there")
@@ -39,7 +39,7 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
 
 
 def _went_in(accounts: list[Account], place: str) -> str:
-    """What the collection now has from the files."""
+    """How many documents the collection now has from each file, as a clause."""
     parts = [
         f"{counted(one.imported + one.there, 'document')} from {one.file}"
         for one in accounts
@@ -49,7 +49,7 @@ def _went_in(accounts: list[Account], place: str) -> str:
 
 
 def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureError | None:
-    """The error that the import ends with; None if no refusal is an error."""
+    """The error that the import ends with; None if no refusal counts as an error."""
     bad = [account for account in accounts if not account.is_whole]
     if bad and not skip_bad:
         first = bad[0].first_refused[0]
@@ -125,7 +125,7 @@ def command(
     XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
     text files may be compressed (.gz, .bz2, .xz).
 
-    Every record is accounted for. If a file has a bad record, nothing of it is imported, unless
+    Every record is accounted for. If a file has a bad record, nothing from it is imported, unless
     --skip-bad is given. Existing documents are skipped, so an interrupted import can be rerun. Exit
     code 2: a record was refused without --skip-bad, or every record of a file was.
     """
@@ -173,7 +173,7 @@ def _value(accounts: list[Account], place: str) -> dict[str, Any]:
 
 
 def _ended_early(output: Output, accounts: list[Account], place: str, error: WqmasterError) -> None:
-    """Add to an error what the collection already has, and show the result so far."""
+    """Add the contents of the collection to an error's message, and show the result so far."""
     error.message += (
         f"; {_went_in(accounts, place)}; once this is fixed, import the same files again: existing "
         "documents are skipped"

@@ -1,4 +1,4 @@
-"""The command line: one file per command; commands hold no logic.
+"""The command line: one file per command; commands contain no logic.
 
 Exit codes: 0 success, 1 finished with failed jobs, 2 the campaign file or command line is wrong, 3
 a service (database, engine, program) is missing, 130 stopped by Ctrl-C.
@@ -40,10 +40,10 @@ VERBS = {
 
 
 class _Verbs(Verbs):
-    """Imports a command's module when it is called, and reports an error in one line."""
+    """Imports a command's module when the command is called, and reports errors in one line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Used until the command has read its own options.
+        # Errors use this output until the command has read its own options.
         ctx.obj = asked_for(args)
         return super().parse_args(ctx, args)
 
@@ -67,7 +67,7 @@ class _Verbs(Verbs):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # These signals, too, unwind the stack, as Ctrl-C does, rather than kill the process.
+        # These signals must unwind the stack, as Ctrl-C does, rather than kill the process.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         try:
@@ -84,11 +84,11 @@ class _Verbs(Verbs):
             ctx.obj.error("stopped", ErrorCode.INTERRUPTED)
             ctx.exit(130)
         except BrokenPipeError:
-            # The reader of our output has exited, as `| head` does.
+            # The program that reads our output has exited, as `head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except OSError as error:
-            # Another user's folder or a full disk, which a traceback would not explain.
+            # The cause can be another user's folder or a full disk; a traceback explains neither.
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""

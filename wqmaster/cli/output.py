@@ -1,7 +1,7 @@
 """The output of commands: text for people, or JSON for programs.
 
-A command passes its result on once, both as a value and as lines of text. The value is printed if
-the command line has `--json`, otherwise the lines.
+A command passes on its result once, both as a value and as lines of text. With `--json` the value
+is printed, otherwise the lines.
 """
 
 import json
@@ -18,7 +18,7 @@ from rich.table import Table
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 
-# Characters per line of a table that does not go to a terminal.
+# The width, in characters, of a table that does not go to a terminal.
 _TABLE_WIDTH = 200
 
 
@@ -28,17 +28,18 @@ class Output(Protocol):
     def show(self, value: Any, lines: Iterable[str], *, error: WqmasterError | None = None) -> None:
         """Print the result: `value`, or `lines`, which are computed only if they are printed.
 
-        `error`: why the command fails although it has a result. The caller raises it next.
+        `error` is the reason why the command fails although it has a result. The caller raises it
+        next.
         """
 
     def row(self, value: Any, lines: Iterable[str]) -> None:
         """Print one of several results as soon as it is available."""
 
     def listing(self, values: Iterable[Any], line: Callable[[Any], str]) -> None:
-        """Print many values: one line of text each, as they come, or a single list."""
+        """Print many values: each as a line of text as soon as it arrives, or all as one list."""
 
     def remark(self, *lines: str, err: bool = False) -> None:
-        """Print lines for people only: programs find this in the result, or do not need it."""
+        """Print lines for people only; programs read the result instead."""
 
     def warning(self, message: str) -> None:
         """Report a problem that does not stop the command."""
@@ -46,7 +47,7 @@ class Output(Protocol):
     def error(self, message: str, code: ErrorCode, *, said: bool = False, **more: Any) -> None:
         """Report why the command fails.
 
-        `said`: the text is printed elsewhere. `more`: further keys of the value.
+        `said` means that the text is printed elsewhere. `more` are further keys of the JSON value.
         """
 
 
@@ -84,8 +85,8 @@ class TextOutput:
 class JsonOutput(TextOutput):
     """Prints one JSON value on standard output: the result, or the error if there is no result.
 
-    If a command has a result but still fails, the result has its error as `error`. Standard error
-    has the same messages as without JSON.
+    If a command has a result but still fails, the result has the error under the key `error`.
+    Standard error has the same messages as without JSON.
     """
 
     def __init__(self) -> None:
@@ -112,7 +113,7 @@ class JsonOutput(TextOutput):
         super().error(message, code, said=said)
 
     def _print(self, value: Any) -> None:
-        """Print JSON; what it cannot express (ids, dates) as MongoDB's relaxed extended JSON."""
+        """Print JSON; ids and dates, which JSON lacks, are in MongoDB's relaxed extended JSON."""
         click.echo(json_util.dumps(value, indent=2, json_options=json_util.RELAXED_JSON_OPTIONS))
 
 
@@ -156,7 +157,7 @@ def asked_for(words: Sequence[str]) -> Output:
 
 @contextmanager
 def progress(what: str, counted: str) -> Iterator[Callable[[int], None]]:
-    """Show progress: a line on a terminal, nothing elsewhere, whatever the output is.
+    """Show progress as a line on standard error, if that is a terminal, even with `--json`.
 
     `what` is the activity; `counted` is appended to it, with the number in place of `{}`.
     """

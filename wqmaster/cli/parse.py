@@ -114,7 +114,7 @@ def command(
     exit_code = 0
     for path in files:
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a user's parser prints
+            with contextlib.redirect_stdout(sys.stderr):  # a user's parser can print
                 reading = read(path, program, parsers, stated)
         except StructureError as error:
             output.error(error.message, error.code, file=str(path))

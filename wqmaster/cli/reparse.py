@@ -16,7 +16,7 @@ from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 
-# Documents of each kind to report by id.
+# How many documents of each kind are reported by id.
 _MAX_NAMED_DOCUMENTS = 10
 
 
@@ -60,7 +60,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         if write and file.folder.is_dir():
             stack.callback(FolderLock(file.folder).close)
         work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
-        # What a user's parser prints is not part of the report.
+        # Text that a user's parser prints is not part of the report.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():
             reported[finding.kind] += 1

@@ -1,4 +1,4 @@
-"""wqmaster rerun: compute documents again, and move their results to the history."""
+"""wqmaster rerun: have documents computed again, and move their results to the history."""
 
 from pathlib import Path
 from typing import Any

@@ -71,7 +71,7 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
 
 
 def _next(failure: Failure, recipe: Recipe) -> str:
-    """The reaction of a run to this failure."""
+    """How a run would react to this failure."""
     past = Past(attempt=1, kind=failure.kind, step=failure.step)
     match decide(recipe.ladders, [past]):
         case WithRemedies(plan):

@@ -42,7 +42,7 @@ def _first_line(progress: Progress, why: str) -> str:
 
 
 def _no_worker(progress: Progress) -> str | None:
-    """How to start a worker, if none is connected and no factory starts any."""
+    """A hint on how to start a worker; None if one is connected or a factory starts them."""
     if (
         progress.stats.workers
         or not progress.how_to_connect
@@ -64,7 +64,7 @@ def _stop_words(times: int, grace: float) -> str:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """Print `text`; if the reader has exited, as `| head` does, the run continues silently."""
+    """Print `text`; if the reader has exited, as `head` does, let the run continue silently."""
     try:
         click.echo(text, err=err)
     except BrokenPipeError:
@@ -191,7 +191,7 @@ def view(*, quiet: bool) -> Iterator[View]:
 
 
 def _of_this_run(count: int, before: int) -> str:
-    """A total of documents, divided into this run and earlier ones."""
+    """A total number of documents, with the shares of this run and of earlier ones."""
     more = f", {before} before" if before else ""
     return f"{before + count} ({count} in this run{more})"
 
@@ -226,10 +226,10 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     for note in notes:
         _say(f"  {'note':<20} {note}")
     _say("next:")
-    # In a checkout, wqmaster is on the PATH only inside of ./shell.
+    # In a checkout, wqmaster is on the PATH only inside ./shell.
     shell = os.environ.get("WQMASTER_CALLED_BY")
     called = f"{shell} wqmaster" if shell else "wqmaster"
-    # The run has stopped a private server.
+    # A private server stopped when the run ended, so the user must start it first.
     address = "db start" if database.uri is None else "db url"
     for verb in ("status", *(["failures"] if progress.all_failed else []), address):
         _say(f"  {called} {verb} {typed(path)}")

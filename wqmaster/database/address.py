@@ -1,8 +1,8 @@
-"""Addresses of MongoDB servers: check them, and show them without the password.
+"""Check the addresses of MongoDB servers, and show them without the password.
 
-An unencoded '/' or '?' in a password ends that part of the address, so that the rest of it is taken
-for a host or an option, and appears in error messages of the driver. Such addresses are refused
-before anything connects.
+An unencoded '/' or '?' in a password ends the user and password part of the address. The driver
+takes the rest of the password for a host or an option, and shows it in error messages. Such
+addresses are refused before anything connects.
 """
 
 import re
@@ -11,13 +11,14 @@ from pymongo.common import VALIDATORS
 
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?"
 _SCHEME = re.compile(r"mongodb(?:\+srv)?://")
-# Scheme, user and password, hosts, name of the database, options.
+# The groups are the scheme, user and password, hosts, database name, and options.
 _ADDRESS = re.compile(
     rf"(mongodb(?:\+srv)?://)(?:([^/?]*)@)?({_HOST}(?:,{_HOST})*)(/[^/?@]*)?(?:\?(.*))?", re.DOTALL
 )
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SECRET_OPTION = re.compile(r"(?i)((?:password|properties)=)[^&]*")
-# Prints a password percent-encoded. It is typed without echo and stays out of the shell's history.
+# A command that prints a password percent-encoded. The password is typed without echo and does not
+# enter the shell's history.
 ENCODER = (
     "python3 -c 'import getpass, urllib.parse; "
     'print(urllib.parse.quote(getpass.getpass(), safe=""))\''
@@ -29,7 +30,7 @@ _UNENCODED = (
 
 
 def _divided(uri: str) -> "re.Match[str] | None":
-    """The parts of an address; None if part of the password may have ended up in another one."""
+    """The parts of an address; None if some of the password could be in another part."""
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         return None
@@ -56,7 +57,7 @@ def why_not(uri: str) -> str | None:
 
 
 def redacted(uri: str) -> str:
-    """`uri` without user, password and secret options; only the scheme if it cannot be divided."""
+    """`uri` without user, password and secret options; only the scheme if its parts are unclear."""
     found = _divided(uri)
     if found is None:
         scheme = _SCHEME.match(uri)

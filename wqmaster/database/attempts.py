@@ -1,4 +1,4 @@
-"""The ledger of failed attempts: what was tried, how it ended, and which documents have failed."""
+"""The ledger of failed attempts: how each attempt ended, and which documents have failed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,43 +16,43 @@ from wqmaster.jobs.failures import FailureClass, signature
 from wqmaster.jobs.molecule import Document, Molecule, differences, hash_of_fields
 from wqmaster.recipe.retry import Past, plan_of
 
-# Additional fields of a document that decide its result; None: all fields that were fetched.
+# Names of further document fields that affect the result; None: all fetched fields.
 Fields = Sequence[str] | None
-# Archives that are removed before their entries are updated.
+# How many archives are removed between two updates of the ledger.
 _ARCHIVES_AT_ONCE = 100
 
 
 def key_of(document_id: Any) -> str:
-    """A document's `_id` as a string that is unique across all types."""
+    """A document's `_id` as a string; ids of different types never give the same string."""
     return json_util.dumps(document_id)
 
 
 @dataclass(frozen=True)
 class Rescue:
-    """Where the outputs of a failed attempt are, for an attempt that continues from them."""
+    """The outputs of a failed attempt, from which a later attempt can continue."""
 
-    archive: str
+    archive: str  # path of its outputs.tar
     number: int  # the job's number within its task
     step: str
-    molecule: str  # fingerprint of what was computed
-    recipe: str  # hash of what was asked
+    molecule: str  # the molecule's fingerprint
+    recipe: str  # the recipe's hash
 
 
 @dataclass(frozen=True)
 class Final:
-    """The attempt with which a document failed for good: its class and its molecule."""
+    """An attempt after which its document counted as failed."""
 
-    kind: str
-    computed: Document  # `molecule` (None: there was none) and its parts, as in the ledger
-    unusable: str | None = None  # hash of the fields that held no molecule
+    kind: str  # label of the failure class
+    computed: Document  # `molecule` (the fingerprint or None) and `computed` (its parts)
+    unusable: str | None = None  # if there was no molecule: hash of the fields that should hold it
 
     def is_of(
         self, document: Document, molecule: Molecule | None, campaign: Campaign, fields: Fields
     ) -> bool:
         """Whether the document still has the molecule of this attempt, or still has none.
 
-        An earlier version recorded no hash of unusable fields; any document without a molecule
-        matches such an entry.
+        Early versions recorded no hash of unusable fields; any document without a molecule matches
+        their entries.
         """
         if molecule is not None:
             known = self.computed["molecule"] is not None
@@ -66,21 +66,21 @@ class Final:
 class History:
     """A document's failed attempts."""
 
-    past: tuple[Past, ...] = ()  # in order
-    finals: tuple[Final, ...] = ()  # with which the document failed; () if it has not failed
-    # By step: the files of the last attempt that failed in it.
+    past: tuple[Past, ...] = ()  # in the order of attempts
+    finals: tuple[Final, ...] = ()  # the final ones; () if the document has not failed
+    # By step: the last attempt that failed in this step and whose archive is kept.
     rescues: Mapping[str, Rescue] = field(default_factory=dict)
-    archives: Mapping[int, str] = field(default_factory=dict)  # by attempt; "" if none is kept
+    archives: Mapping[int, str] = field(default_factory=dict)  # attempt -> path; "" if not kept
 
     @property
     def attempts(self) -> int:
-        """The number of the last attempt."""
+        """The number of the last failed attempt; 0 if there is none."""
         return self.past[-1].attempt if self.past else 0
 
     def of(self, recipe: str, molecule: str) -> list[Past]:
-        """The attempts with this recipe and molecule.
+        """The attempts with this recipe (a hash) and this molecule (a fingerprint).
 
-        Failures of the infrastructure are not the molecule's fault, so they count for any molecule.
+        Infrastructure failures are not the molecule's fault, so they count for any molecule.
         """
         return [
             past
@@ -91,7 +91,7 @@ class History:
 
 
 def histories_of(entries: Iterable[Document]) -> dict[str, History]:
-    """The history of each document, by its `key_of`; `entries` are in the order of attempts."""
+    """Each document's history, by the document's `key_of`; `entries` are in order of attempts."""
     found: dict[str, History] = {}
     for entry in entries:
         key = key_of(entry["document"])
@@ -125,7 +125,7 @@ class Ledger:
         self._failures.create_index([(name, ASCENDING) for name in (*self._mine, "final", "class")])
 
     def by_class(self) -> dict[str, int]:
-        """The number of failed documents of each class."""
+        """The number of failed documents in each failure class, the largest class first."""
         classes = self._failures.aggregate(
             [
                 {"$match": {**self._mine, "final": True}},
@@ -136,7 +136,7 @@ class Ledger:
         return {entry["_id"]: entry["count"] for entry in classes}
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The history of each document that has failed attempts, by its `key_of`."""
+        """The history of each document that has failed attempts, by the document's `key_of`."""
         query = {**self._mine, "document": {"$in": list(document_ids)}}
         fields = dict.fromkeys(_OF_HISTORY, 1)
         return histories_of(self._failures.find(query, fields).sort("attempt", ASCENDING))
@@ -154,17 +154,17 @@ class Ledger:
                 raise
 
     def give_up(self, record: Document) -> None:
-        """Record a failed attempt, even if it was recorded before and cured since."""
+        """Record a failed attempt, in place of an earlier entry for it that is marked as cured."""
         one = {**self._mine, **{name: record[name] for name in ("document", "attempt")}}
         self._failures.update_one(
             one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
         )
 
     def groups(self, kind: str | None = None) -> list[Document]:
-        """Failed documents by class and signature.
+        """The failed documents, grouped by failure class and signature, the largest group first.
 
-        Each group has `class`, `signature`, `count`, `example` and `message`. `kind`: only this
-        class.
+        Each group has `class`, `signature`, `count`, `example` (an `_id`) and `message`. With
+        `kind`, only documents that failed with this class are counted.
         """
         query: Document = {**self._mine, "final": True}
         if kind is not None:
@@ -202,7 +202,7 @@ class Ledger:
         return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Mark these documents as no longer failed, since they were changed."""
+        """Mark these documents as no longer failed, because they were changed."""
         query = {**self._mine, "document": {"$in": list(documents)}, "final": True}
         update = {"$set": {"final": False, "mended": datetime.now(UTC)}}
         self._failures.update_many(query, update)
@@ -214,7 +214,7 @@ class Ledger:
         return self._failures.update_many(query, update).modified_count
 
     def cured(self, document: Any) -> None:
-        """Mark a document as no longer failed, since it has a result after all."""
+        """Mark a document as no longer failed, because it now has a result."""
         self._failures.update_many(
             {**self._mine, "document": document, "final": True},
             {"$set": {"final": False, "cured": datetime.now(UTC)}},
@@ -223,10 +223,11 @@ class Ledger:
     def discard(
         self, remove: Callable[[str], bool], *, kind: str | None = None, document: Any = None
     ) -> int:
-        """Remove and forget the archives of a class, of a document, or all; return how many.
+        """Remove kept archives and clear their ledger entries; return how many were removed.
 
-        An archive is forgotten only after its removal, so that one that a kill leaves behind can
-        still be discarded.
+        `kind` and `document` limit this to one failure class or one document. `remove` removes an
+        archive and returns whether it existed. An entry is cleared only after its archive has been
+        removed, so an archive that is left behind by a kill can still be discarded.
         """
         query: Document = {**self._mine, "archive": {"$ne": None}}
         if kind is not None:
@@ -244,18 +245,18 @@ class Ledger:
         return count
 
     def retry(self, *, kind: str | None = None, document: Any = None) -> int:
-        """Let the failed documents of a class, or one document, run again; return how many."""
+        """Let one failed document, or all of a failure class, run again; return how many."""
         query: Document = {**self._mine, "final": True}
         query |= {"class": kind} if kind is not None else {"document": document}
         return self._failures.update_many(query, _retried()).modified_count
 
     def retry_all(self, documents: Sequence[Any]) -> int:
-        """Let those of the documents that have failed run again; return how many."""
+        """Let the failed ones among these documents run again; return how many."""
         query: Document = {**self._mine, "final": True, "document": {"$in": list(documents)}}
         return self._failures.update_many(query, _retried()).modified_count
 
     def failed(self, kind: str | None = None) -> Iterator[Any]:
-        """The ids of the documents that have failed, or only of those that failed with `kind`."""
+        """Yield the ids of all failed documents, or of those that failed with the class `kind`."""
         query: Document = {**self._mine, "final": True}
         if kind is not None:
             query["class"] = kind
@@ -280,7 +281,7 @@ def _dated(record: Document) -> Document:
 def _past(entry: Document) -> Past:
     try:
         kind = FailureClass.of(entry.get("class", ""))
-    except KeyError:  # a class of another version
+    except KeyError:  # another version of wqmaster has recorded a class that this one lacks
         kind = None
     return Past(
         attempt=entry["attempt"],

@@ -1,4 +1,4 @@
-"""The contract of a run's store.
+"""The contract for the store that a run uses.
 
 `documents.Store` implements it with MongoDB, `wqmaster.testing` in memory.
 """
@@ -16,33 +16,36 @@ class AttemptStore(Protocol):
     """The failed attempts of a campaign."""
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The history of each document that has failed attempts, by its `key_of`."""
+        """The history of each document that has failed attempts, by the document's `key_of`."""
 
     def record(self, records: Sequence[Document]) -> None:
         """Record failed attempts; those that are already recorded stay as they are."""
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Mark these documents as no longer failed, since they were changed."""
+        """Mark these documents as no longer failed, because they were changed."""
 
 
 class ResultStore(Protocol):
     """The results of a campaign."""
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results that do not exist yet; return why one was refused, by `key_of`."""
+        """Store results that do not exist yet; return the reasons for refusals, by `key_of`."""
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """The stored steps of each document, by its `key_of`; deleted documents are left out."""
+        """The stored steps of each document, by the document's `key_of`.
+
+        Deleted documents are left out.
+        """
 
 
 class PresenceStore(Protocol):
-    """The lock of a campaign's master, and the status that it publishes."""
+    """A master's lock on its campaign, and the status that the master publishes."""
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Renew the lock, and publish the master's status.
+        """Renew the lock of the master `token`, and publish the master's status.
 
         Raises:
-            CampaignLocked: another master has taken it over.
+            CampaignLocked: another master has taken over the campaign.
         """
 
 
@@ -63,13 +66,19 @@ class CampaignStore(Protocol):
 
     @property
     def presence(self) -> PresenceStore:
-        """The lock."""
+        """The master's lock and status."""
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result after the id in `after`, in the order of `_id`."""
+        """The next documents without a result, in the order of `_id`: at most `limit` of them.
+
+        They follow the id in `after`, or are the first ones if `after` is None.
+        """
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
-        """Those of the documents that still have no result."""
+        """The documents among these that still have no result."""
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """The current fingerprint of each document's molecule, or None, by the `key_of`."""
+        """The current fingerprint of each document's molecule, by the document's `key_of`.
+
+        The fingerprint is None if the document holds no molecule; deleted documents are left out.
+        """

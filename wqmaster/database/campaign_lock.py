@@ -1,4 +1,4 @@
-"""The lock of a campaign's master: a heartbeat in the database, with its last status."""
+"""A master's lock on its campaign: a heartbeat in the database, with the master's last status."""
 
 import contextlib
 import socket
@@ -20,7 +20,10 @@ Document = dict[str, Any]
 
 
 class Presence:
-    """The lock of one campaign, in the collection `wqmaster.campaigns`. Errors name `place`."""
+    """The lock on one campaign, in the collection `wqmaster.campaigns`.
+
+    `place` is the collection of the campaign's documents, for error messages.
+    """
 
     def __init__(self, database: Database[Document], campaign: Campaign, place: str) -> None:
         self._campaigns = database["wqmaster.campaigns"]
@@ -28,7 +31,7 @@ class Presence:
         self._place = place
 
     def lock(self, token: str, status: Mapping[str, Any]) -> None:
-        """Lock the campaign for the master `token`, and publish its first status.
+        """Lock the campaign for the master `token`, and publish the master's first status.
 
         Raises:
             CampaignLocked: another living master holds the lock.
@@ -70,10 +73,10 @@ class Presence:
             )
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:
-        """Renew the lock, and publish the master's status.
+        """Renew the lock of the master `token`, and publish the master's status.
 
         Raises:
-            CampaignLocked: another master has taken it over.
+            CampaignLocked: another master has taken over the campaign.
         """
         kept = self._campaigns.update_one(
             {"_id": self._campaign, "lock.owner": token},
@@ -87,13 +90,13 @@ class Presence:
             )
 
     def unlock(self, token: str) -> None:
-        """Release the lock."""
+        """Release the lock if the master `token` holds it."""
         self._campaigns.update_one(
             {"_id": self._campaign, "lock.owner": token}, {"$set": {"lock": None}}
         )
 
     def published(self) -> Document | None:
-        """The last status of the living master, with `master` (host, pid); None without one."""
+        """The last status of the running master, with `master` (host, pid); None if none runs."""
         entry = self._campaigns.find_one(
             {
                 "_id": self._campaign,

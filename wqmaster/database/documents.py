@@ -1,4 +1,4 @@
-"""The database of a campaign: pages of its documents, counts, recipes, imports."""
+"""A campaign's database: read, count and import documents, and record recipes."""
 
 import re
 import warnings
@@ -41,7 +41,7 @@ class Store:
     """The database of one campaign.
 
     Raises:
-        DatabaseError: its address is not valid, or it cannot be reached.
+        DatabaseError: the address is not valid, or the server cannot be reached.
     """
 
     def __init__(self, uri: str, campaign: Campaign) -> None:
@@ -55,7 +55,7 @@ class Store:
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # warnings quote values of options
+                warnings.simplefilter("ignore")  # they quote values of options, even secret ones
                 self._client: MongoClient[Document] = MongoClient(
                     uri,
                     serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
@@ -67,7 +67,7 @@ class Store:
                 )
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
-            # The error may quote part of the password.
+            # The error can quote part of the password.
             raise DatabaseError(
                 f"'database: uri:' is not a valid MongoDB URI: {redacted(uri)}",
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,
@@ -111,7 +111,7 @@ class Store:
 
     def _projection(self) -> Document:
         fields = {*self.campaign.molecule.names, *self.campaign.submit.projection}
-        # MongoDB refuses a field together with one below it.
+        # MongoDB refuses a projection that names a field and also one of its subfields.
         return {
             name: 1
             for name in sorted(fields)
@@ -119,9 +119,10 @@ class Store:
         }
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result after the id in `after`, in the order of `_id`.
+        """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        It uses `min` on the index of `_id`, since `{_id: {$gt: x}}` finds only ids of x's type.
+        They follow the id in `after`, or are the first ones if `after` is None. The query uses
+        `min` on the index of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
         """
         cursor = (
             self.documents.find(self._undone(), self._projection())
@@ -137,33 +138,34 @@ class Store:
         return page[:limit]
 
     def stream(self) -> Iterator[Document]:
-        """All documents that the query selects, with or without a result, as they are fetched."""
+        """Yield all documents that the query selects, with or without a result."""
         cursor = self.documents.find(self.campaign.submit.query, self._projection())
         yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
 
     def candidates(self) -> Iterator[Document]:
-        """Documents to show: those without a result, all that the query selects, all that are done.
+        """Yield the documents from which a command can choose an example.
 
-        A document can occur more than once.
+        Documents without a result come first, then all that the query selects, then all that are
+        done. A document can occur more than once.
         """
         for query in (self._undone(), self.campaign.submit.query, self._done()):
             cursor = self.documents.find(query, self._projection())
             yield from cursor.hint([("_id", ASCENDING)])
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
-        """Those of the documents that still have no result."""
+        """The documents among these that still have no result."""
         query = {"$and": [{"_id": {"$in": list(document_ids)}}, self._undone()]}
         return list(self.documents.find(query, self._projection()))
 
     def selected(self, query: Document, document_ids: Sequence[Any]) -> list[Any]:
-        """The ids among these whose documents `query` selects."""
+        """The ids among `document_ids` whose documents `query` selects."""
         both = {"$and": [{"_id": {"$in": list(document_ids)}}, query]}
         return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """The current fingerprint of each document's molecule, by the document's `key_of`.
 
-        None if it holds no molecule; deleted documents are left out.
+        The fingerprint is None if the document holds no molecule; deleted documents are left out.
         """
         found: dict[str, str | None] = {}
         query = {"_id": {"$in": list(document_ids)}}
@@ -184,11 +186,16 @@ class Store:
             for name, value in self.campaign.submit.query.items()
             if name != key and not name.startswith(f"{key}.")
         }
-        # A condition on results inside $or and the like cannot be separated from the others.
+        # A condition on results within $or or the like cannot be separated from the others, so the
+        # answer is then False.
         return f"{key}." not in str(others) and self.documents.find_one(others, {"_id": 1}) is None
 
     def one(self, document_id: Any | None) -> Document | None:
-        """The document with this id; for None, the first without a result, else any other."""
+        """The document with this id, or None if there is none.
+
+        Without an id: a document without a result, otherwise any that the query selects, otherwise
+        any that is done.
+        """
         if document_id is not None:
             return self.documents.find_one({"_id": document_id}, self._projection())
         for query in (self._undone(), self.campaign.submit.query, self._done()):
@@ -198,27 +205,27 @@ class Store:
         return None
 
     def recipe(self, hash: str) -> Document | None:
-        """What the recipe with this hash asked for, if the database has a record of it."""
+        """What the recipe with this hash asked for; None if the database has no record of it."""
         entry = self._recipes.find_one({"_id": hash})
         return entry and json_util.loads(entry["asked"])
 
     def codes(self, hash: str) -> list[str]:
-        """The hashes of the user's task function with which this recipe was run."""
+        """The hashes that the user's task function had when this recipe was run."""
         entry = self._recipes.find_one({"_id": hash})
         return list(entry.get("codes", ())) if entry else []
 
     def note_recipe(self, hash: str, asked: Mapping[str, Any], code: str | None) -> None:
-        """Record what the recipe with this hash asks for, and the hash `code` of its function."""
+        """Record what the recipe with this hash asks for, and `code`, the hash of its function."""
         change: dict[str, Any] = {"$setOnInsert": {"asked": json_util.dumps(asked)}}
         if code is not None:
             change["$addToSet"] = {"codes": code}
         self._recipes.update_one({"_id": hash}, change, upsert=True)
 
     def counts(self, seconds: float | None = None) -> Counts:
-        """Count the documents that are done, failed and without a result.
+        """Count the documents that are done, that have failed, and that have no result.
 
         Raises:
-            ExecutionTimeout: (from pymongo) a count took more than `seconds`.
+            ExecutionTimeout: a count took more than `seconds` (an error of pymongo).
         """
         bound: dict[str, Any] = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
         done = self.documents.count_documents(self._done(), **bound)
@@ -227,7 +234,10 @@ class Store:
         return Counts(done, sum(failures.values()), undone, failures)
 
     def partly_done(self) -> dict[str, int]:
-        """For each step, how many documents lack its result but have that of another step."""
+        """For each step, how many documents lack its result but have a result of another step.
+
+        Steps without such documents are left out.
+        """
         some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
         counts = {
             step.name: self.documents.count_documents({"$and": [some, {path: None}]})
@@ -241,15 +251,15 @@ class Store:
         return self.documents.estimated_document_count()
 
     def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
-        """The complete documents that exist among these ids, by their `key_of`."""
+        """The existing documents with these ids, with all fields, by their `key_of`."""
         query = {"_id": {"$in": list(document_ids)}}
         return {key_of(found["_id"]): found for found in self.documents.find(query)}
 
     def insert(self, documents: Sequence[Document], origin: str) -> int:
-        """Insert new documents; return how many. An error names `origin`.
+        """Insert new documents; return how many. An error message names `origin`, their file.
 
         Raises:
-            StructureError: another process has inserted one of them in the meantime.
+            StructureError: another process has inserted one of the documents in the meantime.
         """
         writes = [InsertOne(document) for document in documents]
         try:
@@ -266,5 +276,5 @@ class Store:
 
 
 def _short(error: Exception) -> str:
-    """The first part of an error of pymongo, which also describes the whole topology."""
+    """The first part of a pymongo error's text, without the description of the topology."""
     return re.split(r", Timeout: |, Topology Description", str(error))[0][:300]

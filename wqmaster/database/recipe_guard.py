@@ -1,4 +1,4 @@
-"""Refuses to mix results: those of two recipes under one key, or new results with stale ones."""
+"""The guard, which refuses results of two recipes under one key, and results beside stale ones."""
 
 import difflib
 import json
@@ -18,10 +18,10 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RecipeMismatch, StaleResults
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 
-# Time limit for each pass over all results; after it, only the first results are compared.
+# Time limit for each pass over all results. If a pass takes longer, only the first are compared.
 _SCAN_SECONDS = 20.0
 _FIRST_RESULTS = 1000
-# Differences that an error lists.
+# How many differences an error message lists at most.
 _MAX_DIFFERENCES = 6
 
 
@@ -56,7 +56,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 
 def note(store: Store, recipe: Recipe) -> None:
-    """Record what `recipe` asks for, so that a later run can report the differences."""
+    """Record what `recipe` asks for, so that a later run can report differences from it."""
     for step in recipe.steps:
         store.note_recipe(step.hash, step.asked, recipe.code)
 
@@ -64,9 +64,9 @@ def note(store: Store, recipe: Recipe) -> None:
 def _there(
     store: Store, notes: list[Note], seconds: float
 ) -> dict[str, dict[StatedRecipe, int]] | None:
-    """For each step, the recipes that its results state, and how many results state each.
+    """For each step, the recipes that its results record, and the number of results of each.
 
-    None if that would take too long. A note reports an incomplete comparison.
+    None if this takes longer than `seconds`. A note is added if not all results were read.
     """
     try:
         return store.results.recipes(seconds)
@@ -87,10 +87,10 @@ def _there(
 
 
 def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]:
-    """The hashes of other recipes, and how many results state each."""
+    """The hashes of recipes other than that of `step`, and the number of results of each."""
     others: Counter[str] = Counter()
     for stated, count in found.items():
-        # An older hash leaves out the fields of the molecule, which `stale` compares.
+        # Hashes of old versions do not cover the fields of the molecule, which `stale` compares.
         same = stated.hash == step.hash or (stated.old and stated.hash == step.old_hash)
         if stated.hash is not None and not same:
             others[stated.hash] += count
@@ -127,11 +127,11 @@ def check_recipes(
 ) -> list[Note]:
     """Refuse to continue if existing results were made with another recipe.
 
-    Returns notes on results that could not be compared, on older parsers, and on a user's own task
-    function that was edited since.
+    Returns notes on results that could not be compared, on results of older parsers, and on a
+    user's own task function that has been edited since.
 
     Raises:
-        RecipeMismatch: some were; the message states how many, and what differs.
+        RecipeMismatch: such results exist; the message states how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
     path = shlex.quote(str(recipe.loaded.source.path))
@@ -171,7 +171,7 @@ def _results(count: int) -> str:
 
 
 def _completed(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """`asked` with the default fields of the molecule, which it leaves out."""
+    """`asked` with the molecule's default fields, which a recipe leaves out, added."""
     usual = {key: getattr(MoleculeFields(), key) for key in GEOMETRY_FIELDS}
     return {**asked, "molecule": {**usual, **asked.get("molecule", {})}}
 
@@ -182,7 +182,7 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
     Returns notes on results that could not be compared.
 
     Raises:
-        StaleResults: some are; the message states how many, and what differs.
+        StaleResults: some results are; the message states how many, and what differs.
     """
     made = stale.survey(store, recipe, _SCAN_SECONDS)
     if made.stale:
@@ -201,7 +201,7 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
 
 
 def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
-    """How many documents are stale, what differs, and what to do."""
+    """The message about stale results: how many there are, what differs, and what to do."""
     differing = ", ".join(f"{part} of {count}" for part, count in made.differing.most_common())
     examples = "\n  ".join(
         f"document {found.document!r}: {'; '.join(found.differences)}" for found in made.examples
@@ -216,9 +216,9 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
 
 
 def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]:
-    """Notes on results without the value of a parser that was added to their step.
+    """Notes on results that lack a value because a parser was added to their step later.
 
-    `archived`: whether raw outputs are kept, from which `reparse` can read the value.
+    `archived` states whether outputs were kept, from which `reparse` can read the value.
     """
     notes = []
     path = shlex.quote(str(recipe.loaded.source.path))
@@ -268,10 +268,11 @@ def _of_code(store: Store, recipe: Recipe) -> list[Note]:
 
 
 def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]:
-    """Run all of these checks, in this order.
+    """Check recipes, molecules and parsers, in this order; return the notes of all checks.
 
     Raises:
-        RecipeMismatch, StaleResults: see the checks.
+        RecipeMismatch: existing results were made with another recipe.
+        StaleResults: existing results are stale.
     """
     return [
         *check_recipes(store, recipe, archived=archived),

@@ -59,7 +59,7 @@ def failed(
     number: int,
     archive: str | None,
 ) -> Document:
-    """The record of a failed attempt; `number` is the job's number within its task and archive."""
+    """The record of a failed attempt; `number` is the job's position in its task and archive."""
     return {
         "document": asked.document,
         "attempt": asked.attempt,

@@ -1,4 +1,4 @@
-"""Results in the documents of a campaign: store, read, count, replace and remove them."""
+"""Store, read, count, replace and remove the results in a campaign's documents."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from wqmaster.jobs.molecule import Document, lookup
 
 # MongoDB's error code if a field that is not a document blocks a path.
 _PATH_NOT_VIABLE_CODE = 28
-# The limit of a document is 16 MB, and it holds other fields besides the result.
+# MongoDB limits a document to 16 MB, and the document has other fields besides the result.
 _MAX_RESULT_BYTES = 15 << 20
-# Names of computed fields, chosen so that no document has them.
+# Names for fields that a query computes; no document should have fields with these names.
 _RUNS, _THERE = "wqmaster:runs", "wqmaster:there"
 _STREAM_BATCH_DOCUMENTS = 500
 
@@ -32,7 +32,7 @@ class Result:
 
 
 def refusal(steps: Mapping[str, Document]) -> str | None:
-    """Why no document can hold a result with these steps; None if one can.
+    """Why a document cannot hold a result with these steps; None if it can.
 
     Each value is encoded separately, so that only one of them is in memory twice.
     """
@@ -60,7 +60,7 @@ def _megabytes(size: int) -> str:
 
 @dataclass(frozen=True)
 class StoredStep:
-    """A stored result of one step."""
+    """The stored result of one step."""
 
     document: Any
     step: str
@@ -68,12 +68,12 @@ class StoredStep:
 
     @property
     def key(self) -> str:
-        """The `key_of` the document."""
+        """The document's `key_of`."""
         return key_of(self.document)
 
     @property
     def run(self) -> Document:
-        """Its `_run`; {} if that does not identify the run."""
+        """The `_run` of the result; {} unless it has the keys that identify the run."""
         run = self.values.get("_run")
         known = isinstance(run, dict) and {"attempt", "finished"} <= run.keys()
         return dict(run) if known and run else {}
@@ -84,20 +84,23 @@ class WithResults:
     """A document that has results."""
 
     document: Document  # its `_id` and the fields of its molecule
-    runs: Mapping[str, Document]  # by step with a result: its `_run`, or {} without one
+    runs: Mapping[str, Document]  # each step that has a result -> its `_run`; {} if it has none
 
 
 @dataclass(frozen=True)
 class StatedRecipe:
-    """A recipe that stored results state."""
+    """The recipe that stored results record in `_run`."""
 
-    hash: str | None  # None: they state none
-    old: bool  # whether they were stored by a version before 0.2, whose hash covered less
-    parser_version: str | None = None  # version of the parsers that read them
+    hash: str | None  # None: not recorded
+    old: bool  # whether a version before 0.2 stored the results; its hash covered less
+    parser_version: str | None = None  # version of the parsers that read the values
 
 
 class Results:
-    """The results of one campaign. `projection` names the fields of the molecule."""
+    """The results of one campaign.
+
+    `projection` selects the fields that are fetched with a document, such as its molecule.
+    """
 
     def __init__(
         self, documents: Collection[Document], campaign: Campaign, projection: Document
@@ -112,8 +115,8 @@ class Results:
         """Store each result that does not exist yet, acknowledged by the journal.
 
         Returns:
-            why a result was refused for good, by the `key_of` its document; all others are stored,
-            now or earlier.
+            the reason for each result that was refused for good, by its document's `key_of`. All
+            other results are stored, either now or earlier.
 
         Raises:
             PyMongoError: the database cannot be reached; whether anything was stored is unknown.
@@ -145,7 +148,7 @@ class Results:
         return refused
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """The stored steps ({} for none) of each document that exists, by its `key_of`."""
+        """The stored steps of each existing document ({} if none), by the document's `key_of`."""
         fields = dict.fromkeys(self._paths, 1)
         found = {}
         for document in self._documents.find({"_id": {"$in": list(document_ids)}}, fields):
@@ -159,9 +162,9 @@ class Results:
         return found
 
     def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
-        """Replace values of a step if the run of this `_run` made it; return whether it did.
+        """Replace values of a step if its result comes from `run`; return whether it does.
 
-        Other values, and other fields of `_run`, stay as they are.
+        `run` is the `_run` of a result. Other values, and other fields of `_run`, are unchanged.
         """
         path = f"{self._key}.{step}"
         query = {"_id": document, **_made_by(path, run)}
@@ -170,13 +173,13 @@ class Results:
         return bool(self._documents.update_one(query, {"$set": updates}).matched_count)
 
     def withdraw(self, document: Any, run: Document) -> None:
-        """Remove the results of all steps that the run of this `_run` made."""
+        """Remove the results of all steps that come from `run`, the `_run` of a result."""
         for path in self._paths:
             query = {"_id": document, **_made_by(path, run)}
             self._documents.update_one(query, {"$set": {path: None}})
 
     def clear(self, stored: Sequence[StoredStep]) -> int:
-        """Remove results that the history holds; return how many.
+        """Remove results that are already in the history; return how many.
 
         A result that was replaced in the meantime stays.
         """
@@ -192,7 +195,10 @@ class Results:
         return UpdateOne({"_id": result.document, path: None}, {"$set": {path: values}})
 
     def _in_place_of_null(self, result: Result, step: str, values: Document) -> bool:
-        """Store below a field that is null, which MongoDB's own update refuses."""
+        """Store values below a field that is null; return whether they are stored.
+
+        A plain update by MongoDB refuses such a path.
+        """
         names = [*self._key.split("."), step]
         for depth in range(1, len(names)):
             path, nested = ".".join(names[:depth]), values
@@ -219,12 +225,13 @@ class Results:
     def recipes(
         self, seconds: float, first: int | None = None
     ) -> dict[str, dict[StatedRecipe, int]]:
-        """For each step, the recipes that its results state, and how many results state each.
+        """For each step, the recipes that its results record, and the number of results of each.
 
-        `first`: examine only so many results, in the order of `_id`, in which they are computed.
+        With `first`, only that many results of each step are read, in the order of `_id`, which is
+        also the order in which a run computes documents.
 
         Raises:
-            ExecutionTimeout: (from pymongo) it took more than `seconds`.
+            ExecutionTimeout: this took more than `seconds` (an error of pymongo).
         """
         found = {}
         bound = max(1, int(seconds * 1000 / len(self._paths)))
@@ -254,9 +261,10 @@ class Results:
         return found
 
     def every(self, query: Document | None = None) -> Iterator[WithResults]:
-        """Every document that has a result of any step, with the `_run` of each result.
+        """Yield every document that has a result of any step, with the `_run` of each result.
 
-        `query`: only documents that it selects. The documents are streamed, not collected.
+        With `query`, only documents that it selects. The memory used does not grow with their
+        number.
         """
         some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
         runs = {
@@ -281,10 +289,10 @@ class Results:
     def lacking(
         self, step: str, names: Sequence[str], seconds: float
     ) -> tuple[int, dict[str, int]]:
-        """How many results `step` has, and how many of them lack each of the values `names`.
+        """The number of results of `step`, and for each value in `names`, how many lack it.
 
         Raises:
-            ExecutionTimeout: (from pymongo) it took more than `seconds`.
+            ExecutionTimeout: this took more than `seconds` (an error of pymongo).
         """
         path = f"{self._key}.{step}"
         counts: Document = {"results": {"$sum": 1}}
@@ -302,5 +310,5 @@ class Results:
 
 
 def _made_by(path: str, run: Document) -> Document:
-    """The query for a result at `path` that the run of this `_run` made."""
+    """A query for the result at `path`, if it comes from `run`, the `_run` of a result."""
     return {f"{path}._run.{name}": run[name] for name in ("attempt", "finished")}

@@ -1,8 +1,9 @@
-"""Stale results: their document now holds another molecule.
+"""Find stale results: results whose document now holds another molecule.
 
-Each result records in `_run` what it was computed from: `molecule`, the fingerprint, and
-`computed`, its parts. If a document is edited later, or read through other fields, its result no
-longer matches and must not be mistaken for a result of the new molecule.
+The `_run` of each result records the molecule that was computed: `molecule` is its fingerprint, and
+`computed` has the parts of the fingerprint. If the document is edited later, or if the molecule is
+read from other fields, the result no longer matches and must not be mistaken for a result of the
+new molecule.
 """
 
 import time
@@ -17,9 +18,9 @@ from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, differences, from_document
 from wqmaster.recipe.recipe import Recipe
 
-# Stale documents that are shown as examples.
+# How many stale documents are shown as examples.
 MAX_EXAMPLES = 3
-# Documents between two checks of the time limit.
+# How many documents are compared between two checks of the time limit.
 _DOCUMENTS_PER_LOOK = 200
 
 
@@ -28,7 +29,7 @@ class Stale:
     """A document with a stale result."""
 
     document: Any
-    differences: tuple[str, ...]  # "charge: 0 before, 1 now"
+    differences: tuple[str, ...]  # such as "charge: 0 before, 1 now"
 
 
 @dataclass
@@ -39,11 +40,12 @@ class Survey:
     stale: int = 0
     unknown: int = 0  # documents with a result whose `_run` does not record the molecule
     complete: bool = True  # False: time ran out before all were checked
-    differing: Counter[str] = field(default_factory=Counter)  # part of the molecule -> documents
+    # Part of the molecule -> number of documents in which it differs.
+    differing: Counter[str] = field(default_factory=Counter)
     examples: list[Stale] = field(default_factory=list)
 
     def add(self, found: WithResults, stale: Stale | None) -> None:
-        """Count a document that has a result."""
+        """Count a document that has a result; `stale` is None if the result is not stale."""
         self.checked += 1
         self.unknown += any(run and not run.get("molecule") for run in found.runs.values())
         if stale is None:
@@ -54,7 +56,7 @@ class Survey:
             self.examples.append(stale)
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """The counts and examples as plain data."""
         return {
             "stale": self.stale,
             "checked": self.checked,
@@ -71,7 +73,10 @@ class Survey:
 def every(
     store: Store, recipe: Recipe, query: Document | None = None
 ) -> Iterator[tuple[WithResults, Stale | None]]:
-    """Each document that has a result, and how it is stale, if it is; in constant memory."""
+    """Yield each document that has a result, with its `Stale`, or None if it is not stale.
+
+    The memory used does not grow with the number of documents.
+    """
     for found in store.results.every(query):
         yield found, _stale(found, recipe)
 
@@ -84,10 +89,10 @@ def survey(
     *,
     interruptible: bool = False,
 ) -> Survey:
-    """Count the documents with a stale result, for at most `seconds`.
+    """Count the documents with a stale result, for at most `seconds` (None: without a limit).
 
-    `show` is called with the number of documents compared so far. `interruptible`: Ctrl-C ends the
-    count, and the counts so far are returned.
+    `show` is called with the number of documents compared so far. If `interruptible`, Ctrl-C ends
+    the count, and the counts so far are returned.
     """
     until = None if seconds is None else time.monotonic() + seconds
     made = Survey()

@@ -25,7 +25,7 @@ _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
 )
 _GET_SLURM = "apt install slurm-client (Debian), or log in to the cluster's login node"
-# The lines of a worker's job that a site may forbid. The factories always write `getenv = true`.
+# The lines of a worker's job that a site can forbid. The factories always write `getenv = true`.
 _SUBMIT = """\
 universe = vanilla
 executable = /bin/true
@@ -36,7 +36,7 @@ queue 1
 # A factory's job names its worker program in the command or the arguments.
 _WORKER = re.compile(r"work_queue_worker|vine_worker|condor\.sh|worker\.sh")
 _MAX_SHOWN_JOBS = 3
-# A busy queue may take this long to respond.
+# How long a busy queue can take to respond.
 _QUEUE_TIMEOUT_SECONDS = 6.0
 
 
@@ -46,7 +46,7 @@ def _missing(case: Case, *names: str) -> list[str]:
 
 
 def pool_is_here(case: Case) -> bool:
-    """Whether HTCondor's pool consists of this machine alone."""
+    """Whether the HTCondor pool consists of this machine alone; False if that is unknown."""
     if _missing(case, "condor_config_val"):
         return False
     said = ask(["condor_config_val", "COLLECTOR_HOST"], case.environ, errors="dropped")
@@ -61,7 +61,7 @@ def pool_is_here(case: Case) -> bool:
 
 
 def condor(case: Case) -> Iterator[Finding]:
-    """Check the access point: its queue, its rules, and workers on hold."""
+    """Check the HTCondor access point: its queue, its rules, and workers on hold."""
     workers = case.workers
     if workers is not None and not isinstance(workers, CondorWorkers):
         return
@@ -105,7 +105,7 @@ def condor(case: Case) -> Iterator[Finding]:
 
 
 def _why(said: Said) -> str:
-    """Why the queue does not respond, extracted from the many lines that condor_q prints."""
+    """Why the queue does not respond, in one line instead of the many that condor_q prints."""
     if said.code is None:
         return "no answer in time"
     text = " ".join(said.text.replace("Error: (null)", "").replace("Extra Info:", "").split())
@@ -135,7 +135,7 @@ def _held(text: str) -> Iterator[Finding]:
         f"{what} ({listed}{more}), but a factory counts such jobs as running; reason of the first: "
         f"{ours[0].get('HoldReason')}"
     )
-    # A command line has no room for a thousand names.
+    # A command with a thousand names would be too long.
     fix = f"condor_rm {' '.join(names)}" if len(names) <= 20 else "condor_q -held; condor_rm JOB..."
     yield Finding("held workers", "warning", seen, fix, code=ErrorCode.WORKERS_HELD)
 
@@ -173,9 +173,9 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
 
 
 def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
-    """Check the queue's own requirements (SUBMIT_REQUIREMENT_NAMES), which a dry run skips."""
+    """Check the queue's requirements (SUBMIT_REQUIREMENT_NAMES), which a dry run skips."""
     if os.getuid() == 0:
-        # HTCondor refuses root's jobs unless the pool sets CONDOR_IDS, the user it runs as.
+        # HTCondor refuses root's jobs unless CONDOR_IDS states the user that HTCondor runs as.
         ids = ask(["condor_config_val", "CONDOR_IDS"], case.environ, errors="dropped")
         if ids.code != 0 and "CONDOR_IDS" not in case.environ:
             seen = "HTCondor accepts no jobs from root, and you are root"
@@ -226,7 +226,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
 
 
 def slurm(case: Case) -> Iterator[Finding]:
-    """Check whether the cluster responds, and accepts a worker's job."""
+    """Check whether the SLURM cluster responds and accepts a worker's job."""
     workers = case.workers
     if workers is not None and not isinstance(workers, SlurmWorkers):
         return
@@ -264,7 +264,7 @@ def slurm(case: Case) -> Iterator[Finding]:
 def _scheduled(case: Case, campaign: Campaign, workers: SlurmWorkers) -> Finding:
     """Check with a dry run whether sbatch accepts a worker's job."""
     words = ["sbatch", "--test-only", "--wrap", "true", "--output", os.devnull]
-    # In the factory's order: if an option is repeated, sbatch uses the last one.
+    # The options are in the factory's order, because sbatch uses the last of repeated options.
     size = worker_size(campaign)
     words += [f"--cpus-per-task={size.cores}", f"--mem={size.memory}M"]
     words += shlex.split(Slurm().batch_options(workers, "doctor", campaign.campaign))

@@ -14,12 +14,12 @@ from wqmaster.software.pack.making import glibc_of
 from wqmaster.system.programs import Said, ask
 from wqmaster.tasks.programs import names_of_ours
 
-# Exit codes of a program that cannot be executed or lacks a library.
+# The exit codes of a program that cannot be executed or lacks a library.
 _NOT_STARTED_CODES = (126, 127)
 
 
 def steps(case: Case) -> Iterator[Finding]:
-    """Report what is probably wrong with the campaign's steps."""
+    """Report what is probably wrong in the campaign's steps."""
     for warning in case.recipe.warnings if case.recipe is not None else ():
         yield Finding(
             "steps",
@@ -48,7 +48,7 @@ def programs(case: Case) -> Iterator[Finding]:
         yield Finding("programs", "ok", seen)
     if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
-    # The programs that the campaign does not provide.
+    # Only the programs that the campaign does not provide.
     names = recipe.programs()
     subject = ", ".join(names)
     try:
@@ -99,16 +99,16 @@ def programs(case: Case) -> Iterator[Finding]:
 
 
 def _failed(found: str, argument: str, told: Said) -> str:
-    """What is wrong with a program that did not print its version."""
+    """A description of what is wrong with a program that did not print its version."""
     tried = f"'{found} {argument}' (PROGRAM.version_argument)"
     if told.code is None or told.code in _NOT_STARTED_CODES:
         return f"{found} does not run: {told.last}; the command was {tried}"
-    # The program may work, and only the argument be wrong.
+    # Perhaps the program works, and only the argument is wrong.
     return f"{tried} failed with exit code {told.code}: {told.last}"
 
 
 def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
-    """Check whether packed software can start on the machines that it is sent to."""
+    """Check whether packed software can start on the machines that receive it."""
     loaded = recipe.loaded
     for path in dict.fromkeys(
         loaded.source.path.parent / program.archive

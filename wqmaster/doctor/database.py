@@ -1,4 +1,4 @@
-"""Checks of the database; documents are not changed."""
+"""Checks of the database, none of which changes a document."""
 
 import contextlib
 import secrets
@@ -28,14 +28,14 @@ Document = dict[str, Any]
 
 # The first version with pipeline updates and $$NOW.
 _OLDEST_MONGODB = (4, 2)
-# How long each answer of the server may take.
+# How long the server can take for each answer.
 _ANSWER_TIMEOUT_SECONDS = 4.0
 # MongoDB's codes Unauthorized and AuthenticationFailed.
 _UNAUTHORIZED_CODES = (13, 18)
 _PRIVATE = "database server"
-# A collection for test writes, removed afterwards.
+# The collection for test writes, which the check removes afterwards.
 _PROBE = "wqmaster.doctor"
-# Keys of the ledger's indexes -> whether the index is unique.
+# The keys of each index on the ledger -> whether the index is unique.
 _INDEXES = {
     ("campaign", "collection", "document", "attempt"): True,
     ("campaign", "collection", "final", "class"): False,
@@ -43,7 +43,7 @@ _INDEXES = {
 
 
 def program(case: Case) -> Iterator[Finding]:
-    """Check mongod, which campaigns without a named database need."""
+    """Check mongod, which a campaign needs if it names no database."""
     needed = case.campaign is not None and case.campaign.database.uri is None
     if case.campaign is not None and not needed:
         return
@@ -70,7 +70,7 @@ def program(case: Case) -> Iterator[Finding]:
 
 
 def database(case: Case) -> Iterator[Finding]:
-    """Check the campaign's database; a private server that is stopped is not started."""
+    """Check the campaign's database, without starting a private server that is stopped."""
     if case.loaded is None:
         return
     uri = case.loaded.campaign.database.uri
@@ -118,7 +118,7 @@ def _looked_at(case: Case, store: Store) -> Iterator[Finding]:
         before = time.time()
         told = server.client.admin.command("hello")["localTime"]
         middle = (before + time.time()) / 2
-        # The server's time is in UTC, even without a time zone.
+        # MongoDB's times are in UTC, even if they state no time zone.
         theirs = told.replace(tzinfo=told.tzinfo or UTC) if isinstance(told, datetime) else None
         if theirs is not None:
             yield clocks("clock of the database", middle - theirs.timestamp())
@@ -183,7 +183,7 @@ def _refused(subject: str, what: str, error: PyMongoError) -> Finding:
 
 
 def _writing(store: Store) -> Iterator[Finding]:
-    """Try the kinds of writes that a run makes; on documents, an update that matches none."""
+    """Try the kinds of writes that a run makes; among documents, an update that matches none."""
     database, nobody = store.documents.database, f"wqmaster-doctor-{secrets.token_hex(12)}"
     journaled = store.documents.write_concern
     probe: Collection[Document] = database[_PROBE].with_options(write_concern=journaled)
@@ -200,7 +200,7 @@ def _writing(store: Store) -> Iterator[Finding]:
         yield _refused("database, writing", f"{database.name} refuses writes", error)
         return
     finally:
-        # A separate timeout, since the one above may have expired.
+        # This needs a separate timeout, since the one above can have expired.
         with contextlib.suppress(PyMongoError), pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             probe.drop()
     if read is None:

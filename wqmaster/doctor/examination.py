@@ -1,7 +1,7 @@
 """Runs the checks of `wqmaster doctor`.
 
-A check is a generator of findings. All checks run at the same time, each in a separate thread; one
-that raises or hangs is reported as a finding, and delays no other.
+A check is a generator of findings. All checks run at the same time, each in a separate thread. A
+check that raises or hangs is reported as a finding, and does not delay the others.
 """
 
 import os
@@ -29,7 +29,8 @@ from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.system import programs
 
-# Timeouts for all checks together, and, before them, for the import of the user's modules.
+# How long all checks together can take, and how long the import of the user's modules can take
+# before them.
 CHECKS_TIMEOUT_SECONDS = 11.0
 _RESOLVING_TIMEOUT_SECONDS = 4.0
 
@@ -46,9 +47,10 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding], int]:
-    """The findings about this machine and the campaign file at `path`, and the exit code.
+    """The findings about this machine and the campaign file `path`, and the exit code.
 
-    0: nothing is wrong; 2: the campaign file is wrong; 3: something else is wrong.
+    The exit code is 0 if nothing is wrong, 2 if the campaign file is wrong, and 3 if something else
+    is wrong.
     """
     file: list[Finding] = []
     case = Case(environ)
@@ -62,7 +64,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
 
 
 def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding], bool]:
-    """The case of a campaign file, the findings about the file, and whether the file is wrong."""
+    """The case for a campaign file, the findings about the file, and whether the file is wrong."""
     again = f"wqmaster check {shlex.quote(str(path))}"
     try:
         loaded = load(path, environ)
@@ -104,7 +106,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
 
 
 def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]:
-    """The findings of the checks, in the order of the checks."""
+    """The findings of `checks`, in their order, after at most `seconds`."""
     found: list[list[Finding]] = [[] for _ in checks]
 
     def look(check: Check, into: list[Finding]) -> None:
@@ -147,6 +149,6 @@ _BY_HAND = "check it by hand, then: wqmaster doctor"
 
 
 def default_campaign() -> Path | None:
-    """./campaign.yaml, if it exists."""
+    """./campaign.yaml if it exists, even as a broken link; otherwise None."""
     path = Path("campaign.yaml")
     return path if os.path.lexists(path) else None

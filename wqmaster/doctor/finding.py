@@ -1,4 +1,4 @@
-"""What checks examine and report."""
+"""The case that checks examine, and the findings that they report."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from wqmaster.recipe.recipe import Recipe
 
 State = Literal["ok", "warning", "wrong"]
 
-# Hiding shorter words would make messages unreadable.
+# Shorter secrets are not hidden, since messages would become unreadable.
 _SHORTEST_SECRET = 4
 
 
@@ -24,7 +24,7 @@ class Finding:
 
     subject: str  # what was checked
     state: State
-    seen: str
+    seen: str  # what the check saw
     fix: str | None = None  # a command, or what to change; None if the state is ok
     code: ErrorCode | None = None  # None if the state is ok
 
@@ -39,10 +39,10 @@ class Finding:
 class Case:
     """This machine, and a campaign to run on it."""
 
-    environ: Mapping[str, str]  # environment of programs that checks start
+    environ: Mapping[str, str]  # the environment for programs that checks start
     loaded: LoadedCampaign | None = None
-    recipe: Recipe | None = None  # None also if its functions cannot be resolved
-    engine: str | None = None  # the one that the campaign would use
+    recipe: Recipe | None = None  # also None if the task function or the parsers are unusable
+    engine: str | None = None  # the engine that the campaign would use
 
     @property
     def campaign(self) -> Campaign | None:
@@ -56,12 +56,12 @@ class Case:
 
     @property
     def remote(self) -> bool:
-        """Whether workers may run on other machines."""
+        """Whether workers can run on other machines."""
         return self.workers is not None and not self.workers.on_this_machine
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The user name and passwords in the database's URI, which must not be printed."""
+        """The secrets in the database's URI (user name, passwords), which must not be printed."""
         uri = (self.campaign.database.uri if self.campaign else None) or ""
         words = set(re.findall(r"(?i)(?:password|properties)=([^&]*)", uri))
         found = re.search(r"^(?:mongodb(?:\+srv)?:/*)?(.*)@", uri)
@@ -75,7 +75,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Check:
-    """A check of one thing that may be missing or wrong."""
+    """A check of one thing that can be missing or wrong."""
 
     subject: str
     look: Callable[[Case], Iterator[Finding]]

@@ -1,4 +1,4 @@
-"""Checks of the campaign's folder: its disk, locks, clock and secrets."""
+"""Checks of the campaign's folder: its disk, its locks, its clock and the secrets in it."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import file_system
 from wqmaster.system.programs import ask
 
-# Free MB: below the first, a run soon stops; below the second, a large run may.
+# Free MB: below the first number a run soon stops; below the second a large run can stop.
 _FULL, _SCARCE = 500, 5_000
-# Free inodes, likewise: a submitted task has about five files.
+# Free inodes, likewise; each submitted task has about five files.
 _FEW, _SOME = 1_000, 50_000
-# Seconds by which clocks may differ: beyond the first, times look odd; beyond the second, tokens
-# and certificates are refused.
+# Differences between clocks in seconds: beyond the first number times look odd; beyond the second
+# tokens and certificates are refused.
 ODD, REFUSED = 10.0, 300.0
-# Network file systems.
+# The types of network file systems.
 _NETWORK = {
     *("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "glusterfs"),
     *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "panfs", "orangefs", "wekafs"),
@@ -32,16 +32,16 @@ _NETWORK = {
 
 
 def place(case: Case) -> Path:
-    """The campaign's folder, or its closest existing parent if it does not exist yet."""
+    """The campaign's folder, or without a campaign this one; or the closest existing parent."""
     folder = case.loaded.folder if case.loaded else Path.cwd()
-    # In a folder without permission, nothing exists for this user; Path.exists would raise.
+    # Without permission for the folder, this returns False, while Path.exists would raise.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return folder
 
 
 def writable(case: Case) -> Iterator[Finding]:
-    """Check whether files can be written, and locked so that a second master is refused."""
+    """Check whether files can be written, and whether locks keep a second master out."""
     folder = place(case)
     if not folder.is_dir():
         fix = f"move {shlex.quote(str(folder))} away, or name another folder with 'folder:'"
@@ -79,7 +79,7 @@ def writable(case: Case) -> Iterator[Finding]:
 
 
 def _locks(path: Path) -> str | None:
-    """Why locks do not work here; None if they do."""
+    """Why locks on the file `path` do not work; None if they do."""
     with path.open("rb") as one, path.open("rb") as other:
         try:
             fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +93,7 @@ def _locks(path: Path) -> str | None:
 
 
 def clocks(subject: str, offset: float) -> Finding:
-    """Compare this machine's clock with another, which is `offset` seconds behind it."""
+    """Compare this machine's clock with another clock, which is `offset` seconds behind."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if abs(offset) <= ODD:
         return Finding(subject, "ok", f"agrees with this machine's ({now})")
@@ -110,7 +110,7 @@ def clocks(subject: str, offset: float) -> Finding:
 
 
 def space(case: Case) -> Iterator[Finding]:
-    """Check the free disk space and inodes, which the spool needs."""
+    """Check whether there is enough disk space, and enough inodes, for the spool."""
     folder = place(case)
     left = os.statvfs(folder)
     free = left.f_bavail * left.f_frsize // 1_000_000
@@ -170,7 +170,7 @@ def _certificate(case: Case, key: Path, made: Path) -> Finding:
             fix,
             code=ErrorCode.CERTIFICATE_UNUSABLE,
         )
-    # -checkend fails if the certificate expires within this number of seconds.
+    # -checkend fails if the certificate expires within this many seconds.
     words = ["openssl", "x509", "-noout", "-checkend", "86400", "-in", str(made)]
     try:
         said = ask(words, case.environ)

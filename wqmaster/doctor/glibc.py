@@ -1,4 +1,4 @@
-"""Checks whether programs sent to workers find the glibc that they need there."""
+"""Checks whether workers have the glibc that the programs sent to them need."""
 
 import re
 
@@ -8,7 +8,7 @@ from wqmaster.doctor.finding import Case, Finding, State
 from wqmaster.error_codes import ErrorCode
 from wqmaster.system.glibc import ENTERPRISE_LINUX, MOST_OF_OSG, too_old
 
-# Systems in names of images -> their glibc (packages.ubuntu.com, packages.debian.org).
+# The systems that image names mention -> their glibc (packages.ubuntu.com, packages.debian.org).
 _OF = {
     **{f"ubuntu{number}": glibc for number, glibc in (("18.04", (2, 27)), ("20.04", (2, 31)))},
     **{f"ubuntu{number}": glibc for number, glibc in (("22.04", (2, 35)), ("24.04", (2, 39)))},
@@ -22,7 +22,7 @@ _IMAGE = re.compile(
 
 
 def of_image(image: str) -> tuple[int, ...] | None:
-    """The glibc of a container image, derived from its name; None if the name does not show it."""
+    """The glibc in a container image, judging by its name; None if the name does not reveal it."""
     for found in _IMAGE.finditer(image.lower()):
         name, number, rest = found.groups()
         known = _OF.get(f"{name or 'el'}{number}{(rest or '') if name == 'ubuntu' else ''}")
@@ -32,7 +32,7 @@ def of_image(image: str) -> tuple[int, ...] | None:
 
 
 def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str) -> Finding:
-    """Compare the glibc that `what` needs with that of the machines that it is sent to."""
+    """Compare the glibc that `what` needs with the glibc on the machines that receive it."""
     if not needs:
         return Finding(subject, "ok", f"{what} needs no glibc")
     seen = f"{what} needs glibc {_words(needs)}"
@@ -61,7 +61,7 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
     seen += f": it cannot start on Enterprise Linux {' and '.join(map(str, lacking))}"
     if goes_to_condor:
         seen += ", which most OSG hosts run"
-    # In a pool on this machine, or one of similar machines, the program can still start.
+    # In a pool that is this machine, or consists of similar ones, the program can still start.
     hard = goes_to_condor and not pool_is_here(case)
     state: State = "wrong" if hard and MOST_OF_OSG.issubset(lacking) else "warning"
     return Finding(subject, state, seen, fix, code=ErrorCode.GLIBC_TOO_NEW)

@@ -1,4 +1,4 @@
-"""Checks of this machine: Python, its packages and process limits."""
+"""Checks of this machine: Python, its packages, and the limits on files and processes."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.system.processes import threads_of
 
 _OLDEST_PYTHON = (3, 11)
-# Descriptors of a master except those for workers: collectors, database, logs, spool.
+# How many descriptors a master uses besides workers' sockets: collectors, database, logs, spool.
 _DESCRIPTORS_OF_MASTER = 200
-# Processes of a master with its collectors and a local factory, and of a local worker.
+# How many processes a master (with collectors and a local factory) and a local worker start.
 _PROCESSES_OF_MASTER, _PROCESSES_OF_WORKER = 100, 10
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
 
@@ -71,14 +71,14 @@ def _short(soft: int, needed: int) -> bool:
 
 
 def _most_workers(workers: Workers) -> int:
-    """The most workers that the campaign may have; 0 if it states no number."""
+    """The most workers that the campaign can have; 0 if it states no number."""
     if isinstance(workers, BatchWorkers):
         return workers.max
     return (workers.count or 0) if isinstance(workers, LocalWorkers) else 0
 
 
 def files(case: Case) -> Iterator[Finding]:
-    """Check the limit on open files: the master has a socket for each worker."""
+    """Check the limit on open files, since the master has a socket for each worker."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     campaign = case.campaign
     workers = 0

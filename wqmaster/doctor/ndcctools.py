@@ -1,10 +1,10 @@
 """Checks of Work Queue and TaskVine: bindings, workers and factories, and whether they match.
 
 A manager refuses workers with another protocol version: WORK_QUEUE_PROTOCOL_VERSION and
-VINE_PROTOCOL_VERSION in the sources of ndcctools. The first has been 11 since 7.5; the second was
-10 in 7.12, 12 from 7.14 to 7.16, and is 13 in 7.17. No program prints it on a command line. The
-check therefore starts a manager and asks it for its status, and lets each worker connect to a
-listening socket, to which the worker first sends its protocol.
+VINE_PROTOCOL_VERSION in the sources of ndcctools. The former has been 11 since 7.5. The latter was
+10 in 7.12 and 12 from 7.14 to 7.16, and is 13 in 7.17. No program has an option that prints its
+protocol (F13). So the check starts a manager and asks for its status, and lets each worker connect
+to a listening socket, to which the worker first sends its protocol.
 """
 
 import json
@@ -30,10 +30,11 @@ from wqmaster.system import elf
 from wqmaster.system.programs import ask, end, start
 
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
-# How long a worker may take to send its protocol.
+# How long a worker can take to send its protocol.
 _GREETING_TIMEOUT_SECONDS = 4.0
 
-# Starts a manager, asks for its status as work_queue_status and vine_status do, and prints it.
+# A script that starts a manager, asks for its status as work_queue_status and vine_status do, and
+# prints the answer.
 _MANAGER = """
 import os, socket, sys, warnings
 warnings.simplefilter("ignore")
@@ -57,10 +58,10 @@ os._exit(0)  # SWIG's cleanup can crash
 
 @dataclass(frozen=True)
 class Identity:
-    """The versions of a program of ndcctools."""
+    """The version and the protocol of an ndcctools program."""
 
-    version: str | None = None  # as --version prints it: 7.14.5
-    protocol: int | None = None  # as in its handshake
+    version: str | None = None  # as --version prints it, such as 7.14.5
+    protocol: int | None = None  # as the program sends it when it connects, or in its status
 
     def __str__(self) -> str:
         words = [self.version or "unknown version"]
@@ -70,12 +71,12 @@ class Identity:
 
 
 def _without_catalog(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that must not contact a catalog."""
+    """The environment for a process that must not contact a catalog."""
     return {**environ, "CATALOG_HOST": "127.0.0.1"}
 
 
 def bindings(engine: str, environ: Mapping[str, str]) -> Identity | str:
-    """Version and protocol of a manager started here, or the reason why none can be started."""
+    """The version and protocol of a manager started here, or the reason why none starts."""
     with tempfile.TemporaryDirectory() as folder:  # for TaskVine's logs
         words = [sys.executable, "-c", _MANAGER, engine]
         said = ask(words, _without_catalog(environ), seconds=6.0, folder=Path(folder))
@@ -89,7 +90,7 @@ def bindings(engine: str, environ: Mapping[str, str]) -> Identity | str:
 
 
 def version(program: str, environ: Mapping[str, str]) -> str | None:
-    """The version that a program of ndcctools prints; None if it prints none.
+    """The version that an ndcctools program prints; None if it prints none.
 
     Raises:
         OSError: the program cannot be started.
@@ -157,7 +158,7 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
         if not needed and not any(shutil.which(one, path=path) for one in (factory, worker)):
-            return  # nothing of this engine is installed; one finding is enough
+            return  # no program of this engine is installed, so one finding is enough
         manager = Identity()
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
@@ -231,7 +232,7 @@ def _compared(case: Case, subject: str, path: str, manager: Identity, bad: State
 
 
 def sent(case: Case) -> Iterator[Finding]:
-    """Check whether the worker program for other machines exists, matches and can start there."""
+    """Check the worker program for other machines: that it exists, matches and can start there."""
     engine, workers = case.engine, case.workers
     if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
         return
@@ -272,7 +273,7 @@ def sent(case: Case) -> Iterator[Finding]:
 
 
 def _portable(case: Case, path: Path) -> Finding:
-    """Check whether a worker can start on the machines that it is sent to."""
+    """Check whether a worker program can start on the machines that receive it."""
     needs = elf.needs(path)
     subject = "worker's glibc"
     if needs is None:

@@ -1,4 +1,4 @@
-"""Checks of the port that workers connect to, this machine's name, and the catalog."""
+"""Checks of the port and address that workers connect to, and of the catalog."""
 
 import base64
 import errno
@@ -17,7 +17,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.system.hosts import this_host
 from wqmaster.system.processes import listener, program_name
 
-# Limits for one connection, and for the answer of a catalog.
+# The longest wait for a connection or an answer, and the largest answer of a catalog.
 _ANSWER_TIMEOUT_SECONDS = 4.0
 _MAX_ANSWER_BYTES = 4 << 20
 _CATALOG_PORT = 9097
@@ -69,7 +69,7 @@ def port(case: Case) -> Iterator[Finding]:
 def _taken(number: int) -> int | None:
     """The errno with which listening on the port fails; None if the port is free."""
     with socket.socket() as probe:
-        # As the managers do; listening on a port in use still fails.
+        # The managers set this option, too. Listening on a port in use fails nevertheless.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", number))
@@ -80,7 +80,7 @@ def _taken(number: int) -> int | None:
 
 
 def address(case: Case) -> Iterator[Finding]:
-    """Check the address by which workers elsewhere reach this machine, as far as possible."""
+    """Check the address by which workers on other machines reach this one, as far as possible."""
     campaign = case.campaign
     if campaign is None:
         yield _here()
@@ -135,7 +135,7 @@ def address(case: Case) -> Iterator[Finding]:
 
 
 def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
-    """Report how to test the firewalls; only a connection from this machine can be tried here."""
+    """Try a connection from this machine, and report how to test firewalls from elsewhere."""
     if isinstance(case.workers, SlurmWorkers):
         who = "a compute node"
     else:
@@ -176,7 +176,7 @@ def _here() -> Finding:
 
 
 def _ours(entry: Address) -> bool:
-    """Whether it is an address of this machine: only such addresses can be bound."""
+    """Whether `entry` is an address of this machine; only such addresses can be bound."""
     family = socket.AF_INET if entry.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -254,7 +254,7 @@ def _asked(case: Case, name: str, place: str) -> Finding:
 
 
 def way(case: Case) -> Iterator[Finding]:
-    """Check port and address, one after the other, since both bind the port."""
+    """Check the port and then the address; not at the same time, since both bind the port."""
     yield from port(case)
     yield from address(case)
 

@@ -1,4 +1,4 @@
-"""Checks of the logs of master and workers: refused workers, and hosts that failed a check."""
+"""Checks of the master's and workers' logs: refused workers, and hosts that failed a check."""
 
 import contextlib
 import re
@@ -14,7 +14,7 @@ from wqmaster.engines.refusals import RefusalKind, logged_refusal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
 
-# How much is read: the end of each log, and the newest logs of workers.
+# How many bytes at the end of each log are read, and how many of the workers' newest logs.
 _LOG_TAIL_BYTES = 1 << 20
 _MAX_LOGS = 300
 _MAX_SHOWN_HOSTS = 3
@@ -34,7 +34,7 @@ def _end(path: Path) -> list[str]:
 
 
 def refused(case: Case) -> Iterator[Finding]:
-    """Report workers that the master refused in its last run."""
+    """Report workers that the master refused in this run or the last one."""
     if case.loaded is None:
         return
     log = case.loaded.folder / "logs" / "master.log"
@@ -70,7 +70,7 @@ def refused(case: Case) -> Iterator[Finding]:
 
 
 def hosts(case: Case) -> Iterator[Finding]:
-    """Report hosts that failed the check before a worker starts, from the factory's logs."""
+    """Report hosts on which worker.sh found a problem, according to the logs of workers."""
     if case.loaded is None:
         return
     folder = case.loaded.folder / "factory"
@@ -78,7 +78,7 @@ def hosts(case: Case) -> Iterator[Finding]:
         return
     found: list[tuple[float, Path]] = []
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a worker that just ended may have removed it
+        with contextlib.suppress(OSError):  # a worker that has just ended can remove the file
             state = path.lstat()
             if stat.S_ISREG(state.st_mode):
                 found.append((state.st_mtime, path))
@@ -91,7 +91,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     if not reasons:
         yield Finding("workers' hosts", "ok", f"no host failed its check, according to {folder}")
         return
-    # The counter keeps insertion order, so its last entries are from the newest logs.
+    # A Counter keeps the order of insertion, so its last entries come from the newest logs.
     last = "; ".join(list(reasons)[-_MAX_SHOWN_HOSTS:])
     count = sum(reasons.values())
     seen = f"host checks that failed before a worker started: {count}; the last: {last}"

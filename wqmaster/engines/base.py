@@ -1,4 +1,4 @@
-"""The contract of all engines, which take tasks and return archives."""
+"""The contract that every engine fulfills: it takes tasks and returns archives."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,11 +14,11 @@ class TaskResult(StrEnum):
     """The outcome of a task; the values are stored in the spool."""
 
     OK = "ok"  # the runner finished, and its archive is in the task's folder
-    LOST = "lost"  # too many workers disappeared with it
-    TIME_LIMIT = "time_limit"  # exceeded the task's own limit
-    DISK_LIMIT = "disk_limit"  # exceeded its `disk`
-    MEMORY_LIMIT = "memory_limit"  # exceeded its `memory`
-    NO_OUTPUT = "no_output"  # there is no archive
+    LOST = "lost"  # too many workers disappeared while they had the task
+    TIME_LIMIT = "time_limit"  # the task exceeded its time limit
+    DISK_LIMIT = "disk_limit"  # the task exceeded its `disk`
+    MEMORY_LIMIT = "memory_limit"  # the task exceeded its `memory`
+    NO_OUTPUT = "no_output"  # the runner left no archive
     ERROR = "error"  # anything else
 
 
@@ -28,10 +28,10 @@ class Returned:
 
     task_id: str
     result: TaskResult
-    exit_code: int  # the runner's
+    exit_code: int  # of the runner
     host: str
     started: float  # seconds since 1970
-    finished: float
+    finished: float  # likewise
     message: str = ""  # the last lines of the runner's output
 
 
@@ -40,8 +40,8 @@ class EngineStats:
     """The current state of an engine."""
 
     workers: int = 0  # connected workers
-    cores: int = 0  # of these workers in total
-    waiting: int = 0  # tasks that no worker has yet
+    cores: int = 0  # on all connected workers
+    waiting: int = 0  # tasks that no worker has received
     running: int = 0  # tasks on workers
     bytes_sent: int = 0  # to workers, since the engine started
     workers_lost: int = 0  # workers that disappeared while they had tasks
@@ -60,22 +60,22 @@ class Engine(Protocol):
         """Accept `task`, whose inputs.tar is in `folder`, and write its outputs.tar there."""
 
     def wait(self, seconds: float) -> Returned | None:
-        """A returned task, or None after at most `seconds` (plus about one second)."""
+        """The next task that ends; None if none ends within `seconds` (plus about one second)."""
 
     def hungry(self) -> int:
-        """How many more tasks the engine can place soon."""
+        """How many more tasks should be submitted now to keep the workers busy."""
 
     def cancel(self, task_id: str) -> None:
-        """End the task, wherever it is; it is never returned. Unknown ids are ignored."""
+        """End the task, whether it waits or runs, and never return it. Ignore unknown ids."""
 
     def cancel_waiting(self) -> list[str]:
-        """Cancel the tasks that no worker has yet, and return their ids."""
+        """Cancel the tasks that no worker has received, and return their ids."""
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no tasks to `host` for `seconds`."""
 
     def stats(self) -> EngineStats:
-        """Counts of workers and tasks."""
+        """The current counts of workers and tasks."""
 
     def trouble(self) -> str | None:
         """A description of what keeps workers or tasks from running; None if nothing does."""

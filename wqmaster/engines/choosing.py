@@ -1,4 +1,4 @@
-"""Chooses and creates the engine of a campaign."""
+"""The choice of a campaign's engine, and its creation."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ INSTALL_ADVICE = (
     "run 'conda install -c conda-forge ndcctools' or, on Debian 13, 'apt install "
     "python3-workqueue coop-computing-tools python3-cloudpickle'"
 )
-# Display names of the engines of ndcctools.
+# The names under which messages mention the ndcctools engines.
 _TITLES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
 
 
@@ -31,7 +31,7 @@ def why_not(name: str) -> str | None:
         if error.name in ("ndcctools", f"ndcctools.{name}"):
             return f"{title} (ndcctools) is not installed"
         return f"{title} (ndcctools) fails to import: {error}"
-    except Exception as error:  # a missing library, or one of another version
+    except Exception as error:  # a shared library is missing or has another version
         return f"{title} (ndcctools) fails to import: {error}"
     return None
 
@@ -40,7 +40,8 @@ def choose(campaign: Campaign) -> tuple[str, str]:
     """The engine for `campaign`, and the reason for the choice.
 
     Raises:
-        EngineError: the workers run elsewhere, and no engine that serves them is installed.
+        EngineError: the workers run on other machines, which needs Work Queue or TaskVine, and
+            neither can be used here.
     """
     asked = campaign.engine.type
     if asked != "auto":
@@ -52,7 +53,7 @@ def choose(campaign: Campaign) -> tuple[str, str]:
             return name, f"its worker is the one that the campaign sends ({sent})"
     why = why_not("taskvine")
     if campaign.resources.running_time_min is not None:
-        # vine_worker 7.14.5 reports the end of its wall time before it has computed it (F8).
+        # vine_worker 7.14.5 reports the end of its wall time before it has computed that time (F8).
         why = "TaskVine does not know a worker's remaining time, which 'running_time_min' needs"
     if why is None:
         return "taskvine", "its manager takes less time per task than Work Queue's"
@@ -72,11 +73,12 @@ def create(
 ) -> Engine:
     """Create the engine `name`.
 
-    `slots` is the number of jobs that the local engine runs at a time, and `environ` their
-    environment; `folder` is the campaign's, with password and logs.
+    The local engine runs `slots` tasks at a time, with the environment variables `environ`.
+    `folder` is the campaign's folder, which holds the password and the logs.
 
     Raises:
-        EngineError: it is not installed, or cannot be started.
+        EngineError: the engine is not installed or cannot be started, or the campaign gives a
+            project name without a catalog.
     """
     if name == "local":
         from wqmaster.engines.local import LocalEngine

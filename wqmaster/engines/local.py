@@ -1,4 +1,4 @@
-"""The local pool: tasks run as processes of this machine, in the same sandbox as on a worker."""
+"""The local pool, which runs tasks as processes on this machine, in sandboxes like a worker's."""
 
 import contextlib
 import fcntl
@@ -19,9 +19,9 @@ from wqmaster.engines import tries
 from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
 from wqmaster.jobs.job import Input, Task
 
-# How many times the runner of a task may be killed from outside before the task counts as lost.
+# How many times a task's runner is killed from outside before the task counts as lost.
 _MAX_LOSSES_PER_TASK = 5
-# How much of a runner's output is kept.
+# How many bytes at the end of a runner's output are kept.
 _MESSAGE_TAIL_BYTES = 2000
 _CACHE_PREFIX = "wqmaster-cache-"
 
@@ -41,9 +41,9 @@ class _Run:
 
 
 def _new_cache() -> tuple[Path, int]:
-    """Create a folder for files that tasks share, and return it with its open lock.
+    """Create a folder for files that tasks share; returns it and the descriptor of its lock.
 
-    Folders of dead masters are removed, since each may hold unpacked software.
+    The folders that dead masters left are removed, since each can hold unpacked software.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_CACHE_PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("rb") as file:
@@ -53,7 +53,7 @@ def _new_cache() -> tuple[Path, int]:
     part = folder / "lock.part"
     lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    part.rename(folder / "lock")  # other masters see it only after it is locked
+    part.rename(folder / "lock")  # other masters see only a lock that is held
     return folder, lock
 
 
@@ -61,7 +61,8 @@ class LocalEngine:
     """Runs `slots` tasks at a time.
 
     A killed runner counts as a lost worker, and its task runs again. If the master is killed, the
-    kernel sends each runner SIGTERM, and the runner ends what it started.
+    kernel sends SIGTERM to each runner (if `setpriv` is installed), and the runner ends the
+    processes that it started.
     """
 
     name = "local"
@@ -82,7 +83,7 @@ class LocalEngine:
         self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Accept `task`."""
+        """Put `task` in the queue, and start it if a slot is free."""
         self._waiting.append(_Run(task, folder))
         self._start()
 
@@ -123,7 +124,7 @@ class LocalEngine:
             (run.sandbox / "shared" / shared.name).symlink_to(self._cached[shared])
 
     def wait(self, seconds: float) -> Returned | None:
-        """A task that ended, or None after `seconds`."""
+        """The next task that ends; None if none ends within `seconds`."""
         deadline = time.monotonic() + seconds
         while not self._ended:
             left = deadline - time.monotonic()
@@ -171,7 +172,7 @@ class LocalEngine:
             os.killpg(run.process.pid, signal.SIGKILL)
 
     def _reap(self, run: _Run) -> int:
-        """End what the process of `run` left behind, stop watching it, and return its exit code."""
+        """Kill what the runner left behind, stop watching its output, and return its exit code."""
         assert run.process is not None  # noqa: S101
         pipe = cast("IO[bytes]", run.process.stdout)
         self._selector.unregister(pipe)
@@ -197,11 +198,11 @@ class LocalEngine:
         return Returned(run.task.id, result, code, host, run.started, finished, message)
 
     def hungry(self) -> int:
-        """How many tasks keep every slot busy, with as many waiting."""
+        """How many more tasks it takes to fill every slot and have as many tasks waiting."""
         return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
 
     def cancel(self, task_id: str) -> None:
-        """End the task; it is never returned."""
+        """End the task, and never return it."""
         for queue in (self._waiting, self._ended):
             for run in [run for run in queue if run.task.id == task_id]:
                 queue.remove(run)
@@ -220,10 +221,10 @@ class LocalEngine:
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Do nothing: there is no other host."""
+        """Do nothing, since there is no other host."""
 
     def stats(self) -> EngineStats:
-        """The counts; all slots together are one worker with as many cores."""
+        """The current counts; all slots together count as one worker with one core per slot."""
         return EngineStats(
             workers=1,
             cores=self.slots,
@@ -234,15 +235,15 @@ class LocalEngine:
         )
 
     def trouble(self) -> str | None:
-        """None: no worker has to connect."""
+        """None, since no worker has to connect."""
         return None
 
     def how_to_connect(self) -> str | None:
-        """None: no workers connect."""
+        """None, since no workers connect."""
         return None
 
     def close(self) -> None:
-        """End everything that runs."""
+        """End everything that runs, and remove the cache."""
         self._waiting.clear()
         for task_id in list(self._running):
             self.cancel(task_id)

@@ -1,4 +1,4 @@
-"""The common interface of the managers of Work Queue and TaskVine."""
+"""The interface that the managers for Work Queue and TaskVine share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ class ManagerStats(Protocol):
     total_cores: int
     total_memory: int
     total_disk: int
-    max_cores: int  # of the largest worker
+    max_cores: int  # the most that one worker has; likewise below
     max_memory: int
     max_disk: int
     tasks_waiting: int
@@ -37,9 +37,9 @@ class Order:
     folder: Path  # holds inputs.tar, and later outputs.tar
     category: str
     memory: int | None  # MB; None: the manager decides
-    disk: int | None  # likewise
-    retries: int  # how many times it may run again after it lost its worker
-    running_time: int  # its time limit, see Setting.running_time
+    disk: int | None  # MB; None: the manager decides
+    retries: int  # how many times the task can run again after losing its worker
+    running_time: int  # the time limit, in the unit of Setting.running_time
 
     @property
     def command(self) -> str:
@@ -54,24 +54,24 @@ class Report:
     task_id: str
     result: TaskResult
     signaled: bool  # whether a signal ended the runner, according to the library
-    exit_code: int  # the runner's
+    exit_code: int  # of the runner
     host: str
     started: float  # seconds since 1970
-    finished: float
-    output: str  # the runner's
+    finished: float  # likewise
+    output: str  # of the runner
     failure: str  # the library's name for the result; "" for success
 
 
 class Manager(ABC):
-    """A manager, with the calls in which the two bindings differ.
+    """A manager, whose methods hide the differences between the two bindings.
 
     A *handle* is the library's own object for a task; only the manager uses it.
     """
 
-    port: int  # where it listens
+    port: int  # on which the manager listens
     version: str  # of the library
     debug_log: Path  # also records refused workers
-    growing_logs: Sequence[GrowingLog]  # logs that the library does not bound
+    growing_logs: Sequence[GrowingLog]  # logs whose size the library does not limit
 
     @abstractmethod
     def __init__(self, setting: Setting, logs: Path) -> None:
@@ -88,13 +88,13 @@ class Manager(ABC):
 
     @abstractmethod
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Restart a task of `category` elsewhere after `factor` times the average; 0: never."""
+        """Restart tasks of `category` that take `factor` times the average time; 0: never."""
 
     @abstractmethod
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn the resources of `category` by the allocation `mode` of a Setting.
+        """Learn what tasks of `category` use; `mode` is an `allocation` of `Setting`.
 
-        `guess` holds the cores, memory and disk of its first tasks, as far as they are known.
+        `guess` holds the cores, memory and disk (MB) of the first tasks, unless unknown.
         """
 
     @abstractmethod
@@ -103,10 +103,10 @@ class Manager(ABC):
 
     @abstractmethod
     def wait(self, seconds: float) -> Report | None:
-        """A returned task, or None if there is none within about `seconds`.
+        """The next task that the manager returns; None if there is none within about `seconds`.
 
-        The libraries count in whole seconds and hold Python's lock meanwhile. Some canceled tasks
-        are returned too.
+        The libraries wait for whole seconds, and hold Python's global lock while they wait. They
+        also return some canceled tasks.
         """
 
     @abstractmethod
@@ -115,11 +115,11 @@ class Manager(ABC):
 
     @abstractmethod
     def is_waiting(self, handle: Any) -> bool:
-        """Whether no worker has the task yet."""
+        """Whether the task still waits for a worker."""
 
     @abstractmethod
     def cancel(self, handle: Any) -> None:
-        """End a task, wherever it is. `wait` may still return it."""
+        """End a task, whether it waits or runs. `wait` can still return it."""
 
     @abstractmethod
     def block_host(self, host: str) -> None:
@@ -131,14 +131,14 @@ class Manager(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Drop the remaining tasks and free the port. This is the last call."""
+        """Drop the remaining tasks and free the port. No other call may follow."""
 
 
 def exceeded(limits: Any) -> TaskResult:
-    """The limit that a task exceeded, when the library reports exhausted resources.
+    """Which limit a task exceeded, if the library reports exhausted resources.
 
-    `limits` is the library's record of the exceeded limits. It exists only with a resource monitor;
-    without one, a worker watches only the disk.
+    `limits` is the library's record of the exceeded limits. It is None without a resource monitor,
+    since a worker then watches only the disk.
     """
     if limits is not None:
         for name, result in (

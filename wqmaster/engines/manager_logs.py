@@ -1,4 +1,4 @@
-"""The logs of a manager: one folder per run, in which no log grows without bound."""
+"""The logs of a manager: one folder per run, in which each log has a limited size."""
 
 import contextlib
 import os
@@ -14,19 +14,23 @@ from wqmaster.system.descriptors import is_open_at, open_descriptors
 DEBUG_LOG_SIZE_BYTES = 10_000_000
 # The other logs are rotated at this size. A task adds about 1 KB to the log of transactions.
 LOG_SIZE_BYTES = 100_000_000
-# How many log folders are kept, that of the current run included.
+# How many log folders are kept, including the current run's.
 KEPT_LOG_FOLDERS = 5
 
 
 def log_folder(logs: Path) -> Path:
-    """Create a folder below `logs` for this run, and remove those of the oldest runs."""
+    """Create a folder for this run in `logs`, and remove the folders of the oldest runs.
+
+    Raises:
+        EngineError: ten runs have already started in this second.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     earlier = sorted(path for path in logs.glob("[0-9]*") if path.is_dir())
     for old in earlier[: max(0, len(earlier) - KEPT_LOG_FOLDERS + 1)]:
         shutil.rmtree(old, ignore_errors=True)
-    # At most 19 characters, TaskVine's limit (vine_runtime_directory_create).
+    # TaskVine accepts at most 19 characters (vine_runtime_directory_create), suffix included.
     name = time.strftime("%Y-%m-%dT%H%M%S")
-    for suffix in ("", *(f"-{count}" for count in range(1, 10))):  # runs of the same second
+    for suffix in ("", *(f"-{count}" for count in range(1, 10))):  # of runs in the same second
         with contextlib.suppress(FileExistsError):
             (logs / f"{name}{suffix}").mkdir()
             return logs / f"{name}{suffix}"
@@ -36,9 +40,9 @@ def log_folder(logs: Path) -> Path:
 class GrowingLog:
     """A log that the library appends to without limit.
 
-    A log that has become large replaces NAME.old, and a new one begins: `reopen` makes the library
-    open the log again. The library does not close the file that it had open, which would keep its
-    disk space, so the old descriptor is redirected to /dev/null.
+    A log of `size_bytes` is renamed to NAME.old, and `reopen` makes the library begin a new one.
+    The library does not close the renamed file, which would occupy disk space even after it is
+    removed, so its descriptor is redirected to /dev/null.
     """
 
     def __init__(

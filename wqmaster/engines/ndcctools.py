@@ -1,4 +1,4 @@
-"""Settings and start of a manager of ndcctools (Work Queue or TaskVine)."""
+"""The settings and the start of an ndcctools manager (Work Queue or TaskVine)."""
 
 import errno
 import importlib
@@ -23,15 +23,15 @@ NO_MONITOR_MESSAGE = (
     "installed here (Debian's package lacks it); run 'conda install -c conda-forge ndcctools' or "
     "set 'allocation: fixed'"
 )
-# The default port of a catalog (catalog_server, -p).
+# The default port of a catalog server (option -p of catalog_server).
 DEFAULT_CATALOG_PORT = 9097
-# The longest running time that a manager accepts, in any unit.
+# The largest number that a manager accepts as a running time, whatever the unit.
 _MAX_RUNNING_TIME = 9 * 10**18
-# How long a manager waits for a peer that has connected but is silent.
+# How long a manager waits for a peer that has connected but sends nothing.
 _SILENT_PEER_TIMEOUT_SECONDS = 5
-# How long the kernel withholds such a peer from the manager.
+# How long the kernel hides a connection from the manager if the peer sends nothing.
 _DEFERRED_ACCEPT_SECONDS = 60
-# How many attempts are made to start a manager on any free port.
+# How many times the start of a manager is tried if any free port will do.
 _MAX_START_ATTEMPTS = 5
 
 
@@ -39,43 +39,43 @@ _MAX_START_ATTEMPTS = 5
 class Setting:
     """The settings with which a manager starts."""
 
-    logs: Path  # folder with a subfolder for each run
+    logs: Path  # the folder with a subfolder for each run
     port: int = 0  # 0: any free port
-    password: Path | None = None  # file, of which workers need a copy
+    password: Path | None = None  # a file; workers need a copy of it
     name: str | None = None  # project name in the catalog
     catalog: str | None = None  # HOST or HOST:PORT
-    ssl: tuple[Path, Path] | None = None  # key and certificate
-    allocation: str = "fixed"  # max, min_waste and max_throughput learn resources
-    fast_abort: float | None = None  # times the average of a category
+    ssl: tuple[Path, Path] | None = None  # the files of key and certificate
+    allocation: str = "fixed"  # or a mode that learns resources: max, min_waste, max_throughput
+    fast_abort: float | None = None  # restart a task after this many times its category's average
     debug: bool = False  # whether everything is logged
     host: str | None = None  # the name by which workers reach this machine
-    # Seconds of silence after which a worker is asked whether it is alive, and seconds that it has
-    # to answer. With the libraries' own 120 and 900, the tasks of a dead machine would be missing
-    # for 17 minutes.
+    # After how many seconds of silence the manager asks a worker whether it is alive, and how many
+    # seconds the worker has to answer. With the libraries' defaults, 120 and 900, the tasks of a
+    # dead machine would be missing for 17 minutes.
     keepalive: tuple[int, int] = (60, 300)
 
     @property
     def learns(self) -> bool:
-        """Whether resources are measured, and allocated according to what earlier tasks used."""
+        """Whether the manager measures resources, and allocates what earlier tasks used."""
         return self.allocation != "fixed"
 
     @property
     def ssl_files(self) -> tuple[str, str] | None:
-        """Key and certificate as the bindings take them."""
+        """The paths of key and certificate, as the bindings take them; None without SSL."""
         return (str(self.ssl[0]), str(self.ssl[1])) if self.ssl else None
 
     def running_time(self, task: Task) -> int:
         """The time limit of `task` in the unit that the library (7.14.5) actually uses (F2).
 
-        Manager and worker both treat the limit as microseconds, so 420 would end a task after a
-        second (sources: vine_task_set_time_max, work_queue_task_specify_running_time). With a
-        resource monitor the worker does not enforce it. Above 106 days the library's integer would
-        overflow.
+        Manager and worker both treat the limit as microseconds, so a limit of 420 would end a task
+        after a second (sources: vine_task_set_time_max, work_queue_task_specify_running_time). With
+        a resource monitor, the worker does not enforce the limit. Above 106 days, the library's
+        integer would overflow.
         """
         return min(task.time_limit * (10**6 if self.learns else 10**12), _MAX_RUNNING_TIME)
 
     def debug_flags(self, subsystem: str) -> tuple[str, ...]:
-        """Flags that log notices, for example of refused workers, or everything."""
+        """The flags that log notices (such as refused workers) or, with `debug`, everything."""
         flags = ["fatal", "error", "notice"]
         if self.ssl:
             flags.append("ssl")
@@ -84,7 +84,7 @@ class Setting:
         return tuple(flags)
 
     def catalog_address(self) -> tuple[str, int]:
-        """Host and port of the catalog."""
+        """The host and port of the catalog; this machine if none is set."""
         host, _, port = (self.catalog or "127.0.0.1").partition(":")
         return host, int(port or DEFAULT_CATALOG_PORT)
 
@@ -99,17 +99,18 @@ def bindings(name: str) -> Any:
 def started(title: str, port: int, start: Callable[[], Any]) -> Any:
     """Call `start` and return its result, a manager that listens on `port`.
 
-    Two programs that look for a free port at the same moment may find the same one (the library
-    binds with SO_REUSEADDR, and fails only when it listens), so another attempt helps.
+    With port 0, a failed start is repeated: two programs that look for a free port at the same
+    moment can find the same one, since the library binds with SO_REUSEADDR and fails only when it
+    listens.
 
     Raises:
-        EngineError: it cannot be started.
+        EngineError: the manager cannot be started.
     """
     attempts = _MAX_START_ATTEMPTS if port == 0 else 1
     while True:
         attempts -= 1
         try:
-            with quiet():  # the exception says the same
+            with quiet():  # the exception contains the same message
                 return start()
         except Exception as error:
             if attempts == 0:
@@ -140,8 +141,8 @@ def bound_silence(port: int) -> None:
 
     The manager waits for each peer that connects: 5 s for the password, and indefinitely for the
     start of the SSL handshake (link_ssl_wrap_accept of 7.14.5), which a port scanner never sends.
-    Workers speak first, so the kernel can hold back a connection until there is something to read.
-    On Linux, an accepted socket inherits the timeouts of the listening one.
+    Workers send first, so the kernel can hold back a connection until there is something to read.
+    On Linux, an accepted socket inherits the timeouts of the listening socket.
     """
     for number in open_descriptors():
         if not Path(f"/proc/self/fd/{number}").is_socket():
@@ -158,7 +159,7 @@ def bound_silence(port: int) -> None:
 
 
 def how_to_connect(worker_program: str, setting: Setting, port: int) -> str:
-    """The command line that starts a worker of this manager."""
+    """The command line that starts a worker for this manager."""
     words = [worker_program]
     if setting.password:
         words += ["--password", str(setting.password)]

@@ -1,4 +1,4 @@
-"""The engine of ndcctools, with a manager of Work Queue or TaskVine."""
+"""The ndcctools engine, with a manager for Work Queue or TaskVine."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from wqmaster.engines.task_sizes import TaskSizes
 from wqmaster.engines.tries import Held
 from wqmaster.jobs.job import Task
 
-# How much of a runner's output is kept.
+# How many characters at the end of a runner's output are kept.
 MESSAGE_TAIL_CHARACTERS = 2000
 
 
 class NdcctoolsEngine:
-    """An engine that passes its tasks to a manager, which the subclass names.
+    """An engine that passes its tasks to a manager; the subclass names the type of manager.
 
     Raises:
         EngineError: the port is in use, or the manager cannot be started.
@@ -30,7 +30,7 @@ class NdcctoolsEngine:
     manager_type: type[Manager]
 
     def __init__(self, setting: Setting) -> None:
-        # Without this, manager and workers would contact a public catalog.
+        # Without this variable, manager and workers would contact a public catalog.
         os.environ.setdefault("CATALOG_HOST", "127.0.0.1")
         self._setting = setting
         self._manager = self.manager_type(setting, log_folder(setting.logs))
@@ -43,8 +43,8 @@ class NdcctoolsEngine:
         self._categories: set[str] = set()
 
     def submit(self, task: Task, folder: Path) -> None:
-        """Accept `task`."""
-        # A task with a remedy may take longer than the others.
+        """Pass `task` to the manager."""
+        # A task with a remedy can take longer than the others, so it is never hurried.
         self._submit(task, folder, hurried=self._setting.fast_abort is not None and task.plain)
 
     def _submit(self, task: Task, folder: Path, *, hurried: bool, evictions: int = 0) -> None:
@@ -65,14 +65,14 @@ class NdcctoolsEngine:
         self._sizes.add(task)
 
     def _set_up(self, category: str, task: Task, *, hurried: bool) -> None:
-        """Tell the manager once how to treat times and resources of a category."""
+        """Configure the times and resources of a category in the manager, once."""
         if category in self._categories:
             return
         self._categories.add(category)
         if self._setting.fast_abort is not None:
-            # For each category by name: the libraries' global factor has no effect until ten tasks
-            # of a category called "default" are done (abort_slow_workers of Work Queue,
-            # disconnect_slow_workers of TaskVine).
+            # The factor is set for each category, because the libraries' global factor has no
+            # effect until ten tasks in a category called "default" are done (abort_slow_workers in
+            # Work Queue, disconnect_slow_workers in TaskVine).
             self._manager.set_fast_abort(category, self._setting.fast_abort if hurried else 0)
         if self._setting.learns:
             asked = {"cores": task.cores, "memory": task.memory, "disk": task.disk}
@@ -80,7 +80,7 @@ class NdcctoolsEngine:
             self._manager.set_allocation(category, self._setting.allocation, guess)
 
     def wait(self, seconds: float) -> Returned | None:
-        """A returned task, or None if there is none within about `seconds`."""
+        """The next task that ends; None if none ends within about `seconds`."""
         for log in self._manager.growing_logs:
             log.bound()
         self._blocked.release()
@@ -118,18 +118,18 @@ class NdcctoolsEngine:
         return held
 
     def hungry(self) -> int:
-        """How many tasks idle cores could take, plus some to wait."""
+        """How many more tasks the idle cores can take, plus a reserve that waits."""
         return self._sizes.hungry(self._manager.stats)
 
     def cancel(self, task_id: str) -> None:
-        """End the task; it is never returned."""
+        """End the task, and never return it."""
         held = self._forget(task_id)
         if held is not None:
-            # If the manager still returns it, wait() ignores it.
+            # If the manager still returns the task, wait() ignores it.
             self._manager.cancel(held.handle)
 
     def cancel_waiting(self) -> list[str]:
-        """Cancel the tasks that no worker has yet, and return their ids."""
+        """Cancel the tasks that no worker has received, and return their ids."""
         waiting = [
             task_id
             for task_id, held in self._tasks.items()
@@ -144,7 +144,7 @@ class NdcctoolsEngine:
         self._blocked.add(host, seconds)
 
     def stats(self) -> EngineStats:
-        """The manager's counts."""
+        """The manager's counts of workers and tasks."""
         stats = self._manager.stats
         return EngineStats(
             workers=stats.workers_connected,
@@ -156,7 +156,7 @@ class NdcctoolsEngine:
         )
 
     def trouble(self) -> str | None:
-        """A description of refused workers, and of tasks that no worker takes."""
+        """A description of refused workers and of tasks that no worker takes; None without them."""
         troubles = (self._refusals.trouble(), self._sizes.trouble(self._manager.stats))
         return "; ".join(filter(None, troubles)) or None
 
@@ -172,10 +172,10 @@ class NdcctoolsEngine:
 
 
 class _BlockedHosts:
-    """Hosts that receive no tasks for a while.
+    """The hosts that receive no tasks for a while.
 
-    `block_host_with_timeout` of the bindings (7.14.5, both libraries; F7) rejects every argument,
-    since SWIG does not know time_t.
+    The bindings' `block_host_with_timeout` cannot be used: in both libraries (7.14.5) it rejects
+    every argument, since SWIG does not know time_t (F7).
     """
 
     def __init__(self, manager: Manager) -> None:
@@ -183,12 +183,12 @@ class _BlockedHosts:
         self._until: dict[str, float] = {}
 
     def add(self, host: str, seconds: float) -> None:
-        """Block `host`."""
+        """Block `host` for `seconds`."""
         self._manager.block_host(host)
         self._until[host] = time.monotonic() + seconds
 
     def release(self) -> None:
-        """Unblock the hosts whose time is over."""
+        """Unblock the hosts that have been blocked long enough."""
         now = time.monotonic()
         for host in [host for host, until in self._until.items() if now >= until]:
             del self._until[host]

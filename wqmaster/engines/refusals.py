@@ -1,4 +1,4 @@
-"""Workers that a manager refused, which only its debug log reports."""
+"""The workers that a manager refused; only its debug log reports them."""
 
 import contextlib
 import logging
@@ -15,11 +15,11 @@ _VERSION_PATTERN = re.compile(
 )
 _PASSWORD_PATTERN = re.compile(r"worker (\S+?)(?::\d+)? presented the wrong password")
 _SSL_PATTERN = re.compile(r"ssl accept failed from (\S+) port")
-# The line in the master's log; earlier versions wrote no kind.
+# A refused worker in the master's log. Earlier versions of wqmaster did not log the kind.
 _LOGGED_PATTERN = re.compile(r"worker refused(?: \(([\w-]+)\))?: (.*)")
-# How many hosts of refused workers are logged individually.
+# How many hosts with refused workers are logged individually.
 _MAX_LOGGED_HOSTS = 100
-# How much of the debug log is read at a time.
+# How many bytes of the debug log are read at a time.
 _READ_SIZE_BYTES = 1 << 20
 
 
@@ -55,7 +55,7 @@ class Refusals:
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_ino != self._inode or found.st_size < self._position:
-                self._inode, self._position = found.st_ino, 0  # rotated by the library
+                self._inode, self._position = found.st_ino, 0  # the library has rotated the log
             file.seek(self._position)
             content = file.read(_READ_SIZE_BYTES)
             whole = content.rfind(b"\n") + 1
@@ -95,10 +95,10 @@ class Refusals:
 
 
 def logged_refusal(message: str) -> tuple[RefusalKind | None, str] | None:
-    """The kind, and the host with the reason, from a line about a refused worker.
+    """The kind of a refusal, and "HOST: REASON", from `message`, a line in the master's log.
 
-    `message` is a line of the master's log. Returns None if it reports no refused worker; the kind
-    is None if this version does not know it.
+    Returns None if the line does not report a refused worker. The kind is None if the line has
+    none, or one that this version does not know.
     """
     found = _LOGGED_PATTERN.fullmatch(message)
     if found is None:

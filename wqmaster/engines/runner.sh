@@ -3,17 +3,18 @@
 #
 #   sh runner.sh none|gzip SECONDS
 #
-# inputs.tar holds a folder per job (0, 1, ...), with a file job.sh that calls `step` below.
-# Writes outputs.tar: JOB/STEP/FILE, and `manifest` with exit codes, wall times, sizes, checksums:
+# inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `step` below.
+# outputs.tar holds JOB/STEP/FILE, and a `manifest` of exit codes, wall times, sizes and checksums:
 #   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
 #   size BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
-# If a worker lacks the software of a step, job.sh reads shared/wqmaster.software.sh.
+# If a step's program comes with the campaign (`software:`), job.sh reads
+# shared/wqmaster.software.sh.
 set -u
 umask 077
 # Close the worker's open sockets: while we hold them, the manager does not see the worker die (F4).
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
-is_leader() { # whether we lead our process group, and may signal it
+is_leader() { # whether we lead our process group, and so can signal all of it
     read -r stat < /proc/$$/stat || return 1
     stat=${stat##*) }
     # shellcheck disable=SC2086  # fields
@@ -30,7 +31,7 @@ limit=$2
 top=$PWD
 LC_ALL=C HOME=$top TMPDIR=$top
 export LC_ALL HOME TMPDIR
-# shellcheck disable=SC3045  # if it is supported; large molecules need the stack
+# shellcheck disable=SC3045  # not in every shell; large molecules need the stack
 ulimit -s unlimited 2> /dev/null
 
 die() {
@@ -39,7 +40,7 @@ die() {
 }
 
 now=0
-clock() { # sets `now` to hundredths of seconds; without a fork if there is /proc
+clock() { # sets `now` in hundredths of a second, without a fork if /proc exists
     if read -r up _ < /proc/uptime; then
         now=${up%.*}${up#*.}
     else
@@ -62,8 +63,8 @@ end_group() {
 }
 trap 'end_group; exit 143' TERM
 
-# Set by software.sh for the program of the next step: why it is missing, with an exit code; the
-# command to run in its process before it starts; the key of its software.
+# software.sh sets these for the next step: why its program is missing, and the exit code for that;
+# the function to call in the program's process before the program; the key of its software.
 trouble='' trouble_code=127 before=: key=
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
@@ -106,7 +107,7 @@ step() {
     used=${key:+ $key}
     trouble='' before=: key=
     clock
-    # A tenth of a second early: our clock counts in hundredths, and timeout uses another one.
+    # Allow for a tenth of a second, since our clock is coarse and timeout uses a different one.
     if [ "$((now + 10))" -ge "$deadline" ]; then
         case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
     fi

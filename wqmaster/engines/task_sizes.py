@@ -1,4 +1,4 @@
-"""The sizes of a manager's tasks: how many more tasks it can place, and which fit no worker."""
+"""The sizes of a manager's tasks: how many more workers can take, and which fit no worker."""
 
 import time
 from collections import Counter
@@ -7,9 +7,9 @@ from wqmaster.engines.manager import ManagerStats
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.jobs.job import Task
 
-# The most tasks that wait for a worker.
+# How many tasks wait for a worker at most.
 MAX_WAITING_TASKS = 1000
-# How long workers may be idle while tasks wait before that is reported.
+# How long workers can be idle while tasks wait before the engine reports it.
 IDLE_WORKERS_TIMEOUT_SECONDS = 30.0
 
 
@@ -41,19 +41,19 @@ class TaskSizes:
 
     @property
     def least(self) -> tuple[int, int, int]:
-        """The smallest request of cores, memory and disk among all tasks; 0: not stated.
+        """The least cores, memory and disk that any task requests; 0 if a task states none.
 
-        Without tasks, the request of the last one.
+        Without tasks, this is the request of the last task.
         """
         cores, memory, disk = zip(*(self._sizes or [self._last]), strict=True)
         return min(cores), min(memory), min(disk)
 
     def hungry(self, stats: ManagerStats) -> int:
-        """How many of the smallest tasks idle workers could take, plus a reserve that waits.
+        """How many more of the smallest tasks idle workers can take, plus a reserve that waits.
 
-        The reserve is a tenth of what all workers can take. A long queue is expensive: Work Queue's
-        manager scans all of it for each task that it places (0.4 ms per task with 4 waiting, 6.8 ms
-        with 1,000).
+        The reserve is a tenth of what all workers can take, but at least 10 and at most 100 tasks.
+        A long queue is expensive, since Work Queue's manager scans all of it for each task that it
+        sends to a worker (0.4 ms per task with 4 waiting, 6.8 ms with 1,000).
         """
         total = (stats.total_cores, stats.total_memory, stats.total_disk)
         slots = min(

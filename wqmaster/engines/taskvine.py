@@ -1,4 +1,4 @@
-"""TaskVine (ndcctools.taskvine), the successor of Work Queue; tested with 7.14.5."""
+"""TaskVine (ndcctools.taskvine), the successor to Work Queue; tested with 7.14.5."""
 
 import ctypes
 import functools
@@ -33,7 +33,7 @@ _TASK_RESULTS = {
 
 
 class TaskVineManager(Manager):
-    """A manager of TaskVine."""
+    """A TaskVine manager."""
 
     def __init__(self, setting: Setting, logs: Path) -> None:
         self._vine = ndcctools.bindings("taskvine")
@@ -67,14 +67,14 @@ class TaskVineManager(Manager):
         self.port = self._manager.port
         self.version = cvine.vine_version_string()
         self._runner = self._manager.declare_file(str(RUNNER), cache="workflow")
-        # Files that tasks share, and those of a single task, which are undeclared with it.
+        # Files that tasks share, and files of a single task, which are undeclared when it returns.
         self._shared: dict[Input, Any] = {}
         self._own: dict[str, list[Any]] = {}
         self._restarts = tries.Restarts()
 
     def _log_debug(self, library: Path, setting: Setting) -> None:
-        # By now the manager logs everything it does, without bound, and the bindings have no call
-        # to change that (F11). The functions of dttools' debug.h are in the same library.
+        # The manager already logs everything, without a size limit, and the bindings have no call
+        # to change that (F11). The same shared library contains the functions of dttools' debug.h.
         debug = ctypes.CDLL(str(library))
         debug.cctools_debug_flags_clear()
         for flag in setting.debug_flags("vine"):
@@ -84,11 +84,11 @@ class TaskVineManager(Manager):
 
     def _configure(self, setting: Setting) -> None:
         found = self._manager
-        # A killed vine_worker leaves its "[transfer server]" (F9) behind, which holds the
-        # connection open: only its silence shows that the worker is gone.
+        # A killed vine_worker leaves its "[transfer server]" behind, which holds the connection
+        # open, so only silence shows that the worker is gone (F9).
         found.set_keepalive_interval(setting.keepalive[0])
         found.set_keepalive_timeout(setting.keepalive[1])
-        # Files go only from the master to workers: workers on OSG cannot reach each other.
+        # Files go only from the master to workers, since workers on OSG cannot reach each other.
         found.disable_peer_transfers()
         if setting.password is not None:
             found.set_password_file(str(setting.password))
@@ -103,11 +103,11 @@ class TaskVineManager(Manager):
         return cast("ManagerStats", self._manager.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Restart a task of `category` elsewhere after `factor` times the average."""
+        """Restart tasks of `category` that take `factor` times the average time; 0: never."""
         self._manager.enable_disconnect_slow_workers_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn the resources of `category`."""
+        """Learn what tasks of `category` use."""
         self._manager.set_category_mode(category, mode)
         self._manager.set_category_first_allocation_guess(category, dict(guess))
 
@@ -124,7 +124,7 @@ class TaskVineManager(Manager):
         found.set_retries(order.retries)
         found.set_time_max(order.running_time)
         if task.running_time_min is not None:
-            # No help with workers of 7.14.5, which report the end of their wall time as 0 (F8).
+            # Workers of 7.14.5 ignore this, since they report the end of their wall time as 0 (F8).
             found.set_time_min(task.running_time_min)
         found.add_input(self._runner, "runner.sh")
         inputs = self._manager.declare_file(str(order.folder / "inputs.tar"))
@@ -143,13 +143,13 @@ class TaskVineManager(Manager):
         return self._shared[shared]
 
     def wait(self, seconds: float) -> Report | None:
-        """A returned task, canceled ones included; None if there is none."""
+        """The next task that the manager returns, even a canceled one; None if there is none."""
         task = self._manager.wait(max(1, int(seconds)) if seconds > 0 else 0)
         if task is None:
             return None
         for file in self._own.pop(task.tag, ()):
             self._manager.undeclare_file(file)
-        # The time when its inputs were sent: the bindings do not report when it started.
+        # When its inputs were sent, since the bindings do not report when the task started.
         started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
         return Report(
             task_id=task.tag,
@@ -169,7 +169,7 @@ class TaskVineManager(Manager):
             self._manager.cancel_by_task_id(held.handle.id)
 
     def is_waiting(self, handle: Any) -> bool:
-        """Whether no worker has the task yet."""
+        """Whether the task still waits for a worker."""
         return bool(handle.state == "READY")
 
     def cancel(self, handle: Any) -> None:
@@ -200,7 +200,7 @@ def _result(task: Any) -> TaskResult:
 
 
 class TaskVineEngine(NdcctoolsEngine):
-    """The engine with a manager of TaskVine."""
+    """The engine that uses a TaskVine manager."""
 
     name = "taskvine"
     worker_program = "vine_worker"

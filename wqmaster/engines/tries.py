@@ -1,4 +1,4 @@
-"""Limits on the restarts of a task, and which slow tasks are left alone."""
+"""How often a task can restart, and which slow tasks are left alone."""
 
 import time
 from collections.abc import Iterable
@@ -9,46 +9,46 @@ from typing import Any
 from wqmaster.engines.base import TaskResult
 from wqmaster.jobs.job import Task
 
-# How many times a task that lost its worker runs again.
+# How many times a task runs again after losing its worker.
 MAX_RETRIES = 10
-# How many times `fast_abort` restarts a task elsewhere: a molecule that is larger than the others
-# takes as long everywhere, and would fail only because of its size.
+# How many times `fast_abort` restarts a task elsewhere. A molecule that is larger than the others
+# takes as long on every worker, and must not fail only because of its size.
 MAX_FAST_ABORTS = 3
-# How long the library blocks a host on which it aborted two tasks in a row, which two large
-# molecules can also cause. Its own 900 would stop a campaign on a single host.
+# How long the library blocks a host after it has aborted two tasks there in a row. Two large
+# molecules can also cause that, and the default of 900 s would stop a campaign on a single host.
 SLOW_HOST_TIMEOUT_SECONDS = 60.0
 # Time between two checks for restarted tasks.
 RESTART_CHECK_INTERVAL_SECONDS = 5.0
-# Exit codes with which a shell, or runner.sh, reports that SIGKILL or SIGTERM ended a program.
+# The exit codes with which a shell, or runner.sh, reports that SIGKILL or SIGTERM ended a program.
 _SIGNAL_EXIT_CODES = (128 + 9, 128 + 15)
 
 
 @dataclass
 class Held:
-    """A task that a manager was given."""
+    """A task in a manager, with its restarts so far."""
 
     task: Task
     folder: Path
-    handle: Any  # the library's own object for it
-    hurried: bool  # whether it is restarted elsewhere when it takes too long
+    handle: Any  # the library's own object for the task
+    hurried: bool  # whether the task is restarted elsewhere if it takes too long
     evictions: int = 0  # how many times a signal from outside ended its runner
-    # For `Restarts`: the number of restarts, the time of the last start, and the time that it ran
-    # on lost workers (microseconds).
+    # For `Restarts`: the number of restarts, the time of the last start (microseconds since 1970),
+    # and how long the task ran on workers that were then lost (microseconds).
     restarts: int = 0
     began: int = 0
     wasted: int = 0
 
 
 def max_retries(*, hurried: bool) -> int:
-    """How many times a task may run again."""
+    """How many times a task can run again."""
     return MAX_FAST_ABORTS if hurried else MAX_RETRIES
 
 
 def was_evicted(result: TaskResult, exit_code: int, *, signaled: bool) -> bool:
-    """Whether a task came back because its runner was ended from outside, for example by `scancel`.
+    """Whether a task came back because something outside, such as `scancel`, ended its runner.
 
-    A worker that is told to exit may still report its task before it does. `signaled`: whether a
-    signal ended the runner, according to the library.
+    A worker that is told to exit can still report its task before it does. `signaled` is whether
+    a signal ended the runner, according to the library.
     """
     return signaled or (
         result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNAL_EXIT_CODES
@@ -58,7 +58,7 @@ def was_evicted(result: TaskResult, exit_code: int, *, signaled: bool) -> bool:
 def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:
     """The category of `task` in the manager.
 
-    Tasks that may take their time have a separate category, so that their times do not count in the
+    Tasks that are not hurried have a separate category, so that their times do not raise the
     average of the others.
     """
     return task.category if hurried or fast_abort is None else f"{task.category}.unhurried"
@@ -67,9 +67,9 @@ def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:
 class Restarts:
     """Finds tasks that were restarted too often.
 
-    TaskVine (7.14.5) applies its `retries` only to tasks that come back: one that kills its worker
-    (memory, a full disk) would go from worker to worker forever. Nor does it count the restarts of
-    slow tasks.
+    TaskVine (7.14.5) applies `retries` only to tasks that come back, so a task that kills its
+    worker (out of memory, full disk) would go from worker to worker forever. Nor does TaskVine
+    count the restarts of slow tasks.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,8 @@ class Restarts:
                 held.restarts += 1
                 if held.restarts > max_retries(hurried=held.hurried):
                     found.append(held)
-            if lost or began:  # 0 while it waits; after a loss, the next start must not count too
+            # `began` is 0 while the task waits. After a loss, the next start must not count too.
+            if lost or began:
                 held.began = began
             held.wasted = wasted
         return found

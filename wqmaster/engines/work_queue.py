@@ -20,7 +20,7 @@ from wqmaster.system.descriptors import quiet
 
 
 class WorkQueueManager(Manager):
-    """A manager of Work Queue, which the library calls a queue."""
+    """A Work Queue manager, which the library calls a queue."""
 
     def __init__(self, setting: Setting, logs: Path) -> None:
         self._wq = ndcctools.bindings("work_queue")
@@ -49,7 +49,7 @@ class WorkQueueManager(Manager):
             self._queue.wait(0)  # the first call prints a warning that traffic is not encrypted
         self.port = self._queue.port
         self.version = self._wq.cctools_version_string()
-        # Canceled tasks must live as long as the queue, which may still read them.
+        # Canceled tasks must live as long as the queue, which can still read them.
         self._cancelled: list[Any] = []
         self._task_results = {
             self._wq.WORK_QUEUE_RESULT_SUCCESS: TaskResult.OK,
@@ -91,11 +91,11 @@ class WorkQueueManager(Manager):
         return cast("ManagerStats", self._queue.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
-        """Restart a task of `category` elsewhere after `factor` times the average."""
+        """Restart tasks of `category` that take `factor` times the average time; 0: never."""
         self._queue.activate_fast_abort_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn the resources of `category`."""
+        """Learn what tasks of `category` use."""
         self._queue.specify_category_mode(category, self._allocation_modes[mode])
         self._queue.specify_category_first_allocation_guess(category, dict(guess))
 
@@ -110,7 +110,7 @@ class WorkQueueManager(Manager):
         if order.disk is not None:
             found.specify_disk(order.disk)
         if self._setting.learns:
-            # Into the task's folder, so that it is removed with the folder.
+            # The monitor writes to the task's folder, so that its files are removed with it.
             found.specify_monitor_output(str(folder))
         found.specify_max_retries(order.retries)
         found.specify_running_time_max(order.running_time)
@@ -125,9 +125,10 @@ class WorkQueueManager(Manager):
         return found
 
     def wait(self, seconds: float) -> Report | None:
-        """A returned task, or None; tasks that were canceled while waiting are returned too.
+        """The next task that the manager returns; None if there is none.
 
-        With 0 seconds, the library would do nothing at all (F6).
+        It also returns tasks that were canceled while they waited. The library is not called with
+        0 seconds, because it would do nothing then (F6).
         """
         task = self._queue.wait(max(1, int(seconds))) if seconds > 0 else None
         if task is None:
@@ -151,17 +152,18 @@ class WorkQueueManager(Manager):
         return self._task_results.get(task.result, TaskResult.ERROR)
 
     def end_restarted(self, tasks: Iterable[Held]) -> None:
-        """Do nothing: Work Queue itself limits the restarts of a task."""
+        """Do nothing, since Work Queue itself limits how often a task restarts."""
 
     def is_waiting(self, handle: Any) -> bool:
-        """Whether no worker has the task yet."""
+        """Whether the task still waits for a worker."""
         return bool(self._queue.task_state(handle.id) == self._wq.WORK_QUEUE_TASK_READY)
 
     def cancel(self, handle: Any) -> None:
-        """End a task; `wait` returns one that was still waiting."""
+        """End a task; `wait` returns it if it was still waiting."""
         if self.is_waiting(handle):
-            # 7.14.5 leaves a canceled task that was waiting in its queue (F1), and still sends it
-            # to a worker, or crashes. A task whose end time has passed is removed and returned.
+            # Version 7.14.5 keeps a canceled task in its list of waiting tasks, and later sends it
+            # to a worker or crashes (F1). But it removes and returns a task whose end time has
+            # passed.
             handle.specify_end_time(1)
         else:
             self._cancelled.append(self._queue.cancel_by_taskid(handle.id))
@@ -175,18 +177,21 @@ class WorkQueueManager(Manager):
         self._queue.unblock_host(host)
 
     def close(self) -> None:
-        """Free the port. Workers are not told to exit, since newer versions crash then."""
+        """Free the port.
+
+        Workers are not told to exit, because newer versions of the library crash when they do so.
+        """
         left = [*self._cancelled, *self._queue._task_table.values()]
         self._queue._free()
         for task in left:
-            task._task = None  # its target was freed with the queue
+            task._task = None  # the C task behind it was freed with the queue
         # SWIG's structs crash the interpreter if they still exist when it exits.
         self._queue._stats = self._queue._stats_hierarchy = None
         self._queue = None
 
 
 class WorkQueueEngine(NdcctoolsEngine):
-    """The engine with a manager of Work Queue."""
+    """The engine that uses a Work Queue manager."""
 
     name = "work_queue"
     worker_program = "work_queue_worker"

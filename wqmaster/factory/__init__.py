@@ -1,7 +1,7 @@
 """Factories, which start workers through work_queue_factory or vine_factory.
 
-`plan` defines the factory, and `batch` describes each batch system. A `supervisor` process runs and
-watches the factory; master and command line control it through `handle`.
+`plan` decides how a factory is started, and `batch` describes each batch system. A `supervisor`
+process runs and watches the factory. The master and the command line control it through `handle`.
 """
 
 from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned

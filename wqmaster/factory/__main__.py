@@ -1,9 +1,9 @@
-"""The process of a supervisor.
+"""The supervisor process.
 
     python -m wqmaster.factory < ORDER
 
-ORDER is a line of JSON (see `supervisor.Order`), and so is the answer: {}, or {"error": MESSAGE,
-"code": CODE} with an `ErrorCode`.
+ORDER is one line of JSON (see `supervisor.Order`). The answer on standard output is one line too:
+{} for success, or {"error": MESSAGE, "code": CODE}, where CODE is an `ErrorCode`.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from wqmaster.system.locks import note
 
 
 def main() -> int:
-    """Read the order, answer it, and run it."""
+    """Read the order, answer it, and carry it out; returns the exit code."""
     order = Order.read(sys.stdin.readline())
     folder = Path(order.folder)
     error: str | None = None

@@ -1,4 +1,4 @@
-"""The factory of a campaign, planned from the campaign, its folder and this machine."""
+"""Plans a campaign's factory from the campaign, its folder and this machine."""
 
 import os
 import re
@@ -21,10 +21,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
 def identity(place: Path, campaign: str) -> str:
-    """The name by which the batch system knows the workers of this folder, also after a restart.
+    """The name that identifies the workers of the factory's folder `place` in the batch system.
 
-    A copy of a campaign's folder has separate workers, and must not end those of the original. So
-    the name is stored with the inode number of the folder for which it was made.
+    The name survives restarts. It is stored with the folder's inode number, so that a copy of the
+    folder gets another name: the copy must not end the workers of the original.
     """
     path = place / "id"
     place.mkdir(parents=True, exist_ok=True)
@@ -54,20 +54,22 @@ def planned(
     local_count: int,
     harmless: Sequence[str] = (),
 ) -> Plan:
-    """The factory of a campaign.
+    """The plan for the factory of a campaign.
 
-    `programs` must be on each host. Those that are `harmless` print their version with --version,
-    and do nothing else. `local_count`: the number of workers, if they run on this machine.
+    `programs` must exist on each worker's host. Those in `harmless` print their version with
+    --version, and do nothing else. `local_count` is the number of workers if they run on this
+    machine.
 
     Raises:
-        CampaignError: the worker or a program cannot be sent or named, or no job fits in a worker.
+        CampaignError: the worker program cannot be sent, the batch system cannot pass on the name
+            of a program, or a job does not fit in a worker.
     """
     campaign, source = loaded.campaign, loaded.source
     worker = _program_to_send(loaded)
     _check_size(loaded)
     factory_id = identity(loaded.folder / "factory", campaign.campaign)
     password = credentials.password(loaded.folder)
-    # A path below the sandbox does not exist on the host.
+    # A relative path leads into the sandbox, so it cannot be checked on the host.
     needed = tuple(name for name in programs if not name.startswith("."))
     system = batch_system(campaign.workers.type)
     for name in needed:
@@ -92,7 +94,11 @@ def planned(
 
 
 def _program_to_send(loaded: LoadedCampaign) -> Path | None:
-    """The worker program that the campaign names; None if this machine's own is sent."""
+    """The worker program that the campaign names; None if this machine's own is sent.
+
+    Raises:
+        CampaignError: there is no such file, or the factory cannot send it.
+    """
     workers = loaded.campaign.workers
     if not isinstance(workers, BatchWorkers) or workers.worker is None:
         return None
@@ -100,7 +106,7 @@ def _program_to_send(loaded: LoadedCampaign) -> Path | None:
     if not found.is_file():
         raise loaded.source.error(f"there is no worker program {found}", "workers", "worker")
     if "'" in str(found) or not _PLAIN.fullmatch(found.name):
-        # The factory copies it with a shell command, and its name is a word of another one.
+        # The factory copies the file with one shell command, and names it in another.
         raise loaded.source.error(
             f"a worker cannot be sent from {str(found)!r}; copy it to a path without single "
             "quotes, with a name of letters, digits and . _ + - only",
@@ -133,7 +139,7 @@ def local_plan(
     *,
     worker: Path | None = None,
 ) -> Plan:
-    """A factory of workers with `cores` cores each on this machine, without a campaign."""
+    """The plan for `local_count` workers of `cores` cores on this machine, without a campaign."""
     campaign = Campaign.model_validate(
         {
             "campaign": "workers",

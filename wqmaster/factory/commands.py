@@ -1,4 +1,4 @@
-"""Runs commands of batch systems."""
+"""Runs the commands of batch systems."""
 
 import os
 
@@ -6,12 +6,12 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system.programs import ask
 
-# A busy queue may take this long to respond.
+# How long a busy queue can take to respond.
 _COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def answer(*command: str) -> str:
-    """The output of a command.
+    """The standard output of a command.
 
     Raises:
         EngineError: the command is missing, failed, or took too long.
@@ -33,7 +33,7 @@ def answer(*command: str) -> str:
             f"'{command[0]}' did not respond within {_COMMAND_TIMEOUT_SECONDS:.0f} s",
             code=ErrorCode.BATCH_SYSTEM_FAILED,
         )
-    # condor_rm fails with this message if there are no such jobs.
+    # condor_rm fails with this message if no job matches.
     if said.code and "matching specified constraint" not in said.text + said.errors:
         raise EngineError(f"'{command[0]}' failed: {said.last}", code=ErrorCode.BATCH_SYSTEM_FAILED)
     return said.text

@@ -1,6 +1,6 @@
-"""How many workers a campaign can use, which the master reports to the factory's supervisor.
+"""The number of workers that a campaign can use, as the master reports it to the supervisor.
 
-The factory itself sees only the tasks that the engine has, and the master submits few at a time.
+The factory itself sees only the tasks in the engine, to which the master submits few at a time.
 """
 
 import json
@@ -13,34 +13,35 @@ from pathlib import Path
 from wqmaster.system.files import replacing
 
 DEMAND_FILE = "demand.json"
-# How long a report of a master is valid.
+# How long a master's report is valid.
 DEMAND_LIFETIME_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Demand:
-    """A master's report."""
+    """What a master reports to the supervisor."""
 
-    jobs: int | None  # jobs that are neither done nor failed; None if they are not counted
+    jobs: int | None  # neither done nor failed; None if they cannot be counted
     connected: int  # connected workers
 
     def workers(self, bundle: int, slots: int) -> int | None:
-        """The number of workers that have something to do; None if it is unknown.
+        """How many workers the jobs keep busy; None if the number of jobs is unknown.
 
-        `bundle`: jobs per task; `slots`: tasks that a worker runs at a time.
+        `bundle` is the number of jobs per task, `slots` the tasks that a worker runs at a time.
         """
         return None if self.jobs is None else -(-self.jobs // (bundle * slots))
 
 
 def least(needed: int | None, least: int, most: int) -> int:
-    """How many workers the factory keeps at least: as many as have work, within its bounds."""
+    """How many workers to keep: `needed`, within `least` and `most`; `least` if it is None."""
     return least if needed is None else max(least, min(needed, most))
 
 
 def guess(connected: int, waiting: int, slots: int) -> int | None:
-    """The workers for a master that does not know what is left: twice as many while tasks wait.
+    """How many workers to start if the master cannot count its jobs; None if no task waits.
 
-    It keeps few tasks waiting, so one more worker for each would take hours to reach thousands.
+    While tasks wait, this doubles the connected workers. A master keeps few tasks waiting, so one
+    more worker for each of them would take hours to reach thousands.
     """
     return 2 * connected + -(-waiting // slots) if waiting else None
 
@@ -48,8 +49,8 @@ def guess(connected: int, waiting: int, slots: int) -> int | None:
 def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> None:
     """Write a JSON file atomically.
 
-    `newer`: the modification time falls into a later second than before. The factory compares whole
-    seconds, and would miss a second change within one.
+    With `newer`, the modification time is at least one second later than before: the factory
+    compares whole seconds, and would miss two changes in the same second.
     """
     with replacing(path) as part:
         part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
@@ -67,7 +68,7 @@ def tell(folder: Path, demand: Demand, workers: int | None) -> None:
 
 
 def heard(folder: Path) -> tuple[int | None, int | None]:
-    """The numbers of workers with work and of connected workers; None without a report."""
+    """The workers that can be kept busy and those connected, as reported; None if unknown."""
     try:
         found = json.loads((folder / DEMAND_FILE).read_text(encoding="utf-8"))
         if abs(time.time() - float(found["time"])) > DEMAND_LIFETIME_SECONDS:

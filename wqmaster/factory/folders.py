@@ -1,7 +1,7 @@
-"""Workers that share a file system with the factory: each has a folder, made by worker.sh.
+"""The folders of workers that share a file system with the factory; worker.sh makes them.
 
-The folder, worker.ID, holds `about` (process, start in seconds since 1970, host), `out`, `err`,
-`worker.log`, and `code` if worker.sh has refused the host.
+A folder, worker.ID, holds `about` (process id, start in seconds since 1970, host), `out`, `err`,
+`worker.log`, and also `code` if worker.sh has refused the host.
 """
 
 import abc
@@ -13,12 +13,12 @@ from pathlib import Path
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
 
-# How many folders of ended workers are kept.
+# How many ended workers' folders are kept.
 _KEPT_FOLDERS = 20
 
 
 class WorkerFolders(abc.ABC):
-    """Watches the folders of workers below a scratch folder."""
+    """Watches the folders of workers in a scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -28,10 +28,10 @@ class WorkerFolders(abc.ABC):
 
     @abc.abstractmethod
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended, and its exit code if it is known."""
+        """Whether a worker has ended, and its exit code (None if unknown)."""
 
     def news(self) -> Iterable[Worker]:
-        """The workers whose state has changed; an ended worker is reported once."""
+        """The workers whose state has changed since the last call; each end is reported once."""
         found = []
         for folder in sorted(self.scratch.glob("worker.*/")):
             name = folder.name.partition(".")[2]
@@ -66,12 +66,12 @@ class WorkerFolders(abc.ABC):
             words = (folder / "about").read_text(errors="replace").split()
             return Worker(name, "running", float(words[1]), host=words[2])
         except (OSError, ValueError, IndexError):
-            return None  # it is being written
+            return None  # worker.sh is still writing the file
 
     @staticmethod
     def _changed(folder: Path) -> float:
         newest = 0.0
-        with contextlib.suppress(OSError):  # its processes may still change the folder
+        with contextlib.suppress(OSError):  # the worker's processes can still change the folder
             for path in folder.iterdir():
                 newest = max(newest, path.lstat().st_mtime)
         return newest

@@ -26,7 +26,7 @@ from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import lives
 
-# How long the factory of a killed master may take to end with all its jobs.
+# How long a killed master's factory can take to end, with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0
 _KILLED = (
     "the factory was killed; restart it with 'wqmaster factory --start', or remove what it left "
@@ -35,15 +35,15 @@ _KILLED = (
 
 
 def folder_of(folder: Path) -> Path:
-    """The folder in which the factory of the campaign in `folder` keeps its files."""
+    """The folder with the factory's files, for the campaign in `folder`."""
     return folder / "factory"
 
 
 def check_programs(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Check that the programs that a factory needs are installed here.
+    """Check that the programs that a factory needs are on the PATH of `environ`.
 
     Raises:
-        EngineError: one of them is not.
+        EngineError: a program is missing.
     """
     path = environ.get("PATH")
     factory, worker = ENGINE_PROGRAMS[plan.engine]
@@ -78,14 +78,14 @@ def _lives(status: Mapping[str, Any]) -> bool:
     found = lives(status)
     if found is not None:
         return found
-    # It runs on another machine that sees the same folder.
+    # The supervisor runs on another machine that sees the same folder.
     return abs(time.time() - float(status.get("time", 0))) < demand.DEMAND_LIFETIME_SECONDS
 
 
 def status(folder: Path) -> dict[str, Any] | None:
-    """The status of the factory of the campaign in `folder`; None if there never was one.
+    """The status of the factory for the campaign in `folder`; None if there never was one.
 
-    It includes `running` and, if something is wrong, the last lines of its log as `last`.
+    The status includes `running` and, if something is wrong, the last lines of the log as `last`.
     """
     place = folder_of(folder)
     found = _status(place)
@@ -106,8 +106,8 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
     """Start a supervisor in a separate session, and wait until it has answered.
 
     Raises:
-        Locked: another one runs in this folder.
-        EngineError: it did not start; the message says why.
+        Locked: another supervisor runs in this folder.
+        EngineError: the supervisor did not start; the message says why.
     """
     with errors.open("ab") as stderr:
         process = subprocess.Popen(
@@ -148,26 +148,30 @@ class Handle(Protocol):
     """The interface through which the master uses a factory."""
 
     def check(self) -> None:
-        """Check that it still runs."""
+        """Check that the factory still runs.
+
+        Raises:
+            EngineError: a factory that must run does not.
+        """
 
     def awaited(self) -> bool:
-        """Whether the user still has to start it."""
+        """Whether the user still has to start the factory."""
 
     def tell(self, wanted: Demand) -> None:
         """Report what the campaign needs now."""
 
     def trouble(self) -> Trouble | None:
-        """A known problem of the factory or its workers; None if there is none."""
+        """A known problem with the factory or its workers; None if there is none."""
 
     def last(self) -> list[str]:
-        """The last lines of a worker's log if there is trouble."""
+        """The last lines of a worker's log; empty if there is no trouble."""
 
     def close(self) -> str | None:
-        """Release the factory; returns a message if workers remain."""
+        """Stop using the factory; returns a message if workers remain that should have ended."""
 
 
 class _Reporting:
-    """Passes reports between master and supervisor."""
+    """Passes reports between the master and the supervisor."""
 
     def __init__(self, place: Path, bundle: int, slots: int) -> None:
         self._place = place
@@ -179,22 +183,23 @@ class _Reporting:
         demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
     def trouble(self) -> Trouble | None:
-        """The problem that the supervisor reports."""
+        """The problem that the supervisor reports; None if there is none."""
         return trouble_in(_status(self._place))
 
     def last(self) -> list[str]:
-        """The last lines of a worker's log if there is trouble."""
+        """The last lines of a worker's log; empty if there is no trouble."""
         return [str(line) for line in _status(self._place).get("last") or []]
 
 
 class Factory(_Reporting):
-    """A factory with its workers; all of them end with `close`, or with this process.
+    """A factory that ends, with all its workers, when `close` is called or this process ends.
 
-    `environ` is the environment for workers; `Plan.environment` selects what is passed on.
-    `wanted` is what the campaign needs at first.
+    The factory gets the part of `environ` that `Plan.environment` selects. `bundle` is the number
+    of jobs per task, `slots` the number of tasks that a worker runs at a time, and `wanted` the
+    demand at the start.
 
     Raises:
-        EngineError: a program that it needs is not installed here, or it cannot start.
+        EngineError: a program that the factory needs is not installed here, or it cannot start.
     """
 
     def __init__(
@@ -222,7 +227,7 @@ class Factory(_Reporting):
                 self._supervisor = spawn(order, place / "errors.log")
                 break
             except Locked:
-                # The factory of a killed master removes its jobs and ends.
+                # A killed master's factory removes its jobs and ends, which takes a while.
                 if not _status(place).get("managed") or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -231,7 +236,7 @@ class Factory(_Reporting):
         """Check that the factory still runs.
 
         Raises:
-            EngineError: it does not; the message says why.
+            EngineError: the factory does not run; the message says why.
         """
         code = self._supervisor.poll()
         if code is not None:
@@ -241,7 +246,7 @@ class Factory(_Reporting):
             )
 
     def awaited(self) -> bool:
-        """False: it was started with the master."""
+        """False, since the master has started it."""
         return False
 
     def close(self) -> str | None:
@@ -249,7 +254,7 @@ class Factory(_Reporting):
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
         if self._supervisor.wait() < 0:
-            # The supervisor was killed, so nobody else ends its factory and workers.
+            # The supervisor was killed, so nothing else ends its factory and workers.
             try:
                 with take_lock(self._place):
                     remove_left(self._place, self._plan.batch_system, self._plan.factory_id)
@@ -262,7 +267,7 @@ class Factory(_Reporting):
 
 
 class Detached(_Reporting):
-    """A factory of this campaign that the user starts and stops; there may be none."""
+    """The factory that the user starts and stops for this campaign, if there is one."""
 
     def __init__(self, plan: Plan, folder: Path, *, bundle: int, slots: int) -> None:
         place = folder_of(folder)
@@ -272,14 +277,14 @@ class Detached(_Reporting):
         self._began = time.time()
 
     def check(self) -> None:
-        """Do nothing: it may come and go."""
+        """Do nothing, since the user can start and stop the factory at any time."""
 
     def awaited(self) -> bool:
-        """Whether none runs, as far as can be seen from here."""
+        """Whether no factory runs, as far as this machine can see."""
         return not _lives(_status(self._place))
 
     def trouble(self) -> Trouble | None:
-        """The problem that the supervisor reports, if there is a supervisor."""
+        """The problem that the supervisor reports, or its end; None if there is none."""
         found = _status(self._place)
         if not found:
             return None
@@ -287,7 +292,7 @@ class Detached(_Reporting):
         if not _lives(found):
             if found.get("state") != "ended":
                 return Trouble(TroubleKind.FACTORY_KILLED, _KILLED)
-            # The trouble of an earlier factory is of no interest.
+            # The factory ended before this master began, so its trouble does not matter.
             if trouble is None or found.get("time", 0) <= self._began:
                 return None
             return replace(trouble, text=f"the factory has ended: {trouble}")
@@ -301,7 +306,7 @@ class Detached(_Reporting):
         return trouble
 
     def close(self) -> str | None:
-        """Do nothing: the factory continues, and idle workers leave after their timeout."""
+        """Do nothing; the factory continues, and idle workers exit after their timeout."""
         return None
 
 
@@ -309,7 +314,7 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
     """Start a detached factory and return its status.
 
     Raises:
-        EngineError: one is already running, or it cannot start.
+        EngineError: a factory is already running here, or this one cannot start.
     """
     check_programs(plan, environ)
     place = folder_of(folder)
@@ -318,7 +323,7 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
     process = spawn(order, place / "errors.log")
     if process.stdin:
         process.stdin.close()
-    # It outlives this process, which does not wait for it.
+    # The supervisor outlives this process; a known exit code keeps Popen from warning of that.
     process.returncode = 0
     return status(folder) or {}
 
@@ -326,10 +331,12 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
 def stop(folder: Path, campaign: Campaign) -> int | None:
     """End the factory of the campaign in `folder`, and wait until it and its workers are gone.
 
-    Returns None, or, if none was running, how many workers an earlier one had left.
+    Returns None if a factory was running. Otherwise returns how many workers an earlier factory had
+    left, all of which are now removed.
 
     Raises:
-        EngineError: it belongs to a master, or what it started cannot be removed.
+        EngineError: the factory belongs to a master, or does not end, or its workers cannot be
+            removed.
     """
     place = folder_of(folder)
     if not place.is_dir():
@@ -342,7 +349,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
             lock = take_lock(place)
             break
         except Locked:
-            # The factory of a killed master ends without being asked.
+            # A killed master's factory ends without a signal.
             if found.get("managed") and found.get("state") == "running":
                 raise EngineError(
                     "the factory belongs to the running master; stop the master instead",
@@ -360,7 +367,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
                 ) from None
             time.sleep(0.1)
     try:
-        # The campaign may have changed since then, so the type comes from the factory's status.
+        # The campaign file can have changed since, so the status of the factory decides the type.
         system = find_batch_system(found.get("type") or campaign.workers.type)
         left = 0
         if system is not None and (place / "id").exists():

@@ -1,4 +1,4 @@
-"""Leftovers of a factory that did not end properly: jobs, processes, its lock."""
+"""The jobs, processes and lock that remain of a factory that did not end properly."""
 
 import shutil
 import time
@@ -12,15 +12,16 @@ from wqmaster.factory.batch.base import BatchSystem
 from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.system import locks
 
-# How long the jobs of a factory may take to leave the queue.
+# How long a factory's jobs can take to leave the queue.
 _REMOVAL_TIMEOUT_SECONDS = 120.0
-# Time between two attempts to remove them, also after one to which the queue did not respond.
+# Time between two attempts to remove the jobs, and after an attempt to which the queue did not
+# respond.
 _REMOVAL_INTERVAL_SECONDS = 0.5
 _BUSY_QUEUE_INTERVAL_SECONDS = 2.0
 
 
 def workers_left(error: EngineError) -> Trouble:
-    """The trouble that the workers of an ended factory could not be removed, with the reason."""
+    """The trouble of an ended factory whose workers could not be removed, with the reason."""
     return Trouble(
         TroubleKind.WORKERS_LEFT,
         f"workers may be left in the queue: {error.message}; try again with "
@@ -35,10 +36,10 @@ class Locked(EngineError):
 
 
 def take_lock(folder: Path) -> IO[str]:
-    """Take the lock of a factory's folder, which is held while the returned file is open.
+    """Lock a factory's folder for as long as the returned file is open.
 
     Raises:
-        Locked: a supervisor holds it.
+        Locked: a supervisor holds the lock.
     """
     try:
         return locks.take(folder / locks.LOCK_FILE)
@@ -50,7 +51,7 @@ def take_lock(folder: Path) -> IO[str]:
 
 
 def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
-    """Remove a factory's jobs, processes and scratch folders; returns the number of workers.
+    """Remove a factory's jobs, processes and scratch folders; returns how many workers it had.
 
     Raises:
         EngineError: the batch system does not respond, or the jobs remain.
@@ -81,7 +82,7 @@ def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
             time.sleep(_REMOVAL_INTERVAL_SECONDS)
             jobs = system.jobs(factory_id)
         except EngineError:
-            # It responded before: removing thousands of jobs keeps a queue busy for a while.
+            # The queue responded before. Removing thousands of jobs keeps it busy for a while.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_BUSY_QUEUE_INTERVAL_SECONDS)

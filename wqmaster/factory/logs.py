@@ -1,16 +1,16 @@
-"""Output of workers, none of which is trusted."""
+"""Reads the output of workers, which is not trusted."""
 
 import contextlib
 from pathlib import Path
 
-# How much of the end of a file is read.
+# How many bytes at the end of a file are read.
 _TAIL_BYTES = 4000
-# How much of a line is shown.
+# How many characters of a line are shown.
 _LINE_CHARACTERS = 400
 
 
 def _tail(path: Path) -> list[str]:
-    """The last lines of a file, without unprintable characters."""
+    """The last lines of a file that are not blank, without unprintable characters."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
@@ -22,7 +22,7 @@ def _tail(path: Path) -> list[str]:
 
 
 def said(path: Path) -> str:
-    """The problems that worker.sh wrote to a worker's standard error; else its last line."""
+    """The problems that worker.sh reported in the file `path`; if there are none, its last line."""
     lines = _tail(path)
     begin = "wqmaster worker: "
     failed = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
@@ -30,7 +30,7 @@ def said(path: Path) -> str:
 
 
 def last(scratch: Path, count: int = 3) -> list[str]:
-    """The last lines of the newest log of a worker below a scratch folder."""
+    """The last `count` lines of the newest log of any worker in a scratch folder."""
     newest, when = None, 0.0
     for pattern in ("worker.*.err", "worker*.log", "worker.*/err", "worker.*/worker.log"):
         for path in scratch.glob(pattern):

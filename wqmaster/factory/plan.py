@@ -1,8 +1,8 @@
-"""The plan of a campaign's factory: its command line and configuration. No I/O.
+"""Plans a campaign's factory: its command line and its configuration. No I/O.
 
-According to work_queue_factory.c and vine_factory.c of cctools 7.14.5, the file of `-C` can be
-changed while the factory runs. It takes only integers and strings, and unknown keys are silently
-ignored. Batch options and wrapper can only be set on the command line.
+According to work_queue_factory.c and vine_factory.c in cctools 7.14.5, a factory rereads the
+configuration file (`-C`) while it runs. The file holds only integers and strings, and unknown keys
+are ignored silently. Batch options and the wrapper can only be set on the command line.
 """
 
 import shlex
@@ -18,7 +18,7 @@ from wqmaster.factory.sizes import WorkerSize, worker_size
 
 
 class EnginePrograms(NamedTuple):
-    """The programs of ndcctools that an engine needs."""
+    """The ndcctools programs that an engine needs."""
 
     factory: str
     worker: str
@@ -28,7 +28,7 @@ ENGINE_PROGRAMS = {
     "work_queue": EnginePrograms("work_queue_factory", "work_queue_worker"),
     "taskvine": EnginePrograms("vine_factory", "vine_worker"),
 }
-# The keys that the factory reads in the file of `-C`.
+# The keys that a factory reads in its configuration file (`-C`).
 CONFIGURATION_KEYS = {
     *("manager-name", "master-name", "foremen-name", "factory-name", "factory-timeout"),
     *("max-workers", "min-workers", "workers-per-cycle", "tasks-per-worker", "capacity"),
@@ -36,10 +36,10 @@ CONFIGURATION_KEYS = {
     *("worker-extra-options", "condor-requirements"),
 }
 WORKER_SCRIPT = Path(__file__).with_name("worker.sh")
-# A factory exits when no master has needed workers for this time.
+# A factory exits if no master has needed workers for this long.
 FACTORY_TIMEOUT_SECONDS = 86400
-# Variables that jobs receive if the batch system copies the factory's environment: those that the
-# submit commands need and no others, since everybody who can see the queue can see them.
+# The environment variables that a factory keeps if the batch system copies them into jobs: only
+# those that the submit commands need, since everyone who can see the queue can see them.
 JOB_VARIABLES = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
     *("CONDOR_CONFIG", "_CONDOR_SCHEDD_HOST", "_CONDOR_COLLECTOR_HOST"),
@@ -72,48 +72,49 @@ class Project:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """The properties of a factory that the campaign does not state."""
+    """What determines a factory besides the campaign file."""
 
     engine: str  # work_queue or taskvine
     manager: Address | Project
-    factory_id: str  # identifies its jobs
+    factory_id: str  # identifies its jobs in the batch system
     catalog: str  # HOST or HOST:PORT
     password: str | None = None  # the password file for workers, relative to the factory's folder
-    worker: Path | None = None  # the program to send, if not this machine's own
-    local_count: int = 1  # number of workers, if they run on this machine
-    began: int = 0  # seconds since 1970
-    programs_needed: tuple[str, ...] = ()  # must be on each host
-    programs_tried: tuple[str, ...] = ()  # those among them that can be run with --version
+    worker: Path | None = None  # the worker program to send; None: this machine's own
+    local_count: int = 1  # the number of workers if they run on this machine
+    began: int = 0  # when the factory starts, in seconds since 1970
+    programs_needed: tuple[str, ...] = ()  # must exist on each host
+    programs_tried: tuple[str, ...] = ()  # those of them that can be run with --version
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A factory that can be started."""
+    """Everything that is needed to start a factory."""
 
     engine: str
     type: str  # the batch system of its workers
     factory_id: str
     manager: str  # address or project, for messages
-    master: str  # the same after "the factory cannot find"
-    port: int | None  # the master's; None if the catalog knows it
-    words: tuple[str, ...]  # the command line, without its folders
-    target: tuple[str, ...]  # its last words, which locate the master
+    master: str  # the same, to follow "the factory cannot find"
+    port: int | None  # the master's port; None if workers find it in the catalog
+    words: tuple[str, ...]  # the command line, up to the options with folders
+    target: tuple[str, ...]  # the end of the command line, which locates the master
     configuration: Mapping[str, int | str]
     catalog: str
-    sends_program: bool  # whether it sends a worker program that is not this machine's own
+    sends_program: bool  # whether the worker program is another than this machine's own
     max_workers: int
     min_workers: int
 
     @property
     def batch_system(self) -> BatchSystem[Any]:
-        """The batch system that runs its workers."""
+        """The batch system that runs the workers."""
         return batch_system(self.type)
 
     def command(self, configuration: str, scratch: str) -> list[str]:
-        """The whole command line, to be run in the factory's folder, to which both are relative.
+        """The whole command line, to be run in the factory's folder.
 
-        The factory copies the password with a shell command without quotes (F14), so no path that
-        a user has chosen may be part of it.
+        `configuration` and `scratch` are relative to that folder. The factory copies the password
+        with an unquoted shell command (F14), so the command must not contain a path that the user
+        has chosen.
         """
         return [
             *self.words,
@@ -132,18 +133,18 @@ class Plan:
 def configuration(
     campaign: Campaign, system: BatchSystem[Any], size: WorkerSize, local_count: int
 ) -> Settings:
-    """The content of the file for `-C`."""
+    """The content of the configuration file (`-C`)."""
     return {
         **system.settings(campaign.workers, size, local_count),
         "cores": size.cores,
-        # Without it, the factory requests one worker for each one-core task.
+        # Without this key, the factory requests one worker for each one-core task.
         "tasks-per-worker": size.slots,
         "factory-timeout": FACTORY_TIMEOUT_SECONDS,
     }
 
 
 def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) -> list[str]:
-    """The words before the worker's own: worker.sh with its checks."""
+    """The command before the worker's own command line: worker.sh with its options."""
     needed, tried = request.programs_needed, request.programs_tried
     return [
         *system.wrapper,
@@ -156,7 +157,7 @@ def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) ->
 
 
 def plan(campaign: Campaign, request: PlanRequest) -> Plan:
-    """The plan of the factory for `campaign`, whose workers must come from one."""
+    """The plan of the factory for `campaign`, whose type of workers must have a factory."""
     system, size = batch_system(campaign.workers.type), worker_size(campaign)
     settings = configuration(campaign, system, size, request.local_count)
     options = system.batch_options(campaign.workers, request.factory_id, campaign.campaign)

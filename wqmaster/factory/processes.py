@@ -1,4 +1,4 @@
-"""Finds and ends the processes of a factory and its workers on this machine."""
+"""Finds and ends the processes of a factory and of its workers on this machine."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wqmaster.system.processes import descendants, is_running, with_variable
 
-# How long killed processes may take to disappear.
+# How long killed processes can take to disappear.
 _KILL_TIMEOUT_SECONDS = 10.0
 _MARK_VARIABLE = "WQMASTER_FACTORY"
 
@@ -20,16 +20,16 @@ def marked(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def left(folder: Path) -> list[int]:
-    """The processes of the factory that keeps its files in `folder`, and their descendants."""
-    # The campaign may be given by another path than before.
+    """The pids of the factory with its files in `folder`, its workers, and their descendants."""
+    # The user can give the campaign by a different path than before.
     folder = folder.resolve()
-    # A factory works in its scratch folder, a worker elsewhere.
+    # A factory's working directory is its scratch folder here; a worker's is elsewhere.
     found = with_variable(_MARK_VARIABLE, str(folder), folder / "workers-")
     return found + [pid for pid in descendants(*found) if pid not in found] if found else []
 
 
 def end_left(folder: Path) -> int:
-    """Kill these processes and wait until they are gone; returns their number."""
+    """Kill the processes that `left` finds, and wait until they are gone; returns how many."""
     pids = left(folder)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

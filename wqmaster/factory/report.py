@@ -1,4 +1,4 @@
-"""Parses what work_queue_factory and vine_factory print about every 35 seconds. No I/O."""
+"""A parser for what work_queue_factory and vine_factory print every 35 s or so. No I/O."""
 
 import re
 from collections import deque
@@ -9,33 +9,33 @@ from wqmaster.factory.trouble import Trouble, TroubleKind
 _COUNTS = re.compile(
     r"\|submitted: (\d+) \|needed: \d+ \|waiting connection: \d+ \|requested: (\d+)"
 )
-# PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
+# A line about a master: PROJECT HOST PORT WAITING RUNNING COMPLETE WORKERS
 _MASTER = re.compile(r"^\S+\s+\S+\s+\d+\s+(\d+)\s+\d+\s+\d+\s+(\d+)\s*$")
 _COMPLAINT = re.compile(
     r"error|fail|couldn't|could not|cannot|warning|wrong|unable|not found|no such|denied|refused",
     re.IGNORECASE,
 )
-# Printed in consequence if a submission fails before the first one succeeds.
+# A factory also prints this when a submission fails before any has succeeded.
 _CONSEQUENCE = "couldn't open logfile"
 
 
 @dataclass
 class Report:
-    """The last counts and the last complaints; `hear` takes the output line by line."""
+    """The latest counts and complaints of a factory; `hear` takes its output line by line."""
 
-    submitted: int = 0  # workers, as last printed
+    submitted: int = 0  # workers, as printed last
     requested: int = 0
     connected: int = 0  # workers, according to the masters
     tasks: int = 0  # waiting tasks, according to the masters
-    masters: int = 0
-    cycles: int = 0
-    alone: int = 0  # cycles in a row without a master
-    failing: int = 0  # cycles in a row in which no requested worker was submitted
+    masters: int = 0  # masters found in the current cycle
+    cycles: int = 0  # reports since the start
+    alone: int = 0  # consecutive cycles without a master
+    failing: int = 0  # consecutive cycles in which no requested worker was submitted
     complaints: deque[str] = field(default_factory=lambda: deque(maxlen=5))
     _asked: int = 0
 
     def hear(self, line: str) -> None:
-        """Take a line."""
+        """Take the next line of the output."""
         counts = _COUNTS.search(line)
         if counts:
             if self.cycles:
@@ -59,9 +59,9 @@ class Report:
             self.complaints.append("".join(c if c.isprintable() else " " for c in line)[:300])
 
     def trouble(self, master: str) -> Trouble | None:
-        """A known problem of the factory itself; None if there is none.
+        """A known problem with the factory itself; None if there is none.
 
-        `master`: "a master at HOST:PORT" or "the master 'NAME'".
+        `master` is "a master at HOST:PORT" or "the master 'NAME'".
         """
         last = f": {self.complaints[-1]}" if self.complaints else ""
         if self.failing >= 2:

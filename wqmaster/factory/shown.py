@@ -1,4 +1,4 @@
-"""A factory for people: its command line to copy, and its status."""
+"""A factory as the user sees it: a command line to copy, and a status."""
 
 import json
 import os
@@ -14,33 +14,33 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.factory.demand import write
 from wqmaster.factory.plan import Plan
 
-# The configuration of a factory that is started by hand. The supervisor's own is a separate file,
-# since it changes while its factory runs.
+# The configuration of a factory that is started by hand. The supervisor uses another file, which it
+# changes while its factory runs.
 _BY_HAND_FILE = "by-hand.json"
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A factory to print."""
+    """A factory that the user starts by hand."""
 
     plan: Plan
     command: Sequence[str]
     folder: Path  # where the command must run
-    file: Path  # the configuration
-    hidden: frozenset[str]  # variables that workers must not see
+    file: Path  # the configuration file
+    hidden: frozenset[str]  # environment variables that workers must not see
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """The factory as plain data, for JSON."""
         plan = self.plan
         passed = plan.batch_system.copies_environment
         return {
             "engine": plan.engine,
             "type": plan.type,
             "manager": plan.manager,
-            # To be run in `folder`.
+            # The user runs it in `folder`.
             "command": list(self.command),
             "folder": str(self.folder),
-            # The names of all variables that it may see, if workers get a copy of them.
+            # The names of the variables that it may see; None if workers get no copy of them.
             "environment": sorted(plan.environment(os.environ)) if passed else None,
             "hidden": sorted(self.hidden),
             "catalog": plan.catalog,
@@ -49,7 +49,7 @@ class Printed:
         }
 
     def as_text(self) -> str:
-        """Lines that can be copied into a shell."""
+        """The factory as lines that can be copied into a shell."""
         plan = self.plan
         content = json.dumps(plan.configuration, indent=2).splitlines()
         catalog = f"CATALOG_HOST={shlex.quote(plan.catalog)}"
@@ -69,7 +69,7 @@ class Printed:
 
 
 def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
-    """Write the configuration of a factory to start by hand, and return the factory.
+    """Write the configuration of a factory that the user starts by hand, and return the factory.
 
     Raises:
         FolderError: the campaign's folder cannot be written.
@@ -77,13 +77,13 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     place = loaded.folder / "factory"
     file = place / _BY_HAND_FILE
     write(file, dict(plan.configuration), newer=True)
-    # A new folder: the factory would take an old event log for its own.
+    # The factory needs a new folder, since it would take an old event log for the current one.
     scratch = f"by-hand-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 
 
 def lines(status: Mapping[str, Any] | None) -> list[str]:
-    """The status of a factory, for people."""
+    """The status of a factory as lines to print; `status` is None if there never was one."""
     if status is None:
         return ["no factory was started for this campaign; run 'wqmaster factory --start'"]
     where = f"{status['engine']} on {status['type']}, for {status['manager']}"

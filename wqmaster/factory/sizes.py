@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 
-# Defaults for a worker: memory for each of its cores, and disk in total.
+# The default memory for each core of a worker, and the default disk for the whole worker.
 MEMORY_PER_CORE_MB = 2000
 DISK_MB = 4000
-# The default for the free disk that a worker needs to start.
+# How much free disk a worker needs to start, by default.
 LEAST_DISK_MB = 100
 
 
@@ -17,14 +17,14 @@ class WorkerSize:
     """The size of one worker."""
 
     cores: int
-    slots: int  # tasks that it runs at a time
+    slots: int  # how many tasks it runs at a time
     memory: int  # MB
     disk: int  # MB
-    least_disk: int  # MB that must be free where it starts
+    least_disk: int  # MB that must be free on the host when it starts
 
 
 def worker_size(campaign: Campaign) -> WorkerSize:
-    """The size of the workers of `campaign`, as stated or derived from their jobs."""
+    """The size of the workers for `campaign`: what it states, or what its jobs need."""
     workers, job = campaign.workers, campaign.resources
     cores, memory, disk = job.cores, None, None
     if isinstance(workers, BatchWorkers):

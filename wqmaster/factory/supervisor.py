@@ -1,8 +1,8 @@
-"""The supervisor: starts a factory, watches it and its workers, and ends all of them.
+"""The supervisor, which starts a factory, watches it and its workers, and ends all of them.
 
-A supervisor that belongs to a master ends when its standard input closes, also after kill -9 of the
-master. If the supervisor itself is killed, its factory exits, and the next supervisor removes what
-is left of both.
+A supervisor that belongs to a master ends when its standard input closes, which happens even if the
+master is killed with kill -9. If the supervisor itself is killed, its factory exits, and the next
+supervisor removes what both have left.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ from wqmaster.system.processes import this_process
 CONFIGURATION_FILE = "factory.json"
 STATUS_FILE = "status.json"
 LOG_FILE = "factory.log"
-# The least time between two looks at the workers, in seconds and in durations of a look: the
-# folders of thousands of workers on a remote file system are slow to read.
+# The least time between two looks at the workers: this many seconds, or this many times as long as
+# the last look took. The folders of thousands of workers on a remote file system are slow to read.
 _LOOK_INTERVAL_SECONDS = 2.0
 _LOOK_INTERVAL_FACTOR = 10
 
@@ -46,10 +46,10 @@ _LOOK_INTERVAL_FACTOR = 10
 class Order:
     """The order that a supervisor receives."""
 
-    folder: str  # the factory's: <campaign's folder>/factory
+    folder: str  # the factory's folder: <campaign's folder>/factory
     plan: Plan
-    environ: Mapping[str, str]  # the factory's
-    managed: bool  # whether it ends with the master
+    environ: Mapping[str, str]  # the factory's environment
+    managed: bool  # whether the supervisor ends with the master
 
     def line(self) -> str:
         """The order as a line of JSON."""
@@ -57,7 +57,7 @@ class Order:
 
     @classmethod
     def read(cls, line: str) -> "Order":
-        """The order in a line of JSON."""
+        """Read an order from a line of JSON."""
         found = json.loads(line)
         plan = found["plan"]
         for name in ("words", "target"):
@@ -66,7 +66,7 @@ class Order:
 
 
 class Supervisor:
-    """Carries out one order."""
+    """Carries out an order: runs one factory."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -77,7 +77,7 @@ class Supervisor:
         self._log = supervise.rotating(self._folder / LOG_FILE)
         self._report = Report()
         timeout = int(self._plan.configuration["timeout"])
-        # A worker that cannot connect exits when its idle timeout is over.
+        # A worker that cannot connect exits after its idle timeout, so notice it before then.
         self._census = Census(
             min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
         )
@@ -89,26 +89,26 @@ class Supervisor:
         self._connected = 0
 
     def begin(self) -> None:
-        """Prepare the folder.
+        """Remove what an earlier factory left, and prepare the folder.
 
         Raises:
-            EngineError: what an earlier factory has left cannot be removed.
+            EngineError: an earlier factory's workers cannot be removed.
         """
         plan = self._plan
         self._remove_other()
         left = remove_left(self._folder, self._system, plan.factory_id)
         if left:
             self._log.info("removed workers that an earlier factory had left: %d", left)
-        # A new folder: the factory would take an old event log for its own.
+        # The factory needs a new folder, since it would take an old event log for the current one.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
-        # A batch system may read it as another user; only we can read the password in it.
+        # A batch system can read the folder as another user. The password in it stays private.
         self._scratch.chmod(0o755)
         self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()
 
     def _remove_other(self) -> None:
-        """Remove the jobs of a killed factory whose workers were of another type."""
+        """Remove the jobs of a killed factory if its workers were of another type."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             before = json.loads((self._folder / STATUS_FILE).read_text(encoding="utf-8"))
             system = find_batch_system(before.get("type"))
@@ -117,8 +117,8 @@ class Supervisor:
                 remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
-        """Run the factory; returns 1 if it exited unexpectedly or more workers were useless."""
-        # It must not outlive us, since nobody else would end it.
+        """Run the factory; returns 1 if it exited unexpectedly or more workers would be useless."""
+        # The factory must not outlive the supervisor, since nothing else would end it.
         command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))
         environ = self._system.marked_environment(self._order.environ, self._folder)
@@ -137,7 +137,7 @@ class Supervisor:
             text = f"the factory's folder {self._folder} is unusable: {error}"
             self._trouble = Trouble(TroubleKind.FOLDER_FAILED, text)
         except BaseException:
-            # Nobody else would remove the jobs from the queue.
+            # Nothing else would remove the jobs from the queue.
             self._end()
             raise
         if code is not None and code >= 0:
@@ -200,7 +200,7 @@ class Supervisor:
         return found or self._report.trouble(self._plan.master)
 
     def _configure(self) -> None:
-        """Write the configuration, which the factory rereads when it changes."""
+        """Write the configuration if it has changed; the factory then rereads it."""
         plan = self._plan
         wanted, connected = demand.heard(self._folder)
         self._connected = self._report.connected if connected is None else connected

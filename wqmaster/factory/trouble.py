@@ -1,4 +1,4 @@
-"""Problems of a factory or its workers, with a kind and a message."""
+"""Problems with a factory or its workers, each with a kind and a message."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -6,39 +6,39 @@ from typing import Any
 
 
 class TroubleKind(StrEnum):
-    """Kinds of trouble; the values are stored in status.json."""
+    """The kinds of trouble; their values are stored in status.json."""
 
-    ALL_END_AT_ONCE = "all_end_at_once"  # no more workers are submitted
-    END_AT_ONCE = "end_at_once"
+    ALL_END_AT_ONCE = "all_end_at_once"  # so no more workers are submitted
+    END_AT_ONCE = "end_at_once"  # some exited immediately
     SENT_SLOWLY = "sent_slowly"  # so many exited immediately that they are submitted one at a time
-    SOME_ABSENT = "some_absent"  # some run but do not connect
-    ALL_ABSENT = "all_absent"
-    NONE_CONNECTED = "none_connected"  # all ended without connecting
-    HELD = "held"  # by the batch system
-    QUEUED = "queued"
+    SOME_ABSENT = "some_absent"  # some workers run but do not connect
+    ALL_ABSENT = "all_absent"  # workers run, but none connects
+    NONE_CONNECTED = "none_connected"  # all workers ended without connecting
+    HELD = "held"  # the batch system holds a worker
+    QUEUED = "queued"  # all workers have waited in the queue for long
     NOT_SUBMITTED = "not_submitted"
     NO_MASTER = "no_master"
     FACTORY_KILLED = "factory_killed"
     FACTORY_ENDED = "factory_ended"
     FOLDER_FAILED = "folder_failed"
-    WORKERS_LEFT = "workers_left"  # in the queue, after the factory's end
-    OTHER_PORT = "other_port"
-    UNKNOWN = "unknown"  # from a status that another version wrote
+    WORKERS_LEFT = "workers_left"  # in the queue, after the factory has ended
+    OTHER_PORT = "other_port"  # workers connect to a port that is not the master's
+    UNKNOWN = "unknown"  # from a status that another version of wqmaster wrote
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A problem of a factory or its workers."""
+    """A problem with a factory or its workers."""
 
     kind: TroubleKind
     text: str
-    about: str = ""  # distinguishes it from others of its kind, for example an exit code
+    about: str = ""  # distinguishes troubles of one kind: an exit code, for example
 
     def __str__(self) -> str:
         return self.text
 
     def is_new(self, before: "Trouble | None") -> bool:
-        """Whether it differs from `before`; the text of a trouble changes while it lasts."""
+        """Whether this differs from `before` in more than the text, which can change meanwhile."""
         return before is None or (self.kind, self.about) != (before.kind, before.about)
 
     @property
@@ -47,12 +47,12 @@ class Trouble:
         return self.kind.value.replace("_", "-")
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data, for status.json."""
+        """The trouble as plain data, for status.json."""
         return {**asdict(self), "code": self.code}
 
 
 def trouble_in(status: Any) -> Trouble | None:
-    """The trouble in a status, which another version may have written."""
+    """The trouble in a status, even one that another version wrote; None if it has none."""
     detail = status.get("trouble_detail")
     if isinstance(detail, dict):
         try:

@@ -1,16 +1,16 @@
 #!/bin/sh
-# worker.sh: checks that a worker can do its work on this host, then becomes the worker.
+# worker.sh: checks that a worker can work on this host, and then becomes the worker.
 #
 #   sh worker.sh [-o] [-d MB] [-t SECONDS] [-p PROGRAM]... [-r PROGRAM]... -- WORKER ARGUMENT...
 #
 #   -o           several workers share this folder: work in the subfolder worker.ID/
-#   -d MB        free disk space that is required
-#   -t SECONDS   start of the factory, in seconds since 1970: the clock must not be before it
-#   -p PROGRAM   must exist
-#   -r PROGRAM   must exist and run: it is called with --version
+#   -d MB        the free disk space that is required
+#   -t SECONDS   the start of the factory, in seconds since 1970, with which the clock must agree
+#   -p PROGRAM   a program that must exist
+#   -r PROGRAM   a program that must exist and run; it is called with --version
 #
-# Needs a POSIX shell. Prints a line "wqmaster worker: ..." to standard error for each problem; the
-# exit code is that of the first:
+# Needs a POSIX shell. Prints a line "wqmaster worker: ..." to standard error for each problem, and
+# exits with the code of the first problem:
 #
 #   80  wrong arguments
 #   81  no scratch space that is writable, can run programs, and has enough free disk
@@ -106,7 +106,7 @@ shift "$count"
 # --- scratch space ---------------------------------------------------------------------------
 
 free() { # FOLDER: prints its free MB, or nothing if that is unknown
-    # It is the word before the percentage: names of file systems may contain blanks.
+    # df prints it just before the percentage; names of file systems can contain blanks.
     before=
     for word in $(df -Pk "$1" 2> /dev/null | sed 1d); do
         case $word in
@@ -146,7 +146,7 @@ for folder in "${_CONDOR_SCRATCH_DIR:-}" "${OSG_WN_TMP:-}" "${SLURM_TMPDIR:-}" "
     reasons="$reasons; $folder: $reason"
 done
 [ -n "$scratch" ] || fail 81 "no scratch space: ${reasons#; }"
-# For the worker's workspace, and temporary files of programs.
+# For the worker's workspace and the programs' temporary files.
 CCTOOLS_TEMP=$scratch TMPDIR=$scratch
 export CCTOOLS_TEMP TMPDIR
 
@@ -160,7 +160,7 @@ if [ "$stamp" != 0 ]; then
         fail 83 "the clock is wrong: $(date), more than a year after the factory started"
     fi
 fi
-# HTCondor records the start of the job by the clock of the machine that submitted it.
+# HTCondor records when the job started by the clock of the machine that submitted it.
 if [ -r "${_CONDOR_JOB_AD:-}" ]; then
     begun=$(sed -n 's/^JobCurrentStartDate *= *\([0-9][0-9]*\)$/\1/p' "$_CONDOR_JOB_AD")
     if [ -n "$begun" ]; then
@@ -183,8 +183,8 @@ if [ "$code" != 0 ]; then
     fail 84 "the worker program does not start here: exit code $code: $(last "$said")"
 fi
 
-# TaskVine workers that start together on one machine all look for a free port from the same number
-# up: two may find the same port, and one of them dies. So each starts from a random number.
+# TaskVine workers that start together on one machine look for a free port from the same number
+# upward. Two can find the same port, and one of them dies (F10), so each begins at a random one.
 if [ -z "${TCP_LOW_PORT:-}" ] && random=$(od -An -N2 -tu2 /dev/urandom 2> /dev/null); then
     export TCP_LOW_PORT=$((10000 + random % 20000))
 fi

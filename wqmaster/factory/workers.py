@@ -1,4 +1,4 @@
-"""Workers as batch systems report them, and their problems. No I/O."""
+"""The workers of a factory, as batch systems report them, and their problems. No I/O."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,24 +8,25 @@ from wqmaster.factory.trouble import Trouble, TroubleKind
 
 # A worker that ends earlier than this has done no work.
 QUICK_END_SECONDS = 60.0
-# After this many quick ends in a row, the factory submits only one worker at a time. With many
-# workers it takes 1/SLOW_PART_OF_CONNECTED of them: one bad host can end several in a minute.
+# After this many quick ends in a row, the factory submits only one worker at a time. If many
+# workers are connected, the limit is 1/SLOW_PART_OF_CONNECTED of their number, since a single bad
+# host can end several workers in a minute.
 SLOW_AFTER_QUICK_ENDS = 5
 SLOW_PART_OF_CONNECTED = 20
-# After this many quick ends in a row, more workers are useless.
+# After this many quick ends in a row, more workers would be useless.
 STOP_AFTER_QUICK_ENDS = 8
-# How long a running worker may take to connect.
+# How long a running worker can take to connect before it counts as absent.
 CONNECTION_TIMEOUT_SECONDS = 90.0
-# How long all workers may wait in the queue before that is reported.
+# How long all workers can wait in the queue before the supervisor reports it.
 QUEUE_TIMEOUT_SECONDS = 900.0
-# Workers that have not connected, while others have, are reported once they are at least this many
-# and at least 1/ABSENT_PART_OF_RUNNING of the running ones.
+# If some workers have connected, the supervisor reports those that have not once there are at least
+# this many, and at least 1/ABSENT_PART_OF_RUNNING of the running workers.
 ABSENT_WORKERS = 5
 ABSENT_PART_OF_RUNNING = 4
 # How many ended workers are remembered.
 _REMEMBERED_WORKERS = 50
 
-# Exit codes of worker.sh, and of the shells around it.
+# The exit codes of worker.sh and of the shells around it.
 EXIT_CODES = {
     80: "worker.sh was called with wrong arguments",
     81: "no scratch space on its host",
@@ -43,17 +44,17 @@ EXIT_CODES = {
 class Worker:
     """One worker, as the batch system reports it."""
 
-    id: str  # of its job
+    id: str  # the job id, or the process id
     state: str  # idle, running, held, ended, removed
     started: float | None = None  # seconds since 1970
-    ended: float | None = None
+    ended: float | None = None  # likewise
     code: int | None = None  # exit code; None if it is unknown
-    signal: int | None = None
+    signal: int | None = None  # the signal that ended it, if one did
     host: str = ""
-    why: str = ""  # why it is held, or its last output
+    why: str = ""  # the reason why it is held, or its last output
 
     def words(self) -> str:
-        """A description of how it ended, or why it is held."""
+        """A description of how the worker ended, or why it is held."""
         if self.state == "held":
             return f"held: {self.why}" if self.why else "held"
         said = f": {self.why}" if self.why else ""
@@ -67,24 +68,24 @@ class Worker:
 
 @dataclass
 class Census:
-    """All workers of a factory. `see` takes news of them."""
+    """All workers of a factory, and how they ended; `see` takes the news."""
 
     quick_end_seconds: float = QUICK_END_SECONDS
     connection_timeout_seconds: float = CONNECTION_TIMEOUT_SECONDS
     met: bool = False  # whether any worker has ever connected
     now: dict[str, Worker] = field(default_factory=dict)  # workers that have not ended
-    ended: int = 0
+    ended: int = 0  # how many have ended
     # The last workers that ended, and the number of quick ends in a row.
     last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_WORKERS))
     quick: int = 0
-    quick_hosts: set[str] = field(default_factory=set)
+    quick_hosts: set[str] = field(default_factory=set)  # on which those ends happened
     held: Worker | None = None  # the worker that was held last
-    waiting: int = 0  # jobs in the queue, if only the factory reports them
-    good: set[str] = field(default_factory=set)  # workers that have run for a while
-    queued: float | None = None  # seconds since 1970; since then all wait in the queue
+    waiting: int = 0  # jobs in the queue, where only the factory reports them
+    good: set[str] = field(default_factory=set)  # running workers that had no quick end
+    queued: float | None = None  # since when all wait in the queue, in seconds since 1970
 
     def see(self, workers: Iterable[Worker]) -> None:
-        """Take the news: each change of state once, each end once."""
+        """Take the workers whose state has changed; each change and each end must come once."""
         for worker in workers:
             if worker.state == "held":
                 self.held = worker
@@ -104,7 +105,7 @@ class Census:
                 self.works()
 
     def settle(self, now: float) -> None:
-        """Note which workers have run for a while, and since when all wait in the queue."""
+        """Note which workers have run for a while, and since when all workers wait in the queue."""
         none_begins = self.idle and not self.count("running")
         self.queued = (self.queued or now) if none_begins else None
         for worker in self.now.values():
@@ -115,19 +116,19 @@ class Census:
                 self.works()
 
     def _quick(self, worker: Worker) -> bool:
-        """Whether it failed before it could have done any work."""
+        """Whether a worker failed before it could have done any work."""
         if worker.started is None or worker.ended is None:
             return False
         return worker.code != 0 and worker.ended - worker.started < self.quick_end_seconds
 
     def works(self) -> None:
-        """Forget earlier failures, since a worker works."""
+        """Forget earlier failures, because a worker works."""
         self.quick = 0
         self.quick_hosts.clear()
         self.held = None
 
     def count(self, state: str) -> int:
-        """How many workers are in this state now."""
+        """How many workers are in `state` now."""
         return sum(worker.state == state for worker in self.now.values())
 
     @property
@@ -136,12 +137,12 @@ class Census:
         return self.waiting or self.count("idle")
 
     def longest(self, now: float) -> float:
-        """Seconds since the first of the running workers started."""
+        """Seconds since the first of the running workers started; 0 if none runs."""
         since = [w.started for w in self.now.values() if w.state == "running" and w.started]
         return now - min(since) if since else 0.0
 
     def absent(self, connected: int, now: float) -> int:
-        """The least number of workers that have run long enough to connect, but have not."""
+        """How many workers, at least, have run long enough to connect but have not."""
         long = sum(
             worker.state == "running"
             and worker.started is not None
@@ -155,10 +156,10 @@ class Census:
         return self.quick >= max(SLOW_AFTER_QUICK_ENDS, connected // SLOW_PART_OF_CONNECTED)
 
     def hopeless(self, connected: int) -> bool:
-        """Whether more workers are useless, because all exit immediately on every host.
+        """Whether more workers would be useless, because all exit immediately on every host.
 
-        A single bad host may take job after job, so there is hope while others wait in the queue,
-        or while more of them run, and may still connect, than have ended.
+        A single bad host can take job after job. So there is hope while other workers wait in the
+        queue, or while more workers run, and can still connect, than have ended quickly in a row.
         """
         running = self.count("running")
         if connected or self.quick < max(STOP_AFTER_QUICK_ENDS, running):
@@ -174,10 +175,10 @@ def _code(census: Census) -> str:
 def trouble(
     census: Census, connected: int, now: float, where: str, ask: str = ""
 ) -> Trouble | None:
-    """A known problem of the workers; None if there is none.
+    """A known problem with the workers; None if there is none.
 
-    `connected`: how many the master has; `where`: what they connect to; `ask`: how to find out why
-    jobs do not start.
+    `connected` is the number of workers that the master has, `where` the address or name that they
+    connect to, and `ask` a hint at how to find out why jobs do not start.
     """
     if census.hopeless(connected):
         text = (

@@ -1,1 +1,1 @@
-"""Molecules, jobs and tasks, their failures, and their form on the wire."""
+"""Molecules, jobs and tasks, their failures, and the archives in which they travel."""

@@ -7,7 +7,7 @@ from functools import cache
 
 
 class Family(Enum):
-    """The kinds of failures, by cause."""
+    """The groups of failure classes, by cause."""
 
     INFRASTRUCTURE = "infrastructure"
     RESOURCE = "resource"
@@ -148,9 +148,10 @@ def _by_label() -> dict[str, FailureClass]:
     return {member.label: member for member in FailureClass}
 
 
-# strerror(3) of ENOSPC in the locale C, which runner.sh sets. If tar, cp, mkdir or a shell meets a
-# full disk on a worker, only these words show it, since their exit codes are those of any error.
-# (If runner.sh itself finds the disk full, its exit code says so.)
+# The message of strerror(3) for ENOSPC in the C locale, which runner.sh sets. If tar, cp, mkdir or
+# a shell fails on a worker because the disk is full, only this message shows it, since their exit
+# codes are the same for other errors. (If runner.sh itself finds the disk full, it ends with a
+# special exit code.)
 NO_SPACE_MESSAGE = "No space left on device"
 
 # How many times a job may fail in classes for which running it again unchanged can help.
@@ -168,10 +169,11 @@ class Failure:
     parser: str | None = None  # the parser whose value is missing or impossible
 
 
-# Length of the part of a message that its signature is made from (characters).
+# How many characters at the start of a message are used for its signature.
 _SIGNATURE_SOURCE_CHARACTERS = 1000
 _MAX_SIGNATURE_CHARACTERS = 200
-# Applied in this order: a later pattern sees what an earlier one left.
+# Patterns for the parts that differ between jobs, with their replacements, in the order in which
+# they are applied.
 _VARYING = (
     (re.compile(r"0x[0-9a-fA-F]+"), "#"),
     (re.compile(r"(?:[\w.~-]*/)+[\w.-]+"), "PATH"),
@@ -182,8 +184,9 @@ _VARYING = (
 )
 
 
-# A line of a user's own function ("mine.py, line 12"; a folder before it differs by worker). Each
-# is a cause of its own, so its number is kept, as characters that no pattern of _VARYING matches.
+# A line in a user's function ("mine.py, line 12"), after a folder that differs between workers.
+# Each line is a different cause, so its number is kept: it is written in characters that no pattern
+# in _VARYING matches until all patterns have been applied.
 _CODE_LINE = re.compile(r"(?:[\w.~-]*/)*([\w-]+\.py\"?, line \d+)")
 _HIDING = {ord(character): 0xE000 + ord(character) for character in "0123456789.-"}
 _SHOWING = {hidden: shown for shown, hidden in _HIDING.items()}
@@ -192,7 +195,7 @@ _SHOWING = {hidden: shown for shown, hidden in _HIDING.items()}
 def signature(message: str) -> str:
     """`message` without the parts that differ between jobs (numbers, paths, hosts).
 
-    Line numbers of Python files stay.
+    Line numbers in Python files are kept. A signature has at most 200 characters.
     """
     lines = _CODE_LINE.findall(message)
     message = message[:_SIGNATURE_SOURCE_CHARACTERS]
@@ -201,7 +204,7 @@ def signature(message: str) -> str:
         message = pattern.sub(word, message)
     message = message.translate(_SHOWING).strip()
     if lines and lines[-1] not in message[:_MAX_SIGNATURE_CHARACTERS]:
-        # After a long message.
+        # A long message is cut, so its last line number is appended.
         last = f" ({lines[-1][-_MAX_SIGNATURE_CHARACTERS // 2 :]})"
         return message[: _MAX_SIGNATURE_CHARACTERS - len(last)] + last
     return message[:_MAX_SIGNATURE_CHARACTERS]

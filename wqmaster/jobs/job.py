@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-# The folder of a job's software in a command line, as SOFTWARE + KEY + "/" + COMMAND: the runner
-# replaces it with the real folder on the worker.
+# Marks a program from one of a job's supplies in a command line, as SOFTWARE + KEY + "/" + COMMAND.
+# The runner replaces this with the program's real path on the worker.
 SOFTWARE = "../software/"
-# The folder of shared inputs in a command line.
+# The folder with shared inputs, as a command line must name it.
 SHARED = "../shared"
-# The shared input that gets the software ready, and the time that this may take.
+# The shared input that makes software ready on a worker, and the time that it may take.
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
 _SOFTWARE_TIMEOUT_SECONDS = 1800
 
@@ -19,10 +19,12 @@ _FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
 
 
 def check_file_name(name: str) -> str:
-    """Return `name` if a file in a sandbox may have it: letters, digits, `.`, `_`, `-`, no folder.
+    """Return `name` if a file in a sandbox may have this name.
+
+    It may contain letters, digits, `.`, `_` and `-`, but no folder, and must not begin with `-`.
 
     Raises:
-        ValueError: it may not.
+        ValueError: a file may not have this name.
     """
     if not _FILE_NAME.fullmatch(name):
         raise ValueError(
@@ -47,12 +49,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Supply:
-    """Software that a worker gets ready before a step calls it."""
+    """Software that a worker makes ready before a step calls it."""
 
-    key: str  # its name on workers; other content has another name
+    key: str  # its name on workers; different contents have different names
     kind: Literal["archive", "url", "module"]
-    source: str  # path of the archive on the master's machine, URL, name of the module
-    sha256: str = ""  # of the archive, or of the file at the URL if known
+    source: str  # the archive's path on the master's machine, the URL, or the module's name
+    sha256: str = ""  # checksum of the archive, or of the file at the URL if known
 
     def __post_init__(self) -> None:
         check_file_name(self.key)
@@ -62,21 +64,21 @@ class Supply:
 class Execution:
     """One program run: a step as the worker executes it."""
 
-    name: str  # of the step
-    # Program and arguments; nothing here comes from a document. A program that begins with
+    name: str  # the step's name
+    # The program and its arguments. Nothing here comes from a document. A program that begins with
     # SOFTWARE belongs to one of the job's supplies.
     argv: tuple[str, ...]
-    # Files to return, besides stdout and stderr. Files of these names that an earlier step left are
-    # removed first, so that they are not taken for results of this one.
+    # Files to return, besides stdout and stderr. If earlier steps left files with these names, they
+    # are removed first, so that they are not mistaken for results of this step.
     outputs: tuple[str, ...] = ()
-    continues: tuple[str, ...] = ()  # outputs that the program updates: not removed
-    clean: tuple[str, ...] = ()  # other files of earlier steps to remove
-    rename: tuple[tuple[str, str], ...] = ()  # (file of an earlier step, new name), done first
+    continues: tuple[str, ...] = ()  # outputs that the program updates, so they are not removed
+    clean: tuple[str, ...] = ()  # other files from earlier steps to remove
+    rename: tuple[tuple[str, str], ...] = ()  # (file from an earlier step, new name), done first
     rescue: tuple[str, ...] = ()  # files to return if the exit code is not 0, for a remedy
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A string is a sequence of strings as well, and would be taken letter by letter.
+        # A string is a sequence of strings too, so its letters would be taken as separate words.
         for field_name in ("argv", "outputs", "continues", "clean", "rescue"):
             value = getattr(self, field_name)
             if isinstance(value, str):
@@ -97,7 +99,7 @@ class Job:
     """All steps for one document: the unit of result, retry and failure."""
 
     steps: tuple[Execution, ...]
-    files: Mapping[str, bytes]  # the initial files of the sandbox: name -> content
+    files: Mapping[str, bytes]  # the sandbox's initial files: name -> content
     inputs: tuple[Input, ...] = ()  # shared files that the steps use
     supplies: tuple[Supply, ...] = ()  # software that the steps call
 
@@ -113,8 +115,8 @@ class Job:
     def removed_before(self, position: int) -> tuple[str, ...]:
         """The files that the runner removes before the step at `position`.
 
-        These are its `clean` files and its outputs, except those that it `continues` and those that
-        are renamed for it. Before the first step, the sandbox holds only the files of the job.
+        These are the step's `clean` files and its outputs, except the outputs that it `continues`
+        or that `rename` creates. Before the first step, the sandbox contains only the job's files.
         """
         step = self.steps[position]
         if position == 0:
@@ -126,27 +128,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked of a job, to compare with its output. Travels with it through the spool."""
+    """What a job is asked to compute, for comparison with its output.
+
+    It accompanies the job through the spool.
+    """
 
     document: Any  # the document's _id
     attempt: int  # counted from 1
     natoms: int
     charge: int  # units of e
     multiplicity: int  # 2 S + 1
-    molecule: str  # fingerprint of the molecule that was computed
+    molecule: str  # the molecule's fingerprint
     recipe: str  # the recipe's hash
-    target: str  # where results go, and which files they need: the recipe's `target`
-    # Step -> names of its remedies.
+    target: str  # `Recipe.target`, a hash of where results go and which files they need
+    # Maps each step to the names of its remedies.
     remedy: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # The parts of the fingerprint (`Molecule.parts`); {} in a spool of an older version.
+    # The parts of the fingerprint (`Molecule.parts`); {} in a spool from an older version.
     computed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the engine runs: one or more jobs, bundled."""
+    """The unit of work for the engine: a bundle of one or more jobs."""
 
-    id: str  # never used twice: <master's token>-<count>
+    id: str  # <master's token>-<count>, never used twice
     jobs: int  # the number of bundled jobs
     time_limit_per_job: int  # seconds; enforced by the runner
     inputs: tuple[Input, ...] = ()
@@ -154,32 +159,35 @@ class Task:
     cores: int = 1
     memory: int | None = None  # MB
     disk: int | None = None  # MB
-    compression: str = "none"  # none or gzip, of outputs.tar
-    running_time_min: int | None = None  # the least time that it takes, in seconds
-    plain: bool = True  # whether its resources are those of the campaign, not of a remedy
+    compression: str = "none"  # of outputs.tar: "none" or "gzip"
+    running_time_min: int | None = None  # the shortest time that the task takes, in seconds
+    plain: bool = True  # whether it has the campaign's resources, unchanged by a remedy
 
     @property
     def time_limit(self) -> int:
-        """The time limit of the whole task (s): the engine's backstop in case the runner hangs."""
+        """The time limit of the whole task, in seconds.
+
+        The engine enforces it, in case the runner, which limits each job, hangs.
+        """
         supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
         return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What one step returned."""
+    """The exit status and the files that one step returned."""
 
     name: str
     exit_code: int
     wall_time: float  # seconds
     timed_out: bool
     files: Mapping[str, bytes]  # stdout, stderr and those declared outputs that exist
-    software: str | None = None  # the key of the supply that its program came from
+    software: str | None = None  # key of the supply that contained the program, if there was one
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one job returned: the steps that ran, in order."""
+    """The output of one job: the steps that ran, in order, and the worker's host name."""
 
     host: str
     steps: tuple[StepOutcome, ...]

@@ -1,4 +1,4 @@
-"""The molecule of a document."""
+"""Molecules, read from documents."""
 
 import hashlib
 import math
@@ -29,7 +29,8 @@ SYMBOLS = (
 # fmt: on
 # Atoms closer than this count as being in the same place.
 COINCIDENT_ANGSTROM = 0.1
-# A unit vector in a direction along which the atoms of drawings and crystals do not line up.
+# A unit vector, in a direction such that atoms in drawings and crystals rarely have equal
+# projections onto it.
 _AXIS = (0.5477, 0.3162, 0.7746)
 NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 
@@ -44,7 +45,7 @@ class Molecule:
     charge: int = 0  # units of e
     multiplicity: int = 1  # 2 S + 1
     document: Mapping[str, Any] = field(default_factory=dict)  # the fields that were fetched
-    further: str = ""  # those of them that do not describe the molecule, as JSON
+    further: str = ""  # the fetched fields that do not describe the molecule, as JSON
 
     @property
     def natoms(self) -> int:
@@ -58,17 +59,17 @@ class Molecule:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all input to the calculation, which identifies this molecule."""
+        """A hash of everything in the document that the calculation depends on."""
         known = (self.numbers, self.coordinates, self.charge, self.multiplicity)
         text = repr((*known, self.further) if self.further else known)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def parts(self, fields: Iterable[str] | None = None) -> dict[str, Any]:
-        """The parts of what was computed, so that a later difference can be named.
+        """The parts of the fingerprint, with which `differences` can state what has changed.
 
-        `elements` and `coordinates` are hashes, `charge` and `multiplicity` the numbers themselves.
-        `fields` is a hash of other fields of the document: those that are named, or all that were
-        fetched; it is left out if there are none.
+        `elements` and `coordinates` are hashes. `charge` and `multiplicity` are the numbers
+        themselves. `fields` is a hash of the document's other fields: those that the argument
+        names, or all that were fetched if it is None. It is left out if there are no such fields.
         """
         found: dict[str, Any] = {
             "elements": _short_hash(repr(self.numbers)),
@@ -107,11 +108,11 @@ def lookup(document: Mapping[str, Any], name: str) -> Any:
 def differences(
     computed: Mapping[str, Any], molecule: Molecule, fields: Iterable[str] | None
 ) -> Iterator[str]:
-    """What differs between a molecule that was computed and `molecule`: "charge: 0 before, 1 now".
+    """Yield the differences between the computed molecule and `molecule`, one phrase for each.
 
-    `computed` holds its fingerprint as `molecule`, and its parts as `computed` unless an older
-    version has recorded it. `fields` are the further fields of a document that decide the result
-    (None: all that were fetched), so that one that was fetched for nothing makes no difference.
+    An example is "charge: 0 before, 1 now". `computed` contains the computed molecule's fingerprint
+    as `molecule` and its parts as `computed`; older versions did not record the parts. `fields`
+    names the document's other fields that affect the result; None means all that were fetched.
     """
     if computed["molecule"] == molecule.fingerprint:
         return
@@ -130,17 +131,20 @@ def differences(
 
 
 def hash_of_fields(document: Mapping[str, Any], fields: MoleculeFields) -> str:
-    """What tells a document without a usable molecule from the same one after it was edited."""
+    """A hash of the document's molecule fields, usable or not.
+
+    It shows whether a document without a usable molecule has been edited.
+    """
     named = {name: lookup(document, name) for name in sorted(fields.names)}
     return _short_hash(json_util.dumps(named))
 
 
 def closest(points: Sequence[Sequence[float]], limit: float) -> tuple[int, int] | None:
-    """Two points closer to each other than `limit`, counted from 0; None if there are none.
+    """The indices of two points that are closer than `limit`; None if there are no such points.
 
-    Points that are not finite are ignored.
+    The smaller index comes first. Points with coordinates that are not finite are ignored.
     """
-    # Points are at least as far apart as their projections, which are sorted here.
+    # Points are at least as far apart as their projections onto the axis, which are sorted here.
     along = sorted(
         (x * _AXIS[0] + y * _AXIS[1] + z * _AXIS[2], number)
         for number, (x, y, z) in enumerate(points)
@@ -229,7 +233,8 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
                 Defect.WRONG_SHAPE,
             )
         rows = [values[start : start + 3] for start in range(0, len(values), 3)]
-    # Almost all documents hold three floats an atom, and a campaign may read 10^7 of them.
+    # This is a fast path: a campaign can read 10^7 documents, and nearly all have three floats per
+    # atom.
     if set(map(type, rows)) == {list} and set(map(len, rows)) == {3}:
         numbers = list(chain.from_iterable(rows))
         if set(map(type, numbers)) == {float} and all(map(math.isfinite, numbers)):
@@ -249,8 +254,8 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     """The molecule of `document`, read from the fields that `fields` names.
 
     Raises:
-        BadDocument: a value is missing, not finite, unknown or contradictory; the message has the
-            number of the atom (counted from 0).
+        BadDocument: a value is missing, not finite, unknown or contradictory. The message contains
+            the atom's number, counted from 0.
     """
     others = {name: document[name] for name in document if name not in ("_id", *fields.names)}
     further = json_util.dumps(others, sort_keys=True) if others else ""

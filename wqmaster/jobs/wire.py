@@ -1,4 +1,4 @@
-"""Packing jobs into a task's inputs.tar, and reading its outputs.tar as their outcomes."""
+"""Pack jobs into a task's inputs.tar, and read their outcomes from its outputs.tar."""
 
 import gzip
 import hashlib
@@ -24,10 +24,10 @@ from wqmaster.jobs.job import (
     Supply,
 )
 
-# A returned file that is larger than this is not read (bytes).
+# A returned file that is larger than this is not read.
 MAX_FILE_BYTES = 1 << 30
 _MAX_MANIFEST_BYTES = 16 << 20
-# Limits of a decompressed archive: in memory, and in total.
+# How much of a decompressed archive is held in memory, and how large it may be in total.
 _MAX_UNPACKED_IN_MEMORY_BYTES = 64 << 20
 _MAX_ARCHIVE_BYTES = 8 << 30
 
@@ -35,7 +35,7 @@ _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, KeyError
 
 
 def _use(program: str, supplies: Mapping[str, Supply]) -> str:
-    """The call of `use`, in software.sh, that gets `program` ready."""
+    """The shell command that makes `program` ready: a call of `use` in software.sh."""
     key, _, command = program.removeprefix(SOFTWARE).partition("/")
     if key not in supplies or not command:
         raise ValueError(f"'{program}' belongs to none of the job's supplies")
@@ -59,7 +59,7 @@ def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply
 
 
 def job_script(job: Job) -> str:
-    """job.sh: calls of the runner's `step`, each made only if the one before succeeded."""
+    """The text of job.sh: calls of the runner's `step`, which end at the first failure."""
     supplies = {supply.key: supply for supply in job.supplies}
     calls = [
         _line(step, job.removed_before(position), supplies)
@@ -72,7 +72,10 @@ def job_script(job: Job) -> str:
 
 
 def pack(jobs: Sequence[Job]) -> bytes:
-    """inputs.tar: a folder per job, in order, with the job's files and its job.sh."""
+    """The content of inputs.tar: for each job, a folder with the job's files and its job.sh.
+
+    The folders are numbered from 0 in the order of `jobs`.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for number, job in enumerate(jobs):
@@ -85,7 +88,7 @@ def pack(jobs: Sequence[Job]) -> bytes:
 
 
 def _plain(path: Path) -> IO[bytes]:
-    """The archive at `path`, decompressed if necessary, which also verifies gzip's checksum."""
+    """Open the archive at `path`; decompress it if necessary, which verifies gzip's checksum."""
     file = path.open("rb")
     if file.read(2) != b"\x1f\x8b":
         file.seek(0)
@@ -105,9 +108,9 @@ def _plain(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", unpacked)
 
 
-# Exit codes of timeout(1), within which the runner starts a program, where that does not start.
+# The runner starts programs with timeout(1), whose exit code is one of these if that fails.
 _NOT_STARTED_CODES = (126, 127)
-# What it says then. Users know nothing of it: the words are put as if the runner had said them.
+# The message of timeout(1) in that case. It is replaced, since users do not know about timeout(1).
 _SAID_BY_TIMEOUT = re.compile(
     rb"^timeout: (?:failed to run command|can't execute) "
     rb"(?:'|\xe2\x80\x98)(.*?)(?:'|\xe2\x80\x99)(?=: )",
@@ -117,10 +120,10 @@ _NOT_STARTED = rb"the program '\1' cannot be started"
 
 
 class Archive:
-    """A returned outputs.tar. No file of it is unpacked to disk; every checksum is verified.
+    """A returned outputs.tar. Its files are not unpacked to disk, and each checksum is verified.
 
     Raises:
-        ArchiveError: it is cut short, altered, or not made by the runner.
+        ArchiveError: the archive is cut short, altered, or was not made by the runner.
     """
 
     def __init__(self, path: Path) -> None:
@@ -190,7 +193,11 @@ class Archive:
         return content
 
     def outcome(self, job: int) -> Outcome:
-        """The outcome of the job with this number, counted from 0."""
+        """The outcome of the job with this number, counted from 0.
+
+        Raises:
+            ArchiveError: a file is cut short, altered or too large.
+        """
         steps = []
         for name, code, wall, timed_out, software in self._steps.get(job, ()):
             prefix = f"{job}/{name}/"
@@ -212,7 +219,7 @@ class Archive:
         return Outcome(self.host, tuple(steps))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the archive's file."""
         self._file.close()
 
     def __enter__(self) -> "Archive":

@@ -1,4 +1,4 @@
-"""Count the documents that the query selects: the usable ones, and the others by defect."""
+"""Count the documents that the query selects: usable ones, and unusable ones by defect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
 
-# Documents between two reports of progress.
+# How many documents are read between two reports of progress.
 _REPORT_INTERVAL_DOCUMENTS = 1000
 
 
@@ -24,7 +24,7 @@ class Unusable:
 
 @dataclass
 class Census:
-    """The counts."""
+    """The numbers of usable and unusable documents."""
 
     usable: int = 0
     unusable: dict[Defect, Unusable] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Census:
         found.documents += 1
 
     def nothing_usable(self) -> BadDocument:
-        """The error if no document can be computed, with the first one as an example."""
+        """The error if no document is usable, with the first one as an example."""
         defect, first = next(iter(self.unusable.items()))
         return BadDocument(
             f"none of the selected documents ({self.selected}) has a usable molecule; the first "
@@ -77,7 +77,7 @@ class Census:
 
 
 def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Census:
-    """Read all documents that the query selects, in constant memory.
+    """Examine all documents that the query selects, in constant memory.
 
     `progress` is called with the number of documents read so far. Ctrl-C ends the count, and the
     counts so far are returned.

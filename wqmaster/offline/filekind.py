@@ -1,8 +1,8 @@
-"""Recognize a file that was mistaken for the standard output of a program."""
+"""Recognize files that a user could mistake for the standard output of a program."""
 
 import re
 
-# Bytes to examine; they include the headings of all these files.
+# How many bytes are examined; all kinds of files that are recognized have their headings there.
 _HEAD_BYTES = 1 << 16
 _ATOM = re.compile(r"\s*[A-Za-z0-9]{1,6}(?:\s+[-+]?\d+\.?\d*(?:[eEdD][-+]?\d+)?){3}")
 _ORCA_INPUT = re.compile(
@@ -16,7 +16,7 @@ _BINARY = {
 }
 JSON = "a JSON file"
 XYZ = "a file with coordinates (XYZ)"
-# Common endings of the names of files with printed output.
+# Common file-name endings for printed output.
 PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
 
 
@@ -55,7 +55,7 @@ def _of_text(text: str, name: str) -> str | None:
 
 
 def kind_of(name: str, content: bytes) -> str | None:
-    """The kind of a file, in words; None if it may be the printed output of a program.
+    """The kind of a file, in words; None if it could be the printed output of a program.
 
     The content decides, together with the name if the content is not enough.
     """
@@ -63,6 +63,6 @@ def kind_of(name: str, content: bytes) -> str | None:
     lower = name.lower()
     if b"\0" in start:
         kinds = (words for suffix, words in _BINARY.items() if lower.endswith(suffix))
-        # Printed output that is damaged is still judged as an output.
+        # Printed output that contains a NUL byte is damaged, but still an output.
         return next(kinds, None if lower.endswith(PRINTED) or "." not in lower else "a binary file")
     return _of_text(start.decode("utf-8", errors="replace"), lower)

@@ -1,8 +1,8 @@
 """Import structure files into a collection: each file whole or not at all, every record counted.
 
-First, all records of a file are read, and the documents to insert are written to a temporary file;
-only then are they inserted. This bounds the memory, and a bad record at the end of a file is found
-before the first document of the file is in the database.
+All records of a file are read first, and their documents are written to a temporary file; only then
+are the documents inserted. This bounds the memory, and reveals a bad record at the end of a file
+before the first document of that file is in the database.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
-# Documents to compare or insert at a time.
+# A batch has at most so many records to compare or documents to insert, and bytes of records.
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
-_MAX_DOCUMENT_BYTES = 16 << 20
-# Refused records to list in a report.
+_MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
+# How many refused records a report lists.
 MAX_SHOWN = 10
 _HASH, _TITLE = "hash", "title"
 
@@ -40,28 +40,28 @@ _HASH, _TITLE = "hash", "title"
 class Naming:
     """How documents get their `_id`."""
 
-    prefix: str | None = None  # in PREFIX-NUMBER; default: the file's name
-    id_from: str | None = None  # "title", "hash", or the name of a field
+    prefix: str | None = None  # PREFIX in PREFIX-NUMBER; default: the file's name
+    id_from: str | None = None  # "title", "hash", or the name of a field; default: PREFIX-NUMBER
 
 
 @dataclass(frozen=True)
 class RefusedRecord:
     """A record that was not imported."""
 
-    number: int
-    line: int | None
+    number: int  # counted from 1
+    line: int | None  # its first line, counted from 1; None if the file has no lines of text
     title: str
     why: str
-    place: str
+    place: str  # number, line and title, for messages
 
 
 @dataclass
 class Account:
-    """What became of the records of one file."""
+    """How the import of one file ended, in numbers of records and documents."""
 
     file: str
-    # records = imported + there + held_back + refused if each record is one document; with
-    # several conformers, each conformer is a document.
+    # records = imported + there + held_back + refused if each record is one document. If a record
+    # has several conformers, each conformer is a document.
     records: int = 0
     imported: int = 0
     there: int = 0  # already in the collection, and identical
@@ -119,12 +119,14 @@ class Importer:
         self._show = show
 
     def take(self, account: Account) -> None:
-        """Import the file of `account`: all of it or nothing; with `skip_bad`, its good records.
+        """Import the file that `account` names.
 
-        `account` states what was imported, even if this raises.
+        All of it is imported or nothing; with `skip_bad`, its good records. The numbers in
+        `account` are correct even if an error is raised.
 
         Raises:
             StructureError: the file as a whole cannot be read.
+            DatabaseError: the database failed.
         """
         path = Path(account.file)
         with (
@@ -151,7 +153,7 @@ class Importer:
     # --- reading -----------------------------------------------------------------------------
 
     def _checked(self, path: Path, account: Account, ids: "_Ids") -> Iterator[Record]:
-        """The records of a file, each refused or with the documents to insert."""
+        """Yield the records of a file, each either refused or with the documents to insert."""
         found = (self._named(record, path) for record in records_of(path, self._options))
         for batch in _batches(found):
             for record in batch:
@@ -185,7 +187,7 @@ class Importer:
             return record.refuse(_advised(error, record))
         except (BSONError, OverflowError, ValueError, TypeError) as error:
             return record.refuse(f"the database cannot hold it: {error}")
-        # `_id` first, as MongoDB stores it.
+        # `_id` comes first, because MongoDB stores it there.
         record.documents = [{"_id": one.pop("_id"), **one} for one in record.documents]
         return record
 
@@ -207,7 +209,7 @@ class Importer:
         return value if count is None else f"{value}-{count:02d}"
 
     def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
-        """Drop documents that repeat earlier ones of the file; refuse different ones by _id."""
+        """Drop documents that repeat earlier ones; refuse a record that reuses an _id otherwise."""
         kept = []
         for document in record.documents:
             earlier = ids.add(document, record.number)
@@ -229,7 +231,7 @@ class Importer:
         record.documents = kept
 
     def _compare(self, batch: list[Record], account: Account) -> None:
-        """Drop documents that the collection has; refuse records that differ from it."""
+        """Drop documents that the collection already has; refuse records that contradict it."""
         known = self._store.known([one["_id"] for record in batch for one in record.documents])
         if not known:
             return
@@ -282,7 +284,7 @@ class Importer:
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """The records in batches that fit in memory, even if the records are large."""
+    """Yield the records in batches that fit in memory, even if the records are large."""
     batch: list[Record] = []
     size = 0
     for record in records:
@@ -296,7 +298,7 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _advised(error: Refused | BadDocument, record: Record) -> str:
-    """The reason, with advice if the multiplicity is impossible."""
+    """The reason for refusing a record, with advice if its multiplicity is impossible."""
     if not isinstance(error, BadDocument):
         return str(error)
     if error.defect is not Defect.IMPOSSIBLE_MULTIPLICITY:
@@ -307,7 +309,7 @@ def _advised(error: Refused | BadDocument, record: Record) -> str:
 
 
 def _difference(document: Document, other: Document) -> str | None:
-    """The first field in which an imported document differs from the stored one."""
+    """The first field in which an imported document differs from the stored one, or None."""
     for name, value in document.items():
         if encode({"v": other.get(name)}) != encode({"v": value}):
             return name
@@ -324,10 +326,13 @@ class _Ids:
         self._connection.execute(
             "CREATE TABLE ids (key TEXT PRIMARY KEY, record INTEGER, digest BLOB) WITHOUT ROWID"
         )
-        path.unlink()  # it stays open; if the process is killed, nothing remains
+        path.unlink()  # the file stays open; if the process is killed, nothing remains
 
     def add(self, document: Document, number: int) -> tuple[int, bool] | None:
-        """Add a document; return the record with the same `_id`, and whether it is identical."""
+        """Add a document of the record `number`, unless there is one with the same `_id`.
+
+        Returns the number of the record that has it, and whether it is identical; otherwise None.
+        """
         key = key_of(document["_id"])
         digest = hashlib.sha256(encode(document)).digest()
         found = self._connection.execute(
@@ -339,7 +344,7 @@ class _Ids:
         return None
 
     def close(self) -> None:
-        """Delete the ids."""
+        """Close the file with the ids, which deletes it."""
         self._connection.close()
 
 
@@ -354,7 +359,7 @@ class _RefusedFile:
         self._paths: tuple[Path | None, Path | None] = (None, None)
 
     def add(self, record: Record, refused: RefusedRecord) -> None:
-        """Write a record as it is in its file, and the reason for refusing it."""
+        """Write a record as it stands in its file, and the reason for refusing it."""
         if self._reasons is None:
             path = _free(self._folder, f"{stem(self._source)}.refused", ".txt")
             self._reasons = path.open("x", encoding="utf-8")

@@ -25,12 +25,12 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
-# Files that programs write under names that look like those of printed output.
+# Files whose names look like those of printed output, but which programs write themselves.
 _NOT_PRINTED = frozenset(("g98.out",))
 _STREAMS = frozenset(("stdout", "stderr"))
-# Endings of the names of files of these kinds.
+# The file-name ending of each of these kinds.
 _ENDINGS = {JSON: ".json", XYZ: ".xyz"}
-# The messages of `Output.missing` and `Output.file`.
+# Matches the messages of errors from `Output.missing` and `Output.file`.
 _MISSING = re.compile(r"the (?:block|file) .+ is missing.*", re.DOTALL)
 # Larger files are not read (bytes).
 _MAX_FILE_BYTES = 1 << 30
@@ -38,26 +38,27 @@ _MAX_FILE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read from one file, or from a folder."""
+    """The diagnosis and the values of one file, or of a folder."""
 
     file: str
     failure: Failure | None
-    values: Mapping[str, Any]  # by parser
-    errors: Mapping[str, str]  # by parser: why there is no value
-    # Those parsers in `errors` whose file is missing, or whose block the output does not have.
+    values: Mapping[str, Any]  # parser -> value
+    errors: Mapping[str, str]  # parser -> why there is no value
+    # The parsers in `errors` whose file is missing, or whose block is not in the output.
     absent: frozenset[str]
-    # By function of the program (a parser, `diagnose`, `program_version`): an error that it raised
-    # and that is not a ParseError.
+    # Function (a parser, `diagnose` or `program_version`) -> an error that it raised and that is
+    # not a ParseError.
     broken: Mapping[str, str]
-    version: str | None  # version of the program, as the output states it
+    version: str | None  # the program's version; None if the output does not state it
     # False if the file alone does not show whether the run failed.
     is_diagnosed: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data: file, failure (class, message, signature) or null, values, errors.
+        """The reading as plain data: file, failure (class, message, signature), values, errors.
 
-        `diagnosed` is false if a failure could only be found in the standard output, which is
-        missing; `broken` has the functions of the program that raised errors other than ParseError.
+        `failure` is null if none was found. `diagnosed` is false if only the standard output, which
+        is missing, could show a failure. `broken` has the errors other than ParseError, by the
+        function that raised them.
         """
         failure = self.failure and {
             "class": self.failure.kind.label,
@@ -76,10 +77,11 @@ class Reading:
 
 
 def program_to_read(name: str) -> Program:
-    """The program of this name: a known one, or the PROGRAM of a module in this folder.
+    """The program of this name: a known one, or the PROGRAM of a module in the working folder.
 
     Raises:
-        CampaignError: there is no such program; the message suggests the nearest.
+        CampaignError: there is no such program, or its module fails to import; the message suggests
+            the nearest name.
     """
     known = program_called(name)
     if known is not None:
@@ -93,7 +95,7 @@ def program_to_read(name: str) -> Program:
             raise CampaignError(
                 f"the module '{name}' fails to import: {error}", code=ErrorCode.MODULE_NOT_IMPORTED
             ) from error
-    except Exception as error:  # a user's module may raise anything
+    except Exception as error:  # a user's module can raise anything
         raise CampaignError(
             f"the module '{name}' fails to import: {told(error)}",
             code=ErrorCode.MODULE_NOT_IMPORTED,
@@ -120,10 +122,10 @@ def _judged(program: Program) -> Program:
 
 
 def _refuse(module: ModuleType, found: Any) -> None:
-    """Report why a user's own module is not a program; other modules need not be one.
+    """Refuse a user's own module that defines no program; other modules are ignored.
 
     Raises:
-        CampaignError: it has no PROGRAM, or one of another type.
+        CampaignError: the module has no PROGRAM, or one of another type.
     """
     path = Path(module.__file__ or "")
     if is_of_others(path):
@@ -147,12 +149,12 @@ def _search_here() -> None:
 
 
 def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Parser]:
-    """Parsers of a program, by the given names; all of its own if no names are given.
+    """The parsers with these names; without names, all of the program's own parsers.
 
     The working folder is searched for the user's own parsers.
 
     Raises:
-        CampaignError: there is no such parser; the message suggests the nearest.
+        CampaignError: there is no such parser; the message suggests the nearest name.
     """
     if not names:
         return program.own_parsers()
@@ -167,10 +169,11 @@ def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Pars
 
 
 def stated_name(name: str, program: Program) -> str:
-    """The parsers' name for a file that the user states to be `name`.
+    """The name that parsers use for a file that is `name` according to the user.
 
     Raises:
-        CampaignError: no parser of the program reads such a file; the message suggests the nearest.
+        CampaignError: no parser of the program reads such a file; the message suggests the nearest
+            name.
     """
     own, known = _read_by(program)
     found = name if name in own else known(name)
@@ -183,9 +186,9 @@ def stated_name(name: str, program: Program) -> str:
 
 
 def _read_by(program: Program) -> tuple[set[str], Callable[[str], str | None]]:
-    """The files that the program's parsers read, and a function that gives a job's name for a file.
+    """The files that the program's parsers read, and a function that translates file names.
 
-    The function returns None for a file that no job has.
+    The function returns the name that a file has in a job, or None if no job has such a file.
     """
     own = {str(file) for one in program.own_parsers().values() for file in vars(one)["files"]}
     plain_names = own - _STREAMS
@@ -196,17 +199,18 @@ def _read_by(program: Program) -> tuple[set[str], Callable[[str], str | None]]:
 def files_at(
     path: Path, program: Program, stated: str | None = None
 ) -> tuple[dict[str, bytes], str]:
-    """The files of a run by the names that parsers know, and the name of the one at `path`.
+    """The files of a run, by the names that parsers use, and the name of the file to diagnose.
 
-    `stated` is the name to use for the file at `path`, whatever it is called. A module of parsers
-    may have `file_name(name)`, which returns a job's name for such a file, or None; and
+    That file is the one at `path`, or the standard output if `path` is a folder. `stated` is the
+    name to use for the file at `path`, whatever it is called. A module of parsers can have
+    `file_name(name)`, which returns the name that such a file has in a job, or None, and
     `diagnose_file(output)`, which diagnoses such a file without the standard output.
 
     Raises:
         StructureError: the file cannot be read, or no parser of the program reads it.
     """
     own, known = _read_by(program)
-    # A program whose module has no `file_name` may print anything, such as JSON or coordinates.
+    # A program whose module has no `file_name` can print anything, such as JSON or coordinates.
     prints_text = hasattr(program.module, "file_name")
     try:
         if path.is_dir():
@@ -248,9 +252,9 @@ def files_at(
 
 
 def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
-    """The parsers' files that this may be a copy of, by the ending of its name or its content.
+    """The names of the parsers' files that this file could be, by its ending or its content.
 
-    Otherwise, a damaged copy would be judged as standard output, and the diagnosis would be false.
+    If a damaged copy of such a file were read as standard output, its diagnosis would be false.
     """
     if name in _STREAMS or name.lower().endswith(PRINTED):
         return []
@@ -259,10 +263,12 @@ def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
 
 
 def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
-    """The file with the printed output, in a list, of a folder without `stdout`; [] if none.
+    """The only file in `folder` that can be the printed output, in a list.
+
+    [] if there is none, or if a file is already called `stdout`.
 
     Raises:
-        StructureError: several files may be the printed output.
+        StructureError: several files can be the printed output.
     """
     if "stdout" in names.values():
         return []
@@ -282,7 +288,7 @@ def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
 
 
 def _instead(path: Path, program: Program) -> str:
-    """What to name instead of a file that is not an output: a file, or a description of one."""
+    """The file to name instead of one that is not an output: its path, or a description of it."""
     base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
     beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
     found = next((other for other in beside if other != path and other.is_file()), None)
@@ -309,10 +315,10 @@ def _content(path: Path) -> bytes:
 def read(
     path: Path, program: Program, parsers: Mapping[str, Parser], stated: str | None = None
 ) -> Reading:
-    """Read the output at `path` with `parsers`. `stated`: as for `files_at`.
+    """Read the output at `path` with `parsers`; `stated` is as for `files_at`.
 
     Raises:
-        StructureError: the file cannot be read, or it is unclear which of the parsers' files it is.
+        StructureError: the file cannot be read, or it is unclear which file of a run it is.
     """
     files, main = files_at(path, program, stated)
     output = Output(files, main)
@@ -331,10 +337,10 @@ def read(
             values[name] = _finite(plain(parser(output.beside(file))))
         except ParseError as error:
             errors[name] = error.message
-            # If the run failed, the failure is the reason.
+            # If the run failed, the failure explains why its output has no value.
             if file not in files or _is_absent(error) or (failure and file == "stdout"):
                 absent.add(name)
-        except (Exception, SystemExit) as error:  # a user's parser may raise anything
+        except (Exception, SystemExit) as error:  # a user's parser can raise anything
             broken[name] = told(error)
             errors[name] = f"the parser raised {broken[name]}"
     return Reading(
@@ -350,12 +356,12 @@ def read(
 
 
 def _is_absent(error: ParseError) -> bool:
-    """Whether a parser found no value although nothing is wrong."""
+    """Whether a parser found no value because the output has none, not because it is damaged."""
     return isinstance(error, NotApplicable) or _MISSING.fullmatch(error.message) is not None
 
 
 def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> Failure | None:
-    """Why the output is not a result; an unexpected error of the diagnosis is put in `broken`."""
+    """Why the output is not a result, or None; an unexpected error is put in `broken`."""
     alone = getattr(module, "diagnose_file", None) if output.name != "stdout" else None
     try:
         if alone is not None:
@@ -363,26 +369,26 @@ def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
         return diagnosed(module.diagnose, output, None, {})
     except ParseError as error:
         return Failure(FailureClass.PARSE_ERROR, error.message)
-    except (Exception, SystemExit) as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module can raise anything
         broken["diagnose"] = told(error)
         message = f"the output cannot be judged: {broken['diagnose']}"
         return Failure(FailureClass.PARSE_ERROR, message)
 
 
 def _version(output: Output, module: ProgramParsers, broken: dict[str, str]) -> str | None:
-    """The version that the output states; an unexpected error is put in `broken`."""
+    """The version that the output states, or None; an unexpected error is put in `broken`."""
     try:
         found = module.program_version(output)
     except ParseError:
         return None
-    except (Exception, SystemExit) as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module can raise anything
         broken["program_version"] = told(error)
         return None
     return found if found is None else str(found)
 
 
 def _finite(value: Any) -> Any:
-    """`value` with strings in place of numbers that JSON cannot express."""
+    """`value` with strings in place of the numbers that JSON cannot express, such as nan."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """Apply the current parsers to kept archives, and compare their values with the stored ones.
 
-Only `write` changes the database; everything that it replaces or removes is kept in a file in the
-campaign's folder, so that nothing is lost.
+Only `write` changes the database. Everything that it replaces or removes is kept in a file in the
+campaign's folder, so nothing is lost.
 """
 
 import json
@@ -29,14 +29,14 @@ from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import OUTPUTS, Spool, read_task
 
-# The database keeps times in milliseconds.
+# Times that differ by less are the same, because the database stores them in milliseconds.
 _SAME_TIME_SECONDS = 0.002
 # The fields of `_run` that come from the parsers.
 _OF_PARSERS = ("program_version", "parser_version")
 
 
 class Kind(Enum):
-    """What the current parsers make of an archived job."""
+    """How the current parsers' result for an archived job compares with the database."""
 
     SAME = "same"  # as stored
     CHANGED = "changed"  # a stored value differs
@@ -44,13 +44,13 @@ class Kind(Enum):
     CURED = "cured"  # a failed attempt that is now a result
     FAILING = "now failing"  # a stored result that is now refused
     FAILED = "still failed"
-    EARLIER = "of earlier attempts"  # not of the attempt whose result is stored
-    SKIPPED = "skipped"  # for example, of another recipe or molecule
+    EARLIER = "of earlier attempts"  # the stored result is from another attempt
+    SKIPPED = "skipped"  # for example because the job had another recipe or molecule
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value of one step, as it is stored (None: not stored) and as it is read now."""
+    """One value of one step, as stored (None: not stored) and as read now."""
 
     step: str
     parser: str
@@ -71,10 +71,10 @@ class Finding:
     asked: Asked
     why: str = ""  # the reason, if the job failed or was skipped
     differences: tuple[Difference, ...] = ()
-    # Needed for writing:
-    result: dict[str, Document] = field(default_factory=dict)
+    # Only `write` needs the following; each is {} if there is none.
+    result: dict[str, Document] = field(default_factory=dict)  # step -> its values now
     run: Document = field(default_factory=dict)  # `_run` of the stored result of this attempt
-    record: Document = field(default_factory=dict)
+    record: Document = field(default_factory=dict)  # the failed attempt, for the ledger
 
 
 def _largest(before: Any, now: Any) -> float | None:
@@ -95,13 +95,13 @@ class _Archived:
     number: int  # within its task
     returned: Returned
     outcome: Outcome | None
-    place: str  # of the archive
+    place: str  # path of the archive
 
     def made(self, values: Document) -> bool:
         """Whether the stored `values` of a step come from this very run of the job.
 
-        The attempt's number is not enough: it starts again if a result was removed by hand, or if
-        a step was added.
+        The attempt's number is not enough, because numbering starts again if a result is removed
+        by hand or a step is added.
         """
         run = values.get("_run")
         if not isinstance(run, Mapping) or run.get("attempt") != self.asked.attempt:
@@ -112,14 +112,15 @@ class _Archived:
 
 
 class Reparse:
-    """Goes through the archives of a campaign, one task at a time."""
+    """Applies the current parsers to the archives of a campaign, one task at a time."""
 
     def __init__(self, recipe: Recipe, store: Store, spool: Spool, folder: Path) -> None:
         self._recipe = recipe
         self._store = store
         self._spool = spool
         self._folder = folder
-        self._cured: set[str] = set()  # documents with a failed attempt that is now a result
+        # The `key_of` of each document with a failed attempt that is now a result.
+        self._cured: set[str] = set()
         self.counts: Counter[Kind] = Counter()
         self.written = 0
         self.unreadable = 0  # damaged archives
@@ -132,7 +133,7 @@ class Reparse:
                 asked, returned, path = read_task(folder)
                 archive = Archive(path)
             except (ArchiveError, ValueError, TypeError, KeyError, OSError):
-                self.unreadable += 1  # recorded as a failure when the task returned
+                self.unreadable += 1  # its failure was recorded when the task returned
                 continue
             with archive:
                 yield from self._of_task(folder, asked, returned, archive)
@@ -147,7 +148,8 @@ class Reparse:
         for number, job in enumerate(asked):
             key = key_of(job.document)
             kept = histories[key].archives if key in histories else {}
-            # A failed attempt has its own folder, with all jobs of its bundle.
+            # A failed attempt is kept in a separate folder, together with the other jobs of its
+            # bundle, which are read from their own folders.
             own = Path(kept.get(job.attempt, "")).parent
             if own.parent.name == self._spool.failed.name:
                 if (folder.parent.name, folder.name) != (own.parent.name, own.name):
@@ -224,7 +226,10 @@ class Reparse:
     # --- writing -----------------------------------------------------------------------------
 
     def write(self, finding: Finding) -> None:
-        """Update the database with the results of the current parsers for this job."""
+        """Store new or changed values, the result of a cured attempt, or a new failure.
+
+        Other kinds of findings change nothing.
+        """
         document = finding.asked.document
         if finding.kind in (Kind.CHANGED, Kind.NEW):
             self._note(finding)
@@ -247,7 +252,7 @@ class Reparse:
         self.written += 1
 
     def _note(self, finding: Finding) -> None:
-        """Save to disk what is about to be replaced."""
+        """Save the stored values that are about to be replaced to a file."""
         if self.log is None:
             self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         key = key_of(finding.asked.document)

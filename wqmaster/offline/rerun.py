@@ -1,4 +1,4 @@
-"""Let documents be computed again: move their results to the history, and reset their failures.
+"""Have documents computed again: move their results to the history, and reset their failures.
 
 Each result is in the history before it is removed from its document, and is removed only if it has
 not changed since it was read. Killing the process at any time therefore loses nothing, and the same
@@ -21,7 +21,7 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.kept_files import safe_name
 
-# The folder, in that of kept files, for the files of replaced results.
+# The folder, below that of kept files, for the files of replaced results.
 REPLACED_FOLDER = "replaced"
 _BATCH_DOCUMENTS = 50
 _MAX_EXAMPLES = 5
@@ -29,7 +29,7 @@ _MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Chosen:
-    """The documents to compute again, chosen in one of these ways."""
+    """The choice of documents to compute again, made in exactly one of these ways."""
 
     stale: bool = False  # documents with stale results
     documents: tuple[Any, ...] = ()  # documents with these ids
@@ -44,7 +44,7 @@ class Chosen:
 
 @dataclass
 class Count:
-    """What became of the chosen documents."""
+    """How many of the chosen documents will be computed again."""
 
     replaced: int = 0  # documents whose results were moved to the history
     retried: int = 0  # documents whose failures were reset
@@ -56,7 +56,7 @@ class Count:
         return self.replaced + self.retried
 
     def add_examples(self, documents: Iterable[Any]) -> None:
-        """Keep the ids of the first documents."""
+        """Keep the ids of the first few documents."""
         for document in documents:
             if len(self.examples) < _MAX_EXAMPLES and document not in self.examples:
                 self.examples.append(document)
@@ -134,7 +134,10 @@ class Rerun:
         self._store.ledger.retry_all([found.document for found in stored])
 
     def _set_aside(self, stored: StoredStep) -> list[str]:
-        """Rename the kept files of a result, which those of a new one would overwrite."""
+        """Rename the kept files of a result, which a new result's files would overwrite.
+
+        Returns their new paths.
+        """
         moved = []
         for step in self._recipe.steps:
             if step.request.name != stored.step:

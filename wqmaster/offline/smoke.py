@@ -23,13 +23,13 @@ from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
-# Documents to try until a job can be built; each may take a while.
+# How many documents are tried until a job can be built; each can take a while.
 MAX_TRIED_DOCUMENTS = 100
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """One job, run in a worker's sandbox and judged; nothing is stored."""
+    """One job that was run in a worker's sandbox and judged; nothing is stored."""
 
     document: Any
     job: Job
@@ -134,7 +134,12 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
 
 
 def build(recipe: Recipe, molecule: Molecule) -> Job:
-    """The job of `molecule`, with the task function's errors in words. `recipe` is prepared."""
+    """Build the job for `molecule`; `recipe` must be prepared.
+
+    Raises:
+        BadDocument: the molecule cannot be computed.
+        WqmasterError: the task function fails.
+    """
     try:
         return recipe.build(molecule)
     except BadDocument as error:
@@ -155,7 +160,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
 
 
 def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
-    """Run the job of `molecule` on this machine, in the same sandbox as on a worker."""
+    """Run the job for `molecule` on this machine, in the same sandbox as on a worker."""
     loaded = recipe.loaded
     job = build(recipe.prepared(), molecule)
     asked = recipe.asked_of(molecule)

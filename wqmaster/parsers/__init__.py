@@ -1,4 +1,4 @@
-"""Parsers of output files: one module per program, each with its parsers and a `diagnose`."""
+"""Parsers of output files: one module or package per program, with parsers and a `diagnose`."""
 
 from wqmaster.parsers.base import Output, Parser, ProgramParsers, reads
 

@@ -1,7 +1,7 @@
-"""The contract of parsers: output text -> values.
+"""The contract that every parser follows, from output text to values.
 
 A parser is a function `(Output) -> value`. The value must fit into BSON (numbers, strings, lists,
-mappings) and is in atomic units (Eh, Eh/Bohr, e, e a0) unless the docstring says otherwise.
+mappings). It is in atomic units (Eh, Eh/Bohr, e, e a0) unless the docstring states another unit.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ Parser = Callable[["Output"], Any]
 
 
 class Output:
-    """The files of one step; `name` is the one that a parser is asked to read."""
+    """The files of one step; `name` is the file that a parser is asked to read."""
 
     def __init__(self, files: Mapping[str, bytes], name: str = "stdout") -> None:
         self.name = name
@@ -24,11 +24,15 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The text of this file; bytes that are not UTF-8 are replaced."""
+        """The text of the file `name`, in which bytes that are not UTF-8 are replaced.
+
+        Raises:
+            ParseError: there is no such file.
+        """
         return self.file(self.name)
 
     def file(self, name: str) -> str:
-        """The text of the file `name` of the same step.
+        """The text of another file of the same step.
 
         Raises:
             ParseError: there is no such file.
@@ -40,28 +44,28 @@ class Output:
         return self._texts[name]
 
     def has(self, name: str) -> bool:
-        """Whether the step has a file `name`."""
+        """Whether the step has a file of this name."""
         return name in self._files
 
     def beside(self, name: str) -> "Output":
-        """The same step, to be read from its file `name`."""
+        """The same step, for a parser that reads the file `name` instead."""
         other = Output(self._files, name)
         other._texts = self._texts
         return other
 
     def with_text(self, text: str) -> "Output":
-        """The same step with `text` as the content of this file, such as an excerpt of it."""
+        """The same step with `text`, such as an excerpt, in place of the file's content."""
         other = Output(self._files, self.name)
         other._texts = {**self._texts, self.name: text}
         return other
 
     def missing(self, block: str) -> ParseError:
-        """The error for a `block` that is missing from this file."""
+        """An error that reports that `block` is missing from the file."""
         return ParseError(f"the block {block} is missing from {self.name}")
 
 
 class ProgramParsers(Protocol):
-    """What a module in parsers/ provides besides its parsers."""
+    """The names that a module in parsers/ must define besides its parsers."""
 
     VERSION: str
 
@@ -71,13 +75,14 @@ class ProgramParsers(Protocol):
         """Why the output of a step is not a result, or None if it is one."""
 
     def program_version(self, output: Output) -> str | None:
-        """The program's version as stated in the output."""
+        """The program's version as stated in the output, or None if it is not stated."""
 
 
 def reads(*files: str, per_atom: bool = False) -> Callable[[Parser], Parser]:
-    """Mark a function as a parser of `files`; the first is the one it reads by default.
+    """Mark a function as a parser that reads `files`, by default the first of them.
 
-    `per_atom`: its value is a list whose length is checked to be the number of atoms.
+    With `per_atom`, the parser must return a list with one entry per atom, and its length is
+    checked.
 
     Raises:
         TypeError: no file is named, as in a bare `@reads`.

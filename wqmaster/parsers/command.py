@@ -1,4 +1,4 @@
-"""Parsers for the output of any program, in simple formats.
+"""Parsers for simple formats that any program can print: JSON, a number, text, a table.
 
 For other formats, write a function next to the campaign file and refer to it as `module.function`.
 """
@@ -14,16 +14,17 @@ from wqmaster.jobs.job import Asked
 from wqmaster.parsers.base import Output, reads
 
 VERSION = "1"
-# No program prints a longer number.
+# The longest word that is read as a number; no program prints a longer one.
 _MAX_NUMBER_CHARACTERS = 400
-# A MongoDB document holds at most 16 MB, and a number in a list takes 11 bytes or more.
+# The most numbers that a table can have: a MongoDB document holds at most 16 MB, and a number in
+# a list takes at least 11 bytes.
 _MAX_NUMBERS = 1_000_000
 
 
 def to_number(word: str) -> float | None:
-    """The number that C, Fortran or Python printed as `word`; None if it is not a number.
+    """The number that C, Fortran or Python printed as `word`, or None if it is not a number.
 
-    NaN and infinity are accepted here and refused later. An exponent may begin with D.
+    NaN and infinity are accepted here and refused later. An exponent can begin with E or D.
     """
     if len(word) > _MAX_NUMBER_CHARACTERS or not word.isascii() or "_" in word:
         return None
@@ -43,7 +44,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @reads("stdout")
 def json_value(output: Output) -> Any:
-    """The whole file, read as JSON."""
+    """The whole file, read as JSON; a key that occurs twice in an object is an error."""
     try:
         return json.loads(output.text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -52,7 +53,7 @@ def json_value(output: Output) -> Any:
 
 @reads("stdout")
 def number(output: Output) -> float:
-    """The only number in the file; any other content is an error."""
+    """The number that is the file's only content; anything else is an error."""
     found = output.text.split(maxsplit=1)
     value = to_number(found[0].strip()) if len(found) == 1 else None
     if value is None:
@@ -77,21 +78,22 @@ def _row(words: list[str]) -> list[float]:
 
 
 def _place(lines: list[str], nth: int) -> int:
-    """The line number, counted from 1, of the non-empty line with index `nth`."""
+    """The line number (from 1) of the non-empty line with index `nth` (from 0)."""
     numbers = (number for number, line in enumerate(lines, start=1) if line)
     return next(itertools.islice(numbers, nth, None))
 
 
 @reads("stdout")
 def table(output: Output) -> list[list[float]]:
-    """The rows of a table of numbers, with blank-separated columns, equally many in each row.
+    """The rows of a table of numbers whose columns are separated by blanks.
 
-    Empty lines and lines that begin with # are skipped.
+    Each row must have the same number of columns. Empty lines and lines that begin with # are
+    skipped.
     """
     rows: list[list[float]] = []
     count = 0
     text = output.text
-    # `float` also reads non-ASCII digits and underscores, which no program prints.
+    # `float` also accepts non-ASCII digits and underscores, which no program prints.
     is_plain = text.isascii() and "_" not in text
     has_d = "D" in text or "d" in text
     lines = text.splitlines()
@@ -127,9 +129,9 @@ def table(output: Output) -> list[list[float]]:
 def diagnose(
     output: Output, asked: Asked | None, options: Mapping[str, Any] | None
 ) -> Failure | None:
-    """A failure if the standard output is missing: nothing else is known about the program.
+    """A failure if the standard output is missing, since nothing else is known about the program.
 
-    Exit codes and missing outputs are judged for every program alike.
+    Exit codes and missing files are judged elsewhere, in the same way for every program.
     """
     if asked is not None and not output.has("stdout"):
         return Failure(FailureClass.MISSING_OUTPUT, "the standard output is missing")
@@ -137,5 +139,5 @@ def diagnose(
 
 
 def program_version(output: Output) -> str | None:
-    """None, since it is unknown where the program states its version."""
+    """None, since it is unknown where an arbitrary program states its version."""
     return None

@@ -1,7 +1,7 @@
 """Parsers of result.json, which the harness of `wqmaster.tasks.python` writes on the worker.
 
-It is an object with `function`, `python` (the version), and either `value` (returned by the
-function) or `error` (raised by it).
+The file contains a JSON object with `function`, `python` (the version of Python), and either the
+`value` that the function returned or the `error` that it raised.
 """
 
 import errno
@@ -37,7 +37,7 @@ def _content(output: Output) -> dict[str, Any]:
 
 @reads(_FILE)
 def result(output: Output) -> Any:
-    """What the function returned; a dict is stored as a mapping, each entry under its own name."""
+    """The value that the function returned; each entry of a dict is stored under its own key."""
     found = _content(output)
     if "value" not in found:
         raise ParseError(f"{output.name} holds an error, not a value")
@@ -45,7 +45,7 @@ def result(output: Output) -> Any:
 
 
 def program_version(output: Output) -> str | None:
-    """The version of the Python that ran, or None if there is no result that states it."""
+    """The version of Python on the worker, or None if no result states it."""
     try:
         version = _content(output).get("python")
     except ParseError:
@@ -106,7 +106,7 @@ def _of_error(error: Mapping[str, Any], version: Any) -> Failure:
 def diagnose(
     output: Output, asked: Asked | None, options: Mapping[str, Any] | None
 ) -> Failure | None:
-    """Why the function gave no result, or None if it gave one."""
+    """Why the function returned no value, or None if it returned one."""
     if not output.name.endswith(".json") and not output.has(_FILE):
         return _without_result(output)
     try:

@@ -1,7 +1,8 @@
-"""Quantities that have the same name, unit and shape in every program that computes them.
+"""Quantities that have the same name, unit and shape for every program that computes them.
 
-Atomic units follow CODATA; n is the number of atoms. A quantity that a program names differently or
-computes in several ways (`mulliken_charges`, `hess_hessian`) has its own name as well.
+Atomic units follow CODATA, and n is the number of atoms. A quantity that a program names
+differently or computes in several ways (`mulliken_charges`, `hess_hessian`) also has a name that
+is specific to that program.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the parser of this name returns."""
+    """A common quantity: the kind of value that a parser with its name returns."""
 
     unit: str
     meaning: str
-    # Length of each axis: a number, "n" (atoms), "3n" or "any"; (): a single value; None: it
-    # depends on the calculation.
+    # The length of each axis: a number, "n" (atoms), "3n" or "any". () stands for a single value,
+    # None for a shape that depends on the calculation.
     shape: tuple[int | str, ...] | None = ()
 
 
@@ -55,10 +56,10 @@ QUANTITIES: Mapping[str, Quantity] = {
 
 
 def not_numeric(name: str, value: Any) -> str | None:
-    """Why `value` cannot be that of the quantity `name`, which consists of numbers; None if it can.
+    """Why `value` cannot be a value of the numeric quantity `name`, or None if it can.
 
-    Only the first number of a list is examined. An entry of a list may be None, where the program
-    gives no number. A parser whose name is not that of a common quantity may return anything.
+    In a list, only the first number is examined. An entry of a list can be None where the program
+    gives no number. A parser that is not named after a common quantity may return anything.
     """
     quantity = QUANTITIES.get(name)
     if quantity is None or quantity.shape is None or name == "symbols":
@@ -74,7 +75,7 @@ def not_numeric(name: str, value: Any) -> str | None:
 
 
 def misfit(name: str, value: Any, natoms: int) -> str | None:
-    """Why `value` does not have the shape of the quantity `name`; None if it does.
+    """Why `value` does not have the shape of the quantity `name`, or None if it does.
 
     A parser that is not named after a common quantity may return anything.
     """

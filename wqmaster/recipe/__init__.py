@@ -1,1 +1,1 @@
-"""Resolving what a campaign asks for, planning retries, and judging results."""
+"""Resolve a campaign to its recipe, plan retries, and judge results."""

@@ -1,4 +1,4 @@
-"""Calls of a program's `diagnose`, which a user may have written and which may return anything."""
+"""Call a program's `diagnose`. Users can write this function, so it can return anything."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,10 @@ from wqmaster.system.tracebacks import defined
 
 
 def misfit(found: Any) -> str | None:
-    """Why the value that `diagnose` returned is not a diagnosis ("returns ..."); None if it is."""
+    """Why `found`, which `diagnose` returned, is not a diagnosis; None if it is one.
+
+    The text continues a message that begins with the function's name: "returns ...".
+    """
     if found is None:
         return None
     if not isinstance(found, Failure):
@@ -23,7 +26,9 @@ def misfit(found: Any) -> str | None:
 
 
 def diagnosed(diagnose: Callable[..., Any], *arguments: Any) -> Failure | None:
-    """The diagnosis by `diagnose` (or `diagnose_file`); an invalid one is a failure.
+    """Call `diagnose` (or `diagnose_file`) and return its diagnosis; None means no failure.
+
+    If the function returns something else, the result is a failure of the class PARSE_ERROR.
 
     Raises:
         ParseError: `diagnose` raised it.

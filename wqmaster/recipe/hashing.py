@@ -1,4 +1,4 @@
-"""Everything that determines a result, as plain data, and its hash (stored as `_run.recipe`)."""
+"""Collect everything that determines a result as plain data, and hash it (`_run.recipe`)."""
 
 import hashlib
 import json
@@ -15,20 +15,21 @@ from wqmaster.tasks.calling import listed
 
 
 def hash_of(value: Any) -> str:
-    """A hash of plain data: 16 hexadecimal digits."""
+    """A hash of plain data, as 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_ours(function: str) -> bool:
-    """Whether a task function is wqmaster's own, which reads only the fields that it names."""
+    """Whether a task function is one of wqmaster's; these read only fields that they declare."""
     return function.startswith(f"{wqmaster.tasks.__name__}.")
 
 
 def code_of(function: Build) -> str | None:
-    """A hash of the file that defines a task function; None if the file cannot be read.
+    """The SHA-256 checksum of a task function's source file; None if the file cannot be read.
 
-    It is not part of the recipe: editing a comment or a parser in the same file changes it too.
+    The recipe does not include this checksum, because it also changes if a comment or a parser in
+    the same file is edited.
     """
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     try:
@@ -40,14 +41,14 @@ def code_of(function: Build) -> str | None:
 def asked_of(
     loaded: LoadedCampaign, function: str, steps: Sequence[StepRequest], traits: Traits
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Everything that determines each step's results: its options and those of earlier steps.
+    """Yield, for each step, everything that determines its results.
 
-    The second mapping of each pair omits the document fields that are read; versions before 0.2
-    hashed that one.
+    This includes the options of all earlier steps. Each item is a pair of mappings. The second,
+    which versions before 0.2 hashed, lacks the document fields that are read.
 
     Raises:
         CampaignError: a file that an option names cannot be read.
-        BrokenTrait: `fields` or `uses` raised an error or returned something that it must not.
+        BrokenTrait: `fields` or `uses` raised an error or returned a value of the wrong type.
     """
     stated = {name for step in steps for name in listed(traits, "fields", str, step.loaded)}
     origin = _origin(loaded, function, stated)
@@ -71,10 +72,11 @@ def _options(
 
 
 def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str, Any]:
-    """The document fields that a result is computed from, if the campaign names them.
+    """The document fields that the campaign names and from which a result is computed.
 
-    The usual fields are omitted, so that a campaign that names none keeps its hash. Fields that
-    options have already `stated` are omitted too.
+    Default fields of the molecule are omitted, so a campaign that sets none keeps its hash. The
+    fields in `submit: {projection: ...}` are included only for a user's task function, which can
+    read any of them. Those in `stated`, which the options already contain, are omitted too.
     """
     molecule, usual = loaded.campaign.molecule, MoleculeFields()
     named = {
@@ -90,7 +92,7 @@ def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str
 
 
 def _sum_of(loaded: LoadedCampaign, path: Path) -> str:
-    """The checksum of a file that an option names."""
+    """The SHA-256 checksum of a file that an option names."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

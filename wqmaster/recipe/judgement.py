@@ -1,4 +1,4 @@
-"""Judging an outcome by exit codes, diagnosis, parsers and checks. Pure functions."""
+"""Judge a job's outcome by exit codes, diagnosis, parsers and checks. All functions are pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from wqmaster.tasks.program import Program
 _STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
 _TAIL_BYTES = 4000
-# Exit codes of a shell that may not execute a program or does not find it (POSIX, "Exit status").
+# The exit codes of a shell that cannot execute a program or cannot find it (POSIX, "Exit status").
 _NOT_FOUND_CODES = (126, 127)
 _KILLED_CODE = 128 + 9
-# The dynamic loader's message if a library is older than the one a program was built with.
+# The dynamic loader's message if a library is older than the one that a program was built with.
 _NOT_LOADED = re.compile(r"version `(GLIBC|GLIBCXX|GCC|CXXABI)_[0-9.]+' not found")
-# strerror(3) of EDQUOT and EFBIG, and a shell's message for SIGXFSZ.
+# The messages of strerror(3) for EDQUOT and EFBIG, and a shell's message for SIGXFSZ.
 _OVER_QUOTA = ("Disk quota exceeded", "File too large", "File size limit exceeded")
 
 
@@ -34,12 +34,12 @@ class StepResult:
     """The values of one step, and how they were computed."""
 
     step: str
-    recipe: str  # the step's hash
+    recipe: str  # `StepRecipe.hash`
     values: Mapping[str, Any]
     program_version: str | None
     parser_version: str | None
     wall_time: float  # seconds
-    software: str | None = None  # where the program came from, if it was sent with the job
+    software: str | None = None  # key of the supply that contained the program, if there was one
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def _tail(step: StepOutcome) -> str:
 
 
 def _by_exit_code(step: StepOutcome) -> Failure | None:
-    """The failure that the exit code and stderr show; None if they show none."""
+    """The failure shown by the time limit, the exit code or stderr; None if they show none."""
     if step.timed_out:
         return Failure(FailureClass.TIME_LIMIT, "the job reached its time limit")
     errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
     last = last_line(errors)
     if step.exit_code == _NOT_FOUND_CODES[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
-    # The loader ends a program that was built for a newer Linux than the worker's with exit code 1.
+    # If a program was built for a newer Linux than the worker's, the loader exits with code 1.
     if step.exit_code and (found := _NOT_LOADED.search(errors)):
         line = next(line for line in errors.splitlines() if found[0] in line)
         return Failure(FailureClass.LIBRARY_MISSING, line.strip())
@@ -83,13 +83,13 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
 def _step_failure(
     step: StepOutcome, wanted: StepRecipe, recipe: Recipe, asked: Asked
 ) -> Failure | None:
-    """Why the step has failed, judged before its values are read; None if it has not."""
+    """The step's failure, judged before its values are read; None if it did not fail."""
     failure = _by_exit_code(step)
     diagnosis = recipe.diagnosis
     if failure is None and diagnosis is not None:
         try:
             failure = diagnosed(diagnosis.diagnose, Output(step.files), asked, wanted.options)
-        except Exception as error:  # an output may hold anything
+        except Exception as error:  # an output can contain anything
             failure = Failure(
                 FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"
             )
@@ -103,7 +103,7 @@ def _step_failure(
 
 
 def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> str:
-    """The files that a step did not write, what needs them, and the files that it did write."""
+    """A message with the missing files, what needs them, and the files that the step wrote."""
     readers = [call.name for call in wanted.parsers if call.file in missing]
     kept = [file for file, _ in wanted.keep_files if file in missing]
     be, them = ("is", "it") if len(missing) == 1 else ("are", "them")
@@ -128,12 +128,12 @@ def _values(
             value = plain(call.function(output.beside(call.file)))
         except ParseError as error:
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
-        except (Exception, SystemExit) as error:  # a user's parser may raise anything
+        except (Exception, SystemExit) as error:  # a user's parser can raise anything
             return _of(
                 call, FailureClass.PARSE_ERROR, f"{call.name}: the parser crashed: {told(error)}"
             )
         why = not_storable(value, call.name)
-        # A user's parser for another program's outputs may give the name another meaning.
+        # A user's parser for another program's outputs can give this name a different meaning.
         if why is None and program is not None and program.owns(call.function):
             why = not_numeric(call.name, value)
         if why is not None:
@@ -165,7 +165,7 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
         found: object = diagnosis.program_version(Output(step.files))
     except ParseError:
         return None
-    except Exception as error:  # a user's module may raise anything
+    except Exception as error:  # a user's module can raise anything
         message = f"the program's version cannot be read: {told(error)}"
         return Failure(FailureClass.PARSE_ERROR, message)
     if found is None or isinstance(found, str):
@@ -175,7 +175,11 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
 
 
 def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
-    """The verdict on one job. Every step must pass integrity, diagnosis, parsers and checks."""
+    """Judge one job.
+
+    Every step must have run, and its output must pass the diagnosis, the parsers and the checks.
+    The first failure becomes the verdict.
+    """
     results = []
     came_back = {step.name: step for step in outcome.steps}
     for wanted in recipe.steps:

@@ -1,4 +1,4 @@
-"""The ladders of a recipe, from the program's remedies and the campaign's `remedies:`."""
+"""Combine the program's remedies and the campaign's `remedies:` into the ladders of a recipe."""
 
 import os
 
@@ -11,10 +11,15 @@ from wqmaster.tasks.base import Ladders, Rung, Traits
 
 
 def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
-    """The program's ladders, each replaced by the campaign's if it has one.
+    """The program's ladders. A ladder in the campaign's `remedies:` replaces the program's.
+
+    A program's remedy is left out if it multiplies an amount of memory or disk that the campaign
+    does not set. If all workers run on this machine, remedies that need more memory than it has are
+    left out too.
 
     Raises:
-        CampaignError: the campaign names an unknown remedy or failure class; with file and line.
+        CampaignError: the campaign names an unknown remedy or failure class, has an invalid remedy,
+            or gives two different remedies one name. The message contains file and line.
     """
     campaign = loaded.campaign
     given = campaign.remedies
@@ -52,7 +57,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
                 )
             ladders[kind].append(rung)
     if campaign.workers.on_this_machine and memory is not None:
-        # A task that is larger than this machine would wait forever.
+        # A task that needs more memory than this machine has would wait forever.
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         ladders = {
             kind: [rung for rung in ladder if rung.memory is None or rung.memory * memory <= most]
@@ -68,14 +73,18 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
 
 
 def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
-    """The resource that `rung` multiplies although its amount is unknown; None if there is none."""
+    """The resource that `rung` multiplies but whose amount is unknown; None if there is none."""
     if rung.memory is not None and memory is None:
         return "memory"
     return "disk" if rung.disk is not None and disk is None else None
 
 
 def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
-    """The failure class with this name, if it can have remedies."""
+    """The failure class with this label.
+
+    Raises:
+        CampaignError: there is no such class, or it cannot have remedies.
+    """
     curable = {
         kind.label: kind
         for kind in FailureClass

@@ -1,4 +1,4 @@
-"""Finding the task functions and parsers that a campaign names by dotted names."""
+"""Find the task functions and parsers that a campaign file names."""
 
 import contextlib
 import difflib
@@ -18,7 +18,7 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import names_of_ours, program_called, program_names
 
-# Names in the RQ framework -> names in wqmaster.
+# Prefixes of dotted names in the RQ framework, and their replacements in wqmaster.
 _OLD_NAMES = (
     ("htrq.htrun.scripts.", "wqmaster.tasks."),
     ("htrq.htrun.parser.", "wqmaster.parsers."),
@@ -32,10 +32,12 @@ _OLD_PARSERS = {
 
 
 def program_named(program: Program | str) -> Program:
-    """The program that a task function names, after a check that it has a diagnosis.
+    """The program that a task function names, after a check that its outputs can be judged.
 
     Raises:
-        ValueError: the program is unknown, or its outputs cannot be judged; gives the reason.
+        ValueError: the program is unknown, or its outputs cannot be judged; the message gives the
+            reason.
+        CampaignError: the package that should contain the program does not provide a valid one.
     """
     if isinstance(program, str):
         found = program_called(program)
@@ -52,7 +54,7 @@ def program_named(program: Program | str) -> Program:
 
 
 def current(name: str) -> str:
-    """The current dotted name for `name`, which may be a name in the RQ framework."""
+    """The dotted name in wqmaster for `name`, which can be a name in the RQ framework."""
     for old, new in _OLD_NAMES:
         if name.startswith(old):
             *above, last = name[len(old) :].split(".")
@@ -62,16 +64,17 @@ def current(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Role:
-    """The role of a function that a campaign file names."""
+    """The role of a function that a campaign file names: task function or parser."""
 
-    noun: str
-    package: ModuleType  # it holds ours
-    mark: str  # the attribute that their decorator sets
+    noun: str  # for messages
+    package: ModuleType  # the package that contains wqmaster's functions of this role
+    mark: str  # the attribute that the role's decorator sets
 
     def suggested(self, name: str) -> str:
-        """A hint for a function name whose module is missing or does not exist.
+        """A hint for a dotted name whose module is not given or does not exist.
 
-        It names only existing functions: those of the program in `name`, or of all programs.
+        The hint names a similar module in the user's folders, if there is one. Otherwise it names
+        existing functions of the program that `name` seems to contain, or of all programs.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)
@@ -87,7 +90,7 @@ class _Role:
         return importlib.import_module(f"{self.package.__name__}.{program}")
 
     def nearest(self, function: str, *modules: ModuleType) -> str:
-        """A hint for a function that is not in `modules`: the nearest one, or all of them."""
+        """A hint for a function that is not in `modules`: the closest name, or all names."""
         full: dict[str, list[str]] = {}
         for module in modules:
             for name in self.functions(module):
@@ -98,7 +101,10 @@ class _Role:
         return known_here(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
-        """The functions of `module` in this role. A user's functions need not be marked."""
+        """The names of the functions in `module` that fit this role.
+
+        If no function of a user's module has the role's decorator, all public functions fit.
+        """
         ours = f"{module.__name__}.".startswith("wqmaster.")
         public = {
             name: value
@@ -111,7 +117,10 @@ class _Role:
         return [name for name, value in public.items() if value.__module__ == module.__name__]
 
     def fits(self, found: Any, module_name: str) -> bool:
-        """Whether an attribute of a module is such a function. A user's need not be marked."""
+        """Whether `found`, an attribute of a module, fits this role.
+
+        A user's function needs no decorator.
+        """
         ours = f"{module_name}.".startswith("wqmaster.")
         return callable(found) and (not ours or hasattr(found, self.mark))
 
@@ -121,7 +130,7 @@ PARSER = _Role("parser", wqmaster.parsers, "files")
 
 
 def modules_beside() -> list[str]:
-    """The modules in the user's folders: sys.path without Python's own folders."""
+    """The names of the modules in the user's folders (sys.path without Python's own folders)."""
     folders = {Path(entry or ".") for entry in sys.path if not is_of_others(Path(entry or "."))}
     found: set[str] = set()
     for folder in folders:
@@ -134,7 +143,8 @@ def function_named(name: str, role: _Role) -> Any:
     """The function with this dotted name.
 
     Raises:
-        ValueError: there is none; the message gives the reason and the nearest valid name.
+        ValueError: there is no such function; the message gives the reason and the nearest valid
+            name.
     """
     module_name, _, function = name.rpartition(".")
     if not module_name:
@@ -153,7 +163,7 @@ def function_named(name: str, role: _Role) -> Any:
             f"there is no module '{module_name}' for the {role.noun} '{name}'; "
             f"{role.suggested(name)}"
         ) from error
-    except (Exception, SystemExit) as error:  # a user's module may do anything
+    except (Exception, SystemExit) as error:  # a user's module can do anything
         raise ValueError(f"the module '{module_name}' fails to import: {told(error)}") from error
     found = getattr(module, function, None)
     if not role.fits(found, module_name):
@@ -167,7 +177,7 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
     """The parser with this dotted name, or the program's own parser with this short name.
 
     Raises:
-        ValueError: there is none; the message gives the nearest valid name.
+        ValueError: there is no such parser; the message gives the nearest valid name.
     """
     full = current(name)
     if "." not in full:

@@ -1,8 +1,9 @@
-"""The recipe of a campaign: it turns a molecule into a job, and the job's output into values.
+"""A campaign's recipe, which turns a molecule into a job, and the job's output into values.
 
-The recipe's hash covers everything that determines a result: function, options, the contents of the
-files that the options name, and the document fields that the molecule is read from. It does not
-cover parsers, resources and places; `_run` holds the program's version separately.
+The recipe's hash covers everything that determines a result: the task function, its options, the
+contents of the files that the options name, and the document fields that the molecule is read from.
+It does not cover parsers, resources, or where results are stored. The program's version is stored
+separately in `_run`.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 class JobUnfit(TypeError):
-    """A job cannot produce a result on any worker, and probably no other job can either."""
+    """A job cannot produce a result on any worker, and other jobs probably cannot either."""
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def blaming(loaded: LoadedCampaign) -> Iterator[None]:
     """Report a broken trait at the line of the campaign file that names its task function.
 
     Raises:
-        CampaignError: a trait raised or returned something that it must not.
+        CampaignError: a trait raised an error or returned a value that it must not.
     """
     try:
         yield
@@ -55,7 +56,7 @@ def blaming(loaded: LoadedCampaign) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ParserCall:
-    """One parser, applied to one file of a step."""
+    """One parser and the file of a step that it reads."""
 
     name: str  # the key under which its value is stored
     file: str
@@ -68,16 +69,16 @@ class StepRecipe:
 
     request: StepRequest
     parsers: tuple[ParserCall, ...]
-    keep_files: tuple[tuple[str, str], ...]  # file -> name that contains {id}
-    # Files that a result requires.
+    keep_files: tuple[tuple[str, str], ...]  # (file, name of its kept copy, which contains {id})
+    # Files that the step must return, because a parser reads them or `keep_files` names them.
     needed: frozenset[str]
     # Options as plain data, for the hash and for the diagnosis.
     options: dict[str, Any]
-    # Everything that determines this step's results, and its hash. It includes the options of
-    # earlier steps, whose files this step may read.
+    # Everything that determines this step's results, including the options of earlier steps, whose
+    # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)
-    hash: str = ""
-    # The hash that versions before 0.2 stored; it did not cover the fields of the molecule.
+    hash: str = ""  # of `asked`
+    # The hash that versions before 0.2 stored. It did not cover the molecule's document fields.
     old_hash: str = ""
 
 
@@ -86,21 +87,22 @@ class Recipe:
     """Everything that turns a molecule into a job, and the job's output into values."""
 
     function: str  # dotted name
-    program: Program | None  # its parsers diagnose the output
+    program: Program | None  # the program whose parsers and diagnosis judge the output
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
     ladders: Ladders
     # The campaign, with the fields that the task function needs.
     loaded: LoadedCampaign
-    # Hash of where results go and which files they are read from. Spool entries with another
-    # target do not belong to this recipe.
+    # A hash of where results are stored and which files they are read from. Spool entries with
+    # another target do not belong to this recipe.
     target: str
-    # Document fields, besides those of the molecule, that affect the result. None: all fields
-    # that are fetched, since a user's task function may read any of them.
+    # Document fields, besides the molecule's, that affect the result. None means all fetched
+    # fields, since a user's task function can read any of them.
     fields: tuple[str, ...] | None
     task_function: Build
-    # Hash of the file that defines a user's task function; None for ours, which have versions.
+    # The checksum of a user's task function (`code_of`); None for wqmaster's own functions, which
+    # have versions.
     code: str | None = None
     # Warnings about the steps, each with file and line.
     warnings: tuple[str, ...] = ()
@@ -111,14 +113,14 @@ class Recipe:
         remedies: Remedies = NO_REMEDIES,
         rescued: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> Job:
-        """The job of `molecule`. Exceptions of a user's task function pass through.
+        """Build the job for `molecule`. Exceptions from a user's task function pass through.
 
         `rescued` maps steps to the files that a failed attempt left.
 
         Raises:
             BadDocument: the document lacks something that the steps need.
-            TypeError: the task function did not return a Job, or returned one that cannot produce
-                what the campaign asks for.
+            TypeError: the task function did not return a Job with the campaign's steps.
+            JobUnfit: the Job cannot produce the results that the campaign asks for.
         """
         self.inspect(molecule)
         requests, software = [step.request for step in self.steps], self.software
@@ -167,15 +169,16 @@ class Recipe:
         )
 
     def doubts(self, job: Job) -> list[str]:
-        """What may be wrong with a user's own task function, one line per problem.
+        """Warnings about the task function that built `job`, one line each.
 
-        These are programs in `software:` that no step of `job` calls (possibly mistyped), and files
-        that are removed before a step whose command names them.
+        They report programs in `software:` that no step of `job` calls (perhaps mistyped names).
+        For a user's function they also report files that are removed before a step whose command
+        names them.
         """
         return [*self._uncalled(job), *self._removed(job)]
 
     def _removed(self, job: Job) -> Iterator[str]:
-        if self.code is None:  # our own functions do not have this problem
+        if self.code is None:  # wqmaster's own functions do not have this problem
             return
         where = self.loaded.source.where
         left: dict[str, str] = {}  # file -> the last step that returned it
@@ -202,11 +205,11 @@ class Recipe:
         ]
 
     def inspect(self, molecule: Molecule) -> None:
-        """Check quickly that the document of `molecule` has what the steps need.
+        """Check quickly that the document of `molecule` has everything that the steps need.
 
         Raises:
             BadDocument: the document lacks something; the message names it.
-            CampaignError: the function's `inspect` raises anything else.
+            CampaignError: the trait `inspect` raised anything else.
         """
         traits = traits_of(self.task_function)
         if traits.inspect is not None:
@@ -215,7 +218,7 @@ class Recipe:
                     called(traits, "inspect", molecule, step.request.options)
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
-        """What the job of `molecule` is asked to compute."""
+        """The record of what the job for `molecule` is asked to compute."""
         return Asked(
             document=molecule.id,
             attempt=attempt,
@@ -230,7 +233,7 @@ class Recipe:
         )
 
     def programs(self) -> list[str]:
-        """The programs (names or paths) that workers must have, without those sent to them."""
+        """The programs (names or paths) that workers must have, without those sent with jobs."""
         traits = traits_of(self.task_function)
         if traits.runs is not None:
             with blaming(self.loaded):
@@ -244,16 +247,16 @@ class Recipe:
         return list(dict.fromkeys(name for name in names if not name.startswith(SOFTWARE)))
 
     def impostor(self, path: Path) -> str | None:
-        """Why the file at `path` is not the recipe's program; None if it may be."""
+        """Why the file at `path` is not the recipe's program; None if it can be."""
         refuse = self.program.impostor if self.program is not None else None
         return refuse(path) if refuse is not None else None
 
     def prepared(self) -> "Recipe":
-        """The recipe with the files that all jobs share (archives, receptor maps), made here.
+        """Make the files that all jobs share (archives, receptor maps); return a recipe with them.
 
         Raises:
             WqmasterError: a file cannot be made; the message gives the reason.
-            CampaignError: the function's `prepare` raises anything else.
+            CampaignError: the trait `prepare` raised anything else.
         """
         cache = self.software.the_cache
         keep(self.software.supplies.values(), cache / "archives")
@@ -270,5 +273,5 @@ class Recipe:
 
     @property
     def diagnosis(self) -> ProgramParsers | None:
-        """The module that judges the program's output; None if there is none."""
+        """The module that diagnoses the program's output; None if the recipe has no program."""
         return self.program.module if self.program is not None else None

@@ -1,4 +1,4 @@
-"""Resolving the names in a campaign: task function, options, parsers and files."""
+"""Resolve the names in a campaign file: task function, options, parsers and files."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 
 def _listed(step: Step) -> Iterable[tuple[str | None, str, tuple[str | int, ...]]]:
-    """For each parser of the step: file or None, name, keys in the campaign file."""
+    """Yield, for each of the step's parsers, its file (or None), its name and its keys."""
     if isinstance(step.parsers, list):
         for position, name in enumerate(step.parsers):
             yield None, name, ("parsers", position)
@@ -49,7 +49,7 @@ class _Resolver:
     def __init__(self, loaded: LoadedCampaign) -> None:
         self.loaded = loaded
         self.config = loaded.campaign.campaign_config
-        self.kept: set[str] = set()  # names of kept files, of all steps
+        self.kept: set[str] = set()  # the names under which steps keep files
         self.warnings: list[str] = []
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
@@ -64,7 +64,8 @@ class _Resolver:
 
     def program(self, traits: Traits) -> Program | None:
         try:
-            # A package of ours without a valid program is an error even if its function could run.
+            # If one of wqmaster's packages has no valid program, that is an error even if its
+            # function could run.
             program_of_package(current(self.config.func_name))
             return program_named(traits.program) if traits.program is not None else None
         except ValueError as error:
@@ -86,7 +87,7 @@ class _Resolver:
             options = model.model_validate(step.options)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
-        except Exception as error:  # a validator of a user's model may raise anything
+        except Exception as error:  # a validator in a user's model can raise anything
             message = f"its options model {model.__name__} raises {told(error)}"
             raise self.error(message, *keys) from error
         if model is NoOptions:
@@ -126,7 +127,11 @@ class _Resolver:
         )
 
     def reachable(self, called: str) -> None:
-        """Check that workers can find a program of `software:` that is not sent to them."""
+        """Check that workers can find a program in `software:` that is not sent to them.
+
+        Raises:
+            CampaignError: the program's path is relative.
+        """
         program = self.loaded.campaign.software[called]
         path = shlex.split(program.command)[0]
         sent = program.archive or program.url or program.module
@@ -156,7 +161,7 @@ class _Resolver:
         traits: Traits,
         program: Program | None,
     ) -> None:
-        """Refuse what is certainly wrong with a step; record a warning for what is likely wrong."""
+        """Refuse a step that is certainly wrong; record a warning if it is probably wrong."""
         asked = (
             (held.Asked(name, call.function, call.file, file is not None), place)
             for (file, name, place), call in zip(_listed(step), calls, strict=True)
@@ -192,14 +197,14 @@ class _Resolver:
 
 
 def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
-    """The recipe of a campaign. Its own modules are looked for in the campaign file's folder.
+    """Resolve a campaign to its recipe. A user's modules can be in the campaign file's folder.
 
-    `runs`: whether jobs will be built, so that the archives of `software:` are inspected. Reading
-    outputs does not need them.
+    `runs` says whether jobs will be built. If not, the archives in `software:` are not inspected,
+    because reading outputs does not need them.
 
     Raises:
-        CampaignError: a function, parser, option or archive is missing or wrong; with file, line
-            and the nearest valid name.
+        CampaignError: a function, parser, option or archive is missing or wrong. The message
+            contains file, line and the nearest valid name.
     """
     with blaming(loaded):
         return _resolved(loaded, runs)
@@ -221,7 +226,8 @@ def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
     name = current(campaign.campaign_config.func_name)
     calls = [program.name if program is not None else str(None)]
     if traits.runs is not None:
-        # A function may look for one of several names; here each name stands for its command.
+        # `runs` can look for one of several names in `software:`. Here each name is its own
+        # command, so `runs` returns names instead of commands.
         named = Software(commands={word: shlex.quote(word) for word in campaign.software})
         calls = [
             run

@@ -1,9 +1,9 @@
-"""What follows a failed attempt: the same job elsewhere, the job with a remedy, or nothing.
+"""Decide what follows a failed attempt: the same job elsewhere, the job with a remedy, or nothing.
 
-If running the same job again can help (`FailureClass.again`), it is retried elsewhere and uses no
-rung. Any other class has a ladder of rungs, from the program's task module or from the campaign's
-`remedies:`; each rung is tried at most once for a document and step. Rungs of different ladders
-add up, so that an earlier remedy stays in effect. Pure functions.
+If running the same job again can help (`FailureClass.again`), the job is retried elsewhere and uses
+no rung. Any other failure class can have a ladder of rungs, which comes from the program's task
+module or from the campaign's `remedies:`. Each rung is tried at most once per document and step.
+Rungs from different ladders add up, so an earlier remedy stays in effect. All functions are pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,28 @@ from typing import Any
 from wqmaster.jobs.failures import MAX_ATTEMPTS, FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
-# Stands for the step if the engine ended a job in an unknown step. It is not a valid step name.
+# Stands for the step if the engine ended a job in an unknown step. No step can have this name.
 WHOLE_JOB = "(job)"
-# Step name -> the names of the rungs that it uses.
+# Maps each step's name to the names of the rungs that the step uses.
 Plan = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Past:
-    """A failed attempt: the data from which the next one is planned."""
+    """A failed attempt, with the data from which the next attempt is planned."""
 
     attempt: int  # counted from 1
     kind: FailureClass | None  # None: this version does not know the class
-    step: str | None
-    remedy: Plan = field(default_factory=dict)  # the remedies that it used
-    # Whether the user asked for another try after it, or changed the document.
+    step: str | None  # None: the step is unknown
+    remedy: Plan = field(default_factory=dict)  # the remedies that the attempt used
+    # Whether the user asked for another attempt after this one, or changed the document.
     retried: bool = False
-    recipe: str | None = None  # hash of what was asked for
-    molecule: str | None = None  # fingerprint; None if there was no molecule
+    recipe: str | None = None  # the recipe's hash
+    molecule: str | None = None  # the molecule's fingerprint; None if there was no molecule
 
 
 def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
-    """The plan that JSON or the database holds as `value`."""
+    """The plan in `value`, which comes from JSON or the database; {} if it is not a mapping."""
     if not isinstance(value, Mapping):
         return {}
     return {str(step): tuple(map(str, names)) for step, names in value.items()}
@@ -44,7 +44,7 @@ def plan_of(value: Any) -> dict[str, tuple[str, ...]]:
 class GiveUp:
     """No further attempt would help."""
 
-    plan: Plan = field(default_factory=dict)  # used if the document is run anyway
+    plan: Plan = field(default_factory=dict)  # used if the document runs again anyway
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ Decision = GiveUp | Again | WithRemedies
 
 
 def decide(ladders: Ladders, history: Sequence[Past]) -> Decision:
-    """The decision after the failed attempts of a document; `history` is in their order."""
+    """Decide what follows a document's failed attempts; `history` lists them from first to last."""
     if not history:
         return Again()
     last = history[-1]
@@ -84,7 +84,10 @@ def _as_before(last: Past) -> Decision:
 
 
 def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
-    """The last plan plus the next rung of the last failure's ladder; None if none is left."""
+    """The last plan with the next rung of the last failure's ladder; None if no rung is left.
+
+    In the failed step, the new rung replaces any earlier rung from the same ladder.
+    """
     last = history[-1]
     if last.kind is None:
         return None
@@ -99,14 +102,14 @@ def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, .
 
 
 def _rungs(ladders: Ladders, names: Sequence[str]) -> tuple[Rung, ...]:
-    """The rungs with these names, without those that the campaign no longer has."""
+    """The rungs with these names. Names that no ladder contains any longer are ignored."""
     known = {rung.name: rung for ladder in ladders.values() for rung in ladder}
     return tuple(known[name] for name in names if name in known)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """Factors on `resources:` and `job_timeout` for an attempt."""
+    """The factors by which an attempt multiplies `resources:` and `job_timeout`."""
 
     memory: float = 1.0
     disk: float = 1.0
@@ -119,7 +122,7 @@ class Remedies:
 
     plan: Plan = field(default_factory=dict)
     rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by step name
-    factors: Factors = Factors()  # the largest of all steps
+    factors: Factors = Factors()  # each is the largest among all rungs
 
     def __bool__(self) -> bool:
         return bool(self.plan)
@@ -129,7 +132,7 @@ NO_REMEDIES = Remedies()
 
 
 def remedies(ladders: Ladders, plan: Plan) -> Remedies:
-    """The remedies of a plan, as the campaign defines them now."""
+    """The remedies in a plan, as the campaign defines them now."""
     if not plan:
         return NO_REMEDIES
     by_step = {step: _rungs(ladders, names) for step, names in plan.items()}

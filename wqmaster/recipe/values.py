@@ -1,4 +1,7 @@
-"""Values of parsers: conversion to plain data, and checks before storing. Pure functions."""
+"""Convert parsers' values to plain data, and check them before they are stored.
+
+All functions are pure.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +10,10 @@ from typing import Any
 
 from wqmaster.errors import ParseError
 
-# MongoDB allows 100 levels in a document, some of which are above the value. The server refuses a
-# deeper document with its whole batch, at every retry.
+# MongoDB allows 100 levels of nesting in a document, some of which are above the value. The server
+# refuses a deeper document together with its whole batch, at every retry.
 _MAX_NESTING_LEVELS = 80
-# The integers of BSON (https://bsonspec.org: int64).
+# The range of integers in BSON (https://bsonspec.org: int64).
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 
 
@@ -18,7 +21,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     """`value` with NumPy arrays and numbers converted to lists and numbers.
 
     Raises:
-        ParseError: `value` is nested too deeply for a document.
+        ParseError: `value` is nested too deeply for MongoDB.
     """
     if depth > _MAX_NESTING_LEVELS:
         raise ParseError(f"the value is nested more than {_MAX_NESTING_LEVELS} levels deep")
@@ -32,7 +35,10 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def not_finite(value: Any, path: str = "") -> str | None:
-    """The place of the first number in `value` that is not finite; None if all are finite."""
+    """The place of the first number in `value` that is not finite; None if all are finite.
+
+    `path` is the name of `value`, with which the place begins.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return path or "the value"
     if isinstance(value, Mapping):
@@ -47,7 +53,7 @@ def not_finite(value: Any, path: str = "") -> str | None:
 def not_storable(value: Any, place: str) -> str | None:
     """Why a document cannot hold the plain `value`; None if it can.
 
-    `place` is the name of the value itself.
+    `place` is the name of `value`, with which the message begins.
     """
     if isinstance(value, (bool, float, str, bytes, datetime)) or value is None:
         return None

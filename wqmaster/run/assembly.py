@@ -1,4 +1,4 @@
-"""Puts a run together: folder, locks, database, engine, workers, collectors, master."""
+"""Assemble a run from its folder, locks, database, engine, workers, collectors and master."""
 
 import contextlib
 import logging
@@ -40,15 +40,15 @@ from wqmaster.system.locks import FolderLock
 
 log = logging.getLogger("wqmaster")
 
-# Time limit for counting the documents; after it, a run begins without a total.
+# Time limit for counting the documents. If counting takes longer, the run begins without a total.
 _COUNT_TIMEOUT_SECONDS = 20.0
-# Codes with which MongoDB refuses a query: BadValue, FailedToParse, TypeMismatch, a regex.
+# MongoDB's error codes for a bad query: BadValue, FailedToParse, TypeMismatch, an invalid regex.
 _BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of the command line, in addition to the campaign file."""
+    """Options from the command line, in addition to the campaign file."""
 
     watch: bool = False  # keep waiting for new documents
     limit: int | None = None  # the most documents that this run computes
@@ -61,7 +61,7 @@ def cores() -> int:
 
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
-    """The private server of a campaign, running or not."""
+    """A campaign's private MongoDB server, whether or not it is running."""
     return Mongod(loaded.folder / "mongod")
 
 
@@ -69,11 +69,12 @@ def mongod(loaded: LoadedCampaign) -> Mongod:
 def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]:
     """Open the store of a campaign, on its private server if the file names no database.
 
-    `existing`: do not create a private server.
+    With `existing`, no private server is created.
 
     Raises:
-        DatabaseError: it cannot be reached, or fails later.
-        NothingMatches: (with `existing`) there is no private server yet.
+        CampaignError: the database refused the campaign's query.
+        DatabaseError: the database cannot be reached, or fails while the store is in use.
+        NothingMatches: there is no private server yet, and `existing` is set.
     """
     with contextlib.ExitStack() as stack:
         uri = loaded.campaign.database.uri
@@ -135,7 +136,7 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
-    """Check that there is something to run, or was.
+    """Check that there are documents to compute, or that all of them have results.
 
     Raises:
         NothingMatches: the query selects no document, and none has a result.
@@ -176,7 +177,7 @@ def first_counts(store: Store) -> Counts | None:
 
 
 def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
-    """The environment for workers, without the variables that the campaign file reads."""
+    """The environment for workers, without variables of the campaign file, which can be secret."""
     return {name: value for name, value in os.environ.items() if name not in loaded.variables}
 
 
@@ -224,7 +225,7 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
 
 
 def factory_plan(recipe: Recipe) -> Plan:
-    """The factory for a campaign, whether or not that is running.
+    """The plan of a campaign's factory, whether or not the campaign is running.
 
     Raises:
         CampaignError: the campaign cannot use a factory, or its port is unknown.
@@ -271,7 +272,7 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """Start the factory of a campaign in the background; return its status.
 
     Raises:
-        EngineError: it is already running, cannot start, or a program is not installed.
+        EngineError: it is already running or cannot start, or a program is not installed.
     """
     check_writable(loaded.folder)
     return factory.start(plan, loaded.folder, worker_environment(loaded))
@@ -280,10 +281,10 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
 def stop_factory(loaded: LoadedCampaign) -> int | None:
     """Stop the factory of a campaign and its workers, and wait until they are gone.
 
-    Returns None, or, if none was running, how many workers an earlier one had left.
+    Returns None, or, if no factory was running, how many workers an earlier one had left.
 
     Raises:
-        EngineError: it belongs to a master, or its workers cannot be removed.
+        EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
     return factory.stop(loaded.folder, loaded.campaign)
 
@@ -300,10 +301,13 @@ def run(
     begins: Callable[[Master, str], None],
     show: Callable[[Progress], None],
 ) -> Progress:
-    """Run a campaign to its end. `begins` receives the master, and why its engine was chosen.
+    """Run a campaign to its end.
+
+    `begins` receives the master and the reason for the choice of the engine. `show` receives the
+    progress several times a second.
 
     Raises:
-        WqmasterError: it cannot begin, or had to end; the message states why and what to do.
+        WqmasterError: the run cannot begin, or had to end early; the message states why.
     """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     name, why = choosing.choose(campaign)

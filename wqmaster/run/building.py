@@ -1,4 +1,4 @@
-"""Builds jobs from fed documents, or records why that is impossible."""
+"""Build jobs from the documents that the feed supplies, or record why that is impossible."""
 
 import logging
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ log = logging.getLogger("wqmaster.master")
 
 @dataclass(frozen=True)
 class Built:
-    """The next attempt at a document."""
+    """The job for the next attempt at a document."""
 
     asked: Asked
     job: Job
@@ -43,10 +43,10 @@ class Builder:
         self._has_built = False
 
     def build(self, entry: Fed) -> Built | GivenUp:
-        """The next attempt at a document, with the remedies that earlier failures call for.
+        """Build the next attempt at a document, with the remedies that earlier failures call for.
 
         Raises:
-            CampaignError: no worker could run the first job. The campaign is at fault: every
+            CampaignError: no worker could run the first job. The campaign is at fault, and every
                 document would fail.
         """
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
@@ -71,7 +71,7 @@ class Builder:
                         code=ErrorCode.TASK_FUNCTION_FAILED,
                     ) from error
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {error}"
-            except Exception as error:  # a user's task function may raise anything
+            except Exception as error:  # a user's task function can raise anything
                 log.debug("the task function failed", exc_info=True)
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {told(error)}"
         held = (
@@ -97,7 +97,7 @@ class Builder:
     ) -> dict[str, dict[str, bytes]]:
         """For each step, the files of a failed attempt from which a remedy continues.
 
-        The attempt must have had the same molecule and recipe.
+        Only attempts with the same molecule and recipe count.
         """
         found: dict[str, dict[str, bytes]] = {}
         for step, rungs in remedies.rungs.items():

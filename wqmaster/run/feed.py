@@ -1,4 +1,4 @@
-"""The query as a stream of documents: page by page, in constant memory at any size."""
+"""Stream the documents that the query selects, page by page, in constant memory."""
 
 import time
 from collections import deque
@@ -14,28 +14,29 @@ from wqmaster.jobs.molecule import Document, Molecule, from_document, hash_of_fi
 PAGE_DOCUMENTS = 200
 # Seconds between two passes of --watch.
 WATCH_INTERVAL_SECONDS = 5.0
-# Time limit for each search for documents, since the master must send its heartbeat.
+# Time limit for each search for documents, because the master must send its heartbeat in between.
 _LOOKING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Fed:
-    """A document that is to be computed, or cannot be."""
+    """A document to compute, or one that cannot be computed."""
 
     document: Any  # its _id
     attempt: int  # number of the attempt that now begins, from 1
     molecule: Molecule | None
     problem: str = ""  # why there is no molecule
-    unusable: str | None = None  # hash of the fields that hold no molecule
+    unusable: str | None = None  # if there is no molecule: hash of the fields that should hold it
     history: History = field(default_factory=History)  # earlier failures
 
 
 class Feed:
-    """Documents without a result, except those in flight (`busy`) and those that have failed.
+    """Feeds the documents that have no result, are not in flight, and have not failed.
 
-    A failed document that has changed is fed again; `mended` is called with the classes with which
-    such documents had failed. `fields` are the additional fields that decide a result. `after`: the
-    documents up to this id were examined before, and none of them is to be fed.
+    `busy` returns whether the document with a given `key_of` is in flight. A failed document that
+    has changed is fed again, and `mended` is called with the failure classes of such documents.
+    At most `limit` documents are fed, not counting retries. `fields` names the further fields that
+    affect a result. Documents up to the id in `after` were examined before, and are not fed.
     """
 
     def __init__(
@@ -78,9 +79,10 @@ class Feed:
         self._again.append(document)
 
     def take(self, count: int) -> list[Fed]:
-        """At most `count` documents; fewer if there are no more now, or time is up.
+        """Return at most `count` documents; fewer if there are no more now, or time is up.
 
-        A search among many failed documents is interrupted after a second.
+        A search among many failed documents is interrupted after a second, and the next call
+        continues it.
 
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by calling again.

@@ -1,10 +1,10 @@
-"""Hosts that fail one job after another, and for how long they are blocked."""
+"""Decide which hosts to block because they fail one job after another."""
 
 from collections import Counter
 
 from wqmaster.jobs.failures import FailureClass
 
-# Failures in a row, possibly caused by the host, after which it is blocked.
+# A host is blocked after this many failures in a row that it could have caused.
 MAX_FAILURES_IN_A_ROW = 3
 # How long a host stays blocked.
 BLOCK_SECONDS = 900
@@ -30,7 +30,10 @@ class Hosts:
         self._good: set[str] = set()
 
     def heard(self, host: str, failure: str | None) -> bool:
-        """Note the verdict on a job that ran on `host`; return whether to block the host now."""
+        """Note how a job on `host` ended; return whether to block the host now.
+
+        `failure` is the label of the failure class; None if the job succeeded.
+        """
         if not host:
             return False
         if failure is None:

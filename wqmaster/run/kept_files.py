@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from bson import ObjectId, json_util
 
-# With a pattern of at most 60 characters, a name stays below a file system's 255 bytes.
+# With a pattern of at most 60 characters, a file's name stays below the usual limit of 255 bytes.
 _MAX_NAME_CHARACTERS = 180
 # Strings that look like a printed number or object id.
 _LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
@@ -16,8 +16,9 @@ _LIKE_OTHERS = re.compile(r"-?[0-9]+|[0-9a-f]{24}")
 def safe_name(document_id: Any) -> str:
     """A document's `_id` as part of a file name; different ids have different names.
 
-    Strings, integers and object ids appear as printed. All others, and strings that look like a
-    number, contain what `quote` never produces: a letter or digit written as %XX, or %00.
+    Strings, integers and object ids appear as printed. The names of all other ids, and of strings
+    that look like a number or object id, contain something that `quote` does not produce: %00, or a
+    letter or digit written as %XX.
     """
     if isinstance(document_id, str):
         name = quote(document_id, safe=" ,=+@()[]")

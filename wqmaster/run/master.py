@@ -1,7 +1,7 @@
-"""The loop: feed the engine while it is hungry, wait, spool what returns, read the verdicts.
+"""The master's loop: feed the engine, wait for it, spool returned tasks, receive the verdicts.
 
-The master never parses and never writes results. It is single-threaded, since ndcctools holds
-Python's lock inside `wait`, and a fatal error of the C library ends the process.
+The master never parses and never writes results. It is single-threaded, because ndcctools holds
+Python's lock inside `wait`. A fatal error in the C library ends the process.
 """
 
 import json
@@ -32,21 +32,21 @@ log = logging.getLogger("wqmaster.master")
 
 # Seconds between two heartbeats.
 HEARTBEAT_INTERVAL_SECONDS = 3.0
-# Seconds between two updates of the counts.
+# Seconds between two updates of the displayed counts.
 SHOW_INTERVAL_SECONDS = 0.25
-# Spooled jobs above which feeding pauses, because the collectors or the database lag behind.
+# If more jobs than this are spooled, the collectors or the database lag behind, and feeding pauses.
 MAX_SPOOLED_JOBS = 5000
-# Time limit for feeding, since the heartbeat, Ctrl-C and returned tasks wait meanwhile.
+# Time limit for feeding, because the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
 # Seconds between two attempts to reach a database that does not respond.
 _DATABASE_RETRY_SECONDS = 2.0
 _NOT_THERE = object()
-# Notes for the end of a run; further problems of workers appear only in the log.
+# How many notes a run shows at its end; further problems with workers appear only in the log.
 _MAX_NOTES = 10
 
 
 class Master:
-    """Runs one campaign to its end, with parts that are already started."""
+    """Runs one campaign to its end, with an engine, collectors and factory that already run."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class Master:
         self._show = show
         self._count = 0
         self._hosts = Hosts()
-        # By `key_of` the document: the `_id`s of documents between feed and verdict.
+        # `key_of` -> `_id`, for each document between feed and verdict.
         self._flights: dict[str, Any] = {}
-        # By task: the keys of its jobs, in order.
+        # Task -> the `key_of` of each of its documents, in the order of its jobs.
         self._tasks: dict[str, list[str]] = {}
-        # The same for tasks that have returned and are not yet committed.
+        # The same for tasks that have returned but are not yet committed.
         self._spooled: dict[str, list[str]] = {}
         self._builder = Builder(recipe, spool)
         self._feed = Feed(
@@ -103,12 +103,12 @@ class Master:
         self._no_database_until = 0.0
         self._workers_trouble: Trouble | None = None
 
-    # --- from outside ------------------------------------------------------------------------
+    # --- called from outside -----------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop feeding, and let running tasks finish within the grace; if called again, stop now.
+        """Stop feeding, and let running tasks finish within the grace period.
 
-        Signal handlers call it.
+        A second call stops at once. Signal handlers call this method.
         """
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
@@ -154,7 +154,7 @@ class Master:
     # --- feeding -----------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        """Finish what an earlier master left in the spool."""
+        """Collect the returned tasks that an earlier master left in the spool."""
         for task in self._spool.waiting():
             try:
                 asked, _, _ = self._spool.read(task)
@@ -191,7 +191,7 @@ class Master:
                 hungry -= self._submit(fed)
             self._recovered()
         except OperationFailure:
-            raise  # the server has answered, and would give the same answer again
+            raise  # the server did answer, and would give the same answer again
         except PyMongoError as error:
             self._lost_database(error)
 
@@ -257,13 +257,13 @@ class Master:
             self.progress.failures[record["class"]] += 1
         self.progress.rate.add(len(bad))
 
-    # --- what returns ------------------------------------------------------------------------
+    # --- returned tasks ----------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for the engine at most a second, and take back the tasks that have returned."""
+        """Wait at most a second for the engine, and take back the tasks that have returned."""
         if not self._tasks:
             if not self._collectors.busy:
-                time.sleep(0.1)  # --watch, or the database does not respond
+                time.sleep(0.1)  # with --watch, or while the database does not respond
             return
         returned = self._engine.wait(1)
         while returned is not None:
@@ -287,7 +287,7 @@ class Master:
         keys = self._spooled.pop(ended.task, [])
         self.progress.spooled -= len(keys)
         for key in set(keys) - {job.key for job in ended.jobs}:
-            # Its record was torn, or an earlier collector finished it: the feed asks the database.
+            # The job's record is torn, or the job is already committed: the feed will find out.
             lost = self._flights.pop(key, _NOT_THERE)
             if lost is not _NOT_THERE:
                 self._feed.again(lost)
@@ -332,7 +332,7 @@ class Master:
             for key in keys:
                 self._flights.pop(key, None)
 
-    # --- beats -------------------------------------------------------------------------------
+    # --- heartbeat and factory ---------------------------------------------------------------
 
     def _beat_if_due(self) -> None:
         now = time.monotonic()
@@ -355,7 +355,7 @@ class Master:
         factory = self._factory
         if factory is None:
             return
-        # Before `check`, which raises if the factory has ended, so that the cause is logged.
+        # This comes before `check`, which raises if the factory has ended, so the cause is logged.
         trouble = factory.trouble()
         if trouble and trouble.is_new(self._workers_trouble):
             log.warning("workers: %s", trouble)

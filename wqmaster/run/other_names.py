@@ -1,4 +1,4 @@
-"""Private databases of other campaigns next to a campaign file, in case it was renamed."""
+"""Private databases of other campaigns beside a campaign file, in case the campaign was renamed."""
 
 import contextlib
 import shlex
@@ -11,7 +11,7 @@ _MAX_SHOWN_FOLDERS = 3
 
 
 def _others(loaded: LoadedCampaign) -> list[Path]:
-    """The folders of other campaigns next to the file that have a database, newest first."""
+    """The folders beside the campaign file that hold another campaign's database, newest first."""
     parent = loaded.source.path.parent.absolute()
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
@@ -23,7 +23,7 @@ def _others(loaded: LoadedCampaign) -> list[Path]:
 
 
 def where_else(loaded: LoadedCampaign) -> str:
-    """What to do if a private database is empty because the campaign was renamed; "" if it is not.
+    """Advice for a campaign whose database is empty because it was renamed; "" if it was not.
 
     The text continues a sentence: "the collection is empty" + "; another campaign's data ...".
     """

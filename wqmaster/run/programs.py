@@ -13,7 +13,7 @@ from wqmaster.tasks.programs import program_called
 
 
 def _installation(name: str, program: Program | None) -> str:
-    """How to get the program of this name, in parentheses; "" if it is unknown."""
+    """How to get the program of this name, in parentheses; "" if that is unknown."""
     known = program if program is not None and program.name == name else program_called(name)
     return f" ({known.installation})" if known is not None and known.installation else ""
 
@@ -46,9 +46,10 @@ def check_programs(recipe: Recipe) -> None:
 
 
 def unnamed(recipe: Recipe, job: Job) -> list[str]:
-    """The programs that `job` calls by unknown, perhaps mistyped names; one line each.
+    """A warning for each program that `job` calls by an unknown, perhaps mistyped, name.
 
-    They are not in `software:`, not the recipe's program, and not on this machine.
+    Such a name is not in `software:`, is not the recipe's program, and is not installed on this
+    machine.
     """
     called = {step.argv[0] for step in job.steps}
     known = {*recipe.software.commands, *([recipe.program.name] if recipe.program else [])}
@@ -63,7 +64,7 @@ def unnamed(recipe: Recipe, job: Job) -> list[str]:
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's programs that print their version, and do nothing else, with --version."""
+    """The recipe's programs that print their version, and do nothing else, if given --version."""
     known = ((name, program_called(Path(name).name)) for name in recipe.programs())
     return tuple(
         name for name, one in known if one is not None and one.version_argument == "--version"

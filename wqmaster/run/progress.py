@@ -1,4 +1,4 @@
-"""Counts, rates and the remaining time."""
+"""The counts, rates and remaining time of a run."""
 
 import time
 from collections import Counter, deque
@@ -29,7 +29,10 @@ class Rate:
         self._sum = 0
 
     def add(self, count: int, now: float | None = None) -> None:
-        """Add `count` events. Those within a tenth of a second are stored together."""
+        """Count `count` jobs that ended at `now`, in seconds of `time.monotonic` (None: just now).
+
+        Jobs that end within a tenth of a second are stored together.
+        """
         if not count:
             return
         now = time.monotonic() if now is None else now
@@ -45,7 +48,7 @@ class Rate:
             self._sum -= self._events.popleft()[1]
 
     def per_second(self, now: float | None = None) -> float:
-        """The current rate."""
+        """The current rate in jobs per second."""
         now = time.monotonic() if now is None else now
         self._forget(now)
         span = min(self._window, now - self._started)
@@ -64,24 +67,24 @@ class RunState(StrEnum):
 
 @dataclass
 class Progress:
-    """The counts of one run, as the master keeps them."""
+    """The counts of one run, which the master keeps up to date."""
 
     campaign: str
     engine: str
     done_before: int = 0
     failures_before: Counter[str] = field(default_factory=Counter)  # failed documents, by class
     total: int | None = None  # documents of the campaign; None if they were not counted
-    done: int = 0  # in this run
+    done: int = 0  # documents with a result from this run
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
-    attempts_failed: int = 0  # failed attempts that another one follows
+    attempts_failed: int = 0  # failed attempts that are followed by another
     mended: int = 0  # documents that had failed, were changed, and are computed again
     stats: EngineStats = field(default_factory=EngineStats)
     started: float = field(default_factory=time.monotonic)
     rate: Rate = field(default_factory=Rate)
     state: RunState = RunState.RUNNING
-    trouble: str | None = None
+    trouble: str | None = None  # the current problem, such as an unreachable database
     how_to_connect: str | None = None  # the command that starts workers
     port: int | None = None  # the port that workers connect to
     host: str | None = None  # the name by which workers reach this machine
@@ -99,7 +102,7 @@ class Progress:
         return sum(self.failures_before.values())
 
     def reopen(self, classes: Sequence[str]) -> None:
-        """Stop counting documents that had failed with these classes and were changed."""
+        """Stop counting changed documents as failed; `classes` are their former failure classes."""
         self.mended += len(classes)
         for name in classes:
             for failures in (self.failures_before, self.failures):
@@ -127,29 +130,29 @@ class Progress:
 
     @property
     def running(self) -> int:
-        """Jobs on workers, estimated from the share of tasks that the engine runs."""
+        """Jobs on workers, estimated from the share of the engine's tasks that are running."""
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
 
     @property
     def pending(self) -> int | None:
-        """Documents that are not done, failed, running or spooled; None if they are not counted."""
+        """Documents that are not done, failed, running or spooled; None if not counted."""
         return None if self.left is None else max(0, self.left - self.running - self.spooled)
 
     @property
     def speed(self) -> float:
-        """The jobs per second that ended in this run, with a result or a failure."""
+        """The average rate of this run in jobs per second, including failed jobs."""
         return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """The remaining time at the current rate."""
+        """The remaining time at the current rate, in seconds; None if it is unknown."""
         rate = self.rate.per_second()
         return self.left / rate if self.left is not None and rate > 0 else None
 
     @property
     def seconds(self) -> float:
-        """The duration of this run so far."""
+        """The duration of this run so far, in seconds."""
         return time.monotonic() - self.started
 
     def published(self) -> Mapping[str, Any]:
@@ -176,10 +179,10 @@ class Progress:
 def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
     """The document counts of a campaign, from the database, the spool and the living master.
 
-    `pending` documents are not done, failed, running or spooled, so that the five add up to all
-    documents of the campaign; `running` are on workers. `partly_done`: for each step, how many
-    documents lack its result but have that of another step. `stale` documents are done, but for
-    another molecule than they hold now; None without a `recipe`.
+    `running` documents are on workers. `pending` ones are not done, failed, running or spooled, so
+    the five counts add up to all documents of the campaign. `partly_done` states for each step how
+    many documents lack its result but have a result of another step. `stale` documents are done,
+    but hold another molecule now; the count is None if there is no `recipe`.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -220,7 +223,7 @@ def counts(progress: Progress) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in readable units: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
+    """A duration in readable units: 42 s, 3 min 05 s, 2 h 07 min, 3 d 4 h; "?" for None."""
     if seconds is None:
         return "?"
     whole = round(seconds)

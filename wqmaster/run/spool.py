@@ -1,9 +1,10 @@
 """The durable directory between engine and database.
 
-`running/ID` holds a task that the engine has, `returned/ID` one that came back. A task moves from
-one to the other by one atomic rename, and is removed after its commit was acknowledged. If a master
-is killed, its jobs in `running` run again, and its tasks in `returned` are replayed. There is no
-fsync: checksums reveal a file torn by a power failure, and its task runs again.
+`running/ID` holds a task that the engine has, `returned/ID` one that has come back. One atomic
+rename moves a task from one to the other, and the task is removed once the database has
+acknowledged its results. If a master is killed, its jobs in `running` run again, and its tasks in
+`returned` are replayed. Files are not synced to disk: checksums reveal a file that a power failure
+has torn, and its task runs again.
 """
 
 import json
@@ -51,7 +52,7 @@ class Spool:
             shutil.rmtree(left, ignore_errors=True)
 
     def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
-        """Create and fill the folder of a task that is about to run."""
+        """Create and fill the folder of a task that is about to run; return its path."""
         folder = self.running / task_id
         folder.mkdir()
         (folder / INPUTS).write_bytes(inputs)
@@ -72,7 +73,7 @@ class Spool:
         return iter(sorted(entry.name for entry in self.returned.iterdir()))
 
     def read(self, task_id: str) -> tuple[list[Asked], Returned, Path]:
-        """What a returned task was asked, how it ended, and its archive (which may be missing).
+        """The jobs of a returned task, how it ended, and its archive's path, even if it is missing.
 
         Raises:
             FileNotFoundError: the task is not, or no longer, in `returned`.
@@ -84,7 +85,7 @@ class Spool:
         """Keep the archive of a returned task in `failed/NAME/`, with its records.
 
         Returns:
-            the kept archive; None if the task has none.
+            the path of the kept archive; None if the task has no archive.
         """
         folder = self.returned / task_id
         kept = self.failed / name
@@ -101,7 +102,10 @@ class Spool:
         return kept / OUTPUTS
 
     def _kept(self, archive: str) -> Path | None:
-        """The folder of an archive in `failed/`, even if the campaign's folder was moved since."""
+        """The folder in `failed/` that holds an archive; None if there is none.
+
+        It is found even if the campaign's folder has been moved since.
+        """
         folder = Path(archive).parent
         kept = self.failed / folder.name
         if folder.parent.name != self.failed.name or folder.name == ".." or not kept.is_dir():
@@ -109,10 +113,10 @@ class Spool:
         return kept
 
     def rescued(self, left: Rescue) -> dict[str, bytes]:
-        """The files that a step of a job left, from its kept archive.
+        """The files that a step of a failed attempt left, by name, from the kept archive.
 
-        {} if the archive is gone, broken, or by now that of another job: attempts at a document
-        with the same id in another collection are kept under the same name.
+        {} if the archive is gone or damaged, or if it now belongs to another job, since attempts at
+        a document with the same id in another collection are kept under the same name.
         """
         folder = self._kept(left.archive)
         if folder is None:
@@ -129,7 +133,7 @@ class Spool:
         return next((dict(came.files) for came in outcome.steps if came.name == left.step), {})
 
     def discard(self, archive: str) -> bool:
-        """Remove a kept archive, only inside `failed/`; return whether there was one."""
+        """Remove a kept archive, but only from `failed/`; return whether there was one."""
         folder = self._kept(archive)
         if folder is None:
             return False
@@ -145,7 +149,7 @@ class Spool:
 
     @property
     def keeps_results(self) -> bool:
-        """Whether outputs of successful tasks were kept (`archive: {keep: all}`)."""
+        """Whether archives of successful tasks were kept (`archive: {keep: all}`)."""
         return self.archive.is_dir() and any(self.archive.iterdir())
 
     def set_aside(self, task_id: str) -> Path:
@@ -156,7 +160,7 @@ class Spool:
         return place
 
     def jobs_returned(self) -> int:
-        """The number of jobs that wait in `returned`."""
+        """The number of jobs that wait in `returned`; a task that cannot be read counts as one."""
         count = 0
         for task_id in self.waiting():
             try:
@@ -166,7 +170,7 @@ class Spool:
         return count
 
     def remove(self, task_id: str, *, keep: bool = False) -> None:
-        """Remove a returned task whose results are committed. `keep`: move it to `archive/`."""
+        """Remove a returned task that is committed; with `keep`, move it to `archive/` instead."""
         folder = self.returned / task_id
         if keep and (folder / OUTPUTS).exists():
             self.archive.mkdir(exist_ok=True)
@@ -182,7 +186,7 @@ class Spool:
 
 
 def read_task(folder: Path) -> tuple[list[Asked], Returned, Path]:
-    """What the task in `folder` was asked, how it ended, and its archive; see `Spool.read`."""
+    """The jobs of the task in `folder`, how it ended, and its archive's path; see `Spool.read`."""
     jobs: list[dict[str, Any]] = json_util.loads((folder / JOBS).read_text())
     found = json.loads((folder / RESULT).read_text())
     result = Returned(**{**found, "result": TaskResult(found["result"])})

@@ -1,1 +1,1 @@
-"""Software for workers: archives are inspected, packed and proved."""
+"""Software for workers: archives are inspected, packed and proved to run."""

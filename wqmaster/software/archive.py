@@ -1,7 +1,7 @@
-"""Inspect an archive of software before it is sent to workers.
+"""Inspect a software archive before it is sent to workers.
 
-It must be complete, unpack into one folder and nowhere else, and contain the programs that are
-called. Nothing from it is written to disk or run here.
+The archive must be complete, must not unpack anything outside its folder, and must contain the
+programs that jobs call. The inspection neither writes anything from it to disk nor runs it.
 """
 
 import bz2
@@ -24,11 +24,11 @@ from wqmaster.campaign.models import nearest
 from wqmaster.system.files import replacing
 
 _BLOCK_BYTES = 1 << 20
-# After so many links to links, they are taken for a loop.
+# The number of links in one path after which they are taken for a loop.
 _MAX_LINKS = 40
-# Version of the notes; a change invalidates all earlier notes.
+# The version of the cached notes. A new version invalidates all earlier notes.
 _LOOK_VERSION = 2
-# First bytes of a file -> the function that decompresses it.
+# The first bytes of each kind of compressed file, and the function that decompresses it.
 _UNPACKERS: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
@@ -38,22 +38,22 @@ _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, Valu
 
 
 class BadArchive(ValueError):
-    """The archive is broken or unsafe to unpack; the message states the reason."""
+    """The archive is broken or unsafe to unpack; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of an archive."""
+    """The results of an archive's inspection."""
 
-    sha256: str  # of the archive file
-    size: int  # bytes, unpacked
+    sha256: str  # hash of the archive file
+    size: int  # bytes after unpacking
     files: int
-    # Command -> None if the archive has this program, else the reason why it is not a program.
+    # For each command: None if the archive has this program, otherwise the reason why it does not.
     programs: Mapping[str, str | None]
 
 
 class _Counted(io.RawIOBase):
-    """A stream that counts and hashes the bytes that are read from it."""
+    """A stream that counts and hashes the bytes read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -71,21 +71,25 @@ class _Counted(io.RawIOBase):
         return len(content)
 
     def drain(self) -> None:
-        """Read to the end."""
+        """Read the stream to its end."""
         while self.read(_BLOCK_BYTES):
             pass
 
 
 class _Tree:
-    """The members of an archive, with links resolved as they will be on disk."""
+    """The members of an archive, which can resolve links as they will be on disk."""
 
     def __init__(self) -> None:
-        self.modes: dict[str, int] = {}  # files
+        self.modes: dict[str, int] = {}  # modes of the files
         self.links: dict[str, str] = {}
         self.size = 0
 
     def add(self, member: tarfile.TarInfo) -> None:
-        """Add a member; raise BadArchive if it is unsafe."""
+        """Add a member.
+
+        Raises:
+            BadArchive: the member would be unsafe to unpack.
+        """
         shown = repr(member.name)
         if member.name.startswith("/"):
             raise BadArchive(f"it contains {shown}, an absolute path")
@@ -112,12 +116,20 @@ class _Tree:
             raise BadArchive(f"it contains {shown}, which is not a file, folder or link")
 
     def check(self) -> None:
-        """Raise BadArchive if a link leads out of the archive, directly or by way of others."""
+        """Check that no link leads out of the archive, neither directly nor through other links.
+
+        Raises:
+            BadArchive: a link leads out of it.
+        """
         for name, target in self.links.items():
             self.resolve(name, f"the link {name!r} leads out of it, to {target!r}")
 
     def resolve(self, path: str, refusal: str) -> str:
-        """`path` with all links resolved; BadArchive with the text `refusal` if it leads out."""
+        """`path` with all links resolved.
+
+        Raises:
+            BadArchive: it leads out of the archive; the message is `refusal`.
+        """
         left = list(reversed(path.split("/")))
         at: list[str] = []
         followed = 0
@@ -143,7 +155,7 @@ class _Tree:
         return "/".join(at)
 
     def why_no_program(self, command: str) -> str | None:
-        """Why `command` is not a program in the archive; None if it is one."""
+        """Why `command` is not a program in the archive, or None if it is."""
         mode = self.modes.get(self.resolve(command, f"'{command}' leads out of it"))
         if mode is None:
             ends = posixpath.basename(command)
@@ -170,7 +182,11 @@ def _members(stream: _Counted) -> _Tree:
 
 
 def _stated(path: Path) -> os.stat_result:
-    """The status of the file at `path`; BadArchive unless regular, since others may never end."""
+    """The status of the file at `path`.
+
+    Raises:
+        BadArchive: it cannot be read or is not a regular file. Other kinds of files can be endless.
+    """
     try:
         found = path.stat()
     except OSError as error:
@@ -181,7 +197,7 @@ def _stated(path: Path) -> os.stat_result:
 
 
 def look(path: Path, commands: Iterable[str]) -> Contents:
-    """The contents of the archive at `path`, and whether `commands` are programs in it.
+    """Inspect the archive at `path`, and check whether it has the programs `commands`.
 
     Raises:
         BadArchive: it is unreadable or cut short, or a member or link leads out of it.
@@ -214,9 +230,10 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
 
 
 def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
-    """As `look`, but cached in the folder `notes` as long as the file does not change.
+    """Inspect an archive like `look`, with a cache in the folder `notes`.
 
-    Collectors and commands read a campaign often, and inspecting an archive takes seconds.
+    The cache is valid as long as the file does not change. Collectors and commands read a campaign
+    often, and each inspection of an archive takes seconds.
     """
     commands = sorted(set(commands))
     found = _stated(path)
@@ -232,5 +249,5 @@ def noted_look(path: Path, commands: Iterable[str], notes: Path) -> Contents:
         with replacing(note) as part:
             part.write_text(json.dumps(asdict(contents)))
     except OSError:
-        pass  # this user may not write to the folder, so the next call inspects the file again
+        pass  # without write permission in the folder, the next call inspects the file again
     return contents

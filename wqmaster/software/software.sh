@@ -1,17 +1,17 @@
 #!/bin/sh
-# software.sh: prepares software that a worker lacks: an archive that was sent or is at a URL, or an
-# environment module. If a job calls `use`, runner.sh sources this file. As a script, it runs a
-# program of such software:
+# software.sh: prepares software that a worker lacks, which is an archive (sent, or at a URL) or an
+# environment module. job.sh sources this file if a step's program belongs to such software. As a
+# script, this file runs one of the software's programs:
 #
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
 #
-# KIND is archive (SOURCE: its name below shared/, or its path), url or module. All tasks of a worker
-# share the unpacked archive in FOLDER/KEY, which appears complete, by one rename. A program has its
-# own folder and bin/ in PATH, and lib/ and lib64/ in LD_LIBRARY_PATH: those next to it (one level
-# up if it is in bin/), and those at the archive's top.
+# KIND is archive (SOURCE is then a name in shared/, or a path), url or module. A worker's tasks
+# share the unpacked archive in FOLDER/KEY, where one rename puts it complete. A program gets its
+# folder and bin/ in PATH, and lib/ and lib64/ in LD_LIBRARY_PATH. These are the folders next to the
+# program (one level up if it is in bin/) and the folders at the top of the archive.
 
 # shellcheck disable=SC2034,SC2154  # runner.sh sets or reads these variables
-# Seconds allowed for fetching, or for waiting until another task has unpacked the archive.
+# How many seconds fetching can take, or waiting until another task has unpacked the archive.
 patience=900
 timeout=${timeout:-timeout}
 newline='
@@ -19,8 +19,8 @@ newline='
 unready=
 reasons=
 
-# WQMASTER_SOFTWARE names the folder. By default it is in the worker's folder, which is removed with
-# the worker: next to its tasks, t.NUMBER with Work Queue, task.NUMBER with TaskVine.
+# WQMASTER_SOFTWARE names the folder. By default it is next to the tasks (t.NUMBER in Work Queue,
+# task.NUMBER in TaskVine) in the worker's folder, which is removed when the worker ends.
 place_of() {
     case ${WQMASTER_SOFTWARE:+named}:${top##*/} in
         named:*) software=$WQMASTER_SOFTWARE ;;
@@ -66,20 +66,20 @@ with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], 
     esac
 }
 
-refused() { # REASON MESSAGE; returns 28 if the disk is full, since the message may not fit on it
+refused() { # REASON MESSAGE; returns 28 if the disk is full, since the message is then lost
     printf '%s\n' "$2" >&2
     case $1 in *"No space left on device"*) return 28 ;; esac
     return 1
 }
 
-# KEY KIND SOURCE SHA256; runs in a separate process, with the lock file open as descriptor 9.
+# unpack KEY KIND SOURCE SHA256: runs in a separate process; descriptor 9 is the open lock file.
 unpack() {
     goal=$software/$1
     part=$software/.alone.$1.$$
     # The kernel releases the lock of a dead process. Without a lock, each task unpacks separately.
     if flock -w "$patience" 9; then
         [ ! -d "$goal" ] || return 0
-        # Leftovers of tasks that were killed while unpacking.
+        # Remove what tasks left that were killed while they unpacked.
         rm -rf "$software/.part.$1".*
         part=$software/.part.$1.$$
     fi 2> /dev/null
@@ -116,9 +116,9 @@ unpack() {
     rm -rf "$part"
 }
 
-# MODULE COMMAND: load the module in this shell, and set `program` to the path of the command.
+# load MODULE COMMAND: loads the module in this shell, and sets `program` to the command's path.
 load() {
-    set +u # the init files of modules use unset variables
+    set +u # the init files of environment modules use unset variables
     if ! command -v module > /dev/null; then
         for file in \
             "${LMOD_PKG:-/nonexistent}/init/sh" "${MODULESHOME:-/nonexistent}/init/sh" \
@@ -138,7 +138,7 @@ load() {
     fi
     earlier=${LOADEDMODULES:-}
     module load "$1" || return 1
-    # In old versions, the exit code does not show a failure.
+    # In old versions of `module`, the exit code does not reveal a failure.
     case :$earlier: in
         *:"$1":* | *:"$1"/*) ;;
         *) [ "${LOADEDMODULES:-}" != "$earlier" ] || return 1 ;;
@@ -153,7 +153,7 @@ load() {
     esac
 }
 
-# PROGRAM ROOT: set the variables by which a program finds the files next to it.
+# surroundings PROGRAM ROOT: sets the variables by which a program finds the files next to it.
 surroundings() {
     folder=${1%/*}
     prefix=$folder
@@ -197,7 +197,8 @@ enter_module() {
     cd "$here" || exit 127
 }
 
-# Call a function in a process that ends with the task; its output goes to a file.
+# apart FUNCTION ARGUMENT...: calls the function in a process that ends with the task. The output of
+# the function goes to a file.
 apart() {
     "$@" > "$top/software.said" 2>&1 &
     wait $!
@@ -216,8 +217,8 @@ failed() { # EXIT CODE
     reasons="$reasons$key $trouble_code $trouble$newline"
 }
 
-# use KEY KIND SOURCE SHA256 COMMAND: the next step calls "$program", or fails with a message. The
-# time that this takes does not count for the job.
+# use KEY KIND SOURCE SHA256 COMMAND: prepares "$program" for the next step, or makes that step fail
+# with a message. The time that this takes does not count toward the job's time limit.
 use() {
     key=$1 kind=$2 source=$3 sum=$4 command=$5
     program=$command trouble='' trouble_code=127

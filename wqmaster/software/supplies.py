@@ -1,4 +1,4 @@
-"""Turn a campaign's `software:` into supplies, with checks when the campaign is read."""
+"""Turn a campaign's `software:` into supplies, and check it when the campaign is read."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ _MAX_KEY_CHARACTERS = 40
 
 
 def _key(name: str, of: str) -> str:
-    """A readable file name on workers, unique to this content."""
+    """A file name for workers that is readable and unique to the content with the hash `of`."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", posixpath.basename(name.rstrip("/")))[
         -_MAX_KEY_CHARACTERS:
     ]
@@ -37,7 +37,7 @@ def _sum(text: str) -> str:
 
 
 def _refused_url(url: str, command: str) -> str | None:
-    """Why workers cannot or must not fetch `command` from `url`; None if they may."""
+    """Why workers cannot or must not fetch `command` from `url`, or None if they may."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         return f"workers cannot fetch '{parts.scheme}' URLs; {nearest(parts.scheme, SCHEMES)}"
@@ -58,7 +58,7 @@ def _refused_url(url: str, command: str) -> str | None:
 
 
 def _refused_command(command: str) -> str | None:
-    """Why `command` cannot be a path in an archive; None if it can."""
+    """Why `command` cannot be a path in an archive, or None if it can."""
     if command.startswith("/"):
         return f"'{command}' must be the program's path in the archive, without a leading '/'"
     if ".." in command.split("/"):
@@ -67,11 +67,11 @@ def _refused_command(command: str) -> str | None:
 
 
 def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
-    """Program -> its supply, for programs that come from an archive, a URL or a module.
+    """The supply of each program that comes from an archive, a URL or an environment module.
 
     Raises:
         CampaignError: an archive is missing, broken or unsafe, or lacks the program; or a URL,
-            command or module is not allowed. The message names file and line.
+            command or module is not allowed. The message names the file and line.
     """
     software = loaded.campaign.software
     beside = loaded.source.path.parent.absolute()
@@ -129,7 +129,7 @@ def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable
 
 
 def keep(found: Iterable[Supply], folder: Path) -> None:
-    """Copy the archives to `folder`, so that later changes to an archive do not reach workers.
+    """Copy the archives to `folder`, so that workers do not see later changes to the originals.
 
     Raises:
         WqmasterError: an archive cannot be copied, or has changed since the campaign was read.
@@ -141,7 +141,7 @@ def keep(found: Iterable[Supply], folder: Path) -> None:
         part = folder / f".{supply.key}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # A license may forbid that other users of this machine read it (ORCA's does).
+            # A license can forbid that other users of this machine read the copy (ORCA's does).
             with Path(supply.source).open("rb") as file, _private(part).open("wb") as copy:
                 shutil.copyfileobj(file, copy, 1 << 20)
             with part.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Structure files -> documents: every record is read, or refused with a reason.
+"""Readers that turn structure files into documents, and refuse records that they cannot read.
 
-`formats.records_of` is the entry point; `base` defines a record.
+`formats.records_of` is the entry point. The module `base` defines a record.
 """

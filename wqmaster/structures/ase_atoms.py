@@ -1,4 +1,4 @@
-"""ASE Atoms objects -> documents."""
+"""Functions that turn ASE Atoms objects into documents."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,17 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, add_fields, put
 from wqmaster.structures.state import Implied, charge_of, multiplicity_of, set_state
 
-# Tolerance for a sum of atomic charges (e) or magnetic moments (mu_B) to be a whole number.
+# The largest deviation from a whole number for a sum of atomic charges (e) or magnetic moments
+# (mu_B).
 _NEARLY_WHOLE = 0.05
-# Columns that are stored as the molecule.
+# The columns that are stored as the molecule.
 _OWN_COLUMNS = frozenset(("numbers", "positions"))
-# Units of length other than Angstrom.
+# Names of units of length other than Angstrom.
 _OTHER_UNITS = frozenset(("bohr", "au", "a.u.", "atomic", "nm"))
 
 
 def plain(value: Any) -> Any:
-    """`value` in a form that BSON can hold; None if there is none."""
+    """`value` in a form that fits into BSON, or None if there is none."""
     if hasattr(value, "tolist"):
         return value.tolist()
     try:
@@ -30,11 +31,11 @@ def plain(value: Any) -> Any:
 def fill(
     record: Record, atoms: Any, options: Options, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Add the document of `atoms` to a record; `more` has keys from outside the Atoms object.
+    """Fill a record with a document made from an Atoms object; `more` has keys from elsewhere.
 
     Raises:
-        Refused: charge or spin are contradictory, the structure is periodic, or the unit of length
-            is not Angstrom.
+        Refused: the statements on charge or spin are contradictory, the structure is periodic, the
+            unit of length is not Angstrom, or a value cannot be stored.
     """
     if any(atoms.pbc):
         raise Refused('the structure is periodic; for a molecule in a box write pbc="F F F"')
@@ -68,12 +69,13 @@ def fill(
 
 
 def _implied(record: Record, atoms: Any, info: Mapping[str, Any], options: Options) -> Implied:
-    """The total charge and spin of the atoms.
+    """The total charge and spin that the charges and magnetic moments of the atoms imply.
 
-    A sum that is a whole number must agree with the key, if there is one.
+    If a key states the charge, the sum of the atomic charges is compared with it only if it is a
+    whole number. If a key states the multiplicity, the magnetic moments are ignored.
 
     Raises:
-        Refused: there is no key, and the sum is not a whole number.
+        Refused: there is no key, and the sum is not a whole number or the moments are vectors.
     """
     nothing = Implied()
     charges: dict[str, int] = {}

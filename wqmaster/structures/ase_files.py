@@ -1,4 +1,4 @@
-"""ASE's own files: databases (.db, .json) and trajectories (.traj)."""
+"""The readers for ASE databases (.db, .json) and trajectories (.traj)."""
 
 import contextlib
 import sqlite3
@@ -12,7 +12,11 @@ from wqmaster.structures.base import Options, Record, Refused
 
 
 def read_database(path: Path, options: Options) -> Iterator[Record]:
-    """The rows of an ASE database; charge and spin may be among the keys or in `data`."""
+    """The rows in an ASE database; charge and spin can be among the keys or in `data`.
+
+    Raises:
+        StructureError: the file is not an ASE database.
+    """
     import ase.db
 
     _check_database(path)
@@ -20,14 +24,16 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
     with connect(str(path)) as database:
         try:
             ids = sorted(row.id for row in database.select(columns=["id"], include_data=False))
-        except Exception as error:  # ASE may raise any exception
+        except Exception as error:  # ASE can raise any exception
             raise StructureError(f"{path}: not an ASE database: {error}") from error
         for number, row_id in enumerate(ids, start=1):
             yield _of_row(Record(number), database, row_id, options)
 
 
 def _check_database(path: Path) -> None:
-    """Check that the file is an ASE database; ASE would turn any other SQLite file into one.
+    """Check that the file is an ASE database.
+
+    ASE would turn any other SQLite file into one when it opens the file.
 
     Raises:
         StructureError: it is not.
@@ -51,8 +57,8 @@ def _check_database(path: Path) -> None:
 def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:
     try:
         row = database.get(id=row_id)
-        # For a key `charge`, ASE returns the sum of the atomic charges, or 0 without any. The
-        # stored value is an attribute of the row.
+        # For a key `charge`, ASE returns the sum of the atomic charges, or 0 if there are none. The
+        # stored value is only an attribute of the row.
         keys = {str(name): vars(row)[name] for name in row.key_value_pairs}
         data = {str(name): value for name, value in dict(row.data).items()}
         title = str(keys.get("title", "") or keys.get("name", ""))
@@ -69,7 +75,11 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
 
 
 def read_trajectory(path: Path, options: Options) -> Iterator[Record]:
-    """The images of an ASE trajectory."""
+    """The images in an ASE trajectory.
+
+    Raises:
+        StructureError: the file is not an ASE trajectory.
+    """
     import ase.io.trajectory
 
     open_trajectory: Any = ase.io.trajectory.Trajectory

@@ -1,4 +1,4 @@
-"""Records of a structure file, each with its documents or the reason why it was refused."""
+"""Records in a structure file, each with its documents or the reason why it was refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from wqmaster.campaign.models import MoleculeFields
 from wqmaster.jobs.molecule import Document
 
-# Larger records are refused, since no molecule needs so much.
+# The maximum size of a record. Larger ones are refused; no molecule needs as much.
 MAX_RECORD_BYTES = 64 << 20
 
 
 class Note(StrEnum):
-    """An assumption about a record, or an omission; the summary of an import counts them."""
+    """An assumption or omission in the import of a record, counted in the import's summary."""
 
     NO_CHARGE = "no charge given: assumed 0"
     NO_MULTIPLICITY = "no multiplicity given: assumed 1"
@@ -36,33 +36,33 @@ class Note(StrEnum):
 
 
 class Refused(Exception):
-    """A record cannot be imported; the message states the reason."""
+    """A record cannot be imported; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of an import, from the command line and the campaign file."""
+    """Settings for an import, from the command line and the campaign file."""
 
     fields: MoleculeFields = field(default_factory=MoleculeFields)
-    # The campaign's results are below this key, so no imported field may have its name.
+    # The key that the campaign's results are stored under, so no imported field may have this name.
     output_key: str = "results"
-    charge: int | None = None  # e, for all records
-    multiplicity: int | None = None  # for all records
-    # A molfile that lacks hydrogens: refuse it, take it as it is, or add them.
+    charge: int | None = None  # charge of every record (e)
+    multiplicity: int | None = None  # multiplicity of every record
+    # If a molfile lacks hydrogens: refuse it, use it as it is, or add the hydrogens.
     hydrogens: Literal["refuse", "keep", "add"] = "refuse"
-    # A molfile that is a flat drawing: refuse it, take it as it is, or build a geometry.
+    # If a molfile is a flat drawing: refuse it, use it as it is, or build a geometry.
     flat: Literal["refuse", "keep", "embed"] = "refuse"
-    conformers: int = 1  # geometries to build from each SMILES
+    conformers: int = 1  # number of geometries to build from each SMILES
     optimize: Literal["mmff", "gfnff", "none"] = "mmff"
-    smiles_column: str | None = None  # column of a CSV or TSV file
+    smiles_column: str | None = None  # column with the SMILES in a CSV or TSV file
 
 
 @dataclass
 class Record:
-    """One record of a file: a molecule with one or more conformers, or the reason for refusal."""
+    """One record in a file: a molecule with one or more conformers, or the reason for refusal."""
 
     number: int  # counted from 1
-    line: int | None = None  # first line, counted from 1; None: not a text file
+    line: int | None = None  # first line, counted from 1; None if the file is not text
     title: str = ""
     raw: bytes = b""  # the text in the file; b"" if it cannot be written to another file
     documents: list[Document] = field(default_factory=list)
@@ -78,14 +78,14 @@ class Record:
 
     @property
     def place(self) -> str:
-        """Number, line and title, for messages."""
+        """The record's number, line and title, for messages."""
         line = f", line {self.line}" if self.line is not None else ""
         title = f" ({self.title[:60]!r})" if self.title else ""
         return f"record {self.number}{line}{title}"
 
 
 def put(document: Document, name: str, value: Any) -> None:
-    """Set the field `name` of a document; a dot separates nested fields."""
+    """Set the field `name` of a document; dots in the name denote nested fields."""
     *above, last = name.split(".")
     for part in above:
         document = document.setdefault(part, {})
@@ -93,13 +93,13 @@ def put(document: Document, name: str, value: Any) -> None:
 
 
 def add_fields(document: Document, given: Mapping[str, Any], options: Options) -> None:
-    """Add further fields of a record, under names that MongoDB and the campaign allow.
+    """Add a record's other fields to its document, under names that MongoDB and the campaign allow.
 
     Dots and a leading `$` become `_`. The prefix `imported_` is added to `_id`, to names that the
-    campaign uses for molecule or results, and to a name that the document already has.
+    campaign uses for the molecule or the results, and to names that are already in the document.
 
     Raises:
-        Refused: two fields would have the same name.
+        Refused: two fields would be stored under the same name.
     """
     taken = {name.split(".")[0] for name in options.fields.names}
     taken |= {"_id", options.output_key.split(".")[0]}

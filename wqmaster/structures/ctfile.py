@@ -1,8 +1,8 @@
 """Charges and radicals in a connection table, V2000 or V3000.
 
 Source: "CTfile Formats" (BIOVIA, 2020), chapters "The connection table" and "The properties block".
-RDKit reads the same blocks; its molecules are compared with these values. This module also
-distinguishes a singlet carbene from a triplet, which RDKit does not.
+RDKit reads the same blocks, and its molecules are compared with these values. Unlike RDKit, this
+module distinguishes a singlet carbene from a triplet.
 """
 
 import re
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from wqmaster.structures.base import Refused
 
-# Charge codes in the atom block of V2000; any line M  CHG or M  RAD supersedes them.
+# The charge (e) for each code in the atom block of V2000. A line M  CHG or M  RAD supersedes all
+# codes.
 _OLD_CHARGES = {"1": 3, "2": 2, "3": 1, "5": -1, "6": -2, "7": -3}
 _OLD_DOUBLET = "4"
-# Radical code (none, singlet, doublet, triplet) -> unpaired electrons.
+# The number of unpaired electrons for each radical code (none, singlet, doublet, triplet).
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}
 _V30 = "M  V30 "
 _KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
@@ -22,13 +23,13 @@ _KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
 
 @dataclass
 class Table:
-    """The contents of a connection table other than atoms and bonds."""
+    """The content of a connection table, apart from elements, coordinates and bonds."""
 
     title: str
     dimension: str  # "2D", "3D" or ""
     natoms: int
     charges: dict[int, int] = field(default_factory=dict)  # by atom, counted from 1
-    radicals: dict[int, int] = field(default_factory=dict)  # codes, by atom
+    radicals: dict[int, int] = field(default_factory=dict)  # radical codes, by atom
 
     @property
     def charge(self) -> int:
@@ -37,7 +38,7 @@ class Table:
 
     @property
     def unpaired(self) -> int:
-        """The number of unpaired electrons, if those of all radical centers are parallel."""
+        """The number of unpaired electrons if the spins of all radical centers are parallel."""
         return sum(_UNPAIRED.get(code, 0) for code in self.radicals.values())
 
     @property
@@ -98,7 +99,11 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
 
 
 def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:
-    """The pairs (atom, value) of a line `M  CHG  n aaa vvv ...`."""
+    """The pairs (atom, value) in a line `M  CHG  n aaa vvv ...`.
+
+    Raises:
+        Refused: the line cannot be read or refers to an atom that does not exist.
+    """
     words = line[6:].split()
     count = _number(words[0] if words else "", f"the count of the line {line.strip()[:40]!r}")
     if len(words) != 1 + 2 * count:
@@ -111,7 +116,7 @@ def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:
 
 
 def _entries(lines: list[str]) -> Iterator[str]:
-    """The lines of V3000 without `M  V30`; a line that ends with `-` is joined with the next."""
+    """The V3000 lines without `M  V30`; a line that ends with `-` continues on the next one."""
     joined = ""
     for line in lines:
         if not line.startswith(_V30):

@@ -1,8 +1,8 @@
-"""RDKit molecules: hydrogens, ETKDG geometries, force fields, documents.
+"""Functions for RDKit molecules: hydrogens, ETKDG geometries, force fields, documents.
 
-Geometries are reproducible with the same version of RDKit: the seed is fixed, and one thread is
-used (Riniker and Landrum, J. Chem. Inf. Model. 55, 2562, 2015: ETKDG; Tosco, Stiefl and Landrum,
-J. Cheminform. 6, 37, 2014: MMFF94 in RDKit).
+Geometries are reproducible with the same version of RDKit, since the seed is fixed and only one
+thread is used. Sources: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015) for ETKDG; Tosco,
+Stiefl and Landrum, J. Cheminform. 6, 37 (2014) for MMFF94 in RDKit.
 """
 
 import contextlib
@@ -23,15 +23,16 @@ from wqmaster.system.programs import ask
 
 _SEED = 61453
 _MMFF_ITERATIONS = 2000
-# An MMFF94 optimization is continued at most this often.
+# How many times an MMFF94 optimization runs for up to _MMFF_ITERATIONS iterations.
 _MMFF_ROUNDS = 10
 _GFNFF_SECONDS = 600
-# The minimum distance in OMol25 (facebookresearch/fairchem, omdata/reactivity_utils.py).
+# The shortest distance between two atoms that OMol25 accepts (facebookresearch/fairchem,
+# omdata/reactivity_utils.py).
 _CLOSEST_ANGSTROM = 0.5
 
 
 class _Said(logging.Handler):
-    """Keeps RDKit's last message."""
+    """A logging handler that keeps RDKit's last message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,25 +58,25 @@ def quiet() -> Iterator[None]:
 
 
 def reason() -> str:
-    """RDKit's last message, which explains why there is no molecule."""
+    """RDKit's last message, which explains why RDKit returned no molecule."""
     words = _said.last.partition("] ")[2] if _said.last.startswith("[") else _said.last
     return " ".join(words.split())[:200] or "no reason given"
 
 
 def with_hydrogens(molecule: Any) -> Any:
-    """The molecule with its hydrogens, placed according to the geometry of their neighbors."""
+    """The molecule with its missing hydrogens, placed according to the geometry around them."""
     from rdkit import Chem
 
     return Chem.AddHs(molecule, addCoords=True)
 
 
 def isotope_notes(molecule: Any) -> set[Note]:
-    """The note for a molecule with isotopes, which calculations ignore."""
+    """The note for a molecule with isotopes, which calculations ignore, or an empty set."""
     return {Note.ISOTOPES} if any(atom.GetIsotope() for atom in molecule.GetAtoms()) else set()
 
 
 def _notes(molecule: Any) -> set[Note]:
-    """The notes on choices that the molecule leaves open."""
+    """Notes on open stereochemistry and on several fragments, if the molecule has them."""
     from rdkit import Chem
 
     notes = set()
@@ -88,11 +89,11 @@ def _notes(molecule: Any) -> set[Note]:
 
 
 def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
-    """The molecule with all its hydrogens and `options.conformers` geometries, and notes.
+    """The molecule with all its hydrogens and `options.conformers` geometries, and notes on it.
 
     Raises:
-        Refused: it cannot be embedded, or the force field lacks parameters, does not converge, or
-            separates fragments.
+        Refused: ETKDG finds too few geometries, two atoms are too close, or the force field lacks
+            parameters, does not converge, or separates fragments.
     """
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom
@@ -102,7 +103,7 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
     settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = _SEED
     settings.numThreads = 1
-    # Embedded separately, all fragments would be centered at the origin.
+    # If fragments were embedded separately, all of them would be centered at the origin.
     settings.embedFragmentsSeparately = False
     found = list(rdDistGeom.EmbedMultipleConfs(whole, options.conformers, settings))
     if len(found) < options.conformers:
@@ -124,7 +125,11 @@ def conformers(molecule: Any, options: Options) -> tuple[Any, set[Note]]:
 
 
 def _check_distances(places: Any) -> None:
-    """Raise Refused if two atoms are closer than in any molecule."""
+    """Check that no two atoms are closer than in any real molecule.
+
+    Raises:
+        Refused: two atoms are closer.
+    """
     for count, place in enumerate(places[1:], start=1):
         nearest = min(((places[:count] - place) ** 2).sum(axis=1)) ** 0.5
         if nearest < _CLOSEST_ANGSTROM:
@@ -132,7 +137,11 @@ def _check_distances(places: Any) -> None:
 
 
 def _mmff(molecule: Any) -> None:
-    """Optimize all conformers with MMFF94."""
+    """Optimize all conformers with MMFF94, in place.
+
+    Raises:
+        Refused: MMFF94 lacks parameters or does not converge.
+    """
     from rdkit.Chem import rdForceFieldHelpers
 
     if molecule.GetNumAtoms() == 1:
@@ -168,7 +177,11 @@ def check_gfnff() -> None:
 
 
 def _gfnff(molecule: Any, conformer: Any) -> None:
-    """Optimize a conformer with GFN-FF, in place."""
+    """Optimize a conformer with GFN-FF (xtb), in place.
+
+    Raises:
+        Refused: xtb takes too long, returns no geometry or does not converge.
+    """
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     charge = sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
     rows = zip(numbers, conformer.GetPositions(), strict=True)
@@ -193,7 +206,7 @@ def _gfnff(molecule: Any, conformer: Any) -> None:
 
 
 def documents_of(document: Document, molecule: Any, options: Options) -> Iterator[Document]:
-    """A document for each conformer of a molecule; `document` has the fields that they share."""
+    """A document for each conformer of a molecule, with the shared fields in `document`."""
     fields = options.fields
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     isotopes = [atom.GetIsotope() for atom in molecule.GetAtoms()]
@@ -205,7 +218,7 @@ def documents_of(document: Document, molecule: Any, options: Options) -> Iterato
         for name, value in document.items():
             found[name] = value if name not in found else {**found[name], **value}
         if any(isotopes):
-            found["isotopes"] = isotopes  # mass numbers; 0: natural abundance
+            found["isotopes"] = isotopes  # mass numbers; 0 for natural abundance
         if several:
             found["conformer"] = count
         yield found

@@ -1,4 +1,4 @@
-"""Open structure files, compressed or not, and read numbered lines of bytes."""
+"""Functions that open structure files, compressed or not, and read numbered lines of bytes."""
 
 import bz2
 import codecs
@@ -14,7 +14,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz")
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether the file is compressed, by its name."""
+    """Whether the file is compressed, according to its name."""
     return path.suffix.lower() in _COMPRESSED
 
 
@@ -31,9 +31,9 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The pairs (number, line) of a file, counted from 1, without newlines.
+    """The number, counted from 1, and content of each line in a file, without newlines.
 
-    Lines are split at the maximum size of a record, to bound memory.
+    To limit memory, lines are split at the maximum size of a record.
     """
     with opened(path) as file:
         number = 0
@@ -45,7 +45,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def text_of(raw: bytes) -> str:
-    """The text of a record: decoded as UTF-8, else as Latin-1."""
+    """The text of a record, decoded as UTF-8 or, if that fails, as Latin-1."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The reader for a file, chosen by the file's name, and how to convert unsupported formats."""
+"""The choice of a file's reader by the file's name, and advice for unsupported formats."""
 
 import lzma
 import re
@@ -32,17 +32,17 @@ _READERS: dict[str, Reader] = {
     "jsonl": json_lines.read,
     "ndjson": json_lines.read,
 }
-# The endings that messages suggest.
+# The file name endings that messages suggest.
 _KNOWN = ("csv", "db", "extxyz", "json", "jsonl", "mol", "sdf", "smi", "traj", "tsv", "xyz")
-# The module that a reader needs, and the name of its library.
+# The module that each reader imports, and the name of its library.
 _NEEDS: dict[Reader, tuple[str, str]] = {
     **dict.fromkeys((molfile.read, smiles.read, smiles.read_table), ("rdkit", "RDKit")),
     **dict.fromkeys((xyz.read, ase_files.read_database, ase_files.read_trajectory), ("ase", "ASE")),
 }
-# ASE opens these files itself, by name, and does not decompress them.
+# The readers for files that ASE opens by name and does not decompress.
 _UNCOMPRESSED = (ase_files.read_database, ase_files.read_trajectory)
 _BY_OPEN_BABEL = "obabel {name} -O {stem}.sdf"
-# Formats without reliable charges or bonds, and how to convert them.
+# Formats without reliable charges, bonds or hydrogens, and how to convert a file in each of them.
 _CONVERT = {
     "pdb": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
     "ent": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
@@ -61,13 +61,13 @@ _CONVERT = {
     "aselmdb": "write it as an ASE database (.db)",
     "lmdb": "write it as an ASE database (.db)",
 }
-# Errors from a file that cannot be read or decompressed.
+# The exceptions that a file raises if it cannot be read or decompressed.
 _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _ENDING = re.compile(r"\.([A-Za-z0-9]+)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
 def stem(path: Path) -> str:
-    """The file's name without the endings for format and compression."""
+    """The file's name without its format and compression endings."""
     found = _ENDING.search(path.name)
     if found and found[1].lower() in {*_READERS, *_CONVERT}:
         return path.name[: found.start()] or path.name
@@ -75,11 +75,11 @@ def stem(path: Path) -> str:
 
 
 def records_of(path: Path, options: Options) -> Iterator[Record]:
-    """The records of a structure file, in order.
+    """The records in a structure file, in order.
 
     Raises:
-        StructureError: immediately, if there is no such file, its format is not supported, or a
-            library is missing; during iteration, if the file does not have that format.
+        StructureError: immediately if there is no such file, its format is not supported, or a
+            library is missing; during iteration if the content does not have that format.
     """
     reader = reader_of(path, options)
     return _read(path, reader, options)
@@ -93,7 +93,7 @@ def _read(path: Path, reader: Reader, options: Options) -> Iterator[Record]:
 
 
 def reader_of(path: Path, options: Options) -> Reader:
-    """The reader of a file.
+    """The reader for a file, after checks that the file and the reader's library are usable.
 
     Raises:
         StructureError: there is no such file, its format is not supported, or a library is missing.

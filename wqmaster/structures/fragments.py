@@ -1,8 +1,8 @@
-"""The fragments of a built geometry (salts, hydrates, complexes), moved into contact.
+"""Bring the fragments of a built geometry (salts, hydrates, complexes) into contact.
 
-ETKDG has no interactions between fragments, and may place them hundreds of Angstrom apart. They are
-moved together until the distance of the first two atoms equals the sum of their van der Waals
-radii. A force field may then improve the geometry.
+ETKDG has no interactions between fragments and can place them hundreds of Angstrom apart. They are
+moved together until the first pair of atoms is as far apart as the sum of their van der Waals
+radii. A force field can then improve the geometry.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def _radii(molecule: Any) -> Any:
 
 
 def _gaps(places: Any, radii: Any, one: Any, other: Any) -> Any:
-    """The gaps between the spheres of the atoms of two groups (Angstrom)."""
+    """The gaps (Angstrom) between the van der Waals spheres of the atoms in two groups."""
     import numpy
 
     apart = numpy.linalg.norm(places[one][:, None, :] - places[other][None, :, :], axis=-1)
@@ -37,7 +37,7 @@ def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
     first, second = numpy.unravel_index(gaps.argmin(), gaps.shape)
     between = places[others[second]] - places[moved[first]]
     direction = between / numpy.linalg.norm(between)
-    # The distance at which a sphere that moves in this direction touches another one.
+    # Find how far a sphere can move in this direction before it touches another one.
     offsets = places[others][None, :, :] - places[moved][:, None, :]
     along = offsets @ direction
     aside = (offsets**2).sum(axis=-1) - along**2
@@ -47,9 +47,9 @@ def _shift(places: Any, radii: Any, moved: Any, others: Any) -> Any:
 
 
 def gather(molecule: Any) -> None:
-    """Move distant fragments into contact in all conformers, starting from the largest fragment.
+    """Move distant fragments into contact in all conformers, in place.
 
-    Fragments that are near each other do not move.
+    The largest fragment does not move. The others move only if they are far from those before them.
     """
     import numpy
     from rdkit import Chem
@@ -71,10 +71,10 @@ def gather(molecule: Any) -> None:
 
 
 def check_contact(molecule: Any) -> None:
-    """Check that each fragment of each conformer is in contact with another.
+    """Check that each fragment is in contact with another one in each conformer.
 
     Raises:
-        Refused: the force field has separated one.
+        Refused: the force field has separated a fragment from the others.
     """
     import numpy
     from rdkit import Chem

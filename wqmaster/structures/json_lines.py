@@ -1,4 +1,4 @@
-"""JSON Lines: one document per line, in MongoDB's Extended JSON."""
+"""The reader for JSON Lines files, with one document per line in MongoDB's Extended JSON."""
 
 import re
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from wqmaster.structures.base import Note, Options, Record, Refused, put
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.state import Implied, charge_of, looks_like_state, multiplicity_of
 
-# The id of a line that is not valid JSON.
+# Finds the id in a line that is not valid JSON.
 _ID = re.compile(rb'"_id"\s*:\s*"([^"\\]+)"')
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The documents of a file, unchanged except for charge and multiplicity from other keys.
+    """The documents in a file, to which charge and multiplicity are added if other keys state them.
 
-    A document's own `_id` is kept.
+    Everything else remains unchanged, including `_id`.
     """
     number = 0
     for line, raw in numbered_lines(path):

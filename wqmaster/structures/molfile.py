@@ -1,4 +1,7 @@
-"""SDF files and molfiles (V2000, V3000): split into records here, parsed by RDKit."""
+"""The reader for SDF files and molfiles (V2000, V3000).
+
+This module splits a file into records. RDKit parses the molecule in each.
+"""
 
 import re
 from collections.abc import Iterator
@@ -29,16 +32,16 @@ from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_s
 _END = b"$$$$"
 _FIELD = re.compile(r"^>[^<]*<([^>]*)>")
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17}([eE][-+]?\d{1,3})?)?")
-# Coordinates (Angstrom) that differ by less are equal: all z in a drawing.
+# The largest deviation (Angstrom) of coordinates that count as equal, as all z in a drawing.
 _FLAT = 1e-4
-# Elements whose open valences RDKit counts correctly: B, C to F, Si to Cl, As to Br, Te, I.
+# The elements whose open valences RDKit counts correctly: B to F, Si to Cl, As to Br, Te, I.
 _NONMETALS = frozenset((*range(5, 10), *range(14, 18), *range(33, 36), 52, 53))
-# Sgroup types ("CTfile Formats", "Sgroup Type") that describe only a part of the substance.
+# The Sgroup types ("CTfile Formats", "Sgroup Type") that describe only part of a substance.
 _POLYMERS = frozenset(("SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "ANY"))
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The records of an SDF file, or the single record of a molfile."""
+    """The records in an SDF file, or the single record in a molfile."""
     for record, fits in _divided(path):
         if record.why is not None or not fits:
             too_large = f"the record is larger than {MAX_RECORD_BYTES >> 20} MB"
@@ -49,14 +52,14 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 _fill(record, options)
         except Refused as error:
             yield record.refuse(error)
-        except Exception as error:  # RDKit may raise any exception
+        except Exception as error:  # RDKit can raise any exception
             yield record.refuse(f"RDKit cannot read it: {error!r:.200}")
         else:
             yield record
 
 
 def _divided(path: Path) -> Iterator[tuple[Record, bool]]:
-    """Each record, and whether its text is within the size limit; `$$$$` ends a record."""
+    """Each record, which ends with `$$$$`, and whether its text is within the size limit."""
     number, first, size = 1, 1, 0
     lines: list[bytes] = []
     blank = True
@@ -119,10 +122,11 @@ def _fill(record: Record, options: Options) -> None:
 
 
 def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
-    """The pairs (name, value) of the data items: lines `> <NAME>`, its value, and an empty line.
+    """The name and value of each data item: a line `> <NAME>`, the value, and an empty line.
 
     Raises:
-        Refused: an item has no name, the last one is cut short, or two have the same name.
+        Refused: an item has no name, the last one is cut short, two with the same name have
+            different values, or a line does not belong to an item.
     """
     seen: dict[str, Any] = {}
     rows = iter(lines)
@@ -151,7 +155,7 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def typed(text: str) -> Any:
-    """The number in the text, if printed as programs print numbers; 007 and 1E10 stay text."""
+    """The text as a number if it has the usual form of one; 007 and 1E10 remain text."""
     found = _PLAIN_NUMBER.fullmatch(text.strip())
     if found is None:
         return text
@@ -159,11 +163,11 @@ def typed(text: str) -> Any:
 
 
 def _molecule(block: str, table: Table) -> Any:
-    """RDKit's molecule, unmodified.
+    """The molecule as RDKit reads it, without sanitization.
 
     Raises:
-        Refused: RDKit cannot read it or disagrees with `table`, an atom is not of a specific
-            element, it has no coordinates, or it is a polymer.
+        Refused: RDKit cannot read it or disagrees with `table`, an atom does not have a specific
+            element, there are no coordinates, or it is a polymer.
     """
     from rdkit import Chem
 
@@ -205,10 +209,13 @@ def _sanitized(block: str) -> Any:
 
 
 def _check_valences(block: str, table: Table) -> None:
-    """Raise Refused if an atom has open valences, and no radical is stated.
+    """Check that no atom has several open valences unless the file states a radical there.
 
-    It then has unpaired electrons or empty orbitals, and the file does not say which. RDKit
-    writes an oxygen atom like this.
+    Such an atom has either unpaired electrons or empty orbitals, and the file does not state which.
+    RDKit writes an oxygen atom in this way.
+
+    Raises:
+        Refused: there is such an atom.
     """
     from rdkit import Chem
 
@@ -229,12 +236,12 @@ def _check_valences(block: str, table: Table) -> None:
 
 
 def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: set[Note]) -> Any:
-    """The molecule with its hydrogens, which are added if the options say so.
+    """The molecule with all its hydrogens; missing ones are added if the options allow it.
 
-    An unpaired electron that is stated may account for a hydrogen that seems to be missing.
+    A stated unpaired electron can explain a hydrogen that seems to be missing.
 
     Raises:
-        Refused: hydrogens are missing.
+        Refused: hydrogens are missing, and the options do not allow adding them.
     """
     molecule.UpdatePropertyCache(strict=False)
     counts = {atom.GetIdx(): atom.GetNumImplicitHs() for atom in molecule.GetAtoms()}

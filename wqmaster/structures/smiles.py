@@ -1,4 +1,4 @@
-"""SMILES files (lines `SMILES title`), and tables (CSV, TSV) with a column of SMILES."""
+"""The readers for SMILES files (lines `SMILES title`) and tables (CSV, TSV) with SMILES."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _TITLES = ("title", "name", "id")
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The records of a file of lines `SMILES title`; a line that begins with `#` is a comment."""
+    """The records in a file with lines `SMILES title`; lines that begin with `#` are comments."""
     number = 0
     for line, raw in numbered_lines(path):
         words = text_of(raw).strip().split(maxsplit=1)
@@ -37,10 +37,10 @@ def read(path: Path, options: Options) -> Iterator[Record]:
 
 
 def read_table(path: Path, options: Options) -> Iterator[Record]:
-    """The records of a table with a header line.
+    """The records in a table with a header line.
 
     Raises:
-        StructureError: there is no column of SMILES.
+        StructureError: there is no column with SMILES.
     """
     delimiter = _delimiter(path)
     places: list[int] = [0]
@@ -72,7 +72,7 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
 
 
 def _delimiter(path: Path) -> str:
-    """The column separator: tab, comma, or semicolon, which some spreadsheets write."""
+    """The column separator: tab, comma, or the semicolon that some spreadsheets write."""
     if ".tsv" in path.name.lower():
         return "\t"
     first = next((text_of(raw) for _, raw in numbered_lines(path)), "")
@@ -123,7 +123,7 @@ def _read(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
             _fill(record, smiles, fields, options)
     except Refused as error:
         return record.refuse(error)
-    except Exception as error:  # RDKit may raise any exception
+    except Exception as error:  # RDKit can raise any exception
         return record.refuse(f"RDKit cannot read the SMILES {smiles[:60]!r}: {error!r:.200}")
     return record
 
@@ -141,7 +141,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     if record.title:
         document["title"] = record.title
     add_fields(document, fields, options)
-    # For a metal, RDKit's count follows from the number of electrons and states nothing.
+    # For a metal, RDKit derives this number from the electron count, so it is meaningless.
     radicals = [
         0 if has_metal([atom.GetAtomicNum()]) else atom.GetNumRadicalElectrons()
         for atom in molecule.GetAtoms()
@@ -149,7 +149,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     implied = Implied(
         charges={"formal charges": Chem.GetFormalCharge(molecule)},
         unpaired={"radicals": sum(radicals)} if any(radicals) else {},
-        # Two electrons may pair: a singlet carbene, a biradical.
+        # Two electrons can pair, as in a singlet carbene or a biradical.
         is_choice=sum(radicals) > 1,
         is_closed_shell=True,
         has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),

@@ -1,9 +1,10 @@
-"""Charge and multiplicity of a record, from the usual keys, never from a silent guess.
+"""The charge and multiplicity of a record, from the usual keys and never from a silent guess.
 
 `charge`, `total_charge` and `net_charge` are charges in e. `multiplicity`, `mult`, `spin` and
-`total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`, docs of UMA) and MACE (`total_spin`,
-mace/tools/default_keys.py). `uhf` is the number of unpaired electrons, as in xtb's `--uhf`. Case,
-spaces, hyphens and underscores do not matter. A record with contradictory values is refused.
+`total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`, UMA's documentation) and MACE
+(`total_spin`, mace/tools/default_keys.py). `uhf` is the number of unpaired electrons, as in xtb's
+`--uhf`. Case, spaces, hyphens and underscores do not matter. A record with contradictory values is
+refused.
 """
 
 import re
@@ -27,22 +28,22 @@ _NUMBER = re.compile(r"[-+]?\d{1,3}(\.0*)?")
 
 @dataclass(frozen=True)
 class Implied:
-    """The electronic state that a structure implies apart from such keys."""
+    """The electronic state that a structure implies, independent of any keys."""
 
-    # Source ("formal charges") -> charge in e.
+    # The charge (e) that each source, such as "formal charges", implies.
     charges: Mapping[str, int] = field(default_factory=dict)
-    # Source ("radicals") -> number of unpaired electrons.
+    # The number of unpaired electrons that each source, such as "radicals", implies.
     unpaired: Mapping[str, int] = field(default_factory=dict)
-    # Whether other numbers of unpaired electrons are possible, so that a key may state another.
+    # Whether a key can state another number of unpaired electrons without a contradiction.
     is_choice: bool = False
-    # Whether a molecule in this format is closed-shell unless it marks radicals.
+    # Whether the format marks all radicals, so that other molecules have closed shells.
     is_closed_shell: bool = False
-    # Whether an atom belongs to the d or f block, where no valence model predicts the spin.
+    # Whether an atom belongs to the d or f block, for which no valence model predicts the spin.
     has_metal: bool = False
 
     @property
     def unpaired_stated(self) -> list[tuple[str, int]]:
-        """The multiplicities that the unpaired electrons imply, with their sources."""
+        """Each source of unpaired electrons, with the multiplicity that it implies."""
         return [(name, number + 1) for name, number in self.unpaired.items()]
 
 
@@ -70,7 +71,11 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _one(what: str, stated: list[tuple[str, int]]) -> int | None:
-    """The number that all statements agree on; None if there are none."""
+    """The number that all statements agree on, or None if there are none.
+
+    Raises:
+        Refused: two statements contradict each other; the message names `what`.
+    """
     if len({number for _, number in stated}) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in stated)
         raise Refused(f"contradictory {what}: {listed}")
@@ -78,7 +83,7 @@ def _one(what: str, stated: list[tuple[str, int]]) -> int | None:
 
 
 def known(name: object) -> str:
-    """A name normalized: `Total charge`, `total_charge` and `TOTAL-CHARGE` become the same."""
+    """A normalized name: `Total charge`, `total_charge` and `TOTAL-CHARGE` become the same."""
     return re.sub(r"[\s_-]+", "", str(name)).lower()
 
 
@@ -89,7 +94,7 @@ def _stated(info: Mapping[str, Any], names: frozenset[str], own: str) -> Iterabl
 
 
 def charge_of(info: Mapping[str, Any], implied: Implied, options: Options) -> int | None:
-    """The charge in e that a record states; None if it states none.
+    """The charge (e) that a record states, or None if it states none.
 
     Raises:
         Refused: two charges contradict each other, or one is not a whole number.
@@ -102,7 +107,7 @@ def charge_of(info: Mapping[str, Any], implied: Implied, options: Options) -> in
 
 
 def multiplicity_of(info: Mapping[str, Any], implied: Implied, options: Options) -> int | None:
-    """The multiplicity 2S + 1 that a record states; None if it states none.
+    """The multiplicity 2S + 1 that a record states, or None if it states none.
 
     Raises:
         Refused: two multiplicities contradict each other, or one is not a positive whole number.
@@ -127,7 +132,7 @@ def _multiplicities(
 
 
 def looks_like_state(info: Mapping[str, Any]) -> bool:
-    """Whether a key with an unknown name that may mean charge or spin holds a number."""
+    """Whether there is a number under an unknown key that could mean charge or spin."""
     return any(
         _LOOKALIKE.search(known(name))
         and known(name) not in STATE_KEYS
@@ -143,10 +148,10 @@ def set_state(
     implied: Implied,
     options: Options,
 ) -> None:
-    """Write charge and multiplicity to a document, and note assumptions in its record.
+    """Write charge and multiplicity to a document, and add notes on assumptions to its record.
 
     Raises:
-        Refused: they are contradictory or not whole numbers.
+        Refused: the statements are contradictory or not whole numbers.
     """
     charge = charge_of(info, implied, options)
     multiplicity = multiplicity_of(info, implied, options)

@@ -1,7 +1,8 @@
-"""XYZ files, plain and extended: split into frames here; ASE parses extended frames.
+"""The reader for XYZ files, plain and extended.
 
-The comment of a plain frame is its title; the comment of an extended frame holds keys (extxyz
-specification, libAtoms/extxyz README), such as charge and multiplicity.
+This module splits a file into frames, and ASE parses extended frames. The comment in a plain frame
+is its title. The comment in an extended frame holds keys, such as charge and multiplicity (extxyz
+specification, libAtoms/extxyz README).
 """
 
 import io
@@ -24,36 +25,36 @@ from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.state import STATE_KEYS, Implied, known, set_state
 
 _COUNT = re.compile(rb"\s*(\d{1,9})\s*")
-# Symbol, x, y, z.
+# The number of columns in a plain frame: symbol, x, y, z.
 _COLUMNS = 4
-# Fortran may print an exponent with D.
+# Fortran can print an exponent with D.
 _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
 _STATED = re.compile(r"([A-Za-z][A-Za-z_-]*)\s*[=:]\s*([-+]?\d{1,3}(?:\.\d*)?)")
 _TITLES = re.compile(r"""\b(title|name)=(?:"([^"]*)"|([^\s"]+))""")
 _TWO_NUMBERS = re.compile(r"\s*[-+]?\d{1,2}[\s,]+[1-9]\d?\s*")
-# A comment that consists of keys with values; ASE parses such a frame.
+# A comment that consists of keys with values, which makes a frame an extended one.
 _KEYS = re.compile(
     r"""\s*([A-Za-z_][\w-]*=("[^"]*"|'[^']*'|\{[^}]*\}|\[[^]]*\]|[^\s"'{\[]\S*)(\s+|$))+"""
 )
 
 
 def read(path: Path, options: Options) -> Iterator[Record]:
-    """The frames of an XYZ file."""
+    """The frames in an XYZ file."""
     for record in _divided(path):
         if record.why is None:
             try:
                 _fill(record, options)
             except Refused as error:
                 record.refuse(error)
-            except Exception as error:  # ASE may raise any exception
+            except Exception as error:  # ASE can raise any exception
                 record.refuse(f"ASE cannot read it: {error}")
             record.title = record.title or _title_in(record)
         yield record
 
 
 def _divided(path: Path) -> Iterator[Record]:
-    """Each frame with its text; a damaged frame is refused, and the search resumes after it."""
+    """Each frame with its text; a damaged frame is refused, and reading resumes after it."""
     frames = _Frames()
     for line, raw in numbered_lines(path):
         yield from frames.take(line, raw)
@@ -63,8 +64,8 @@ def _divided(path: Path) -> Iterator[Record]:
 class _Frames:
     """Splits lines into frames.
 
-    A line with a count begins a frame. If there are fewer atoms than the count says, the next
-    count ends the frame; extra lines, or lines without a count, belong to a damaged frame.
+    A line with a count begins a frame. If there are fewer atoms than this count, the next line with
+    a count ends the frame. Extra lines and lines without a count belong to a damaged frame.
     """
 
     def __init__(self) -> None:
@@ -72,7 +73,7 @@ class _Frames:
         self._first = 1
         self._lines: list[bytes] = []
         self._size = 0
-        self._count: int | None = None  # number of atoms, as the frame states it
+        self._count: int | None = None  # number of atoms that the frame states
 
     def take(self, line: int, raw: bytes) -> Iterator[Record]:
         """Add a line, and yield the frame that ends before it, if any."""
@@ -96,7 +97,7 @@ class _Frames:
             self._lines.pop(1)
 
     def end(self) -> Iterator[Record]:
-        """The last frame."""
+        """Yield the last frame, if any."""
         if self._lines:
             yield self._made()
 
@@ -153,10 +154,10 @@ def _fill(record: Record, options: Options) -> None:
 
 
 def _state_in(comment: str, options: Options) -> dict[str, str]:
-    """Charge and spin in a plain comment: `charge = -1`, `mult: 2`.
+    """The charge and spin in a plain comment, as in `charge = -1` or `mult: 2`.
 
     Raises:
-        Refused: the comment is two whole numbers, which may or may not be charge and multiplicity.
+        Refused: the comment consists of two whole numbers, which could be charge and multiplicity.
     """
     found = {name: value for name, value in _STATED.findall(comment) if known(name) in STATE_KEYS}
     unsaid = options.charge is None and options.multiplicity is None
@@ -169,7 +170,7 @@ def _state_in(comment: str, options: Options) -> dict[str, str]:
 
 
 def _title_in(record: Record) -> str:
-    """The title, or the name, in the comment of an extended frame, for messages; "": none."""
+    """The title or name in the comment of an extended frame, for messages, or "" if missing."""
     lines = text_of(record.raw).split("\n", 2)
     keys = {key: value for key, *value in _TITLES.findall(lines[1] if len(lines) > 1 else "")}
     return "".join(keys.get("title") or keys.get("name") or ())
@@ -180,7 +181,7 @@ def _is_extended(comment: str) -> bool:
 
 
 def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
-    """Atomic number and coordinates (Angstrom) of a line `symbol x y z`."""
+    """The atomic number and coordinates (Angstrom) in a line `symbol x y z`; Refused if invalid."""
     if len(words) < _COLUMNS:
         raise Refused(f"atom {place} has {len(words)} columns, not {_COLUMNS}")
     number = NUMBER_OF.get(words[0].capitalize(), 0)

@@ -1,1 +1,1 @@
-"""This machine: processes, other programs, locks, secrets, files."""
+"""Access to this machine: processes, other programs, locks, secrets and files."""

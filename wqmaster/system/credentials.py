@@ -1,4 +1,4 @@
-"""A campaign's credentials: the password of its workers, and its TLS key and certificate."""
+"""A campaign's credentials: the password for its workers, and its TLS key and certificate."""
 
 import os
 import secrets
@@ -9,14 +9,14 @@ from wqmaster.errors import EngineError
 from wqmaster.system.files import replacing
 from wqmaster.system.programs import ask
 
-# An expired certificate is not replaced; `doctor` reports it.
+# Nothing replaces an expired certificate, but `doctor` reports it.
 _VALIDITY_DAYS = 3650
-# Usually seconds, but finding primes takes a random time, and longer on a busy machine.
+# Usually seconds are enough, but the search for primes takes a random time.
 _OPENSSL_TIMEOUT_SECONDS = 600.0
 
 
 def password(folder: Path) -> Path:
-    """The password file in the campaign's folder; created (0600) if there is none."""
+    """The password file in the campaign's folder; created with mode 0600 if it is missing."""
     path = folder / "password"
     if not path.exists():
         with (
@@ -28,7 +28,9 @@ def password(folder: Path) -> Path:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """The key (0600) and self-signed certificate in the campaign's folder; created if missing.
+    """The key and self-signed certificate in the campaign's folder; created if one is missing.
+
+    Both new files have mode 0600.
 
     Raises:
         EngineError: openssl is not installed, or fails.
@@ -37,7 +39,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     if key.exists() and made.exists():
         return key, made
     parts = [path.with_name(f"{path.name}.part") for path in (key, made)]
-    # RFC 5280; the same options as in the Python bindings of ndcctools.
+    # An X.509 certificate (RFC 5280), with the options that ndcctools' Python bindings use.
     command = [
         *("openssl", "req", "-x509", "-newkey", "rsa:4096", "-sha256", "-nodes", "-batch"),
         *("-days", str(_VALIDITY_DAYS), "-keyout", str(parts[0]), "-out", str(parts[1])),

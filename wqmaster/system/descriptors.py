@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def open_descriptors() -> list[int]:
-    """All open descriptors; the last may be the one that lists them, which is closed by now."""
+    """All open descriptors, and perhaps the one that listed them, which is closed by now."""
     return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
 
 

@@ -1,7 +1,7 @@
 """The glibc version and shared libraries that a program needs, from its ELF headers.
 
-Sources: elf(5); Linux Standard Base Core 5.0, 10.7 (GNU version requirements). Section headers may
-have been stripped, so only the program headers are read, as by the loader.
+Sources: elf(5); Linux Standard Base Core 5.0, section 10.7 (GNU version requirements). Only the
+program headers are read, as the loader does, because section headers can be stripped.
 """
 
 import errno
@@ -16,32 +16,32 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-# A damaged file may claim any number of entries.
+# A damaged file can claim any number of entries.
 _MAX_ENTRIES = 10_000
 _GLIBC_VERSION = re.compile(r"GLIBC_([0-9]+(?:\.[0-9]+)+)")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """The requirements of a program."""
+    """What a program needs from the system that it runs on."""
 
-    glibc: tuple[int, ...]  # the highest version of a symbol, such as (2, 38); () if it needs none
-    libraries: tuple[str, ...]  # file names of shared libraries
+    glibc: tuple[int, ...]  # the highest symbol version, such as (2, 38); () if there is none
+    libraries: tuple[str, ...]  # the file names of shared libraries
 
 
 def needs(path: Path) -> Needs | None:
-    """The requirements of the program at `path`; None if not a 64-bit little-endian ELF file.
+    """The needs of the program at `path`; None if it is not a 64-bit little-endian ELF file.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: its headers are inconsistent.
+        ValueError: the headers are inconsistent.
     """
     with path.open("rb") as file:
         if file.read(6) != b"\x7fELF\x02\x01":
             return None
         try:
             return _read(file)
-        except Exception as error:  # pyelftools does not check offsets, so any error may result
+        except Exception as error:  # pyelftools does not check offsets, so any error can result
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # seek(2): bad offset
                 raise
             raise ValueError(f"its ELF headers are damaged: {error}") from error
@@ -59,18 +59,18 @@ def _read(file: IO[bytes]) -> Needs:
 
 
 def _versions(elf: ELFFile, dynamic: DynamicSegment) -> Iterator[str]:
-    """The library versions that its symbols require: GLIBC_2.38, GCC_3.0."""
+    """The versions that the program's symbols require, such as GLIBC_2.38 or GCC_3.0."""
     address, offset = dynamic.get_table_offset("DT_VERNEED")
     if address is None:
         return
     if offset is None:
         raise ValueError(f"no segment contains the address {address:#x}")
     count = next(dynamic.iter_tags("DT_VERNEEDNUM"))["d_val"]
-    # The section header that these dynamic tags correspond to.
+    # Stands in for the section header, which repeats these dynamic tags.
     header = Container(
         sh_offset=offset, sh_info=min(count, _MAX_ENTRIES), sh_flags=0, sh_size=0, sh_addralign=0
     )
-    strings: Any = dynamic._get_stringtable()  # the public API needs section headers
+    strings: Any = dynamic._get_stringtable()  # the public method needs section headers
     for _, needed in GNUVerNeedSection(header, "", elf, strings).iter_versions():
         for version in needed:
             yield version.name

@@ -15,7 +15,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, which replaces `path` when the block ends.
 
     `path` is never half written, even after kill -9. If the block fails, the temporary file is
-    removed. Several processes may do this at once, but only one thread of each.
+    removed. Several processes can replace the same file at once, but only one thread in each.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
@@ -31,7 +31,7 @@ def check_writable(folder: Path) -> None:
     """Create `folder` if necessary, and check that files can be written and renamed in it.
 
     Raises:
-        FolderError: they cannot.
+        FolderError: the folder cannot be created, or is not writable.
     """
     probe = folder / f".probe-{os.getpid()}"
     try:
@@ -49,6 +49,6 @@ def check_writable(folder: Path) -> None:
 
 
 def rotate(log: Path, most_bytes: int = LARGEST_LOG_BYTES) -> None:
-    """Rename `log` to `log`.1, replacing the previous one, if it exceeds `most_bytes`."""
+    """Rename `log` to LOG.1, replacing an earlier one, if it is larger than `most_bytes`."""
     if log.exists() and log.stat().st_size > most_bytes:
         log.rename(log.with_name(f"{log.name}.1"))

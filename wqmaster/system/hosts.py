@@ -4,6 +4,6 @@ import socket
 
 
 def this_host() -> str:
-    """This machine's fully qualified name; its host name if that would be localhost."""
+    """This machine's fully qualified name, or its bare host name if the former is localhost."""
     host = socket.getfqdn()
     return socket.gethostname() if host.startswith("localhost") else host

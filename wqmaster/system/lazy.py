@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for (PEP 562)."""
+"""Imports the names in a package when they are first used (PEP 562)."""
 
 import importlib
 import sys
@@ -7,9 +7,10 @@ from typing import Any
 
 
 def getter(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of `package`: it imports a name from the module in `places`.
+    """Make a `__getattr__` for `package`, which imports each name when it is first used.
 
-    A name whose place is the module `package.name` is that module.
+    `places` maps a name to the module that defines it. A name that maps to the module
+    `package.name` stands for that module itself.
     """
 
     def get(name: str) -> Any:
@@ -17,7 +18,7 @@ def getter(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         module = importlib.import_module(places[name])
         found = module if places[name] == f"{package}.{name}" else getattr(module, name)
-        # The next access finds it without this function.
+        # The next access finds the name without this function.
         setattr(sys.modules[package], name, found)
         return found
 
@@ -25,5 +26,5 @@ def getter(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def lister(package: str, places: Mapping[str, str]) -> Callable[[], list[str]]:
-    """Make the `__dir__` of `package`: what it holds already, and the names in `places`."""
+    """Make a `__dir__` for `package`: the names that it has already, and those in `places`."""
     return lambda: sorted({*vars(sys.modules[package]), *places})

@@ -1,13 +1,13 @@
-"""Lines of program output: the last line of a text, and lines that arrive through a pipe."""
+"""Lines of output: the last line of a text, and the lines that arrive through a pipe."""
 
 
 def last_line(text: str) -> str:
-    """The last line that is not blank, stripped; "" if there is none."""
+    """The last line of `text` that is not blank, stripped; "" if there is none."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 class LineBuffer:
-    """Assembles lines from pieces of output."""
+    """Assembles lines from pieces of output that end anywhere."""
 
     def __init__(self) -> None:
         self.rest = b""  # the beginning of a line that is not complete yet

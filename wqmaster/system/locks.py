@@ -1,10 +1,10 @@
 """File locks and their holders.
 
-The lock with a heartbeat is in database/campaign_lock.py.
+The database's lock, which has a heartbeat, is in database/campaign_lock.py.
 
-The kernel keeps a lock (flock(2)) until the last process that holds it ends. The file names the
-holder as "PID BEGAN" (`began` in processes.py). Earlier versions wrote only the pid; they take a
-holder with both numbers for dead, so they wait, but they still do not get the lock.
+The kernel keeps a lock (flock(2)) until the last process that holds it ends. The lock file names
+the holder as "PID BEGAN" (`began` in processes.py). Earlier versions wrote only the pid. They
+mistake a holder with both numbers for dead, and so wait, but they do not get the lock.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ from typing import IO
 from wqmaster.errors import CampaignLocked, FolderError
 from wqmaster.system.processes import alive, began
 
-# The lock file's name, both in a campaign's folder and in its factory's.
+# The name of the lock file in a campaign's folder and in its factory's folder.
 LOCK_FILE = "lock"
-# How long to wait for the collectors of a killed master.
+# How long a new master waits for a killed master's collectors.
 COLLECTORS_TIMEOUT_SECONDS = 60.0
 _RETRY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that last took a lock; it may have ended since."""
+    """The process that last took a lock. It can have ended since."""
 
     pid: int
     began: float | None  # seconds since boot; None: unknown
@@ -35,7 +35,7 @@ class Holder:
         return f"process {self.pid}"
 
     def lives(self) -> bool:
-        """Whether it is running on this machine."""
+        """Whether the holder is running on this machine."""
         return alive(self.pid, self.began)
 
 
@@ -48,12 +48,12 @@ class Held(Exception):
 
 
 def holder_of(path: Path) -> Holder | None:
-    """The holder that the lock file at `path` names; None if it names none."""
+    """The holder that the lock file `path` names; None if it names none, or does not exist."""
     try:
         words = path.read_text(errors="replace").split()
         return Holder(int(words[0]), float(words[1]) if len(words) > 1 else None)
     except (OSError, ValueError, IndexError):
-        return None  # there is no such file, or its holder has yet to write to it
+        return None  # there is no such file, or the holder has not written to it yet
 
 
 def take(path: Path) -> IO[str]:
@@ -75,7 +75,7 @@ def take(path: Path) -> IO[str]:
 
 
 def note(file: IO[str]) -> None:
-    """Record this process as the holder of a lock that it has taken."""
+    """Record this process as the holder of the lock on `file`."""
     pid = os.getpid()
     since = began(pid)
     file.truncate(0)
@@ -84,10 +84,10 @@ def note(file: IO[str]) -> None:
 
 
 class FolderLock:
-    """The lock on a campaign's folder: one master at a time.
+    """The lock on a campaign's folder, which admits one master at a time.
 
-    Collectors inherit it, so a new master waits until those of a killed master have committed
-    their current work.
+    Collectors inherit the lock, so a new master waits until a killed master's collectors have
+    committed their current work.
 
     Raises:
         CampaignLocked: a running master holds the lock.
@@ -113,9 +113,9 @@ class FolderLock:
         note(self._file)
 
     def fileno(self) -> int:
-        """The file descriptor that collectors inherit."""
+        """The lock's file descriptor, which collectors inherit."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """Release the lock; the folder is free when the collectors have ended, too."""
+        """Release the lock. The folder is free only after the collectors have ended, too."""
         self._file.close()

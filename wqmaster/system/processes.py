@@ -1,7 +1,7 @@
-"""Processes on this machine: identity, ancestry, environment, open ports; uses psutil.
+"""Processes on this machine (identity, ancestry, environment, open ports), read with psutil.
 
-Two things that psutil lacks are read from /proc (proc(5)): the identity of a boot and a PID
-namespace (`boot`), and a process's descriptors other than regular files (engines/ndcctools.py).
+Two things that psutil lacks are read from /proc (proc(5)): which boot and which PID namespace this
+is (`boot`), and descriptors that are not regular files (descriptors.py, engines/ndcctools.py).
 """
 
 import os
@@ -11,23 +11,23 @@ from typing import Any
 
 import psutil
 
-# How much two readings of a process's start time may differ: the kernel reports the boot time in
-# whole seconds, and shifts it when the clock is set.
+# How much two readings of a process's start time can differ, since the kernel reports the boot time
+# in whole seconds, and shifts it when the clock is set.
 _BEGAN_TOLERANCE_SECONDS = 2.0
 
 
 def boot() -> str:
     """An identifier of this boot of this machine and of its PID namespace.
 
-    Locks and state files of earlier versions have the same format: the boot_id of random(4), a
-    colon, and the inode of pid_namespaces(7).
+    The format must stay as it is in earlier versions' locks and state files: the boot_id of
+    random(4), a colon, and the name and inode of the PID namespace (pid_namespaces(7)).
     """
     text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{text}:{Path('/proc/self/ns/pid').readlink()}"
 
 
 def is_running(pid: int) -> bool:
-    """Whether `pid` is running; a zombie is not."""
+    """Whether the process `pid` is running; a zombie does not count."""
     try:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except (psutil.Error, ValueError):
@@ -35,7 +35,7 @@ def is_running(pid: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """The command line of `pid`; "" if it has ended or may not be inspected."""
+    """The command line of `pid`; "" if the process has ended or cannot be inspected."""
     try:
         return " ".join(psutil.Process(pid).cmdline())
     except (psutil.Error, ValueError):
@@ -45,8 +45,8 @@ def command_line(pid: int) -> str:
 def began(pid: int) -> float | None:
     """The start time of `pid` in seconds since boot; None if unknown.
 
-    It distinguishes a process from a later one with the same pid, and does not change when the
-    clock is set.
+    This time distinguishes a process from a later one with the same pid, and does not change when
+    the clock is set.
     """
     try:
         booted = psutil.boot_time()  # read first: older versions of psutil cache it for create_time
@@ -58,7 +58,7 @@ def began(pid: int) -> float | None:
 def alive(pid: int, since: float | None = None) -> bool:
     """Whether `pid` is a wqmaster process on this machine that started at `since`.
 
-    `since` is in seconds since boot, as returned by `began`; None: at any time.
+    `since` is in seconds since boot, as `began` returns it. If it is None, any start time will do.
     """
     if "wqmaster" not in command_line(pid):
         return False
@@ -74,7 +74,8 @@ def this_process() -> dict[str, Any]:
 def lives(noted: Mapping[str, Any]) -> bool | None:
     """Whether the wqmaster process with this identity (see `this_process`) is running.
 
-    None: it belongs to another machine or boot. Earlier versions did not record `began`.
+    None if the process belongs to another machine or boot. `began` can be missing, since earlier
+    versions did not record it.
     """
     if noted.get("boot") != boot():
         return None
@@ -90,7 +91,7 @@ def program_name(pid: int) -> str:
 
 
 def descendants(*above: int) -> list[int]:
-    """The descendants of the processes `above` (default: of this process)."""
+    """The pids of all descendants of the processes `above` (default: this process)."""
     found: dict[int, None] = {}
     for pid in above or (None,):
         try:
@@ -102,9 +103,10 @@ def descendants(*above: int) -> list[int]:
 
 
 def with_variable(variable: str, value: str, below: Path) -> list[int]:
-    """Other processes that have `variable` set to `value`, or that work in a folder `below`*.
+    """The pids of other processes with `variable` set to `value`, or working in a folder `below`*.
 
-    `below` is a prefix: /scratch/workers- matches /scratch/workers-1.
+    `below` is a prefix: /scratch/workers- matches /scratch/workers-1. Processes that this user
+    cannot inspect are left out.
     """
     found = []
     for process in psutil.process_iter():
@@ -112,14 +114,14 @@ def with_variable(variable: str, value: str, below: Path) -> list[int]:
             has = process.environ().get(variable) == value
             if (has or process.cwd().startswith(str(below))) and is_running(process.pid):
                 found.append(process.pid)
-        except psutil.Error:  # it has ended, or belongs to another user
+        except psutil.Error:  # the process has ended, or belongs to another user
             continue
     own = psutil.Process().pid
     return [pid for pid in found if pid != own]
 
 
 def threads_of(uid: int) -> int:
-    """The number of a user's threads, which the kernel counts against RLIMIT_NPROC."""
+    """How many threads a user has; the kernel counts them against RLIMIT_NPROC."""
     return sum(
         process.info["num_threads"] or 0
         for process in psutil.process_iter(["uids", "num_threads"])
@@ -128,7 +130,7 @@ def threads_of(uid: int) -> int:
 
 
 def listener(port: int) -> int | None:
-    """The process that listens on a TCP port; None if there is none that this user may see."""
+    """The pid that listens on a TCP port; None if this user can see no such process."""
     for connection in psutil.net_connections("tcp"):
         listens = connection.status == psutil.CONN_LISTEN
         if listens and connection.pid and connection.laddr and connection.laddr.port == port:
@@ -137,11 +139,11 @@ def listener(port: int) -> int | None:
 
 
 def file_system(folder: Path) -> str:
-    """The type of file system that `folder` is on, such as ext4 or nfs4, or "unknown"."""
+    """The type of the file system that holds `folder`, such as ext4 or nfs4; or "unknown"."""
     best, kind = "", "unknown"
     resolved = f"{folder.resolve()}/"
     for disk in psutil.disk_partitions(all=True):
-        # Of several mounts at one place, the last is on top.
+        # If several file systems are mounted at one place, the last one is on top.
         inside = resolved.startswith(f"{disk.mountpoint.rstrip('/')}/")
         if inside and len(disk.mountpoint) >= len(best):
             best, kind = disk.mountpoint, disk.fstype

@@ -1,4 +1,4 @@
-"""Run another program for its output, with a timeout, and end everything that it has started."""
+"""Runs another program for its output, with a timeout, and ends everything that it started."""
 
 import contextlib
 import errno
@@ -20,11 +20,12 @@ ANSWER_TIMEOUT_SECONDS = 4.0
 _MAX_ANSWER_BYTES = 1 << 20
 _READ_SIZE_BYTES = 1 << 16
 _MAX_LINE_CHARACTERS = 300
-# How long to wait for a killed process; one that hangs on a network disk never ends.
+# How long to wait for a killed process, which never ends if it hangs on a network disk.
 _KILL_TIMEOUT_SECONDS = 1.0
-# Running processes: those of a check that hangs must not outlive the doctor.
+# The running processes, to be killed at the end: a check that hangs must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
-# Checks that timed out: they continue when their process is killed, but must not start another.
+# The threads of checks that timed out. Such a thread continues when its process is killed, and must
+# not start another one.
 _late: "set[threading.Thread]" = set()
 _starting = threading.Lock()
 
@@ -34,15 +35,15 @@ Errors = Literal["merged", "apart", "dropped"]
 
 @dataclass(frozen=True)
 class Said:
-    """The output of a program."""
+    """What a program printed, and its exit code."""
 
-    code: int | None  # exit code, negative for a signal; None if it did not end in time
-    text: str
+    code: int | None  # negative for a signal; None if it did not end in time
+    text: str  # standard output
     errors: str = ""  # standard error, if it was read separately
 
     @property
     def last(self) -> str:
-        """Its last line of standard error, else of standard output; at most 300 characters."""
+        """The last line of standard error or, if that is empty, of standard output, shortened."""
         line = (last_line(self.errors) or last_line(self.text))[:_MAX_LINE_CHARACTERS]
         if self.code is None:
             return "no answer in time" + (f"; last output: {line}" if line else "")
@@ -52,12 +53,12 @@ class Said:
 def start(
     words: Sequence[str], environ: Mapping[str, str], **options: Any
 ) -> "subprocess.Popen[bytes]":
-    """Start a process in its own session; `end` and `end_all` end it.
+    """Start a process in a new session, for `end` or `end_all` to end.
 
-    `options` are those of subprocess.Popen.
+    `options` are passed to subprocess.Popen.
 
     Raises:
-        OSError: it cannot be started, or this thread has timed out (see `end_all`).
+        OSError: the process cannot be started, or this thread has timed out (see `end_all`).
     """
     with _starting:
         if threading.current_thread() in _late:
@@ -70,7 +71,7 @@ def start(
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and everything that it started in its session."""
+    """Kill a process and everything in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -79,7 +80,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_all(late: Iterable[threading.Thread]) -> None:
-    """Kill all running processes; the threads `late` can start no more of them."""
+    """Kill all running processes, and keep the threads `late` from starting more."""
     with _starting:
         _late.update(late)
         running = list(_running)
@@ -99,8 +100,9 @@ def ask(
 ) -> Said:
     """Run a program in `folder`, and return its output.
 
-    If it runs longer than `seconds`, prints more than `max_bytes` to standard output, or leaves a
-    process that keeps its output open, everything it started is killed and the code is None.
+    If the program runs longer than `seconds`, prints more than `max_bytes` to standard output, or
+    leaves a process that keeps the output open, everything that it started is killed, and the code
+    is None.
 
     Raises:
         OSError: the program cannot be started.
@@ -131,7 +133,7 @@ def ask(
 
 
 def _read(descriptor: int, deadline: float, max_bytes: int | None) -> tuple[bytes, bool]:
-    """What can be read until `deadline`, at most `max_bytes`, and whether the end was reached."""
+    """At most `max_bytes` read until `deadline`, and whether the end of the output was reached."""
     data = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)

@@ -1,4 +1,4 @@
-"""Whether a function can be called as it will be."""
+"""Checks that a function accepts the arguments with which it will be called."""
 
 import inspect
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 def misfit(function: Any, *names: str) -> str | None:
     """Why `function` cannot be called with positional arguments of these names; None if it can.
 
-    What has no signature (some functions in C) is not refused.
+    A function without a signature, such as some written in C, is not refused.
     """
     if not callable(function):
         return f"it is {function!r:.60}, and should be a function"

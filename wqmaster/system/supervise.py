@@ -1,11 +1,11 @@
-"""Run a command; end it and all its descendants when standard input closes.
+"""Runs a command, and ends it and all its descendants when standard input closes.
 
     python -m wqmaster.system.supervise LOG COMMAND...
 
-The master holds the other end of that pipe, so factory and workers end with the master, even after
-kill -9. (When work_queue_factory is asked to stop, it ends only the shells of its local workers.)
-This process is a "child subreaper" (prctl(2)): orphans become its children, so none is missed.
-The command's output goes to LOG, which is rotated.
+The master holds the other end of the pipe, so a factory and its workers end with the master, even
+after kill -9. (When work_queue_factory is told to stop, it ends only the shells around its local
+workers.) This process is a "child subreaper" (prctl(2)): orphaned descendants become its children,
+so none is missed. The command's output goes to LOG, which is rotated.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from wqmaster.system.lines import LineBuffer
 from wqmaster.system.processes import descendants
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-# How long processes may take to end after SIGTERM, before they get SIGKILL.
+# How long processes have to end after the first signal, before they get SIGKILL.
 STOP_TIMEOUT_SECONDS = 5.0
 # The time between two signals to the same process.
 SIGNAL_INTERVAL_SECONDS = 0.5
@@ -43,13 +43,13 @@ def _reap() -> bool:
 
 
 def end_all(first: int = signal.SIGTERM) -> None:
-    """End every descendant: send `first`, then SIGKILL, until none is left."""
+    """Send every descendant the signal `first`, and later SIGKILL, until none is left."""
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     again = 0.0
     while _reap():
         now = time.monotonic()
         if now > again:
-            # Repeated, since a factory that has just started misses the first signal (F22).
+            # Repeat the signal, because a factory that has just started can miss it (F22).
             again = now + SIGNAL_INTERVAL_SECONDS
             for pid in descendants():
                 with contextlib.suppress(ProcessLookupError):
@@ -58,7 +58,7 @@ def end_all(first: int = signal.SIGTERM) -> None:
 
 
 def rotating(log: Path | str) -> logging.Logger:
-    """A logger that writes to the file `log`, with rotation."""
+    """A logger that writes to the file `log`, and rotates it at 5 MB."""
     logger = logging.getLogger("keeper")
     handler = logging.handlers.RotatingFileHandler(log, maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -76,11 +76,11 @@ def keep(
     stdin: bool = True,
     tick: Callable[[], bool] = lambda: False,
 ) -> int | None:
-    """Run `command` and return its exit code, or None if it was asked to end before it exited.
+    """Run `command` and return its exit code, or None if this function returns before it exits.
 
-    That happens on a signal, when `tick` (called about once a second) returns True, or, with
-    `stdin`, when our standard input closes. `said` gets each line of output. The command and its
-    descendants may still be running afterwards: see `end_all`.
+    The function returns early on a signal, when `tick` (called at least once a second or so)
+    returns True, and, with `stdin`, when our standard input closes. `said` gets each line of the
+    output. The command and its descendants can still be running afterwards: see `end_all`.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stop, stopping = os.pipe()
@@ -104,7 +104,7 @@ def keep(
         while not ended:
             for key, _ in selector.select(1.0):
                 if key.fileobj is not output:
-                    # Nobody writes to our standard input: it becomes readable when it closes.
+                    # Nothing writes to standard input, so it becomes readable only when it closes.
                     ended = True
                     continue
                 text = output.read()
@@ -115,7 +115,7 @@ def keep(
             ended = ended or child.poll() is not None or tick()
     code = child.poll()
     if code is not None:
-        # Output that arrived when it exited.
+        # The output of the last moment before the command exited.
         for line in (lines.rest + (output.read() or b"")).splitlines():
             said(line.decode(errors="replace"))
     return code

@@ -1,4 +1,4 @@
-"""Where an error occurs in a user's own file, or in the package of a program."""
+"""Finds the place of an error in a user's own file, or in a program's package."""
 
 import functools
 import inspect
@@ -12,9 +12,9 @@ import wqmaster
 from wqmaster.errors import CampaignError
 
 _OURS = Path(wqmaster.__file__).resolve().parent
-# Files below these folders are not a user's own: wqmaster, Python and installed packages.
+# Files below these folders, or below wqmaster's own folder, do not belong to the user.
 _OF_PYTHON = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib", "scripts"))
-# Folders of packages of other Pythons, such as that which an environment was made from.
+# Names of folders with packages for other Pythons, such as the one behind a virtual environment.
 _OF_PACKAGES = {"site-packages", "dist-packages"}
 _OF_OTHERS = tuple(f"{Path(path).resolve()}/" for path in (*wqmaster.__path__, *_OF_PYTHON))
 
@@ -26,7 +26,7 @@ def is_of_others(path: Path) -> bool:
 
 
 def _is_of_a_program(path: Path) -> bool:
-    """Whether a file is a program's own: in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
+    """Whether a file belongs to one program, in wqmaster/tasks/NAME or wqmaster/parsers/NAME."""
     path = path.resolve()
     if not path.is_relative_to(_OURS):
         return False
@@ -37,7 +37,7 @@ def _is_of_a_program(path: Path) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """The name of a user's file; of one of ours, where it is: all packages have a task.py."""
+    """The name of a file; in wqmaster, its path, since each program has a task.py there."""
     path = path.resolve()
     return str(path.relative_to(_OURS.parent)) if path.is_relative_to(_OURS) else path.name
 
@@ -45,8 +45,8 @@ def _shown(path: Path) -> str:
 def blame(error: BaseException) -> str | None:
     """The innermost line of a user's file in the traceback: "mine.py, line 12, in count".
 
-    If no user's file led to it: the innermost place in the package of one of our programs, for
-    those who add a program. None: the traceback contains neither.
+    If the traceback contains no user's file, this is the innermost line in the package of one of
+    our programs, which helps those who add a program. None if there is neither.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{_shown(Path(error.filename))}, line {error.lineno}"
@@ -65,7 +65,7 @@ def blame(error: BaseException) -> str | None:
 
 
 def defined(function: Callable[..., Any]) -> str | None:
-    """The place where a function is defined: "mine.py, line 12"; None if that is not known."""
+    """The place where a function is defined, such as "mine.py, line 12"; None if unknown."""
     while isinstance(function, functools.partial):
         function = function.func
     code = getattr(inspect.unwrap(function), "__code__", None)
@@ -77,11 +77,11 @@ def defined(function: Callable[..., Any]) -> str | None:
 def told(error: BaseException, function: Callable[..., Any] | None = None) -> str:
     """The error and its place: "ValueError('no') (mine.py, line 12, in count)".
 
-    `function` was called. Its place is given if the error does not come from within it, as when it
-    does not accept its arguments.
+    `function` is the function that was called. Its place is given if the traceback has none, which
+    happens when the function does not accept its arguments.
     """
     if isinstance(error, CampaignError):
-        return error.message  # it states the place already
+        return error.message  # the message states the place already
     what = error.msg if isinstance(error, SyntaxError) else repr(error)
     place = blame(error)
     if place is None and function is not None:

@@ -1,4 +1,4 @@
-"""From document and steps to Job, by pure functions: one package per program."""
+"""Task functions, which are pure and build a Job from a molecule. Each program has a package."""
 
 from wqmaster.tasks.base import Build, Rung, Software, StepRequest, Traits, task, traits_of
 from wqmaster.tasks.program import DataFolder, Program, Trial

@@ -1,7 +1,7 @@
-"""The contract of task functions, and the traits that describe them.
+"""The contract for task functions, and the traits that describe them.
 
-A task function is called as `(molecule, steps, software) -> Job`. Values that it takes from a
-document reach the worker as contents of files, never in a command line.
+A task function is called as `(molecule, steps, software) -> Job`. Values from a document reach the
+worker as contents of files, never in a command line.
 """
 
 import difflib
@@ -25,17 +25,17 @@ SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 
 
 class Rung(Model):
-    """One remedy: a change to the *way* to the answer, never to its level of theory.
+    """One remedy: it changes *how* the answer is computed, never the level of theory.
 
-    A program's own rungs are subclasses that add settings of the program. The rungs of a ladder are
-    tried in their order, each at most once for a document.
+    A program can use a subclass with additional settings. The rungs of a ladder are tried in order,
+    each at most once per document and step.
     """
 
     # Stored in `_run.remedy`.
     name: str = Field(pattern=NAME)
-    # Start from files of the failed attempt: orbitals, geometry.
+    # Whether to start from files of the failed attempt: orbitals, geometry.
     restart: bool = False
-    # Factors on `resources:` and `job_timeout`.
+    # Factors by which `resources:` and `job_timeout` are multiplied.
     memory: float | None = Field(default=None, gt=1, le=100)
     disk: float | None = Field(default=None, gt=1, le=100)
     time: float | None = Field(default=None, gt=1, le=100)
@@ -50,11 +50,11 @@ class StepRequest:
 
     name: str
     options: Any  # an instance of the function's options model
-    files: frozenset[str]  # files of the sandbox that parsers and keep_files need
-    remedies: tuple[Any, ...] = ()  # rungs of this attempt (the function's rung model)
+    files: frozenset[str]  # files in the sandbox that parsers and keep_files need
+    remedies: tuple[Any, ...] = ()  # this attempt's rungs, instances of the function's rung model
     rescued: Mapping[str, bytes] = field(default_factory=dict)  # files of the failed attempt
     loaded: Any = None  # the value of the stage `load`; by default the options
-    prepared: Any = None  # the value of the stage `prepare`; None before that
+    prepared: Any = None  # the value of the stage `prepare`; None until it has run
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Software:
     commands: Mapping[str, str] = field(default_factory=dict)  # from the campaign's `software:`
     cores: int = 1
     memory: int | None = None  # MB
-    beside: Path = Path()  # folder of the campaign file, to which paths in options are relative
-    cache: Path | None = None  # folder for files that the stage `prepare` makes
-    supplies: Mapping[str, Supply] = field(default_factory=dict)  # program -> where it comes from
+    beside: Path = Path()  # the campaign file's folder, to which paths in options are relative
+    cache: Path | None = None  # the folder for files that the stage `prepare` makes
+    supplies: Mapping[str, Supply] = field(default_factory=dict)  # by the program's name
     here: bool = False  # whether programs are called on this machine, not by a worker
 
     def argv(self, program: str) -> tuple[str, ...]:
-        """The first words of the command line of `program`; by default its name."""
+        """The first words of a command line that calls `program`; by default its name."""
         words = shlex.split(self.commands.get(program, program))
         supply = self.supplies.get(program)
         if supply is None:
@@ -82,18 +82,22 @@ class Software:
 
     @property
     def unpacked(self) -> Path:
-        """The folder in which software is unpacked on this machine, for `prepare`."""
+        """The folder on this machine in which software for `prepare` is unpacked."""
         return self.the_cache / "unpacked"
 
     @property
     def the_cache(self) -> Path:
-        """The cache, which exists only in the stage `prepare`."""
+        """The folder `cache`.
+
+        Raises:
+            RuntimeError: there is no cache.
+        """
         if self.cache is None:
             raise RuntimeError("there is no cache in this stage")
         return self.cache
 
     def kept(self, supply: Supply) -> Path:
-        """The path of the archive of `supply`: the copy that `keep` made, if there is one."""
+        """The path of the archive for `supply`: the copy that `keep` made, if there is one."""
         if self.cache is not None:
             copy = self.cache / "archives" / supply.key
             if copy.exists():
@@ -101,7 +105,7 @@ class Software:
         return Path(supply.source)
 
     def supplied(self, job: Job) -> Job:
-        """`job` with the software that its steps call added."""
+        """`job` with the supplies that its steps call, and the shared inputs that they need."""
         called = {step.argv[0] for step in job.steps if step.argv[0].startswith(SOFTWARE)}
         keys = {program.removeprefix(SOFTWARE).partition("/")[0] for program in called}
         used = {supply.key: supply for supply in self.supplies.values() if supply.key in keys}
@@ -120,7 +124,7 @@ Build = Callable[[Molecule, Sequence[StepRequest], Software], Job]
 
 
 class NoOptions(BaseModel):
-    """For a function that declares no options: any option is passed on unchecked."""
+    """The options model of a function that declares none. Any option is passed on unchecked."""
 
     model_config = {"extra": "allow", "frozen": True}
 
@@ -133,7 +137,7 @@ def _nothing(loaded: Any) -> Iterable[Any]:
     return ()
 
 
-# The arguments with which each function that `@task` takes is called.
+# The arguments that each function passed to `@task` receives.
 _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "load": ("options", "software"),
     "uses": ("loaded",),
@@ -145,15 +149,15 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "leaves": ("options",),
     "inspect": ("molecule", "options"),
 }
-# The optional ones; each of the others has a default.
+# The functions that can be None. Each of the others has a default.
 _OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect"))
 
 
 @dataclass(frozen=True)
 class Traits:
-    """The properties of a task function, as `@task` sets them.
+    """The properties of a task function, which `@task` sets.
 
-    Its stages run in this order, each with the value of the one before:
+    The function's stages run in this order, and each receives the value of the one before:
     `load(options, software) -> loaded` for each step, when the campaign is read;
     `check(steps, software)` for all steps, right after that;
     `prepare(loaded, software) -> prepared` for each step, once before jobs are built;
@@ -163,39 +167,41 @@ class Traits:
     # The program whose parsers judge the output, or the name of a known program (`programs`).
     program: Program | str | None = None
     options: type[BaseModel] = NoOptions  # the model of a step's options
-    # The function's own version, part of the recipe. Change it when its jobs give other results.
+    # The function's version, part of the recipe. Change it when jobs begin to give other results.
     version: str | None = None
-    rung: type[Rung] = Rung  # the model of its remedies
-    ladders: Ladders = field(default_factory=dict)  # remedies if the campaign names none
+    rung: type[Rung] = Rung  # the model of the function's remedies
+    ladders: Ladders = field(default_factory=dict)  # used where the campaign names no remedies
     # Whether a document without a molecule is refused. If not, its molecule has no atoms.
     molecule: bool = True
-    # Reads the files that the options of a step name (relative to the campaign file). It raises
-    # ValueError if one is wrong. Its value becomes `step.loaded`, and the next two receive it.
+    # Reads the files that a step's options name (relative to the campaign file). Raises ValueError
+    # if a file is wrong. The value becomes `step.loaded`, which `uses`, `fields` and `prepare`
+    # receive.
     load: Callable[[Any, Software], Any] = _as_they_are
-    # Files that determine a result (paths relative to the campaign file).
+    # Returns the files that determine a result (paths relative to the campaign file).
     uses: Callable[[Any], Iterable[str]] = _nothing
-    # Document fields that the step needs; they are fetched with the document.
+    # Returns the document fields that the step needs, which are fetched with the document.
     fields: Callable[[Any], Iterable[str]] = _nothing
-    # Refuses steps that cannot work: raises ValueError with the reason.
+    # Raises ValueError with the reason if the steps cannot work.
     check: Callable[[Sequence[StepRequest], Software], None] | None = None
     # Makes the files that all jobs of a step share, in `software.cache` on the master's machine.
-    # It receives the value of `load`, and its own becomes `step.prepared`. Raises WqmasterError.
+    # It receives the value of `load` and returns `step.prepared`. Raises WqmasterError if a file
+    # cannot be made.
     prepare: Callable[[Any, Software], Any] | None = None
-    # First words of the commands that a step with these options runs (default: the program's).
+    # Returns the first word of each command that a step runs (default: that of the program).
     runs: Callable[[Any, Software], Iterable[str]] | None = None
-    # Errors and warnings about the options of a step that do not depend on its molecule.
+    # Returns errors and warnings about a step's options that do not depend on the molecule.
     remarks: Callable[[Any], Iterable[Remark]] = _nothing
-    # The files and quantities that a step with these options does not produce; None: unknown.
+    # Returns the files and quantities that a step does not produce; None: they are unknown.
     leaves: Callable[[Any], Leaves] | None = None
-    # Refuses a document that lacks what a step with these options needs: raises BadDocument. It
-    # must be quick.
+    # Raises BadDocument if a document lacks something that a step needs. It must be quick, because
+    # it runs for every document.
     inspect: Callable[[Molecule, Any], None] | None = None
 
     def __post_init__(self) -> None:
         """Check all types, so that a mistake is reported at the line of `@task`.
 
         Raises:
-            TypeError: a trait has the wrong type; the message names it and the right one.
+            TypeError: a trait has the wrong type; the message names the trait and the right type.
         """
         if not isinstance(self.program, (Program, str, type(None))):
             raise TypeError(
@@ -239,7 +245,7 @@ def _check_ladders(ladders: Any) -> None:
         )
     for kind, ladder in ladders.items():
         if not isinstance(kind, FailureClass):
-            # A string would never be looked up, and its remedies would have no effect.
+            # No failure would ever match a string, so its remedies would have no effect.
             names = {member.label: member.name for member in FailureClass}
             near = difflib.get_close_matches(str(kind).lower(), names, n=1, cutoff=0.6)
             hint = (
@@ -279,7 +285,7 @@ def task(
     leaves: Callable[[Any], Leaves] | None = None,
     inspect: Callable[[Molecule, Any], None] | None = None,
 ) -> Callable[[Build], Build]:
-    """Mark a task function with its `Traits`, which document each argument."""
+    """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
     traits = Traits(
         program=program,
         options=options,
@@ -306,6 +312,6 @@ def task(
 
 
 def traits_of(function: Build) -> Traits:
-    """The traits of a task function; the defaults if it declares none."""
+    """The traits of a task function; the defaults if it has no `@task`."""
     found = getattr(function, "traits", None)
     return found if isinstance(found, Traits) else Traits()

@@ -1,7 +1,7 @@
-"""Calls of the traits of a task function, which may raise and return anything.
+"""Call the traits of a task function, which can raise and return anything.
 
-Users write traits. All calls are made here, so that a mistake in a trait is reported as an error of
-the campaign file, with its place in the user's module, and never as a traceback.
+Users write traits. All calls are made here, so a mistake in a trait is reported as an error in the
+campaign file, with its place in the user's module, and never as a traceback.
 """
 
 import errno
@@ -14,7 +14,8 @@ from wqmaster.system.tracebacks import defined, told
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
 
-# What each trait may raise to refuse a step or a document; anything else is a mistake in it.
+# The errors that a trait may raise to refuse a step or a document. Any other error is a mistake in
+# the trait.
 _REFUSALS: Mapping[str, tuple[type[Exception], ...]] = {
     "load": (ValueError, WqmasterError),
     "check": (ValueError, WqmasterError),
@@ -37,25 +38,25 @@ class BrokenTrait(CampaignError):
 
 
 def called(traits: Traits, name: str, *arguments: Any) -> Any:
-    """The value that the trait with this name returns.
+    """Call the trait with this name and return its value.
 
     Raises:
         BrokenTrait: the trait raised an error that it must not raise. Errors by which it refuses a
-            step or a document pass through.
+            step or a document pass through, and so does an error about a full disk.
     """
     function = getattr(traits, name)
     try:
         return function(*arguments)
     except _REFUSALS.get(name, ()):
         raise
-    except (Exception, SystemExit) as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function can raise anything
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise  # a problem of this machine, not of the function
+            raise  # a problem with this machine, not with the function
         raise _raised(name, error, function) from error
 
 
 def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
-    """The values of type `kind` that the trait with this name returns or yields.
+    """Call the trait with this name; return the values of type `kind` that it returns or yields.
 
     Raises:
         BrokenTrait: as in `called`, or the trait returned something else.
@@ -66,7 +67,7 @@ def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
         raise _returned(name, found, f"a list of {kind.__name__}", function)
     try:
         entries = list(found)
-    except (Exception, SystemExit) as error:  # a generator may raise here
+    except (Exception, SystemExit) as error:  # a generator can raise here
         raise _raised(name, error, function) from error
     for entry in entries:
         if not isinstance(entry, kind):
@@ -75,7 +76,9 @@ def listed(traits: Traits, name: str, kind: type, *arguments: Any) -> list[Any]:
 
 
 def left(traits: Traits, options: Any) -> Leaves:
-    """What a step with these options does not produce, according to the trait `leaves`.
+    """The files and quantities that a step does not produce, according to the trait `leaves`.
+
+    Without this trait, the result is empty.
 
     Raises:
         BrokenTrait: as in `called`, or the trait returned something else.
@@ -96,14 +99,14 @@ def left(traits: Traits, options: Any) -> Leaves:
 
 
 def file_lack(leaves: Leaves, name: str) -> Lack | None:
-    """Why a step does not write the file `name`, according to its `leaves`; None if it may.
+    """Why a step does not write the file `name`, according to `leaves`; None if it can.
 
     Raises:
         BrokenTrait: `Leaves.file` raised an error or returned something else.
     """
     try:
         found: Any = leaves.file(name)
-    except (Exception, SystemExit) as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function can raise anything
         raise _raised("leaves", error, leaves.file, " (file)") from error
     if found is not None and not isinstance(found, Lack):
         raise _returned("leaves", found, "Lack or None", leaves.file, where=" (file)")

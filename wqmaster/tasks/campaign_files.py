@@ -1,7 +1,8 @@
 """Files next to the campaign file that are sent with jobs, as they were when the run started.
 
 A file that is edited during the run must not reach a worker, because the recipe's hash covers the
-old one. So `prepare` copies each file into the campaign's cache, with its checksum in the name.
+earlier content. So `prepare` copies each file into the campaign's cache, with its checksum in the
+copy's name.
 """
 
 import hashlib
@@ -33,7 +34,10 @@ def read(software: Software, name: str) -> bytes:
 
 
 def keep(content: bytes, name: str, cache: Path) -> Path:
-    """The path of a file with this content in `cache`, which is written if it is missing."""
+    """Write `content` to a file in `cache` if it is not there yet; return the file's path.
+
+    Its name is the checksum of the content, followed by `name`.
+    """
     target = cache / f"{hashlib.sha256(content).hexdigest()[:16]}-{name}"
     if not target.exists():
         with replacing(target) as part:
@@ -42,7 +46,7 @@ def keep(content: bytes, name: str, cache: Path) -> Path:
 
 
 def _keep_copy(source: Path, cache: Path) -> Path:
-    """Like `keep`, for a file that may be larger than the memory."""
+    """Copy a file into `cache` as `keep` does, without reading all of it into memory."""
     part = cache / f".{source.name}.{os.getpid()}"
     total = hashlib.sha256()
     with source.open("rb") as file, part.open("wb") as copy:
@@ -53,23 +57,23 @@ def _keep_copy(source: Path, cache: Path) -> Path:
 
 
 class SharedInputs(Model):
-    """The option `inputs`, a base class for the options of a task function."""
+    """A base class for options models that have the option `inputs`."""
 
-    # Files that all jobs share (paths relative to the campaign file). A worker receives each once;
-    # programs find it as ../shared/NAME.
+    # Files that all jobs share (paths relative to the campaign file). A worker receives each file
+    # once, and programs find it as ../shared/NAME.
     inputs: tuple[str, ...] = ()
 
 
 def shared_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
-    """The files of `inputs:` as inputs of a job, from their original places."""
+    """The files in `inputs:` as inputs of a job, at their original paths."""
     return tuple(Input(software.beside / path, Path(path).name) for path in options.inputs)
 
 
 def kept_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
-    """The files of `inputs:` as inputs of a job, copied into the cache.
+    """The files in `inputs:` as inputs of a job, after they are copied into the cache.
 
     Raises:
-        WqmasterError: one of them cannot be copied.
+        WqmasterError: a file cannot be copied.
     """
     found = []
     for path in options.inputs:
@@ -84,10 +88,10 @@ def kept_inputs(options: SharedInputs, software: Software) -> tuple[Input, ...]:
 
 
 def check_shared(steps: Sequence[StepRequest], software: Software) -> None:
-    """Check that the files of `inputs:` exist and have different names.
+    """Check that the files in `inputs:` exist and have different names.
 
     Raises:
-        ValueError: a file is missing, is a folder, or has the name of another.
+        ValueError: a file is missing, is a folder, or has the same name as another file.
     """
     seen: dict[str, str] = {}
     for path in (path for step in steps for path in step.options.inputs):
@@ -101,7 +105,7 @@ def check_shared(steps: Sequence[StepRequest], software: Software) -> None:
 
 
 def words(value: Any) -> Any:
-    """An option's list or mapping with its numbers as words and everything else unchanged."""
+    """Convert the numbers in an option's value, also in lists and mappings, to strings."""
     if isinstance(value, (list, tuple)):
         return [words(item) for item in value]
     if isinstance(value, dict):
@@ -111,6 +115,6 @@ def words(value: Any) -> Any:
 
 
 def threads(cores: int) -> dict[str, str]:
-    """The environment that gives a program one thread per core."""
+    """The environment variables that give a program one thread per core."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {name: str(cores) for name in names}

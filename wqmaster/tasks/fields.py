@@ -1,4 +1,4 @@
-"""Document fields as plain data that JSON can hold."""
+"""Convert document fields to plain data that JSON can represent."""
 
 import datetime
 import json
@@ -13,15 +13,15 @@ from wqmaster.errors import BadDocument
 
 
 def plain(value: Any, name: str) -> Any:
-    """`value` of the field `name` as JSON can hold it: ids and dates become strings.
+    """Convert the value of the field `name` for JSON: ids and dates become strings.
 
     Raises:
-        BadDocument: the field holds another type, or a number that is not finite.
+        BadDocument: the field holds a value of any other type, or a number that is not finite.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return int(value)  # bson.Int64
+        return int(value)  # also converts bson.Int64
     if isinstance(value, float):
         if not math.isfinite(value):
             raise BadDocument(f"'{name}' of the document is not finite: {value!r}")
@@ -45,7 +45,7 @@ def id_text(value: Any) -> str:
 
 
 def shortest(names: Iterable[str]) -> list[str]:
-    """`names` without those nested in another, since MongoDB refuses to fetch a field twice."""
+    """`names` without fields inside another one, since MongoDB refuses to fetch a field twice."""
     known = set(names)
     return sorted(
         name
@@ -75,7 +75,7 @@ def _merged(one: Any, other: Any) -> Any:
 
 
 def pick(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The fields `names` of `document`, nested as in it, without those that are missing."""
+    """The fields `names` of `document`, nested as in the document. Missing ones are left out."""
     found: dict[str, Any] = {}
     for name in shortest(names):
         try:

@@ -1,4 +1,4 @@
-"""Comparing the parsers and `keep_files` of a step with what the step produces."""
+"""Compare a step's parsers and `keep_files` with the files and values that the step produces."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Asked:
 
 
 def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack | None:
-    """Why the parser will find nothing in a step of `program`; None if it may find something."""
+    """Why the parser will find nothing in a step of `program`; None if it can find something."""
     own = owner_of(asked.function, program)
     if program is not None and program.has_own_format and own is not None and own is not program:
         if asked.explicit and asked.file not in _STREAMS:
-            # The other program may have written this file, as xtb does when ORCA calls it.
+            # The other program might have written this file, as xtb does when ORCA calls it.
             return file_lack(leaves, asked.file)
         return _of_another(asked, own, program)
     lacks = [file_lack(leaves, asked.file)] if asked.file not in _STREAMS else []
@@ -57,12 +57,12 @@ def _of_another(asked: Asked, own: Program, program: Program) -> Lack:
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something that is wrong with a step, or probably is."""
+    """Something that is certainly or probably wrong with a step."""
 
     message: str
     certain: bool  # True: an error; False: a warning
-    keys: tuple[str | int, ...]  # its place in the step
-    line: int | None = None  # the line of the text there, counted from 1
+    keys: tuple[str | int, ...]  # the keys within the step that lead to it
+    line: int | None = None  # the line within the text there, counted from 1
 
 
 def complaints(
@@ -72,12 +72,13 @@ def complaints(
     parsers: Iterable[tuple[Asked, tuple[str | int, ...]]],
     keep_files: Iterable[str],
 ) -> Iterator[Complaint]:
-    """What is wrong with a step of a task function that has these traits.
+    """Yield everything that is certainly or probably wrong with a step.
 
-    `parsers` come with their places in the step.
+    `traits` are those of the step's task function. Each parser in `parsers` comes with the keys
+    within the step that lead to it.
 
     Raises:
-        BrokenTrait: `remarks` or `leaves` raised an error or returned something that it must not.
+        BrokenTrait: `remarks` or `leaves` raised an error or returned a value of the wrong type.
     """
     for remark in listed(traits, "remarks", Remark, options):
         yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)

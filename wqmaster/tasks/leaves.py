@@ -1,4 +1,4 @@
-"""The types in which a task function states which files and quantities a step does not produce."""
+"""The types with which a task function states what a step does not produce."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Remark:
-    """Something that is wrong with a step, or probably is, found before anything runs."""
+    """Something that is certainly or probably wrong with a step, found before anything runs."""
 
     message: str
-    # The option of the step that it concerns.
+    # The step's option that the remark is about.
     key: str
     # The line within that option's text, counted from 1; None for the option as a whole.
     line: int | None = None
@@ -24,7 +24,7 @@ class Lack:
 
     reason: str
     instead: str
-    # True: certain, an error; False: probable, a warning.
+    # True: it certainly does not, an error. False: it probably does not, a warning.
     certain: bool = True
 
 
@@ -34,16 +34,16 @@ def _any(name: str) -> Lack | None:
 
 @dataclass(frozen=True)
 class Leaves:
-    """The quantities and files that a step does not produce. It may produce anything else."""
+    """The quantities and files that a step does not produce. It can produce anything else."""
 
     # Quantities that are not printed, by their names in `wqmaster.parsers.PROGRAM.needs`.
     quantities: Mapping[str, Lack] = field(default_factory=dict)
-    # Why a file with this name is not written; None if it may be.
+    # Returns why a file with this name is not written; None if it can be.
     file: Callable[[str], Lack | None] = _any
 
 
 def no_such_file(program: str, name: str, known: Iterable[str]) -> Lack:
-    """The warning that `program` is not known to write a file with this name."""
+    """A warning that `program` is not known to write a file with this name."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if name.endswith((".out", ".log")):
         hint = "the program's output is in the file 'stdout'"

@@ -1,4 +1,4 @@
-"""A program as one object, with everything about it except its task functions and parsers."""
+"""`Program`, which describes everything about a program but its task functions and parsers."""
 
 import importlib
 import inspect
@@ -14,14 +14,16 @@ from wqmaster.parsers.base import Parser, ProgramParsers
 from wqmaster.system.signatures import misfit
 from wqmaster.system.tracebacks import defined, told
 
-# What a module of parsers has besides its parsers (`ProgramParsers`), with the arguments of calls.
+# The names that a module of parsers must define (see `ProgramParsers`), with the arguments of those
+# that are functions.
 _REQUIRED: Mapping[str, tuple[str, ...] | None] = {
     "VERSION": None,
     "diagnose": ("output", "asked", "options"),
     "program_version": ("output",),
 }
 _FURTHER: Mapping[str, tuple[str, ...]] = {"file_name": ("name",), "diagnose_file": ("output",)}
-# A name is used in command lines and in `software:`, and is usually that of an executable.
+# A program's name is used in command lines and in `software:`, and is usually that of its
+# executable.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -31,8 +33,8 @@ class Trial:
 
     arguments: tuple[str, ...] = ("--version",)
     files: Mapping[str, bytes] = field(default_factory=dict)
-    # A pattern that its output must contain; None: it only has to start, and may reject the
-    # arguments.
+    # A regular expression that the output must match. None: the program only has to start, and may
+    # reject the arguments.
     says: str | None = None
 
 
@@ -52,36 +54,36 @@ def _owns_nothing(name: str) -> bool:
 class Program:
     """A program that task functions run, with parsers and a diagnosis for its output.
 
-    `parsers` is the module with its parsers (see `wqmaster.parsers.base`), or the module's dotted
-    name. It has `VERSION`, `diagnose` and `program_version`, and may have `file_name`,
-    `diagnose_file` and a submodule `needs` (`wqmaster.tasks.held`).
+    `parsers` is the module with the program's parsers (see `wqmaster.parsers.base`), or the
+    module's dotted name. The module must have `VERSION`, `diagnose` and `program_version`, and can
+    have `file_name`, `diagnose_file` and a submodule `needs` (`wqmaster.tasks.held`).
     """
 
     name: str
     parsers: ModuleType | str
-    # Its usual name, if different: "ORCA".
+    # The name in messages, if it differs from `name`: "ORCA".
     title: str = ""
-    # How to get it, for the message if it is missing.
+    # Where to get the program, for the message if it is missing.
     installation: str = ""
-    # The argument that makes it only print its version; None if there is none.
+    # The argument with which the program only prints its version; None if there is none.
     version_argument: str | None = None
     data: DataFolder | None = None
-    # A short calculation if possible, which also reads data and calls the program's executables.
+    # Preferably a short calculation, which also needs the program's data and other executables.
     trial: Trial = Trial()
-    # Why the file at a path is not this program; None if it may be.
+    # Returns why the file at a path is not this program; None if it can be.
     impostor: Callable[[Path], str | None] | None = None
-    # Whether an executable with this name belongs to the program and its license forbids
-    # distributing it.
+    # Returns whether an executable with this name belongs to the program and the program's license
+    # forbids distributing it.
     restricts: Callable[[str], bool] = _owns_nothing
-    # Whether only its own parsers can read its outputs. If not, any parser may.
+    # Whether only the program's own parsers can read its outputs. If not, any parser can.
     has_own_format: bool = True
 
     def __post_init__(self) -> None:
-        """Check the name and the module.
+        """Check the types of the name and the module.
 
         Raises:
             ValueError: the name is not a plain word.
-            TypeError: `parsers` is not a module.
+            TypeError: `parsers` is neither a module nor a string.
         """
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ValueError(
@@ -99,10 +101,10 @@ class Program:
 
     @property
     def module(self) -> ProgramParsers:
-        """The module with its parsers.
+        """The module with the program's parsers.
 
         Raises:
-            ImportError: there is no such module, or it fails to import.
+            ImportError: there is no such module, or one of its imports fails.
         """
         found = self.parsers
         if isinstance(found, str):
@@ -111,15 +113,17 @@ class Program:
 
     @property
     def module_name(self) -> str:
-        """The dotted name of the module with its parsers."""
+        """The dotted name of the module with the program's parsers."""
         return self.parsers if isinstance(self.parsers, str) else self.parsers.__name__
 
     @property
     def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """Parser -> the quantities it needs that not every step produces; empty if unknown.
+        """Maps a parser's name to the quantities that it needs and that not every step produces.
+
+        It is empty if the module `needs` is missing or has no table.
 
         Raises:
-            Exception: the module `needs` fails to import. `lacks` reports it in words.
+            Exception: the module `needs` fails to import. `lacks` reports this in a message.
         """
         table = self._needs_module()
         found: Mapping[str, tuple[str, ...]] = getattr(table, "NEEDS", {})
@@ -130,13 +134,13 @@ class Program:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # The module exists but imports a missing one, which must not pass for "no needs".
+            # If the module exists but imports a missing one, it must not count as missing itself.
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             return None
 
     def own_parsers(self) -> dict[str, Parser]:
-        """Its parsers by name, in alphabetical order."""
+        """The program's parsers by name, in alphabetical order."""
         return {
             name: function
             for name, function in sorted(vars(self.module).items())
@@ -149,10 +153,10 @@ class Program:
         return f"{module}.".startswith(f"{self.module_name}.")
 
     def lacks(self) -> str | None:
-        """Why its outputs cannot be judged; None if they can."""
+        """Why the program's outputs cannot be judged; None if they can be."""
         try:
             module = self.module
-        except (Exception, SystemExit) as error:  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # a user's module can raise anything
             return f"its module of parsers '{self.module_name}' fails to import: {told(error)}"
         return self._lacks_of(module) or self._lacks_of_needs()
 
@@ -181,7 +185,7 @@ class Program:
         who = f"'{self.module_name}.needs'"
         try:
             table = self._needs_module()
-        except (Exception, SystemExit) as error:  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # a user's module can raise anything
             return f"the module {who} fails to import: {told(error)}"
         if table is None:
             return None

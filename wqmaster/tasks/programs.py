@@ -1,9 +1,9 @@
-"""The known programs: those of wqmaster, and those that installed packages register.
+"""The known programs: wqmaster's own, and those that installed packages register.
 
-Ours are the packages of `wqmaster.tasks`, each of which has a `PROGRAM`.
+wqmaster's own are the packages in `wqmaster.tasks`, each of which has a `PROGRAM`.
 
-A package registers a program by an entry point in the group `wqmaster.programs`, whose value is the
-location of the `Program`:
+Another package registers a program with an entry point in the group `wqmaster.programs`. The entry
+point's value is the location of the `Program`:
 
     [project.entry-points."wqmaster.programs"]
     mopac = "my_package.mopac:PROGRAM"
@@ -28,14 +28,14 @@ from wqmaster.tasks.program import Program
 GROUP = "wqmaster.programs"
 
 
-# Our parsers are in this package, in modules or packages named after their programs.
+# The package with wqmaster's own parsers, in modules or packages named after their programs.
 _PARSERS = "wqmaster.parsers."
 
 
 def _loaded(entry: metadata.EntryPoint) -> Program:
     try:
         found = entry.load()
-    except Exception as error:  # another package may raise anything
+    except Exception as error:  # another package can raise anything
         raise CampaignError(
             f"the program '{entry.name}', which an installed package registers ({entry.value}), "
             f"fails to import: {told(error)}",
@@ -55,7 +55,7 @@ def _ours(name: str) -> Program:
     file = f"{place.replace('.', '/')}/__init__.py"
     try:
         found = getattr(importlib.import_module(place), "PROGRAM", None)
-    except (Exception, SystemExit) as error:  # the author of a new program may have made a mistake
+    except (Exception, SystemExit) as error:  # the package of a new program can contain mistakes
         raise CampaignError(
             f"the program '{name}' ({place}) fails to import: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
@@ -84,7 +84,10 @@ def names_of_ours() -> frozenset[str]:
 
 @cache
 def _registered() -> Mapping[str, metadata.EntryPoint]:
-    """The entry points of installed packages, not yet loaded, without those that have our names."""
+    """The entry points of installed packages, not yet loaded, by name.
+
+    Those with the name of one of wqmaster's own programs are left out.
+    """
     found = metadata.entry_points(group=GROUP)
     return {entry.name: entry for entry in found if entry.name not in names_of_ours()}
 
@@ -92,10 +95,10 @@ def _registered() -> Mapping[str, metadata.EntryPoint]:
 def program_called(name: str) -> Program | None:
     """The program with this name, usually that of its executable; None if it is unknown.
 
-    Only this program is imported: a command that needs one program does not wait for all.
+    Only this program is imported, so a command that needs one program does not wait for all.
 
     Raises:
-        CampaignError: an installed package or a package of ours does not provide a valid program.
+        CampaignError: the package that should contain the program does not provide a valid one.
     """
     if name in names_of_ours():
         return _ours(name)
@@ -104,7 +107,7 @@ def program_called(name: str) -> Program | None:
 
 
 def program_of_package(function: str) -> Program | None:
-    """The program of our package that contains a task function; None for a user's function.
+    """The program whose package in `wqmaster.tasks` contains a task function; None if none does.
 
     Raises:
         CampaignError: the package does not provide a valid program.
@@ -123,7 +126,7 @@ def programs() -> Mapping[str, Program]:
     """All known programs by name.
 
     Raises:
-        CampaignError: as `program_called`.
+        CampaignError: as in `program_called`.
     """
     found = {name: program_called(name) for name in program_names()}
     return {name: program for name, program in found.items() if program is not None}
@@ -136,9 +139,9 @@ def forget() -> None:
 
 
 def owner_of(function: Parser, program: Program | None = None) -> Program | None:
-    """The program whose parser this is; None for a user's parser and for those of any text.
+    """The program whose outputs a parser reads; None for a user's parser or one for any text.
 
-    `program`: one that may be unregistered.
+    `program` is a program to try first, which need not be registered.
     """
     if program is not None and program.has_own_format and program.owns(function):
         return program
@@ -151,5 +154,9 @@ def owner_of(function: Parser, program: Program | None = None) -> Program | None
 
 
 def restricting(name: str) -> Program | None:
-    """The program whose license forbids distributing an executable of this name."""
+    """The program whose license forbids distributing an executable of this name, if there is one.
+
+    Raises:
+        CampaignError: as in `program_called`.
+    """
     return next((one for one in programs().values() if one.restricts(name)), None)

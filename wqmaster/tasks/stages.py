@@ -1,4 +1,4 @@
-"""The stages of a step before its jobs are built. Each receives the value of the one before."""
+"""The stages of a step before its jobs are built. Each receives the value of the last one."""
 
 from dataclasses import replace
 
@@ -7,20 +7,20 @@ from wqmaster.tasks.calling import called
 
 
 def loaded(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
-    """`step` after the stage `load`.
+    """Run the stage `load` and return `step` with its value.
 
     Raises:
-        ValueError: a file that its options name is missing or wrong.
+        ValueError: a file that the step's options name is missing or wrong.
         BrokenTrait: `load` raised anything else.
     """
     return replace(step, loaded=called(traits, "load", step.options, software))
 
 
 def prepared(traits: Traits, step: StepRequest, software: Software) -> StepRequest:
-    """`step` after the stage `prepare`, if the function has one.
+    """Run the stage `prepare`, if the function has one, and return `step` with its value.
 
     Raises:
-        WqmasterError: the files that its jobs share cannot be made.
+        WqmasterError: the files that the step's jobs share cannot be made.
         BrokenTrait: `prepare` raised anything else.
     """
     if traits.prepare is None:

@@ -1,4 +1,4 @@
-"""Tools for tests of programs, and of campaigns without processes or a database."""
+"""Tools for testing programs, and for testing campaigns without processes or a database."""
 
 from wqmaster.testing.collectors import InlineCollectors
 from wqmaster.testing.conformance import Sample, check_program

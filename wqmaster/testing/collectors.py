@@ -1,4 +1,4 @@
-"""Collectors without processes: the real `Collector`, called when the master listens."""
+"""Collectors without processes: the master calls the real `Collector` when it listens."""
 
 from collections import deque
 from collections.abc import Iterator

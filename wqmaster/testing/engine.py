@@ -19,12 +19,12 @@ class SandboxedJob:
     """A job as a worker receives it."""
 
     task: Task
-    number: int  # within its task, from 0
-    files: Mapping[str, bytes]  # the files in its sandbox
-    script: str  # its job.sh
+    number: int  # the job's number in its task, counted from 0
+    files: Mapping[str, bytes]  # the files in the job's sandbox
+    script: str  # the content of job.sh
 
 
-# A `TaskResult` is the result of the whole task, for example TaskResult.LOST for a lost worker.
+# A `TaskResult` applies to the whole task, for example TaskResult.LOST for a lost worker.
 Answer = Outcome | TaskResult
 
 
@@ -42,14 +42,14 @@ def step_outcome(
     timed_out: bool = False,
     **files: bytes,
 ) -> StepOutcome:
-    """The outcome of one step; `files` are those besides stdout."""
+    """The outcome of one step; `files` are the returned files besides stdout."""
     return StepOutcome(
         name, exit_code, wall_time, timed_out, {"stdout": stdout, "stderr": b"", **files}
     )
 
 
 def packed_outcomes(outcomes: list[Outcome]) -> bytes:
-    """The outcomes as outputs.tar, which runner.sh writes and `jobs/wire.py` reads."""
+    """Pack outcomes as outputs.tar, which runner.sh writes and `jobs/wire.py` reads."""
     content: dict[str, bytes] = {}
     lines = ["wqmaster 1", f"host {outcomes[0].host}"]
     for number, one in enumerate(outcomes):
@@ -74,17 +74,17 @@ def packed_outcomes(outcomes: list[Outcome]) -> bytes:
 
 @dataclass
 class MemoryEngine:
-    """An engine that runs tasks in `wait`, where it calls `answer` for each job.
+    """An engine that runs a task in each call of `wait`, where it calls `answer` for each job.
 
-    At most `slots` tasks are running; others wait. Tests can inspect the submitted tasks, the ids
-    of canceled tasks and the blocked hosts.
+    At most `slots` tasks count as running, and the others wait. Tests can inspect the submitted
+    tasks, the ids of canceled tasks and the blocked hosts.
     """
 
     answer: Callable[[SandboxedJob], Answer]
     slots: int = 8
     name: str = "memory"
     port: int | None = None
-    # While it is False, no task ends.
+    # While this is False, no task ends.
     working: bool = True
     submitted: list[Task] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)  # codespell:ignore cancelled
@@ -98,7 +98,7 @@ class MemoryEngine:
         self._queue.append((task, folder))
 
     def wait(self, seconds: float) -> Returned | None:
-        """Run the oldest task and return it; None immediately if there is none."""
+        """Run the oldest task and return it; return None at once if there is no task."""
         if not self.working or not self._queue:
             return None
         task, folder = self._queue.popleft()
@@ -115,7 +115,7 @@ class MemoryEngine:
         return self.slots - len(self._queue)
 
     def cancel(self, task_id: str) -> None:
-        """Remove the task; it is never returned."""
+        """Remove the task, so that it is never returned."""
         self.cancelled.append(task_id)  # codespell:ignore cancelled
         self._queue = deque(one for one in self._queue if one[0].id != task_id)
 
@@ -127,11 +127,11 @@ class MemoryEngine:
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Add the host to `blocked`; it has no other effect."""
+        """Add the host to `blocked`, without any other effect."""
         self.blocked.append(host)
 
     def stats(self) -> EngineStats:
-        """Counts of workers and tasks."""
+        """Count the tasks that run and wait, as if there were one worker with `slots` cores."""
         running = min(self.slots, len(self._queue))
         return EngineStats(
             workers=1, cores=self.slots, running=running, waiting=len(self._queue) - running

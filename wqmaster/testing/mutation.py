@@ -1,8 +1,8 @@
-"""Random damage to an output: cuts, flipped bits, and lost, repeated or shuffled lines."""
+"""Damage an output at random: cuts, flipped bits, and lost, repeated or shuffled lines."""
 
 import random
 
-# Words that replace a number or a heading.
+# Replacements for a word in the output, which can be a number or part of a heading.
 ODD_WORDS = (
     b"****************",
     b"NaN",

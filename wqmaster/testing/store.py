@@ -13,19 +13,19 @@ from wqmaster.tasks.fields import pick
 
 
 class MemoryAttempts:
-    """A ledger of failed attempts, in a list."""
+    """A ledger that keeps failed attempts in a list."""
 
     def __init__(self) -> None:
         self.records: list[Document] = []
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The earlier failures of these documents, by `key_of`."""
+        """The earlier failures of these documents, by `key_of` their ids."""
         wanted = {key_of(document) for document in document_ids}
         found = (entry for entry in self.records if key_of(entry["document"]) in wanted)
         return histories_of(sorted(found, key=lambda entry: int(entry["attempt"])))
 
     def record(self, records: Sequence[Document]) -> None:
-        """Add failed attempts; those already recorded are ignored."""
+        """Add failed attempts; attempts that are already recorded are ignored."""
         known = {(key_of(entry["document"]), entry["attempt"]) for entry in self.records}
         self.records += [
             deepcopy(entry)
@@ -34,7 +34,7 @@ class MemoryAttempts:
         ]
 
     def reopen(self, documents: Sequence[Any]) -> None:
-        """Reopen failed documents, since they were changed."""
+        """Make failed documents eligible for another attempt, because they were changed."""
         keys = set(map(key_of, documents))
         for entry in self.records:
             if entry.get("final") and key_of(entry["document"]) in keys:
@@ -42,7 +42,7 @@ class MemoryAttempts:
 
 
 class MemoryPresence:
-    """A master's lock; set `taken` to simulate that another master takes it."""
+    """A master's lock. Tests set `taken` to simulate that another master takes the campaign."""
 
     def __init__(self) -> None:
         self.published: list[Mapping[str, Any]] = []
@@ -52,7 +52,7 @@ class MemoryPresence:
         """Publish the status.
 
         Raises:
-            CampaignLocked: `taken` was set.
+            CampaignLocked: `taken` is set.
         """
         if self.taken:
             raise CampaignLocked("another master has taken the campaign")
@@ -60,7 +60,10 @@ class MemoryPresence:
 
 
 class MemoryStore:
-    """Documents by `key_of` their `_id`; the campaign's query is assumed to select them all."""
+    """Documents in a dict, by `key_of` their `_id`.
+
+    The store ignores the campaign's query, as if it selected all documents.
+    """
 
     def __init__(self, campaign: Campaign, documents: Iterable[Document] = ()) -> None:
         self.campaign = campaign
@@ -75,11 +78,15 @@ class MemoryStore:
         return self
 
     def insert(self, documents: Iterable[Document]) -> None:
-        """Add documents; they replace those with the same `_id`."""
+        """Add documents; each replaces an earlier one with the same `_id`."""
         self.documents |= {key_of(one["_id"]): deepcopy(dict(one)) for one in documents}
 
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
-        """The next documents without a result; all ids must have the same type."""
+        """At most `limit` documents without a result, in the order of their ids.
+
+        If `after` is given, only ids greater than the id in it are included. All ids must have the
+        same type.
+        """
         undone = sorted(
             (one for one in self.documents.values() if not self._is_done(one)),
             key=lambda one: one["_id"],
@@ -89,12 +96,15 @@ class MemoryStore:
         ]
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
-        """The documents among these that still have no result."""
+        """The given documents that still have no result."""
         found = (self.documents.get(key_of(document)) for document in document_ids)
         return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """The fingerprint of each molecule, by `key_of`; None if a document holds no molecule."""
+        """The fingerprint of each document's molecule, by `key_of` the document's id.
+
+        It is None if the document has no usable molecule.
+        """
         found: dict[str, str | None] = {}
         for key in map(key_of, document_ids):
             if key not in self.documents:
@@ -107,7 +117,7 @@ class MemoryStore:
         return found
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results that do not exist yet; returns why results were refused, by `key_of`."""
+        """Store results that do not exist yet; return why results were refused, by `key_of`."""
         refused: dict[str, str] = {}
         for result in results:
             key = key_of(result.document)
@@ -131,7 +141,7 @@ class MemoryStore:
         return {key: deepcopy(self._steps(self.documents[key])) for key in keys}
 
     def _fetched(self, document: Document) -> Document:
-        """The fields of a document that a job needs, as a projection fetches them."""
+        """A copy of the document with the fields that a projection would fetch for a job."""
         names = (*self.campaign.molecule.names, *self.campaign.submit.projection)
         return deepcopy({"_id": document["_id"], **pick(document, names)})
 

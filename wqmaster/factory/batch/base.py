@@ -1,7 +1,7 @@
-"""The interface of a batch system; this machine, which runs workers as processes, counts as one.
+"""The contract for batch systems; this machine counts as one, with processes as workers.
 
-One small class per system holds everything that wqmaster knows about it, as in HyperQueue's
-`QueueHandler`. It has no state: supervisor, master and doctor use the same object.
+One small class per system holds everything that wqmaster knows about the system, like HyperQueue's
+`QueueHandler`. The class has no state, so supervisor, master and doctor share one object.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,11 +24,11 @@ class WorkerEvents(Protocol):
 
 
 class BatchSystem(Protocol[W]):
-    """A batch system, for workers whose section of the campaign file is a `W`."""
+    """A batch system; `W` is the model of its `workers:` section in the campaign file."""
 
     @property
     def name(self) -> str:
-        """The type of workers in a campaign file, which is also the factory's name for it."""
+        """The type of workers in a campaign file; also the factory's name for the batch system."""
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -36,15 +36,15 @@ class BatchSystem(Protocol[W]):
 
     @property
     def how_to_get_commands(self) -> str:
-        """How to get these commands."""
+        """How to get these commands, as advice for the user."""
 
     @property
     def wrapper(self) -> tuple[str, ...]:
-        """The words that start worker.sh on a worker's host, before its own options."""
+        """The command that starts worker.sh on a worker's host, without the options that follow."""
 
     @property
     def copies_environment(self) -> bool:
-        """Whether workers get a copy of the factory's environment, for others to see."""
+        """Whether jobs get a copy of the factory's environment, which other users can then see."""
 
     @property
     def events_report_waiting_jobs(self) -> bool:
@@ -56,39 +56,39 @@ class BatchSystem(Protocol[W]):
 
     @property
     def factory_ends_workers(self) -> bool:
-        """Whether a factory that is told to end also ends its workers, and immediately."""
+        """Whether a factory that receives SIGTERM ends its workers too, immediately."""
 
     @property
     def why_jobs_wait(self) -> str:
-        """How to find out why workers do not start."""
+        """How to find out why workers do not start, as advice for the user."""
 
     def refusal(self, program: str) -> str | None:
-        """Why a job cannot name `program` among those that its host must have; None if it can."""
+        """Why a worker's job cannot pass the name `program` to worker.sh; None if it can."""
 
     def settings(self, workers: W, size: WorkerSize, local_count: int) -> Settings:
         """The part of the factory's configuration (`-C`) that depends on the batch system.
 
-        `local_count`: the number of workers on this machine, if the campaign does not state it.
+        `local_count` is the number of workers if they run on this machine.
         """
 
     def batch_options(self, workers: W, factory_id: str, campaign: str) -> str:
-        """The text for `-B`, which goes into each job and identifies its factory."""
+        """The batch options (`-B`) for each job, which also identify the job's factory."""
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
         """`environ` for the factory in `folder`, with a mark that identifies its processes."""
 
     def events(self, scratch: Path) -> WorkerEvents:
-        """The watcher of the workers of the factory with this scratch folder."""
+        """The watcher of the workers whose factory has this scratch folder."""
 
     def jobs(self, factory_id: str) -> list[str]:
-        """The jobs of a factory that wait or run.
+        """The ids of a factory's jobs that wait or run.
 
         Raises:
             EngineError: the batch system does not respond.
         """
 
     def remove_jobs(self, factory_id: str) -> None:
-        """End all jobs of a factory, and remove them from the queue.
+        """End all of a factory's jobs, and remove them from the queue.
 
         Raises:
             EngineError: the batch system does not respond.

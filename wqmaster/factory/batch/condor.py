@@ -1,4 +1,4 @@
-"""Workers as jobs of HTCondor: lines of the submit file, and leftover jobs.
+"""Workers as HTCondor jobs: the lines of their submit files, and the removal of jobs.
 
 Tested with HTCondor 23.9 and cctools 7.14.5, which writes the submit file (batch_queue_condor.c).
 """
@@ -15,23 +15,23 @@ from wqmaster.factory.sizes import WorkerSize
 
 _CATEGORY_HOURS = {"Medium": 10, "Long": 20}
 _FACTORY_ATTRIBUTE = "WqmasterFactory"
-# In the arguments of a job HTCondor interprets ' and expands $(X), $$(X), $FUNCTION(X).
+# In a job's arguments, HTCondor interprets ' and expands $(X), $$(X), $$[X] and $FUNCTION(X).
 _NOT_IN_ARGUMENTS = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
 
 
 class Condor(QueueSystem):
-    """HTCondor. `getenv = true` in each submit file gives jobs the factory's environment."""
+    """HTCondor, whose jobs get the factory's environment (`getenv = true` in each submit file)."""
 
     name = "condor"
     commands = ("condor_submit", "condor_q", "condor_rm")
     how_to_get_commands = "install HTCondor's submit tools, or run on an access point"
-    # `exec`, because an eviction signals only the shell that HTCondor started.
+    # `exec` is needed, since an eviction signals only the process that HTCondor has started.
     wrapper = ("exec", "sh", "./worker.sh")
     events_report_waiting_jobs = True
     why_jobs_wait = "'condor_q -better-analyze' shows whether any machine can run them"
 
     def refusal(self, program: str) -> str | None:
-        """Why a job's arguments cannot contain the name of a program; None if they can."""
+        """Why a job's arguments cannot contain the name `program`; None if they can."""
         if _NOT_IN_ARGUMENTS.search(program) is None:
             return None
         return (
@@ -40,14 +40,14 @@ class Condor(QueueSystem):
         )
 
     def settings(self, workers: CondorWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """The settings that all queues have, and the requirements on machines."""
+        """The settings common to all queues, and the requirements on machines."""
         found = self._settings(workers, size)
         if workers.requirements:
             found["condor-requirements"] = workers.requirements
         return found
 
     def batch_options(self, workers: CondorWorkers, factory_id: str, campaign: str) -> str:
-        r"""The lines that the factory puts before `queue`; it expands `\n` and `\\`."""
+        r"""The lines that the factory writes before `queue`; it expands `\n` and `\\`."""
         lines = self.submit_lines(workers, factory_id, campaign)
         return "\\n".join(line.replace("\\", "\\\\") for line in lines)
 
@@ -68,21 +68,21 @@ class Condor(QueueSystem):
         ]
 
     def events(self, scratch: Path) -> CondorEvents:
-        """The watcher of the jobs."""
+        """The watcher of the jobs that a factory with this scratch folder has submitted."""
         return CondorEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
-        """The jobs of a factory that are in the queue or on a machine.
+        """The ids of a factory's jobs that are in the queue or on a machine.
 
         Raises:
             EngineError: the queue does not respond.
         """
-        # 3: removed, but the machine does not respond.
+        # Status 3: removed, but the machine does not respond.
         condition = f"{_of_factory(factory_id)} && JobStatus != 3"
         return answer("condor_q", "-constraint", condition, "-af", "ClusterId").split()
 
     def remove_jobs(self, factory_id: str) -> None:
-        """Remove all jobs of a factory from the queue. Their workers are told to exit.
+        """Remove all of a factory's jobs from the queue; HTCondor tells their workers to exit.
 
         Raises:
             EngineError: the queue does not respond.
@@ -91,11 +91,12 @@ class Condor(QueueSystem):
 
 
 def _container(image: str | None) -> list[str]:
-    """The lines that run a worker in a container.
+    """The submit file's lines that run a worker in the container `image`; none without an image.
 
-    An unpacked image, a folder such as those on CVMFS, is named in the OSPool's own attribute. Any
-    other image is a `container_image` of HTCondor's container universe ("Container Universe Jobs"
-    in its manual). The factory states another universe earlier; the later statement counts.
+    An unpacked image (a folder, such as those on CVMFS) goes into an attribute of the OSPool. Any
+    other image is a `container_image` for HTCondor's container universe ("Container Universe Jobs"
+    in the HTCondor manual). This universe replaces the one that the factory states earlier in the
+    submit file.
     """
     if image is None:
         return []
@@ -105,10 +106,11 @@ def _container(image: str | None) -> list[str]:
 
 
 def _duration_category(walltime: int | None) -> list[str]:
-    """The line that states the OSPool's duration category; other pools ignore it.
+    """The submit file's line with the OSPool's duration category, which other pools ignore.
 
-    A job of a category is expected to end within the hours stated here, and held after twice as
-    many (OSG's user documentation, "Job Duration Categories").
+    `walltime` is in seconds. Without it, or above the longest category, there is no such line. Jobs
+    in a category are expected to end within `_CATEGORY_HOURS`, and are held after twice as long
+    (OSG user documentation, "Job Duration Categories").
     """
     for category, hours in _CATEGORY_HOURS.items():
         if walltime is not None and walltime <= hours * 3600:
@@ -117,7 +119,7 @@ def _duration_category(walltime: int | None) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A string literal of HTCondor's ClassAd language."""
+    """`text` as a string literal in HTCondor's ClassAd language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -1,4 +1,4 @@
-"""HTCondor's event log, read for the workers of a factory.
+"""Reads HTCondor's event log for the state of a factory's workers.
 
 Tested with HTCondor 23.9 and cctools 7.14.5, which names the log (batch_queue_condor.c).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
 
-# How many ended workers' files are kept.
+# How many ended workers keep their output files.
 _KEPT_ENDED_WORKERS = 200
 _EVENT = re.compile(
     r"^(?P<type>\d{3}) \((?P<job>\d+)\.\d+\.\d+\) (?P<time>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)"
@@ -25,7 +25,7 @@ _HOST = re.compile(r"SlotName: \S*?@(\S+)|alias=([A-Za-z0-9.-]+)|on host: <([0-9
 
 
 class _EventType(IntEnum):
-    """The events of HTCondor that change the state of a worker."""
+    """The HTCondor events that change the state of a worker."""
 
     SUBMITTED = 0
     BEGAN = 1
@@ -58,7 +58,7 @@ class CondorEvents:
         self._ended: deque[str] = deque()
 
     def news(self) -> list[Worker]:
-        """The workers whose state has changed, in order; each end is reported once."""
+        """The workers whose state has changed since the last call, in the order of the events."""
         try:
             with (self._scratch / "condor.logfile").open("rb") as log:
                 log.seek(self._place)
@@ -69,7 +69,7 @@ class CondorEvents:
         return self.feed(new.decode(errors="replace"))
 
     def feed(self, text: str) -> list[Worker]:
-        """The same for the next piece of the log."""
+        """The workers whose state changes in `text`, the next piece of the log."""
         *events, self._rest = (self._rest + text).split("\n...\n")
         found = []
         for event in events:
@@ -82,7 +82,7 @@ class CondorEvents:
         match = _EVENT.match(lines[0]) or _OLD_EVENT.match(lines[0])
         if match is None:
             return None
-        # The number is padded to three digits in the log only: files are named worker.1.err.
+        # Only the log pads the number to three digits; the files are named worker.1.err.
         kind, job, when = int(match["type"]), str(int(match["job"])), _seconds(match["time"])
         body = " ".join(line.strip() for line in lines[1:])
         old = self._known.get(job, Worker(job, "idle"))
@@ -130,6 +130,6 @@ class CondorEvents:
 
 
 def _seconds(text: str) -> float:
-    if "/" in text:  # from HTCondor before 8.9: no year
+    if "/" in text:  # HTCondor before 8.9 wrote no year
         text = f"{datetime.now().year}/{text}".replace("/", "-")
     return datetime.fromisoformat(text).timestamp()

@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Workers as processes on this machine."""
 
 import contextlib
 from collections.abc import Mapping
@@ -11,27 +11,27 @@ from wqmaster.factory.folders import WorkerFolders
 from wqmaster.factory.sizes import WorkerSize
 from wqmaster.system.processes import is_running
 
-# An idle worker on this machine exits after this time.
+# How long a worker on this machine is idle before it exits.
 IDLE_TIMEOUT_SECONDS = 3600
 
 
 class LocalEvents(WorkerFolders):
-    """Reads the workers' files in the scratch folder."""
+    """Watches the workers through their files in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended, and its exit code if worker.sh refused the host."""
+        """Whether a worker has ended, and the exit code with which worker.sh refused the host."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
         return not (worker.isdecimal() and is_running(int(worker))), None
 
 
 class Local:
-    """This machine."""
+    """This machine, as a batch system without a queue."""
 
     name = "local"
     commands: tuple[str, ...] = ()
     how_to_get_commands = "none are needed"
-    # `exec`, so that the worker itself is told to exit when the factory has died.
+    # `exec` makes the worker itself receive the signal when the factory has died.
     wrapper = ("exec", "sh", "./worker.sh", "-o")
     copies_environment = False
     events_report_waiting_jobs = False
@@ -40,11 +40,11 @@ class Local:
     why_jobs_wait = "see the factory's log"
 
     def refusal(self, program: str) -> str | None:
-        """None: any program can be named."""
+        """None, since worker.sh can be given any name."""
         return None
 
     def settings(self, workers: LocalWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """As many workers as requested, at all times."""
+        """The settings that keep `local_count` workers at all times."""
         return {
             "max-workers": local_count,
             "min-workers": local_count,
@@ -53,20 +53,20 @@ class Local:
         }
 
     def batch_options(self, workers: LocalWorkers, factory_id: str, campaign: str) -> str:
-        """No options: processes have none."""
+        """An empty text, since processes have no batch options."""
         return ""
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """`environ` with a variable that workers inherit, to find those of a killed factory."""
+        """`environ` with a variable by which the workers of a killed factory can be found."""
         return processes.marked(environ, folder)
 
     def events(self, scratch: Path) -> LocalEvents:
-        """The watcher of the workers."""
+        """The watcher of the workers whose factory has this scratch folder."""
         return LocalEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
-        """No jobs: workers are found as processes of the factory's folder (`processes.left`)."""
+        """No ids, since `processes.left` finds these workers instead."""
         return []
 
     def remove_jobs(self, factory_id: str) -> None:
-        """Do nothing: there is no queue."""
+        """Do nothing, since there is no queue."""

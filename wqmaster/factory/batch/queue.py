@@ -1,4 +1,4 @@
-"""The common base of batch systems with a queue."""
+"""The base class for batch systems with a queue."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,26 +7,26 @@ from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.factory.batch.base import Settings
 from wqmaster.factory.sizes import WorkerSize
 
-# A worker exits before its job is ended, so that it can sign off from the master: earlier by
-# 1/_GOODBYE_PART of its wall time, but at most by _GOODBYE_SECONDS.
+# A worker exits before the batch system ends its job, so that it can sign off from the master. The
+# margin is 1/_GOODBYE_PART of the wall time, but at most _GOODBYE_SECONDS.
 _GOODBYE_PART = 10
 _GOODBYE_SECONDS = 120
 
 
 class QueueSystem:
-    """Base of the batch systems with a queue."""
+    """What batch systems with a queue have in common."""
 
     copies_environment = True
     number_follows_demand = True
-    # A factory would remove its jobs one by one.
+    # A factory would remove its jobs one by one, so the supervisor removes them.
     factory_ends_workers = False
 
     def refusal(self, program: str) -> str | None:
-        """None: any program can be named."""
+        """None, since a job can pass on any name."""
         return None
 
     def marked_environment(self, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """`environ` without a mark: the queue identifies the jobs."""
+        """`environ` without a mark, since the queue identifies the jobs."""
         return dict(environ)
 
     def _settings(self, workers: BatchWorkers, size: WorkerSize) -> Settings:
@@ -37,7 +37,7 @@ class QueueSystem:
         return {
             "max-workers": workers.max,
             "min-workers": workers.min,
-            # 0 would mean no limit.
+            # In the factory, 0 would mean no limit.
             "workers-per-cycle": workers.per_cycle,
             "timeout": workers.timeout,
             "memory": size.memory,

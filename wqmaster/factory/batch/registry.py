@@ -1,4 +1,4 @@
-"""The batch systems, by the type of workers in a campaign file."""
+"""All batch systems, by the type of workers that a campaign file states."""
 
 from typing import Any
 
@@ -13,10 +13,14 @@ _SYSTEMS: dict[str, BatchSystem[Any]] = {
 
 
 def batch_system(name: str) -> BatchSystem[Any]:
-    """The batch system called `name`."""
+    """The batch system for workers of type `name`.
+
+    Raises:
+        KeyError: there is no such type.
+    """
     return _SYSTEMS[name]
 
 
 def find_batch_system(name: object) -> BatchSystem[Any] | None:
-    """The same for a name that may be unknown, from a file that another version has written."""
+    """The batch system called `name`, which another version wrote; None if it is unknown."""
     return _SYSTEMS.get(name) if isinstance(name, str) else None

@@ -1,7 +1,7 @@
-"""Workers as jobs of SLURM: options of sbatch, the files of each worker, leftover jobs.
+"""Workers as SLURM jobs: the options for sbatch, each worker's files, and the removal of jobs.
 
-With cctools 7.14.5 (batch_queue_cluster.c), jobs run in the factory's scratch folder, which all
-nodes must see, in a script that records its start and its exit code in slurm.status.JOB.
+In cctools 7.14.5 (batch_queue_cluster.c), a job runs in the factory's scratch folder, which all
+nodes must see. The job's script records its start and its exit code in slurm.status.JOB.
 """
 
 import getpass
@@ -17,14 +17,14 @@ from wqmaster.factory.sizes import WorkerSize
 
 
 class SlurmEvents(WorkerFolders):
-    """Reads the jobs' files in the scratch folder."""
+    """Watches the jobs through their files in the scratch folder."""
 
     def end(self, worker: str, folder: Path) -> tuple[bool, int | None]:
-        """Whether a worker has ended, and its exit code if it is known."""
+        """Whether a worker has ended, and its exit code (None if unknown)."""
         try:
             text = (self.scratch / f"slurm.status.{worker}").read_text()
         except OSError:
-            return True, None  # the factory has noticed the end and removed the file
+            return True, None  # the factory noticed the end and removed the file
         for line in text.splitlines():
             words = line.split()
             if len(words) == 3 and words[0] == "stop" and words[1].isdigit():
@@ -33,13 +33,13 @@ class SlurmEvents(WorkerFolders):
 
 
 class Slurm(QueueSystem):
-    """SLURM. `--export=ALL` gives jobs the factory's environment, which also has their command."""
+    """SLURM, whose jobs get the factory's environment (`--export=ALL`), including their command."""
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel")
     how_to_get_commands = "install SLURM's client tools, or run on a login node"
-    # No `exec`: the script around it must record how the worker ended. SLURM signals all processes
-    # of a job that must end.
+    # No `exec`, because the script around worker.sh must record how the worker ended. SLURM signals
+    # all processes of a job that must end, so the worker receives the signal anyway.
     wrapper = ("sh", "./worker.sh", "-o")
     events_report_waiting_jobs = False
     why_jobs_wait = (
@@ -48,11 +48,11 @@ class Slurm(QueueSystem):
     )
 
     def settings(self, workers: SlurmWorkers, size: WorkerSize, local_count: int) -> Settings:
-        """The settings that all queues have."""
+        """The settings common to all queues."""
         return self._settings(workers, size)
 
     def batch_options(self, workers: SlurmWorkers, factory_id: str, campaign: str) -> str:
-        """The options after the factory's own: of equal options, sbatch takes the last."""
+        """The options that follow the factory's own; if one is repeated, sbatch takes the last."""
         words = [
             f"--job-name={_job_name(factory_id)}",
             f"--comment={campaign}",
@@ -65,11 +65,11 @@ class Slurm(QueueSystem):
         return shlex.join(words)  # the factory calls sbatch through a shell
 
     def events(self, scratch: Path) -> SlurmEvents:
-        """The watcher of the jobs."""
+        """The watcher of the jobs that a factory with this scratch folder has submitted."""
         return SlurmEvents(scratch)
 
     def jobs(self, factory_id: str) -> list[str]:
-        """The jobs of a factory that wait or run.
+        """The ids of a factory's jobs that wait or run.
 
         Raises:
             EngineError: SLURM does not respond.
@@ -78,7 +78,7 @@ class Slurm(QueueSystem):
         return answer("squeue", "-h", f"--user={getpass.getuser()}", name, "-o", "%A").split()
 
     def remove_jobs(self, factory_id: str) -> None:
-        """End all jobs of a factory.
+        """End all of a factory's jobs.
 
         Raises:
             EngineError: SLURM does not respond.

@@ -1,11 +1,12 @@
 """Parsers of ORCA's files, versions 3 to 6.1. Energies in Eh, gradients in Eh/Bohr, charges in e.
 
-An output may hold many evaluations: optimization cycles, scan points, several jobs. Values come
-from the final evaluation, the last one with a final energy, so that they all belong to one geometry
-and one electronic state. If only an earlier evaluation has a parser's block, the parser refuses it
-and reports where it is (`evaluations`): after an optimization, for instance, ORCA prints no
-gradient for the final energy. `frames` returns the energy, gradient and geometry of every
-evaluation; parsers named `*_trajectory` return all blocks of a kind, from any evaluation.
+An output can contain many evaluations: optimization cycles, scan points, several jobs. Values come
+from the final evaluation, which is the last one with a final energy, so they all belong to one
+geometry and one electronic state (see the module `evaluations`). If only an earlier evaluation has
+the block that a parser reads, the parser raises an error that names this evaluation. For instance,
+ORCA prints no gradient for the final energy after an optimization. `frames` returns the energy,
+gradient and geometry of every evaluation. Parsers named `*_trajectory` return all blocks of a kind,
+from every evaluation.
 """
 
 from wqmaster.parsers.orca.correlation import (
@@ -123,7 +124,8 @@ from wqmaster.parsers.orca.vibrations import (
     normal_modes,
 )
 
-# 2: values come from the final evaluation; in 1, each came from the last block of its kind.
+# In version 2, all values come from the final evaluation. In version 1, each value came from the
+# last block of its kind.
 VERSION = "2"
 
 __all__ = [

@@ -1,14 +1,14 @@
-"""The lines of ORCA's absorption spectra (electric dipole, length form), versions 2.6 to 6.1.
+"""The lines in ORCA's absorption spectra (electric dipole, length form), versions 2.6 to 6.1.
 
 Real outputs (cclib, pysisyphus) have three line formats:
 
-- `1  43167.6  231.7  0.0056 ...`: state, cm^-1, nm, oscillator strength (up to 5.0). ROCIS omits
+- `1  43167.6  231.7  0.0056 ...` (up to 5.0): state, cm^-1, nm, oscillator strength. ROCIS omits
   states whose multiplicity differs from the ground state's, although its table "Excitation
   energies" lists them, so the numbers have gaps.
-- `0( 1)-> 1( 1) 1  37192.8  268.9  4e-09 ...`: root (block) -> root (block) and multiplicity
-  (CASSCF and NEVPT2 up to 5.0).
-- `0-1A -> 1-3Bu  3.129277  25239.3  396.2  0.0 ...`: with multiplicities and eV, sorted by energy
-  (since 6.0).
+- `0( 1)-> 1( 1) 1  37192.8  268.9  4e-09 ...` (CASSCF and NEVPT2 up to 5.0): root (block) -> root
+  (block), multiplicity, cm^-1, nm, oscillator strength.
+- `0-1A -> 1-3Bu  3.129277  25239.3  396.2  0.0 ...` (since 6.0): states with their multiplicities,
+  eV, cm^-1, nm, oscillator strength, sorted by energy.
 """
 
 import re
@@ -22,7 +22,7 @@ from wqmaster.parsers.orca.text import last, lines, number, numbers
 
 # 1 Eh in cm^-1 (CODATA 2018).
 WAVENUMBERS_PER_EH = 219474.63136320
-# 1 Eh in eV as ORCA 6 converts it (derived from the Eh and eV in a property.json of 6.1).
+# 1 Eh in eV, with ORCA 6's value (derived from energies in Eh and eV in a property.json of 6.1).
 _EV_PER_EH = 27.2113834
 _TRANSITION = re.compile(r" *(\d+)-(\d+)\S* +-> +(\d+)-(\d+)\S*")
 _OF_ROOTS = re.compile(r" *(\d{1,6})\( *(\d{1,6})\) *-> *(\d{1,6})\( *(\d{1,6})\) +(\d{1,3})(?= )")
@@ -30,7 +30,7 @@ _FORBIDDEN = re.compile(r"spin forbidden(?: \(mult=(\d+)\))?")
 _SPECTRUM = "ABSORPTION SPECTRUM VIA TRANSITION ELECTRIC DIPOLE MOMENTS"
 # ORCA 2.6, CASSCF and NEVPT2 print only one spectrum, under this heading.
 _OLD_SPECTRUM = "ABSORPTION SPECTRUM"
-# A column heading between the two rules above the rows.
+# A column heading between the two dashed lines above the rows.
 _COLUMN = "Wavelength"
 _MAX_LINES_ABOVE_ROWS = 10
 # ROCIS lists roots of all multiplicities above its spectra.
@@ -41,7 +41,7 @@ _MAX_ROOTS = 100_000
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a spectrum."""
+    """One line in a spectrum."""
 
     wavenumber: float  # cm^-1
     wavelength: float  # nm
@@ -49,7 +49,7 @@ class Line:
     multiplicity: int | None
     energy: float  # Eh, from the column with the most digits
     origin: tuple[int, int]  # root and block of the initial state
-    state: int | None = None  # as ORCA numbers it
+    state: int | None = None  # ORCA's number, if there is one
 
 
 def _numbered(words: list[str], expected: int, roots: Mapping[int, int] | None) -> Line:
@@ -103,9 +103,9 @@ def _of_roots(line: str, match: re.Match[str]) -> Line:
 
 
 def _roots(text: str, position: int) -> Mapping[int, int] | None:
-    """The multiplicity of each root of the ROCIS calculation with its spectrum at `position`.
+    """The multiplicity of each root in the ROCIS calculation whose spectrum is at `position`.
 
-    None if the spectrum is not from ROCIS, or its table of roots is missing.
+    None if the spectrum does not come from ROCIS or the table of roots is missing.
     """
     spectra = last(text, _ROCIS_SPECTRA, 0, position)
     table = last(text, _ROCIS_ROOTS, 0, max(spectra, 0))
@@ -122,7 +122,7 @@ def _roots(text: str, position: int) -> Mapping[int, int] | None:
 
 
 def _numbers_of_states(roots: Mapping[int, int] | None) -> Iterator[int]:
-    """The state numbers in a numbered spectrum, in order."""
+    """The state numbers that a numbered spectrum must have, in order."""
     if roots is None:
         yield from range(1, _MAX_ROOTS)
     else:
@@ -130,7 +130,7 @@ def _numbers_of_states(roots: Mapping[int, int] | None) -> Iterator[int]:
 
 
 def _rows(output: Output, position: int) -> Iterator[str]:
-    """The lines of the spectrum whose heading is at `position`, up to its end."""
+    """The lines in the spectrum whose heading is at `position`, up to its end."""
     rulers = 0
     named = False
     for count, line in enumerate(lines(output.text, position)):
@@ -150,10 +150,10 @@ def _rows(output: Output, position: int) -> Iterator[str]:
 
 
 def absorption_spectrum(output: Output, start: int) -> list[Line]:
-    """The lines of the last absorption spectrum after `start`, from the ground state.
+    """The lines in the last absorption spectrum after `start`, which must be the ground state's.
 
     Raises:
-        ParseError: there is no spectrum, it starts from another state, or it is incomplete.
+        ParseError: there is no spectrum, it belongs to another initial state, or it is incomplete.
     """
     text = output.text
     position = last(text, _SPECTRUM, start)

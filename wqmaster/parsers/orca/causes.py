@@ -1,7 +1,7 @@
-"""Causes of failure that ORCA, MPI and the shell print before a crash, versions 3 to 6.1.
+"""Causes of failure that ORCA (3 to 6.1), MPI and the shell report before a crash.
 
-The texts come from real outputs (ReactionMechanismGenerator/ARC, faccts/opi, ASH) and from ORCA's
-troubleshooting page.
+The messages come from real outputs (ReactionMechanismGenerator/ARC, faccts/opi, ASH) and from
+ORCA's troubleshooting page.
 """
 
 import re
@@ -13,7 +13,7 @@ from wqmaster.parsers.orca.text import line_of, line_start, lines
 
 _MEMORY_ASKED = "Please increase MaxCore"
 _ERROR_TERMINATION = "ORCA finished by error termination in"
-# In order of preference: text, further text required on the same line, failure class.
+# A message, further text that its line must contain, and the failure class. The first match counts.
 _BEFORE_CONVERGENCE = (
     ("error while loading shared libraries", "", FailureClass.LIBRARY_MISSING),
     ("mpirun: not found", "", FailureClass.PROGRAM_MISSING),
@@ -83,14 +83,14 @@ _MAX_MESSAGE_LINES = 6
 
 
 def said(line: str) -> str:
-    """A line of ORCA without its source file, line number, process number and frame."""
+    """ORCA's message in a line, without source file, line number, process number and frame."""
     words = _PROCESS.sub("", _FILE.sub("", line[:1000])).strip(_FRAME)
     words = _BLANKS.sub(" ", words)[:_MAX_MESSAGE_CHARACTERS].strip()
     return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def occurrences(text: str, words: str) -> Iterator[int]:
-    """Positions of `words` in `text`, at most one per line, outside the echoed input."""
+    """The positions of `words` outside the echoed input, at most one per line."""
     position = text.find(words)
     while position >= 0:
         start = line_start(text, position)
@@ -108,7 +108,7 @@ def _find(text: str, words: str, further: str) -> int:
 
 
 def _memory(text: str) -> str:
-    """ORCA's line on the memory it needs, from the process that needs most; "" if none."""
+    """ORCA's message about the memory that it needs, from the process that needs most, or ""."""
     asked = 0.0
     line = ""
     for position in occurrences(text, _MEMORY_ASKED):
@@ -149,12 +149,12 @@ def _named(
 
 
 def named_cause(text: str, errors: str) -> Failure | None:
-    """The cause (input or machine) that output or standard error names; None if they name none."""
+    """The cause (input or machine) that the output or standard error names, or None."""
     return _named(text, errors, _BEFORE_CONVERGENCE)
 
 
 def aborted(text: str) -> Failure | None:
-    """The failure of a run that only reports that it aborts; None if it does not."""
+    """The failure of a run that only reports that it is aborting, or None for other runs."""
     for words in ("borting the run", "ABORTING THE RUN"):
         position = next(occurrences(text, words), -1)
         if position >= 0:
@@ -163,7 +163,7 @@ def aborted(text: str) -> Failure | None:
 
 
 def crash(text: str, errors: str) -> Failure | None:
-    """How a run that names no cause was killed or crashed; None if the output shows neither."""
+    """The failure of a run that was killed or crashed without naming a cause, or None."""
     killed = _named(text, errors, _AFTER_CONVERGENCE)
     if killed:
         return killed

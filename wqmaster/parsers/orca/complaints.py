@@ -1,9 +1,10 @@
 """Errors that ORCA reports during a run or in its last lines.
 
-Public outputs, and public programs that read them, have `[file a.cpp, line 1]: words` (ORCA's
-source file and line, since version 4), `Error (ORCA_MODULE): words`, `Error: Cannot open GBW file:
-x.gbw`, and a box "FATAL ERROR ENCOUNTERED". After some of these ORCA continues and may end
-normally. "Error (ORCA/TMatrix)" about a matrix of size 0 is harmless: valid outputs of 4.0 have it.
+The following forms occur in public outputs and in public programs that read them: `[file a.cpp,
+line 1]: words` (ORCA's source file and line, since version 4), `Error (ORCA_MODULE): words`,
+`Error: Cannot open GBW file: x.gbw`, and a box "FATAL ERROR ENCOUNTERED". After some of these
+errors, ORCA continues and can even end normally. "Error (ORCA/TMatrix)" about a matrix of size 0 is
+harmless and occurs in valid outputs of 4.0.
 """
 
 import re
@@ -17,7 +18,7 @@ from wqmaster.parsers.orca.text import last_beginning, line_of, line_start, line
 _BOX = "FATAL ERROR ENCOUNTERED"
 _FRAME = "!-=* \t\r"
 _ABORTING = ("borting the run", "ABORTING THE RUN")
-# These may appear anywhere in a line, "Error:" only at its start.
+# The errors in _BY_MODULE can appear anywhere in a line, those in _BARE only at its start.
 _BY_MODULE = ("Error (ORCA_", "Error  (ORCA_", "ERROR (ORCA_")
 _BARE = ("Error:", "Error :", "ERROR:", "ERROR :")
 _SOURCE = re.compile(
@@ -30,12 +31,13 @@ _UNOPENED = re.compile(
 )
 _NAMED_FILE = re.compile(r"(?:Filename|[Ff]ile)\s{0,9}:\s{0,9}(\S{1,300})|(\S{1,300}\.gbw)\b")
 _END_OF_INPUT = "****END OF INPUT****"
-# Limits on the last lines in which a run reports its error, and on the lines of one report.
+# How many of the last lines are searched for an error, and how much of the text below and above an
+# error belongs to its message.
 _MAX_LAST_LINES = 30
 _MAX_LINES_BELOW = 8
 _MAX_CHARACTERS_ABOVE = 300
 _DISPLACED = "Displacing"
-# Headings of results, which may depend on an error above them.
+# Headings of results, which an error above them can affect.
 _RESULTS = (
     *("FINAL SINGLE POINT ENERGY", "VIBRATIONAL FREQUENCIES", "THERMOCHEMISTRY AT"),
     *("ORBITAL ENERGIES", "CARTESIAN GRADIENT", "Total Dipole Moment", "EXCITED STATES"),
@@ -45,7 +47,7 @@ _SCF_CONVERGED = "SCF CONVERGED AFTER"
 
 
 def _is_complaint(line: str) -> bool:
-    """Whether a line reports an error and describes it."""
+    """Whether a line reports an error and describes it, rather than only the abort."""
     words = said(line)
     if not any(letter.isalpha() for letter in words) or _ABORTS.match(words):
         return False
@@ -65,9 +67,10 @@ def _of_electrons(words: str) -> bool:
 
 
 def unopened(where: str, text: str) -> Failure | None:
-    """The failure if `where`, a part of the output `text`, reports a file that ORCA cannot read.
+    """The failure if `where`, a part of the output `text`, reports that ORCA cannot read a file.
 
-    The input is to blame if it names the file; otherwise ORCA, which should have written it.
+    If the echoed input names the file, the input is to blame. Otherwise ORCA is, since it should
+    have written the file.
     """
     found = _UNOPENED.search(where)
     if found is None:
@@ -84,7 +87,7 @@ def unopened(where: str, text: str) -> Failure | None:
 
 
 def _echoed(text: str, name: str) -> Iterator[str]:
-    """The lines of the echoed input that contain `name`."""
+    """The lines in the echoed input that contain `name`."""
     position = text.find(name)
     while position >= 0:
         line = line_of(text, position)
@@ -94,7 +97,7 @@ def _echoed(text: str, name: str) -> Iterator[str]:
 
 
 def last_words(text: str) -> Failure | None:
-    """The error in the last lines of an unfinished run; None if they report none."""
+    """The failure that an unfinished run reports in its last lines, or None."""
     ending = [line for line in text[-20_000:].split("\n") if line.strip()][-_MAX_LAST_LINES:]
     complaint = next((line for line in ending if _is_complaint(line)), None)
     if complaint is None:
@@ -103,14 +106,14 @@ def last_words(text: str) -> Failure | None:
     if _of_electrons(words):
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"ORCA: {words}")
     sources = [found[1].rpartition("/")[2] for line in ending if (found := _SOURCE.match(line))]
-    # ORCA's source files that read and check the input: maininp4.cpp, main_input_check.cpp.
+    # ORCA reads and checks the input in the source files maininp4.cpp and main_input_check.cpp.
     of_input = any("inp" in source for source in sources)
     kind = FailureClass.INPUT_ERROR if of_input else FailureClass.PROGRAM_ERROR
     return Failure(kind, f"ORCA: {words}")
 
 
 def _complaints(text: str) -> Iterator[int]:
-    """Positions of the errors that a run reports."""
+    """The positions of all errors that a run reports, unordered."""
     for words in (_BOX, *_BY_MODULE, *_ABORTING):
         yield from occurrences(text, words)
     for words in _BARE:
@@ -126,18 +129,19 @@ def _overcome(job: str, position: int, is_last: bool) -> bool:
         return True
     displaced = job.rfind(_DISPLACED, 0, position)
     if displaced >= 0:
-        # ORCA repeated the displacement of a numerical Hessian if its line appears again.
+        # If this line appears again, ORCA repeated the displacement for the numerical Hessian.
         line = line_of(job, displaced).strip()
         if job.find(line, position) >= 0:
             return True
-    # This job printed no further results, and ORCA continued with the next one.
+    # The error is harmless if this job printed no further results and ORCA continued with the next
+    # job.
     return not is_last and all(job.find(words, position) < 0 for words in _RESULTS)
 
 
 def went_wrong(text: str, parts: list[tuple[int, int]]) -> Failure | None:
-    """An error that affects the results of a run that ended normally; None if there is none.
+    """The first error that affects the results of a run that ended normally, or None.
 
-    `parts`: start and end of each job.
+    `parts`: the start and end of each job in the text.
     """
     for start, end in parts:
         job = text[start:end] if (start, end) != (0, len(text)) else text

@@ -1,10 +1,10 @@
-"""Whether the calculations behind ORCA's final values converged, versions 3 to 6.1.
+"""Check that the calculations behind ORCA's final values converged, versions 3 to 6.1.
 
-If an SCF in an optimization step nearly converges, ORCA prints "NOT CONVERGED" and continues; the
-final values then come from later steps. Such a line is therefore a failure only if the job's final
-values depend on it: if it comes after the job's second-to-last energy, or in the step of its last
-gradient. An SCF that is followed by a converged one before the next energy (high spin before broken
-symmetry, a restart) does not matter.
+If an SCF in an optimization step nearly converges, ORCA prints "NOT CONVERGED" and continues, and
+the final values come from later steps. Such a line is therefore a failure only if the job's final
+values depend on it, that is, if it comes after the job's second-to-last energy or in the step with
+its last gradient. An unconverged SCF does not matter if a converged one follows before the next
+energy (high spin before broken symmetry, a restart).
 """
 
 from bisect import bisect_right
@@ -20,11 +20,11 @@ from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
 
 BANNER = "* O   R   C   A *"
 _JOB = "JOB NUMBER"
-# No real ORCA output has more jobs.
+# The most jobs in one output; no real ORCA output has more.
 _MAX_JOBS = 1000
 _SCF_CONVERGED = "SCF CONVERGED AFTER"
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
-# The second one ends the transition-state optimization of NEB-TS.
+# ORCA prints the second message at the end of the transition-state optimization in NEB-TS.
 _OPTIMIZED = ("THE OPTIMIZATION HAS CONVERGED", "THE TS OPTIMIZATION HAS CONVERGED")
 # A nudged elastic band calculation prints a table of iterations but no final energy.
 _BAND = "Optim.  Iteration  HEI"
@@ -35,8 +35,8 @@ _SCF = FailureClass.SCF_NOT_CONVERGED
 _CC = FailureClass.CC_NOT_CONVERGED
 _RESPONSE = FailureClass.RESPONSE_NOT_CONVERGED
 _EXCITED = ("EOM", "CIS", "RPA", "TD-DFT", "TDA")
-# Text, further words of which the line must contain at least one (if any are listed), failure
-# class. The first match of a line counts.
+# A message, further text of which its line must contain at least one (if any are listed), and the
+# failure class. If a line matches several entries, the first one counts.
 _MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
     ("SCF NOT CONVERGED AFTER", (), _SCF),
     ("SCF-wavefunction IS NOT", (), _SCF),
@@ -51,17 +51,18 @@ _MARKS: tuple[tuple[str, tuple[str, ...], FailureClass], ...] = (
     ("avefunction IS NOT FULLY CONVERGED", (), _CC),
     ("avefunction IS NOT CONVERGED", (), _SCF),
 )
-# Each mark contains one of these, so that a good output is not searched for every mark.
+# Each mark contains one of these texts. A good output contains none of them and need not be
+# searched for every mark.
 _IN_ALL_MARKS = (
     *("IS NOT", "SCF NOT CONVERGED", "have NOT converged", " not converge", "UNCONVERGED"),
     "Convergence Failure",
 )
-# In STEOM and DLPNO-STEOM, the EOM equations of single roots only prepare the active space.
+# In STEOM and DLPNO-STEOM, the EOM equations for single roots only prepare the active space.
 _PREPARED_BY_EOM = "STEOM"
 
 
 def jobs(text: str) -> list[tuple[int, int]]:
-    """Start and end of each job in the text."""
+    """The start and end of each job in the text."""
     starts = {*every(text, BANNER), *occurrences(text, _JOB)}
     bounds = sorted(starts) if 0 < len(starts) <= _MAX_JOBS else [0]
     bounds[0] = 0
@@ -69,7 +70,7 @@ def jobs(text: str) -> list[tuple[int, int]]:
 
 
 def marks(text: str) -> Iterator[tuple[int, FailureClass]]:
-    """Position and class of each convergence failure that the text reports, in no order."""
+    """The position and class of each convergence failure that the text reports, unordered."""
     there = [words for words in _IN_ALL_MARKS if words in text]
     if not there:
         return
@@ -114,7 +115,8 @@ class _Job:
         bounds = [*self.energies[following : following + 2], len(self.text)]
         if kind is _SCF and self._overcome(position, bounds[0]):
             return False
-        # After the last energy (properties), in its step, or in the step of the last gradient.
+        # It does if it comes after the last energy (properties), in the step that ends with the
+        # last energy, or in the step with the last gradient.
         return following >= len(self.energies) - 1 or bounds[0] < self._gradient < bounds[1]
 
     def by_mark(self) -> Failure | None:
@@ -126,7 +128,7 @@ class _Job:
 
 
 def _by_suffix(job: _Job) -> Failure | None:
-    """The failure that ORCA prints after the last energy or after one of its layers."""
+    """The failure in ORCA's remark on the last energy or on the energy of one of its layers."""
     since = job.energies[-2] if len(job.energies) > 1 else -1
     for position in reversed(job.parts):
         if position <= since:
@@ -154,9 +156,9 @@ def _by_optimization(job: str) -> Failure | None:
 
 
 def not_converged(text: str, ended: bool) -> Failure | None:
-    """Why the final values of a job in the text are not converged; None if all are.
+    """Why a job's final values are not converged, or None if those of all jobs are.
 
-    `ended`: the output is complete, so an unfinished optimization is a failure.
+    `ended`: whether the output is complete, in which case an unfinished optimization is a failure.
     """
     for start, end in jobs(text):
         job = text[start:end] if (start, end) != (0, len(text)) else text

@@ -1,8 +1,9 @@
-"""Correlated wave functions: MP2, CCSD, CCSD(T) and their DLPNO forms.
+"""Energies from correlated wave functions: MP2, CCSD, CCSD(T) and their DLPNO variants.
 
-After its iterations, ORCA's module mdci prints lines `label ... value` from E(0) to E(TOT), and
-after the triples E(CCSD) and E(CCSD(T)), in the same format from 3.0 to 6.1. If a run has several
-(extrapolation), the last ones count. All values belong to the final evaluation (`evaluations`).
+After its iterations, ORCA's module mdci prints lines `label ... value` from E(0) to E(TOT). After
+the triples, it prints E(CCSD) and E(CCSD(T)). The format is the same from 3.0 to 6.1. If a run
+prints such energies more than once (extrapolation), the last ones count. All values belong to the
+final evaluation (see `evaluations`).
 """
 
 import re
@@ -23,23 +24,24 @@ _CORRELATION = ("E(CORR)(corrected)", "E(CORR)")
 _KNOWN = {"E(0)", "E(TOT)", "E(CORR)", "E(CORR)(corrected)"} | {
     f"E(CORR)({kind}-pairs)" for kind in ("strong", "weak")
 }
-# ORCA prints nine decimals.
+# The tolerance for sums of energies, which ORCA prints with nine decimals.
 _ROUNDING = 1e-7
 _MP2 = re.compile(r"[ -]*(?:[A-Z]+-)*MP2 (?:TOTAL|CORRELATION) ENERGY *: *(\S+) +Eh *\r?\n")
 _MP3 = re.compile(r"E\(MP2\) *= *(\S+) +EC\(MP2\) *= *(\S+) *\r?\n")
 
 
 def _iterations(text: str, end: int) -> str:
-    """The module's output on its iterations before `end`; "" if there is none."""
+    """The output of the last iterations before `end`, or "" if there are none."""
     start = text.rfind(" ITERATIONS", 0, end)
     return text[line_start(text, start) : end] if start >= 0 else ""
 
 
 def _summary(output: Output, end: int | None = None) -> tuple[int, dict[str, float]]:
-    """Position of the last lines E(0) to E(TOT) before `end`, and their values in Eh.
+    """The position of the last lines E(0) to E(TOT) before `end`, and their values in Eh.
 
     Raises:
-        ParseError: they are missing or do not add up, or the iterations did not converge.
+        ParseError: the lines are missing, the values do not add up, or the iterations did not
+            converge.
     """
     text = output.text
     total = last_beginning(text, _TOTAL, 0, end)
@@ -78,21 +80,21 @@ def _entry(output: Output, *keys: str) -> float:
 @reads("stdout")
 @of_final_evaluation
 def reference_energy(output: Output) -> float:
-    """Energy of the reference determinant, E(0), of the final evaluation in Eh (module mdci)."""
+    """Energy of the reference determinant, E(0), in the final evaluation in Eh (module mdci)."""
     return _entry(output, "E(0)")
 
 
 @reads("stdout")
 @of_final_evaluation
 def ccsd_correlation_energy(output: Output) -> float:
-    """CCSD correlation energy of the final evaluation in Eh, without triples, with weak pairs."""
+    """CCSD correlation energy from the final evaluation in Eh, without triples, with weak pairs."""
     return _entry(output, *_CORRELATION)
 
 
 @reads("stdout")
 @of_final_evaluation
 def ccsd_energy(output: Output) -> float:
-    """Total CCSD (or DLPNO-CCSD) energy of the final evaluation in Eh, without triples.
+    """Total CCSD (or DLPNO-CCSD) energy from the final evaluation in Eh, without triples.
 
     Raises:
         ParseError: it is missing, it did not converge, or the method is not coupled cluster.
@@ -107,10 +109,11 @@ def ccsd_energy(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def ccsd_t_energy(output: Output) -> float:
-    """Total CCSD(T) (or DLPNO-CCSD(T)) energy of the final evaluation in Eh.
+    """Total CCSD(T) (or DLPNO-CCSD(T)) energy from the final evaluation in Eh.
 
     Raises:
-        ParseError: it is missing, CCSD did not converge, or it is not E(CCSD) plus the triples.
+        ParseError: it is missing, CCSD did not converge, or it is not E(CCSD) plus the triples
+            correction.
     """
     text = output.text
     position = last_beginning(text, _CCSD_T)
@@ -131,7 +134,7 @@ def ccsd_t_energy(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def triples_correction(output: Output) -> float:
-    """Perturbative triples correction (T) of the final evaluation in Eh, unscaled.
+    """Perturbative triples correction (T) from the final evaluation in Eh, unscaled.
 
     Raises:
         ParseError: it is missing, or CCSD did not converge.
@@ -146,7 +149,7 @@ def triples_correction(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def t1_diagnostic(output: Output) -> float:
-    """Coupled-cluster T1 diagnostic of the final evaluation.
+    """Coupled-cluster T1 diagnostic from the final evaluation, dimensionless.
 
     Raises:
         ParseError: it is missing, or the amplitudes did not converge.
@@ -163,21 +166,22 @@ def t1_diagnostic(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def dlpno_strong_pairs_energy(output: Output) -> float:
-    """DLPNO correlation energy of the strong pairs in the final evaluation, in Eh."""
+    """DLPNO correlation energy of the strong pairs from the final evaluation in Eh."""
     return _entry(output, "E(CORR)(strong-pairs)")
 
 
 @reads("stdout")
 @of_final_evaluation
 def dlpno_weak_pairs_energy(output: Output) -> float:
-    """DLPNO correlation energy of the weak pairs in the final evaluation, in Eh."""
+    """DLPNO correlation energy of the weak pairs from the final evaluation in Eh."""
     return _entry(output, "E(CORR)(weak-pairs)")
 
 
 def _mp2(output: Output, kind: str) -> tuple[int, float]:
-    """Position and value of the last TOTAL or CORRELATION energy of MP2; (-1, 0.0) if none.
+    """The position and value (Eh) of the last MP2 energy, or (-1, 0.0) if there is none.
 
-    The module mdci (MP3) has its own format: `E(MP2) = total EC(MP2) = correlation`.
+    `kind`: "TOTAL" or "CORRELATION". The module mdci (MP3) has its own format: `E(MP2) = total
+    EC(MP2) = correlation`.
     """
     text = output.text
     label = f"MP2 {kind} ENERGY"
@@ -208,21 +212,21 @@ def _printed_mp2(output: Output, kind: str) -> float:
 @reads("stdout")
 @of_final_evaluation
 def mp2_energy(output: Output) -> float:
-    """Total MP2 energy (also RI, DLPNO, double hybrids) of the final evaluation in Eh."""
+    """Total MP2 energy (also RI, DLPNO, double hybrids) from the final evaluation in Eh."""
     return _printed_mp2(output, "TOTAL")
 
 
 @reads("stdout")
 @of_final_evaluation
 def mp2_correlation_energy(output: Output) -> float:
-    """MP2 correlation energy of the final evaluation in Eh; for a double hybrid, as printed."""
+    """MP2 correlation energy from the final evaluation in Eh; for a double hybrid, as printed."""
     return _printed_mp2(output, "CORRELATION")
 
 
 @reads("stdout")
 @of_final_evaluation
 def correlation_energy(output: Output) -> float:
-    """Correlation energy of the final evaluation in Eh, by its last method, with any triples.
+    """Correlation energy from the last method in the final evaluation in Eh, including triples.
 
     Raises:
         ParseError: it is missing, or the iterations did not converge.

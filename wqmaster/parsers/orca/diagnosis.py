@@ -1,6 +1,6 @@
-"""Whether an ORCA output is a valid result, and the one that was asked for. Versions 3 to 6.1.
+"""The diagnosis of ORCA's outputs (3 to 6.1): whether one is valid and matches the request.
 
-ORCA prints "ORCA TERMINATED NORMALLY" even after an SCF or optimization that did not converge, and
+ORCA prints "ORCA TERMINATED NORMALLY" even if an SCF or an optimization did not converge, and even
 for energies that no molecule can have.
 """
 
@@ -22,14 +22,14 @@ from wqmaster.parsers.orca.text import every, last, last_beginning
 
 _END = "****ORCA TERMINATED NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
-# The cause is near the end; errors far above it did not stop the run.
+# The cause is near the end of the output. Errors far above the end did not stop the run.
 _TAIL_CHARACTERS = 100_000
 _NEAR_CHARACTERS = 20_000
 _SCREEN_READER = ("screen reader", "Screen reader", "GNOME", "AT-SPI", "at-spi", "DBus", "dbus")
 
 
 def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
-    """The failure of an output without ORCA's banner."""
+    """The failure for an output without ORCA's banner."""
     printed = text + errors
     if not printed.strip() or (text.strip() and set("".join(text.split())) <= set("*ORCA")):
         return Failure(FailureClass.TRUNCATED, "ORCA: the output is empty")
@@ -50,7 +50,7 @@ def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
 
 
 def _ended(text: str) -> bool:
-    """Whether ORCA ended normally and printed no other results afterwards."""
+    """Whether ORCA reported a normal end and printed no results after that."""
     end = last(text, _END)
     if end < 0 or last_beginning(text, _ERROR_TERMINATION) >= 0:
         return False
@@ -58,9 +58,10 @@ def _ended(text: str) -> bool:
 
 
 def _atom_counts(text: str) -> set[int]:
-    """The numbers of atoms that the whole system may have.
+    """The numbers of atoms that the whole system can have according to the output.
 
-    Those of all layers, and of each geometry with and without centers that are not atoms.
+    They are the stated sizes of multilayer systems, and the number of centers and of atoms in each
+    geometry.
     """
     found = sizes(text)
     for position in every(text, HEADING):
@@ -74,7 +75,7 @@ def _atom_counts(text: str) -> set[int]:
 
 def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
     labels = atoms(text, start, len(text))
-    # If a job has several parts, the last geometry may be that of a fragment.
+    # If a job has several parts, the last geometry can be that of a fragment.
     if (
         labels
         and asked.natoms not in (len(labels), sum(map(is_atom, labels)))
@@ -86,13 +87,13 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
         )
     charges, multiplicities = stated_charges(text, start), stated_multiplicities(text, start)
     echoed = echoed_state(text)
-    if echoed is not None:  # a run without an SCF states them nowhere else
+    if echoed is not None:  # a run without an SCF states charge and multiplicity nowhere else
         charges, multiplicities = charges or [echoed[0]], multiplicities or [echoed[1]]
     for what, stated, wanted in (
         ("total charge", charges, asked.charge),
         ("multiplicity", multiplicities, asked.multiplicity),
     ):
-        # A job may have several, such as high spin before broken symmetry; one must match.
+        # A job can state several values, as for high spin before broken symmetry. One must match.
         if stated and wanted not in stated:
             return Failure(
                 FailureClass.NOT_AS_ASKED, f"ORCA: {what} {stated[-1]}, {wanted} asked for"
@@ -103,11 +104,11 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
     """Why this ORCA output is not a valid result, or None if it is.
 
-    A cause printed before a crash takes precedence over the crash. If the output ended normally,
-    the calculations behind its final values must also have converged (see `convergence`; in each
-    job if there are several), it must not report an error that affects them, its energy must be
-    finite and plausible for its atoms, and any charge, multiplicity and atoms that it states must
-    be those asked for. `asked`: None skips that last check.
+    A cause that is printed before a crash takes precedence over the crash. If ORCA ended normally,
+    the calculations behind each job's final values must have converged (see `convergence`), the
+    output must not report an error that affects them, and the energy must be finite and plausible
+    for the atoms. Unless `asked` is None, the charge, multiplicity and atoms in the output must
+    also match it.
     """
     if not output.has("stdout"):
         return Failure(FailureClass.MISSING_OUTPUT, "ORCA: there is no standard output")

@@ -1,4 +1,4 @@
-"""Energies in ORCA's text, versions 3 to 6.1, in Eh, of the final evaluation (`evaluations`)."""
+"""Energies (Eh) in ORCA's text, versions 3 to 6.1, for the final evaluation (`evaluations`)."""
 
 from collections.abc import Iterator
 
@@ -28,9 +28,9 @@ def _usable(line: str) -> float:
 def total_energy(output: Output) -> float:
     """FINAL SINGLE POINT ENERGY of the final evaluation (the last one in the output), in Eh.
 
-    It includes everything that was asked for: dispersion, gCP, correlation. If excited states were
-    computed, it is the energy of a root, by default the lowest one (`roots`), and `scf_energy` is
-    that of the ground state.
+    It includes everything that the input asks for: dispersion, gCP, correlation. If ORCA computed
+    excited states, it is the energy of one root, by default the lowest (see `roots`), and
+    `scf_energy` is the energy of the ground state.
 
     Raises:
         ParseError: it is missing, or ORCA reports that it is not converged.
@@ -43,20 +43,20 @@ def total_energy(output: Output) -> float:
 
 @reads("stdout")
 def energy(output: Output) -> float:
-    """`total_energy` under the name used for all programs: of the final evaluation, in Eh."""
+    """`total_energy` under the name that all programs share, in Eh."""
     found: float = total_energy(output)
     return found
 
 
 @reads("stdout")
 def energy_trajectory(output: Output) -> list[float]:
-    """All FINAL SINGLE POINT ENERGY values in output order (steps, jobs), in Eh.
+    """All FINAL SINGLE POINT ENERGY values (steps, jobs) in output order, in Eh.
 
-    Their number can differ from that of `geometry_trajectory`: see `frames`. For a multilayer
-    calculation (QM/MM), only energies of the whole system are returned.
+    Their number can differ from that of `geometry_trajectory`; see `frames`. For a multilayer
+    calculation (QM/MM), only the energies of the whole system are returned.
 
     Raises:
-        ParseError: there are none, or ORCA reports that one is not converged.
+        ParseError: there is no such energy, or ORCA reports that one is not converged.
     """
     text = output.text
     positions = of_the_whole(text, list(every_beginning(text, FINAL)))
@@ -76,10 +76,10 @@ def _in_eh(line: str, label: str) -> float:
 @reads("stdout")
 @of_final_evaluation
 def scf_energy(output: Output) -> float:
-    """SCF energy of the final evaluation in Eh, without additions (D3, D4, correlation).
+    """SCF energy from the final evaluation in Eh, without additions (D3, D4, correlation).
 
-    The "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version 5 and
-    with 14 since version 6. In later steps of an optimization it prints the line without a heading.
+    It is the "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version
+    5 and with 14 since version 6. In later optimization steps, that heading is missing.
     """
     position = last_beginning(output.text, _SCF)
     if position < 0:
@@ -100,7 +100,7 @@ def _dispersion_lines(text: str) -> Iterator[str]:
 @reads("stdout")
 @of_final_evaluation
 def dispersion_energy(output: Output) -> float:
-    """Dispersion correction (D2, D3, D4) of the final evaluation in Eh, 9 decimals."""
+    """Dispersion correction (D2, D3, D4) from the final evaluation in Eh, with 9 decimals."""
     for line in _dispersion_lines(output.text):
         words = line[len(_DISPERSION) :].split()
         # Gradients and Hessians print "Dispersion correction ... done" and "... in the Hessian".

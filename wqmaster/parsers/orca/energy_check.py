@@ -1,9 +1,10 @@
-"""Whether a job has a final energy, and whether it is plausible for the job's atoms.
+"""Check that a job has a final energy and that it is plausible for the job's atoms.
 
-A multilayer calculation (QM/MM, QM/QM2, QM/XTB) prints only the atoms of its inner layer, but the
-energy of the whole system. It also prints the energies of the parts: `(MM)` and the inner layer,
-which add up to the whole, or `(L-QM2)`, `(S-QM2)` and the inner layer: large - small + inner
-(ORCA's manual, "ORCA Multiscale Implementation"; both sums hold in public outputs).
+A multilayer calculation (QM/MM, QM/QM2, QM/XTB) prints only the atoms in its inner layer, but the
+energy of the whole system. It also prints the energies of the parts. These are either `(MM)` and
+the inner layer, whose sum is the total, or `(L-QM2)`, `(S-QM2)` and the inner layer, where the
+total is large - small + inner (ORCA's manual, "ORCA Multiscale Implementation"). Both sums hold in
+public outputs.
 """
 
 import math
@@ -20,20 +21,21 @@ from wqmaster.parsers.orca.text import every_beginning, last, last_beginning, li
 
 # Molecular dynamics prints its energies in separate tables.
 _DYNAMICS = "Molecular Dynamics"
-# Methods whose zero of energy is not that of separate nuclei and electrons.
+# Printed by semiempirical methods, whose zero of energy is not that of separate nuclei and
+# electrons.
 _ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
 _FORCE_FIELD = "(MM)"
-# Up to this fraction of the total nuclear charge, the charge of a molecule leaves its energy near
-# that of the neutral atoms.
+# The largest charge, as a fraction of the total nuclear charge, at which a molecule's energy is
+# still close to that of the neutral atoms.
 _SMALL_CHARGE = 0.2
-# Eh. Energies have twelve decimals, so a sum of four is off by a few units in the last one; this
-# allows for versions that print fewer.
+# The tolerance (Eh) for sums of energies. Energies have twelve decimals; the tolerance allows for
+# versions that print fewer.
 _ROUNDING = 1e-6
 _SIZE = "Size of QMMM System"
 
 
 def atoms(text: str, start: int, end: int) -> list[str]:
-    """Labels of the last geometry from `start` to `end`; [] if none can be read."""
+    """The labels in the last geometry between `start` and `end`, or [] if it cannot be read."""
     position = last(text, HEADING, start, end)
     if position < 0:
         return []
@@ -44,7 +46,7 @@ def atoms(text: str, start: int, end: int) -> list[str]:
 
 
 def sizes(text: str) -> set[int]:
-    """Total numbers of atoms that multilayer calculations in the text state."""
+    """The total numbers of atoms that multilayer calculations in the text report."""
     found = set()
     for position in every_beginning(text, _SIZE):
         word = line_of(text, position).rpartition("...")[2].strip()
@@ -54,7 +56,7 @@ def sizes(text: str) -> set[int]:
 
 
 def _of_evaluation(text: str, start: int, position: int) -> Iterator[tuple[str, float]]:
-    """Labels and energies of the layers, which ORCA prints before their total at `position`."""
+    """The label and energy of each layer, which ORCA prints before the total at `position`."""
     whole = label(line_of(text, position))
     before = [
         place
@@ -67,7 +69,7 @@ def _of_evaluation(text: str, start: int, position: int) -> Iterator[tuple[str, 
 
 
 def _is_sum(whole: float, parts: list[tuple[str, float]]) -> bool:
-    """Whether the parts add up to the whole; True if it is unknown how they should."""
+    """Whether the parts add up to the whole; True if it is not known how they should."""
     energies = {name.strip("()"): energy for name, energy in parts}
     outer = {name[2:] for name in energies if name[:2] in ("L-", "S-")}
     if len(energies) != len(parts) or "" not in energies:
@@ -86,10 +88,10 @@ def _is_sum(whole: float, parts: list[tuple[str, float]]) -> bool:
 
 
 def _implausible(text: str, start: int, end: int, position: int, value: float) -> str | None:
-    """Why the final energy at `position` is impossible for its job's atoms; None if it is not."""
+    """Why the final energy at `position` is impossible for the job's atoms, or None."""
     labels = atoms(text, start, end)
     if any(not is_atom(name) for name in labels):
-        # Point charges among the atoms contribute an energy of either sign.
+        # Point charges in the geometry contribute an energy of either sign.
         return None
     charges, electrons = stated_charges(text, start, end), stated_electrons(text, start, end)
     numbers = [atomic_number(name) for name in labels]
@@ -101,7 +103,8 @@ def _implausible(text: str, start: int, end: int, position: int, value: float) -
     )
     if not label(line_of(text, position)) and not any(size > len(labels) for size in sizes(text)):
         return implausible(value, numbers, all_electrons)
-    # The energy includes atoms that are not printed, so the others' lower bound does not apply.
+    # The energy includes atoms that are not printed, so the printed atoms' lower bound does not
+    # apply.
     parts = list(_of_evaluation(text, start, position))
     for name, energy in parts:
         wrong = None if name else implausible(energy, numbers, all_electrons)
@@ -113,10 +116,10 @@ def _implausible(text: str, start: int, end: int, position: int, value: float) -
 
 
 def wrong_energy(text: str, start: int, end: int) -> Failure | None:
-    """Why the final energy of the job from `start` to `end` is wrong; None if it is not."""
+    """Why the final energy of the job between `start` and `end` is wrong, or None."""
     position = last_beginning(text, FINAL, start, end)
     if position < 0:
-        # Only the last job must have one; the others may just prepare it.
+        # Only the last job must have a final energy; earlier jobs can merely prepare it.
         if end < len(text) or _DYNAMICS in text or BAND_CONVERGED in text:
             return None
         return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in the output")

@@ -1,11 +1,11 @@
-"""The evaluations in an ORCA output, and which block belongs to which.
+"""The evaluations in an ORCA output, and the blocks that belong to each of them.
 
-An evaluation is one geometry and one electronic state, with everything computed there. ORCA prints
-them one after another: optimization cycles, the evaluation "AT THE STATIONARY POINT" after them,
-scan points, dynamics steps, jobs. A new one begins where ORCA announces it (a cycle, a scan step, a
-job), where the coordinates change, or with an SCF after the final energy (another state). Anything
-printed for the displaced geometries of a numerical derivative belongs to no evaluation. The final
-evaluation is the last one that has a final energy.
+An evaluation is everything that ORCA computed for one geometry and one electronic state. ORCA
+prints evaluations one after another: optimization cycles, the evaluation "AT THE STATIONARY POINT"
+after them, scan points, dynamics steps, jobs. A new evaluation begins where ORCA announces it (a
+cycle, a scan step, a job), where the coordinates change, or with an SCF after the final energy
+(another state). Output for the displaced geometries of a numerical derivative belongs to no
+evaluation. The final evaluation is the last one that has a final energy.
 """
 
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from wqmaster.parsers.orca.events import events, geometry_block, same_block
 from wqmaster.parsers.orca.final_lines import final_energy, label
 from wqmaster.parsers.orca.text import line_of, line_start
 
-# Two converged SCFs of the same geometry and state differ by at most this.
+# The largest difference between the energies of two converged SCFs for one geometry and state.
 _SAME_ENERGY_EH = 1e-8
 
 
 @dataclass
 class Evaluation:
-    """One evaluation, by positions in the text.
+    """One evaluation: the positions of its parts in the text.
 
     `kind`: single_point, optimisation_cycle, stationary_point, scan_point or dynamics_step.
     """
@@ -38,17 +38,17 @@ class Evaluation:
     energies: list[int] = field(default_factory=list)
     gradients: list[int] = field(default_factory=list)
     displaced: list[tuple[int, int]] = field(default_factory=list)
-    layers: bool = False  # energies of parts of the system, then one of the whole
-    # An earlier evaluation of the same geometry and state.
+    layers: bool = False  # whether energies of parts of the system precede that of the whole
+    # An earlier evaluation with the same geometry and state.
     twin: "Evaluation | None" = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether no result has been found in it yet."""
+        """Whether nothing but headings has been found in this evaluation so far."""
         return not (self.geometry is not None or self.scfs or self.energies or self.gradients)
 
     def text(self, text: str) -> str:
-        """The part of the output that belongs to it."""
+        """The part of the output `text` that belongs to this evaluation."""
         found, start = [], self.start
         for begin, end in [*self.displaced, (self.end, self.end)]:
             found.append(text[start:begin])
@@ -56,10 +56,10 @@ class Evaluation:
         return "".join(found)
 
     def state_text(self, text: str) -> str:
-        """Its geometry, and its output after its last SCF.
+        """This evaluation's geometry and its output after its last SCF.
 
-        Anything before that SCF belongs to a guess or to another state (high spin before broken
-        symmetry).
+        Anything else before that SCF belongs to a guess or to another state (high spin before
+        broken symmetry).
         """
         start = max(self.scfs, default=self.start)
         if start == self.start:
@@ -83,17 +83,17 @@ class Evaluation:
 
 
 class _Division:
-    """Divides a text into evaluations, event by event."""
+    """Divides an output into evaluations, event by event."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.found = [Evaluation("single_point", 1, 0)]
         self._displaced: int | None = None  # start of the displaced geometries
-        self._hides = False  # whether they have results
-        self._number = 1  # of the job
+        self._hides = False  # whether the displaced geometries have results
+        self._number = 1  # number of the job
         self._step: int | None = None
-        self._labels: set[str] = set()  # of the energies in this evaluation
-        self._again: int | None = None  # repeat of its geometry after its energy
+        self._labels: set[str] = set()  # labels of the energies in this evaluation
+        self._again: int | None = None  # where the same geometry is repeated after its energy
 
     @property
     def _now(self) -> Evaluation:
@@ -102,7 +102,7 @@ class _Division:
     def _begin(self, position: int, kind: str, cycle: int | None = None) -> None:
         now = self._now
         if now.is_empty:
-            # It has only headings so far, which belong to the new evaluation.
+            # The current evaluation has only headings, which belong to the new one.
             now.kind, now.cycle, now.job, now.step = kind, cycle, self._number, self._step
             return
         now.end = position
@@ -136,7 +136,8 @@ class _Division:
             self._again = position if now.energies else None
             return
         if not now.is_empty:
-            # Keep the announced kind until it has an energy; a scan or dynamics keeps it longer.
+            # The announced kind applies until there is an energy; in a scan or dynamics, also
+            # afterwards.
             goes_on = not now.energies or now.kind in ("scan_point", "dynamics_step")
             kind, cycle = (now.kind, now.cycle) if goes_on else ("single_point", None)
             self._begin(line_start(self.text, position), kind, cycle)
@@ -145,7 +146,7 @@ class _Division:
     def _see_scf(self, position: int) -> None:
         now = self._now
         if now.energies:
-            # Another state or method; ORCA does not always repeat the coordinates.
+            # This SCF is for another state or method. ORCA does not always repeat the coordinates.
             again = self._again
             start = position if again is None else again
             self._begin(line_start(self.text, start), now.kind, now.cycle)
@@ -184,18 +185,18 @@ class _Division:
             self._announce(position, name, count)
 
     def close(self) -> tuple[Evaluation, ...]:
-        """The evaluations, after the last event."""
+        """Finish after the last event, and return the evaluations."""
         self._end_displaced(len(self.text))
         self._now.end = len(self.text)
         for before, after in zip(self.found, self.found[1:], strict=False):
             if _alike(self.text, before, after):
-                # In a row of twins, refer to the one with a gradient.
+                # If several twins follow one another, refer to the one with a gradient.
                 after.twin = before if before.gradients else before.twin or before
         return tuple(self.found)
 
 
 def same_geometry(text: str, one: Evaluation, other: Evaluation) -> bool:
-    """Whether the printed coordinates of two evaluations are identical."""
+    """Whether the printed coordinates in two evaluations are identical."""
     if one.geometry is None or other.geometry is None:
         return False
     return same_block(text, one.geometry, other.geometry)
@@ -209,7 +210,7 @@ def _energy(text: str, evaluation: Evaluation) -> float | None:
 
 
 def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
-    """Whether two evaluations of a job have the same printed coordinates and energy."""
+    """Whether two evaluations belong to one job and have the same coordinates and energy."""
     if before.job != after.job or not same_geometry(text, before, after):
         return False
     energies = _energy(text, before), _energy(text, after)
@@ -222,7 +223,7 @@ def _alike(text: str, before: Evaluation, after: Evaluation) -> bool:
 
 @lru_cache(maxsize=1)
 def evaluations(text: str) -> tuple[Evaluation, ...]:
-    """All evaluations of an output, in order; at least one, which may be empty."""
+    """All evaluations in an output, in order; there is at least one, which can be empty."""
     division = _Division(text)
     for event in events(text):
         division.take(*event)
@@ -230,13 +231,13 @@ def evaluations(text: str) -> tuple[Evaluation, ...]:
 
 
 def final(text: str) -> Evaluation:
-    """The final evaluation: the last one with a final energy, or else the last one."""
+    """The final evaluation: the last one with a final energy, or the last one if none has any."""
     found = evaluations(text)
     return next((one for one in reversed(found) if one.energies), found[-1])
 
 
 def described(text: str, one: Evaluation) -> str:
-    """A description of an evaluation, with its line and, if there are several, its job."""
+    """A description of an evaluation with its line and, if there are several jobs, its job."""
     places = [one.geometry, *one.energies, *one.scfs, *one.gradients]
     place = min((place for place in places if place is not None), default=one.start)
     job = f" of job {one.job}" if evaluations(text)[-1].job > 1 else ""

@@ -1,6 +1,6 @@
-"""Positions in an ORCA output of everything that separates evaluations.
+"""The positions of all lines in an ORCA output that separate or belong to evaluations.
 
-The search takes time linear in the length of the text.
+The run time of the search is linear in the length of the text.
 """
 
 import re
@@ -23,7 +23,7 @@ _SCF = ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER")
 _DISPLACED = "<< Calculating"
 # Headings after the displaced geometries of a numerical Hessian or gradient.
 _AFTER_DISPLACED = ("VIBRATIONAL FREQUENCIES", "CARTESIAN GRADIENT (NUMERICAL)")
-# Text that announces an evaluation -> name of the event.
+# The text that announces an evaluation, and the name of the event.
 _ANNOUNCED = {
     "JOB NUMBER": "job",
     "COMPOUND JOB": "job",
@@ -33,7 +33,7 @@ _ANNOUNCED = {
     STATIONARY: "stationary_point",
     "Molecular Dynamics Simulation": "dynamics_step",
 }
-# Such a line may also contain a frame and a number.
+# Such a line can also contain a frame of asterisks and a number.
 _FRAME = re.compile(r"[\s*$]{0,200}")
 _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 def _block_lines(text: str, position: int) -> Iterator[str]:
     """The lines of the geometry whose heading is at `position`, up to the next empty line."""
     for count, line in enumerate(lines(text, position)):
-        # The rule under the heading may be missing; the first atom may not.
+        # An empty line in place of the dashed line under the heading does not end the geometry.
         if (count and not line.strip()) or GEOMETRY in line:
             return
         yield line
@@ -59,7 +59,7 @@ def same_block(text: str, one: int, other: int) -> bool:
 
 
 def _framed(text: str, words: str) -> Iterator[int]:
-    """Positions of `words` with at most a frame before them on their line."""
+    """The positions of `words` that have nothing but a frame before them on their line."""
     position = text.find(words)
     while position >= 0:
         if _FRAME.fullmatch(text, line_start(text, position), position):
@@ -68,7 +68,7 @@ def _framed(text: str, words: str) -> Iterator[int]:
 
 
 def _announced(text: str, words: str) -> Iterator[tuple[int, int | None]]:
-    """Start and number of each line that has only `words`, a frame and perhaps a number."""
+    """The start and the number of each line that has only `words`, a frame and maybe a number."""
     for position in _framed(text, words):
         after = text[position + len(words) : line_end(text, position)]
         found = _NUMBER.fullmatch(after)
@@ -77,7 +77,10 @@ def _announced(text: str, words: str) -> Iterator[tuple[int, int | None]]:
 
 
 def events(text: str) -> list[tuple[int, str, int | None]]:
-    """Position, name and number of everything that separates evaluations, in order."""
+    """The position, name and number of each event, in order of position.
+
+    The number is None if ORCA prints none.
+    """
     found: list[tuple[int, str, int | None]] = []
     for words, name in _ANNOUNCED.items():
         found += [(place, name, count) for place, count in _announced(text, words)]
@@ -91,6 +94,6 @@ def events(text: str) -> list[tuple[int, str, int | None]]:
     if _DISPLACED in text:
         found += [(place, "displaced", None) for place in every_beginning(text, _DISPLACED)]
         for words in _AFTER_DISPLACED:
-            # Sorted before a gradient at the same position.
+            # The sort puts this event before a gradient at the same position.
             found += [(place, "after displaced", None) for place in every(text, words)]
     return sorted(found, key=lambda event: (event[0], event[1] != "after displaced"))

@@ -1,11 +1,12 @@
-"""ORCA's files BASENAME.engrad and BASENAME.hess, and whether such a file is complete.
+"""Parsers of ORCA's files BASENAME.engrad and BASENAME.hess, and checks that they are complete.
 
-In a job BASENAME is `orca`. Neither format changed from ORCA 3 to 6.1 (seen: .hess of 4.2 and 6.1,
-.engrad as in ORCA's manual and as xtb writes it). An .engrad file has numbers between lines of `#`;
-a .hess file has sections `$name` and ends with `$end`.
+In a job, BASENAME is `orca`. Neither format changed from ORCA 3 to 6.1 (seen: .hess files from 4.2
+and 6.1, .engrad files as in ORCA's manual and as xtb writes them). An .engrad file has numbers
+between comment lines with `#`. A .hess file has sections `$name` and ends with `$end`.
 
-Each file belongs to one evaluation, not necessarily the final one: an optimization leaves the
-.engrad of its last cycle, and `Calc_Hess` the .hess of an earlier one (`same_run`).
+Each file belongs to one evaluation, which is not always the final one. An optimization leaves the
+.engrad file of its last cycle, and `Calc_Hess` leaves the .hess file of an earlier one (see
+`same_run`).
 """
 
 import math
@@ -23,11 +24,11 @@ from wqmaster.parsers.orca.vibrations import first_vibration
 
 _ENGRAD = "orca.engrad"
 _HESS = "orca.hess"
-# Largest asymmetry, as a fraction of the largest element. ORCA does not symmetrize analytic
-# Hessians (3e-4 was seen in 4.2), and numerical ones are worse. A wrong digit in a large element
-# exceeds this.
+# The largest asymmetry of a Hessian, as a fraction of its largest element. ORCA does not symmetrize
+# analytic Hessians (3e-4 was seen in 4.2), and numerical ones are less symmetric. A wrong digit in
+# a large element exceeds this limit.
 _ASYMMETRY = 0.02
-# The frequencies in $ir_spectrum have two decimals.
+# The tolerance for the frequencies in $ir_spectrum, which have two decimals.
 _ROUNDING_WAVENUMBERS = 0.011
 
 
@@ -41,14 +42,16 @@ def _whole(word: str) -> int:
 
 
 def _rows(text: str) -> Iterator[list[str]]:
-    """The words of each line that is neither empty nor a comment."""
+    """The words on each line that is neither empty nor a comment."""
     for line in filter(str.strip, text.split("\n")):
         if not line.lstrip().startswith("#"):
             yield line.split()
 
 
 def _engrad(output: Output) -> tuple[float, list[float], list[str]]:
-    """Energy (Eh), gradient (3n numbers, Eh/Bohr) and the words of the geometry (4n).
+    """Energy (Eh), gradient (3n numbers, Eh/Bohr) and geometry (4n words) in the .engrad file.
+
+    For each atom, the geometry has the atomic number and x, y, z in Bohr.
 
     Raises:
         ParseError: the file is incomplete or does not belong to the final evaluation.
@@ -81,10 +84,10 @@ def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
 
 @reads(_ENGRAD, "stdout")
 def engrad_energy(output: Output) -> float:
-    """Total energy in the .engrad file in Eh (12 decimals), of the final evaluation.
+    """Total energy of the final evaluation in Eh, from the .engrad file (12 decimals).
 
-    All parsers of this file raise a ParseError if there is a standard output whose final evaluation
-    is not that of the file.
+    All parsers of this file raise a ParseError if the standard output exists and has another final
+    evaluation than the file.
     """
     return _engrad(output)[0]
 
@@ -93,7 +96,8 @@ def engrad_energy(output: Output) -> float:
 def engrad_gradient(output: Output) -> list[list[float]]:
     """Gradient in the .engrad file in Eh/Bohr, shape (n, 3), at `engrad_geometry`.
 
-    Raises what `engrad_energy` raises: an optimization leaves the gradient of its last cycle.
+    Raises what `engrad_energy` raises, for instance after an optimization, which leaves the
+    gradient of its last cycle.
     """
     gradient = _engrad(output)[1]
     return [gradient[start : start + 3] for start in range(0, len(gradient), 3)]
@@ -117,7 +121,11 @@ def engrad_geometry(output: Output) -> list[list[float]]:
 
 
 def _section(output: Output, name: str) -> tuple[int, Iterator[list[str]]]:
-    """The count at the start of a section, and the section's rows."""
+    """The count at the start of the section `$name`, and the section's rows.
+
+    Raises:
+        ParseError: the file is cut short, or the section is missing or occurs twice.
+    """
     text = output.text
     if last(text, "$end") < 0:
         raise ParseError(f"{output.name} is cut short: it has no $end")
@@ -136,7 +144,7 @@ def _damaged(output: Output, name: str) -> ParseError:
 
 
 def _table(output: Output, name: str) -> list[list[float]]:
-    """The rows of a square table that is printed in blocks of columns."""
+    """The rows of a square table, which ORCA writes in blocks of columns."""
     size, lines = _section(output, name)
     table: list[list[float]] = []
     row = size
@@ -159,16 +167,16 @@ def _table(output: Output, name: str) -> list[list[float]]:
 
 
 def _atoms(output: Output) -> list[list[str]]:
-    """Symbol, mass (u) and x, y, z (Bohr) of each atom.
+    """The symbol, mass (u) and x, y, z (Bohr) of each atom.
 
     Raises:
-        ParseError: the section is damaged, or its geometry is not the final one.
+        ParseError: the section is damaged, or it does not have the final geometry.
     """
     count, lines = _section(output, "atoms")
     rows = list(lines)
     if count < 1 or len(rows) != count or any(len(row) != 5 for row in rows):
         raise _damaged(output, "atoms")
-    # ORCA 6.1 moves the origin to the center of mass; 4.2 does not.
+    # ORCA 6.1 moves the origin to the center of mass. ORCA 4.2 does not.
     check_geometry(output, [[number(x) * BOHR for x in row[2:]] for row in rows], shifted=True)
     return rows
 
@@ -180,11 +188,11 @@ def _of_all_modes(output: Output, size: int, name: str) -> None:
 
 @reads(_HESS, "stdout")
 def hess_hessian(output: Output) -> list[list[float]]:
-    """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the file, at `hess_geometry`.
+    """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the .hess file, at `hess_geometry`.
 
-    ORCA does not symmetrize it; mirror elements agree within 2 % of the largest element. All
-    parsers of this file raise a ParseError if there is a standard output whose final geometry is
-    not that of the file.
+    ORCA does not symmetrize it. Elements (i, j) and (j, i) agree to within 2 % of the largest
+    element. All parsers of this file raise a ParseError if the standard output exists and has
+    another final geometry than the file.
 
     Raises:
         ParseError: it is missing or incomplete, does not have 3n rows, or is not symmetric.
@@ -214,9 +222,9 @@ def _frequencies(output: Output) -> list[float]:
 
 
 def _first_vibration(output: Output, values: list[float]) -> int:
-    """Index of the first vibration among all frequencies, found as in `frequencies`.
+    """The index of the first vibration among all frequencies, as in `frequencies`.
 
-    A partial Hessian has rows of zeros for the other atoms.
+    In a partial Hessian, the rows of the other atoms are zero.
     """
     has_hessian = last(output.text, "$hessian") >= 0
     partial = has_hessian and any(not any(row) for row in _table(output, "hessian"))
@@ -229,7 +237,8 @@ def hess_frequencies(output: Output) -> list[float]:
     """Frequencies in cm^-1, imaginary ones negative, without translations and rotations.
 
     Raises:
-        ParseError: a section is missing or damaged, or ORCA did not set 6 (5) of them to 0.
+        ParseError: a section is missing or damaged, or ORCA did not set 6 values (5 for a linear
+            molecule) to 0.
     """
     values = _frequencies(output)
     return values[_first_vibration(output, values) :]
@@ -237,7 +246,7 @@ def hess_frequencies(output: Output) -> list[float]:
 
 @reads(_HESS, "stdout")
 def hess_normal_modes(output: Output) -> list[list[list[float]]]:
-    """Normal modes of `hess_frequencies`, shape (modes, n, 3), normalized as in `normal_modes`."""
+    """Normal modes for `hess_frequencies`, shape (modes, n, 3), normalized as in `normal_modes`."""
     values = _frequencies(output)
     table = _table(output, "normal_modes")
     _of_all_modes(output, len(table), "normal_modes")
@@ -252,8 +261,8 @@ def hess_normal_modes(output: Output) -> list[list[list[float]]]:
 def hess_ir_intensities(output: Output) -> list[float]:
     """Infrared intensities in km/mol, one for each of `hess_frequencies`.
 
-    The section $ir_spectrum has `freq T**2 TX TY TZ` up to 4.2, with T**2 in km/mol, and `freq eps
-    Int TX TY TZ` since 5.0, with Int in km/mol.
+    The lines in the section $ir_spectrum are `freq T**2 TX TY TZ` up to 4.2, with T**2 in km/mol,
+    and `freq eps Int TX TY TZ` since 5.0, with Int in km/mol.
     """
     size, lines = _section(output, "ir_spectrum")
     frequencies = _frequencies(output)
@@ -270,7 +279,7 @@ def hess_ir_intensities(output: Output) -> list[float]:
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_geometry(output: Output) -> list[list[float]]:
-    """Geometry of the Hessian in Angstrom, shape (n, 3); its origin may differ from the input's.
+    """Geometry of the Hessian in Angstrom, shape (n, 3); its origin can differ from the input's.
 
     The file is in Bohr (1 Bohr = 0.529177210903 Angstrom).
     """
@@ -279,18 +288,18 @@ def hess_geometry(output: Output) -> list[list[float]]:
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_symbols(output: Output) -> list[str]:
-    """Elements of the atoms in the Hessian, shape (n,)."""
+    """Elements of the atoms in the .hess file, shape (n,)."""
     return [atom[0] for atom in _atoms(output)]
 
 
 @reads(_HESS, "stdout", per_atom=True)
 def hess_masses(output: Output) -> list[float]:
-    """Masses in u used to compute the frequencies, shape (n,)."""
+    """Atomic masses in u with which ORCA computed the frequencies, shape (n,)."""
     return [number(atom[1]) for atom in _atoms(output)]
 
 
 def file_name(name: str) -> str | None:
-    """A job's name for a file that ORCA calls `name`; None if no parser reads it."""
+    """The name that a job gives to ORCA's file `name`, or None if no parser reads that file."""
     for kind in (".property.json", ".engrad", ".hess"):
         if name.endswith(kind):
             return f"orca{kind}"
@@ -298,7 +307,7 @@ def file_name(name: str) -> str | None:
 
 
 def diagnose_file(output: Output) -> Failure | None:
-    """Why this file (.engrad, .hess or .property.json) is incomplete; None if it is complete."""
+    """Why this file (.engrad, .hess or .property.json) is invalid, or None if it is complete."""
     kind = FailureClass.TRUNCATED
     try:
         if output.name.endswith(".engrad"):
@@ -322,6 +331,6 @@ def diagnose_file(output: Output) -> Failure | None:
 
 @reads(_HESS, "stdout")
 def hessian(output: Output) -> list[list[float]]:
-    """`hess_hessian` under the name used for all programs, in Eh/Bohr^2, shape (3n, 3n)."""
+    """`hess_hessian` under the name that all programs share, in Eh/Bohr^2, shape (3n, 3n)."""
     found: list[list[float]] = hess_hessian(output)
     return found

@@ -1,15 +1,16 @@
-"""The line FINAL SINGLE POINT ENERGY: its number, its label and ORCA's remark on it."""
+"""The line FINAL SINGLE POINT ENERGY: the energy, its label and ORCA's remark on it."""
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.text import line_of, number
 
 FINAL = "FINAL SINGLE POINT ENERGY"
-# Distinguishes a remark on the energy from the name of a layer, wherever ORCA puts it.
+# The word that distinguishes a remark on the energy from the name of a layer. ORCA prints remarks
+# before or after the energy.
 _REMARK = "converged"
 
 
 def _divided(line: str) -> tuple[str, str]:
-    """The label in brackets before the energy of such a line ("" if none), and the rest."""
+    """The brackets before the energy on such a line ("" if there are none), and the rest of it."""
     rest = line[len(FINAL) :].strip()
     if not rest.startswith("("):
         return "", rest
@@ -18,13 +19,13 @@ def _divided(line: str) -> tuple[str, str]:
 
 
 def final_energy(line: str) -> tuple[float, str]:
-    """Energy (Eh) and suffix of a line `FINAL SINGLE POINT ENERGY (label)  energy  suffix`.
+    """Energy (Eh) and suffix in a line `FINAL SINGLE POINT ENERGY (label)  energy  suffix`.
 
-    ORCA labels the energies of multilayer and external methods, for instance "(QM/MM)", and adds
-    "(SCF not fully converged!)" or "(Wavefunction not fully converged!)" to an unusable energy.
+    ORCA prints a label, such as "(QM/MM)", for multilayer and external methods. It adds "(SCF not
+    fully converged!)" or "(Wavefunction not fully converged!)" to an unusable energy.
 
     Raises:
-        ParseError: the line has no energy.
+        ParseError: there is no energy in the line.
     """
     before, rest = _divided(line)
     words = rest.split(maxsplit=1)
@@ -35,16 +36,16 @@ def final_energy(line: str) -> tuple[float, str]:
 
 
 def label(line: str) -> str:
-    """The label in brackets before the energy of such a line, like "(QM/MM)"; "" if none."""
+    """The label before the energy in such a line, like "(QM/MM)", or "" if there is none."""
     before = _divided(line)[0]
     return "" if _REMARK in before else before
 
 
 def of_the_whole(text: str, positions: list[int]) -> list[int]:
-    """The final energies at `positions` that belong to the whole system.
+    """The final energies that belong to the whole system, among those at `positions`.
 
-    A multilayer calculation prints one for each part first, such as "(MM)" and one without a label
-    before "(QM/MM)". If the last one has a label, only those with the same label count.
+    A multilayer calculation first prints the energy of each part, such as "(MM)" and one without a
+    label before "(QM/MM)". If the last energy has a label, only those with the same label count.
     """
     wanted = label(line_of(text, positions[-1])) if positions else ""
     if not wanted:

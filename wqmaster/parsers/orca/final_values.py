@@ -1,4 +1,4 @@
-"""Decorators that restrict a parser to the final evaluation (`evaluations`)."""
+"""Decorators that restrict a parser to the final evaluation (see `evaluations`)."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) -> ParseError:
-    """The error that the value of `read` does not belong to the final evaluation."""
+    """An error that reports which evaluation the value of `read` belongs to."""
     text = output.text
     where = "several evaluations"
     for one in reversed(evaluations(text)):
@@ -33,7 +33,9 @@ def _elsewhere(output: Output, read: Callable[[Output], T], last: Evaluation) ->
 
 
 def _of_root(output: Output, read: Callable[[Output], T], last: Evaluation) -> T | None:
-    """The value that `read` finds for the density of the followed root; None without such a root.
+    """The value that `read` finds for the density of the root that ORCA followed.
+
+    None if ORCA followed no root.
 
     Raises:
         ParseError: ORCA followed a root but printed the value only for the SCF state.
@@ -75,7 +77,7 @@ def _of_final(
             except ParseError as error:
                 if excerpt == text:
                     raise error from None
-        # This raises if the block is missing or damaged everywhere; otherwise it is elsewhere.
+        # This raises if the block is missing or damaged everywhere. Otherwise, it is elsewhere.
         read(output)
         raise _elsewhere(output, read, last)
 
@@ -85,25 +87,25 @@ def _of_final(
 def of_final_evaluation(read: Callable[[Output], T]) -> Callable[[Output], T]:
     """Restrict a parser to the output of the final evaluation.
 
-    All values read in this way belong to the same geometry. If the final evaluation lacks the
-    value, the parser raises a ParseError that names the evaluation that has it.
+    All values of such parsers belong to the same geometry. If the final evaluation lacks the value,
+    the parser raises a ParseError that names the evaluation that has it.
     """
     return _of_final(read, of_state=False)
 
 
 def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """The same for a property of the wave function: restrict to the output after the last SCF.
+    """Restrict a parser of a wave function property to the final evaluation, after its last SCF.
 
-    Multilayer calculations are refused: their energy is that of the whole system, but the printed
-    wave function is that of one layer. Raises what `of_final_evaluation` raises.
+    The parser refuses multilayer calculations, whose energy belongs to the whole system but whose
+    printed wave function belongs to one layer. It also raises what `of_final_evaluation` raises.
     """
     return _of_final(read, of_state=True)
 
 
 def of_final_density(read: Callable[[Output], T]) -> Callable[[Output], T]:
-    """The same for a property of the electron density, such as charges and moments.
+    """Do the same as `of_final_state`, for a property of the density such as charges or moments.
 
-    If ORCA computed gradients of an excited state, the value must come from the relaxed density of
-    that root; any other is refused (`roots`). Raises what `of_final_evaluation` raises.
+    If ORCA computed gradients for an excited state, the value must come from the relaxed density of
+    this root (see `roots`). The parser refuses any other value.
     """
     return _of_final(read, of_state=True, of_density=True)

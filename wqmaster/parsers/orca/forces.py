@@ -1,9 +1,8 @@
-"""Largest force, net force and net torque of the final evaluation.
+"""Largest force, net force and net torque in the final evaluation.
 
-The force is the negative gradient. Without point charges, constraints, frozen atoms or an external
-field, and with exact integrals, forces and torques add up to zero; what remains is the error of
-grids and other approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi
-10.1063/5.0296997).
+The force is the negative gradient. If there are no point charges, constraints, frozen atoms or
+external fields, exact forces and torques add up to zero. A nonzero sum is due to grids and other
+approximations (Kuryla et al., J. Chem. Phys. 163, 224313 (2025), doi 10.1063/5.0296997).
 """
 
 import math
@@ -20,7 +19,7 @@ def _forces(output: Output) -> list[list[float]]:
 
 
 def _positions(output: Output, count: int) -> list[list[float]]:
-    """Coordinates in Bohr of the `count` centers that have a force.
+    """The coordinates (Bohr) of the `count` centers that have a force.
 
     Raises:
         ParseError: the geometry is missing or has a different number of centers.
@@ -36,7 +35,7 @@ def _positions(output: Output, count: int) -> list[list[float]]:
 def largest_force(output: Output) -> float:
     """Norm of the largest force on one atom in the final evaluation, in Eh/Bohr.
 
-    This is the norm of the vector; its largest component can be up to sqrt(3) times smaller.
+    The largest component of this force can be up to sqrt(3) times smaller than its norm.
     1 Eh/Bohr is 51.422 eV/Angstrom. Raises what `gradient` raises.
     """
     return max(math.hypot(*force) for force in _forces(output))
@@ -46,8 +45,8 @@ def largest_force(output: Output) -> float:
 def net_force(output: Output) -> list[float]:
     """Sum of the forces on all atoms in the final evaluation, (x, y, z) in Eh/Bohr.
 
-    It need not vanish with point charges, constraints, frozen atoms or a field. Rounding to the 9
-    decimals that ORCA prints leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
+    It need not vanish if there are point charges, constraints, frozen atoms or a field. ORCA's
+    rounding to 9 decimals leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
     """
     return [math.fsum(column) for column in zip(*_forces(output), strict=True)]
 
@@ -56,12 +55,12 @@ def net_force(output: Output) -> list[float]:
 def net_torque(output: Output) -> list[float]:
     """Sum of the torques about the geometric center in the final evaluation, (x, y, z) in Eh.
 
-    This is the sum of (r - center) x force, with r in Bohr, geometry and gradient of the same
-    evaluation; the center is the mean position of the atoms and matters only if `net_force` does
-    not vanish. The torque need not vanish with point charges, constraints, frozen atoms or a field.
+    This is the sum of (r - center) x force, with r in Bohr. The center is the mean position of the
+    atoms, which matters only if `net_force` does not vanish. The torque need not vanish if there
+    are point charges, constraints, frozen atoms or a field.
 
     Raises:
-        ParseError: as for `gradient` and `geometry`, or their numbers of atoms differ.
+        ParseError: `gradient` or `geometry` raises it, or their numbers of atoms differ.
     """
     forces = _forces(output)
     positions = _positions(output, len(forces))

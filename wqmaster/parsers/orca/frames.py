@@ -1,4 +1,4 @@
-"""Frames: the energy, gradient and geometry of each evaluation (`evaluations`)."""
+"""Frames: the energy, gradient and geometry of each evaluation (see `evaluations`)."""
 
 from bisect import bisect_right
 from typing import Any
@@ -19,14 +19,17 @@ _SCF_CONVERGED = "SCF CONVERGED AFTER"
 
 
 class _Stated:
-    """Values in SCF settings, by position: ORCA does not repeat the settings in each cycle."""
+    """The values that SCF settings state, by position.
+
+    ORCA does not repeat the settings in each cycle, so an earlier value can still apply.
+    """
 
     def __init__(self, places: list[tuple[int, int]]) -> None:
         self._positions = [position for position, _ in places]
         self._values = [value for _, value in places]
 
     def before(self, position: int, since: int) -> int | None:
-        """The last value between `since` and `position`; None if there is none."""
+        """The last value between `since` and `position`, or None if there is none."""
         place = bisect_right(self._positions, position) - 1
         return self._values[place] if place >= 0 and self._positions[place] >= since else None
 
@@ -54,27 +57,28 @@ def _is_affected(text: str, one: Evaluation, found: list[tuple[int, FailureClass
 
 @reads("stdout")
 def frames(output: Output) -> list[dict[str, Any]]:
-    """The evaluations in output order, each with its energy, gradient and geometry.
+    """Energy, gradient and geometry of each evaluation, in output order.
 
-    Each is a mapping:
+    Each frame is a mapping:
     `energy`: FINAL SINGLE POINT ENERGY in Eh;
-    `gradient`: at this geometry, of this state, in Eh/Bohr, shape (n, 3); None if ORCA computed
-    none, as at the stationary point after an optimization;
+    `gradient` for the same geometry and state in Eh/Bohr, shape (n, 3), or None if ORCA computed no
+    gradient, as at the stationary point after an optimization;
     `geometry` in Angstrom, shape (n, 3), and `symbols`, shape (n,);
     `kind`: "optimisation_cycle", "stationary_point" (the evaluation after a converged
-    optimization), "scan_point" (of an unrelaxed scan), "dynamics_step" or "single_point";
+    optimization), "scan_point" (in an unrelaxed scan), "dynamics_step" or "single_point";
     `converged`: whether it is a stationary point; a relaxed scan has one for each step;
     `cycle` of the optimization and `step` of the scan or dynamics, as ORCA counts them, or None;
     `job`, counted from 1 (`$new_job`, compound jobs);
-    `charge` and `multiplicity`: None if the output does not state them, or if there is no
-    multiplicity (with spin-orbit coupling);
-    `root`: number of the excited state that energy and gradient belong to, None for the SCF state.
+    `charge` and `multiplicity`: None if the output does not state them; with spin-orbit coupling,
+    the multiplicity is undefined and None;
+    `root`: the number of the excited state that energy and gradient belong to, or None for the SCF
+    state.
 
-    Omitted are evaluations whose SCF, coupled-cluster or response equations did not converge; those
-    whose coordinates or energy ORCA does not print (images of a nudged elastic band, points of an
-    IRC, MiniPrint, the end of NEB-TS); NoIter runs, which have no energy; displaced geometries of
-    numerical derivatives; and multilayer calculations (QM/MM), whose coordinates and energy belong
-    to different systems.
+    The following evaluations are omitted: those whose SCF, coupled-cluster or response equations
+    did not converge; those whose coordinates or energy ORCA does not print (images of a nudged
+    elastic band, points on an IRC, MiniPrint, the end of NEB-TS); NoIter runs, which have no
+    energy; displaced geometries for numerical derivatives; and multilayer calculations (QM/MM),
+    whose coordinates and energy belong to different systems.
 
     Raises:
         ParseError: there is no such evaluation, or one of them is damaged.

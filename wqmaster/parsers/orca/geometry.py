@@ -2,8 +2,8 @@
 
 Labels are ORCA's: `Q` is a point charge, `DA` (in 5.0 `-`) a dummy atom, `H :` a ghost atom and
 `Mg>` a bare effective core potential (ORCA's manual, "Input of coordinates"). The geometry is that
-of the final evaluation (`evaluations`). There is none if ORCA prints no coordinates between the
-last step and the final energy, as after the optimization of NEB-TS or with MiniPrint.
+of the final evaluation (see `evaluations`). It is missing if ORCA prints no coordinates between the
+last step and the final energy, as after a NEB-TS optimization or with MiniPrint.
 """
 
 from typing import Any, TypeVar
@@ -25,22 +25,23 @@ _SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
 _CONVERGED = ("THE OPTIMIZATION HAS CONVERGED", STATIONARY)
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 _NOT_CONVERGED = "The optimization did not converge"
-# Largest distances from the geometry to its heading in Bohr, and from there to the first row.
+# The largest distance from a geometry to the heading of the same geometry in Bohr, and the most
+# lines between that heading and the first row.
 _MAX_DISTANCE_CHARACTERS = 300
 _MAX_LINES_BEFORE_ROWS = 4
-# Centers without a nucleus: point charges and dummy atoms.
+# The labels of point charges and dummy atoms, which have no nucleus.
 _NO_ATOMS = ("Q", "DA", "-")
 
 T = TypeVar("T")
 
 
 def is_atom(label: str) -> bool:
-    """Whether `label` is an atom, not a point charge, dummy, ghost or bare core potential."""
+    """Whether `label` denotes an atom, not a point charge, dummy, ghost or bare core potential."""
     return label not in _NO_ATOMS and label[-1:] not in (":", ">")
 
 
 def _count_in_bohr(text: str, position: int) -> int | None:
-    """The number of rows in the Bohr table right after the geometry; None if it is missing."""
+    """The number of rows in the Bohr table right after the geometry, or None if it is missing."""
     following = text.find(_SAME_IN_BOHR, position, position + _MAX_DISTANCE_CHARACTERS)
     if following < 0:
         return None
@@ -58,7 +59,7 @@ def _count_in_bohr(text: str, position: int) -> int | None:
 
 
 def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
-    """The words of each atom's line, and where the geometry ends."""
+    """The words on each atom's line, and the position at which the geometry ends."""
     found: list[list[str]] = []
     read = line_end(text, position)
     for line in lines(text, position):
@@ -66,7 +67,7 @@ def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
         read += len(line) + 1
         if not words and found:
             return found, read
-        # The rule under the heading; an atom labeled "-" has coordinates.
+        # Skip the dashed line under the heading, but not a dummy atom, whose label is "-".
         if not found and (not words or words[0].startswith("--")):
             continue
         if len(words) < 4:
@@ -94,9 +95,10 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
 
 
 def centers(labels: list[str], rows: list[T], count: int) -> list[T] | None:
-    """The `rows` in a table of `count` rows: all, all but point charges, or only atoms.
+    """Select the `rows` (one for each label) that correspond to a table with `count` rows.
 
-    None if no such selection has `count` rows.
+    Such a table contains all centers, all but the point charges, or only the atoms. None if none of
+    these selections has `count` rows.
     """
     for chosen in (lambda _: True, lambda label: label != "Q", is_atom):
         found = [row for row, label in zip(rows, labels, strict=True) if chosen(label)]
@@ -106,9 +108,10 @@ def centers(labels: list[str], rows: list[T], count: int) -> list[T] | None:
 
 
 def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
-    """The possible lengths of a table of atoms, from the last geometry before `end`.
+    """The possible lengths of a table of atoms, according to the last geometry before `end`.
 
-    All centers, all but point charges, and only atoms; () if no geometry can be read.
+    They are the numbers of all centers, of all but the point charges, and of atoms alone. () if no
+    geometry can be read.
     """
     position = last(text, HEADING, 0, end)
     try:
@@ -121,9 +124,12 @@ def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
 
 
 def check_count(text: str, position: int, rows: int, what: str) -> None:
-    """Raise a ParseError if the table at `position` does not have a row for each atom.
+    """Check that the table at `position`, which has `rows` rows, has one for each atom.
 
-    The atoms are those of the geometry before it, if ORCA printed one.
+    The atoms are those in the last geometry before the table. Without one, there is no check.
+
+    Raises:
+        ParseError: the numbers differ; the message calls the table `what`.
     """
     counts = atom_counts(text, position)
     if counts and rows not in counts:
@@ -131,10 +137,10 @@ def check_count(text: str, position: int, rows: int, what: str) -> None:
 
 
 def whole(text: str, evaluation: Evaluation) -> int:
-    """Position of the geometry that an evaluation's energy belongs to.
+    """The position of the geometry that an evaluation's energy belongs to.
 
     Raises:
-        ParseError: ORCA prints no coordinates there, or only those of part of the system.
+        ParseError: ORCA printed no coordinates for it, or only those of part of the system.
     """
     if evaluation.layers:
         raise ParseError(
@@ -158,10 +164,10 @@ def _last(output: Output) -> tuple[list[str], list[list[float]]]:
 
 @reads("stdout", per_atom=True)
 def geometry(output: Output) -> list[list[float]]:
-    """Coordinates of the final evaluation (that of `total_energy`) in Angstrom, shape (n, 3).
+    """Coordinates in the final evaluation (that of `total_energy`) in Angstrom, shape (n, 3).
 
     Raises:
-        ParseError: ORCA printed none for it, or only those of one layer of the system.
+        ParseError: ORCA printed no coordinates for it, or only those of one layer.
     """
     return _last(output)[1]
 
@@ -179,7 +185,7 @@ def symbols(output: Output) -> list[str]:
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
     """All geometries in output order, in Angstrom, shape (m, n, 3).
 
-    Their number can differ from that of `energy_trajectory`: see `frames`.
+    Their number can differ from that of `energy_trajectory`; see `frames`.
     """
     text = output.text
     found = [labels_and_coordinates(text, position)[1] for position in every(text, HEADING)]
@@ -189,7 +195,11 @@ def geometry_trajectory(output: Output) -> list[list[list[float]]]:
 
 
 def _optimized(output: Output) -> Evaluation:
-    """The evaluation at the geometry that the last optimization converged to."""
+    """The evaluation at the geometry that the last optimization converged to.
+
+    Raises:
+        ParseError: there was no optimization, or the last one did not converge.
+    """
     text = output.text
     converged = max(text.rfind(words) for words in _CONVERGED)
     if converged < 0:
@@ -206,11 +216,11 @@ def _optimized(output: Output) -> Evaluation:
 def optimized_geometry(output: Output) -> list[list[float]]:
     """The geometry that the last optimization converged to, in Angstrom, shape (n, 3).
 
-    It must also be that of the final evaluation.
+    It must also be the geometry of the final evaluation.
 
     Raises:
         ParseError: there was no optimization, or the last one did not converge; ORCA printed no
-            coordinates at its end; the final evaluation is at another geometry (another job).
+            coordinates at its end; or the final evaluation, in another job, has another geometry.
     """
     text = output.text
     optimized, last_one = _optimized(output), final(text)
@@ -225,7 +235,11 @@ def optimized_geometry(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def optimisation(output: Output) -> dict[str, Any]:  # codespell:ignore optimisation
-    """The last optimization: whether it is `converged`, and the number of `cycles`."""
+    """Whether the last optimization `converged`, and the number of its `cycles`.
+
+    Raises:
+        ParseError: there was no optimization, or the number of its last cycle cannot be read.
+    """
     text = output.text
     position = text.rfind(_CYCLE)
     if position < 0:

@@ -1,11 +1,11 @@
 """Gradients in ORCA's text, versions 3 to 6.1, in Eh/Bohr, shape (n, 3).
 
-Formats: analytic, `CARTESIAN GRADIENT`, an empty line and rows `1   H   :  x y z`; numerical, the
-same without the empty line; MP2 module, `The final MP2 gradient` and rows `0:  x y z`. All of them
-include the norm, against which the rows are checked.
+An analytic gradient consists of `CARTESIAN GRADIENT`, an empty line and rows `1   H   :  x y z`. A
+numerical gradient has no empty line. The MP2 module prints `The final MP2 gradient` and rows
+`0:  x y z`. Each is followed by its norm, against which the rows are checked.
 
 An optimization evaluates the energy at its stationary point without a gradient. The last gradient
-in the output then belongs to another geometry than the final energy, and `gradient` refuses it.
+in the output and the final energy then belong to different geometries, so `gradient` refuses it.
 """
 
 import math
@@ -24,14 +24,14 @@ HEADINGS = GRADIENTS
 _DISPERSION = "DISPERSION GRADIENT"
 _ENDS = ("Difference to", "Norm of", "NORM OF", "-----")
 _CONSTRAINED = "CONSTRAINED CARTESIAN"
-# The norm follows the rows within so many lines.
+# The most lines between the last row and the norm.
 _LINES_TO_NORM = 12
-# Rows have 8 or 9 decimals, the norm of the MP2 gradient has 6.
+# The tolerance for the norm. Rows have 8 or 9 decimals, but the norm of the MP2 gradient has 6.
 _ROUNDING = 2e-6
 
 
 def _norm(rows: Iterator[str]) -> float | None:
-    """The norm printed after a gradient; None if there is none."""
+    """The norm that ORCA printed after a gradient, or None if there is none."""
     for line in islice(rows, _LINES_TO_NORM):
         stripped = line.strip()
         if stripped in (*HEADINGS, _DISPERSION):
@@ -61,10 +61,10 @@ def _checked(text: str, position: int, what: str) -> list[list[float]]:
 
 
 def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
-    """The gradient of an evaluation in Eh/Bohr, shape (n, 3); None if ORCA computed none there.
+    """The gradient in an evaluation in Eh/Bohr, shape (n, 3), or None if there is none.
 
     Raises:
-        ParseError: it cannot be read, or there are several, for different states.
+        ParseError: it cannot be read, or there are several gradients for different states.
     """
     found = [_checked(text, place, "the gradient") for place in evaluation.gradients]
     if any(other != found[0] for other in found[1:]):
@@ -79,14 +79,14 @@ def gradient_of(text: str, evaluation: Evaluation) -> list[list[float]] | None:
 
 @reads("stdout", per_atom=True)
 def gradient(output: Output) -> list[list[float]]:
-    """Gradient of the energy in the final evaluation in Eh/Bohr, shape (n, 3).
+    """Gradient of `total_energy` in the final evaluation in Eh/Bohr, shape (n, 3).
 
-    It is at `geometry`, of the state of `total_energy`, in the frame of the input.
+    It belongs to `geometry` and to the same state as the energy, in the orientation of the input.
 
     Raises:
         ParseError: it is missing; it belongs to another evaluation, as after an optimization (use
-            `frames`, or add a single point with EnGrad); an atom is missing; its norm differs from
-            the printed one.
+            `frames`, or add a single point with EnGrad); an atom is missing; or its norm differs
+            from the printed norm.
     """
     text = output.text
     if last_of(text, *HEADINGS) < 0:
@@ -110,7 +110,7 @@ def gradient(output: Output) -> list[list[float]]:
 def gradient_trajectory(output: Output) -> list[list[list[float]]]:
     """All gradients in output order, in Eh/Bohr, shape (steps, n, 3).
 
-    Their number can differ from that of `energy_trajectory`: see `frames`.
+    Their number can differ from that of `energy_trajectory`; see `frames`.
     """
     text = output.text
     positions = sorted(position for heading in HEADINGS for position in every(text, heading))
@@ -122,9 +122,9 @@ def gradient_trajectory(output: Output) -> list[list[list[float]]]:
 @reads("stdout", per_atom=True)
 @of_final_evaluation
 def dispersion_gradient(output: Output) -> list[list[float]]:
-    """Gradient of the dispersion correction (D3, D4) in the final evaluation in Eh/Bohr, (n, 3).
+    """Gradient of the final evaluation's dispersion correction in Eh/Bohr, shape (n, 3).
 
-    ORCA prints it with `%output Print[P_DFTD_GRAD] 1 end`.
+    ORCA prints it for D3 and D4 if the input has `%output Print[P_DFTD_GRAD] 1 end`.
     """
     position = last_of(output.text, _DISPERSION)
     if position < 0:

@@ -1,6 +1,6 @@
-"""Lines that consist of a label and a number: `E(TOT)   ...   -76.241`.
+"""Functions that read lines with a label and a number, such as `E(TOT)   ...   -76.241`.
 
-If a label is also the beginning of another one, it must include the blank after it.
+A label that is also the beginning of another label must include the blank after it.
 """
 
 import re
@@ -13,10 +13,10 @@ _MARKS = re.compile(r"^[\s.:=]*")
 
 
 def words_after(output: Output, position: int, label: str) -> list[str]:
-    """The words after `label` at `position`, without the dots or colon in between.
+    """The words after `label` at `position`, without the dots or colon that follow the label.
 
     Raises:
-        ParseError: the file ends in this line, so a number in it may be incomplete.
+        ParseError: the file ends in this line, so the last number may be incomplete.
     """
     line = whole_line(output.text, position)
     return _MARKS.sub("", line[len(label) :]).split()
@@ -38,7 +38,7 @@ def last_value(output: Output, label: str) -> float:
     """The number on the last line that begins with `label`.
 
     Raises:
-        ParseError: there is no such line, or no number on it.
+        ParseError: there is no such line, or it has no number.
     """
     position = last_beginning(output.text, label)
     if position < 0:

@@ -1,7 +1,7 @@
-"""The quantities that each ORCA parser needs and that not every route makes ORCA print or write.
+"""The outputs that each ORCA parser needs and that ORCA does not print or write for every route.
 
-`wqmaster.tasks.orca.leaves` lists the quantities of each route. Parsers that need only an SCF are
-in `PLAIN`: every parser of the package must be in one of the two tables.
+`wqmaster.tasks.orca.leaves` lists the outputs for each route. Parsers that need only an SCF are in
+`PLAIN`. Each parser in the package must be in one of the two tables.
 """
 
 from collections.abc import Mapping

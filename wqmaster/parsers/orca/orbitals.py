@@ -1,4 +1,4 @@
-"""Orbital energies and occupations of the final evaluation (`evaluations`).
+"""Orbital energies and occupations in the final evaluation (see `evaluations`).
 
 They come from its last table ORBITAL ENERGIES, which has the same format from 2.6 to 6.1.
 """
@@ -12,25 +12,26 @@ from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.text import block, number
 
 _BLOCK = "ORBITAL ENERGIES"
-# Rows have the energy in Eh and eV; the factor is 27.2107 in 2.6 and 27.21138 since 2.8.
+# Each row has the energy in Eh and eV. The factor is 27.2107 in 2.6 and 27.21138 since 2.8, which
+# the tolerance allows for.
 _EV_PER_EH = 27.21138
 _SAME_ENERGY_RELATIVE = 3e-5
-# The characters of a rule.
+# The characters of a dashed line.
 _RULE = " -\r"
-# Limits on the number of lines above the rows and on the number of rows.
+# The most lines above the first row, and the most rows.
 _MAX_LINES_ABOVE_ROWS = 3
 _MAX_ROWS = 100_000
-# Beginnings of the line after the last row, unless it is empty.
+# How the line after the last row begins, if it is not empty.
 _AFTER = ("*", "---", "Total SCF time")
-# Averaged and correlated states have fractional occupations.
+# The tolerance for occupations of 0, 1 or 2. Averaged and correlated states have fractional ones.
 _WHOLE_TOLERANCE = 1e-3
 
-# The rows of one spin: energies and occupations.
+# The energies (Eh) and occupations of the orbitals of one spin.
 _Spin = tuple[list[float], list[float]]
 
 
 def _row(line: str, expected: int) -> tuple[float, float]:
-    """Energy (Eh) and occupation in one row `NO OCC E(Eh) E(eV) [irrep]`."""
+    """The energy (Eh) and occupation in a row `NO OCC E(Eh) E(eV) [irrep]`."""
     words = line.split()
     if len(words) not in (4, 5) or words[0] != str(expected):
         raise ParseError(f"orbital {expected} is missing or its line is damaged")
@@ -43,7 +44,7 @@ def _row(line: str, expected: int) -> tuple[float, float]:
 
 
 def _spin(rows: Iterator[str], output: Output) -> _Spin:
-    """The rows up to the blank line or note that ends them."""
+    """The orbitals of one spin, whose rows end with a blank line or a note."""
     energies: list[float] = []
     occupations: list[float] = []
     if not any(line.split()[:2] == ["NO", "OCC"] for line in islice(rows, _MAX_LINES_ABOVE_ROWS)):
@@ -62,7 +63,7 @@ def _spin(rows: Iterator[str], output: Output) -> _Spin:
 
 
 def _tables(output: Output) -> list[_Spin]:
-    """One table (restricted), or two: spin up and spin down."""
+    """One table if the run is restricted, otherwise two, spin up and spin down."""
     rows = block(output, _BLOCK)
     for line in rows:
         if line.strip() == "SPIN UP ORBITALS":
@@ -87,10 +88,10 @@ def _by_spin(columns: list[list[float]]) -> list[float] | list[list[float]]:
 @reads("stdout")
 @of_final_state
 def orbital_energies(output: Output) -> list[float] | list[list[float]]:
-    """Orbital energies of the final evaluation in Eh, lowest first; [up, down] if unrestricted.
+    """Orbital energies from the final evaluation in Eh, lowest first; [up, down] if unrestricted.
 
     ORCA 6 prints all occupied orbitals but, by default, only the first few virtual ones ("*Only the
-    first 10 virtual orbitals were printed."); the result then ends with them.
+    first 10 virtual orbitals were printed."). The list then contains only these.
 
     Raises:
         ParseError: the table is missing or incomplete.
@@ -101,7 +102,7 @@ def orbital_energies(output: Output) -> list[float] | list[list[float]]:
 @reads("stdout")
 @of_final_state
 def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
-    """Occupations of the orbitals of `orbital_energies` (final evaluation), in the same shape.
+    """Occupations of the orbitals in `orbital_energies`, in the same shape.
 
     Raises:
         ParseError: the table is missing or incomplete.
@@ -112,14 +113,14 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
 @reads("stdout")
 @of_final_state
 def homo_lumo_gap(output: Output) -> float:
-    """Gap of the final evaluation in Eh: lowest empty minus highest occupied orbital, both spins.
+    """HOMO-LUMO gap in Eh: lowest empty minus highest occupied orbital energy, over both spins.
 
     Singly occupied orbitals (ROHF) count as occupied. The gap is negative if the occupation does
     not follow the Aufbau principle.
 
     Raises:
-        ParseError: the table is missing, or it has no empty orbital, or it has fractional
-            occupations (CASSCF, thermal smearing), for which the gap is undefined.
+        ParseError: the table is missing, it has no empty orbital, or it has fractional occupations
+            (CASSCF, thermal smearing), for which the gap is undefined.
     """
     occupied: list[float] = []
     empty: list[float] = []

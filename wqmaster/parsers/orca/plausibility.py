@@ -1,9 +1,10 @@
-"""Whether a total energy is possible for its atoms: bounds from the energies of neutral atoms.
+"""Bounds on the total energy of a molecule, from the energies of its neutral atoms.
 
-The non-relativistic energy of a neutral atom is -0.768745 Z**(7/3) + Z**2 / 2 - 0.2699 Z**(5/3)
-Eh within one percent (Thomas, Fermi, Scott, Schwinger; J. Schwinger, Phys. Rev. A 24 (1981)
-2353). Relativity adds about 0.2 (Z alpha)**2 of it. Binding adds far less than a tenth of it,
-while effective core potentials, semiempirical methods and force fields reduce its magnitude.
+The non-relativistic energy of a neutral atom is E = -0.768745 Z**(7/3) + Z**2 / 2 -
+0.2699 Z**(5/3) Eh to within one percent (Thomas, Fermi, Scott, Schwinger; J. Schwinger, Phys. Rev.
+A 24 (1981) 2353). Relativity adds about 0.2 (Z alpha)**2 E. Binding adds far less than a tenth of
+E. Effective core potentials, semiempirical methods and force fields give energies that are smaller
+in magnitude.
 """
 
 import math
@@ -16,15 +17,15 @@ _FINE_STRUCTURE_CONSTANT = 1 / 137.036
 # Allowances for functionals, relativistic Hamiltonians and numerical noise.
 _LOWEST_RATIO = 1.06
 _RELATIVITY_RATIO = 0.8
-# Allowance for bonds, solvent and external point charges.
+# Allowance for bonds, solvent and external point charges (Eh).
 _BINDING_EH_PER_ATOM = 0.5
-# No bound molecule has an all-electron energy above this fraction of its atoms' energies. Hydrogen
-# does not count: the energy of H+ is zero.
+# A bound molecule's all-electron energy is always below this fraction of its atoms' energies.
+# Hydrogen does not count, because the energy of H+ is zero.
 _HIGHEST_RATIO = 0.7
 
 
 def atomic_number(label: str) -> int:
-    """The atomic number for an ORCA label; 0 if it is not an atom."""
+    """The atomic number for an ORCA label, or 0 if it is not an element."""
     return _NUMBERS.get(label.rstrip(":>*").strip().upper(), 0)
 
 
@@ -35,7 +36,7 @@ def _atom(number: int) -> float:
 
 
 def lowest(numbers: Sequence[int]) -> float:
-    """The lowest energy (Eh) that these atoms can have."""
+    """The lowest energy (Eh) that atoms with these atomic numbers can have."""
     return sum(
         _atom(number)
         * (_LOWEST_RATIO + _RELATIVITY_RATIO * (number * _FINE_STRUCTURE_CONSTANT) ** 2)
@@ -45,7 +46,10 @@ def lowest(numbers: Sequence[int]) -> float:
 
 
 def highest(numbers: Sequence[int], all_electrons: bool) -> float:
-    """The highest energy (Eh) that they can have: zero, or less if it includes all electrons."""
+    """The highest energy (Eh) that atoms with these atomic numbers can have.
+
+    It is 0, or lower if the energy includes all electrons.
+    """
     if not all_electrons:
         return 0.0
     return _HIGHEST_RATIO * sum(_atom(number) for number in numbers if number > 1)
@@ -54,10 +58,10 @@ def highest(numbers: Sequence[int], all_electrons: bool) -> float:
 def implausible(
     energy: float, numbers: Sequence[int], all_electrons: bool, of_more: bool = False
 ) -> str | None:
-    """Why `energy` (Eh) is impossible for atoms with these numbers; None if it is possible.
+    """Why `energy` (Eh) is impossible for atoms with these atomic numbers, or None.
 
-    `all_electrons`: the run is known to have treated all electrons, and the charge is small.
-    `of_more`: the energy includes other atoms, which lower it.
+    `all_electrons`: whether the run is known to treat all electrons, with a small charge.
+    `of_more`: whether the energy includes further atoms, which lower it.
     """
     if not math.isfinite(energy):
         return f"the energy is {energy} Eh"

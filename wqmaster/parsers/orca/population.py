@@ -1,9 +1,9 @@
-"""Atomic charges, spin populations and bond orders in ORCA's text, versions 3 to 6.1, in e.
+"""Atomic charges (e), spin populations and bond orders in ORCA's text, versions 3 to 6.1.
 
-Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
-DENSITIES" until version 4.1, "SPIN POPULATIONS" since. For correlated densities ORCA prints the
-tables again, and the last ones count. All values belong to the final evaluation (`evaluations`) and
-to the state of its energy: see `roots` for excited states.
+Values have 6 decimals. In an unrestricted run, the tables have a column of spin populations, called
+"SPIN DENSITIES" up to version 4.1 and "SPIN POPULATIONS" in later ones. For correlated densities,
+ORCA prints the tables again, and the last ones count. All values belong to the final evaluation
+(see `evaluations`) and to the same state as its energy (see `roots` for excited states).
 """
 
 from wqmaster.errors import NotApplicable, ParseError
@@ -19,13 +19,13 @@ _HIRSHFELD = "HIRSHFELD ANALYSIS"
 _MBIS = "MBIS ANALYSIS"
 _CHELPG = "CHELPG Charges"
 _MAYER = "Mayer bond orders larger than"
-# ORCA 6 prints this if no bond order is that large.
+# ORCA 6 prints this line if no bond order is larger than its limit.
 _NO_BONDS = "=> no bond orders to print"
 _SUM = "Sum of atomic charges"
 _SUM_OF_CHELPG = "Total charge"
-# Lines between the heading of a Hirshfeld or MBIS analysis and its table.
+# The most lines between the heading of a Hirshfeld or MBIS analysis and its table.
 _MAX_LINES_BEFORE = 30
-# Rounding error of one charge (e).
+# The rounding error of one charge (e).
 _ROUNDING = 1e-6
 _MAX_LINE_CHARACTERS = 500
 
@@ -44,7 +44,12 @@ def _check_sum(line: str, rows: list[list[float]], what: str) -> None:
 
 
 def _rows(text: str, position: int, what: str) -> list[list[float]]:
-    """The table right below the heading at `position`, checked against its sum if it has one."""
+    """The rows right below the heading at `position`, after a check of the sum of their charges.
+
+    Raises:
+        ParseError: the table is damaged, or its sum differs or is missing (only Loewdin tables have
+            no sum).
+    """
     below = lines(text, position)
     rows, end = atom_rows(below, what, (_SUM, "-----"))
     if end.startswith("-----"):
@@ -57,7 +62,7 @@ def _rows(text: str, position: int, what: str) -> list[list[float]]:
 
 
 def _table(output: Output, column: int, what: str, *headings: str) -> list[float]:
-    """A column of the last table right below one of `headings`."""
+    """One column in the last table that follows one of `headings`."""
     text = output.text
     position = last_of(text, *headings)
     if position < 0:
@@ -68,7 +73,7 @@ def _table(output: Output, column: int, what: str, *headings: str) -> list[float
 
 
 def _trajectory(output: Output, what: str, *headings: str) -> list[list[float]]:
-    """The charges of all tables right below one of `headings`."""
+    """The charges in all tables that follow one of `headings`, in output order."""
     text = output.text
     positions = sorted(position for heading in headings for position in every(text, heading))
     if not positions:
@@ -77,7 +82,7 @@ def _trajectory(output: Output, what: str, *headings: str) -> list[list[float]]:
 
 
 def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]:
-    """The column `name` of a table with the columns ATOM CHARGE ... SPIN."""
+    """The column `name` in an analysis whose table has the columns ATOM CHARGE ... SPIN."""
     text = output.text
     position = last(text, heading)
     if position < 0:
@@ -102,13 +107,13 @@ def _analysis(output: Output, name: str, heading: str, what: str) -> list[float]
 @reads("stdout", per_atom=True)
 @of_final_density
 def mulliken_charges(output: Output) -> list[float]:
-    """Mulliken charges of the final evaluation in e, shape (n,)."""
+    """Mulliken charges from the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the table of Mulliken charges", *_MULLIKEN)
 
 
 @reads("stdout", per_atom=True)
 def charges(output: Output) -> list[float]:
-    """`mulliken_charges` under the name used for all programs, in e."""
+    """`mulliken_charges` under the name that all programs share, in e."""
     found: list[float] = mulliken_charges(output)
     return found
 
@@ -116,7 +121,7 @@ def charges(output: Output) -> list[float]:
 @reads("stdout", per_atom=True)
 @of_final_density
 def mulliken_spins(output: Output) -> list[float]:
-    """Mulliken spin populations of the final evaluation, shape (n,).
+    """Mulliken spin populations from the final evaluation, shape (n,).
 
     Raises a ParseError for a restricted run.
     """
@@ -127,7 +132,7 @@ def mulliken_spins(output: Output) -> list[float]:
 def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
     """All Mulliken charges in output order, in e, shape (m, n).
 
-    ORCA prints them for the first and the last step of an optimization.
+    In an optimization, ORCA prints them for the first and the last step.
     """
     return _trajectory(output, "the table of Mulliken charges", *_MULLIKEN)
 
@@ -135,14 +140,14 @@ def mulliken_charges_trajectory(output: Output) -> list[list[float]]:
 @reads("stdout", per_atom=True)
 @of_final_density
 def loewdin_charges(output: Output) -> list[float]:
-    """Loewdin charges of the final evaluation in e, shape (n,)."""
+    """Loewdin charges from the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the table of Loewdin charges", *_LOEWDIN)
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def loewdin_spins(output: Output) -> list[float]:
-    """Loewdin spin populations of the final evaluation, shape (n,).
+    """Loewdin spin populations from the final evaluation, shape (n,).
 
     Raises a ParseError for a restricted run.
     """
@@ -152,14 +157,14 @@ def loewdin_spins(output: Output) -> list[float]:
 @reads("stdout", per_atom=True)
 @of_final_density
 def hirshfeld_charges(output: Output) -> list[float]:
-    """Hirshfeld charges of the final evaluation in e, shape (n,)."""
+    """Hirshfeld charges from the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _HIRSHFELD, "the table of Hirshfeld charges")
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def hirshfeld_spins(output: Output) -> list[float]:
-    """Hirshfeld spin populations of the final evaluation, shape (n,).
+    """Hirshfeld spin populations from the final evaluation, shape (n,).
 
     They are zeros for a restricted run.
     """
@@ -169,14 +174,14 @@ def hirshfeld_spins(output: Output) -> list[float]:
 @reads("stdout", per_atom=True)
 @of_final_density
 def mbis_charges(output: Output) -> list[float]:
-    """MBIS charges of the final evaluation in e, shape (n,)."""
+    """MBIS charges from the final evaluation in e, shape (n,)."""
     return _analysis(output, "CHARGE", _MBIS, "the table of MBIS charges")
 
 
 @reads("stdout", per_atom=True)
 @of_final_density
 def mbis_spins(output: Output) -> list[float]:
-    """MBIS spin populations of the final evaluation, shape (n,).
+    """MBIS spin populations from the final evaluation, shape (n,).
 
     They are zeros for a restricted run.
     """
@@ -186,12 +191,12 @@ def mbis_spins(output: Output) -> list[float]:
 @reads("stdout", per_atom=True)
 @of_final_density
 def chelpg_charges(output: Output) -> list[float]:
-    """CHELPG charges of the final evaluation in e, shape (n,)."""
+    """CHELPG charges from the final evaluation in e, shape (n,)."""
     return _table(output, 0, "the table of CHELPG charges", _CHELPG)
 
 
 def _bond(entry: str) -> list[float]:
-    """[i, j, order] of `  0-O ,  1-H ) :   1.0013`."""
+    """The bond [i, j, order] in `  0-O ,  1-H ) :   1.0013`."""
     atoms, closed, order = entry.partition(")")
     first, comma, second = atoms.partition(",")
     pair = [atom.partition("-")[0].strip() for atom in (first, second)]
@@ -203,9 +208,10 @@ def _bond(entry: str) -> list[float]:
 @reads("stdout")
 @of_final_density
 def mayer_bond_orders(output: Output) -> list[list[float]]:
-    """Mayer bond orders of the final evaluation as [i, j, order], atoms counted from 0.
+    """Mayer bond orders from the final evaluation as [i, j, order], atoms counted from 0.
 
-    Only those that ORCA prints: by default, those larger than 0.1. [] if there are none.
+    Only bond orders that ORCA prints are included, by default those larger than 0.1. [] if there
+    are none.
     """
     text = output.text
     position = text.rfind(_MAYER)
@@ -224,6 +230,6 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def bond_orders(output: Output) -> list[list[float]]:
-    """`mayer_bond_orders` under the name used for all programs."""
+    """`mayer_bond_orders` under the name that all programs share."""
     found: list[list[float]] = mayer_bond_orders(output)
     return found

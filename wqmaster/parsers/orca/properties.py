@@ -1,9 +1,9 @@
 """Dipole and quadrupole moments and <S**2> in ORCA's text, versions 3 to 6.1, in atomic units.
 
 Moments of charged molecules are relative to ORCA's origin, by default the center of mass. The
-dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments of several
+dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments for several
 densities (SCF, MP2, coupled cluster), the last ones count. All values belong to the final
-evaluation (`evaluations`) and to the state of its energy: see `roots` for excited states.
+evaluation (see `evaluations`) and to the same state as its energy (see `roots` for excited states).
 """
 
 import math
@@ -25,7 +25,7 @@ _MAGNITUDE = "Magnitude (a.u.)"
 _QUADRUPOLE = "QUADRUPOLE MOMENT (A.U.)"
 _PARTS = ("NUC", "EL", "TOT")
 _AXES = ("XX", "YY", "ZZ", "XY", "XZ", "YZ")
-# Lines between the heading of the quadrupole and its total.
+# The most lines between the heading of the quadrupole moment and its total.
 _MAX_LINES_BEFORE = 30
 _S_SQUARED = "Expectation value of <S**2>"
 _NL = ("NL Energy, E(C,NL)", "NL    Energy")
@@ -48,7 +48,7 @@ def _dipole(text: str, position: int) -> list[float]:
 @reads("stdout")
 @of_final_density
 def dipole(output: Output) -> list[float]:
-    """Total dipole moment (x, y, z) of the final evaluation in e a0."""
+    """Total dipole moment (x, y, z) from the final evaluation in e a0."""
     position = last_beginning(output.text, _DIPOLE)
     if position < 0:
         raise output.missing("'Total Dipole Moment'")
@@ -68,12 +68,12 @@ def dipole_trajectory(output: Output) -> list[list[float]]:
 @reads("stdout")
 @of_final_density
 def quadrupole(output: Output) -> list[list[float]]:
-    """Total quadrupole moment of the final evaluation in e a0**2, shape (3, 3), not traceless.
+    """Total quadrupole moment from the final evaluation in e a0**2, shape (3, 3), not traceless.
 
-    It belongs to the last density for which ORCA printed moments. None of 600 public outputs has
-    this block (`%elprop Quadrupole true end`); its format comes from two real blocks, quoted in
-    cclib's issue 1359 (with "(a.u.)" after the total) and in ioChem-BD's documentation of ORCA's
-    log (codes/orca/quadrupole; without it).
+    It belongs to the last density for which ORCA printed moments. ORCA prints it only with
+    `%elprop Quadrupole true end`, and none of 600 public outputs has it. The format comes from two
+    real blocks: one is quoted in cclib's issue 1359 (with "(a.u.)" after the total), the other in
+    ioChem-BD's documentation of ORCA's log (codes/orca/quadrupole, without "(a.u.)").
 
     Raises:
         ParseError: it is missing or cut short, or the total is not the sum of the nuclear and
@@ -102,11 +102,11 @@ def _six(words: list[str], line: str) -> list[float]:
 
 
 def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
-    """The total, checked to be the sum of its parts."""
+    """The total as a (3, 3) tensor, after a check that it is the sum of its parts."""
     if set(rows) != set(_PARTS):
         raise ParseError("the quadrupole moment lacks its nuclear or electronic part")
     for nuclear, electronic, total in zip(*(rows[part] for part in _PARTS), strict=True):
-        if not abs(nuclear + electronic - total) <= 3e-5:  # each has 5 decimals
+        if not abs(nuclear + electronic - total) <= 3e-5:  # they have 5 decimals
             raise ParseError("the quadrupole moment is not the sum of its parts")
     found = dict(zip(axes, rows["TOT"], strict=True))
     return [[found["".join(sorted(row + axis))] for axis in "XYZ"] for row in "XYZ"]
@@ -115,10 +115,10 @@ def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
 @reads("stdout")
 @of_final_density
 def s_squared(output: Output) -> dict[str, float]:
-    """<S**2> of the final evaluation: its `value`, the `ideal` S (S + 1) and the `deviation`.
+    """<S**2> in the final evaluation: its `value`, the `ideal` S (S + 1) and the `deviation`.
 
     Raises:
-        ParseError: it is missing, as in all restricted runs.
+        ParseError: it is missing, as in every restricted run, or cut short.
     """
     position = last_beginning(output.text, _S_SQUARED)
     if position < 0:
@@ -136,7 +136,7 @@ def s_squared(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def nl_energy(output: Output) -> float:
-    """Non-local (VV10) correlation energy of the final evaluation in Eh, as in wB97M-V."""
+    """Non-local (VV10) correlation energy from the final evaluation in Eh, as in wB97M-V."""
     text = output.text
     position = max(last_beginning(text, words) for words in _NL)
     if position < 0:

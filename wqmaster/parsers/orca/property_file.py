@@ -1,11 +1,13 @@
-"""ORCA 6's BASENAME.property.json (orca_2json, or `%output JsonPropFile true`), seen with 6.1.
+"""Parsers of BASENAME.property.json, which ORCA 6 writes (seen with 6.1).
 
-It contains a list `Geometries` with one entry for each evaluation; a property has one entry for
-each method and density, the best one last. Numbers are in a.u.; vectors are columns `[[a], [b]]`.
+ORCA writes it with `%output JsonPropFile true` or with orca_2json. It contains a list `Geometries`
+with one entry for each evaluation. A property has one entry for each method and density, the best
+one last. Numbers are in a.u. Vectors are columns `[[a], [b]]`.
 
-Every value comes from the last entry, the final evaluation. A property that only an earlier entry
-has, such as the gradient after an optimization, is refused; so are charges and the dipole if the
-standard output is available and shows that ORCA followed an excited state.
+Every value comes from the last entry, which is the final evaluation. Parsers raise a ParseError for
+a property that only an earlier entry has, such as the gradient after an optimization. They also
+refuse charges and the dipole if the standard output exists and shows that ORCA followed an excited
+state.
 """
 
 import json
@@ -36,7 +38,7 @@ def _load(output: Output) -> dict[str, Any]:
 
 @reads(_FILE)
 def property_json(output: Output) -> dict[str, Any]:
-    """The whole file as a mapping, as ORCA wrote it, with all evaluations.
+    """The whole file as a mapping, unchanged, with all evaluations.
 
     Raises:
         ParseError: it is not a JSON object, or it is cut short.
@@ -45,7 +47,7 @@ def property_json(output: Output) -> dict[str, Any]:
 
 
 def _at(output: Output, value: Any, *path: str) -> Any:
-    """The value at `path`, taking the last entry of each list."""
+    """The value at `path` below `value`, with the last entry of each list on the way."""
     for key in path:
         if isinstance(value, list) and value:
             value = value[-1]
@@ -56,7 +58,11 @@ def _at(output: Output, value: Any, *path: str) -> Any:
 
 
 def _of_last_geometry(output: Output, whole: Any, *path: str) -> Any:
-    """The value at `path` in the last geometry; ParseError if only an earlier one has it."""
+    """The value at `path` in the last geometry.
+
+    Raises:
+        ParseError: no geometry has the value, or only an earlier one does.
+    """
     geometries = _at(output, whole, "Geometries")
     entries = geometries if isinstance(geometries, list) else [geometries]
     for count, entry in zip(range(len(entries), 0, -1), reversed(entries), strict=True):
@@ -88,10 +94,12 @@ def _with_natoms(output: Output, *path: str) -> tuple[int, Any]:
 
 
 def _refuse_for_a_root(output: Output, what: str) -> None:
-    """Refuse a value of the SCF state if the energy is that of an excited state (`roots`).
+    """Refuse a value for the SCF state if the energy belongs to an excited state (see `roots`).
 
-    The file does not say which state a density belongs to; the standard output, if there is one,
-    does.
+    The file does not state which state a density belongs to, but the standard output does.
+
+    Raises:
+        ParseError: the standard output exists, and ORCA followed an excited state.
     """
     if output.has("stdout"):
         text = output.file("stdout")
@@ -128,7 +136,7 @@ def _matrix(value: Any, what: str, size: int | None = None) -> list[list[float]]
 
 @reads(_FILE)
 def json_total_energy(output: Output) -> float:
-    """Final single point energy of the last geometry in Eh.
+    """Final single point energy at the last geometry in Eh.
 
     Raises:
         ParseError: it is missing, or ORCA reports that it is not converged.
@@ -141,7 +149,7 @@ def json_total_energy(output: Output) -> float:
 
 @reads(_FILE, "stdout")
 def json_dipole(output: Output) -> list[float]:
-    """Dipole moment (x, y, z) of the last geometry in a.u., from the last density."""
+    """Dipole moment (x, y, z) at the last geometry in a.u., from the last density."""
     _refuse_for_a_root(output, "Dipole_Moment")
     found = _column(_last(output, "Dipole_Moment", "dipoleTotal"), "dipoleTotal")
     if len(found) != 3:
@@ -151,7 +159,7 @@ def json_dipole(output: Output) -> list[float]:
 
 @reads(_FILE)
 def json_polarizability(output: Output) -> list[list[float]]:
-    """Static polarizability of the last geometry in a.u., shape (3, 3), from the last density."""
+    """Static polarizability at the last geometry in a.u., shape (3, 3), from the last density."""
     return _matrix(_last(output, "Polarizability", "rawCartesian"), "rawCartesian", 3)
 
 
@@ -166,39 +174,39 @@ def _per_atom(output: Output, *path: str) -> list[float]:
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_mulliken_charges(output: Output) -> list[float]:
-    """Mulliken charges of the last geometry in e, shape (n,)."""
+    """Mulliken charges at the last geometry in e, shape (n,)."""
     return _per_atom(output, "Mulliken_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_loewdin_charges(output: Output) -> list[float]:
-    """Loewdin charges of the last geometry in e, shape (n,)."""
+    """Loewdin charges at the last geometry in e, shape (n,)."""
     return _per_atom(output, "Loewdin_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_hirshfeld_charges(output: Output) -> list[float]:
-    """Hirshfeld charges of the last geometry in e, shape (n,)."""
+    """Hirshfeld charges at the last geometry in e, shape (n,)."""
     return _per_atom(output, "Hirshfeld_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_mbis_charges(output: Output) -> list[float]:
-    """MBIS charges of the last geometry in e, shape (n,)."""
+    """MBIS charges at the last geometry in e, shape (n,)."""
     return _per_atom(output, "MBIS_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_chelpg_charges(output: Output) -> list[float]:
-    """CHELPG charges of the last geometry in e, shape (n,)."""
+    """CHELPG charges at the last geometry in e, shape (n,)."""
     return _per_atom(output, "CHELPG_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, per_atom=True)
 def json_gradient(output: Output) -> list[list[float]]:
-    """Gradient of the last geometry in Eh/Bohr, shape (n, 3).
+    """Gradient at the last geometry in Eh/Bohr, shape (n, 3).
 
-    An optimization computes its final energy without a gradient, so the gradient is then missing.
+    It is missing after an optimization, which computes its final energy without a gradient.
     """
     natoms, value = _with_natoms(output, "Nuclear_Gradient", "grad")
     found = _column(value, "grad")
@@ -209,17 +217,17 @@ def json_gradient(output: Output) -> list[list[float]]:
 
 @reads(_FILE)
 def json_hessian(output: Output) -> list[list[float]]:
-    """Hessian of the last geometry in Eh/Bohr^2, shape (3n, 3n)."""
+    """Hessian at the last geometry in Eh/Bohr^2, shape (3n, 3n)."""
     natoms, value = _with_natoms(output, "Hessian", "HESSIAN")
     return _matrix(value, "HESSIAN", 3 * natoms)
 
 
 @reads(_FILE)
 def json_frequencies(output: Output) -> list[float]:
-    """Frequencies of the last geometry in cm^-1, imaginary ones negative, as in `frequencies`.
+    """Frequencies at the last geometry in cm^-1, imaginary ones negative, as in `frequencies`.
 
     Raises:
-        ParseError: they are missing, or ORCA did not set 6 (5) of them to 0.
+        ParseError: they are missing, or ORCA did not set 6 values (5 for a linear molecule) to 0.
     """
     found = _column(_last(output, "THERMOCHEMISTRY_Energies", "FREQ"), "FREQ")
     points = json_geometry(output)
@@ -227,7 +235,7 @@ def json_frequencies(output: Output) -> list[float]:
     return found[first_vibration(found, linear) :]
 
 
-# Name of the value -> key of the file.
+# The name of each value, and its key in the file.
 _THERMOCHEMISTRY = {
     "temperature": "temperature",
     "pressure": "pressure",
@@ -250,7 +258,7 @@ _THERMOCHEMISTRY = {
 
 @reads(_FILE)
 def json_thermochemistry(output: Output) -> dict[str, float]:
-    """Thermochemistry of the last geometry, with names and units as in `thermochemistry`."""
+    """Thermochemistry at the last geometry, with names and units as in `thermochemistry`."""
     found = _last(output, "THERMOCHEMISTRY_Energies")
     return {name: _number(_at(output, found, key), key) for name, key in _THERMOCHEMISTRY.items()}
 

@@ -1,15 +1,16 @@
 """The electronic state that an evaluation's final energy belongs to: the SCF state or a root.
 
 TD-DFT, CIS, RPA and ZINDO add the excitation energy of one root, DE(CIS), to the SCF energy and
-state the root below "CIS/TD-DFT TOTAL ENERGY" (31 public outputs of 2.6 to 6.0: FINAL SINGLE POINT
-ENERGY is that sum to 1e-9 Eh). With spin-orbit coupling it is E(SOC CIS) of a root without a
-definite spin. EOM-CCSD, STEOM-CCSD and ADC(2) do not state the root: their final energy is that of
-the lowest one, except for canonical EOM- and STEOM-CCSD in ORCA 6, which print the ground-state
-energy. That energy is recognized because it equals E(TOT), the coupled-cluster energy.
+state the root below "CIS/TD-DFT TOTAL ENERGY". In 31 public outputs of 2.6 to 6.0, FINAL SINGLE
+POINT ENERGY is this sum to within 1e-9 Eh. With spin-orbit coupling, the excitation energy is
+E(SOC CIS), for a root without a definite spin. EOM-CCSD, STEOM-CCSD and ADC(2) do not state the
+root. Their final energy is that of the lowest root, except for canonical EOM- and STEOM-CCSD in
+ORCA 6, which print the ground-state energy. That energy is recognized because it equals E(TOT), the
+coupled-cluster energy.
 
-If only excitations were asked for, the state of interest is the SCF state, and ORCA's values for
-its density are read. If ORCA followed the root (there is a gradient), they are refused: the output
-has the root's density below "CIS RELAXED DENSITY", or not at all.
+If only excitations were requested, the state of interest is the SCF state, and parsers return
+values for its density. If ORCA followed the root, so that there is a gradient, parsers refuse such
+values. The output then has the root's density below "CIS RELAXED DENSITY" or lacks it.
 """
 
 import re
@@ -32,9 +33,9 @@ _EXCITATIONS = ("DE(CIS)", "E(SOC CIS)")
 _ROOTS = ("EOM-CCSD RESULTS", "STEOM-CCSD RESULTS", "ADC(2) RESULTS")
 _REFERENCES = ("E(TOT) ", "Reference state energy for EOM")
 _RELAXED = "CIS RELAXED DENSITY"
-# Since ORCA 6, a line above each moment names the method of its density.
+# Since ORCA 6, this line above each moment names the method that its density comes from.
 _METHOD = "Method             :"
-# The final energy has 12 decimals, E(TOT) has 9.
+# The tolerance for equal energies: the final energy has 12 decimals, E(TOT) has 9.
 _SAME_ENERGY_EH = 1e-7
 _BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
 
@@ -42,8 +43,8 @@ _BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
 class Spin(StrEnum):
     """The spin of a root."""
 
-    SCF = "root"  # same as the SCF state
-    TRIPLET = "triplet root"  # from a closed-shell SCF
+    SCF = "root"  # has the spin of the SCF state
+    TRIPLET = "triplet root"  # based on a closed-shell SCF
     MIXED = "spin-orbit root"
 
 
@@ -54,19 +55,22 @@ _SPINS = {"Root": Spin.SCF, "Triplet root": Spin.TRIPLET, "SOC Root": Spin.MIXED
 class Root:
     """An excited state that a final energy belongs to."""
 
-    number: int  # as ORCA counts, from 1 for the lowest one
+    number: int  # as ORCA counts, with 1 for the lowest root
     spin: Spin
 
     def __str__(self) -> str:
         return f"excited {self.spin} {self.number}"
 
     def multiplicity(self, of_scf: int | None) -> int | None:
-        """Its multiplicity, given that of the SCF; None if unknown or undefined."""
+        """The root's multiplicity, given that of the SCF; None if unknown or undefined."""
         return {Spin.SCF: of_scf, Spin.TRIPLET: 3}.get(self.spin)
 
 
 def _stated(text: str, position: int) -> Root | None:
-    """The root in a line `DE(CIS) = 0.19 Eh (Root 1)`, `(Triplet root 1)` or `(SOC Root 1)`."""
+    """The root in a line like `DE(CIS) = 0.19 Eh (Root 1)`, or None for number 0.
+
+    The brackets can also contain `Triplet root` or `SOC Root`.
+    """
     found = _BRACKET.search(line_of(text, position))
     if found is None:
         line = line_of(text, position).strip()[:60]
@@ -87,7 +91,7 @@ def _is_of_the_reference(text: str, one: Evaluation) -> bool:
 
 
 def root_of(text: str, one: Evaluation) -> Root | None:
-    """The root that an evaluation's final energy belongs to; None if it is not an excited state.
+    """The root that an evaluation's final energy belongs to, or None for the SCF state.
 
     Raises:
         ParseError: ORCA does not name the root, or the reference energies are damaged.
@@ -108,7 +112,7 @@ def root_of(text: str, one: Evaluation) -> Root | None:
 
 
 def followed(text: str, one: Evaluation) -> Root | None:
-    """The root of an evaluation if its job computed gradients; otherwise None."""
+    """The root of an evaluation's final energy if its job computed gradients, otherwise None."""
     root = root_of(text, one)
     if root is None:
         return None
@@ -116,7 +120,7 @@ def followed(text: str, one: Evaluation) -> Root | None:
 
 
 def of_its_density(excerpt: str) -> str:
-    """The part of an excerpt that ORCA printed for the root's density; "" if there is none."""
+    """The part of an excerpt that ORCA printed for the root's density, or "" if there is none."""
     position = excerpt.rfind(_RELAXED)
     if position >= 0:
         return excerpt[line_end(excerpt, position) :]
@@ -127,7 +131,7 @@ def of_its_density(excerpt: str) -> str:
 
 
 def of_the_scf(text: str, one: Evaluation, root: Root, what: str) -> ParseError:
-    """The error that the output has `what` only for the SCF state."""
+    """An error that reports that ORCA printed `what` only for the SCF state."""
     return ParseError(
         f"ORCA printed '{what}' for the SCF state, but the energy and gradient of"
         f" {described(text, one)} are those of {root}"

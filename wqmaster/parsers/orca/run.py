@@ -1,4 +1,4 @@
-"""ORCA's statements about the run, versions 3 to 6.1: version, charge, multiplicity, basis."""
+"""The version, charge, multiplicity and basis that ORCA states in its output (3 to 6.1)."""
 
 import re
 from collections import deque
@@ -16,7 +16,7 @@ _MULTIPLICITY = "Multiplicity           Mult"
 _ELECTRONS = "Number of Electrons    NEL"
 _ORBITAL_BASIS = "----- Orbital basis set information -----"
 _BASIS = "Your calculation utilizes the basis:"
-# The line of coordinates in the echoed input: | 14> * xyz 0 1
+# The line that starts the coordinates in the echoed input: | 14> * xyz 0 1
 _COORDINATES = re.compile(
     r"\n\|[ \d]{1,9}>\s{0,40}\*[ \t]{0,40}(?:xyz|int|internal|gzmt|xyzfile|gzmtfile|pdbfile)"
     r"[ \t]{1,40}([-+]?\d{1,6})[ \t]{1,40}(\d{1,6})(?=\s)",
@@ -45,39 +45,39 @@ def _stated(text: str, label: str, start: int, end: int | None) -> Iterator[int]
 
 
 def places_of_charge(text: str) -> list[tuple[int, int]]:
-    """Positions and values of the total charges stated in SCF settings."""
+    """The position and value of each total charge (e) in the SCF settings."""
     return list(_places(text, _CHARGE))
 
 
 def places_of_multiplicity(text: str) -> list[tuple[int, int]]:
-    """Positions and values of the multiplicities stated in SCF settings."""
+    """The position and value of each multiplicity in the SCF settings."""
     return list(_places(text, _MULTIPLICITY))
 
 
 def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All total charges stated in SCF settings from `start` to `end`."""
+    """All total charges (e) in the SCF settings between `start` and `end`."""
     return list(_stated(text, _CHARGE, start, end))
 
 
 def stated_multiplicities(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All multiplicities stated in SCF settings from `start` to `end`."""
+    """All multiplicities in the SCF settings between `start` and `end`."""
     return list(_stated(text, _MULTIPLICITY, start, end))
 
 
 def stated_electrons(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """All numbers of electrons stated from `start` to `end`, without those in ECPs."""
+    """All numbers of electrons between `start` and `end`, excluding electrons in ECPs."""
     return list(_stated(text, _ELECTRONS, start, end))
 
 
 def echoed_state(text: str) -> tuple[int, int] | None:
-    """Charge (e) and multiplicity of the last coordinates in the echoed input, if any."""
+    """Charge (e) and multiplicity of the last coordinates in the echoed input, or None."""
     found = deque(_COORDINATES.finditer(text), maxlen=1)
     return (int(found[0][1]), int(found[0][2])) if found else None
 
 
 def _last(output: Output, label: str, group: int) -> int:
     text = output.text
-    # Settings after the final energy belong to a calculation that did not reach an energy.
+    # Settings after the final energy belong to a later calculation that reached no energy.
     energies = final(text).energies
     position = last_beginning(text, label, 0, energies[-1] if energies else None)
     if position >= 0:
@@ -92,7 +92,7 @@ def _last(output: Output, label: str, group: int) -> int:
 def charge(output: Output) -> int:
     """Total charge of the final evaluation in e, from the SCF settings that ORCA printed last.
 
-    Without an SCF, it is that of the echoed input.
+    If there was no SCF, it comes from the echoed input.
     """
     return _last(output, _CHARGE, 0)
 
@@ -101,11 +101,11 @@ def charge(output: Output) -> int:
 def multiplicity(output: Output) -> int:
     """Multiplicity 2 S + 1 of the final evaluation, from the SCF settings that ORCA printed last.
 
-    Without an SCF, it is that of the echoed input.
+    If there was no SCF, it comes from the echoed input.
 
     Raises:
-        ParseError: it is not stated, or the final energy is that of an excited triplet or a
-            spin-orbit state, while the stated multiplicity is that of the SCF state.
+        ParseError: it is not stated, or it is stated only for the SCF state while the final energy
+            belongs to an excited triplet or a spin-orbit state.
     """
     text = output.text
     last = final(text)
@@ -120,14 +120,14 @@ def multiplicity(output: Output) -> int:
 
 @reads("stdout")
 def basis(output: Output) -> str:
-    """The name of the orbital basis of the last job, as stated in the output.
+    """The name of the last job's orbital basis, as stated in the output.
 
     Raises:
-        ParseError: there is no name, as for a basis given in the input.
+        ParseError: ORCA prints no name, as for a basis that the input defines.
     """
     text = output.text
     start = max(last_beginning(text, _ORBITAL_BASIS), last_beginning(text, _VERSION), 0)
-    # The auxiliary bases follow, and a CABS in exactly the same words.
+    # The first match counts, since auxiliary bases follow, and a CABS has exactly the same text.
     position = next(every_beginning(text, _BASIS, start), -1)
     name = whole_line(text, position)[len(_BASIS) :].strip() if position >= 0 else ""
     if not name:
@@ -136,7 +136,7 @@ def basis(output: Output) -> str:
 
 
 def program_version(output: Output) -> str | None:
-    """The version of ORCA that the output states; None if it states none."""
+    """The version of ORCA that the output states, or None if it states none."""
     text = output.text
     position = next(every_beginning(text, _VERSION), -1)
     words = (

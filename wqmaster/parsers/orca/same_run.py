@@ -1,7 +1,7 @@
-"""Whether another file of a run belongs to the final evaluation in the standard output.
+"""Check that another file of a run belongs to the final evaluation in the standard output.
 
-If the standard output is missing (a file that is read alone) or lacks the value, nothing is
-compared.
+If the standard output is missing, because the file is read alone, or lacks the value, there is no
+check.
 """
 
 import math
@@ -13,9 +13,10 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.energy import total_energy
 from wqmaster.parsers.orca.geometry import centers, geometry, symbols
 
-# The energies of one evaluation in two files may differ by this much.
+# The largest difference between the energies of one evaluation in two files.
 _SAME_ENERGY_EH = 1e-8
-# The standard output has 6 decimals (Angstrom); ORCA's value of the Bohr depends on the version.
+# The largest absolute and relative differences between the coordinates of one evaluation in two
+# files. The standard output has 6 decimals, and ORCA's value of the Bohr depends on the version.
 _SAME_PLACE_ANGSTROM = 2e-6
 _OTHER_BOHR = 2e-7
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 def _try(parser: Callable[[Output], T], output: Output) -> T | None:
-    """The value of a parser for the standard output of the same step; None if it fails."""
+    """The value that a parser finds in the standard output of the same step, or None."""
     try:
         return parser(output.beside("stdout"))
     except ParseError:
@@ -31,7 +32,11 @@ def _try(parser: Callable[[Output], T], output: Output) -> T | None:
 
 
 def check_energy(output: Output, energy: float) -> None:
-    """Raise a ParseError if `energy` (Eh) is not the final energy in the standard output."""
+    """Check that `energy` (Eh) is the final energy in the standard output.
+
+    Raises:
+        ParseError: it is not.
+    """
     expected = _try(total_energy, output) if output.has("stdout") else None
     if expected is not None and not abs(energy - expected) <= _SAME_ENERGY_EH:
         raise ParseError(
@@ -47,9 +52,12 @@ def _centered(rows: list[list[float]]) -> list[list[float]]:
 
 
 def check_geometry(output: Output, rows: list[list[float]], shifted: bool = False) -> None:
-    """Raise a ParseError if `rows` (Angstrom) are not the geometry of the final evaluation.
+    """Check that `rows` (Angstrom) are the final evaluation's geometry in the standard output.
 
-    `shifted`: the origin may differ.
+    `shifted`: whether the origin can differ.
+
+    Raises:
+        ParseError: they are not.
     """
     if not output.has("stdout"):
         return

@@ -1,9 +1,9 @@
-"""ORCA's statements about the SCF of the final evaluation (`evaluations`), versions 3 to 6.1.
+"""Values from the SCF in the final evaluation (see `evaluations`), versions 3 to 6.1.
 
-A value is missing if the final evaluation has no SCF (a force field, an external program) or the
-SCF does not print it (Hartree-Fock integrates no density on a grid). It never comes from the SCF of
-another evaluation. In a multilayer calculation it is that of the inner layer, the only one with an
-ORCA SCF before the energy of the whole system.
+A value is missing if the final evaluation has no SCF (a force field, an external program) or ORCA
+does not print the value (Hartree-Fock integrates no density on a grid). It never comes from the SCF
+in another evaluation. In a multilayer calculation it belongs to the inner layer, the only one with
+an ORCA SCF before the energy of the whole system.
 """
 
 from itertools import islice
@@ -22,14 +22,15 @@ _LIMIT = "Maximum # iterations   MaxIter"
 _DIMENSION = "Basis Dimension        Dim"
 _TOTAL = "N(Total)"
 _SPINS = ("N(Alpha)", "N(Beta)")
-# N(Alpha) and N(Beta) are right above N(Total) and have twelve decimals.
+# How far above N(Total) ORCA prints N(Alpha) and N(Beta), and the tolerance for their sum (they
+# have twelve decimals).
 _MAX_LINES_ABOVE = 4
 _ROUNDING = 1e-6
 _MAX_DIGITS = 9
 
 
 def _last_scf(output: Output) -> tuple[int, int]:
-    """Start of the final evaluation's job, and position of the line on how its SCF ended.
+    """The start of the final evaluation's job, and the position of the line that ends its SCF.
 
     Raises:
         ParseError: the final evaluation has no SCF, or its energy does not come from one.
@@ -45,7 +46,7 @@ def _last_scf(output: Output) -> tuple[int, int]:
 
 
 def _job_start(text: str, last: Evaluation) -> int:
-    """Start of an evaluation's job: ORCA does not repeat its settings in each cycle."""
+    """The start of an evaluation's job, since ORCA does not repeat the settings in each cycle."""
     return next(one.start for one in evaluations(text) if one.job == last.job)
 
 
@@ -56,7 +57,7 @@ def _count(word: str, what: str) -> int:
 
 
 def _setting(output: Output, label: str, start: int, end: int) -> int:
-    """The last number for `label` in the SCF settings."""
+    """The last number for `label` in the SCF settings; ParseError if there is none."""
     position = last_beginning(output.text, label, start, end)
     if position < 0:
         raise output.missing(f"'{label}'")
@@ -65,10 +66,11 @@ def _setting(output: Output, label: str, start: int, end: int) -> int:
 
 @reads("stdout")
 def scf_cycles(output: Output) -> dict[str, Any]:
-    """SCF cycles of the final evaluation, that of `total_energy`.
+    """SCF cycles in the final evaluation, that of `total_energy`.
 
-    Keys: `cycles`; `limit`, their maximum number (MaxIter); `converged`; and `at_limit`, whether
-    they reached it. `limit` and `at_limit` are None if ORCA does not print the limit (MiniPrint).
+    Keys: `cycles`, the number of cycles; `limit`, its maximum (MaxIter); `converged`; and
+    `at_limit`, whether the limit was reached. `limit` and `at_limit` are None if ORCA does not
+    print the limit (MiniPrint).
 
     Raises:
         ParseError: the final evaluation has no SCF.
@@ -91,12 +93,12 @@ def scf_cycles(output: Output) -> dict[str, Any]:
 
 @reads("stdout")
 def basis_functions(output: Output) -> int:
-    """Number of contracted basis functions in the SCF of the final evaluation.
+    """Number of contracted basis functions for the SCF in the final evaluation.
 
     This is the dimension of the orbital basis in the SCF settings, without auxiliary bases.
 
     Raises:
-        ParseError: its job has no SCF.
+        ParseError: the final evaluation's job has no SCF.
     """
     text = output.text
     last = final(text)
@@ -106,14 +108,14 @@ def basis_functions(output: Output) -> int:
 
 @reads("stdout")
 def integrated_electrons(output: Output) -> dict[str, float | None]:
-    """Number of electrons from integrating the final evaluation's density on the DFT grid.
+    """Number of electrons from integration of the final evaluation's density on the DFT grid.
 
-    Keys: `total`, `alpha` and `beta` (None if they are not printed). The deviation of `total` from
-    the number of electrons shows the error of the grid.
+    Keys: `total`, `alpha` and `beta` (None if they are not printed). The difference between `total`
+    and the number of electrons is the error of the grid.
 
     Raises:
-        ParseError: its SCF does not print it (Hartree-Fock never does), or alpha and beta do not
-            add up to the total.
+        ParseError: the numbers are missing (Hartree-Fock never prints them), or alpha and beta do
+            not add up to the total.
     """
     text = output.text
     _, scf = _last_scf(output)

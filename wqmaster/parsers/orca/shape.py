@@ -1,4 +1,4 @@
-"""The number of atoms in a geometry, and whether they lie on a line."""
+"""The number of atoms in a geometry, and whether they lie on a straight line."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.orca.geometry import HEADING, is_atom, labels_and_coordinates
 from wqmaster.parsers.orca.text import last
 
-# Largest distance (Angstrom) of an atom from the axis of a linear molecule: coordinates are printed
-# with six decimals, and an optimized linear molecule deviates far less.
+# The largest distance (Angstrom) of an atom from the axis of a linear molecule. Coordinates are
+# printed with six decimals, and an optimized linear molecule deviates far less.
 _OFF_AXIS = 1e-3
 
 
 def on_a_line(points: Sequence[Sequence[float]]) -> bool:
-    """Whether all points (Angstrom) are within 0.001 Angstrom of one line."""
+    """Whether all points (Angstrom) are within 0.001 Angstrom of a straight line."""
     origin = points[0]
     far = max(points, key=lambda point: math.dist(point, origin))
     length = math.dist(far, origin)
@@ -38,12 +38,15 @@ def _last(text: str, position: int) -> tuple[list[str], list[list[float]]]:
 
 
 def natoms(text: str, position: int) -> int:
-    """Number of atoms in the last geometry before `position`; 0 if it cannot be read."""
+    """The number of atoms in the last geometry before `position`, or 0 if it cannot be read."""
     return sum(map(is_atom, _last(text, position)[0]))
 
 
 def is_linear(text: str, position: int, count: int) -> bool | None:
-    """Whether the last geometry before `position` is linear; None if it has not `count` atoms."""
+    """Whether the last geometry before `position` is linear.
+
+    None if that geometry does not have `count` atoms.
+    """
     labels, points = _last(text, position)
     if points and len(points) == count:
         return on_a_line(points)

@@ -1,8 +1,8 @@
 """Excited states and their oscillator strengths, and the static polarizability.
 
-TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` under a heading "... EXCITED
-STATES (SINGLETS)" or "(TRIPLETS)" or without either (unrestricted); EOM, STEOM and ADC print
-`IROOT= 1:` under "... RESULTS". `absorption` describes the formats of the spectra.
+TD-DFT, CIS and RPA print `STATE 1: E= 0.19 au 5.2 eV 42048.8 cm**-1` below a heading "... EXCITED
+STATES (SINGLETS)" or "... (TRIPLETS)", or without brackets in unrestricted runs. EOM, STEOM and ADC
+print `IROOT= 1:` below "... RESULTS". The module `absorption` describes the formats of the spectra.
 """
 
 import re
@@ -25,7 +25,7 @@ _ROOTS = re.compile(
 _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
 _RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
-# More states than any calculation asks for.
+# The most states below one heading; no calculation has more.
 _MAX_STATES = 100_000
 _END = "FINAL SINGLE POINT ENERGY"
 _MAX_LINES = 60
@@ -34,7 +34,8 @@ _POLARIZABILITIES = (
     "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)",
     "STATIC POLARIZABILITY TENSOR",
 )
-# Both tables have wavenumbers with one decimal; 2.6 uses two different conversion factors.
+# The tolerances for a wavenumber (1/cm) in two tables, both with one decimal. ORCA 2.6 uses two
+# different conversion factors.
 _ROUNDING = 0.25
 _RELATIVE_ROUNDING = 1e-8
 
@@ -47,7 +48,7 @@ class _State:
 
 
 def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str | None]]:
-    """Position and bracket of each underlined heading that matches, the last one first."""
+    """The position and bracket of each underlined heading that matches, the last one first."""
     position = text.rfind(word)
     while position >= 0:
         begin, end = line_start(text, position), line_end(text, position)
@@ -61,8 +62,8 @@ def _headings(text: str, word: str, pattern: re.Pattern[str]) -> Iterator[tuple[
 def _listed(output: Output, position: int, bracket: str | None, before: int = 0) -> list[_State]:
     """The states under one heading, which follow `before` states under the previous one."""
     text = output.text
-    start = line_end(text, line_end(text, position) + 1)  # below the rule under the heading
-    # Not an end: "-------------------- Handle with Care --------------------" below a STEOM state.
+    start = line_end(text, line_end(text, position) + 1)  # below the dashed line under the heading
+    # The line "----- Handle with Care -----" below a STEOM state does not end the table.
     rule = _RULE.search(text, start - 1)
     ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]
     if not ends:
@@ -70,7 +71,7 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     label = "\nIROOT=" if text.find("\nIROOT=", start, min(ends)) >= 0 else "\nSTATE"
     found: list[_State] = []
     first = 1
-    # ORCA 6 continues the numbering of the singlets with the triplets.
+    # In ORCA 6, the numbers of the triplets continue those of the singlets.
     firsts = ("1", str(before + 1))
     place = text.find(label, start, min(ends))
     while place >= 0 and len(found) < _MAX_STATES:
@@ -94,13 +95,13 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
 
 
 def _last_heading(text: str) -> tuple[int, str | None, bool] | None:
-    """The last heading of excited states: position, bracket, and whether it is from TD-DFT."""
+    """Position and bracket of the last heading of excited states, and whether it is from TD-DFT."""
     states = next(_headings(text, "EXCITED STATES", _STATES), None)
     kind = len(text)
     for position, bracket in _headings(text, " RESULTS", _ROOTS):
         if states and position < states[0]:
             break
-        # The roots of IP- and EA-EOM are not excitations.
+        # The roots that IP- and EA-EOM print are not excitations.
         if kind > position:
             kind = text.rfind("\nEOM type ", 0, position)
         line = text[kind + 1 : line_end(text, kind + 1)] if kind >= 0 else ""
@@ -110,7 +111,7 @@ def _last_heading(text: str) -> tuple[int, str | None, bool] | None:
 
 
 def _states(output: Output) -> tuple[int, list[_State]] | None:
-    """Position of the last excited states, and all states of that calculation; None if none."""
+    """The position of the last excited states and all states in that calculation, or None."""
     text = output.text
     found = _last_heading(text)
     if found is None:
@@ -130,13 +131,17 @@ def _states(output: Output) -> tuple[int, list[_State]] | None:
 
 
 def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
-    """The lines of the spectrum in the order of the states."""
+    """The lines of the spectrum in the order of the states.
+
+    Raises:
+        ParseError: the spectrum does not match the states.
+    """
     if len(states) != len(spectrum):
         raise ParseError(f"{len(states)} excited states but {len(spectrum)} lines in the spectrum")
     order = list(range(len(states)))
     row_order = list(range(len(spectrum)))
     if all(line.multiplicity for line in spectrum):
-        # Sorted by energy; the multiplicity distinguishes states of equal energy.
+        # This spectrum is sorted by energy; the multiplicity distinguishes states of equal energy.
         known = sorted(state.multiplicity or 0 for state in states) == sorted(
             line.multiplicity or 0 for line in spectrum
         )
@@ -165,12 +170,12 @@ def _paired(states: list[_State], spectrum: list[Line]) -> list[Line]:
 @reads("stdout")
 @of_final_evaluation
 def excitation_energies(output: Output) -> list[float]:
-    """Vertical excitation energies of the final evaluation in Eh: singlets, then triplets.
+    """Vertical excitation energies from the final evaluation in Eh: singlets, then triplets.
 
-    They come from the last excited-state calculation in the output: TD-DFT, CIS, RPA, EOM-CCSD,
-    STEOM, ADC(2), with the 6 decimals of the lines `STATE` or `IROOT`. If there is none (ROCIS,
-    CASSCF, NEVPT2), they come from the last absorption spectrum, in which ROCIS, and CASSCF up to
-    5.0, list only states with the multiplicity of the ground state.
+    They come from the lines `STATE` or `IROOT` (6 decimals) in the last excited-state calculation:
+    TD-DFT, CIS, RPA, EOM-CCSD, STEOM, ADC(2). If there are no such lines (ROCIS, CASSCF, NEVPT2),
+    they come from the last absorption spectrum, in which ROCIS, and CASSCF up to 5.0, list only
+    states with the multiplicity of the ground state.
 
     Raises:
         ParseError: they are missing or incomplete.
@@ -184,13 +189,13 @@ def excitation_energies(output: Output) -> list[float]:
 @reads("stdout")
 @of_final_evaluation
 def excitations(output: Output) -> list[dict[str, Any]]:
-    """The states of `excitation_energies` (final evaluation) with their absorption spectrum.
+    """The states in `excitation_energies` with their absorption spectrum.
 
-    Each is a mapping: `state` (counted from 1; for ROCIS up to 5.0, ORCA's root number, which skips
-    roots of another multiplicity), `energy` (Eh), `wavelength` (nm), `multiplicity` (None if ORCA
-    does not state it), `oscillator_strength` (electric dipole, length form; 0.0 if ORCA prints
-    "spin forbidden"). For EOM and STEOM in ORCA 6, the spectrum is the last one, from left and
-    right transition moments.
+    Each state is a mapping: `state` (counted from 1; for ROCIS up to 5.0, ORCA's root number, which
+    skips roots with other multiplicities), `energy` (Eh), `wavelength` (nm), `multiplicity` (None
+    if ORCA does not state it), `oscillator_strength` (electric dipole, length form; 0.0 if ORCA
+    prints "spin forbidden"). For EOM and STEOM in ORCA 6, the spectrum is the last one, which is
+    computed from left and right transition moments.
 
     Raises:
         ParseError: the states or the spectrum are missing, or the two do not match.
@@ -216,7 +221,7 @@ def excitations(output: Output) -> list[dict[str, Any]]:
 
 @reads("stdout")
 def oscillator_strengths(output: Output) -> list[float]:
-    """Oscillator strengths (electric dipole, length form) of `excitations` (final evaluation).
+    """Oscillator strengths (electric dipole, length form) of the states in `excitations`.
 
     Raises:
         ParseError: the states or the spectrum are missing, or the two do not match.
@@ -227,13 +232,13 @@ def oscillator_strengths(output: Output) -> list[float]:
 @reads("stdout")
 @of_final_evaluation
 def polarizability(output: Output) -> list[list[float]]:
-    """Static dipole polarizability of the final evaluation in a.u. (Bohr^3), shape (3, 3).
+    """Static dipole polarizability from the final evaluation in a.u. (Bohr^3), shape (3, 3).
 
-    "THE POLARIZABILITY TENSOR" up to 5.0, "STATIC POLARIZABILITY TENSOR (Dipole/Dipole)" since
-    6.0; for a correlated method, the last one printed.
+    Its heading is "THE POLARIZABILITY TENSOR" up to 5.0 and "STATIC POLARIZABILITY TENSOR
+    (Dipole/Dipole)" since 6.0. For a correlated method, the last tensor counts.
 
     Raises:
-        ParseError: it is missing or inconsistent with the isotropic value below it.
+        ParseError: it is missing, not symmetric, or inconsistent with its isotropic value.
     """
     tensor: list[list[float]] | None = None
     for line in islice(block(output, *_POLARIZABILITIES), _MAX_LINES):
@@ -252,7 +257,7 @@ def _checked(tensor: list[list[float]], isotropic: float) -> list[list[float]]:
     allowed = 1e-4 + 1e-6 * abs(isotropic)
     if abs(sum(tensor[axis][axis] for axis in range(3)) / 3 - isotropic) > allowed:
         raise ParseError("the polarizability is inconsistent with its isotropic value")
-    # With finite differences, it is not exactly symmetric.
+    # A tensor from finite differences is not exactly symmetric.
     allowed = 1e-2 + 1e-3 * abs(isotropic)
     if any(abs(tensor[i][j] - tensor[j][i]) > allowed for i, j in ((0, 1), (0, 2), (1, 2))):
         raise ParseError("the polarizability is not symmetric")

@@ -1,7 +1,7 @@
-"""Finding blocks in ORCA's text by a heading that is alone on its line.
+"""Functions that find blocks in ORCA's text by a heading that is alone on its line.
 
-A heading within another line (the echoed input, a comment) does not count. Every function takes
-time linear in the length of the text.
+A heading within another line (the echoed input, a comment) does not count. The run time of every
+function is linear in the length of the text.
 """
 
 import re
@@ -13,15 +13,16 @@ from wqmaster.parsers.base import Output
 # Lines between a table's heading and its first row begin with these.
 _BEFORE_ROWS = ("-", "WARNING", "Warning")
 _MAX_LINES_BEFORE_ROWS = 8
-# Number and symbol of an atom without a blank in between, as in tables with narrow columns.
+# An atom's number and symbol without a blank between them, as in tables with narrow columns.
 _GLUED = re.compile(r"([0-9]{1,9})([A-Z][A-Za-z]?)")
 
 
 def number(word: str) -> float:
-    """Convert `word` to a number; stars (a number too wide for its field) are not one.
+    """Convert `word` to a number.
 
     Raises:
-        ParseError: `word` is not a number.
+        ParseError: `word` is not a number, like the asterisks that ORCA prints if a number is too
+            wide for its field.
     """
     try:
         value = float(word)
@@ -30,7 +31,7 @@ def number(word: str) -> float:
             value = float(word.lower().replace("d", "e"))
         except ValueError:
             raise ParseError(f"{word[:40]!r} is not a number") from None
-    # float() also accepts 1_000 and digits of other scripts, which ORCA never writes.
+    # float() also accepts 1_000 and non-ASCII digits, which ORCA never writes.
     if "_" in word or not word.isascii():
         raise ParseError(f"{word[:40]!r} is not a number")
     return value
@@ -43,7 +44,7 @@ def numbers(words: list[str]) -> list[float]:
         ParseError: one of them is not a number.
     """
     joined = "".join(words)
-    # See `number` for what float() accepts although ORCA never writes it.
+    # As in `number`, reject the forms that float() accepts but ORCA never writes.
     if joined.isascii() and "_" not in joined:
         try:
             return [float(word) for word in words]
@@ -53,12 +54,12 @@ def numbers(words: list[str]) -> list[float]:
 
 
 def line_start(text: str, position: int) -> int:
-    """Start of the line at `position`."""
+    """The position at which the line at `position` starts."""
     return text.rfind("\n", 0, position) + 1
 
 
 def line_end(text: str, position: int) -> int:
-    """End of the line at `position`: its newline, or the end of the text."""
+    """The position at which the line at `position` ends: its newline, or the end of the text."""
     end = text.find("\n", position)
     return len(text) if end < 0 else end
 
@@ -75,9 +76,9 @@ def _alone(text: str, position: int, length: int) -> bool:
 
 
 def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int:
-    """The position of the last `heading` alone on its line; -1 if there is none.
+    """The position of the last `heading` that is alone on its line, or -1 if there is none.
 
-    `start` and `end` limit the search.
+    Only the text from `start` to `end` is searched.
     """
     position = text.rfind(heading, start, end)
     while position >= 0 and not _alone(text, position, len(heading)):
@@ -86,7 +87,7 @@ def last(text: str, heading: str, start: int = 0, end: int | None = None) -> int
 
 
 def last_of(text: str, *headings: str) -> int:
-    """The position of whichever of `headings` comes last; -1 if there is none."""
+    """The position of whichever of `headings` comes last, or -1 if none occurs."""
     position = -1
     absent: tuple[str, ...] = ()
     for heading in headings:
@@ -103,7 +104,7 @@ def last_of(text: str, *headings: str) -> int:
 
 
 def every(text: str, heading: str) -> Iterator[int]:
-    """The position of every `heading` alone on its line, in order."""
+    """The positions of every `heading` that is alone on its line, in order."""
     position = text.find(heading)
     while position >= 0:
         end = line_end(text, position)
@@ -117,7 +118,7 @@ def _begins(text: str, position: int) -> bool:
 
 
 def last_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> int:
-    """The position of the last line that begins with `words` (after blanks); -1 if none does."""
+    """The position of `words` in the last line that begins with them (after blanks), or -1."""
     position = text.rfind(words, start, end)
     while position >= 0 and not _begins(text, position):
         position = text.rfind(words, start, max(start, line_start(text, position)))
@@ -125,7 +126,7 @@ def last_beginning(text: str, words: str, start: int = 0, end: int | None = None
 
 
 def every_beginning(text: str, words: str, start: int = 0, end: int | None = None) -> Iterator[int]:
-    """The position of every line that begins with `words` (after blanks), in order."""
+    """The positions of `words` in all lines that begin with them (after blanks), in order."""
     position = text.find(words, start, end)
     while position >= 0:
         if _begins(text, position):
@@ -146,10 +147,10 @@ def lines(text: str, position: int) -> Iterator[str]:
 
 
 def whole_line(text: str, position: int) -> str:
-    """The line at `position`, from there to its end.
+    """The rest of the line from `position` on.
 
     Raises:
-        ParseError: the text ends within the line.
+        ParseError: the text ends before the line does.
     """
     end = text.find("\n", position)
     if end < 0:
@@ -161,7 +162,7 @@ def block(output: Output, *headings: str) -> Iterator[str]:
     """The lines after whichever of `headings` comes last in the text.
 
     Raises:
-        ParseError: the text has none of them.
+        ParseError: none of the headings occurs.
     """
     position = last_of(output.text, *headings)
     if position < 0:
@@ -170,7 +171,11 @@ def block(output: Output, *headings: str) -> Iterator[str]:
 
 
 def _no_row(line: str, found: bool, what: str, ends: tuple[str, ...]) -> bool:
-    """Whether a line that is not a row ends the table; ParseError if it does not belong there."""
+    """Whether a line that is not a row ends the table, rather than preceding its first row.
+
+    Raises:
+        ParseError: the line does not belong at this place.
+    """
     stripped = line.strip()
     if found and (not stripped or stripped.startswith(ends)):
         return True
@@ -182,14 +187,14 @@ def _no_row(line: str, found: bool, what: str, ends: tuple[str, ...]) -> bool:
 def atom_rows(
     rows: Iterator[str], what: str, ends: tuple[str, ...] = ()
 ) -> tuple[list[list[float]], str]:
-    """The numbers of a table with a row `index symbol : numbers` for each atom, and its last line.
+    """The numbers in a table with a row `index symbol : numbers` for each atom, and its last line.
 
-    The symbol or the colon may be missing. Atoms are counted from 0 or from 1. The table ends
-    with an empty line or one that begins with one of `ends`; that line is returned.
+    The symbol or the colon can be missing. Atoms are counted from 0 or from 1. The table ends with
+    an empty line or one that begins with one of `ends`. That line, stripped, is returned as well.
 
     Raises:
-        ParseError: the table has no rows or ends otherwise; an atom is missing; its rows have
-            different numbers of columns; a number cannot be read.
+        ParseError: the table is empty or cut short, an atom is missing, rows have different numbers
+            of columns, or a number cannot be read.
     """
     found: list[list[float]] = []
     expected = 0

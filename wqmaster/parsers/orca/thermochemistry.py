@@ -1,4 +1,4 @@
-"""Thermochemistry: the last block "THERMOCHEMISTRY AT 298.15K" (same format from 2.6 to 6.1)."""
+"""Parsers of the last block "THERMOCHEMISTRY AT 298.15K" (same format from 2.6 to 6.1)."""
 
 import math
 from itertools import islice
@@ -10,7 +10,7 @@ from wqmaster.parsers.orca.shape import natoms
 from wqmaster.parsers.orca.text import last_beginning, lines, number
 
 _BLOCK = "THERMOCHEMISTRY AT "
-# Name of the value -> possible beginnings of its line.
+# The name of each value, and how its line can begin.
 _LABELS = {
     "temperature": ("Temperature ",),
     "pressure": ("Pressure ",),
@@ -33,11 +33,13 @@ _LABELS = {
 }
 _NAMES = {label: name for name, labels in _LABELS.items() for label in labels}
 _BEGINNINGS = {label[:3] for label in _NAMES}
-# The unit distinguishes the line of a value from a sentence with the same beginning.
+# Units other than Eh. The unit distinguishes a value's line from a sentence with the same
+# beginning.
 _UNITS = {"temperature": "K", "pressure": "atm", "mass": "AMU"}
-# Far more than the block, which has a line for each vibration.
+# The most lines in the block, which has one for each vibration.
 _MAX_LINES = 50_000
-# Values have eight decimals; a sum of several may be off by a few units in the last one.
+# The tolerance (Eh) for sums. Values have eight decimals, so a sum of several can be off by a few
+# units in the last decimal.
 _ROUNDING = 6e-8
 # The parts that must add up to each value.
 _SUMS = {
@@ -59,7 +61,7 @@ _SUMS = {
 
 
 def _value(line: str) -> tuple[str, float] | None:
-    """Name and value in a line `label ... value unit`; None for other lines."""
+    """The name and value in a line `label ... value unit`, or None for other lines."""
     if line[:3] not in _BEGINNINGS:
         return None
     for label, name in _NAMES.items():
@@ -71,10 +73,13 @@ def _value(line: str) -> tuple[str, float] | None:
 
 
 def _finite(found: dict[str, float]) -> None:
-    """Refuse infinite values.
+    """Refuse values that are not finite.
 
-    ORCA 4.1 treats an atom's three motions as vibrations of 0 cm^-1: both the entropy, which is
-    -inf, and the enthalpy, which includes their thermal energy, are wrong.
+    ORCA 4.1 treats the three translations of an atom as vibrations of 0 cm^-1. The entropy is then
+    -inf, and the enthalpy is wrong because it includes their thermal energy.
+
+    Raises:
+        ParseError: a value is not finite.
     """
     for name, value in found.items():
         if not math.isfinite(value):
@@ -85,7 +90,11 @@ def _finite(found: dict[str, float]) -> None:
 
 
 def _no_vibrations(output: Output, start: int, found: dict[str, float]) -> None:
-    """Refuse vibrational values of an atom, which has no vibrations."""
+    """Refuse vibrational contributions for a single atom, which has no vibrations.
+
+    Raises:
+        ParseError: the molecule is an atom and has vibrational contributions.
+    """
     names = ("zero_point_energy", "thermal_vibrational_correction", "vibrational_entropy_term")
     if natoms(output.text, start) == 1 and any(abs(found[name]) > _ROUNDING for name in names):
         raise ParseError("the thermochemistry includes vibrations, which an atom does not have")
@@ -114,7 +123,7 @@ def _values(output: Output) -> dict[str, float]:
         if entry is None:
             continue
         name, value = entry
-        # Some versions print the inner energy again above the enthalpy.
+        # Some versions repeat the inner energy above the enthalpy.
         if found.setdefault(name, value) != value:
             raise ParseError(f"the {name.replace('_', ' ')} is printed twice with different values")
         if name == "gibbs_correction":
@@ -133,20 +142,20 @@ def _values(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def thermochemistry(output: Output) -> dict[str, float]:
-    """Ideal-gas thermochemistry of the final evaluation (at the last temperature of several).
+    """Ideal-gas thermochemistry from the final evaluation, at the last temperature printed.
 
-    `temperature` in K, `pressure` in atm, `mass` in u; all others in Eh: `electronic_energy`,
-    `zero_point_energy`, `thermal_vibrational_correction`, `thermal_rotational_correction`,
-    `thermal_translational_correction`, `inner_energy` U, `thermal_enthalpy_correction` kT,
-    `enthalpy` H, `entropy_term` T*S and its parts `electronic_entropy_term`,
-    `vibrational_entropy_term`, `rotational_entropy_term`, `translational_entropy_term`,
-    `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el). It belongs to the last
-    Hessian in the output and its geometry; if the Hessian was read in, the electronic energy may be
-    that of another geometry.
+    `temperature` is in K, `pressure` in atm, `mass` in u. All other values are in Eh:
+    `electronic_energy`, `zero_point_energy`, `thermal_vibrational_correction`,
+    `thermal_rotational_correction`, `thermal_translational_correction`, `inner_energy` U,
+    `thermal_enthalpy_correction` kT, `enthalpy` H, `entropy_term` T*S and its parts
+    `electronic_entropy_term`, `vibrational_entropy_term`, `rotational_entropy_term`,
+    `translational_entropy_term`, `gibbs_free_energy` G = H - T*S, and `gibbs_correction` G - E(el).
+    The values belong to the last Hessian in the output and its geometry. If ORCA read the Hessian
+    from a file, the electronic energy can belong to another geometry.
 
     Raises:
         ParseError: the block is missing or incomplete, its sums do not hold, a value is not finite,
-            or it includes vibrations of an atom (as in 4.1).
+            or it includes vibrations for a single atom (as in 4.1).
     """
     return _values(output)
 
@@ -154,21 +163,21 @@ def thermochemistry(output: Output) -> dict[str, float]:
 @reads("stdout")
 @of_final_evaluation
 def zero_point_energy(output: Output) -> float:
-    """Zero-point vibrational energy of the final evaluation in Eh."""
+    """Zero-point vibrational energy from the final evaluation in Eh."""
     return _values(output)["zero_point_energy"]
 
 
 @reads("stdout")
 @of_final_evaluation
 def enthalpy(output: Output) -> float:
-    """Enthalpy H of the final evaluation in Eh, with the electronic energy."""
+    """Enthalpy H from the final evaluation in Eh, including the electronic energy."""
     return _values(output)["enthalpy"]
 
 
 @reads("stdout")
 @of_final_evaluation
 def entropy_term(output: Output) -> float:
-    """Entropy times temperature, T*S, of the final evaluation in Eh: "Final entropy term"."""
+    """Temperature times entropy, T*S, from the final evaluation in Eh: "Final entropy term"."""
     return _values(output)["entropy_term"]
 
 
@@ -182,5 +191,5 @@ def entropy(output: Output) -> float:
 @reads("stdout")
 @of_final_evaluation
 def gibbs_free_energy(output: Output) -> float:
-    """Gibbs free energy G = H - T*S of the final evaluation in Eh, with the electronic energy."""
+    """Gibbs free energy G = H - T*S from the final evaluation in Eh, with the electronic energy."""
     return _values(output)["gibbs_free_energy"]

@@ -1,4 +1,4 @@
-"""ORCA's run times."""
+"""Parsers of ORCA's run times."""
 
 import re
 from itertools import islice
@@ -8,19 +8,20 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.text import block, last_beginning, number
 
 _NO_LETTER = re.compile(r"[^0-9a-z]+")
-# More lines than ORCA has modules.
+# The most lines in the table of timings; ORCA has fewer modules.
 _MAX_LINES = 200
 _TOTAL = "TOTAL RUN TIME:"
 _SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0, "msec": 0.001}
-# The printed sum differs by rounding and includes modules without a line (MD, ROCIS).
+# How much (s) the modules' times can exceed the printed sum because of rounding. They can also be
+# less, since the sum includes modules without a line (MD, ROCIS).
 _ROUNDING = 0.05
 
 
 @reads("stdout")
 def timings(output: Output) -> dict[str, float]:
-    """Seconds per module, from "Timings for individual modules" at the end of every run.
+    """Time for each module in seconds, from "Timings for individual modules" at the end of a run.
 
-    The names are ORCA's in lower case with underscores (a database allows no dots in a name):
+    The keys are ORCA's names in lower case with underscores, since MongoDB allows no dots in keys:
     `sum_of_individual_times`, `scf_iterations`, `solution_of_cp_scf_eqns`.
 
     Raises:
@@ -58,7 +59,7 @@ def total_run_time(output: Output) -> float:
     position = last_beginning(output.text, _TOTAL)
     if position < 0:
         raise output.missing(f"'{_TOTAL}'")
-    # This is the last line of the file: the unit after the last number shows that it is complete.
+    # This is the last line of the file. The unit after the last number shows that it is complete.
     words = output.text[position + len(_TOTAL) : position + 200].split("\n")[0].split()
     values, units = words[::2], words[1::2]
     if units != list(_SECONDS) or len(values) != len(units):

@@ -1,8 +1,8 @@
-"""Vibrations: frequencies, normal modes and infrared intensities (same format from 2.6 to 6.1).
+"""Frequencies, normal modes and infrared intensities (same format from 2.6 to 6.1).
 
-ORCA sets the frequencies of translations and rotations to 0.00 and lists them first: 6, or 5 for a
-linear molecule, or all 3 for an atom (seen in 38 real outputs of 2.6 to 6.1). A vibration that is
-also printed as 0.00 follows them, or the imaginary ones, and is kept.
+ORCA sets the frequencies of translations and rotations to 0.00 and lists them first: 6 values, 5
+for a linear molecule, 3 for an atom (seen in 38 real outputs of 2.6 to 6.1). Vibrations that are
+also printed as 0.00 come after these values or after the imaginary frequencies, and are kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,19 +20,19 @@ T = TypeVar("T")
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
 _INFRARED = "IR SPECTRUM"
-# More lines than ORCA prints between a heading and the first row.
+# The most lines between a heading and the first row.
 _MAX_LINES_ABOVE_ROWS = 20
 _LINEAR = "The molecule is recognized as being linear"
 _ENERGY = "FINAL SINGLE POINT ENERGY"
-# Partial Hessians (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"): atoms that are left out
-# have no vibrations.
+# Keywords for partial Hessians (ORCA's manual, "%freq PARTIAL_Hess", "Hybrid_Hess"), in which some
+# atoms are left out and have no vibrations.
 _PARTIAL = ("partial_hess", "hybrid_hess")
-# Both tables have frequencies with two decimals.
+# The tolerance (1/cm) for a frequency in two tables, both with two decimals.
 _ROUNDING_WAVENUMBERS = 0.011
 
 
 def _all_frequencies(output: Output) -> tuple[int, list[float]]:
-    """Position of the last table, and its 3n frequencies in cm^-1."""
+    """The position of the last table of frequencies, and its 3n values in cm^-1."""
     position = last(output.text, _FREQUENCIES)
     if position < 0:
         raise output.missing(f"'{_FREQUENCIES}'")
@@ -57,11 +57,11 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
 def first_vibration(values: Sequence[float], linear: bool | None, partial: bool = False) -> int:
     """The number of translations and rotations, which come first in the 3n frequencies `values`.
 
-    If `linear` is None, they are those that ORCA set to 0.00, at most 6. For a `partial` Hessian,
-    they are all leading values of 0.00.
+    If `linear` is None, the number is 5 or 6, depending on how many leading values are 0.00. For a
+    `partial` Hessian, all leading values of 0.00 count.
 
     Raises:
-        ParseError: ORCA did not set that many to 0.00.
+        ParseError: fewer leading values are 0.00.
     """
     if len(values) == 3:
         return 3
@@ -69,7 +69,7 @@ def first_vibration(values: Sequence[float], linear: bool | None, partial: bool 
     if partial:
         return zeros
     expected = min(max(zeros, 5), 6) if linear is None else 5 if linear else 6
-    # ORCA may treat a nearly linear molecule as linear, but never sets 5 to 0 otherwise.
+    # ORCA can treat a nearly linear molecule as linear. It never sets 5 values to 0 otherwise.
     if zeros == 5:
         expected = 5
     if zeros < expected:
@@ -88,9 +88,9 @@ def _is_partial(text: str) -> bool:
 
 
 def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
-    """Restrict a parser to the final evaluation, and pass it whether the Hessian is partial.
+    """Restrict a parser to the final evaluation, and tell it whether the Hessian is partial.
 
-    The echoed input, which shows that, is above all evaluations.
+    Only the echoed input, which precedes all evaluations, shows this.
     """
 
     @wraps(read)
@@ -108,10 +108,10 @@ def _of_final(read: Callable[[Output, bool], T]) -> Callable[[Output], T]:
 
 
 def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
-    """Position of the last table, its 3n frequencies in cm^-1, and index of the first vibration.
+    """The last table's position, its 3n frequencies (1/cm), and the index of the first vibration.
 
-    ORCA reports below, with the thermochemistry, that a molecule is linear; if it does not, the
-    geometry above decides.
+    If a molecule is linear, ORCA reports this in the thermochemistry below the table. If there is
+    no such report, the geometry above the table decides.
     """
     text = output.text
     position, values = _all_frequencies(output)
@@ -125,21 +125,22 @@ def _vibrations(output: Output, partial: bool) -> tuple[int, list[float], int]:
 @reads("stdout")
 @_of_final
 def frequencies(output: Output, partial: bool) -> list[float]:
-    """Frequencies of the final evaluation in cm^-1, in ORCA's order, imaginary ones negative.
+    """Frequencies from the final evaluation in cm^-1, in ORCA's order, imaginary ones negative.
 
-    Translations and rotations, which ORCA sets to 0.00, are omitted: 3n - 6 values remain for a
-    molecule of n atoms, 3n - 5 for a linear one, none for an atom; for a partial Hessian, those of
-    its atoms. A scaling factor in the input has already been applied.
+    Translations and rotations, which ORCA sets to 0.00, are omitted. For n atoms, 3n - 6 values
+    remain, 3n - 5 for a linear molecule, none for a single atom. For a partial Hessian, only the
+    vibrations of its atoms remain. ORCA has already applied any scaling factor in the input.
 
     Raises:
-        ParseError: the table is missing or incomplete, or ORCA did not set 6 (5) values to 0.00.
+        ParseError: the table is missing or incomplete, or ORCA did not set 6 values (5 for a linear
+            molecule) to 0.00.
     """
     _, values, first = _vibrations(output, partial)
     return [value + 0.0 for value in values[first:]]  # -0.00 is 0.00
 
 
 def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
-    """The columns of a square table that is printed in blocks of columns."""
+    """The columns of a square table with `size` rows, which ORCA prints in blocks of columns."""
     columns: list[list[float]] = []
     row = size
     width = above = 0
@@ -148,7 +149,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
         if row == size:
             first = [str(len(columns) + place) for place in range(len(words))]
             if not words or words != first:
-                # There is text above the first columns and an empty line above some others.
+                # There is text above the first block and an empty line above some other blocks.
                 above += 1
                 if (columns and words) or words[:1] == ["0"] or above > _MAX_LINES_ABOVE_ROWS:
                     break
@@ -159,7 +160,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
             if len(columns) > size:
                 break
         elif row == 0 and words and words[0] != "0":
-            # The irreps of the columns are below their numbers.
+            # This line has the irreps of the columns.
             if len(words) != width:
                 break
         else:
@@ -176,10 +177,10 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
 @reads("stdout")
 @_of_final
 def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
-    """Normal modes (final evaluation) as Cartesian displacements of `frequencies`, (modes, n, 3).
+    """Normal modes for `frequencies` as Cartesian displacements, shape (modes, n, 3).
 
-    They are ORCA's: mass-weighted eigenvectors times 1/sqrt(mass), each then normalized to 1 (the
-    sum of its squares), so they are not orthogonal.
+    As in ORCA, they are mass-weighted eigenvectors times 1/sqrt(mass). Each is then normalized so
+    that its squares add up to 1, so they are not orthogonal.
 
     Raises:
         ParseError: the table is missing or incomplete.
@@ -195,10 +196,10 @@ def normal_modes(output: Output, partial: bool) -> list[list[list[float]]]:
 
 
 def _intensity(line: str) -> tuple[int, float, float] | None:
-    """Mode, frequency and intensity in one row of the spectrum; None for other lines.
+    """The mode, frequency and intensity in one row of the spectrum, or None for other lines.
 
     Up to 4.2 a row is `mode: freq T**2 (TX TY TZ)`, with T**2 in km/mol (ORCA manual 4.2, "IR
-    spectra"); since 5.0 it is `mode: freq eps Int T**2 (TX TY TZ)`, with Int in km/mol.
+    spectra"). Since 5.0 it is `mode: freq eps Int T**2 (TX TY TZ)`, with Int in km/mol.
     """
     before, bracket, _ = line.partition("(")
     words = before.split()
@@ -214,9 +215,10 @@ def _intensity(line: str) -> tuple[int, float, float] | None:
 @reads("stdout")
 @_of_final
 def ir_intensities(output: Output, partial: bool) -> list[float | None]:
-    """Infrared intensities (final evaluation) in km/mol, one for each of `frequencies`.
+    """Infrared intensities in km/mol, one for each of the `frequencies`.
 
-    None where ORCA lists none: for imaginary modes and vibrations printed as 0.00.
+    An entry is None if ORCA lists no intensity, as for imaginary modes and vibrations printed as
+    0.00.
 
     Raises:
         ParseError: the spectrum is missing or incomplete.

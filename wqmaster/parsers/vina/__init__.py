@@ -1,6 +1,6 @@
 """Parsers of AutoDock Vina's files: the table of modes (stdout) and the poses (out.pdbqt).
 
-Tested with 1.2.7. Either file can also be read without the other.
+They are tested with 1.2.7. Each file can also be read without the other.
 """
 
 from wqmaster.parsers.vina.diagnosis import diagnose

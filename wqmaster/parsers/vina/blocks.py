@@ -1,6 +1,6 @@
-"""The blocks of AutoDock Vina's files: the table of modes in stdout, the models in the poses.
+"""The blocks of AutoDock Vina's files: the table of modes in stdout, the models in out.pdbqt.
 
-The formats are those of src/lib/vina.cpp and model.cpp in 1.2.7.
+The formats are those that src/lib/vina.cpp and src/lib/model.cpp write in 1.2.7.
 """
 
 import re
@@ -11,9 +11,10 @@ from wqmaster.parsers.base import Output
 
 POSES = "out.pdbqt"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
-# Vina's numbers are never longer.
+# The longest word that is read as a number; Vina writes no longer ones.
 _MAX_NUMBER_CHARACTERS = 40
-# Vina's tables and files are never longer; longer ones would be slow to read.
+# The longest table and the longest file (lines) that are read. Vina never writes longer ones, which
+# would be slow to read.
 _MAX_ROWS = 100_000
 _MAX_LINES = 1_000_000
 HEADING = "mode |   affinity | dist from best mode"
@@ -35,15 +36,19 @@ class Cut(ParseError):
 
 @dataclass(frozen=True)
 class Mode:
-    """One mode, from the table or from the poses."""
+    """One binding mode, from the table or from the poses."""
 
-    affinity: float
-    lower: float
-    upper: float
+    affinity: float  # kcal/mol
+    lower: float  # lower bound of the RMSD from the best mode (Angstrom)
+    upper: float  # upper bound of the RMSD from the best mode (Angstrom)
 
 
 def number(text: str, what: str) -> float:
-    """`text` as a number, possibly not finite; ParseError names `what` if it is not a number."""
+    """Convert `text` to a number, which can be NaN or infinite.
+
+    Raises:
+        ParseError: `text` is not a number; the message names `what`.
+    """
     if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
         raise ParseError(f"{what} is not a number: {text[:20]!r}")
     return float(text)
@@ -57,15 +62,15 @@ def _mode(words: list[str], what: str) -> Mode:
 
 
 def is_poses(text: str) -> bool:
-    """Whether `text` is a file of poses rather than a printout."""
+    """Whether `text` is the content of a file with poses rather than a printout."""
     return text.lstrip().startswith("MODEL")
 
 
 def table_of(text: str, name: str) -> list[Mode]:
-    """The last table of modes in `text`, which is the file `name`.
+    """The last table of modes in `text`, the content of the file `name`.
 
     Raises:
-        ParseError: there is none, or it is incomplete.
+        ParseError: there is no table, or it is invalid; `Cut` if it is missing or incomplete.
     """
     start = text.rfind(HEADING)
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
@@ -92,10 +97,10 @@ def table_of(text: str, name: str) -> list[Mode]:
 
 
 def models_of(text: str, name: str) -> list[list[str]]:
-    """The lines of each model in `text`, without MODEL and ENDMDL.
+    """The lines of each model in `text`, the content of the file `name`, without MODEL and ENDMDL.
 
     Raises:
-        ParseError: `text`, the file `name`, is not a file of poses or is incomplete.
+        ParseError: the file contains anything but models; `Cut` if it is incomplete.
     """
     if text.count("\n") > _MAX_LINES:
         raise ParseError(f"{name} has too many lines")
@@ -120,7 +125,7 @@ def models_of(text: str, name: str) -> list[list[str]]:
 
 
 def poses_name(output: Output) -> str | None:
-    """The name of the file with the poses; None if there is none."""
+    """The name of the file with the poses, or None if there is no such file."""
     if output.has(POSES):
         return POSES
     names = [name for name in (output.name, "stdout") if output.has(name)]
@@ -128,20 +133,32 @@ def poses_name(output: Output) -> str | None:
 
 
 def result_of(model: list[str], place: int) -> Mode:
-    """Vina's result for pose number `place`; ParseError if it is missing."""
-    # Only the first line is certainly Vina's: later REMARKs may come from the ligand.
+    """Vina's result for pose number `place`, whose lines are `model`.
+
+    Raises:
+        ParseError: the result is missing or cannot be read.
+    """
+    # Only the first line certainly comes from Vina; later REMARK lines can come from the ligand.
     if not model or not model[0].startswith(_RESULT):
         raise ParseError(f"the block 'REMARK VINA RESULT' is missing from pose {place}")
     return _mode(model[0][len(_RESULT) :].split(), f"the result of pose {place}")
 
 
 def results_of(models: list[list[str]]) -> list[Mode]:
-    """Vina's result for each pose."""
+    """Vina's result for each pose.
+
+    Raises:
+        ParseError: a pose has no result.
+    """
     return [result_of(model, place) for place, model in enumerate(models, start=1)]
 
 
 def poses_of(output: Output) -> list[list[str]]:
-    """The models in the file with the poses, each with a result; ParseError if one is missing."""
+    """The lines of each model in the file with the poses.
+
+    Raises:
+        ParseError: the file is missing or incomplete, or a pose has no result.
+    """
     name = poses_name(output)
     if name is None:
         raise ParseError(f"the file {POSES} is missing")
@@ -151,7 +168,11 @@ def poses_of(output: Output) -> list[list[str]]:
 
 
 def terms_of(model: list[str], place: int) -> dict[str, float]:
-    """The energy terms of pose number `place` in kcal/mol; ParseError if one is missing."""
+    """The energy terms (kcal/mol) of pose number `place`, whose lines are `model`.
+
+    Raises:
+        ParseError: a term is missing, or INTER and INTRA do not add up to their stated sum.
+    """
     found: dict[str, float] = {}
     for line in model[1 : 1 + len(_TERMS)]:
         stated = _TERM.fullmatch(line)
@@ -162,6 +183,6 @@ def terms_of(model: list[str], place: int) -> dict[str, float]:
     for label, key in _TERMS.items():
         if key not in found and key != "conf_independent":
             raise ParseError(f"the block 'REMARK {label}' is missing from pose {place}")
-    if abs(found["inter"] + found["intra"] - found["total"]) > 2e-3:  # each has three decimals
+    if abs(found["inter"] + found["intra"] - found["total"]) > 2e-3:  # terms have three decimals
         raise ParseError(f"INTER and INTRA of pose {place} do not add up to INTER + INTRA")
     return found

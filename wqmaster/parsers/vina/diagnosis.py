@@ -1,4 +1,4 @@
-"""Whether an output of AutoDock Vina is a result."""
+"""The diagnosis of AutoDock Vina's outputs: why an output is not a result."""
 
 import re
 from collections.abc import Mapping
@@ -22,16 +22,17 @@ from wqmaster.parsers.vina.blocks import (
 from wqmaster.parsers.vina.values import SEED
 
 _CONF = "vina.conf"
-# An atom outside the box costs 10^6 kcal/mol per Angstrom, overlapping atoms some hundreds.
+# The highest affinity of a plausible best pose. An atom outside the box costs 10^6 kcal/mol per
+# Angstrom, and overlapping atoms cost some hundreds of kcal/mol.
 _MAX_AFFINITY_KCAL_PER_MOL = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
-# Version 1.1.2 has no other header.
+# Version 1.1.2 begins with this citation instead of a header.
 _CITATION = "# If you used AutoDock Vina in your work"
 
-# Printed at the end of a run that docked nothing.
+# Vina prints this line at the end of a run that scored a pose and docked nothing.
 _SCORE = "\nEstimated Free Energy of Binding "
 
-# Error message of Vina -> failure class; the first one found counts.
+# Vina's error messages and the failure class of each. The first match counts.
 _CAUSES = (
     ("insufficient memory", FailureClass.MEMORY),
     ("std::bad_alloc", FailureClass.MEMORY),
@@ -57,7 +58,7 @@ _UNKNOWN_SCORING = re.compile(r"^Scoring function \S+ unknown", re.MULTILINE)
 
 
 def _cause(text: str, errors: str) -> Failure | None:
-    """The failure that Vina itself reports."""
+    """The failure that Vina reports in stdout (`text`) or stderr (`errors`), or None."""
     for source in (errors, text):
         for words, kind in _CAUSES:
             place = source.find(words)
@@ -72,13 +73,17 @@ def _cause(text: str, errors: str) -> Failure | None:
 
 
 def _agree(table: list[Mode], found: list[Mode], settings: Mapping[str, str]) -> None:
-    """Check that table and poses are complete and from the same run; ParseError if not."""
+    """Check that the table and the poses are complete and come from the same run.
+
+    Raises:
+        ParseError: they contradict each other or the settings; `Cut` if modes are missing.
+    """
     if len(table) < len(found):
         raise Cut(
             f"the table of modes is shorter than the list of poses ({len(table)}, {len(found)})"
         )
     for place, (row, pose) in enumerate(zip(table, found, strict=False), start=1):
-        # The table has four significant digits, the poses three decimals.
+        # Affinities have four significant digits in the table and three decimals in the poses.
         if abs(row.affinity - pose.affinity) > 1e-3 + 6e-4 * abs(pose.affinity):
             raise ParseError(
                 f"mode {place} has {row.affinity} kcal/mol in the table, {pose.affinity} in the "
@@ -110,7 +115,7 @@ def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None
         )
     try:
         alone = terms_of(models[0], 1)["inter"] == 0 if models else best == 0
-    except ParseError:  # versions before 1.2 print no terms
+    except ParseError:  # versions before 1.2 write no energy terms
         alone = best == 0
     if alone:
         return Failure(
@@ -121,7 +126,7 @@ def _implausible(results: list[Mode], models: list[list[str]]) -> Failure | None
 
 
 def _settings(output: Output, options: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that Vina was given, named as in its configuration file."""
+    """The settings for this run: those in vina.conf, or in the step's options if it is missing."""
     if output.has(_CONF):
         pairs = (line.partition("=") for line in output.file(_CONF).splitlines())
         return {key.strip(): value.strip() for key, equals, value in pairs if equals}
@@ -130,7 +135,7 @@ def _settings(output: Output, options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _stated(text: str, label: str) -> str | None:
-    """The rest of the line that begins with `label`."""
+    """The rest of the first line that begins with `label`, or None if there is no such line."""
     place = text.find(f"\n{label}")
     if place < 0:
         return None
@@ -138,7 +143,7 @@ def _stated(text: str, label: str) -> str | None:
 
 
 def _same(wanted: str, stated: str | None) -> bool:
-    """Whether `stated` is `wanted`; Vina prints six digits of a number that is not an integer."""
+    """Whether two values agree; Vina prints six digits of a number that is not an integer."""
     if stated is None or wanted == stated or "." not in wanted:
         return wanted == stated
     try:
@@ -175,9 +180,9 @@ def _not_as_asked(text: str, settings: Mapping[str, str]) -> Failure | None:
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
     """Why this output of Vina is not a result, or None if it is one.
 
-    `output` has the stdout, and out.pdbqt, vina.conf and stderr if they exist; or only a file of
-    poses. Vina exits with 0 even if a ligand does not fit into the box or the box is nowhere near
-    the receptor.
+    `output` contains either stdout, together with out.pdbqt, vina.conf and stderr if they exist, or
+    only a file with poses. Vina exits with 0 even if a ligand does not fit into the box or the box
+    is nowhere near the receptor.
     """
     if not output.has(output.name):
         return Failure(FailureClass.MISSING_OUTPUT, f"vina: {output.name} is missing")
@@ -196,7 +201,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
 def _run(
     output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | None:
-    """Like `diagnose`, for a run whose stdout is `text`."""
+    """Diagnose a run whose stdout is `text`; ParseError if its files cannot be read."""
     errors = output.file("stderr") if output.has("stderr") else ""
     if text.strip() and not _HEADER.search(text) and _CITATION not in text:
         return Failure(

@@ -1,4 +1,4 @@
-"""What each parser of AutoDock Vina needs: only what every docking leaves."""
+"""The requirements of AutoDock Vina's parsers: all of them work for every docking run."""
 
 from collections.abc import Mapping
 

@@ -1,14 +1,15 @@
 """PDBQT, AutoDock's format for molecules, as AutoDock Vina 1.2.7 reads it.
 
-Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h (atom types). In
-1-based columns: number 7-11, name 13-16, x y z 31-54 (Angstrom), charge 69-76, type from 78 on.
+Source: Vina's src/lib/parse_pdbqt.cpp (columns, keywords) and atom_constants.h (atom types). An
+atom's line has these fields (columns counted from 1): number in columns 7-11, name 13-16, x y z
+31-54 (Angstrom), charge 69-76, type from column 78 on.
 """
 
 import re
 from dataclasses import dataclass
 
-# Element -> atom types. X stands for pseudo-atoms: closures of macrocycles, hydration. The metals
-# from Cu on have no separate parameters; Vina treats all metals alike.
+# The atom types of each element. X stands for pseudo-atoms that close macrocycles or represent
+# water. Vina treats all metals alike; those from Cu on have no parameters of their own.
 _TYPES = {
     "H": "H HD",
     "C": "C A CG0 CG1 CG2 CG3",
@@ -41,25 +42,25 @@ _TYPES = {
 ELEMENTS = {name: element for element, names in _TYPES.items() for name in names.split()}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d+", re.ASCII)
-# The limits of eight columns with three decimals (Angstrom).
+# The range of coordinates (Angstrom) that fit into eight columns with three decimals.
 LOWEST, HIGHEST = -999.0, 9999.0
-# A ligand of 200 atoms has 20,000 characters.
+# The longest ligand that is read; 200 atoms take 20,000 characters.
 _MAX_LIGAND_CHARACTERS = 1_000_000
 _IGNORED = ("REMARK", "WARNING")
 
 
 @dataclass(frozen=True)
 class Atom:
-    """One ATOM or HETATM line."""
+    """An atom, as described by an ATOM or HETATM line."""
 
     number: int
     name: str
-    type: str  # AutoDock's
+    type: str  # AutoDock's atom type
     position: tuple[float, float, float]  # Angstrom
 
     @property
     def element(self) -> str:
-        """The element's symbol; X for a pseudo-atom."""
+        """The element's symbol, or X for a pseudo-atom."""
         return ELEMENTS[self.type]
 
 
@@ -69,10 +70,10 @@ def is_atom(line: str) -> bool:
 
 
 def number(text: str, what: str) -> float:
-    """`text` as a number.
+    """Convert `text` to a number.
 
     Raises:
-        ValueError: it is not a finite number.
+        ValueError: `text` is not a finite number; the message names `what`.
     """
     text = text.strip()
     if len(text) > 40 or not _NUMBER.fullmatch(text) or not abs(float(text)) < float("inf"):
@@ -102,7 +103,7 @@ def atom(line: str) -> Atom:
 
 
 def clean(text: str) -> str:
-    """`text` with line endings that Vina reads."""
+    r"""`text` with the line endings that Vina expects (\n)."""
     return text.replace("\r\n", "\n").rstrip() + "\n"
 
 
@@ -110,7 +111,7 @@ def receptor(text: str) -> list[Atom]:
     """The atoms of a rigid receptor.
 
     Raises:
-        ValueError: a line is invalid; the message has its number.
+        ValueError: a line is invalid (the message gives its number), or there are no atoms.
     """
     atoms = []
     for place, line in enumerate(clean(text).split("\n"), start=1):
@@ -129,7 +130,11 @@ def receptor(text: str) -> list[Atom]:
 
 
 class _Ligand:
-    """A ligand that is being read; `open` holds the rigid groups not yet closed, root first."""
+    """A ligand that is being read.
+
+    `open` holds the rigid groups that are not closed yet, the root first. Each entry has the two
+    atom numbers on the BRANCH line and the numbers of the group's atoms.
+    """
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
@@ -188,7 +193,7 @@ class _Ligand:
             raise ValueError("it has no atoms other than hydrogen")
         places: dict[tuple[float, float, float], int] = {}
         for found in self.atoms:
-            # The closing pseudo-atom of a macrocycle lies on the atom that it stands for.
+            # A pseudo-atom that closes a macrocycle lies on the atom that it stands for.
             if found.element == "X":
                 continue
             other = places.setdefault(found.position, found.number)
@@ -197,10 +202,10 @@ class _Ligand:
 
 
 def ligand(text: str) -> frozenset[str]:
-    """The atom types of a ligand, after checks that Vina reads it as intended.
+    """The atom types of a ligand, after checks that Vina will read it as intended.
 
     Raises:
-        ValueError: the ligand is invalid; the message has the number of the line.
+        ValueError: the ligand is invalid; if one line is to blame, the message gives its number.
     """
     if len(text) > _MAX_LIGAND_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, more than a ligand can have")

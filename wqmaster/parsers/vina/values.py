@@ -1,11 +1,11 @@
-"""Values in AutoDock Vina's files, in its units: energies in kcal/mol, lengths in Angstrom.
+"""Values from AutoDock Vina's files in Vina's units: energies in kcal/mol, lengths in Angstrom.
 
-The table has four significant digits and all modes that were found, the poses have three decimals
-and only the modes within `energy_range`. So the poses are read if they exist; otherwise values have
-the digits and the modes of the table.
+The table in stdout lists all modes that were found, with four significant digits. The poses in
+out.pdbqt have three decimals but include only the modes within `energy_range`. The parsers read the
+poses if they exist, and otherwise the table.
 
-A positive affinity (the ligand hardly fits) is a value like any other; `diagnose` refuses one that
-shows that the ligand does not fit at all.
+A positive affinity, which means that the ligand hardly fits, is returned like any other. `diagnose`
+rejects affinities so high that the ligand cannot fit into the site.
 """
 
 import re
@@ -27,7 +27,7 @@ from wqmaster.parsers.vina.blocks import (
 )
 from wqmaster.parsers.vina.pdbqt_file import ELEMENTS, is_atom
 
-# 1.2: "(random seed: 42)"; 1.1.2: "Using random seed: 42".
+# Version 1.2 prints "(random seed: 42)", version 1.1.2 "Using random seed: 42".
 SEED = re.compile(r"random seed: (-?\d{1,10})\b", re.ASCII)
 
 
@@ -45,25 +45,25 @@ def affinity(output: Output) -> float:
 
 @reads(POSES)
 def affinities(output: Output) -> list[float]:
-    """Affinity of each mode in kcal/mol, the best first, shape (m,)."""
+    """Affinity of each mode in kcal/mol, best mode first, shape (m,)."""
     return [mode.affinity for mode in _modes(output)]
 
 
 @reads(POSES)
 def rmsd_lower_bounds(output: Output) -> list[float]:
-    """Lower bound of each mode's RMSD from the best one in Angstrom, shape (m,)."""
+    """Lower bound of each mode's RMSD from the best mode in Angstrom, shape (m,)."""
     return [mode.lower for mode in _modes(output)]
 
 
 @reads(POSES)
 def rmsd_upper_bounds(output: Output) -> list[float]:
-    """Upper bound of each mode's RMSD from the best one in Angstrom, shape (m,)."""
+    """Upper bound of each mode's RMSD from the best mode in Angstrom, shape (m,)."""
     return [mode.upper for mode in _modes(output)]
 
 
 @reads(POSES)
 def modes(output: Output) -> list[dict[str, float]]:
-    """Each mode as `affinity` (kcal/mol), `rmsd_lower_bound`, `rmsd_upper_bound` (Angstrom)."""
+    """Each mode's `affinity` (kcal/mol), `rmsd_lower_bound` and `rmsd_upper_bound` (Angstrom)."""
     return [
         {
             "affinity": mode.affinity,
@@ -76,11 +76,11 @@ def modes(output: Output) -> list[dict[str, float]]:
 
 @reads(POSES)
 def pose_energies(output: Output) -> list[dict[str, float]]:
-    """The energy terms of each pose in kcal/mol, and its `affinity`.
+    """The `affinity` and the energy terms of each pose in kcal/mol.
 
-    These are `inter`, `intra`, their sum `total`, and `unbound` (the best pose's `intra`). Vina's
-    affinity is (total - unbound) / (1 + 0.05846 n) for n rotatable bonds, where a bond that rotates
-    only hydrogens counts as half. AutoDock4's scoring function adds `conf_independent`.
+    The terms are `inter`, `intra`, their sum `total`, and `unbound` (the best pose's `intra`).
+    Vina's affinity is (total - unbound) / (1 + 0.05846 n) for n rotatable bonds, where a bond that
+    rotates only hydrogens counts as half. AutoDock4's scoring function adds `conf_independent`.
     """
     models = poses_of(output)
     return [
@@ -90,7 +90,7 @@ def pose_energies(output: Output) -> list[dict[str, float]]:
 
 
 def _ligand_lines(model: list[str]) -> Iterator[str]:
-    """The atom lines of a pose, without those of flexible side chains."""
+    """The lines of the ligand's atoms in a pose, without the atoms of flexible side chains."""
     in_residue = False
     for line in model:
         if line.startswith("BEGIN_RES"):
@@ -120,8 +120,8 @@ def _pose(model: list[str], place: int) -> dict[str, list[Any]]:
 def poses(output: Output) -> list[dict[str, list[Any]]]:
     """Each pose as `names` and `elements`, shape (n,), and `coordinates` in Angstrom, shape (n, 3).
 
-    The n atoms are those in the file, in its order: hydrogens on carbon are not among them. The
-    element X is a pseudo-atom that closes a macrocycle. Flexible side chains are left out.
+    The n atoms are those in the file, in the same order, so hydrogens on carbon are missing. The
+    element X stands for a pseudo-atom that closes a macrocycle. Flexible side chains are left out.
     """
     found = [_pose(model, place) for place, model in enumerate(poses_of(output), start=1)]
     for place, pose in enumerate(found, start=1):
@@ -132,7 +132,7 @@ def poses(output: Output) -> list[dict[str, list[Any]]]:
 
 @reads(POSES)
 def pdbqt(output: Output) -> str:
-    """The poses as Vina wrote them."""
+    """The file with the poses, unchanged."""
     poses_of(output)
     return output.file(poses_name(output) or POSES)
 

@@ -1,7 +1,8 @@
 """Parsers of xtb's files, tested with 6.7.1: single points, optimizations, Hessians, MD.
 
-They read xtbout.json and the other files that xtb writes, if these exist; the printout alone gives
-only what it states, with fewer decimals. `evaluation` lists which evaluation each file belongs to.
+They read xtbout.json and the other files that xtb writes, if these exist. The printout alone
+contains fewer values, with fewer decimals. The module `evaluation` lists the geometry and state
+that each file belongs to.
 """
 
 from wqmaster.parsers.xtb.course import frames

@@ -1,6 +1,6 @@
-"""Checks that xtb's output is what was asked for: charge, spin, method, solvent and so on.
+"""Checks that xtb's output matches the request: charge, spin, method, solvent and so on.
 
-What was asked for comes from the job or, for an output without one, from its command line.
+The request comes from the job or, for an output without a job, from xtb's command line.
 """
 
 import math
@@ -28,7 +28,7 @@ from wqmaster.parsers.xtb.text import (
 from wqmaster.parsers.xtb.vibrational import thermal_temperature
 
 FORCE_FIELD = "GFN-FF"
-# Optimization levels: thresholds of energy (Eh) and gradient norm (Eh/Bohr)
+# The thresholds of each optimization level for the energy (Eh) and the gradient norm (Eh/Bohr)
 # (xtb, src/optimizer.f90: get_optthr).
 _LEVELS = {
     "crude": (5e-4, 1e-2),
@@ -50,7 +50,7 @@ _LEVEL_NAMES = {
     "3": "extreme",
     "vtight": "verytight",
 }
-# Option with a value -> what it sets.
+# The options that take a value, and what each of them sets.
 _FLAGS = {
     "--chrg": "charge",
     "--charge": "charge",
@@ -76,7 +76,7 @@ _ELECTRONIC_TEMPERATURE_K = 300.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an output should state; None: unknown."""
+    """The values that an output should state; None if a value is unknown."""
 
     natoms: int | None = None
     charge: float | None = None
@@ -85,14 +85,14 @@ class Wanted:
     solvent: tuple[str, str] | None = None  # model and name
     gas: bool = False  # no solvent was asked for
     accuracy: float | None = None
-    electronic: float | None = None  # temperature in K
+    electronic: float | None = None  # electronic temperature in K
     level: str | None = None
     thermal: float | None = None  # temperature of the thermochemistry in K
     dynamics: Mapping[str, Any] | None = None
 
 
 def _called(text: str) -> Wanted:
-    """What the command line in the output asks for."""
+    """The values that the command line in the output requests."""
     rest = last_line(text, "program call ")
     words = rest.split() if rest else []
     found: dict[str, str] = {}
@@ -120,7 +120,7 @@ def _called(text: str) -> Wanted:
     level = found.get("level", "")
     geometry = (last_line(text, "coordinate file            : ") or "").strip()
     if level in _LEVEL_NAMES or (level and not level.startswith("-") and level != geometry):
-        return replace(wanted, level=level)  # xtb takes any other word for a file name
+        return replace(wanted, level=level)  # xtb takes any other argument for a file name
     return wanted
 
 
@@ -131,7 +131,7 @@ def _method(gfn: Any) -> str | None:
 
 
 def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted:
-    """What the output should state."""
+    """The values that the output should state, from the command line, the job and the options."""
     found = _called(text)
     if asked is not None:
         found = replace(
@@ -140,7 +140,7 @@ def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted
             charge=float(asked.charge),
             unpaired=asked.multiplicity - 1,
         )
-    if "gfn" not in options:  # options of a user's own function
+    if "gfn" not in options:  # these options belong to a user's own task function
         return found
     solvent = options.get("solvent")
     model = str(options.get("solvation", "alpb")).upper()
@@ -158,7 +158,7 @@ def wanted(text: str, asked: Asked | None, options: Mapping[str, Any]) -> Wanted
 
 
 def stated_method(output: Output, text: str) -> str | None:
-    """The method that the output states."""
+    """The method that the output states, or None if it states none."""
     stated = setup(text, "Hamiltonian")
     if stated:
         return stated
@@ -170,14 +170,14 @@ def stated_method(output: Output, text: str) -> str | None:
 
 
 def contradiction(text: str) -> Failure | None:
-    """A failure if the charge or spin that the output itself states is impossible."""
+    """A failure if the stated charge or spin is impossible or contradicts the atomic charges."""
 
     def failure(words: str) -> Failure:
         return Failure(FailureClass.CHARGE_MULTIPLICITY, f"xtb: {words}")
 
     ion = is_of_an_ion(Output({"stdout": text.encode()}))
     electrons, charge = setup(text, "# electrons"), setup(text, "net charge")
-    # xtb 6.3 and 6.4 state only those of the molecule, but set up the ion last.
+    # xtb 6.3 and 6.4 state the spin only for the molecule, but their last SETUP block is the ion's.
     unpaired = stated_unpaired(text) if setup(text, "unpaired electrons") or not ion else None
     if charge is not None:
         total = total_charge(text)
@@ -194,7 +194,7 @@ def contradiction(text: str) -> Failure | None:
 
 
 def _frozen(text: str) -> str:
-    """A remark for a molecule with a lanthanide, whose electrons seem to be miscounted."""
+    """A remark on the electron count of a molecule with a lanthanide, or "" for other molecules."""
     place = text.rfind("ID    Z sym.   atoms")
     rows = text[place : place + 2000].splitlines()[1:] if place >= 0 else []
     for row in rows:
@@ -209,10 +209,11 @@ def _frozen(text: str) -> str:
 def is_full(text: str) -> bool:
     """Whether the alpha electrons fill all orbitals, as in H with GFN2 or F- with GFN1.
 
-    If so, xtb 6.7.1 adds an uninitialized entropy to the energy (src/scc_core.f90: ga; F25),
-    unless the electronic temperature is 0. Measured: in the gas phase it is 0, or exactly 3600 Eh
-    in one run out of five (GFN1), so that running it again helps. With a solvent it is often a few
-    Eh of either sign (F- in water with GFN2: -5.0805 Eh is right, -6.1514 and -3.7504 as frequent).
+    If they do, xtb 6.7.1 adds an uninitialized entropy to the energy (src/scc_core.f90: ga; F25),
+    unless the electronic temperature is 0. Measured: in the gas phase that entropy is 0, or exactly
+    3600 Eh in one run out of five (GFN1), so it helps to run the job again. With a solvent it is
+    often a few Eh of either sign. For F- in water with GFN2, the correct energy is -5.0805 Eh, but
+    -6.1514 and -3.7504 Eh are just as frequent.
     """
     stated = [setup(text, f"# {what}") for what in ("electrons", "atomic orbitals")]
     unpaired = stated_unpaired(text)
@@ -223,7 +224,7 @@ def is_full(text: str) -> bool:
 
 
 def is_unsettled(text: str) -> bool:
-    """Whether the energy may include the entropy of `is_full` without any sign of it."""
+    """Whether the energy can include the wrong entropy (see `is_full`) without looking wrong."""
     if _stated_solvent(text) is None or not is_full(text):
         return False
     warmth = setup(text, "electronic temp.")
@@ -231,7 +232,7 @@ def is_unsettled(text: str) -> bool:
 
 
 def total_charge(text: str) -> float:
-    """The sum of the atomic charges, or NaN if it cannot be read."""
+    """The sum of the atomic charges in e, or NaN if it cannot be read."""
     try:
         return float(net_charge(Output({"stdout": text.encode()})))
     except ParseError:
@@ -239,7 +240,7 @@ def total_charge(text: str) -> float:
 
 
 def not_as_asked(output: Output, text: str, wish: Wanted) -> Failure | None:
-    """A failure if the output differs from what was asked for."""
+    """A failure if the output does not match the request."""
     found = _other_molecule(output, text, wish) or _other_method(output, text, wish)
     if found is None and wish.level is not None:
         found = _other_level(text, wish.level)
@@ -297,7 +298,7 @@ def _other_molecule(output: Output, text: str, wish: Wanted) -> Failure | str | 
 
 
 def _unpaired(output: Output, text: str) -> int | None:
-    """The number of unpaired electrons of the molecule; None if not stated (6.5 and 6.6)."""
+    """The molecule's number of unpaired electrons, or None if it is not stated (6.5 and 6.6)."""
     if output.has("xtbout.json") and not is_of_an_ion(output):
         return int(unpaired_electrons(output))
     return stated_unpaired(text)
@@ -311,7 +312,7 @@ def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
     if (wish.solvent is not None and solvent != wish.solvent) or (wish.gas and solvent):
         stated, asked = (" ".join(pair) if pair else "none" for pair in (solvent, wish.solvent))
         return f"the solvent is {stated}, but {asked} was asked for"
-    if method == FORCE_FIELD:  # states neither
+    if method == FORCE_FIELD:  # xtb states neither value for it
         return None
     for label, value in (("accuracy", wish.accuracy), ("electronic temp.", wish.electronic)):
         stated_value = setup(text, label)
@@ -324,7 +325,7 @@ def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
 
 
 def _stated_solvent(text: str) -> tuple[str, str] | None:
-    """Model and name of the solvent in the output, or None for the gas phase."""
+    """The solvation model and solvent, such as ("ALPB", "water"), or None for the gas phase."""
     place = text.rfind("* Solvation model:")
     if place < 0:
         return None
@@ -338,7 +339,7 @@ def _stated_solvent(text: str) -> tuple[str, str] | None:
 def _other_level(text: str, level: str) -> str | None:
     if FINAL not in text:
         return "no optimization was run"
-    if ".. CYCLE " not in text:  # an atom
+    if ".. CYCLE " not in text:  # xtb runs no cycle for a single atom
         return None
     level = _LEVEL_NAMES.get(level, level)
     stated = last_line(text, ":   optimization level ")

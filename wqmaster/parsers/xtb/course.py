@@ -1,6 +1,6 @@
-"""Frames of an optimization, a relaxed scan or molecular dynamics.
+"""Frames from an optimization, a relaxed scan or molecular dynamics.
 
-Each frame has the energy and geometry of one evaluation.
+Each frame holds the energy and geometry of one evaluation.
 """
 
 import math
@@ -21,22 +21,22 @@ from wqmaster.parsers.xtb.text import (
 )
 from wqmaster.parsers.xtb.text import frames as structures
 
-# What xtb prints about charges that did not converge, before it stops.
+# Messages that xtb prints before it stops because the charges did not converge.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
-# How far the sum of the atomic charges may be from a whole number (e).
+# The largest deviation of the sum of the atomic charges from a whole number (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
 
 @dataclass(frozen=True)
 class _State:
-    """Charge and multiplicity of all frames of a run; None if xtb does not state them."""
+    """The charge (e) and multiplicity of all frames in a run; None if xtb does not state them."""
 
     charge: int | None
     multiplicity: int | None
 
 
 def _state(output: Output, text: str) -> _State:
-    # An ONIOM run states those of the inner region.
+    # An ONIOM run states only the charge and multiplicity of the inner region.
     if is_layered(text):
         return _State(None, None)
     unpaired = stated_unpaired(text)
@@ -79,7 +79,7 @@ def _frame(
 
 
 def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
-    """The frame with energy and gradient from molecule.engrad, if the geometry is the same."""
+    """The frame with energy and gradient from molecule.engrad if geometry and energy agree."""
     if not output.has("molecule.engrad"):
         return frame
     found = engrad(output)
@@ -107,7 +107,7 @@ def _optimization(output: Output, state: _State) -> list[dict[str, Any]]:
     final = moving.final(output)
     converged = moving.has_converged(output, final)
     while log and moving.is_same(log[-1], final):
-        log.pop()  # lbfgs writes it twice
+        log.pop()  # the lbfgs optimizer writes the last structure twice
     cycles = _cycles(log, state)
     if converged:
         last = _frame(final, "xtbopt.xyz", "stationary_point", state, converged=True)
@@ -138,31 +138,32 @@ def _dynamics(output: Output, state: _State) -> list[dict[str, Any]]:
 def frames(output: Output) -> list[dict[str, Any]]:
     """Energy and geometry of each evaluation of the run, in order.
 
-    The frames come from its relaxed scan (xtbscan.log), else its molecular dynamics (xtb.trj), else
-    its optimization (xtbopt.log). Each is a mapping with the same keys as ORCA's frames:
+    The frames come from the relaxed scan (xtbscan.log) if there was one, otherwise from the
+    molecular dynamics (xtb.trj), otherwise from the optimization (xtbopt.log). Each frame is a
+    mapping with the same keys as ORCA's frames:
     `energy` in Eh;
     `gradient` in Eh/Bohr, shape (n, 3), or None;
     `geometry` in Angstrom, shape (n, 3), and `symbols`, shape (n,);
     `kind`: "optimisation_cycle", "stationary_point" (if the optimization converged),
     "scan_point" or "dynamics_step";
-    `converged`: whether it is a stationary point; None for points of a scan, for which xtb does not
-    report convergence;
-    `cycle` of the optimization (the initial geometry is 1), and `step`, the number of the structure
-    in the file of the scan or of the dynamics, counted from 1; otherwise None;
+    `converged`: whether the frame is a stationary point; None for a scan point, since xtb does not
+    report its convergence;
+    `cycle`: the number of the optimization cycle (the initial geometry is 1), otherwise None;
+    `step`: the number of the structure in xtbscan.log or xtb.trj, counted from 1, otherwise None;
     `job`: 1;
     `charge` and `multiplicity`: None if xtb does not state them (GFN-FF has no multiplicity);
     `root`: None, since xtb computes no excited states.
 
-    Measured with 6.7.1: a single point at each frame gives its energy to within 2e-10 Eh (GFN1,
-    GFN2) or 1e-12 Eh (GFN-FF).
+    Measured with 6.7.1: a single point at each frame reproduces its energy to within 2e-10 Eh
+    (GFN1, GFN2) or 1e-12 Eh (GFN-FF).
 
-    The last frame of an optimization is its final structure (xtbopt.xyz) and energy, with the
-    gradient if `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies include the
-    restraints and walls of the input, but not in a scan: there xtb subtracts the bias. If charges
-    do not converge, xtb stops before it writes a frame with them.
+    The last frame of an optimization is the final structure (xtbopt.xyz). It has a gradient if
+    `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies include the restraints
+    and walls in the input, except in a scan, where xtb subtracts the bias. If the charges do not
+    converge, xtb stops before it writes the frame.
 
     Raises:
-        ParseError: there is no such run, one of its files is missing or cut short, its energies
+        ParseError: no such run took place, one of its files is missing or cut short, the energies
             include the bias of `--bhess`, or charges did not converge in a scan or an MD.
     """
     text = stdout(output)

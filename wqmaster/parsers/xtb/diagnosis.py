@@ -1,10 +1,10 @@
-"""Why an output of xtb is not a result.
+"""The diagnosis of xtb's outputs: why an output is not a result.
 
-xtb exits with 0 and "normal termination" after diverged energies, impossible charges, optimizations
-that did not converge, molecular dynamics that blew up, and unknown options.
+xtb exits with 0 and prints "normal termination" even after energies that diverged, impossible
+charges, optimizations that did not converge, molecular dynamics that blew up, and unknown options.
 
-A Hessian at a geometry that is not stationary is not a failure, since it was asked for: the parsers
-`stationary` and `imaginary_frequencies` reveal it.
+A Hessian at a geometry that is not stationary is not a failure, because the user asked for it. The
+parsers `stationary` and `imaginary_frequencies` reveal such a geometry.
 """
 
 import math
@@ -23,31 +23,33 @@ from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import ENERGY_ROUNDING_EH, FINAL, energy, printed_energy
 from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
 
-# Gradient norm (Eh/Bohr) of atoms that clash. Measured: two atoms of one element reach it at 0.1 A
-# (H), 0.4 A (C), 0.5 A (O), 0.9 A (Cl), 1.5 A (I), which is about half a bond length or less.
+# The gradient norm above which atoms clash. Measured: two atoms of the same element reach it at a
+# distance of 0.1 A (H), 0.4 A (C), 0.5 A (O), 0.9 A (Cl) or 1.5 A (I), about half a bond length or
+# less.
 _STEEP_GRADIENT_EH_PER_BOHR = 40.0
-# The energy (Eh) of a molecule with charge q is below _ABOVE * q^2 (the worst are bare nuclei: C4+
-# has 0.37 with GFN1); with GFN-FF, which counts from neutral atoms, below _ABOVE_FF * (1 + q) (H+
-# has 1.64, Mg2+ 3.88).
+# The energy (Eh) of a molecule with charge q is below _ABOVE * q^2. Bare nuclei come closest: C4+
+# has 0.37 q^2 with GFN1. With GFN-FF, whose zero of energy is that of neutral atoms, the energy is
+# below _ABOVE_FF * (1 + q); H+ has 1.64 Eh, Mg2+ 3.88 Eh.
 _ABOVE, _ABOVE_FF = 0.5, 2.0
 
-# GFN1 and GFN2 end with radon; GFN-FF lacks Fr, Ra and Rf to Og (each was tried with 6.7.1).
+# The last element with parameters in GFN1 and GFN2 is radon. GFN-FF has none for Fr, Ra and Rf to
+# Og. Each element was tried with 6.7.1.
 _LAST_ELEMENT = 86
 _NO_PARAMETERS = frozenset((87, 88, *range(104, 119)))
 _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
-# xtb's warnings about its input that change nothing.
+# Warnings about the input that do not affect the results.
 _HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
 _INPUTS = ("--input", "-I")
-# Printed by each GFN-FF run, even in lists of errors.
+# Every GFN-FF run prints this message, even in its list of errors.
 _NO_TOPOLOGY = "Could not read topology file."
 
 _BANNER = "|                           x T B                           |"
-# Printed above the error in the command line.
+# xtb prints this message above the one that describes the error.
 _COMMAND_LINE = "Command line argument parsing failed"
 
-# Message of a failed run -> failure class; the first one found counts.
+# Messages in failed runs and the failure class of each. The first match counts.
 _CAUSES = (
     ("Self consistent charge iterator did not converge", FailureClass.SCF_NOT_CONVERGED),
     ("FAILED TO CONVERGE GEOMETRY OPTIMIZATION", FailureClass.OPT_NOT_CONVERGED),
@@ -67,7 +69,7 @@ _CAUSES = (
     ("Insufficient virtual memory", FailureClass.MEMORY),
     ("Allocation would exceed memory limit", FailureClass.MEMORY),
 )
-# How much of stderr is searched for the cause (characters).
+# How much of stderr is searched for the cause.
 _MAX_STDERR_CHARACTERS = 100_000
 _SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE")
 
@@ -75,7 +77,7 @@ _SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE")
 def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) -> Failure | None:
     """Why this output of xtb is not a result, or None if it is one.
 
-    Without `asked`, charge and options are compared with the command line in the output.
+    If `asked` is None, the charge and the options are compared with the command line in the output.
     """
     if not output.has("stdout"):
         return Failure(FailureClass.MISSING_OUTPUT, "xtb: the standard output is missing")
@@ -99,10 +101,13 @@ def _failure(kind: FailureClass, cause: str) -> Failure:
 
 
 def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
-    """A failure if xtb states an error or the output has no end."""
+    """A failure if xtb reports an error or the output is incomplete.
+
+    `job`: whether the output comes from a job. Other outputs can lack the standard error.
+    """
     ended = "normal termination of xtb" in text or "normal termination of xtb" in errors
     ended = ended and "abnormal termination of xtb" not in text + errors
-    if not job and not output.has("stderr"):  # that line goes to stderr
+    if not job and not output.has("stderr"):  # "normal termination" goes to stderr
         ended = ended or last_line(text, "* finished run on ") is not None
     if not job and not ended and text.strip() and not _is_of_xtb(text):
         first = next(line for line in text.splitlines() if line.strip())
@@ -112,7 +117,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:
-        # On a full disk xtb ends normally, but its output lacks what could not be written.
+        # On a full disk xtb ends normally, but its output is incomplete.
         if last_line(text, "* finished run on ") is None:
             return _failure(FailureClass.TRUNCATED, "the output ends before 'finished run'")
         return None
@@ -141,12 +146,12 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
 
 
 def _is_of_xtb(text: str) -> bool:
-    """Whether `text` has the banner or other typical lines of xtb."""
+    """Whether `text` contains the banner or other lines that are typical of xtb."""
     return _BANNER in text or last_line(text, "* xtb version ") is not None or "[ERROR]" in text
 
 
 def _shown(line: str) -> str:
-    """A line of another program, with unprintable characters replaced."""
+    """The beginning of a line from another program, with unprintable characters replaced."""
     return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
 
 
@@ -157,7 +162,7 @@ def _is_noise(line: str) -> bool:
 
 
 def _input(text: str) -> Failure | None:
-    """A failure if xtb warns that it does not do what the input asks for."""
+    """A failure if xtb warns that it ignores or changes something in the input."""
     place = text.find("[WARNING] Please study the warnings concerning your input")
     if place < 0:
         return None
@@ -172,9 +177,9 @@ def _input(text: str) -> Failure | None:
 
 
 def _is_copied_later(line: str, text: str) -> bool:
-    """Whether `line` warns about the xtb.inp that `--copy` reads if it exists, and then writes.
+    """Whether `line` only warns that xtb.inp, which `--copy` writes later, does not exist yet.
 
-    Without `--copy`, the file is one that `--input` names, and its settings are not used.
+    If `--input` names xtb.inp, the warning matters: the settings in that file are not used.
     """
     called = (last_line(text, "program call ") or "").split()
     named = [after for word, after in pairwise(called) if word in _INPUTS]
@@ -198,7 +203,7 @@ def _blown(text: str) -> Failure | None:
     try:
         run = moving.dynamics(text)
     except ParseError:
-        return None  # reported when the values are read
+        return None  # `_dynamics` reports this when it reads the values
     for name in ("T", "Epot", "Ekin", "Etot"):
         if not math.isfinite(run.averages.get(name, 0.0)):
             return _failure(FailureClass.DIVERGED, f"the mean {name} of the MD is not finite")
@@ -211,8 +216,9 @@ def _blown(text: str) -> Failure | None:
 def _heated(run: moving.Dynamics) -> Failure | None:
     """A failure if the total energy rose by more than the thermostat can have added.
 
-    Berendsen's thermostat with xtb's 500 fs adds at most t / 500 fs of the thermal energy of all
-    degrees of freedom; one more thermal energy is allowed for errors of the integrator.
+    In the time t, Berendsen's thermostat with xtb's time constant of 500 fs adds at most t / 500 fs
+    times the thermal energy of all degrees of freedom. One more thermal energy is allowed for
+    integration errors.
     """
     if not run.rows or not run.ended:
         return None
@@ -252,7 +258,7 @@ def _dynamics(output: Output, text: str, asked: Asked | None) -> Failure | None:
 def _values(
     output: Output, text: str, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | None:
-    """A failure if the energy is impossible, or the output is not what was asked for."""
+    """A failure if the energy is impossible or the output does not match the request."""
     wanted = asking.wanted(text, asked, options)
     force_field = asking.stated_method(output, text) == asking.FORCE_FIELD
     if asked and not force_field and not output.has("xtbout.json"):
@@ -263,7 +269,7 @@ def _values(
         return _failure(FailureClass.MISSING_OUTPUT, "xtbout.json is missing")
     try:
         total = printed_energy(text) if is_mixed(output) else energy(output)
-    except ParseError:  # clashing atoms give numbers that are too wide
+    except ParseError:  # if atoms clash, numbers are too wide for their fields
         failure = _implausible(text, printed_energy(text), force_field) or _coincident(output)
         if failure is None:
             raise
@@ -311,8 +317,8 @@ def _implausible(text: str, total: float, force_field: bool) -> Failure | None:
 def _coincident(output: Output) -> Failure | None:
     """A failure if the computed structure has two atoms in the same place.
 
-    Below 1e-4 Angstrom, xtb leaves out the repulsion and finds an energy that looks normal; below
-    1e-9 Bohr, it refuses.
+    If two atoms are closer than 1e-4 Angstrom, xtb leaves out their repulsion, and the energy looks
+    normal. Below 1e-9 Bohr, xtb refuses to run.
     """
     for name in ("molecule.xyz", "xtbopt.xyz"):
         if not output.has(name):
@@ -330,7 +336,7 @@ def _coincident(output: Output) -> Failure | None:
 
 
 def _beyond(output: Output) -> Failure | None:
-    """A failure for an element without parameters, on which xtb may or may not crash."""
+    """A failure if the molecule has an element without parameters; xtb does not always crash."""
     if not output.has("molecule.xyz"):
         return None
     force_field = asking.stated_method(output, stdout(output)) == asking.FORCE_FIELD
@@ -343,7 +349,7 @@ def _beyond(output: Output) -> Failure | None:
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """A failure if an optimization is not known to have converged."""
+    """A failure if an optimization took no step; ParseError if it did not converge."""
     if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
         return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None

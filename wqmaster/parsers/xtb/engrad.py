@@ -1,4 +1,4 @@
-"""molecule.engrad, which `--grad` writes in ORCA's format."""
+"""The reader of molecule.engrad, a file in ORCA's format that xtb writes with `--grad`."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
-# 1 Bohr in Angstrom, as in xtb (xtb, src/mctc/convert.f90: autoaa).
+# 1 Bohr in Angstrom, with xtb's value (xtb, src/mctc/convert.f90: autoaa).
 BOHR = 0.52917726
 
 
@@ -20,7 +20,10 @@ class Engrad:
 
 
 def _place(word: str) -> float:
-    """A coordinate in Angstrom; NaN for the asterisks of one too wide for its field."""
+    """Convert a coordinate from Bohr to Angstrom.
+
+    The result is NaN if the number was too wide for its field, so xtb printed asterisks.
+    """
     try:
         return float(word) * BOHR
     except ValueError:
@@ -28,15 +31,15 @@ def _place(word: str) -> float:
 
 
 def _triples(values: list[float], width: int) -> list[list[float]]:
-    """The last three numbers of each row of `width`."""
+    """The last three numbers of each row, for rows of `width` numbers."""
     return [values[end - 3 : end] for end in range(width, len(values) + 1, width)]
 
 
 def engrad(output: Output) -> Engrad:
-    """The content of molecule.engrad, whose geometry is in Bohr.
+    """The content of molecule.engrad, with its geometry converted from Bohr to Angstrom.
 
     Raises:
-        ParseError: it is cut short, or a number in it cannot be read.
+        ParseError: the file is missing or cut short, or a number in it cannot be read.
     """
     text = output.file("molecule.engrad")
     if 3 * text.count("\n") > len(text) + 3:

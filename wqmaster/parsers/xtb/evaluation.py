@@ -1,23 +1,23 @@
-"""The evaluation that each file of an xtb run belongs to, and refusals if these differ.
+"""The geometry and state that each file of an xtb run belongs to, and errors if they differ.
 
-Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `--bhess`, `--md`,
-`--vip`, a relaxed scan, GFN1, GFN2, GFN-FF):
+All files of real runs of xtb 6.7.1 were recomputed (`--opt`, `--ohess`, `--bhess`, `--md`, `--vip`,
+a relaxed scan, GFN1, GFN2, GFN-FF). The results:
 
 - `--opt`, `--ohess`: everything belongs to the last geometry (xtbopt.xyz), except "dipole / a.u."
   and "electronic energy" in xtbout.json, which belong to the initial one. After `--ohess`,
-  xtbopt.xyz and molecule.engrad have a different orientation than the frames of xtbopt.log.
-- `--bhess`: xtbout.json and the SUMMARY have the energy and gradient norm of the initial geometry.
-  molecule.engrad and the box at the end have the energy and gradient at xtbopt.xyz with the bias,
-  which is 15 mEh for ethanol. Charges, orbitals and bond orders belong to xtbopt.xyz, but
-  gfnff_charges to the initial geometry.
-- `--vip`, `--vea`, `--vipea`, `--vomega`: the ion is computed last, at the same geometry. All of
-  xtbout.json and wbo belongs to the ion; molecule.engrad has the energy of the molecule and the
-  gradient of the ion.
-- A relaxed scan: xtbopt.xyz, charges and orbitals belong to the last point, energy and gradient to
-  the optimization before the scan.
+  xtbopt.xyz and molecule.engrad have a different orientation than the frames in xtbopt.log.
+- `--bhess`: xtbout.json and the SUMMARY have the energy and gradient norm at the initial geometry.
+  molecule.engrad and the box at the end have the energy and gradient at xtbopt.xyz, including the
+  bias, which is 15 mEh for ethanol. Charges, orbitals and bond orders belong to xtbopt.xyz, but
+  gfnff_charges belongs to the initial geometry.
+- `--vip`, `--vea`, `--vipea`, `--vomega`: xtb computes the ion last, at the same geometry. All
+  values in xtbout.json and wbo belong to the ion. molecule.engrad has the energy of the molecule
+  and the gradient of the ion.
+- A relaxed scan: xtbopt.xyz, charges and orbitals belong to the last point. Energy and gradient
+  belong to the optimization before the scan.
 - `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have the energy and gradient of the
-  whole molecule; the SUMMARY, charges, orbitals and bond orders belong to the inner region.
-- `--md`: everything belongs to the initial geometry; xtb.trj has the energy of each structure.
+  whole molecule. The SUMMARY, charges, orbitals and bond orders belong to the inner region.
+- `--md`: everything belongs to the initial geometry. xtb.trj has the energy of each structure.
 """
 
 from wqmaster.errors import ParseError
@@ -36,7 +36,7 @@ def _text(output: Output) -> str:
 
 
 def _called(output: Output) -> frozenset[str]:
-    """The words of the command line in the printout or in xtbout.json."""
+    """The arguments in the command line that the printout or xtbout.json repeats."""
     stated = last_line(_text(output), "program call ")
     if stated is None and output.has("xtbout.json"):
         stated = str(results(output).get("program call", ""))
@@ -44,17 +44,17 @@ def _called(output: Output) -> frozenset[str]:
 
 
 def is_of_an_ion(output: Output) -> bool:
-    """Whether the ion of `--vip`, `--vea` or the like was computed last."""
+    """Whether xtb computed an ion last, as with `--vip`, `--vea`, `--vipea` or `--vomega`."""
     return _ION in _text(output) or bool(_ION_FLAGS & _called(output))
 
 
 def is_biased(output: Output) -> bool:
-    """Whether this is a `--bhess` run, whose potential includes a bias."""
+    """Whether this is a `--bhess` run, in which a bias is added to the potential."""
     return _BIASED in _text(output) or "--bhess" in _called(output)
 
 
 def has_scan(text: str) -> bool:
-    """Whether xtb began a relaxed scan."""
+    """Whether xtb started a relaxed scan."""
     return f"\n{_SCAN}\n" in text
 
 
@@ -69,10 +69,10 @@ def is_mixed(output: Output) -> bool:
 
 
 def not_of_an_ion(output: Output, what: str) -> None:
-    """Refuse values of the ion.
+    """Refuse values that belong to an ion.
 
     Raises:
-        ParseError: `what` belongs to the ion of `--vip`, `--vea` or the like.
+        ParseError: `what` belongs to the ion that xtb computes with `--vip`, `--vea` and so on.
     """
     if is_of_an_ion(output):
         raise ParseError(
@@ -82,7 +82,7 @@ def not_of_an_ion(output: Output, what: str) -> None:
 
 
 def not_of_a_region(output: Output, what: str) -> None:
-    """Refuse values of part of the molecule.
+    """Refuse values that belong to only a part of the molecule.
 
     Raises:
         ParseError: `what` belongs to the inner region of `--oniom`.
@@ -94,20 +94,20 @@ def not_of_a_region(output: Output, what: str) -> None:
 
 
 def of_the_molecule(output: Output, what: str) -> None:
-    """Refuse values of an ion or of part of the molecule.
+    """Refuse values that belong to an ion or to only a part of the molecule.
 
     Raises:
-        ParseError: as `not_of_an_ion` and `not_of_a_region`.
+        ParseError: in the same cases as `not_of_an_ion` and `not_of_a_region`.
     """
     not_of_an_ion(output, what)
     not_of_a_region(output, what)
 
 
 def of_one_geometry(output: Output, what: str) -> None:
-    """Refuse values that do not belong to the final geometry of the run.
+    """Refuse values that do not belong to the run's final geometry.
 
     Raises:
-        ParseError: `what` belongs to another geometry or includes a bias (see this module's top).
+        ParseError: `what` belongs to another geometry or includes a bias (see the module's list).
     """
     if is_biased(output):
         raise ParseError(

@@ -1,8 +1,9 @@
-"""Energy, gradient, dipole and charges of one geometry.
+"""Energy, gradient, dipole and charges at one geometry.
 
-`--json` writes xtbout.json (8 decimals), `--grad` writes molecule.engrad in ORCA's format
-(12 decimals); `wbo` has the Wiberg bond orders (xtb's documentation, "Output files"). GFN-FF writes
-no xtbout.json, but `gfnff_charges`; its energy is in the printout (12 decimals).
+xtb writes xtbout.json (8 decimals) with `--json`, molecule.engrad in ORCA's format (12 decimals)
+with `--grad`, and the Wiberg bond orders to `wbo` (xtb's documentation, "Output files"). With
+GFN-FF it writes `gfnff_charges` instead of xtbout.json, and the energy is only in the printout
+(12 decimals).
 """
 
 import math
@@ -38,18 +39,19 @@ from wqmaster.parsers.xtb.text import (
     whole,
 )
 
-# Printed at the end of an optimization, converged or not.
+# The heading that xtb prints at the end of an optimization, even if it did not converge.
 FINAL = " final structure:"
-# xtbout.json and molecule.engrad round the same energy to 8 and 12 decimals.
+# The largest difference between the energies in xtbout.json and molecule.engrad, which are rounded
+# to 8 and 12 decimals.
 ENERGY_ROUNDING_EH = 2e-8
-# A sum of atomic charges is a whole number except for rounding (e).
+# The largest deviation of the sum of the atomic charges from a whole number, due to rounding (e).
 _CHARGE_TOLERANCE_E = 1e-3
 
 
 def _summarized(text: str, name: str) -> float:
-    """The value `name` of the last SUMMARY, or else of the box at the end.
+    """The value labeled `name` in the last SUMMARY, or in the box at the end if there is none.
 
-    For `--oniom` it is that of the box, since the SUMMARY belongs to the inner region.
+    For `--oniom` it is read from the box, since the SUMMARY belongs to the inner region.
     """
     at_the_end = name.upper()
     value = boxed(text, f"ONIOM {at_the_end}" if is_layered(text) else name)
@@ -63,7 +65,8 @@ def _summarized(text: str, name: str) -> float:
 def printed_energy(text: str) -> float:
     """The total energy (Eh, 12 decimals) in the printout.
 
-    It is that of the last SUMMARY: after `--vip` or `--vea`, the box at the end has the ion's.
+    It is read from the last SUMMARY if there is one, since the box at the end has the ion's energy
+    after `--vip` or `--vea`. For `--oniom` it is read from the box.
     """
     return _summarized(text, "total energy")
 
@@ -72,13 +75,13 @@ def printed_energy(text: str) -> float:
 def energy(output: Output) -> float:
     """Total energy in Eh, at the last geometry of an optimization or the initial one of an MD.
 
-    It has 12 decimals from molecule.engrad or else the printout, 8 if only xtbout.json exists. It
-    includes the free energy of solvation and the energy of restraints or walls in the input. After
-    `--vip` and the like it is that of the molecule, from the printout.
+    It has 12 decimals if it comes from molecule.engrad or the printout, and 8 if only xtbout.json
+    exists. It includes the free energy of solvation and the energy of restraints or walls in the
+    input. After `--vip`, `--vea` and so on, it is the energy of the molecule, from the printout.
 
     Raises:
         ParseError: it is missing; the run is `--bhess` or a relaxed scan, whose files have energies
-            at different geometries; or two files have different energies.
+            at different geometries; or the energies in two files differ.
     """
     of_one_geometry(output, "the energy")
     if is_of_an_ion(output):
@@ -102,7 +105,7 @@ def energy(output: Output) -> float:
 
 
 def _of_the_molecule(output: Output) -> float:
-    """The energy in the last SUMMARY, which is the molecule's even if an ion is computed."""
+    """The energy (Eh) in the last SUMMARY, which belongs to the molecule even if an ion follows."""
     value = boxed(stdout(output), "total energy") if output.has("stdout") else None
     if value is None:
         not_of_an_ion(output, "the energy")
@@ -114,13 +117,14 @@ def _of_the_molecule(output: Output) -> float:
 def gradient(output: Output) -> list[list[float]]:
     """Gradient of `energy` in Eh/Bohr, shape (n, 3), at the same geometry.
 
-    After an optimization it has the orientation of xtbopt.xyz; for an MD it is that of the start.
-    Measured with 6.7.1: a single point
-    at xtbopt.xyz gives the same gradient to within 1e-6 Eh/Bohr.
+    After an optimization it has the orientation of xtbopt.xyz. For an MD it belongs to the initial
+    geometry. Measured with 6.7.1: a single point at xtbopt.xyz reproduces the gradient to within
+    1e-6 Eh/Bohr.
 
     Raises:
-        ParseError: molecule.engrad is cut short; the run is `--bhess` or a relaxed scan, whose
-            files belong to different geometries; or the gradient is the ion's (`--vip` and so on).
+        ParseError: molecule.engrad is missing or cut short; the run is `--bhess` or a relaxed scan,
+            whose files belong to different geometries; or the gradient is that of an ion (`--vip`
+            and so on).
     """
     not_of_an_ion(output, "the gradient")
     of_one_geometry(output, "the gradient")
@@ -129,14 +133,14 @@ def gradient(output: Output) -> list[list[float]]:
 
 @reads("stdout")
 def gradient_norm(output: Output) -> float:
-    """Norm of the gradient (root of the sum of all squares) in Eh/Bohr, at `energy`'s geometry.
+    """Norm of the gradient (root of the sum of squares) in Eh/Bohr, at the geometry of `energy`.
 
-    It is that of the last SUMMARY: under the same name, the box at the end has the root mean square
-    after a Hessian, and the norm of the ion after `--vip` and the like.
+    It is read from the last SUMMARY. Under the same name, the box at the end has the root mean
+    square after a Hessian, and the norm for the ion after `--vip`, `--vea` and so on.
 
     Raises:
-        ParseError: it is missing, or the run is `--bhess` (whose SUMMARY has that of the initial
-            geometry) or a relaxed scan (that of the optimization before it).
+        ParseError: it is missing; the run is `--bhess`, whose SUMMARY belongs to the initial
+            geometry; or it is a relaxed scan, whose SUMMARY belongs to the optimization before it.
     """
     of_one_geometry(output, "the gradient norm")
     return _summarized(stdout(output), "gradient norm")
@@ -146,14 +150,15 @@ def gradient_norm(output: Output) -> float:
 def dipole(output: Output) -> list[float]:
     """Molecular dipole moment (x, y, z) in e a0, at the geometry of `charges`.
 
-    For an ion it is relative to the origin. It has 8 decimals from xtbout.json. After an
-    optimization, that file has the dipole of the initial geometry (6.7.1): then it is computed from
-    the charges and atomic dipoles (GFN2, 6 decimals) or printed (GFN1, 4 decimals). The printout
-    alone has 3 decimals; GFN-FF has no other dipole, and computes it from the charges.
+    For a charged molecule it is relative to the origin. It has 8 decimals if it comes from
+    xtbout.json. After an optimization, that file has the dipole at the initial geometry (6.7.1), so
+    the dipole is computed from the charges and atomic dipoles (GFN2, 6 decimals) or read from the
+    printout (GFN1, 4 decimals). Without xtbout.json it is read from the printout (3 decimals). With
+    GFN-FF, xtb prints only the dipole of the atomic charges.
 
     Raises:
-        ParseError: it is missing, contradicts the printed one, or belongs to the ion of `--vip` and
-            the like or to the inner region of `--oniom`.
+        ParseError: it is missing; the computed and the printed dipole differ; or it belongs to an
+            ion (`--vip` and so on) or to the inner region of `--oniom`.
     """
     of_the_molecule(output, "the dipole")
     text = stdout(output) if output.has("stdout") or output.name == "stdout" else ""
@@ -178,7 +183,7 @@ def _three(values: list[float]) -> list[float]:
 
 
 def _computed_dipole(found: Mapping[str, Any], xyz: str) -> list[float]:
-    """The dipole from the charges and atomic dipoles in xtbout.json at the optimized geometry."""
+    """The dipole (e a0) at the optimized geometry, from the charges and dipoles of the atoms."""
     frame = next(frames(xyz, "xtbopt.xyz"), Frame("", (), ()))
     moments = entry(found, "atomic dipole moments")
     own = numbers(found, "partial charges", "the list of charges")
@@ -203,7 +208,7 @@ def _printed_dipole(text: str) -> list[float]:
     else:
         rows = [line.partition(":") for line in text[place : place + 400].splitlines()[2:4]]
         values = {label.strip(): rest for label, colon, rest in rows if colon}
-        # GFN-FF has no atomic dipoles and therefore no line "full".
+        # GFN-FF has no atomic dipoles, so xtb does not print the line "full".
         label = "q only" if "G F N - F F" in text else "full"
         words = values.get(label, "").split()
     if len(words) < 4:
@@ -216,11 +221,11 @@ def charges(output: Output) -> list[float]:
     """Atomic partial charges in e, shape (n,): Mulliken (GFN1, GFN2) or the EEQ model (GFN-FF).
 
     They belong to the last geometry (xtbopt.xyz) of an optimization, `--ohess`, `--bhess` or scan,
-    and to the initial one of an MD.
+    and to the initial geometry of an MD.
 
     Raises:
-        ParseError: they are missing or cut short, or belong to the ion of `--vip` and the like, the
-            inner region of `--oniom`, or the initial geometry (`--bhess` with GFN-FF).
+        ParseError: they are missing or cut short, or they belong to an ion (`--vip` and so on), to
+            the inner region of `--oniom`, or to the initial geometry (`--bhess` with GFN-FF).
     """
     of_the_molecule(output, "the charges")
     if output.has("gfnff_charges") and is_biased(output):
@@ -236,7 +241,7 @@ def charges(output: Output) -> list[float]:
 
 def _force_field_charges(output: Output) -> list[float]:
     text = output.file("gfnff_charges")
-    if not text.endswith("\n"):  # a charge may lack digits
+    if not text.endswith("\n"):  # the last charge can lack digits
         raise ParseError("gfnff_charges is empty or cut short: its last line is incomplete")
     found = [real(word, "a charge in gfnff_charges") for word in text.split()]
     printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
@@ -258,7 +263,7 @@ def _printed_charges(text: str) -> list[float]:
             if not found:
                 break
             return found
-        if column == 2 and not words[0].isdigit():  # number and symbol of an atom are one word
+        if column == 2 and not words[0].isdigit():  # there is no blank between number and symbol
             digits = words[0].rstrip(ascii_letters)
             words[:1] = [digits, words[0][len(digits) :]]
         if words[0] != str(len(found) + 1) or len(words) < column + 2:
@@ -269,7 +274,7 @@ def _printed_charges(text: str) -> list[float]:
 
 @reads("stdout")
 def solvation_energy(output: Output) -> float:
-    """Free energy of solvation (`Gsolv`) in Eh; a part of `energy`, at the same geometry."""
+    """Free energy of solvation (`Gsolv`) in Eh, which `energy` includes, at the same geometry."""
     of_one_geometry(output, "Gsolv")
     of_the_molecule(output, "Gsolv")
     value = last_line(stdout(output), ":: -> Gsolv ")
@@ -281,7 +286,7 @@ def solvation_energy(output: Output) -> float:
 
 @reads("stdout")
 def method(output: Output) -> str:
-    """The method as stated in the output: GFN1-xTB, GFN2-xTB, GFN-FF and so on."""
+    """The method that the output states: GFN1-xTB, GFN2-xTB, GFN-FF and so on."""
     text = stdout(output)
     stated = setup(text, "Hamiltonian")
     if stated:
@@ -293,10 +298,10 @@ def method(output: Output) -> str:
 
 @reads("stdout")
 def charge(output: Output) -> int:
-    """The total charge in e: `net_charge` as a whole number.
+    """The total charge in e: `net_charge`, rounded to a whole number.
 
     Raises:
-        ParseError: as for `net_charge`, or it is not a whole number.
+        ParseError: `net_charge` raises it or is not close to a whole number.
     """
     found: float = net_charge(output)
     if not math.isfinite(found) or abs(found - round(found)) > _CHARGE_TOLERANCE_E:
@@ -306,7 +311,7 @@ def charge(output: Output) -> int:
 
 @reads("stdout")
 def net_charge(output: Output) -> float:
-    """The charge of the molecule in e: the sum of the atomic charges in its last SUMMARY.
+    """The molecule's charge in e: the sum of the atomic charges, as stated in the last SUMMARY.
 
     It belongs to the geometry of `charges`.
 

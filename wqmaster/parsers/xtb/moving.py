@@ -22,19 +22,22 @@ from wqmaster.parsers.xtb.text import (
 
 # Boltzmann's constant in Eh/K.
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06
-# xtb's files have 14 and 12 decimals; --ohess changes the orientation (Angstrom).
+# The largest difference between equal distances in two files. Their coordinates have 14 and 12
+# decimals, and --ohess rotates the molecule.
 SAME_PLACE_ANGSTROM = 1e-6
-# The last frame of xtbopt.log and that of xtbopt.xyz are two evaluations of one geometry (Eh).
+# The largest difference between the energies in the last frame of xtbopt.log and in xtbopt.xyz,
+# which come from two evaluations of the same geometry.
 SAME_ENERGY_EH = 1e-7
 _CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
-# xtb averages the energy at full accuracy over every eleventh step.
+# xtb computes every eleventh step at full accuracy and averages the energy of these steps
+# separately.
 _ACCURATE_STEP_INTERVAL = 11
 
 
 def final(output: Output) -> Frame:
-    """The only structure in xtbopt.xyz."""
+    """The structure in xtbopt.xyz; ParseError if there is not exactly one."""
     found = list(frames(output.file("xtbopt.xyz"), "xtbopt.xyz"))
     if len(found) != 1:
         raise ParseError(f"xtbopt.xyz has {len(found)} structures")
@@ -45,8 +48,8 @@ def final(output: Output) -> Frame:
 def geometry(output: Output) -> list[list[float]]:
     """Optimized coordinates in Angstrom, shape (n, 3), at which `energy` is computed.
 
-    For `--bhess` they are those of the biased optimization, for a relaxed scan those of its last
-    point; `energy` refuses both.
+    For `--bhess` they come from the biased optimization, for a relaxed scan from its last point.
+    `energy` raises an error in both cases.
     """
     return [list(row) for row in final(output).coordinates]
 
@@ -59,13 +62,17 @@ def optimized_geometry(output: Output) -> list[list[float]]:
 
 @reads("xtbopt.xyz", per_atom=True)
 def symbols(output: Output) -> list[str]:
-    """The elements of the atoms of `geometry`, shape (n,)."""
+    """The elements of the atoms in `geometry`, shape (n,)."""
     return list(final(output).symbols)
 
 
 @reads("stdout")
 def opt_cycles(output: Output) -> int:
-    """Number of cycles that the last optimization took to converge; 0 for an atom."""
+    """Number of cycles that the last optimization took to converge; 0 for a single atom.
+
+    Raises:
+        ParseError: no optimization was run, or it did not converge.
+    """
     text = stdout(output)
     rest = last_line(text, _CONVERGED)
     if rest is None:
@@ -81,25 +88,30 @@ def opt_cycles(output: Output) -> int:
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def opt_trajectory_energies(output: Output) -> list[float]:
-    """Energy (Eh) of each structure of the optimization, the initial one first.
+    """Energy (Eh) of each structure in the optimization, the initial one first.
 
-    They are those of `frames`, but include the bias for `--bhess`, and for a relaxed scan belong to
-    the optimization before it.
+    The energies are those in `frames`, with two exceptions: for `--bhess` they include the bias,
+    and for a relaxed scan they belong to the optimization before it.
     """
     return [stated_energy(frame, "xtbopt.log") for frame in log(output)]
 
 
 @reads("xtbopt.log", "xtbopt.xyz")
 def geometry_trajectory(output: Output) -> list[list[list[float]]]:
-    """Coordinates (Angstrom) of each structure of the optimization, shape (steps, n, 3).
+    """Coordinates (Angstrom) of each structure in the optimization, shape (steps, n, 3).
 
-    They belong to the `opt_trajectory_energies`.
+    Their energies are `opt_trajectory_energies`.
     """
     return [[list(row) for row in frame.coordinates] for frame in log(output)]
 
 
 def log(output: Output) -> list[Frame]:
-    """The structures in xtbopt.log; for an atom, which xtb does not log, its only structure."""
+    """The structures in xtbopt.log, or the only structure for a single atom, which xtb never logs.
+
+    Raises:
+        ParseError: the file is missing, empty or cut short, or it belongs to another molecule than
+            xtbopt.xyz.
+    """
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
     if not found and output.has("xtbopt.xyz"):
         only = final(output)
@@ -108,7 +120,7 @@ def log(output: Output) -> list[Frame]:
         raise ParseError("xtbopt.log is empty")
     if len({frame.symbols for frame in found}) > 1:
         raise ParseError("the structures in xtbopt.log belong to different molecules")
-    # In a run with a bias or a scan, the log belongs to another optimization than xtbopt.xyz.
+    # In a run with a bias or a scan, xtbopt.log and xtbopt.xyz belong to different optimizations.
     if output.has("xtbopt.xyz") and not is_mixed(output):
         _check_end(output, found, final(output))
     return found
@@ -123,7 +135,7 @@ def _check_end(output: Output, found: list[Frame], last: Frame) -> None:
 
 def has_converged(output: Output, last: Frame) -> bool:
     """Whether the optimization that ended with `last` converged, according to the printout."""
-    # xtb runs no cycle for an atom, and does not print that it converged.
+    # For a single atom xtb runs no cycle and does not print that the optimization converged.
     if len(last.symbols) == 1:
         return True
     return output.has("stdout") and last_line(stdout(output), _CONVERGED) is not None
@@ -139,9 +151,9 @@ def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:
 
 
 def is_same(frame: Frame, other: Frame) -> bool:
-    """Whether `frame` of xtbopt.log has the geometry and energy of `other` of xtbopt.xyz.
+    """Whether `frame` from xtbopt.log has the geometry and energy of `other` from xtbopt.xyz.
 
-    The orientation may differ.
+    Their orientations can differ.
     """
     return (
         frame.symbols == other.symbols
@@ -156,18 +168,18 @@ def is_same(frame: Frame, other: Frame) -> bool:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What the printout states about a molecular dynamics run."""
+    """The settings and results of a molecular dynamics run, as printed."""
 
     time: float  # ps
     step: float  # fs
-    temperature: float  # K; of the thermostat and at the start
-    accuracy: float  # of the charges
-    dump: float  # fs
+    temperature: float  # K, at the start and of the thermostat
+    accuracy: float  # SCC accuracy
+    dump: float  # time between two frames in fs
     dump_steps: int  # steps between two frames
     steps: int
     freedom: int  # degrees of freedom
-    hmass: int  # amu; 0: not changed
-    shake: int  # 0: off, 1: bonds of H, 2: all bonds
+    hmass: int  # mass of H in amu; 0 if not changed
+    shake: int  # constrained bonds: 0 for none, 1 for those of H, 2 for all
     thermostat: bool
     rows: tuple[tuple[int, float], ...]  # (step, total energy in Eh) every 200 steps
     averages: dict[str, float]  # as printed
@@ -176,28 +188,28 @@ class Dynamics:
 
     @property
     def frames(self) -> int:
-        """The number of structures in its xtb.trj."""
+        """The number of structures that xtb.trj should contain."""
         return math.ceil(self.steps / max(self.dump_steps, 1))
 
     def mean(self, name: str) -> float:
-        """The mean of a quantity over the steps.
+        """The mean of a quantity over all steps, corrected for xtb's wrong divisor.
 
-        xtb 6.7.1 divides the sum over n steps by n + 1 (src/dynamic.f90: the counter of a loop that
-        has ended); measured: the mean of the energies in xtb.trj is the corrected one.
+        xtb 6.7.1 divides the sum over n steps by n + 1, because it uses the counter of a loop after
+        its end (src/dynamic.f90). Measured: the corrected mean is that of the energies in xtb.trj.
         """
         return self.averages[name] * (self.steps + 1) / self.steps
 
 
 def has_dynamics(text: str) -> bool:
-    """Whether xtb began a molecular dynamics run."""
+    """Whether xtb started a molecular dynamics run."""
     return _HEADING in text
 
 
 def dynamics(text: str) -> Dynamics:
-    """What the printout states about a molecular dynamics run.
+    """Read the settings and results of the last molecular dynamics run in a printout.
 
     Raises:
-        ParseError: there is no such run, or a part of it is missing.
+        ParseError: there is no such run, or part of its output is missing.
     """
     place = text.rfind(_HEADING)
     if place < 0:
@@ -250,7 +262,10 @@ def dynamics(text: str) -> Dynamics:
 
 
 def _rows(text: str) -> tuple[tuple[int, float], ...]:
-    """(step, total energy) from the lines `i7,f8.2,F13.5,F9.4,2F6.0,F12.5` of xtb's dynamic.f90."""
+    """Step and total energy (Eh) from each line that xtb prints during a run.
+
+    Their format is `i7,f8.2,F13.5,F9.4,2F6.0,F12.5` (xtb, src/dynamic.f90).
+    """
     found = []
     if "time (ps)" not in text:
         return ()
@@ -265,12 +280,16 @@ def _rows(text: str) -> tuple[tuple[int, float], ...]:
 
 @reads("stdout")
 def md_summary(output: Output) -> dict[str, Any]:
-    """Settings of a molecular dynamics run, and means over all its steps.
+    """Settings of a molecular dynamics run, and mean values over all its steps.
 
-    Keys: steps, step (fs), time (ps), frames (in xtb.trj), degrees_of_freedom, thermostat (its
-    temperature in K, None without one), and the means temperature (K), potential_energy,
-    kinetic_energy, total_energy (Eh), accurate_potential_energy (Eh; over every eleventh step, at
-    full accuracy; None for runs shorter than that). The means are corrected for xtb's divisor.
+    Settings: steps, step (fs), time (ps), frames (the number in xtb.trj), degrees_of_freedom,
+    thermostat (its temperature in K, or None if there is no thermostat). Mean values: temperature
+    (K), potential_energy, kinetic_energy, total_energy (Eh), all corrected for xtb's divisor
+    (`Dynamics.mean`), and accurate_potential_energy (Eh), the mean at full accuracy over every
+    eleventh step, or None for runs with fewer than 11 steps.
+
+    Raises:
+        ParseError: no molecular dynamics was run, or it did not finish.
     """
     found = dynamics(stdout(output))
     if found.unstable or not found.ended:
@@ -303,7 +322,7 @@ def trajectory(output: Output) -> list[Frame]:
 
 @reads("xtb.trj")
 def md_energies(output: Output) -> list[float]:
-    """Potential energy (Eh) of each structure of the trajectory, as in `frames`."""
+    """Potential energy (Eh) of each structure in the trajectory, as in `frames`."""
     return [stated_energy(frame, "xtb.trj") for frame in trajectory(output)]
 
 

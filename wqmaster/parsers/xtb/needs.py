@@ -1,7 +1,7 @@
-"""What each parser of xtb needs that only some steps make xtb print or write.
+"""The outputs that each xtb parser needs and that xtb does not print or write in every step.
 
-`wqmaster.tasks.xtb.leaves` knows which steps do. `PLAIN` has the parsers for which any step will
-do; every parser of the package must be in one of the two tables.
+`wqmaster.tasks.xtb.leaves` lists the outputs of each kind of step. Parsers that work for every step
+are in `PLAIN`. Each parser in the package must be in one of the two tables.
 """
 
 from collections.abc import Mapping

@@ -15,9 +15,9 @@ from wqmaster.parsers.xtb.text import (
     stdout,
 )
 
-# 1 Eh in eV, as in xtb (xtb, src/mctc/convert.f90: autoev).
+# 1 Eh in eV, with xtb's value (xtb, src/mctc/convert.f90: autoev).
 EV_PER_EH = 27.21138505
-# The rule around the table of bond orders.
+# The dashed line above and below the table of bond orders.
 _RULE = f" {75 * '-'}\n"
 
 
@@ -25,9 +25,12 @@ _RULE = f" {75 * '-'}\n"
 def orbital_energies(output: Output) -> list[float]:
     """Orbital energies in Eh, shape (number of orbitals,), lowest first.
 
-    They come from xtbout.json (eV there; divided by 27.21138505). The printout alone leaves out
-    orbitals of larger molecules, which is a ParseError. They belong to the geometry of `charges`;
-    those of an ion (`--vip`) or an inner region (`--oniom`) are refused.
+    They belong to the geometry of `charges`. They come from xtbout.json, where they are in eV
+    (divided by 27.21138505), or from the printout, which omits some orbitals of larger molecules.
+
+    Raises:
+        ParseError: they are missing or incomplete, or they belong to an ion (`--vip` and so on) or
+            to the inner region of `--oniom`.
     """
     of_the_molecule(output, "the orbitals")
     if output.has("xtbout.json"):
@@ -38,7 +41,10 @@ def orbital_energies(output: Output) -> list[float]:
 
 @reads("stdout", "xtbout.json")
 def orbital_occupations(output: Output) -> list[float]:
-    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`."""
+    """Occupation of each orbital (0 to 2), in the order of `orbital_energies`.
+
+    Raises what `orbital_energies` raises.
+    """
     of_the_molecule(output, "the orbitals")
     if output.has("xtbout.json"):
         return numbers(results(output), "fractional occupation", "the list of occupations")
@@ -46,7 +52,7 @@ def orbital_occupations(output: Output) -> list[float]:
 
 
 def _orbitals(text: str) -> list[tuple[float, float]]:
-    """(occupation, energy in Eh) of each orbital in the printout."""
+    """Occupation and energy (Eh) of each orbital in the printout."""
     found: list[tuple[float, float]] = []
     lines = after(text, "#    Occupation            Energy/Eh")
     next(lines, None)
@@ -69,8 +75,12 @@ def _orbitals(text: str) -> list[tuple[float, float]]:
 def homo_lumo_gap(output: Output) -> float | None:
     """HOMO-LUMO gap in Eh (xtb prints eV; divided by 27.21138505).
 
-    None if the basis has no LUMO (H in GFN2) or the molecule has no electron: xtb prints a number
-    even then, but it is meaningless. It belongs to the orbitals of `orbital_energies`.
+    It belongs to the orbitals of `orbital_energies`. None if there is no LUMO (H in GFN2) or the
+    molecule has no electrons: the number that xtb prints is then meaningless.
+
+    Raises:
+        ParseError: it is missing (GFN-FF has none), or it belongs to an ion (`--vip` and so on) or
+            to the inner region of `--oniom`.
     """
     of_the_molecule(output, "the gap")
     if output.has("xtbout.json"):
@@ -96,16 +106,16 @@ def homo_lumo_gap(output: Output) -> float | None:
 def bond_orders(output: Output) -> list[list[float]]:
     """Wiberg bond orders as [i, j, order], i < j, atoms counted from 0; only those xtb prints.
 
-    They belong to the geometry of `charges`; those of an ion (`--vip`) or an inner region
-    (`--oniom`) are refused.
+    They belong to the geometry of `charges`.
 
     Raises:
-        ParseError: the file is missing, or cut short: the printout lists more.
+        ParseError: the file is missing or has fewer bond orders than the printout, or they belong
+            to an ion (`--vip` and so on) or to the inner region of `--oniom`.
     """
     of_the_molecule(output, "the bond orders")
     found = []
     text = output.file("wbo")
-    if text and not text.endswith("\n"):  # an order may lack digits
+    if text and not text.endswith("\n"):  # the last bond order can lack digits
         raise ParseError("wbo is cut short: its last line is incomplete")
     for line in text.splitlines():
         words = line.split()
@@ -121,10 +131,11 @@ def bond_orders(output: Output) -> list[list[float]]:
 
 
 def _printed_bonds(text: str) -> int | None:
-    """Number of bond orders in the printout (xtb's property.F90, print_wiberg); None: no table.
+    """The number of bond orders in the printout, or None if there is no readable table.
 
-    A row has an atom with its total, followed by "--", or continues the row above; then come at
-    most three of its bonds: atom, element, order. Each bond is in the rows of both atoms.
+    A row begins with an atom, its total bond order and "--", or it continues the row above. At most
+    three bonds follow, each with atom, element and order. Each bond is in the rows of both atoms
+    (xtb's property.F90, print_wiberg).
     """
     start = text.rfind("Wiberg bond orders for each atom")
     if start < 0:
@@ -134,25 +145,29 @@ def _printed_bonds(text: str) -> int | None:
         return None
     words = [row.rpartition("--")[2].split() for row in rows[1].splitlines()]
     if any(len(row) % 3 for row in words):
-        return None  # numbers of large molecules run together
+        return None  # for large molecules, numbers are printed without blanks between them
     return sum(len(row) // 3 for row in words) // 2
 
 
 @reads("stdout", "xtbout.json")
 def multiplicity(output: Output) -> int:
-    """2 S + 1 of the molecule, from `unpaired_electrons`, with the same refusals."""
+    """The molecule's multiplicity 2 S + 1, from `unpaired_electrons`.
+
+    Raises what `unpaired_electrons` raises.
+    """
     unpaired: int = unpaired_electrons(output)
     return unpaired + 1
 
 
 @reads("stdout", "xtbout.json")
 def unpaired_electrons(output: Output) -> int:
-    """The number of unpaired electrons, 2 S, of the molecule; GFN-FF has none.
+    """The molecule's number of unpaired electrons, 2 S.
 
-    xtb 6.3 and 6.4 print the spin S instead; 6.5 and 6.6 print neither.
+    xtb 6.3 and 6.4 print the spin S instead, 6.5 and 6.6 print neither.
 
     Raises:
-        ParseError: it is not stated, or only for an ion or an inner region (`--oniom`).
+        ParseError: it is not stated (GFN-FF never states it), or it is stated only for an ion or
+            for the inner region of `--oniom`.
     """
     not_of_a_region(output, "the number of unpaired electrons")
     if output.has("xtbout.json") and not is_of_an_ion(output):

@@ -1,4 +1,4 @@
-"""The files and the version of a run of xtb."""
+"""The names of xtb's files, and the version of xtb that ran."""
 
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb.text import last_line
@@ -19,14 +19,14 @@ _FILES = frozenset(
 
 
 def file_name(name: str) -> str | None:
-    """A job's name for a file that xtb named `name`; None if no parser reads it."""
+    """The name that a job gives to xtb's file `name`, or None if no parser reads that file."""
     if name in _FILES:
         return name
     return "molecule.engrad" if name.endswith(".engrad") else None
 
 
 def program_version(output: Output) -> str | None:
-    """The version of xtb, as stated in its output."""
+    """The version of xtb as stated in its output, or None if it is not stated."""
     rest = last_line(output.text, "* xtb version ")
     words = rest.split() if rest else []
     return words[0] if words else None

@@ -1,4 +1,4 @@
-"""Readers of xtb's files: numbers, blocks of the printout, XYZ files, xtbout.json."""
+"""Functions that read xtb's files: numbers, blocks in the printout, XYZ files, xtbout.json."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
 _OVERFLOW = re.compile(r"\*{2,}")
-# The symmetry code is written in C and has its own buffer: its lines appear among Fortran's, even
-# within a line (seen with 6.7.1 --hess through a pipe).
+# xtb's symmetry code is written in C and has its own output buffer, so its lines can appear between
+# Fortran's lines and even within one (seen when 6.7.1 --hess prints to a pipe).
 _SYMMETRY = re.compile(
     r"Molecule has the following symmetry elements: [^\n]{0,200}\n"
     r"|Molecule (?:has|still has) no symmetry elements(?:\.\.\.)?\n"
@@ -21,13 +21,13 @@ _SYMMETRY = re.compile(
 )
 # The largest indentation of a block in xtb's printout.
 _MAX_INDENT_CHARACTERS = 40
-# Lines of xtb's XYZ files are longer than this, which is checked in large files only.
+# The shortest average line in an XYZ file that xtb wrote; checked only for large files.
 _MIN_XYZ_LINE_CHARACTERS = 25
 _LARGE_FILE_BYTES = 1 << 20
 
 
 def stdout(output: Output) -> str:
-    """What xtb printed, without the lines of its symmetry code."""
+    """The text that xtb printed, without the lines from its symmetry code."""
     text = output.file("stdout") if output.has("stdout") else output.text
     return _without_symmetry(text)
 
@@ -38,7 +38,11 @@ def _without_symmetry(text: str) -> str:
 
 
 def real(word: str, what: str) -> float:
-    """A number that Fortran printed; ParseError for asterisks and anything else."""
+    """Convert a number that Fortran printed.
+
+    Raises:
+        ParseError: `word` is not a number, for instance asterisks; the message names `what`.
+    """
     try:
         return float(word.replace("D", "E").replace("d", "e"))
     except ValueError as error:
@@ -46,7 +50,11 @@ def real(word: str, what: str) -> float:
 
 
 def whole(word: str, what: str) -> int:
-    """A whole number that Fortran printed."""
+    """Convert a whole number that Fortran printed.
+
+    Raises:
+        ParseError: `word` is not a whole number; the message names `what`.
+    """
     try:
         return int(word)
     except ValueError as error:
@@ -54,7 +62,7 @@ def whole(word: str, what: str) -> int:
 
 
 def last_line(text: str, start: str) -> str | None:
-    """The rest of the last line that begins with `start`, ignoring leading white space."""
+    """The rest of the last line that begins with `start` after any blanks; None if none does."""
     end = len(text)
     while (place := text.rfind(start, 0, end)) >= 0:
         low = max(place - _MAX_INDENT_CHARACTERS, 0)
@@ -67,10 +75,10 @@ def last_line(text: str, start: str) -> str | None:
 
 
 def boxed(text: str, label: str) -> float | None:
-    """The last value of a box `| LABEL  VALUE UNIT |` or `:: label  VALUE unit ::`.
+    """The last value in a box, `| LABEL  VALUE UNIT |` or `:: label  VALUE unit ::`, or None.
 
     Raises:
-        ParseError: it is not a number.
+        ParseError: the value is not a number, or the line is cut short.
     """
     for edge in ("| ", ":: "):
         rest = last_line(text, f"{edge}{label} ")
@@ -83,19 +91,20 @@ def boxed(text: str, label: str) -> float | None:
 
 
 def setup(text: str, label: str) -> str | None:
-    """The value of `label` in the last SETUP block, without the closing colon."""
+    """The value of `label` in the last SETUP block, without the closing colon; None if missing."""
     rest = last_line(text, f":  {label} ")
     return None if rest is None else rest.strip().rstrip(":").strip()
 
 
 def stated_unpaired(text: str) -> int | None:
-    """The number of unpaired electrons in the printout; None if it is not stated.
+    """The number of unpaired electrons in the printout, or None if it is not stated.
 
-    Since 6.7 it is in the SETUP block; 6.3 and 6.4 state the spin S above that block, like
-    `spin : 0.5` (seen in outputs of 6.3.3, 6.4.0, 6.4.1); 6.5 and 6.6 state neither.
+    Since 6.7, xtb prints it in the SETUP block. Versions 6.3 and 6.4 print the spin S above that
+    block, as in `spin : 0.5` (seen in outputs of 6.3.3, 6.4.0, 6.4.1). Versions 6.5 and 6.6 print
+    neither.
 
     Raises:
-        ParseError: the stated value is not such a number.
+        ParseError: the stated value is impossible.
     """
     stated = setup(text, "unpaired electrons")
     if stated is not None:
@@ -115,7 +124,7 @@ def after(text: str, heading: str) -> Iterator[str]:
     """The lines after the last occurrence of `heading`.
 
     Raises:
-        ParseError: there is none.
+        ParseError: the heading is missing.
     """
     place = text.rfind(heading)
     if place < 0:
@@ -129,7 +138,7 @@ def after(text: str, heading: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """One structure of an XYZ file."""
+    """One structure in an XYZ file."""
 
     comment: str
     symbols: tuple[str, ...]
@@ -145,7 +154,7 @@ def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
 
 
 def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
-    """The structures of an XYZ file, each followed by `more` lines per atom.
+    """The structures in an XYZ file in which `more` extra lines per atom follow each structure.
 
     Raises:
         ParseError: a structure is cut short, or a line is not an atom.
@@ -169,7 +178,11 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
 
 
 def stated_energy(frame: Frame, name: str) -> float:
-    """The energy (Eh) in the comment line of a structure that xtb wrote."""
+    """The energy (Eh) in the comment line of a structure that xtb wrote.
+
+    Raises:
+        ParseError: the comment line has no energy.
+    """
     words = frame.comment.split()
     if "energy:" not in words[:-1]:
         raise ParseError(f"a structure in {name} has no energy")
@@ -177,7 +190,11 @@ def stated_energy(frame: Frame, name: str) -> float:
 
 
 def results(output: Output) -> dict[str, Any]:
-    """The content of xtbout.json, with NaN for the asterisks of numbers that are too wide."""
+    """The content of xtbout.json, with NaN where a number was too wide and xtb wrote asterisks.
+
+    Raises:
+        ParseError: the file is missing or is not a JSON object.
+    """
     text = _OVERFLOW.sub("NaN", output.file("xtbout.json"))
     try:
         found = json.loads(text)
@@ -189,14 +206,14 @@ def results(output: Output) -> dict[str, Any]:
 
 
 def entry(found: Mapping[str, Any], key: str) -> Any:
-    """One entry in xtbout.json."""
+    """An entry in xtbout.json; ParseError if it is missing."""
     if key not in found:
         raise ParseError(f"the block '{key}' is missing from xtbout.json")
     return found[key]
 
 
 def single(found: Mapping[str, Any], key: str) -> float:
-    """A number in xtbout.json."""
+    """A number in xtbout.json; ParseError if it is missing or not a number."""
     value = entry(found, key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ParseError(f"'{key}' in xtbout.json is not a number")
@@ -204,7 +221,7 @@ def single(found: Mapping[str, Any], key: str) -> float:
 
 
 def numbers(found: Mapping[str, Any], key: str, what: str) -> list[float]:
-    """A list of numbers in xtbout.json."""
+    """A list of numbers in xtbout.json; ParseError if it is missing or has other entries."""
     values = entry(found, key)
     if not isinstance(values, list) or any(
         isinstance(value, bool) or not isinstance(value, (int, float)) for value in values
@@ -216,5 +233,5 @@ def numbers(found: Mapping[str, Any], key: str, what: str) -> list[float]:
 def _float(value: float) -> float:
     try:
         return float(value)
-    except OverflowError as error:  # a whole number of hundreds of digits
+    except OverflowError as error:  # a whole number with hundreds of digits
         raise ParseError("a number in xtbout.json is too large") from error

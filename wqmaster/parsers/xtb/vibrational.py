@@ -1,8 +1,8 @@
 """The Hessian, frequencies and thermochemistry.
 
-`--hess` writes `hessian` and `vibspectrum` in Turbomole's format. xtb computes the Hessian at the
-geometry it is given; if that is not stationary, which `stationary` shows, the frequencies are those
-of a quadratic surface there.
+xtb writes `hessian` and `vibspectrum` in Turbomole's format with `--hess`. It computes the Hessian
+at the geometry that it is given. If that geometry is not a stationary point (see the parser
+`stationary`), the frequencies are not those of a minimum or saddle point.
 """
 
 import math
@@ -23,7 +23,8 @@ from wqmaster.parsers.xtb.text import (
     whole,
 )
 
-# xtb prints a mode below this as a translation or rotation (xtb, src/freq/io.f90: thr), in 1/cm.
+# The wavenumber (1/cm) below which xtb prints a mode as a translation or rotation
+# (xtb, src/freq/io.f90: thr).
 _ZERO_WAVENUMBERS = 0.01
 
 
@@ -31,8 +32,8 @@ _ZERO_WAVENUMBERS = 0.01
 def hessian(output: Output) -> list[list[float]]:
     """Second derivatives of the energy in Eh/Bohr^2, shape (3n, 3n), not mass-weighted.
 
-    They belong to the geometry that xtb was given, after `--ohess` and `--bhess` to that of
-    xtbopt.xyz; those of `--bhess` include the bias.
+    They belong to the geometry that xtb was given, or to xtbopt.xyz after `--ohess` and `--bhess`.
+    With `--bhess` they include the bias.
     """
     heading, _, body = output.file("hessian").partition("\n")
     if heading.split() != ["$hessian"]:
@@ -46,7 +47,8 @@ def hessian(output: Output) -> list[list[float]]:
         raise ParseError(
             f"the number of entries of the Hessian, {len(values)}, is not the square of 3n"
         )
-    # Each row has five entries per line and begins a new one: a cut file may still hold a square.
+    # A file that is cut short can still have a square number of entries, so the lines are checked
+    # as well: each row of the matrix begins a new line and has five entries per line.
     row = [5] * (size // 5) + [size % 5] * (size % 5 > 0)
     if [len(words) for words in lines if words] != row * size:
         raise ParseError("the Hessian is cut short, or its lines are broken")
@@ -54,7 +56,7 @@ def hessian(output: Output) -> list[list[float]]:
 
 
 def _spectrum(output: Output) -> list[tuple[float, float]]:
-    """(wave number in 1/cm, IR intensity in km/mol) of all 3n modes of vibspectrum."""
+    """Wavenumber (1/cm) and IR intensity (km/mol) of each of the 3n modes in vibspectrum."""
     found: list[tuple[float, float]] = []
     lines = output.file("vibspectrum").splitlines()
     if not lines or lines[0].split() != ["$vibrational", "spectrum"]:
@@ -66,7 +68,7 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
         if line.lstrip().startswith("#"):
             continue
         if len(words) > 1 and words[1].isalpha() and words[1].lower() != "nan":
-            del words[1]  # the symmetry
+            del words[1]  # this is the symmetry
         if len(words) < 3 or words[0] != str(len(found) + 1):
             raise ParseError("vibspectrum has a gap or is cut short")
         found.append((real(words[1], "a wave number"), real(words[2], "an IR intensity")))
@@ -74,7 +76,10 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
 
 
 def _modes(output: Output) -> list[tuple[float, float]]:
-    """(wave number in 1/cm, IR intensity in km/mol) of the vibrations, without translations."""
+    """Wavenumber (1/cm) and IR intensity (km/mol) of each vibration.
+
+    Translations and rotations are left out.
+    """
     if output.has("xtbout.json"):
         values = results(output)
         waves = numbers(values, "vibrational frequencies / rcm", "the list of frequencies")
@@ -86,7 +91,7 @@ def _modes(output: Output) -> list[tuple[float, float]]:
         found = _spectrum(output)
     if len(found) < 3 or len(found) % 3:
         raise ParseError(f"the number of modes, {len(found)}, is not three per atom")
-    if len(found) == 3:  # an atom; xtb prints 1.00 for each
+    if len(found) == 3:  # for a single atom, xtb prints 1.00 for each mode
         return []
     vibrations = [mode for mode in found if not abs(mode[0]) < _ZERO_WAVENUMBERS]
     if len(vibrations) > len(found) - 5:
@@ -98,8 +103,8 @@ def _modes(output: Output) -> list[tuple[float, float]]:
 def frequencies(output: Output) -> list[float]:
     """Harmonic frequencies in 1/cm, lowest first; imaginary ones are negative. Empty for an atom.
 
-    They belong to the geometry of `hessian`. Translations and rotations are left out. They are not
-    scaled; GFN-FF's thermochemistry scales its own by 1.03.
+    They belong to the geometry of `hessian`, exclude translations and rotations, and are not
+    scaled. For its thermochemistry with GFN-FF, xtb scales the frequencies by 1.03.
     """
     return [wave for wave, _ in _modes(output)]
 
@@ -112,16 +117,16 @@ def ir_intensities(output: Output) -> list[float]:
 
 @reads("vibspectrum", "xtbout.json")
 def imaginary_frequencies(output: Output) -> list[float]:
-    """The imaginary ones among the `frequencies`, in 1/cm and negative."""
+    """The imaginary `frequencies`, as negative numbers in 1/cm."""
     return [wave for wave, _ in _modes(output) if wave < 0]
 
 
 @reads("stdout")
 def stationary(output: Output) -> bool:
-    """Whether the Hessian was computed where the gradient is small enough for xtb.
+    """Whether xtb considers the geometry of the Hessian a stationary point.
 
     False if xtb prints "INCOMPLETELY OPTIMIZED GEOMETRY" (root mean square of the gradient above
-    1e-3 Eh/Bohr): frequencies and thermochemistry are not those of a minimum or saddle point.
+    1e-3 Eh/Bohr). Frequencies and thermochemistry are then not those of a minimum or saddle point.
     """
     rest = last_line(stdout(output), "RMS gradient ")
     if rest is None:
@@ -146,7 +151,10 @@ def zero_point_energy(output: Output) -> float:
 def enthalpy(output: Output) -> float:
     """Electronic energy plus thermal enthalpy in Eh, at the temperature of `thermochemistry`.
 
-    It belongs to the geometry of `hessian`; refused for `--bhess`, whose energy includes the bias.
+    It belongs to the geometry of `hessian`.
+
+    Raises:
+        ParseError: it is missing, or the run is `--bhess`, whose energy includes the bias.
     """
     of_one_geometry(output, "the enthalpy")
     return _thermal(stdout(output), "TOTAL ENTHALPY")
@@ -154,20 +162,23 @@ def enthalpy(output: Output) -> float:
 
 @reads("stdout")
 def gibbs_free_energy(output: Output) -> float:
-    """Electronic energy plus thermal free energy (modified RRHO) in Eh; else as `enthalpy`."""
+    """Electronic energy plus thermal free energy (modified RRHO) in Eh.
+
+    Temperature, geometry and errors are those of `enthalpy`.
+    """
     of_one_geometry(output, "the free energy")
     return _thermal(stdout(output), "TOTAL FREE ENERGY")
 
 
 @reads("stdout")
 def entropy(output: Output) -> float:
-    """Entropy in Eh/K, (enthalpy - free energy) / temperature, from the last Hessian."""
+    """Entropy in Eh/K from the last Hessian: (enthalpy - free energy) / temperature."""
     return _entropy(stdout(output))
 
 
 @reads("stdout")
 def entropy_term(output: Output) -> float:
-    """Entropy times temperature, T*S, in Eh: enthalpy minus free energy, from the last Hessian."""
+    """Temperature times entropy, T*S, in Eh from the last Hessian: enthalpy minus free energy."""
     return _entropy_term(stdout(output))
 
 
@@ -180,7 +191,10 @@ def _entropy(text: str) -> float:
 
 
 def thermal_temperature(text: str) -> float:
-    """The temperature (K) in the last line of the table of thermal functions: that of the box."""
+    """The temperature (K) in the last line of the table of thermal functions.
+
+    The values in the box at the end belong to this temperature.
+    """
     found = None
     lines = after(text, "T/K    H(0)-H(T)+PV")
     next(lines, None)
@@ -196,13 +210,13 @@ def thermal_temperature(text: str) -> float:
 
 @reads("stdout")
 def thermochemistry(output: Output) -> dict[str, Any]:
-    """Thermal functions of the modified RRHO approximation, in Eh, Eh/K, K, 1/cm.
+    """Thermal functions in the modified RRHO approximation: energies in Eh, entropy in Eh/K.
 
-    Keys: temperature, zero_point_energy, enthalpy, gibbs_free_energy, entropy, gibbs_correction
-    (free energy without the electronic energy), frequencies (the number used), imaginary (the
-    number that were imaginary and kept so), symmetry, rotational_number, scaling_factor. They
-    belong to the last Hessian and its geometry. For `--bhess`, whose energy includes the bias,
-    enthalpy and gibbs_free_energy are None.
+    Keys: temperature (K), zero_point_energy, enthalpy, gibbs_free_energy, entropy, gibbs_correction
+    (free energy without the electronic energy), frequencies (how many were used), imaginary (how
+    many were kept as imaginary), symmetry (point group), rotational_number, scaling_factor. The
+    values belong to the last Hessian and its geometry. For `--bhess`, whose energy includes the
+    bias, enthalpy and gibbs_free_energy are None.
     """
     text = stdout(output)
     biased = is_biased(output)

@@ -7,9 +7,9 @@ from wqmaster.run.collector.messages import Ended
 
 
 class CollectorPool(Protocol):
-    """Judges the jobs of returned tasks, and commits them."""
+    """Judges the jobs of returned tasks, and commits their results and failures."""
 
-    # What it is waiting for, such as the database; None if nothing.
+    # The reason why a collector is waiting, such as an unreachable database; None if none waits.
     trouble: str | None
 
     @property

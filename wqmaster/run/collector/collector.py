@@ -1,4 +1,4 @@
-"""Judges returned jobs, and commits them to the database."""
+"""Judge returned jobs, and commit their results and failures to the database."""
 
 import errno
 import logging
@@ -40,12 +40,12 @@ from wqmaster.system.lines import last_line
 
 log = logging.getLogger("wqmaster.collector")
 
-# The tasks, and the bytes of their files, that are committed together.
+# How many tasks, and about how many bytes of their files, are committed together.
 BATCH_TASKS = 50
 BATCH_BYTES = 32 << 20
 # Seconds between two attempts to store results if the database does not respond.
 _RETRY_SECONDS = 2.0
-# Disk errors that may be temporary.
+# Disk errors that can be temporary.
 _PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
 _CRASHED = Failure(FailureClass.COLLECTOR_CRASH, "a collector crashed or hung twice on this output")
@@ -108,7 +108,7 @@ class Collector:
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
-            # A collector of a killed master has already committed it; only remnants are left.
+            # A killed master's collector has already committed it; only remnants are left.
             self._spool.remove(task)
             yield Ended(task=task)
             return
@@ -153,7 +153,7 @@ class Collector:
         return outcome, judge(self._recipe, asked, outcome)
 
     def _without_files(self, outcome: Outcome, verdict: Verdict) -> Outcome:
-        """The outcome with only the files to keep, since a bundle can have many jobs."""
+        """The outcome with only the files to keep, since a bundle's files can fill the memory."""
         kept: dict[str, set[str]] = {}
         if verdict.failure is None:
             kept = {
@@ -184,7 +184,7 @@ class Collector:
                 self._store_batch(batch)
                 break
             except (PyMongoError, OSError) as error:
-                # The database or the disk may recover, and nothing is lost by trying again.
+                # The database or the disk can recover, and nothing is lost by trying again.
                 log.warning("results cannot be stored; trying again: %s", error)
                 yield Waits(
                     reason=records.storable(f"results cannot be stored: {str(error)[:200]}")
@@ -239,16 +239,19 @@ class Collector:
 
     def _is_final(self, job: _Judged, history: History) -> bool:
         failure = job.verdict.failure
-        assert failure is not None  # noqa: S101  # only failed ones come here
+        assert failure is not None  # noqa: S101  # only failed jobs come here
         asked = job.asked
         now = Past(asked.attempt, failure.kind, failure.step, plan_of(asked.remedy))
-        # If a batch is stored a second time, this attempt is already recorded.
+        # If a batch is stored a second time, this attempt is already in the ledger.
         earlier = history.of(asked.recipe, asked.molecule)
         before = [past for past in earlier if past.attempt < now.attempt]
         return isinstance(retry.decide(self._recipe.ladders, [*before, now]), GiveUp)
 
     def _stored(self, jobs: Sequence[_Judged]) -> dict[str, frozenset[str]]:
-        """The steps of each document that have a result, to which their kept files belong."""
+        """For each document, the steps that already have a result, whose kept files must stay.
+
+        {} if the campaign keeps no files.
+        """
         if not any(step.keep_files for step in self._recipe.steps):
             return {}
         found = self._store.results.of([job.asked.document for job in jobs])
@@ -267,7 +270,7 @@ class Collector:
 
     def _record(self, job: _Judged) -> Document:
         failure = job.verdict.failure
-        assert failure is not None  # noqa: S101  # only failed ones come here
+        assert failure is not None  # noqa: S101  # only failed jobs come here
         name = f"{safe_name(job.asked.document)}.{job.asked.attempt}"
         kept = None
         if self._store.campaign.archive.keep != "none":
@@ -296,7 +299,7 @@ def _ended(job: _Judged) -> EndedJob:
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
-    """The archive of a returned task, or the failure if there is none."""
+    """The archive of a returned task; if it is unusable, the failure of the task's jobs instead."""
     if returned.result is TaskResult.OK:
         try:
             return Archive(path), None

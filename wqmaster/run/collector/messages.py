@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-# Replaces a job's number: the archive of all jobs.
+# Stands for the archive of all jobs, in place of a job's number.
 WHOLE_ARCHIVE = -1
 
 
@@ -12,19 +12,19 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def line(self) -> bytes:
-        """The message as it is sent."""
+        """The message as one line of JSON, as it is sent."""
         return self.model_dump_json().encode() + b"\n"
 
 
 class Configuration(_Message):
     """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
 
-    recipe: str  # the hash that the campaign's files must still have
-    campaign: str  # as MongoDB's extended JSON
-    path: str  # of the campaign file
-    folder: str  # of the campaign
-    uri: str  # of the database
-    number: int = 0  # of the collector, from 1
+    recipe: str  # the recipe's hash, which must still be that of the campaign's files
+    campaign: str  # the campaign, in MongoDB's extended JSON
+    path: str  # path of the campaign file
+    folder: str  # the campaign's folder
+    uri: str  # address of the database
+    number: int = 0  # the collector's number, counted from 1
 
 
 class Collect(_Message):
@@ -36,7 +36,7 @@ class Collect(_Message):
 
 
 class Begins(_Message):
-    """From a collector: what it begins to judge, so that a crash can be attributed to it."""
+    """From a collector: it begins to judge a job, so that a crash can be attributed to that job."""
 
     kind: Literal["begins"] = "begins"
     task: str
@@ -44,14 +44,14 @@ class Begins(_Message):
 
 
 class Commits(_Message):
-    """From a collector: it stores a batch, so that no job is to blame for a crash."""
+    """From a collector: it begins to store a batch; if it crashes now, no job is to blame."""
 
     kind: Literal["commits"] = "commits"
-    jobs: int
+    jobs: int  # the number of jobs in the batch
 
 
 class Waits(_Message):
-    """From a collector: what it is waiting for, such as a database that cannot be reached."""
+    """From a collector: it is waiting, for example because the database cannot be reached."""
 
     kind: Literal["waits"] = "waits"
     reason: str
@@ -62,7 +62,7 @@ class JobFailure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    failure_class: str  # the label of its class
+    failure_class: str  # the label of the failure class
     message: str
     final: bool  # whether its document has failed
 
@@ -72,13 +72,13 @@ class EndedJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key: str  # `key_of` its document
-    host: str  # as the engine names it
+    key: str  # the document's `key_of`
+    host: str  # the worker's host, as the engine names it
     failure: JobFailure | None = None
 
 
 class Ended(_Message):
-    """From a collector: a task is committed. Jobs that it could not read are not listed."""
+    """From a collector: a task is committed. Jobs that could not be read are not listed."""
 
     kind: Literal["ended"] = "ended"
     task: str
@@ -90,7 +90,7 @@ _ADAPTER: TypeAdapter[Begins | Commits | Waits | Ended] = TypeAdapter(Message)
 
 
 def message(line: bytes) -> Begins | Commits | Waits | Ended:
-    """The message of a collector in `line`.
+    """The message that a collector sent as `line`.
 
     Raises:
         ValueError: `line` is not a message.

@@ -1,7 +1,7 @@
-"""The master's side of its collectors: hands out tasks, receives verdicts, replaces dead ones.
+"""The master's side of the collectors: hand out tasks, receive verdicts, replace dead collectors.
 
-A collector that crashes or hangs is replaced. The job that it was judging is tried once more; the
-second time, that job alone fails, as `collector_crash`.
+A collector that crashes or hangs is replaced, and the job that it was judging is tried once more.
+If the same happens again, that job alone fails, with the class `collector_crash`.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ from wqmaster.system.lines import LineBuffer, last_line
 
 log = logging.getLogger("wqmaster.collectors")
 
-# Tasks that one collector has at a time.
+# How many tasks one collector has at a time.
 MAX_TASKS_PER_COLLECTOR = 64
-# A collector that has tasks and is silent for so long counts as hung.
+# A collector that has tasks and is silent for this long counts as hung.
 HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
-# Crashes after which a job is left out.
+# After how many crashes a job is left out.
 MAX_CRASHES_PER_JOB = 2
 # Time limit for all collectors to end when the run ends.
 STOP_TIMEOUT_SECONDS = 10.0
-# How many collectors may die in a row if no job is to blame.
+# How many collectors may die in a row with no job to blame; one more ends the run.
 MAX_DEATHS_IN_A_ROW = 3
 
 
@@ -63,7 +63,7 @@ class _Process:
         self.stdout = cast("IO[bytes]", self.popen.stdout)
         os.set_blocking(self.stdout.fileno(), False)
         self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
-        self.at: tuple[str, int] | None = None  # the task and job that it is judging
+        self.at: tuple[str, int] | None = None  # the task and job being judged; None: no job
         self.heard = time.monotonic()
         self._lines = LineBuffer()
         self.tell(configuration)
@@ -74,7 +74,7 @@ class _Process:
             self.stdin.flush()
 
     def hear(self) -> tuple[list[Begins | Commits | Waits | Ended], bool]:
-        """Its messages since the last call, and whether it is still alive."""
+        """The collector's messages since the last call, and whether it is still alive."""
         chunk: bytes | None = self.stdout.read()
         if chunk is None:
             return [], True
@@ -92,7 +92,7 @@ class _Process:
             self.stdin.close()
         deadline = time.monotonic() + patience
         while self.popen.poll() is None and time.monotonic() < deadline:
-            # Otherwise it could block on a full pipe.
+            # A collector whose output nobody reads could block on a full pipe.
             self.stdout.read()
             time.sleep(0.01)
         self.popen.kill()
@@ -101,7 +101,7 @@ class _Process:
 
 
 class Collectors:
-    """`count` collector processes."""
+    """A pool of `count` collector processes."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Collectors:
         self._selector = selectors.DefaultSelector()
         self._processes = [self._begin(number) for number in range(1, count + 1)]
         self._deaths = 0
-        # What a collector is waiting for, such as the database.
+        # The reason why a collector is waiting, such as an unreachable database.
         self.trouble: str | None = None
 
     def _begin(self, number: int) -> _Process:
@@ -153,7 +153,11 @@ class Collectors:
             process.tell(Collect(task=task, skip=tuple(skip)))
 
     def listen(self, seconds: float) -> Iterator[Ended]:
-        """Wait at most `seconds` for tasks to be committed, and yield them."""
+        """Wait at most `seconds` for tasks to be committed, and yield them.
+
+        Raises:
+            ServiceError: collectors die one after another, with no job to blame.
+        """
         for key, _ in self._selector.select(seconds):
             process = cast("_Process", key.data)
             messages, alive = process.hear()
@@ -199,9 +203,9 @@ class Collectors:
         self._processes[place] = self._begin(place + 1)
 
     def close(self) -> None:
-        """End the processes after they have finished what they began.
+        """End the processes after they have finished the tasks that they began.
 
-        Processes that are waiting for the database cannot finish: they are killed, and their tasks
+        Processes that are waiting for the database cannot finish. They are killed, and their tasks
         stay in the spool.
         """
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS

@@ -1,10 +1,10 @@
-"""A process that checks, parses, judges and commits what is in the spool.
+"""A process that checks, parses, judges and commits the returned tasks in the spool.
 
     python -m wqmaster.run.collector.process
 
-It reads its configuration, then one task per line, from standard input, and reports on standard
-output what it begins and how that ended, all as JSON. It ends when standard input closes, so that
-it outlives the master only until its current tasks are committed.
+It reads its configuration from standard input, then one task per line. On standard output it
+reports each job that it begins to judge and how each task ended. All messages are JSON. It ends
+when standard input closes, so it outlives the master only until its current tasks are committed.
 """
 
 import itertools
@@ -37,7 +37,7 @@ _RETRY_SECONDS = 2.0
 
 
 def _lines(descriptor: int) -> Iterator[list[bytes]]:
-    """The lines that arrive, at most a batch at a time, until the input closes."""
+    """Yield the lines that arrive, at most a batch at a time, until the input closes."""
     lines = LineBuffer()
     waiting: list[bytes] = []
     while True:
@@ -46,7 +46,7 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
         ):
             chunk = os.read(descriptor, 1 << 16)
             if not chunk:
-                # The master is gone; tasks not yet begun stay in the spool for the next one.
+                # The master is gone; tasks not yet begun stay in the spool for the next master.
                 return
             waiting += lines.add(chunk)
         yield waiting[:BATCH_TASKS]
@@ -54,7 +54,7 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
 
 
 class _Channel:
-    """The channel to the master. What a user's parser prints goes to standard error instead."""
+    """The channel to the master. Anything that a user's parser prints goes to standard error."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(sys.stdout.fileno())
@@ -106,8 +106,8 @@ def main() -> None:
     kept.mkdir(exist_ok=True)
     recipe = resolve(loaded, runs=False)
     if recipe.hash != configured.recipe:
-        # A restarted collector reads the user's files again, and would store results under a
-        # recipe that they were not computed with.
+        # A collector that is started later reads the user's files again, and would store results
+        # under a recipe that they were not computed with.
         raise CampaignError(
             "files of the campaign's recipe have changed since the run began; returned tasks are "
             "kept; start the run again",

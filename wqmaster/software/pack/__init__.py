@@ -1,1 +1,1 @@
-"""Pack archives of software for workers, and prove that they run."""
+"""Pack software archives for workers, and prove that they run."""

@@ -1,4 +1,4 @@
-"""The contents of a new archive: path in the archive -> file, link or text."""
+"""The contents of a new archive: the file, link or text at each path."""
 
 import os
 import posixpath
@@ -27,7 +27,7 @@ class PackError(WqmasterError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file or link of an archive."""
+    """One file or link in an archive."""
 
     source: Path | None = None  # the file to pack
     text: bytes = b""  # the content, if there is no source
@@ -37,20 +37,24 @@ class Entry:
 
 @dataclass
 class Contents:
-    """The contents of an archive."""
+    """The contents of a new archive, and notes for the user."""
 
     command: str  # the program's path in the archive
     entries: dict[str, Entry] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, place: str, entry: Entry) -> None:
-        """Add an entry; PackError if there is a different one at `place`."""
+        """Add an entry at `place`.
+
+        Raises:
+            PackError: there is already a different entry at this place.
+        """
         if self.entries.get(place, entry) != entry:
             raise PackError(f"two files would have the path '{place}' in the archive")
         self.entries[place] = entry
 
     def file(self, place: str) -> Entry | None:
-        """The file at `place`, with a link followed once; None if there is none."""
+        """The file at `place`, after following at most one link; None if there is no file."""
         entry = self.entries.get(place)
         if entry is not None and entry.link is not None:
             end = posixpath.normpath(posixpath.join(posixpath.dirname(place), entry.link))
@@ -59,7 +63,7 @@ class Contents:
 
     @property
     def private(self) -> bool:
-        """Whether a license, such as ORCA's, forbids giving it away."""
+        """Whether a license, such as ORCA's, forbids giving the archive away."""
         return any(
             self._is_program(place, program)
             for place in self.entries
@@ -73,7 +77,11 @@ class Contents:
         return program.impostor is None or program.impostor(entry.source) is None
 
     def leave_out(self, *files: Path) -> None:
-        """Remove entries by their sources; PackError if one is the program itself."""
+        """Remove the entries whose sources are `files`.
+
+        Raises:
+            PackError: one of them is the program itself.
+        """
         ends = {file.resolve() for file in files}
         for place, entry in list(self.entries.items()):
             if entry.source in ends:
@@ -99,7 +107,7 @@ def _file(path: Path) -> Entry:
 
 
 def _walk(folder: Path, at: str, contents: Contents) -> None:
-    """Add everything below `folder` to the contents, as `at`/... in the archive."""
+    """Add everything below `folder` to the contents, below the path `at` in the archive."""
 
     def unread(error: OSError) -> None:
         raise PackError(f"cannot read {error.filename}: {error.strerror}")
@@ -110,7 +118,7 @@ def _walk(folder: Path, at: str, contents: Contents) -> None:
             path = Path(parent) / name
             place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
             if place == MANIFEST:
-                continue  # from an archive that was unpacked here
+                continue  # it comes from an archive that was unpacked here
             if path.is_symlink():
                 _link(path, top, place, contents)
             elif path.is_file():
@@ -120,7 +128,7 @@ def _walk(folder: Path, at: str, contents: Contents) -> None:
 
 
 def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
-    """Add a link: as a link if its target is below `top`, else as the target file itself."""
+    """Add a link, or the file that it leads to if that file is not below `top`."""
     try:
         end = path.resolve(strict=True)
     except (OSError, RuntimeError):
@@ -128,7 +136,7 @@ def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
         return
     if end.is_relative_to(top):
         target = os.path.relpath(end, path.parent.resolve())
-        # Relative to the real folder, since the archive has no links to folders on the way.
+        # The target is relative to the real folder, since the archive's paths contain no links.
         contents.add(place, Entry(link=target))
     elif end.is_file():
         contents.add(place, _file(end))
@@ -137,7 +145,11 @@ def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
 
 
 def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
-    """The path of the program in a folder, relative to it."""
+    """The program's path, relative to the folder that contains it.
+
+    Raises:
+        PackError: the folder does not contain the program.
+    """
     for path in asked:
         inside = path if not path.is_absolute() else Path(os.path.relpath(path, folder))
         if ".." in inside.parts or not (folder / inside).is_file():
@@ -152,9 +164,9 @@ def _main(folder: Path, name: str, asked: Sequence[Path]) -> Path:
 
 
 def _take(data: Sequence[Path], contents: Contents) -> None:
-    """Add data files and folders, below share/."""
+    """Add data files and folders below share/."""
     for path in data:
-        # The path may be '.' or end in '..'.
+        # The path can be '.' or end in '..', which are not usable as names.
         place = f"share/{path.name if path.name not in ('', '..') else path.resolve().name}"
         if path.is_dir():
             _walk(path, place, contents)
@@ -167,7 +179,7 @@ def _take(data: Sequence[Path], contents: Contents) -> None:
 def of_folder(
     name: str, folder: Path, programs: Sequence[Path], data: Sequence[Path] = ()
 ) -> Contents:
-    """A folder, unchanged, and the libraries that its programs load from elsewhere.
+    """The contents of an archive with a folder and the libraries that its programs load elsewhere.
 
     Raises:
         PackError: there is no such folder, or the program is not in it.
@@ -176,7 +188,7 @@ def of_folder(
         raise PackError(f"there is no folder {folder}")
     asked = folder / _main(folder, name, programs)
     _check_program(asked)
-    # Its path in the archive, which has no links to folders on the way.
+    # The program's path in the archive contains no links to folders.
     inside = os.path.relpath(asked.parent.resolve() / asked.name, folder.resolve())
     command = PurePosixPath(inside).as_posix()
     contents = Contents(command)
@@ -197,10 +209,10 @@ def of_folder(
 
 
 def of_programs(name: str, programs: Sequence[Path], data: Sequence[Path]) -> Contents:
-    """Programs, the libraries that they load, and their data.
+    """The contents of an archive with programs, the libraries that they load, and their data.
 
     Raises:
-        PackError: there is no such program, or one of its libraries is missing.
+        PackError: a program or one of its libraries is missing.
     """
     contents = Contents(f"bin/{programs[0].name}")
     for program in programs:
@@ -227,9 +239,9 @@ def _check_program(path: Path) -> None:
 
 
 def _set_paths(contents: Contents) -> None:
-    """Add the file of variables that point to the data of known programs."""
+    """Add the file `wqmaster.paths`, with variables that point known programs to their data."""
     if PATHS in contents.entries:
-        return  # the user's own file
+        return  # the user provides this file
     lines = [
         f"{program.data.variable}=share/{program.data.folder}\n"
         for name, program in sorted(registry.programs().items())
@@ -242,7 +254,11 @@ def _set_paths(contents: Contents) -> None:
 
 
 def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_by: str) -> None:
-    """Add libraries from outside the folder `inside`, in lib/."""
+    """Add libraries from outside the folder `inside` to lib/.
+
+    Raises:
+        PackError: a library that one of the programs `needed_by` loads is missing.
+    """
     for library, path in sorted(found.found.items()):
         real = path.resolve()
         if inside is None or not real.is_relative_to(inside):
@@ -251,7 +267,7 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
                 contents.add(place, Entry(_file(real).source))
     for library, users in sorted(found.missing.items()):
         if any(place.endswith(f"/{library}") or place == library for place in contents.entries):
-            continue  # in the archive, where the loader on a worker finds it
+            continue  # the archive has it, and the loader on a worker finds it there
         if set(users) & set(needed_by):
             raise PackError(
                 f"the library {library}, which {', '.join(sorted(set(users) & set(needed_by)))} "
@@ -262,13 +278,13 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
 
 
 def restricted(places: Iterable[str]) -> str:
-    """The programs with restrictive licenses that own any of these files, by name."""
+    """The names of the programs whose licenses forbid distributing any of these files."""
     found = (restricting(PurePosixPath(place).name) for place in places)
     return " and ".join(sorted({str(program) for program in found if program is not None}))
 
 
 def license_of(places: Sequence[str]) -> str:
-    """The manifest's license statement for an archive with programs that may not be given away."""
+    """The manifest's statement for an archive with programs that must not be given away."""
     count = sum(restricting(PurePosixPath(place).name) is not None for place in places)
     programs = "1 program" if count == 1 else f"{count} programs"
     return (

@@ -11,7 +11,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.system import elf
 from wqmaster.system.programs import ask
 
-# The libraries of glibc, which must match the worker's own loader. (Source: `dpkg -L libc6`.)
+# The libraries that belong to glibc, which must match the worker's loader. Source: `dpkg -L libc6`.
 _GLIBC = re.compile(
     r"(ld-linux|ld64|ld-musl|linux-vdso|linux-gate|libc|libm|libmvec|libpthread|libdl|librt|libutil"
     r"|libresolv|libanl|libnsl|libthread_db|libBrokenLocale|libnss_[a-z]+|libc_malloc_debug)"
@@ -23,19 +23,23 @@ _LDD_TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Loaded:
-    """The libraries that programs load, without glibc."""
+    """The libraries that programs load, except those of glibc."""
 
-    found: dict[str, Path]  # name -> path
-    missing: dict[str, list[str]]  # name -> programs that need it
+    found: dict[str, Path]  # path of each library, by name
+    missing: dict[str, list[str]]  # programs that need each missing library, by its name
 
 
 def of_glibc(name: str) -> bool:
-    """Whether the library belongs to glibc, of which every worker has its own version."""
+    """Whether the library belongs to glibc, which every worker has in its own version."""
     return bool(_GLIBC.fullmatch(name))
 
 
 def is_elf(path: Path) -> bool:
-    """Whether the file is an ELF program or library."""
+    """Whether the file is an ELF program or library.
+
+    Raises:
+        WqmasterError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(4) == b"\x7fELF"
@@ -46,9 +50,13 @@ def is_elf(path: Path) -> bool:
 
 
 def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
-    """The glibc version that the files need, e.g. (2, 38), or () if none; and notes.
+    """The glibc version that the files need, such as (2, 38), or () if they need none, and notes.
 
-    Damaged files are only noted, since separate debug information and test data look damaged.
+    The notes name files that look damaged. They are not an error, since separate debug information
+    and test data can look damaged.
+
+    Raises:
+        WqmasterError: a file cannot be read.
     """
     highest: tuple[int, ...] = ()
     notes: list[str] = []
@@ -68,9 +76,9 @@ def glibc_needed(paths: Iterable[Path]) -> tuple[tuple[int, ...], list[str]]:
 
 
 def library_folders(folder: Path, command: str) -> list[Path]:
-    """The folders where workers look for libraries of an archive unpacked to `folder`.
+    """The folders in which workers search for libraries after they unpack an archive to `folder`.
 
-    The same as in `surroundings` of software.sh.
+    They must be the same as in the function `surroundings` in software.sh.
     """
     beside = (folder / command).parent
     prefix = beside.parent if beside.name == "bin" else beside
@@ -79,10 +87,10 @@ def library_folders(folder: Path, command: str) -> list[Path]:
 
 
 def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
-    """The libraries that `programs` load; the folders `beside` are searched first.
+    """The libraries that `programs` load if the folders `beside` are searched first.
 
     Raises:
-        WqmasterError: `ldd` is missing or does not end.
+        WqmasterError: `ldd` is missing or does not end in time.
     """
     found: dict[str, Path] = {}
     missing: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Make an archive of software for workers, and prove that it runs."""
+"""Make a software archive for workers, and prove that its program runs."""
 
 import gzip
 import hashlib
@@ -30,11 +30,12 @@ from wqmaster.system.programs import ask
 from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
 
-# Larger files do not work well with the caches of OSG's sites.
+# The default maximum size of an archive. Larger files do not work well with the caches at OSG's
+# sites.
 MAX_ARCHIVE_MB = 500
 _VERSION_TIMEOUT_SECONDS = 60
 _MAX_VERSION_CHARACTERS = 2000
-# The manifest must be among the first members, and no larger than this.
+# How many members are searched for the manifest, and how large it can be.
 _FIRST_MEMBERS = 1000
 _MAX_MANIFEST_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -49,8 +50,8 @@ class Wish:
     folder: Path | None = None
     data: tuple[Path, ...] = ()
     output: Path | None = None
-    most: int = MAX_ARCHIVE_MB  # MB
-    run: str | None = None  # arguments for the proof, as in a shell
+    most: int = MAX_ARCHIVE_MB  # maximum size in MB
+    run: str | None = None  # arguments for the proof, quoted as in a shell
     where: Where | None = None
 
 
@@ -61,8 +62,8 @@ class Packed:
     archive: Path
     manifest: Path
     command: str
-    size: int  # bytes, of the archive
-    unpacked: int  # bytes
+    size: int  # bytes
+    unpacked: int  # bytes after unpacking
     files: int
     sha256: str
     glibc: tuple[int, ...]
@@ -72,7 +73,7 @@ class Packed:
 
 
 class _Limited(io.RawIOBase):
-    """A file with a maximum size (`most`, in MB)."""
+    """A file that raises a PackError if it becomes larger than `most` MB."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
         self._file, self._most, self._written = file, most, 0
@@ -91,7 +92,7 @@ class _Limited(io.RawIOBase):
 
 
 def _tar_member(place: str, entry: Entry) -> tarfile.TarInfo:
-    """The member's header, without owner, time or umask, so that archives are reproducible."""
+    """The header of an archive member, without owner or time, so that archives are reproducible."""
     member = tarfile.TarInfo(place)
     member.mode = 0o755 if entry.executable else 0o644
     if entry.link is not None:
@@ -100,7 +101,11 @@ def _tar_member(place: str, entry: Entry) -> tarfile.TarInfo:
 
 
 def write(contents: Contents, path: Path, most: int) -> None:
-    """Write the archive to `path`, with at most `most` MB; compress it unless it is a .tar."""
+    """Write the archive to `path`, compressed unless it is a .tar.
+
+    Raises:
+        PackError: it would be larger than `most` MB.
+    """
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("wb"))
         file: Any = _Limited(raw, most)
@@ -142,10 +147,10 @@ def _described(place: str, entry: Entry) -> dict[str, Any]:
 
 
 def version_of(contents: Contents) -> str | None:
-    """The version that the program prints where it is now; None if it prints none."""
+    """The version that the original program prints, or None if it prints none."""
     entry = contents.file(contents.command)
     known = program_called(Path(contents.command).name)
-    # A program without such an option may take it for an input file, as ORCA does.
+    # A program without a version option can take one for an input file, as ORCA does.
     if entry is None or (known is not None and known.version_argument is None):
         return None
     argument = known.version_argument if known is not None else "--version"
@@ -164,7 +169,7 @@ def version_of(contents: Contents) -> str | None:
 
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
-    """The archive's manifest: its contents and their origin."""
+    """The archive's manifest, which lists its contents and their origin."""
     glibc, damaged = glibc_needed(contents.elf_files())
     contents.notes += damaged
     return {
@@ -183,7 +188,10 @@ def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
 
 
 def glibc_of(archive: Path) -> tuple[int, ...] | None:
-    """The glibc version that a packed archive needs; None if its manifest does not state it."""
+    """The glibc version that a packed archive needs, such as (2, 38), or () if it needs none.
+
+    None if there is no readable manifest.
+    """
     try:
         with tarfile.open(archive) as tar:
             # Members are sorted by name, so only a few can precede the manifest.
@@ -198,7 +206,7 @@ def glibc_of(archive: Path) -> tuple[int, ...] | None:
 
 
 def too_new(glibc: Sequence[int]) -> str | None:
-    """A warning that OSG machines are too old for this glibc version; None if none are."""
+    """A warning that OSG machines are too old for this glibc version, or None if they are not."""
     lacking = too_old(tuple(glibc))
     if not lacking:
         return None
@@ -210,10 +218,10 @@ def too_new(glibc: Sequence[int]) -> str | None:
 
 
 def pack(wish: Wish) -> Packed:
-    """Make the archive, prove it, and only then move it to its place.
+    """Make an archive, prove that its program runs, and only then move it to its place.
 
     Raises:
-        PackError: a file is missing, the archive is too large, or it must not be put there.
+        PackError: a file is missing, the archive is too large, or its license forbids this place.
         ProofFailed: the packed program does not run.
     """
     if not _NAME.fullmatch(wish.name):
@@ -247,7 +255,7 @@ def pack(wish: Wish) -> Packed:
                 "read it; choose a private folder with -o"
             )
     beside = output.with_name(f"{output.name}.manifest.json")
-    # Files of an earlier call, if they are in the folder that is packed.
+    # An earlier call may have left these files in the folder that is packed.
     contents.leave_out(output, beside)
     try:
         manifest = manifest_of(wish, contents)
@@ -264,7 +272,7 @@ def pack(wish: Wish) -> Packed:
         found = look(part, [contents.command])
         proof = prove(part, contents.command, trial or _trial(contents), wish.where)
         size = part.stat().st_size
-        # Others must not be able to read a private manifest, not even for a moment.
+        # Other users must never be able to read a private manifest, not even briefly.
         beside.unlink(missing_ok=True)
         beside.touch(mode=mode)
         stated = {"archive": output.name, "size": size, "sha256": found.sha256}

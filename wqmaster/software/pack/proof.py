@@ -1,4 +1,7 @@
-"""Prove that a packed program runs: unpack and run it without anything that a worker may lack."""
+"""Prove that a packed program runs.
+
+The archive is unpacked, and the program runs without anything that a worker could lack.
+"""
 
 import contextlib
 import os
@@ -20,7 +23,7 @@ from wqmaster.tasks.program import Trial
 
 _TRIAL_TIMEOUT_SECONDS = 300
 _MAX_MESSAGE_CHARACTERS = 600
-# The loader's messages about a missing library or symbol.
+# Messages from the loader about a missing library or symbol.
 _NOT_LOADED = re.compile(
     r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
 )
@@ -41,17 +44,17 @@ class ProofFailed(WqmasterError):
 
 @dataclass(frozen=True)
 class Proof:
-    """A run of the packed program and its result."""
+    """A run of the packed program, and the result."""
 
     where: Where
     command: tuple[str, ...]
     exit_code: int
-    said: str  # the line that the trial asks for, else the last lines
-    note: str | None = None  # limits of the proof
+    said: str  # the line that the trial expects, otherwise the last lines
+    note: str | None = None  # what the proof does not cover
 
 
 def _glibc_files(programs: Sequence[str]) -> set[Path]:
-    """The glibc with its loader, and the other libraries that `programs` of this machine load."""
+    """The files of this machine's glibc and loader, and other libraries that `programs` load."""
     found: set[Path] = set()
     for program in programs:
         words = ["ldd", program]
@@ -63,7 +66,7 @@ def _glibc_files(programs: Sequence[str]) -> set[Path]:
 
 
 def _make_root(root: Path) -> None:
-    """Fill a root for `chroot`: /bin/sh, glibc, writable folders."""
+    """Fill a root folder with /bin/sh, glibc, software.sh and writable folders."""
     shell = shutil.which("dash") or shutil.which("sh") or "/bin/sh"
     for path in [*_glibc_files([shell]), Path(shell)]:
         target = root / ("bin/sh" if path == Path(shell) else path.relative_to("/"))
@@ -76,7 +79,7 @@ def _make_root(root: Path) -> None:
 
 
 def _make_null(path: Path) -> None:
-    """Make /dev/null, which scripts write to: a device, or else an empty file."""
+    """Make /dev/null, which scripts write to, as a device or, if that fails, as an empty file."""
     path.parent.mkdir()
     with contextlib.suppress(OSError):
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -87,8 +90,8 @@ def _make_null(path: Path) -> None:
 
 
 def _entering(root: Path) -> list[str] | None:
-    """The prefix of a command line that makes `root` its /; None if this user may not do that."""
-    # The second is for the superuser where user namespaces are not available, as in a chroot.
+    """The prefix for a command that runs with `root` as its /, or None if this user may not."""
+    # The second try is for the superuser where there are no user namespaces, as in a chroot.
     for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
         try:
@@ -104,7 +107,11 @@ def _entering(root: Path) -> list[str] | None:
 
 
 def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[int, str]:
-    """Run a program; return its exit code and output."""
+    """Run a program, and return its exit code and output.
+
+    Raises:
+        ProofFailed: it does not end in time.
+    """
     said = ask(words, environ, seconds=_TRIAL_TIMEOUT_SECONDS, max_bytes=None, folder=folder)
     if said.code is None:
         raise ProofFailed(
@@ -115,13 +122,13 @@ def _run(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> tupl
 
 
 def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None) -> Proof:
-    """Unpack `archive`, and run its `command` in the best isolation that this user may set up.
+    """Unpack `archive`, and run its `command` as isolated as this user's permissions allow.
 
-    `wanted`: "alone" (in a separate root) or "environment" (only with a minimal environment);
-    None: alone, if possible.
+    `wanted`: "alone" (in a separate root), "environment" (with only a minimal environment), or None
+    ("alone" if possible).
 
     Raises:
-        ProofFailed: it does not run; the message states the reason and what to do.
+        ProofFailed: the program does not run; the message gives the reason and the next step.
     """
     with tempfile.TemporaryDirectory(prefix="wqmaster-pack-") as name:
         root = Path(name)
@@ -170,7 +177,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
 
 
 def _interpreter(program: Path, root: Path) -> str | None:
-    """A script's interpreter, if `root` lacks it; None if it is there, or this is not a script."""
+    """A script's interpreter if `root` lacks it; None if it exists or this is not a script."""
     with program.open("rb") as file:
         found = re.match(rb"#![ \t]*(/[^ \t\n]+)", file.read(256))
     if found is None:
@@ -180,7 +187,7 @@ def _interpreter(program: Path, root: Path) -> str | None:
 
 
 def _strays(unpacked: Path, command: str) -> str | None:
-    """A note on libraries that come from this machine; None if the archive has all of them."""
+    """A note on libraries that come from this machine, or None if the archive has all of them."""
     program = unpacked / command
     if not program.is_file() or not is_elf(program):
         return None
@@ -195,7 +202,7 @@ def _matches(line: str, trial: Trial) -> bool:
 
 
 def _why_not(code: int, text: str, trial: Trial) -> str | None:
-    """Why the run does not prove the program; None if it does."""
+    """Why the run does not prove that the program works, or None if it does."""
     loading = next((line for line in text.splitlines() if _NOT_LOADED.search(line)), None)
     if loading is not None and code:
         return loading.strip()
@@ -208,6 +215,6 @@ def _why_not(code: int, text: str, trial: Trial) -> str | None:
 
 
 def _last(text: str) -> str:
-    """The last lines of a text, joined."""
+    """The last four lines of a text, joined and shortened for a message."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-4:])[-_MAX_MESSAGE_CHARACTERS:]

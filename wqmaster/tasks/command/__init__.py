@@ -1,4 +1,4 @@
-"""Any program, with input files from templates."""
+"""Run any program with input files from templates."""
 
 from wqmaster.tasks.command.task import PROGRAM, run
 

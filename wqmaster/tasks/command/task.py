@@ -1,4 +1,4 @@
-"""command: any program, with input files that are filled from the document."""
+"""command: run any program with input files that are filled from the document."""
 
 import re
 import shlex
@@ -43,18 +43,20 @@ def _constant(word: str) -> str:
 
 
 class Command(SharedInputs):
-    """Options of a step of `run`."""
+    """The options for a step of `run`."""
 
-    # Program and arguments: a list, or one line quoted as for a shell. It is not run by a shell.
+    # The program and its arguments, as a list or as one line quoted as for a shell. They are run
+    # without a shell.
     command: tuple[str, ...] = Field(min_length=1)
-    # Files to write for each document: name in the sandbox -> template.
+    # The files to write for each document. Maps names in the sandbox to templates.
     files: dict[str, str] = Field(default_factory=dict)
-    # The same with templates in files: name in the sandbox -> path relative to the campaign file.
+    # The same for templates in files. Maps names in the sandbox to paths relative to the campaign
+    # file.
     templates: dict[str, str] = Field(default_factory=dict)
-    # Files that the program writes, to be returned. Files that parsers read need not be named.
+    # Files that the program writes and that are returned. Files that parsers read may be omitted.
     outputs: tuple[str, ...] = ()
-    # The outputs that the program continues from, left by an earlier step or written by `files`.
-    # All others are removed before the step, so that they are not mistaken for its results.
+    # The outputs from which the program continues. An earlier step or `files` wrote them. All other
+    # outputs are removed before the step, so that they are not mistaken for its results.
     continues: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
 
@@ -122,7 +124,7 @@ class Command(SharedInputs):
 
 @dataclass(frozen=True)
 class LoadedCommand:
-    """A step with its compiled templates."""
+    """A step's options with the compiled templates."""
 
     options: Command
     templates: tuple[Template, ...]
@@ -148,13 +150,16 @@ def _fields(loaded: LoadedCommand) -> Iterable[str]:
 
 
 def _runs(options: Command, software: Software) -> Iterable[str]:
-    """The program, unless it is sent with the job."""
+    """The program that workers must have; empty if it is sent with the job."""
     name = software.argv(options.command[0])[0]
     return () if "/" in name and not name.startswith("/") else (name,)
 
 
 def _sent_as(position: int, step: StepRequest, name: str) -> str:
-    """The name under which a file is sent; a file of a later step is renamed when that begins."""
+    """The name under which a step's file is sent.
+
+    Files of later steps get their real names when the step begins.
+    """
     return name if position == 0 else f"{step.name}.{name}"
 
 
@@ -203,8 +208,8 @@ PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
 def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run a program on files that are filled from the document.
 
-    The steps run in order in one sandbox, so each can read the files of earlier ones. `software:`
-    states how to call the first word of a command if it is not on the worker's PATH.
+    The steps run in order in one sandbox, so each can read the files from earlier steps. If the
+    program is not on the worker's PATH, `software:` states how to call it.
 
     Raises:
         BadDocument: a template asks for something that the document lacks.

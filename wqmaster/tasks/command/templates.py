@@ -1,7 +1,7 @@
-"""Templates of input files (Jinja), filled from a document.
+"""Templates (Jinja) for input files, which are filled from a document.
 
-Templates belong to the campaign and are checked when it is read. Values are data: a value that
-looks like a template is not filled.
+Templates belong to the campaign and are checked when the campaign file is read. Values are only
+data: a value that looks like a template is not filled.
 """
 
 import json
@@ -20,10 +20,11 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.tasks.base import Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
-# Limits on expressions: the length of a text or list, and the exponent of an exact power.
+# Limits on expressions in templates: the length of a multiplied text or list, and the exponent of a
+# power that is computed exactly.
 _MAX_ENTRIES = 1_000_000
 _MAX_EXPONENT = 1000
-# The variables of a template, and the attributes of `molecule`.
+# The variables in a template, and the attributes of `molecule`.
 _VARIABLES = ("document", "molecule", "id", "cores", "memory")
 _OF_MOLECULE = (
     *("symbols", "numbers", "coordinates", "atoms", "natoms"),
@@ -32,7 +33,7 @@ _OF_MOLECULE = (
 
 
 class _Fields(dict[str, Any]):
-    """A mapping in the document, with its path."""
+    """A mapping in the document, with its path for messages."""
 
     path = ""
 
@@ -46,7 +47,11 @@ def _named(value: Any, path: str) -> Any:
 
 
 def _printed(value: Any) -> Any:
-    """What `{{ }}` writes: text, and numbers with all their digits. Other types are refused."""
+    """Convert a value to what `{{ }}` writes: text, or a number with all its digits.
+
+    Raises:
+        ValueError: the value has any other type, or is not finite.
+    """
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"the value is not finite: {value!r}")
@@ -62,7 +67,7 @@ def _printed(value: Any) -> Any:
 
 
 def _fixed(value: Any, digits: int = 12) -> str:
-    """The filter `fixed`: a number with this many decimals and no exponent."""
+    """The filter `fixed`, which writes a number with this many decimals and no exponent."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"'fixed' needs a finite number, not {value!r:.60}")
     return f"{value:.{digits}f}"
@@ -92,17 +97,17 @@ class _Environment(ImmutableSandboxedEnvironment):
             undefined=jinja2.StrictUndefined,
             autoescape=False,  # input for programs, not HTML
             keep_trailing_newline=True,
-            # A line that contains only {% ... %} leaves no empty line.
+            # A line that contains only {% ... %} must not leave an empty line.
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=_printed,
         )
         self.filters.update(fixed=_fixed, tojson=_json)
-        # The same document must give the same file.
+        # These give random text, but the same document must always give the same file.
         del self.filters["random"], self.globals["lipsum"]
 
     def _field(self, found: Mapping[Any, Any], key: Any) -> Any:
-        # Never return a method: a field may be named `items` or `values`.
+        # A field can be named `items` or `values`, so methods are never returned.
         if key in found:
             return found[key]
         if isinstance(found, _Fields):
@@ -124,7 +129,7 @@ _ENVIRONMENT = _Environment()
 
 
 def _names_of(node: nodes.Node) -> list[str] | None:
-    """['document', 'a', 'b'] for `document.a.b`; None if it does not begin with a name."""
+    """['document', 'a', 'b'] for `document.a.b`; None if `node` is not such a chain of names."""
     if isinstance(node, nodes.Name):
         return [node.name]
     if isinstance(node, (nodes.Getattr, nodes.Getitem)):
@@ -137,7 +142,7 @@ def _names_of(node: nodes.Node) -> list[str] | None:
 
 
 def _longest(node: nodes.Node) -> Iterator[tuple[list[str], int]]:
-    """The longest chains of names below `node`, each with its line."""
+    """Yield the longest chains of names below `node`, each with its line number."""
     chain = _names_of(node)
     if chain is not None:
         yield chain, node.lineno
@@ -147,10 +152,11 @@ def _longest(node: nodes.Node) -> Iterator[tuple[list[str], int]]:
 
 
 class Template:
-    """The template of one file.
+    """The template for one file. `fields` are the document fields that it names.
 
     Raises:
-        ValueError: it is not a template, or names something unknown; with its name and line.
+        ValueError: the text is not a valid template, or names something unknown. The message
+            contains the template's name and the line.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -194,15 +200,14 @@ class Template:
             if chain[0] == "molecule" and len(chain) > 1 and chain[1] not in _OF_MOLECULE:
                 hint = nearest(chain[1], _OF_MOLECULE)
                 raise self._error(line, f"a molecule has no '{chain[1]}'; {hint}")
-        # The document fields that the template names.
         self.fields = frozenset(shortest(fields))
 
     def fill(self, molecule: Molecule, software: Software) -> str:
         """The content of the file for a document.
 
         Raises:
-            BadDocument: a field is missing, null, not finite, or of the wrong type; with the
-                template's name and line.
+            BadDocument: a field is missing, null, not finite, or of the wrong type. The message
+                contains the template's name and the line.
         """
         document = plain(pick(molecule.document, self.fields), "document")
         memory: Any = software.memory
@@ -217,7 +222,7 @@ class Template:
                 cores=software.cores,
                 memory=memory,
             )
-        except Exception as error:  # an expression may do anything with a value
+        except Exception as error:  # an expression can raise anything
             frames = traceback.walk_tb(error.__traceback__)
             lines = [line for frame, line in frames if frame.f_code.co_filename == self.name]
             why = str(error) if isinstance(error, (jinja2.TemplateError, ValueError)) else None
@@ -228,7 +233,7 @@ class Template:
 
 
 def _of(molecule: Molecule) -> Any:
-    """The variable `molecule` of a template: lengths in Å, charge in e."""
+    """The variable `molecule` in a template, with lengths in Å and the charge in e."""
     if not molecule.numbers:
         return _ENVIRONMENT.undefined(hint="the document has no molecule", name="molecule")
     symbols = [SYMBOLS[number] for number in molecule.numbers]

@@ -1,4 +1,4 @@
-"""ORCA: steps with any route."""
+"""ORCA, with any route."""
 
 from wqmaster.tasks.orca.task import PROGRAM, sequential
 

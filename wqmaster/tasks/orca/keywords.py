@@ -1,8 +1,8 @@
 """The words that ORCA accepts after "!".
 
-The list is `keywords.txt`, which names its sources. At an unknown word ORCA ends with "UNRECOGNIZED
-OR DUPLICATED KEYWORD(S) IN SIMPLE INPUT LINE". The list can be older than the program, so an
-unknown word causes a warning, not an error.
+The list is in `keywords.txt`, which names its sources. ORCA rejects an unknown word and ends with
+"UNRECOGNIZED OR DUPLICATED KEYWORD(S) IN SIMPLE INPUT LINE". The list can be older than the
+installed ORCA, so an unknown word causes a warning, not an error.
 """
 
 import difflib
@@ -19,13 +19,13 @@ _WITH_ARGUMENTS = frozenset(
         *("extrapolateep3", "gcp", "optts", "smd", "smd18", "scs-mp2", "sos-mp2"),
     )
 )
-# PAL4, PAL8(2x4); ScfConv8.
+# Keywords that end with a number: PAL4, PAL8(2x4), ScfConv8.
 _NUMBERED = re.compile(r"pal\d{1,4}(\(\d+x\d+\))?|scfconv\d{1,2}")
 
 
 @cache
 def _sections() -> dict[str, frozenset[str]]:
-    """The words in the list, by kind."""
+    """The words in the list in lower case, by the heading of their section."""
     text = (resources.files(__package__) / "keywords.txt").read_text(encoding="utf-8")
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
@@ -51,7 +51,7 @@ def basis_sets() -> frozenset[str]:
 
 
 def is_known(word: str) -> bool:
-    """Whether ORCA knows this word (in any case) after "!"."""
+    """Whether ORCA accepts this word after "!", in upper or lower case."""
     # The prefix selects the AUTOCI module, as in AUTOCI-CCSD(T).
     word = word.lower().removeprefix("autoci-")
     if word in known_keywords() or _NUMBERED.fullmatch(word):
@@ -72,6 +72,6 @@ def nearest_keyword(word: str) -> str | None:
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(word, words, n=5, cutoff=0.6)
-    # Prefer transposed letters to any other difference.
+    # Transposed letters are the likeliest typing error.
     same = [other for other in near if sorted(other) == sorted(word)]
     return next(iter([*same, *near]), None)

@@ -1,9 +1,9 @@
-"""What an ORCA route produces: the quantities that are printed and the files that are written.
+"""Which quantities and files ORCA produces with a given route.
 
-From the ORCA manual, versions 4.2 to 6.1, and compared with the routes that public outputs echo.
-If a route certainly lacks something, that is an error; if ORCA may still produce it, a warning.
-ORCA has more ways to ask for a quantity than are known here, so a route is read generously, and
-next to an unknown keyword nothing is certain.
+This is based on the ORCA manual, versions 4.2 to 6.1, and was compared with the routes that public
+outputs echo. If a route certainly does not produce something that is needed, that is an error; if
+ORCA can still produce it, that is a warning. ORCA has more ways to ask for a quantity than are
+known here, so doubtful routes pass, and a route with an unknown keyword causes only warnings.
 """
 
 import difflib
@@ -16,8 +16,9 @@ from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.orca.keywords import basis_sets, nearest_keyword
 from wqmaster.tasks.orca.route import Route, read
 
-# The name of a quantity in `needs` of the parsers.
+# The name of this quantity in the parsers' `needs`.
 _OPTIMIZATION = "optimization"
+# The keywords after "!" that ask for each quantity.
 _PATTERN = {
     # EnGrad, EnergyGrad, NumGrad, all kinds of Opt, NEB, IRC, GOAT, MD, NMGrad, ...
     "gradient": r"(?!scfcheck).*grad|.*opt(ts|h|ts\(.*\))?|.*neb.*|idpp-ts|irc|scants|.*goat.*|md"
@@ -47,26 +48,27 @@ _PATTERN = {
     "polarizability": r"polar.*|.*raman.*",
 }
 _MATCHES = {name: re.compile(pattern) for name, pattern in _PATTERN.items()}
-# After these, the last energy and the last gradient belong to different evaluations.
+# With these keywords, the last energy and the last gradient belong to different evaluations.
 _MOVES = re.compile(
     r".*opt(h|ts|ts\(.*\))?|l-opth?|scants|.*neb.*|idpp-ts|irc|.*goat.*|md|qmmmopt.*"
 )
-# Methods that another program computes for ORCA, and force fields. They have no orbitals.
+# Methods that another program computes for ORCA, and force fields. ORCA prints no orbitals for
+# them.
 _FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
-# Methods whose final energy is by default that of the lowest root.
+# Methods whose final energy is, by default, the energy of the lowest root.
 _ROOTS = re.compile(r"(?!ip|ea).*(eom|adc).*")
 _LAYERS = re.compile(r"qm/.*|qmmm|.*oniom.*|ionic-crystal-qmmm|mol-crystal-qmmm")
 _CASSCF = re.compile(r".*cas(scf|\().*")
 _OPEN_SHELL = re.compile(r"u(hf|ks)|ro(hf|ks)|.*cas.*|uno|uco|.*brokensym.*|g-tensor|.*deltascf")
 _CLOSED_SHELL = frozenset(("rhf", "rks"))
-# Files of xtb and AutoDock Vina.
+# Files that xtb and AutoDock Vina write.
 _OTHERS = frozenset(
     (
         *("molecule.engrad", "xtbout.json", "xtbopt.xyz", "xtbopt.log", "vibspectrum", "xtb.trj"),
         *("gfnff_charges", "wbo", "g98.out", "out.pdbqt"),
     )
 )
-# Files of ORCA that are often kept. ORCA writes more.
+# Files from ORCA that are often kept. ORCA writes others too.
 _WRITTEN = frozenset(
     (
         *("orca.gbw", "orca.xyz", "orca.inp", "orca.engrad", "orca.hess", "orca.opt", "orca.cis"),
@@ -85,7 +87,7 @@ _WRITTEN = frozenset(
         ),
     )
 )
-# File -> the quantity that comes with it.
+# Maps files to the quantities with which ORCA writes them.
 _FILES = {
     "orca.engrad": "gradient",
     "orca.hess": "hessian",
@@ -136,8 +138,9 @@ _ASKED_FOR = {
     "quadrupole": "a quadrupole moment",
     "property.json": "the file orca.property.json",
 }
-# What a step may produce although its route does not ask for it: orca.property.json, if the command
-# in `software:` calls orca_2json; the dispersion gradient in optimizations of ORCA 6.
+# Quantities that a step can produce although its route does not ask for them: orca.property.json if
+# the command in `software:` calls orca_2json, and the dispersion gradient in optimizations with
+# ORCA 6.
 _UNSURE = frozenset(("dispersion gradient", "property.json"))
 # With MiniPrint, ORCA 4 omits coordinates, orbital energies and the dipole; ORCA 5 prints them.
 _LITTLE = Lack(
@@ -148,12 +151,12 @@ _LITTLE = Lack(
 
 
 def _blocks_ask(route: Route) -> Mapping[str, bool]:
-    """Quantity -> whether a block asks for it, or may."""
+    """Whether a block of the route asks, or possibly asks, for each quantity."""
     method = route.block("method")
     output = route.block("output")
     geom = route.block("geom")
     elprop = route.block("elprop")
-    # Print[37]: the number of a flag, whose name is not known here.
+    # Print[37] selects a flag by its number, and the numbers are not known here.
     numbered = bool(re.search(r"\bprint \d", output))
     runs = bool(re.search(r"\bruntyp\b", method))
     hybrid = bool(re.search(r"\b(domp2|functional|exchange|correlation|scal\w*|method)\b", method))
@@ -190,7 +193,7 @@ def _blocks_ask(route: Route) -> Mapping[str, bool]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Finds what a route lacks."""
+    """Finds the quantities that a route does not produce."""
 
     route: Route
 
@@ -201,7 +204,7 @@ class _Reader:
 
     @property
     def vibrates(self) -> bool:
-        """Whether ORCA may compute frequencies numerically, from gradients."""
+        """Whether the route asks for frequencies, which ORCA can compute from gradients."""
         return self.route.has_block("freq") or any("freq" in word for word in self.route.words)
 
     @property
@@ -270,7 +273,7 @@ class _Reader:
             yield "dipole", replace(_LITTLE, instead="write '%elprop Dipole true end'")
 
     def _states(self) -> Iterator[tuple[str, Lack]]:
-        """Cases in which the final energy and other values have different states or systems."""
+        """Quantities that belong to a different state or subsystem than the final energy does."""
         words = self.route.words
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:
@@ -289,7 +292,7 @@ class _Reader:
                 certain=False,
             ),
         )
-        # A route that asks for a gradient is meant for the excited state.
+        # A user who asks for a gradient here wants the excited state.
         if not self.asks("gradient"):
             instead = "use 'scf_energy' if you want that of the ground state"
             yield "ground state", Lack(f"{excited} (by default the first)", instead, certain=False)
@@ -327,17 +330,17 @@ class _Reader:
 
 
 def leaves(options: Any) -> Leaves:
-    """What a step of `sequential` does not produce."""
+    """The quantities and files that a step of `sequential` does not produce."""
     route = read(options.route)
     lacks = dict(_Reader(route).lacks())
-    # An unknown keyword may ask for anything, unless it resembles the name of a basis set.
+    # An unknown keyword can ask for anything, unless it resembles the name of a basis set.
     if any(nearest_keyword(keyword.word) not in basis_sets() for keyword in route.unknown()):
         lacks = {name: replace(lack, certain=False) for name, lack in lacks.items()}
     return Leaves(lacks, lambda name: _file_lack(name, route, lacks))
 
 
 def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | None:
-    """Why ORCA does not write the file `name`; None if it may."""
+    """Why ORCA does not write the file `name`; None if it can write it."""
     if name in _FILES:
         return lacks.get(_FILES[name])
     if name == "orca.xyz" and _OPTIMIZATION in lacks and "xyzfile" not in route.words:

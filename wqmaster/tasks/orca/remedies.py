@@ -1,8 +1,8 @@
 """Remedies for ORCA: changes to a route that do not change the level of theory.
 
 Only keywords that control *how* equations are solved are allowed (ORCA manual, "SCF Convergence",
-"Geometry optimizations", "MDCI"). A rung with any other (basis, functional, grid, RI, thresholds)
-is refused when the campaign is read.
+"Geometry optimizations", "MDCI"). A rung with any other keyword (basis, functional, grid, RI,
+thresholds) is refused when the campaign is read.
 """
 
 import re
@@ -16,7 +16,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
 _GUESSES = frozenset({"patom", "pmodel", "hueckel", "hcore", "moread"})
-# Words after "!". Words in the same group exclude each other.
+# Simple keywords, which follow "!". Those in the same group exclude each other.
 GROUPS = (
     frozenset({"easyconv", "fastconv", "normalconv", "slowconv", "veryslowconv"}),
     _GUESSES,
@@ -38,7 +38,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# The keys of each block that take a value; below, its sub-blocks, which end with "end".
+# The allowed keys of each block. Each takes a value. The allowed keys of inner blocks, which end
+# with "end", follow below.
 _KEYS = {
     "scf": _words(
         "maxiter guess guessmode directresetfreq diisstart diismaxeq diismaxit diisbfac diismaxc "
@@ -64,12 +65,16 @@ _VALUE = re.compile(r"[A-Za-z0-9_.+-]{1,30}")
 
 
 def comments_out(text: str) -> str:
-    """`text` without ORCA's comments: from # to the next # or to the end of the line."""
+    """`text` without ORCA's comments, which extend from # to the next # or the line's end."""
     return re.sub(r"#[^#\n]*(#|$)", " ", text, flags=re.MULTILINE)
 
 
 def _block(name: str, words: Iterator[str]) -> None:
-    """Check one block of a rung's route up to its "end"; ValueError names a word not allowed."""
+    """Check one block of a rung's route up to its "end".
+
+    Raises:
+        ValueError: a word is not allowed, or "end" is missing; the message names the word.
+    """
     for word in words:
         if word == "end":
             return
@@ -94,10 +99,11 @@ def _pair(place: str, key: str, value: str, known: frozenset[str]) -> None:
 
 
 def check_route(text: str) -> None:
-    """Check that the route of a rung changes only the way to the answer.
+    """Check that a rung's route changes only how the answer is computed.
 
     Raises:
-        ValueError: it may change more, or is not a valid route; the message names the word.
+        ValueError: the route can change the level of theory, or is not valid; the message names the
+            word.
     """
     rest = []
     for line in comments_out(text).lower().splitlines():
@@ -128,7 +134,7 @@ class OrcaRung(Rung):
 
     # Keywords and blocks added to the step's route.
     route: str = Field(default="", max_length=2000)
-    # Replaces `resources: cores`, which it cannot exceed.
+    # The number of processes, instead of `resources: cores`, which it cannot exceed.
     processes: int | None = Field(default=None, gt=0)
 
     @field_validator("route")
@@ -142,7 +148,7 @@ class OrcaRung(Rung):
 
 
 def applied(route: str, rung: OrcaRung) -> str:
-    """`route` with the rung's additions and without the keywords that these exclude."""
+    """`route` with the rung's additions, without the keywords that these exclude."""
     simple: list[str] = []
     blocks: list[str] = []
     for line in comments_out(rung.route).splitlines():
@@ -158,7 +164,7 @@ def applied(route: str, rung: OrcaRung) -> str:
 
 
 def guesses(rung: OrcaRung) -> bool:
-    """Whether the rung names an initial guess among its simple keywords."""
+    """Whether the simple keywords of the rung include an initial guess."""
     return any(
         word in _GUESSES
         for line in comments_out(rung.route).lower().splitlines()
@@ -168,7 +174,7 @@ def guesses(rung: OrcaRung) -> bool:
 
 
 def without(route: str, words: set[str]) -> str:
-    """`route` without the simple keywords in the groups that `words` belong to."""
+    """`route` without the simple keywords in the groups to which `words` belong."""
     gone = set().union(*(group for group in GROUPS if group & words))
 
     def kept(line: str) -> str | None:
@@ -193,7 +199,7 @@ _SERIAL = OrcaRung(name="serial", processes=1)
 
 LADDERS: Ladders = {
     FailureClass.SCF_NOT_CONVERGED: (_SLOW, _KDIIS, _VERY_SLOW),
-    # The energy of an SCF that diverged.
+    # A diverged SCF causes such an energy.
     FailureClass.IMPLAUSIBLE_ENERGY: (_SLOW, _VERY_SLOW),
     FailureClass.DIVERGED: (_SLOW, _VERY_SLOW),
     FailureClass.CC_NOT_CONVERGED: (

@@ -1,9 +1,9 @@
 """The structure of an ORCA route: keywords, blocks, and lines that ORCA would reject.
 
-The rules are those of the ORCA manual, "General Structure of the Input File": lines of keywords
-begin with "!", blocks begin with "%" and end with "end", comments go from # to the next # or to the
-end of the line, and case does not matter. At any other line ORCA ends with "expect a '$', '!', '%',
-'*' or '[' in the input", and at an unclosed block with "'END' was expected".
+The rules come from the ORCA manual, "General Structure of the Input File". Keyword lines begin with
+"!", blocks begin with "%" and end with "end", comments extend from # to the next # or to the end of
+the line, and case does not matter. If ORCA finds any other line, it ends with "expect a '$', '!',
+'%', '*' or '[' in the input"; if a block is not closed, it ends with "'END' was expected".
 """
 
 import difflib
@@ -29,9 +29,9 @@ _CLOSED = frozenset(
         *("rr", "scf", "shark", "solvator", "sym", "symmetry", "tddft", "vpt2", "xes", "xtb"),
     )
 )
-# Settings with one value, without "end".
+# Settings that have one value and no "end".
 _OPEN = frozenset(("base", "id", "ljcoefficients", "maxcore", "moinp", "moread", "pointcharges"))
-# Words that open a block within a block, which needs its own "end".
+# Words that open an inner block, which needs its own "end", by the name of the outer block.
 _NESTED = {
     "geom": frozenset(("constraints", "scan")),
     "basis": frozenset(
@@ -39,19 +39,19 @@ _NESTED = {
     ),
     "mrci": frozenset(("newblock",)),
 }
-# Blocks that rarely contain another "end", and the words in them that need one.
+# Blocks that rarely contain inner blocks, and the words that open an inner block in them.
 _PLAIN = frozenset(("cis", "cpcm", "elprop", "freq", "mdci", "mp2", "pal", "scf", "tddft"))
 _INNER = ("rotate", "multipole", "efield", "efields")
 _TOKEN = re.compile(r'"[^"\n]*"?|[^\s;,={}\[\]"]+')
 _KEYWORD = re.compile(r"[^\s!(]*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)[^\s!]*|[^\s!]+")
 _BLOCK = re.compile(r"%\s*([A-Za-z_]\w*)")
-# A part of a line, which is divided before each unquoted "%" and "!".
+# A part of a line. Lines are divided before each unquoted "%" and "!".
 _PART = re.compile(r'(?:[%!]|^)(?:"[^"]*"?|[^"%!])*')
 
 
 @dataclass(frozen=True)
 class Keyword:
-    """A word after "!", in lower case, and its line in the route (counted from 1)."""
+    """A word after "!", in lower case, with the number of its line in the route (from 1)."""
 
     word: str
     line: int
@@ -59,7 +59,7 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Token:
-    """A word or quoted string, as written in the route, and its line."""
+    """A word or quoted string, as written in the route, with its line number (from 1)."""
 
     text: str
     line: int
@@ -80,7 +80,7 @@ class Block:
 
     @property
     def text(self) -> str:
-        """The words of the block in lower case, separated by spaces."""
+        """The block's words in lower case, separated by spaces."""
         return " ".join(token.word for token in self.tokens)
 
     @property
@@ -103,7 +103,7 @@ class Route:
         return frozenset(keyword.word for keyword in self.keywords)
 
     def block(self, *names: str) -> str:
-        """The text of all blocks with these names; "" if there is none."""
+        """The text of all blocks with these names; "" if there are no such blocks."""
         return " ".join(block.text for block in self.blocks if block.name in names)
 
     def has_block(self, *names: str) -> bool:
@@ -120,11 +120,11 @@ class Route:
 
 
 def read(text: str) -> Route:
-    """The structure of a route."""
+    """Divide the text of a route into its parts."""
     keywords: list[Keyword] = []
     blocks: list[Block] = []
     strays: list[Token] = []
-    inside = False  # in a block or setting, whose words may span several lines
+    inside = False  # whether the line is in a block or setting, which can span several lines
     for number, line in enumerate(comments_out(text).splitlines(), start=1):
         for part in map(str.strip, _PART.findall(line)):
             if part.startswith("!"):
@@ -151,7 +151,7 @@ def _tokens(text: str, line: int) -> tuple[Token, ...]:
 
 
 def _after(block: Block) -> Iterator[Token]:
-    """The lines that follow a block or setting but do not belong to it."""
+    """The lines that were read with a block or setting but come after its end."""
     if block.name in _CLOSED and block.ends:
         last = block.tokens[block.ends[-1]].line
         rest = block.tokens[block.ends[-1] + 1 :]

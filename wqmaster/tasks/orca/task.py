@@ -1,4 +1,4 @@
-"""ORCA: any route, in steps that may read files of earlier steps."""
+"""ORCA, with any route, in steps that can read files from earlier steps."""
 
 import math
 import re
@@ -19,17 +19,17 @@ from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_ou
 from wqmaster.tasks.orca.route import remarks
 from wqmaster.tasks.program import Program, Trial
 
-# Files of a run are named after its input, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
+# ORCA names its files after the input file, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
 _BASE = "orca"
-# Files of a run that a later one in the same sandbox would return as its own or start from.
+# Files that a later run in the same sandbox would return as its own or start from.
 _LEFT = (
     *("orca.engrad", "orca.hess", "orca.opt", "orca.property.json", "orca.property.txt"),
     *("orca_property.txt", "orca_trj.xyz", "orca.densities", "orca.densitiesinfo", "orca.cis"),
     *("orca.scfp", "orca.scfp.tmp", "orca.gbw.tmp", "orca.bibtex", "orca.ges", "orca.carthess"),
 )
-# The share of the memory for %maxcore, which ORCA sometimes exceeds (manual, "Memory").
+# The share of the memory that %maxcore gets. ORCA sometimes exceeds %maxcore (manual, "Memory").
 _MAXCORE_SHARE = 0.75
-# Finds the program on the PATH, because a parallel ORCA must be called by its full path.
+# Calls the program on the PATH by its full path, as a parallel ORCA requires.
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
 # ORCA also accepts "nprocs=4".
@@ -38,9 +38,9 @@ _PAL = re.compile(r"^(\s*!.*?)\bpal(\d+)\b", re.IGNORECASE | re.MULTILINE)
 _NOTHING = re.compile(r"^\s*!\s*$\n?", re.MULTILINE)
 _MAXCORE = re.compile(r"(%\s*maxcore[\s=]+)(\d+)", re.IGNORECASE)
 _OPTIMIZES = re.compile(r"^\s*!.*?\b\w*opt(ts)?\b", re.IGNORECASE | re.MULTILINE)
-# An interrupted scan restarts from the document's geometry: its results may depend on the path.
+# A failed scan restarts from the document's geometry, because its results can depend on the path.
 _SCANS = re.compile(r"%\s*geom\b[^%]*?\bscan\b", re.IGNORECASE)
-# What a route must not contain, and why.
+# Patterns that a route must not contain, each with the reason.
 _NOT_HERE = (
     (re.compile(r"^\s*\*", re.MULTILINE), "coordinates come from the document, not from the route"),
     (
@@ -55,13 +55,13 @@ _NOT_HERE = (
 
 
 class Step(Model):
-    """Options of a step of `sequential`."""
+    """The options for a step of `sequential`."""
 
     # ORCA's input without the coordinates: lines of "!" keywords and %blocks.
     route: str = Field(min_length=1)
-    # The earlier step whose orbitals this one starts from (! moread, %moinp).
+    # The name of an earlier step whose orbitals this step starts from (! moread, %moinp).
     moread: str | None = Field(default=None, pattern=NAME)
-    # The earlier step whose optimized geometry this one uses.
+    # The name of an earlier step whose optimized geometry this step uses.
     geometry: str | None = Field(default=None, pattern=NAME)
 
     @field_validator("route")
@@ -77,10 +77,10 @@ class Step(Model):
 
 
 def check(steps: Sequence[StepRequest], software: Software) -> None:
-    """Check that routes agree with `resources:` and read only files of earlier steps.
+    """Check that routes agree with `resources:` and read only files from earlier steps.
 
     Raises:
-        ValueError: a route does not; the message names the step and the correction.
+        ValueError: a route breaks this rule; the message names the step and the correction.
     """
     before: list[str] = []
     for step in steps:
@@ -117,9 +117,9 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
 
 
 def impostor(program: Path) -> str | None:
-    """Why the file `program` is not ORCA; None if it may be.
+    """Why the file `program` is not ORCA; None if it can be.
 
-    Debian's package `orca` is the GNOME screen reader, a Python script.
+    Debian's package `orca` is the GNOME screen reader, which is a Python script.
     """
     try:
         with program.open("rb") as file:
@@ -137,7 +137,11 @@ def impostor(program: Path) -> str | None:
 
 
 def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float, float], ...]:
-    """The coordinates in the document, or the last ones of the failed optimization."""
+    """The document's coordinates (Å), or the last ones of the failed optimization.
+
+    The latter are used if a remedy has `restart`, the step is an optimization but not a scan, and
+    the rescued output contains a valid geometry of this molecule.
+    """
     restart = any(rung.restart for rung in step.remedies)
     route = comments_out(step.options.route)
     if not restart or not _OPTIMIZES.search(route) or _SCANS.search(route):
@@ -156,7 +160,7 @@ def _geometry(molecule: Molecule, step: StepRequest) -> tuple[tuple[float, float
 
 
 def _restart(step: StepRequest) -> str:
-    """The file with the orbitals that a remedy of this step starts from."""
+    """The name of the file with the orbitals from which a remedy of this step starts."""
     return f"restart-{step.name}.gbw"
 
 
@@ -183,7 +187,7 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
             moinp, route = None, _MOINP.sub("", route)
     if moinp is not None:
         route = _MOINP.sub("", route)
-    # Processes and memory that the route states are changed in the route, to avoid duplicates.
+    # If the route sets processes or memory, a remedy changes them there, to avoid duplicates.
     processes = _processes(step, software)
     stated = bool(_NPROCS.search(comments_out(route)))
     if processes != software.cores:
@@ -219,7 +223,7 @@ def _program(software: Software) -> tuple[str, ...]:
     return words
 
 
-# Executables of ORCA: orca, orca_scf, orca_leanscf_mpi, ...
+# The names of ORCA's executables: orca, orca_scf, orca_leanscf_mpi, ...
 _EXECUTABLE = re.compile(r"orca(_[a-z0-9_]+)?")
 _HELIUM = b"! HF STO-3G\n* xyz 0 1\nHe 0.0 0.0 0.0\n*\n"
 
@@ -248,9 +252,10 @@ PROGRAM = Program(
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run the steps in order in one sandbox.
 
-    A step's files are named orca.*. When the next step begins, the orbitals are renamed to STEP.gbw
-    and the last geometry to STEP.xyz, for `moread:`, `geometry:` or %moinp in a route. Charge,
-    multiplicity and coordinates come from the document, %maxcore and %pal from `resources:`.
+    Each step's files are named orca.*. When the next step begins, the orbitals are renamed to
+    STEP.gbw and the last geometry to STEP.xyz, for `moread:`, `geometry:` or %moinp in a route.
+    Charge, multiplicity and coordinates come from the document; %maxcore and %pal come from
+    `resources:` unless the route sets them.
     """
     files: dict[str, bytes] = {}
     executions = []

@@ -1,4 +1,4 @@
-"""A user's Python function, called on the workers."""
+"""Call a user's Python function on workers."""
 
 from wqmaster.tasks.python.task import PROGRAM, call
 

@@ -1,12 +1,13 @@
 # mypy: ignore-errors
 # ruff: noqa: UP031, UP036, PTH100, PTH103, PTH105, PTH109, PTH118, PTH119, PTH120, PTH123
-"""Calls one Python function on a worker: `python3 harness.py CALL.json`.
+"""Call one Python function on a worker: `python3 harness.py CALL.json`.
 
 This file is sent to workers; wqmaster never imports it. It needs Python 3.4 or newer and only the
-standard library. An older Python can parse enough of it to report its version.
+standard library. An older Python can parse enough of this file to report its own version.
 
-CALL.json names module, function, document, arguments; the file with the user's modules; a seed; and
-the file for the result. The result, a value or an error, is written at the very end, by one rename.
+CALL.json contains the function's dotted name, the document, the arguments, the name of the file
+with the user's modules, a seed, and the name of the file for the result. The result is a value or
+an error. It is written at the very end, by one rename.
 """
 
 import sys
@@ -23,17 +24,21 @@ import os
 import random
 import traceback
 
-# The smallest and largest integers that the database can hold.
+# The smallest and largest integers that the database can store.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 MAX_TEXT_CHARACTERS = 2000
 
 
 class NoJson(Exception):
-    """JSON cannot hold a value."""
+    """JSON cannot represent a value."""
 
 
 def plain(value, place):
-    """`value` as JSON can hold it; arrays and numbers of NumPy and the like are converted."""
+    """Convert `value` for JSON, including NumPy's arrays and numbers and similar types.
+
+    Raises:
+        NoJson: JSON or the database cannot represent `value`; the message begins with `place`.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -68,7 +73,7 @@ def plain(value, place):
 
 
 def unpack(path):
-    """Write the files in the JSON file at `path`, each to its folder."""
+    """Write the files that the JSON file at `path` contains, in their folders."""
     with open(path, "rb") as file:
         sent = json.loads(file.read().decode("ascii"))
     for name, content in sent.items():
@@ -88,7 +93,7 @@ def seed_all(seed):
 
 
 def text_of(value):
-    """The beginning of `str(value)`, which may raise anything."""
+    """The beginning of `str(value)`. If that raises an error, the text describes the error."""
     try:
         text = str(value)
     except Exception as error:
@@ -97,7 +102,7 @@ def text_of(value):
 
 
 def place_of(error, home):
-    """The innermost place of the error in the user's own files; None if there is none."""
+    """The innermost line of the traceback in the user's files; None if there is no such line."""
     here = os.path.abspath(__file__)
     for name, line, function, _ in reversed(traceback.extract_tb(error.__traceback__)):
         full = os.path.abspath(os.path.join(home, name))
@@ -107,7 +112,7 @@ def place_of(error, home):
 
 
 def describe(error, stage, home):
-    """The description of an error, as JSON can hold it."""
+    """Describe an error in plain data for JSON."""
     found = {
         "stage": stage,
         "type": type(error).__name__,
@@ -131,7 +136,7 @@ def main(path):
     target = os.path.join(home, call["result"])
     found = {"function": call["function"], "python": sys.version.split()[0]}
     stage = "import"
-    # Not this file's own folder, whose files must not be mistaken for the user's modules.
+    # The folder of this file is left out, so that its files are not mistaken for the user's.
     own = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [home] + [path for path in sys.path if os.path.realpath(path) not in (own, home)]
     sys.argv[1:] = []
@@ -147,7 +152,7 @@ def main(path):
         found["value"] = plain(value, "the result")
         text = json.dumps(found)
         code = 0
-    except BaseException as error:  # the function may also raise SystemExit
+    except BaseException as error:  # the function can also raise SystemExit
         traceback.print_exc()
         found.pop("value", None)
         found["error"] = describe(error, stage, home)

@@ -1,4 +1,4 @@
-"""python: any Python function next to the campaign file, called on the worker."""
+"""python: call any Python function next to the campaign file on the worker."""
 
 import ast
 import base64
@@ -33,9 +33,9 @@ from wqmaster.tasks.program import Program
 
 HARNESS = Path(__file__).with_name("harness.py")
 RESULT = "result.json"
-# The limit for all modules of a step, which are unpacked for each job.
+# The limit for all modules of a step together. They are unpacked for each job.
 _MAX_MODULES_BYTES = 16 << 20
-# What the document of a function always contains.
+# The keys that describe the molecule in the document that a function receives.
 _OF_MOLECULE = ("atomic_numbers", "symbols", "coordinates", "charge", "multiplicity")
 _NOT_SENT = ("__pycache__", ".git")
 
@@ -45,16 +45,16 @@ _FUNCTION = allowing(
 
 
 class Call(SharedInputs):
-    """Options of a step of `call`."""
+    """The options for a step of `call`."""
 
-    # module.function; the module is a file next to the campaign file or one of `modules`.
+    # MODULE.FUNCTION. The module is a file next to the campaign file, or one of `modules`.
     function: str = Field(pattern=_FUNCTION)
-    # Further modules, packages (folders) and data files that the function needs, relative to the
-    # campaign file. It finds them in its working folder under their own names.
+    # Further modules, packages (folders) and data files that the function needs (paths relative to
+    # the campaign file). The function finds them in its working folder, under the same names.
     modules: tuple[str, ...] = ()
     # Constant keyword arguments.
     arguments: dict[str, Any] = Field(default_factory=dict)
-    # Document fields that the function receives besides those of the molecule.
+    # Document fields that the function receives besides the molecule's.
     fields: tuple[Annotated[str, StringConstraints(pattern=FIELD)], ...] = ()
 
     @field_validator("fields")
@@ -81,7 +81,7 @@ class Call(SharedInputs):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The paths of everything that is sent, beginning with the function's own module."""
+        """The paths of everything that is sent, beginning with the function's module."""
         names = {Path(path).name for path in self.modules}
         own = () if {self.top, f"{self.top}.py"} & names else (f"{self.top}.py",)
         return (*own, *self.modules)
@@ -89,21 +89,21 @@ class Call(SharedInputs):
 
 @dataclass(frozen=True)
 class LoadedCall:
-    """A step with the modules that are sent with it."""
+    """A step's options with the modules that are sent to workers."""
 
     options: Call
     files: Mapping[str, bytes]  # path on the worker -> content
-    sources: tuple[str, ...]  # their paths relative to the campaign file
+    sources: tuple[str, ...]  # the paths of the files, relative to the campaign file
 
     def packed(self) -> bytes:
-        """The modules in the form that the harness unpacks: JSON, path -> base64."""
+        """The modules as the harness expects them: JSON that maps paths to contents in base64."""
         found = {name: base64.b64encode(self.files[name]).decode() for name in sorted(self.files)}
         return json.dumps(found).encode()
 
 
 @dataclass(frozen=True)
 class PreparedCall:
-    """The copies in the cache that the jobs of a step share."""
+    """The files in the cache that a step's jobs share."""
 
     modules: Path
     inputs: tuple[Input, ...]
@@ -127,7 +127,13 @@ def _load(options: Call, software: Software) -> LoadedCall:
 
 
 def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]]:
-    """For each file: its path on the worker, and that relative to the campaign file."""
+    """Yield each file's path on the worker and its path relative to the campaign file.
+
+    Folders are searched.
+
+    Raises:
+        ValueError: a path does not exist, has an invalid name, or contains the campaign file.
+    """
     for path in paths:
         place = software.beside / path
         top = check_file_name(place.name)
@@ -194,7 +200,7 @@ def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that the statements of a module bind, also within `if`, `try` and `with`."""
+    """Yield each name that a module's statements bind, also within `if`, `try` and `with`."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name, node
@@ -248,7 +254,7 @@ def _prepare(loaded: LoadedCall, software: Software) -> PreparedCall:
 
 
 def _document(molecule: Molecule, options: Call) -> dict[str, Any]:
-    """The document that the function receives: lengths in Å, charge in e."""
+    """The document that the function receives, with lengths in Å and the charge in e."""
     found = plain(pick(molecule.document, options.fields), "document")
     assert isinstance(found, dict)  # noqa: S101  # `plain` converts a dict to a dict
     found["_id"] = id_text(molecule.id) if not isinstance(molecule.id, int) else molecule.id
@@ -279,12 +285,12 @@ def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
     """Call a function as `function(document, **arguments)` and return what it returns.
 
     The document is a dict with `_id`, `atomic_numbers`, `symbols`, `coordinates` (Å, shape (n, 3)),
-    `charge`, `multiplicity`, and those of the requested `fields` that it has. Arguments and results
-    are JSON. `software: {python: ...}` replaces `python3`. `random` and NumPy's global generator
-    are seeded for each document.
+    `charge`, `multiplicity`, and the requested `fields` unless they are missing. Arguments and
+    results must be JSON. `software: {python: ...}` replaces `python3`. `random` and NumPy's global
+    generator are seeded for each document.
 
     Raises:
-        BadDocument: a field has a type that JSON lacks, or holds a number that is not finite.
+        BadDocument: a field has a type that JSON lacks, or contains a number that is not finite.
     """
     seed = int(hashlib.sha256(id_text(molecule.id).encode()).hexdigest()[:8], 16)
     files: dict[str, bytes] = {}

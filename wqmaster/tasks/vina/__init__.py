@@ -1,4 +1,4 @@
-"""AutoDock Vina: docking of a document's ligand into a receptor."""
+"""AutoDock Vina: dock a document's ligand into a receptor."""
 
 from wqmaster.tasks.vina.task import PROGRAM, dock
 

@@ -1,10 +1,11 @@
-"""The box that AutoDock Vina searches, and the maps of a receptor on its grid.
+"""The box that AutoDock Vina searches, and the receptor's maps on the grid in this box.
 
-Facts about Vina 1.2.7 (src/lib/cache.cpp, vina.cpp; seen in runs): `--batch` of an empty folder
-with `--write_maps` writes maps for all its atom types, and `--maps PREFIX` reads all that exist.
-A map is text with four significant digits and needs an even number of intervals on each axis; a
-truncated map is read without an error. Poses found on maps are not refined with the receptor's
-atoms: their scores are those of `--receptor` with `--no_refine --force_even_voxels`.
+Facts about Vina 1.2.7 (src/lib/cache.cpp, vina.cpp; confirmed in runs): `--write_maps` with
+`--batch` and an empty folder writes maps for all of Vina's atom types, and `--maps PREFIX` reads
+all maps that exist. A map is text with four significant digits and needs an even number of
+intervals on each axis. Vina reads a truncated map without an error. Poses found on maps are not
+refined with the receptor's atoms, so their scores equal those from `--receptor` with `--no_refine
+--force_even_voxels`.
 """
 
 import hashlib
@@ -27,9 +28,9 @@ from wqmaster.parsers.vina import pdbqt_file
 # Vina's scoring functions are zero beyond this distance (Å; scoring_function.h).
 CUTOFF_ANGSTROM = 8.0
 KEYS = tuple(f"{what}_{axis}" for what in ("center", "size") for axis in "xyz")
-# Points of the largest grid for maps: 70 MB of text per map, and there are 19 maps.
+# The largest number of grid points in a map. Such a map has 70 MB of text, and there are 19 maps.
 _MAX_GRID_POINTS = 10_000_000
-# The maps (X-Score types) that an atom type may need; its neighbors decide which one.
+# The maps (X-Score types) that an atom type can need. The atom's neighbors decide which one.
 _NEEDED = {
     **dict.fromkeys(("C", "A", "CG0", "CG1", "CG2", "CG3"), ("C_H", "C_P")),
     "N": ("N_P", "N_D"),
@@ -46,7 +47,7 @@ _NEEDED = {
     "I": ("I_H",),
     "Si": ("Si",),
     "At": ("At",),
-    # Vina omits these from its sums over maps.
+    # Vina omits these atom types from its sums over maps.
     **dict.fromkeys(("H", "HD", "G0", "G1", "G2", "G3", "W"), ()),
 }
 _METAL = ("Met_D",)
@@ -59,7 +60,7 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """The region to search, in Å."""
+    """The region that Vina searches, in Å."""
 
     center: Vector
     size: Vector
@@ -71,12 +72,12 @@ class Box:
 
     @property
     def settings(self) -> dict[str, float]:
-        """The box as settings of Vina's configuration file."""
+        """The box as settings in Vina's configuration file."""
         return dict(zip(KEYS, (*self.center, *self.size), strict=True))
 
 
 def read_box(text: str) -> Box:
-    """The box that a file with this `text` states in lines such as `center_x = 1.5`.
+    """Read a box from the text of a file with lines such as `center_x = 1.5` (Å).
 
     Raises:
         ValueError: the text is not a valid box; the message gives the reason.
@@ -105,10 +106,11 @@ def read_box(text: str) -> Box:
 
 
 def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
-    """Check that poses in the box can be written and that the receptor's `atoms` are near it.
+    """Check that poses in the box can be written, and that a receptor atom is near the box.
 
     Raises:
-        ValueError: poses cannot be written, or no atom is near the box.
+        ValueError: the box exceeds the coordinates that PDBQT can represent, or all atoms are
+            `CUTOFF_ANGSTROM` or more away from it.
     """
     for low, high in box.ends:
         if low < pdbqt_file.LOWEST or high > pdbqt_file.HIGHEST:
@@ -129,14 +131,14 @@ def check_box(box: Box, atoms: Iterable[pdbqt_file.Atom]) -> None:
 
 
 def needed(atom_types: Iterable[str]) -> tuple[str, ...]:
-    """The maps that a ligand with these atom types may need."""
+    """The names of the maps that a ligand with these atom types can need."""
     found = {name for kind in atom_types for name in _NEEDED.get(kind, _METAL)}
     return tuple(sorted(found))
 
 
 @dataclass(frozen=True)
 class Explicit:
-    """A receptor that each docking reads to compute its grid and to refine poses."""
+    """A receptor that Vina reads in each docking, to compute a grid and refine the poses."""
 
     receptor: Path
     box: Box
@@ -144,7 +146,7 @@ class Explicit:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Its settings in Vina's configuration file."""
+        """The settings for this receptor in Vina's configuration file."""
         name = f"../shared/{self.receptor.name}"
         return {"receptor": name, **self.box.settings, "spacing": self.spacing}
 
@@ -155,14 +157,14 @@ class Explicit:
 
 @dataclass(frozen=True)
 class Maps:
-    """The maps of one receptor, box, spacing and scoring function, made by one Vina."""
+    """The maps for one receptor, box, spacing, scoring function and version of Vina."""
 
     folder: Path
     prefix: str
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Their settings in Vina's configuration file."""
+        """The settings for these maps in Vina's configuration file."""
         return {"maps": f"../shared/{self.prefix}"}
 
     def path(self, name: str) -> Path:
@@ -177,7 +179,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Grid:
-    """Everything that determines the maps, except the version of Vina."""
+    """Everything that determines the maps, except Vina's version."""
 
     receptor: str  # PDBQT
     box: Box
@@ -186,7 +188,7 @@ class Grid:
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """Their number on each axis, rounded up as by `vina --force_even_voxels`."""
+        """The number of intervals on each axis, rounded up as `vina --force_even_voxels` does."""
         counts = (math.ceil(size / self.spacing) for size in self.box.size)
         return tuple(count + count % 2 for count in counts)
 
@@ -196,7 +198,11 @@ class Grid:
         return math.prod(count + 1 for count in self.intervals)
 
     def check(self) -> None:
-        """Check that its maps are not too large; ValueError if they are."""
+        """Check that the maps are not too large.
+
+        Raises:
+            ValueError: they are too large.
+        """
         if self.points > _MAX_GRID_POINTS:
             raise ValueError(
                 f"maps with {self.points:,} points are too large (at most {_MAX_GRID_POINTS:,}); "
@@ -204,14 +210,14 @@ class Grid:
             )
 
     def key(self, version: str) -> str:
-        """A hash of everything that the maps depend on."""
+        """A hash of everything that determines the maps, including Vina's `version`."""
         stated = [self.receptor, self.box.center, self.intervals, self.spacing, self.scoring]
         text = json.dumps([*stated, version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> str:
-    """The output of Vina, run in `folder`.
+    """Run Vina in `folder` and return its standard output.
 
     Raises:
         ProgramMissing: Vina is not installed on this machine.
@@ -244,7 +250,13 @@ def _vina(command: Sequence[str], *words: str, folder: Path | None = None) -> st
 
 
 def _checked(path: Path, grid: Grid) -> bytes:
-    """The map at `path` with the exact center in its header, which Vina rounds to six digits."""
+    """Check the map at `path`; return it with the exact center in its header.
+
+    Vina rounds the center to six digits.
+
+    Raises:
+        WqmasterError: the map is incomplete or contains NaN.
+    """
     lines = path.read_bytes().split(b"\n", _HEADER_LINES)
     stated = b"NELEMENTS " + " ".join(str(count) for count in grid.intervals).encode()
     body = lines[-1]
@@ -266,7 +278,7 @@ def _checked(path: Path, grid: Grid) -> bytes:
 
 
 def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
-    """The maps of `grid` in the folder `cache`, made with `command` if they are missing.
+    """The maps for `grid` in the folder `cache`. Vina (`command`) makes them if any is missing.
 
     Raises:
         ProgramMissing: AutoDock Vina is not installed on this machine.
@@ -286,7 +298,7 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
         (folder / "receptor.pdbqt").write_text(grid.receptor)
         for empty in ("ligands", "out"):
             (folder / empty).mkdir()
-        # Half an interval less, so that rounding cannot make Vina's own ceil() add one.
+        # Half an interval less, so that rounding errors cannot make Vina's ceil() add an interval.
         size = tuple((count - 0.5) * grid.spacing for count in grid.intervals)
         settings = {
             **Box(grid.box.center, (size[0], size[1], size[2])).settings,

@@ -1,7 +1,7 @@
-"""Converting a ligand's SMILES or SDF text to PDBQT with RDKit and Meeko (the extra `docking`).
+"""Convert a ligand's SMILES or SDF text to PDBQT with RDKit and Meeko (the extra `docking`).
 
-The protonation stays as given: charges are those of the SMILES or SDF, and only the hydrogens that
-its valences imply are added. If the text leaves a stereocenter undefined, the seed decides.
+The protonation state is kept: charges are those in the text, and only hydrogens that its valences
+imply are added. If the text leaves a stereocenter undefined, the seed decides.
 """
 
 import importlib.util
@@ -9,18 +9,19 @@ from typing import Any
 
 from wqmaster.errors import BadDocument
 
-# Seed of the embedding, so that the same text gives the same ligand (for one RDKit and Meeko).
+# The seed for the embedding. It is fixed, so the same text gives the same ligand as long as the
+# versions of RDKit and Meeko stay the same.
 _SEED = 61453
-# The limit for an embedding, since the master waits for it.
+# The time limit for an embedding, for which the master waits.
 _EMBEDDING_TIMEOUT_SECONDS = 30
-# The limit for RDKit; most molecules need only a few hundred.
+# The limit on steps of the MMFF94 optimization. Most molecules need only a few hundred.
 _MAX_RELAXATION_STEPS = 2000
 _MAX_LIGAND_CHARACTERS = 100_000
 _MODULES = ("rdkit", "meeko", "gemmi", "scipy")
 
 
 def missing() -> str | None:
-    """What to install before a ligand can be prepared here; None if nothing is missing."""
+    """A message with the modules that must be installed on this machine; None if all are."""
     absent = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if not absent:
         return None
@@ -31,7 +32,11 @@ def missing() -> str | None:
 
 
 def _embedded(molecule: Any) -> Any:
-    """`molecule` with all hydrogens and coordinates (ETKDGv3, then MMFF94 if it has parameters)."""
+    """Add hydrogens and 3D coordinates (ETKDGv3, then MMFF94 if it has parameters).
+
+    Raises:
+        BadDocument: RDKit cannot generate coordinates.
+    """
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
@@ -72,10 +77,11 @@ def _from_sdf(text: str) -> Any:
 
 
 def pdbqt(text: str, form: str) -> str:
-    """The PDBQT text of the ligand that `text` describes; `form` is "smiles" or "sdf".
+    """Convert the text of a ligand to PDBQT; `form` is "smiles" or "sdf".
 
-    3D coordinates of an SDF are kept; otherwise RDKit generates coordinates. With its default
-    settings, Meeko finds rotatable bonds, atom types and Gasteiger charges, and opens macrocycles.
+    3D coordinates in an SDF are kept; otherwise RDKit generates coordinates. With its default
+    settings, Meeko finds rotatable bonds, assigns atom types and Gasteiger charges, and opens
+    macrocycles.
 
     Raises:
         BadDocument: the ligand cannot be prepared; the message gives the reason.

@@ -1,4 +1,4 @@
-"""AutoDock Vina: docking of a document's ligand into the campaign's receptor."""
+"""AutoDock Vina: dock a document's ligand into the campaign's receptor."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from wqmaster.tasks.vina.grid import Box, Explicit, Grid, Maps, check_box, make_
 T = TypeVar("T")
 
 _FORMATS = ("pdbqt", "smiles", "sdf")
-# Vina's seed is a C int; with 0, Vina chooses one (Vina::generate_seed).
+# Vina's seed is a C int. If it is 0, Vina chooses a seed (Vina::generate_seed).
 _MAX_SEED = 2**31 - 1
 
 _Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -37,12 +37,15 @@ class Ligand(Model):
     """The field of a document that holds its ligand."""
 
     field: str = Field(pattern=FIELD)
-    # SMILES and SDF are prepared with Meeko, on the master's machine, when the job is built.
+    # Meeko converts SMILES and SDF to PDBQT on the master's machine when the job is built.
     format: Literal["pdbqt", "smiles", "sdf"]
 
 
 def _ligand(value: Any) -> Any:
-    """Complete `ligand: NAME` to a mapping. The format defaults to the field's name or pdbqt."""
+    """Expand `ligand: NAME` to a mapping.
+
+    The default format is the field's name if that is a format, and pdbqt otherwise.
+    """
     if isinstance(value, str):
         value = {"field": value}
     if isinstance(value, Mapping) and "format" not in value:
@@ -52,18 +55,19 @@ def _ligand(value: Any) -> Any:
 
 
 class Dock(Model):
-    """Options of a step of `dock`. Lengths are in Å, energies in kcal/mol.
+    """The options for a step of `dock`. Lengths are in Å, energies in kcal/mol.
 
-    Options of Vina have Vina's names and defaults.
+    Options that have the same name in Vina also have the same default as in Vina.
     """
 
-    # The rigid receptor: a PDBQT file (path relative to the campaign file).
+    # The rigid receptor, a PDBQT file (path relative to the campaign file).
     receptor: str = Field(min_length=1)
-    # The box to search: its center and size, or a file that states them in Vina's format.
+    # The box to search: its center and size, or a file that contains these in Vina's format.
     center: tuple[_Coordinate, _Coordinate, _Coordinate] | None = None
     size: tuple[_Length, _Length, _Length] | None = None
     box: str | None = Field(default=None, min_length=1)
-    # The field with the ligand: PDBQT by default; its name or `format:` can select SMILES or SDF.
+    # The document field with the ligand, in PDBQT unless the field's name or `format:` selects
+    # SMILES or SDF.
     ligand: Annotated[Ligand, BeforeValidator(_ligand)] = Ligand(field="pdbqt", format="pdbqt")
     scoring: Literal["vina", "vinardo"] = "vina"
     # False: precomputed maps are used for both search and scores, as in `vina --maps`.
@@ -74,12 +78,12 @@ class Dock(Model):
     num_modes: _Count = 9
     energy_range: float = Field(default=3.0, strict=True, ge=0, le=1e6)
     min_rmsd: float = Field(default=1.0, strict=True, ge=0, le=1000)
-    # Evaluations in each run of the search (default: Vina's own number).
+    # The number of evaluations in each run of the search (default: Vina decides).
     max_evals: _CInt | None = None
-    # The distance between grid points. Maps have an even number of intervals on each axis, for
-    # which the box grows by up to two of them.
+    # The distance between grid points. Maps need an even number of intervals on each axis, so the
+    # box grows by up to two intervals.
     spacing: float = Field(default=0.375, strict=True, ge=0.05, le=2)
-    # One seed for all documents (default: each document has its own, always the same).
+    # One seed for all documents (default: each document has a separate, constant seed).
     seed: _CInt | None = None
 
     @model_validator(mode="after")
@@ -94,7 +98,7 @@ class Dock(Model):
 
 @dataclass(frozen=True)
 class LoadedDock:
-    """A step with its receptor and box, as read from their files."""
+    """A step's options with the receptor and the box."""
 
     options: Dock
     grid: Grid
@@ -109,10 +113,10 @@ def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
 
 
 def load(options: Dock, software: Software) -> LoadedDock:
-    """Read the receptor and the box, and check them and the modules that prepare ligands.
+    """Read and check the receptor and the box; check that ligands can be prepared.
 
     Raises:
-        ValueError: a file is wrong, or a module is missing; the message gives the reason.
+        ValueError: a file is wrong, or a Python module is missing; the message gives the reason.
     """
     if options.center is not None and options.size is not None:
         box = Box(options.center, options.size)
@@ -148,14 +152,18 @@ def prepare(loaded: LoadedDock, software: Software) -> Maps | Explicit:
 
 
 def seed_of(document: Any, step: str) -> int:
-    """The seed of a step for the document with this `_id`: constant, from 1 to 2^31 - 1."""
+    """The constant seed (from 1 to 2^31 - 1) of a step for the document with this `_id`."""
     text = json.dumps([fields.id_text(document), step])
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return 1 + number % _MAX_SEED
 
 
 def _stated(molecule: Molecule, wanted: Ligand) -> str:
-    """The text of the document's ligand, as stored."""
+    """The text of the document's ligand, as stored.
+
+    Raises:
+        BadDocument: the field is missing or is not a string.
+    """
     value = lookup(molecule.document, wanted.field)
     if value is None:
         raise BadDocument(
@@ -169,7 +177,7 @@ def _stated(molecule: Molecule, wanted: Ligand) -> str:
 
 
 def inspect(molecule: Molecule, options: Dock) -> None:
-    """Check that the document has a ligand, without preparing SMILES and SDF.
+    """Check that the document has a ligand; SMILES and SDF are not converted.
 
     Raises:
         BadDocument: the document has no ligand, or Vina cannot read its PDBQT.
@@ -184,7 +192,7 @@ def ligand_of(molecule: Molecule, wanted: Ligand) -> tuple[str, frozenset[str]]:
     """The document's ligand as PDBQT, and its atom types.
 
     Raises:
-        BadDocument: it has no ligand that can be docked; the message gives the reason.
+        BadDocument: the document has no ligand that can be docked; the message gives the reason.
     """
     value = _stated(molecule, wanted)
     text = value if wanted.format == "pdbqt" else ligand.pdbqt(value, wanted.format)
@@ -214,7 +222,7 @@ def _leaves(options: Dock) -> Leaves:
 
 
 def _conf(options: Dock, shared: Maps | Explicit, ligand_name: str, seed: int) -> bytes:
-    """vina.conf: all that determines a docking, except the contents of the files it names."""
+    """The text of vina.conf, which determines a docking together with the files that it names."""
     settings = {
         **shared.settings,
         "ligand": ligand_name,
@@ -252,16 +260,16 @@ PROGRAM = Program(
     leaves=_leaves,
 )
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Poses and affinities of the document's ligand in the receptor of each step.
+    """Compute poses and affinities of the document's ligand in the receptor of each step.
 
-    vina.conf is returned with the poses, to compare it with the output.
+    The job returns vina.conf with the poses, so that it can be compared with the output.
 
     Raises:
         BadDocument: the document has no ligand that can be docked.
     """
     files: dict[str, bytes] = {}
     inputs: dict[str, Input] = {}
-    ligands: dict[Ligand, tuple[str, frozenset[str]]] = {}  # -> file, atom types
+    ligands: dict[Ligand, tuple[str, frozenset[str]]] = {}  # the ligand's file and its atom types
     executions = []
     for position, step in enumerate(steps):
         options: Dock = step.options

@@ -1,6 +1,6 @@
-"""What the steps of xtb produce.
+"""Which quantities and files the xtb steps produce.
 
-Determined by running each task function with xtb 6.7.1, with GFN2, GFN1 and GFN-FF.
+This was determined by running each task function of xtb 6.7.1 with GFN2, GFN1 and GFN-FF.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,9 +8,9 @@ from typing import Any
 
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 
-# The name of a quantity in `needs` of the parsers.
+# The name of this quantity in the parsers' `needs`.
 _OPTIMIZATION = "optimization"
-# File -> the quantity that comes with it; "": files that no rule excludes.
+# Maps files to the quantities with which xtb writes them; "": any step can write the file.
 _FILES = {
     **dict.fromkeys(("molecule.engrad", "gradient", "energy"), "gradient"),
     **dict.fromkeys(("xtbopt.xyz", "xtbopt.log", ".xtboptok"), _OPTIMIZATION),
@@ -68,7 +68,7 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
 
 
 def leaves_of(function: str) -> Callable[[Any], Leaves]:
-    """The trait `leaves` of the task function `function` of xtb."""
+    """The trait `leaves` for the xtb task function named `function`."""
 
     def leaves(options: Any) -> Leaves:
         lacks = _lacks(function, options)

@@ -1,6 +1,6 @@
 """The solvents that xtb has parameters for, and their names."""
 
-# Other names that xtb accepts for a solvent (src/solv/model.f90) -> the name used here.
+# Maps other names that xtb accepts for a solvent (src/solv/model.f90) to the names used here.
 ALIASES = {
     "h2o": "water",
     "dichlormethane": "ch2cl2",
@@ -18,7 +18,7 @@ _ALPB = (
 
 
 def solvents(gfn: int | str, solvation: str) -> frozenset[str]:
-    """The solvents that xtb has parameters for (src/solv/model.f90; each was tried)."""
+    """The solvents that xtb has parameters for (src/solv/model.f90; all were tested)."""
     if solvation != "gbsa":
         return _ALPB
     return _GBSA if gfn == 1 else _GBSA | {"dmf", "hexane"}

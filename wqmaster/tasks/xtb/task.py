@@ -1,12 +1,13 @@
 """xtb: single points, optimizations, Hessians and molecular dynamics with GFN1, GFN2 and GFN-FF.
 
-Every step starts from the geometry of the document, whatever earlier steps computed. xtb reads the
-charge and the number of unpaired electrons from the files .CHRG and .UHF (its documentation,
-"Charge and spin"); GFN-FF has no unpaired electrons. Written for and tested with xtb 6.7.1.
+Every step starts from the document's geometry, whatever earlier steps computed. xtb reads the
+charge and the number of unpaired electrons from the files .CHRG and .UHF (xtb's documentation,
+"Charge and spin"). GFN-FF does not use the latter. Written for and tested with xtb 6.7.1.
 
 GFN1 and GFN2 treat the 4f electrons of lanthanides as core electrons. A multiplicity that counts
-them puts as many unpaired electrons elsewhere: EuCl3 as a septet is 0.34 Eh above its singlet, the
-intended state. If their number is odd, xtb and the document cannot agree (`charge_multiplicity`).
+them puts as many unpaired electrons elsewhere: septet EuCl3 is 0.34 Eh above the singlet, which is
+the intended state. If the number of 4f electrons is odd, no multiplicity suits both xtb and the
+document (`charge_multiplicity`).
 """
 
 import math
@@ -28,7 +29,7 @@ from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.solvents import ALIASES, solvents
 
-# Files of an xtb run that a later one in the same sandbox would read or return as its own.
+# Files that a later xtb run in the same sandbox would read or return as its own.
 _LEFT = (
     *("xtbrestart", "xtbout.json", "molecule.engrad", "gradient", "energy", "charges", "wbo"),
     *("xtbtopo.mol", "xtb.cosmo", ".sccnotconverged", "NOT_CONVERGED"),
@@ -37,23 +38,23 @@ _LEFT = (
     *("hessian", "vibspectrum", "g98.out", "xtbhess.xyz"),
     *("xtb.trj", "mdrestart", "xtbmdok", "scoord.1"),
 )
-# Files of a failed optimization from which a later attempt can start, the best first.
+# Files of a failed optimization from which a later attempt can start, in order of preference.
 _LAST = ("xtblast.xyz", "xtbopt.xyz", "xtbopt.log")
 # The largest number of MD steps that xtb can print (src/dynamic.f90: i6).
 _MAX_STEPS = 999_999
 
 
 class Common(Model):
-    """Options of a step of any function."""
+    """The options for a step of any xtb function."""
 
     # The parametrization: GFN1-xTB, GFN2-xTB or the force field GFN-FF.
     gfn: Literal[1, 2, "ff"] = 2
     # An implicit solvent and its model: alpb (default), gbsa or cosmo.
     solvent: str | None = None
     solvation: Literal["alpb", "gbsa", "cosmo"] | None = None
-    # xtb's --acc: scales all thresholds; smaller is tighter.
+    # xtb's --acc, which scales all thresholds. A smaller value is tighter.
     accuracy: float | None = Field(default=None, ge=1e-4, le=1e3)
-    # xtb's --iterations, for the self-consistent charges.
+    # xtb's --iterations, the limit for the self-consistent charges.
     iterations: int | None = Field(default=None, gt=0)
 
     @field_validator("gfn", mode="before")
@@ -92,53 +93,53 @@ class Common(Model):
 
 
 class Singlepoint(Common):
-    """Options of a step of `singlepoint`."""
+    """The options for a step of `singlepoint`."""
 
     # Whether the gradient is computed too.
     gradient: bool = True
 
 
 class Optimize(Common):
-    """Options of a step of `optimize`."""
+    """The options for a step of `optimize`."""
 
-    # xtb's --opt: how small the energy change and the gradient must be.
+    # xtb's --opt, the thresholds for the energy change and the gradient.
     level: Literal["crude", "sloppy", "loose", "lax", "normal", "tight", "verytight", "extreme"] = (
         "normal"
     )
-    # The maximum number of cycles (default: xtb's, which depends on the size of the molecule).
+    # The maximum number of cycles (default: xtb's, which depends on the molecule's size).
     cycles: int | None = Field(default=None, gt=0)
 
 
 class Hessian(Common):
-    """Options of a step of `hessian`."""
+    """The options for a step of `hessian`."""
 
-    # Temperature of the thermochemistry, in K.
+    # The temperature for the thermochemistry, in K.
     temperature: float = Field(default=298.15, gt=0, le=99_999)
 
 
 class Dynamics(Common):
-    """Options of a step of `md`. The defaults are those of xtb 6.7.1, except `samerand`."""
+    """The options for a step of `md`. Their defaults are those of xtb 6.7.1, except `samerand`."""
 
-    # Length in ps.
+    # The length of the run, in ps.
     time: float = Field(default=50.0, ge=0.01, le=99_999)
-    # Time step in fs.
+    # The time step, in fs.
     step: float = Field(default=4.0, ge=0.01, le=99_999)
-    # Temperature of the start and the thermostat, in K.
+    # The temperature of the start and of the thermostat, in K.
     temperature: float = Field(default=298.15, gt=0, le=99_999)
-    # Interval between structures in xtb.trj, in fs.
+    # The interval between structures in xtb.trj, in fs.
     dump: float = Field(default=50.0, ge=0.01, le=99_999)
-    # Constrained bonds: 0 none, 1 those of hydrogen, 2 all.
+    # The constrained bonds: 0 none, 1 bonds to hydrogen, 2 all.
     shake: Literal[0, 1, 2] = 1
-    # Mass of hydrogen in u; 0: the real mass.
+    # The mass of hydrogen, in u; 0: the real mass.
     hmass: int = Field(default=4, ge=0, le=1000)
     # Whether to use a (Berendsen) thermostat.
     nvt: bool = True
     # Whether to write velocities to xtb.trj.
     velocities: bool = False
-    # Accuracy of the charges during the run (as `accuracy`); every eleventh step uses 1.
+    # The accuracy of the charges during the run (see `accuracy`). Every eleventh step uses 1.
     sccacc: float = Field(default=2.0, ge=1e-4, le=1e3)
     # Whether the initial velocities use the same random numbers in each run (xtb has no other
-    # seed). False: a rerun gives a different trajectory.
+    # seed). If False, a rerun gives a different trajectory.
     samerand: bool = True
 
     @field_validator("shake", mode="before")
@@ -158,18 +159,18 @@ class Dynamics(Common):
 
 
 class XtbRung(Rung):
-    """A remedy for xtb: it changes how equations are solved, but no equation or threshold.
+    """A remedy for xtb. It changes how equations are solved, but not the equations or thresholds.
 
-    The electronic temperature helps the charges converge but changes the energy: not a remedy.
+    A higher electronic temperature would help convergence, but it changes the energy.
     """
 
-    # Minimum for the limit on iterations of the charges.
+    # Raises the limit on iterations for the charges to at least this number.
     iterations: int | None = Field(default=None, gt=0)
-    # xtb's `broydamp` (0.4): smaller is slower and steadier.
+    # xtb's `broydamp` (default: 0.4). A smaller value is slower and steadier.
     damping: float | None = Field(default=None, gt=0, lt=1)
-    # Minimum for the limit on cycles of an optimization.
+    # Raises the limit on cycles of an optimization to at least this number.
     cycles: int | None = Field(default=None, gt=0)
-    # The optimizer: xtb's rf (default), lbfgs or inertial, with the thresholds of `level`.
+    # The optimizer: xtb's rf (default), lbfgs or inertial, with the same thresholds (`level`).
     engine: Literal["rf", "lbfgs", "inertial"] | None = None
 
 
@@ -179,7 +180,7 @@ LADDERS: Ladders = {
         XtbRung(name="damped", iterations=3000, damping=0.1),
         XtbRung(name="strongly-damped", iterations=10_000, damping=0.02),
     ),
-    # A bug of xtb 6.7.1 affects atoms in one run of five (wqmaster.parsers.xtb.asking.is_full).
+    # A bug in xtb 6.7.1 affects one run in five for some atoms (parsers.xtb.asking.is_full).
     FailureClass.ERRATIC: tuple(XtbRung(name=f"again-{count}") for count in range(1, 5)),
     FailureClass.OPT_NOT_CONVERGED: (
         XtbRung(name="restart", restart=True, cycles=1000),
@@ -189,7 +190,7 @@ LADDERS: Ladders = {
 
 
 def environment(cores: int) -> dict[str, str]:
-    """The environment of xtb: one thread per core."""
+    """The environment variables for xtb, with one thread per core."""
     return {
         "OMP_NUM_THREADS": str(cores),
         "MKL_NUM_THREADS": str(cores),
@@ -200,10 +201,10 @@ def environment(cores: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Run:
-    """What a function adds to the command line and files of every xtb run."""
+    """The additions of one task function to the command line and files of an xtb run."""
 
     words: tuple[str, ...] = ()
-    # Blocks of xtb's detailed input (its manual page xcontrol(7)): name -> settings.
+    # Blocks of xtb's detailed input (manual page xcontrol(7)), each with its name and settings.
     control: tuple[tuple[str, tuple[str, ...]], ...] = ()
     outputs: tuple[str, ...] = ()
     rescue: tuple[str, ...] = ()
@@ -211,7 +212,7 @@ class _Run:
 
 
 def arguments(options: Common) -> list[str]:
-    """The arguments that the options of any function ask for, without the geometry."""
+    """The arguments that the options ask for, without the geometry and those in `_Run`."""
     words = ["--gfnff"] if options.gfn == "ff" else ["--gfn", str(options.gfn), "--json"]
     if isinstance(options, Singlepoint) and options.gradient:
         words.append("--grad")
@@ -233,7 +234,7 @@ def _control(blocks: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
 
 
 def _remedied(step: StepRequest, run: _Run) -> tuple[Common, _Run]:
-    """Options and run with the changes that the rungs of this attempt make."""
+    """The step's options and `run` with the changes that this attempt's rungs make."""
     options: Common = step.options
     for rung in step.remedies:
         if options.gfn != "ff" and rung.iterations is not None:
@@ -303,7 +304,7 @@ _task = partial(task, program=PROGRAM, rung=XtbRung, ladders=LADDERS, inspect=re
 
 @_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Energy, gradient and properties at the geometry of the document."""
+    """Compute energy, gradient and properties at the document's geometry."""
     return _job(molecule, steps, software, lambda step: _Run())
 
 
@@ -332,7 +333,7 @@ def _optimization(molecule: Molecule, step: StepRequest) -> _Run:
 
 
 def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
-    """The last geometry of the failed attempt; None if it does not fit the molecule."""
+    """The failed attempt's last geometry as an XYZ file; None if none fits the molecule."""
     wanted = tuple(SYMBOLS[number] for number in molecule.numbers)
     for name in _LAST:
         text = step.rescued.get(name, b"").decode("utf-8", errors="replace")
@@ -350,7 +351,7 @@ def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
 
 @_task(options=Optimize, leaves=leaves_of("optimize"))
 def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """The geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
+    """Compute the geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
     return _job(molecule, steps, software, lambda step: _optimization(molecule, step))
 
 
@@ -362,7 +363,7 @@ def _hessian(step: StepRequest) -> _Run:
 
 @_task(options=Hessian, leaves=leaves_of("hessian"))
 def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Hessian, frequencies and thermochemistry at the geometry of the document.
+    """Compute the Hessian, frequencies and thermochemistry at the document's geometry.
 
     The geometry is not optimized first. The parser `stationary` reports whether it is stationary.
     """
@@ -390,9 +391,9 @@ def _dynamics(step: StepRequest) -> _Run:
 
 @_task(options=Dynamics, leaves=leaves_of("md"))
 def md(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
-    """Molecular dynamics from the geometry of the document.
+    """Run molecular dynamics from the document's geometry.
 
-    The trajectory is `xtb.trj`, an XYZ file: `keep_files: {xtb.trj: "{id}.trj"}` keeps it, and the
-    parser `md_summary` has its averages. `energy` and other values in xtbout.json are of the start.
+    `keep_files: {xtb.trj: "{id}.trj"}` keeps the trajectory, an XYZ file. The parser `md_summary`
+    returns averages. `energy` and other values in xtbout.json belong to the initial geometry.
     """
     return _job(molecule, steps, software, _dynamics)

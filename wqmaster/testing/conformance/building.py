@@ -1,4 +1,4 @@
-"""Checks of task functions: where a document's values appear in a job, and what the job returns."""
+"""Check task functions: where a document's values appear in a job, and what the job returns."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,21 +15,23 @@ from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.calls import Fault, built, file_of
 from wqmaster.testing.conformance.sample import Sample
 
-# Text that must not reach a command line.
+# A text that must not reach a command line.
 _HOSTILE = "$(touch x); `id` \"' {} %s \n"
 _STREAMS = frozenset({"stdout", "stderr"})
-# A file that no parser of the program reads; `keep_files` or a user's parser may request any file.
+# A file that none of the program's parsers reads. `keep_files` or a user's parser can request any
+# file.
 _FURTHER_FILE = "further.dat"
-# From an element of the second period to the one below it; no electron becomes unpaired.
+# The difference in atomic number between an element in the second period and the one below it. Both
+# have the same number of unpaired electrons.
 _NEXT_PERIOD = 8
 
 
 def step_of(program: Program, sample: Sample) -> StepRequest:
-    """The step of the sample, as its task function receives it.
+    """The sample's step, as the task function receives it.
 
     Raises:
         ValueError: the sample's options, or a step with them, are refused.
-        WqmasterError: the files that its jobs share cannot be made.
+        WqmasterError: the files that the step's jobs share cannot be made.
     """
     traits = traits_of(sample.function)
     options = traits.options.model_validate(dict(sample.options))
@@ -45,7 +47,7 @@ def step_of(program: Program, sample: Sample) -> StepRequest:
 
 
 def faults(program: Program, sample: Sample) -> Iterator[str]:
-    """How the sample's task function breaks the contract."""
+    """Yield the faults of the sample's task function."""
     traits, name = traits_of(sample.function), sample.function_name
     if traits.program != program and traits.program != program.name:
         yield f"{name} is not marked with this program: @task(program=...)"
@@ -61,7 +63,7 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
     yield from _inspection(traits, sample, step)
     job = built(sample, sample.molecule, step)
     if isinstance(job, BadDocument):
-        # The output of a failure may come from a molecule that is now refused.
+        # The output of a failure can come from a molecule that the function now refuses.
         if sample.failure is None:
             yield f"{name} refuses the sample's molecule: {job.message}"
         return
@@ -87,7 +89,7 @@ def faults(program: Program, sample: Sample) -> Iterator[str]:
 
 
 def _declared(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[str]:
-    """What is wrong with the traits that `wqmaster check` calls for a step."""
+    """Yield the faults of the traits that `wqmaster check` calls for a step."""
     calls: tuple[Callable[[], Any], ...] = (
         lambda: listed(traits, "uses", str, step.loaded),
         lambda: listed(traits, "fields", str, step.loaded),
@@ -115,7 +117,7 @@ def _inspection(traits: Traits, sample: Sample, step: StepRequest) -> Iterator[s
 
 
 def _continued(name: str, job: Job) -> Iterator[str]:
-    """Check that the files from which a step continues exist and are not removed."""
+    """Check that the files from which steps continue exist and are not removed."""
     there = set(job.files)
     for step in job.steps:
         there |= {*step.outputs, *(new for _, new in step.rename)}
@@ -133,10 +135,10 @@ def _continued(name: str, job: Job) -> Iterator[str]:
 
 
 def _others(molecule: Molecule) -> Iterator[tuple[str, Molecule]]:
-    """Molecules that differ from this one in a single property, with the name of the property.
+    """Yield the name of a property, and a molecule that differs from this one only in it.
 
-    They have the same number of electrons, or two or a multiple of eight more or fewer, so most of
-    them can be computed if this one can.
+    The number of electrons stays the same or changes by two or by a multiple of eight, so most of
+    these molecules can be computed if this one can.
     """
     yield "_id", replace(molecule, id=_HOSTILE)
     yield "charge", replace(molecule, charge=molecule.charge + 2)
@@ -167,7 +169,7 @@ def _other_element(number: int) -> int:
 
 
 def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
-    """The values of a document that appear elsewhere than in the content of files."""
+    """Yield a fault for each property of a document that appears outside the content of files."""
     name = sample.function_name
     for what, molecule in _others(sample.molecule):
         other = built(sample, molecule, step)
@@ -185,7 +187,7 @@ def _leaks(sample: Sample, step: StepRequest, job: Job) -> Iterator[str]:
         ):
             if one != two:
                 yield f"{name} puts the {what} of the document into the {place}"
-        # Whether a file exists may depend on the document; only its name must not.
+        # The document may decide whether a file exists, but not which name it has.
         ours, theirs = _names(job), _names(other)
         if not (ours <= theirs or theirs <= ours):
             odd = ", ".join(sorted(map(repr, ours ^ theirs)))

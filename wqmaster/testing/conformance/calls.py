@@ -1,4 +1,4 @@
-"""Calls of a program's module and task functions, which may raise anything."""
+"""Call a program's module and task functions, which can raise anything."""
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,7 +16,8 @@ from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample
 
-# For one parser on one output (README, "Parsers"): it must not search a table repeatedly.
+# The longest time that one parser may take for one output (README, "Parsers"). A parser that
+# searches a table repeatedly takes longer.
 _MAX_PARSER_SECONDS = 1.0
 
 
@@ -25,34 +26,34 @@ _WITHOUT_CAMPAIGN = " without a campaign (asked=None)"
 
 @dataclass(frozen=True)
 class Fault:
-    """A description of what a call did wrong."""
+    """A description of the mistake that a call revealed."""
 
     reason: str
 
     @property
     def cause(self) -> str:
-        """The reason regardless of the caller, so that each mistake is reported once."""
+        """The reason without the circumstances of the call, so each mistake is reported once."""
         return cause_of(self.reason)
 
 
 def cause_of(fault: str) -> str:
-    """The description of a fault, the same with and without a campaign."""
+    """The description of a fault, which is the same with and without a campaign."""
     return fault.replace(_WITHOUT_CAMPAIGN, "")
 
 
 def file_of(parser: Parser) -> str:
-    """The name of the file that a parser is registered for."""
+    """The name of the file that a parser reads by default."""
     return str(parser.files[0])  # type: ignore[attr-defined]
 
 
 def parsed(name: str, parser: Parser, output: Output) -> Any:
-    """The plain value that a parser returns, its ParseError, or its Fault."""
+    """The value that a parser returns as plain data, its ParseError, or its Fault."""
     started = time.process_time()
     try:
         found = plain(parser(output.beside(file_of(parser))))
     except ParseError as error:
         found = error
-    except Exception as error:  # a program may raise anything
+    except Exception as error:  # a program can raise anything
         return Fault(f"the parser {name} raises {error!r}, not a ParseError")
     taken = time.process_time() - started
     if taken > _MAX_PARSER_SECONDS:
@@ -63,11 +64,11 @@ def parsed(name: str, parser: Parser, output: Output) -> Any:
 def diagnosed(
     program: Program, output: Output, asked: Asked | None, options: Mapping[str, Any]
 ) -> Failure | Fault | None:
-    """The diagnosis, or the Fault of `diagnose`. `wqmaster parse` passes None as `asked`."""
+    """The result of `diagnose`, or its Fault. `wqmaster parse` passes None as `asked`."""
     who = "diagnose" if asked is not None else f"diagnose{_WITHOUT_CAMPAIGN}"
     try:
         found: Any = program.module.diagnose(output, asked, options)
-    except Exception as error:  # a program may raise anything
+    except Exception as error:  # a program can raise anything
         return Fault(f"{who} raises {error!r}")
     if found is None:
         return None
@@ -81,7 +82,7 @@ def diagnosed(
 
 
 def distinct(found: Iterable[Any], reported: Collection[str] = ()) -> Iterator[Fault]:
-    """The faults among `found`, each once, except those whose cause was `reported` before."""
+    """Yield each fault in `found` once, except those whose cause is in `reported`."""
     seen = set(reported)
     for one in found:
         if isinstance(one, Fault) and one.cause not in seen:
@@ -92,7 +93,7 @@ def distinct(found: Iterable[Any], reported: Collection[str] = ()) -> Iterator[F
 def both_diagnoses(
     program: Program, output: Output, sample: Sample
 ) -> tuple[Failure | Fault | None, Failure | Fault | None]:
-    """The diagnosis as a campaign requests it, and as `wqmaster parse` does."""
+    """The diagnoses as a campaign and as `wqmaster parse` request them, in this order."""
     return (
         diagnosed(program, output, sample.asked, sample.plain_options),
         diagnosed(program, output, None, {}),
@@ -103,20 +104,20 @@ def version_of(program: Program, output: Output) -> Any:
     """The value of `program_version`, or its Fault."""
     try:
         return program.module.program_version(output)
-    except Exception as error:  # a program may raise anything
+    except Exception as error:  # a program can raise anything
         return Fault(f"program_version raises {error!r}")
 
 
 def built(
     sample: Sample, molecule: Molecule, *steps: StepRequest, software: Software | None = None
 ) -> Job | BadDocument | Fault:
-    """The job with these steps, the refusal of the molecule, or the Fault of the task function."""
+    """Build a job with these steps; return it, the BadDocument, or the task function's Fault."""
     name = sample.function_name
     try:
         job: Any = sample.function(molecule, list(steps), software or sample.software)
     except BadDocument as error:
         return error
-    except Exception as error:  # a program may raise anything
+    except Exception as error:  # a program can raise anything
         return Fault(f"{name} raises {error!r}")
     if not isinstance(job, Job):
         return Fault(f"{name} returns {type(job).__name__}, not a Job")

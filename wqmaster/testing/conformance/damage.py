@@ -1,4 +1,4 @@
-"""Checks with damaged outputs: cut, or altered at random (reproducibly)."""
+"""Check parsers and the diagnosis with outputs that are cut or altered at random (reproducibly)."""
 
 import random
 from collections.abc import Collection, Iterator, Mapping
@@ -19,20 +19,22 @@ from wqmaster.testing.conformance.sample import Sample
 from wqmaster.testing.conformance.values import differing
 from wqmaster.testing.mutation import mutated
 
-# For each sample: how often a file is cut, and how often one is altered.
+# At how many lengths, evenly spaced, each file is cut (approximately).
 _MAX_CUTS = 300
-# The end is cut at each byte, since the last number of a file may lose digits.
+# At how many of its last bytes each file is also cut, since its last number can lose digits there.
 _LAST_BYTES = 40
+# How many times a file of each sample is altered.
 _MUTATIONS = 200
 
 
 def faults(
     program: Program, sample: Sample, whole: Mapping[str, Any], reported: Collection[str] = ()
 ) -> Iterator[str]:
-    """The faults of the module of parsers with the damaged sample, at most one per file.
+    """Yield the faults that the module of parsers shows with the damaged sample.
 
-    `whole` has the values that parsers find in the undamaged sample. Its faults, which were
-    `reported`, are not reported again.
+    At most one fault is reported for each file that is cut, and one for altered files. `whole` maps
+    parsers to the values that they find in the undamaged sample. The causes in `reported`, which
+    the undamaged sample showed, are not reported again.
     """
     known = set(reported)
     for file in sample.files:
@@ -55,10 +57,10 @@ def _cutting(
     whole: Mapping[str, Any],
     reported: Collection[str],
 ) -> Iterator[str]:
-    """Check that a cut output either fails or has all its values, none of them shorter or wrong.
+    """Check that a cut output either fails or gives all values, none of them shorter or wrong.
 
-    Plain text does not show whether it is complete; a program without its own format has only its
-    exit code.
+    For a program without its own format, accepted outputs are not examined, because plain text does
+    not show whether it is complete. Such a program has only its exit code.
     """
     content = sample.files[file]
     size = len(content)
@@ -67,7 +69,7 @@ def _cutting(
         files = {**sample.files, file: content[:length]}
         for fault in _of_a_part(program, sample, files, whole, reported):
             yield f"{file} cut to {length} bytes: {fault}"
-    # stdout and stderr are always returned.
+    # stdout and stderr are always returned, but any other file can be missing.
     if file not in ("stdout", "stderr"):
         files = {name: each for name, each in sample.files.items() if name != file}
         for fault in _of_a_part(program, sample, files, whole, reported):
@@ -95,11 +97,11 @@ def _of_a_part(
             label = sample.failure.label
             yield f"diagnose accepts it as a result, but the complete output is a failure ({label})"
         return
-    # Without a file, a parser may find fewer digits or more rows in another file.
+    # If a file is missing, a parser can find fewer digits or more rows in another file.
     if None not in found or files.keys() != sample.files.keys():
         return
     for name, value in values.items():
-        # Compared exactly, since a number may have lost its last digits.
+        # The comparison is exact, because a number might have lost its last digits.
         if not isinstance(value, (ParseError, Fault)) and value != whole[name]:
             found_here, stated = differing(value, whole[name], lambda one, other: one == other)
             yield (
@@ -109,7 +111,7 @@ def _of_a_part(
 
 
 def _altering(program: Program, sample: Sample, reported: Collection[str]) -> Iterator[str]:
-    """Check that parsers only raise ParseError, and are fast, whatever an output contains."""
+    """Check that parsers are fast and raise nothing but ParseError, whatever an output contains."""
     chance = random.Random(0)  # noqa: S311  # not for secrets
     for _ in range(_MUTATIONS):
         file = chance.choice(sorted(sample.files))

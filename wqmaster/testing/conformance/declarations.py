@@ -1,4 +1,4 @@
-"""Checks of a program's declarations, which need none of its outputs."""
+"""Check a program's declarations, without any of its outputs."""
 
 import re
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance import calls
 from wqmaster.testing.conformance.calls import Fault, diagnosed, file_of, parsed, version_of
 
-# An output that no real program has written.
+# An output that no real program writes.
 _ANOTHER = b"Welcome to a program of another kind, version 3.2\nall is well\nnormal end\n"
 _FOR_NOTHING, _FOR_ANOTHER = " for an empty output", " for the output of another program"
-# Units as written in docstrings, and in the table of quantities.
+# Spellings of units in docstrings, with their spellings in the table of quantities.
 _SPELLINGS = (("Bohr", "a0"), ("**", "^"), ("cm^-1", "1/cm"), ("cm-1", "1/cm"))
 
 
 def faults(program: Program) -> Iterator[str]:
-    """How the module of parsers, which can be imported, breaks the contract."""
+    """Yield the faults of the program's module of parsers, which must be importable."""
     if not program.module.VERSION:
         yield "VERSION is empty"
     parsers = program.own_parsers()
@@ -52,7 +52,7 @@ def faults(program: Program) -> Iterator[str]:
 
 
 def cause_of(fault: str) -> str:
-    """The description of a fault without the output for which it was found."""
+    """The description of a fault, without the output for which it was found."""
     return calls.cause_of(fault.removesuffix(_FOR_NOTHING).removesuffix(_FOR_ANOTHER))
 
 
@@ -64,10 +64,10 @@ def states_unit(docstring: str, unit: str) -> bool:
 
 
 def _of_another(program: Program) -> Iterator[str]:
-    """Check that the output of another program is not mistaken for that of an interrupted run.
+    """Check that another program's output is not mistaken for that of an interrupted run.
 
-    An interrupted job runs again elsewhere, three times for each document, which would be in vain.
-    `PROGRAM_MISSING` is allowed, since it means that another program of the same name ran.
+    An interrupted job runs again elsewhere, up to three times per document, which would be in vain.
+    `PROGRAM_MISSING` is allowed, because it means that a different program of the same name ran.
     """
     found = diagnosed(program, Output({"stdout": _ANOTHER}), None, {})
     if isinstance(found, Fault):

@@ -1,4 +1,4 @@
-"""Compares what parsers need with what the samples' steps do not produce."""
+"""Compare the quantities that parsers need with those that the samples' steps do not produce."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -9,9 +9,9 @@ from wqmaster.testing.conformance.sample import Sample
 
 
 def faults(program: Program, samples: Sequence[Sample], untested: Collection[str]) -> Iterator[str]:
-    """The quantities in `needs.py` that no sample's step lacks, since they may be misspelled.
+    """Yield a fault for each quantity in `needs.py` that no sample's step lacks.
 
-    `wqmaster check` never warns about a parser that needs a misspelled quantity.
+    Such a quantity might be misspelled, and then `wqmaster check` never warns about its parsers.
     """
     known: set[str] = set()
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Checks of parsers and diagnosis with undamaged outputs."""
+"""Check parsers and the diagnosis with undamaged outputs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ from wqmaster.testing.conformance.calls import (
 from wqmaster.testing.conformance.sample import STATED, Sample
 from wqmaster.testing.conformance.values import agree, differing
 
-# Display names of the fields of `Asked`.
+# The names of fields of `Asked` in messages.
 _WORDS = {"natoms": "number of atoms", "charge": "charge", "multiplicity": "multiplicity"}
 
 
@@ -36,7 +36,7 @@ def values_found(program: Program, sample: Sample) -> dict[str, Any]:
 
 
 def faults(program: Program, sample: Sample) -> Iterator[str]:
-    """The faults of the module of parsers with the sample."""
+    """Yield the faults that the module of parsers shows with the sample."""
     output = Output(sample.files)
     version = version_of(program, output)
     if isinstance(version, Fault):
@@ -96,7 +96,7 @@ def _values(program: Program, sample: Sample, output: Output) -> Iterator[str]:
 
 
 def _kind(name: str, found: Any, natoms: int, per_atom: bool) -> Iterator[str]:
-    """What is wrong with the shape and type of a value of this parser."""
+    """Yield the faults in the shape and type of a value from this parser."""
     why = misfit(name, found, natoms)
     if why is not None:
         yield f"the parser {name} returns a value whose shape is wrong for its quantity: {why}"
@@ -111,10 +111,10 @@ def _kind(name: str, found: Any, natoms: int, per_atom: bool) -> Iterator[str]:
 
 
 def _of_others(program: Program, sample: Sample, output: Output) -> Iterator[str]:
-    """Check that the output is not a result if another molecule was requested (`judge`).
+    """Check that the output is not accepted as a result if another molecule was requested.
 
-    A campaign may use any one parser, so `diagnose` must compare the number of atoms, unless all of
-    the sample's parsers are `per_atom`: then `judge` compares it.
+    A campaign can use any single parser, so `diagnose` must compare the number of atoms. If all of
+    the sample's parsers are `per_atom`, `judge` compares it instead.
     """
     parsers = program.own_parsers()
     per_atom = [
@@ -141,7 +141,7 @@ def _of_others(program: Program, sample: Sample, output: Output) -> Iterator[str
 
 
 def _others(asked: Asked, what: str) -> Iterator[Asked]:
-    """`asked` with the field `what` increased and decreased by one."""
+    """Yield `asked` with the field `what` increased and decreased by one, if that is possible."""
     value: int = getattr(asked, what)
     changed: dict[str, Any] = {}
     for changed[what] in (value + 1, value - 1):

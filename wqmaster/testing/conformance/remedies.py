@@ -1,4 +1,4 @@
-"""Checks of remedies: each must build a job, and change what it declares."""
+"""Check that a job can be built with each remedy, and that a remedy with settings changes it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,15 +12,15 @@ from wqmaster.testing.conformance.building import step_of
 from wqmaster.testing.conformance.calls import Fault, built
 from wqmaster.testing.conformance.sample import Sample
 
-# With a single process, a remedy that reduces their number changes nothing.
+# With a single core, a remedy that reduces the number of processes would change nothing.
 _CORES = 4
 
 
 def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
-    """How the remedies of the samples' task functions break the contract.
+    """Yield the faults of the remedies of the samples' task functions.
 
-    Task functions of one program may share ladders with a rung for only one of them, so a rung must
-    change the job of at least one sample.
+    A program's task functions can share ladders in which a rung serves only one of them, so a rung
+    must change the job of at least one sample.
     """
     idle: dict[str, bool] = {}  # rung -> whether it has changed no job yet
     blind: dict[str, bool] = {}  # rung -> whether rescued files have changed no job yet
@@ -70,13 +70,13 @@ def _declarations(traits: Traits) -> Iterator[str]:
 
 
 def _rungs(traits: Traits) -> Iterator[Rung]:
-    """The rungs of all ladders, and the one with more disk that every program has in a campaign."""
+    """Yield the rungs of all ladders, and the rung `disk_2x`, which every program has."""
     yield from (rung for ladder in traits.ladders.values() for rung in ladder)
     yield traits.rung(name="disk_2x", disk=2)
 
 
 def _has_settings(rung: Rung) -> bool:
-    """Whether a rung has settings of its program besides factors and `restart`."""
+    """Whether a rung changes settings of the program, apart from factors and `restart`."""
     fields = type(rung).model_fields
     own = fields.keys() - Rung.model_fields.keys()
     return any(getattr(rung, name) != fields[name].get_default() for name in own)
@@ -91,9 +91,9 @@ def _broken(sample: Sample, step: StepRequest, rung: Rung) -> str | None:
 
 
 def _uses_rescued(sample: Sample, step: StepRequest, rung: Rung) -> bool | None:
-    """Whether the job uses the files of the failed sample; None if that is not known.
+    """Whether the job uses the files of the failed sample; None if that cannot be determined.
 
-    It is known if the sample has a file, besides stdout and stderr, that the job returns.
+    It can be if the sample has a file, besides stdout and stderr, that the job returns.
     """
     fresh = built(sample, sample.molecule, replace(step, remedies=(rung,)))
     if not isinstance(fresh, Job):

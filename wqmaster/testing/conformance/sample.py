@@ -1,4 +1,4 @@
-"""Real outputs of a program, with the values that they contain."""
+"""Samples: real outputs from a program, with the values that they contain."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from wqmaster.jobs.job import Asked
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Build, Software, traits_of
 
-# The properties of the molecule that an output may state: fields of `Asked`.
+# The properties of the molecule that an output can state, which are fields of `Asked`.
 STATED = ("natoms", "charge", "multiplicity")
 
 WATER = Molecule(
@@ -22,24 +22,27 @@ WATER = Molecule(
 
 @dataclass(frozen=True)
 class Sample:
-    """A real output of a program, with the values that it contains."""
+    """A real output from a program, with the values that it contains."""
 
     function: Build  # the task function whose step wrote the output
     files: Mapping[str, bytes]  # "stdout", and the other files that parsers read
-    # Parser -> the value that it must return; floats agree within `values.RELATIVE_TOLERANCE`.
+    # Maps each parser to the value that it must return. Floats must agree within
+    # `values.RELATIVE_TOLERANCE`.
     values: Mapping[str, Any] = field(default_factory=dict)
-    # The program's version as the output states it; None if it states none, and `program_version`
-    # must return None.
+    # The program's version that the output states and `program_version` must return; None if the
+    # output does not state a version.
     version: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the step
+    options: Mapping[str, Any] = field(default_factory=dict)  # the step's options
     molecule: Molecule = WATER
-    # It needs a `cache` if the task function has a stage `prepare`.
+    # Must have a `cache` if the task function has the stage `prepare`.
     software: Software = field(default_factory=Software)
-    # The properties of the molecule that the output states; `diagnose` must refuse the output if
-    # others were requested. Remove those that the output does not state. The default is all of
-    # them, to detect a `diagnose` that does not compare. Unused if `has_own_format` is False.
+    # The properties of the molecule that the output states. `diagnose` must refuse the output if
+    # other values were requested. The default is all properties, to detect a `diagnose` that does
+    # not compare them; remove those that the output does not state. Unused if `has_own_format` is
+    # False.
     states: Collection[str] = STATED
-    # For the output of a failure, which has no values: the class that `diagnose` must return.
+    # The class that `diagnose` must return, if this is the output of a failure. Such a sample has
+    # no values.
     failure: FailureClass | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +76,7 @@ class Sample:
 
     @property
     def plain_options(self) -> dict[str, Any]:
-        """The options of the step as `diagnose` receives them; unchanged if they are refused."""
+        """The step's options as `diagnose` receives them; unchanged if the model refuses them."""
         model = traits_of(self.function).options
         try:
             found = model.model_validate(dict(self.options))

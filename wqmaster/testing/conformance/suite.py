@@ -1,4 +1,4 @@
-"""The whole suite, which checks a program and its samples against the contract."""
+"""The whole test suite, which checks a program and its samples against the contract."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -19,16 +19,16 @@ from wqmaster.testing.conformance.sample import Sample
 def check_program(
     program: Program, samples: Sequence[Sample], *, untested: Collection[str] = ()
 ) -> None:
-    """Check the program's declarations, and building, parsing and diagnosis with `samples`.
+    """Check a program's declarations, and check building, parsing and diagnosis with `samples`.
 
-    Outputs are cut at many lengths and altered at random (reproducibly).
+    The samples' outputs are also cut at many lengths and altered at random (reproducibly).
 
-    Each parser must find a value in some sample, unless it is named in `untested`, where readers of
-    the test see it; a parser that is named there must find none. The needs of the other parsers in
-    `needs.py` are compared with `leaves` for the steps of the samples.
+    Each parser must find a value in at least one sample, unless `untested` names it, which shows
+    readers of the test that it is not tested. A parser in `untested` must not find any value. For
+    the other parsers, the needs in `needs.py` are compared with `leaves` for the samples' steps.
 
     Raises:
-        AssertionError: lists everything that breaks the contract.
+        AssertionError: the program breaks the contract; the message lists every fault.
     """
     found = list(_faults(program, samples, untested))
     if found:
@@ -42,7 +42,7 @@ def _faults(
 ) -> Iterator[str]:
     why = program.lacks()
     declared = [why] if why is not None else list(declarations.faults(program))
-    of_samples: dict[str, list[int]] = {}  # fault -> numbers of the samples that have it
+    of_samples: dict[str, list[int]] = {}  # fault -> numbers of the samples in which it occurs
     seen: set[str] = set()
     for number, sample in enumerate(samples):
         found = list(building.faults(program, sample))
@@ -70,7 +70,7 @@ def _faults(
 
 
 def _is_found(name: str, value: Any, sample: Sample) -> bool:
-    """Whether a parser found a value; None counts only if the sample states it."""
+    """Whether a parser found a value. None counts as one only if the sample states it."""
     return value is not None or name in sample.values
 
 

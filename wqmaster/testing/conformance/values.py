@@ -1,4 +1,4 @@
-"""Compares the values of parsers with those that samples state."""
+"""Compare values from parsers with the values that samples state."""
 
 import itertools
 import math
@@ -7,17 +7,17 @@ from typing import Any
 
 # A number copied from an output seldom has all the digits of a double.
 RELATIVE_TOLERANCE = 1e-9
-# Longer values are shortened.
+# The length of a value in a message. Longer values are shortened.
 _MAX_SHOWN_CHARACTERS = 100
-# Stands for an entry that one of two values lacks.
+# Stands for an entry that is missing in one of two values.
 _NOTHING = object()
 
 
 def agree(found: Any, stated: Any) -> bool:
-    """Whether `found` is the value that a sample states; both are plain.
+    """Whether the value `found` agrees with the one that a sample states. Both must be plain data.
 
-    A float agrees with a number within `RELATIVE_TOLERANCE`; everything else must be equal, and a
-    bool is not a number.
+    A float agrees with a number within `RELATIVE_TOLERANCE`. Everything else must be equal, and a
+    bool does not count as a number.
     """
     if isinstance(found, bool) or isinstance(stated, bool):
         return found is stated
@@ -37,9 +37,10 @@ def agree(found: Any, stated: Any) -> bool:
 def differing(
     found: Any, stated: Any, agrees: Callable[[Any, Any], bool] = agree
 ) -> tuple[str, str]:
-    """Two values that do not agree, as text; of long values, only the first entries that differ.
+    """Describe two values that do not agree, `found` first.
 
-    The first text then includes the place, as in "-1.5 at [3][0]".
+    Long values are reduced to the first entries that differ. The first text then includes their
+    place, as in "-1.5 at [3][0]".
     """
     place = ""
     while max(len(repr(found)), len(repr(stated))) > _MAX_SHOWN_CHARACTERS:
@@ -66,7 +67,10 @@ def _short(value: Any) -> str:
 def _first_inner(
     found: Any, stated: Any, agrees: Callable[[Any, Any], bool]
 ) -> tuple[Any, Any, Any] | None:
-    """The first entry in which two lists or two mappings differ; None if they are neither."""
+    """The key and values of the first entry in which two lists or two mappings differ.
+
+    None if the values are neither two lists nor two mappings, or if all entries agree.
+    """
     if isinstance(found, Mapping) and isinstance(stated, Mapping):
         keys: Iterable[Any] = dict.fromkeys([*stated, *found])
         pairs = ((key, found.get(key, _NOTHING), stated.get(key, _NOTHING)) for key in keys)
