@@ -63,6 +63,8 @@ class Step(Model):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=NAME)
+    # The step's own task function, in a chain of programs (default: the campaign's).
+    func_name: str | None = None
     # The step's parsers, as a list or as a mapping of each file to the parsers that read it.
     parsers: dict[str, list[str]] | list[str] = Field(default_factory=list)
     # Files to keep in addition to the results. Maps the name in the sandbox to the name of the
@@ -84,11 +86,21 @@ class Kwargs(Model):
 class CampaignConfig(Model):
     """`campaign_config`: the calculation."""
 
-    func_name: str
+    # The task function of all steps that name none.
+    func_name: str | None = None
+    # What is stored if a step fails: nothing, or the results of the steps before it.
+    commit: Literal["job", "step"] = "job"
     # How long all steps of one job may take together, in seconds.
     job_timeout: Seconds = 3600
     args: list[Step] = Field(min_length=1)
     kwargs: Kwargs | None = None
+
+    @model_validator(mode="after")
+    def _functions_are_named(self) -> "CampaignConfig":
+        for step in self.args:
+            if self.func_name is None and step.func_name is None:
+                raise PydanticCustomError("no_function", "the key 'func_name' is missing")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "CampaignConfig":
@@ -267,6 +279,10 @@ class Archive(Model):
     keep: Literal["failed", "all", "none"] = "failed"
 
 
+# The names of a program's own remedies, or new ones.
+Ladder = list[dict[str, Any] | str]
+
+
 def _command(value: Any) -> Any:
     return {"command": value} if isinstance(value, str) else value
 
@@ -285,8 +301,9 @@ class Campaign(Model):
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
-    # Maps failure classes to ladders of remedies that replace the program's; false: no remedies.
-    remedies: dict[str, list[dict[str, Any] | str]] | Literal[False] = Field(default_factory=dict)
+    # Failure class -> a ladder of remedies that replaces the program's: for all steps or, below
+    # a step's name, for that step; false: no remedies.
+    remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

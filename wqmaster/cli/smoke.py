@@ -57,9 +57,11 @@ def _value(result: smoke.Rehearsal) -> dict[str, Any]:
 
 def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
     yield f"document {result.document!r} ({counted(len(molecule.numbers), 'atom')})"
+    programs = {step.request.name: step.function.program for step in recipe.steps}
     for step in result.verdict.results:
+        known = programs[step.step]
         version = f" {step.program_version}" if step.program_version else ""
-        program = f", {recipe.program.name}{version}" if recipe.program else ""
+        program = f", {known.name}{version}" if known else ""
         yield f"\nstep {step.step}: {step.wall_time:.2f} s{program}"
         for name, value in step.values.items():
             yield f"  {name:<16} {shortened(value)}"

@@ -98,10 +98,15 @@ def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]
 
 
 def _outdated(
-    found: Mapping[StatedRecipe, int], recipe: Recipe, place: str, *, archived: bool
+    found: Mapping[StatedRecipe, int],
+    recipe: Recipe,
+    step: StepRecipe,
+    place: str,
+    *,
+    archived: bool,
 ) -> Iterator[Note]:
     """A note if some results were read by another version of the program's parsers."""
-    now = recipe.diagnosis.VERSION if recipe.diagnosis is not None else None
+    now = step.diagnosis.VERSION if step.diagnosis is not None else None
     others: Counter[str] = Counter()
     for stated, count in found.items():
         if stated.parser_version not in (None, now):
@@ -145,7 +150,7 @@ def check_recipes(
         if unsaid:
             text = f"{place}: no recipe is recorded for {_results(unsaid)}"
             notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
-        notes += _outdated(found, recipe, place, archived=archived)
+        notes += _outdated(found, recipe, steps[name], place, archived=archived)
         others = _others(found, steps[name])
         if not others:
             continue
@@ -260,7 +265,7 @@ def _of_code(store: Store, recipe: Recipe) -> list[Note]:
     if recipe.code is None or not known or recipe.code in known:
         return []
     text = (
-        f"the file of {recipe.function} was edited since the last run; if its jobs now give other "
+        f"the file of {recipe.named} was edited since the last run; if its jobs now give other "
         "results, give it another version, such as @task(version='2'), to distinguish old and new "
         "results"
     )

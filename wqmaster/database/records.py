@@ -25,8 +25,14 @@ def result(
     returned: Returned,
     outcome: Outcome | None,
     results: tuple[StepResult, ...],
+    *,
+    whole: bool = True,
 ) -> Result:
     """The values of all steps, each with `_run`, which records how they were computed."""
+    programs = {
+        wanted.request.name: program.name if (program := wanted.function.program) else None
+        for wanted in recipe.steps
+    }
     steps: dict[str, Document] = {}
     for step in results:
         taken = [name for of in (WHOLE_JOB, step.step) for name in asked.remedy.get(of, ())]
@@ -35,7 +41,7 @@ def result(
             "molecule": asked.molecule,
             **({"computed": dict(asked.computed)} if asked.computed else {}),
             "campaign": recipe.loaded.campaign.campaign,
-            "program": recipe.program.name if recipe.program is not None else None,
+            "program": programs[step.step],
             "program_version": step.program_version,
             "parser_version": step.parser_version,
             **({"software": step.software} if step.software else {}),
@@ -46,7 +52,7 @@ def result(
             "finished": datetime.fromtimestamp(returned.finished, UTC),
         }
         steps[step.step] = {**step.values, "_run": run}
-    return Result(asked.document, steps)
+    return Result(asked.document, steps, replaces=whole and recipe.commits_steps)
 
 
 def failed(

@@ -29,6 +29,9 @@ class Result:
 
     document: Any
     steps: Mapping[str, Document]
+    # Whether they replace those of an earlier attempt (`commit: step`), so that all steps of a
+    # document come from one job.
+    replaces: bool = False
 
 
 def refusal(steps: Mapping[str, Document]) -> str | None:
@@ -192,7 +195,10 @@ class Results:
 
     def _update(self, result: Result, step: str, values: Document) -> UpdateOne:
         path = f"{self._key}.{step}"
-        return UpdateOne({"_id": result.document, path: None}, {"$set": {path: values}})
+        query: Document = {path: None}
+        if result.replaces:
+            query = {"$or": [{path: None}, _of_earlier_attempt(path, values["_run"])]}
+        return UpdateOne({"_id": result.document, **query}, {"$set": {path: values}})
 
     def _in_place_of_null(self, result: Result, step: str, values: Document) -> bool:
         """Store values below a field that is null; return whether they are stored.
@@ -307,6 +313,12 @@ class Results:
         return found.get("results", 0), {
             name: found.get(f"lack{place}", 0) for place, name in enumerate(names)
         }
+
+
+def _of_earlier_attempt(path: str, run: Document) -> Document:
+    """The query for a result at `path` of an earlier attempt than the run of this `_run`."""
+    same = {f"{path}._run.{name}": run[name] for name in ("recipe", "molecule")}
+    return {**same, f"{path}._run.attempt": {"$lt": run["attempt"]}}
 
 
 def _made_by(path: str, run: Document) -> Document:

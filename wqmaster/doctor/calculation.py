@@ -72,7 +72,7 @@ def programs(case: Case) -> Iterator[Finding]:
     for name in names:
         found = shutil.which(name) or name
         said = ""
-        program = recipe.program
+        program = recipe.program_called(name)
         argument = program.version_argument if program is not None else None
         if program is not None and argument and name == recipe.software.argv(program.name)[0]:
             told = ask([found, argument], case.environ)

@@ -68,7 +68,8 @@ trap 'end_group; exit 143' TERM
 trouble='' trouble_code=127 before=: key=
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
-# An output +FILE is returned only if the program fails; OLD=NEW renames a file first.
+# An output +FILE is returned only if the program fails. First, OLD:NEW copies a file and OLD=NEW
+# renames one.
 step() {
     name=$1 outputs=$2 first=$3
     shift 3
@@ -80,6 +81,9 @@ step() {
             *=*)
                 [ ! -f "${file%%=*}" ] || mv -f "${file%%=*}" "${file#*=}" ||
                     die "cannot rename $file"
+                ;;
+            *:*)
+                [ ! -f "${file%%:*}" ] || cp "${file%%:*}" "${file#*:}" || die "disk full" 28
                 ;;
             *) clean="$clean $file" ;;
         esac

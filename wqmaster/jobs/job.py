@@ -74,6 +74,7 @@ class Execution:
     continues: tuple[str, ...] = ()  # outputs that the program updates, so they are not removed
     clean: tuple[str, ...] = ()  # other files from earlier steps to remove
     rename: tuple[tuple[str, str], ...] = ()  # (file from an earlier step, new name), done first
+    copy: tuple[tuple[str, str], ...] = ()  # (file from an earlier step, copy), before `rename`
     rescue: tuple[str, ...] = ()  # files to return if the exit code is not 0, for a remedy
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,7 +89,7 @@ class Execution:
                 )
         if not self.argv or not all(isinstance(word, str) for word in self.argv):
             raise TypeError(f"the command of step {self.name!r} must be a list of strings")
-        moved = [name for pair in self.rename for name in pair]
+        moved = [name for pair in (*self.copy, *self.rename) for name in pair]
         names = (*self.outputs, *self.continues, *self.clean, *moved, *self.rescue)
         for name in (self.name, *names):
             check_file_name(name)
@@ -116,12 +117,13 @@ class Job:
         """The files that the runner removes before the step at `position`.
 
         These are the step's `clean` files and its outputs, except the outputs that it `continues`
-        or that `rename` creates. Before the first step, the sandbox contains only the job's files.
+        or that `copy` or `rename` creates. Before the first step, the sandbox contains only the
+        job's files.
         """
         step = self.steps[position]
         if position == 0:
             return tuple(name for name in step.clean if name in self.files)
-        kept = {*step.continues, *(new for _, new in step.rename)}
+        kept = {*step.continues, *(new for _, new in (*step.copy, *step.rename))}
         outputs = (name for name in step.outputs if name not in kept)
         return tuple(dict.fromkeys((*step.clean, *outputs)))
 

@@ -46,7 +46,11 @@ def _use(program: str, supplies: Mapping[str, Supply]) -> str:
 
 def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply]) -> str:
     outputs = [*step.outputs, *(f"+{name}" for name in step.rescue if name not in step.outputs)]
-    first = [*(f"{old}={new}" for old, new in step.rename), *removed]
+    first = [
+        *(f"{old}:{new}" for old, new in step.copy),
+        *(f"{old}={new}" for old, new in step.rename),
+        *removed,
+    ]
     words = ["step", step.name, " ".join(outputs), " ".join(first)]
     if step.environment:
         words.append("env")

@@ -186,17 +186,23 @@ class Reparse:
         if (stored and not mine) or key in self._cured:
             return Finding(Kind.EARLIER, asked, "the stored result is from another attempt")
         run: Document = next((values["_run"] for values in mine.values()), {})
-        if verdict.failure is not None:
+        partial = self._recipe.commits_steps and mine.keys() == {
+            result.step for result in verdict.results
+        }
+        if verdict.failure is not None and not (mine and partial):
             before = mine.get(verdict.failure.step or "", {})
             return self._failed(archived, verdict.failure, run, before)
         made = records.result(
             self._recipe, asked, archived.returned, archived.outcome, verdict.results
         )
         result = dict(made.steps)
-        if not stored:
+        if not stored or result.keys() - stored.keys():
             self._cured.add(key)
             return Finding(Kind.CURED, asked, result=result)
         found = tuple(_differences(mine, result))
+        if verdict.failure is not None and not found:
+            # As recorded: the job failed after the steps whose results are stored.
+            return self._failed(archived, verdict.failure, {}, {})
         kind = Kind.SAME
         if found:
             new = all(difference.before is None for difference in found)

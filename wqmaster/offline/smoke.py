@@ -45,13 +45,12 @@ class Rehearsal:
             for name, value in result.values.items()
             if value is None
         ]
-        if recipe.program is None:
-            return found
-        parsers = {step.request.name: step.parsers for step in recipe.steps}
+        steps = {step.request.name: step for step in recipe.steps}
         for result in self.verdict.results:
-            for call in parsers[result.step]:
+            program = steps[result.step].function.program
+            for call in steps[result.step].parsers:
                 why = misfit(call.name, result.values[call.name], natoms)
-                if why is not None and recipe.program.owns(call.function):
+                if why is not None and program is not None and program.owns(call.function):
                     found.append(
                         f"step '{result.step}': {why}, unlike the '{call.name}' of other programs "
                         "(wqmaster/parsers/quantities.py)"
@@ -148,13 +147,13 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         raise
     except JobUnfit as error:
         raise recipe.loaded.source.error(
-            f"{recipe.function}: {error}",
-            *("campaign_config", "func_name"),
+            f"{recipe.named}: {error}",
+            *recipe.functions[0].place,
             code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
     except Exception as error:
         raise WqmasterError(
-            f"{recipe.function} fails for document {molecule.id!r}: {told(error)}",
+            f"{recipe.named} fails for document {molecule.id!r}: {told(error)}",
             code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
 

@@ -10,7 +10,8 @@ from typing import Any
 import wqmaster.tasks
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import GEOMETRY_FIELDS, MoleculeFields
-from wqmaster.tasks.base import Build, StepRequest, Traits
+from wqmaster.recipe.task_function import TaskFunction, blaming
+from wqmaster.tasks.base import Build, StepRequest
 from wqmaster.tasks.calling import listed
 
 
@@ -38,8 +39,14 @@ def code_of(function: Build) -> str | None:
         return None
 
 
+def options_of(step: StepRequest) -> dict[str, Any]:
+    """The options of a step as plain data, with the step from whose geometry it starts."""
+    found: dict[str, Any] = step.options.model_dump(mode="json", exclude_none=True)
+    return found if step.geometry is None else {**found, "geometry": step.geometry}
+
+
 def asked_of(
-    loaded: LoadedCampaign, function: str, steps: Sequence[StepRequest], traits: Traits
+    loaded: LoadedCampaign, steps: Sequence[tuple[TaskFunction, StepRequest]]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield, for each step, everything that determines its results.
 
@@ -47,31 +54,54 @@ def asked_of(
     which versions before 0.2 hashed, lacks the document fields that are read.
 
     Raises:
-        CampaignError: a file that an option names cannot be read.
-        BrokenTrait: `fields` or `uses` raised an error or returned a value of the wrong type.
+        CampaignError: a file that an option names cannot be read, or a trait (`fields`, `uses`)
+            raised an error or returned a value of the wrong type.
     """
-    stated = {name for step in steps for name in listed(traits, "fields", str, step.loaded)}
-    origin = _origin(loaded, function, stated)
+    stated: set[str] = set()
+    for function, step in steps:
+        with blaming(loaded, function):
+            stated |= {*listed(function.traits, "fields", str, step.loaded)}
+    origin = _origin(loaded, [function for function, _ in steps], stated)
     for end in range(1, len(steps) + 1):
-        before = _options(loaded, function, steps[:end], traits)
+        before = _options(loaded, steps[:end])
         yield {**before, **origin}, before
 
 
 def _options(
-    loaded: LoadedCampaign, function: str, steps: Sequence[StepRequest], traits: Traits
+    loaded: LoadedCampaign, steps: Sequence[tuple[TaskFunction, StepRequest]]
 ) -> dict[str, Any]:
-    options = [step.options.model_dump(mode="json", exclude_none=True) for step in steps]
-    asked: dict[str, Any] = {"function": function, "steps": options}
-    if traits.version is not None:
-        asked["version"] = traits.version
-    used = {file for step in steps for file in listed(traits, "uses", str, step.loaded)}
+    first, _ = steps[0]
+    asked: dict[str, Any]
+    if all(function.name == first.name for function, _ in steps):
+        asked = {"function": first.name, "steps": [options_of(step) for _, step in steps]}
+        if first.traits.version is not None:
+            asked["version"] = first.traits.version
+    else:
+        asked = {
+            "chain": [
+                {
+                    "function": function.name,
+                    "version": function.traits.version,
+                    # The name, since a later step can start from this step's geometry.
+                    "step": step.name,
+                    "options": options_of(step),
+                }
+                for function, step in steps
+            ]
+        }
+    used: set[str] = set()
+    for function, step in steps:
+        with blaming(loaded, function):
+            used |= {*listed(function.traits, "uses", str, step.loaded)}
     if used:
         beside = loaded.source.path.parent
         asked["files"] = {file: _sum_of(loaded, beside / file) for file in sorted(used)}
     return asked
 
 
-def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str, Any]:
+def _origin(
+    loaded: LoadedCampaign, functions: Sequence[TaskFunction], stated: set[str]
+) -> dict[str, Any]:
     """The document fields that the campaign names and from which a result is computed.
 
     Default fields of the molecule are omitted, so a campaign that sets none keeps its hash. The
@@ -86,7 +116,7 @@ def _origin(loaded: LoadedCampaign, function: str, stated: set[str]) -> dict[str
     }
     origin: dict[str, Any] = {"molecule": named} if named else {}
     others = set(loaded.campaign.submit.projection) - stated
-    if others and not is_ours(function):
+    if others and not all(is_ours(function.name) for function in functions):
         origin["projection"] = sorted(others)
     return origin
 

@@ -15,7 +15,6 @@ from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
 from wqmaster.system.tracebacks import told
-from wqmaster.tasks.program import Program
 
 _STREAMS = {"stdout", "stderr"}
 _TAIL_LINES = 15
@@ -46,7 +45,7 @@ class StepResult:
 class Verdict:
     """The outcome of a job: the results of all its steps, or one failure."""
 
-    results: tuple[StepResult, ...] = ()
+    results: tuple[StepResult, ...] = ()  # with a failure, those of the steps before it
     failure: Failure | None = None
 
 
@@ -80,12 +79,10 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     return None
 
 
-def _step_failure(
-    step: StepOutcome, wanted: StepRecipe, recipe: Recipe, asked: Asked
-) -> Failure | None:
+def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked) -> Failure | None:
     """The step's failure, judged before its values are read; None if it did not fail."""
     failure = _by_exit_code(step)
-    diagnosis = recipe.diagnosis
+    diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
         try:
             failure = diagnosed(diagnosis.diagnose, Output(step.files), asked, wanted.options)
@@ -118,9 +115,8 @@ def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:
     return Failure(kind, message, parser=call.name)
 
 
-def _values(
-    step: StepOutcome, wanted: StepRecipe, program: Program | None
-) -> dict[str, Any] | Failure:
+def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
+    program = wanted.function.program
     values: dict[str, Any] = {}
     output = Output(step.files)
     for call in wanted.parsers:
@@ -178,25 +174,25 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
     """Judge one job.
 
     Every step must have run, and its output must pass the diagnosis, the parsers and the checks.
-    The first failure becomes the verdict.
+    The first failure ends the judgement; the verdict then has the results of the steps before it.
     """
-    results = []
+    results: list[StepResult] = []
     came_back = {step.name: step for step in outcome.steps}
     for wanted in recipe.steps:
         name = wanted.request.name
         step = came_back.get(name)
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
-            return Verdict(failure=failure)
-        found = _step_failure(step, wanted, recipe, asked) or _values(step, wanted, recipe.program)
+            return Verdict(tuple(results), failure)
+        found = _step_failure(step, wanted, asked) or _values(step, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
-        diagnosis = recipe.diagnosis
+        diagnosis = wanted.diagnosis
         version = _version(diagnosis, step)
         if isinstance(found, Failure):
-            return Verdict(failure=replace(found, step=name, tail=_tail(step)))
+            return Verdict(tuple(results), replace(found, step=name, tail=_tail(step)))
         if isinstance(version, Failure):
-            return Verdict(failure=replace(version, step=name, tail=_tail(step)))
+            return Verdict(tuple(results), replace(version, step=name, tail=_tail(step)))
         results.append(
             StepResult(
                 step=name,

@@ -1,17 +1,71 @@
 """Combine the program's remedies and the campaign's `remedies:` into the ladders of a recipe."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import nearest
 from wqmaster.jobs.failures import FailureClass, Family
+from wqmaster.recipe.retry import WHOLE_JOB, JobLadders
 from wqmaster.tasks.base import Ladders, Rung, Traits
 
+# The settings of a rung that every program understands.
+_COMMON_SETTINGS = frozenset(Rung.model_fields)
 
-def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
-    """The program's ladders. A ladder in the campaign's `remedies:` replaces the program's.
+
+def job_ladders(loaded: LoadedCampaign, traits_of_steps: Mapping[str, Traits]) -> JobLadders:
+    """The ladders of each step, by its name, and those for a job that ended in an unknown step.
+
+    Raises:
+        CampaignError: as `ladders_of`; or `remedies:` names neither a step nor a failure class.
+    """
+    ladders = {step: ladders_of(loaded, traits, step) for step, traits in traits_of_steps.items()}
+    one = len({id(traits) for traits in traits_of_steps.values()}) == 1
+    whole: dict[FailureClass, list[Rung]] = {}
+    for of_step in ladders.values():
+        for kind, ladder in of_step.items():
+            there = whole.setdefault(kind, [])
+            names = {rung.name for rung in there}
+            there += [
+                rung
+                for rung in ladder
+                # In a chain, a rung that changes one program's input is of no use for another.
+                if rung.name not in names and (one or rung.model_fields_set <= _COMMON_SETTINGS)
+            ]
+    return {**ladders, WHOLE_JOB: whole}
+
+
+def _given(
+    loaded: LoadedCampaign, step: str
+) -> Iterator[tuple[FailureClass, Sequence[dict[str, Any] | str], tuple[str | int, ...]]]:
+    """The campaign's own ladders for a step: class, entries, keys in the campaign file."""
+    remedies = loaded.campaign.remedies or {}
+    below = remedies.get(step)
+    steps = {one.name for one in loaded.campaign.steps}
+    for label, entries in remedies.items():
+        if isinstance(entries, dict):
+            if label not in steps:
+                raise loaded.source.error(
+                    f"there is no step '{label}'; {nearest(label, steps)}", "remedies", label
+                )
+        elif label in steps and label not in {kind.label for kind in FailureClass}:
+            raise loaded.source.error(
+                f"'{label}' is a step; write its remedies as {{{label}: {{CLASS: [...]}}}}",
+                "remedies",
+                label,
+            )
+        elif not (isinstance(below, dict) and label in below):
+            yield _curable(loaded, label, "remedies", label), entries, ("remedies", label)
+    for label, entries in below.items() if isinstance(below, dict) else ():
+        keys = ("remedies", step, label)
+        yield _curable(loaded, label, *keys), entries, keys
+
+
+def ladders_of(loaded: LoadedCampaign, traits: Traits, step: str) -> Ladders:
+    """The ladders of a step's program, each replaced by that of the campaign's `remedies:`, if any.
 
     A program's remedy is left out if it multiplies an amount of memory or disk that the campaign
     does not set. If all workers run on this machine, remedies that need more memory than it has are
@@ -22,8 +76,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
             or gives two different remedies one name. The message contains file and line.
     """
     campaign = loaded.campaign
-    given = campaign.remedies
-    if given is False:
+    if campaign.remedies is False:
         return {}
     memory, disk = campaign.resources.memory, campaign.resources.disk
     own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
@@ -33,11 +86,10 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
         for kind, ladder in own.items()
     }
     known = {rung.name: rung for ladder in own.values() for rung in ladder}
-    for label, entries in given.items():
-        kind = _curable(loaded, label)
+    for kind, entries, place in _given(loaded, step):
         ladders[kind] = []
         for position, entry in enumerate(entries):
-            keys = ("remedies", label, position)
+            keys = (*place, position)
             if isinstance(entry, str):
                 if entry not in known:
                     hint = nearest(entry, known)
@@ -79,7 +131,7 @@ def _unknown(rung: Rung, memory: int | None, disk: int | None) -> str | None:
     return "disk" if rung.disk is not None and disk is None else None
 
 
-def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
+def _curable(loaded: LoadedCampaign, label: str, *keys: str) -> FailureClass:
     """The failure class with this label.
 
     Raises:
@@ -99,5 +151,5 @@ def _curable(loaded: LoadedCampaign, label: str) -> FailureClass:
                 if all_labels[label].again
                 else "a wrong input is never retried"
             )
-        raise loaded.source.error(f"there are no remedies for '{label}': {why}", "remedies", label)
+        raise loaded.source.error(f"there are no remedies for '{label}': {why}", *keys)
     return curable[label]

@@ -6,27 +6,22 @@ It does not cover parsers, resources, or where results are stored. The program's
 separately in `_run`.
 """
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.jobs.job import SHARED, SOFTWARE, Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Parser, ProgramParsers
-from wqmaster.recipe.retry import NO_REMEDIES, Plan, Remedies
+from wqmaster.recipe.hashing import hash_of
+from wqmaster.recipe.joining import FilesCollide, joined, with_geometries
+from wqmaster.recipe.retry import NO_REMEDIES, JobLadders, Plan, Remedies
+from wqmaster.recipe.task_function import TaskFunction, blaming
 from wqmaster.software.supplies import keep
 from wqmaster.tasks import stages
-from wqmaster.tasks.base import (
-    Build,
-    Ladders,
-    Software,
-    StepRequest,
-    traits_of,
-)
-from wqmaster.tasks.calling import BrokenTrait, called, listed
+from wqmaster.tasks.base import Software, StepRequest
+from wqmaster.tasks.calling import called, listed
 from wqmaster.tasks.program import Program
 
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -34,24 +29,6 @@ _STREAMS = frozenset({"stdout", "stderr"})
 
 class JobUnfit(TypeError):
     """A job cannot produce a result on any worker, and other jobs probably cannot either."""
-
-
-@contextlib.contextmanager
-def blaming(loaded: LoadedCampaign) -> Iterator[None]:
-    """Report a broken trait at the line of the campaign file that names its task function.
-
-    Raises:
-        CampaignError: a trait raised an error or returned a value that it must not.
-    """
-    try:
-        yield
-    except BrokenTrait as error:
-        function = loaded.campaign.campaign_config.func_name
-        raise loaded.source.error(
-            f"the task function '{function}': {error.message}",
-            *("campaign_config", "func_name"),
-            code=error.code,
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -68,12 +45,15 @@ class StepRecipe:
     """A resolved step."""
 
     request: StepRequest
+    function: TaskFunction
     parsers: tuple[ParserCall, ...]
     keep_files: tuple[tuple[str, str], ...]  # (file, name of its kept copy, which contains {id})
     # Files that the step must return, because a parser reads them or `keep_files` names them.
     needed: frozenset[str]
     # Options as plain data, for the hash and for the diagnosis.
     options: dict[str, Any]
+    # The XYZ file with its final geometry; None if it leaves none.
+    final_geometry: str | None = None
     # Everything that determines this step's results, including the options of earlier steps, whose
     # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -81,18 +61,21 @@ class StepRecipe:
     # The hash that versions before 0.2 stored. It did not cover the molecule's document fields.
     old_hash: str = ""
 
+    @property
+    def diagnosis(self) -> ProgramParsers | None:
+        """The module that diagnoses the step's output; None if its function has no program."""
+        return self.function.program.module if self.function.program is not None else None
+
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that turns a molecule into a job, and the job's output into values."""
 
-    function: str  # dotted name
-    program: Program | None  # the program whose parsers and diagnosis judge the output
     steps: tuple[StepRecipe, ...]
     software: Software
     hash: str
-    ladders: Ladders
-    # The campaign, with the fields that the task function needs.
+    ladders: JobLadders
+    # The campaign, with the fields that the task functions need.
     loaded: LoadedCampaign
     # A hash of where results are stored and which files they are read from. Spool entries with
     # another target do not belong to this recipe.
@@ -100,12 +83,33 @@ class Recipe:
     # Document fields, besides the molecule's, that affect the result. None means all fetched
     # fields, since a user's task function can read any of them.
     fields: tuple[str, ...] | None
-    task_function: Build
-    # The checksum of a user's task function (`code_of`); None for wqmaster's own functions, which
-    # have versions.
-    code: str | None = None
     # Warnings about the steps, each with file and line.
     warnings: tuple[str, ...] = ()
+
+    @property
+    def functions(self) -> list[TaskFunction]:
+        """The task functions, each once, in the order of the steps."""
+        return list({step.function.name: step.function for step in self.steps}.values())
+
+    @property
+    def named(self) -> str:
+        """The names of the task functions, for messages."""
+        return " + ".join(function.name for function in self.functions)
+
+    @property
+    def code(self) -> str | None:
+        """The checksum of the users' task functions (`code_of`); None if there are none."""
+        codes = [function.code for function in self.functions if function.code is not None]
+        return codes[0] if len(codes) == 1 else hash_of(codes) if codes else None
+
+    @property
+    def commits_steps(self) -> bool:
+        """Whether the results of the steps before one that fails are stored."""
+        return self.loaded.campaign.campaign_config.commit == "step"
+
+    def of(self, function: TaskFunction) -> list[StepRecipe]:
+        """The steps of a task function."""
+        return [step for step in self.steps if step.function.name == function.name]
 
     def build(
         self,
@@ -123,29 +127,46 @@ class Recipe:
             JobUnfit: the Job cannot produce the results that the campaign asks for.
         """
         self.inspect(molecule)
-        requests, software = [step.request for step in self.steps], self.software
+        requests = {step.request.name: step.request for step in self.steps}
+        software = self.software
         if remedies:
-            requests = [
-                replace(
+            requests = {
+                name: replace(
                     request,
-                    remedies=remedies.rungs.get(request.name, ()),
-                    rescued=(rescued or {}).get(request.name, {}),
+                    remedies=remedies.rungs.get(name, ()),
+                    rescued=(rescued or {}).get(name, {}),
                 )
-                for request in requests
-            ]
+                for name, request in requests.items()
+            }
             if software.memory is not None:
                 memory = int(software.memory * remedies.factors.memory)
                 software = replace(software, memory=memory)
-        job = self.task_function(molecule, requests, software)
-        if not isinstance(job, Job):
-            raise TypeError(f"a task function must return a Job, not {type(job).__name__}")
-        wanted = [step.request.name for step in self.steps]
-        if [step.name for step in job.steps] != wanted:
-            raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
+        jobs = []
+        for function in self.functions:
+            wanted = [step.request.name for step in self.of(function)]
+            job = function.build(molecule, [requests[name] for name in wanted], software)
+            if not isinstance(job, Job):
+                raise TypeError(f"a task function must return a Job, not {type(job).__name__}")
+            if [step.name for step in job.steps] != wanted:
+                raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
+            jobs.append(job)
+        try:
+            job = with_geometries(joined(jobs, list(requests)), self._final_geometries())
+        except FilesCollide as error:
+            raise JobUnfit(str(error)) from error
         why = self._unable(job)
         if why is not None:
             raise JobUnfit(why)
         return software.supplied(job)
+
+    def _final_geometries(self) -> dict[str, str]:
+        """The file with the final geometry of each step that another step starts from."""
+        sources = {step.request.geometry for step in self.steps}
+        return {
+            step.request.name: step.final_geometry
+            for step in self.steps
+            if step.request.name in sources and step.final_geometry is not None
+        }
 
     def _unable(self, job: Job) -> str | None:
         """Why `job` cannot produce a result on any worker; None if no reason is known."""
@@ -178,13 +199,13 @@ class Recipe:
         return [*self._uncalled(job), *self._removed(job)]
 
     def _removed(self, job: Job) -> Iterator[str]:
-        if self.code is None:  # wqmaster's own functions do not have this problem
-            return
         where = self.loaded.source.where
         left: dict[str, str] = {}  # file -> the last step that returned it
         for position, step in enumerate(job.steps):
             named = {part for word in step.argv for part in (word, word.partition("=")[2])}
-            for file in job.removed_before(position):
+            # Only users' functions have this problem.
+            own = self.steps[position].function.code is not None
+            for file in job.removed_before(position) if own else ():
                 if file in named and file in left and file not in step.clean:
                     place = where("campaign_config", "args", position)
                     yield (
@@ -199,7 +220,7 @@ class Recipe:
         where = self.loaded.source.where
         return [
             f"{where('software', name)}: the first job does not call '{name}'; "
-            f"{self.function} must begin a command with software.argv(NAME)"
+            f"{self.named} must begin a command with software.argv(NAME)"
             for name in self.software.commands
             if self.software.argv(name)[0] not in words
         ]
@@ -211,11 +232,10 @@ class Recipe:
             BadDocument: the document lacks something; the message names it.
             CampaignError: the trait `inspect` raised anything else.
         """
-        traits = traits_of(self.task_function)
-        if traits.inspect is not None:
-            with blaming(self.loaded):
-                for step in self.steps:
-                    called(traits, "inspect", molecule, step.request.options)
+        for step in self.steps:
+            if step.function.traits.inspect is not None:
+                with blaming(self.loaded, step.function):
+                    called(step.function.traits, "inspect", molecule, step.request.options)
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
         """The record of what the job for `molecule` is asked to compute."""
@@ -234,22 +254,28 @@ class Recipe:
 
     def programs(self) -> list[str]:
         """The programs (names or paths) that workers must have, without those sent with jobs."""
-        traits = traits_of(self.task_function)
-        if traits.runs is not None:
-            with blaming(self.loaded):
-                names = [
-                    name
-                    for step in self.steps
-                    for name in listed(traits, "runs", str, step.request.options, self.software)
-                ]
-        else:
-            names = [self.software.argv(self.program.name)[0]] if self.program else []
-        return list(dict.fromkeys(name for name in names if not name.startswith(SOFTWARE)))
+        return list(dict.fromkeys(name for name, _ in self._calls()))
 
-    def impostor(self, path: Path) -> str | None:
-        """Why the file at `path` is not the recipe's program; None if it can be."""
-        refuse = self.program.impostor if self.program is not None else None
-        return refuse(path) if refuse is not None else None
+    def _calls(self) -> Iterator[tuple[str, Program | None]]:
+        """For each program that workers must have: its name or path, and what is known of it."""
+        for step in self.steps:
+            program, traits = step.function.program, step.function.traits
+            if traits.runs is not None:
+                with blaming(self.loaded, step.function):
+                    names = list(listed(traits, "runs", str, step.request.options, self.software))
+            else:
+                names = [self.software.argv(program.name)[0]] if program is not None else []
+            yield from ((name, program) for name in names if not name.startswith(SOFTWARE))
+
+    def program_called(self, name: str) -> Program | None:
+        """The program that a step calls by this name or path; None if it is unknown."""
+        return next((program for called, program in self._calls() if called == name), None)
+
+    @property
+    def known_programs(self) -> list[Program]:
+        """The programs of the task functions, each once."""
+        found = (step.function.program for step in self.steps)
+        return list({program.name: program for program in found if program is not None}.values())
 
     def prepared(self) -> "Recipe":
         """Make the files that all jobs share (archives, receptor maps); return a recipe with them.
@@ -260,18 +286,13 @@ class Recipe:
         """
         cache = self.software.the_cache
         keep(self.software.supplies.values(), cache / "archives")
-        traits, software = traits_of(self.task_function), replace(self.software, here=True)
-        if traits.prepare is None:
+        software = replace(self.software, here=True)
+        if all(function.traits.prepare is None for function in self.functions):
             return self  # `check` and `smoke` must not leave an unneeded folder
         cache.mkdir(parents=True, exist_ok=True)
-        with blaming(self.loaded):
-            steps = tuple(
-                replace(step, request=stages.prepared(traits, step.request, software))
-                for step in self.steps
-            )
-        return replace(self, steps=steps)
-
-    @property
-    def diagnosis(self) -> ProgramParsers | None:
-        """The module that diagnoses the program's output; None if the recipe has no program."""
-        return self.program.module if self.program is not None else None
+        steps = []
+        for step in self.steps:
+            with blaming(self.loaded, step.function):
+                request = stages.prepared(step.function.traits, step.request, software)
+            steps.append(replace(step, request=request))
+        return replace(self, steps=tuple(steps))

@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,8 +13,8 @@ from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.job import SHARED, check_file_name
-from wqmaster.recipe.hashing import asked_of, code_of, hash_of, is_ours
-from wqmaster.recipe.ladders import ladders_of
+from wqmaster.recipe.hashing import asked_of, code_of, hash_of, is_ours, options_of
+from wqmaster.recipe.ladders import job_ladders
 from wqmaster.recipe.names import (
     TASK_FUNCTION,
     current,
@@ -22,12 +22,13 @@ from wqmaster.recipe.names import (
     program_named,
     resolve_parser,
 )
-from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe, blaming
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.task_function import TaskFunction, blaming
 from wqmaster.software.supplies import supplies
 from wqmaster.system.tracebacks import told
 from wqmaster.tasks import held, stages
 from wqmaster.tasks.base import Build, NoOptions, Software, StepRequest, Traits, traits_of
-from wqmaster.tasks.calling import called, listed
+from wqmaster.tasks.calling import called, final_geometry, listed
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_of_package
 
@@ -49,42 +50,76 @@ class _Resolver:
     def __init__(self, loaded: LoadedCampaign) -> None:
         self.loaded = loaded
         self.config = loaded.campaign.campaign_config
+        self.functions: dict[str, TaskFunction] = {}  # by dotted name
         self.kept: set[str] = set()  # the names under which steps keep files
         self.warnings: list[str] = []
 
     def error(self, message: str, *keys: str | int) -> CampaignError:
         return self.loaded.source.error(message, "campaign_config", *keys)
 
-    def function(self) -> Build:
+    def function(self, position: int, step: Step) -> TaskFunction:
+        """The task function of a step."""
+        given = step.func_name or str(self.config.func_name)
+        name = current(given)
+        if name in self.functions:
+            return self.functions[name]
+        own = ("args", position, "func_name")
+        keys = own if step.func_name is not None else ("func_name",)
         try:
-            found = function_named(current(self.config.func_name), TASK_FUNCTION)
+            found = cast("Build", function_named(name, TASK_FUNCTION))
+            traits = traits_of(found)
+            # A package of ours without a valid program is an error even if its function could run.
+            program_of_package(name)
+            program = program_named(traits.program) if traits.program is not None else None
         except ValueError as error:
-            raise self.error(str(error), "func_name") from error
-        return cast("Build", found)
-
-    def program(self, traits: Traits) -> Program | None:
-        try:
-            # If one of wqmaster's packages has no valid program, that is an error even if its
-            # function could run.
-            program_of_package(current(self.config.func_name))
-            return program_named(traits.program) if traits.program is not None else None
-        except ValueError as error:
-            raise self.error(str(error), "func_name") from error
+            raise self.error(str(error), *keys) from error
         except CampaignError as error:
-            where = ("campaign_config", "func_name")
+            where = ("campaign_config", *keys)
             raise self.loaded.source.error(error.message, *where, code=error.code) from error
+        code = None if is_ours(name) else code_of(found)
+        place = ("campaign_config", *keys)
+        self.functions[name] = TaskFunction(name, found, traits, program, place, code)
+        return self.functions[name]
 
-    def step(
-        self, position: int, step: Step, traits: Traits, program: Program | None
-    ) -> StepRecipe:
+    def geometry(
+        self, position: int, step: Step, function: TaskFunction, earlier: Mapping[str, StepRecipe]
+    ) -> str | None:
+        """The earlier step from whose final geometry this one starts; None if there is none."""
+        asked, traits = step.options.get("geometry"), function.traits
+        if asked is None or "geometry" in traits.options.model_fields:
+            return None
+        keys = ("args", position, "geometry")
+        if not traits.takes_geometry:
+            if traits.options.model_config.get("extra") == "allow":
+                return None  # an option of a user's function
+            raise self.error(
+                f"{function.name} cannot start from the geometry of another step", *keys
+            )
+        if asked not in earlier:
+            known = ", ".join(earlier) or "this is the first step"
+            raise self.error(f"'{asked}' is not an earlier step; earlier steps: {known}", *keys)
+        if earlier[asked].final_geometry is None:
+            raise self.error(
+                f"step '{asked}' ({earlier[asked].function.name}) leaves no geometry to start from",
+                *keys,
+            )
+        return str(asked)
+
+    def step(self, position: int, step: Step, earlier: Mapping[str, StepRecipe]) -> StepRecipe:
+        function = self.function(position, step)
+        traits, program = function.traits, function.program
+        geometry = self.geometry(position, step, function, earlier)
+        given = {key: value for key, value in step.options.items() if key != "geometry"}
+        if geometry is None:
+            given = step.options
         keys: tuple[str | int, ...] = ("args", position)
         model: type[BaseModel] = traits.options
-        for key in step.options:
+        for key in given:
             if key not in model.model_fields and model.model_config.get("extra") != "allow":
                 hint = nearest(key, {*model.model_fields, *Step.model_fields})
                 raise self.error(f"unknown key '{key}'; {hint}", *keys, key)
         try:
-            options = model.model_validate(step.options)
+            options = model.model_validate(given)
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
         except Exception as error:  # a validator in a user's model can raise anything
@@ -93,8 +128,8 @@ class _Resolver:
         if model is NoOptions:
             self.warnings += [
                 f"{self.loaded.source.where('campaign_config', *keys, key)}: '{key}' is passed to "
-                f"{self.config.func_name} unchecked, because its @task declares no options"
-                for key in step.options
+                f"{function.name} unchecked, because its @task declares no options"
+                for key in given
             ]
         parsers = tuple(self.parsers(step, keys, program))
         needed = {call.file for call in parsers} | set(step.keep_files)
@@ -117,13 +152,18 @@ class _Resolver:
                 check_file_name(file)
             except ValueError as error:
                 raise self.error(str(error), *keys) from error
-        self.hold(step, position, options, parsers, traits, program)
+        with blaming(self.loaded, function):
+            self.hold(step, position, options, parsers, traits, program)
+            final = final_geometry(traits, options)
+        request = StepRequest(step.name, options, frozenset(files - _STREAMS), geometry=geometry)
         return StepRecipe(
-            request=StepRequest(step.name, options, frozenset(files - _STREAMS)),
+            request=request,
+            function=function,
             parsers=parsers,
             keep_files=tuple(step.keep_files.items()),
             needed=frozenset(needed),
-            options=options.model_dump(mode="json", exclude_none=True),
+            options=options_of(request),
+            final_geometry=final,
         )
 
     def reachable(self, called: str) -> None:
@@ -144,11 +184,11 @@ class _Resolver:
                 called,
             )
 
-    def loaded_step(
-        self, position: int, step: StepRecipe, traits: Traits, software: Software
-    ) -> StepRecipe:
+    def loaded_step(self, position: int, step: StepRecipe, software: Software) -> StepRecipe:
         try:
-            return replace(step, request=stages.loaded(traits, step.request, software))
+            with blaming(self.loaded, step.function):
+                request = stages.loaded(step.function.traits, step.request, software)
+            return replace(step, request=request)
         except ValueError as error:
             raise self.error(str(error), "args", position) from error
 
@@ -206,40 +246,18 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         CampaignError: a function, parser, option or archive is missing or wrong. The message
             contains file, line and the nearest valid name.
     """
-    with blaming(loaded):
-        return _resolved(loaded, runs)
-
-
-def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
     beside = loaded.source.path.parent.absolute()
     if str(beside) not in sys.path:
         sys.path.append(str(beside))
     resolver = _Resolver(loaded)
     campaign = loaded.campaign
-    function = resolver.function()
-    traits = traits_of(function)
-    program = resolver.program(traits)
-    steps = tuple(
-        resolver.step(position, step, traits, program)
-        for position, step in enumerate(campaign.steps)
-    )
-    name = current(campaign.campaign_config.func_name)
-    calls = [program.name if program is not None else str(None)]
-    if traits.runs is not None:
-        # `runs` can look for one of several names in `software:`. Here each name is its own
-        # command, so `runs` returns names instead of commands.
-        named = Software(commands={word: shlex.quote(word) for word in campaign.software})
-        calls = [
-            run
-            for step in steps
-            for run in listed(traits, "runs", str, step.request.options, named)
-        ]
-    for word in campaign.software:
-        if is_ours(name) and word not in calls:
-            raise loaded.source.error(
-                f"{name} does not call '{word}'; {nearest(word, calls)}", "software", word
-            )
-        resolver.reachable(word)
+    found: dict[str, StepRecipe] = {}
+    for position, entry in enumerate(campaign.steps):
+        found[entry.name] = resolver.step(position, entry, found)
+    steps = tuple(found.values())
+    functions = list(resolver.functions.values())
+    _check_company(resolver, functions)
+    _check_software(resolver, steps)
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,
@@ -249,40 +267,76 @@ def _resolved(loaded: LoadedCampaign, runs: bool) -> Recipe:
         supplies=supplies(loaded) if runs else {},
     )
     steps = tuple(
-        resolver.loaded_step(position, step, traits, software)
-        for position, step in enumerate(steps)
+        resolver.loaded_step(position, step, software) for position, step in enumerate(steps)
     )
-    if traits.check is not None:
-        try:
-            called(traits, "check", [step.request for step in steps], software)
-        except ValueError as error:
-            raise resolver.error(str(error), "args") from error
+    for function in functions:
+        requests = [step.request for step in steps if step.function.name == function.name]
+        if function.traits.check is not None:
+            try:
+                with blaming(loaded, function):
+                    called(function.traits, "check", requests, software)
+            except ValueError as error:
+                raise resolver.error(str(error), "args") from error
+    everything = asked_of(loaded, [(step.function, step.request) for step in steps])
     steps = tuple(
         replace(step, asked=asked, hash=hash_of(asked), old_hash=hash_of(before))
-        for step, (asked, before) in zip(
-            steps, asked_of(loaded, name, [step.request for step in steps], traits), strict=True
-        )
+        for step, (asked, before) in zip(steps, everything, strict=True)
     )
     place = campaign.database
     target = [
         *(campaign.campaign, place.name, place.collection, campaign.output_key),
         *([step.request.name, sorted(step.request.files)] for step in steps),
     ]
-    fields = [
-        field for step in steps for field in listed(traits, "fields", str, step.request.loaded)
-    ]
-    decisive = tuple(sorted(set(fields))) if is_ours(name) else None
+    fields: list[str] = []
+    for step in steps:
+        with blaming(loaded, step.function):
+            fields += listed(step.function.traits, "fields", str, step.request.loaded)
+    ours = all(is_ours(function.name) for function in functions)
     return Recipe(
-        function=name,
-        program=program,
         steps=steps,
         software=software,
         hash=steps[-1].hash,
-        ladders=ladders_of(loaded, traits),
-        loaded=loaded.completed(fields, traits.molecule),
+        ladders=job_ladders(loaded, {step.request.name: step.function.traits for step in steps}),
+        loaded=loaded.completed(fields, any(function.traits.molecule for function in functions)),
         target=hash_of(target),
-        fields=decisive,
-        task_function=function,
-        code=None if is_ours(name) else code_of(function),
+        fields=tuple(sorted(set(fields))) if ours else None,
         warnings=tuple(resolver.warnings),
     )
+
+
+def _check_company(resolver: _Resolver, functions: Sequence[TaskFunction]) -> None:
+    """Refuse a chain with a function whose steps cannot share a job with others."""
+    if len(functions) == 1:
+        return
+    for function in functions:
+        if function.traits.alone is not None:
+            others = ", ".join(other.name for other in functions if other is not function)
+            raise resolver.loaded.source.error(
+                f"{function.name} cannot share a job with {others}: {function.traits.alone}",
+                *function.place,
+            )
+
+
+def _check_software(resolver: _Resolver, steps: Sequence[StepRecipe]) -> None:
+    """Refuse programs of `software:` that no step calls or that workers cannot find."""
+    loaded = resolver.loaded
+    software = loaded.campaign.software
+    # A function may look for one of several names; here each name stands for its command.
+    named = Software(commands={word: shlex.quote(word) for word in software})
+    calls: list[str] = []
+    for step in steps:
+        function = step.function
+        if function.traits.runs is not None:
+            with blaming(loaded, function):
+                calls += listed(function.traits, "runs", str, step.request.options, named)
+        else:
+            calls.append(function.program.name if function.program is not None else str(None))
+    names = [function.name for function in resolver.functions.values()]
+    for word in software:
+        if all(map(is_ours, names)) and word not in calls:
+            raise loaded.source.error(
+                f"{' + '.join(names)} does not call '{word}'; {nearest(word, calls)}",
+                "software",
+                word,
+            )
+        resolver.reachable(word)

@@ -15,6 +15,8 @@ from wqmaster.tasks.base import Ladders, Rung
 
 # Stands for the step if the engine ended a job in an unknown step. No step can have this name.
 WHOLE_JOB = "(job)"
+# Maps each step's name to its ladders. Those of WHOLE_JOB serve jobs that ended in an unknown step.
+JobLadders = Mapping[str, Ladders]
 # Maps each step's name to the names of the rungs that the step uses.
 Plan = Mapping[str, tuple[str, ...]]
 
@@ -64,7 +66,7 @@ class WithRemedies:
 Decision = GiveUp | Again | WithRemedies
 
 
-def decide(ladders: Ladders, history: Sequence[Past]) -> Decision:
+def decide(ladders: JobLadders, history: Sequence[Past]) -> Decision:
     """Decide what follows a document's failed attempts; `history` lists them from first to last."""
     if not history:
         return Again()
@@ -83,7 +85,7 @@ def _as_before(last: Past) -> Decision:
     return WithRemedies(last.remedy) if last.remedy else Again()
 
 
-def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
+def _higher(ladders: JobLadders, history: Sequence[Past]) -> dict[str, tuple[str, ...]] | None:
     """The last plan with the next rung of the last failure's ladder; None if no rung is left.
 
     In the failed step, the new rung replaces any earlier rung from the same ladder.
@@ -92,7 +94,7 @@ def _higher(ladders: Ladders, history: Sequence[Past]) -> dict[str, tuple[str, .
     if last.kind is None:
         return None
     step = last.step or WHOLE_JOB
-    ladder = [rung.name for rung in ladders.get(last.kind, ())]
+    ladder = [rung.name for rung in ladders.get(step, {}).get(last.kind, ())]
     tried = {name for past in history for name in past.remedy.get(step, ())}
     rung = next((name for name in ladder if name not in tried), None)
     if rung is None:
@@ -131,11 +133,11 @@ class Remedies:
 NO_REMEDIES = Remedies()
 
 
-def remedies(ladders: Ladders, plan: Plan) -> Remedies:
+def remedies(ladders: JobLadders, plan: Plan) -> Remedies:
     """The remedies in a plan, as the campaign defines them now."""
     if not plan:
         return NO_REMEDIES
-    by_step = {step: _rungs(ladders, names) for step, names in plan.items()}
+    by_step = {step: _rungs(ladders.get(step, {}), names) for step, names in plan.items()}
     taken = [rung for rungs in by_step.values() for rung in rungs]
     factors = Factors(
         memory=max((rung.memory or 1.0 for rung in taken), default=1.0),

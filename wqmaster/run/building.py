@@ -66,14 +66,14 @@ class Builder:
             except JobUnfit as error:
                 if not self._has_built:
                     raise recipe.loaded.source.error(
-                        f"{recipe.function}: {error}",
-                        *("campaign_config", "func_name"),
+                        f"{recipe.named}: {error}",
+                        *recipe.functions[0].place,
                         code=ErrorCode.TASK_FUNCTION_FAILED,
                     ) from error
-                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {error}"
+                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {error}"
             except Exception as error:  # a user's task function can raise anything
                 log.debug("the task function failed", exc_info=True)
-                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.function}: {told(error)}"
+                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {told(error)}"
         held = (
             {"unusable": entry.unusable}
             if molecule is None

@@ -28,7 +28,7 @@ def check_programs(recipe: Recipe) -> None:
         found = shutil.which(name)
         commands = recipe.software.commands
         named = [called for called in commands if recipe.software.argv(called)[0] == name]
-        program = recipe.program
+        program = recipe.program_called(name)
         own = program.name if program is not None and program.installation else name
         what = named[0] if named else own
         if found is None:
@@ -38,7 +38,7 @@ def check_programs(recipe: Recipe) -> None:
                 f"run; install {what}{how}, or give its path with 'software: {{{what}: "
                 f"/path/to/{what}}}' in the campaign file"
             )
-        why = recipe.impostor(Path(found))
+        why = program.impostor(Path(found)) if program and program.impostor else None
         if why is not None:
             raise ProgramMissing(
                 f"'{found}' is not {what}: {why}", code=ErrorCode.PROGRAM_UNSUITABLE
@@ -52,11 +52,11 @@ def unnamed(recipe: Recipe, job: Job) -> list[str]:
     machine.
     """
     called = {step.argv[0] for step in job.steps}
-    known = {*recipe.software.commands, *([recipe.program.name] if recipe.program else [])}
+    known = {*recipe.software.commands, *(program.name for program in recipe.known_programs)}
     known_words = {recipe.software.argv(name)[0] for name in known}
-    where = recipe.loaded.source.where("campaign_config", "func_name")
+    where = recipe.loaded.source.where(*recipe.functions[0].place)
     return [
-        f"{where}: {recipe.function} calls '{name}', which is neither in 'software:' nor installed "
+        f"{where}: {recipe.named} calls '{name}', which is neither in 'software:' nor installed "
         f"on this machine; {nearest(name, known)}"
         for name in sorted(called - known_words)
         if "/" not in name and shutil.which(name) is None

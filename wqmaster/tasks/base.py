@@ -55,6 +55,13 @@ class StepRequest:
     rescued: Mapping[str, bytes] = field(default_factory=dict)  # files of the failed attempt
     loaded: Any = None  # the value of the stage `load`; by default the options
     prepared: Any = None  # the value of the stage `prepare`; None until it has run
+    # The earlier step from whose final geometry this one starts; None: from the document's.
+    geometry: str | None = None
+
+    @property
+    def geometry_file(self) -> str | None:
+        """The XYZ file in the sandbox to start from; None if it is the document's geometry."""
+        return f"{self.geometry}.xyz" if self.geometry is not None else None
 
 
 @dataclass(frozen=True)
@@ -148,9 +155,10 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "remarks": ("options",),
     "leaves": ("options",),
     "inspect": ("molecule", "options"),
+    "final_geometry": ("options",),
 }
 # The functions that can be None. Each of the others has a default.
-_OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect"))
+_OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry"))
 
 
 @dataclass(frozen=True)
@@ -196,6 +204,13 @@ class Traits:
     # Raises BadDocument if a document lacks something that a step needs. It must be quick, because
     # it runs for every document.
     inspect: Callable[[Molecule, Any], None] | None = None
+    # Whether a step can start from the geometry in `step.geometry_file` (the key `geometry: STEP`).
+    takes_geometry: bool = False
+    # Returns the name of the XYZ file with the geometry that a step with these options ends with;
+    # None, or no function: other steps cannot start from it.
+    final_geometry: Callable[[Any], str | None] | None = None
+    # Why steps of this function cannot share a job with those of other functions; None: they can.
+    alone: str | None = None
 
     def __post_init__(self) -> None:
         """Check all types, so that a mistake is reported at the line of `@task`.
@@ -216,6 +231,12 @@ class Traits:
                 )
         if not isinstance(self.version, (str, type(None))):
             raise TypeError(f"@task(version=...) must be a string, not {self.version!r:.60}")
+        if not isinstance(self.takes_geometry, bool):
+            raise TypeError(
+                f"@task(takes_geometry=...) must be True or False, not {self.takes_geometry!r:.60}"
+            )
+        if not isinstance(self.alone, (str, type(None))):
+            raise TypeError(f"@task(alone=...) must be the reason, not {self.alone!r:.60}")
         for name, arguments in _CALLED_WITH.items():
             function = getattr(self, name)
             why = misfit(function, *arguments)
@@ -284,6 +305,9 @@ def task(
     remarks: Callable[[Any], Iterable[Remark]] = _nothing,
     leaves: Callable[[Any], Leaves] | None = None,
     inspect: Callable[[Molecule, Any], None] | None = None,
+    takes_geometry: bool = False,
+    final_geometry: Callable[[Any], str | None] | None = None,
+    alone: str | None = None,
 ) -> Callable[[Build], Build]:
     """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
     traits = Traits(
@@ -302,6 +326,9 @@ def task(
         remarks=remarks,
         leaves=leaves,
         inspect=inspect,
+        takes_geometry=takes_geometry,
+        final_geometry=final_geometry,
+        alone=alone,
     )
 
     def mark(function: Build) -> Build:

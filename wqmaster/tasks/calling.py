@@ -10,6 +10,7 @@ from typing import Any
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, CampaignError, WqmasterError
+from wqmaster.jobs.job import check_file_name
 from wqmaster.system.tracebacks import defined, told
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
@@ -96,6 +97,22 @@ def left(traits: Traits, options: Any) -> Leaves:
         if not isinstance(lack, Lack):
             raise _returned("leaves", lack, "Lack", traits.leaves, "the quantity ")
     return found
+
+
+def final_geometry(traits: Traits, options: Any) -> str | None:
+    """The XYZ file with the final geometry of a step; None if it leaves none.
+
+    Raises:
+        BrokenTrait: as in `called`, or the trait did not return the name of a file.
+    """
+    if traits.final_geometry is None:
+        return None
+    found = called(traits, "final_geometry", options)
+    try:
+        return None if found is None else check_file_name(found)
+    except (TypeError, ValueError) as error:
+        what = "the name of a file in the sandbox, or None"
+        raise _returned("final_geometry", found, what, traits.final_geometry) from error
 
 
 def file_lack(leaves: Leaves, name: str) -> Lack | None:

@@ -131,7 +131,8 @@ class MemoryStore:
                 continue
             steps = document.setdefault(self.campaign.output_key, {})
             for name, values in result.steps.items():
-                if steps.get(name) is None:
+                there = steps.get(name)
+                if there is None or (result.replaces and _is_earlier(there, values)):
                     steps[name] = deepcopy(dict(values))
         return refused
 
@@ -151,3 +152,10 @@ class MemoryStore:
 
     def _is_done(self, document: Document) -> bool:
         return {step.name for step in self.campaign.steps} <= set(self._steps(document))
+
+
+def _is_earlier(there: Document, values: Document) -> bool:
+    """Whether `there` is the result of an earlier attempt at the same molecule and recipe."""
+    old, new = there["_run"], values["_run"]
+    same = all(old[name] == new[name] for name in ("recipe", "molecule"))
+    return bool(same and old["attempt"] < new["attempt"])

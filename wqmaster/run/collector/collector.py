@@ -154,12 +154,14 @@ class Collector:
 
     def _without_files(self, outcome: Outcome, verdict: Verdict) -> Outcome:
         """The outcome with only the files to keep, since a bundle's files can fill the memory."""
-        kept: dict[str, set[str]] = {}
-        if verdict.failure is None:
-            kept = {
-                step.request.name: {file for file, _ in step.keep_files}
-                for step in self._recipe.steps
-            }
+        passed = {result.step for result in verdict.results}
+        if verdict.failure is not None and not self._recipe.commits_steps:
+            passed = set()
+        kept = {
+            step.request.name: {file for file, _ in step.keep_files}
+            for step in self._recipe.steps
+            if step.request.name in passed
+        }
         steps = (
             replace(
                 step,
@@ -198,13 +200,17 @@ class Collector:
             yield Ended(task=task, jobs=tuple(jobs))
 
     def _store_batch(self, batch: _Batch) -> None:
-        good = [job for job in batch.jobs if job.verdict.failure is None]
+        good = [
+            job
+            for job in batch.jobs
+            if job.verdict.failure is None or (self._recipe.commits_steps and job.verdict.results)
+        ]
         now = self._store.molecules([job.asked.document for job in good])
         stored = self._stored(good)
         for job in list(good):
             key = key_of(job.asked.document)
             if key in now and now[key] != job.asked.molecule:
-                failure = Failure(
+                failure = job.verdict.failure or Failure(
                     FailureClass.DOCUMENT_CHANGED, "the molecule changed while its job was running"
                 )
                 job.verdict = Verdict(failure=failure)
@@ -215,20 +221,27 @@ class Collector:
             except OSError as error:
                 if error.errno in _PASSING_ERRNOS:
                     raise
-                failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
+                failure = job.verdict.failure or Failure(
+                    FailureClass.NOT_STORED, f"a file cannot be kept: {error}"
+                )
                 job.verdict = Verdict(failure=failure)
                 good.remove(job)
         refused = self._store.results.commit(
             [
                 records.result(
-                    self._recipe, job.asked, job.returned, job.outcome, job.verdict.results
+                    self._recipe,
+                    job.asked,
+                    job.returned,
+                    job.outcome,
+                    job.verdict.results,
+                    whole=job.verdict.failure is None,
                 )
                 for job in good
             ]
         )
         for job in good:
             why = refused.get(key_of(job.asked.document))
-            if why is not None:
+            if why is not None and job.verdict.failure is None:
                 job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
         failed = [job for job in batch.jobs if job.verdict.failure is not None]
         histories = self._store.ledger.histories([job.asked.document for job in failed])
@@ -259,8 +272,11 @@ class Collector:
 
     def _keep_files(self, job: _Judged, stored: frozenset[str]) -> None:
         steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
+        passed = {result.step for result in job.verdict.results}
+        if self._recipe.commits_steps and job.verdict.failure is None:
+            stored = frozenset()  # the results that they belong to are replaced
         for wanted in self._recipe.steps:
-            if wanted.request.name in stored:
+            if wanted.request.name in stored or wanted.request.name not in passed:
                 continue
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))

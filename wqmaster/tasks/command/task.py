@@ -59,6 +59,9 @@ class Command(SharedInputs):
     # outputs are removed before the step, so that they are not mistaken for its results.
     continues: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
+    # The XYZ file with the geometry that the program ends with, for steps with `geometry:`. A step
+    # that starts from another one's geometry finds it in the file STEP.xyz.
+    final_geometry: str | None = None
 
     @field_validator("command", mode="before")
     @classmethod
@@ -102,7 +105,8 @@ class Command(SharedInputs):
 
     @model_validator(mode="after")
     def _names(self) -> "Command":
-        for name in (*self.files, *self.templates, *self.outputs, *self.continues):
+        final = [self.final_geometry] if self.final_geometry is not None else []
+        for name in (*self.files, *self.templates, *self.outputs, *self.continues, *final):
             if check_file_name(name) in (*_STREAMS, "job.sh"):
                 raise ValueError(f"the file name '{name}' is reserved for the runner; rename it")
         for name in self.templates:
@@ -204,6 +208,8 @@ PROGRAM = Program("command", "wqmaster.parsers.command", has_own_format=False)
     runs=_runs,
     check=_check,
     prepare=_prepare,
+    takes_geometry=True,
+    final_geometry=lambda options: options.final_geometry,
 )
 def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run a program on files that are filled from the document.

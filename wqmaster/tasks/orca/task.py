@@ -61,8 +61,6 @@ class Step(Model):
     route: str = Field(min_length=1)
     # The name of an earlier step whose orbitals this step starts from (! moread, %moinp).
     moread: str | None = Field(default=None, pattern=NAME)
-    # The name of an earlier step whose optimized geometry this step uses.
-    geometry: str | None = Field(default=None, pattern=NAME)
 
     @field_validator("route")
     @classmethod
@@ -90,10 +88,9 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
             raise ValueError(
                 "a step cannot be named 'orca', since the files of all steps are; rename it"
             )
-        asked = {"moread": step.options.moread, "geometry": step.options.geometry}
-        for key, earlier in asked.items():
-            if earlier is not None and earlier not in before:
-                raise ValueError(f"{where}: '{key}: {earlier}' does not name an earlier step")
+        moread = step.options.moread
+        if moread is not None and moread not in before:
+            raise ValueError(f"{where}: 'moread: {moread}' does not name an earlier step of ORCA")
         for name in _MOINP.findall(text):
             if name not in [f"{earlier}.gbw" for earlier in before]:
                 there = ", ".join(f"{earlier}.gbw" for earlier in before) or "none"
@@ -114,6 +111,11 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
                 f"'resources: {{memory: {software.memory}}}'"
             )
         before.append(step.name)
+
+
+def final_geometry(options: Step) -> str | None:
+    """The file with the last geometry of an optimization; None for other routes."""
+    return f"{_BASE}.xyz" if _OPTIMIZES.search(comments_out(options.route)) else None
 
 
 def impostor(program: Path) -> str | None:
@@ -206,8 +208,8 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
     if not maxcore and software.memory is not None:
         lines.append(f"%maxcore {max(1, int(software.memory * _MAXCORE_SHARE / processes))}")
     state = f"{molecule.charge} {molecule.multiplicity}"
-    if options.geometry is not None:
-        lines.append(f"* xyzfile {state} {options.geometry}.xyz")
+    if step.geometry_file is not None:
+        lines.append(f"* xyzfile {state} {step.geometry_file}")
     else:
         lines.append(f"* xyz {state}")
         for number, (x, y, z) in zip(molecule.numbers, _geometry(molecule, step), strict=True):
@@ -248,6 +250,8 @@ PROGRAM = Program(
     remarks=remarks,
     leaves=leaves,
     inspect=refuse_coincident,
+    takes_geometry=True,
+    final_geometry=final_geometry,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run the steps in order in one sandbox.

@@ -7,6 +7,8 @@ for and tested with PySCF 2.14.
 
 import json
 import math
+import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.job import SHARED, Execution, Input, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
+from wqmaster.system.programs import ask
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.campaign_files import threads
 from wqmaster.tasks.program import Program, Trial
@@ -42,11 +45,27 @@ energy = pyscf.M(atom="He", basis="sto-3g", verbose=0).RHF().kernel()
 print("PySCF", pyscf.__version__, "helium", round(energy, 4))
 """
 
+_PYTHON = re.compile(r"(pyscf-)?python[0-9.]*")
+_HAS_PYSCF = "import importlib.util as u; print(u.find_spec('pyscf'))"
+_INSTALLATION = "pip install 'wqmaster[pyscf]', or name its Python with 'software: {pyscf: PATH}'"
+
+
+def _impostor(program: Path) -> str | None:
+    """Why the file `program` is a Python without PySCF; None if it can be one that has it."""
+    if not _PYTHON.fullmatch(program.name):
+        return None  # a command such as env, which starts it
+    found = ask([str(program), "-c", _HAS_PYSCF], os.environ)
+    if found.code == 0 and found.last == "None":
+        return f"this Python has no PySCF ({_INSTALLATION})"
+    return None
+
+
 PROGRAM = Program(
     "pyscf",
     "wqmaster.parsers.pyscf",
     title="PySCF",
-    installation="pip install 'wqmaster[pyscf]', and 'software: {pyscf: /path/to/python}'",
+    installation=_INSTALLATION,
+    impostor=_impostor,
     trial=Trial(("helium.py",), {"helium.py": _TRIAL}, r"PySCF \d+\.\d+\S* helium -2\.80"),
 )
 
@@ -109,7 +128,7 @@ def _job(name: str, molecule: Molecule, steps: Sequence[StepRequest], software: 
                 "charge": molecule.charge,
                 "multiplicity": molecule.multiplicity,
             },
-            "geometry_file": None,
+            "geometry_file": step.geometry_file,
             "start": _last_geometry(molecule, step) if name == "optimize" else None,
             "max_memory": int(memory),
         }
@@ -148,6 +167,7 @@ _task = partial(
     ladders=LADDERS,
     runs=_runs,
     inspect=refuse_coincident,
+    takes_geometry=True,
 )
 
 
@@ -157,7 +177,11 @@ def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Soft
     return _job("singlepoint", molecule, steps, software)
 
 
-@_task(options=Optimize, leaves=leaves_of("optimize"))
+@_task(
+    options=Optimize,
+    leaves=leaves_of("optimize"),
+    final_geometry=lambda options: FINAL_GEOMETRY,
+)
 def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """The geometry of the nearest minimum (`pyscf.xyz`), its energy, gradient and properties."""
     return _job("optimize", molecule, steps, software)

@@ -84,6 +84,16 @@ def unpack(path):
             file.write(base64.b64decode(content.encode("ascii")))
 
 
+def read_xyz(path, symbols):
+    """The coordinates (Angstrom) in an XYZ file, whose atoms must be `symbols`."""
+    with open(path, "rb") as file:
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    rows = [line.split() for line in lines[2 : 2 + int(lines[0])]]
+    if [row[0].capitalize() for row in rows] != symbols:
+        raise ValueError("the atoms in %s are not those of the document" % path)
+    return [[float(word) for word in row[1:4]] for row in rows]
+
+
 def seed_all(seed):
     """Seed `random`, and NumPy if it is loaded."""
     random.seed(seed)
@@ -142,6 +152,9 @@ def main(path):
     sys.argv[1:] = []
     try:
         unpack(call["modules"])
+        if call.get("geometry"):
+            document = call["document"]
+            document["coordinates"] = read_xyz(call["geometry"], document["symbols"])
         seed_all(call["seed"])
         module, _, name = call["function"].rpartition(".")
         function = getattr(importlib.import_module(module), name)

@@ -280,6 +280,7 @@ PROGRAM = Program("python", "wqmaster.parsers.python")
     runs=_runs,
     check=check_shared,
     prepare=_prepare,
+    takes_geometry=True,
 )
 def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Call a function as `function(document, **arguments)` and return what it returns.
@@ -310,6 +311,7 @@ def call(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -
             "function": options.function,
             "arguments": options.arguments,
             "document": _document(molecule, options),
+            "geometry": step.geometry_file,
             "modules": modules,
             "seed": seed,
             "result": RESULT,

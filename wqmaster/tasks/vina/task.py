@@ -258,6 +258,10 @@ PROGRAM = Program(
     prepare=prepare,
     inspect=inspect,
     leaves=_leaves,
+    alone=(
+        "Vina docks a ligand that it gets from SMILES or a file, and its poses are not a geometry "
+        "for another program"
+    ),
 )
 def dock(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute poses and affinities of the document's ligand in the receptor of each step.

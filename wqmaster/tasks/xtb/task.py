@@ -1,7 +1,7 @@
 """xtb: single points, optimizations, Hessians and molecular dynamics with GFN1, GFN2 and GFN-FF.
 
-Every step starts from the document's geometry, whatever earlier steps computed. xtb reads the
-charge and the number of unpaired electrons from the files .CHRG and .UHF (xtb's documentation,
+A step starts from the document's geometry, or from that of an earlier step (`geometry:`). xtb reads
+the charge and the number of unpaired electrons from the files .CHRG and .UHF (xtb's documentation,
 "Charge and spin"). GFN-FF does not use the latter. Written for and tested with xtb 6.7.1.
 
 GFN1 and GFN2 treat the 4f electrons of lanthanides as core electrons. A multiplicity that counts
@@ -14,20 +14,16 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
-
-from wqmaster.campaign.models import Model, nearest
 from wqmaster.errors import ParseError
-from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xtb.text import frames
-from wqmaster.tasks.base import Ladders, Rung, Software, StepRequest, task
+from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
-from wqmaster.tasks.xtb.solvents import ALIASES, solvents
+from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint
+from wqmaster.tasks.xtb.remedies import LADDERS, XtbRung
 
 # Files that a later xtb run in the same sandbox would read or return as its own.
 _LEFT = (
@@ -40,153 +36,8 @@ _LEFT = (
 )
 # Files of a failed optimization from which a later attempt can start, in order of preference.
 _LAST = ("xtblast.xyz", "xtbopt.xyz", "xtbopt.log")
-# The largest number of MD steps that xtb can print (src/dynamic.f90: i6).
-_MAX_STEPS = 999_999
-
-
-class Common(Model):
-    """The options for a step of any xtb function."""
-
-    # The parametrization: GFN1-xTB, GFN2-xTB or the force field GFN-FF.
-    gfn: Literal[1, 2, "ff"] = 2
-    # An implicit solvent and its model: alpb (default), gbsa or cosmo.
-    solvent: str | None = None
-    solvation: Literal["alpb", "gbsa", "cosmo"] | None = None
-    # xtb's --acc, which scales all thresholds. A smaller value is tighter.
-    accuracy: float | None = Field(default=None, ge=1e-4, le=1e3)
-    # xtb's --iterations, the limit for the self-consistent charges.
-    iterations: int | None = Field(default=None, gt=0)
-
-    @field_validator("gfn", mode="before")
-    @classmethod
-    def _no_bool(cls, value: object) -> object:
-        if isinstance(value, bool):  # True equals 1
-            raise ValueError("should be 1, 2 or ff")
-        return value
-
-    @field_validator("solvent")
-    @classmethod
-    def _one_name(cls, value: str | None) -> str | None:
-        return None if value is None else ALIASES.get(value.strip().lower(), value.strip().lower())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_model(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("solvent") is not None:
-            return {**value, "solvation": value.get("solvation") or "alpb"}
-        return value
-
-    @model_validator(mode="after")
-    def _known_solvent(self) -> "Common":
-        if self.solvent is None:
-            if self.solvation is not None:
-                raise ValueError("'solvation' needs a 'solvent'")
-            return self
-        known = solvents(self.gfn, str(self.solvation))
-        if self.solvent not in known:
-            method = "GFN-FF" if self.gfn == "ff" else f"GFN{self.gfn}-xTB"
-            raise ValueError(
-                f"xtb has no solvent '{self.solvent}' for {method} with {self.solvation}; "
-                f"{nearest(self.solvent, known)}"
-            )
-        return self
-
-
-class Singlepoint(Common):
-    """The options for a step of `singlepoint`."""
-
-    # Whether the gradient is computed too.
-    gradient: bool = True
-
-
-class Optimize(Common):
-    """The options for a step of `optimize`."""
-
-    # xtb's --opt, the thresholds for the energy change and the gradient.
-    level: Literal["crude", "sloppy", "loose", "lax", "normal", "tight", "verytight", "extreme"] = (
-        "normal"
-    )
-    # The maximum number of cycles (default: xtb's, which depends on the molecule's size).
-    cycles: int | None = Field(default=None, gt=0)
-
-
-class Hessian(Common):
-    """The options for a step of `hessian`."""
-
-    # The temperature for the thermochemistry, in K.
-    temperature: float = Field(default=298.15, gt=0, le=99_999)
-
-
-class Dynamics(Common):
-    """The options for a step of `md`. Their defaults are those of xtb 6.7.1, except `samerand`."""
-
-    # The length of the run, in ps.
-    time: float = Field(default=50.0, ge=0.01, le=99_999)
-    # The time step, in fs.
-    step: float = Field(default=4.0, ge=0.01, le=99_999)
-    # The temperature of the start and of the thermostat, in K.
-    temperature: float = Field(default=298.15, gt=0, le=99_999)
-    # The interval between structures in xtb.trj, in fs.
-    dump: float = Field(default=50.0, ge=0.01, le=99_999)
-    # The constrained bonds: 0 none, 1 bonds to hydrogen, 2 all.
-    shake: Literal[0, 1, 2] = 1
-    # The mass of hydrogen, in u; 0: the real mass.
-    hmass: int = Field(default=4, ge=0, le=1000)
-    # Whether to use a (Berendsen) thermostat.
-    nvt: bool = True
-    # Whether to write velocities to xtb.trj.
-    velocities: bool = False
-    # The accuracy of the charges during the run (see `accuracy`). Every eleventh step uses 1.
-    sccacc: float = Field(default=2.0, ge=1e-4, le=1e3)
-    # Whether the initial velocities use the same random numbers in each run (xtb has no other
-    # seed). If False, a rerun gives a different trajectory.
-    samerand: bool = True
-
-    @field_validator("shake", mode="before")
-    @classmethod
-    def _no_bool_either(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("should be 0, 1 or 2")
-        return value
-
-    @model_validator(mode="after")
-    def _some_steps(self) -> "Dynamics":
-        if not 1 <= self.time * 1000 / self.step <= _MAX_STEPS:
-            raise ValueError(f"'time' and 'step' should give between 1 and {_MAX_STEPS} steps")
-        if self.dump < self.step:
-            raise ValueError("'dump' is shorter than 'step'")
-        return self
-
-
-class XtbRung(Rung):
-    """A remedy for xtb. It changes how equations are solved, but not the equations or thresholds.
-
-    A higher electronic temperature would help convergence, but it changes the energy.
-    """
-
-    # Raises the limit on iterations for the charges to at least this number.
-    iterations: int | None = Field(default=None, gt=0)
-    # xtb's `broydamp` (default: 0.4). A smaller value is slower and steadier.
-    damping: float | None = Field(default=None, gt=0, lt=1)
-    # Raises the limit on cycles of an optimization to at least this number.
-    cycles: int | None = Field(default=None, gt=0)
-    # The optimizer: xtb's rf (default), lbfgs or inertial, with the same thresholds (`level`).
-    engine: Literal["rf", "lbfgs", "inertial"] | None = None
-
-
-LADDERS: Ladders = {
-    FailureClass.SCF_NOT_CONVERGED: (
-        XtbRung(name="iterations", iterations=1000),
-        XtbRung(name="damped", iterations=3000, damping=0.1),
-        XtbRung(name="strongly-damped", iterations=10_000, damping=0.02),
-    ),
-    # A bug in xtb 6.7.1 affects one run in five for some atoms (parsers.xtb.asking.is_full).
-    FailureClass.ERRATIC: tuple(XtbRung(name=f"again-{count}") for count in range(1, 5)),
-    FailureClass.OPT_NOT_CONVERGED: (
-        XtbRung(name="restart", restart=True, cycles=1000),
-        XtbRung(name="lbfgs", restart=True, cycles=3000, engine="lbfgs"),
-    ),
-}
+# xtb names its files after this one.
+_GEOMETRY = "molecule.xyz"
 
 
 def environment(cores: int) -> dict[str, str]:
@@ -252,7 +103,7 @@ def _job(
     run_of: Callable[[StepRequest], _Run],
 ) -> Job:
     files = {
-        "molecule.xyz": molecule.xyz().encode(),
+        _GEOMETRY: molecule.xyz().encode(),
         ".CHRG": f"{molecule.charge}\n".encode(),
         ".UHF": f"{molecule.unpaired}\n".encode(),
     }
@@ -264,7 +115,7 @@ def _job(
         if options.gfn == "ff" and "gfnff_lists.json" in step.files:
             words.append("--json")
         words += run.words
-        geometry = "molecule.xyz"
+        geometry = _GEOMETRY
         if run.start is not None:
             geometry = f"start.{step.name}.xyz"
             files[geometry] = run.start
@@ -272,7 +123,7 @@ def _job(
         if control:
             files[f"{step.name}.inp"] = control
             words += ["--input", f"{step.name}.inp"]
-        always = {"gfnff_charges" if options.gfn == "ff" else "xtbout.json", "molecule.xyz"}
+        always = {"gfnff_charges" if options.gfn == "ff" else "xtbout.json", _GEOMETRY}
         wanted = step.files - {"stdout", "stderr"}
         executions.append(
             Execution(
@@ -281,6 +132,7 @@ def _job(
                 outputs=tuple(sorted({*always, *run.outputs, *wanted})),
                 continues=given,
                 clean=_LEFT,
+                copy=((step.geometry_file, _GEOMETRY),) if step.geometry_file else (),
                 rescue=run.rescue,
                 environment=environment(software.cores),
             )
@@ -299,7 +151,14 @@ PROGRAM = Program(
     trial=Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
 )
 
-_task = partial(task, program=PROGRAM, rung=XtbRung, ladders=LADDERS, inspect=refuse_coincident)
+_task = partial(
+    task,
+    program=PROGRAM,
+    rung=XtbRung,
+    ladders=LADDERS,
+    inspect=refuse_coincident,
+    takes_geometry=True,
+)
 
 
 @_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
@@ -349,7 +208,11 @@ def _last_geometry(molecule: Molecule, step: StepRequest) -> bytes | None:
     return None
 
 
-@_task(options=Optimize, leaves=leaves_of("optimize"))
+@_task(
+    options=Optimize,
+    leaves=leaves_of("optimize"),
+    final_geometry=lambda options: "xtbopt.xyz",
+)
 def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute the geometry of the nearest minimum (`xtbopt.xyz`), its energy and properties."""
     return _job(molecule, steps, software, lambda step: _optimization(molecule, step))
