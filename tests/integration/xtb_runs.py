@@ -22,7 +22,6 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule
 from wqmaster.recipe.judgement import judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
-from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.xtb.task import environment
 
 TOP = Path(__file__).resolve().parents[2]
@@ -100,11 +99,11 @@ def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
 def uninspected(recipe: Recipe) -> Recipe:
     """`recipe` without its inspection, to test how xtb fails for molecules that a run refuses."""
 
-    def function(*arguments: Any) -> Job:
-        return recipe.task_function(*arguments)
-
-    function.traits = replace(traits_of(recipe.task_function), inspect=None)  # type: ignore[attr-defined]
-    return replace(recipe, task_function=function)
+    steps = []
+    for step in recipe.steps:
+        traits = replace(step.function.traits, inspect=None)
+        steps.append(replace(step, function=replace(step.function, traits=traits)))
+    return replace(recipe, steps=tuple(steps))
 
 
 class Harness:

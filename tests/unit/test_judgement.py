@@ -18,8 +18,9 @@ from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.parsers.base import Output, reads
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.task_function import TaskFunction
 from wqmaster.recipe.values import not_finite, plain
-from wqmaster.tasks.base import NoOptions, Software, StepRequest
+from wqmaster.tasks.base import NoOptions, Software, StepRequest, Traits
 from wqmaster.tasks.programs import programs
 
 DATA = Path(__file__).parent / "data" / "xtb"
@@ -43,12 +44,13 @@ def recipe(
     steps: tuple[str, ...] = ("a",),
 ) -> Recipe:
     options: BaseModel = NoOptions()
+    known = programs()[program] if program is not None else None
+    function = TaskFunction("own.function", never, Traits(), known, ())
     return Recipe(
-        function="own.function",
-        program=programs()[program] if program is not None else None,
         steps=tuple(
             StepRecipe(
                 request=StepRequest(name, options, frozenset({*files, *needed})),
+                function=function,
                 parsers=calls,
                 keep_files=(),
                 needed=frozenset(needed),
@@ -62,7 +64,6 @@ def recipe(
         fields=(),
         ladders={},
         loaded=cast("LoadedCampaign", None),  # judging needs only the steps
-        task_function=never,
     )
 
 
@@ -422,7 +423,7 @@ def test_the_failure_is_that_of_the_first_failed_step() -> None:
     result = judge(recipe(steps=("a", "b", "c")), ASKED, outcome)
     assert result.failure is not None
     assert (result.failure.step, result.failure.message) == ("b", "exit code 3")
-    assert result.results == ()
+    assert [passed.step for passed in result.results] == ["a"]
 
 
 def test_a_users_parser_may_give_a_common_name_another_meaning() -> None:

@@ -21,7 +21,7 @@ CALLS = {
     "computed=",
     "BadDocument": "message=, defect=",
     "DataFolder": "variable, folder",
-    "Execution": "name, argv, outputs=, continues=, clean=, rename=, rescue=, environment=",
+    "Execution": "name, argv, outputs=, continues=, clean=, rename=, copy=, rescue=, environment=",
     "Failure": "kind, message, step=, tail=, parser=",
     "Input": "path, name",
     "Job": "steps, files, inputs=, supplies=",
@@ -36,12 +36,13 @@ CALLS = {
     "Remark": "message, key, line=, certain=",
     "Rung": "*, name, restart=, memory=, disk=, time=",
     "Software": "commands=, cores=, memory=, beside=, cache=, supplies=, here=",
-    "StepRequest": "name, options, files, remedies=, rescued=, loaded=, prepared=",
+    "StepRequest": "name, options, files, remedies=, rescued=, loaded=, prepared=, geometry=",
     "Trial": "arguments=, files=, says=",
     "WqmasterError": "message=, *, code=",
     "reads": "*files, per_atom=",
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
-    "check=, prepare=, runs=, remarks=, leaves=, inspect=",
+    "check=, prepare=, runs=, remarks=, leaves=, inspect=, takes_geometry=, "
+    "final_geometry=, alone=",
 }
 # The modules from which users' modules for earlier versions import.
 FORMER = {

@@ -102,7 +102,8 @@ def test_a_parser_is_found_by_its_short_dotted_and_older_names(tmp_path: Path, n
 @pytest.mark.parametrize("name", [XTB, "htrq.htrun.scripts.xtb.singlepoint"])
 def test_a_task_function_is_found_by_its_current_and_older_names(tmp_path: Path, name: str) -> None:
     found = recipe(tmp_path, {"name": "a"}, function=name)
-    assert (found.function, str(found.program)) == (XTB, "xtb")
+    [function] = found.functions
+    assert (function.name, str(function.program)) == (XTB, "xtb")
     assert found.diagnosis is xtb_parsers
 
 
@@ -163,7 +164,7 @@ def test_a_users_own_module_next_to_the_campaign_file_is_found(tmp_path: Path, o
         {"name": "a", "word": "hello", "parsers": [f"{own}.first_word"]},
         function=f"{own}.count_atoms",
     )
-    assert (found.program, found.diagnosis) == (None, None)
+    assert (found.functions[0].program, found.steps[0].diagnosis) == (None, None)
     assert names(found) == [("first_word", "stdout")]
     job = found.build(Molecule(1, (1, 1), ((0, 0, 0), (0, 0, 0.74))))
     assert job.steps[0].argv == ("echo", "hello")
@@ -429,10 +430,10 @@ def test_the_hash_ignores_the_order_of_options(tmp_path: Path, own: str) -> None
 
 
 def test_more_disk_is_requested_only_if_the_original_amount_is_known(tmp_path: Path) -> None:
-    unknown = recipe(tmp_path, {"name": "a"}).ladders.get(FailureClass.DISK_LIMIT)
+    unknown = recipe(tmp_path, {"name": "a"}).ladders["a"].get(FailureClass.DISK_LIMIT)
     assert not unknown
     known = recipe(tmp_path, {"name": "a"}, resources={"disk": 100})
-    assert [rung.name for rung in known.ladders[FailureClass.DISK_LIMIT]] == ["disk_2x"]
+    assert [rung.name for rung in known.ladders["a"][FailureClass.DISK_LIMIT]] == ["disk_2x"]
     ladder = {"disk_limit": [{"name": "mine", "disk": 3}]}
     with pytest.raises(CampaignError, match="'mine' asks for 3 times the disk"):
         recipe(tmp_path, {"name": "a"}, remedies=ladder)

@@ -22,10 +22,11 @@ SCF, MEMORY, KILLED = (
     FailureClass.MEMORY,
     FailureClass.KILLED,
 )
-LADDERS = {
+_OF_STEPS = {
     SCF: (Rung(name="slow"), Rung(name="kdiis"), Rung(name="last", time=3)),
     MEMORY: (Rung(name="more", memory=2), Rung(name="most", memory=4, disk=1.5)),
 }
+LADDERS = dict.fromkeys(("a", "b", WHOLE_JOB), _OF_STEPS)
 
 
 def history(*failures: FailureClass | tuple[FailureClass, str], retried: int = 0) -> list[Past]:

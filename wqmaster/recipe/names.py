@@ -82,7 +82,7 @@ class _Role:
             return f"did you mean a function of the module '{own[0]}'?"
         programs = names_of_ours()
         for word in reversed(name.split(".")):
-            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.7):
+            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.65):
                 return self.nearest(function, self._of_program(program))
         return self.nearest(function, *map(self._of_program, sorted(programs)))
 

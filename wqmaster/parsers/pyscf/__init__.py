@@ -3,15 +3,13 @@
 All values are of the final evaluation: that at `geometry`, with a converged SCF.
 """
 
-from wqmaster.errors import ParseError
-from wqmaster.parsers.base import Output
 from wqmaster.parsers.pyscf.course import (
     basis_functions,
     charge,
     frames,
     geometry,
     linear_dependencies,
-    method,
+    method_settings,
     multiplicity,
     opt_cycles,
     optimized_geometry,
@@ -52,7 +50,7 @@ from wqmaster.parsers.pyscf.energies import (
     xc_energy,
     zero_point_energy,
 )
-from wqmaster.parsers.pyscf.report import FILE, report
+from wqmaster.parsers.pyscf.run import file_name, program_version
 
 __all__ = [
     "VERSION",
@@ -77,7 +75,7 @@ __all__ = [
     "linear_dependencies",
     "loewdin_charges",
     "loewdin_spins",
-    "method",
+    "method_settings",
     "mulliken_charges",
     "mulliken_spins",
     "multiplicity",
@@ -102,18 +100,3 @@ __all__ = [
 ]
 
 VERSION = "1"
-
-
-def program_version(output: Output) -> str | None:
-    """The version of PySCF that the report states; None if it states none."""
-    try:
-        found = report(output).get("versions")
-    except ParseError:
-        return None
-    version = found.get("pyscf") if isinstance(found, dict) else None
-    return version if isinstance(version, str) else None
-
-
-def file_name(name: str) -> str | None:
-    """The name in a step of a file that `wqmaster parse` is given; None if it is not one."""
-    return FILE if name.endswith(FILE) else None

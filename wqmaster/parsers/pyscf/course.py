@@ -139,12 +139,12 @@ def scf_settings(output: Output) -> dict[str, Any]:
 
 
 @reads(FILE)
-def method(output: Output) -> dict[str, Any]:
+def method_settings(output: Output) -> dict[str, Any]:
     """The method as PySCF has it: `scf` (RKS, UKS, ...), `xc`, `dispersion`, `grid`, and so on."""
     return dict(section(output, "method"))
 
 
 @reads(FILE)
 def timings(output: Output) -> dict[str, float]:
-    """Seconds per stage: `setup`, `scf`, `gradient`, `optimization`, ..., and in `total`."""
+    """Times in s per stage: `setup`, `scf`, `gradient`, `optimization`, ..., and in `total`."""
     return {str(k): number(v, str(k)) for k, v in section(output, "timings").items()}

@@ -154,8 +154,11 @@ class Collector:
 
     def _without_files(self, outcome: Outcome, verdict: Verdict) -> Outcome:
         """The outcome with only the files to keep, since a bundle's files can fill the memory."""
-        passed = {result.step for result in verdict.results}
-        if verdict.failure is not None and not self._recipe.commits_steps:
+        if verdict.failure is None:
+            passed = {step.request.name for step in self._recipe.steps}
+        elif self._recipe.commits_steps:
+            passed = {result.step for result in verdict.results}
+        else:
             passed = set()
         kept = {
             step.request.name: {file for file, _ in step.keep_files}

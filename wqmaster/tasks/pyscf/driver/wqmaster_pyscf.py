@@ -307,7 +307,11 @@ def main(path):
     try:
         calculation = Calculation(call)
         calculation.run()
-    except BaseException as error:  # anything else would leave no result and no reason
+    except Refused as error:
+        print("%s: %s" % (error.kind, error), file=sys.stderr)
+        found["error"] = failure(error)
+        code = 1
+    except BaseException as error:  # otherwise there would be no result and no reason
         traceback.print_exc()
         found["error"] = failure(error)
         code = 1
