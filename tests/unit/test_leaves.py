@@ -64,7 +64,8 @@ def test_every_parser_declares_its_needs(program: str) -> None:
 
 def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
     more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
-    routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{block}" for block in more))
+    plain = ("! HF", "! HF Opt RKS", "! HF MiniPrint", "! QM/XTB HF")
+    routes = (*plain, *(f"! HF\n{block}" for block in more))
     known = {name for route in routes for name in leaves(Step(route=route)).quantities}
     assert {need for some in needs("orca").values() for need in some} <= known
 
@@ -94,6 +95,7 @@ def test_the_density_of_an_excited_state_calculation_gets_a_warning(
     [
         ("! B3LYP def2-SVP\n%tddft nroots 3 end", "energy", "excited state"),
         ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one layer"),
+        ("! QM/XTB B3LYP def2-SVP", "scf_energy", "one layer"),
         ("! HF def2-SVP\n%casscf nel 2 norb 2 end", "scf_cycles", "CASSCF"),
         ("! HF def2-SVP Opt", "engrad_gradient", "last cycle"),
     ],

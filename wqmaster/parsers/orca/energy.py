@@ -9,7 +9,7 @@ from wqmaster.parsers.orca.final_lines import final_energy as final_energy
 from wqmaster.parsers.orca.final_lines import is_converged as is_converged
 from wqmaster.parsers.orca.final_lines import label as label
 from wqmaster.parsers.orca.final_lines import of_the_whole as of_the_whole
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, number, whole_line
 
 _SCF = "Total Energy       :"
@@ -74,12 +74,17 @@ def _in_eh(line: str, label: str) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def scf_energy(output: Output) -> float:
     """SCF energy of the final evaluation in Eh, without additions (D3, D4, correlation).
 
+    If `total_energy` is that of an excited state, this is the energy of the SCF state.
+
     The "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version 5 and
     with 14 since version 6. In later steps of an optimization it prints the line without a heading.
+
+    Raises:
+        ParseError: it is missing, or is that of one layer of the system.
     """
     position = last_beginning(output.text, _SCF)
     if position < 0:
@@ -98,7 +103,7 @@ def _dispersion_lines(text: str) -> Iterator[str]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def dispersion_energy(output: Output) -> float:
     """Dispersion correction (D2, D3, D4) of the final evaluation in Eh, 9 decimals."""
     for line in _dispersion_lines(output.text):

@@ -11,7 +11,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
-from wqmaster.parsers.orca.final_values import of_final_density, of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_density, of_final_state
 from wqmaster.parsers.orca.text import (
     every_beginning,
     last_beginning,
@@ -134,7 +134,7 @@ def s_squared(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def nl_energy(output: Output) -> float:
     """Non-local (VV10) correlation energy of the final evaluation in Eh, as in wB97M-V."""
     text = output.text

@@ -275,7 +275,8 @@ class _Reader:
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:
             reason = f"with '{layers[0]}' this is a value of one layer, but the energy is of all"
-            yield "density", Lack(reason, "remove the parser", certain=False)
+            for name in ("density", "all layers"):
+                yield name, Lack(reason, "remove the parser", certain=False)
         roots = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
         roots += sorted(word for word in words if _ROOTS.fullmatch(word))
         if not roots:
