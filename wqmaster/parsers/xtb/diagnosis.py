@@ -38,7 +38,12 @@ _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
 # xtb's warnings about its input that change nothing.
-_HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
+_HARMLESS = (
+    *("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten"),
+    # Without these variables, 6.2 and 6.3 look for their files in the home folder; without any
+    # file they use the same parameters, which are compiled in.
+    *("XTBPATH is not set, using", "XTBHOME is not set, using"),
+)
 _INPUTS = ("--input", "-I")
 # Printed by each GFN-FF run, even in lists of errors.
 _NO_TOPOLOGY = "Could not read topology file."
