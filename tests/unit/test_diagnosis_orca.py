@@ -372,8 +372,20 @@ CRASHES = [
     (
         "2 total processes killed (some possibly by mpirun during cleanup)",
         "MDCI",
+        FailureClass.MODULE_CRASH,
+        "error termination in MDCI",
+    ),
+    (
+        "2 total processes killed (some possibly by mpirun during cleanup)",
+        "",
         FailureClass.KILLED,
         "2 total processes killed",
+    ),
+    (
+        "                             ****ORCA TERMINATED NOT NORMALLY****",
+        "",
+        FailureClass.PROGRAM_ERROR,
+        "TERMINATED NOT NORMALLY",
     ),
     (
         "mpirun noticed that process rank 3 exited on signal 9 (Killed).",

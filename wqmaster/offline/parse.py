@@ -2,7 +2,6 @@
 
 import gzip
 import importlib
-import math
 import re
 import sys
 import zlib
@@ -20,7 +19,7 @@ from wqmaster.offline.filekind import JSON, PRINTED, XYZ, kind_of
 from wqmaster.parsers.base import Output, Parser, ProgramParsers
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
-from wqmaster.recipe.values import plain
+from wqmaster.recipe.values import not_finite, plain
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
@@ -328,7 +327,107 @@ def read(
     for name, parser in parsers.items():
         file = getattr(parser, "files", (main,))[0]
         try:
-            values[name] = _finite(plain(parser(output.beside(file))))
+            value = plain(parser(output.beside(file)))
+            place = not_finite(value, name)
+            if place is not None:
+                raise ParseError(f"{place} is not finite")
+            values[name] = value
+        except ParseError as error:
+            errors[name] = error.message
+            # If the run failed, the failure is the reason.
+            if file not in files or _is_absent(error) or (failure and file == "stdout"):
+                absent.add(name)
+        except (Exception, SystemExit) as error:  # a user's parser may raise anything
+            broken[name] = told(error)
+            errors[name] = f"the parser raised {broken[name]}"
+    return Reading(
+        file=str(path),
+        failure=failure,
+        values=values,
+        errors=errors,
+        absent=frozenset(absent),
+        broken=broken,
+        version=version,
+        is_diagnosed=is_diagnosed,
+    )
+
+
+def _is_absent(error: ParseError) -> bool:
+    """Whether a parser found no value although nothing is wrong."""
+    return isinstance(error, NotApplicable) or _MISSING.fullmatch(error.message) is not None
+
+
+def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> Failure | None:
+    """Why the output is not a result; an unexpected error of the diagnosis is put in `broken`."""
+    alone = getattr(module, "diagnose_file", None) if output.name != "stdout" else None
+    try:
+        if alone is not None:
+            return diagnosed(alone, output)
+        return diagnosed(module.diagnose, output, None, {})
+    except ParseError as error:
+        return Failure(FailureClass.PARSE_ERROR, error.message)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        broken["diagnose"] = told(error)
+        message = f"the output cannot be judged: {broken['diagnose']}"
+        return Failure(FailureClass.PARSE_ERROR, message)
+
+
+def _version(output: Output, module: ProgramParsers, broken: dict[str, str]) -> str | None:
+    """The version that the output states; an unexpected error is put in `broken`."""
+    try:
+        found = module.program_version(output)
+    except ParseError:
+        return None
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        broken["program_version"] = told(error)
+        return None
+    return found if found is None else str(found)
+
+
+def _content(path: Path) -> bytes:
+    """The content of a file, decompressed if the file is compressed (x.out.gz)."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content: bytes = file.read(_MAX_FILE_BYTES + 1)
+    except (EOFError, zlib.error) as error:
+        raise StructureError(
+            f"{path}: cannot be decompressed: {error}", code=ErrorCode.OUTPUT_UNREADABLE
+        ) from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise StructureError(
+            f"{path}: larger than {_MAX_FILE_BYTES} bytes", code=ErrorCode.OUTPUT_UNREADABLE
+        )
+    return content
+
+
+def read(
+    path: Path, program: Program, parsers: Mapping[str, Parser], stated: str | None = None
+) -> Reading:
+    """Read the output at `path` with `parsers`. `stated`: as for `files_at`.
+
+    Raises:
+        StructureError: the file cannot be read, or it is unclear which of the parsers' files it is.
+    """
+    files, main = files_at(path, program, stated)
+    output = Output(files, main)
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    absent: set[str] = set()
+    broken: dict[str, str] = {}
+    is_diagnosed = main == "stdout" or any(
+        hasattr(program.module, name) for name in ("diagnose_file", "file_name")
+    )
+    failure = _failure(output, program.module, broken) if is_diagnosed else None
+    version = _version(output, program.module, broken) if is_diagnosed else None
+    for name, parser in parsers.items():
+        file = getattr(parser, "files", (main,))[0]
+        try:
+            value = plain(parser(output.beside(file)))
+            place = not_finite(value, name)
+            if place is not None:
+                raise ParseError(f"{place} is not finite")
+            values[name] = value
         except ParseError as error:
             errors[name] = error.message
             # If the run failed, the failure is the reason.

@@ -42,7 +42,7 @@ def check_energy(output: Output, energy: float) -> None:
 
 
 def _centered(rows: list[list[float]]) -> list[list[float]]:
-    center = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    center = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     return [[x - c for x, c in zip(row, center, strict=True)] for row in rows]
 
 

@@ -113,7 +113,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         first = next(line for line in text.splitlines() if line.strip())
         return _failure(
             FailureClass.PARSE_ERROR,
-            f"this is not an output of xtb: it has no banner and begins with {_shown(first)!r}",
+            f"this is not an output of xtb: it has no banner and begins with {_shown(first)}",
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:
@@ -151,8 +151,10 @@ def _is_of_xtb(text: str) -> bool:
 
 
 def _shown(line: str) -> str:
-    """A line of another program, with unprintable characters replaced."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
+    """A line of another program in quotes, with unprintable characters replaced."""
+    if "\ufffd" in line or "\0" in line:
+        return "binary data"
+    return repr("".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60]))
 
 
 def _is_noise(line: str) -> bool:
