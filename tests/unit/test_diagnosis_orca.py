@@ -372,12 +372,6 @@ CRASHES = [
     (
         "2 total processes killed (some possibly by mpirun during cleanup)",
         "MDCI",
-        FailureClass.MODULE_CRASH,
-        "error termination in MDCI",
-    ),
-    (
-        "2 total processes killed (some possibly by mpirun during cleanup)",
-        "",
         FailureClass.KILLED,
         "2 total processes killed",
     ),

@@ -93,7 +93,9 @@ def test_the_density_of_an_excited_state_calculation_gets_a_warning(
 @pytest.mark.parametrize(
     ("route", "parser", "words"),
     [
-        ("! B3LYP def2-SVP\n%tddft nroots 3 end", "energy", "excited state"),
+        ("! B3LYP def2-SVP\n%tddft nroots 3 end", "total_energy", "excited state"),
+        ("! EOM-CCSD def2-SVP", "energy", "excited state"),
+        ("! B3LYP def2-SVP\n%tddft nroots 3 iroot 0 end", "energy", "excited state"),
         ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one layer"),
         ("! QM/XTB B3LYP def2-SVP", "scf_energy", "one layer"),
         ("! HF def2-SVP\n%casscf nel 2 norb 2 end", "scf_cycles", "CASSCF"),

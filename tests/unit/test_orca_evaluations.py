@@ -377,12 +377,18 @@ def test_the_frames_of_dynamics() -> None:
     assert [frame["gradient"][1][2] for frame in found] == [slope(1), slope(2)]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "\t<< Calculating gradient on displaced geometry {:3d} (of   2) >>\n",
+        "             <<<Displacing   2/coordinate {} (+)>>>\n",
+    ],
+)
 @pytest.mark.parametrize("printed", [True, False])
-def test_displaced_geometries_are_not_frames(printed: bool) -> None:
+def test_displaced_geometries_are_not_frames(printed: bool, words: str) -> None:
     """Numerical frequencies after an optimization; ORCA seldom prints their single points."""
     displaced = "".join(
-        f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
-        + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
+        words.format(count) + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
         for count, d in enumerate((0.746, 0.736), start=1)
     )
     text = run(optimization(*DISTANCES), displaced, frequencies(4400.5))

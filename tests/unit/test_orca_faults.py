@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.orca_outputs import BANNER, END, asked, file, of, text, text_of
-from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from tests.unit.orca_runs import gradient, run, single_point, slope
+from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.offline.parse import read

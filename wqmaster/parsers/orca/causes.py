@@ -62,6 +62,7 @@ _BEFORE_CONVERGENCE = (
     ("INPUT ERROR", "", FailureClass.INPUT_ERROR),
 )
 _AFTER_CONVERGENCE = (
+    ("processes killed", "", FailureClass.KILLED),
     ("on signal 9", "", FailureClass.KILLED),
     ("on signal 15", "", FailureClass.KILLED),
     ("SIGKILL", "", FailureClass.KILLED),
@@ -72,9 +73,6 @@ _AFTER_CONVERGENCE = (
     ("SERIOUS PROBLEM IN SOSCF", "", FailureClass.SCF_NOT_CONVERGED),
     ("FATAL ERROR ENCOUNTERED", "", FailureClass.PROGRAM_ERROR),
 )
-# What mpirun prints when it cleans up, also after a process that ended by itself. After a signal it
-# names the signal, too.
-_CLEANED_UP = (("processes killed", "", FailureClass.KILLED),)
 _FILE = re.compile(r"^\s*\[file [^\]]{0,200}\]\s*:?\s*")
 _PROCESS = re.compile(r"^\s*Process\s+\d+\s*:\s*")
 _MEGABYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s{0,3}MB")
@@ -175,4 +173,4 @@ def crash(text: str, errors: str) -> Failure | None:
         return Failure(FailureClass.MODULE_CRASH, f"ORCA: {line}")
     if "egmentation fault" in text or "egmentation fault" in errors:
         return Failure(FailureClass.MODULE_CRASH, "ORCA: segmentation fault")
-    return _named(text, errors, _CLEANED_UP)
+    return None

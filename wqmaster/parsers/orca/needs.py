@@ -7,7 +7,7 @@ in `PLAIN`: every parser of the package must be in one of the two tables.
 from collections.abc import Mapping
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "energy": ("ground state",),
+    "energy": ("one state",),
     "total_energy": ("ground state",),
     "scf_cycles": ("scf cycles",),
     "integrated_electrons": ("scf cycles", "all layers"),

@@ -2,8 +2,11 @@
 
 Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
 DENSITIES" until version 4.1, "SPIN POPULATIONS" since. For correlated densities ORCA prints the
-tables again, and the last ones count. All values belong to the final evaluation (`evaluations`) and
-to the state of its energy: see `roots` for excited states.
+tables again, and the last ones count.
+
+All values belong to the final evaluation (`evaluations`). If ORCA followed an excited state, they
+must be those of its density; if it only computed excitations, they are those of the SCF state, to
+which `scf_energy` belongs but `total_energy` does not (`roots`).
 """
 
 from wqmaster.errors import NotApplicable, ParseError

@@ -3,7 +3,9 @@
 Moments of charged molecules are relative to ORCA's origin, by default the center of mass. The
 dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments of several
 densities (SCF, MP2, coupled cluster), the last ones count. All values belong to the final
-evaluation (`evaluations`) and to the state of its energy: see `roots` for excited states.
+evaluation (`evaluations`). If ORCA followed an excited state, they must be those of its density; if
+it only computed excitations, they are those of the SCF state, to which `scf_energy` belongs but
+`total_energy` does not (`roots`).
 """
 
 import math

@@ -69,7 +69,7 @@ def _places_of_spin(text: str, end: int | None = None) -> Iterator[tuple[int, in
 
 
 def places_of_multiplicity(text: str, end: int | None = None) -> list[tuple[int, int]]:
-    """Positions and values of the multiplicities stated in SCF settings and after SCFs, in order."""
+    """Positions and values of the multiplicities in SCF settings and after SCFs, in order."""
     return sorted([*_places(text, _MULTIPLICITY, 0, end), *_places_of_spin(text, end)])
 
 

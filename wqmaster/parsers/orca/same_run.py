@@ -4,7 +4,6 @@ If the standard output is missing (a file that is read alone) or lacks the value
 compared.
 """
 
-import math
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -293,7 +293,18 @@ class _Reader:
         # A route that asks for a gradient is meant for the excited state.
         if not self.asks("gradient"):
             instead = "use 'scf_energy' if you want that of the ground state"
-            yield "ground state", Lack(f"{excited} (by default the first)", instead, certain=False)
+            reason = f"{excited} (by default the first)"
+            yield "ground state", Lack(reason, instead, certain=False)
+            # Canonical EOM-CCSD in ORCA 6 ends with the energy of the ground state.
+            certain = roots[0].startswith("%") and not self._has_root_0()
+            instead = "use 'scf_energy' for the ground state or 'total_energy' for the excited one"
+            reason = f"{reason}, while other values are those of the SCF"
+            yield "one state", Lack(reason, instead, certain=certain)
+
+    def _has_root_0(self) -> bool:
+        """Whether a block asks for the energy of the SCF state."""
+        blocks = (self.route.block(name) for name in ("tddft", "cis"))
+        return any(re.search(r"\biroot 0\b", block) for block in blocks)
 
     def _scf(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words
