@@ -112,6 +112,13 @@ def test_a_value_that_may_belong_to_something_else_gets_a_warning(
     assert not found[0].certain
 
 
+def test_the_energy_beside_values_of_another_state_is_an_error() -> None:
+    lack = leaves(Step(route="! B3LYP def2-SVP\n%tddft nroots 3 end")).quantities["one state"]
+    assert lack.certain
+    assert "scf_energy" in lack.instead
+    assert "total_energy" in lack.instead
+
+
 def test_the_energy_of_an_excited_state_with_a_requested_gradient_gets_no_warning() -> None:
     lacks = leaves(Step(route="! B3LYP def2-SVP EnGrad\n%tddft nroots 3 end")).quantities
     assert not set(needs("orca")["energy"]) & set(lacks)

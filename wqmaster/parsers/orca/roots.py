@@ -8,8 +8,8 @@ the lowest one, except for canonical EOM- and STEOM-CCSD in ORCA 6, which print 
 energy. That energy is recognized because it equals E(TOT), the coupled-cluster energy.
 
 If only excitations were asked for, the state of interest is the SCF state, and ORCA's values for
-its density are read. If ORCA followed the root (there is a gradient), they are refused: the output
-has the root's density below "CIS RELAXED DENSITY", or not at all.
+its density are read, but not `energy`. If ORCA followed the root (there is a gradient), they are
+refused: the output has the root's density below "CIS RELAXED DENSITY", or not at all.
 """
 
 import re

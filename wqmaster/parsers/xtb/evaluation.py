@@ -17,6 +17,8 @@ Found by recomputing every file of real runs of xtb 6.7.1 (`--opt`, `--ohess`, `
   the optimization before the scan.
 - `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have the energy and gradient of the
   whole molecule; the SUMMARY, charges, orbitals and bond orders belong to the inner region.
+- `$fix`: molecule.engrad has zeros for the fixed atoms; the SUMMARY has the norm of the full
+  gradient.
 - `--md`: everything belongs to the initial geometry; xtb.trj has the energy of each structure.
 """
 
