@@ -63,7 +63,7 @@ def _places_of_spin(text: str, end: int | None = None) -> Iterator[tuple[int, in
     """Positions of the spins S stated with <S**2>, and 2 S + 1 if that is a whole number."""
     for position in every_beginning(text, _SPIN, 0, end):
         words = whole_line(text, position)[len(_SPIN) :].split()
-        found = 2 * number(words[0]) + 1 if words else math.nan
+        found = 2 * number(words[0].rstrip(":")) + 1 if words else math.nan
         if math.isfinite(found) and found == round(found):
             yield position, round(found)
 
