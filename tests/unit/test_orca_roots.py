@@ -93,6 +93,11 @@ def test_after_an_optimization_of_a_root_charges_of_the_scf_are_refused() -> Non
 
 def test_with_excitations_only_the_density_belongs_to_the_ground_state() -> None:
     text = excited("Root  1", dipole(1.5))
+    assert read(orca.total_energy, text) == pytest.approx(energy(0.74) + EXCITATION, abs=1e-12)
+    with pytest.raises(ParseError, match=r"excited root 1, .* 'scf_energy' .* 'total_energy'"):
+        read(orca.energy, text)
+    ground = excited("Root  0", dipole(1.5))
+    assert read(orca.energy, ground) == read(orca.total_energy, ground)
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.dipole, text) == [0.0, 0.0, 1.5]
     assert read(orca.multiplicity, text) == 1

@@ -14,7 +14,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.absorption import WAVENUMBERS_PER_EH, Line, absorption_spectrum
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state
 from wqmaster.parsers.orca.text import block, line_end, line_start, number
 
 _STATE = re.compile(r"(?:STATE|IROOT=) *(\d{1,6}): +(?:E= *)?(\S+) au +\S+ eV +(\S+) cm\*\*-1(.*)")
@@ -230,7 +230,7 @@ def oscillator_strengths(output: Output) -> list[float]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def polarizability(output: Output) -> list[list[float]]:
     """Static dipole polarizability from the final evaluation in a.u. (Bohr^3), shape (3, 3).
 

@@ -39,8 +39,13 @@ _NO_PARAMETERS = frozenset((87, 88, *range(104, 119)))
 _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
-# Warnings about the input that do not affect the results.
-_HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
+# xtb's warnings about its input that change nothing.
+_HARMLESS = (
+    *("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten"),
+    # Without these variables, 6.2 and 6.3 look for their files in the home folder; without any
+    # file they use the same parameters, which are compiled in.
+    *("XTBPATH is not set, using", "XTBHOME is not set, using"),
+)
 _INPUTS = ("--input", "-I")
 # Every GFN-FF run prints this message, even in its list of errors.
 _NO_TOPOLOGY = "Could not read topology file."
@@ -113,7 +118,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         first = next(line for line in text.splitlines() if line.strip())
         return _failure(
             FailureClass.PARSE_ERROR,
-            f"this is not an output of xtb: it has no banner and begins with {_shown(first)!r}",
+            f"this is not an output of xtb: it has no banner and begins with {_shown(first)}",
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:
@@ -151,8 +156,10 @@ def _is_of_xtb(text: str) -> bool:
 
 
 def _shown(line: str) -> str:
-    """The beginning of a line from another program, with unprintable characters replaced."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
+    """A line of another program in quotes, with unprintable characters replaced."""
+    if "\ufffd" in line or "\0" in line:
+        return "binary data"
+    return repr("".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60]))
 
 
 def _is_noise(line: str) -> bool:
