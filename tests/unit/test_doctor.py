@@ -11,12 +11,15 @@ import pytest
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, reports
+from wqmaster.doctor import examination, ndcctools, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
 from wqmaster.engines.refusals import Refusals
 from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError
+from wqmaster.factory.campaigns import planned
+from wqmaster.factory.plan import Address
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
@@ -79,6 +82,23 @@ def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_pat
         assert "cret" not in text
         assert "db.example.org" in text
     assert "tried ..." in hidden.seen
+
+
+def test_doctor_and_factory_find_the_same_worker_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, only the doctor expanded `~`, and so accepted a file that `run` refused."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    worker = tmp_path / "work_queue_worker"
+    worker.write_text("#!/bin/sh\n")
+    worker.chmod(0o755)
+    found = loaded(tmp_path, f"{MINIMAL}workers: {{type: slurm, worker: ~/{worker.name}}}\n")
+    (finding,) = ndcctools.sent(Case({}, found, engine="work_queue"))
+    assert finding.code is ErrorCode.WORKER_UNUSABLE
+    with pytest.raises(CampaignError, match=f"{tmp_path}/~/{worker.name}"):
+        planned(found, "work_queue", Address("master.org", 9123), (), 1)
+    named = f"{MINIMAL}workers: {{type: slurm, worker: '${{HOME}}/{worker.name}'}}\n"
+    assert loaded(tmp_path, named, {"HOME": str(tmp_path)}).worker_program == worker
 
 
 @pytest.mark.parametrize(

@@ -238,10 +238,8 @@ def sent(case: Case) -> Iterator[Finding]:
         return
     if not isinstance(workers, BatchWorkers):
         return
-    named = workers.worker
-    path: Path | None
-    if named is not None:
-        path = case.loaded.source.path.parent / named.expanduser()
+    path = case.loaded.worker_program
+    if path is not None:
         typed = shlex.quote(str(path))
         if not path.is_file():
             seen = f"{path}, named in 'workers: {{worker: ...}}', does not exist"
