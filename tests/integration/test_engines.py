@@ -349,6 +349,18 @@ def test_a_runner_that_is_killed_from_outside_is_lost_even_if_that_is_noticed_la
     assert harness.returned["t"].result == "lost"
 
 
+def test_a_lost_task_that_is_canceled_while_it_waits_leaves_no_sandbox(
+    local: LocalEngine, tmp_path: Path
+) -> None:
+    harness = Harness(local, tmp_path, list)
+    harness.submit("lost", shell_job("sleep 601.5"))
+    harness.submit("next", shell_job("true"))
+    kill_runner(local, "lost")
+    wait_until(lambda: local._listen(1) or "lost" not in local._running)
+    assert local.cancel_waiting() == ["lost"]
+    assert not (tmp_path / "lost" / "sandbox").exists()
+
+
 def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()

@@ -228,9 +228,11 @@ class LocalEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that have not started, and return their ids."""
-        waiting = [run.task.id for run in self._waiting]
+        waiting = list(self._waiting)
         self._waiting.clear()
-        return waiting
+        for run in waiting:  # one that was lost has a sandbox
+            shutil.rmtree(run.sandbox, ignore_errors=True)
+        return [run.task.id for run in waiting]
 
     def block_host(self, host: str, seconds: float) -> None:
         """Do nothing, since there is no other host."""
@@ -256,7 +258,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """End everything that runs, and remove the cache."""
-        self._waiting.clear()
+        self.cancel_waiting()
         for task_id in list(self._running):
             self.cancel(task_id)
         self._selector.close()
