@@ -107,7 +107,6 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
         OSError: the worker cannot be started.
     """
     with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
-        server.settimeout(_GREETING_TIMEOUT_SECONDS)
         port = server.getsockname()[1]
         words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
         process = start(
