@@ -349,7 +349,13 @@ def _beyond(output: Output) -> Failure | None:
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """A failure if an optimization took no step; ParseError if it did not converge."""
-    if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
+    """A failure if an optimization took no step, or xtb does not report that it converged."""
+    if FINAL not in text or ".. CYCLE " not in text:
+        return None
+    if last_line(text, moving.CONVERGED) is None:
+        return _failure(
+            FailureClass.OPT_NOT_CONVERGED, "xtb does not report that the optimization converged"
+        )
+    if moving.opt_cycles(output) < 1:
         return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None
