@@ -1,10 +1,12 @@
 """Functions that read xtb's files: numbers, blocks in the printout, XYZ files, xtbout.json."""
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from wqmaster.errors import ParseError
@@ -21,9 +23,6 @@ _SYMMETRY = re.compile(
 )
 # The largest indentation of a block in xtb's printout.
 _MAX_INDENT_CHARACTERS = 40
-# The shortest average line in an XYZ file that xtb wrote; checked only for large files.
-_MIN_XYZ_LINE_CHARACTERS = 25
-_LARGE_FILE_BYTES = 1 << 20
 
 
 def stdout(output: Output) -> str:
@@ -161,20 +160,19 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
     """
     if text and not text.endswith("\n"):
         raise ParseError(f"{name} is cut short")
-    if len(text) > _LARGE_FILE_BYTES and len(text) < _MIN_XYZ_LINE_CHARACTERS * text.count("\n"):
-        raise ParseError(f"{name} is not an XYZ file of xtb")
-    lines = text.splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    start = 0
-    while start < len(lines):
-        natoms = whole(lines[start], f"the number of atoms in {name}")
-        end = start + 2 + natoms
-        if natoms < 1 or end + more * natoms > len(lines):
+    # Line by line, so that a large file of something else is refused before it is in memory twice.
+    lines = io.StringIO(text.rstrip())
+    for first in lines:
+        natoms = whole(first, f"the number of atoms in {name}")
+        if not 0 < natoms < len(text):
             raise ParseError(f"{name} is cut short")
-        rows = [_row(line, name) for line in lines[start + 2 : end]]
-        yield Frame(lines[start + 1], tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-        start = end + more * natoms
+        size = 1 + (1 + more) * natoms
+        block = list(islice(lines, size))
+        if len(block) < size:
+            raise ParseError(f"{name} is cut short")
+        rows = [_row(line, name) for line in block[1 : natoms + 1]]
+        comment = block[0].rstrip("\r\n")
+        yield Frame(comment, tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
 def stated_energy(frame: Frame, name: str) -> float:
