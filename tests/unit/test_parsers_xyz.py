@@ -3,7 +3,7 @@
 import pytest
 
 from wqmaster.errors import ParseError
-from wqmaster.parsers.xtb.text import Frame, frames
+from wqmaster.parsers.xyz import Frame, frames
 
 HYDROGEN = "2\nenergy: -1.0\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
 READ = Frame("energy: -1.0", ("H", "H"), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.74)))

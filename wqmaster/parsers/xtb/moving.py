@@ -10,15 +10,14 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL
 from wqmaster.parsers.xtb.text import (
-    Frame,
     after,
-    frames,
     last_line,
     real,
     stated_energy,
     stdout,
     whole,
 )
+from wqmaster.parsers.xyz import Frame, frames
 
 # Boltzmann's constant in Eh/K.
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06

@@ -1,16 +1,14 @@
-"""Functions that read xtb's files: numbers, blocks in the printout, XYZ files, xtbout.json."""
+"""Functions that read xtb's files: numbers, blocks in the printout, xtbout.json."""
 
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
+from wqmaster.parsers.xyz import Frame
 
 _OVERFLOW = re.compile(r"\*{2,}")
 # xtb's symmetry code is written in C and has its own output buffer, so its lines can appear between
@@ -133,46 +131,6 @@ def after(text: str, heading: str) -> Iterator[str]:
         end = text.find("\n", place + 1)
         yield text[place + 1 : end if end >= 0 else len(text)]
         place = end
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One structure in an XYZ file."""
-
-    comment: str
-    symbols: tuple[str, ...]
-    coordinates: tuple[tuple[float, float, float], ...]  # Angstrom
-
-
-def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
-    words = line.split()
-    if len(words) < 4 or not words[0].isalpha():
-        raise ParseError(f"the line {line.strip()[:60]!r} in {name} is not an atom")
-    x, y, z = (real(word, f"a coordinate in {name}") for word in words[1:4])
-    return words[0], (x, y, z)
-
-
-def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
-    """The structures in an XYZ file in which `more` extra lines per atom follow each structure.
-
-    Raises:
-        ParseError: a structure is cut short, or a line is not an atom.
-    """
-    if text and not text.endswith("\n"):
-        raise ParseError(f"{name} is cut short")
-    # Line by line, so that a large file of something else is refused before it is in memory twice.
-    lines = io.StringIO(text.rstrip())
-    for first in lines:
-        natoms = whole(first, f"the number of atoms in {name}")
-        if not 0 < natoms < len(text):
-            raise ParseError(f"{name} is cut short")
-        size = 1 + (1 + more) * natoms
-        block = list(islice(lines, size))
-        if len(block) < size:
-            raise ParseError(f"{name} is cut short")
-        rows = [_row(line, name) for line in block[1 : natoms + 1]]
-        comment = block[0].rstrip("\r\n")
-        yield Frame(comment, tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
 def stated_energy(frame: Frame, name: str) -> float:
