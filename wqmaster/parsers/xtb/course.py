@@ -14,12 +14,12 @@ from wqmaster.parsers.xtb.engrad import engrad
 from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, is_layered, of_one_geometry
 from wqmaster.parsers.xtb.molecular import FINAL, changed_norm, net_charge
 from wqmaster.parsers.xtb.text import (
-    Frame,
     stated_energy,
     stated_unpaired,
     stdout,
 )
-from wqmaster.parsers.xtb.text import frames as structures
+from wqmaster.parsers.xyz import Frame
+from wqmaster.parsers.xyz import frames as structures
 
 # Messages that xtb prints before it stops because the charges did not converge.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")

@@ -21,7 +21,8 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import ENERGY_ROUNDING_EH, FINAL, energy, printed_energy
-from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
+from wqmaster.parsers.xtb.text import boxed, last_line, stdout
+from wqmaster.parsers.xyz import frames
 
 # The gradient norm above which atoms clash. Measured: two atoms of the same element reach it at a
 # distance of 0.1 A (H), 0.4 A (C), 0.5 A (O), 0.9 A (Cl) or 1.5 A (I), about half a bond length or
@@ -356,7 +357,13 @@ def _beyond(output: Output) -> Failure | None:
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """A failure if an optimization took no step; ParseError if it did not converge."""
-    if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
+    """A failure if an optimization took no step, or xtb does not report that it converged."""
+    if FINAL not in text or ".. CYCLE " not in text:
+        return None
+    if last_line(text, moving.CONVERGED) is None:
+        return _failure(
+            FailureClass.OPT_NOT_CONVERGED, "xtb does not report that the optimization converged"
+        )
+    if moving.opt_cycles(output) < 1:
         return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None

@@ -24,11 +24,9 @@ from wqmaster.parsers.xtb.evaluation import (
     of_the_molecule,
 )
 from wqmaster.parsers.xtb.text import (
-    Frame,
     after,
     boxed,
     entry,
-    frames,
     last_line,
     numbers,
     real,
@@ -38,6 +36,7 @@ from wqmaster.parsers.xtb.text import (
     stdout,
     whole,
 )
+from wqmaster.parsers.xyz import Frame, frames
 
 # The heading that xtb prints at the end of an optimization, even if it did not converge.
 FINAL = " final structure:"
