@@ -26,6 +26,8 @@ from typing import Any
 
 import yaml
 
+from wqmaster.system.processes import descendants, program_name
+
 PROJECT = "workers-100"
 PROGRAMS = {
     "work_queue": ("work_queue_worker", "work_queue_status"),
@@ -107,21 +109,6 @@ def listed(address: str) -> list[dict[str, Any]]:
         return [entry for entry in json.load(answer) if entry.get("project") == PROJECT]
 
 
-def below(pid: int) -> dict[int, str]:
-    """The descendants of the process `pid`, as a map from pid to program name."""
-    parents, names = {}, {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            name, _, rest = (entry / "stat").read_text().partition(" (")[2].rpartition(") ")
-            parents[int(entry.name)], names[int(entry.name)] = int(rest.split()[1]), name
-    found: dict[int, str] = {}
-    layer = {pid}
-    while layer:
-        layer = {child for child, parent in parents.items() if parent in layer}
-        found |= {child: names[child] for child in layer}
-    return found
-
-
 def run(folder: Path, engine: str, workers: int) -> None:
     """Run the benchmark in `folder`; exits with a message if anything is missing."""
     worker, status = PROGRAMS[engine]
@@ -147,9 +134,9 @@ def run(folder: Path, engine: str, workers: int) -> None:
 
         try:
             until(f"wqmaster status: {workers} workers, {workers} running", asked)
-            family = below(master.pid)
-            # The kernel truncates names to 15 characters. A vine_worker's helper has the same name.
-            count = sum(name == worker[:15] for name in family.values())
+            family = descendants(master.pid)
+            # A vine_worker's helper has the same name.
+            count = sum(program_name(pid) == worker for pid in family)
             if count < workers:
                 sys.exit(f"only {count} processes are named {worker}")
             until(

@@ -341,6 +341,7 @@ def test_results_of_older_parsers_are_reported(path: Path, campaigns: Campaigns,
     found = {one["code"]: one for one in json.loads(cli("check", path, "--json"))["remarks"]}
     remark = found["results-outdated"]["message"]
     assert "version 1 of the parsers read 3 results; the current version is 2" in remark
+    assert f"wqmaster reparse {path} --write" in remark
     cli("reparse", path, "--write")
     assert "results-outdated" not in cli("check", path, "--json")
     assert campaigns.documents.count_documents({"tally.first.energy": -10.0}) == 3

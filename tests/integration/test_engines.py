@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,6 +307,58 @@ def test_a_killed_master_leaves_no_process(tmp_path: Path, engine: str, kind: st
         finally:
             master.kill()
     wait_until(lambda: not processes("", tmp_path))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalEngine]:
+    """The local engine with one slot."""
+    found = LocalEngine(1, {**os.environ, MARK: str(tmp_path)})
+    yield found
+    found.close()
+    assert not processes("", tmp_path), "processes were left behind"
+
+
+def kill_runner(engine: LocalEngine, task: str) -> None:
+    """Kill the runner of a running task, and wait for its end."""
+    process = engine._running[task].process
+    assert process is not None
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_task_has_the_end_time_of_its_runner(local: LocalEngine, tmp_path: Path) -> None:
+    harness = Harness(local, tmp_path, list)
+    harness.submit("t", shell_job("true"))
+    wait_until(lambda: local._listen(1) or local._ended)
+    later = time.time()
+    harness.wait_for(1)
+    assert harness.returned["t"].finished <= later
+
+
+def test_a_runner_that_is_killed_from_outside_is_lost_even_if_that_is_noticed_late(
+    local: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wqmaster.engines.local._MAX_LOSSES_PER_TASK", 1)
+    harness = Harness(local, tmp_path, list)
+    task = harness.submit("t", shell_job("sleep 601.5"))
+    kill_runner(local, "t")
+    late = time.time() + task.time_limit + 1
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: late)
+        harness.wait_for(1)
+    assert harness.returned["t"].result == "lost"
+
+
+def test_a_lost_task_that_is_canceled_while_it_waits_leaves_no_sandbox(
+    local: LocalEngine, tmp_path: Path
+) -> None:
+    harness = Harness(local, tmp_path, list)
+    harness.submit("lost", shell_job("sleep 601.5"))
+    harness.submit("next", shell_job("true"))
+    kill_runner(local, "lost")
+    wait_until(lambda: local._listen(1) or "lost" not in local._running)
+    assert local.cancel_waiting() == ["lost"]
+    assert not (tmp_path / "lost" / "sandbox").exists()
 
 
 def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_a_document_can_fail_again_after_its_attempt_was_cured(store: Store) -> 
     assert (found["message"], "cured" in found) == ("worse", False)
 
 
+def test_a_failed_document_has_one_final_attempt(store: Store) -> None:
+    """`reparse` can withdraw the results of two attempts, which the steps of a document record."""
+    store.ledger.give_up(attempt(2, "a", final=True))
+    store.ledger.give_up({**attempt(1, "b", final=True), "class": "parse_error"})
+    store.ledger.give_up({**attempt(1, "b", final=True), "document": 2})
+    assert store.ledger.by_class() == {"opt_not_converged": 1, "parse_error": 1}
+    assert sorted(store.ledger.failed()) == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("changed", "rescued"),
     [({}, {"a": "1", "b": "2"}), ({"molecule": "other"}, {}), ({"recipe": "other"}, {})],

@@ -246,3 +246,14 @@ def test_the_only_frame_of_an_atom_is_a_stationary_point(run: Run) -> None:
     output = run("1\n\nAr 0.0 0.0 0.0\n", "--opt", "--grad")
     (frame,) = read("frames", output)
     assert (frame["kind"], frame["converged"]) == ("stationary_point", True)
+
+
+def test_a_gradient_without_the_rows_of_fixed_atoms_is_refused(run: Run) -> None:
+    output = run(ETHANOL, "--opt", "--grad", control="$fix\n atoms: 1,2\n$end\n")
+    with pytest.raises(ParseError, match="zeros for fixed atoms"):
+        read("gradient", output)
+    last = read("frames", output)[-1]
+    assert last["gradient"] is None
+    direct = run(xyz_of(last["symbols"], last["geometry"]), "--grad")
+    assert abs(read("energy", direct) - last["energy"]) < SAME_ENERGY
+    assert abs(read("gradient_norm", output) - read("gradient_norm", direct)) < SAME_GRADIENT

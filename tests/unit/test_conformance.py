@@ -109,7 +109,7 @@ def orca_samples(folder: Path) -> list[Sample]:
     routes = ("! HF STO-3G", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{one}" for one in more))
     found = []
     all_texts = (orca_run(single_point(0.76)).encode(), *texts)
-    for text, route in zip(all_texts, (*routes, "! HF"), strict=True):
+    for text, route in zip(all_texts, (*routes, "! QM/XTB HF"), strict=True):
         content = {"stdout": text}
         read = values("orca", content, "energy", "geometry", "symbols", "charge", "multiplicity")
         numbers = tuple(NUMBER_OF[symbol] for symbol in read["symbols"])

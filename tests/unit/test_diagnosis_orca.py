@@ -376,6 +376,12 @@ CRASHES = [
         "2 total processes killed",
     ),
     (
+        "                             ****ORCA TERMINATED NOT NORMALLY****",
+        "",
+        FailureClass.PROGRAM_ERROR,
+        "TERMINATED NOT NORMALLY",
+    ),
+    (
         "mpirun noticed that process rank 3 exited on signal 9 (Killed).",
         "SCF",
         FailureClass.KILLED,

@@ -11,12 +11,16 @@ import pytest
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, reports
+from wqmaster.doctor import examination, ndcctools, network, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
+from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError, EngineError
+from wqmaster.factory.campaigns import planned
+from wqmaster.factory.plan import Address
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
@@ -79,6 +83,49 @@ def test_user_and_password_of_the_database_are_hidden_in_all_their_forms(tmp_pat
         assert "cret" not in text
         assert "db.example.org" in text
     assert "tried ..." in hidden.seen
+
+
+def test_doctor_and_factory_find_the_same_worker_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, only the doctor expanded `~`, and so accepted a file that `run` refused."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    worker = tmp_path / "work_queue_worker"
+    worker.write_text("#!/bin/sh\n")
+    worker.chmod(0o755)
+    found = loaded(tmp_path, f"{MINIMAL}workers: {{type: slurm, worker: ~/{worker.name}}}\n")
+    (finding,) = ndcctools.sent(Case({}, found, engine="work_queue"))
+    assert finding.code is ErrorCode.WORKER_UNUSABLE
+    with pytest.raises(CampaignError, match=f"{tmp_path}/~/{worker.name}"):
+        planned(found, "work_queue", Address("master.org", 9123), (), 1)
+    named = f"{MINIMAL}workers: {{type: slurm, worker: '${{HOME}}/{worker.name}'}}\n"
+    assert loaded(tmp_path, named, {"HOME": str(tmp_path)}).worker_program == worker
+
+
+@pytest.mark.parametrize("place", ["host:abc", "host:0", "host:99999", "host:-1", "host:1_0"])
+def test_a_catalog_with_an_impossible_port_is_reported(place: str, tmp_path: Path) -> None:
+    """Once, doctor and engine converted the port of CATALOG_HOST without a check."""
+    found = loaded(tmp_path, f"{MINIMAL}engine: {{type: work_queue, name: mine}}\n")
+    (finding,) = network.catalog(Case({"CATALOG_HOST": place}, found, engine="work_queue"))
+    assert (finding.state, finding.code) == ("wrong", ErrorCode.CATALOG_MISSING)
+    with pytest.raises(EngineError) as caught:
+        Setting(tmp_path, catalog=place).catalog_address()
+    assert caught.value.code is ErrorCode.CATALOG_MISSING
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        (None, ("127.0.0.1", 9097)),
+        ("host", ("host", 9097)),
+        ("host:", ("host", 9097)),
+        ("host:1", ("host", 1)),
+    ],
+)
+def test_a_catalog_without_a_port_has_the_default_one(
+    place: str | None, address: tuple[str, int], tmp_path: Path
+) -> None:
+    assert Setting(tmp_path, catalog=place).catalog_address() == address
 
 
 @pytest.mark.parametrize(

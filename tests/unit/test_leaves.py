@@ -64,7 +64,8 @@ def test_every_parser_declares_its_needs(program: str) -> None:
 
 def test_every_need_of_orca_is_one_that_a_route_can_lack() -> None:
     more = ("%elprop Dipole false end", "%tddft nroots 3 end", "%casscf nel 2 norb 2 end")
-    routes = ("! HF", "! HF Opt RKS", "! HF MiniPrint", *(f"! HF\n{block}" for block in more))
+    plain = ("! HF", "! HF Opt RKS", "! HF MiniPrint", "! QM/XTB HF")
+    routes = (*plain, *(f"! HF\n{block}" for block in more))
     known = {name for route in routes for name in leaves(Step(route=route)).quantities}
     assert {need for some in needs("orca").values() for need in some} <= known
 
@@ -92,8 +93,11 @@ def test_the_density_of_an_excited_state_calculation_gets_a_warning(
 @pytest.mark.parametrize(
     ("route", "parser", "words"),
     [
-        ("! B3LYP def2-SVP\n%tddft nroots 3 end", "energy", "excited state"),
+        ("! B3LYP def2-SVP\n%tddft nroots 3 end", "total_energy", "excited state"),
+        ("! EOM-CCSD def2-SVP", "energy", "excited state"),
+        ("! B3LYP def2-SVP\n%tddft nroots 3 iroot 0 end", "energy", "excited state"),
         ("! QM/XTB B3LYP def2-SVP", "mulliken_charges", "one layer"),
+        ("! QM/XTB B3LYP def2-SVP", "scf_energy", "one layer"),
         ("! HF def2-SVP\n%casscf nel 2 norb 2 end", "scf_cycles", "CASSCF"),
         ("! HF def2-SVP Opt", "engrad_gradient", "last cycle"),
     ],
@@ -106,6 +110,13 @@ def test_a_value_that_may_belong_to_something_else_gets_a_warning(
     assert len(found) == 1
     assert words in found[0].reason
     assert not found[0].certain
+
+
+def test_the_energy_beside_values_of_another_state_is_an_error() -> None:
+    lack = leaves(Step(route="! B3LYP def2-SVP\n%tddft nroots 3 end")).quantities["one state"]
+    assert lack.certain
+    assert "scf_energy" in lack.instead
+    assert "total_energy" in lack.instead
 
 
 def test_the_energy_of_an_excited_state_with_a_requested_gradient_gets_no_warning() -> None:

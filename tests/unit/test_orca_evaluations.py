@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.orca_outputs import output
+from tests.unit.orca_outputs import END, output
 from tests.unit.orca_runs import (
     DISTANCES,
     box,
@@ -223,6 +223,48 @@ def test_coordinates_and_charges_of_one_layer_do_not_belong_to_the_total_energy(
     refused(orca.mulliken_charges, text, "of all layers")
 
 
+@pytest.mark.parametrize(
+    "parser", [orca.scf_energy, orca.dispersion_energy, orca.charge, orca.multiplicity]
+)
+def test_energies_and_state_of_one_layer_do_not_belong_to_the_total_energy(parser: Parser) -> None:
+    dispersion = "Dispersion correction           -0.000100000\n"
+    layer = (settings(-1, 2), scf(-1.0), dispersion, final(-1.0))
+    text = run(final(-0.5, label="(MM)"), *layer, final(-1.5, label="(QM/MM)"))
+    refused(parser, text, "of all layers")
+    assert read(parser, run(*layer)) in (-1.0, -0.0001, -1, 2)
+
+
+CONTAMINATION = (
+    "Expectation value of <S**2>     :     {:.6f}\n"
+    "Ideal value S*(S+1) for S={:<6}:     {:.6f}\n"
+    "Deviation                       :     {:.6f}\n\n"
+)
+
+
+def test_the_multiplicity_of_broken_symmetry_is_that_of_the_final_determinant() -> None:
+    """Flipping spins of a high-spin state leaves the multiplicity of the SCF settings (20) behind.
+
+    In the layout of a public output of 5.0 (two iron atoms, 20 before and 2 after).
+    """
+    high = settings(0, 20) + scf(-0.9) + CONTAMINATION.format(99.8, "9.5", 99.75, 0.05)
+    low = scf(energy(0.74)) + CONTAMINATION.format(5.6, "0.5", 0.75, 4.85)
+    text = run(coordinates(0.74), high, low, final(energy(0.74)))
+    assert read(orca.multiplicity, text) == 2
+    assert read(orca.s_squared, text)["ideal"] == 0.75
+    (frame,) = read(orca.frames, text)
+    assert frame["multiplicity"] == 2
+    # A fractional occupation has no multiplicity of its own.
+    assert read(orca.multiplicity, text.replace("S=0.5 ", "S=0.3 ")) == 20
+
+
+def test_the_basis_is_that_of_the_final_evaluation() -> None:
+    """A compound job ends with the basis of its script, which no calculation used."""
+    heading = "----- Orbital basis set information -----\nYour calculation utilizes the basis: {}\n"
+    text = run(heading.format("STO-3G"), heading.format("pc-1"), single_point(0.74))
+    assert read(orca.basis, text) == "pc-1"
+    assert read(orca.basis, text.replace(END, heading.format("def2-SVP") + END)) == "pc-1"
+
+
 def test_a_reprinted_geometry_belongs_to_the_same_evaluation() -> None:
     """An extrapolation prints the geometry for each basis set, but only one final energy."""
     text = run(coordinates(0.8), settings(), scf(-1.0), coordinates(0.8), scf(-1.1), final(-1.2))
@@ -335,12 +377,18 @@ def test_the_frames_of_dynamics() -> None:
     assert [frame["gradient"][1][2] for frame in found] == [slope(1), slope(2)]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "\t<< Calculating gradient on displaced geometry {:3d} (of   2) >>\n",
+        "             <<<Displacing   2/coordinate {} (+)>>>\n",
+    ],
+)
 @pytest.mark.parametrize("printed", [True, False])
-def test_displaced_geometries_are_not_frames(printed: bool) -> None:
-    """Numerical frequencies use displaced geometries, whose single points ORCA seldom prints."""
+def test_displaced_geometries_are_not_frames(printed: bool, words: str) -> None:
+    """Numerical frequencies after an optimization; ORCA seldom prints their single points."""
     displaced = "".join(
-        f"\t<< Calculating gradient on displaced geometry {count:3d} (of   2) >>\n"
-        + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
+        words.format(count) + (single_point(d, gradient(slope(d)), dipole(9.0)) if printed else "")
         for count, d in enumerate((0.746, 0.736), start=1)
     )
     text = run(optimization(*DISTANCES), displaced, frequencies(4400.5))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.orca_outputs import BANNER, END, asked, file, of, text, text_of
+from tests.unit.orca_runs import gradient, run, single_point, slope
 from tests.unit.test_diagnosis_orca import crashed, diagnosis, sound
 from wqmaster.errors import ParseError, StructureError
 from wqmaster.jobs.failures import FailureClass
@@ -662,6 +663,28 @@ def test_the_output_next_to_such_a_file_is_named(tmp_path: Path, name: str) -> N
     (tmp_path / name).write_bytes(b"\0" if name.endswith(".gbw") else b"--- !PROPERTIES! ---\n")
     with pytest.raises(StructureError, match=r"name \S+job\.out, or"):
         read(tmp_path / name, programs()["orca"], {})
+
+
+def test_a_number_that_is_not_finite_is_an_error_as_in_a_campaign(tmp_path: Path) -> None:
+    row = "  H       0.000000    0.000000    0.740000"
+    good = run(single_point(0.74, gradient(slope(0.74))))
+    assert row in good
+    path = tmp_path / "job.out"
+    for word in ("nan", "inf"):
+        path.write_text(good.replace(row, row.replace("0.740000", word.rjust(8))))
+        found = read(path, programs()["orca"], {"g": orca.geometry, "t": orca.net_torque})
+        assert found.values == {}
+        assert found.broken == {}
+        assert found.errors["g"] == "g[1][2] is not finite"
+
+
+def test_binary_data_are_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "job.out"
+    path.write_bytes(bytes(range(128, 256)) * 20)
+    for program in ("orca", "xtb"):
+        failure = read(path, programs()[program], {}).failure
+        assert failure is not None
+        assert failure.message.endswith("begins with binary data")
 
 
 def test_an_output_is_read_under_any_name(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def excited(root: str, *more: str) -> str:
     return run(coordinates(0.74), state, total(root), *more)
 
 
+TENSOR = [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
 FOLLOWED = (gradient(slope(0.74)), dipole(1.5))
 
 
@@ -93,6 +94,11 @@ def test_after_an_optimization_of_a_root_charges_of_the_scf_are_refused() -> Non
 
 def test_with_excitations_only_the_density_belongs_to_the_ground_state() -> None:
     text = excited("Root  1", dipole(1.5))
+    assert read(orca.total_energy, text) == pytest.approx(energy(0.74) + EXCITATION, abs=1e-12)
+    with pytest.raises(ParseError, match=r"excited root 1, .* 'scf_energy' .* 'total_energy'"):
+        read(orca.energy, text)
+    ground = excited("Root  0", dipole(1.5))
+    assert read(orca.energy, ground) == read(orca.total_energy, ground)
     assert read(orca.mulliken_charges, text) == [0.1, -0.1]
     assert read(orca.dipole, text) == [0.0, 0.0, 1.5]
     assert read(orca.multiplicity, text) == 1
@@ -137,12 +143,27 @@ def test_eom_ccsd_gives_the_energy_of_its_lowest_root_or_of_the_ground_state() -
     assert (triplet["root"], triplet["multiplicity"]) == (1, 3)
 
 
+def test_the_polarizability_of_the_scf_state_is_refused_if_a_root_was_followed() -> None:
+    rows = "\n".join("  ".join(f"{value:.5f}" for value in row) for row in TENSOR)
+    printed = (
+        "-------------------------\nTHE POLARIZABILITY TENSOR\n-------------------------\n\n"
+        f"The raw cartesian tensor (atomic units):\n{rows}\n"
+        "Isotropic polarizability :   2.00000\n"
+    )
+    assert read(orca.polarizability, excited("Root  1", printed)) == TENSOR
+    with pytest.raises(ParseError, match=r"'polarizability' for the SCF state, .* excited root 1"):
+        read(orca.polarizability, excited("Root  1", *FOLLOWED, printed))
+    with pytest.raises(ParseError, match="is missing"):
+        read(orca.polarizability, excited("Root  1", *FOLLOWED))
+
+
 def test_scf_values_of_a_property_file_are_refused_if_a_root_was_followed() -> None:
     file = {
         "Calculation_Info": {"NumOfAtoms": 2},
         "Geometries": [
             {
                 "Dipole_Moment": [{"dipoleTotal": [[0.0], [0.0], [1.5]]}],
+                "Polarizability": [{"rawCartesian": TENSOR}],
                 "Mulliken_Population_Analysis": [{"AtomicCharges": [[0.1], [-0.1]]}],
             }
         ],
@@ -151,6 +172,7 @@ def test_scf_values_of_a_property_file_are_refused_if_a_root_was_followed() -> N
     for parser, value in (
         (orca.json_dipole, [0.0, 0.0, 1.5]),
         (orca.json_mulliken_charges, [0.1, -0.1]),
+        (orca.json_polarizability, TENSOR),
     ):
         vertical = {name: content, "stdout": excited("Root  1").encode()}
         assert parser(Output(vertical, name)) == value

@@ -135,3 +135,60 @@ def test_the_4f_electrons_of_a_lanthanide_are_named() -> None:
     assert failure.kind is FailureClass.CHARGE_MULTIPLICITY
     assert "4f electrons of Ce" in failure.message
     assert "4f" not in diagnosis(Output({"stdout": text.encode()})).message
+
+
+OLD_WARNINGS = (
+    "[WARNING] Please study the warnings concerning your input carefully\n"
+    "-2- prog_main: XTBPATH is not set, using XTBHOME instead\n"
+    "-1- prog_main: XTBHOME is not set, using HOME instead\n"
+    "########################################################################\n"
+)
+
+
+def called(words: str, *more: str) -> bytes:
+    call = f"          program call               : xtb molecule.xyz {words}\n"
+    return "".join([call, *more]).encode()
+
+
+def test_warnings_about_unset_variables_are_harmless() -> None:
+    """117 of 179 public outputs of 6.2 and 6.3 begin with them."""
+    run = files("water")
+    old = run | {"stdout": called("", OLD_WARNINGS) + run["stdout"]}
+    assert xtb.diagnose(Output(old), None, {}) is None
+    unknown = OLD_WARNINGS.replace("XTBPATH is not set, using XTBHOME", "Unknown option '--x'")
+    wrong = run | {"stdout": called("", unknown) + run["stdout"]}
+    assert diagnosis(Output(wrong)).kind is FailureClass.INPUT_KEYWORD
+
+
+@pytest.mark.parametrize(("asked", "right"), [("0", True), ("-1", False)])
+def test_a_summary_without_a_charge_leaves_the_charge_that_xtb_was_given(
+    asked: str, right: bool
+) -> None:
+    """6.3.2 prints `charge : 0` above the SUMMARY, which has no total charge."""
+    given = "          charge                     :                     0\n"
+    run = files("water")
+    text = re.sub(rb" +:: total charge .*\n", b"", run["stdout"])
+    found = Output(run | {"stdout": called(f"--chrg {asked}", given) + text})
+    assert (xtb.diagnose(found, None, {}) is None) is right
+
+
+@pytest.mark.parametrize(("stated", "right"), [("true ", True), ("false", False)])
+def test_the_solvent_of_xtb_6_2_is_recognized(stated: str, right: bool) -> None:
+    solvent = (
+        "      Solvent             : Water\n"
+        f"          :  GBSA solvation                   {stated}         :\n"
+    )
+    run = files("water")
+    text = called("--gbsa Water", solvent) + run["stdout"]
+    assert (xtb.diagnose(Output(run | {"stdout": text}), None, {}) is None) is right
+
+
+def test_a_gradient_without_the_rows_of_fixed_atoms_is_refused() -> None:
+    """xtb writes zeros for atoms in `$fix`, but its SUMMARY has the norm of the full gradient."""
+    run = files("water")
+    row = b"-0.016193515757"
+    assert row in run["molecule.engrad"]
+    fixed = run | {"molecule.engrad": run["molecule.engrad"].replace(row, b" 0.000000000000")}
+    with pytest.raises(ParseError, match=r"zeros for fixed atoms"):
+        read(xtb.gradient, Output(fixed))
+    assert read(xtb.energy, Output(fixed)) == read(xtb.energy, Output(run))

@@ -284,6 +284,12 @@ def test_a_molecule_or_method_other_than_requested_is_found(name: str) -> None:
             assert other.kind is FailureClass.NOT_AS_ASKED
 
 
+def test_an_optimization_that_is_not_reported_as_converged_did_not_converge() -> None:
+    found = replaced("optimize", "stdout", "GEOMETRY OPTIMIZATION CONVERGED", "OPTIMIZATION ENDED")
+    assert diagnosis(found).kind is FailureClass.OPT_NOT_CONVERGED
+    assert diagnosis(found, asked()).kind is FailureClass.OPT_NOT_CONVERGED
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -104,7 +104,7 @@ def test_a_task_function_is_found_by_its_current_and_older_names(tmp_path: Path,
     found = recipe(tmp_path, {"name": "a"}, function=name)
     [function] = found.functions
     assert (function.name, str(function.program)) == (XTB, "xtb")
-    assert found.diagnosis is xtb_parsers
+    assert found.steps[0].diagnosis is xtb_parsers
 
 
 def test_an_older_name_gives_the_same_recipe(tmp_path: Path) -> None:

@@ -82,13 +82,13 @@ def test_plain_xyz_takes_charge_and_multiplicity_from_the_command_line(
         assert record.notes == set()
 
 
-@pytest.mark.parametrize("ending", ["db", "json"])
+@pytest.mark.parametrize("ending", ["db", "json", "DB", "JSON"])
 @pytest.mark.parametrize("place", ["keys", "data"])
 def test_ase_databases_keep_charge_and_spin(ending: str, place: str, tmp_path: Path) -> None:
     """For the key `charge` of a row, ASE returns the sum of the atoms' charges."""
     path = tmp_path / f"set.{ending}"
     known = []
-    with connect(str(path)) as database:  # type: ignore[no-untyped-call]
+    with connect(str(path), type=ending.lower()) as database:  # type: ignore[no-untyped-call]
         for wanted, atoms in all_atoms():
             state = {"charge": wanted.charge, "spin": wanted.multiplicity}
             if place == "keys":

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.workers import without_type
+from wqmaster.campaign.workers import BatchWorkers, without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
@@ -118,6 +118,17 @@ class LoadedCampaign:
         beside = self.source.path.parent
         folder = self.campaign.folder or Path(f"{self.campaign.campaign}.run")
         return (beside / folder).absolute()
+
+    @property
+    def worker_program(self) -> Path | None:
+        """The worker program that the file names (absolute); None if it names none.
+
+        As in all paths of a campaign file, `~` is not expanded; `${HOME}` is.
+        """
+        workers = self.campaign.workers
+        if not isinstance(workers, BatchWorkers) or workers.worker is None:
+            return None
+        return (self.source.path.parent / workers.worker).absolute()
 
 
 def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:

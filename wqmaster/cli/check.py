@@ -170,7 +170,7 @@ def _checked(recipe: Recipe) -> _Checked:
         assembly.check_matches(store, counts, file)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
-            *recipe_guard.check_recipes(store, recipe),
+            *recipe_guard.check_recipes(store, recipe, archived=archived),
             *recipe_guard.check_parsers(store, recipe, archived=archived),
         ]
         with progress("reading the documents", "{} (Ctrl-C to stop)") as show:

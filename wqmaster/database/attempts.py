@@ -154,11 +154,18 @@ class Ledger:
                 raise
 
     def give_up(self, record: Document) -> None:
-        """Record a failed attempt, in place of an earlier entry for it that is marked as cured."""
-        one = {**self._mine, **{name: record[name] for name in ("document", "attempt")}}
+        """Record a failed attempt, in place of an earlier entry for it that is marked as cured.
+
+        The document's other attempts are no longer final, since failed documents are counted by
+        their final attempt.
+        """
+        mine = {**self._mine, "document": record["document"]}
+        one = {**mine, "attempt": record["attempt"]}
         self._failures.update_one(
             one, {"$set": {**one, **_dated(record)}, "$unset": {"cured": ""}}, upsert=True
         )
+        others = {**mine, "attempt": {"$ne": record["attempt"]}, "final": True}
+        self._failures.update_many(others, {"$set": {"final": False}})
 
     def groups(self, kind: str | None = None) -> list[Document]:
         """The failed documents, grouped by failure class and signature, the largest group first.

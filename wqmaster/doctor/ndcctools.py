@@ -107,7 +107,6 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
         OSError: the worker cannot be started.
     """
     with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
-        server.settimeout(_GREETING_TIMEOUT_SECONDS)
         port = server.getsockname()[1]
         words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
         process = start(
@@ -238,10 +237,8 @@ def sent(case: Case) -> Iterator[Finding]:
         return
     if not isinstance(workers, BatchWorkers):
         return
-    named = workers.worker
-    path: Path | None
-    if named is not None:
-        path = case.loaded.source.path.parent / named.expanduser()
+    path = case.loaded.worker_program
+    if path is not None:
         typed = shlex.quote(str(path))
         if not path.is_file():
             seen = f"{path}, named in 'workers: {{worker: ...}}', does not exist"

@@ -13,14 +13,15 @@ from wqmaster.campaign.workers import CondorWorkers, SlurmWorkers
 from wqmaster.doctor import folder
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Check, Finding
+from wqmaster.engines.ndcctools import catalog_address
 from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import EngineError
 from wqmaster.system.hosts import this_host
 from wqmaster.system.processes import listener, program_name
 
 # The longest wait for a connection or an answer, and the largest answer of a catalog.
 _ANSWER_TIMEOUT_SECONDS = 4.0
 _MAX_ANSWER_BYTES = 4 << 20
-_CATALOG_PORT = 9097
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -207,15 +208,22 @@ def catalog(case: Case) -> Iterator[Finding]:
 
 
 def _asked(case: Case, name: str, place: str) -> Finding:
-    host, _, number = place.partition(":")
+    try:
+        host, number = catalog_address(place)
+    except EngineError:
+        return Finding(
+            "catalog",
+            "wrong",
+            f"'{place}' is not HOST or HOST:PORT",
+            "correct CATALOG_HOST or 'engine: {catalog: ...}'",
+            code=ErrorCode.CATALOG_MISSING,
+        )
     start = (
-        f"run catalog_server -p {number or _CATALOG_PORT} on {host}, or correct CATALOG_HOST or "
+        f"run catalog_server -p {number} on {host}, or correct CATALOG_HOST or "
         "'engine: {catalog: ...}'"
     )
     question = base64.b64encode(f'project=="{name}"'.encode()).decode()
-    connection = http.client.HTTPConnection(
-        host, int(number or _CATALOG_PORT), timeout=_ANSWER_TIMEOUT_SECONDS
-    )
+    connection = http.client.HTTPConnection(host, number, timeout=_ANSWER_TIMEOUT_SECONDS)
     try:
         connection.request("GET", f"/query/{question}")
         answer = json.loads(connection.getresponse().read(_MAX_ANSWER_BYTES))

@@ -32,12 +32,22 @@ class _Run:
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
+    finished: float = 0.0
+    overdue: bool = False  # whether the engine ended the runner after its time limit
     losses: int = 0
     output: bytearray = field(default_factory=bytearray)
 
     @property
     def sandbox(self) -> Path:
         return self.folder / "sandbox"
+
+
+def _is_running(run: _Run) -> bool:
+    """Whether the runner has not ended; a runner that has ended is not reaped."""
+    assert run.process is not None  # noqa: S101  # a running task has a process
+    # Reaping here would free the number of the process group, which is killed later.
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, run.process.pid, how) is None
 
 
 def _new_cache() -> tuple[Path, int]:
@@ -93,6 +103,7 @@ class LocalEngine:
             self._prepare(run)
             run.output.clear()
             run.started = time.time()
+            run.overdue = False
             limit = run.task.time_limit_per_job
             run.process = subprocess.Popen(
                 [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
@@ -138,9 +149,10 @@ class LocalEngine:
             # Nothing runs, so no event can end the wait early.
             time.sleep(seconds)
             return
-        overdue = time.time()
+        now = time.time()
         for run in list(self._running.values()):
-            if overdue > run.started + run.task.time_limit:
+            if now > run.started + run.task.time_limit:
+                run.overdue = run.overdue or _is_running(run)
                 self._kill(run)
         for key, _ in self._selector.select(seconds):
             run = cast("_Run", key.data)
@@ -153,10 +165,11 @@ class LocalEngine:
 
     def _finish(self, run: _Run) -> None:
         code = self._reap(run)
+        run.finished = time.time()
         del self._running[run.task.id]
         ended = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
         ended = ended and not (run.sandbox / "outputs.tar").exists()
-        if ended and time.time() < run.started + run.task.time_limit:
+        if ended and not run.overdue:
             run.losses += 1
             self._losses += 1
             if run.losses < _MAX_LOSSES_PER_TASK:
@@ -183,19 +196,18 @@ class LocalEngine:
     def _result(self, run: _Run) -> Returned:
         assert run.process is not None  # noqa: S101
         code = run.process.returncode
-        finished = time.time()
         outputs = run.sandbox / "outputs.tar"
         if outputs.exists():
             outputs.rename(run.folder / "outputs.tar")
             result = TaskResult.OK
-        elif code < 0 and finished >= run.started + run.task.time_limit:
+        elif code < 0 and run.overdue:
             result = TaskResult.TIME_LIMIT
         else:
             evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
             result = TaskResult.LOST if evicted else TaskResult.NO_OUTPUT
         shutil.rmtree(run.sandbox, ignore_errors=True)
         host, message = os.uname().nodename, run.output.decode(errors="replace")
-        return Returned(run.task.id, result, code, host, run.started, finished, message)
+        return Returned(run.task.id, result, code, host, run.started, run.finished, message)
 
     def hungry(self) -> int:
         """How many more tasks it takes to fill every slot and have as many tasks waiting."""
@@ -216,9 +228,11 @@ class LocalEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that have not started, and return their ids."""
-        waiting = [run.task.id for run in self._waiting]
+        waiting = list(self._waiting)
         self._waiting.clear()
-        return waiting
+        for run in waiting:  # one that was lost has a sandbox
+            shutil.rmtree(run.sandbox, ignore_errors=True)
+        return [run.task.id for run in waiting]
 
     def block_host(self, host: str, seconds: float) -> None:
         """Do nothing, since there is no other host."""
@@ -244,7 +258,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """End everything that runs, and remove the cache."""
-        self._waiting.clear()
+        self.cancel_waiting()
         for task_id in list(self._running):
             self.cancel(task_id)
         self._selector.close()

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import re
 import socket
 import struct
 import time
@@ -25,6 +26,8 @@ NO_MONITOR_MESSAGE = (
 )
 # The default port of a catalog server (option -p of catalog_server).
 DEFAULT_CATALOG_PORT = 9097
+_PORT = re.compile(r"[0-9]{1,5}")
+_MAX_PORT = 65535
 # The largest number that a manager accepts as a running time, whatever the unit.
 _MAX_RUNNING_TIME = 9 * 10**18
 # How long a manager waits for a peer that has connected but sends nothing.
@@ -84,9 +87,29 @@ class Setting:
         return tuple(flags)
 
     def catalog_address(self) -> tuple[str, int]:
-        """The host and port of the catalog; this machine if none is set."""
-        host, _, port = (self.catalog or "127.0.0.1").partition(":")
-        return host, int(port or DEFAULT_CATALOG_PORT)
+        """The host and port of the catalog; this machine if none is set.
+
+        Raises:
+            EngineError: `catalog` has no usable port.
+        """
+        return catalog_address(self.catalog or "127.0.0.1")
+
+
+def catalog_address(place: str) -> tuple[str, int]:
+    """The host and port of the catalog at `place`, which is HOST or HOST:PORT.
+
+    Raises:
+        EngineError: PORT is not a number from 1 to 65535.
+    """
+    host, _, port = place.partition(":")
+    number = DEFAULT_CATALOG_PORT if not port else int(port) if _PORT.fullmatch(port) else 0
+    if not 0 < number <= _MAX_PORT:
+        raise EngineError(
+            f"the catalog '{place}' is not HOST or HOST:PORT: the port must be a number from 1 to "
+            f"{_MAX_PORT}; correct CATALOG_HOST or 'engine: {{catalog: ...}}'",
+            code=ErrorCode.CATALOG_MISSING,
+        )
+    return host, number
 
 
 def bindings(name: str) -> Any:

@@ -99,10 +99,9 @@ def _program_to_send(loaded: LoadedCampaign) -> Path | None:
     Raises:
         CampaignError: there is no such file, or the factory cannot send it.
     """
-    workers = loaded.campaign.workers
-    if not isinstance(workers, BatchWorkers) or workers.worker is None:
+    found = loaded.worker_program
+    if found is None:
         return None
-    found = (loaded.source.path.parent / workers.worker).absolute()
     if not found.is_file():
         raise loaded.source.error(f"there is no worker program {found}", "workers", "worker")
     if "'" in str(found) or not _PLAIN.fullmatch(found.name):

@@ -2,7 +2,6 @@
 
 import gzip
 import importlib
-import math
 import re
 import sys
 import zlib
@@ -20,7 +19,7 @@ from wqmaster.offline.filekind import JSON, PRINTED, XYZ, kind_of
 from wqmaster.parsers.base import Output, Parser, ProgramParsers
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
-from wqmaster.recipe.values import plain
+from wqmaster.recipe.values import not_finite, plain
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
@@ -334,7 +333,11 @@ def read(
     for name, parser in parsers.items():
         file = getattr(parser, "files", (main,))[0]
         try:
-            values[name] = _finite(plain(parser(output.beside(file))))
+            value = plain(parser(output.beside(file)))
+            place = not_finite(value, name)
+            if place is not None:
+                raise ParseError(f"{place} is not finite")
+            values[name] = value
         except ParseError as error:
             errors[name] = error.message
             # If the run failed, the failure explains why its output has no value.
@@ -385,12 +388,3 @@ def _version(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
         broken["program_version"] = told(error)
         return None
     return found if found is None else str(found)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with strings in place of the numbers that JSON cannot express, such as nan."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

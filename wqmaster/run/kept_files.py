@@ -17,11 +17,12 @@ def safe_name(document_id: Any) -> str:
     """A document's `_id` as part of a file name; different ids have different names.
 
     Strings, integers and object ids appear as printed. The names of all other ids, and of strings
-    that look like a number or object id, contain something that `quote` does not produce: %00, or a
-    letter or digit written as %XX.
+    that look like a number or object id, contain something that the name of no other string has:
+    %00, or a letter or digit written as %XX.
     """
     if isinstance(document_id, str):
-        name = quote(document_id, safe=" ,=+@()[]")
+        # The byte C0, which is not valid in UTF-8, keeps %00 for the names of other ids.
+        name = quote(document_id, safe=" ,=+@()[]").replace("%00", "%C0%80")
         if _LIKE_OTHERS.fullmatch(name) or name.startswith("."):
             name = f"%{ord(name[0]):02X}{name[1:]}"
     elif isinstance(document_id, (int, ObjectId)) and not isinstance(document_id, bool):

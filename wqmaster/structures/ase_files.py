@@ -19,9 +19,10 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
     """
     import ase.db
 
-    _check_database(path)
+    kind = _check_database(path)
     connect: Any = ase.db.connect
-    with connect(str(path)) as database:
+    # ASE derives the type from the file's name only if the ending is in lower case.
+    with connect(str(path), type=kind) as database:
         try:
             ids = sorted(row.id for row in database.select(columns=["id"], include_data=False))
         except Exception as error:  # ASE can raise any exception
@@ -30,8 +31,8 @@ def read_database(path: Path, options: Options) -> Iterator[Record]:
             yield _of_row(Record(number), database, row_id, options)
 
 
-def _check_database(path: Path) -> None:
-    """Check that the file is an ASE database.
+def _check_database(path: Path) -> str:
+    """Check that the file is an ASE database, and return its type as ASE names it: json or db.
 
     ASE would turn any other SQLite file into one when it opens the file.
 
@@ -39,11 +40,11 @@ def _check_database(path: Path) -> None:
         StructureError: it is not.
     """
     wrong = StructureError(f"{path}: not an ASE database")
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         with path.open("rb") as file:
             if not file.read(1000).lstrip().startswith(b"{"):
                 raise wrong
-        return
+        return "json"
     uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
@@ -52,6 +53,7 @@ def _check_database(path: Path) -> None:
         raise wrong from error
     if not {"systems", "keys", "information"} <= names:
         raise wrong
+    return "db"
 
 
 def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:

@@ -10,7 +10,7 @@ import re
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.labels import last_value, value_at, words_after
 from wqmaster.parsers.orca.text import last_beginning, line_end, line_start, number
 
@@ -78,21 +78,21 @@ def _entry(output: Output, *keys: str) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def reference_energy(output: Output) -> float:
     """Energy of the reference determinant, E(0), in the final evaluation in Eh (module mdci)."""
     return _entry(output, "E(0)")
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def ccsd_correlation_energy(output: Output) -> float:
     """CCSD correlation energy from the final evaluation in Eh, without triples, with weak pairs."""
     return _entry(output, *_CORRELATION)
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def ccsd_energy(output: Output) -> float:
     """Total CCSD (or DLPNO-CCSD) energy from the final evaluation in Eh, without triples.
 
@@ -107,7 +107,7 @@ def ccsd_energy(output: Output) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def ccsd_t_energy(output: Output) -> float:
     """Total CCSD(T) (or DLPNO-CCSD(T)) energy from the final evaluation in Eh.
 
@@ -132,7 +132,7 @@ def ccsd_t_energy(output: Output) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def triples_correction(output: Output) -> float:
     """Perturbative triples correction (T) from the final evaluation in Eh, unscaled.
 
@@ -147,7 +147,7 @@ def triples_correction(output: Output) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def t1_diagnostic(output: Output) -> float:
     """Coupled-cluster T1 diagnostic from the final evaluation, dimensionless.
 
@@ -164,14 +164,14 @@ def t1_diagnostic(output: Output) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def dlpno_strong_pairs_energy(output: Output) -> float:
     """DLPNO correlation energy of the strong pairs from the final evaluation in Eh."""
     return _entry(output, "E(CORR)(strong-pairs)")
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def dlpno_weak_pairs_energy(output: Output) -> float:
     """DLPNO correlation energy of the weak pairs from the final evaluation in Eh."""
     return _entry(output, "E(CORR)(weak-pairs)")
@@ -210,21 +210,21 @@ def _printed_mp2(output: Output, kind: str) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def mp2_energy(output: Output) -> float:
     """Total MP2 energy (also RI, DLPNO, double hybrids) from the final evaluation in Eh."""
     return _printed_mp2(output, "TOTAL")
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def mp2_correlation_energy(output: Output) -> float:
     """MP2 correlation energy from the final evaluation in Eh; for a double hybrid, as printed."""
     return _printed_mp2(output, "CORRELATION")
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def correlation_energy(output: Output) -> float:
     """Correlation energy from the last method in the final evaluation in Eh, including triples.
 

@@ -21,6 +21,7 @@ from wqmaster.parsers.orca.run import echoed_state, stated_charges, stated_multi
 from wqmaster.parsers.orca.text import every, last, last_beginning
 
 _END = "****ORCA TERMINATED NORMALLY****"
+_NOT_NORMALLY = "****ORCA TERMINATED NOT NORMALLY****"
 _ERROR_TERMINATION = "ORCA finished by error termination"
 # The cause is near the end of the output. Errors far above the end did not stop the run.
 _TAIL_CHARACTERS = 100_000
@@ -37,16 +38,24 @@ def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
         return Failure(FailureClass.TRUNCATED, "ORCA: the beginning of the output is missing")
     lines = [line for line in printed.splitlines() if said(line)]
     first = lines[0] if lines else printed.strip()
+    quoted = "binary data" if "\ufffd" in first or "\0" in first else repr(said(first))
     reader = any(words in printed for words in _SCREEN_READER)
     if not of_a_job and not reader:
-        words = f"ORCA: not an output of ORCA: it has no banner and begins with {said(first)!r}"
+        words = f"ORCA: not an output of ORCA: it has no banner and begins with {quoted}"
         return Failure(FailureClass.PARSE_ERROR, words)
     which = "the GNOME screen reader" if reader else "another program"
     return Failure(
         FailureClass.PROGRAM_MISSING,
         f"ORCA: {which} ran instead of the quantum chemistry program (Debian's package 'orca' is "
-        f"the GNOME screen reader); it printed {said(first)!r}",
+        f"the GNOME screen reader); it printed {quoted}",
     )
+
+
+def _not_normally(text: str) -> Failure | None:
+    """The failure of a complete output in which ORCA reports an error that it does not name."""
+    if last(text, _NOT_NORMALLY) < 0:
+        return None
+    return Failure(FailureClass.PROGRAM_ERROR, f"ORCA: {_NOT_NORMALLY.strip('*')}")
 
 
 def _ended(text: str) -> bool:
@@ -129,6 +138,7 @@ def diagnose(output: Output, asked: Asked | None, options: Mapping[str, Any]) ->
             or crash(tail, errors)
             or last_words(text)
             or aborted(tail)
+            or _not_normally(text)
             or Failure(FailureClass.TRUNCATED, f"ORCA: the output ends without '{_END.strip('*')}'")
         )
     if BANNER not in text:

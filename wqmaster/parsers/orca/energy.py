@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
+from wqmaster.parsers.orca.evaluations import described, final
 from wqmaster.parsers.orca.final_lines import FINAL as FINAL
 from wqmaster.parsers.orca.final_lines import final_energy as final_energy
 from wqmaster.parsers.orca.final_lines import is_converged as is_converged
 from wqmaster.parsers.orca.final_lines import label as label
 from wqmaster.parsers.orca.final_lines import of_the_whole as of_the_whole
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state
+from wqmaster.parsers.orca.roots import followed, root_of
 from wqmaster.parsers.orca.text import every_beginning, last_beginning, number, whole_line
 
 _SCF = "Total Energy       :"
@@ -43,8 +45,25 @@ def total_energy(output: Output) -> float:
 
 @reads("stdout")
 def energy(output: Output) -> float:
-    """`total_energy` under the name that all programs share, in Eh."""
+    """`total_energy` under the name used for all programs: of the final evaluation, in Eh.
+
+    It belongs to the same electronic state as `charges`, `dipole` and `gradient`.
+
+    Raises:
+        ParseError: as for `total_energy`, or excitations were computed but no excited state was
+            followed: the final energy is then that of a root, all other values are those of the
+            SCF state. `scf_energy` and `total_energy` name the two energies.
+    """
     found: float = total_energy(output)
+    text = output.text
+    last = final(text)
+    root = root_of(text, last)
+    if root is not None and followed(text, last) is None:
+        raise ParseError(
+            f"the final energy of {described(text, last)} is that of {root}, but charges and other"
+            " values are those of the SCF state; use 'scf_energy' for that state, or 'total_energy'"
+            " for the root"
+        )
     return found
 
 
@@ -74,12 +93,17 @@ def _in_eh(line: str, label: str) -> float:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def scf_energy(output: Output) -> float:
     """SCF energy from the final evaluation in Eh, without additions (D3, D4, correlation).
 
-    It is the "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version
-    5 and with 14 since version 6. In later optimization steps, that heading is missing.
+    If `total_energy` is that of an excited state, this is the energy of the SCF state.
+
+    The "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version 5 and
+    with 14 since version 6. In later steps of an optimization it prints the line without a heading.
+
+    Raises:
+        ParseError: it is missing, or is that of one layer of the system.
     """
     position = last_beginning(output.text, _SCF)
     if position < 0:
@@ -98,7 +122,7 @@ def _dispersion_lines(text: str) -> Iterator[str]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def dispersion_energy(output: Output) -> float:
     """Dispersion correction (D2, D3, D4) from the final evaluation in Eh, with 9 decimals."""
     for line in _dispersion_lines(output.text):

@@ -20,7 +20,7 @@ GRADIENTS = (
 STATIONARY = "FINAL ENERGY EVALUATION AT THE STATIONARY POINT"
 _BANNER = "* O   R   C   A *"
 _SCF = ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER")
-_DISPLACED = "<< Calculating"
+_DISPLACED = ("<< Calculating", "<<<Displacing")  # since 5.0; before
 # Headings after the displaced geometries of a numerical Hessian or gradient.
 _AFTER_DISPLACED = ("VIBRATIONAL FREQUENCIES", "CARTESIAN GRADIENT (NUMERICAL)")
 # The text that announces an evaluation, and the name of the event.
@@ -91,8 +91,10 @@ def events(text: str) -> list[tuple[int, str, int | None]]:
     found += [(place, "energy", None) for place in every_beginning(text, FINAL)]
     for words in GRADIENTS:
         found += [(place, "gradient", None) for place in every(text, words)]
-    if _DISPLACED in text:
-        found += [(place, "displaced", None) for place in every_beginning(text, _DISPLACED)]
+    displaced = [words for words in _DISPLACED if words in text]
+    for words in displaced:
+        found += [(place, "displaced", None) for place in every_beginning(text, words)]
+    if displaced:
         for words in _AFTER_DISPLACED:
             # The sort puts this event before a gradient at the same position.
             found += [(place, "after displaced", None) for place in every(text, words)]

@@ -93,6 +93,25 @@ def of_final_evaluation(read: Callable[[Output], T]) -> Callable[[Output], T]:
     return _of_final(read, of_state=False)
 
 
+def of_scf_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
+    """Refuse the value of `read` if ORCA followed an excited state (see `roots`).
+
+    For a property such as the polarizability, whose block does not name the state it belongs to.
+    """
+
+    @wraps(read)
+    def of_scf(output: Output) -> T:
+        found = read(output)
+        text = output.text
+        last = final(text)
+        root = followed(text, last)
+        if root is not None:
+            raise of_the_scf(text, last, root, getattr(read, "__name__", "value"))
+        return found
+
+    return of_scf
+
+
 def of_final_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
     """Restrict a parser of a wave function property to the final evaluation, after its last SCF.
 

@@ -48,7 +48,7 @@ def net_force(output: Output) -> list[float]:
     It need not vanish if there are point charges, constraints, frozen atoms or a field. ORCA's
     rounding to 9 decimals leaves about 1e-9 Eh/Bohr. Raises what `gradient` raises.
     """
-    return [math.fsum(column) for column in zip(*_forces(output), strict=True)]
+    return [sum(column) for column in zip(*_forces(output), strict=True)]
 
 
 @reads("stdout")
@@ -64,10 +64,10 @@ def net_torque(output: Output) -> list[float]:
     """
     forces = _forces(output)
     positions = _positions(output, len(forces))
-    center = [math.fsum(column) / len(positions) for column in zip(*positions, strict=True)]
+    center = [sum(column) / len(positions) for column in zip(*positions, strict=True)]
     arms = [[a - c for a, c in zip(row, center, strict=True)] for row in positions]
     return [
-        math.fsum(
+        sum(
             arm[second] * force[third] - arm[third] * force[second]
             for arm, force in zip(arms, forces, strict=True)
         )

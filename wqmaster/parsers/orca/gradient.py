@@ -16,7 +16,7 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import Evaluation, described, evaluations, final
 from wqmaster.parsers.orca.events import GRADIENTS
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_state
 from wqmaster.parsers.orca.geometry import check_count, whole
 from wqmaster.parsers.orca.text import atom_rows, every, last_of, line_end, lines, number
 
@@ -120,7 +120,7 @@ def gradient_trajectory(output: Output) -> list[list[list[float]]]:
 
 
 @reads("stdout", per_atom=True)
-@of_final_evaluation
+@of_final_state
 def dispersion_gradient(output: Output) -> list[list[float]]:
     """Gradient of the final evaluation's dispersion correction in Eh/Bohr, shape (n, 3).
 

@@ -1,9 +1,12 @@
 """Atomic charges (e), spin populations and bond orders in ORCA's text, versions 3 to 6.1.
 
-Values have 6 decimals. In an unrestricted run, the tables have a column of spin populations, called
-"SPIN DENSITIES" up to version 4.1 and "SPIN POPULATIONS" in later ones. For correlated densities,
-ORCA prints the tables again, and the last ones count. All values belong to the final evaluation
-(see `evaluations`) and to the same state as its energy (see `roots` for excited states).
+Values have 6 decimals. Tables of an unrestricted run have a column of spin populations: "SPIN
+DENSITIES" until version 4.1, "SPIN POPULATIONS" since. For correlated densities ORCA prints the
+tables again, and the last ones count.
+
+All values belong to the final evaluation (`evaluations`). If ORCA followed an excited state, they
+must be those of its density; if it only computed excitations, they are those of the SCF state, to
+which `scf_energy` belongs but `total_energy` does not (`roots`).
 """
 
 from wqmaster.errors import NotApplicable, ParseError

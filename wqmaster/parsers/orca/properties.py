@@ -3,7 +3,9 @@
 Moments of charged molecules are relative to ORCA's origin, by default the center of mass. The
 dipole has 5 decimals up to version 5 and 9 since version 6. If ORCA prints moments for several
 densities (SCF, MP2, coupled cluster), the last ones count. All values belong to the final
-evaluation (see `evaluations`) and to the same state as its energy (see `roots` for excited states).
+evaluation (`evaluations`). If ORCA followed an excited state, they must be those of its density; if
+it only computed excitations, they are those of the SCF state, to which `scf_energy` belongs but
+`total_energy` does not (`roots`).
 """
 
 import math
@@ -11,7 +13,7 @@ from itertools import islice
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
-from wqmaster.parsers.orca.final_values import of_final_density, of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_density, of_final_state
 from wqmaster.parsers.orca.text import (
     every_beginning,
     last_beginning,
@@ -134,7 +136,7 @@ def s_squared(output: Output) -> dict[str, float]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_final_state
 def nl_energy(output: Output) -> float:
     """Non-local (VV10) correlation energy from the final evaluation in Eh, as in wB97M-V."""
     text = output.text

@@ -6,8 +6,8 @@ one last. Numbers are in a.u. Vectors are columns `[[a], [b]]`.
 
 Every value comes from the last entry, which is the final evaluation. Parsers raise a ParseError for
 a property that only an earlier entry has, such as the gradient after an optimization. They also
-refuse charges and the dipole if the standard output exists and shows that ORCA followed an excited
-state.
+refuse charges, the dipole and the polarizability if the standard output exists and shows that ORCA
+followed an excited state.
 """
 
 import json
@@ -157,9 +157,10 @@ def json_dipole(output: Output) -> list[float]:
     return found
 
 
-@reads(_FILE)
+@reads(_FILE, "stdout")
 def json_polarizability(output: Output) -> list[list[float]]:
     """Static polarizability at the last geometry in a.u., shape (3, 3), from the last density."""
+    _refuse_for_a_root(output, "Polarizability")
     return _matrix(_last(output, "Polarizability", "rawCartesian"), "rawCartesian", 3)
 
 

@@ -8,9 +8,9 @@ root. Their final energy is that of the lowest root, except for canonical EOM- a
 ORCA 6, which print the ground-state energy. That energy is recognized because it equals E(TOT), the
 coupled-cluster energy.
 
-If only excitations were requested, the state of interest is the SCF state, and parsers return
-values for its density. If ORCA followed the root, so that there is a gradient, parsers refuse such
-values. The output then has the root's density below "CIS RELAXED DENSITY" or lacks it.
+If only excitations were asked for, the state of interest is the SCF state, and ORCA's values for
+its density are read, but not `energy`. If ORCA followed the root (there is a gradient), they are
+refused: the output has the root's density below "CIS RELAXED DENSITY", or not at all.
 """
 
 import re

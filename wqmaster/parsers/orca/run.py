@@ -1,5 +1,6 @@
 """The version, charge, multiplicity and basis that ORCA states in its output (3 to 6.1)."""
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -8,12 +9,21 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.evaluations import described, final
 from wqmaster.parsers.orca.roots import Spin, root_of
-from wqmaster.parsers.orca.text import every_beginning, last_beginning, line_end, whole_line
+from wqmaster.parsers.orca.text import (
+    every_beginning,
+    last_beginning,
+    line_end,
+    number,
+    whole_line,
+)
 
 _VERSION = "Program Version"
 _CHARGE = "Total Charge           Charge"
 _MULTIPLICITY = "Multiplicity           Mult"
 _ELECTRONS = "Number of Electrons    NEL"
+# Printed with <S**2> after an unrestricted SCF. Its S is that of the determinant, so it also holds
+# for broken symmetry, where the settings state the high spin that the calculation starts from.
+_SPIN = "Ideal value S*(S+1) for S="
 _ORBITAL_BASIS = "----- Orbital basis set information -----"
 _BASIS = "Your calculation utilizes the basis:"
 # The line that starts the coordinates in the echoed input: | 14> * xyz 0 1
@@ -49,9 +59,18 @@ def places_of_charge(text: str) -> list[tuple[int, int]]:
     return list(_places(text, _CHARGE))
 
 
-def places_of_multiplicity(text: str) -> list[tuple[int, int]]:
-    """The position and value of each multiplicity in the SCF settings."""
-    return list(_places(text, _MULTIPLICITY))
+def _places_of_spin(text: str, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Positions of the spins S stated with <S**2>, and 2 S + 1 if that is a whole number."""
+    for position in every_beginning(text, _SPIN, 0, end):
+        words = whole_line(text, position)[len(_SPIN) :].split()
+        found = 2 * number(words[0].rstrip(":")) + 1 if words else math.nan
+        if math.isfinite(found) and found == round(found):
+            yield position, round(found)
+
+
+def places_of_multiplicity(text: str, end: int | None = None) -> list[tuple[int, int]]:
+    """Positions and values of the multiplicities in SCF settings and after SCFs, in order."""
+    return sorted([*_places(text, _MULTIPLICITY, 0, end), *_places_of_spin(text, end)])
 
 
 def stated_charges(text: str, start: int = 0, end: int | None = None) -> list[int]:
@@ -75,39 +94,60 @@ def echoed_state(text: str) -> tuple[int, int] | None:
     return (int(found[0][1]), int(found[0][2])) if found else None
 
 
-def _last(output: Output, label: str, group: int) -> int:
-    text = output.text
-    # Settings after the final energy belong to a later calculation that reached no energy.
+def _end(text: str) -> int | None:
+    """The final energy: what follows belongs to a calculation that did not reach an energy."""
     energies = final(text).energies
-    position = last_beginning(text, label, 0, energies[-1] if energies else None)
-    if position >= 0:
-        return _integer(whole_line(text, position))
-    echoed = echoed_state(text)
+    return energies[-1] if energies else None
+
+
+def _echoed(output: Output, label: str, group: int) -> int:
+    echoed = echoed_state(output.text)
     if echoed is None:
         raise output.missing(f"'{label.split('  ')[0]}'")
     return echoed[group]
+
+
+def _not_of_a_layer(text: str, what: str) -> None:
+    last = final(text)
+    if last.layers:
+        raise ParseError(
+            f"the energy of {described(text, last)} is that of all layers of the system, but the"
+            f" {what} in the output is that of one layer"
+        )
 
 
 @reads("stdout")
 def charge(output: Output) -> int:
     """Total charge of the final evaluation in e, from the SCF settings that ORCA printed last.
 
-    If there was no SCF, it comes from the echoed input.
+    Without an SCF, it is that of the echoed input.
+
+    Raises:
+        ParseError: it is not stated, or is that of one layer of the system.
     """
-    return _last(output, _CHARGE, 0)
+    text = output.text
+    _not_of_a_layer(text, "charge")
+    position = last_beginning(text, _CHARGE, 0, _end(text))
+    if position < 0:
+        return _echoed(output, _CHARGE, 0)
+    return _integer(whole_line(text, position))
 
 
 @reads("stdout")
 def multiplicity(output: Output) -> int:
-    """Multiplicity 2 S + 1 of the final evaluation, from the SCF settings that ORCA printed last.
+    """Multiplicity 2 S + 1 of the final evaluation, as ORCA stated it last before the energy.
 
-    If there was no SCF, it comes from the echoed input.
+    ORCA states it in the SCF settings and, after an unrestricted SCF, with <S**2>. With broken
+    symmetry it is that of the final determinant (S = Ms), not of the high-spin one. Without an SCF,
+    it is that of the echoed input.
 
     Raises:
-        ParseError: it is not stated, or it is stated only for the SCF state while the final energy
-            belongs to an excited triplet or a spin-orbit state.
+        ParseError: it is not stated or is that of one layer of the system, or the final energy is
+            that of an excited triplet or a spin-orbit state, while the stated multiplicity is that
+            of the SCF state.
     """
     text = output.text
+    _not_of_a_layer(text, "multiplicity")
     last = final(text)
     root = root_of(text, last)
     if root is not None and root.spin is not Spin.SCF:
@@ -115,20 +155,23 @@ def multiplicity(output: Output) -> int:
             f"the multiplicity in the output is that of the SCF state, but the energy of"
             f" {described(text, last)} is that of {root}"
         )
-    return _last(output, _MULTIPLICITY, 1)
+    stated = places_of_multiplicity(text, _end(text))
+    return stated[-1][1] if stated else _echoed(output, _MULTIPLICITY, 1)
 
 
 @reads("stdout")
 def basis(output: Output) -> str:
-    """The name of the last job's orbital basis, as stated in the output.
+    """The name of the orbital basis of the final evaluation, as stated in the output.
 
     Raises:
         ParseError: ORCA prints no name, as for a basis that the input defines.
     """
     text = output.text
-    start = max(last_beginning(text, _ORBITAL_BASIS), last_beginning(text, _VERSION), 0)
-    # The first match counts, since auxiliary bases follow, and a CABS has exactly the same text.
-    position = next(every_beginning(text, _BASIS, start), -1)
+    # After a compound job ORCA repeats the basis of the script, which no calculation used.
+    end = _end(text)
+    start = max(last_beginning(text, label, 0, end) for label in (_ORBITAL_BASIS, _VERSION))
+    # The auxiliary bases follow, and a CABS in exactly the same words.
+    position = next(every_beginning(text, _BASIS, max(start, 0), end), -1)
     name = whole_line(text, position)[len(_BASIS) :].strip() if position >= 0 else ""
     if not name:
         raise output.missing(f"'{_BASIS}'")

@@ -4,7 +4,6 @@ If the standard output is missing, because the file is read alone, or lacks the 
 check.
 """
 
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -47,7 +46,7 @@ def check_energy(output: Output, energy: float) -> None:
 
 
 def _centered(rows: list[list[float]]) -> list[list[float]]:
-    center = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    center = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     return [[x - c for x, c in zip(row, center, strict=True)] for row in rows]
 
 

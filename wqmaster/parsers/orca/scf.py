@@ -1,9 +1,9 @@
 """Values from the SCF in the final evaluation (see `evaluations`), versions 3 to 6.1.
 
-A value is missing if the final evaluation has no SCF (a force field, an external program) or ORCA
-does not print the value (Hartree-Fock integrates no density on a grid). It never comes from the SCF
-in another evaluation. In a multilayer calculation it belongs to the inner layer, the only one with
-an ORCA SCF before the energy of the whole system.
+A value is missing if the final evaluation has no SCF (a force field, an external program) or the
+SCF does not print it (Hartree-Fock integrates no density on a grid). It never comes from the SCF of
+another evaluation. In a multilayer calculation `scf_cycles` and `basis_functions` are those of the
+inner layer, the only one with an ORCA SCF before the energy of the whole system.
 """
 
 from itertools import islice
@@ -114,12 +114,18 @@ def integrated_electrons(output: Output) -> dict[str, float | None]:
     and the number of electrons is the error of the grid.
 
     Raises:
-        ParseError: the numbers are missing (Hartree-Fock never prints them), or alpha and beta do
-            not add up to the total.
+        ParseError: its SCF does not print it (Hartree-Fock never does), the density is that of one
+            layer of the system, or alpha and beta do not add up to the total.
     """
     text = output.text
+    last = final(text)
+    if last.layers:
+        raise ParseError(
+            f"the energy of {described(text, last)} is that of all layers of the system, but ORCA"
+            " integrates the density of only one layer"
+        )
     _, scf = _last_scf(output)
-    position = last_beginning(text, _TOTAL, scf, final(text).end)
+    position = last_beginning(text, _TOTAL, scf, last.end)
     if position < 0:
         raise output.missing(f"'{_TOTAL}' of the final evaluation")
     total = value_at(output, position, _TOTAL)

@@ -14,7 +14,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.absorption import WAVENUMBERS_PER_EH, Line, absorption_spectrum
-from wqmaster.parsers.orca.final_values import of_final_evaluation
+from wqmaster.parsers.orca.final_values import of_final_evaluation, of_final_state, of_scf_state
 from wqmaster.parsers.orca.text import block, line_end, line_start, number
 
 _STATE = re.compile(r"(?:STATE|IROOT=) *(\d{1,6}): +(?:E= *)?(\S+) au +\S+ eV +(\S+) cm\*\*-1(.*)")
@@ -230,7 +230,8 @@ def oscillator_strengths(output: Output) -> list[float]:
 
 
 @reads("stdout")
-@of_final_evaluation
+@of_scf_state
+@of_final_state
 def polarizability(output: Output) -> list[list[float]]:
     """Static dipole polarizability from the final evaluation in a.u. (Bohr^3), shape (3, 3).
 
@@ -238,7 +239,8 @@ def polarizability(output: Output) -> list[list[float]]:
     (Dipole/Dipole)" since 6.0. For a correlated method, the last tensor counts.
 
     Raises:
-        ParseError: it is missing, not symmetric, or inconsistent with its isotropic value.
+        ParseError: it is missing, not symmetric, or inconsistent with its isotropic value, or ORCA
+            followed an excited state.
     """
     tensor: list[list[float]] | None = None
     for line in islice(block(output, *_POLARIZABILITIES), _MAX_LINES):

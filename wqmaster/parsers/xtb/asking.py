@@ -239,6 +239,17 @@ def total_charge(text: str) -> float:
         return math.nan
 
 
+def _stated_charge(text: str) -> float:
+    """The charge in the SUMMARY, or else the one that xtb was given; NaN if it cannot be read.
+
+    6.3.2 has no charge in its SUMMARY.
+    """
+    given = last_line(text, "charge                     :")
+    if last_line(text, ":: total charge ") is not None or given is None:
+        return total_charge(text)
+    return real(given.strip(), "the charge")
+
+
 def not_as_asked(output: Output, text: str, wish: Wanted) -> Failure | None:
     """A failure if the output does not match the request."""
     found = _other_molecule(output, text, wish) or _other_method(output, text, wish)
@@ -285,7 +296,7 @@ def _other_molecule(output: Output, text: str, wish: Wanted) -> Failure | str | 
                     f"xtb: the number of atoms is {count}, but {wish.natoms} was asked for",
                 )
     if wish.charge is not None:
-        charge = total_charge(text)
+        charge = _stated_charge(text)
         if not abs(charge - wish.charge) < 1e-3:
             return f"the total charge is {charge} e, but {wish.charge:.0f} was asked for"
     if wish.unpaired is not None and stated_method(output, text) != FORCE_FIELD:
@@ -328,7 +339,10 @@ def _stated_solvent(text: str) -> tuple[str, str] | None:
     """The solvation model and solvent, such as ("ALPB", "water"), or None for the gas phase."""
     place = text.rfind("* Solvation model:")
     if place < 0:
-        return None
+        named = last_line(text, "Solvent             :")  # 6.2 knows only this model
+        if setup(text, "GBSA solvation") != "true" or not (named or "").strip():
+            return None
+        return "GBSA", str(named).strip().lower()
     lines = text[place : place + 400].splitlines()
     words = [line.split() for line in lines[:2]]
     if len(words) < 2 or words[1][:1] != ["Solvent"] or len(words[1]) < 2 or len(words[0]) < 4:

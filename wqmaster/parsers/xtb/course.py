@@ -12,14 +12,14 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb import moving
 from wqmaster.parsers.xtb.engrad import engrad
 from wqmaster.parsers.xtb.evaluation import has_scan, is_biased, is_layered, of_one_geometry
-from wqmaster.parsers.xtb.molecular import FINAL, net_charge
+from wqmaster.parsers.xtb.molecular import FINAL, changed_norm, net_charge
 from wqmaster.parsers.xtb.text import (
-    Frame,
     stated_energy,
     stated_unpaired,
     stdout,
 )
-from wqmaster.parsers.xtb.text import frames as structures
+from wqmaster.parsers.xyz import Frame
+from wqmaster.parsers.xyz import frames as structures
 
 # Messages that xtb prints before it stops because the charges did not converge.
 _SCC = ("convergence criteria cannot be satisfied", "charge iterator did not converge")
@@ -79,7 +79,10 @@ def _frame(
 
 
 def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
-    """The frame with energy and gradient from molecule.engrad if geometry and energy agree."""
+    """The frame with energy and gradient from molecule.engrad, if the geometry is the same.
+
+    Without the gradient if that is not the full one.
+    """
     if not output.has("molecule.engrad"):
         return frame
     found = engrad(output)
@@ -90,7 +93,8 @@ def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
     )
     if not same or abs(found.energy - frame["energy"]) > moving.SAME_ENERGY_EH:
         return frame
-    return {**frame, "energy": found.energy, "gradient": found.gradient}
+    whole = changed_norm(output, found.gradient) is None
+    return {**frame, "energy": found.energy, "gradient": found.gradient if whole else None}
 
 
 def _cycles(log: list[Frame], state: _State) -> list[dict[str, Any]]:
@@ -157,10 +161,11 @@ def frames(output: Output) -> list[dict[str, Any]]:
     Measured with 6.7.1: a single point at each frame reproduces its energy to within 2e-10 Eh
     (GFN1, GFN2) or 1e-12 Eh (GFN-FF).
 
-    The last frame of an optimization is the final structure (xtbopt.xyz). It has a gradient if
-    `--grad` wrote molecule.engrad; xtb writes no other gradients. Energies include the restraints
-    and walls in the input, except in a scan, where xtb subtracts the bias. If the charges do not
-    converge, xtb stops before it writes the frame.
+    The last frame of an optimization is its final structure (xtbopt.xyz) and energy, with the
+    gradient if `--grad` wrote molecule.engrad and no atoms are fixed; xtb writes no other
+    gradients. Energies include the
+    restraints and walls of the input, but not in a scan: there xtb subtracts the bias. If charges
+    do not converge, xtb stops before it writes a frame with them.
 
     Raises:
         ParseError: no such run took place, one of its files is missing or cut short, the energies

@@ -21,7 +21,8 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import asking, moving
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import ENERGY_ROUNDING_EH, FINAL, energy, printed_energy
-from wqmaster.parsers.xtb.text import boxed, frames, last_line, stdout
+from wqmaster.parsers.xtb.text import boxed, last_line, stdout
+from wqmaster.parsers.xyz import frames
 
 # The gradient norm above which atoms clash. Measured: two atoms of the same element reach it at a
 # distance of 0.1 A (H), 0.4 A (C), 0.5 A (O), 0.9 A (Cl) or 1.5 A (I), about half a bond length or
@@ -39,8 +40,13 @@ _NO_PARAMETERS = frozenset((87, 88, *range(104, 119)))
 _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 _ERROR_LINE = re.compile(r"^-\d+- (.*)$", re.MULTILINE)
-# Warnings about the input that do not affect the results.
-_HARMLESS = ("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten")
+# xtb's warnings about its input that change nothing.
+_HARMLESS = (
+    *("is discouraged", "Two dimensional input", "Charge in sdf/mol input was overwritten"),
+    # Without these variables, 6.2 and 6.3 look for their files in the home folder; without any
+    # file they use the same parameters, which are compiled in.
+    *("XTBPATH is not set, using", "XTBHOME is not set, using"),
+)
 _INPUTS = ("--input", "-I")
 # Every GFN-FF run prints this message, even in its list of errors.
 _NO_TOPOLOGY = "Could not read topology file."
@@ -113,7 +119,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         first = next(line for line in text.splitlines() if line.strip())
         return _failure(
             FailureClass.PARSE_ERROR,
-            f"this is not an output of xtb: it has no banner and begins with {_shown(first)!r}",
+            f"this is not an output of xtb: it has no banner and begins with {_shown(first)}",
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:
@@ -151,8 +157,10 @@ def _is_of_xtb(text: str) -> bool:
 
 
 def _shown(line: str) -> str:
-    """The beginning of a line from another program, with unprintable characters replaced."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60])
+    """A line of another program in quotes, with unprintable characters replaced."""
+    if "\ufffd" in line or "\0" in line:
+        return "binary data"
+    return repr("".join(sign if sign.isprintable() else "?" for sign in line.strip()[:60]))
 
 
 def _is_noise(line: str) -> bool:
@@ -349,7 +357,13 @@ def _beyond(output: Output) -> Failure | None:
 
 
 def _unfinished(output: Output, text: str) -> Failure | None:
-    """A failure if an optimization took no step; ParseError if it did not converge."""
-    if FINAL in text and ".. CYCLE " in text and moving.opt_cycles(output) < 1:
+    """A failure if an optimization took no step, or xtb does not report that it converged."""
+    if FINAL not in text or ".. CYCLE " not in text:
+        return None
+    if last_line(text, moving.CONVERGED) is None:
+        return _failure(
+            FailureClass.OPT_NOT_CONVERGED, "xtb does not report that the optimization converged"
+        )
+    if moving.opt_cycles(output) < 1:
         return _failure(FailureClass.OPT_NOT_CONVERGED, "the optimization took no step")
     return None

@@ -16,8 +16,10 @@ a relaxed scan, GFN1, GFN2, GFN-FF). The results:
 - A relaxed scan: xtbopt.xyz, charges and orbitals belong to the last point. Energy and gradient
   belong to the optimization before the scan.
 - `--oniom`: molecule.engrad, xtbopt.xyz and the box at the end have the energy and gradient of the
-  whole molecule. The SUMMARY, charges, orbitals and bond orders belong to the inner region.
-- `--md`: everything belongs to the initial geometry. xtb.trj has the energy of each structure.
+  whole molecule; the SUMMARY, charges, orbitals and bond orders belong to the inner region.
+- `$fix`: molecule.engrad has zeros for the fixed atoms; the SUMMARY has the norm of the full
+  gradient.
+- `--md`: everything belongs to the initial geometry; xtb.trj has the energy of each structure.
 """
 
 from wqmaster.errors import ParseError

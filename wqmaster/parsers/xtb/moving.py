@@ -10,15 +10,14 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.xtb.evaluation import is_mixed
 from wqmaster.parsers.xtb.molecular import FINAL
 from wqmaster.parsers.xtb.text import (
-    Frame,
     after,
-    frames,
     last_line,
     real,
     stated_energy,
     stdout,
     whole,
 )
+from wqmaster.parsers.xyz import Frame, frames
 
 # Boltzmann's constant in Eh/K.
 BOLTZMANN_EH_PER_K = 3.166808578545117e-06
@@ -28,7 +27,8 @@ SAME_PLACE_ANGSTROM = 1e-6
 # The largest difference between the energies in the last frame of xtbopt.log and in xtbopt.xyz,
 # which come from two evaluations of the same geometry.
 SAME_ENERGY_EH = 1e-7
-_CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
+# How the line begins that xtb prints only if an optimization converged.
+CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
 # xtb computes every eleventh step at full accuracy and averages the energy of these steps
@@ -74,7 +74,7 @@ def opt_cycles(output: Output) -> int:
         ParseError: no optimization was run, or it did not converge.
     """
     text = stdout(output)
-    rest = last_line(text, _CONVERGED)
+    rest = last_line(text, CONVERGED)
     if rest is None:
         moved, failed = ".. CYCLE " in text, "FAILED TO CONV" in text
         if FINAL in text and not moved and not failed:
@@ -138,7 +138,7 @@ def has_converged(output: Output, last: Frame) -> bool:
     # For a single atom xtb runs no cycle and does not print that the optimization converged.
     if len(last.symbols) == 1:
         return True
-    return output.has("stdout") and last_line(stdout(output), _CONVERGED) is not None
+    return output.has("stdout") and last_line(stdout(output), CONVERGED) is not None
 
 
 def _shape(points: Sequence[Sequence[float]]) -> Iterator[float]:

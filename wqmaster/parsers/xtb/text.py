@@ -1,14 +1,14 @@
-"""Functions that read xtb's files: numbers, blocks in the printout, XYZ files, xtbout.json."""
+"""Functions that read xtb's files: numbers, blocks in the printout, xtbout.json."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
+from wqmaster.parsers.xyz import Frame
 
 _OVERFLOW = re.compile(r"\*{2,}")
 # xtb's symmetry code is written in C and has its own output buffer, so its lines can appear between
@@ -21,9 +21,6 @@ _SYMMETRY = re.compile(
 )
 # The largest indentation of a block in xtb's printout.
 _MAX_INDENT_CHARACTERS = 40
-# The shortest average line in an XYZ file that xtb wrote; checked only for large files.
-_MIN_XYZ_LINE_CHARACTERS = 25
-_LARGE_FILE_BYTES = 1 << 20
 
 
 def stdout(output: Output) -> str:
@@ -134,47 +131,6 @@ def after(text: str, heading: str) -> Iterator[str]:
         end = text.find("\n", place + 1)
         yield text[place + 1 : end if end >= 0 else len(text)]
         place = end
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One structure in an XYZ file."""
-
-    comment: str
-    symbols: tuple[str, ...]
-    coordinates: tuple[tuple[float, float, float], ...]  # Angstrom
-
-
-def _row(line: str, name: str) -> tuple[str, tuple[float, float, float]]:
-    words = line.split()
-    if len(words) < 4 or not words[0].isalpha():
-        raise ParseError(f"the line {line.strip()[:60]!r} in {name} is not an atom")
-    x, y, z = (real(word, f"a coordinate in {name}") for word in words[1:4])
-    return words[0], (x, y, z)
-
-
-def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
-    """The structures in an XYZ file in which `more` extra lines per atom follow each structure.
-
-    Raises:
-        ParseError: a structure is cut short, or a line is not an atom.
-    """
-    if text and not text.endswith("\n"):
-        raise ParseError(f"{name} is cut short")
-    if len(text) > _LARGE_FILE_BYTES and len(text) < _MIN_XYZ_LINE_CHARACTERS * text.count("\n"):
-        raise ParseError(f"{name} is not an XYZ file of xtb")
-    lines = text.splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    start = 0
-    while start < len(lines):
-        natoms = whole(lines[start], f"the number of atoms in {name}")
-        end = start + 2 + natoms
-        if natoms < 1 or end + more * natoms > len(lines):
-            raise ParseError(f"{name} is cut short")
-        rows = [_row(line, name) for line in lines[start + 2 : end]]
-        yield Frame(lines[start + 1], tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-        start = end + more * natoms
 
 
 def stated_energy(frame: Frame, name: str) -> float:

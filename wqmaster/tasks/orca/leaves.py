@@ -278,7 +278,8 @@ class _Reader:
         layers = sorted(word for word in words if _LAYERS.fullmatch(word))
         if layers:
             reason = f"with '{layers[0]}' this is a value of one layer, but the energy is of all"
-            yield "density", Lack(reason, "remove the parser", certain=False)
+            for name in ("density", "all layers"):
+                yield name, Lack(reason, "remove the parser", certain=False)
         roots = [f"%{name}" for name in ("tddft", "cis") if self.route.has_block(name)]
         roots += sorted(word for word in words if _ROOTS.fullmatch(word))
         if not roots:
@@ -295,7 +296,18 @@ class _Reader:
         # A user who asks for a gradient here wants the excited state.
         if not self.asks("gradient"):
             instead = "use 'scf_energy' if you want that of the ground state"
-            yield "ground state", Lack(f"{excited} (by default the first)", instead, certain=False)
+            reason = f"{excited} (by default the first)"
+            yield "ground state", Lack(reason, instead, certain=False)
+            # Canonical EOM-CCSD in ORCA 6 ends with the energy of the ground state.
+            certain = roots[0].startswith("%") and not self._has_root_0()
+            instead = "use 'scf_energy' for the ground state or 'total_energy' for the excited one"
+            reason = f"{reason}, while other values are those of the SCF"
+            yield "one state", Lack(reason, instead, certain=certain)
+
+    def _has_root_0(self) -> bool:
+        """Whether a block asks for the energy of the SCF state."""
+        blocks = (self.route.block(name) for name in ("tddft", "cis"))
+        return any(re.search(r"\biroot 0\b", block) for block in blocks)
 
     def _scf(self) -> Iterator[tuple[str, Lack]]:
         words = self.route.words

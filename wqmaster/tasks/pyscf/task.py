@@ -17,7 +17,7 @@ from typing import Any
 from wqmaster.errors import ParseError
 from wqmaster.jobs.job import SHARED, Execution, Input, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
-from wqmaster.parsers.xtb.text import frames
+from wqmaster.parsers.xyz import frames
 from wqmaster.system.programs import ask
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.campaign_files import threads

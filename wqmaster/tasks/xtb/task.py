@@ -18,7 +18,7 @@ from functools import partial
 from wqmaster.errors import ParseError
 from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
-from wqmaster.parsers.xtb.text import frames
+from wqmaster.parsers.xyz import frames
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
