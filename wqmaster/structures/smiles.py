@@ -33,6 +33,9 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         if title.startswith("|") and end > 0:  # a CXSMILES extension, part of the molecule
             smiles, title = f"{smiles} {title[: end + 1]}", title[end + 1 :].strip()
         record = Record(number, line, title, raw + b"\n")
+        if b"\r" in raw:
+            yield record.refuse("there is a CR within the line; replace it with LF")
+            continue
         yield _read(record, smiles, {}, options)
 
 
@@ -43,25 +46,34 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
         StructureError: there is no column of SMILES.
     """
     delimiter = _delimiter(path)
-    places: list[int] = [0]
+    place = 0
+    taken: list[bytes] = []  # the lines of the row that is read
 
     def lines() -> Iterator[str]:
+        nonlocal place
         for place, raw in numbered_lines(path):
-            places[0] = place
+            taken.append(raw + b"\n")
             yield text_of(raw).removeprefix("\ufeff") + "\n"
 
     rows = csv.reader(lines(), delimiter=delimiter, strict=True)
-    names = [name.strip() for name in next(rows, [])]
+    try:
+        names = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise StructureError(f"{path}: line 1 is not the header of a table: {error}") from error
     column = _column(path, names, options)
     title = next((name for known in _TITLES for name in names if name.lower() == known), None)
     number = 0
     while True:
-        first = places[0] + 1
+        first = place + 1
+        taken.clear()
         try:
             row = next(rows, None)
         except csv.Error as error:
             number += 1
-            yield Record(number, first).refuse(f"not a row of a table: {error}")
+            why = f"not a row of a table: {error}"
+            if place > first:
+                why = f"lines {first} to {place} are {why}; a quote is probably not closed"
+            yield Record(number, first, "", b"".join(taken)).refuse(why)
             continue
         if row is None:
             return
