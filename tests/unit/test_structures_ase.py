@@ -103,6 +103,18 @@ def test_ase_databases_keep_charge_and_spin(ending: str, place: str, tmp_path: P
         assert all(record.documents[0]["extra"] == [1, 2] for record in records)
 
 
+def test_a_row_whose_keys_contradict_its_data_is_refused(tmp_path: Path) -> None:
+    """The keys once overrode the data."""
+    path = tmp_path / "set.db"
+    atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]])
+    with connect(str(path)) as database:  # type: ignore[no-untyped-call]
+        database.write(atoms, charge=-2, data={"charge": 0})
+        database.write(atoms, charge=-2, data={"charge": -2})
+    bad, good = read(path)
+    assert bad.why == "its 'charge' is -2 in its keys, 0 in its data"
+    assert good.documents[0]["charge"] == -2
+
+
 @pytest.mark.parametrize("ending", ["db", "traj", "extxyz"])
 def test_charges_and_moments_of_atoms_are_summed_if_there_is_no_key(
     ending: str, tmp_path: Path

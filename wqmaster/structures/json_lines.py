@@ -1,8 +1,10 @@
 """JSON Lines: one document per line, in MongoDB's Extended JSON."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bson import json_util
 
@@ -37,8 +39,20 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         yield record
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The dict of an object; Refused if a key has two values, of which Python takes the last."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            raise Refused(f"it has two values of '{name[:60]}'")
+        found[name] = value
+    return found
+
+
 def _fill(record: Record, options: Options) -> None:
-    document = json_util.loads(record.raw.decode())
+    text = record.raw.decode()
+    json.loads(text, object_pairs_hook=_without_repeats)
+    document = json_util.loads(text)
     if not isinstance(document, dict):
         raise Refused(f"not a document: {document!r:.60}")
     record.title = str(document.get("_id", ""))
