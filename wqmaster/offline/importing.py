@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bson import decode_file_iter, encode
+from bson import Regex, decode_file_iter, encode
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
@@ -174,6 +174,8 @@ class Importer:
                     raise Refused(f"atoms {pair[0] + 1} and {pair[1] + 1} are in the same place")
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
+                elif not _is_id(document["_id"]):
+                    raise Refused(f"its '_id' cannot be the id of a document: {document['_id']!r:.40}")
                 elif self._naming.id_from is not None:
                     raise Refused("it already has an '_id', so --id-from cannot set another")
                 if self._naming.id_from == _HASH:
@@ -295,6 +297,13 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
+def _is_id(value: Any) -> bool:
+    """Whether a document may have this `_id`: what MongoDB accepts, except for null."""
+    if isinstance(value, dict):
+        return not any(name.startswith("$") for name in value)
+    return value is not None and not isinstance(value, (list, Regex))
+
+
 def _advised(error: Refused | BadDocument, record: Record) -> str:
     """The reason, with advice if the multiplicity is impossible."""
     if not isinstance(error, BadDocument):
@@ -302,7 +311,9 @@ def _advised(error: Refused | BadDocument, record: Record) -> str:
     if error.defect is not Defect.IMPOSSIBLE_MULTIPLICITY:
         return error.message
     if not record.multiplicity_from:
-        return f"{error.message}; state it in the file or with --multiplicity"
+        missing = Note.NO_CHARGE in record.notes
+        options = "--charge and --multiplicity" if missing else "--multiplicity"
+        return f"{error.message}; state {'both' if missing else 'it'} in the file or with {options}"
     return f"{error.message}; it comes from {record.multiplicity_from}, read as 2S + 1"
 
 
