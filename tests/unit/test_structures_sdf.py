@@ -272,6 +272,7 @@ def test_charge_and_multiplicity_are_read_from_common_keys(
     ("properties", "fields", "said"),
     [
         (DOUBLET, {"charge": "1"}, "contradictory charges: 'charge' 1, formal charges 0"),
+        (DOUBLET, {"PUBCHEM_TOTAL_CHARGE": "1"}, "'PUBCHEM_TOTAL_CHARGE' 1, formal charges 0"),
         (DOUBLET, {"multiplicity": "1"}, "'multiplicity' 1, radicals 2"),
         (DOUBLET, {"multiplicity": "2", "uhf": "2"}, "'uhf' (unpaired electrons) 3"),
         (DOUBLET, {"charge": "0.5"}, "'charge' is not a whole number"),

@@ -152,6 +152,12 @@ def test_choices_made_for_a_smiles_are_noted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_stated_multiplicity_of_a_biradical_is_not_noted_as_assumed(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text("smiles,multiplicity\n[CH2],3\n[CH2],1\n[CH2],\n")
+    found = [record.notes for record in read(tmp_path / "set.csv", optimize="none")]
+    assert found == [set(), set(), {Note.HIGH_SPIN}]
+
+
 def test_a_smiles_extension_is_part_of_the_molecule_and_not_of_its_title(
     tmp_path: Path,
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from wqmaster.errors import StructureError
 from wqmaster.jobs.molecule import Document
-from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
+from wqmaster.structures.base import Options, Record, Refused, add_fields
 from wqmaster.structures.embedding import conformers, documents_of, isotope_notes, quiet, reason
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
-from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
+from wqmaster.structures.state import Implied, has_metal, set_state
 
 _COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles")
 _TITLES = ("title", "name", "id")
@@ -167,8 +167,6 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
         has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),
     )
     set_state(record, document, fields, implied, options)
-    if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:
-        record.notes.add(Note.HIGH_SPIN)
     whole, notes = conformers(molecule, options)
     record.notes |= notes | isotope_notes(whole)
     record.documents = list(documents_of(document, whole, options))
