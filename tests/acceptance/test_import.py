@@ -391,7 +391,7 @@ def test_an_id_that_mongodb_refuses_is_a_refused_record(
     file.write_text(f'{{"_id": "good", {rest}\n{{"_id": {bad}, {rest}\n')
     account = counts(cli, empty, file, "--skip-bad")
     assert (account["imported"], account["refused"]) == (1, 1)
-    assert "its '_id' cannot be the id" in account["refused_records"][0]["why"]
+    assert "its '_id' cannot be used" in account["refused_records"][0]["why"]
     assert [document["_id"] for document in campaigns.documents.find()] == ["good"]
 
 

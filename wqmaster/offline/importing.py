@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bson import Regex, decode_file_iter, encode
+from bson import decode_file_iter, encode
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
@@ -174,8 +174,6 @@ class Importer:
                     raise Refused(f"atoms {pair[0] + 1} and {pair[1] + 1} are in the same place")
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
-                elif not _is_id(document["_id"]):
-                    raise Refused(f"its '_id' cannot be the id of a document: {document['_id']!r:.40}")
                 elif self._naming.id_from is not None:
                     raise Refused("it already has an '_id', so --id-from cannot set another")
                 if self._naming.id_from == _HASH:
@@ -295,13 +293,6 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _is_id(value: Any) -> bool:
-    """Whether a document may have this `_id`: what MongoDB accepts, except for null."""
-    if isinstance(value, dict):
-        return not any(name.startswith("$") for name in value)
-    return value is not None and not isinstance(value, (list, Regex))
 
 
 def _advised(error: Refused | BadDocument, record: Record) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bson import json_util
+from bson import Regex, json_util
 
 from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
@@ -39,6 +39,13 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         yield record
 
 
+def _is_id(value: Any) -> bool:
+    """Whether a document may have this `_id`: what MongoDB accepts, except for null."""
+    if isinstance(value, dict):
+        return not any(name.startswith("$") for name in value)
+    return value is not None and not isinstance(value, (list, Regex))
+
+
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The dict of an object; Refused if a key has two values, of which Python takes the last."""
     found: dict[str, Any] = {}
@@ -56,6 +63,8 @@ def _fill(record: Record, options: Options) -> None:
     if not isinstance(document, dict):
         raise Refused(f"not a document: {document!r:.60}")
     record.title = str(document.get("_id", ""))
+    if "_id" in document and not _is_id(document["_id"]):
+        raise Refused(f"its '_id' cannot be used: {document['_id']!r:.40}")
     fields = options.fields
     names = (fields.atomic_numbers, fields.coordinates)
     if any(lookup(document, name) is not None for name in names):

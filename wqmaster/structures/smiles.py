@@ -46,12 +46,12 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
         StructureError: there is no column of SMILES.
     """
     delimiter = _delimiter(path)
-    place = 0
+    last = [0]  # the number of the line that was read last
     taken: list[bytes] = []  # the lines of the row that is read
 
     def lines() -> Iterator[str]:
-        nonlocal place
         for place, raw in numbered_lines(path):
+            last[0] = place
             taken.append(raw + b"\n")
             yield text_of(raw).removeprefix("\ufeff") + "\n"
 
@@ -64,15 +64,15 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
     title = next((name for known in _TITLES for name in names if name.lower() == known), None)
     number = 0
     while True:
-        first = place + 1
+        first = last[0] + 1
         taken.clear()
         try:
             row = next(rows, None)
         except csv.Error as error:
             number += 1
             why = f"not a row of a table: {error}"
-            if place > first:
-                why = f"lines {first} to {place} are {why}; a quote is probably not closed"
+            if last[0] > first:
+                why = f"lines {first} to {last[0]} are {why}; a quote is probably not closed"
             yield Record(number, first, "", b"".join(taken)).refuse(why)
             continue
         if row is None:
