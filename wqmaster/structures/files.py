@@ -34,7 +34,7 @@ def opened(path: Path) -> IO[bytes]:
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The number, counted from 1, and content of each line in a file, without newlines.
 
-    Lines are split at the maximum size of a record, to bound memory.
+    Lines are split at the maximum size of a record, to limit memory.
 
     Raises:
         StructureError: lines end with CR alone, as on old Macs, so that all would be one line.
