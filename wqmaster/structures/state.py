@@ -2,9 +2,9 @@
 
 `charge`, `total_charge`, `net_charge` and PubChem's `PUBCHEM_TOTAL_CHARGE` are charges in e.
 `multiplicity`, `mult`, `spin` and `total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`,
-the documentation of UMA) and MACE (`total_spin`, mace/tools/default_keys.py). `uhf` is the number of unpaired
-electrons, as in xtb's `--uhf`. Case, spaces, hyphens and underscores do not matter. A record with
-contradictory values is refused.
+the documentation of UMA) and MACE (`total_spin`, mace/tools/default_keys.py). `uhf` is the number
+of unpaired electrons, as in xtb's `--uhf`. Case, spaces, hyphens and underscores do not matter. A
+record with contradictory values is refused.
 """
 
 import re
