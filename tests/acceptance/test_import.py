@@ -243,7 +243,7 @@ def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
     [
         ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is cut short"),
         ("nan.extxyz", TWO.replace("1.05", "nan"), "record 2, line 6: a coordinate of atom 1"),
-        ("odd.xyz", "1\nH\nH 0 0 0\n", "state it in the file or with --multiplicity"),
+        ("odd.xyz", "1\nH\nH 0 0 0\n", "state both in the file or with --charge"),
         ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: invalid JSON"),
         ("list.jsonl", f"{json.dumps(WATER)}\n[1, 2]\n", "record 2, line 2: not a document"),
         ("big.jsonl", json.dumps({"_id": 10**30, **WATER}), "the database cannot hold it"),
@@ -377,3 +377,28 @@ def test_a_killed_import_leaves_no_file_and_the_same_command_completes_it(
     account = counts(cli, empty, file)
     assert account["imported"] + account["already_there"] == size
     assert campaigns.documents.count_documents({}) == size
+
+
+@pytest.mark.parametrize(
+    "bad", ["[1]", "null", '{"$x": 1}', '{"$regularExpression": {"pattern": "a", "options": ""}}']
+)
+def test_an_id_that_mongodb_refuses_is_a_refused_record(
+    bad: str, campaigns: Campaigns, cli: Cli, empty: Path
+) -> None:
+    """The import once ended as if the database had failed, even with --skip-bad."""
+    rest = '"atomic_numbers": [2], "coordinates": [[0, 0, 0]]}'
+    file = cli.folder / "set.jsonl"
+    file.write_text(f'{{"_id": "good", {rest}\n{{"_id": {bad}, {rest}\n')
+    account = counts(cli, empty, file, "--skip-bad")
+    assert (account["imported"], account["refused"]) == (1, 1)
+    assert "its '_id' cannot be used" in account["refused_records"][0]["why"]
+    assert [document["_id"] for document in campaigns.documents.find()] == ["good"]
+
+
+def test_an_impossible_spin_without_a_charge_asks_for_both(cli: Cli, empty: Path) -> None:
+    """`--multiplicity 2` alone would make an anion without a charge a neutral radical."""
+    file = cli.folder / "hydroxide.xyz"
+    file.write_text("2\nhydroxide\nO 0 0 0\nH 0 0 0.96\n")
+    said = json.loads(cli("import", empty, file, "--json", code=2))
+    [refused] = said["files"][0]["refused_records"]
+    assert "state both in the file or with --charge and --multiplicity" in refused["why"]

@@ -106,6 +106,7 @@ def test_json_lines_may_use_common_or_the_campaigns_names_for_charge_and_spin(
         ("[1, 2]", "not a document"),
         (lines({**HYDROGEN, "charge": 1, "total_charge": 0}), "contradictory charges"),
         (lines({**HYDROGEN, "multiplicity": 1, "uhf": 1}), "contradictory multiplicities"),
+        ('{"charge": 0, "charge": 2, ' + lines(HYDROGEN)[1:], "it has two values of 'charge'"),
     ],
 )
 def test_a_bad_line_is_refused(line: str, said: str, tmp_path: Path) -> None:

@@ -103,6 +103,18 @@ def test_ase_databases_keep_charge_and_spin(ending: str, place: str, tmp_path: P
         assert all(record.documents[0]["extra"] == [1, 2] for record in records)
 
 
+def test_a_row_whose_keys_contradict_its_data_is_refused(tmp_path: Path) -> None:
+    """The keys once overrode the data."""
+    path = tmp_path / "set.db"
+    atoms = Atoms("H2", positions=[[0, 0, 1], [0, 1, 0]])
+    with connect(str(path)) as database:  # type: ignore[no-untyped-call]
+        database.write(atoms, charge=-2, data={"charge": 0})
+        database.write(atoms, charge=-2, data={"charge": -2})
+    bad, good = read(path)
+    assert bad.why == "its 'charge' is -2 in its keys, 0 in its data"
+    assert good.documents[0]["charge"] == -2
+
+
 @pytest.mark.parametrize("ending", ["db", "traj", "extxyz"])
 def test_charges_and_moments_of_atoms_are_summed_if_there_is_no_key(
     ending: str, tmp_path: Path
@@ -218,6 +230,9 @@ def test_columns_after_the_coordinates_are_noted(tmp_path: Path) -> None:
         ("charge=0 mult=3", (0, 3)),
         ("spin_multiplicity=3 net_charge=0", (0, 3)),
         ("unpaired=2", (0, 3)),
+        ('{"charge": -2, "spin": 3}', (-2, 3)),
+        ("charge=[2];mult=(1)", (2, 1)),
+        ("charge=2 charge=2 text", (2, 1)),
     ],
 )
 def test_comments_may_state_charge_and_spin_in_several_ways(
@@ -228,6 +243,44 @@ def test_comments_may_state_charge_and_spin_in_several_ways(
     assert record.why is None, record.why
     document = record.documents[0]
     assert (document["charge"], document["multiplicity"]) == state
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        ("water charge=-2 charge=0", "states 'charge' twice: -2 and 0"),
+        ("charge=-2 charge=0", "states 'charge' twice: -2 and 0"),
+        ('charge="-2" x="charge=1" charge=0', "states 'charge' twice: -2 and 0"),
+        ("water charge=2-", "'charge' is not a whole number: '2-'"),
+        ("water mult=3/2", "'mult' is not a whole number: '3/2'"),
+    ],
+)
+def test_a_comment_with_an_unclear_charge_or_spin_is_refused(
+    comment: str, said: str, tmp_path: Path
+) -> None:
+    """`charge=2-` was once +2, and of two charges the last one counted."""
+    (tmp_path / "a.xyz").write_text(f"3\n{comment}\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
+    [record] = read(tmp_path / "a.xyz")
+    assert said in (record.why or "")
+
+
+@pytest.mark.parametrize(
+    ("comment", "noted"),
+    [
+        ("charge 2", True),
+        ("dication, charge=2, triplet", True),
+        ("charge: 0 | mult 3", True),
+        ("water, spin=1", False),
+        ("water charge=0", False),
+        ("companion 7", False),
+    ],
+)
+def test_words_in_a_comment_that_may_state_charge_or_spin_are_noted(
+    comment: str, noted: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "a.xyz").write_text(f"3\n{comment}\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
+    [record] = read(tmp_path / "a.xyz")
+    assert (Note.LOOKALIKE in record.notes) == noted
 
 
 def test_a_comment_of_two_numbers_is_not_passed_off_as_a_title(tmp_path: Path) -> None:

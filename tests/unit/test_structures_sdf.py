@@ -12,6 +12,22 @@ import pytest
 from tests.unit.structure_files import Known, check, molecules, read
 from wqmaster.structures.base import Note, Record
 
+# V3000, one atom.
+ZINC = """\
+zinc
+
+
+  0  0  0     0  0            999 V3000
+M  V30 BEGIN CTAB
+M  V30 COUNTS 1 0 0 0 0
+M  V30 BEGIN ATOM
+M  V30 1 Zn 0 0 0.5 0 CHG={charge}
+M  V30 END ATOM
+M  V30 BEGIN BOND
+M  V30 END BOND
+M  V30 END CTAB
+M  END
+"""
 OXALATE = """\
 oxalate
   test              3D
@@ -194,6 +210,17 @@ def test_a_dianion_is_read_as_a_dianion(tmp_path: Path) -> None:
     assert (document["charge"], document["multiplicity"], record.notes) == (-2, 1, set())
 
 
+@pytest.mark.parametrize("value", ["+2", '"2"', "2e"])
+def test_a_v3000_charge_that_rdkit_would_ignore_is_refused(value: str, tmp_path: Path) -> None:
+    """A zinc ion with `CHG=+2` was once imported as a neutral atom."""
+    (tmp_path / "zinc.mol").write_text(ZINC.format(charge=value))
+    [record] = read(tmp_path / "zinc.mol")
+    assert f"atom 1 has CHG={value}, not a whole number" in (record.why or "")
+    (tmp_path / "zinc.mol").write_text(ZINC.format(charge="2"))
+    [record] = read(tmp_path / "zinc.mol")
+    assert record.documents[0]["charge"] == 2
+
+
 def test_charges_of_the_atom_block_count_if_there_is_no_property_line(tmp_path: Path) -> None:
     old = OXALATE.replace("M  CHG  2   1  -1   6  -1\n", "")
     for atom in ("1.1000    0.0000    1.1000 O   0  0", "-1.1000    0.0000   -1.1000 O   0  0"):
@@ -245,6 +272,7 @@ def test_charge_and_multiplicity_are_read_from_common_keys(
     ("properties", "fields", "said"),
     [
         (DOUBLET, {"charge": "1"}, "contradictory charges: 'charge' 1, formal charges 0"),
+        (DOUBLET, {"PUBCHEM_TOTAL_CHARGE": "1"}, "'PUBCHEM_TOTAL_CHARGE' 1, formal charges 0"),
         (DOUBLET, {"multiplicity": "1"}, "'multiplicity' 1, radicals 2"),
         (DOUBLET, {"multiplicity": "2", "uhf": "2"}, "'uhf' (unpaired electrons) 3"),
         (DOUBLET, {"charge": "0.5"}, "'charge' is not a whole number"),
@@ -253,6 +281,8 @@ def test_charge_and_multiplicity_are_read_from_common_keys(
         ("", {"multiplicity": "1"}, "1 hydrogen is missing"),
         (DOUBLET, {"a.b": "1", "a_b": "2"}, "'imported_a_b'"),
         ("M  CHG  2   1   1\n", {}, "does not have 2 pairs"),
+        ("M CHG  1   1   2\n" + DOUBLET, {}, "the line 'M CHG 1 1 2' would be ignored"),
+        ("M  chg  1   1   2\n" + DOUBLET, {}, "start it with M, two spaces and CHG"),
     ],
 )
 def test_a_contradictory_or_incomplete_record_is_refused(

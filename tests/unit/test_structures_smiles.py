@@ -100,6 +100,30 @@ def test_a_bad_row_is_refused_and_its_neighbors_are_read(
     assert (bad.number, bad.line) == (place + 1, place + 2)
 
 
+def test_a_quote_that_is_not_closed_is_reported_with_the_lines_that_it_takes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "set.csv").write_text('smiles,name\nO,a\nCC,"b\nCCO,c\n')
+    first, bad = read(tmp_path / "set.csv")
+    assert first.why is None
+    assert "lines 3 to 4 are not a row of a table" in (bad.why or "")
+    assert bad.raw == b'CC,"b\nCCO,c\n'
+    (tmp_path / "set.csv").write_text('smiles,"name\nO,a\n')
+    with pytest.raises(StructureError, match="line 1 is not the header of a table"):
+        read(tmp_path / "set.csv")
+
+
+def test_lines_that_end_with_cr_alone_are_refused(tmp_path: Path) -> None:
+    """Two lines were once imported as one molecule, with the second one as its title."""
+    path = tmp_path / "set.smi"
+    path.write_bytes(b"O water\rCCO ethanol\r")
+    with pytest.raises(StructureError, match="lines end with CR alone"):
+        read(path)
+    path.write_bytes(b"C methane\nO water\rCCO ethanol\n")
+    first, bad = read(path)
+    assert (first.why, bad.why) == (None, "there is a CR within the line; replace it with LF")
+
+
 def test_conformers_share_all_but_their_geometries(tmp_path: Path) -> None:
     (tmp_path / "set.smi").write_text("CC[NH3+] a\nCCCCO b\n")
     for record in read(tmp_path / "set.smi", conformers=4):
@@ -126,6 +150,12 @@ def test_choices_made_for_a_smiles_are_noted(tmp_path: Path) -> None:
         {Note.OPEN_STEREO},
         {Note.HIGH_SPIN},
     ]
+
+
+def test_a_stated_multiplicity_of_a_biradical_is_not_noted_as_assumed(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text("smiles,multiplicity\n[CH2],3\n[CH2],1\n[CH2],\n")
+    found = [record.notes for record in read(tmp_path / "set.csv", optimize="none")]
+    assert found == [set(), set(), {Note.HIGH_SPIN}]
 
 
 def test_a_smiles_extension_is_part_of_the_molecule_and_not_of_its_title(

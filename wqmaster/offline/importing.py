@@ -304,7 +304,9 @@ def _advised(error: Refused | BadDocument, record: Record) -> str:
     if error.defect is not Defect.IMPOSSIBLE_MULTIPLICITY:
         return error.message
     if not record.multiplicity_from:
-        return f"{error.message}; state it in the file or with --multiplicity"
+        missing = Note.NO_CHARGE in record.notes
+        options = "--charge and --multiplicity" if missing else "--multiplicity"
+        return f"{error.message}; state {'both' if missing else 'it'} in the file or with {options}"
     return f"{error.message}; it comes from {record.multiplicity_from}, read as 2S + 1"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from wqmaster.errors import StructureError
 from wqmaster.structures.ase_atoms import fill
 from wqmaster.structures.base import Options, Record, Refused
+from wqmaster.structures.state import STATE_KEYS, known
 
 
 def read_database(path: Path, options: Options) -> Iterator[Record]:
@@ -63,6 +64,9 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
         # stored value is only an attribute of the row.
         keys = {str(name): vars(row)[name] for name in row.key_value_pairs}
         data = {str(name): value for name, value in dict(row.data).items()}
+        for name in data.keys() & keys.keys():
+            if known(name) in STATE_KEYS and data[name] != keys[name]:
+                raise Refused(f"its '{name}' is {keys[name]} in its keys, {data[name]} in its data")
         title = str(keys.get("title", "") or keys.get("name", ""))
         atoms = row.toatoms()
         try:

@@ -18,7 +18,10 @@ _OLD_DOUBLET = "4"
 # The number of unpaired electrons for each radical code (none, singlet, doublet, triplet).
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}
 _V30 = "M  V30 "
-_KEYWORD = re.compile(r"\b(CHG|RAD|MASS)=(-?\d+)")
+_KEYWORD = re.compile(r"\b(CHG|RAD)=(\S*)")
+_INTEGER = re.compile(r"-?\d+")
+# A line `M  CHG` or `M  RAD` in another case or spacing, which RDKit would ignore.
+_MISWRITTEN = re.compile(r"\s*M\s+(CHG|RAD)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -91,6 +94,11 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
         if line.startswith("M  END"):
             break
         if line[:6] not in ("M  CHG", "M  RAD"):
+            if _MISWRITTEN.match(line):
+                raise Refused(
+                    f"the line {line.strip()[:40]!r} would be ignored; start it with M, two "
+                    f"spaces and {line.split()[1].upper()}"
+                )
             continue
         if not superseded:
             found.charges, found.radicals, superseded = {}, {}, True
@@ -142,9 +150,11 @@ def _read_v3000(found: Table, lines: list[str]) -> None:
         elif in_atoms:
             seen += 1
             for name, value in _KEYWORD.findall(entry):
+                if not _INTEGER.fullmatch(value):
+                    raise Refused(f"atom {seen} has {name}={value[:20]}, not a whole number")
                 if name == "CHG":
                     found.charges[seen] = int(value)
-                elif name == "RAD":
+                else:
                     found.radicals[seen] = int(value)
     if seen != found.natoms:
         raise Refused(f"it has {max(seen, 0)} atoms, its counts line says {found.natoms}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.errors import StructureError
 from wqmaster.structures.base import MAX_RECORD_BYTES
 
 _COMPRESSED = (".gz", ".bz2", ".xz")
@@ -33,15 +34,24 @@ def opened(path: Path) -> IO[bytes]:
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The number, counted from 1, and content of each line in a file, without newlines.
 
-    To limit memory, lines are split at the maximum size of a record.
+    Lines are split at the maximum size of a record, to limit memory.
+
+    Raises:
+        StructureError: lines end with CR alone, as on old Macs, so that all would be one line.
     """
     with opened(path) as file:
         number = 0
         while line := file.readline(MAX_RECORD_BYTES):
             number += 1
+            text = line.rstrip(b"\r\n")
             if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            yield number, line.rstrip(b"\r\n")
+                text = text.removeprefix(codecs.BOM_UTF8)
+                if b"\r" in text:
+                    raise StructureError(
+                        f"{path}: its lines end with CR alone; replace each CR with LF first (with "
+                        "tr '\\r' '\\n')"
+                    )
+            yield number, text
 
 
 def text_of(raw: bytes) -> str:

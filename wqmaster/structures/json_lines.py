@@ -1,10 +1,12 @@
 """The reader for JSON Lines files, with one document per line in MongoDB's Extended JSON."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from bson import json_util
+from bson import Regex, json_util
 
 from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
@@ -37,11 +39,32 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         yield record
 
 
+def _is_id(value: Any) -> bool:
+    """Whether a document may have this `_id`: what MongoDB accepts, except for null."""
+    if isinstance(value, dict):
+        return not any(name.startswith("$") for name in value)
+    return value is not None and not isinstance(value, (list, Regex))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The dict of an object; Refused if a key has two values, of which Python takes the last."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            raise Refused(f"it has two values of '{name[:60]}'")
+        found[name] = value
+    return found
+
+
 def _fill(record: Record, options: Options) -> None:
-    document = json_util.loads(record.raw.decode())
+    text = record.raw.decode()
+    json.loads(text, object_pairs_hook=_without_repeats)
+    document = json_util.loads(text)
     if not isinstance(document, dict):
         raise Refused(f"not a document: {document!r:.60}")
     record.title = str(document.get("_id", ""))
+    if "_id" in document and not _is_id(document["_id"]):
+        raise Refused(f"its '_id' cannot be used: {document['_id']!r:.40}")
     fields = options.fields
     names = (fields.atomic_numbers, fields.coordinates)
     if any(lookup(document, name) is not None for name in names):

@@ -115,8 +115,6 @@ def _fill(record: Record, options: Options) -> None:
     elif options.hydrogens != "keep":
         molecule = _whole(molecule, block, options, (stated or 1) - 1, record.notes)
     set_state(record, document, fields, implied, options)
-    if table.centers > 1 and stated == table.unpaired + 1:
-        record.notes.add(Note.HIGH_SPIN)
     record.notes |= isotope_notes(molecule)
     record.documents = list(documents_of(document, molecule, options))
 

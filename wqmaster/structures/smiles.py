@@ -7,11 +7,11 @@ from typing import Any
 
 from wqmaster.errors import StructureError
 from wqmaster.jobs.molecule import Document
-from wqmaster.structures.base import Note, Options, Record, Refused, add_fields
+from wqmaster.structures.base import Options, Record, Refused, add_fields
 from wqmaster.structures.embedding import conformers, documents_of, isotope_notes, quiet, reason
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
-from wqmaster.structures.state import Implied, has_metal, multiplicity_of, set_state
+from wqmaster.structures.state import Implied, has_metal, set_state
 
 _COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles")
 _TITLES = ("title", "name", "id")
@@ -33,6 +33,9 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         if title.startswith("|") and end > 0:  # a CXSMILES extension, part of the molecule
             smiles, title = f"{smiles} {title[: end + 1]}", title[end + 1 :].strip()
         record = Record(number, line, title, raw + b"\n")
+        if b"\r" in raw:
+            yield record.refuse("there is a CR within the line; replace it with LF")
+            continue
         yield _read(record, smiles, {}, options)
 
 
@@ -43,25 +46,34 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
         StructureError: there is no column with SMILES.
     """
     delimiter = _delimiter(path)
-    places: list[int] = [0]
+    last = [0]  # the number of the line that was read last
+    taken: list[bytes] = []  # the lines of the row that is read
 
     def lines() -> Iterator[str]:
         for place, raw in numbered_lines(path):
-            places[0] = place
+            last[0] = place
+            taken.append(raw + b"\n")
             yield text_of(raw).removeprefix("\ufeff") + "\n"
 
     rows = csv.reader(lines(), delimiter=delimiter, strict=True)
-    names = [name.strip() for name in next(rows, [])]
+    try:
+        names = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise StructureError(f"{path}: line 1 is not the header of a table: {error}") from error
     column = _column(path, names, options)
     title = next((name for known in _TITLES for name in names if name.lower() == known), None)
     number = 0
     while True:
-        first = places[0] + 1
+        first = last[0] + 1
+        taken.clear()
         try:
             row = next(rows, None)
         except csv.Error as error:
             number += 1
-            yield Record(number, first).refuse(f"not a row of a table: {error}")
+            why = f"not a row of a table: {error}"
+            if last[0] > first:
+                why = f"lines {first} to {last[0]} are {why}; a quote is probably not closed"
+            yield Record(number, first, "", b"".join(taken)).refuse(why)
             continue
         if row is None:
             return
@@ -155,8 +167,6 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
         has_metal=has_metal(atom.GetAtomicNum() for atom in molecule.GetAtoms()),
     )
     set_state(record, document, fields, implied, options)
-    if sum(radicals) > 1 and multiplicity_of(fields, implied, options) == sum(radicals) + 1:
-        record.notes.add(Note.HIGH_SPIN)
     whole, notes = conformers(molecule, options)
     record.notes |= notes | isotope_notes(whole)
     record.documents = list(documents_of(document, whole, options))

@@ -1,10 +1,10 @@
 """The charge and multiplicity of a record, from the usual keys and never from a silent guess.
 
-`charge`, `total_charge` and `net_charge` are charges in e. `multiplicity`, `mult`, `spin` and
-`total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`, UMA's documentation) and MACE
-(`total_spin`, mace/tools/default_keys.py). `uhf` is the number of unpaired electrons, as in xtb's
-`--uhf`. Case, spaces, hyphens and underscores do not matter. A record with contradictory values is
-refused.
+`charge`, `total_charge`, `net_charge` and PubChem's `PUBCHEM_TOTAL_CHARGE` are charges in e.
+`multiplicity`, `mult`, `spin` and `total_spin` are 2S + 1, as in fairchem (`atoms.info["spin"]`,
+the documentation of UMA) and MACE (`total_spin`, mace/tools/default_keys.py). `uhf` is the number
+of unpaired electrons, as in xtb's `--uhf`. Case, spaces, hyphens and underscores do not matter. A
+record with contradictory values is refused.
 """
 
 import re
@@ -16,7 +16,7 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 
 # Names as `known` returns them: lower case, without spaces, hyphens and underscores.
-_CHARGE_KEYS = frozenset(("charge", "totalcharge", "netcharge"))
+_CHARGE_KEYS = frozenset(("charge", "totalcharge", "netcharge", "pubchemtotalcharge"))
 _MULTIPLICITY_KEYS = frozenset(
     ("multiplicity", "mult", "spin", "totalspin", "spinmultiplicity", "totalmultiplicity")
 )
@@ -164,6 +164,8 @@ def set_state(
     if (charge is None or multiplicity is None) and looks_like_state(info):
         record.notes.add(Note.LOOKALIKE)
     by_structure = multiplicity is None or stated == [*implied.unpaired_stated]
+    if implied.is_choice and by_structure and sum(implied.unpaired.values()) > 1:
+        record.notes.add(Note.HIGH_SPIN)
     if implied.has_metal and by_structure:
         record.notes.add(Note.METAL_SPIN)
     put(document, options.fields.charge, charge or 0)

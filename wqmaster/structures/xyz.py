@@ -30,8 +30,17 @@ _COLUMNS = 4
 # Fortran can print an exponent with D.
 _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
-_STATED = re.compile(r"([A-Za-z][A-Za-z_-]*)\s*[=:]\s*([-+]?\d{1,3}(?:\.\d*)?)")
-_TITLES = re.compile(r"""\b(title|name)=(?:"([^"]*)"|([^\s"]+))""")
+# A name and a value that contains a digit, in plain text or JSON; the value extends to a separator,
+# so that `1-` or `2e` is not taken for its first digit.
+_STATED = re.compile(
+    r"""(?<![A-Za-z_-])([A-Za-z_-]+)["']?\s*[=:]\s*["'\[(]?"""
+    r"""([^\s,;|"'\])}\d]{0,20}\d[^\s,;|"'\])}]*)"""
+)
+# Words that may state a charge or a spin in another way.
+_OF_CHARGE = re.compile(r"charge|\b(an|cat)ion", re.IGNORECASE)
+_OF_SPIN = re.compile(r"mult|spin|unpaired|\b(uhf|doublet|triplet|radical)\b", re.IGNORECASE)
+_PAIR = re.compile(r"""(?<![\w-])([A-Za-z_][\w-]*)=("[^"]*"|'[^']*'|\S*)""")
+_TITLES = re.compile(r"""\b(title|name)=(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
 _TWO_NUMBERS = re.compile(r"\s*[-+]?\d{1,2}[\s,]+[1-9]\d?\s*")
 # A comment that consists of keys with values, which makes a frame an extended one.
 _KEYS = re.compile(
@@ -136,6 +145,7 @@ def _fill(record: Record, options: Options) -> None:
     text = text_of(record.raw)
     comment = text.split("\n", 2)[1]
     if _is_extended(comment):
+        _states(_PAIR.findall(comment))
         from ase.io import read as ase_read
 
         fill(record, ase_read(io.StringIO(text), format="extxyz", index=0), options)
@@ -148,6 +158,10 @@ def _fill(record: Record, options: Options) -> None:
     if record.title:
         add_fields(document, {"title": record.title}, options)
     set_state(record, document, _state_in(comment, options), Implied(), options)
+    rest = _STATED.sub("", comment)
+    for note, words_of in ((Note.NO_CHARGE, _OF_CHARGE), (Note.NO_MULTIPLICITY, _OF_SPIN)):
+        if note in record.notes and words_of.search(rest):
+            record.notes.add(Note.LOOKALIKE)
     if any(len(words) > _COLUMNS for words in rows):
         record.notes.add(Note.NO_COLUMNS)
     record.documents = [document]
@@ -157,15 +171,32 @@ def _state_in(comment: str, options: Options) -> dict[str, str]:
     """The charge and spin in a plain comment, as in `charge = -1` or `mult: 2`.
 
     Raises:
-        Refused: the comment consists of two whole numbers, which could be charge and multiplicity.
+        Refused: the comment states one of them twice, or is two whole numbers, which may or may not
+            be charge and multiplicity.
     """
-    found = {name: value for name, value in _STATED.findall(comment) if known(name) in STATE_KEYS}
+    found = _states(_STATED.findall(comment))
     unsaid = options.charge is None and options.multiplicity is None
     if unsaid and _TWO_NUMBERS.fullmatch(comment):
         raise Refused(
             f"its comment '{comment.strip()}' may be charge and multiplicity; if so, write "
             "charge=C multiplicity=M; or state them with --charge and --multiplicity"
         )
+    return found
+
+
+def _states(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Those of the pairs (name, value) in a comment that state a charge or a spin.
+
+    Raises:
+        Refused: a name has two values; ASE would use the last one.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        plain = value.strip("\"'")
+        if known(name) not in STATE_KEYS:
+            continue
+        if found.setdefault(name, plain) != plain:
+            raise Refused(f"its comment states '{name}' twice: {found[name]} and {plain}")
     return found
 
 
