@@ -30,7 +30,7 @@ for entry in "$top" "$folder"; do
 done
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
 
-export PATH=$top/.environment/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=$top/.environment/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$top/.environment/pyscf/bin
 export LC_ALL=C.UTF-8
 unset LD_LIBRARY_PATH LD_PRELOAD CONDA_PREFIX
 [ -z "${TMPDIR:-}" ] || [ -d "$root$TMPDIR" ] || unset TMPDIR

@@ -4,11 +4,15 @@
 # It has the interpreter and standard library of `python3`, the packages that pip installs, the
 # libraries that these load, and glibc with its loader: FOLDER/bin/pyscf-python runs on any Linux of
 # this architecture, whatever its glibc. `wqmaster software pack pyscf --from FOLDER` packs it.
+# A folder that this script has made already is left as it is.
 set -euo pipefail
 goal=$1
 new=$goal.new
 packages=("pyscf>=2.8" "pyscf-dispersion>=1.3" "geometric>=1.0")
 
+made=$(sha256sum < "$0")
+if [ "$(cat "$goal/.made" 2> /dev/null)" = "$made" ]; then exit 0; fi
+echo "wqmaster: making a Python with PySCF in $goal (once, about a minute)" >&2
 rm -rf "$new"
 mkdir -p "$new/bin" "$new/lib/glibc"
 read -r interpreter name library < <(python3 -c '
@@ -67,5 +71,6 @@ exec "$here/lib/glibc/@LOADER@" --library-path "$here/lib/glibc:$here/lib" "$her
 END
 chmod 755 "$new/bin/pyscf-python"
 "$new/bin/pyscf-python" -c 'import geometric, pyscf.dispersion.dftd3, pyscf.dft'
+echo "$made" > "$new/.made"
 rm -rf "$goal"
 mv "$new" "$goal"

@@ -34,6 +34,18 @@ def of_glibc(name: str) -> bool:
     return bool(_GLIBC.fullmatch(name))
 
 
+def brings_glibc(places: Iterable[str]) -> bool:
+    """Whether an archive with these files has a glibc with its loader, in one folder."""
+    names: dict[str, set[str]] = {}
+    for place in places:
+        folder, _, name = place.rpartition("/")
+        names.setdefault(folder, set()).add(name)
+    return any(
+        "libc.so.6" in found and any(name.startswith(("ld-linux", "ld64")) for name in found)
+        for found in names.values()
+    )
+
+
 def is_elf(path: Path) -> bool:
     """Whether the file is an ELF program or library.
 

@@ -23,7 +23,7 @@ from wqmaster.software.archive import BadArchive, look
 from wqmaster.software.license import looks_public
 from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
-from wqmaster.software.pack.libraries import glibc_needed
+from wqmaster.software.pack.libraries import brings_glibc, glibc_needed
 from wqmaster.software.pack.proof import Proof, Where, prove
 from wqmaster.system.glibc import too_old
 from wqmaster.system.programs import ask
@@ -170,8 +170,12 @@ def version_of(contents: Contents) -> str | None:
 
 def manifest_of(wish: Wish, contents: Contents) -> dict[str, Any]:
     """The archive's manifest, which lists its contents and their origin."""
-    glibc, damaged = glibc_needed(contents.elf_files())
-    contents.notes += damaged
+    glibc: tuple[int, ...] = ()
+    if brings_glibc(contents.entries):
+        contents.notes.append("it brings its own glibc, so the worker's version does not matter")
+    else:
+        glibc, damaged = glibc_needed(contents.elf_files())
+        contents.notes += damaged
     return {
         "name": wish.name,
         "command": contents.command,
@@ -270,7 +274,7 @@ def pack(wish: Wish) -> Packed:
         part.touch(mode=mode)
         write(contents, part, wish.most)
         found = look(part, [contents.command])
-        proof = prove(part, contents.command, trial or _trial(contents), wish.where)
+        proof = prove(part, contents.command, trial or _trial(wish, contents), wish.where)
         size = part.stat().st_size
         # Other users must never be able to read a private manifest, not even briefly.
         beside.unlink(missing_ok=True)
@@ -300,6 +304,6 @@ def pack(wish: Wish) -> Packed:
     )
 
 
-def _trial(contents: Contents) -> Trial:
-    known = program_called(Path(contents.command).name)
+def _trial(wish: Wish, contents: Contents) -> Trial:
+    known = program_called(Path(contents.command).name) or program_called(wish.name)
     return known.trial if known is not None else Trial()
