@@ -241,7 +241,7 @@ def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is cut short"),
+        ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is truncated"),
         ("nan.extxyz", TWO.replace("1.05", "nan"), "record 2, line 6: a coordinate of atom 1"),
         ("odd.xyz", "1\nH\nH 0 0 0\n", "state it in the file or with --multiplicity"),
         ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: invalid JSON"),

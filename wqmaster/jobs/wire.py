@@ -186,7 +186,7 @@ class Archive:
         handle = self._tar.extractfile(member)
         content = handle.read() if handle else b""
         if len(content) != member.size:
-            raise ArchiveError(f"'{name}' is cut short")
+            raise ArchiveError(f"'{name}' is truncated")
         return content
 
     def outcome(self, job: int) -> Outcome:

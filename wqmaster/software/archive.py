@@ -164,7 +164,7 @@ def _members(stream: _Counted) -> _Tree:
         end = tar.offset
     stream.drain()
     if stream.count <= end:
-        raise BadArchive("it is cut short: the end-of-archive marker is missing")
+        raise BadArchive("it is truncated: the end-of-archive marker is missing")
     tree.check()
     return tree
 

@@ -142,7 +142,7 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
                 break
             value.append(row.rstrip("\r"))
         if not ended:
-            raise Refused(f"the data item '{found[1]}' is cut short")
+            raise Refused(f"the data item '{found[1]}' is truncated")
         content = typed("\n".join(value))
         if found[1] in seen and seen[found[1]] != content:
             raise Refused(f"it has two data items '{found[1]}'")

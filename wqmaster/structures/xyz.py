@@ -125,7 +125,7 @@ class _Frames:
             record.title = title
         atoms = len(lines) - 2
         if atoms < count:
-            return record.refuse(f"it is cut short: {max(atoms, 0)} of {count} atoms")
+            return record.refuse(f"it is truncated: {max(atoms, 0)} of {count} atoms")
         if atoms > count:
             return record.refuse(f"it has {atoms} lines of atoms, but its first line says {count}")
         return record

@@ -72,7 +72,7 @@ def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
         if len(words) < 4:
             raise ParseError(f"the line {line.strip()[:60]!r} is not an atom of a geometry")
         found.append(words)
-    raise ParseError("the geometry is cut short")
+    raise ParseError("the geometry is truncated")
 
 
 def _label(words: list[str]) -> str:

@@ -128,7 +128,7 @@ def s_squared(output: Output) -> dict[str, float]:
     if len(rows) < 4 or any(
         not row.strip().startswith(label) for row, label in zip(rows, labels, strict=False)
     ):
-        raise ParseError("<S**2> and its deviation are cut short")
+        raise ParseError("<S**2> and its deviation are truncated")
     value, ideal, deviation = (number(row.rpartition(":")[2].strip()) for row in rows[:3])
     return {"value": value, "ideal": ideal, "deviation": deviation}
 

@@ -153,7 +153,7 @@ def whole_line(text: str, position: int) -> str:
     """
     end = text.find("\n", position)
     if end < 0:
-        raise ParseError(f"the line {text[position : position + 40]!r} is cut short")
+        raise ParseError(f"the line {text[position : position + 40]!r} is truncated")
     return text[position:end]
 
 
@@ -216,4 +216,4 @@ def atom_rows(
             raise ParseError(f"the row of atom {index} in {what} has {len(values)} numbers")
         found.append(values)
         expected += 1
-    raise ParseError(f"{what} is cut short")
+    raise ParseError(f"{what} is truncated")

@@ -207,7 +207,7 @@ def _printed_dipole(text: str) -> list[float]:
         label = "q only" if "G F N - F F" in text else "full"
         words = values.get(label, "").split()
     if len(words) < 4:
-        raise ParseError("the block 'molecular dipole' is missing from stdout or cut short")
+        raise ParseError("the block 'molecular dipole' is missing from stdout or truncated")
     return [real(word, "a component of the dipole") for word in words[:3]]
 
 
@@ -237,7 +237,7 @@ def charges(output: Output) -> list[float]:
 def _force_field_charges(output: Output) -> list[float]:
     text = output.file("gfnff_charges")
     if not text.endswith("\n"):  # a charge may lack digits
-        raise ParseError("gfnff_charges is empty or cut short: its last line is incomplete")
+        raise ParseError("gfnff_charges is empty or truncated: its last line is incomplete")
     found = [real(word, "a charge in gfnff_charges") for word in text.split()]
     printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
     if printed is not None and len(found) != whole(printed.strip(), "the number of atoms"):
@@ -262,9 +262,9 @@ def _printed_charges(text: str) -> list[float]:
             digits = words[0].rstrip(ascii_letters)
             words[:1] = [digits, words[0][len(digits) :]]
         if words[0] != str(len(found) + 1) or len(words) < column + 2:
-            raise ParseError("the table of charges in stdout has a gap or is cut short")
+            raise ParseError("the table of charges in stdout has a gap or is truncated")
         found.append(real(words[column], "a charge"))
-    raise ParseError("the table of charges in stdout is cut short")
+    raise ParseError("the table of charges in stdout is truncated")
 
 
 @reads("stdout")

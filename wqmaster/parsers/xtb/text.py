@@ -77,7 +77,7 @@ def boxed(text: str, label: str) -> float | None:
         if rest is not None:
             words = rest.split()
             if len(words) < 2:
-                raise ParseError(f"the value of {label!r} is cut short")
+                raise ParseError(f"the value of {label!r} is truncated")
             return real(words[0], label)
     return None
 
@@ -151,7 +151,7 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
         ParseError: a structure is cut short, or a line is not an atom.
     """
     if text and not text.endswith("\n"):
-        raise ParseError(f"{name} is cut short")
+        raise ParseError(f"{name} is truncated")
     if len(text) > _LARGE_FILE_BYTES and len(text) < _MIN_XYZ_LINE_CHARACTERS * text.count("\n"):
         raise ParseError(f"{name} is not an XYZ file of xtb")
     lines = text.splitlines()
@@ -162,7 +162,7 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
         natoms = whole(lines[start], f"the number of atoms in {name}")
         end = start + 2 + natoms
         if natoms < 1 or end + more * natoms > len(lines):
-            raise ParseError(f"{name} is cut short")
+            raise ParseError(f"{name} is truncated")
         rows = [_row(line, name) for line in lines[start + 2 : end]]
         yield Frame(lines[start + 1], tuple(row[0] for row in rows), tuple(row[1] for row in rows))
         start = end + more * natoms
