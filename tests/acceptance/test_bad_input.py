@@ -150,12 +150,12 @@ def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key(
         (
             {"engine": "loocal"},
             "engine:",
-            "engine.type: should be 'auto', 'work_queue', 'taskvine' or 'local'",
+            "engine.type: must be 'auto', 'work_queue', 'taskvine' or 'local'",
         ),
         (
             {"bundle": {"size": 0}},
             "size:",
-            "bundle.size: should be greater than 0",
+            "bundle.size: must be greater than 0",
         ),
     ],
     ids=["a nested key", "a step option", "an engine key", "a wrong word", "a wrong number"],
@@ -554,19 +554,19 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nan": (
         {**WATER, "coordinates": [[0, 0, 0], [0, math.nan, 0.96], [0.93, 0, -0.24]]},
-        "a coordinate of atom 1 is not finite: nan",
+        "a coordinate of atom 2 (of 3) is not finite: nan",
     ),
     "infinite": (
         {**WATER, "coordinates": [[0, 0, 0], [0, 0, 0.96], [0.93, 0, -math.inf]]},
-        "a coordinate of atom 2 is not finite: -inf",
+        "a coordinate of atom 3 (of 3) is not finite: -inf",
     ),
     "unknown-element": (
         {**WATER, "atomic_numbers": [8, 1, 119]},
-        "atom 2 has an unknown element: 119",
+        "atom 3 (of 3) has an unknown element: 119",
     ),
     "unknown-symbol": (
         {**WATER, "atomic_numbers": ["O", "Hx", "H"]},
-        "atom 1 has an unknown element: 'Hx'",
+        "atom 2 (of 3) has an unknown element: 'Hx'",
     ),
     "atom-count": (
         {**WATER, "atomic_numbers": [8, 1]},
@@ -574,11 +574,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "strings": (
         {**WATER, "coordinates": [["0", "0", "0"], ["0", "0", "1"], ["1", "0", "0"]]},
-        "a coordinate of atom 0 is not a number: '0'",
+        "a coordinate of atom 1 (of 3) is not a number: '0'",
     ),
     "multiplicity": (
         {**WATER, "multiplicity": 2},
-        "multiplicity 2 is impossible with charge 0 (number of electrons: 10)",
+        "multiplicity 2 is impossible: with charge 0 there are 10 electrons",
     ),
 }
 
@@ -642,7 +642,7 @@ def test_an_atomic_number_that_is_not_a_number_fails_its_document_alone(
     for number in (math.nan, math.inf):
         record = records[f"bad {number}"]
         assert record["class"] == "bad_document"
-        assert f"atom 1 has an unknown element: {number}" in record["message"]
+        assert f"atom 2 (of 3) has an unknown element: {number}" in record["message"]
 
 
 def test_a_missing_field_is_reported_with_the_fix(campaigns: Campaigns, cli: Cli) -> None:
@@ -657,7 +657,7 @@ def test_a_missing_field_is_reported_with_the_fix(campaigns: Campaigns, cli: Cli
 def test_commands_on_one_document_report_that_it_is_bad(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.insert({"_id": "bad", **BAD["nan"][0]})
     path = campaigns.write()
-    trouble = "document 'bad': a coordinate of atom 1 is not finite: nan"
+    trouble = "document 'bad': a coordinate of atom 2 (of 3) is not finite: nan"
     with nothing_changes(campaigns):
         check, smoke = at_once(cli, ["check", path], ["smoke", path, "--id", "bad"])
     assert smoke == (1, "", f"wqmaster: {trouble}\n")

@@ -359,7 +359,7 @@ def test_a_file_of_only_bad_records_is_not_a_success(cli: Cli, empty: Path) -> N
     (cli.folder / "a.xyz").write_text("1\nodd\nH 0 0 0\n2\n\nH 0 0 0\nH 0 0 0\n")
     cli("import", empty, "a.xyz", "--skip-bad", code=2)
     assert "every record was refused" in cli.errors
-    assert "atoms 1 and 2 are in the same place" in cli.errors
+    assert "atoms 1 and 2 (of 2) are in the same place" in cli.errors
 
 
 def test_a_killed_import_leaves_no_file_and_the_same_command_completes_it(

@@ -124,7 +124,7 @@ def test_a_module_without_a_program_is_reported(path: Path, campaigns: Campaigns
             "lines\n",
         ),
         ("CalmRung", "'tallying.CalmRung' is a class, not a parser; "),
-        ("helpr", "unknown parser 'helpr' of tally; known here: energy, lines"),
+        ("helpr", "unknown parser 'helpr' of tally; available: energy, lines"),
         ("line", "did you mean 'lines'?"),
     ],
 )

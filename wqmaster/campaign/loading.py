@@ -1,7 +1,10 @@
 """Loading the campaign file as text and as validated models; errors name the line."""
 
+import contextlib
+import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.wording import plain_message
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -109,6 +113,11 @@ class LoadedCampaign:
         return LoadedCampaign(campaign, self.source, self.variables)
 
     @property
+    def typed(self) -> str:
+        """The path of the campaign file as it was given, quoted for a shell."""
+        return shlex.quote(str(self.source.path))
+
+    @property
     def folder(self) -> Path:
         """The folder of the spool, logs and kept files (absolute)."""
         beside = self.source.path.parent
@@ -183,13 +192,10 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
         keys += context.get("keys", ())  # of a check that is made of several values
-        message = found["msg"].removeprefix("Value error, ")
-        is_of_value = message.startswith("Input should be")
-        message = message.replace("Input should be", "should be").replace(
-            "valid tuple", "valid list"
-        )
+        message = plain_message(found)
         value = found["input"]
-        if is_of_value and isinstance(value, (str, int, float)) and source.shows(*keys):
+        is_of_value = message.startswith("must ") and isinstance(value, (str, int, float))
+        if is_of_value and source.shows(*keys):
             message += f"; it is {value!r:.60}"
         if found["type"] == "missing":
             message = f"the key '{found['loc'][-1]}' is missing"
@@ -228,6 +234,19 @@ def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))
 
 
+def _instead(path: Path) -> str:
+    """A hint at a campaign file that exists; "" if there is none nearby."""
+    with contextlib.suppress(OSError):
+        there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
+        names = [name for name in there if name.endswith((".yaml", ".yml"))]
+        near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+        if not near and len(names) == 1:
+            near = names
+        if near:
+            return f"; did you mean '{there[near[0]]}'?"
+    return ""
+
+
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
     """Read and validate the campaign file at `path`.
 
@@ -239,12 +258,15 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CampaignError(
-            f"{path}: there is no such campaign file", code=ErrorCode.CAMPAIGN_NOT_FOUND
+            f"{path}: there is no such campaign file{_instead(path)}",
+            code=ErrorCode.CAMPAIGN_NOT_FOUND,
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(
-            f"{path}: the campaign file cannot be read: {error}", code=ErrorCode.CAMPAIGN_UNREADABLE
-        ) from error
+    except OSError as error:
+        why = f"the campaign file cannot be read: {error.strerror or error}"
+        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
+    except UnicodeDecodeError as error:
+        why = f"the campaign file is not UTF-8 text (byte {error.start})"
+        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)

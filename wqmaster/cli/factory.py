@@ -9,6 +9,7 @@ from wqmaster.cli.common import campaign_argument, counted, loaded
 from wqmaster.cli.output import Output, json_option
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.run.no_factory import why_no_factory
 
 
 @click.command()
@@ -27,8 +28,9 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
     """
     file = loaded(campaign)
     if verb == "status":
-        found = factory.status(file.folder)
-        output.show(found or {"running": False}, factory.lines(found))
+        found = factory.status(file.folder, file.typed)
+        lines = [why_no_factory(file)] if found is None else factory.lines(found)
+        output.show(found or {"running": False}, lines)
     elif verb == "stop":
         left = assembly.stop_factory(file)
         output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
@@ -45,4 +47,5 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
 def _ended(left: int | None) -> str:
     if left is None:
         return "stopped the factory and its workers"
-    return f"no factory is running; removed {counted(left, 'leftover worker')}"
+    removed = f"; removed {counted(left, 'leftover worker')}" if left else ""
+    return f"no factory is running{removed}"

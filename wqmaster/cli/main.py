@@ -63,7 +63,7 @@ class _Verbs(Verbs):
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             from wqmaster.campaign.models import nearest
 
-            ctx.fail(f"No such command '{args[0]}'; {nearest(args[0], VERBS)}")
+            ctx.fail(f"unknown command '{args[0]}'; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -92,7 +92,7 @@ class _Verbs(Verbs):
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""
-            again = f"'wqmaster -v {ctx.invoked_subcommand}' shows where, 'wqmaster doctor' why"
+            again = f"for details, run it as 'wqmaster -v {ctx.invoked_subcommand} ...'"
             code = ErrorCode.DISK_FULL if error.errno in _FULL else ErrorCode.SYSTEM_CALL_FAILED
             ctx.obj.error(f"{place}{error.strerror or error}; {again}", code)
             ctx.exit(3)

@@ -82,10 +82,8 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 
 
-def lines(status: Mapping[str, Any] | None) -> list[str]:
+def lines(status: Mapping[str, Any]) -> list[str]:
     """The status of a factory, for people."""
-    if status is None:
-        return ["no factory was started for this campaign; run 'wqmaster factory --start'"]
     where = f"{status['engine']} on {status['type']}, for {status['manager']}"
     if status["running"]:
         state = f"process {status['pid']}"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import wqmaster.parsers
 import wqmaster.tasks
-from wqmaster.campaign.base import known_here, nearest
+from wqmaster.campaign.base import available, nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
@@ -41,8 +41,8 @@ def program_named(program: Program | str) -> Program:
         found = program_called(program)
         if found is None:
             raise ValueError(
-                f"unknown program '{program}'; {nearest(program, program_names())}; or pass your "
-                "own Program (wqmaster.tasks.Program) to @task"
+                f"unknown program '{program}'; name a known one, or pass your own Program "
+                f"(wqmaster.tasks.Program) to @task; {nearest(program, program_names())}"
             )
         program = found
     why = program.lacks()
@@ -67,11 +67,13 @@ class _Role:
     noun: str
     package: ModuleType  # it holds ours
     mark: str  # the attribute that their decorator sets
+    further: str = ""  # a hint for a program that is unknown
 
     def suggested(self, name: str) -> str:
         """A hint for a function name whose module is missing or does not exist.
 
-        It names only existing functions: those of the program in `name`, or of all programs.
+        It names only existing functions: those of the program in `name`. If that is unknown, it
+        lists the programs.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)
@@ -79,8 +81,11 @@ class _Role:
             return f"did you mean a function of the module '{own[0]}'?"
         programs = names_of_ours()
         for word in reversed(name.split(".")):
-            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.7):
+            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.6):
                 return self.nearest(function, self._of_program(program))
+        below = name.removeprefix(f"{self.package.__name__}.")
+        if "." in below:
+            return f"available programs: {', '.join(sorted(programs))}{self.further}"
         return self.nearest(function, *map(self._of_program, sorted(programs)))
 
     def _of_program(self, program: str) -> ModuleType:
@@ -95,7 +100,7 @@ class _Role:
         near = difflib.get_close_matches(function, full, n=1)
         if near:
             return f"did you mean '{full[near[0]][0]}'?"
-        return known_here(name for names in full.values() for name in names)
+        return available(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
         """The functions of `module` in this role. A user's functions need not be marked."""
@@ -116,7 +121,12 @@ class _Role:
         return callable(found) and (not ours or hasattr(found, self.mark))
 
 
-TASK_FUNCTION = _Role("task function", wqmaster.tasks, "traits")
+TASK_FUNCTION = _Role(
+    "task function",
+    wqmaster.tasks,
+    "traits",
+    "; 'wqmaster.tasks.command.run' runs any other program",
+)
 PARSER = _Role("parser", wqmaster.parsers, "files")
 
 

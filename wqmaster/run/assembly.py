@@ -5,7 +5,6 @@ import logging
 import logging.handlers
 import os
 import secrets
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
+from wqmaster.database.reasons import reason
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
@@ -31,6 +31,7 @@ from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
+from wqmaster.run.no_factory import LOCAL_ENGINE
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
@@ -81,8 +82,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database in {loaded.folder} yet; create one with "
-                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
-                    + where_else(loaded),
+                    f"'wqmaster import {loaded.typed} FILE', or name your own with "
+                    "'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
@@ -99,17 +100,17 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         except OperationFailure as error:
             if error.code not in _BAD_QUERY_CODES:
                 raise DatabaseError(
-                    f"the database refused an operation: {str(error)[:300]}",
+                    f"the database refused an operation: {reason(error)}",
                     code=ErrorCode.DATABASE_REFUSES,
                 ) from error
-            message = f"the database refused the query: {str(error)[:300]}"
+            message = f"the database refused the query: {reason(error)}"
             raise loaded.source.error(
                 message, "submit", "query", code=ErrorCode.QUERY_REFUSED
             ) from error
         except (PyMongoError, BSONError) as error:
             log.debug("the database failed", exc_info=True)
             raise DatabaseError(
-                f"the database failed: {str(error)[:300]}", code=ErrorCode.DATABASE_FAILED
+                f"the database failed: {reason(error)}", code=ErrorCode.DATABASE_FAILED
             ) from error
 
 
@@ -145,21 +146,23 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     place = store.documents.full_name
     if store.size() == 0:
         raise NothingMatches(
-            f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
-            "name another one with 'database: {name: ..., collection: ...}'" + where_else(loaded),
+            f"the collection {place} is empty: fill it with 'wqmaster import {loaded.typed} FILE', "
+            "or name another one with 'database: {name: ..., collection: ...}'"
+            + where_else(loaded),
             code=ErrorCode.COLLECTION_EMPTY,
         )
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(
             f"the query {store.campaign.submit.query} does not select the documents of {place} "
-            f"that have results of other steps but not of '{step}' ({count} in all); select them "
-            f"with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
+            f"that have results of other steps but not of '{step}' ({count:,} in total); select "
+            f"them with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
             code=ErrorCode.STEP_NOT_SELECTED,
         )
     raise NothingMatches(
         f"the query {store.campaign.submit.query} selects none of the documents of {place} "
-        f"({store.size()} in all); correct 'submit: query:', and see 'wqmaster check'"
+        f"({store.size():,} in total); correct 'submit: query:', then: wqmaster check "
+        f"{loaded.typed}"
     )
 
 
@@ -219,8 +222,7 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     by_hand = engine.how_to_connect()
     if by_hand is None or not isinstance(workers, BatchWorkers):
         return by_hand
-    path = shlex.quote(str(loaded.source.path))
-    return None if workers.managed else f"wqmaster factory {path} --start"
+    return None if workers.managed else f"wqmaster factory {loaded.typed} --start"
 
 
 def factory_plan(recipe: Recipe) -> Plan:
@@ -232,8 +234,8 @@ def factory_plan(recipe: Recipe) -> Plan:
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     if isinstance(campaign.workers, NoWorkers):
         raise loaded.source.error(
-            "'workers: none' means that you start workers yourself, without a factory; name "
-            "'workers: {type: condor}', slurm or local",
+            "the campaign has 'workers: none', so you start its workers yourself, without a "
+            "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
             "workers",
         )
     check_writable(loaded.folder)
@@ -249,16 +251,16 @@ def factory_plan(recipe: Recipe) -> Plan:
             live = store.presence.published()
         if live is None or not live.get("port"):
             raise loaded.source.error(
-                "the campaign is not running, so its port is unknown; start it with 'wqmaster "
-                "run', or set 'engine: {port: N}' (or a project name, 'engine: {name: NAME, "
-                "catalog: HOST}')",
+                "the campaign is not running, so its port is unknown; start it with 'wqmaster run "
+                f"{loaded.typed}', or set 'engine: {{port: N}}' (or a project name, 'engine: "
+                "{name: NAME, catalog: HOST}')",
                 "engine",
                 code=ErrorCode.MASTER_NOT_RUNNING,
             )
         host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
     if name == "local":
         raise loaded.source.error(
-            "the engine 'local' runs its jobs itself, without workers; name work_queue or taskvine",
+            f"{LOCAL_ENGINE}; to use workers, write 'engine: taskvine' or 'engine: work_queue'",
             "engine",
         )
     manager = factory.manager_of(campaign, host, port)
@@ -285,7 +287,7 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: it belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.folder, loaded.campaign)
+    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
 
 
 def _local_count(campaign: Campaign) -> int:
@@ -329,7 +331,7 @@ def run(
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
-            many = "1 document" if released == 1 else f"{released} documents"
+            many = "1 document" if released == 1 else f"{released:,} documents"
             progress.notes.append(f"{many} that failed with another recipe will run again")
         for note in progress.notes:
             log.warning(note)
@@ -390,5 +392,7 @@ def run(
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise FolderError(f"the campaign's folder {folder} is unusable: {error}") from error
+            raise FolderError(
+                f"the campaign's folder {folder} is unusable: {error.strerror or error}"
+            ) from error
         return progress

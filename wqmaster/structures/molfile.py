@@ -100,8 +100,8 @@ def _fill(record: Record, options: Options) -> None:
     flat = _is_flat(molecule, table)
     if flat and options.flat == "refuse":
         raise Refused(
-            "it is a flat drawing, not a geometry; --flat embed builds a geometry, --flat keep "
-            "uses the coordinates as they are"
+            "it is a 2D structure (no z coordinates), not a geometry; --flat embed builds a "
+            "geometry, --flat keep uses the coordinates as they are"
         )
     stated = multiplicity_of(fields, implied, options)
     if stated is None:

@@ -210,10 +210,11 @@ def atom_rows(
         if not found and index == 1:
             expected = 1
         if index != expected:
-            raise ParseError(f"atom {expected} is missing from {what}")
+            raise ParseError(f"atom {len(found) + 1} is missing from {what}")
         values = numbers(tail.split() if colon else words[2:])
         if not values or (found and len(values) != len(found[0])):
-            raise ParseError(f"the row of atom {index} in {what} has {len(values)} numbers")
+            place = len(found) + 1
+            raise ParseError(f"the row of atom {place} in {what} has {len(values)} numbers")
         found.append(values)
         expected += 1
     raise ParseError(f"{what} is truncated")

@@ -32,8 +32,8 @@ _MADE_BY = {
 def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     lacks = {
         name: Lack(
-            f"'xtb.{function}' does not do this calculation",
-            f"a campaign with 'func_name: wqmaster.tasks.xtb.{maker}' does",
+            f"'xtb.{function}' does not compute it",
+            f"'func_name: wqmaster.tasks.xtb.{maker}' does, in another campaign",
         )
         for name, maker in _MADE_BY.items()
         if maker != function
@@ -41,12 +41,13 @@ def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     if function not in ("optimize", "md"):
         lacks["frames"] = Lack(
             f"'xtb.{function}' computes only one geometry",
-            "campaigns with 'func_name: wqmaster.tasks.xtb.optimize' or 'xtb.md' have frames",
+            "'func_name: wqmaster.tasks.xtb.optimize' or 'xtb.md' computes several, in another "
+            "campaign",
         )
     if function != "singlepoint":
         lacks["gradient"] = Lack(
-            f"'xtb.{function}' does not make xtb write a gradient",
-            "a campaign with 'func_name: wqmaster.tasks.xtb.singlepoint' does",
+            f"'xtb.{function}' does not compute a gradient",
+            "'func_name: wqmaster.tasks.xtb.singlepoint' does, in another campaign",
         )
     elif not options.gradient:
         lacks["gradient"] = Lack(

@@ -1,0 +1,39 @@
+"""Pydantic's messages in plain words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_WHOLE, _NUMBER, _FLAG = "must be a whole number", "must be a number", "must be true or false"
+_LIST, _MAPPING, _TEXT = "must be a list", "must be a mapping (KEY: VALUE)", "must be text"
+_PATH = "must be the path of a file"
+# By pydantic's type of an error.
+_MESSAGES = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), _FLAG),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing"), _NUMBER),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "iterable_type"), _LIST),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), _MAPPING),
+    **dict.fromkeys(("string_type", "string_unicode"), _TEXT),
+    **dict.fromkeys(("path_type", "path_not_file"), _PATH),
+    "finite_number": "must be a finite number",
+    "none_required": "must be empty (null)",
+    "string_too_short": "must not be empty",
+}
+
+
+def plain_message(found: Mapping[str, Any]) -> str:
+    """The message of one of pydantic's errors; a demand on a value begins with "must"."""
+    kind, context = str(found["type"]), found.get("ctx") or {}
+    if kind == "too_short":
+        least = context.get("min_length", 1)
+        return "must not be empty" if least == 1 else f"must have at least {least} entries"
+    if kind == "too_long":
+        return f"must have at most {context.get('max_length')} entries"
+    if kind == "string_too_short" and context.get("min_length", 1) > 1:
+        return f"must have at least {context['min_length']} characters"
+    if kind == "string_too_long":
+        return f"must have at most {context.get('max_length')} characters"
+    if kind in _MESSAGES:
+        return _MESSAGES[kind]
+    message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return message.replace("Input should be", "must be").replace("valid tuple", "list")
