@@ -216,7 +216,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.yaml", {})
 
 
-@pytest.mark.parametrize("typed", ["campain.yaml", "campaign.yml", "camapign.yaml"])
+@pytest.mark.parametrize("typed", ["campaigns.yaml", "campaign.yml", "camapign.yaml"])
 def test_a_misspelled_campaign_file_is_answered_with_the_nearest_one(
     tmp_path: Path, typed: str
 ) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.wording import plain_message
+from wqmaster.campaign.wording import plain_message, plain_yaml
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -277,9 +277,8 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = " ".join(part for part in (error.problem, error.context) if part)
         raise CampaignError(
-            f"{path}:{line}: invalid YAML: {problem}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -1,7 +1,9 @@
-"""Pydantic's messages in plain words."""
+"""Messages of pydantic and of the YAML parser in plain words."""
 
 from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 _WHOLE, _NUMBER, _FLAG = "must be a whole number", "must be a number", "must be true or false"
 _LIST, _MAPPING, _TEXT = "must be a list", "must be a mapping (KEY: VALUE)", "must be text"
@@ -37,3 +39,25 @@ def plain_message(found: Mapping[str, Any]) -> str:
         return _MESSAGES[kind]
     message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return message.replace("Input should be", "must be").replace("valid tuple", "list")
+
+
+# Parts of the YAML parser's messages, and what they mean.
+_YAML = (
+    (r"'\t' that cannot start any token", "a tab cannot indent a line; use spaces"),
+    ("while parsing a flow sequence", "a list that begins with '[' is not closed properly"),
+    ("while parsing a flow mapping", "a mapping that begins with '{' is not closed properly"),
+    ("while scanning a quoted scalar", "a quoted text is not closed"),
+    (
+        "mapping values are not allowed here",
+        "a ':' is not allowed here; check the indentation, or put the text in quotes",
+    ),
+    ("could not find expected ':'", "a key has no ':' after it"),
+    ("that cannot start any token", "a value that begins with this character needs quotes"),
+    ("expected <block end>", "this line does not fit the lines above; check its indentation"),
+)
+
+
+def plain_yaml(error: yaml.MarkedYAMLError) -> str:
+    """Why a text is not valid YAML."""
+    problem = " ".join(part for part in (error.problem, error.context) if part)
+    return next((words for said, words in _YAML if said in problem), problem)

@@ -144,8 +144,11 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
 def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[str]:
     left = max(0, counts.undone - counts.failed)
     failed = f"{counts.failed:,} failed, " if counts.failed else ""
+    others = size - counts.done - counts.undone
+    rest = f", {others:,} not selected by the query" if others > 0 else ""
     yield (
         f"documents   {place}: {size:,} in total: {counts.done:,} done, {failed}{left:,} to compute"
+        f"{rest}"
     )
     bad = census.selected - census.usable
     ended = "" if census.complete else " (interrupted; there are more)"

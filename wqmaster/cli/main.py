@@ -57,15 +57,6 @@ class _Verbs(Verbs):
         command: click.Command = module.command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from wqmaster.campaign.models import nearest
-
-            ctx.fail(f"unknown command '{args[0]}'; {nearest(args[0], VERBS)}")
-        return super().resolve_command(ctx, args)
-
     def invoke(self, ctx: click.Context) -> Any:
         # These signals, too, unwind the stack, as Ctrl-C does, rather than kill the process.
         for number in (signal.SIGTERM, signal.SIGHUP):

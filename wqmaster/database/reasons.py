@@ -10,7 +10,8 @@ from pymongo.errors import BulkWriteError, ExecutionTimeout, OperationFailure, P
 UNAUTHORIZED_CODE, AUTHENTICATION_FAILED_CODE = 13, 18  # MongoDB's error codes
 _MAX_CHARACTERS = 300
 _SURPLUS = re.compile(
-    r",? full error: .*| \(configured timeouts: [^)]*\)|, Timeout: .*|,? Topology Description.*",
+    r",? full error: .*| \(configured timeouts: [^)]*\)|, Timeout: .*|,? Topology Description.*"
+    r"|\. If you have a field name .*|\.$",
     re.DOTALL,
 )
 # Parts of messages of the operating system and of OpenSSL, and what they mean.

@@ -217,8 +217,8 @@ def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]
     value = lookup(document, name)
     if value is None:
         raise BadDocument(
-            f"the document has no '{name}'; if the field has another name, say so with "
-            f"'molecule: {{{setting}: NAME}}' in the campaign file",
+            f"the document has no '{name}'; if the field has another name, write "
+            f"'molecule: {{{setting}: NAME}}' into the campaign file",
             Defect.MISSING_FIELD,
         )
     if not isinstance(value, (list, tuple)) or not value:

@@ -46,7 +46,7 @@ class Census:
         defect, first = next(iter(self.unusable.items()))
         return BadDocument(
             f"none of the {self.selected:,} selected documents has a usable molecule; the first "
-            f"is {first.example!r}: {first.message}"
+            f"is document {first.example!r}: {first.message}"
             if self.selected > 1
             else f"the only selected document, {first.example!r}, has no usable molecule: "
             f"{first.message}",

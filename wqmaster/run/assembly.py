@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
@@ -25,13 +24,12 @@ from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
-from wqmaster.factory import Handle, Plan
+from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.master import Master
-from wqmaster.run.no_factory import LOCAL_ENGINE
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
@@ -195,7 +193,7 @@ def _factory(
     progress.host = campaign.workers.host or factory.this_host()
     manager = factory.manager_of(campaign, None, port)
     plan = factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
+        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
     )
     size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
     if campaign.workers.managed:
@@ -225,72 +223,8 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     return None if workers.managed else f"wqmaster factory {loaded.typed} --start"
 
 
-def factory_plan(recipe: Recipe) -> Plan:
-    """The factory for a campaign, whether or not that is running.
-
-    Raises:
-        CampaignError: the campaign cannot use a factory, or its port is unknown.
-    """
-    loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    if isinstance(campaign.workers, NoWorkers):
-        raise loaded.source.error(
-            "the campaign has 'workers: none', so you start its workers yourself, without a "
-            "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
-            "workers",
-        )
-    check_writable(loaded.folder)
-    host, port = None, campaign.engine.port
-    name, _ = choosing.choose(campaign)
-    if (
-        name != "local"
-        and not port
-        and (campaign.workers.on_this_machine or not campaign.engine.name)
-    ):
-        live = None
-        with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
-            live = store.presence.published()
-        if live is None or not live.get("port"):
-            raise loaded.source.error(
-                "the campaign is not running, so its port is unknown; start it with 'wqmaster run "
-                f"{loaded.typed}', or set 'engine: {{port: N}}' (or a project name, 'engine: "
-                "{name: NAME, catalog: HOST}')",
-                "engine",
-                code=ErrorCode.MASTER_NOT_RUNNING,
-            )
-        host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
-    if name == "local":
-        raise loaded.source.error(
-            f"{LOCAL_ENGINE}; to use workers, write 'engine: taskvine' or 'engine: work_queue'",
-            "engine",
-        )
-    manager = factory.manager_of(campaign, host, port)
-    return factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
-    )
-
-
-def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
-    """Start the factory of a campaign in the background; return its status.
-
-    Raises:
-        EngineError: it is already running, cannot start, or a program is not installed.
-    """
-    check_writable(loaded.folder)
-    return factory.start(plan, loaded.folder, worker_environment(loaded))
-
-
-def stop_factory(loaded: LoadedCampaign) -> int | None:
-    """Stop the factory of a campaign and its workers, and wait until they are gone.
-
-    Returns None, or, if none was running, how many workers an earlier one had left.
-
-    Raises:
-        EngineError: it belongs to a master, or its workers cannot be removed.
-    """
-    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
-
-
-def _local_count(campaign: Campaign) -> int:
+def local_count(campaign: Campaign) -> int:
+    """The number of workers, if they run on this machine."""
     stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
     return stated or max(1, cores() // campaign.resources.cores)
 
@@ -354,7 +288,7 @@ def run(
             after = first.passed
         recipe = recipe.prepared()
         environ = worker_environment(loaded)
-        engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
+        engine = choosing.create(name, campaign, local_count(campaign), environ, folder)
         stack.callback(engine.close)
         progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (

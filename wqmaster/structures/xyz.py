@@ -46,6 +46,8 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 _fill(record, options)
             except Refused as error:
                 record.refuse(error)
+            except KeyError as error:  # ASE looks up elements by their symbols
+                record.refuse(f"ASE cannot read it: it does not know {error}")
             except Exception as error:  # ASE may raise any exception
                 record.refuse(f"ASE cannot read it: {error}")
             record.title = record.title or _title_in(record)
