@@ -184,7 +184,9 @@ def _extended(value: Any) -> Any:
 
 def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
     """What pydantic found, in the words of the campaign file."""
-    lines: list[tuple[tuple[str | int, ...], str]] = []
+    found_at: dict[tuple[str | int, ...], list[str]] = {}
+    texts: dict[tuple[str | int, ...], str] = {}  # place and name, which precede the message
+    shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows it
     for found in error.errors():
         keys = [*above, *_keys(found["loc"])]
         context = found.get("ctx") or {}
@@ -194,21 +196,31 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         keys += context.get("keys", ())  # of a check that is made of several values
         message = plain_message(found)
         value = found["input"]
-        is_of_value = message.startswith("must ") and isinstance(value, (str, int, float))
-        if is_of_value and source.shows(*keys):
-            message += f"; it is {value!r:.60}"
         if found["type"] == "missing":
-            message = f"the key '{found['loc'][-1]}' is missing"
+            last = found["loc"][-1]
+            message = f"the key '{last}' is missing"
+            if isinstance(last, int):
+                message = f"entry {last + 1} is missing"
             name = _place_in_words(keys[:-1], source)
         if found["type"] == "string_pattern_mismatch":
             message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
-        line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
-        lines.append((tuple(keys), line))
+        # The branches of a union object to the same value, each in its own way.
+        messages = found_at.setdefault(tuple(keys), [])
+        if messages and all(one.startswith("must be ") for one in (*messages, message)):
+            message = message.removeprefix("must be ")
+            if message not in messages[0].removeprefix("must be ").split(" or "):
+                messages[0] += f" or {message}"
+        elif message not in messages:
+            messages.append(message)
+        texts[tuple(keys)] = f"{source.where(*keys)}: {name + ': ' if name else ''}"
+        if isinstance(value, (str, int, float)) and source.shows(*keys):
+            shown[tuple(keys)] = f"; it is {value!r:.60}"
     # Of the branches of a union, the one that came further is the one that is meant.
     kept = (
-        line
-        for keys, line in lines
-        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
+        f"{texts[keys]}{message}{shown.get(keys, '') if message.startswith('must ') else ''}"
+        for keys, messages in found_at.items()
+        for message in messages
+        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other in found_at)
     )
     return CampaignError("\n".join(dict.fromkeys(kept)))
 

@@ -22,6 +22,14 @@ _MESSAGES = {
     "string_too_short": "must not be empty",
 }
 
+_PHRASES = (
+    ("Input should be", "must be"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("greater than", "above"),
+    ("less than", "below"),
+)
+
 
 def plain_message(found: Mapping[str, Any]) -> str:
     """The message of one of pydantic's errors; a demand on a value begins with "must"."""
@@ -38,7 +46,9 @@ def plain_message(found: Mapping[str, Any]) -> str:
     if kind in _MESSAGES:
         return _MESSAGES[kind]
     message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return message.replace("Input should be", "must be").replace("valid tuple", "list")
+    for pydantics, ours in _PHRASES:
+        message = message.replace(pydantics, ours)
+    return message
 
 
 # Parts of the YAML parser's messages, and what they mean.

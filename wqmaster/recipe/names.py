@@ -125,7 +125,8 @@ TASK_FUNCTION = _Role(
     "task function",
     wqmaster.tasks,
     "traits",
-    "; 'wqmaster.tasks.command.run' runs any other program",
+    "; 'wqmaster.tasks.command.run' runs any other program, and your own module belongs next to "
+    "the campaign file",
 )
 PARSER = _Role("parser", wqmaster.parsers, "files")
 

@@ -174,7 +174,7 @@ def _stated(path: Path) -> os.stat_result:
     try:
         found = path.stat()
     except OSError as error:
-        raise BadArchive(f"cannot read it: {error.strerror}") from error
+        raise BadArchive(f"it cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
         raise BadArchive("it is not a file; 'wqmaster software pack' packs a folder")
     return found
@@ -206,7 +206,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
     except BadArchive:
         raise
     except OSError as error:
-        raise BadArchive(f"cannot read it: {error.strerror or error}") from error
+        raise BadArchive(f"it cannot be read: {error.strerror or error}") from error
     except _BROKEN as error:
         raise BadArchive(f"it is not a complete tar archive: {error}") from error
     programs = {command: tree.why_no_program(command) for command in commands}
