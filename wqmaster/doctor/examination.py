@@ -68,6 +68,8 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         loaded = load(path, environ)
     except CampaignError as error:
         fix = f"correct the file, then: {again}"
+        if error.code is ErrorCode.CAMPAIGN_NOT_FOUND:
+            fix = "give the path of a campaign file: wqmaster doctor CAMPAIGN"
         return Case(environ), [Finding("campaign", "wrong", error.message, fix, error.code)], True
     children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
