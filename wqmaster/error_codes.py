@@ -51,7 +51,7 @@ class ErrorCode(StrEnum):
     RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read some results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
-    ARCHIVE_BROKEN = "archive-broken"  # a returned archive is cut short or was altered
+    ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered
 
     # --- files to import or to parse ---
     STRUCTURES_NOT_FOUND = "structures-not-found"  # there is no such structure file

@@ -120,6 +120,9 @@ class BadDocument(WqmasterError):
     def __init__(self, message: str | None = None, defect: Defect = Defect.OTHER) -> None:
         super().__init__(message)
         self.defect = defect
+        # Keys below `campaign_config` of what is at fault with the document, and the line of a text
+        # there; None if the campaign file is not involved.
+        self.place: tuple[tuple[str | int, ...], int | None] | None = None
 
 
 class ParseError(WqmasterError):
@@ -137,6 +140,6 @@ class NotApplicable(ParseError):
 
 
 class ArchiveError(WqmasterError):
-    """A returned archive is cut short or was altered. The job runs again elsewhere."""
+    """A returned archive is truncated or was altered. The job runs again elsewhere."""
 
     code = ErrorCode.ARCHIVE_BROKEN

@@ -42,7 +42,7 @@ def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
             "xtb.charges",
             "a file of another program",
         ),
-        (xtb("optimize", "energy", "gradient"), "- gradient", "not make xtb write a gradient"),
+        (xtb("optimize", "energy", "gradient"), "- gradient", "does not compute a gradient"),
         (
             xtb("singlepoint", "wqmaster.parsers.xtb.gradient", gradient=False),
             "xtb.gradient",
@@ -153,7 +153,10 @@ def test_all_documents_are_read_and_the_bad_ones_counted_by_reason(
     path = campaigns.write()
     output = cli("check", path)
     assert "molecules   10 selected by the query: 1 usable, 9 unusable" in output
-    assert "unusable    3 not_finite, e.g. document 'ainfinite': a coordinate of" in output
+    assert (
+        "unusable    3 bad_document (not_finite), e.g. document 'ainfinite': a coordinate of"
+        in output
+    )
     assert "The first job, for document 'good'" in output
     found = json.loads(cli("check", path, "--json"))
     assert found["first"]["document"] == "good"
@@ -177,7 +180,7 @@ def test_without_a_usable_document_check_fails_and_counts_the_reasons(
     campaigns.insert(*({"_id": number, **BAD["multiplicity"][0]} for number in range(5)))
     path = campaigns.write()
     output = cli("check", path, "--json", code=1)
-    assert "none of the selected documents (5) has a usable molecule" in cli.errors
+    assert "none of the 5 selected documents has a usable molecule" in cli.errors
     found = json.loads(output)
     assert found["first"] is None
     assert found["molecules"]["unusable"]["impossible_multiplicity"]["documents"] == 5

@@ -352,7 +352,7 @@ def test_a_limit_of_open_files_below_the_number_of_workers_is_reported(
     assert done.returncode == WRONG, done.stderr
     found = Findings(done.stdout)
     assert "open files" in found.wrong()
-    assert found["open files"]["seen"].startswith("300 open files are allowed (ulimit -n), 5200 ")
+    assert found["open files"]["seen"].startswith("300 open files are allowed (ulimit -n), 5,200 ")
     assert found["open files"]["fix"] == "ulimit -n 5200"
     limited[2] = limited[2].replace("-Sn", "-n")
     done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=60)
@@ -539,7 +539,7 @@ def test_a_read_only_and_an_unknown_user_are_reported(
         assert list(client["chem"]["molecules"].find()) == [{"_id": 1}]
     found = doctor(cli, campaigns.write(database=uri("reader:wrongpw")), WRONG)
     assert found.wrong() == ["database"]
-    assert "Authentication failed" in found["database"]["seen"]
+    assert "rejects the user name or the password" in found["database"]["seen"]
     assert "wrongpw" not in json.dumps(found.all)
 
 

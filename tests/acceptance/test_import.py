@@ -76,8 +76,8 @@ def test_import_of_xyz_reports_its_assumptions(campaigns: Campaigns, cli: Cli, e
     file = cli.folder / "two.extxyz"
     file.write_text(TWO)
     said = cli("import", empty, file)
-    assert "no charge given: assumed 0 for 1\n" in said
-    assert "no multiplicity given: assumed 1 for 1\n" in said
+    assert "no charge given: assumed 0 for 1 record\n" in said
+    assert "no multiplicity given: assumed 1 for 1 record\n" in said
     first, second = campaigns.documents.find().sort("_id")
     assert first == {
         "_id": "two-0000001",
@@ -241,8 +241,12 @@ def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is cut short"),
-        ("nan.extxyz", TWO.replace("1.05", "nan"), "record 2, line 6: a coordinate of atom 1"),
+        ("cut.extxyz", TWO + "3\nname=cut\nO 0.0 0.0 0.0\n", "record 3, line 10: it is truncated"),
+        (
+            "nan.extxyz",
+            TWO.replace("1.05", "nan"),
+            "record 2, line 6: a coordinate of atom 2 (of 2)",
+        ),
         ("odd.xyz", "1\nH\nH 0 0 0\n", "state both in the file or with --charge"),
         ("cut.jsonl", f'{json.dumps(WATER)}\n{{"a": [8,\n', "record 2, line 2: invalid JSON"),
         ("list.jsonl", f"{json.dumps(WATER)}\n[1, 2]\n", "record 2, line 2: not a document"),
@@ -359,7 +363,7 @@ def test_a_file_of_only_bad_records_is_not_a_success(cli: Cli, empty: Path) -> N
     (cli.folder / "a.xyz").write_text("1\nodd\nH 0 0 0\n2\n\nH 0 0 0\nH 0 0 0\n")
     cli("import", empty, "a.xyz", "--skip-bad", code=2)
     assert "every record was refused" in cli.errors
-    assert "atoms 1 and 2 are in the same place" in cli.errors
+    assert "atoms 1 and 2 (of 2) are in the same place" in cli.errors
 
 
 def test_a_killed_import_leaves_no_file_and_the_same_command_completes_it(

@@ -371,7 +371,7 @@ def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
         cli(command, path, code=2)
         (said,) = cli.errors.splitlines()
         assert f"{path.name}:" in said
-        assert f"'tallying.count': its '{name}' raises KeyError(1) {place}" in said
+        assert f"'tallying.count': its '{name}' raised KeyError(1) {place}" in said
 
 
 @pytest.mark.parametrize("value", ["'bad'", "Failure('bad', 'worse')"])

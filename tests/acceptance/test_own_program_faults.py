@@ -70,7 +70,7 @@ def test_an_unusable_document_that_is_still_to_be_computed_is_named(
     refusing = refusing.replace("if molecule.id != 2", "if True")
     (campaigns.folder / "tallying.py").write_text(refusing)
     cli("check", path, code=1)
-    assert "the first one: document 1: tally has no oxygen" in cli.errors
+    assert "the first is document 1: tally has no oxygen" in cli.errors
 
 
 # --- mistyped names ----------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_a_module_without_a_program_is_reported(path: Path, campaigns: Campaigns
         assert said in cli.errors
         assert "did you mean" not in cli.errors
     cli("parse", "--program", "json", "a.out", code=2)
-    assert "there is no program 'json'; " in cli.errors
+    assert "there is no program 'json', " in cli.errors
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_module_without_a_program_is_reported(path: Path, campaigns: Campaigns
             "lines\n",
         ),
         ("CalmRung", "'tallying.CalmRung' is a class, not a parser; "),
-        ("helpr", "unknown parser 'helpr' of tally; known here: energy, lines"),
+        ("helpr", "unknown parser 'helpr' of tally; available: energy, lines"),
         ("line", "did you mean 'lines'?"),
     ],
 )

@@ -71,8 +71,8 @@ def test_raw_and_optimized_geometries_never_share_a_key(campaigns: Campaigns, cl
     ("field", "value", "part"),
     [
         ("coordinates", stretched(WATER["coordinates"], 0.1), "coordinates: changed"),
-        ("charge", 2, "charge: 0 before, 2 now"),
-        ("multiplicity", 3, "multiplicity: 1 before, 3 now"),
+        ("charge", 2, "charge: 0 when computed, 2 now"),
+        ("multiplicity", 3, "multiplicity: 1 when computed, 3 now"),
         ("atomic_numbers", [16, 1, 1], "elements: changed"),
         ("coordinates", [[0.0, 0.0, 0.0]], "molecule: "),
     ],
@@ -91,7 +91,7 @@ def test_a_document_edited_after_it_is_done_is_stale_until_computed_again(
     assert stale(cli, path)["stale"] == 1
     assert "stale     1" in cli("status", path)
     cli("run", path, code=2)
-    assert "1 of 3 documents were changed after their results were computed" in cli.errors
+    assert "1 of 3 documents was changed after the results were computed" in cli.errors
     assert f"document 2: {part}" in cli.errors
     assert f"wqmaster rerun {path} --stale" in cli.errors
     cli("check", path, code=2)
@@ -222,7 +222,7 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
         (("--stale", "--id", "1"), "Use exactly one of"),
         (("--query", "{"), "not valid JSON"),
         (("--query", "[1]"), "must be a JSON object"),
-        (("--query", '{"$no": 1}'), "rejects --query"),
+        (("--query", '{"$no": 1}'), "refused --query"),
         (("--class", "bad_documents"), "did you mean 'bad_document'"),
     ],
 )
@@ -297,7 +297,7 @@ def test_an_added_step_runs_and_existing_results_stay(campaigns: Campaigns, cli:
     two_steps(campaigns, "gfn2", "gfn1", query={"xtb.gfn2": None})
     for command in ("check", "run"):
         cli(command, path, code=2)
-        assert "of other steps but not of 'gfn1' (3 in all)" in cli.errors
+        assert "of other steps but not of 'gfn1' (3 in total)" in cli.errors
         assert "{query: {xtb.gfn1: null}}" in cli.errors
     assert "partly    3 with results of other steps but not of 'gfn1'" in cli("status", path)
 

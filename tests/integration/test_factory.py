@@ -366,7 +366,7 @@ def test_the_command_starts_watches_and_stops_a_factory(
         assert "stopped the factory" in cli("factory", path, "--stop")
     assert not processes(str(run))
     assert not factory_processes.left(run / "factory")
-    assert "removed 0 leftover workers" in cli("factory", path, "--stop")
+    assert cli("factory", path, "--stop") == "no factory is running\n"
     assert "not running" in cli("factory", path, "--status")
 
 
@@ -375,10 +375,10 @@ def test_a_campaign_without_a_factory_is_refused_with_a_reason(
 ) -> None:
     path = campaigns.write(engine="work_queue", workers="none")
     cli("factory", path, code=2)
-    assert "you start workers yourself" in cli.errors
+    assert "you start its workers yourself" in cli.errors
     path = campaigns.write(engine="local", workers="local")
     cli("factory", path, code=2)
-    assert "runs its jobs itself" in cli.errors
+    assert "the engine 'local' runs jobs on this machine without workers" in cli.errors
     path = campaigns.write(engine="work_queue", workers={"type": "condor"})
     cli("factory", path, code=2)
     assert "engine: {port: N}" in cli.errors
@@ -419,7 +419,7 @@ def test_a_batch_system_that_does_not_answer_is_reported_at_the_end(
     cli("factory", path)
     cli("factory", path, "--stop", code=3, env={"CONDOR_CONFIG": "/nowhere"})
     assert "may be left in the queue: 'condor_q' " in cli.errors
-    assert "try again with 'wqmaster factory --stop'" in cli.errors
+    assert f"try again with 'wqmaster factory {path} --stop'" in cli.errors
 
 
 def test_a_printed_command_contains_no_value_of_the_environment(

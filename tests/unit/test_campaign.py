@@ -216,6 +216,18 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.yaml", {})
 
 
+@pytest.mark.parametrize("typed", ["campaigns.yaml", "campaign.yml", "camapign.yaml"])
+def test_a_misspelled_campaign_file_is_answered_with_the_nearest_one(
+    tmp_path: Path, typed: str
+) -> None:
+    for name in ("campaign.yaml", "other.yaml", "campaign.txt"):
+        (tmp_path / name).write_text(MINIMAL)
+    with pytest.raises(CampaignError) as caught:
+        load(tmp_path / typed, {})
+    assert caught.value.message.endswith(f"did you mean '{tmp_path / 'campaign.yaml'}'?")
+    assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
+
+
 def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="cannot be read"):
         load(tmp_path, {})
@@ -223,7 +235,7 @@ def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"campaign: \xff\xfe\x00")
-    with pytest.raises(CampaignError, match="cannot be read"):
+    with pytest.raises(CampaignError, match="not UTF-8 text"):
         load(tmp_path / "binary.yaml", {})
 
 
@@ -279,7 +291,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: s
     [
         (MINIMAL + "\ndatabse: {}\n", 8, "databse", "did you mean 'database'?"),
         (MINIMAL + "database:\n  name: x\n  url: y\n", 9, "url", "did you mean 'uri'?"),
-        (MINIMAL + "resources: {cpus: 4}\n", 7, "cpus", "known here: cores, disk, memory"),
+        (MINIMAL + "resources: {cpus: 4}\n", 7, "cpus", "available: cores, disk, memory"),
         (MINIMAL + "engine:\n  type: local\n  prot: 1\n", 9, "prot", "did you mean 'port'?"),
         (
             MINIMAL.replace("  args:", "  job_time_out: 5\n  args:"),
@@ -288,7 +300,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: s
             "did you mean 'job_timeout'?",
         ),
         (MINIMAL + "software:\n  xtb:\n    comand: x\n", 9, "comand", "'command'?"),
-        (MINIMAL + "7: x\n", 7, "7", "known here: archive, bundle"),
+        (MINIMAL + "7: x\n", 7, "7", "available: archive, bundle"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
@@ -308,10 +320,10 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
         ("name: gfn2", "name: gfn.2", 5, "args.0.name: 'gfn.2' cannot be used here"),
         ("name: gfn2", "name: -gfn2", 5, "'-gfn2' cannot be used here"),
         ("name: gfn2", 'name: "gfn2\\n"', 5, "cannot be used here"),
-        ("[energy]", "energy", 6, "parsers: should be a valid list"),
-        ("[energy]", "{stdout: energy}", 6, "parsers.stdout: should be a valid list"),
-        ("[energy]", "[energy, 7]", 6, "should be a valid string"),
-        ("  args:", "  job_timeout: 0\n  args:", 4, "job_timeout: should be greater than 0"),
+        ("[energy]", "energy", 6, "parsers: must be a mapping (KEY: VALUE) or a list"),
+        ("[energy]", "{stdout: energy}", 6, "parsers.stdout: must be a list"),
+        ("[energy]", "[energy, 7]", 6, "must be text"),
+        ("  args:", "  job_timeout: 0\n  args:", 4, "job_timeout: must be above 0"),
         ("  args:", "  kwargs: {mongo_output_key: $x}\n  args:", 4, "'$x' cannot be used here"),
         ("  args:", "  kwargs: {mongo_output_key: a..b}\n  args:", 4, "'a..b' cannot be used here"),
     ],
@@ -327,13 +339,13 @@ def test_a_wrong_value_is_refused_with_its_line_and_key(
 @pytest.mark.parametrize(
     ("addition", "words"),
     [
-        ("engine: slurm", "should be 'auto', 'work_queue', 'taskvine' or 'local'"),
-        ("engine: {port: 70000}", "less than or equal to 65535"),
-        ("workers: {type: local, count: 0}", "greater than 0"),
-        ("bundle: {size: 100000}", "less than or equal to 1000"),
-        ("resources: {cores: 1.5}", "integer"),
+        ("engine: slurm", "must be 'auto', 'work_queue', 'taskvine' or 'local'"),
+        ("engine: {port: 70000}", "at most 65535"),
+        ("workers: {type: local, count: 0}", "above 0"),
+        ("bundle: {size: 100000}", "at most 1000"),
+        ("resources: {cores: 1.5}", "must be a whole number"),
         ("submit: {query: [1]}", "submit.query"),
-        ("archive: {compression: xz}", "should be 'gzip' or 'none'"),
+        ("archive: {compression: xz}", "must be 'gzip' or 'none'"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(tmp_path: Path, addition: str, words: str) -> None:
@@ -360,9 +372,9 @@ def test_an_empty_address_of_the_database_is_refused_with_its_line(
 
 def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
     for text, shown in (
-        ("bundle: {size: many}", "an integer; it is 'many'"),
-        ("bundle: {size: '${SIZE}'}", "as an integer"),
-        ("database: {uri: 17}", "should be a valid string"),
+        ("bundle: {size: many}", "must be a whole number; it is 'many'"),
+        ("bundle: {size: '${SIZE}'}", "must be a whole number"),
+        ("database: {uri: 17}", "must be text"),
     ):
         message = refused(tmp_path, f"{MINIMAL}{text}\n", {"SIZE": "secret"})
         assert message.endswith(shown)
@@ -394,8 +406,8 @@ def test_an_error_does_not_print_the_secret_in_the_uri(tmp_path: Path) -> None:
     ("word", "words", "hint"),
     [
         ("enrgy", ["energy", "gradient"], "did you mean 'energy'?"),
-        ("zzz", ["b", "a"], "known here: a, b"),
-        ("zzz", [], "none is known here"),
+        ("zzz", ["b", "a"], "available: a, b"),
+        ("zzz", [], "none is available"),
     ],
 )
 def test_the_nearest_word_is_suggested(word: str, words: list[str], hint: str) -> None:
@@ -507,16 +519,16 @@ def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path
         ),
         (
             "  type: condor\n  options: [a, 7]\n",
-            "campaign.yaml:9: workers.options.1: should be a valid string; it is 7",
+            "campaign.yaml:9: workers.options.1: must be text; it is 7",
         ),
         (
             "  max: 5\n  type: slrum\n",
-            "campaign.yaml:9: workers.type: should be 'local', 'none', 'condor' or 'slurm'; "
+            "campaign.yaml:9: workers.type: must be 'local', 'none', 'condor' or 'slurm'; "
             "it is 'slrum'",
         ),
         (
             "  type: [slurm]\n  optoins: a\n",
-            "campaign.yaml:8: workers.type: should be 'local', 'none', 'condor' or 'slurm'\n"
+            "campaign.yaml:8: workers.type: must be 'local', 'none', 'condor' or 'slurm'\n"
             "campaign.yaml:9: workers: unknown key 'optoins'; did you mean 'options'?",
         ),
         (
@@ -525,7 +537,7 @@ def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path
         ),
         (
             "  - condor\n",
-            "campaign.yaml:7: workers: should be a type of workers or a mapping",
+            "campaign.yaml:7: workers: must be a type of workers or a mapping",
         ),
     ],
 )

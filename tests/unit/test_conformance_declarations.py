@@ -90,7 +90,7 @@ def test_a_trait_that_raises_is_found(name: str, arguments: str) -> None:
     function = f"def mine({arguments}): return {{}}[1]\nclass CalmRung"
     marked = ("@task(program=PROGRAM, ", f"@task(program=PROGRAM, {name}=mine, ")
     said = complaint(*tally(("class CalmRung", function), marked))
-    assert f"sample 0: count: its '{name}' raises KeyError(1) (tallying.py, line " in said
+    assert f"sample 0: count: its '{name}' raised KeyError(1) (tallying.py, line " in said
 
 
 def restarting(*changes: tuple[str, str]) -> tuple[Program, list[Sample]]:

@@ -134,8 +134,8 @@ def test_each_document_gets_its_own_value(tmp_path: Path) -> None:
     assert house.values == {n: n + 0.5 for n in range(1, 11)}
     assert [task.jobs for task in house.engine.submitted] == [3, 3, 3, 1]
     assert (house.progress.done, house.progress.failed) == (10, 0)
-    assert house.progress.state is RunState.ENDED
-    assert house.store.presence.published[-1]["state"] == "ended"
+    assert house.progress.state is RunState.FINISHED
+    assert house.store.presence.published[-1]["state"] == "finished"
     assert not list(house.spool.running.iterdir())
     assert not list(house.spool.waiting())
 

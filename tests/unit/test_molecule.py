@@ -143,37 +143,37 @@ def test_atoms_that_are_not_a_list_are_refused(value: Any) -> None:
 )
 def test_an_unknown_atomic_number_is_refused_with_its_position(value: Any) -> None:
     message = refused(water(atomic_numbers=[8, value, 1]))
-    assert message.startswith("atom 1 has an unknown element: ")
+    assert message.startswith("atom 2 (of 3) has an unknown element: ")
 
 
 @pytest.mark.parametrize("value", ["Xx", "X", "", "8", "H2", "D"])
 def test_an_unknown_element_symbol_is_refused_with_its_position(value: str) -> None:
     message = refused(water(atomic_numbers=["O", "H", value]))
-    assert message == f"atom 2 has an unknown element: {value!r}"
+    assert message == f"atom 3 (of 3) has an unknown element: {value!r}"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_coordinate_that_is_not_finite_is_refused(value: float) -> None:
     message = refused(water(coordinates=[OXYGEN, [0.0, value, 0.96], [0.93, 0.0, -0.24]]))
-    assert message == f"a coordinate of atom 1 is not finite: {value!r}"
+    assert message == f"a coordinate of atom 2 (of 3) is not finite: {value!r}"
 
 
 @pytest.mark.parametrize("value", [True, False, "0.5", None, [0.5], {}, Decimal128("0.5")])
 def test_a_coordinate_that_is_not_a_number_is_refused(value: Any) -> None:
     message = refused(water(coordinates=[OXYGEN, [0.0, 0.0, 0.96], [0.93, 0.0, value]]))
-    assert message.startswith("a coordinate of atom 2 is not a number: ")
+    assert message.startswith("a coordinate of atom 3 (of 3) is not a number: ")
 
 
 @pytest.mark.parametrize("value", [math.nan, True, "1"])
 def test_a_flat_coordinate_that_is_not_a_finite_number_is_refused(value: Any) -> None:
     message = refused(water(coordinates=[0, 0, 0, 0, value, 0.96, 0.93, 0, -0.24]))
-    assert message.startswith("a coordinate of atom 1 is not ")
+    assert message.startswith("a coordinate of atom 2 (of 3) is not ")
 
 
 @pytest.mark.parametrize("row", [[0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [], 0.0, None, "xyz"])
 def test_an_atom_without_three_coordinates_is_refused(row: Any) -> None:
     message = refused(water(coordinates=[OXYGEN, OXYGEN, row]))
-    assert message.startswith("'coordinates' of atom 2 is not three numbers: ")
+    assert message.startswith("'coordinates' of atom 3 (of 3) is not three numbers: ")
 
 
 def test_flat_coordinates_whose_number_is_not_a_multiple_of_three_are_refused() -> None:
@@ -197,10 +197,9 @@ def test_different_numbers_of_atoms_and_coordinates_are_refused(coordinates: Any
 def test_a_multiplicity_that_the_electrons_cannot_have_is_refused(
     charge: int, multiplicity: int, electrons: int
 ) -> None:
-    assert refused(water(charge=charge, multiplicity=multiplicity)) == (
-        f"multiplicity {multiplicity} is impossible with charge {charge} "
-        f"(number of electrons: {electrons})"
-    )
+    message = refused(water(charge=charge, multiplicity=multiplicity))
+    assert f"multiplicity {multiplicity} is impossible" in message
+    assert f"there are {electrons} electrons" in message
 
 
 def test_the_highest_multiplicity_leaves_no_electron_paired() -> None:
@@ -208,7 +207,9 @@ def test_the_highest_multiplicity_leaves_no_electron_paired() -> None:
 
 
 def test_a_charge_beyond_all_electrons_is_refused() -> None:
-    assert refused(water(charge=11)) == "charge 11 is larger than the number of electrons (10)"
+    message = refused(water(charge=11))
+    assert "charge +11" in message
+    assert "10 electrons" in message
 
 
 def test_all_electrons_can_be_removed() -> None:
@@ -271,6 +272,8 @@ def test_the_closest_points_are_found_in_any_direction() -> None:
 
 def test_two_atoms_at_the_same_position_are_a_defect() -> None:
     molecule = Molecule(1, (1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1e-5)))
-    with pytest.raises(BadDocument, match="atoms 0 and 1 are in the same place") as caught:
+    with pytest.raises(
+        BadDocument, match=r"atoms 1 and 2 \(of \d+\) are in the same place"
+    ) as caught:
         refuse_coincident(molecule)
     assert caught.value.defect is Defect.COINCIDENT_ATOMS

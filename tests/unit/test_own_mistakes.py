@@ -91,25 +91,25 @@ def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, argu
     module = with_trait(name, f"def mine({arguments}):\n    return {{}}[1]")
     said = own.error(module)
     assert own.is_of_function
-    assert f"the task function 'tallying.count': its '{name}' raises KeyError(1)" in said
+    assert f"the task function 'tallying.count': its '{name}' raised KeyError(1)" in said
     assert f"(tallying.py, line {line_of_mine(module) + 1}, in mine)" in said
 
 
 @pytest.mark.parametrize(
     ("name", "function", "said"),
     [
-        ("check", "def mine(steps):\n    pass", "@task(check=mine): it takes (steps), and is"),
-        ("inspect", "mine = 1", "@task(inspect=...): it is 1, and should be a function"),
-        ("fields", "def mine(loaded):\n    return 'smiles'", "its 'fields' returns 'smiles'"),
-        ("uses", "def mine(loaded):\n    pass", "its 'uses' returns None (of type NoneType)"),
-        ("uses", "def mine(loaded):\n    yield 1 / 0", "its 'uses' raises ZeroDivisionError"),
-        ("remarks", "def mine(options):\n    return ['no']", "returns the entry 'no' (of"),
-        ("leaves", "def mine(options):\n    pass", "its 'leaves' returns None"),
+        ("check", "def mine(steps):\n    pass", "@task(check=mine): it takes (steps), but is"),
+        ("inspect", "mine = 1", "@task(inspect=...): 1 is not a function"),
+        ("fields", "def mine(loaded):\n    return 'smiles'", "its 'fields' returned 'smiles'"),
+        ("uses", "def mine(loaded):\n    pass", "its 'uses' returned None (of type NoneType)"),
+        ("uses", "def mine(loaded):\n    yield 1 / 0", "its 'uses' raised ZeroDivisionError"),
+        ("remarks", "def mine(options):\n    return ['no']", "returned the entry 'no' (of"),
+        ("leaves", "def mine(options):\n    pass", "its 'leaves' returned None"),
         (
             "leaves",
             "from wqmaster.tasks.leaves import Leaves\n\n\n"
             "def mine(options):\n    return Leaves(file=lambda name: 1 / 0)",
-            "its 'leaves' (file) raises ZeroDivisionError",
+            "its 'leaves' (file) raised ZeroDivisionError",
         ),
         ("version", "mine = 2", "@task(version=...) must be a string, not 2"),
         ("options", "mine = {'a': 1}", "@task(options=...) must be a class derived from"),
@@ -136,8 +136,8 @@ def test_an_invalid_trait_is_named(own: Module, name: str, function: str, said: 
         ('"tally", sys', '"tal ly", sys', "the name of a program must be one word"),
         ("sys.modules[__name__], ", "{}, ", "its parsers must be a module or the"),
         ('VERSION = "1"', "VERSION = 1", 'is 1, but must be a string: VERSION = "1"'),
-        ("(output, asked, options)", "(output, asked)", "it takes (output, asked), and is called"),
-        ("def program_version(output)", "def program_version()", "it takes (), and is called with"),
+        ("(output, asked, options)", "(output, asked)", "it takes (output, asked), but is called"),
+        ("def program_version(output)", "def program_version()", "it takes (), but is called with"),
     ],
 )
 def test_an_invalid_declaration_is_named(own: Module, old: str, new: str, said: str) -> None:
@@ -165,7 +165,7 @@ def test_an_invalid_table_of_needs_is_named(own: Module, needs: str, said: str) 
 
 def test_an_unknown_short_name_is_answered_with_the_known_ones(own: Module) -> None:
     said = own.error(MODULE, {"parsers": ["gradient"]})
-    assert said.endswith("unknown parser 'gradient' of tally; known here: energy")
+    assert said.endswith("unknown parser 'gradient' of tally; available: energy")
 
 
 def test_a_short_name_needs_a_program(own: Module) -> None:

@@ -132,7 +132,7 @@ def test_bond_orders_are_empty_if_none_reaches_the_threshold() -> None:
 def test_a_number_and_a_symbol_may_have_no_space_between_them() -> None:
     changes = [("   0 N :", "   0Na:"), ("   1 O :", "   1O :")]
     assert read(orca.mulliken_charges, "v6-radical", *changes) == [0.0123, -0.0123]
-    with pytest.raises(ParseError, match="atom 1 is missing"):
+    with pytest.raises(ParseError, match="atom 2 is missing"):
         read(orca.mulliken_charges, "v6-radical", changes[0], ("   1 O :", "  12Cl:"))
 
 

@@ -253,7 +253,7 @@ def test_a_damaged_thermochemistry_is_a_parse_error(old: str, new: str) -> None:
 def test_a_thermochemistry_that_is_cut_short_is_a_parse_error() -> None:
     text = text_of("more-4.2-freq.out")
     for cut in ("Total Enthalpy", "Final Gibbs", "G-E(el)"):
-        with pytest.raises(ParseError, match="cut short"):
+        with pytest.raises(ParseError, match="truncated"):
             orca.gibbs_free_energy(of(text[: text.index(cut)]))
 
 

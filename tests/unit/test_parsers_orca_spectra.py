@@ -209,7 +209,7 @@ def test_triples_that_do_not_add_up_are_a_parse_error() -> None:
 def test_an_energy_at_the_very_end_of_a_cut_file_is_a_parse_error() -> None:
     text = text_of("more-5.0-ccsd_t.out")
     end = text.rindex("-75.377456790") + len("-75.3774")
-    with pytest.raises(ParseError, match="cut short"):
+    with pytest.raises(ParseError, match="truncated"):
         orca.ccsd_t_energy(of(text[:end]))
 
 

@@ -67,7 +67,7 @@ def test_a_log_cut_between_two_structures_is_refused() -> None:
     log = run["xtbopt.log"].decode()
     natoms = int(log.split("\n", 1)[0])
     run["xtbopt.log"] = "".join(log.splitlines(True)[: -(natoms + 2)]).encode()
-    with pytest.raises(ParseError, match=r"xtbopt\.log is cut short"):
+    with pytest.raises(ParseError, match=r"xtbopt\.log is truncated"):
         frames(run)
 
 
@@ -76,7 +76,7 @@ def test_a_trajectory_cut_between_two_structures_is_refused(parser: Parser) -> N
     run = files("optimize")
     natoms = int(run["xtbopt.log"].split(b"\n", 1)[0])
     run["xtbopt.log"] = b"".join(run["xtbopt.log"].splitlines(True)[: natoms + 2])
-    with pytest.raises(ParseError, match=r"xtbopt\.log is cut short"):
+    with pytest.raises(ParseError, match=r"xtbopt\.log is truncated"):
         parser(Output(run, "xtbopt.log"))
 
 
@@ -133,7 +133,7 @@ def test_a_run_with_missing_or_truncated_files_has_no_frames() -> None:
     with pytest.raises(ParseError, match="missing"):
         frames(files("optimize", xtbopt__log=None))
     cut = files("optimize")["xtbopt.log"][:-30]
-    with pytest.raises(ParseError, match="cut short"):
+    with pytest.raises(ParseError, match="truncated"):
         frames(files("optimize", xtbopt__log=cut))
     with pytest.raises(ParseError, match="no optimization, relaxed scan or molecular dynamics"):
         frames(files("water"))

@@ -33,12 +33,12 @@ def test_a_file_without_structures_has_none() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HYDROGEN[:-1], "cut short"),
-        (HYDROGEN + "2\n", "cut short"),
-        (HYDROGEN.replace("2", "3", 1), "cut short"),
-        (HYDROGEN.replace("2", "9" * 30, 1), "cut short"),
-        (HYDROGEN.replace("2", "0", 1), "cut short"),
-        (HYDROGEN.replace("2", "-1", 1), "cut short"),
+        (HYDROGEN[:-1], "truncated"),
+        (HYDROGEN + "2\n", "truncated"),
+        (HYDROGEN.replace("2", "3", 1), "truncated"),
+        (HYDROGEN.replace("2", "9" * 30, 1), "truncated"),
+        (HYDROGEN.replace("2", "0", 1), "truncated"),
+        (HYDROGEN.replace("2", "-1", 1), "truncated"),
         (HYDROGEN.replace("2", "two", 1), "the number of atoms in x is not a whole number: 'two'"),
         (HYDROGEN.replace("0.74", "****"), r"a coordinate in x is not a number: '\*\*\*\*'"),
         (HYDROGEN.replace("H 0.0 0.0 0.74", "1 0.0 0.0 0.74"), "is not an atom"),

@@ -84,7 +84,7 @@ def test_an_executable_is_recognized_by_its_name() -> None:
 
 
 def test_a_name_that_is_not_known_has_a_nearest_one() -> None:
-    with pytest.raises(ValueError, match="unknown program 'xbt'; did you mean 'xtb'"):
+    with pytest.raises(ValueError, match=r"unknown program 'xbt'.*; did you mean 'xtb'\?$"):
         program_named("xbt")
     with pytest.raises(ValueError, match="'nowhere' fails to import"):
         program_named(Program("a", "nowhere"))

@@ -219,9 +219,11 @@ def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
         ("wqmaster.tasks.xtb.singelpoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("wqmaster.tasks.xbt.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("xtb.singlepoint", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
-        ("orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
-        ("wqmaster.tasks.orca.singlepoint", "known here: wqmaster.tasks.orca.sequential"),
-        ("wqmaster.tasks.orca", "known here: wqmaster.tasks.orca.sequential"),
+        ("orca.singlepoint", "available: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca.singlepoint", "available: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.orca", "available: wqmaster.tasks.orca.sequential"),
+        ("wqmaster.tasks.gaussian.x", "'wqmaster.tasks.command.run' runs any other program"),
+        ("gaussian.optimize", "available programs: command, orca, python, vina, xtb"),
         ("wqmaster.tasks.base.traits_of", "unknown task function"),
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("singlepoint", "'singlepoint' is not the dotted path of a task function"),
@@ -287,11 +289,10 @@ def test_an_unknown_parser_is_refused_at_its_line(
     ("option", "words"),
     [
         ({"gnf": 2}, "unknown key 'gnf'; did you mean 'gfn'?"),
-        ({"gfn": 3}, "should be 1, 2 or 'ff'"),
+        ({"gfn": 3}, "must be 1, 2 or 'ff'"),
         (
             {"iterations": "many"},
-            "step 'a': iterations: should be a valid integer, unable to parse string as an "
-            "integer; it is 'many'",
+            "step 'a': iterations: must be a whole number; it is 'many'",
         ),
         ({"parser": ["energy"]}, "unknown key 'parser'; did you mean 'parsers'?"),
         ({"keep_file": {}}, "unknown key 'keep_file'; did you mean 'keep_files'?"),

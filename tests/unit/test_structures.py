@@ -46,6 +46,8 @@ def test_the_stem_is_the_name_without_its_format_suffixes(name: str, expected: s
         ("a.xlsx", "save it as CSV"),
         ("a.sfd", "did you mean 'sdf'?"),
         ("a.vasp", "ase convert a.vasp a.extxyz"),
+        ("my b.vasp", "ase convert 'my b.vasp' 'my b.extxyz'"),
+        ("my b.pdb", "obabel 'my b.pdb' -O 'my b.sdf' -h"),
         ("a", "unknown format 'a'"),
         ("a.db.gz", "decompress it first"),
         ("nowhere/a.sdf", "there is no such file"),
@@ -53,14 +55,15 @@ def test_the_stem_is_the_name_without_its_format_suffixes(name: str, expected: s
     ],
 )
 def test_a_format_that_cannot_be_read_completely_is_refused_with_the_way_to_convert_it(
-    name: str, said: str, tmp_path: Path
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if name == "folder.sdf":
         (tmp_path / name).mkdir()
     elif "nowhere" not in name:
         (tmp_path / name).write_text("x")
     with pytest.raises(StructureError) as caught:
-        read(tmp_path / name)
+        read(Path(name))
     assert said in caught.value.message
     assert caught.value.exit_code == 2
 

@@ -324,7 +324,7 @@ def test_a_flat_drawing_is_not_a_geometry(tmp_path: Path) -> None:
     (tmp_path / "flat.mol").write_text(Chem.MolToMolBlock(drawing))
     [record] = read(tmp_path / "flat.mol")
     assert record.why is not None
-    assert "flat drawing" in record.why
+    assert "2D structure" in record.why
     [record] = read(tmp_path / "flat.mol", flat="embed")
     document = record.documents[0]
     assert document["atomic_numbers"] == [6, 6, 8, 8, 1, 1, 1]

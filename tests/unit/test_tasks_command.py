@@ -251,7 +251,7 @@ def test_a_template_is_read_once(tmp_path: Path) -> None:
             r"line 3: a molecule has no 'symbol'; did you mean 'symbols'",
         ),
         ("{{ id|nosuch }}", "there is no filter 'nosuch'"),
-        ("{{ document.a|random }}", "there is no filter 'random'; known here: abs"),
+        ("{{ document.a|random }}", "there is no filter 'random'; available: abs"),
         ("{{ document.a|fixd(3) }}", "did you mean 'fixed'"),
         ("{% if document.a is defind %}{% endif %}", "no test 'defind'; did you mean 'defined'"),
         ("{{ lipsum() }}", "no variable 'lipsum'"),

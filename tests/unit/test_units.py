@@ -50,7 +50,7 @@ def test_a_size_is_read_in_mb(text: str, expected: int) -> None:
     "text", ["", "h", "4 fortnights", "4h5", "30min1h", "-4h", "01:30", "0.5s"]
 )
 def test_an_invalid_time_is_refused_with_the_valid_units(text: str) -> None:
-    with pytest.raises(ValueError, match=r"s, min, h, d \(4h, 1h30min, 01:30:00\)"):
+    with pytest.raises(ValueError, match=r"\(s, min, h, d\).*'01:30:00'"):
         seconds(text)
 
 
@@ -89,7 +89,7 @@ def test_a_plain_number_keeps_its_meaning(tmp_path: Path) -> None:
         ("resources: {memory: 4 apples}", "resources.memory: '4 apples' is not a size"),
         ("resources: {memory: 2.5}", "resources.memory: 2.5 is not a size"),
         ("resources: {memory: true}", "resources.memory: True is not a size"),
-        ("resources: {disk: 0GB}", "resources.disk: should be greater than 0"),
+        ("resources: {disk: 0GB}", "resources.disk: must be above 0"),
         ("workers: {type: slurm, walltime: 20GB}", "workers.walltime: '20GB' is not a time"),
     ],
 )
@@ -124,7 +124,7 @@ def test_the_error_of_each_key_lists_the_units(
 
 def test_the_error_of_the_job_limit_lists_the_units(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign_config:\n", "campaign_config:\n  job_timeout: 4 hurs\n", 1)
-    with pytest.raises(CampaignError, match=r"'4 hurs' is not a time; .* s, min, h, d"):
+    with pytest.raises(CampaignError, match=r"'4 hurs' is not a time; .*s, min, h, d"):
         loaded(tmp_path, text)
 
 

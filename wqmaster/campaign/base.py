@@ -37,13 +37,13 @@ def nearest(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return known_here(known)
+    return available(known)
 
 
-def known_here(words: Iterable[str]) -> str:
+def available(words: Iterable[str]) -> str:
     """A hint that lists all valid words."""
     known = sorted(set(words))
-    return f"known here: {', '.join(known)}" if known else "none is known here"
+    return f"available: {', '.join(known)}" if known else "none is available"
 
 
 def unknown_key(key: object, known: Iterable[str]) -> PydanticCustomError:

@@ -1,7 +1,10 @@
 """Load the campaign file as text and as validated models. Error messages give the line."""
 
+import contextlib
+import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.wording import plain_message, plain_yaml
 from wqmaster.campaign.workers import BatchWorkers, without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -113,6 +117,11 @@ class LoadedCampaign:
         return LoadedCampaign(campaign, self.source, self.variables)
 
     @property
+    def typed(self) -> str:
+        """The path of the campaign file as it was given, quoted for a shell."""
+        return shlex.quote(str(self.source.path))
+
+    @property
     def folder(self) -> Path:
         """The absolute path of the folder with the spool, the logs and the kept files."""
         beside = self.source.path.parent
@@ -195,7 +204,9 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     Each error becomes a line of the message. `above` are the keys that lead to the part of the file
     that pydantic validated.
     """
-    lines: list[tuple[tuple[str | int, ...], str]] = []
+    found_at: dict[tuple[str | int, ...], list[str]] = {}
+    texts: dict[tuple[str | int, ...], str] = {}  # place and name, which precede the message
+    shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows it
     for found in error.errors():
         keys = [*above, *_keys(found["loc"])]
         context = found.get("ctx") or {}
@@ -203,27 +214,34 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
         if found["type"] in ("unknown_key", "other_type"):
             keys.append(str(context.get("key")))
         keys += context.get("keys", ())  # set by a check that compares several values
-        message = found["msg"].removeprefix("Value error, ")
-        is_of_value = message.startswith("Input should be")
-        message = message.replace("Input should be", "should be").replace(
-            "valid tuple", "valid list"
-        )
+        message = plain_message(found)
         value = found["input"]
-        if is_of_value and isinstance(value, (str, int, float)) and source.shows(*keys):
-            message += f"; it is {value!r:.60}"
         if found["type"] == "missing":
-            message = f"the key '{found['loc'][-1]}' is missing"
+            last = found["loc"][-1]
+            message = f"the key '{last}' is missing"
+            if isinstance(last, int):
+                message = f"entry {last + 1} is missing"
             name = _place_in_words(keys[:-1], source)
         if found["type"] == "string_pattern_mismatch":
             message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
-        line = f"{source.where(*keys)}: {name + ': ' if name else ''}{message}"
-        lines.append((tuple(keys), line))
+        # Each branch of a union gives its own reason for refusing the same value.
+        messages = found_at.setdefault(tuple(keys), [])
+        if messages and all(one.startswith("must be ") for one in (*messages, message)):
+            message = message.removeprefix("must be ")
+            if message not in messages[0].removeprefix("must be ").split(" or "):
+                messages[0] += f" or {message}"
+        elif message not in messages:
+            messages.append(message)
+        texts[tuple(keys)] = f"{source.where(*keys)}: {name + ': ' if name else ''}"
+        if isinstance(value, (str, int, float)) and source.shows(*keys):
+            shown[tuple(keys)] = f"; it is {value!r:.60}"
     # Pydantic reports errors in every branch of a union. The user most likely meant the branch with
     # the deepest error.
     kept = (
-        line
-        for keys, line in lines
-        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other, _ in lines)
+        f"{texts[keys]}{message}{shown.get(keys, '') if message.startswith('must ') else ''}"
+        for keys, messages in found_at.items()
+        for message in messages
+        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other in found_at)
     )
     return CampaignError("\n".join(dict.fromkeys(kept)))
 
@@ -249,6 +267,19 @@ def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))
 
 
+def _instead(path: Path) -> str:
+    """A hint at a campaign file that exists; "" if there is none nearby."""
+    with contextlib.suppress(OSError):
+        there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
+        names = [name for name in there if name.endswith((".yaml", ".yml"))]
+        near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+        if not near and len(names) == 1:
+            near = names
+        if near:
+            return f"; did you mean '{there[near[0]]}'?"
+    return ""
+
+
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
     """Read and validate the campaign file at `path`.
 
@@ -260,12 +291,15 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CampaignError(
-            f"{path}: there is no such campaign file", code=ErrorCode.CAMPAIGN_NOT_FOUND
+            f"{path}: there is no such campaign file{_instead(path)}",
+            code=ErrorCode.CAMPAIGN_NOT_FOUND,
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(
-            f"{path}: the campaign file cannot be read: {error}", code=ErrorCode.CAMPAIGN_UNREADABLE
-        ) from error
+    except OSError as error:
+        why = f"the campaign file cannot be read: {error.strerror or error}"
+        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
+    except UnicodeDecodeError as error:
+        why = f"the campaign file is not UTF-8 text (byte {error.start})"
+        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)
@@ -276,9 +310,8 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = " ".join(part for part in (error.problem, error.context) if part)
         raise CampaignError(
-            f"{path}:{line}: invalid YAML: {problem}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -39,8 +39,13 @@ _NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
 _PART = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)")
 _CLOCK = re.compile(r"(?:(\d{1,5})-)?(\d{1,5}):([0-5]\d):([0-5]\d)")
 _SIZE = re.compile(rf"({_NUMBER})\s*([a-z]+)")
-_TIMES = "write seconds as a whole number, or with units: s, min, h, d (4h, 1h30min, 01:30:00)"
-_SIZES = "write MB as a whole number, or with a unit: MB, GB, TB, MiB, GiB, TiB (4GB, 512MiB)"
+_TIMES = (
+    "write a whole number of seconds, or use units (s, min, h, d), e.g. '4h', '1h30min' or "
+    "'01:30:00'"
+)
+_SIZES = (
+    "write a whole number of MB, or use a unit (MB, GB, TB, MiB, GiB, TiB), e.g. '4GB' or '512MiB'"
+)
 
 
 def seconds(text: str) -> int:

@@ -14,7 +14,7 @@ from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import BadDocument, StaleResults, WqmasterError
+from wqmaster.errors import BadDocument, ProgramMissing, StaleResults, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
@@ -22,6 +22,7 @@ from wqmaster.offline.census import Census, survey
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.run.programs import check_programs
 from wqmaster.run.spool import Spool
 
 # How many characters of each of the first job's files are shown.
@@ -44,6 +45,8 @@ class _Checked:
     results: stale.Survey
     notes: list[recipe_guard.Note]
     first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
+    missing: ProgramMissing | None  # why no worker can run a job, if workers run on this machine
+    first_is_done: bool  # whether the document of the first job has a result
     error: WqmasterError | None  # the error that the command ends with
     shows_nothing: str | None  # why no first job is shown, if that is not an error
 
@@ -52,7 +55,8 @@ class _Checked:
         """Likely mistakes in the steps and the first job."""
         if isinstance(self.first, BadDocument):
             return [*self.recipe.warnings]
-        return [*self.recipe.warnings, *smoke.doubts(self.recipe, self.first[1])]
+        doubts = smoke.doubts(self.recipe, self.first[1]) if self.missing is None else []
+        return [*self.recipe.warnings, *doubts]
 
     @property
     def complete(self) -> bool:
@@ -62,6 +66,8 @@ class _Checked:
     def value(self) -> Mapping[str, Any]:
         """The findings as plain data."""
         remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
+        if self.missing is not None:
+            remarks.append((self.missing.message, self.missing.code))
         remarks += [(note.text, note.code) for note in self.notes]
         if self.shows_nothing is not None:
             remarks.append((self.shows_nothing, ErrorCode.DOCUMENT_UNUSABLE))
@@ -91,17 +97,19 @@ class _Checked:
         yield from _counted(self.place, self.size, self.counts, self.census)
         if self.results.checked:
             ended = "" if self.results.complete else " (interrupted; there are more)"
-            stale = f"{self.results.stale} stale"
-            yield f"results     {self.results.checked} compared{ended}: {stale}"
+            stale = f"{self.results.stale:,} stale"
+            yield f"results     {self.results.checked:,} compared{ended}: {stale}"
         yield f"folder      {file.folder}"
         for warning in self.warnings:
             yield f"warning     {warning}"
+        if self.missing is not None:
+            yield f"warning     {self.missing.message}"
         for note in self.notes:
             yield f"note        {note}"
         if self.shows_nothing is not None:
             yield f"note        {printable(self.shows_nothing)}"
         if not isinstance(self.first, BadDocument):
-            yield from _written_out(*self.first)
+            yield from _written_out(*self.first, done=self.first_is_done)
 
 
 def _commands(job: Job) -> dict[str, str]:
@@ -134,23 +142,30 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
 
 
 def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[str]:
+    left = max(0, counts.undone - counts.failed)
+    failed = f"{counts.failed:,} failed, " if counts.failed else ""
+    others = size - counts.done - counts.undone
+    rest = f", {others:,} not selected by the query" if others > 0 else ""
     yield (
-        f"documents   {place}: {size} in total, {counts.undone} selected and without a result, "
-        f"{counts.done} done, {counts.failed} failed"
+        f"documents   {place}: {size:,} in total: {counts.done:,} done, {failed}{left:,} to compute"
+        f"{rest}"
     )
     bad = census.selected - census.usable
     ended = "" if census.complete else " (interrupted; there are more)"
     yield (
-        f"molecules   {census.selected} selected by the query{ended}: {census.usable} usable, "
-        f"{bad} unusable"
+        f"molecules   {census.selected:,} selected by the query{ended}: {census.usable:,} usable, "
+        f"{bad:,} unusable"
     )
     for line in census.lines():
         yield f"unusable    {printable(line)}"
 
 
-def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
+def _written_out(molecule: Molecule, job: Job, *, done: bool) -> Iterator[str]:
     atoms = counted(len(molecule.numbers), "atom")
-    yield f"\nThe first job, for document {molecule.id!r} ({atoms}):\n"
+    if done:
+        yield f"\nAn example job, for document {molecule.id!r} ({atoms}), which is already done:\n"
+    else:
+        yield f"\nThe first job, for document {molecule.id!r} ({atoms}):\n"
     for name, words in _commands(job).items():
         yield f"{name}: {words}"
     yield ""
@@ -158,7 +173,18 @@ def _written_out(molecule: Molecule, job: Job) -> Iterator[str]:
         yield f"--- {name}"
         yield content[:_MAX_SHOWN_CHARACTERS].rstrip("\n")
         if len(content) > _MAX_SHOWN_CHARACTERS:
-            yield f"... ({len(content)} characters in total)"
+            yield f"... ({len(content):,} characters in total)"
+
+
+def _missing(recipe: Recipe, engine: str) -> ProgramMissing | None:
+    """The program that this machine lacks, if the workers run on it; None if it has all."""
+    if engine != "local" and not recipe.loaded.campaign.workers.on_this_machine:
+        return None
+    try:
+        check_programs(recipe)
+    except ProgramMissing as error:
+        return error
+    return None
 
 
 def _checked(recipe: Recipe) -> _Checked:
@@ -188,6 +214,7 @@ def _checked(recipe: Recipe) -> _Checked:
                 shows_nothing = f"no first job can be shown: {first.message}"
         if results.stale:
             error = StaleResults(recipe_guard.stale_message(store, recipe, results))
+        done = not isinstance(first, BadDocument) and not store.get([first[0].id])
         place, size = store.documents.full_name, store.size()
     return _Checked(
         recipe=recipe,
@@ -200,6 +227,8 @@ def _checked(recipe: Recipe) -> _Checked:
         results=results,
         notes=notes,
         first=first,
+        missing=_missing(recipe, engine),
+        first_is_done=done,
         error=error,
         shows_nothing=shows_nothing,
     )

@@ -71,7 +71,7 @@ def typed(path: Path) -> str:
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 document`, `2 documents`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

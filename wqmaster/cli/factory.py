@@ -8,7 +8,7 @@ from wqmaster import factory
 from wqmaster.cli.common import campaign_argument, counted, loaded
 from wqmaster.cli.output import Output, json_option
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run import factories
 
 
 @click.command()
@@ -27,22 +27,24 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
     """
     file = loaded(campaign)
     if verb == "status":
-        found = factory.status(file.folder)
-        output.show(found or {"running": False}, factory.lines(found))
+        found = factory.status(file.folder, file.typed)
+        lines = [factories.why_no_factory(file)] if found is None else factory.lines(found)
+        output.show(found or {"running": False}, lines)
     elif verb == "stop":
-        left = assembly.stop_factory(file)
+        left = factories.stop_factory(file)
         output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
     elif verb == "start":
         recipe = resolve(file)
-        started = assembly.start_factory(recipe.loaded, assembly.factory_plan(recipe))
+        started = factories.start_factory(recipe.loaded, factories.factory_plan(recipe))
         output.show(started, factory.lines(started))
     else:
         recipe = resolve(file)
-        printed = factory.printed(assembly.factory_plan(recipe), recipe.loaded)
+        printed = factory.printed(factories.factory_plan(recipe), recipe.loaded)
         output.show(printed.as_json(), [printed.as_text()])
 
 
 def _ended(left: int | None) -> str:
     if left is None:
         return "stopped the factory and its workers"
-    return f"no factory is running; removed {counted(left, 'leftover worker')}"
+    removed = f"; removed {counted(left, 'leftover worker')}" if left else ""
+    return f"no factory is running{removed}"

@@ -94,19 +94,23 @@ def _then(attempt: Document) -> str:
 
 def _remedies(attempt: Document) -> str:
     taken = plan_of(attempt.get("remedy"))
-    return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items()) or "-"
+    return "; ".join(f"{step}: {', '.join(names)}" for step, names in taken.items())
 
 
 def _shown(attempts: list[Document], document: str) -> Iterator[str]:
     if not attempts:
         yield f"document {document!r} has no failed attempts"
     for attempt in attempts:
-        yield (
-            f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}\n"
-            f"  step {attempt.get('step') or '-'}, host {printable(attempt.get('host') or '-')}, "
-            f"{_times(attempt)}, remedy {_remedies(attempt)}, "
-            f"{_then(attempt)}"
-        )
+        yield f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}"
+        remedies = _remedies(attempt)
+        facts = [
+            *([f"step {attempt['step']}"] if attempt.get("step") else []),
+            *([f"host {printable(attempt['host'])}"] if attempt.get("host") else []),
+            _times(attempt),
+            *([f"remedy {remedies}"] if remedies else []),
+            _then(attempt),
+        ]
+        yield f"  {', '.join(facts)}"
         if attempt.get("archive"):
             yield f"  archive {attempt['archive']}"
         elif attempt.get("discarded"):
@@ -120,7 +124,7 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
         yield "no failures"
         return
     rows = (
-        (str(group["count"]), group["class"], group["signature"], str(group["example"]))
+        (f"{group['count']:,}", group["class"], group["signature"], str(group["example"]))
         for group in groups
     )
     headings = ("count", "class", "message", "example")

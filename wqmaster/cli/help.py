@@ -20,3 +20,14 @@ class Verbs(click.Group):
                     if verb
                 ]
             )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with the nearest."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            from wqmaster.campaign.models import nearest
+
+            ctx.fail(f"unknown command '{args[0]}'; {nearest(args[0], known)}")
+        return super().resolve_command(ctx, args)

@@ -1,5 +1,6 @@
 """wqmaster import: put structure files into the campaign's collection."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,26 @@ from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
 
+_OF_CAMPAIGNS = (".yaml", ".yml")
+
 
 def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
     """Report the outcome for a file at once, because the next file can take long."""
-    parts = [f"{account.imported} imported into {place}"]
+    parts = [f"{account.imported:,} imported into {place}"]
     if account.there:
-        parts.append(f"{account.there} already there")
+        parts.append(f"{account.there:,} already there")
     if account.held_back:
-        parts.append(f"{account.held_back} held back")
+        parts.append(f"{account.held_back:,} held back")
     if account.refused:
-        parts.append(f"{account.refused} refused")
+        parts.append(f"{account.refused:,} refused")
     output.remark(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
     for note in Note:
         if note in account.notes:
-            output.remark(f"  {note.value} for {account.notes[note]}")
+            output.remark(f"  {note.value} for {counted(account.notes[note], 'record')}")
     for one in account.first_refused:
         output.remark(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
     if account.refused > len(account.first_refused):
-        output.remark(f"  refused: {account.refused - MAX_SHOWN} more", err=True)
+        output.remark(f"  refused: {account.refused - MAX_SHOWN:,} more", err=True)
     if account.refused and skip_bad:
         kept = f"records in {account.refused_file}, " if account.refused_file else ""
         output.remark(f"  refused: {kept}reasons in {account.reasons_file}")
@@ -53,11 +56,20 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
     bad = [account for account in accounts if not account.is_whole]
     if bad and not skip_bad:
         first = bad[0].first_refused[0]
+        total = sum(account.refused for account in bad)
+        were = "1 record was" if total == 1 else f"{total:,} records were"
+        which = "" if total == 1 else "the first: "
+        more = "; the others are listed above" if total > 1 else ""
+        if any(account.refused > len(account.first_refused) for account in bad):
+            more = (
+                f"; up to {MAX_SHOWN} of each file are listed above, and --skip-bad writes all to "
+                "files"
+            )
         return StructureError(
             f"nothing was imported from {', '.join(account.file for account in bad)}, because "
-            f"{printable(first.place)} of {bad[0].file} was refused: {printable(first.why)}; "
-            f"{_went_in(accounts, place)}; fix the refused records, or import the others with "
-            "--skip-bad",
+            f"{were} refused ({which}{printable(first.place)} of {bad[0].file}: "
+            f"{printable(first.why)}{more}); {_went_in(accounts, place)}; fix the refused records, "
+            "or import the others with --skip-bad",
             code=ErrorCode.RECORDS_REFUSED,
         )
     empty = [one.file for one in accounts if one.refused == one.records]
@@ -79,7 +91,7 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
 )
 @click.option("--charge", type=int, help="Charge of every record, in e.")
 @click.option("--multiplicity", type=click.IntRange(1), help="Multiplicity (2S+1) of every record.")
-@click.option("--skip-bad", is_flag=True, help="Skip bad records, and import the others.")
+@click.option("--skip-bad", is_flag=True, help="Skip bad records and import the others.")
 @click.option(
     "--hydrogens",
     type=click.Choice(["refuse", "keep", "add"]),
@@ -92,7 +104,7 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
     type=click.Choice(["refuse", "keep", "embed"]),
     default="refuse",
     show_default=True,
-    help="What to do with a molfile that is a flat drawing.",
+    help="What to do with a molfile that has a 2D structure (no z coordinates).",
 )
 @click.option("--smiles-column", metavar="NAME", help="Table column that holds the SMILES.")
 @click.option(
@@ -125,12 +137,15 @@ def command(
     XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
     text files may be compressed (.gz, .bz2, .xz).
 
-    Every record is accounted for. If a file has a bad record, nothing from it is imported, unless
-    --skip-bad is given. Existing documents are skipped, so an interrupted import can be rerun. Exit
-    code 2: a record was refused without --skip-bad, or every record of a file was.
+    Every record is accounted for. If a file has a bad record, none of it is imported, unless
+    --skip-bad is given. Existing documents are skipped, so an interrupted import can be rerun.
+
+    Exit code 2: a file cannot be read, a record was refused without --skip-bad, or all records of a
+    file were refused.
     """
     if prefix is not None and id_from is not None:
         raise click.UsageError("Use --prefix or --id-from, not both.")
+    _check_order(campaign, files)
     file = resolve(loaded(campaign), runs=False).loaded
     options = Options(
         fields=file.campaign.molecule,
@@ -166,6 +181,20 @@ def command(
     output.show(_value(accounts, place), (), error=error)
     if error is not None:
         raise error
+
+
+def _check_order(campaign: Path, files: tuple[Path, ...]) -> None:
+    """Refuse a structure file that stands where the campaign file should.
+
+    Raises:
+        UsageError: a campaign file follows it; the message has the command in the right order.
+    """
+    later = [path for path in files if path.suffix.lower() in _OF_CAMPAIGNS]
+    if campaign.suffix.lower() in _OF_CAMPAIGNS or not later:
+        return
+    others = [campaign, *(path for path in files if path != later[0])]
+    words = [shlex.quote(str(path)) for path in (later[0], *others)]
+    raise click.UsageError(f"The campaign file comes first: wqmaster import {' '.join(words)}")
 
 
 def _value(accounts: list[Account], place: str) -> dict[str, Any]:

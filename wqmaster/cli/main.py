@@ -57,15 +57,6 @@ class _Verbs(Verbs):
         command: click.Command = module.command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from wqmaster.campaign.models import nearest
-
-            ctx.fail(f"No such command '{args[0]}'; {nearest(args[0], VERBS)}")
-        return super().resolve_command(ctx, args)
-
     def invoke(self, ctx: click.Context) -> Any:
         # These signals must unwind the stack, as Ctrl-C does, rather than kill the process.
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -92,7 +83,7 @@ class _Verbs(Verbs):
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""
-            again = f"'wqmaster -v {ctx.invoked_subcommand}' shows where, 'wqmaster doctor' why"
+            again = f"for details, run it as 'wqmaster -v {ctx.invoked_subcommand} ...'"
             code = ErrorCode.DISK_FULL if error.errno in _FULL else ErrorCode.SYSTEM_CALL_FAILED
             ctx.obj.error(f"{place}{error.strerror or error}; {again}", code)
             ctx.exit(3)

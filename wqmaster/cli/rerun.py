@@ -18,6 +18,7 @@ from wqmaster.cli.common import (
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
+from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
@@ -112,7 +113,7 @@ def command(
                 store.documents.find_one(wanted, {"_id": 1})
             except OperationFailure as error:
                 raise CampaignError(
-                    f"the database rejects --query: {str(error)[:300]}",
+                    f"the database refused --query: {reason(error)}",
                     code=ErrorCode.QUERY_REFUSED,
                 ) from error
         if stale:

@@ -28,10 +28,10 @@ from wqmaster.run.master import Master
 @click.option(
     "--grace",
     type=Duration(),
-    default=60.0,
+    default="60s",
     show_default=True,
     metavar="TIME",
-    help="How long running tasks may finish after Ctrl-C: seconds, or with a unit (5min).",
+    help="Time for running tasks to finish after Ctrl-C, in seconds or with a unit (5min).",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(

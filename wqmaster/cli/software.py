@@ -52,18 +52,20 @@ def command() -> None:
 )
 @click.option(
     "--max-size",
-    default=making.MAX_ARCHIVE_MB,
+    default=f"{making.MAX_ARCHIVE_MB}MB",
     show_default=True,
     type=Size(),
     metavar="SIZE",
-    help="Largest permitted archive: MB, or with a unit (2GB).",
+    help="Largest permitted archive, in MB or with a unit (2GB).",
 )
-@click.option("--run", help="Arguments of the test run, with which the program must succeed.")
+@click.option(
+    "--run", help="Arguments for the test run ('--version'); it must end with exit code 0."
+)
 @click.option(
     "--prove",
     type=click.Choice(["alone", "environment"]),
-    help="Test in a root with the archive only (alone), or here with a minimal environment "
-    "(default: alone, if this user may).",
+    help="Where to test: in a chroot that holds only the archive (alone), or on this system with "
+    "a minimal environment (environment). Default: alone, if this user may use chroot.",
 )
 @json_option
 def pack(

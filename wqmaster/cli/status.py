@@ -25,10 +25,13 @@ _RECIPES_SECONDS = 5.0
 STATES = ("done", "failed", "pending", "running", "spooled")
 
 
-def _stale(found: dict[str, Any]) -> str:
+def _stale(found: dict[str, Any], campaign: Path) -> str:
     if found["complete"]:
-        return f"{found['stale']}"
-    return f"{found['stale']} of the first {found['checked']} (wqmaster check compares all)"
+        return f"{found['stale']:,}"
+    return (
+        f"{found['stale']:,} of the first {found['checked']:,} ('wqmaster check {typed(campaign)}' "
+        "compares all)"
+    )
 
 
 def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
@@ -50,7 +53,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     for name, count in found["partly_done"].items():
         yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:
-        yield f"stale     {_stale(found['stale_survey'])}"
+        yield f"stale     {_stale(found['stale_survey'], campaign)}"
     live = found["master"]
     if live is None:
         yield "master    not running"
@@ -77,7 +80,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 @campaign_argument
 @json_option
 def command(campaign: Path, output: Output) -> None:
-    """Show how many documents are done, failed and left.
+    """Show how many documents are done, failed and pending.
 
     A result is stale if its document's molecule has changed since.
     """
@@ -98,7 +101,7 @@ def command(campaign: Path, output: Output) -> None:
     if mismatch:
         problems.append(as_json(mismatch.message, mismatch.code))
     if found["stale"]:
-        message = f"stale results: {_stale(found['stale_survey'])}"
+        message = f"stale results: {_stale(found['stale_survey'], campaign)}"
         problems.append(as_json(message, ErrorCode.RESULTS_STALE))
     elsewhere = where_else(file)
     if elsewhere and not any(found[name] for name in STATES):

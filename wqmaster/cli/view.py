@@ -152,7 +152,7 @@ class LiveView:
         table = Table.grid(padding=(0, 2))
         table.add_row("documents", counts(progress))
         stats = progress.stats
-        table.add_row("workers", f"{stats.workers} with {counted(stats.cores, 'core')}")
+        table.add_row("workers", f"{stats.workers:,} with {counted(stats.cores, 'core')}")
         table.add_row("tasks", f"{stats.running} running, {stats.waiting} waiting for a worker")
         failures = progress.failures + progress.failures_before
         if progress.attempts_failed:
@@ -196,10 +196,14 @@ def _of_this_run(count: int, before: int) -> str:
     return f"{before + count} ({count} in this run{more})"
 
 
+def _speed(progress: Progress) -> str:
+    jobs = counted(progress.done + progress.failed, "job")
+    return f"{speed(progress.speed)} ({jobs} done or failed in {duration(progress.seconds)})"
+
+
 def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
     """Print the final table: what was done, where the results are, what to do next."""
     database = loaded.campaign.database
-    ended = counted(progress.done + progress.failed, "job")
     rows = [
         ("done", _of_this_run(progress.done, progress.done_before)),
         ("failed", _of_this_run(progress.failed, progress.failed_before)),
@@ -209,10 +213,7 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         ),
         *([("spooled", str(progress.spooled))] if progress.spooled else ()),
         ("pending", "?" if progress.pending is None else str(progress.pending)),
-        (
-            "speed",
-            f"{speed(progress.speed)} ({ended} done or failed in {duration(progress.seconds)})",
-        ),
+        *([("speed", _speed(progress))] if progress.done or progress.failed else ()),
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]

@@ -68,8 +68,8 @@ class Presence:
         if not taken.matched_count:
             raise CampaignLocked(
                 f"another master (process {holder.get('pid')} on {holder.get('host')}) is running "
-                f"the campaign '{name}' on {self._place}; stop it first ('wqmaster status' shows "
-                f"it), or wait {LOCK_TIMEOUT_SECONDS} s if its machine is gone"
+                f"the campaign '{name}' on {self._place}; stop it first, or wait "
+                f"{LOCK_TIMEOUT_SECONDS} s if its machine is gone"
             )
 
     def heartbeat(self, token: str, status: Mapping[str, Any]) -> None:

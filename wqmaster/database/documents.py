@@ -1,6 +1,5 @@
 """A campaign's database: read, count and import documents, and record recipes."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
+from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
 from wqmaster.database.results import Results
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
@@ -24,7 +24,6 @@ from wqmaster.jobs.molecule import Document, from_document
 
 # Time limit for finding the server.
 _SERVER_SELECTION_TIMEOUT_SECONDS = 5
-_AUTHENTICATION_FAILED_CODE = 18  # MongoDB's error code
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,14 @@ class Store:
                 code=ErrorCode.DATABASE_ADDRESS_INVALID,
             ) from None
         except PyMongoError as error:
-            hint = ""
-            if getattr(error, "code", None) == _AUTHENTICATION_FAILED_CODE:
-                hint = f"; '%' and '+' in a password must be percent-encoded: {address.ENCODER}"
+            hint = "check that the server is running, and check 'database: uri:'"
+            if getattr(error, "code", None) == AUTHENTICATION_FAILED_CODE:
+                hint = (
+                    "check user and password in 'database: uri:'; '%' and '+' in a password must "
+                    f"be percent-encoded: {address.ENCODER}"
+                )
             raise DatabaseError(
-                f"the database {redacted(uri)} cannot be reached: {_short(error)}; check that the "
-                f"server is running, and check 'database: uri:', user and password{hint}"
+                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}"
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(
@@ -273,8 +274,3 @@ class Store:
                 "import; import the file again to see which are the same",
                 code=ErrorCode.IMPORT_COLLIDED,
             ) from error
-
-
-def _short(error: Exception) -> str:
-    """The first part of a pymongo error's text, without the description of the topology."""
-    return re.split(r", Timeout: |, Topology Description", str(error))[0][:300]

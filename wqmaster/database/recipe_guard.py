@@ -114,7 +114,7 @@ def _outdated(
     if now is None or not others:
         return
     versions = ", ".join(sorted(others))
-    command = shlex.quote(str(recipe.loaded.source.path))
+    command = recipe.loaded.typed
     how = (
         f"to apply it to the kept archives: wqmaster reparse {command} --write"
         if archived
@@ -139,7 +139,7 @@ def check_recipes(
         RecipeMismatch: such results exist; the message states how many, and what differs.
     """
     steps = {step.request.name: step for step in recipe.steps}
-    path = shlex.quote(str(recipe.loaded.source.path))
+    path = recipe.loaded.typed
     notes: list[Note] = []
     there = _there(store, notes, seconds)
     if there is None or any(_are_of(found, recipe) for found in there.values()):
@@ -172,7 +172,11 @@ def check_recipes(
 
 
 def _results(count: int) -> str:
-    return "1 result" if count == 1 else f"{count} results"
+    return "1 result" if count == 1 else f"{count:,} results"
+
+
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
 
 
 def _completed(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
     if not made.complete:
         text = (
             f"only the first {made.checked} results were compared with their documents: comparing "
-            "all would take too long; 'wqmaster check' compares all"
+            f"all would take too long; 'wqmaster check {recipe.loaded.typed}' compares all"
         )
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     if made.unknown:
@@ -207,14 +211,18 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
 
 def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
     """The message about stale results: how many there are, what differs, and what to do."""
-    differing = ", ".join(f"{part} of {count}" for part, count in made.differing.most_common())
+    differing = ", ".join(
+        f"{part} in {_documents(count)}" for part, count in made.differing.most_common()
+    )
     examples = "\n  ".join(
         f"document {found.document!r}: {'; '.join(found.differences)}" for found in made.examples
     )
-    path = shlex.quote(str(recipe.loaded.source.path))
+    path = recipe.loaded.typed
+    were = "was" if made.stale == 1 else "were"
     return (
-        f"{store.documents.full_name}, {store.campaign.output_key}: {made.stale} of {made.checked} "
-        f"documents were changed after their results were computed ({differing}):\n  {examples}\n"
+        f"{store.documents.full_name}, {store.campaign.output_key}: {made.stale:,} of "
+        f"{_documents(made.checked)} {were} changed after the results were computed; what changed: "
+        f"{differing}\n  {examples}\n"
         f"Compute them again with 'wqmaster rerun {path} --stale' (the old results are moved to "
         "wqmaster.history), or restore the documents"
     )
@@ -226,7 +234,7 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
     `archived` states whether outputs were kept, from which `reparse` can read the value.
     """
     notes = []
-    path = shlex.quote(str(recipe.loaded.source.path))
+    path = recipe.loaded.typed
     for step in recipe.steps:
         name = step.request.name
         names = [call.name for call in step.parsers]

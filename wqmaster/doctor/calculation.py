@@ -20,12 +20,14 @@ _NOT_STARTED_CODES = (126, 127)
 
 def steps(case: Case) -> Iterator[Finding]:
     """Report what is probably wrong in the campaign's steps."""
-    for warning in case.recipe.warnings if case.recipe is not None else ():
+    if case.recipe is None:
+        return
+    for warning in case.recipe.warnings:
         yield Finding(
             "steps",
             "warning",
             warning,
-            "correct the campaign file, then: wqmaster check",
+            f"correct the campaign file, then: wqmaster check {case.recipe.loaded.typed}",
             code=ErrorCode.STEP_DOUBTFUL,
         )
 
@@ -44,7 +46,7 @@ def programs(case: Case) -> Iterator[Finding]:
     }
     if elsewhere:
         ways = ", ".join(f"{name} ({way})" for name, way in elsewhere.items())
-        seen = f"the campaign provides {ways}; 'wqmaster smoke' tests them here"
+        seen = f"the campaign provides {ways}; 'wqmaster smoke {recipe.loaded.typed}' tests them"
         yield Finding("programs", "ok", seen)
     if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
@@ -55,8 +57,9 @@ def programs(case: Case) -> Iterator[Finding]:
         check_programs(recipe)
     except ProgramMissing as error:
         if here:
-            fix = f"give its path under 'software:' in {recipe.loaded.source.path}"
-            yield Finding(subject, "wrong", error.message, fix, error.code)
+            seen, _, fix = error.message.partition("; ")
+            fix = fix or f"give its path under 'software:' in {recipe.loaded.source.path}"
+            yield Finding(subject, "wrong", seen, fix, error.code)
         else:
             missing = [name for name in names if shutil.which(name) is None]
             why = f"{', '.join(missing)} not on this machine" if missing else error.message
@@ -65,7 +68,7 @@ def programs(case: Case) -> Iterator[Finding]:
                 subject,
                 "warning",
                 seen,
-                "run wqmaster smoke on a machine like theirs",
+                f"run 'wqmaster smoke {recipe.loaded.typed}' on a machine like theirs",
                 code=ErrorCode.PROGRAM_MISSING,
             )
         return

@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from wqmaster.database.address import redacted
 from wqmaster.database.documents import Store
 from wqmaster.database.private_server import find_mongod
+from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, UNAUTHORIZED_CODE, reason
 from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.error_codes import ErrorCode
@@ -30,8 +31,7 @@ Document = dict[str, Any]
 _OLDEST_MONGODB = (4, 2)
 # How long the server can take for each answer.
 _ANSWER_TIMEOUT_SECONDS = 4.0
-# MongoDB's codes Unauthorized and AuthenticationFailed.
-_UNAUTHORIZED_CODES = (13, 18)
+_UNAUTHORIZED_CODES = (UNAUTHORIZED_CODE, AUTHENTICATION_FAILED_CODE)
 _PRIVATE = "database server"
 # The collection for test writes, which the check removes afterwards.
 _PROBE = "wqmaster.doctor"
@@ -50,8 +50,8 @@ def program(case: Case) -> Iterator[Finding]:
     try:
         path = find_mongod()
     except DatabaseError as error:
-        fix = "pip install 'wqmaster[mongod]', or conda install -c conda-forge mongodb"
-        yield Finding("mongod", "wrong" if needed else "warning", error.message, fix, error.code)
+        seen, _, fix = error.message.partition("; ")
+        yield Finding("mongod", "wrong" if needed else "warning", seen, fix or None, error.code)
         return
     said = ask([path, "--version"], case.environ)
     line = next((line for line in said.text.splitlines() if "version" in line), "")
@@ -87,10 +87,11 @@ def database(case: Case) -> Iterator[Finding]:
     try:
         store = Store(uri, case.loaded.campaign)
     except DatabaseError as error:
-        fix = f"correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
+        seen, fix = error.message, f"correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
         if error.code is ErrorCode.DATABASE_UNREACHABLE:
-            fix = f"mongosh '{redacted(uri)}'; {fix}"
-        yield Finding("database", "wrong", error.message, fix, error.code)
+            seen, _, hint = seen.partition("; ")
+            fix = f"mongosh '{redacted(uri)}'; {hint or fix}"
+        yield Finding("database", "wrong", seen, fix, error.code)
         return
     with contextlib.closing(store):
         yield from _looked_at(case, store)
@@ -173,13 +174,14 @@ def _reading(case: Case, store: Store) -> Finding:
 
 
 def _refused(subject: str, what: str, error: PyMongoError) -> Finding:
-    said = str(error).partition(", full error")[0][:200]
     fix = "mongosh: db.grantRolesToUser(USER, [{role: 'readWrite', db: DATABASE}])"
     if getattr(error, "code", None) not in _UNAUTHORIZED_CODES:
         fix = (
             "read the server's log; check 'database: {uri, name, collection}' in the campaign file"
         )
-    return Finding(subject, "wrong", f"{what}: {said}", fix, code=ErrorCode.DATABASE_REFUSES)
+    return Finding(
+        subject, "wrong", f"{what}: {reason(error)}", fix, code=ErrorCode.DATABASE_REFUSES
+    )
 
 
 def _writing(store: Store) -> Iterator[Finding]:

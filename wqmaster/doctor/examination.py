@@ -70,6 +70,8 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         loaded = load(path, environ)
     except CampaignError as error:
         fix = f"correct the file, then: {again}"
+        if error.code is ErrorCode.CAMPAIGN_NOT_FOUND:
+            fix = "give the path of a campaign file: wqmaster doctor CAMPAIGN"
         return Case(environ), [Finding("campaign", "wrong", error.message, fix, error.code)], True
     children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
@@ -101,7 +103,8 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         case = Case(case.environ, case.loaded, case.recipe, engine)
         file.append(Finding("engine", "ok", f"{engine}: {why}"))
     except EngineError as error:
-        file.append(Finding("engine", "wrong", error.message, choosing.INSTALL_ADVICE, error.code))
+        seen = error.message.removesuffix(f"; {choosing.INSTALL_ADVICE}")
+        file.append(Finding("engine", "wrong", seen, choosing.INSTALL_ADVICE, error.code))
     return case, file, broken.is_set()
 
 
@@ -115,7 +118,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 into.append(finding)
         except Exception as error:  # a failed check is a finding too
             reason = f"the check failed: {error or type(error).__name__}"
-            into.append(_unchecked(check, reason))
+            into.append(_unchecked(case, check, reason))
 
     threads = [
         # A thread that hangs must not keep the process from ending.
@@ -127,7 +130,7 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
             thread.start()
         except RuntimeError as error:  # too many threads
             reason = f"the check failed: {error}; see: ulimit -u"
-            into.append(_unchecked(check, reason))
+            into.append(_unchecked(case, check, reason))
     deadline = time.monotonic() + seconds
     try:
         for check, thread, into in zip(checks, threads, found, strict=True):
@@ -135,17 +138,16 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
                 thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 reason = f"the check did not finish within {seconds:g} s"
-                into.append(_unchecked(check, reason))
+                into.append(_unchecked(case, check, reason))
         return [finding for part in found for finding in list(part)]
     finally:
         programs.end_all([thread for thread in threads if thread.is_alive()])
 
 
-def _unchecked(check: Check, reason: str) -> Finding:
-    return Finding(check.subject, "warning", reason, _BY_HAND, ErrorCode.CHECK_INCOMPLETE)
-
-
-_BY_HAND = "check it by hand, then: wqmaster doctor"
+def _unchecked(case: Case, check: Check, reason: str) -> Finding:
+    again = f"wqmaster doctor {case.loaded.typed}" if case.loaded else "wqmaster doctor"
+    fix = f"check it by hand, then: {again}"
+    return Finding(check.subject, "warning", reason, fix, ErrorCode.CHECK_INCOMPLETE)
 
 
 def default_campaign() -> Path | None:

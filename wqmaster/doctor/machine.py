@@ -63,7 +63,7 @@ def python(case: Case) -> Iterator[Finding]:
 
 
 def _limit(number: int) -> str:
-    return "unlimited" if number == resource.RLIM_INFINITY else str(number)
+    return "unlimited" if number == resource.RLIM_INFINITY else f"{number:,}"
 
 
 def _short(soft: int, needed: int) -> bool:
@@ -85,16 +85,16 @@ def files(case: Case) -> Iterator[Finding]:
     if campaign is not None:
         workers = _most_workers(campaign.workers)
     needed = workers + _DESCRIPTORS_OF_MASTER
-    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed} are needed"
+    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed:,} are needed"
     if workers:
-        seen += f" for {workers} worker{'' if workers == 1 else 's'}"
+        seen += f" for {workers:,} worker{'' if workers == 1 else 's'}"
     if not _short(soft, needed):
         yield Finding("open files", "ok", seen)
         return
     fix = f"ulimit -n {needed}"
     if _short(hard, needed):
         fix = (
-            f"ask for a hard limit of {needed} (now {_limit(hard)}; "
+            f"ask for a hard limit of {needed:,} (now {_limit(hard)}; "
             "/etc/security/limits.conf: nofile)"
         )
         if isinstance(case.workers, BatchWorkers):
@@ -111,9 +111,9 @@ def processes(case: Case) -> Iterator[Finding]:
         count = case.workers.count or len(os.sched_getaffinity(0))
     needed = _PROCESSES_OF_MASTER + count * _PROCESSES_OF_WORKER
     there = threads_of(os.getuid())
-    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there} are running"
+    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there:,} are running"
     if _short(soft, there + needed) and os.getuid() != 0:
-        more = f"; a run on this machine needs up to {needed} more"
+        more = f"; a run on this machine needs up to {needed:,} more"
         fix = f"ulimit -u {there + needed}"
         yield Finding("processes", "wrong", seen + more, fix, code=ErrorCode.LIMIT_TOO_LOW)
     else:

@@ -91,7 +91,7 @@ class Refusals:
         if not self._counts:
             return None
         parts = [f"{count} {_DESCRIPTIONS[kind]}" for kind, count in self._counts.most_common()]
-        return f"refused workers: {', '.join(parts)}; run 'wqmaster doctor' for details"
+        return f"refused workers: {', '.join(parts)}; run 'wqmaster doctor CAMPAIGN' for details"
 
 
 def logged_refusal(message: str) -> tuple[RefusalKind | None, str] | None:

@@ -29,7 +29,7 @@ def main() -> int:
     lock: IO[str] | None = None
     supervisor: Supervisor | None = None
     try:
-        lock = take_lock(folder)
+        lock = take_lock(folder, order.plan.campaign_file)
         note(lock)
         supervisor = Supervisor(order)
         supervisor.begin()

@@ -89,6 +89,7 @@ def planned(
             began=int(time.time()),
             programs_needed=needed,
             programs_tried=tuple(name for name in needed if name in harmless),
+            campaign_file=loaded.typed,
         ),
     )
 

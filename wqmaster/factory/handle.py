@@ -28,10 +28,13 @@ from wqmaster.system.processes import lives
 
 # How long a killed master's factory can take to end, with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0
-_KILLED = (
-    "the factory was killed; restart it with 'wqmaster factory --start', or remove what it left "
-    "with --stop"
-)
+
+
+def _killed(campaign_file: str) -> str:
+    return (
+        f"the factory was killed; restart it with 'wqmaster factory {campaign_file} --start', or "
+        f"remove its leftovers with 'wqmaster factory {campaign_file} --stop'"
+    )
 
 
 def folder_of(folder: Path) -> Path:
@@ -82,7 +85,7 @@ def _lives(status: Mapping[str, Any]) -> bool:
     return abs(time.time() - float(status.get("time", 0))) < demand.DEMAND_LIFETIME_SECONDS
 
 
-def status(folder: Path) -> dict[str, Any] | None:
+def status(folder: Path, campaign_file: str = "CAMPAIGN") -> dict[str, Any] | None:
     """The status of the factory for the campaign in `folder`; None if there never was one.
 
     The status includes `running` and, if something is wrong, the last lines of the log as `last`.
@@ -98,7 +101,7 @@ def status(folder: Path) -> dict[str, Any] | None:
         if log.exists():
             lines += log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
     if not running and found.get("state") != "ended":
-        found["trouble"] = _KILLED
+        found["trouble"] = _killed(campaign_file)
     return {**found, "running": running, "last": lines, "log": str(place / LOG_FILE)}
 
 
@@ -256,10 +259,10 @@ class Factory(_Reporting):
         if self._supervisor.wait() < 0:
             # The supervisor was killed, so nothing else ends its factory and workers.
             try:
-                with take_lock(self._place):
+                with take_lock(self._place, self._plan.campaign_file):
                     remove_left(self._place, self._plan.batch_system, self._plan.factory_id)
             except EngineError as error:
-                return str(workers_left(error))
+                return str(workers_left(error, self._plan.campaign_file))
             return None
         trouble = self.trouble()
         is_left = trouble is not None and trouble.kind is TroubleKind.WORKERS_LEFT
@@ -274,6 +277,7 @@ class Detached(_Reporting):
         place.mkdir(parents=True, exist_ok=True)
         super().__init__(place, bundle, slots)
         self._port = plan.port
+        self._campaign_file = plan.campaign_file
         self._began = time.time()
 
     def check(self) -> None:
@@ -291,7 +295,7 @@ class Detached(_Reporting):
         trouble = trouble_in(found)
         if not _lives(found):
             if found.get("state") != "ended":
-                return Trouble(TroubleKind.FACTORY_KILLED, _KILLED)
+                return Trouble(TroubleKind.FACTORY_KILLED, _killed(self._campaign_file))
             # The factory ended before this master began, so its trouble does not matter.
             if trouble is None or found.get("time", 0) <= self._began:
                 return None
@@ -300,7 +304,8 @@ class Detached(_Reporting):
         if port is not None and port != self._port:
             text = (
                 f"the factory's workers connect to port {port}, but this master listens on "
-                f"{self._port}; restart the factory with 'wqmaster factory --stop', then --start"
+                f"{self._port}; restart the factory: 'wqmaster factory {self._campaign_file} "
+                f"--stop', then 'wqmaster factory {self._campaign_file} --start'"
             )
             return Trouble(TroubleKind.OTHER_PORT, text)
         return trouble
@@ -325,10 +330,10 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
         process.stdin.close()
     # The supervisor outlives this process; a known exit code keeps Popen from warning of that.
     process.returncode = 0
-    return status(folder) or {}
+    return status(folder, plan.campaign_file) or {}
 
 
-def stop(folder: Path, campaign: Campaign) -> int | None:
+def stop(folder: Path, campaign: Campaign, campaign_file: str = "CAMPAIGN") -> int | None:
     """End the factory of the campaign in `folder`, and wait until it and its workers are gone.
 
     Returns None if a factory was running. Otherwise returns how many workers an earlier factory had
@@ -346,7 +351,7 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
     while True:
         found = _status(place)
         try:
-            lock = take_lock(place)
+            lock = take_lock(place, campaign_file)
             break
         except Locked:
             # A killed master's factory ends without a signal.
@@ -373,7 +378,9 @@ def stop(folder: Path, campaign: Campaign) -> int | None:
         if system is not None and (place / "id").exists():
             left = remove_left(place, system, identity(place, campaign.campaign))
     except EngineError as error:
-        raise EngineError(str(workers_left(error)), code=ErrorCode.WORKERS_LEFT) from error
+        raise EngineError(
+            str(workers_left(error, campaign_file)), code=ErrorCode.WORKERS_LEFT
+        ) from error
     finally:
         lock.close()
     return None if signaled else left

@@ -20,12 +20,12 @@ _REMOVAL_INTERVAL_SECONDS = 0.5
 _BUSY_QUEUE_INTERVAL_SECONDS = 2.0
 
 
-def workers_left(error: EngineError) -> Trouble:
+def workers_left(error: EngineError, campaign_file: str) -> Trouble:
     """The trouble of an ended factory whose workers could not be removed, with the reason."""
     return Trouble(
         TroubleKind.WORKERS_LEFT,
         f"workers may be left in the queue: {error.message}; try again with "
-        "'wqmaster factory --stop'",
+        f"'wqmaster factory {campaign_file} --stop'",
     )
 
 
@@ -35,7 +35,7 @@ class Locked(EngineError):
     code = ErrorCode.FACTORY_RUNNING
 
 
-def take_lock(folder: Path) -> IO[str]:
+def take_lock(folder: Path, campaign_file: str) -> IO[str]:
     """Lock a factory's folder for as long as the returned file is open.
 
     Raises:
@@ -46,7 +46,8 @@ def take_lock(folder: Path) -> IO[str]:
     except locks.Held as held:
         raise Locked(
             f"a factory of this campaign is already running ({held}); inspect it with "
-            "'wqmaster factory --status', or stop it with 'wqmaster factory --stop'"
+            f"'wqmaster factory {campaign_file} --status', or stop it with "
+            f"'wqmaster factory {campaign_file} --stop'"
         ) from None
 
 

@@ -84,6 +84,7 @@ class PlanRequest:
     began: int = 0  # when the factory starts, in seconds since 1970
     programs_needed: tuple[str, ...] = ()  # must exist on each host
     programs_tried: tuple[str, ...] = ()  # those of them that can be run with --version
+    campaign_file: str = "CAMPAIGN"  # its path, quoted for a shell
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Plan:
     sends_program: bool  # whether the worker program is another than this machine's own
     max_workers: int
     min_workers: int
+    campaign_file: str  # its path, quoted for a shell, for messages
 
     @property
     def batch_system(self) -> BatchSystem[Any]:
@@ -193,4 +195,5 @@ def plan(campaign: Campaign, request: PlanRequest) -> Plan:
         sends_program=request.worker is not None,
         max_workers=int(settings["max-workers"]),
         min_workers=int(settings["min-workers"]),
+        campaign_file=request.campaign_file,
     )

@@ -82,10 +82,8 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     return Printed(plan, plan.command(_BY_HAND_FILE, scratch), place, file, loaded.variables)
 
 
-def lines(status: Mapping[str, Any] | None) -> list[str]:
-    """The status of a factory as lines to print; `status` is None if there never was one."""
-    if status is None:
-        return ["no factory was started for this campaign; run 'wqmaster factory --start'"]
+def lines(status: Mapping[str, Any]) -> list[str]:
+    """The status of a factory as lines to print."""
     where = f"{status['engine']} on {status['type']}, for {status['manager']}"
     if status["running"]:
         state = f"process {status['pid']}"

@@ -255,7 +255,7 @@ class Supervisor:
         try:
             remove_jobs(self._system, self._plan.factory_id)
         except EngineError as error:
-            self._trouble = workers_left(error)
+            self._trouble = workers_left(error, self._plan.campaign_file)
             self._log.info("%s", self._trouble)
             return
         if self._trouble:

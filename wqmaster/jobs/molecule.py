@@ -125,7 +125,7 @@ def differences(
         if before.get(part) == now.get(part):
             continue
         if part in ("charge", "multiplicity"):
-            yield f"{part}: {before.get(part)} before, {now.get(part)} now"
+            yield f"{part}: {before.get(part)} when computed, {now.get(part)} now"
         else:
             yield f"{part}: changed"
 
@@ -169,11 +169,16 @@ def refuse_coincident(molecule: Molecule, options: object = None) -> None:
     pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
     if pair is not None:
         raise BadDocument(
-            f"atoms {pair[0]} and {pair[1]} are in the same place", Defect.COINCIDENT_ATOMS
+            f"atoms {pair[0] + 1} and {pair[1] + 1} (of {molecule.natoms}) are in the same place",
+            Defect.COINCIDENT_ATOMS,
         )
 
 
-def _atomic_number(value: Any, position: int) -> int:
+def _atom(position: int, total: int) -> str:
+    return f"atom {position + 1} (of {total})"
+
+
+def _atomic_number(value: Any, position: int, total: int) -> int:
     if isinstance(value, str):
         number = NUMBER_OF.get(value.strip().capitalize(), 0)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -182,7 +187,7 @@ def _atomic_number(value: Any, position: int) -> int:
         number = 0
     if not 0 < number < len(SYMBOLS):
         raise BadDocument(
-            f"atom {position} has an unknown element: {value!r}", Defect.UNKNOWN_ELEMENT
+            f"{_atom(position, total)} has an unknown element: {value!r}", Defect.UNKNOWN_ELEMENT
         )
     return number
 
@@ -190,7 +195,8 @@ def _atomic_number(value: Any, position: int) -> int:
 def _atomic_numbers(values: Sequence[Any]) -> tuple[int, ...]:
     if set(map(type, values)) == {int} and min(values) > 0 and max(values) < len(SYMBOLS):
         return tuple(values)
-    return tuple(_atomic_number(value, position) for position, value in enumerate(values))
+    total = len(values)
+    return tuple(_atomic_number(value, position, total) for position, value in enumerate(values))
 
 
 def _finite(value: Any, what: str) -> float:
@@ -215,8 +221,8 @@ def _list(document: Mapping[str, Any], name: str, setting: str) -> Sequence[Any]
     value = lookup(document, name)
     if value is None:
         raise BadDocument(
-            f"the document has no '{name}'; if the field has another name, say so with "
-            f"'molecule: {{{setting}: NAME}}' in the campaign file",
+            f"the document has no '{name}'; if the field has another name, write "
+            f"'molecule: {{{setting}: NAME}}' into the campaign file",
             Defect.MISSING_FIELD,
         )
     if not isinstance(value, (list, tuple)) or not value:
@@ -241,11 +247,12 @@ def _coordinates(values: Sequence[Any], name: str) -> tuple[tuple[float, float, 
             return tuple(map(tuple, rows))
     found = []
     for position, row in enumerate(rows):
+        atom = _atom(position, len(rows))
         if not isinstance(row, (list, tuple)) or len(row) != 3:
             raise BadDocument(
-                f"'{name}' of atom {position} is not three numbers: {row!r:.60}", Defect.WRONG_SHAPE
+                f"'{name}' of {atom} is not three numbers: {row!r:.60}", Defect.WRONG_SHAPE
             )
-        x, y, z = (_finite(value, f"a coordinate of atom {position}") for value in row)
+        x, y, z = (_finite(value, f"a coordinate of {atom}") for value in row)
         found.append((x, y, z))
     return tuple(found)
 
@@ -278,13 +285,19 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
     electrons = sum(numbers) - charge
     if electrons < 0:
         raise BadDocument(
-            f"charge {charge} is larger than the number of electrons ({sum(numbers)})",
+            f"charge {charge:+d} is too large: the neutral atoms have {sum(numbers)} electrons",
             Defect.TOO_FEW_ELECTRONS,
         )
     if multiplicity < 1 or multiplicity - 1 > electrons or (multiplicity - 1 - electrons) % 2:
+        signed = f"{charge:+d}" if charge else "0"
+        demand = "even" if electrons % 2 else "odd"
+        if multiplicity < 1:
+            demand = "at least 1"
+        elif multiplicity - 1 > electrons:
+            demand = f"at most {electrons + 1}"
         raise BadDocument(
-            f"multiplicity {multiplicity} is impossible with charge {charge} "
-            f"(number of electrons: {electrons})",
+            f"multiplicity {multiplicity} is impossible: with charge {signed} there are "
+            f"{electrons} electrons, so the multiplicity must be {demand}",
             Defect.IMPOSSIBLE_MULTIPLICITY,
         )
     return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document, further)

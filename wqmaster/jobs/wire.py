@@ -127,7 +127,7 @@ class Archive:
     """A returned outputs.tar. Its files are not unpacked to disk, and each checksum is verified.
 
     Raises:
-        ArchiveError: the archive is cut short, altered, or was not made by the runner.
+        ArchiveError: the archive is truncated, altered, or was not made by the runner.
     """
 
     def __init__(self, path: Path) -> None:
@@ -193,14 +193,14 @@ class Archive:
         handle = self._tar.extractfile(member)
         content = handle.read() if handle else b""
         if len(content) != member.size:
-            raise ArchiveError(f"'{name}' is cut short")
+            raise ArchiveError(f"'{name}' is truncated")
         return content
 
     def outcome(self, job: int) -> Outcome:
         """The outcome of the job with this number, counted from 0.
 
         Raises:
-            ArchiveError: a file is cut short, altered or too large.
+            ArchiveError: a file is truncated, altered or too large.
         """
         steps = []
         for name, code, wall, timed_out, software in self._steps.get(job, ()):

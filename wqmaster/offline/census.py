@@ -8,6 +8,7 @@ from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import from_document
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.building import class_of
 
 # How many documents are read between two reports of progress.
 _REPORT_INTERVAL_DOCUMENTS = 1000
@@ -44,8 +45,11 @@ class Census:
         """The error if no document is usable, with the first one as an example."""
         defect, first = next(iter(self.unusable.items()))
         return BadDocument(
-            f"none of the selected documents ({self.selected}) has a usable molecule; the first "
-            f"one: document {first.example!r}: {first.message}",
+            f"none of the {self.selected:,} selected documents has a usable molecule; the first "
+            f"is document {first.example!r}: {first.message}"
+            if self.selected > 1
+            else f"the only selected document, {first.example!r}, has no usable molecule: "
+            f"{first.message}",
             defect,
         )
 
@@ -71,9 +75,16 @@ class Census:
     def lines(self) -> list[str]:
         """A line for each kind of defect, the most frequent first."""
         return [
-            f"{found.documents} {defect}, e.g. document {found.example!r}: {found.message}"
+            f"{found.documents:,} {_reason(defect)}, e.g. document {found.example!r}: "
+            f"{found.message}"
             for defect, found in self._by_number()
         ]
+
+
+def _reason(defect: Defect) -> str:
+    """The failure class that a run would record, and the defect if that says more."""
+    label = class_of(defect).label
+    return label if label == str(defect) else f"{label} ({defect})"
 
 
 def survey(store: Store, recipe: Recipe, progress: Callable[[int], None]) -> Census:

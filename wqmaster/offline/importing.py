@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
+from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
 from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_document, lookup
@@ -173,7 +174,10 @@ class Importer:
                 molecule = from_document({"_id": 0, **document}, self._options.fields)
                 pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
                 if pair is not None:
-                    raise Refused(f"atoms {pair[0] + 1} and {pair[1] + 1} are in the same place")
+                    first, second = pair[0] + 1, pair[1] + 1
+                    raise Refused(
+                        f"atoms {first} and {second} (of {molecule.natoms}) are in the same place"
+                    )
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
@@ -276,7 +280,7 @@ class Importer:
                 count = self._store.insert(batch, account.file)
             except PyMongoError as error:
                 raise DatabaseError(
-                    f"the database failed during the import of {account.file}: {str(error)[:300]}",
+                    f"the database failed during the import of {account.file}: {reason(error)}",
                     code=ErrorCode.DATABASE_FAILED,
                 ) from error
             account.imported += count

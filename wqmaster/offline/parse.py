@@ -1,5 +1,6 @@
 """Read output files without a campaign: the diagnosis, and the value of each parser."""
 
+import difflib
 import gzip
 import importlib
 import re
@@ -103,10 +104,11 @@ def program_to_read(name: str) -> Program:
     if module is not None and not isinstance(found, Program):
         _refuse(module, found)
     if not isinstance(found, Program):
-        hint = nearest(name, [*program_names(), *modules_beside()])
+        near = difflib.get_close_matches(name, [*program_names(), *modules_beside()], n=1)
+        hint = nearest(name, near or program_names())
         raise CampaignError(
-            f"there is no program '{name}'; {hint}; or name a module in this folder that has a "
-            "PROGRAM",
+            f"there is no program '{name}', and no module of this name with a PROGRAM in this "
+            f"folder; {hint}",
             code=ErrorCode.PROGRAM_UNKNOWN,
         )
     return _judged(found)
@@ -374,7 +376,7 @@ def _failure(output: Output, module: ProgramParsers, broken: dict[str, str]) -> 
         return Failure(FailureClass.PARSE_ERROR, error.message)
     except (Exception, SystemExit) as error:  # a user's module can raise anything
         broken["diagnose"] = told(error)
-        message = f"the output cannot be judged: {broken['diagnose']}"
+        message = f"the output cannot be judged: diagnose raised {broken['diagnose']}"
         return Failure(FailureClass.PARSE_ERROR, message)
 
 

@@ -142,7 +142,12 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
     try:
         return recipe.build(molecule)
     except BadDocument as error:
-        raise _naming(molecule.id, error) from error
+        named = _naming(molecule.id, error)
+        if error.place is not None:
+            keys, line = error.place
+            where = recipe.loaded.source.where("campaign_config", *keys, line=line)
+            named.message = f"{where}: {named.message}"
+        raise named from error
     except WqmasterError:
         raise
     except JobUnfit as error:
@@ -153,7 +158,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         ) from error
     except Exception as error:
         raise WqmasterError(
-            f"{recipe.named} fails for document {molecule.id!r}: {told(error)}",
+            f"document {molecule.id!r}: {recipe.named} raised {told(error)}",
             code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
 

@@ -44,20 +44,20 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
     """The structures in an XYZ file in which `more` extra lines per atom follow each structure.
 
     Raises:
-        ParseError: a structure is cut short, or a line is not an atom.
+        ParseError: a structure is truncated, or a line is not an atom.
     """
     if text and not text.endswith("\n"):
-        raise ParseError(f"{name} is cut short")
+        raise ParseError(f"{name} is truncated")
     # Line by line, so that a large file of something else is refused at its first wrong line.
     lines = io.StringIO(text.rstrip())
     for first in lines:
         natoms = _number_of_atoms(first, name)
         if not 0 < natoms < len(text):
-            raise ParseError(f"{name} is cut short")
+            raise ParseError(f"{name} is truncated")
         size = 1 + (1 + more) * natoms
         block = list(islice(lines, size))
         if len(block) < size:
-            raise ParseError(f"{name} is cut short")
+            raise ParseError(f"{name} is truncated")
         rows = [_row(line, name) for line in block[1 : natoms + 1]]
         comment = block[0].rstrip("\r\n")
         yield Frame(comment, tuple(row[0] for row in rows), tuple(row[1] for row in rows))

@@ -126,7 +126,7 @@ def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
         except (Exception, SystemExit) as error:  # a user's parser can raise anything
             return _of(
-                call, FailureClass.PARSE_ERROR, f"{call.name}: the parser crashed: {told(error)}"
+                call, FailureClass.PARSE_ERROR, f"{call.name}: the parser raised {told(error)}"
             )
         why = not_storable(value, call.name)
         # A user's parser for another program's outputs can give this name a different meaning.

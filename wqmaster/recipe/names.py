@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import wqmaster.parsers
 import wqmaster.tasks
-from wqmaster.campaign.base import known_here, nearest
+from wqmaster.campaign.base import available, nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
@@ -43,8 +43,8 @@ def program_named(program: Program | str) -> Program:
         found = program_called(program)
         if found is None:
             raise ValueError(
-                f"unknown program '{program}'; {nearest(program, program_names())}; or pass your "
-                "own Program (wqmaster.tasks.Program) to @task"
+                f"unknown program '{program}'; name a known one, or pass your own Program "
+                f"(wqmaster.tasks.Program) to @task; {nearest(program, program_names())}"
             )
         program = found
     why = program.lacks()
@@ -69,12 +69,13 @@ class _Role:
     noun: str  # for messages
     package: ModuleType  # the package that contains wqmaster's functions of this role
     mark: str  # the attribute that the role's decorator sets
+    further: str = ""  # a hint if the program is unknown
 
     def suggested(self, name: str) -> str:
         """A hint for a dotted name whose module is not given or does not exist.
 
         The hint names a similar module in the user's folders, if there is one. Otherwise it names
-        existing functions of the program that `name` seems to contain, or of all programs.
+        existing functions of the program that `name` seems to contain, or lists the programs.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)
@@ -82,8 +83,11 @@ class _Role:
             return f"did you mean a function of the module '{own[0]}'?"
         programs = names_of_ours()
         for word in reversed(name.split(".")):
-            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.65):
+            for program in difflib.get_close_matches(word, programs, n=1, cutoff=0.6):
                 return self.nearest(function, self._of_program(program))
+        below = name.removeprefix(f"{self.package.__name__}.")
+        if "." in below:
+            return f"available programs: {', '.join(sorted(programs))}{self.further}"
         return self.nearest(function, *map(self._of_program, sorted(programs)))
 
     def _of_program(self, program: str) -> ModuleType:
@@ -98,7 +102,7 @@ class _Role:
         near = difflib.get_close_matches(function, full, n=1)
         if near:
             return f"did you mean '{full[near[0]][0]}'?"
-        return known_here(name for names in full.values() for name in names)
+        return available(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
         """The names of the functions in `module` that fit this role.
@@ -125,7 +129,13 @@ class _Role:
         return callable(found) and (not ours or hasattr(found, self.mark))
 
 
-TASK_FUNCTION = _Role("task function", wqmaster.tasks, "traits")
+TASK_FUNCTION = _Role(
+    "task function",
+    wqmaster.tasks,
+    "traits",
+    "; 'wqmaster.tasks.command.run' runs any other program, and your own module belongs next to "
+    "the campaign file",
+)
 PARSER = _Role("parser", wqmaster.parsers, "files")
 
 

@@ -27,7 +27,15 @@ from wqmaster.recipe.task_function import TaskFunction, blaming
 from wqmaster.software.supplies import supplies
 from wqmaster.system.tracebacks import told
 from wqmaster.tasks import held, stages
-from wqmaster.tasks.base import Build, NoOptions, Software, StepRequest, Traits, traits_of
+from wqmaster.tasks.base import (
+    Build,
+    NoOptions,
+    OptionError,
+    Software,
+    StepRequest,
+    Traits,
+    traits_of,
+)
 from wqmaster.tasks.calling import called, final_geometry, listed
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_of_package
@@ -123,7 +131,7 @@ class _Resolver:
         except ValidationError as error:
             raise describe(error, self.loaded.source, "campaign_config", *keys) from error
         except Exception as error:  # a validator in a user's model can raise anything
-            message = f"its options model {model.__name__} raises {told(error)}"
+            message = f"its options model {model.__name__} raised {told(error)}"
             raise self.error(message, *keys) from error
         if model is NoOptions:
             self.warnings += [
@@ -189,6 +197,10 @@ class _Resolver:
             with blaming(self.loaded, step.function):
                 request = stages.loaded(step.function.traits, step.request, software)
             return replace(step, request=request)
+        except OptionError as error:
+            keys = ("campaign_config", "args", position, *error.keys)
+            where = self.loaded.source.where(*keys, line=error.line)
+            raise CampaignError(f"{where}: {error}") from error
         except ValueError as error:
             raise self.error(str(error), "args", position) from error
 

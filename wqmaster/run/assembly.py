@@ -5,11 +5,9 @@ import logging
 import logging.handlers
 import os
 import secrets
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
@@ -21,11 +19,12 @@ from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
+from wqmaster.database.reasons import reason
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
-from wqmaster.factory import Handle, Plan
+from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
@@ -82,8 +81,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database in {loaded.folder} yet; create one with "
-                    "'wqmaster import CAMPAIGN FILE', or name your own with 'database: {uri: ...}'"
-                    + where_else(loaded),
+                    f"'wqmaster import {loaded.typed} FILE', or name your own with "
+                    "'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
@@ -100,17 +99,17 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         except OperationFailure as error:
             if error.code not in _BAD_QUERY_CODES:
                 raise DatabaseError(
-                    f"the database refused an operation: {str(error)[:300]}",
+                    f"the database refused an operation: {reason(error)}",
                     code=ErrorCode.DATABASE_REFUSES,
                 ) from error
-            message = f"the database refused the query: {str(error)[:300]}"
+            message = f"the database refused the query: {reason(error)}"
             raise loaded.source.error(
                 message, "submit", "query", code=ErrorCode.QUERY_REFUSED
             ) from error
         except (PyMongoError, BSONError) as error:
             log.debug("the database failed", exc_info=True)
             raise DatabaseError(
-                f"the database failed: {str(error)[:300]}", code=ErrorCode.DATABASE_FAILED
+                f"the database failed: {reason(error)}", code=ErrorCode.DATABASE_FAILED
             ) from error
 
 
@@ -146,21 +145,23 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     place = store.documents.full_name
     if store.size() == 0:
         raise NothingMatches(
-            f"the collection {place} is empty: fill it with 'wqmaster import CAMPAIGN FILE', or "
-            "name another one with 'database: {name: ..., collection: ...}'" + where_else(loaded),
+            f"the collection {place} is empty: fill it with 'wqmaster import {loaded.typed} FILE', "
+            "or name another one with 'database: {name: ..., collection: ...}'"
+            + where_else(loaded),
             code=ErrorCode.COLLECTION_EMPTY,
         )
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(
             f"the query {store.campaign.submit.query} does not select the documents of {place} "
-            f"that have results of other steps but not of '{step}' ({count} in all); select them "
-            f"with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
+            f"that have results of other steps but not of '{step}' ({count:,} in total); select "
+            f"them with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
             code=ErrorCode.STEP_NOT_SELECTED,
         )
     raise NothingMatches(
         f"the query {store.campaign.submit.query} selects none of the documents of {place} "
-        f"({store.size()} in all); correct 'submit: query:', and see 'wqmaster check'"
+        f"({store.size():,} in total); correct 'submit: query:', then: wqmaster check "
+        f"{loaded.typed}"
     )
 
 
@@ -193,7 +194,7 @@ def _factory(
     progress.host = campaign.workers.host or factory.this_host()
     manager = factory.manager_of(campaign, None, port)
     plan = factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
+        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
     )
     size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
     if campaign.workers.managed:
@@ -220,76 +221,11 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     by_hand = engine.how_to_connect()
     if by_hand is None or not isinstance(workers, BatchWorkers):
         return by_hand
-    path = shlex.quote(str(loaded.source.path))
-    return None if workers.managed else f"wqmaster factory {path} --start"
+    return None if workers.managed else f"wqmaster factory {loaded.typed} --start"
 
 
-def factory_plan(recipe: Recipe) -> Plan:
-    """The plan of a campaign's factory, whether or not the campaign is running.
-
-    Raises:
-        CampaignError: the campaign cannot use a factory, or its port is unknown.
-    """
-    loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    if isinstance(campaign.workers, NoWorkers):
-        raise loaded.source.error(
-            "'workers: none' means that you start workers yourself, without a factory; name "
-            "'workers: {type: condor}', slurm or local",
-            "workers",
-        )
-    check_writable(loaded.folder)
-    host, port = None, campaign.engine.port
-    name, _ = choosing.choose(campaign)
-    if (
-        name != "local"
-        and not port
-        and (campaign.workers.on_this_machine or not campaign.engine.name)
-    ):
-        live = None
-        with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
-            live = store.presence.published()
-        if live is None or not live.get("port"):
-            raise loaded.source.error(
-                "the campaign is not running, so its port is unknown; start it with 'wqmaster "
-                "run', or set 'engine: {port: N}' (or a project name, 'engine: {name: NAME, "
-                "catalog: HOST}')",
-                "engine",
-                code=ErrorCode.MASTER_NOT_RUNNING,
-            )
-        host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
-    if name == "local":
-        raise loaded.source.error(
-            "the engine 'local' runs its jobs itself, without workers; name work_queue or taskvine",
-            "engine",
-        )
-    manager = factory.manager_of(campaign, host, port)
-    return factory.planned(
-        loaded, name, manager, recipe.programs(), _local_count(campaign), asked_for_version(recipe)
-    )
-
-
-def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
-    """Start the factory of a campaign in the background; return its status.
-
-    Raises:
-        EngineError: it is already running or cannot start, or a program is not installed.
-    """
-    check_writable(loaded.folder)
-    return factory.start(plan, loaded.folder, worker_environment(loaded))
-
-
-def stop_factory(loaded: LoadedCampaign) -> int | None:
-    """Stop the factory of a campaign and its workers, and wait until they are gone.
-
-    Returns None, or, if no factory was running, how many workers an earlier one had left.
-
-    Raises:
-        EngineError: the factory belongs to a master, or its workers cannot be removed.
-    """
-    return factory.stop(loaded.folder, loaded.campaign)
-
-
-def _local_count(campaign: Campaign) -> int:
+def local_count(campaign: Campaign) -> int:
+    """The number of workers, if they run on this machine."""
     stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
     return stated or max(1, cores() // campaign.resources.cores)
 
@@ -333,7 +269,7 @@ def run(
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
-            many = "1 document" if released == 1 else f"{released} documents"
+            many = "1 document" if released == 1 else f"{released:,} documents"
             progress.notes.append(f"{many} that failed with another recipe will run again")
         for note in progress.notes:
             log.warning(note)
@@ -356,7 +292,7 @@ def run(
             after = first.passed
         recipe = recipe.prepared()
         environ = worker_environment(loaded)
-        engine = choosing.create(name, campaign, _local_count(campaign), environ, folder)
+        engine = choosing.create(name, campaign, local_count(campaign), environ, folder)
         stack.callback(engine.close)
         progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (
@@ -394,5 +330,7 @@ def run(
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise FolderError(f"the campaign's folder {folder} is unusable: {error}") from error
+            raise FolderError(
+                f"the campaign's folder {folder} is unusable: {error.strerror or error}"
+            ) from error
         return progress

@@ -27,6 +27,13 @@ class Built:
     remedies: Remedies
 
 
+def class_of(defect: Defect) -> FailureClass:
+    """The failure class of a document whose molecule has this defect."""
+    if defect is Defect.COINCIDENT_ATOMS:
+        return FailureClass.COINCIDENT_ATOMS
+    return FailureClass.BAD_DOCUMENT
+
+
 @dataclass(frozen=True)
 class GivenUp:
     """A document from which no job can be built."""
@@ -60,9 +67,7 @@ class Builder:
                 self._has_built = True
                 return Built(asked, job, remedies)
             except BadDocument as error:
-                message = error.message
-                if error.defect is Defect.COINCIDENT_ATOMS:
-                    kind = FailureClass.COINCIDENT_ATOMS
+                kind, message = class_of(error.defect), error.message
             except JobUnfit as error:
                 if not self._has_built:
                     raise recipe.loaded.source.error(
@@ -73,7 +78,10 @@ class Builder:
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {error}"
             except Exception as error:  # a user's task function can raise anything
                 log.debug("the task function failed", exc_info=True)
-                kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {told(error)}"
+                kind, message = (
+                    FailureClass.TASK_FUNCTION,
+                    f"{recipe.named} raised {told(error)}",
+                )
         held = (
             {"unusable": entry.unusable}
             if molecule is None

@@ -145,7 +145,7 @@ class Master:
                 self._hear(message)
             self._beat_if_due()
         self._show(self.progress)
-        self.progress.state = RunState.STOPPED if self.stopping else RunState.ENDED
+        self.progress.state = RunState.STOPPED if self.stopping else RunState.FINISHED
         self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _ended(self) -> bool:

@@ -1,6 +1,7 @@
 """The programs that a campaign needs on this machine."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from wqmaster.campaign.models import nearest
@@ -31,11 +32,20 @@ def check_programs(recipe: Recipe) -> None:
         program = recipe.program_called(name)
         own = program.name if program is not None and program.installation else name
         what = named[0] if named else own
-        if found is None:
+        if found is None and named and "/" in name:
+            where = recipe.loaded.source.where("software", what)
             how = _installation(what, program)
             raise ProgramMissing(
-                f"'{name}' is not installed on this machine, where the workers of this campaign "
-                f"run; install {what}{how}, or give its path with 'software: {{{what}: "
+                f"{where}: there is no program '{name}' on this machine, where the workers of this "
+                f"campaign run; correct the path, or install {what}{how}"
+            )
+        if found is None:
+            how = _installation(what, program)
+            place = _where_called(recipe, name)
+            prefix = f"{place}: " if place is not None else ""
+            raise ProgramMissing(
+                f"{prefix}'{name}' is not installed on this machine, where the workers of this "
+                f"campaign run; install {what}{how}, or give its path with 'software: {{{what}: "
                 f"/path/to/{what}}}' in the campaign file"
             )
         why = program.impostor(Path(found)) if program and program.impostor else None
@@ -54,13 +64,28 @@ def unnamed(recipe: Recipe, job: Job) -> list[str]:
     called = {step.argv[0] for step in job.steps}
     known = {*recipe.software.commands, *(program.name for program in recipe.known_programs)}
     known_words = {recipe.software.argv(name)[0] for name in known}
-    where = recipe.loaded.source.where(*recipe.functions[0].place)
+    place = recipe.loaded.source.where(*recipe.functions[0].place)
+    better = known - {"command"}  # not a program, but the package that runs any
     return [
-        f"{where}: {recipe.named} calls '{name}', which is neither in 'software:' nor installed "
-        f"on this machine; {nearest(name, known)}"
+        f"{_where_called(recipe, name) or place}: {recipe.named} calls '{name}', which is "
+        f"neither in 'software:' nor installed on this machine; {_suggested(name, better)}"
         for name in sorted(called - known_words)
         if "/" not in name and shutil.which(name) is None
     ]
+
+
+def _suggested(name: str, known: Collection[str]) -> str:
+    return nearest(name, known) if known else "install it, or name it in 'software:'"
+
+
+def _where_called(recipe: Recipe, name: str) -> str | None:
+    """The place of the step's `command:` that begins with this program; None if there is none."""
+    for position, step in enumerate(recipe.loaded.campaign.steps):
+        command = step.options.get("command")
+        words = command.split() if isinstance(command, str) else command
+        if isinstance(words, list) and words and words[0] == name:
+            return recipe.loaded.source.where("campaign_config", "args", position, "command")
+    return None
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
-    ENDED = "ended"
+    FINISHED = "finished"
     NOTHING_TO_DO = "nothing to do: all documents have a result or have failed"
 
 
@@ -236,13 +236,17 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def line(progress: Progress) -> str:
     """A plain line for a log, which `run` prints every ten seconds if its output is piped."""
     parts = [
         counts(progress),
         speed(progress.rate.per_second()),
         f"{duration(progress.seconds_left)} left",
-        f"{progress.stats.workers} workers, {progress.stats.cores} cores",
+        f"{_counted(progress.stats.workers, 'worker')}, {_counted(progress.stats.cores, 'core')}",
     ]
     if progress.trouble:
         parts.append(progress.trouble)

@@ -176,7 +176,7 @@ def _members(stream: _Counted) -> _Tree:
         end = tar.offset
     stream.drain()
     if stream.count <= end:
-        raise BadArchive("it is cut short: the end-of-archive marker is missing")
+        raise BadArchive("it is truncated: the end-of-archive marker is missing")
     tree.check()
     return tree
 
@@ -190,7 +190,7 @@ def _stated(path: Path) -> os.stat_result:
     try:
         found = path.stat()
     except OSError as error:
-        raise BadArchive(f"cannot read it: {error.strerror}") from error
+        raise BadArchive(f"it cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
         raise BadArchive("it is not a file; 'wqmaster software pack' packs a folder")
     return found
@@ -200,7 +200,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
     """Inspect the archive at `path`, and check whether it has the programs `commands`.
 
     Raises:
-        BadArchive: it is unreadable or cut short, or a member or link leads out of it.
+        BadArchive: it is unreadable or truncated, or a member or link leads out of it.
     """
     _stated(path)
     try:
@@ -222,7 +222,7 @@ def look(path: Path, commands: Iterable[str]) -> Contents:
     except BadArchive:
         raise
     except OSError as error:
-        raise BadArchive(f"cannot read it: {error.strerror or error}") from error
+        raise BadArchive(f"it cannot be read: {error.strerror or error}") from error
     except _BROKEN as error:
         raise BadArchive(f"it is not a complete tar archive: {error}") from error
     programs = {command: tree.why_no_program(command) for command in commands}

@@ -24,7 +24,7 @@ class Note(StrEnum):
     CHARGE_OF_ATOMS = "charge is the sum of the charges of the atoms"
     SPIN_OF_ATOMS = "multiplicity is from the sum of the magnetic moments of the atoms"
     HYDROGENS_ADDED = "missing hydrogens were added"
-    EMBEDDED = "flat drawing: a geometry was built"
+    EMBEDDED = "2D structure (no z coordinates): a geometry was built"
     NO_LABELS = "results of a calculator (energies, forces, ...) were not imported"
     NO_CELL = "cells and constraints were not imported"
     ISOTOPES = "isotopes or masses were imported, but calculations use natural masses"

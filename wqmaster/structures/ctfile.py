@@ -61,12 +61,12 @@ def table_of(lines: list[str]) -> Table:
     """The connection table in `lines`, which end with `M  END`.
 
     Raises:
-        Refused: it is cut short, or its counts or properties cannot be read.
+        Refused: it is truncated, or its counts or properties cannot be read.
     """
     if len(lines) < 4:
-        raise Refused("it is cut short: no connection table")
+        raise Refused("it is truncated: no connection table")
     if not any(line.startswith("M  END") for line in lines[3:]):
-        raise Refused("it is cut short: no line 'M  END'")
+        raise Refused("it is truncated: no line 'M  END'")
     title, program, counts = lines[0].strip(), lines[1], lines[3]
     dimension = program[20:22].upper()
     found = Table(title, dimension if dimension in ("2D", "3D") else "", 0)
@@ -82,7 +82,7 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
     found.natoms = _number(counts[0:3], "the number of atoms")
     nbonds = _number(counts[3:6] or "0", "the number of bonds")
     if len(lines) < 4 + found.natoms + nbonds:
-        raise Refused("it is cut short: fewer lines than its atoms and bonds need")
+        raise Refused("it is truncated: fewer lines than its atoms and bonds need")
     for atom, line in enumerate(lines[4 : 4 + found.natoms], start=1):
         code = line[36:39].strip()
         if code in _OLD_CHARGES:

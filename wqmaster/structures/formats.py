@@ -2,12 +2,13 @@
 
 import lzma
 import re
+import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from wqmaster.campaign.models import nearest
+from wqmaster.campaign.base import available, nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
 from wqmaster.structures import ase_files, embedding, json_lines, molfile, smiles, xyz
@@ -41,7 +42,7 @@ _NEEDS: dict[Reader, tuple[str, str]] = {
 }
 # The readers for files that ASE opens by name and does not decompress.
 _UNCOMPRESSED = (ase_files.read_database, ase_files.read_trajectory)
-_BY_OPEN_BABEL = "obabel {name} -O {stem}.sdf"
+_BY_OPEN_BABEL = "obabel {name} -O {sdf}"
 # Formats without reliable charges, bonds or hydrogens, and how to convert a file in each of them.
 _CONVERT = {
     "pdb": f"{_BY_OPEN_BABEL} -h, and check charges and hydrogens",
@@ -52,10 +53,10 @@ _CONVERT = {
     "cdx": _BY_OPEN_BABEL,
     "mrv": _BY_OPEN_BABEL,
     "rxn": "import its reactants and products as molfiles",
-    "inchi": "obabel {name} -O {stem}.smi",
-    "cif": "ase convert {name} {stem}.extxyz (only for molecules; write charge=0 in its comments)",
-    "mae": "structconvert {name} {stem}.sdf",
-    "maegz": "structconvert {name} {stem}.sdf",
+    "inchi": "obabel {name} -O {smi}",
+    "cif": "ase convert {name} {extxyz} (only for molecules; write charge=0 in its comments)",
+    "mae": "structconvert {name} {sdf}",
+    "maegz": "structconvert {name} {sdf}",
     "xlsx": "save it as CSV, with a column of SMILES",
     "parquet": "write it as CSV or JSON Lines",
     "aselmdb": "write it as an ASE database (.db)",
@@ -89,7 +90,11 @@ def _read(path: Path, reader: Reader, options: Options) -> Iterator[Record]:
     try:
         yield from reader(path, options)
     except _BROKEN as error:
-        raise StructureError(f"{path}: cannot read the whole file: {error}") from error
+        raise StructureError(f"{path}: cannot read the whole file: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def reader_of(path: Path, options: Options) -> Reader:
@@ -105,18 +110,24 @@ def reader_of(path: Path, options: Options) -> Reader:
     found = _ENDING.search(path.name)
     ending = found[1].lower() if found else ""
     if ending in _CONVERT:
-        how = _CONVERT[ending].format(name=path.name, stem=stem(path))
+        how = _CONVERT[ending].format(
+            name=shlex.quote(str(path)),
+            sdf=shlex.quote(f"{stem(path)}.sdf"),
+            smi=shlex.quote(f"{stem(path)}.smi"),
+            extxyz=shlex.quote(f"{stem(path)}.extxyz"),
+        )
         raise StructureError(
             f"{path}: {ending} files are not imported, since charges, spins or hydrogens would be "
             f"lost; convert the file first: {how}",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     if ending not in _READERS:
-        hint = nearest(ending, _KNOWN) if ending else f"known: {', '.join(_KNOWN)}"
+        hint = nearest(ending, _KNOWN) if ending else available(_KNOWN)
+        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}.extxyz")
         raise StructureError(
-            f"{path}: unknown format '{ending or path.name}'; {hint}; ASE converts many others: "
-            f"ase convert {path.name} {path.stem}.extxyz (then add charge= and multiplicity= to "
-            "its comments)",
+            f"{path}: unknown format '{ending or path.name}'; ASE converts many others: "
+            f"ase convert {source} {target} (then add charge= and multiplicity= to its comments); "
+            f"{hint}",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     reader = _READERS[ending]
@@ -129,7 +140,7 @@ def reader_of(path: Path, options: Options) -> Reader:
         with opened(path) as file:
             file.read(1)
     except _BROKEN as error:
-        raise StructureError(f"{path}: cannot read the file: {error}") from error
+        raise StructureError(f"{path}: cannot read the file: {_why(error)}") from error
     return reader
 
 

@@ -103,8 +103,8 @@ def _fill(record: Record, options: Options) -> None:
     flat = _is_flat(molecule, table)
     if flat and options.flat == "refuse":
         raise Refused(
-            "it is a flat drawing, not a geometry; --flat embed builds a geometry, --flat keep "
-            "uses the coordinates as they are"
+            "it is a 2D structure (no z coordinates), not a geometry; --flat embed builds a "
+            "geometry, --flat keep uses the coordinates as they are"
         )
     stated = multiplicity_of(fields, implied, options)
     if stated is None:
@@ -123,7 +123,7 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
     """The name and value of each data item: a line `> <NAME>`, the value, and an empty line.
 
     Raises:
-        Refused: an item has no name, the last one is cut short, two with the same name have
+        Refused: an item has no name, the last one is truncated, two with the same name have
             different values, or a line does not belong to an item.
     """
     seen: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def _data(lines: list[str]) -> Iterator[tuple[str, Any]]:
                 break
             value.append(row.rstrip("\r"))
         if not ended:
-            raise Refused(f"the data item '{found[1]}' is cut short")
+            raise Refused(f"the data item '{found[1]}' is truncated")
         content = typed("\n".join(value))
         if found[1] in seen and seen[found[1]] != content:
             raise Refused(f"it has two data items '{found[1]}'")

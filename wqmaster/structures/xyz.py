@@ -56,6 +56,8 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                 _fill(record, options)
             except Refused as error:
                 record.refuse(error)
+            except KeyError as error:  # ASE looks up elements by their symbols
+                record.refuse(f"ASE cannot read it: it does not know {error}")
             except Exception as error:  # ASE can raise any exception
                 record.refuse(f"ASE cannot read it: {error}")
             record.title = record.title or _title_in(record)
@@ -135,7 +137,7 @@ class _Frames:
             record.title = title
         atoms = len(lines) - 2
         if atoms < count:
-            return record.refuse(f"it is cut short: {max(atoms, 0)} of {count} atoms")
+            return record.refuse(f"it is truncated: {max(atoms, 0)} of {count} atoms")
         if atoms > count:
             return record.refuse(f"it has {atoms} lines of atoms, but its first line says {count}")
         return record

@@ -101,13 +101,14 @@ class FolderLock:
                 self._file = take(folder / LOCK_FILE)
                 break
             except OSError as error:
-                raise FolderError(f"cannot open the lock of {folder}: {error}") from error
+                raise FolderError(
+                    f"cannot open the lock of {folder}: {error.strerror or error}"
+                ) from error
             except Held as held:
                 lives = held.holder is not None and held.holder.lives()
                 if lives or time.monotonic() > deadline:
                     raise CampaignLocked(
-                        f"another master ({held}) is running in {folder}; "
-                        "see 'wqmaster status', or stop that one first"
+                        f"another master ({held}) is running in {folder}; stop it first"
                     ) from None
                 time.sleep(_RETRY_SECONDS)
         note(self._file)

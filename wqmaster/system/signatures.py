@@ -10,7 +10,7 @@ def misfit(function: Any, *names: str) -> str | None:
     A function without a signature, such as some written in C, is not refused.
     """
     if not callable(function):
-        return f"it is {function!r:.60}, and should be a function"
+        return f"{function!r:.60} is not a function"
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -18,5 +18,5 @@ def misfit(function: Any, *names: str) -> str | None:
     try:
         signature.bind(*names)
     except TypeError:
-        return f"it takes {signature}, and is called with ({', '.join(names)})"
+        return f"it takes {signature}, but is called with ({', '.join(names)})"
     return None

@@ -24,6 +24,15 @@ from wqmaster.tasks.program import Program
 SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 
 
+class OptionError(ValueError):
+    """A stage refuses an option of a step: its keys, and the line of its text (from 1)."""
+
+    def __init__(self, message: str, keys: tuple[str | int, ...], line: int | None = None) -> None:
+        super().__init__(message)
+        self.keys = keys
+        self.line = line
+
+
 class Rung(Model):
     """One remedy: it changes *how* the answer is computed, never the level of theory.
 

@@ -132,7 +132,7 @@ def file_lack(leaves: Leaves, name: str) -> Lack | None:
 
 def _raised(name: str, error: BaseException, function: Any, where: str = "") -> BrokenTrait:
     what = told(error, function)
-    return BrokenTrait(f"its '{name}'{where} raises {what}{_INSTEAD.get(name, '')}")
+    return BrokenTrait(f"its '{name}'{where} raised {what}{_INSTEAD.get(name, '')}")
 
 
 def _returned(
@@ -140,6 +140,6 @@ def _returned(
 ) -> BrokenTrait:
     place = defined(function)
     return BrokenTrait(
-        f"its '{name}'{where} returns {which}{found!r:.60} (of type {type(found).__name__}), "
+        f"its '{name}'{where} returned {which}{found!r:.60} (of type {type(found).__name__}), "
         f"but must return {wanted}" + (f" ({place})" if place is not None else "")
     )

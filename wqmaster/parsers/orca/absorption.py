@@ -74,7 +74,7 @@ def _labeled(line: str, match: re.Match[str]) -> Line:
     """Parse a line `0-1A -> 1-3Bu eV cm-1 nm fosc ...`."""
     words = line[match.end() :].split()
     if len(words) < 4:
-        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is cut short")
+        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is truncated")
     volts, wavenumber, wavelength, strength = numbers(words[:4])
     return Line(
         wavenumber=wavenumber,
@@ -90,7 +90,7 @@ def _of_roots(line: str, match: re.Match[str]) -> Line:
     """Parse a CASSCF line `0( 1)-> 1( 1) 1 cm-1 nm fosc ...`."""
     words = line[match.end() :].split()
     if len(words) < 3:
-        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is cut short")
+        raise ParseError(f"the line {line.strip()[:40]!r} in the spectrum is truncated")
     wavenumber, wavelength, strength = numbers(words[:3])
     return Line(
         wavenumber=wavenumber,
@@ -146,7 +146,7 @@ def _rows(output: Output, position: int) -> Iterator[str]:
             yield line
         if (rulers < 2 and count > _MAX_LINES_ABOVE_ROWS) or (rulers == 2 and not named):
             raise output.missing(f"'{_SPECTRUM}'")
-    raise ParseError(f"the absorption spectrum in {output.name} is cut short")
+    raise ParseError(f"the absorption spectrum in {output.name} is truncated")
 
 
 def absorption_spectrum(output: Output, start: int) -> list[Line]:

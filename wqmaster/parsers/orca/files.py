@@ -76,7 +76,7 @@ def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
         if len(words) > expected:
             break
     if expected < 9 or len(words) != expected or not output.text.endswith("\n"):
-        raise ParseError(f"{output.name} is cut short, or its number of atoms is wrong")
+        raise ParseError(f"{output.name} is truncated, or its number of atoms is wrong")
     natoms = (expected - 2) // 7
     values = numbers(words[1 : 2 + 3 * natoms])
     return values[0], values[1:], words[2 + 3 * natoms :]
@@ -124,11 +124,11 @@ def _section(output: Output, name: str) -> tuple[int, Iterator[list[str]]]:
     """The count at the start of the section `$name`, and the section's rows.
 
     Raises:
-        ParseError: the file is cut short, or the section is missing or occurs twice.
+        ParseError: the file is truncated, or the section is missing or occurs twice.
     """
     text = output.text
     if last(text, "$end") < 0:
-        raise ParseError(f"{output.name} is cut short: it has no $end")
+        raise ParseError(f"{output.name} is truncated: it has no $end")
     places = every(text, f"${name}")
     start = next(places, -1)
     if start < 0:
@@ -140,7 +140,7 @@ def _section(output: Output, name: str) -> tuple[int, Iterator[list[str]]]:
 
 
 def _damaged(output: Output, name: str) -> ParseError:
-    return ParseError(f"the section ${name} of {output.name} is damaged or cut short")
+    return ParseError(f"the section ${name} of {output.name} is damaged or truncated")
 
 
 def _table(output: Output, name: str) -> list[list[float]]:

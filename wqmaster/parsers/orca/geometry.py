@@ -73,7 +73,7 @@ def _rows(text: str, position: int) -> tuple[list[list[str]], int]:
         if len(words) < 4:
             raise ParseError(f"the line {line.strip()[:60]!r} is not an atom of a geometry")
         found.append(words)
-    raise ParseError("the geometry is cut short")
+    raise ParseError("the geometry is truncated")
 
 
 def _label(words: list[str]) -> str:
@@ -84,7 +84,7 @@ def labels_and_coordinates(text: str, position: int) -> tuple[list[str], list[li
     """Labels and coordinates (Angstrom) of the geometry whose heading is at `position`.
 
     Raises:
-        ParseError: it is cut short, an atom is missing, or a number cannot be read.
+        ParseError: it is truncated, an atom is missing, or a number cannot be read.
     """
     rows, end = _rows(text, position)
     # ORCA repeats the geometry in Bohr, with numbered atoms.

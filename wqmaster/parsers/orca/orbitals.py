@@ -56,7 +56,7 @@ def _spin(rows: Iterator[str], output: Output) -> _Spin:
         energies.append(energy)
         occupations.append(occupation)
     else:
-        raise ParseError(f"the table '{_BLOCK}' in {output.name} is cut short")
+        raise ParseError(f"the table '{_BLOCK}' in {output.name} is truncated")
     if not energies:
         raise ParseError(f"the table '{_BLOCK}' in {output.name} is empty")
     return energies, occupations

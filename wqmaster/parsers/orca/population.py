@@ -228,7 +228,7 @@ def mayer_bond_orders(output: Output) -> list[list[float]]:
         if before.strip() or not entries or len(line) > _MAX_LINE_CHARACTERS:
             raise ParseError(f"the line {line.strip()[:60]!r} has no bond orders")
         found.extend(_bond(entry) for entry in entries)
-    raise ParseError("the Mayer bond orders are cut short")
+    raise ParseError("the Mayer bond orders are truncated")
 
 
 @reads("stdout")

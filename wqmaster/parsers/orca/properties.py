@@ -78,7 +78,7 @@ def quadrupole(output: Output) -> list[list[float]]:
     ioChem-BD's documentation of ORCA's log (codes/orca/quadrupole, without "(a.u.)").
 
     Raises:
-        ParseError: it is missing or cut short, or the total is not the sum of the nuclear and
+        ParseError: it is missing or truncated, or the total is not the sum of the nuclear and
             electronic parts.
     """
     position = last_beginning(output.text, _QUADRUPOLE)
@@ -120,7 +120,7 @@ def s_squared(output: Output) -> dict[str, float]:
     """<S**2> in the final evaluation: its `value`, the `ideal` S (S + 1) and the `deviation`.
 
     Raises:
-        ParseError: it is missing, as in every restricted run, or cut short.
+        ParseError: it is missing, as in every restricted run, or truncated.
     """
     position = last_beginning(output.text, _S_SQUARED)
     if position < 0:
@@ -130,7 +130,7 @@ def s_squared(output: Output) -> dict[str, float]:
     if len(rows) < 4 or any(
         not row.strip().startswith(label) for row, label in zip(rows, labels, strict=False)
     ):
-        raise ParseError("<S**2> and its deviation are cut short")
+        raise ParseError("<S**2> and its deviation are truncated")
     value, ideal, deviation = (number(row.rpartition(":")[2].strip()) for row in rows[:3])
     return {"value": value, "ideal": ideal, "deviation": deviation}
 

@@ -41,7 +41,7 @@ def property_json(output: Output) -> dict[str, Any]:
     """The whole file as a mapping, unchanged, with all evaluations.
 
     Raises:
-        ParseError: it is not a JSON object, or it is cut short.
+        ParseError: it is not a JSON object, or it is truncated.
     """
     return _load(output)
 

@@ -67,7 +67,7 @@ def _listed(output: Output, position: int, bracket: str | None, before: int = 0)
     rule = _RULE.search(text, start - 1)
     ends = [end for end in (rule.start() if rule else -1, text.find("***", start)) if end >= 0]
     if not ends:
-        raise ParseError(f"the excited states in {output.name} are cut short")
+        raise ParseError(f"the excited states in {output.name} are truncated")
     label = "\nIROOT=" if text.find("\nIROOT=", start, min(ends)) >= 0 else "\nSTATE"
     found: list[_State] = []
     first = 1
@@ -250,7 +250,7 @@ def polarizability(output: Output) -> list[list[float]]:
             tensor = []
         elif line.startswith("Isotropic polarizability") and tensor:
             return _checked(tensor, number(line.split(":")[-1].strip()))
-    raise ParseError(f"the polarizability in {output.name} is cut short")
+    raise ParseError(f"the polarizability in {output.name} is truncated")
 
 
 def _checked(tensor: list[list[float]], isotropic: float) -> list[list[float]]:

@@ -154,7 +154,7 @@ def whole_line(text: str, position: int) -> str:
     """
     end = text.find("\n", position)
     if end < 0:
-        raise ParseError(f"the line {text[position : position + 40]!r} is cut short")
+        raise ParseError(f"the line {text[position : position + 40]!r} is truncated")
     return text[position:end]
 
 
@@ -193,7 +193,7 @@ def atom_rows(
     an empty line or one that begins with one of `ends`. That line, stripped, is returned as well.
 
     Raises:
-        ParseError: the table is empty or cut short, an atom is missing, rows have different numbers
+        ParseError: the table is empty or truncated, an atom is missing, rows have different numbers
             of columns, or a number cannot be read.
     """
     found: list[list[float]] = []
@@ -215,10 +215,11 @@ def atom_rows(
         if not found and index == 1:
             expected = 1
         if index != expected:
-            raise ParseError(f"atom {expected} is missing from {what}")
+            raise ParseError(f"atom {len(found) + 1} is missing from {what}")
         values = numbers(tail.split() if colon else words[2:])
         if not values or (found and len(values) != len(found[0])):
-            raise ParseError(f"the row of atom {index} in {what} has {len(values)} numbers")
+            place = len(found) + 1
+            raise ParseError(f"the row of atom {place} in {what} has {len(values)} numbers")
         found.append(values)
         expected += 1
-    raise ParseError(f"{what} is cut short")
+    raise ParseError(f"{what} is truncated")

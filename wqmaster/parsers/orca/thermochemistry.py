@@ -131,7 +131,7 @@ def _values(output: Output) -> dict[str, float]:
     missing = [name for name in _LABELS if name not in found]
     if missing:
         raise ParseError(
-            f"the thermochemistry in {output.name} is cut short: no {missing[0].replace('_', ' ')}"
+            f"the thermochemistry in {output.name} is truncated: no {missing[0].replace('_', ' ')}"
         )
     _finite(found)
     _no_vibrations(output, start, found)

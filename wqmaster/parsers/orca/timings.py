@@ -40,7 +40,7 @@ def timings(output: Output) -> dict[str, float]:
             raise ParseError(f"a line of the timings is damaged: {line.strip()[:60]!r}")
         found[key] = number(words[0])
     else:
-        raise ParseError(f"the timings in {output.name} are cut short")
+        raise ParseError(f"the timings in {output.name} are truncated")
     total = found.get("sum_of_individual_times")
     if total is None:
         raise output.missing("'Sum of individual times'")

@@ -50,7 +50,7 @@ def _all_frequencies(output: Output) -> tuple[int, list[float]]:
     else:
         found = []
     if not found or len(found) % 3:
-        raise ParseError(f"the table '{_FREQUENCIES}' in {output.name} is damaged or cut short")
+        raise ParseError(f"the table '{_FREQUENCIES}' in {output.name} is damaged or truncated")
     return position, found
 
 
@@ -171,7 +171,7 @@ def _table(output: Output, rows: Iterator[str], size: int) -> list[list[float]]:
             row += 1
         if len(columns) == size and row == size:
             return columns
-    raise ParseError(f"the table '{_MODES}' in {output.name} is damaged or cut short")
+    raise ParseError(f"the table '{_MODES}' in {output.name} is damaged or truncated")
 
 
 @reads("stdout")
@@ -244,7 +244,7 @@ def ir_intensities(output: Output, partial: bool) -> list[float | None]:
             raise ParseError(f"mode {mode} of the IR spectrum does not match the frequencies")
         found[mode] = intensity
     else:
-        raise ParseError(f"the table '{_INFRARED}' in {output.name} is cut short")
+        raise ParseError(f"the table '{_INFRARED}' in {output.name} is truncated")
     missing = [mode for mode, value in enumerate(values) if value > 0 and mode not in found]
     if missing:
         raise ParseError(f"the IR spectrum has no mode {missing[0]}")

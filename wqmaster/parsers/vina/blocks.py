@@ -87,7 +87,7 @@ def table_of(text: str, name: str) -> list[Mode]:
             break
         what = f"row {len(modes) + 1} of the table of modes"
         if not line.endswith("\n"):
-            raise Cut(f"{what} is cut short")
+            raise Cut(f"{what} is truncated")
         if words[0] != str(len(modes) + 1):
             raise ParseError(f"{what} is numbered {words[0][:20]}")
         modes.append(_mode(words[1:], what))
@@ -120,7 +120,7 @@ def models_of(text: str, name: str) -> list[list[str]]:
         elif line.strip():
             raise ParseError(f"{name} has {line[:20]!r} outside its models")
     if inside or not models or not text.endswith("\n"):
-        raise Cut(f"{name} is cut short" if models else f"there is no pose in {name}")
+        raise Cut(f"{name} is truncated" if models else f"there is no pose in {name}")
     return models
 
 

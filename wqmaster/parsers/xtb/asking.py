@@ -346,7 +346,7 @@ def _stated_solvent(text: str) -> tuple[str, str] | None:
     lines = text[place : place + 400].splitlines()
     words = [line.split() for line in lines[:2]]
     if len(words) < 2 or words[1][:1] != ["Solvent"] or len(words[1]) < 2 or len(words[0]) < 4:
-        raise ParseError("the block 'Solvation model' in stdout is cut short")
+        raise ParseError("the block 'Solvation model' in stdout is truncated")
     return words[0][3].upper(), words[1][1].lower()
 
 

@@ -168,7 +168,7 @@ def frames(output: Output) -> list[dict[str, Any]]:
     do not converge, xtb stops before it writes a frame with them.
 
     Raises:
-        ParseError: no such run took place, one of its files is missing or cut short, the energies
+        ParseError: no such run took place, one of its files is missing or truncated, the energies
             include the bias of `--bhess`, or charges did not converge in a scan or an MD.
     """
     text = stdout(output)

@@ -39,7 +39,7 @@ def engrad(output: Output) -> Engrad:
     """The content of molecule.engrad, with its geometry converted from Bohr to Angstrom.
 
     Raises:
-        ParseError: the file is missing or cut short, or a number in it cannot be read.
+        ParseError: the file is missing or truncated, or a number in it cannot be read.
     """
     text = output.file("molecule.engrad")
     if 3 * text.count("\n") > len(text) + 3:
@@ -54,7 +54,7 @@ def engrad(output: Output) -> Engrad:
         natoms = int(words[0])
         values = [float(word) for word in words[1 : 2 + 3 * natoms]]
         if natoms < 1 or len(values) != 1 + 3 * natoms or len(words) != 2 + 7 * natoms:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
     except (ValueError, IndexError) as error:
         raise ParseError(f"the gradient in molecule.engrad cannot be read: {error}") from error
     places = [_place(word) for word in words[2 + 3 * natoms :]]

@@ -124,7 +124,7 @@ def gradient(output: Output) -> list[list[float]]:
     Eh/Bohr.
 
     Raises:
-        ParseError: molecule.engrad is cut short; the run is `--bhess` or a relaxed scan, whose
+        ParseError: molecule.engrad is truncated; the run is `--bhess` or a relaxed scan, whose
             files belong to different geometries; the gradient is the ion's (`--vip` and so on); or
             it lacks the rows of fixed atoms (`changed_norm`).
     """
@@ -238,7 +238,7 @@ def _printed_dipole(text: str) -> list[float]:
         label = "q only" if "G F N - F F" in text else "full"
         words = values.get(label, "").split()
     if len(words) < 4:
-        raise ParseError("the block 'molecular dipole' is missing from stdout or cut short")
+        raise ParseError("the block 'molecular dipole' is missing from stdout or truncated")
     return [real(word, "a component of the dipole") for word in words[:3]]
 
 
@@ -250,7 +250,7 @@ def charges(output: Output) -> list[float]:
     and to the initial geometry of an MD.
 
     Raises:
-        ParseError: they are missing or cut short, or they belong to an ion (`--vip` and so on), to
+        ParseError: they are missing or truncated, or they belong to an ion (`--vip` and so on), to
             the inner region of `--oniom`, or to the initial geometry (`--bhess` with GFN-FF).
     """
     of_the_molecule(output, "the charges")
@@ -268,7 +268,7 @@ def charges(output: Output) -> list[float]:
 def _force_field_charges(output: Output) -> list[float]:
     text = output.file("gfnff_charges")
     if not text.endswith("\n"):  # the last charge can lack digits
-        raise ParseError("gfnff_charges is empty or cut short: its last line is incomplete")
+        raise ParseError("gfnff_charges is empty or truncated: its last line is incomplete")
     found = [real(word, "a charge in gfnff_charges") for word in text.split()]
     printed = last_line(stdout(output), "#atoms :") if output.has("stdout") else None
     if printed is not None and len(found) != whole(printed.strip(), "the number of atoms"):
@@ -293,9 +293,9 @@ def _printed_charges(text: str) -> list[float]:
             digits = words[0].rstrip(ascii_letters)
             words[:1] = [digits, words[0][len(digits) :]]
         if words[0] != str(len(found) + 1) or len(words) < column + 2:
-            raise ParseError("the table of charges in stdout has a gap or is cut short")
+            raise ParseError("the table of charges in stdout has a gap or is truncated")
         found.append(real(words[column], "a charge"))
-    raise ParseError("the table of charges in stdout is cut short")
+    raise ParseError("the table of charges in stdout is truncated")
 
 
 @reads("stdout")

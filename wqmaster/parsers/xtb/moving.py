@@ -109,7 +109,7 @@ def log(output: Output) -> list[Frame]:
     """The structures in xtbopt.log, or the only structure for a single atom, which xtb never logs.
 
     Raises:
-        ParseError: the file is missing, empty or cut short, or it belongs to another molecule than
+        ParseError: the file is missing, empty or truncated, or it belongs to another molecule than
             xtbopt.xyz.
     """
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))
@@ -130,7 +130,7 @@ def _check_end(output: Output, found: list[Frame], last: Frame) -> None:
     if found[0].symbols != last.symbols:
         raise ParseError("xtbopt.log and xtbopt.xyz belong to different molecules")
     if has_converged(output, last) and not is_same(found[-1], last):
-        raise ParseError("xtbopt.log is cut short: its last structure is not that of xtbopt.xyz")
+        raise ParseError("xtbopt.log is truncated: its last structure is not that of xtbopt.xyz")
 
 
 def has_converged(output: Output, last: Frame) -> bool:
@@ -238,7 +238,7 @@ def dynamics(text: str) -> Dynamics:
             averages[label.strip()] = real(value.strip(), label.strip())
         missing = {"Epot", "Ekin", "Etot", "T"} - set(averages)
         if missing:
-            raise ParseError("the averages of the MD are cut short")
+            raise ParseError("the averages of the MD are truncated")
     found = Dynamics(
         time=real(stated("MD time /ps")[0], "the time of the MD"),
         step=real(stated("dt /fs")[0], "the time step"),

@@ -68,7 +68,7 @@ def _orbitals(text: str) -> list[tuple[float, float]]:
         if len(values) not in (2, 3):
             break
         found.append((values[0] if len(values) == 3 else 0.0, values[-2]))
-    raise ParseError("the table of orbitals in stdout is cut short")
+    raise ParseError("the table of orbitals in stdout is truncated")
 
 
 @reads("stdout", "xtbout.json")
@@ -116,7 +116,7 @@ def bond_orders(output: Output) -> list[list[float]]:
     found = []
     text = output.file("wbo")
     if text and not text.endswith("\n"):  # the last bond order can lack digits
-        raise ParseError("wbo is cut short: its last line is incomplete")
+        raise ParseError("wbo is truncated: its last line is incomplete")
     for line in text.splitlines():
         words = line.split()
         try:

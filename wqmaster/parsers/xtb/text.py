@@ -75,14 +75,14 @@ def boxed(text: str, label: str) -> float | None:
     """The last value in a box, `| LABEL  VALUE UNIT |` or `:: label  VALUE unit ::`, or None.
 
     Raises:
-        ParseError: the value is not a number, or the line is cut short.
+        ParseError: the value is not a number, or the line is truncated.
     """
     for edge in ("| ", ":: "):
         rest = last_line(text, f"{edge}{label} ")
         if rest is not None:
             words = rest.split()
             if len(words) < 2:
-                raise ParseError(f"the value of {label!r} is cut short")
+                raise ParseError(f"the value of {label!r} is truncated")
             return real(words[0], label)
     return None
 

@@ -39,7 +39,7 @@ def hessian(output: Output) -> list[list[float]]:
     if heading.split() != ["$hessian"]:
         raise ParseError("the file hessian does not begin with $hessian")
     if not body.endswith("\n") or body.count("$") > 1:
-        raise ParseError("the file hessian is cut short")
+        raise ParseError("the file hessian is truncated")
     lines = [line.split() for line in body.replace("$end", "").splitlines()]
     values = [real(word, "an entry of the hessian") for words in lines for word in words]
     size = math.isqrt(len(values))
@@ -47,11 +47,11 @@ def hessian(output: Output) -> list[list[float]]:
         raise ParseError(
             f"the number of entries of the Hessian, {len(values)}, is not the square of 3n"
         )
-    # A file that is cut short can still have a square number of entries, so the lines are checked
+    # A file that is truncated can still have a square number of entries, so the lines are checked
     # as well: each row of the matrix begins a new line and has five entries per line.
     row = [5] * (size // 5) + [size % 5] * (size % 5 > 0)
     if [len(words) for words in lines if words] != row * size:
-        raise ParseError("the Hessian is cut short, or its lines are broken")
+        raise ParseError("the Hessian is truncated, or its lines are broken")
     return [values[start : start + size] for start in range(0, size * size, size)]
 
 
@@ -70,7 +70,7 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
         if len(words) > 1 and words[1].isalpha() and words[1].lower() != "nan":
             del words[1]  # this is the symmetry
         if len(words) < 3 or words[0] != str(len(found) + 1):
-            raise ParseError("vibspectrum has a gap or is cut short")
+            raise ParseError("vibspectrum has a gap or is truncated")
         found.append((real(words[1], "a wave number"), real(words[2], "an IR intensity")))
     raise ParseError("vibspectrum has no $end")
 
@@ -204,7 +204,7 @@ def thermal_temperature(text: str) -> float:
             break
         found = real(words[0], "the temperature")
     if found is None or not found > 0:
-        raise ParseError("the table of thermal functions in stdout is cut short")
+        raise ParseError("the table of thermal functions in stdout is truncated")
     return found
 
 
@@ -226,7 +226,7 @@ def thermochemistry(output: Output) -> dict[str, Any]:
     if not words:
         raise ParseError("the block 'Thermodynamic Functions' is missing from stdout")
     if len(words) != len(stated):
-        raise ParseError("the block 'Thermodynamic Functions' in stdout is cut short")
+        raise ParseError("the block 'Thermodynamic Functions' in stdout is truncated")
     return {
         "temperature": thermal_temperature(text),
         "zero_point_energy": _thermal(text, "zero point energy"),

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
+from wqmaster.database.reasons import reason
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
@@ -191,9 +192,7 @@ class Collector:
             except (PyMongoError, OSError) as error:
                 # The database or the disk can recover, and nothing is lost by trying again.
                 log.warning("results cannot be stored; trying again: %s", error)
-                yield Waits(
-                    reason=records.storable(f"results cannot be stored: {str(error)[:200]}")
-                )
+                yield Waits(reason=records.storable(f"results cannot be stored: {reason(error)}"))
                 time.sleep(_RETRY_SECONDS)
         ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:

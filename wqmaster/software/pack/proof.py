@@ -31,7 +31,7 @@ _PLACE = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 Where = Literal["alone", "environment"]
 TOLD = {
-    "alone": "in a root with nothing but the archive, glibc and sh",
+    "alone": "in a chroot with nothing but the archive, glibc and sh",
     "environment": "with a minimal environment and an empty HOME, on this machine's file system",
 }
 
@@ -144,8 +144,8 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         entering = _entering(root) if wanted != "environment" else None
         if entering is None and wanted == "alone":
             raise ProofFailed(
-                "this user may not set up a separate root here (unshare); use "
-                "--prove environment, or run the command as root"
+                "this user may not use chroot here (unshare failed); use --prove environment, or "
+                "run the command as root"
             )
         where: Where = "alone" if entering is not None else "environment"
         top = "/" if entering is not None else f"{root}/"

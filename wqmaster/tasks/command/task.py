@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from wqmaster.campaign.models import nearest
+from wqmaster.errors import BadDocument
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.tasks.base import Software, StepRequest, task
@@ -141,7 +142,7 @@ def _load(options: Command, software: Software) -> LoadedCommand:
             text = read(software, path).decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"the template {path} is not UTF-8 text: {error}") from error
-        found.append(Template(name, text))
+        found.append(Template(name, text, "templates"))
     return LoadedCommand(options, tuple(found))
 
 
@@ -228,7 +229,12 @@ def run(molecule: Molecule, steps: Sequence[StepRequest], software: Software) ->
         shared = shared_inputs(options, software) if step.prepared is None else step.prepared
         inputs += shared
         for template in step.loaded.templates:
-            content = template.fill(molecule, software).encode()
+            try:
+                content = template.fill(molecule, software).encode()
+            except BadDocument as error:
+                if error.place is not None:
+                    error.place = (("args", position, *error.place[0]), error.place[1])
+                raise
             files[_sent_as(position, step, template.name)] = content
         outputs = {*options.outputs, *step.files} - {*_STREAMS}
         executions.append(

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.tasks.base import Software
+from wqmaster.tasks.base import OptionError, Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
 # Limits on expressions in templates: the length of a multiplied text or list, and the exponent of a
@@ -159,8 +159,9 @@ class Template:
             contains the template's name and the line.
     """
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, key: str = "files") -> None:
         self.name = name
+        self.key = key  # of the campaign file: its text is there, or the path of a file with it
         try:
             tree = _ENVIRONMENT.parse(text, name=name)
             self._check(tree)
@@ -171,8 +172,10 @@ class Template:
             _ENVIRONMENT, code, _ENVIRONMENT.make_globals(None)
         )
 
-    def _error(self, line: int, message: str) -> ValueError:
-        return ValueError(f"the template of '{self.name}', line {line}: {message}")
+    def _error(self, line: int, message: str) -> OptionError:
+        place = line if self.key == "files" else None
+        text = f"the template of '{self.name}', line {line}: {message}"
+        return OptionError(text, (self.key, self.name), place)
 
     def _check(self, tree: nodes.Template) -> None:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
@@ -226,10 +229,13 @@ class Template:
             frames = traceback.walk_tb(error.__traceback__)
             lines = [line for frame, line in frames if frame.f_code.co_filename == self.name]
             why = str(error) if isinstance(error, (jinja2.TemplateError, ValueError)) else None
-            raise BadDocument(
+            refused = BadDocument(
                 f"the template of '{self.name}', line {lines[-1] if lines else '?'}: "
                 f"{why or repr(error)}"
-            ) from error
+            )
+            line = lines[-1] if lines and self.key == "files" else None
+            refused.place = (self.key, self.name), line
+            raise refused from error
 
 
 def _of(molecule: Molecule) -> Any:

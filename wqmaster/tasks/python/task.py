@@ -233,9 +233,8 @@ def _check_arguments(signature: ast.arguments, options: Call) -> None:
     named = [*positional[max(1, len(signature.posonlyargs)) :], *keywords]
     for name in options.arguments:
         if name not in named and (signature.kwarg is None or name in positional[:1]):
-            raise ValueError(
-                f"'{options.function}' has no argument '{name}'; {nearest(name, named)}"
-            )
+            hint = nearest(name, named) if named else "it takes only the document"
+            raise ValueError(f"'{options.function}' has no argument '{name}'; {hint}")
     for name in required:
         if name not in options.arguments:
             raise ValueError(f"'{options.function}' needs a value for '{name}' in 'arguments:'")

@@ -95,7 +95,7 @@ def read_box(text: str) -> Box:
             )
         if key in found:
             raise ValueError(f"duplicate '{key}'")
-        found[key] = pdbqt_file.number(value, f"'{key}' is")
+        found[key] = pdbqt_file.number(value, f"the value of '{key}':")
     absent = [key for key in KEYS if key not in found]
     if absent:
         raise ValueError(f"{', '.join(absent)} is missing")

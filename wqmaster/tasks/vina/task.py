@@ -15,7 +15,7 @@ from wqmaster.jobs.job import Execution, Input, Job
 from wqmaster.jobs.molecule import Molecule, lookup
 from wqmaster.parsers.vina import pdbqt_file
 from wqmaster.tasks import campaign_files, fields
-from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.base import OptionError, Software, StepRequest, task
 from wqmaster.tasks.leaves import Lack, Leaves, no_such_file
 from wqmaster.tasks.program import Program, Trial
 from wqmaster.tasks.vina import ligand
@@ -90,9 +90,11 @@ class Dock(Model):
     def _one_box(self) -> "Dock":
         given = self.center is not None, self.size is not None
         if self.box is None and not all(given):
-            raise PydanticCustomError("no_box", "needs 'center' and 'size', or a 'box' file")
+            raise PydanticCustomError(
+                "no_box", "the step needs 'center' and 'size', or 'box: FILE'"
+            )
         if self.box is not None and any(given):
-            raise PydanticCustomError("two_boxes", "has a 'box' and 'center' or 'size'; remove one")
+            raise PydanticCustomError("two_boxes", "'box' excludes 'center' and 'size'; remove one")
         return self
 
 
@@ -104,12 +106,15 @@ class LoadedDock:
     grid: Grid
 
 
-def _read(name: str, software: Software, reader: Callable[[str], T]) -> T:
-    content = campaign_files.read(software, name)
+def _read(key: str, name: str, software: Software, reader: Callable[[str], T]) -> T:
+    try:
+        content = campaign_files.read(software, name)
+    except ValueError as error:
+        raise OptionError(str(error), (key,)) from error
     try:
         return reader(content.decode())
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise OptionError(f"{name}: {error}", (key,)) from error
 
 
 def load(options: Dock, software: Software) -> LoadedDock:
@@ -121,13 +126,13 @@ def load(options: Dock, software: Software) -> LoadedDock:
     if options.center is not None and options.size is not None:
         box = Box(options.center, options.size)
     else:
-        box = _read(options.box or "", software, read_box)
-    text = _read(options.receptor, software, pdbqt_file.clean)
+        box = _read("box", options.box or "", software, read_box)
+    text = _read("receptor", options.receptor, software, pdbqt_file.clean)
     grid = Grid(text, box, options.spacing, options.scoring)
     try:
         atoms = pdbqt_file.receptor(grid.receptor)
     except ValueError as error:
-        raise ValueError(f"{options.receptor}: {error}") from error
+        raise OptionError(f"{options.receptor}: {error}", ("receptor",)) from error
     check_box(grid.box, atoms)
     if not options.refine:
         grid.check()

@@ -23,30 +23,31 @@ _FILES = {
 }
 _WRITTEN = frozenset(name for name, quantity in _FILES.items() if quantity)
 _MADE_BY = {
-    _OPTIMIZATION: "optimize",
-    "hessian": "hessian",
-    "dynamics": "md",
+    _OPTIMIZATION: ("optimize", "optimize the geometry"),
+    "hessian": ("hessian", "compute a Hessian"),
+    "dynamics": ("md", "run molecular dynamics"),
 }
+_IN_ANOTHER = "use 'func_name: wqmaster.tasks.xtb.{}' in a separate campaign"
 
 
 def _lacks(function: str, options: Any) -> Mapping[str, Lack]:
     lacks = {
         name: Lack(
-            f"'xtb.{function}' does not do this calculation",
-            f"a campaign with 'func_name: wqmaster.tasks.xtb.{maker}' does",
+            f"'xtb.{function}' does not {does}",
+            _IN_ANOTHER.format(maker),
         )
-        for name, maker in _MADE_BY.items()
+        for name, (maker, does) in _MADE_BY.items()
         if maker != function
     }
     if function not in ("optimize", "md"):
         lacks["frames"] = Lack(
             f"'xtb.{function}' computes only one geometry",
-            "campaigns with 'func_name: wqmaster.tasks.xtb.optimize' or 'xtb.md' have frames",
+            _IN_ANOTHER.format("optimize' or 'xtb.md"),
         )
     if function != "singlepoint":
         lacks["gradient"] = Lack(
-            f"'xtb.{function}' does not make xtb write a gradient",
-            "a campaign with 'func_name: wqmaster.tasks.xtb.singlepoint' does",
+            f"'xtb.{function}' does not compute a gradient",
+            _IN_ANOTHER.format("singlepoint"),
         )
     elif not options.gradient:
         lacks["gradient"] = Lack(

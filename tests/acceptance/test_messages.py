@@ -1,0 +1,124 @@
+"""What messages contain: the right place, the next command with the campaign's path, no noise."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_bad_input import FILE_IS_WRONG, SERVICE_IS_MISSING
+from tests.acceptance.test_import import TWO
+from tests.conftest import WATER, Campaigns, Cli
+
+COMMAND = """\
+campaign: test
+campaign_config:
+  func_name: wqmaster.tasks.command.run
+  args:
+    - name: a
+      command: CALLED in.txt
+      files:
+        in.txt: |
+          first
+          {{ TEMPLATE }}
+  kwargs: {mongo_output_key: out}
+engine: local
+"""
+
+
+def command(campaigns: Campaigns, *, called: str = "cat", template: str = "id") -> Path:
+    """A campaign file of `command.run`."""
+    text = COMMAND.replace("CALLED", called).replace("TEMPLATE", template)
+    uri = json.dumps({"uri": campaigns.uri, "name": campaigns.database})
+    return campaigns.write(f"{text}database: {uri}\n")
+
+
+def test_files_before_the_campaign_are_answered_with_the_right_order(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write()
+    (cli.folder / "my two.xyz").write_text(TWO)
+    cli("import", "my two.xyz", path, code=FILE_IS_WRONG)
+    assert f"wqmaster import {path} 'my two.xyz'" in cli.errors
+
+
+def test_an_import_says_how_many_records_were_refused(campaigns: Campaigns, cli: Cli) -> None:
+    (cli.folder / "bad.xyz").write_text("1\nodd\nH 0 0 0\n" * 12)
+    cli("import", campaigns.write(), "bad.xyz", code=FILE_IS_WRONG)
+    last = cli.errors.splitlines()[-1]
+    assert "12 records were refused (the first: record 1, line 1" in last
+    assert "--skip-bad" in last
+
+
+def test_check_reports_software_that_is_not_there(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(software={"xtb": "/nowhere/xtb"})
+    line = path.read_text().splitlines().index("  xtb: /nowhere/xtb") + 1
+    cli("smoke", path, code=SERVICE_IS_MISSING)
+    assert cli.errors.startswith(f"wqmaster: {path}:{line}: ")
+    found = json.loads(cli("check", path, "--json"))
+    assert [remark["code"] for remark in found["remarks"]] == ["program-missing"]
+    assert f"warning     {path}:{line}: " in cli("check", path)
+
+
+def test_check_of_a_finished_campaign_says_so(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(2)
+    path = campaigns.write()
+    output = cli("run", path)
+    assert "test: finished\n" in output
+    output = cli("check", path)
+    assert "2 in total: 2 done, 0 to compute\n" in output
+    assert "already done" in output
+    output = cli("run", path)
+    assert "nothing to do" in output
+    assert "speed" not in output
+
+
+@pytest.mark.parametrize("verb", ["check", "smoke"])
+def test_a_template_that_cannot_be_filled_has_its_line_in_the_campaign_file(
+    verb: str, campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({"_id": "a", **WATER})
+    path = command(campaigns, template="document.nothing")
+    cli(verb, path, code=1)
+    assert cli.errors.startswith(f"wqmaster: {path}:10: document 'a': the template of 'in.txt', ")
+
+
+def test_a_wrong_template_has_its_line_in_the_campaign_file(campaigns: Campaigns, cli: Cli) -> None:
+    path = command(campaigns, template="documnt.x")
+    cli("check", path, code=FILE_IS_WRONG)
+    assert cli.errors.startswith(f"wqmaster: {path}:10: the template of 'in.txt', ")
+
+
+def test_a_program_that_is_not_there_has_the_line_of_its_command(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({"_id": "a", **WATER})
+    path = command(campaigns, called="no-such-program")
+    cli("run", path, code=SERVICE_IS_MISSING)
+    assert cli.errors.startswith(f"wqmaster: {path}:6: 'no-such-program' is not installed")
+
+
+def test_a_failed_attempt_is_shown_without_empty_fields(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert({"_id": "a", **WATER, "multiplicity": 2})
+    path = campaigns.write()
+    cli("run", path, code=1)
+    output = cli("failures", path, "--show", "a")
+    assert "step" not in output
+    assert "host" not in output
+    assert "remedy" not in output
+
+
+def test_a_campaign_without_a_factory_says_why(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write()
+    assert "the engine 'local'" in cli("factory", path, "--status")
+    assert cli("factory", path, "--stop") == "no factory is running\n"
+    path = campaigns.write(engine="auto", workers={"type": "slurm", "max": 1})
+    assert f"'wqmaster factory {path} --start'" in cli("factory", path, "--status")
+
+
+def test_an_unknown_program_to_parse_is_answered_with_programs_only(cli: Cli) -> None:
+    (cli.folder / "my_module.py").write_text("")
+    (cli.folder / "x.out").write_text("")
+    cli("parse", "x.out", "--program", "gaussian", code=FILE_IS_WRONG)
+    assert "available: command, orca, python, vina, xtb" in cli.errors
+    assert "my_module" not in cli.errors

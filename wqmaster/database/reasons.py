@@ -1,0 +1,51 @@
+"""Errors of the driver in plain words.
+
+pymongo appends the server's whole reply, its own settings and the topology to the reason.
+"""
+
+import re
+
+from pymongo.errors import BulkWriteError, ExecutionTimeout, OperationFailure, PyMongoError
+
+UNAUTHORIZED_CODE, AUTHENTICATION_FAILED_CODE = 13, 18  # MongoDB's error codes
+_MAX_CHARACTERS = 300
+_SURPLUS = re.compile(
+    r",? full error: .*| \(configured timeouts: [^)]*\)|, Timeout: .*|,? Topology Description.*"
+    r"|\. If you have a field name .*|\.$",
+    re.DOTALL,
+)
+# Parts of messages of the operating system and of OpenSSL, and what they mean.
+_CONNECTION = (
+    ("Connection refused", "the connection is refused"),
+    ("No such file or directory", "there is no such socket"),
+    ("Name or service not known", "the host name is unknown"),
+    ("Temporary failure in name resolution", "the host name cannot be resolved"),
+    ("No address associated with hostname", "the host name has no address"),
+    ("CERTIFICATE_VERIFY_FAILED", "the server's TLS certificate is not trusted"),
+    ("SSL handshake failed", "the TLS handshake failed"),
+    ("timed out", "it does not answer in time"),
+    ("connection closed", "the connection was closed"),
+)
+
+
+def reason(error: Exception) -> str:
+    """Why an operation of the driver failed, on one line."""
+    if isinstance(error, OperationFailure):
+        if error.code == AUTHENTICATION_FAILED_CODE:
+            return "the server rejects the user name or the password"
+        if isinstance(error, ExecutionTimeout):
+            return "the operation took too long"
+        if isinstance(error, BulkWriteError) and error.details:
+            failed = [*error.details.get("writeErrors", ())]
+            failed += error.details.get("writeConcernErrors", ())
+            if failed:
+                return _plain(str(failed[0].get("errmsg", "a write failed")))
+        return _plain(str((error.details or {}).get("errmsg") or error))
+    text = _plain(str(error))
+    if isinstance(error, PyMongoError):
+        return next((words for said, words in _CONNECTION if said in text), text)
+    return text
+
+
+def _plain(text: str) -> str:
+    return " ".join(_SURPLUS.sub("", text).split())[:_MAX_CHARACTERS]

@@ -1,0 +1,103 @@
+"""The worker factory of a campaign, as the command line starts, stops and explains it."""
+
+import contextlib
+from typing import Any
+
+from wqmaster import factory
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.workers import NoWorkers
+from wqmaster.engines import choosing
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import EngineError, NothingMatches
+from wqmaster.factory import Plan
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.assembly import local_count, opened, worker_environment
+from wqmaster.run.programs import asked_for_version
+from wqmaster.system.files import check_writable
+
+_LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
+
+
+def factory_plan(recipe: Recipe) -> Plan:
+    """The factory for a campaign, whether or not that is running.
+
+    Raises:
+        CampaignError: the campaign cannot use a factory, or its port is unknown.
+    """
+    loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    if isinstance(campaign.workers, NoWorkers):
+        raise loaded.source.error(
+            "the campaign has 'workers: none', so you start its workers yourself, without a "
+            "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
+            "workers",
+        )
+    check_writable(loaded.folder)
+    host, port = None, campaign.engine.port
+    name, _ = choosing.choose(campaign)
+    if (
+        name != "local"
+        and not port
+        and (campaign.workers.on_this_machine or not campaign.engine.name)
+    ):
+        live = None
+        with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
+            live = store.presence.published()
+        if live is None or not live.get("port"):
+            if campaign.workers.managed:
+                message = (
+                    f"the campaign is not running; 'wqmaster run {loaded.typed}' starts it and its "
+                    "factory"
+                )
+                raise loaded.source.error(message, "workers", code=ErrorCode.MASTER_NOT_RUNNING)
+            raise loaded.source.error(
+                "the campaign is not running, so its port is unknown; start it with 'wqmaster run "
+                f"{loaded.typed}', or set 'engine: {{port: N}}' (or a project name, 'engine: "
+                "{name: NAME, catalog: HOST}')",
+                "engine",
+                code=ErrorCode.MASTER_NOT_RUNNING,
+            )
+        host, port, name = live["listens_on"], int(live["port"]), str(live["engine"])
+    if name == "local":
+        raise loaded.source.error(
+            f"{_LOCAL_ENGINE}; to use workers, write 'engine: taskvine' or 'engine: work_queue'",
+            "engine",
+        )
+    manager = factory.manager_of(campaign, host, port)
+    return factory.planned(
+        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
+    )
+
+
+def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
+    """Start the factory of a campaign in the background; return its status.
+
+    Raises:
+        EngineError: it is already running, cannot start, or a program is not installed.
+    """
+    check_writable(loaded.folder)
+    return factory.start(plan, loaded.folder, worker_environment(loaded))
+
+
+def stop_factory(loaded: LoadedCampaign) -> int | None:
+    """Stop the factory of a campaign and its workers, and wait until they are gone.
+
+    Returns None, or, if none was running, how many workers an earlier one had left.
+
+    Raises:
+        EngineError: it belongs to a master, or its workers cannot be removed.
+    """
+    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
+
+
+def why_no_factory(loaded: LoadedCampaign) -> str:
+    """Why no factory was ever started for a campaign, and how to start one."""
+    campaign = loaded.campaign
+    if isinstance(campaign.workers, NoWorkers):
+        return "no factory: the campaign has 'workers: none', so you start its workers yourself"
+    with contextlib.suppress(EngineError):
+        if choosing.choose(campaign)[0] == "local":
+            return f"no factory: {_LOCAL_ENGINE}"
+    how = f"'wqmaster factory {loaded.typed} --start' starts one"
+    if campaign.workers.managed:
+        how = f"'wqmaster run {loaded.typed}' starts one"
+    return f"no factory was started for this campaign; {how}"
