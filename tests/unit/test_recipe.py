@@ -223,7 +223,7 @@ def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
         ("wqmaster.tasks.orca.singlepoint", "available: wqmaster.tasks.orca.sequential"),
         ("wqmaster.tasks.orca", "available: wqmaster.tasks.orca.sequential"),
         ("wqmaster.tasks.gaussian.x", "'wqmaster.tasks.command.run' runs any other program"),
-        ("gaussian.optimize", "available programs: command, orca, python, vina, xtb"),
+        ("gaussian.optimize", "available programs: command, orca, pyscf, python, vina, xtb"),
         ("wqmaster.tasks.base.traits_of", "unknown task function"),
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("singlepoint", "'singlepoint' is not the dotted path of a task function"),

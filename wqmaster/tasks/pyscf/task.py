@@ -153,6 +153,7 @@ def _job(name: str, molecule: Molecule, steps: Sequence[StepRequest], software: 
                     # Not the worker's own configuration, which could change any default.
                     "PYSCF_CONFIG_FILE": "none",
                     "PYSCF_TMPDIR": ".",
+                    "PYTHONDONTWRITEBYTECODE": "1",
                     "PYTHONIOENCODING": "utf-8:backslashreplace",
                 },
             )

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH123, PTH105, UP031
+# ruff: noqa: PTH100, PTH105, PTH120, PTH123, UP031
 """Runs one PySCF calculation on a worker: `python3 wqmaster_pyscf.py INPUT.json`.
 
 This file and its two neighbors are sent to workers; wqmaster never imports them. They need Python
@@ -15,6 +15,9 @@ import os
 import sys
 import time
 import traceback
+
+# The file can be a link to another folder, of which Python would take its modules.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from wqmaster_pyscf_setup import CHECKPOINT, Refused, Setup, write_xyz
 from wqmaster_pyscf_values import Values, plain, versions
