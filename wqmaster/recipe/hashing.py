@@ -48,7 +48,8 @@ def asked_of(
 
     Raises:
         CampaignError: a file that an option names cannot be read.
-        BrokenTrait: `fields` or `uses` raised an error or returned a value of the wrong type.
+        BrokenTrait: the trait `fields` or `uses` raised an error or returned a value of the wrong
+            type.
     """
     stated = {name for step in steps for name in listed(traits, "fields", str, step.loaded)}
     origin = _origin(loaded, function, stated)

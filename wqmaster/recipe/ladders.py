@@ -19,7 +19,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits) -> Ladders:
 
     Raises:
         CampaignError: the campaign names an unknown remedy or failure class, has an invalid remedy,
-            or gives two different remedies one name. The message contains file and line.
+            or gives two different remedies one name. The message contains the file and the line.
     """
     campaign = loaded.campaign
     given = campaign.remedies

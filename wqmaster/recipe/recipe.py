@@ -77,7 +77,7 @@ class StepRecipe:
     # Everything that determines this step's results, including the options of earlier steps, whose
     # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)
-    hash: str = ""  # of `asked`
+    hash: str = ""  # the hash of `asked`
     # The hash that versions before 0.2 stored. It did not cover the molecule's document fields.
     old_hash: str = ""
 
@@ -104,7 +104,7 @@ class Recipe:
     # The checksum of a user's task function (`code_of`); None for wqmaster's own functions, which
     # have versions.
     code: str | None = None
-    # Warnings about the steps, each with file and line.
+    # Warnings about the steps, each with its file and line.
     warnings: tuple[str, ...] = ()
 
     def build(

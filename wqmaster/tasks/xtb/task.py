@@ -164,7 +164,7 @@ class XtbRung(Rung):
     A higher electronic temperature would help convergence, but it changes the energy.
     """
 
-    # Raises the limit on iterations for the charges to at least this number.
+    # Raises the limit on iterations for the self-consistent charges to at least this number.
     iterations: int | None = Field(default=None, gt=0)
     # xtb's `broydamp` (default: 0.4). A smaller value is slower and steadier.
     damping: float | None = Field(default=None, gt=0, lt=1)
