@@ -120,8 +120,8 @@ class BadDocument(WqmasterError):
     def __init__(self, message: str | None = None, defect: Defect = Defect.OTHER) -> None:
         super().__init__(message)
         self.defect = defect
-        # Keys below `campaign_config` of what is at fault with the document, and the line of a text
-        # there; None if the campaign file is not involved.
+        # The keys below `campaign_config` that lead to the option at which the document fails, and
+        # the line within the option's text; None if the campaign file is not involved.
         self.place: tuple[tuple[str | int, ...], int | None] | None = None
 
 

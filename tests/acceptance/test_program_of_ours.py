@@ -114,7 +114,8 @@ def test_errors_inside_a_package_are_reported_with_their_line(
     springy(campaigns.folder, task=TASK.replace('mood = "restless" if', 'mood = ""[3] if 1 or'))
     cli("check", path, code=1)
     place = "(wqmaster/tasks/springy/task.py, line "
-    assert f"fails for document 1: IndexError('string index out of range') {place}" in cli.errors
+    assert f"IndexError('string index out of range') {place}" in cli.errors
+    assert "document 1: " in cli.errors
     springy(campaigns.folder, parsers=PARSERS.replace("return float(found[1])", "return found[2]"))
     (campaigns.folder / "a.out").write_text("TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n")
     said = cli("parse", "--program", "springy", "--parser", "energy", "a.out", code=1)

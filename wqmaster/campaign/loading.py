@@ -36,8 +36,9 @@ class Source:
     def where(self, *keys: str | int, line: int | None = None) -> str:
         """`file:line` of the value at `keys`, or of the last of these keys that the file has.
 
-        `line`, counted from 1, selects a line within the text there. It is used only for a literal
-        block ("|"), because in any other text the line breaks can differ from those in the file.
+        `line`, counted from 1, selects a line within that value's text. It is used only for a
+        literal block ("|"), because in any other text the line breaks can differ from those in the
+        file.
         """
         node, place = self._find(*keys)
         if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
@@ -96,7 +97,7 @@ class LoadedCampaign:
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
         """A copy of the campaign, adapted to its task function.
 
-        The function needs the document fields `fields`, which are fetched too. `molecule` says
+        The function needs the document fields `fields`, which are fetched too. `molecule` states
         whether it needs a molecule. If not, documents without a molecule are accepted.
         """
         campaign = self.campaign
@@ -160,7 +161,7 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
     visited: set[int] = set()
 
     def visit(node: yaml.Node | None) -> None:
-        if id(node) in visited:  # an alias
+        if id(node) in visited:  # an alias of a node that was already visited
             return
         visited.add(id(node))
         if isinstance(node, yaml.MappingNode):
@@ -205,8 +206,9 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     that pydantic validated.
     """
     found_at: dict[tuple[str | int, ...], list[str]] = {}
-    texts: dict[tuple[str | int, ...], str] = {}  # place and name, which precede the message
-    shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows it
+    # The place and the name, which precede the message.
+    texts: dict[tuple[str | int, ...], str] = {}
+    shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows the message
     for found in error.errors():
         keys = [*above, *_keys(found["loc"])]
         context = found.get("ctx") or {}

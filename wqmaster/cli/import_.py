@@ -20,7 +20,7 @@ _OF_CAMPAIGNS = (".yaml", ".yml")
 
 
 def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
-    """Report the outcome for a file at once, because the next file can take long."""
+    """Report the outcome for a file at once, because the next file can take a long time."""
     parts = [f"{account.imported:,} imported into {place}"]
     if account.there:
         parts.append(f"{account.there:,} already there")
@@ -184,7 +184,7 @@ def command(
 
 
 def _check_order(campaign: Path, files: tuple[Path, ...]) -> None:
-    """Refuse a structure file that stands where the campaign file should.
+    """Refuse a structure file in the place of the campaign file.
 
     Raises:
         UsageError: a campaign file follows it; the message has the command in the right order.

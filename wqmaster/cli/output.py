@@ -104,7 +104,7 @@ class JsonOutput(TextOutput):
         self.show(list(values), ())
 
     def remark(self, *lines: str, err: bool = False) -> None:
-        """Print nothing."""
+        """Print nothing, since the JSON value already has the content of remarks."""
 
     def error(self, message: str, code: ErrorCode, *, said: bool = False, **more: Any) -> None:
         """Print the message, and the error as a value unless a result was printed."""
@@ -138,7 +138,7 @@ def _option(kind: Callable[[], Output], words: str) -> Callable[[Any], Any]:
 
     def chosen(ctx: click.Context, parameter: click.Parameter, as_json: bool) -> Output:
         output = kind() if as_json else TextOutput()
-        ctx.find_root().obj = output  # for errors
+        ctx.find_root().obj = output  # so that errors are printed in the same way
         return output
 
     return click.option(

@@ -16,7 +16,8 @@ from wqmaster.jobs.failures import FailureClass, signature
 from wqmaster.jobs.molecule import Document, Molecule, differences, hash_of_fields
 from wqmaster.recipe.retry import Past, plan_of
 
-# Names of further document fields that affect the result; None: all fetched fields.
+# Names of the document fields, besides the molecule's, that affect the result; None: all fetched
+# fields.
 Fields = Sequence[str] | None
 # How many archives are removed between two updates of the ledger.
 _ARCHIVES_AT_ONCE = 100
@@ -31,7 +32,7 @@ def key_of(document_id: Any) -> str:
 class Rescue:
     """The outputs of a failed attempt, from which a later attempt can continue."""
 
-    archive: str  # path of its outputs.tar
+    archive: str  # path of the failed attempt's outputs.tar
     number: int  # the job's number within its task
     step: str
     molecule: str  # the molecule's fingerprint
@@ -66,9 +67,9 @@ class Final:
 class History:
     """A document's failed attempts."""
 
-    past: tuple[Past, ...] = ()  # in the order of attempts
-    finals: tuple[Final, ...] = ()  # the final ones; () if the document has not failed
-    # By step: the last attempt that failed in this step and whose archive is kept.
+    past: tuple[Past, ...] = ()  # all failed attempts, in order
+    finals: tuple[Final, ...] = ()  # the final attempts; () if the document has not failed
+    # Maps each step to the last attempt that failed in it and whose archive is kept.
     rescues: Mapping[str, Rescue] = field(default_factory=dict)
     archives: Mapping[int, str] = field(default_factory=dict)  # attempt -> path; "" if not kept
 
@@ -91,7 +92,7 @@ class History:
 
 
 def histories_of(entries: Iterable[Document]) -> dict[str, History]:
-    """Each document's history, by the document's `key_of`; `entries` are in order of attempts."""
+    """Each document's history, keyed by `key_of(_id)`; `entries` are in order of attempts."""
     found: dict[str, History] = {}
     for entry in entries:
         key = key_of(entry["document"])
@@ -136,7 +137,7 @@ class Ledger:
         return {entry["_id"]: entry["count"] for entry in classes}
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The history of each document that has failed attempts, by the document's `key_of`."""
+        """The history of each document that has failed attempts, keyed by `key_of(_id)`."""
         query = {**self._mine, "document": {"$in": list(document_ids)}}
         fields = dict.fromkeys(_OF_HISTORY, 1)
         return histories_of(self._failures.find(query, fields).sort("attempt", ASCENDING))

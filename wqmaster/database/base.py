@@ -16,7 +16,7 @@ class AttemptStore(Protocol):
     """The failed attempts of a campaign."""
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The history of each document that has failed attempts, by the document's `key_of`."""
+        """The history of each document that has failed attempts, keyed by `key_of(_id)`."""
 
     def record(self, records: Sequence[Document]) -> None:
         """Record failed attempts; those that are already recorded stay as they are."""
@@ -29,10 +29,13 @@ class ResultStore(Protocol):
     """The results of a campaign."""
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results that do not exist yet; return the reasons for refusals, by `key_of`."""
+        """Store results that do not exist yet.
+
+        Returns the reason for each refusal, keyed by `key_of(_id)`.
+        """
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """The stored steps of each document, by the document's `key_of`.
+        """The stored steps of each document, keyed by `key_of(_id)`.
 
         Deleted documents are left out.
         """
@@ -78,7 +81,7 @@ class CampaignStore(Protocol):
         """The documents among these that still have no result."""
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """The current fingerprint of each document's molecule, by the document's `key_of`.
+        """The current fingerprint of each document's molecule, keyed by `key_of(_id)`.
 
         The fingerprint is None if the document holds no molecule; deleted documents are left out.
         """

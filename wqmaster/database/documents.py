@@ -54,7 +54,7 @@ class Store:
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they quote values of options, even secret ones
+                warnings.simplefilter("ignore")  # warnings quote option values, even secret ones
                 self._client: MongoClient[Document] = MongoClient(
                     uri,
                     serverSelectionTimeoutMS=_SERVER_SELECTION_TIMEOUT_SECONDS * 1000,
@@ -164,7 +164,7 @@ class Store:
         return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """The current fingerprint of each document's molecule, by the document's `key_of`.
+        """The current fingerprint of each document's molecule, keyed by `key_of(_id)`.
 
         The fingerprint is None if the document holds no molecule; deleted documents are left out.
         """
@@ -252,7 +252,7 @@ class Store:
         return self.documents.estimated_document_count()
 
     def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
-        """The existing documents with these ids, with all fields, by their `key_of`."""
+        """The existing documents with these ids, with all fields, keyed by `key_of(_id)`."""
         query = {"_id": {"$in": list(document_ids)}}
         return {key_of(found["_id"]): found for found in self.documents.find(query)}
 

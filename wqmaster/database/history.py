@@ -43,7 +43,7 @@ class ResultHistory:
     ) -> None:
         """Copy results that are about to be removed from their documents.
 
-        `kept` has the new paths of their kept files, by the document's `key_of` and the step. A
+        `kept` has the new paths of their kept files, keyed by `key_of(_id)` and the step. A
         result that a killed command has already added is not added again.
         """
         now = datetime.now(UTC)
@@ -64,7 +64,7 @@ class ResultHistory:
             }
             if found.run:
                 writes.append(UpdateOne(entry, {"$setOnInsert": rest}, upsert=True))
-            else:  # without a `_run`, it cannot be told from another result of this step
+            else:  # without a `_run`, it cannot be distinguished from another result of this step
                 writes.append(InsertOne({**entry, **rest}))
         if writes:
             self._entries.bulk_write(writes, ordered=False)

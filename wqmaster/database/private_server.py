@@ -31,7 +31,7 @@ from wqmaster.system.processes import command_line
 # Time limits for the server to respond after its start, and to stop.
 START_TIMEOUT_SECONDS = 600.0
 STOP_TIMEOUT_SECONDS = 60.0
-_MAX_SOCKET_PATH_BYTES = 100  # sun_path of unix(7) holds 107
+_MAX_SOCKET_PATH_BYTES = 100  # sun_path in unix(7) holds 107 bytes
 
 
 def find_mongod() -> str:
@@ -181,7 +181,7 @@ class Mongod:
         return False
 
     def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
-        # A large database can take long to recover after a kill.
+        # A large database can take a long time to recover after a kill.
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if self._answers():

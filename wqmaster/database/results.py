@@ -86,7 +86,7 @@ class StoredStep:
 class WithResults:
     """A document that has results."""
 
-    document: Document  # its `_id` and the fields of its molecule
+    document: Document  # the document's `_id` and the fields of its molecule
     runs: Mapping[str, Document]  # each step that has a result -> its `_run`; {} if it has none
 
 
@@ -95,7 +95,7 @@ class StatedRecipe:
     """The recipe that stored results record in `_run`."""
 
     hash: str | None  # None: not recorded
-    old: bool  # whether a version before 0.2 stored the results; its hash covered less
+    old: bool  # whether a version before 0.2 stored the results; the hash then covered less
     parser_version: str | None = None  # version of the parsers that read the values
 
 
@@ -118,7 +118,7 @@ class Results:
         """Store each result that does not exist yet, acknowledged by the journal.
 
         Returns:
-            the reason for each result that was refused for good, by its document's `key_of`. All
+            the reason for each result that was refused for good, keyed by `key_of(_id)`. All
             other results are stored, either now or earlier.
 
         Raises:
@@ -151,7 +151,7 @@ class Results:
         return refused
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """The stored steps of each existing document ({} if none), by the document's `key_of`."""
+        """The stored steps of each existing document ({} if none), keyed by `key_of(_id)`."""
         fields = dict.fromkeys(self._paths, 1)
         found = {}
         for document in self._documents.find({"_id": {"$in": list(document_ids)}}, fields):

@@ -1,1 +1,1 @@
-"""`wqmaster doctor`: finds what is missing or wrong on this machine and in a campaign."""
+"""`wqmaster doctor`: find what is missing or wrong on this machine and in a campaign."""

@@ -50,7 +50,7 @@ def programs(case: Case) -> Iterator[Finding]:
         yield Finding("programs", "ok", seen)
     if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
-    # Only the programs that the campaign does not provide.
+    # These are only the programs that the campaign does not provide.
     names = recipe.programs()
     subject = ", ".join(names)
     try:
@@ -106,7 +106,7 @@ def _failed(found: str, argument: str, told: Said) -> str:
     tried = f"'{found} {argument}' (PROGRAM.version_argument)"
     if told.code is None or told.code in _NOT_STARTED_CODES:
         return f"{found} does not run: {told.last}; the command was {tried}"
-    # Perhaps the program works, and only the argument is wrong.
+    # The program may work if only the argument is wrong, so the message names the argument.
     return f"{tried} failed with exit code {told.code}: {told.last}"
 
 

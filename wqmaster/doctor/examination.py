@@ -1,4 +1,4 @@
-"""Runs the checks of `wqmaster doctor`.
+"""Run the checks of `wqmaster doctor`.
 
 A check is a generator of findings. All checks run at the same time, each in a separate thread. A
 check that raises or hangs is reported as a finding, and does not delay the others.

@@ -41,7 +41,7 @@ class Case:
 
     environ: Mapping[str, str]  # the environment for programs that checks start
     loaded: LoadedCampaign | None = None
-    recipe: Recipe | None = None  # also None if the task function or the parsers are unusable
+    recipe: Recipe | None = None  # also None if its task function or parsers are unusable
     engine: str | None = None  # the engine that the campaign would use
 
     @property

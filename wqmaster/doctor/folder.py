@@ -17,11 +17,12 @@ from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import file_system
 from wqmaster.system.programs import ask
 
-# Free MB: below the first number a run soon stops; below the second a large run can stop.
+# Free disk space in MB: below the first number, a run soon stops; below the second, a large run can
+# stop.
 _FULL, _SCARCE = 500, 5_000
-# Free inodes, likewise; each submitted task has about five files.
+# Free inodes, with the same meanings; each submitted task has about five files.
 _FEW, _SOME = 1_000, 50_000
-# Differences between clocks in seconds: beyond the first number times look odd; beyond the second
+# Differences between clocks in seconds: beyond the first number, times look odd; beyond the second,
 # tokens and certificates are refused.
 ODD, REFUSED = 10.0, 300.0
 # The types of network file systems.
@@ -32,7 +33,10 @@ _NETWORK = {
 
 
 def place(case: Case) -> Path:
-    """The campaign's folder, or without a campaign this one; or the closest existing parent."""
+    """The campaign's folder, or the current folder if there is no campaign.
+
+    If that folder does not exist, this is its nearest existing parent.
+    """
     folder = case.loaded.folder if case.loaded else Path.cwd()
     # Without permission for the folder, this returns False, while Path.exists would raise.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110

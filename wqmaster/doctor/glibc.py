@@ -1,4 +1,4 @@
-"""Checks whether workers have the glibc that the programs sent to them need."""
+"""Check whether workers have the glibc that the programs sent to them need."""
 
 import re
 

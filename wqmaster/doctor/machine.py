@@ -71,7 +71,7 @@ def _short(soft: int, needed: int) -> bool:
 
 
 def _most_workers(workers: Workers) -> int:
-    """The most workers that the campaign can have; 0 if it states no number."""
+    """The largest number of workers that the campaign can have; 0 if it states none."""
     if isinstance(workers, BatchWorkers):
         return workers.max
     return (workers.count or 0) if isinstance(workers, LocalWorkers) else 0

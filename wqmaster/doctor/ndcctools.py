@@ -77,7 +77,7 @@ def _without_catalog(environ: Mapping[str, str]) -> dict[str, str]:
 
 def bindings(engine: str, environ: Mapping[str, str]) -> Identity | str:
     """The version and protocol of a manager started here, or the reason why none starts."""
-    with tempfile.TemporaryDirectory() as folder:  # for TaskVine's logs
+    with tempfile.TemporaryDirectory() as folder:  # TaskVine writes its logs there
         words = [sys.executable, "-c", _MANAGER, engine]
         said = ask(words, _without_catalog(environ), seconds=6.0, folder=Path(folder))
     try:

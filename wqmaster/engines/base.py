@@ -28,10 +28,10 @@ class Returned:
 
     task_id: str
     result: TaskResult
-    exit_code: int  # of the runner
+    exit_code: int  # the runner's exit code
     host: str
     started: float  # seconds since 1970
-    finished: float  # likewise
+    finished: float  # seconds since 1970
     message: str = ""  # the last lines of the runner's output
 
 
@@ -40,10 +40,10 @@ class EngineStats:
     """The current state of an engine."""
 
     workers: int = 0  # connected workers
-    cores: int = 0  # on all connected workers
+    cores: int = 0  # cores on all connected workers
     waiting: int = 0  # tasks that no worker has received
     running: int = 0  # tasks on workers
-    bytes_sent: int = 0  # to workers, since the engine started
+    bytes_sent: int = 0  # bytes sent to workers since the engine started
     workers_lost: int = 0  # workers that disappeared while they had tasks
 
 

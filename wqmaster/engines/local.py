@@ -51,9 +51,9 @@ def _is_running(run: _Run) -> bool:
 
 
 def _new_cache() -> tuple[Path, int]:
-    """Create a folder for files that tasks share; returns it and the descriptor of its lock.
+    """Create a folder for files that tasks share; return it and the descriptor of its lock.
 
-    The folders that dead masters left are removed, since each can hold unpacked software.
+    This also removes the folders that dead masters left, since they can hold unpacked software.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_CACHE_PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("rb") as file:
@@ -185,7 +185,7 @@ class LocalEngine:
             os.killpg(run.process.pid, signal.SIGKILL)
 
     def _reap(self, run: _Run) -> int:
-        """Kill what the runner left behind, stop watching its output, and return its exit code."""
+        """Kill the runner's leftover processes, close its output, and return its exit code."""
         assert run.process is not None  # noqa: S101
         pipe = cast("IO[bytes]", run.process.stdout)
         self._selector.unregister(pipe)
@@ -230,7 +230,7 @@ class LocalEngine:
         """Cancel the tasks that have not started, and return their ids."""
         waiting = list(self._waiting)
         self._waiting.clear()
-        for run in waiting:  # one that was lost has a sandbox
+        for run in waiting:  # a task that lost its runner has a sandbox
             shutil.rmtree(run.sandbox, ignore_errors=True)
         return [run.task.id for run in waiting]
 

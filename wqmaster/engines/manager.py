@@ -21,7 +21,7 @@ class ManagerStats(Protocol):
     total_cores: int
     total_memory: int
     total_disk: int
-    max_cores: int  # the most that one worker has; likewise below
+    max_cores: int  # the largest number of cores on one worker; also for memory and disk
     max_memory: int
     max_disk: int
     tasks_waiting: int
@@ -34,7 +34,7 @@ class Order:
     """A task, with everything that a manager needs to run it."""
 
     task: Task
-    folder: Path  # holds inputs.tar, and later outputs.tar
+    folder: Path  # the folder that holds inputs.tar and, later, outputs.tar
     category: str
     memory: int | None  # MB; None: the manager decides
     disk: int | None  # MB; None: the manager decides
@@ -54,11 +54,11 @@ class Report:
     task_id: str
     result: TaskResult
     signaled: bool  # whether a signal ended the runner, according to the library
-    exit_code: int  # of the runner
+    exit_code: int  # the runner's exit code
     host: str
     started: float  # seconds since 1970
-    finished: float  # likewise
-    output: str  # of the runner
+    finished: float  # seconds since 1970
+    output: str  # the runner's output
     failure: str  # the library's name for the result; "" for success
 
 
@@ -68,9 +68,9 @@ class Manager(ABC):
     A *handle* is the library's own object for a task; only the manager uses it.
     """
 
-    port: int  # on which the manager listens
-    version: str  # of the library
-    debug_log: Path  # also records refused workers
+    port: int  # the port on which the manager listens
+    version: str  # the library's version
+    debug_log: Path  # the debug log, which also records refused workers
     growing_logs: Sequence[GrowingLog]  # logs whose size the library does not limit
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Manager(ABC):
     @property
     @abstractmethod
     def stats(self) -> ManagerStats:
-        """The current counts."""
+        """The manager's current counts of workers, cores and tasks."""
 
     @abstractmethod
     def set_fast_abort(self, category: str, factor: float) -> None:
@@ -92,7 +92,7 @@ class Manager(ABC):
 
     @abstractmethod
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn what tasks of `category` use; `mode` is an `allocation` of `Setting`.
+        """Learn the resources that tasks of `category` use; `mode` is an `allocation` of `Setting`.
 
         `guess` holds the cores, memory and disk (MB) of the first tasks, unless unknown.
         """

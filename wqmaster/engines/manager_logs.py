@@ -30,7 +30,8 @@ def log_folder(logs: Path) -> Path:
         shutil.rmtree(old, ignore_errors=True)
     # TaskVine accepts at most 19 characters (vine_runtime_directory_create), suffix included.
     name = time.strftime("%Y-%m-%dT%H%M%S")
-    for suffix in ("", *(f"-{count}" for count in range(1, 10))):  # of runs in the same second
+    # The suffix distinguishes runs that start in the same second.
+    for suffix in ("", *(f"-{count}" for count in range(1, 10))):
         with contextlib.suppress(FileExistsError):
             (logs / f"{name}{suffix}").mkdir()
             return logs / f"{name}{suffix}"

@@ -47,8 +47,8 @@ class Setting:
     password: Path | None = None  # a file; workers need a copy of it
     name: str | None = None  # project name in the catalog
     catalog: str | None = None  # HOST or HOST:PORT
-    ssl: tuple[Path, Path] | None = None  # the files of key and certificate
-    allocation: str = "fixed"  # or a mode that learns resources: max, min_waste, max_throughput
+    ssl: tuple[Path, Path] | None = None  # the files with the key and the certificate
+    allocation: str = "fixed"  # fixed, or a learning mode: max, min_waste, max_throughput
     fast_abort: float | None = None  # restart a task after this many times its category's average
     debug: bool = False  # whether everything is logged
     host: str | None = None  # the name by which workers reach this machine
@@ -64,7 +64,7 @@ class Setting:
 
     @property
     def ssl_files(self) -> tuple[str, str] | None:
-        """The paths of key and certificate, as the bindings take them; None without SSL."""
+        """The paths of the key and the certificate, as the bindings take them; None without SSL."""
         return (str(self.ssl[0]), str(self.ssl[1])) if self.ssl else None
 
     def running_time(self, task: Task) -> int:

@@ -39,7 +39,7 @@ class NdcctoolsEngine:
         self._refusals = Refusals(self._manager.debug_log, self._manager.version, setting.password)
         self._sizes = TaskSizes(setting)
         self._blocked = _BlockedHosts(self._manager)
-        self._tasks: dict[str, Held] = {}  # by id
+        self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id
         self._categories: set[str] = set()
 
     def submit(self, task: Task, folder: Path) -> None:
@@ -90,7 +90,7 @@ class NdcctoolsEngine:
             return None
         held = self._forget(report.task_id)
         if held is None:
-            return None  # it was canceled
+            return None  # the task was canceled
         result = report.result
         if tries.was_evicted(result, report.exit_code, signaled=report.signaled):
             if held.evictions < tries.MAX_RETRIES:

@@ -51,7 +51,7 @@ class Refusals:
         self._logged: set[tuple[str, RefusalKind]] = set()
 
     def read(self) -> None:
-        """Read what was added to the debug log, and log each new host."""
+        """Read the new lines of the debug log, and log each new host."""
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_ino != self._inode or found.st_size < self._position:

@@ -9,7 +9,7 @@ from wqmaster.jobs.job import Task
 
 # How many tasks wait for a worker at most.
 MAX_WAITING_TASKS = 1000
-# How long workers can be idle while tasks wait before the engine reports it.
+# How long workers can be idle while tasks wait before the engine reports the problem.
 IDLE_WORKERS_TIMEOUT_SECONDS = 30.0
 
 
@@ -41,9 +41,9 @@ class TaskSizes:
 
     @property
     def least(self) -> tuple[int, int, int]:
-        """The least cores, memory and disk that any task requests; 0 if a task states none.
+        """The smallest requests of all tasks for cores, memory and disk; 0 if a task states none.
 
-        Without tasks, this is the request of the last task.
+        If there are no tasks, this is the request of the last one.
         """
         cores, memory, disk = zip(*(self._sizes or [self._last]), strict=True)
         return min(cores), min(memory), min(disk)

@@ -99,7 +99,7 @@ class TaskVineManager(Manager):
 
     @property
     def stats(self) -> ManagerStats:
-        """The current counts."""
+        """The manager's current counts of workers, cores and tasks."""
         return cast("ManagerStats", self._manager.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
@@ -107,7 +107,7 @@ class TaskVineManager(Manager):
         self._manager.enable_disconnect_slow_workers_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn what tasks of `category` use."""
+        """Learn the resources that tasks of `category` use."""
         self._manager.set_category_mode(category, mode)
         self._manager.set_category_first_allocation_guess(category, dict(guess))
 
@@ -149,7 +149,7 @@ class TaskVineManager(Manager):
             return None
         for file in self._own.pop(task.tag, ()):
             self._manager.undeclare_file(file)
-        # When its inputs were sent, since the bindings do not report when the task started.
+        # The bindings do not report when a task started, so this is when its inputs were sent.
         started = task.get_metric("time_when_commit_end") / 1e6 or time.time()
         return Report(
             task_id=task.tag,

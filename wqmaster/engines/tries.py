@@ -12,7 +12,7 @@ from wqmaster.jobs.job import Task
 # How many times a task runs again after losing its worker.
 MAX_RETRIES = 10
 # How many times `fast_abort` restarts a task elsewhere. A molecule that is larger than the others
-# takes as long on every worker, and must not fail only because of its size.
+# takes equally long on every worker, and must not fail merely because of its size.
 MAX_FAST_ABORTS = 3
 # How long the library blocks a host after it has aborted two tasks there in a row. Two large
 # molecules can also cause that, and the default of 900 s would stop a campaign on a single host.
@@ -32,8 +32,9 @@ class Held:
     handle: Any  # the library's own object for the task
     hurried: bool  # whether the task is restarted elsewhere if it takes too long
     evictions: int = 0  # how many times a signal from outside ended its runner
-    # For `Restarts`: the number of restarts, the time of the last start (microseconds since 1970),
-    # and how long the task ran on workers that were then lost (microseconds).
+    # The record that `Restarts` keeps: the number of restarts, the time of the last start
+    # (microseconds since 1970), and how long the task ran on workers that were then lost
+    # (microseconds).
     restarts: int = 0
     began: int = 0
     wasted: int = 0

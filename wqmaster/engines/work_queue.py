@@ -26,7 +26,8 @@ class WorkQueueManager(Manager):
         self._wq = ndcctools.bindings("work_queue")
         library = ctypes.CDLL(ndcctools.bindings("cwork_queue")._cwork_queue.__file__)
         slow_host = ctypes.c_double.in_dll(library, "wq_option_blocklist_slow_workers_timeout")
-        slow_host.value = tries.SLOW_HOST_TIMEOUT_SECONDS  # the bindings have no call for it
+        # The bindings have no call for this setting.
+        slow_host.value = tries.SLOW_HOST_TIMEOUT_SECONDS
         self._setting = setting
         self.debug_log = logs / "debug"
         self._log_debug()
@@ -87,7 +88,7 @@ class WorkQueueManager(Manager):
 
     @property
     def stats(self) -> ManagerStats:
-        """The current counts."""
+        """The manager's current counts of workers, cores and tasks."""
         return cast("ManagerStats", self._queue.stats)
 
     def set_fast_abort(self, category: str, factor: float) -> None:
@@ -95,7 +96,7 @@ class WorkQueueManager(Manager):
         self._queue.activate_fast_abort_category(category, factor)
 
     def set_allocation(self, category: str, mode: str, guess: Mapping[str, int]) -> None:
-        """Learn what tasks of `category` use."""
+        """Learn the resources that tasks of `category` use."""
         self._queue.specify_category_mode(category, self._allocation_modes[mode])
         self._queue.specify_category_first_allocation_guess(category, dict(guess))
 
@@ -140,7 +141,7 @@ class WorkQueueManager(Manager):
             signaled=task.result == self._wq.WORK_QUEUE_RESULT_SIGNAL,
             exit_code=task.return_status,
             host=task.hostname or "",
-            started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if it never ran
+            started=task.execute_cmd_start / 1e6 or time.time(),  # 0 if the task never ran
             finished=task.execute_cmd_finish / 1e6 or time.time(),
             output=task.std_output or "",
             failure="" if result is TaskResult.OK else task.result_str,

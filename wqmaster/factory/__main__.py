@@ -21,7 +21,7 @@ from wqmaster.system.locks import note
 
 
 def main() -> int:
-    """Read the order, answer it, and carry it out; returns the exit code."""
+    """Read the order, answer it, and carry it out; return the exit code."""
     order = Order.read(sys.stdin.readline())
     folder = Path(order.folder)
     error: str | None = None

@@ -1,4 +1,4 @@
-"""Plans a campaign's factory from the campaign, its folder and this machine."""
+"""Plan a campaign's factory from the campaign, its folder and this machine."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Runs the commands of batch systems."""
+"""Run the commands of batch systems."""
 
 import os
 

@@ -21,7 +21,7 @@ DEMAND_LIFETIME_SECONDS = 60.0
 class Demand:
     """What a master reports to the supervisor."""
 
-    jobs: int | None  # neither done nor failed; None if they cannot be counted
+    jobs: int | None  # jobs neither done nor failed; None if they cannot be counted
     connected: int  # connected workers
 
     def workers(self, bundle: int, slots: int) -> int | None:
@@ -33,7 +33,7 @@ class Demand:
 
 
 def least(needed: int | None, least: int, most: int) -> int:
-    """How many workers to keep: `needed`, within `least` and `most`; `least` if it is None."""
+    """How many workers to keep: `needed`, from `least` to `most`; `least` if `needed` is None."""
     return least if needed is None else max(least, min(needed, most))
 
 

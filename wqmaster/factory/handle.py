@@ -1,4 +1,4 @@
-"""Control of a factory by the master and the command line."""
+"""Control a factory from the master or the command line."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
 
     Raises:
         Locked: another supervisor runs in this folder.
-        EngineError: the supervisor did not start; the message says why.
+        EngineError: the supervisor did not start; the message gives the reason.
     """
     with errors.open("ab") as stderr:
         process = subprocess.Popen(
@@ -161,7 +161,7 @@ class Handle(Protocol):
         """Whether the user still has to start the factory."""
 
     def tell(self, wanted: Demand) -> None:
-        """Report what the campaign needs now."""
+        """Report the campaign's current demand."""
 
     def trouble(self) -> Trouble | None:
         """A known problem with the factory or its workers; None if there is none."""
@@ -170,7 +170,7 @@ class Handle(Protocol):
         """The last lines of a worker's log; empty if there is no trouble."""
 
     def close(self) -> str | None:
-        """Stop using the factory; returns a message if workers remain that should have ended."""
+        """Stop using the factory; return a message if workers remain that should have ended."""
 
 
 class _Reporting:
@@ -182,7 +182,7 @@ class _Reporting:
         self._slots = slots
 
     def tell(self, wanted: Demand) -> None:
-        """Report what the campaign needs now."""
+        """Report the campaign's current demand."""
         demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
     def trouble(self) -> Trouble | None:
@@ -239,7 +239,7 @@ class Factory(_Reporting):
         """Check that the factory still runs.
 
         Raises:
-            EngineError: the factory does not run; the message says why.
+            EngineError: the factory does not run; the message gives the reason.
         """
         code = self._supervisor.poll()
         if code is not None:
@@ -253,7 +253,7 @@ class Factory(_Reporting):
         return False
 
     def close(self) -> str | None:
-        """End the factory and its workers, and wait; returns a message if workers remain."""
+        """End the factory and its workers, and wait; return a message if workers remain."""
         if self._supervisor.stdin:
             self._supervisor.stdin.close()
         if self._supervisor.wait() < 0:

@@ -52,7 +52,7 @@ def take_lock(folder: Path, campaign_file: str) -> IO[str]:
 
 
 def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
-    """Remove a factory's jobs, processes and scratch folders; returns how many workers it had.
+    """Remove a factory's jobs, processes and scratch folders; return how many workers it had.
 
     Raises:
         EngineError: the batch system does not respond, or the jobs remain.
@@ -64,7 +64,7 @@ def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
 
 
 def remove_jobs(system: BatchSystem[Any], factory_id: str) -> int:
-    """Remove a factory's jobs from the queue, and wait until they are gone; returns their number.
+    """Remove a factory's jobs from the queue, and wait until they are gone; return their number.
 
     Raises:
         EngineError: the batch system does not respond, or the jobs remain.

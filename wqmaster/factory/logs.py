@@ -1,4 +1,4 @@
-"""Reads the output of workers, which is not trusted."""
+"""Read the output of workers, which is not trusted."""
 
 import contextlib
 from pathlib import Path

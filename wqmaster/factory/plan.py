@@ -1,4 +1,4 @@
-"""Plans a campaign's factory: its command line and its configuration. No I/O.
+"""Plan a campaign's factory: its command line and its configuration. No I/O.
 
 According to work_queue_factory.c and vine_factory.c in cctools 7.14.5, a factory rereads the
 configuration file (`-C`) while it runs. The file holds only integers and strings, and unknown keys
@@ -72,19 +72,19 @@ class Project:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What determines a factory besides the campaign file."""
+    """Everything that determines a factory besides the campaign file."""
 
     engine: str  # work_queue or taskvine
     manager: Address | Project
-    factory_id: str  # identifies its jobs in the batch system
+    factory_id: str  # identifies the factory's jobs in the batch system
     catalog: str  # HOST or HOST:PORT
     password: str | None = None  # the password file for workers, relative to the factory's folder
     worker: Path | None = None  # the worker program to send; None: this machine's own
     local_count: int = 1  # the number of workers if they run on this machine
     began: int = 0  # when the factory starts, in seconds since 1970
-    programs_needed: tuple[str, ...] = ()  # must exist on each host
-    programs_tried: tuple[str, ...] = ()  # those of them that can be run with --version
-    campaign_file: str = "CAMPAIGN"  # its path, quoted for a shell
+    programs_needed: tuple[str, ...] = ()  # programs that must exist on each host
+    programs_tried: tuple[str, ...] = ()  # needed programs that are safe to run with --version
+    campaign_file: str = "CAMPAIGN"  # the campaign file's path, quoted for a shell
 
 
 @dataclass(frozen=True)
@@ -92,19 +92,19 @@ class Plan:
     """Everything that is needed to start a factory."""
 
     engine: str
-    type: str  # the batch system of its workers
+    type: str  # the type of the workers, which names their batch system
     factory_id: str
-    manager: str  # address or project, for messages
-    master: str  # the same, to follow "the factory cannot find"
+    manager: str  # the master's address or project, for messages
+    master: str  # the manager, worded to follow "the factory cannot find"
     port: int | None  # the master's port; None if workers find it in the catalog
     words: tuple[str, ...]  # the command line, up to the options with folders
     target: tuple[str, ...]  # the end of the command line, which locates the master
     configuration: Mapping[str, int | str]
     catalog: str
-    sends_program: bool  # whether the worker program is another than this machine's own
+    sends_program: bool  # whether the worker program differs from this machine's own
     max_workers: int
     min_workers: int
-    campaign_file: str  # its path, quoted for a shell, for messages
+    campaign_file: str  # the campaign file's path, quoted for a shell, for messages
 
     @property
     def batch_system(self) -> BatchSystem[Any]:

@@ -1,4 +1,4 @@
-"""Finds and ends the processes of a factory and of its workers on this machine."""
+"""Find and end the processes of a factory and of its workers on this machine."""
 
 import contextlib
 import os
@@ -23,13 +23,14 @@ def left(folder: Path) -> list[int]:
     """The pids of the factory with its files in `folder`, its workers, and their descendants."""
     # The user can give the campaign by a different path than before.
     folder = folder.resolve()
-    # A factory's working directory is its scratch folder here; a worker's is elsewhere.
+    # The working directory of a factory of this campaign is a scratch folder in `folder`. The mark
+    # finds its workers, which run elsewhere.
     found = with_variable(_MARK_VARIABLE, str(folder), folder / "workers-")
     return found + [pid for pid in descendants(*found) if pid not in found] if found else []
 
 
 def end_left(folder: Path) -> int:
-    """Kill the processes that `left` finds, and wait until they are gone; returns how many."""
+    """Kill the processes that `left` finds, and wait until they are gone; return how many."""
     pids = left(folder)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

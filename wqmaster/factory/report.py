@@ -1,4 +1,7 @@
-"""A parser for what work_queue_factory and vine_factory print every 35 s or so. No I/O."""
+"""A parser for the reports that factories print about every 35 s. No I/O.
+
+A factory is work_queue_factory or vine_factory.
+"""
 
 import re
 from collections import deque

@@ -25,7 +25,7 @@ class Printed:
 
     plan: Plan
     command: Sequence[str]
-    folder: Path  # where the command must run
+    folder: Path  # the folder in which the command must run
     file: Path  # the configuration file
     hidden: frozenset[str]  # environment variables that workers must not see
 
@@ -37,10 +37,11 @@ class Printed:
             "engine": plan.engine,
             "type": plan.type,
             "manager": plan.manager,
-            # The user runs it in `folder`.
+            # The user runs this command in `folder`.
             "command": list(self.command),
             "folder": str(self.folder),
-            # The names of the variables that it may see; None if workers get no copy of them.
+            # The names of the variables that the factory may see; None if workers get no copy of
+            # them.
             "environment": sorted(plan.environment(os.environ)) if passed else None,
             "hidden": sorted(self.hidden),
             "catalog": plan.catalog,

@@ -17,10 +17,10 @@ class WorkerSize:
     """The size of one worker."""
 
     cores: int
-    slots: int  # how many tasks it runs at a time
+    slots: int  # how many tasks the worker runs at a time
     memory: int  # MB
     disk: int  # MB
-    least_disk: int  # MB that must be free on the host when it starts
+    least_disk: int  # MB that must be free on the host when the worker starts
 
 
 def worker_size(campaign: Campaign) -> WorkerSize:

@@ -36,8 +36,9 @@ from wqmaster.system.processes import this_process
 CONFIGURATION_FILE = "factory.json"
 STATUS_FILE = "status.json"
 LOG_FILE = "factory.log"
-# The least time between two looks at the workers: this many seconds, or this many times as long as
-# the last look took. The folders of thousands of workers on a remote file system are slow to read.
+# The shortest time between two looks at the workers: this many seconds, or this many times as long
+# as the last look took. The folders of thousands of workers on a remote file system are slow to
+# read.
 _LOOK_INTERVAL_SECONDS = 2.0
 _LOOK_INTERVAL_FACTOR = 10
 
@@ -89,7 +90,7 @@ class Supervisor:
         self._connected = 0
 
     def begin(self) -> None:
-        """Remove what an earlier factory left, and prepare the folder.
+        """Remove the jobs and files that an earlier factory left, and prepare the folder.
 
         Raises:
             EngineError: an earlier factory's workers cannot be removed.
@@ -117,7 +118,7 @@ class Supervisor:
                 remove_jobs(system, self._plan.factory_id)
 
     def run(self) -> int:
-        """Run the factory; returns 1 if it exited unexpectedly or more workers would be useless."""
+        """Run the factory; return 1 if it exited unexpectedly or more workers would be useless."""
         # The factory must not outlive the supervisor, since nothing else would end it.
         command = [*self._plan.command(CONFIGURATION_FILE, self._scratch.name), "--parent-death"]
         self._log.info("%s", " ".join(command))

@@ -8,22 +8,22 @@ from typing import Any
 class TroubleKind(StrEnum):
     """The kinds of trouble; their values are stored in status.json."""
 
-    ALL_END_AT_ONCE = "all_end_at_once"  # so no more workers are submitted
-    END_AT_ONCE = "end_at_once"  # some exited immediately
-    SENT_SLOWLY = "sent_slowly"  # so many exited immediately that they are submitted one at a time
+    ALL_END_AT_ONCE = "all_end_at_once"  # all exited immediately, so the factory submits no more
+    END_AT_ONCE = "end_at_once"  # some workers exited immediately
+    SENT_SLOWLY = "sent_slowly"  # many exited immediately, so the factory submits one at a time
     SOME_ABSENT = "some_absent"  # some workers run but do not connect
     ALL_ABSENT = "all_absent"  # workers run, but none connects
     NONE_CONNECTED = "none_connected"  # all workers ended without connecting
     HELD = "held"  # the batch system holds a worker
-    QUEUED = "queued"  # all workers have waited in the queue for long
+    QUEUED = "queued"  # all workers have waited in the queue for a long time
     NOT_SUBMITTED = "not_submitted"
     NO_MASTER = "no_master"
     FACTORY_KILLED = "factory_killed"
     FACTORY_ENDED = "factory_ended"
     FOLDER_FAILED = "folder_failed"
-    WORKERS_LEFT = "workers_left"  # in the queue, after the factory has ended
+    WORKERS_LEFT = "workers_left"  # the factory has ended, but its workers are still in the queue
     OTHER_PORT = "other_port"  # workers connect to a port that is not the master's
-    UNKNOWN = "unknown"  # from a status that another version of wqmaster wrote
+    UNKNOWN = "unknown"  # another version of wqmaster wrote the status
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Trouble:
 
     kind: TroubleKind
     text: str
-    about: str = ""  # distinguishes troubles of one kind: an exit code, for example
+    about: str = ""  # what distinguishes two problems of one kind, such as an exit code
 
     def __str__(self) -> str:
         return self.text

@@ -17,7 +17,7 @@ SLOW_PART_OF_CONNECTED = 20
 STOP_AFTER_QUICK_ENDS = 8
 # How long a running worker can take to connect before it counts as absent.
 CONNECTION_TIMEOUT_SECONDS = 90.0
-# How long all workers can wait in the queue before the supervisor reports it.
+# How long all workers can wait in the queue before the supervisor reports the problem.
 QUEUE_TIMEOUT_SECONDS = 900.0
 # If some workers have connected, the supervisor reports those that have not once there are at least
 # this many, and at least 1/ABSENT_PART_OF_RUNNING of the running workers.
@@ -49,9 +49,9 @@ class Worker:
     started: float | None = None  # seconds since 1970
     ended: float | None = None  # likewise
     code: int | None = None  # exit code; None if it is unknown
-    signal: int | None = None  # the signal that ended it, if one did
+    signal: int | None = None  # the signal that ended the worker, if one did
     host: str = ""
-    why: str = ""  # the reason why it is held, or its last output
+    why: str = ""  # the reason why the worker is held, or its last output
 
     def words(self) -> str:
         """A description of how the worker ended, or why it is held."""
@@ -78,11 +78,12 @@ class Census:
     # The last workers that ended, and the number of quick ends in a row.
     last: deque[Worker] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_WORKERS))
     quick: int = 0
-    quick_hosts: set[str] = field(default_factory=set)  # on which those ends happened
+    # The hosts on which the quick ends in a row happened.
+    quick_hosts: set[str] = field(default_factory=set)
     held: Worker | None = None  # the worker that was held last
-    waiting: int = 0  # jobs in the queue, where only the factory reports them
+    waiting: int = 0  # jobs in the queue, if only the factory reports them
     good: set[str] = field(default_factory=set)  # running workers that had no quick end
-    queued: float | None = None  # since when all wait in the queue, in seconds since 1970
+    queued: float | None = None  # when all began to wait in the queue, in seconds since 1970
 
     def see(self, workers: Iterable[Worker]) -> None:
         """Take the workers whose state has changed; each change and each end must come once."""
@@ -105,7 +106,7 @@ class Census:
                 self.works()
 
     def settle(self, now: float) -> None:
-        """Note which workers have run for a while, and since when all workers wait in the queue."""
+        """Note which workers have run for a while, and since when all have been in the queue."""
         none_begins = self.idle and not self.count("running")
         self.queued = (self.queued or now) if none_begins else None
         for worker in self.now.values():

@@ -38,8 +38,8 @@ def check_file_name(name: str) -> str:
 class Input:
     """A file that many tasks share and workers cache. Jobs find it as `../shared/NAME`."""
 
-    path: Path  # on the master's machine
-    name: str  # on the worker
+    path: Path  # the file's path on the master's machine
+    name: str  # the file's name on the worker
 
     def __post_init__(self) -> None:
         check_file_name(self.name)
@@ -51,7 +51,7 @@ class Input:
 class Supply:
     """Software that a worker makes ready before a step calls it."""
 
-    key: str  # its name on workers; different contents have different names
+    key: str  # the supply's name on workers; different contents have different names
     kind: Literal["archive", "url", "module"]
     source: str  # the archive's path on the master's machine, the URL, or the module's name
     sha256: str = ""  # checksum of the archive, or of the file at the URL if known
@@ -161,9 +161,9 @@ class Task:
     cores: int = 1
     memory: int | None = None  # MB
     disk: int | None = None  # MB
-    compression: str = "none"  # of outputs.tar: "none" or "gzip"
+    compression: str = "none"  # compression of outputs.tar: "none" or "gzip"
     running_time_min: int | None = None  # the shortest time that the task takes, in seconds
-    plain: bool = True  # whether it has the campaign's resources, unchanged by a remedy
+    plain: bool = True  # whether the task has the campaign's resources, unchanged by a remedy
 
     @property
     def time_limit(self) -> int:

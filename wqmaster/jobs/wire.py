@@ -114,7 +114,8 @@ def _plain(path: Path) -> IO[bytes]:
 
 # The runner starts programs with timeout(1), whose exit code is one of these if that fails.
 _NOT_STARTED_CODES = (126, 127)
-# The message of timeout(1) in that case. It is replaced, since users do not know about timeout(1).
+# The message of timeout(1) if it cannot start a program. It is replaced, since users do not know
+# about timeout(1).
 _SAID_BY_TIMEOUT = re.compile(
     rb"^timeout: (?:failed to run command|can't execute) "
     rb"(?:'|\xe2\x80\x98)(.*?)(?:'|\xe2\x80\x99)(?=: )",

@@ -82,7 +82,7 @@ class Census:
 
 
 def _reason(defect: Defect) -> str:
-    """The failure class that a run would record, and the defect if that says more."""
+    """The failure class that a run would record, and the defect if that is more specific."""
     label = class_of(defect).label
     return label if label == str(defect) else f"{label} ({defect})"
 

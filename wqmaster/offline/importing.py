@@ -28,7 +28,7 @@ from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
-# A batch has at most so many records to compare or documents to insert, and bytes of records.
+# The limits of a batch: records to compare or documents to insert, and bytes of records.
 _BATCH_DOCUMENTS = 500
 _BATCH_BYTES = 32 << 20
 _MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
@@ -50,7 +50,8 @@ class RefusedRecord:
     """A record that was not imported."""
 
     number: int  # counted from 1
-    line: int | None  # its first line, counted from 1; None if the file has no lines of text
+    # The record's first line, counted from 1; None if the file has no lines of text.
+    line: int | None
     title: str
     why: str
     place: str  # number, line and title, for messages
@@ -65,8 +66,8 @@ class Account:
     # has several conformers, each conformer is a document.
     records: int = 0
     imported: int = 0
-    there: int = 0  # already in the collection, and identical
-    held_back: int = 0  # good, but not imported because of other records
+    there: int = 0  # records already in the collection, and identical
+    held_back: int = 0  # good records, not imported because of others
     refused: int = 0
     first_refused: list[RefusedRecord] = field(default_factory=list)
     notes: Counter[Note] = field(default_factory=Counter)  # number of records for each note

@@ -25,14 +25,14 @@ from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
-# Files whose names look like those of printed output, but which programs write themselves.
+# Files that a program writes itself, although their names look like those of redirected output.
 _NOT_PRINTED = frozenset(("g98.out",))
 _STREAMS = frozenset(("stdout", "stderr"))
-# The file-name ending of each of these kinds.
+# The file-name endings of JSON and XYZ files.
 _ENDINGS = {JSON: ".json", XYZ: ".xyz"}
 # Matches the messages of errors from `Output.missing` and `Output.file`.
 _MISSING = re.compile(r"the (?:block|file) .+ is missing.*", re.DOTALL)
-# Larger files are not read (bytes).
+# The size in bytes above which a file is not read.
 _MAX_FILE_BYTES = 1 << 30
 
 

@@ -38,7 +38,7 @@ _OF_PARSERS = ("program_version", "parser_version")
 class Kind(Enum):
     """How the current parsers' result for an archived job compares with the database."""
 
-    SAME = "same"  # as stored
+    SAME = "same"  # the values are as stored
     CHANGED = "changed"  # a stored value differs
     NEW = "new"  # the stored result lacks some values
     CURED = "cured"  # a failed attempt that is now a result
@@ -71,7 +71,7 @@ class Finding:
     asked: Asked
     why: str = ""  # the reason, if the job failed or was skipped
     differences: tuple[Difference, ...] = ()
-    # Only `write` needs the following; each is {} if there is none.
+    # Only `write` needs the following fields; a field that does not apply is {}.
     result: dict[str, Document] = field(default_factory=dict)  # step -> its values now
     run: Document = field(default_factory=dict)  # `_run` of the stored result of this attempt
     record: Document = field(default_factory=dict)  # the failed attempt, for the ledger
@@ -92,7 +92,7 @@ def _largest(before: Any, now: Any) -> float | None:
 @dataclass(frozen=True)
 class _Archived:
     asked: Asked
-    number: int  # within its task
+    number: int  # the job's number within its task
     returned: Returned
     outcome: Outcome | None
     place: str  # path of the archive

@@ -97,7 +97,7 @@ def _molecule(store: Store, document: Document) -> Molecule:
 
 
 def _naming(document: Any, error: BadDocument) -> BadDocument:
-    """The same error, preceded by the `_id` of its document."""
+    """`error` with the `_id` of `document` at the start of its message."""
     return BadDocument(f"document {document!r}: {error.message}", error.defect)
 
 

@@ -16,7 +16,7 @@ from wqmaster.parsers.base import Output, reads
 VERSION = "1"
 # The longest word that is read as a number; no program prints a longer one.
 _MAX_NUMBER_CHARACTERS = 400
-# The most numbers that a table can have: a MongoDB document holds at most 16 MB, and a number in
+# The largest number of entries in a table: a MongoDB document holds at most 16 MB, and a number in
 # a list takes at least 11 bytes.
 _MAX_NUMBERS = 1_000_000
 

@@ -71,8 +71,8 @@ QUANTITIES: Mapping[str, Quantity] = {
 def not_numeric(name: str, value: Any) -> str | None:
     """Why `value` cannot be a value of the numeric quantity `name`, or None if it can.
 
-    In a list, only the first number is examined. An entry of a list can be None where the program
-    gives no number. A parser that is not named after a common quantity may return anything.
+    In a list, only the first number is examined. An entry of a list can be None if the program
+    gives no number for it. A parser that is not named after a common quantity may return anything.
     """
     quantity = QUANTITIES.get(name)
     if quantity is None or quantity.shape is None or name == "symbols":

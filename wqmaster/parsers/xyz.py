@@ -48,7 +48,8 @@ def frames(text: str, name: str, more: int = 0) -> Iterator[Frame]:
     """
     if text and not text.endswith("\n"):
         raise ParseError(f"{name} is truncated")
-    # Line by line, so that a large file of something else is refused at its first wrong line.
+    # The text is read line by line, so that a large file of another kind is refused at its first
+    # wrong line.
     lines = io.StringIO(text.rstrip())
     for first in lines:
         natoms = _number_of_atoms(first, name)

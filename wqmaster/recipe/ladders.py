@@ -73,7 +73,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits, step: str) -> Ladders:
 
     Raises:
         CampaignError: the campaign names an unknown remedy or failure class, has an invalid remedy,
-            or gives two different remedies one name. The message contains file and line.
+            or gives two different remedies one name. The message contains the file and the line.
     """
     campaign = loaded.campaign
     if campaign.remedies is False:

@@ -66,7 +66,7 @@ def current(name: str) -> str:
 class _Role:
     """The role of a function that a campaign file names: task function or parser."""
 
-    noun: str  # for messages
+    noun: str  # the role's name in messages
     package: ModuleType  # the package that contains wqmaster's functions of this role
     mark: str  # the attribute that the role's decorator sets
     further: str = ""  # a hint if the program is unknown

@@ -57,7 +57,7 @@ class StepRecipe:
     # Everything that determines this step's results, including the options of earlier steps, whose
     # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)
-    hash: str = ""  # of `asked`
+    hash: str = ""  # the hash of `asked`
     # The hash that versions before 0.2 stored. It did not cover the molecule's document fields.
     old_hash: str = ""
 
@@ -83,7 +83,7 @@ class Recipe:
     # Document fields, besides the molecule's, that affect the result. None means all fetched
     # fields, since a user's task function can read any of them.
     fields: tuple[str, ...] | None
-    # Warnings about the steps, each with file and line.
+    # Warnings about the steps, each with its file and line.
     warnings: tuple[str, ...] = ()
 
     @property

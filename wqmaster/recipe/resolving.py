@@ -251,12 +251,12 @@ class _Resolver:
 def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     """Resolve a campaign to its recipe. A user's modules can be in the campaign file's folder.
 
-    `runs` says whether jobs will be built. If not, the archives in `software:` are not inspected,
+    `runs` states whether jobs will be built. If not, the archives in `software:` are not inspected,
     because reading outputs does not need them.
 
     Raises:
         CampaignError: a function, parser, option or archive is missing or wrong. The message
-            contains file, line and the nearest valid name.
+            contains the file, the line and the nearest valid name.
     """
     beside = loaded.source.path.parent.absolute()
     if str(beside) not in sys.path:

@@ -123,8 +123,8 @@ class Remedies:
     """The resolved remedies of one attempt; false if there are none."""
 
     plan: Plan = field(default_factory=dict)
-    rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # by step name
-    factors: Factors = Factors()  # each is the largest among all rungs
+    rungs: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)  # rungs by the step's name
+    factors: Factors = Factors()  # each factor is the largest among all rungs
 
     def __bool__(self) -> bool:
         return bool(self.plan)

@@ -50,7 +50,7 @@ class RunOptions:
     """Options from the command line, in addition to the campaign file."""
 
     watch: bool = False  # keep waiting for new documents
-    limit: int | None = None  # the most documents that this run computes
+    limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
 
 

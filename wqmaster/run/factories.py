@@ -72,7 +72,7 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """Start the factory of a campaign in the background; return its status.
 
     Raises:
-        EngineError: it is already running, cannot start, or a program is not installed.
+        EngineError: the factory is already running or cannot start, or a program is missing.
     """
     check_writable(loaded.folder)
     return factory.start(plan, loaded.folder, worker_environment(loaded))
@@ -81,10 +81,11 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
 def stop_factory(loaded: LoadedCampaign) -> int | None:
     """Stop the factory of a campaign and its workers, and wait until they are gone.
 
-    Returns None, or, if none was running, how many workers an earlier one had left.
+    Returns None if a factory was running. Otherwise returns how many workers an earlier factory had
+    left.
 
     Raises:
-        EngineError: it belongs to a master, or its workers cannot be removed.
+        EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
     return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
 

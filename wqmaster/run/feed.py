@@ -22,8 +22,8 @@ _LOOKING_SECONDS = 1.0
 class Fed:
     """A document to compute, or one that cannot be computed."""
 
-    document: Any  # its _id
-    attempt: int  # number of the attempt that now begins, from 1
+    document: Any  # the document's _id
+    attempt: int  # number of the attempt that begins now, counted from 1
     molecule: Molecule | None
     problem: str = ""  # why there is no molecule
     unusable: str | None = None  # if there is no molecule: hash of the fields that should hold it

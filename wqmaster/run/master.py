@@ -80,11 +80,11 @@ class Master:
         self._show = show
         self._count = 0
         self._hosts = Hosts()
-        # `key_of` -> `_id`, for each document between feed and verdict.
+        # `key_of` -> `_id`, for each document between the feed and its verdict.
         self._flights: dict[str, Any] = {}
         # Task -> the `key_of` of each of its documents, in the order of its jobs.
         self._tasks: dict[str, list[str]] = {}
-        # The same for tasks that have returned but are not yet committed.
+        # Like `_tasks`, for tasks that have returned but are not yet committed.
         self._spooled: dict[str, list[str]] = {}
         self._builder = Builder(recipe, spool)
         self._feed = Feed(

@@ -65,7 +65,7 @@ def unnamed(recipe: Recipe, job: Job) -> list[str]:
     known = {*recipe.software.commands, *(program.name for program in recipe.known_programs)}
     known_words = {recipe.software.argv(name)[0] for name in known}
     place = recipe.loaded.source.where(*recipe.functions[0].place)
-    better = known - {"command"}  # not a program, but the package that runs any
+    better = known - {"command"}  # `command` is not a program, but runs any
     return [
         f"{_where_called(recipe, name) or place}: {recipe.named} calls '{name}', which is "
         f"neither in 'software:' nor installed on this machine; {_suggested(name, better)}"

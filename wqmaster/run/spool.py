@@ -73,7 +73,9 @@ class Spool:
         return iter(sorted(entry.name for entry in self.returned.iterdir()))
 
     def read(self, task_id: str) -> tuple[list[Asked], Returned, Path]:
-        """The jobs of a returned task, how it ended, and its archive's path, even if it is missing.
+        """The jobs of a returned task, how it ended, and its archive's path.
+
+        The path is returned even if the archive is missing.
 
         Raises:
             FileNotFoundError: the task is not, or no longer, in `returned`.

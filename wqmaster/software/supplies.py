@@ -141,7 +141,7 @@ def keep(found: Iterable[Supply], folder: Path) -> None:
         part = folder / f".{supply.key}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # A license can forbid that other users of this machine read the copy (ORCA's does).
+            # A license can forbid other users of this machine to read the copy, as ORCA's does.
             with Path(supply.source).open("rb") as file, _private(part).open("wb") as copy:
                 shutil.copyfileobj(file, copy, 1 << 20)
             with part.open("rb") as file:

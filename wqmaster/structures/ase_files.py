@@ -38,7 +38,7 @@ def _check_database(path: Path) -> str:
     ASE would turn any other SQLite file into one when it opens the file.
 
     Raises:
-        StructureError: it is not.
+        StructureError: the file is not an ASE database.
     """
     wrong = StructureError(f"{path}: not an ASE database")
     if path.suffix.lower() == ".json":

@@ -46,8 +46,8 @@ class Options:
     fields: MoleculeFields = field(default_factory=MoleculeFields)
     # The key that the campaign's results are stored under, so no imported field may have this name.
     output_key: str = "results"
-    charge: int | None = None  # charge of every record (e)
-    multiplicity: int | None = None  # multiplicity of every record
+    charge: int | None = None  # the charge of every record (e)
+    multiplicity: int | None = None  # the multiplicity of every record
     # If a molfile lacks hydrogens: refuse it, use it as it is, or add the hydrogens.
     hydrogens: Literal["refuse", "keep", "add"] = "refuse"
     # If a molfile is a flat drawing: refuse it, use it as it is, or build a geometry.
@@ -62,7 +62,7 @@ class Record:
     """One record in a file: a molecule with one or more conformers, or the reason for refusal."""
 
     number: int  # counted from 1
-    line: int | None = None  # first line, counted from 1; None if the file is not text
+    line: int | None = None  # the record's first line, counted from 1; None if the file is not text
     title: str = ""
     raw: bytes = b""  # the text in the file; b"" if it cannot be written to another file
     documents: list[Document] = field(default_factory=list)

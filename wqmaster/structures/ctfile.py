@@ -31,7 +31,7 @@ class Table:
     title: str
     dimension: str  # "2D", "3D" or ""
     natoms: int
-    charges: dict[int, int] = field(default_factory=dict)  # by atom, counted from 1
+    charges: dict[int, int] = field(default_factory=dict)  # charges by atom, counted from 1
     radicals: dict[int, int] = field(default_factory=dict)  # radical codes, by atom
 
     @property

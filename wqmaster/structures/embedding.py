@@ -167,7 +167,7 @@ def check_gfnff() -> None:
     """Check that xtb, which provides GFN-FF, is installed.
 
     Raises:
-        StructureError: it is not.
+        StructureError: xtb is not installed.
     """
     if shutil.which("xtb") is None:
         raise StructureError(

@@ -47,7 +47,7 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
     """
     delimiter = _delimiter(path)
     last = [0]  # the number of the line that was read last
-    taken: list[bytes] = []  # the lines of the row that is read
+    taken: list[bytes] = []  # the lines of the row that is being read
 
     def lines() -> Iterator[str]:
         for place, raw in numbered_lines(path):

@@ -22,7 +22,7 @@ def is_open_at(descriptor: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Discard what a C library prints to descriptors 1 and 2 within a `with` block."""
+    """Discard the output of a C library to descriptors 1 and 2 within a `with` block."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]

@@ -49,6 +49,6 @@ def check_writable(folder: Path) -> None:
 
 
 def rotate(log: Path, most_bytes: int = LARGEST_LOG_BYTES) -> None:
-    """Rename `log` to LOG.1, replacing an earlier one, if it is larger than `most_bytes`."""
+    """Rename `log` to LOG.1, replacing an earlier LOG.1, if `log` is larger than `most_bytes`."""
     if log.exists() and log.stat().st_size > most_bytes:
         log.rename(log.with_name(f"{log.name}.1"))

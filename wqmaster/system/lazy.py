@@ -1,4 +1,4 @@
-"""Imports the names in a package when they are first used (PEP 562)."""
+"""Import the names in a package when they are first used (PEP 562)."""
 
 import importlib
 import sys

@@ -118,5 +118,5 @@ class FolderLock:
         return self._file.fileno()
 
     def close(self) -> None:
-        """Release the lock. The folder is free only after the collectors have ended, too."""
+        """Release the lock. The folder becomes free only when the collectors have ended, too."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""Runs another program for its output, with a timeout, and ends everything that it started."""
+"""Run another program for its output, with a timeout, and end everything that it started."""
 
 import contextlib
 import errno
@@ -25,7 +25,7 @@ _KILL_TIMEOUT_SECONDS = 1.0
 # The running processes, to be killed at the end: a check that hangs must not outlive the doctor.
 _running: "set[subprocess.Popen[bytes]]" = set()
 # The threads of checks that timed out. Such a thread continues when its process is killed, and must
-# not start another one.
+# not start another process.
 _late: "set[threading.Thread]" = set()
 _starting = threading.Lock()
 

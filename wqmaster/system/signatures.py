@@ -1,4 +1,4 @@
-"""Checks that a function accepts the arguments with which it will be called."""
+"""Check that a function accepts the arguments with which it will be called."""
 
 import inspect
 from typing import Any

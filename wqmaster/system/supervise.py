@@ -1,4 +1,4 @@
-"""Runs a command, and ends it and all its descendants when standard input closes.
+"""Run a command, and end it and all its descendants when standard input closes.
 
     python -m wqmaster.system.supervise LOG COMMAND...
 
@@ -115,7 +115,7 @@ def keep(
             ended = ended or child.poll() is not None or tick()
     code = child.poll()
     if code is not None:
-        # The output of the last moment before the command exited.
+        # This is the output from just before the command exited.
         for line in (lines.rest + (output.read() or b"")).splitlines():
             said(line.decode(errors="replace"))
     return code

@@ -1,4 +1,4 @@
-"""Finds the place of an error in a user's own file, or in a program's package."""
+"""Find the place of an error in a user's own file, or in a program's package."""
 
 import functools
 import inspect

@@ -40,7 +40,7 @@ class Rung(Model):
     each at most once per document and step.
     """
 
-    # Stored in `_run.remedy`.
+    # The remedy's name, which is stored in `_run.remedy`.
     name: str = Field(pattern=NAME)
     # Whether to start from files of the failed attempt: orbitals, geometry.
     restart: bool = False
@@ -77,12 +77,13 @@ class StepRequest:
 class Software:
     """How programs are called, and the resources that they may use."""
 
-    commands: Mapping[str, str] = field(default_factory=dict)  # from the campaign's `software:`
+    # Program -> command, from the campaign's `software:`.
+    commands: Mapping[str, str] = field(default_factory=dict)
     cores: int = 1
     memory: int | None = None  # MB
     beside: Path = Path()  # the campaign file's folder, to which paths in options are relative
     cache: Path | None = None  # the folder for files that the stage `prepare` makes
-    supplies: Mapping[str, Supply] = field(default_factory=dict)  # by the program's name
+    supplies: Mapping[str, Supply] = field(default_factory=dict)  # supplies by the program's name
     here: bool = False  # whether programs are called on this machine, not by a worker
 
     def argv(self, program: str) -> tuple[str, ...]:
@@ -187,7 +188,7 @@ class Traits:
     # The function's version, part of the recipe. Change it when jobs begin to give other results.
     version: str | None = None
     rung: type[Rung] = Rung  # the model of the function's remedies
-    ladders: Ladders = field(default_factory=dict)  # used where the campaign names no remedies
+    ladders: Ladders = field(default_factory=dict)  # used if the campaign names no remedies
     # Whether a document without a molecule is refused. If not, its molecule has no atoms.
     molecule: bool = True
     # Reads the files that a step's options name (relative to the campaign file). Raises ValueError

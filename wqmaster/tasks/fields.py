@@ -21,7 +21,7 @@ def plain(value: Any, name: str) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return int(value)  # also converts bson.Int64
+        return int(value)  # this also converts bson.Int64
     if isinstance(value, float):
         if not math.isfinite(value):
             raise BadDocument(f"'{name}' of the document is not finite: {value!r}")

@@ -19,10 +19,10 @@ _STREAMS = frozenset(("stdout", "stderr"))
 class Asked:
     """A parser that a step asks for."""
 
-    name: str  # as written in the campaign file
+    name: str  # the parser's name, as written in the campaign file
     function: Parser
-    file: str  # the file that it reads
-    explicit: bool  # whether the campaign file names that file
+    file: str  # the file that the parser reads
+    explicit: bool  # whether the campaign file names the file that the parser reads
 
 
 def parser_lack(asked: Asked, program: Program | None, leaves: Leaves) -> Lack | None:
@@ -61,8 +61,8 @@ class Complaint:
 
     message: str
     certain: bool  # True: an error; False: a warning
-    keys: tuple[str | int, ...]  # the keys within the step that lead to it
-    line: int | None = None  # the line within the text there, counted from 1
+    keys: tuple[str | int, ...]  # the keys within the step that lead to the faulty value
+    line: int | None = None  # the line within that value's text, counted from 1
 
 
 def complaints(

@@ -24,7 +24,8 @@ class Lack:
 
     reason: str
     instead: str
-    # True: it certainly does not, an error. False: it probably does not, a warning.
+    # True: the step certainly does not produce it (an error). False: it probably does not (a
+    # warning).
     certain: bool = True
 
 

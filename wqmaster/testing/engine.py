@@ -74,7 +74,7 @@ def packed_outcomes(outcomes: list[Outcome]) -> bytes:
 
 @dataclass
 class MemoryEngine:
-    """An engine that runs a task in each call of `wait`, where it calls `answer` for each job.
+    """An engine that runs one task per call of `wait`, by calling `answer` for each job.
 
     At most `slots` tasks count as running, and the others wait. Tests can inspect the submitted
     tasks, the ids of canceled tasks and the blocked hosts.
@@ -138,11 +138,11 @@ class MemoryEngine:
         )
 
     def trouble(self) -> str | None:
-        """Always None."""
+        """None, since nothing can keep a task from running."""
         return None
 
     def how_to_connect(self) -> str | None:
-        """Always None, since no workers connect."""
+        """None, since no workers connect."""
         return None
 
     def close(self) -> None:

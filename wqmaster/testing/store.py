@@ -19,7 +19,7 @@ class MemoryAttempts:
         self.records: list[Document] = []
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
-        """The earlier failures of these documents, by `key_of` their ids."""
+        """The earlier failures of these documents, keyed by `key_of(_id)`."""
         wanted = {key_of(document) for document in document_ids}
         found = (entry for entry in self.records if key_of(entry["document"]) in wanted)
         return histories_of(sorted(found, key=lambda entry: int(entry["attempt"])))
@@ -60,7 +60,7 @@ class MemoryPresence:
 
 
 class MemoryStore:
-    """Documents in a dict, by `key_of` their `_id`.
+    """Documents in a dict, keyed by `key_of(_id)`.
 
     The store ignores the campaign's query, as if it selected all documents.
     """
@@ -101,7 +101,7 @@ class MemoryStore:
         return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
-        """The fingerprint of each document's molecule, by `key_of` the document's id.
+        """The fingerprint of each document's molecule, keyed by `key_of(_id)`.
 
         It is None if the document has no usable molecule.
         """
@@ -117,7 +117,10 @@ class MemoryStore:
         return found
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results that do not exist yet; return why results were refused, by `key_of`."""
+        """Store results that do not exist yet.
+
+        Returns the reason for each refusal, keyed by `key_of(_id)`.
+        """
         refused: dict[str, str] = {}
         for result in results:
             key = key_of(result.document)
@@ -137,7 +140,7 @@ class MemoryStore:
         return refused
 
     def of(self, document_ids: Sequence[Any]) -> dict[str, dict[str, Document]]:
-        """The stored steps of these documents, by `key_of`."""
+        """The stored steps of these documents, keyed by `key_of(_id)`."""
         keys = [key for key in map(key_of, document_ids) if key in self.documents]
         return {key: deepcopy(self._steps(self.documents[key])) for key in keys}
 

@@ -36,7 +36,7 @@ class BatchSystem(Protocol[W]):
 
     @property
     def how_to_get_commands(self) -> str:
-        """How to get these commands, as advice for the user."""
+        """Advice for the user on how to get these commands."""
 
     @property
     def wrapper(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class BatchSystem(Protocol[W]):
 
     @property
     def why_jobs_wait(self) -> str:
-        """How to find out why workers do not start, as advice for the user."""
+        """Advice for the user on how to find out why workers do not start."""
 
     def refusal(self, program: str) -> str | None:
         """Why a worker's job cannot pass the name `program` to worker.sh; None if it can."""

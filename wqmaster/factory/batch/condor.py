@@ -77,7 +77,8 @@ class Condor(QueueSystem):
         Raises:
             EngineError: the queue does not respond.
         """
-        # Status 3: removed, but the machine does not respond.
+        # In status 3 a job is removed, but its machine does not respond, so waiting for it is
+        # useless.
         condition = f"{_of_factory(factory_id)} && JobStatus != 3"
         return answer("condor_q", "-constraint", condition, "-af", "ClusterId").split()
 

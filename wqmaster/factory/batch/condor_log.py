@@ -1,4 +1,4 @@
-"""Reads HTCondor's event log for the state of a factory's workers.
+"""Read the state of a factory's workers from HTCondor's event log.
 
 Tested with HTCondor 23.9 and cctools 7.14.5, which names the log (batch_queue_condor.c).
 """

@@ -123,7 +123,7 @@ def _message(text: str, position: int, kind: FailureClass) -> str:
     line = said(line_of(text, position))
     following = (said(row) for row in islice(lines(text, position), _MAX_MESSAGE_LINES))
     if "KEYWORD" in line:
-        # The next line names the keywords.
+        # The message alone does not name the keywords, but the next line does.
         line = f"{line}: {next(following, '')}"
     elif line == "INPUT ERROR" or line.endswith(":"):
         line = f"{line} {next((row for row in following if row), '')}"

@@ -1,8 +1,8 @@
 """Check that the calculations behind ORCA's final values converged, versions 3 to 6.1.
 
 If an SCF in an optimization step nearly converges, ORCA prints "NOT CONVERGED" and continues, and
-the final values come from later steps. Such a line is therefore a failure only if the job's final
-values depend on it, that is, if it comes after the job's second-to-last energy or in the step with
+the final values come from later steps. Such a line is therefore a failure only if it affects the
+job's final values, that is, if it comes after the job's second-to-last energy or in the step with
 its last gradient. An unconverged SCF does not matter if a converged one follows before the next
 energy (high spin before broken symmetry, a restart).
 """
@@ -20,7 +20,7 @@ from wqmaster.parsers.orca.text import every, every_beginning, last_of, line_of
 
 BANNER = "* O   R   C   A *"
 _JOB = "JOB NUMBER"
-# The most jobs in one output; no real ORCA output has more.
+# The largest number of jobs in one output; no real ORCA output has more.
 _MAX_JOBS = 1000
 _SCF_CONVERGED = "SCF CONVERGED AFTER"
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
@@ -115,8 +115,8 @@ class _Job:
         bounds = [*self.energies[following : following + 2], len(self.text)]
         if kind is _SCF and self._overcome(position, bounds[0]):
             return False
-        # It does if it comes after the last energy (properties), in the step that ends with the
-        # last energy, or in the step with the last gradient.
+        # The failure matters if it comes after the last energy (properties), in the step that ends
+        # with the last energy, or in the step with the last gradient.
         return following >= len(self.energies) - 1 or bounds[0] < self._gradient < bounds[1]
 
     def by_mark(self) -> Failure | None:

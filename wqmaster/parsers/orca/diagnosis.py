@@ -96,7 +96,7 @@ def _not_as_asked(text: str, start: int, asked: Asked) -> Failure | None:
         )
     charges, multiplicities = stated_charges(text, start), stated_multiplicities(text, start)
     echoed = echoed_state(text)
-    if echoed is not None:  # a run without an SCF states charge and multiplicity nowhere else
+    if echoed is not None:  # a run without an SCF states the charge and multiplicity nowhere else
         charges, multiplicities = charges or [echoed[0]], multiplicities or [echoed[1]]
     for what, stated, wanted in (
         ("total charge", charges, asked.charge),

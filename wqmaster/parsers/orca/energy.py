@@ -99,8 +99,9 @@ def scf_energy(output: Output) -> float:
 
     If `total_energy` is that of an excited state, this is the energy of the SCF state.
 
-    The "Total Energy" below TOTAL SCF ENERGY, which ORCA prints with 8 decimals up to version 5 and
-    with 14 since version 6. In later steps of an optimization it prints the line without a heading.
+    The value is the "Total Energy" below TOTAL SCF ENERGY, which has 8 decimals up to version 5 and
+    14 since version 6. In later steps of an optimization, ORCA prints this line without the
+    heading.
 
     Raises:
         ParseError: it is missing, or is that of one layer of the system.

@@ -21,7 +21,7 @@ from wqmaster.parsers.orca.text import every_beginning, last, last_beginning, li
 
 # Molecular dynamics prints its energies in separate tables.
 _DYNAMICS = "Molecular Dynamics"
-# Printed by semiempirical methods, whose zero of energy is not that of separate nuclei and
+# Semiempirical methods print this. Their zero of energy is not that of separate nuclei and
 # electrons.
 _ZERO_DIFFERENTIAL_OVERLAP = "ZDO-Hamiltonian"
 _FORCE_FIELD = "(MM)"
@@ -119,7 +119,7 @@ def wrong_energy(text: str, start: int, end: int) -> Failure | None:
     """Why the final energy of the job between `start` and `end` is wrong, or None."""
     position = last_beginning(text, FINAL, start, end)
     if position < 0:
-        # Only the last job must have a final energy; earlier jobs can merely prepare it.
+        # Only the last job must have a final energy, since earlier jobs can be mere preparation.
         if end < len(text) or _DYNAMICS in text or BAND_CONVERGED in text:
             return None
         return Failure(FailureClass.PARSE_ERROR, f"ORCA: there is no '{FINAL}' in the output")

@@ -31,8 +31,8 @@ class Evaluation:
     job: int  # counted from 1
     start: int
     end: int = -1
-    step: int | None = None  # of a scan or dynamics
-    cycle: int | None = None  # of an optimization
+    step: int | None = None  # the step of a scan or of dynamics
+    cycle: int | None = None  # the cycle of an optimization
     geometry: int | None = None
     scfs: list[int] = field(default_factory=list)
     energies: list[int] = field(default_factory=list)

@@ -20,7 +20,7 @@ GRADIENTS = (
 STATIONARY = "FINAL ENERGY EVALUATION AT THE STATIONARY POINT"
 _BANNER = "* O   R   C   A *"
 _SCF = ("SCF CONVERGED AFTER", "SCF NOT CONVERGED AFTER")
-_DISPLACED = ("<< Calculating", "<<<Displacing")  # since 5.0; before
+_DISPLACED = ("<< Calculating", "<<<Displacing")  # the first since 5.0, the second before 5.0
 # Headings after the displaced geometries of a numerical Hessian or gradient.
 _AFTER_DISPLACED = ("VIBRATIONAL FREQUENCIES", "CARTESIAN GRADIENT (NUMERICAL)")
 # The text that announces an evaluation, and the name of the event.
@@ -33,7 +33,7 @@ _ANNOUNCED = {
     STATIONARY: "stationary_point",
     "Molecular Dynamics Simulation": "dynamics_step",
 }
-# Such a line can also contain a frame of asterisks and a number.
+# A line that announces an evaluation can also contain a frame of asterisks and a number.
 _FRAME = re.compile(r"[\s*$]{0,200}")
 _NUMBER = re.compile(r"\s{0,40}(\d{1,9})[\s*$]{0,200}")
 

@@ -86,8 +86,8 @@ def _engrad_alone(output: Output) -> tuple[float, list[float], list[str]]:
 def engrad_energy(output: Output) -> float:
     """Total energy of the final evaluation in Eh, from the .engrad file (12 decimals).
 
-    All parsers of this file raise a ParseError if the standard output exists and has another final
-    evaluation than the file.
+    All parsers of this file raise a ParseError if the standard output exists and has a different
+    final evaluation from the file's.
     """
     return _engrad(output)[0]
 
@@ -191,11 +191,12 @@ def hess_hessian(output: Output) -> list[list[float]]:
     """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the .hess file, at `hess_geometry`.
 
     ORCA does not symmetrize it. Elements (i, j) and (j, i) agree to within 2 % of the largest
-    element. All parsers of this file raise a ParseError if the standard output exists and has
-    another final geometry than the file.
+    element. All parsers of this file raise a ParseError if the standard output exists and has a
+    different final geometry from the file's.
 
     Raises:
-        ParseError: it is missing or incomplete, does not have 3n rows, or is not symmetric.
+        ParseError: the Hessian is missing or incomplete, does not have 3n rows, or is not
+            symmetric.
     """
     table = _table(output, "hessian")
     _of_all_modes(output, len(table), "hessian")

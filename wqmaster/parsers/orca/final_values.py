@@ -77,7 +77,8 @@ def _of_final(
             except ParseError as error:
                 if excerpt == text:
                     raise error from None
-        # This raises if the block is missing or damaged everywhere. Otherwise, it is elsewhere.
+        # This call raises if no part of the output has an intact block. Otherwise, another
+        # evaluation has it.
         read(output)
         raise _elsewhere(output, read, last)
 
@@ -96,7 +97,7 @@ def of_final_evaluation(read: Callable[[Output], T]) -> Callable[[Output], T]:
 def of_scf_state(read: Callable[[Output], T]) -> Callable[[Output], T]:
     """Refuse the value of `read` if ORCA followed an excited state (see `roots`).
 
-    For a property such as the polarizability, whose block does not name the state it belongs to.
+    This is for a property, such as the polarizability, whose block does not name its state.
     """
 
     @wraps(read)

@@ -25,8 +25,8 @@ _SAME_IN_BOHR = "CARTESIAN COORDINATES (A.U.)"
 _CONVERGED = ("THE OPTIMIZATION HAS CONVERGED", STATIONARY)
 _CYCLE = "GEOMETRY OPTIMIZATION CYCLE"
 _NOT_CONVERGED = "The optimization did not converge"
-# The largest distance from a geometry to the heading of the same geometry in Bohr, and the most
-# lines between that heading and the first row.
+# The largest distance from a geometry to the heading of the same geometry in Bohr, and the largest
+# number of lines between that heading and the first row.
 _MAX_DISTANCE_CHARACTERS = 300
 _MAX_LINES_BEFORE_ROWS = 4
 # The labels of point charges and dummy atoms, which have no nucleus.
@@ -126,7 +126,8 @@ def atom_counts(text: str, end: int | None = None) -> tuple[int, ...]:
 def check_count(text: str, position: int, rows: int, what: str) -> None:
     """Check that the table at `position`, which has `rows` rows, has one for each atom.
 
-    The atoms are those in the last geometry before the table. Without one, there is no check.
+    The atoms are those in the last geometry before the table. Without such a geometry, the check is
+    skipped.
 
     Raises:
         ParseError: the numbers differ; the message calls the table `what`.

@@ -24,7 +24,7 @@ HEADINGS = GRADIENTS
 _DISPERSION = "DISPERSION GRADIENT"
 _ENDS = ("Difference to", "Norm of", "NORM OF", "-----")
 _CONSTRAINED = "CONSTRAINED CARTESIAN"
-# The most lines between the last row and the norm.
+# The largest number of lines between the last row and the norm.
 _LINES_TO_NORM = 12
 # The tolerance for the norm. Rows have 8 or 9 decimals, but the norm of the MP2 gradient has 6.
 _ROUNDING = 2e-6

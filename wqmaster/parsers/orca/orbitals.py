@@ -18,10 +18,10 @@ _EV_PER_EH = 27.21138
 _SAME_ENERGY_RELATIVE = 3e-5
 # The characters of a dashed line.
 _RULE = " -\r"
-# The most lines above the first row, and the most rows.
+# The largest numbers of lines above the first row, and of rows.
 _MAX_LINES_ABOVE_ROWS = 3
 _MAX_ROWS = 100_000
-# How the line after the last row begins, if it is not empty.
+# The possible beginnings of the line after the last row, if that line is not empty.
 _AFTER = ("*", "---", "Total SCF time")
 # The tolerance for occupations of 0, 1 or 2. Averaged and correlated states have fractional ones.
 _WHOLE_TOLERANCE = 1e-3

@@ -26,7 +26,7 @@ _MAYER = "Mayer bond orders larger than"
 _NO_BONDS = "=> no bond orders to print"
 _SUM = "Sum of atomic charges"
 _SUM_OF_CHELPG = "Total charge"
-# The most lines between the heading of a Hirshfeld or MBIS analysis and its table.
+# The largest number of lines between the heading of a Hirshfeld or MBIS analysis and its table.
 _MAX_LINES_BEFORE = 30
 # The rounding error of one charge (e).
 _ROUNDING = 1e-6

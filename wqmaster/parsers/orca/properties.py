@@ -27,7 +27,7 @@ _MAGNITUDE = "Magnitude (a.u.)"
 _QUADRUPOLE = "QUADRUPOLE MOMENT (A.U.)"
 _PARTS = ("NUC", "EL", "TOT")
 _AXES = ("XX", "YY", "ZZ", "XY", "XZ", "YZ")
-# The most lines between the heading of the quadrupole moment and its total.
+# The largest number of lines between the heading of the quadrupole moment and its total.
 _MAX_LINES_BEFORE = 30
 _S_SQUARED = "Expectation value of <S**2>"
 _NL = ("NL Energy, E(C,NL)", "NL    Energy")
@@ -41,7 +41,7 @@ def _dipole(text: str, position: int) -> list[float]:
         label, _, magnitude = line.partition(":")
         if label.strip() == _MAGNITUDE:
             printed = number(magnitude.strip())
-            # Components and magnitude are rounded to 5 decimals.
+            # ORCA rounds the components and the magnitude to 5 decimals.
             if abs(printed - math.hypot(*found)) > 3e-5 + 1e-6 * abs(printed):
                 raise ParseError(f"the dipole does not have the printed magnitude, {printed} a.u.")
     return found
@@ -108,7 +108,7 @@ def _tensor(axes: list[str], rows: dict[str, list[float]]) -> list[list[float]]:
     if set(rows) != set(_PARTS):
         raise ParseError("the quadrupole moment lacks its nuclear or electronic part")
     for nuclear, electronic, total in zip(*(rows[part] for part in _PARTS), strict=True):
-        if not abs(nuclear + electronic - total) <= 3e-5:  # they have 5 decimals
+        if not abs(nuclear + electronic - total) <= 3e-5:  # the values have 5 decimals
             raise ParseError("the quadrupole moment is not the sum of its parts")
     found = dict(zip(axes, rows["TOT"], strict=True))
     return [[found["".join(sorted(row + axis))] for axis in "XYZ"] for row in "XYZ"]

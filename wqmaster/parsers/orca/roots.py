@@ -43,8 +43,8 @@ _BRACKET = re.compile(r"\((Root|Triplet root|SOC Root) {1,10}(\d{1,6})\)")
 class Spin(StrEnum):
     """The spin of a root."""
 
-    SCF = "root"  # has the spin of the SCF state
-    TRIPLET = "triplet root"  # based on a closed-shell SCF
+    SCF = "root"  # the root has the spin of the SCF state
+    TRIPLET = "triplet root"  # the root is a triplet based on a closed-shell SCF
     MIXED = "spin-orbit root"
 
 

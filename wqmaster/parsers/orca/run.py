@@ -21,8 +21,9 @@ _VERSION = "Program Version"
 _CHARGE = "Total Charge           Charge"
 _MULTIPLICITY = "Multiplicity           Mult"
 _ELECTRONS = "Number of Electrons    NEL"
-# Printed with <S**2> after an unrestricted SCF. Its S is that of the determinant, so it also holds
-# for broken symmetry, where the settings state the high spin that the calculation starts from.
+# ORCA prints this with <S**2> after an unrestricted SCF. The S is that of the determinant, so it
+# also holds for broken symmetry, for which the settings state the high spin that the calculation
+# starts from.
 _SPIN = "Ideal value S*(S+1) for S="
 _ORBITAL_BASIS = "----- Orbital basis set information -----"
 _BASIS = "Your calculation utilizes the basis:"
@@ -95,7 +96,7 @@ def echoed_state(text: str) -> tuple[int, int] | None:
 
 
 def _end(text: str) -> int | None:
-    """The final energy: what follows belongs to a calculation that did not reach an energy."""
+    """The position of the final energy; any later text belongs to an unfinished calculation."""
     energies = final(text).energies
     return energies[-1] if energies else None
 

@@ -1,7 +1,7 @@
 """Check that another file of a run belongs to the final evaluation in the standard output.
 
-If the standard output is missing, because the file is read alone, or lacks the value, there is no
-check.
+The check is skipped if the standard output lacks the value, or is missing because the user passed
+only the other file.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def check_energy(output: Output, energy: float) -> None:
     """Check that `energy` (Eh) is the final energy in the standard output.
 
     Raises:
-        ParseError: it is not.
+        ParseError: the energies differ.
     """
     expected = _try(total_energy, output) if output.has("stdout") else None
     if expected is not None and not abs(energy - expected) <= _SAME_ENERGY_EH:
@@ -56,7 +56,7 @@ def check_geometry(output: Output, rows: list[list[float]], shifted: bool = Fals
     `shifted`: whether the origin can differ.
 
     Raises:
-        ParseError: they are not.
+        ParseError: the geometries differ.
     """
     if not output.has("stdout"):
         return

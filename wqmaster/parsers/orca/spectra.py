@@ -25,7 +25,7 @@ _ROOTS = re.compile(
 _MULTIPLICITY = re.compile(r"\bMult +(\d{1,3})")
 _OF_HEADING = {"SINGLETS": 1, "TRIPLETS": 3}
 _RULE = re.compile(r"\n---+[ \r]*(?:\n|\Z)")
-# The most states below one heading; no calculation has more.
+# The largest number of states below one heading; no calculation has more.
 _MAX_STATES = 100_000
 _END = "FINAL SINGLE POINT ENERGY"
 _MAX_LINES = 60

@@ -36,7 +36,7 @@ _BEGINNINGS = {label[:3] for label in _NAMES}
 # Units other than Eh. The unit distinguishes a value's line from a sentence with the same
 # beginning.
 _UNITS = {"temperature": "K", "pressure": "atm", "mass": "AMU"}
-# The most lines in the block, which has one for each vibration.
+# The largest number of lines in the block, which has one for each vibration.
 _MAX_LINES = 50_000
 # The tolerance (Eh) for sums. Values have eight decimals, so a sum of several can be off by a few
 # units in the last decimal.

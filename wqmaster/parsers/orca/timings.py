@@ -8,7 +8,7 @@ from wqmaster.parsers.base import Output, reads
 from wqmaster.parsers.orca.text import block, last_beginning, number
 
 _NO_LETTER = re.compile(r"[^0-9a-z]+")
-# The most lines in the table of timings; ORCA has fewer modules.
+# The largest number of lines in the table of timings; ORCA has fewer modules.
 _MAX_LINES = 200
 _TOTAL = "TOTAL RUN TIME:"
 _SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0, "msec": 0.001}

@@ -20,7 +20,7 @@ T = TypeVar("T")
 _FREQUENCIES = "VIBRATIONAL FREQUENCIES"
 _MODES = "NORMAL MODES"
 _INFRARED = "IR SPECTRUM"
-# The most lines between a heading and the first row.
+# The largest number of lines between a heading and the first row.
 _MAX_LINES_ABOVE_ROWS = 20
 _LINEAR = "The molecule is recognized as being linear"
 _ENERGY = "FINAL SINGLE POINT ENERGY"

@@ -11,7 +11,7 @@ from wqmaster.parsers.base import Output
 
 POSES = "out.pdbqt"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
-# The longest word that is read as a number; Vina writes no longer ones.
+# The longest word that is read as a number; Vina never writes a longer one.
 _MAX_NUMBER_CHARACTERS = 40
 # The longest table and the longest file (lines) that are read. Vina never writes longer ones, which
 # would be slow to read.

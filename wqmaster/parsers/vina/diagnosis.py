@@ -23,7 +23,7 @@ from wqmaster.parsers.vina.values import SEED
 
 _CONF = "vina.conf"
 # The highest affinity of a plausible best pose. An atom outside the box costs 10^6 kcal/mol per
-# Angstrom, and overlapping atoms cost some hundreds of kcal/mol.
+# Angstrom, and overlapping atoms cost several hundred kcal/mol.
 _MAX_AFFINITY_KCAL_PER_MOL = 100.0
 _HEADER = re.compile(r"^AutoDock Vina v?\d", re.MULTILINE)
 # Version 1.1.2 begins with this citation instead of a header.

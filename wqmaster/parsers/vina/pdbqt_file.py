@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 # The atom types of each element. X stands for pseudo-atoms that close macrocycles or represent
-# water. Vina treats all metals alike; those from Cu on have no parameters of their own.
+# water. Vina treats all metals alike; those from Cu on have no separate parameters.
 _TYPES = {
     "H": "H HD",
     "C": "C A CG0 CG1 CG2 CG3",

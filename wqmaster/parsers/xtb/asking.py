@@ -323,7 +323,7 @@ def _other_method(output: Output, text: str, wish: Wanted) -> str | None:
     if (wish.solvent is not None and solvent != wish.solvent) or (wish.gas and solvent):
         stated, asked = (" ".join(pair) if pair else "none" for pair in (solvent, wish.solvent))
         return f"the solvent is {stated}, but {asked} was asked for"
-    if method == FORCE_FIELD:  # xtb states neither value for it
+    if method == FORCE_FIELD:  # for GFN-FF, xtb states neither value
         return None
     for label, value in (("accuracy", wish.accuracy), ("electronic temp.", wish.electronic)):
         stated_value = setup(text, label)
@@ -339,7 +339,7 @@ def _stated_solvent(text: str) -> tuple[str, str] | None:
     """The solvation model and solvent, such as ("ALPB", "water"), or None for the gas phase."""
     place = text.rfind("* Solvation model:")
     if place < 0:
-        named = last_line(text, "Solvent             :")  # 6.2 knows only this model
+        named = last_line(text, "Solvent             :")  # xtb 6.2 knows only this model
         if setup(text, "GBSA solvation") != "true" or not (named or "").strip():
             return None
         return "GBSA", str(named).strip().lower()

@@ -81,7 +81,7 @@ def _frame(
 def _with_gradient(output: Output, frame: dict[str, Any]) -> dict[str, Any]:
     """The frame with energy and gradient from molecule.engrad, if the geometry is the same.
 
-    Without the gradient if that is not the full one.
+    The frame gets no gradient if the one in the file is not the full gradient.
     """
     if not output.has("molecule.engrad"):
         return frame

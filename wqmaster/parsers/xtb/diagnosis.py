@@ -222,11 +222,11 @@ def _blown(text: str) -> Failure | None:
 
 
 def _heated(run: moving.Dynamics) -> Failure | None:
-    """A failure if the total energy rose by more than the thermostat can have added.
+    """A failure if the total energy rose by more than the thermostat could have added.
 
-    In the time t, Berendsen's thermostat with xtb's time constant of 500 fs adds at most t / 500 fs
-    times the thermal energy of all degrees of freedom. One more thermal energy is allowed for
-    integration errors.
+    In a time t, Berendsen's thermostat with xtb's time constant of 500 fs adds at most t / 500 fs
+    times the thermal energy of all degrees of freedom. The limit includes one more thermal energy
+    for integration errors.
     """
     if not run.rows or not run.ended:
         return None

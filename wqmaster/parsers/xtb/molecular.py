@@ -289,7 +289,8 @@ def _printed_charges(text: str) -> list[float]:
             if not found:
                 break
             return found
-        if column == 2 and not words[0].isdigit():  # there is no blank between number and symbol
+        # xtb printed no blank between the number and the symbol.
+        if column == 2 and not words[0].isdigit():
             digits = words[0].rstrip(ascii_letters)
             words[:1] = [digits, words[0][len(digits) :]]
         if words[0] != str(len(found) + 1) or len(words) < column + 2:

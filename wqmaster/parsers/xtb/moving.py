@@ -27,7 +27,7 @@ SAME_PLACE_ANGSTROM = 1e-6
 # The largest difference between the energies in the last frame of xtbopt.log and in xtbopt.xyz,
 # which come from two evaluations of the same geometry.
 SAME_ENERGY_EH = 1e-7
-# How the line begins that xtb prints only if an optimization converged.
+# The beginning of the line that xtb prints only if an optimization converged.
 CONVERGED = "*** GEOMETRY OPTIMIZATION CONVERGED AFTER "
 _HEADING = "|               Molecular Dynamics                |"
 _AVERAGES = "average properties"
@@ -109,7 +109,7 @@ def log(output: Output) -> list[Frame]:
     """The structures in xtbopt.log, or the only structure for a single atom, which xtb never logs.
 
     Raises:
-        ParseError: the file is missing, empty or truncated, or it belongs to another molecule than
+        ParseError: the file is missing, empty or truncated, or its molecule differs from the one in
             xtbopt.xyz.
     """
     found = list(frames(output.file("xtbopt.log"), "xtbopt.log"))

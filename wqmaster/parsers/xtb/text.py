@@ -146,7 +146,7 @@ def stated_energy(frame: Frame, name: str) -> float:
 
 
 def results(output: Output) -> dict[str, Any]:
-    """The content of xtbout.json, with NaN where a number was too wide and xtb wrote asterisks.
+    """The content of xtbout.json, with NaN for each number that was too wide to print (asterisks).
 
     Raises:
         ParseError: the file is missing or is not a JSON object.

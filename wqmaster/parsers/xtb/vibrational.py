@@ -68,7 +68,7 @@ def _spectrum(output: Output) -> list[tuple[float, float]]:
         if line.lstrip().startswith("#"):
             continue
         if len(words) > 1 and words[1].isalpha() and words[1].lower() != "nan":
-            del words[1]  # this is the symmetry
+            del words[1]  # the symmetry of the mode
         if len(words) < 3 or words[0] != str(len(found) + 1):
             raise ParseError("vibspectrum has a gap or is truncated")
         found.append((real(words[1], "a wave number"), real(words[2], "an IR intensity")))

@@ -68,12 +68,12 @@ class _Judged:
     """A job with its verdict and its origin."""
 
     task: str
-    number: int  # within the task
+    number: int  # the job's number within the task
     asked: Asked
     returned: Returned
     outcome: Outcome | None
     verdict: Verdict
-    final: bool = False  # whether its document has failed
+    final: bool = False  # whether the job's document has failed
 
 
 @dataclass

@@ -40,7 +40,7 @@ class Begins(_Message):
 
     kind: Literal["begins"] = "begins"
     task: str
-    job: int  # its number in the task, or WHOLE_ARCHIVE
+    job: int  # the job's number in the task, or WHOLE_ARCHIVE
 
 
 class Commits(_Message):
@@ -64,7 +64,7 @@ class JobFailure(BaseModel):
 
     failure_class: str  # the label of the failure class
     message: str
-    final: bool  # whether its document has failed
+    final: bool  # whether the job's document has failed
 
 
 class EndedJob(BaseModel):

@@ -36,7 +36,7 @@ log = logging.getLogger("wqmaster.collectors")
 MAX_TASKS_PER_COLLECTOR = 64
 # A collector that has tasks and is silent for this long counts as hung.
 HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
-# After how many crashes a job is left out.
+# The number of crashes after which a job is left out.
 MAX_CRASHES_PER_JOB = 2
 # Time limit for all collectors to end when the run ends.
 STOP_TIMEOUT_SECONDS = 10.0

@@ -118,7 +118,7 @@ def _walk(folder: Path, at: str, contents: Contents) -> None:
             path = Path(parent) / name
             place = "/".join(filter(None, (at, path.relative_to(top).as_posix())))
             if place == MANIFEST:
-                continue  # it comes from an archive that was unpacked here
+                continue  # this manifest comes from an archive that was unpacked here
             if path.is_symlink():
                 _link(path, top, place, contents)
             elif path.is_file():
@@ -267,7 +267,7 @@ def _libraries(contents: Contents, found: Loaded, inside: Path | None, *needed_b
                 contents.add(place, Entry(_file(real).source))
     for library, users in sorted(found.missing.items()):
         if any(place.endswith(f"/{library}") or place == library for place in contents.entries):
-            continue  # the archive has it, and the loader on a worker finds it there
+            continue  # the archive has this library, and a worker's loader finds it there
         if set(users) & set(needed_by):
             raise PackError(
                 f"the library {library}, which {', '.join(sorted(set(users) & set(needed_by)))} "

@@ -90,8 +90,8 @@ def _make_null(path: Path) -> None:
 
 
 def _entering(root: Path) -> list[str] | None:
-    """The prefix for a command that runs with `root` as its /, or None if this user may not."""
-    # The second try is for the superuser where there are no user namespaces, as in a chroot.
+    """The prefix for a command that runs with `root` as its /; None if that is not permitted."""
+    # The second try is for the superuser on a system without user namespaces, as in a chroot.
     for flags in (["--user", "--map-root-user"], []):
         words = ["unshare", *flags, "--root", str(root), "--wd", "/work"]
         try:

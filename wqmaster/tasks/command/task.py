@@ -51,8 +51,8 @@ class Command(SharedInputs):
     command: tuple[str, ...] = Field(min_length=1)
     # The files to write for each document. Maps names in the sandbox to templates.
     files: dict[str, str] = Field(default_factory=dict)
-    # The same for templates in files. Maps names in the sandbox to paths relative to the campaign
-    # file.
+    # Like `files`, but with templates that are in files. Maps names in the sandbox to paths
+    # relative to the campaign file.
     templates: dict[str, str] = Field(default_factory=dict)
     # Files that the program writes and that are returned. Files that parsers read may be omitted.
     outputs: tuple[str, ...] = ()

@@ -161,7 +161,7 @@ class Template:
 
     def __init__(self, name: str, text: str, key: str = "files") -> None:
         self.name = name
-        self.key = key  # of the campaign file: its text is there, or the path of a file with it
+        self.key = key  # the option that contains the text, or the path of a file with it
         try:
             tree = _ENVIRONMENT.parse(text, name=name)
             self._check(tree)

@@ -209,7 +209,7 @@ class _Reader:
 
     @property
     def prints_little(self) -> bool:
-        """Whether the route reduces what is printed."""
+        """Whether the route reduces ORCA's output."""
         output = self.route.block("output")
         little = re.search(r"\bprintlevel (mini|nothing)\b", output)
         return "miniprint" in self.route.words or bool(little)

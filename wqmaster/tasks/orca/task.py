@@ -29,10 +29,10 @@ _LEFT = (
 )
 # The share of the memory that %maxcore gets. ORCA sometimes exceeds %maxcore (manual, "Memory").
 _MAXCORE_SHARE = 0.75
-# Calls the program on the PATH by its full path, as a parallel ORCA requires.
+# Calls the program on the PATH by its full path, which ORCA requires for parallel runs.
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
-# ORCA also accepts "nprocs=4".
+# ORCA accepts both "nprocs 4" and "nprocs=4".
 _NPROCS = re.compile(r"(%\s*pal\b[^%!*]*?\bnprocs[\s=]+)(\d+)", re.IGNORECASE)
 _PAL = re.compile(r"^(\s*!.*?)\bpal(\d+)\b", re.IGNORECASE | re.MULTILINE)
 _NOTHING = re.compile(r"^\s*!\s*$\n?", re.MULTILINE)

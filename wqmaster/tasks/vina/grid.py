@@ -298,7 +298,8 @@ def make_maps(grid: Grid, command: Sequence[str], cache: Path) -> Maps:
         (folder / "receptor.pdbqt").write_text(grid.receptor)
         for empty in ("ligands", "out"):
             (folder / empty).mkdir()
-        # Half an interval less, so that rounding errors cannot make Vina's ceil() add an interval.
+        # The box is half an interval smaller, so that rounding errors cannot make Vina's ceil() add
+        # one.
         size = tuple((count - 0.5) * grid.spacing for count in grid.intervals)
         settings = {
             **Box(grid.box.center, (size[0], size[1], size[2])).settings,

@@ -19,9 +19,10 @@ from wqmaster.testing.conformance.sample import Sample
 from wqmaster.testing.conformance.values import differing
 from wqmaster.testing.mutation import mutated
 
-# At how many lengths, evenly spaced, each file is cut (approximately).
+# The approximate number of evenly spaced lengths at which each file is cut.
 _MAX_CUTS = 300
-# At how many of its last bytes each file is also cut, since its last number can lose digits there.
+# Each file is also cut at each of its last bytes (this many), since its last number can lose digits
+# there.
 _LAST_BYTES = 40
 # How many times a file of each sample is altered.
 _MUTATIONS = 200

@@ -34,7 +34,8 @@ class Sample:
     version: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # the step's options
     molecule: Molecule = WATER
-    # Must have a `cache` if the task function has the stage `prepare`.
+    # The task function's argument `software`. It must have a `cache` if the function has the stage
+    # `prepare`.
     software: Software = field(default_factory=Software)
     # The properties of the molecule that the output states. `diagnose` must refuse the output if
     # other values were requested. The default is all properties, to detect a `diagnose` that does
