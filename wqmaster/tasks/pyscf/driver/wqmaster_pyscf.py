@@ -27,6 +27,9 @@ FINAL_GEOMETRY = "pyscf.xyz"
 LAST_GEOMETRY = "pyscf.last.xyz"
 VERSION = 1  # of the format of RESULT
 MAX_TEXT_CHARACTERS = 2000
+# Ordinary cycles before the second-order method, and how often it leaves an unstable solution.
+FIRST_CYCLES = 5
+MAX_INSTABILITIES = 10
 
 
 class Calculation(Setup):
@@ -83,16 +86,7 @@ class Calculation(Setup):
         mf = self.mf
         with self.timed("scf"):
             if self.settings.get("newton"):
-                # A second-order method needs orbitals to begin with.
-                steps, mf.max_cycle = mf.max_cycle, 5
-                mf.kernel(dm0=density)
-                mf.max_cycle = steps
-                second = mf.newton()
-                second.kernel(mf.mo_coeff, mf.mo_occ)
-                self.cycles = mf.cycles + (getattr(second, "cycles", None) or 0)
-                mf.mo_coeff, mf.mo_occ = second.mo_coeff, second.mo_occ
-                mf.mo_energy, mf.e_tot = second.mo_energy, second.e_tot
-                mf.converged, mf.scf_summary = second.converged, second.scf_summary
+                self.solve_second_order(density)
             else:
                 mf.kernel(dm0=density)
                 self.cycles = mf.cycles
@@ -100,6 +94,35 @@ class Calculation(Setup):
             raise Refused(
                 "scf_not_converged", "the SCF did not converge in %d cycles" % self.cycles
             )
+
+    def solve_second_order(self, density):
+        """Solve the equations by the second-order method, down to a stable solution.
+
+        It begins with the orbitals of a few ordinary cycles. Since it can converge to a saddle
+        point, which the energies of other programs would not agree with, it is restarted along the
+        unstable direction until there is none (PySCF's `stability`).
+        """
+        mf = self.mf
+        cycles, mf.max_cycle = mf.max_cycle, min(FIRST_CYCLES, mf.max_cycle)
+        mf.kernel(dm0=density)
+        mf.max_cycle = cycles
+        self.cycles = mf.cycles
+        second = mf.newton()
+        orbitals = mf.mo_coeff
+        for _ in range(MAX_INSTABILITIES):
+            second.kernel(orbitals, mf.mo_occ)
+            self.cycles += getattr(second, "cycles", None) or 0
+            if not second.converged:
+                break
+            try:
+                orbitals, _, is_stable, _ = second.stability(return_status=True)
+            except NotImplementedError:
+                break
+            if is_stable:
+                break
+        mf.mo_coeff, mf.mo_occ = second.mo_coeff, second.mo_occ
+        mf.mo_energy, mf.e_tot = second.mo_energy, second.e_tot
+        mf.converged, mf.scf_summary = second.converged, second.scf_summary
 
     def gradient(self):
         """The gradient of the energy at the molecule's present geometry (Eh/a0)."""
