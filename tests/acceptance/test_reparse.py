@@ -233,7 +233,7 @@ def test_a_broken_archive_is_reported_and_the_others_are_read(archived: Path, cl
     [first, *_] = sorted((archived.parent / "test.run" / "spool" / "archive").iterdir())
     (first / "outputs.tar").write_bytes(b"broken")
     report = cli("reparse", archived)
-    assert "2 same" in report
+    assert "archived jobs: 2 same\n" in report
     assert "1 damaged archive cannot be read" in report
 
 

@@ -228,6 +228,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     (close,) = campaigns.failures.find({"document": 17})
     assert re.search(rf"^ *1 +{close['class']} +xtb: .* 17 *$", output, re.MULTILINE)
     assert f"to see a document's attempts: wqmaster failures {path} --show ID" in output
+    assert f": wqmaster failures {path} --retry CLASS\n" in output
     groups = json.loads(as_json)
     assert [(g["count"], g["class"], g["example"]) for g in groups] == [
         (2, "bad_document", "odd"),

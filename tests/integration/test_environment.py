@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from wqmaster.doctor.ndcctools import version
+from wqmaster.engines.choosing import INSTALL_ADVICE
 
 TOP = Path(__file__).resolve().parents[2]
 # Packages that only conda lists (Python and programs) -> the Debian 13 packages for them.
@@ -81,6 +82,15 @@ def test_debian_has_the_same_programs() -> None:
     there = debian("debian-packages.txt")
     for name, packages in PROGRAMS.items():
         assert packages <= there, name
+
+
+def test_the_readme_and_the_messages_name_the_same_packages_of_debian() -> None:
+    readme = (TOP / "README.md").read_text()
+    [row] = [line for line in readme.splitlines() if line.startswith("| Debian 13 |")]
+    [words] = re.findall(r"`apt install ([^`]*)`", row)
+    wanted = PROGRAMS["ndcctools"] | PROGRAMS["xtb"] | PROGRAMS["python"]
+    assert set(words.split()) == wanted
+    assert PROGRAMS["ndcctools"] <= set(re.split(r"[ ']+", INSTALL_ADVICE))
 
 
 def instructions() -> list[str]:

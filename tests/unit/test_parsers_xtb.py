@@ -20,6 +20,7 @@ from wqmaster.parsers.xtb import (
     gradient,
     homo_lumo_gap,
     opt_cycles,
+    orbital_energies,
     program_version,
     thermochemistry,
 )
@@ -212,6 +213,19 @@ def test_a_json_file_cut_anywhere_is_a_parse_error(parser: Parser) -> None:
 def test_a_missing_key_is_reported(parser: Parser, key: str) -> None:
     with pytest.raises(ParseError, match=f"'{key}' is missing from xtbout.json"):
         parser(replaced("water", "xtbout.json", f'"{key}"', '"other"'))
+
+
+@pytest.mark.parametrize(
+    ("parser", "key", "former"),
+    [
+        (dipole, "dipole / a.u.", "dipole"),
+        (homo_lumo_gap, "HOMO-LUMO gap / eV", "HOMO-LUMO gap/eV"),
+        (orbital_energies, "orbital energies / eV", "orbital energies/eV"),
+    ],
+)
+def test_a_key_as_xtb_wrote_it_up_to_6_6_is_read(parser: Parser, key: str, former: str) -> None:
+    found = replaced("water", "xtbout.json", f'"{key}"', f'"{former}"')
+    assert parser(found) == parser(output("water"))
 
 
 @pytest.mark.parametrize(

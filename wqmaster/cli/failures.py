@@ -132,6 +132,8 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     yield f"to see a document's attempts: wqmaster failures {typed(campaign)} --show ID"
     yield f"to list the ids of a class: wqmaster failures {typed(campaign)} --ids --class CLASS"
     yield f"to compute documents that you have corrected: wqmaster run {typed(campaign)}"
+    retry = f"wqmaster failures {typed(campaign)} --retry CLASS"
+    yield f"to compute a class again, because the cause was not in the documents: {retry}"
 
 
 @click.command()

@@ -24,8 +24,8 @@ def _lines(
     work: Reparse, shown: Sequence[str], spool: Path, campaign: Path, write: bool
 ) -> Iterator[str]:
     yield from shown
-    counts = [f"{work.counts[kind]} {kind.value}" for kind in Kind if work.counts[kind]]
-    yield ", ".join(counts) or "nothing to compare"
+    counts = [f"{work.counts[kind]:,} {kind.value}" for kind in Kind if work.counts[kind]]
+    yield f"archived jobs: {', '.join(counts)}" if counts else "nothing to compare"
     if work.unreadable:
         yield f"{counted(work.unreadable, 'damaged archive')} cannot be read"
     if not any(work.counts[kind] for kind in Kind) and not work.unreadable:

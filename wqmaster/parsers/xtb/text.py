@@ -161,11 +161,21 @@ def results(output: Output) -> dict[str, Any]:
     return found
 
 
+# Keys of xtbout.json since xtb 6.7 -> the same keys up to 6.6, in the same units (xtb,
+# src/main/json.f90 of 6.2.3 to 6.6.1).
+_FORMER_KEYS = {
+    "HOMO-LUMO gap / eV": "HOMO-LUMO gap/eV",
+    "dipole / a.u.": "dipole",
+    "orbital energies / eV": "orbital energies/eV",
+}
+
+
 def entry(found: Mapping[str, Any], key: str) -> Any:
-    """An entry in xtbout.json; ParseError if it is missing."""
-    if key not in found:
+    """An entry in xtbout.json, also under its former key; ParseError if it is missing."""
+    name = key if key in found else _FORMER_KEYS.get(key, key)
+    if name not in found:
         raise ParseError(f"the block '{key}' is missing from xtbout.json")
-    return found[key]
+    return found[name]
 
 
 def single(found: Mapping[str, Any], key: str) -> float:
