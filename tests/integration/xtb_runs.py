@@ -91,7 +91,10 @@ def run(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
     sandbox.mkdir()
     shutil.copyfile(RUNNER, sandbox / "runner.sh")
     (sandbox / "inputs.tar").write_bytes(wire.pack(jobs))
-    subprocess.run(["sh", "runner.sh", "none", "60"], cwd=sandbox, check=True)
+    (sandbox / "shared").mkdir()
+    for shared in {shared.name: shared for job in jobs for shared in job.inputs}.values():
+        (sandbox / "shared" / shared.name).symlink_to(shared.path)
+    subprocess.run(["sh", "runner.sh", "none", "120"], cwd=sandbox, check=True)
     with wire.Archive(sandbox / "outputs.tar") as archive:
         return [archive.outcome(number) for number in range(len(jobs))]
 

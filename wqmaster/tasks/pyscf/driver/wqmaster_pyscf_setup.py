@@ -88,10 +88,9 @@ class Setup:
         missing = [symbol for symbol in elements if named[symbol] is None]
         if missing:
             raise Refused("input_basis", "no basis is named for %s" % ", ".join(missing))
-        basis = {}
         for symbol in elements:
             try:
-                basis[symbol] = gto.basis.load(named[symbol], symbol)
+                gto.basis.load(named[symbol], symbol)
             except (BasisNotFoundError, KeyError, RuntimeError) as error:
                 message = "the basis %s has no functions for %s" % (named[symbol], symbol)
                 raise Refused("input_basis", message) from error
@@ -99,7 +98,8 @@ class Setup:
         mol = gto.Mole()
         mol.atom = [(symbol, tuple(place)) for symbol, place in zip(self.symbols, self.coordinates)]
         mol.unit = "Angstrom"
-        mol.basis = basis
+        # Names, not functions: PySCF finds the auxiliary basis of a set by its name.
+        mol.basis = named
         mol.ecp = self.ecp_names
         mol.charge = self.charge
         mol.spin = None  # checked below, in words

@@ -1,0 +1,181 @@
+"""PySCF in a worker's sandbox, against direct calls of PySCF."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.xtb_runs import run
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked, StepOutcome
+from wqmaster.jobs.molecule import SYMBOLS, Molecule
+from wqmaster.parsers import pyscf as parsers
+from wqmaster.parsers.base import Output
+from wqmaster.parsers.pyscf.report import FILE
+from wqmaster.tasks.base import Software, StepRequest
+from wqmaster.tasks.pyscf.options import Optimize, Singlepoint
+from wqmaster.tasks.pyscf.remedies import LADDERS
+from wqmaster.tasks.pyscf.task import optimize, singlepoint
+
+PYTHON = shutil.which("pyscf-python")
+pytestmark = pytest.mark.skipif(
+    PYTHON is None, reason="pyscf-python is missing; run the tests with ./shell --with pyscf"
+)
+# Written without the driver: what it does must agree with PySCF's own interface.
+DIRECT = """
+import json, sys
+from pyscf import gto, dft, scf
+call = json.load(sys.stdin)
+mol = gto.M(atom=call["atom"], basis=call["basis"], charge=call["charge"],
+            spin=call["multiplicity"] - 1, verbose=0)
+mf = (dft.RKS if mol.spin == 0 else dft.UKS)(mol)
+mf.xc = call["xc"]
+mf.grids.level = call["grid"]
+mf.conv_tol = 1e-12
+if call["density_fit"]:
+    mf = mf.density_fit()
+if call["second_order"]:
+    mf.init_guess = "atom"
+    mf.max_cycle = 3
+    mf.kernel()
+    mf = mf.newton()
+    mf.max_cycle = 100
+    orbitals = mf.mo_coeff
+    for _ in range(10):
+        mf.kernel(orbitals, mf.mo_occ)
+        orbitals, _, stable, _ = mf.stability(return_status=True)
+        if stable:
+            break
+    mf = mf.undo_newton() if hasattr(mf, "undo_newton") else mf
+    json.dump({"energy": mf.e_tot}, sys.stdout)
+else:
+    mf.kernel()
+    gradient = mf.nuc_grad_method().kernel()
+    json.dump({"energy": mf.e_tot, "gradient": gradient.tolist()}, sys.stdout)
+"""
+LEVEL = {"xc": "wb97x-d3bj", "basis": "def2-svp", "density_fit": True, "grid": 3}
+WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)))
+HYDROXYL = Molecule("oh", (8, 1), ((0, 0, 0), (0, 0, 0.98)), multiplicity=2)
+CATION = Molecule("w+", WATER.numbers, WATER.coordinates, charge=1, multiplicity=2)
+HYDROXIDE = Molecule("oh-", (8, 1), ((0, 0, 0), (0, 0, 0.97)), charge=-1)
+# They do not converge in 50 ordinary cycles with PBE: stretched bonds.
+HARD = {
+    "F2": Molecule("f2", (9, 9), ((0, 0, 0), (0, 0, 2.5))),
+    "water": Molecule("far", (8, 1, 1), ((0, 0, 0), (0, 0, 2.9), (2.8, 0, -0.7))),
+}
+
+
+def direct(molecule: Molecule, second_order: bool = False, **level: Any) -> Any:
+    atom = [
+        [SYMBOLS[number], list(place)]
+        for number, place in zip(molecule.numbers, molecule.coordinates, strict=True)
+    ]
+    call = {
+        **level,
+        "atom": atom,
+        "charge": molecule.charge,
+        "multiplicity": molecule.multiplicity,
+        "second_order": second_order,
+    }
+    said = subprocess.run(
+        [str(PYTHON), "-c", DIRECT],
+        input=json.dumps(call),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(said.stdout)
+
+
+def step_of(
+    folder: Path, molecule: Molecule, options: Any, function: Any = singlepoint, **more: Any
+) -> StepOutcome:
+    request = StepRequest("a", options, frozenset(), **more)
+    job = function(molecule, [request], Software(commands={"pyscf": str(PYTHON)}))
+    [outcome] = run([job], folder)
+    return outcome.steps[0]
+
+
+def output_of(step: StepOutcome) -> Output:
+    return Output(step.files, FILE)
+
+
+def failure(step: StepOutcome, molecule: Molecule) -> FailureClass | None:
+    asked = Asked(
+        *(molecule.id, 1, len(molecule.numbers), molecule.charge, molecule.multiplicity),
+        *("m", "r", "t"),
+    )
+    found = parsers.diagnose(Output(step.files), asked, {})
+    return found and found.kind
+
+
+@pytest.mark.parametrize(
+    "molecule", [WATER, CATION, HYDROXIDE], ids=["neutral", "radical", "anion"]
+)
+def test_energy_and_gradient_are_those_of_a_direct_call(tmp_path: Path, molecule: Molecule) -> None:
+    step = step_of(tmp_path, molecule, Singlepoint.model_validate(LEVEL))
+    assert failure(step, molecule) is None
+    expected = direct(molecule, **LEVEL)
+    output = output_of(step)
+    assert parsers.energy(output) == pytest.approx(expected["energy"], abs=1e-8)
+    for found, wanted in zip(parsers.gradient(output), expected["gradient"], strict=True):
+        assert found == pytest.approx(wanted, abs=1e-6)
+    for charges in (parsers.mulliken_charges, parsers.loewdin_charges, parsers.iao_charges):
+        assert sum(charges(output)) == pytest.approx(molecule.charge, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: str) -> None:
+    molecule, level = HARD[name], {"xc": "pbe", "basis": "6-31g", "grid": 0}
+    options = Singlepoint.model_validate({**level, "gradient": False})
+    step = step_of(tmp_path, molecule, options)
+    assert failure(step, molecule) is FailureClass.SCF_NOT_CONVERGED
+    newton = next(r for r in LADDERS[FailureClass.SCF_NOT_CONVERGED] if r.name == "newton")
+    again = step_of(tmp_path, molecule, options, remedies=(newton,), rescued=step.files)
+    assert failure(again, molecule) is None
+    expected = direct(molecule, second_order=True, density_fit=False, **level)["energy"]
+    assert parsers.energy(output_of(again)) == pytest.approx(expected, abs=1e-6)
+    assert parsers.scf_settings(output_of(again))["newton"] is True
+
+
+@pytest.mark.parametrize(
+    ("molecule", "options", "kind"),
+    [
+        (Molecule("xe", (54,), ((0, 0, 0),)), {"basis": "6-31g"}, FailureClass.INPUT_BASIS),
+        (
+            Molecule("w", WATER.numbers, WATER.coordinates, multiplicity=2),
+            {},
+            FailureClass.CHARGE_MULTIPLICITY,
+        ),
+        (WATER, {"xc": "m06-2x", "dispersion": "d3bj"}, FailureClass.INPUT_KEYWORD),
+    ],
+    ids=["basis", "spin", "dispersion"],
+)
+def test_a_wrong_input_has_its_class(
+    tmp_path: Path, molecule: Molecule, options: dict[str, Any], kind: FailureClass
+) -> None:
+    step = step_of(tmp_path, molecule, Singlepoint.model_validate({**LEVEL, **options}))
+    assert step.exit_code == 1
+    assert failure(step, molecule) is kind
+
+
+def test_an_optimization_ends_at_a_minimum(tmp_path: Path) -> None:
+    options = Optimize.model_validate({"xc": "hf", "basis": "sto-3g"})
+    step = step_of(tmp_path, WATER, options, optimize)
+    assert failure(step, WATER) is None
+    found = parsers.frames(output_of(step))
+    assert found[-1]["energy"] < found[0]["energy"]
+    assert max(abs(value) for row in parsers.gradient(output_of(step)) for value in row) < 5e-4
+    assert step.files["pyscf.xyz"].startswith(b"3\n")
+
+
+def test_a_coarse_grid_is_seen_in_the_net_force(tmp_path: Path) -> None:
+    def net(level: int) -> float:
+        options = Singlepoint.model_validate({"xc": "pbe", "basis": "sto-3g", "grid": level})
+        rows = parsers.gradient(output_of(step_of(tmp_path, HYDROXYL, options)))
+        return max(abs(sum(column)) for column in zip(*rows, strict=True))
+
+    assert net(1) > 10 * net(5)
