@@ -116,7 +116,7 @@ def test_a_file_that_refers_to_itself_is_reported(campaigns: Campaigns, cli: Cli
 def test_an_empty_file_is_reported(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write("")
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
-    assert said == f"{path}:1: a campaign file must be a mapping with keys such as 'campaign:'"
+    assert said == f"{path}:1: the campaign file is empty"
 
 
 def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key(
