@@ -179,8 +179,8 @@ def coincidence(molecule: Molecule) -> str | None:
     first, second = pair
     distance = math.dist(molecule.coordinates[first], molecule.coordinates[second])
     return (
-        f"atoms {first + 1} and {second + 1} (of {molecule.natoms}) are in the same place: they are "
-        f"{distance:.2f} Angstrom apart"
+        f"atoms {first + 1} and {second + 1} (of {molecule.natoms}) are in the same place: they "
+        f"are {distance:.2f} Angstrom apart"
     )
 
 
