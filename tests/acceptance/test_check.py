@@ -52,6 +52,11 @@ def xtb(function: str, *parsers: str, **more: Any) -> dict[str, Any]:
         (xtb("md", "orbital_energies", gfn="ff"), "- orbital_energies", "GFN-FF"),
         (xtb("hessian", keep_files={"xtbopt.xyz": "{id}.xyz"}), "xtbopt.xyz", "xtb.optimize"),
         (xtb("singlepoint", "wqmaster.parsers.orca.charge"), "orca.charge", "of orca"),
+        (
+            xtb("singlepoint", "wqmaster.parsers.orca.total_energy"),
+            "orca.total_energy",
+            "parsers of xtb: bond_orders, charge, ",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

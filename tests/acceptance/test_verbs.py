@@ -76,7 +76,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "warnings": [],
         "notes": [
             f"{campaigns.database}.molecules, xtb.gfn2: no recipe is recorded for 1 result",
-            "1 of 1 result of step gfn2 lacks 'gradient'; to compute them again: wqmaster rerun "
+            "1 of 1 result of step gfn2 lacks 'gradient'; to compute it again: wqmaster rerun "
             f'{path} --query \'{{"xtb.gfn2.gradient": {{"$exists": false}}}}\'',
         ],
     }
@@ -220,8 +220,11 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
         ["failures", path, "--json"],
         ["failures", path, "--show", "17"],
         ["failures", path, "--retry", "bad_documnt"],
+        ["failures", path, "--retry", "1"],
     )
-    (code, output, _), (json_code, as_json, _), (show_code, shown, _), refusal = answers
+    (code, output, _), (json_code, as_json, _), (show_code, shown, _), refusal, done = answers
+    assert done[0] == 2
+    assert "document '1' is not among the failed ones, so there is nothing to retry" in done[2]
     assert (code, json_code, show_code) == (0, 0, 0)
     assert re.search(r"^ *count +class +message +example", output)
     assert re.search(r"^ *2 +bad_document +multiplicity N is impossible: .* odd *$", output, re.M)

@@ -370,6 +370,16 @@ def test_the_command_starts_watches_and_stops_a_factory(
     assert "not running" in cli("factory", path, "--status")
 
 
+def test_one_action_of_the_command_is_asked_for_by_an_option(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write()
+    cli("factory", path, "--start", "--stop", code=2)
+    assert "Use only one of --start, --stop and --status." in cli.errors
+    cli("factory", "stop", code=2)
+    assert "There is no campaign file 'stop'; did you mean '--stop'?" in cli.errors
+
+
 def test_a_campaign_without_a_factory_is_refused_with_a_reason(
     campaigns: Campaigns, cli: Cli
 ) -> None:

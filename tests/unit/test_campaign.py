@@ -267,7 +267,12 @@ def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
     assert "campaign.yaml" in refused(tmp_path, MINIMAL + "submit: {query: &a {b: *a}}\n")
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "[1, 2]\n", "word\n", "null\n"])
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_file_is_refused(tmp_path: Path, text: str) -> None:
+    assert refused(tmp_path, text) == "campaign.yaml:1: the campaign file is empty"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]\n", "word\n", "null\n"])
 def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     assert refused(tmp_path, text).startswith("campaign.yaml:1: a campaign file must be a mapping")
 
@@ -317,7 +322,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
     ("old", "new", "line", "words"),
     [
         ("campaign: small", "campaign: small/er", 1, "campaign: 'small/er' cannot be used here"),
-        ("name: gfn2", "name: gfn.2", 5, "args.0.name: 'gfn.2' cannot be used here"),
+        ("name: gfn2", "name: gfn.2", 5, "step 1: name: 'gfn.2' cannot be used here"),
         ("name: gfn2", "name: -gfn2", 5, "'-gfn2' cannot be used here"),
         ("name: gfn2", 'name: "gfn2\\n"', 5, "cannot be used here"),
         ("[energy]", "energy", 6, "parsers: must be a mapping (KEY: VALUE) or a list"),
@@ -341,6 +346,7 @@ def test_a_wrong_value_is_refused_with_its_line_and_key(
     [
         ("engine: slurm", "must be 'auto', 'work_queue', 'taskvine' or 'local'"),
         ("engine: {port: 70000}", "at most 65535"),
+        ("engine: 3", "engine: must be the name of an engine or a mapping; it is 3"),
         ("workers: {type: local, count: 0}", "above 0"),
         ("bundle: {size: 100000}", "at most 1000"),
         ("resources: {cores: 1.5}", "must be a whole number"),
@@ -356,7 +362,7 @@ def test_a_value_out_of_bounds_is_refused(tmp_path: Path, addition: str, words: 
 
 def test_a_missing_key_is_reported_where_it_belongs(tmp_path: Path) -> None:
     message = refused(tmp_path, MINIMAL.replace("name: gfn2", "gfn: 2"))
-    assert message == "campaign.yaml:5: campaign_config.args.0: the key 'name' is missing"
+    assert message == "campaign.yaml:5: step 1: the key 'name' is missing"
 
 
 @pytest.mark.parametrize("uri", ["''", "'  '", "'${HOME_OF_NOTHING}'"])
@@ -537,7 +543,7 @@ def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path
         ),
         (
             "  - condor\n",
-            "campaign.yaml:7: workers: must be a type of workers or a mapping",
+            "campaign.yaml:7: workers: must be a type of workers or a mapping such as {count: 4}",
         ),
     ],
 )

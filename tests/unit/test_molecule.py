@@ -270,10 +270,19 @@ def test_the_closest_points_are_found_in_any_direction() -> None:
     assert closest([(math.nan, 0.0, 0.0), (0.0, 0.0, 0.0)], 0.1) is None
 
 
+def test_a_default_multiplicity_that_is_impossible_is_called_the_default() -> None:
+    document = {"_id": 1, "atomic_numbers": [8, 1], "coordinates": [[0, 0, 0], [0, 0, 1]]}
+    with pytest.raises(BadDocument, match=r"no multiplicity is given, and the default, 1, is"):
+        from_document(document, MoleculeFields())
+    with pytest.raises(BadDocument, match=r"^multiplicity 1 is impossible"):
+        from_document({**document, "multiplicity": 1}, MoleculeFields())
+
+
 def test_two_atoms_at_the_same_position_are_a_defect() -> None:
     molecule = Molecule(1, (1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1e-5)))
     with pytest.raises(
-        BadDocument, match=r"atoms 1 and 2 \(of \d+\) are in the same place"
+        BadDocument,
+        match=r"atoms 1 and 2 \(of \d+\) are in the same place: they are 0\.00 Angstrom apart",
     ) as caught:
         refuse_coincident(molecule)
     assert caught.value.defect is Defect.COINCIDENT_ATOMS

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked
+from wqmaster.offline.parse import read as read_file
 from wqmaster.parsers import xtb
 from wqmaster.parsers.base import Output, Parser
+from wqmaster.tasks.programs import programs
 
 DATA = Path(__file__).parent / "data" / "xtb"
 FOLDERS = sorted(path.name for path in DATA.iterdir() if path.is_dir())
@@ -443,3 +445,12 @@ def test_megabytes_of_any_text_are_read_or_refused(unit: str) -> None:
         with contextlib.suppress(ParseError):
             read(parser, found)
     assert xtb.diagnose(found, None, {}) is not None
+
+
+def test_a_file_that_is_parsed_alone_is_not_a_failed_run() -> None:
+    """Once, `wqmaster parse xtbout.json` reported a run without standard output."""
+    parsers = {"multiplicity": xtb.multiplicity}
+    alone = read_file(DATA / "hessian" / "xtbout.json", programs()["xtb"], parsers)
+    assert (alone.is_diagnosed, alone.failure) == (False, None)
+    assert alone.values == {"multiplicity": 1}
+    assert read_file(DATA / "hessian", programs()["xtb"], parsers).is_diagnosed

@@ -22,7 +22,7 @@ REPLY = {"ok": 0.0, "errmsg": "unknown operator: $foo", "code": 2, "codeName": "
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ServerSelectionTimeoutError(REFUSED), "the connection is refused"),
+        (ServerSelectionTimeoutError(REFUSED), "the connection was refused"),
         (
             AutoReconnect("h:1: timed out (configured timeouts: x: 1ms)"),
             "it does not answer in time",

@@ -77,8 +77,9 @@ def test_a_table_may_use_tabs_and_a_named_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("c1ccc,x", "is not valid SMILES"),
-        (",x", "is not valid SMILES: empty"),
+        ("c1ccc,x", "'c1ccc' is not valid SMILES: unclosed ring"),
+        ("C(C,x", "'C(C' is not valid SMILES"),
+        (",x", "the SMILES is empty"),
         ("*CC,x", "an atom that is not of a specific element"),
         ("CC,x,y", "it has 3 columns, but the header has 2"),
         ("[NH4+],0.5", "'charge' is not a whole number"),

@@ -254,11 +254,14 @@ def _allowed(pattern: str) -> str:
 
 
 def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
-    """The keys as a message shows them. Steps have names there, since nobody counts from 0."""
-    if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2 and keys[3:4] != ["name"]:
-        step = source.step_name(int(keys[2]))
-        if step is not None:
-            return ": ".join([f"step '{step}'", *filter(None, [".".join(map(str, keys[3:]))])])
+    """The keys as a message shows them.
+
+    Steps have names there or, without a valid one, are counted from 1.
+    """
+    if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2:
+        name = None if keys[3:4] == ["name"] else source.step_name(int(keys[2]))
+        step = f"step {int(keys[2]) + 1}" if name is None else f"step '{name}'"
+        return ": ".join([step, *filter(None, [".".join(map(str, keys[3:]))])])
     return ".".join(str(key) for key in keys)
 
 
@@ -329,10 +332,10 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         if loader is not None:
             loader.dispose()
     if not isinstance(data, dict):
-        raise CampaignError(
-            f"{path}:1: a campaign file must be a mapping with keys such as 'campaign:'",
-            code=ErrorCode.CAMPAIGN_NOT_YAML,
-        )
+        why = "a campaign file must be a mapping with keys such as 'campaign:'"
+        if root is None:
+            why = "the campaign file is empty"
+        raise CampaignError(f"{path}:1: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML)
     try:
         if isinstance(data.get("submit"), dict):
             data["submit"] = _extended(data["submit"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
@@ -54,7 +54,11 @@ _CATALOG = allowing("HOST or HOST:PORT", r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
 
 def _typed(value: Any) -> Any:
     """`engine: local` is short for `engine: {type: local}`."""
-    return {"type": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"type": value}
+    if not isinstance(value, (Mapping, BaseModel)):
+        raise PydanticCustomError("no_engine", "must be the name of an engine or a mapping")
+    return value
 
 
 class Step(Model):

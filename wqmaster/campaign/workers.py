@@ -175,7 +175,9 @@ def _typed(value: Any) -> Any:
     if isinstance(value, str):
         value = {"type": value}
     if not isinstance(value, Mapping):
-        raise PydanticCustomError("no_workers", "must be a type of workers or a mapping")
+        raise PydanticCustomError(
+            "no_workers", "must be a type of workers or a mapping such as {count: 4}"
+        )
     named = value.get("type", "local")
     if not isinstance(named, str) or named not in _MODELS:
         *types, last = (f"'{name}'" for name in _MODELS)

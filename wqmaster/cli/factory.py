@@ -13,11 +13,11 @@ from wqmaster.run import factories
 
 @click.command()
 @campaign_argument
-@click.option("--start", "verb", flag_value="start", help="Start it in the background.")
-@click.option("--stop", "verb", flag_value="stop", help="Stop it and its workers.")
-@click.option("--status", "verb", flag_value="status", help="Show its status.")
+@click.option("--start", is_flag=True, help="Start it in the background.")
+@click.option("--stop", is_flag=True, help="Stop it and its workers.")
+@click.option("--status", is_flag=True, help="Show its status.")
 @json_option
-def command(campaign: Path, verb: str | None, output: Output) -> None:
+def command(campaign: Path, start: bool, stop: bool, status: bool, output: Output) -> None:
     """Start, stop or inspect the worker factory.
 
     Without an option, prints the factory's command line and configuration.
@@ -25,15 +25,21 @@ def command(campaign: Path, verb: str | None, output: Output) -> None:
     With 'workers: {type: local}' or 'manage: true', the master starts the factory. Otherwise, start
     it here, or on another machine that can reach the batch system.
     """
+    if sum((start, stop, status)) > 1:
+        raise click.UsageError("Use only one of --start, --stop and --status.")
+    if str(campaign) in ("start", "stop", "status") and not campaign.exists():
+        raise click.UsageError(
+            f"There is no campaign file '{campaign}'; did you mean '--{campaign}'?"
+        )
     file = loaded(campaign)
-    if verb == "status":
+    if status:
         found = factory.status(file.folder, file.typed)
         lines = [factories.why_no_factory(file)] if found is None else factory.lines(found)
         output.show(found or {"running": False}, lines)
-    elif verb == "stop":
+    elif stop:
         left = factories.stop_factory(file)
         output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
-    elif verb == "start":
+    elif start:
         recipe = resolve(file)
         started = factories.start_factory(recipe.loaded, factories.factory_plan(recipe))
         output.show(started, factory.lines(started))

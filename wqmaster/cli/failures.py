@@ -32,6 +32,11 @@ def _retry(store: Store, text: str) -> int:
         return store.ledger.retry(kind=text)
     count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
+        if any(store.one(candidate) is not None for candidate in possible_ids(text)):
+            raise CampaignError(
+                f"document {text!r} is not among the failed ones, so there is nothing to retry",
+                code=ErrorCode.FAILURE_NOT_FOUND,
+            )
         hint = nearest(text, [member.label for member in FailureClass])
         raise CampaignError(
             f"'{text}' is neither a failed document nor a failure class; {hint}",
@@ -139,7 +144,11 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
 @click.command()
 @campaign_argument
 @click.option("--show", metavar="ID", help="Show all failed attempts of one document.")
-@click.option("--retry", metavar="CLASS|ID", help="Retry one document, or all of a class.")
+@click.option(
+    "--retry",
+    metavar="CLASS|ID",
+    help="Let the next run retry one document, or all of a class.",
+)
 @click.option("--discard", metavar="CLASS|ID|all", help="Delete kept archives; the records stay.")
 @click.option("--ids", is_flag=True, help="Print the ids of failed documents, one per line.")
 @click.option("--class", "kind", metavar="CLASS", help="Only documents that failed with CLASS.")

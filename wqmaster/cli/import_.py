@@ -42,13 +42,13 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
 
 
 def _went_in(accounts: list[Account], place: str) -> str:
-    """How many documents the collection now has from each file, as a clause."""
+    """How many documents the collection now has from each file, as a clause; "" if none."""
     parts = [
         f"{counted(one.imported + one.there, 'document')} from {one.file}"
         for one in accounts
         if one.imported or one.there
     ]
-    return f"{place} has {', '.join(parts) or 'no documents from these files'}"
+    return f"; {place} has {', '.join(parts)}" if parts else ""
 
 
 def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureError | None:
@@ -65,11 +65,12 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
                 f"; up to {MAX_SHOWN} of each file are listed above, and --skip-bad writes all to "
                 "files"
             )
+        records = "the record" if total == 1 else "the records"
         return StructureError(
             f"nothing was imported from {', '.join(account.file for account in bad)}, because "
             f"{were} refused ({which}{printable(first.place)} of {bad[0].file}: "
-            f"{printable(first.why)}{more}); {_went_in(accounts, place)}; fix the refused records, "
-            "or import the others with --skip-bad",
+            f"{printable(first.why)}{more}){_went_in(accounts, place)}; correct "
+            f"{records}, or import the others with --skip-bad",
             code=ErrorCode.RECORDS_REFUSED,
         )
     empty = [one.file for one in accounts if one.refused == one.records]
@@ -89,8 +90,16 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
     metavar="title|FIELD|hash",
     help="Take ids from the title, from a field, or from a hash of the molecule.",
 )
-@click.option("--charge", type=int, help="Charge of every record, in e.")
-@click.option("--multiplicity", type=click.IntRange(1), help="Multiplicity (2S+1) of every record.")
+@click.option(
+    "--charge",
+    type=int,
+    help="Charge of every record, in e; records that state another are refused.",
+)
+@click.option(
+    "--multiplicity",
+    type=click.IntRange(1),
+    help="Multiplicity (2S+1) of every record; records that state another are refused.",
+)
 @click.option("--skip-bad", is_flag=True, help="Skip bad records and import the others.")
 @click.option(
     "--hydrogens",
@@ -204,7 +213,7 @@ def _value(accounts: list[Account], place: str) -> dict[str, Any]:
 def _ended_early(output: Output, accounts: list[Account], place: str, error: WqmasterError) -> None:
     """Add the contents of the collection to an error's message, and show the result so far."""
     error.message += (
-        f"; {_went_in(accounts, place)}; once this is fixed, import the same files again: existing "
+        f"{_went_in(accounts, place)}; once this is fixed, import the same files again: existing "
         "documents are skipped"
     )
     output.show(_value(accounts, place), (), error=error)

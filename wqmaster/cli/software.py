@@ -65,7 +65,8 @@ def command() -> None:
     "--prove",
     type=click.Choice(["alone", "environment"]),
     help="Where to test: in a chroot that holds only the archive (alone), or on this system with "
-    "a minimal environment (environment). Default: alone, if this user may use chroot.",
+    "a minimal environment (environment). Default: alone if this user may use chroot, otherwise "
+    "environment.",
 )
 @json_option
 def pack(

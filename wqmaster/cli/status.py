@@ -43,6 +43,10 @@ def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
     return None
 
 
+def _left(seconds: float | None) -> str:
+    return "time left unknown" if seconds is None else f"{duration(seconds)} left"
+
+
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     yield f"campaign  {found['campaign']}"
     for name in STATES:
@@ -63,7 +67,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"{counted(live['workers'], 'worker')}, {counted(live['cores'], 'core')}, "
             f"{counted(live['tasks_running'], 'task')} running, "
             f"{live['tasks_waiting']} waiting for a worker, "
-            f"{speed(live['jobs_per_second'])}, {duration(live['seconds_left'])} left"
+            f"{speed(live['jobs_per_second'])}, {_left(live['seconds_left'])}"
         )
     if found["recipe_mismatch"]:
         yield (

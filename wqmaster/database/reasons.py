@@ -16,7 +16,7 @@ _SURPLUS = re.compile(
 )
 # Parts of messages of the operating system and of OpenSSL, and what they mean.
 _CONNECTION = (
-    ("Connection refused", "the connection is refused"),
+    ("Connection refused", "the connection was refused"),
     ("No such file or directory", "there is no such socket"),
     ("Name or service not known", "the host name is unknown"),
     ("Temporary failure in name resolution", "the host name cannot be resolved"),

@@ -252,7 +252,9 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
             ways = []
             if archived:
                 ways.append(f"to read it from the kept archives: wqmaster reparse {path} --write")
-            which = "those without an archive" if archived else "them"
+            which = "it" if count == 1 else "them"
+            if archived:
+                which = "those without an archive"
             ways.append(f"to compute {which} again: wqmaster rerun {path} --query {query}")
             lack = "lacks" if count == 1 else "lack"
             text = (

@@ -18,6 +18,7 @@ from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory.batch.condor import Condor
 from wqmaster.factory.batch.slurm import Slurm
+from wqmaster.factory.commands import no_schedd
 from wqmaster.factory.sizes import worker_size
 from wqmaster.system.programs import Said, ask
 
@@ -109,9 +110,7 @@ def _why(said: Said) -> str:
     if said.code is None:
         return "no answer in time"
     text = " ".join(said.text.replace("Error: (null)", "").replace("Extra Info:", "").split())
-    if "condor_schedd is not running" in text:
-        return "no condor_schedd can be found from this machine"
-    return text[:300] or "no error message"
+    return no_schedd(text) or text[:300] or "no error message"
 
 
 def _held(text: str) -> Iterator[Finding]:

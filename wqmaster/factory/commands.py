@@ -35,5 +35,13 @@ def answer(*command: str) -> str:
         )
     # condor_rm fails with this message if no job matches.
     if said.code and "matching specified constraint" not in said.text + said.errors:
-        raise EngineError(f"'{command[0]}' failed: {said.last}", code=ErrorCode.BATCH_SYSTEM_FAILED)
+        why = no_schedd(said.text + said.errors) or said.last
+        raise EngineError(f"'{command[0]}' failed: {why}", code=ErrorCode.BATCH_SYSTEM_FAILED)
     return said.text
+
+
+def no_schedd(text: str) -> str | None:
+    """What condor_q says in many lines if its schedd is missing; None for any other message."""
+    if "condor_schedd is not running" in " ".join(text.split()):
+        return "no condor_schedd can be found from this machine"
+    return None

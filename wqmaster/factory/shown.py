@@ -85,7 +85,10 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
 
 def lines(status: Mapping[str, Any]) -> list[str]:
     """The status of a factory as lines to print."""
-    where = f"{status['engine']} on {status['type']}, for {status['manager']}"
+    where = (
+        f"{status['engine']} workers of type {status['type']}, for the master at "
+        f"{status['manager']}"
+    )
     if status["running"]:
         state = f"process {status['pid']}"
         if status.get("managed"):

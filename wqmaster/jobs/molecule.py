@@ -166,12 +166,22 @@ def refuse_coincident(molecule: Molecule, options: object = None) -> None:
     Raises:
         BadDocument: two atoms are in the same place.
     """
+    why = coincidence(molecule)
+    if why is not None:
+        raise BadDocument(why, Defect.COINCIDENT_ATOMS)
+
+
+def coincidence(molecule: Molecule) -> str | None:
+    """Which two atoms are in the same place, as a message; None if all are apart."""
     pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
-    if pair is not None:
-        raise BadDocument(
-            f"atoms {pair[0] + 1} and {pair[1] + 1} (of {molecule.natoms}) are in the same place",
-            Defect.COINCIDENT_ATOMS,
-        )
+    if pair is None:
+        return None
+    first, second = pair
+    distance = math.dist(molecule.coordinates[first], molecule.coordinates[second])
+    return (
+        f"atoms {first + 1} and {second + 1} (of {molecule.natoms}) are in the same place: they "
+        f"are {distance:.2f} Angstrom apart"
+    )
 
 
 def _atom(position: int, total: int) -> str:
@@ -295,8 +305,11 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
             demand = "at least 1"
         elif multiplicity - 1 > electrons:
             demand = f"at most {electrons + 1}"
+        stated = f"multiplicity {multiplicity}"
+        if lookup(document, fields.multiplicity) is None:
+            stated = f"no multiplicity is given, and the default, {multiplicity},"
         raise BadDocument(
-            f"multiplicity {multiplicity} is impossible: with charge {signed} there are "
+            f"{stated} is impossible: with charge {signed} there are "
             f"{electrons} electrons, so the multiplicity must be {demand}",
             Defect.IMPOSSIBLE_MULTIPLICITY,
         )

@@ -24,7 +24,7 @@ from wqmaster.database.documents import Store
 from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
-from wqmaster.jobs.molecule import COINCIDENT_ANGSTROM, Document, closest, from_document, lookup
+from wqmaster.jobs.molecule import Document, coincidence, from_document, lookup
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
@@ -173,12 +173,9 @@ class Importer:
             several = len(record.documents) > 1
             for count, document in enumerate(record.documents, start=1):
                 molecule = from_document({"_id": 0, **document}, self._options.fields)
-                pair = closest(molecule.coordinates, COINCIDENT_ANGSTROM)
-                if pair is not None:
-                    first, second = pair[0] + 1, pair[1] + 1
-                    raise Refused(
-                        f"atoms {first} and {second} (of {molecule.natoms}) are in the same place"
-                    )
+                why = coincidence(molecule)
+                if why is not None:
+                    raise Refused(why)
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
@@ -310,8 +307,9 @@ def _advised(error: Refused | BadDocument, record: Record) -> str:
         return error.message
     if not record.multiplicity_from:
         missing = Note.NO_CHARGE in record.notes
-        options = "--charge and --multiplicity" if missing else "--multiplicity"
-        return f"{error.message}; state {'both' if missing else 'it'} in the file or with {options}"
+        both = "the record states neither charge nor multiplicity; state both in the file or with "
+        one = "the record states no multiplicity; state it in the file or with --multiplicity"
+        return f"{error.message}; {both + '--charge and --multiplicity' if missing else one}"
     return f"{error.message}; it comes from {record.multiplicity_from}, read as 2S + 1"
 
 

@@ -331,6 +331,9 @@ def read(
         hasattr(program.module, name) for name in ("diagnose_file", "file_name")
     )
     failure = _failure(output, program.module, broken) if is_diagnosed else None
+    if main != "stdout" and failure is not None and failure.kind is FailureClass.MISSING_OUTPUT:
+        # This file of the run was named alone, and the program is judged by its standard output.
+        is_diagnosed, failure = False, None
     version = _version(output, program.module, broken) if is_diagnosed else None
     for name, parser in parsers.items():
         file = getattr(parser, "files", (main,))[0]

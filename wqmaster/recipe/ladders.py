@@ -144,12 +144,13 @@ def _curable(loaded: LoadedCampaign, label: str, *keys: str) -> FailureClass:
     }
     if label not in curable:
         all_labels = {kind.label: kind for kind in FailureClass}
-        why = nearest(label, curable)
+        message = f"unknown failure class '{label}'; {nearest(label, curable)}"
         if label in all_labels:
             why = (
                 "such jobs are retried elsewhere unchanged"
                 if all_labels[label].again
                 else "a wrong input is never retried"
             )
-        raise loaded.source.error(f"there are no remedies for '{label}': {why}", *keys)
+            message = f"there are no remedies for '{label}': {why}"
+        raise loaded.source.error(message, *keys)
     return curable[label]

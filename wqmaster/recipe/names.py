@@ -69,7 +69,7 @@ class _Role:
     noun: str  # the role's name in messages
     package: ModuleType  # the package that contains wqmaster's functions of this role
     mark: str  # the attribute that the role's decorator sets
-    further: str = ""  # a hint if the program is unknown
+    further: str  # a hint if the program is unknown
 
     def suggested(self, name: str) -> str:
         """A hint for a dotted name whose module is not given or does not exist.
@@ -136,7 +136,9 @@ TASK_FUNCTION = _Role(
     "; 'wqmaster.tasks.command.run' runs any other program, and your own module belongs next to "
     "the campaign file",
 )
-PARSER = _Role("parser", wqmaster.parsers, "files")
+PARSER = _Role(
+    "parser", wqmaster.parsers, "files", "; your own module belongs next to the campaign file"
+)
 
 
 def modules_beside() -> list[str]:

@@ -33,7 +33,10 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         except Refused as error:
             record.refuse(error)
         except (ValueError, TypeError, RecursionError) as error:
-            record.refuse(f"invalid JSON: {error}")
+            why = str(error)
+            if isinstance(error, json.JSONDecodeError):  # its line number is always 1
+                why = f"{error.msg} (column {error.colno})"
+            record.refuse(f"invalid JSON: {why}")
             found = _ID.search(raw)
             record.title = text_of(found[1]) if found else ""
         yield record

@@ -1,6 +1,7 @@
 """The readers for SMILES files (lines `SMILES title`) and tables (CSV, TSV) with SMILES."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
 from wqmaster.structures.state import Implied, has_metal, set_state
 
+# The parts of RDKit's message that repeat the SMILES or state only that it cannot be read.
+_PARSE_ERROR = re.compile(
+    r"^SMILES Parse Error: |Failed parsing SMILES '.*?'(?= for input: )| for input: '.*"
+)
 _COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles")
 _TITLES = ("title", "name", "id")
 
@@ -143,9 +148,12 @@ def _read(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
 def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Options) -> None:
     from rdkit import Chem
 
+    if not smiles:
+        raise Refused("the SMILES is empty")
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():
-        raise Refused(f"{smiles[:60]!r} is not valid SMILES: {reason() if smiles else 'empty'}")
+        why = _PARSE_ERROR.sub("", reason())
+        raise Refused(f"{smiles[:60]!r} is not valid SMILES{f': {why}' if why else ''}")
     for atom in molecule.GetAtoms():
         if atom.GetAtomicNum() == 0:
             raise Refused(f"{smiles[:60]!r} has an atom that is not of a specific element")

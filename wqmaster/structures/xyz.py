@@ -29,6 +29,7 @@ _COUNT = re.compile(rb"\s*(\d{1,9})\s*")
 _COLUMNS = 4
 # Fortran can print an exponent with D.
 _D_EXPONENT = re.compile(r"[dD](?=[-+]?\d+$)")
+_PROPERTIES = re.compile(r"\bproperties\s*=", re.IGNORECASE)
 _EXTENDED = re.compile(r"(^|\s)(properties|lattice)\s*=", re.IGNORECASE)
 # A name and a value that contains a digit, in plain text or JSON; the value extends to a separator,
 # so that `1-` or `2e` is not taken for its first digit.
@@ -59,7 +60,7 @@ def read(path: Path, options: Options) -> Iterator[Record]:
             except KeyError as error:  # ASE looks up elements by their symbols
                 record.refuse(f"ASE cannot read it: it does not know {error}")
             except Exception as error:  # ASE can raise any exception
-                record.refuse(f"ASE cannot read it: {error}")
+                record.refuse(f"ASE cannot read it: {str(error).rstrip('.')}")
             record.title = record.title or _title_in(record)
         yield record
 
@@ -148,6 +149,9 @@ def _fill(record: Record, options: Options) -> None:
     comment = text.split("\n", 2)[1]
     if _is_extended(comment):
         _states(_PAIR.findall(comment))
+        if not _PROPERTIES.search(comment):
+            for place, line in enumerate(text.splitlines()[2:], start=1):
+                _check_columns(line.split(), place)
         from ase.io import read as ase_read
 
         fill(record, ase_read(io.StringIO(text), format="extxyz", index=0), options)
@@ -213,10 +217,14 @@ def _is_extended(comment: str) -> bool:
     return bool(_EXTENDED.search(comment) or _KEYS.fullmatch(comment))
 
 
-def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
-    """The atomic number and coordinates (Angstrom) in a line `symbol x y z`; Refused if invalid."""
+def _check_columns(words: list[str], place: int) -> None:
     if len(words) < _COLUMNS:
         raise Refused(f"atom {place} has {len(words)} columns, not {_COLUMNS}")
+
+
+def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
+    """The atomic number and coordinates (Angstrom) in a line `symbol x y z`; Refused if invalid."""
+    _check_columns(words, place)
     number = NUMBER_OF.get(words[0].capitalize(), 0)
     if words[0].isdecimal():
         number = int(words[0][:4])

@@ -108,7 +108,8 @@ class FolderLock:
                 lives = held.holder is not None and held.holder.lives()
                 if lives or time.monotonic() > deadline:
                     raise CampaignLocked(
-                        f"another master ({held}) is running in {folder}; stop it first"
+                        f"a master ({held}) is already running in {folder}; stop it first, with "
+                        "Ctrl-C or 'kill'"
                     ) from None
                 time.sleep(_RETRY_SECONDS)
         note(self._file)

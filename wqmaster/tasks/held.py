@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.calling import file_lack, left, listed
@@ -50,7 +49,7 @@ def _of_another(asked: Asked, own: Program, program: Program) -> Lack:
     hint = (
         f"did you mean '{program.module_name}.{short}'?"
         if short in known
-        else f"parsers of {program.name}: {nearest(short, known)}"
+        else f"parsers of {program.name}: {', '.join(sorted(known))}"
     )
     return Lack(f"it is a parser of {own.name}, but this step runs {program.name}", hint)
 
