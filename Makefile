@@ -8,11 +8,15 @@ COVERAGE_FLOOR := 69
 COVERAGE := COVERAGE_CORE=sysmon
 COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
-.PHONY: demo demo-clean hooks lint shellcheck test test-fast test-condor test-slurm clean
+.PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm clean
 
 demo: ## run 1,025 real molecules through xtb with Work Queue
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
 	@./shell wqmaster run $(DEMO)/campaign.yaml
+
+dft: ## run 100 small molecules through PySCF: DFT energies and gradients
+	@./shell --with pyscf wqmaster import examples/dft-pyscf/campaign.yaml examples/dft-pyscf/molecules.extxyz
+	@./shell --with pyscf wqmaster run examples/dft-pyscf/campaign.yaml
 
 demo-clean: ## delete the demo's results
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
@@ -35,7 +39,7 @@ shellcheck:
 
 test: lint ## run the linters and all tests, with coverage (./shell coverage report -m shows the lines)
 	cd / && $(CURDIR)/shell wqmaster --version
-	$(COVERAGE) ./shell pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
+	$(COVERAGE) ./shell --with pyscf pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
 
 hooks: ## run the linters before each commit: git calls pre-commit in this checkout's environment
 	./shell pre-commit validate-config

