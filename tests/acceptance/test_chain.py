@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.conftest import processes_of
 from tests.conftest import Campaigns, Cli, wait_until
 from wqmaster.engines.choosing import why_not
 
@@ -155,6 +156,41 @@ def test_a_master_killed_in_the_middle_of_chains_loses_and_repeats_nothing(
     assert all(one["opt"] and len(one["hess"]["frequencies"]) == 3 for one in after.values())
     assert {key: after[key] for key in before} == before
     assert campaigns.failures.count_documents({}) == 0
+
+
+@pytest.mark.skipif(why_not("work_queue") is not None, reason=str(why_not("work_queue")))
+def test_a_worker_lost_in_the_middle_of_a_chain_costs_no_attempt(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """The second step of the only job waits; its worker is killed and another one takes over."""
+    campaigns.waters(1)
+    begun, gate = campaigns.folder / "begun", campaigns.folder / "gate"
+    waits = f"echo $$ >> {begun}; while [ ! -e {gate} ]; do sleep 0.05; done; cat opt.xyz"
+    second = {**FAILING, "command": ["sh", "-c", waits]}
+    path = chain(campaigns, OPT, second, engine="work_queue")
+    master = cli.start("run", path, "--quiet")
+    wait_until(begun.exists)
+    workers = [pid for pid in processes_of(campaigns.folder) if is_worker(pid)]
+    assert workers
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(begun.read_text().splitlines()) > 1, seconds=120)
+    gate.touch()
+    _, errors = master.communicate(timeout=120)
+    assert master.returncode == 0, errors
+    [found] = results(campaigns).values()
+    assert found["opt"]["_run"]["attempt"] == found["second"]["_run"]["attempt"] == 1
+    assert found["second"]["text"].startswith("3\n")
+    assert campaigns.failures.count_documents({}) == 0
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process is a worker itself, not one of its tasks."""
+    return (
+        "work_queue_worker"
+        in Path(f"/proc/{pid}/comm").read_text()
+        + Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+    )
 
 
 def test_docking_does_not_follow_orca(campaigns: Campaigns, cli: Cli) -> None:
