@@ -206,7 +206,7 @@ def test_an_unknown_parser_is_reported_with_the_nearest_one(campaigns: Campaigns
         (
             "singlepoint",
             "'singlepoint' is not the dotted path of a task function (MODULE.FUNCTION); "
-            "did you mean 'wqmaster.tasks.xtb.singlepoint'?",
+            "did you mean 'wqmaster.tasks.pyscf.singlepoint' or 'wqmaster.tasks.xtb.singlepoint'?",
         ),
     ],
     ids=["function", "module", "no dots"],

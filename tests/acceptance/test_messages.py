@@ -120,5 +120,5 @@ def test_an_unknown_program_to_parse_is_answered_with_programs_only(cli: Cli) ->
     (cli.folder / "my_module.py").write_text("")
     (cli.folder / "x.out").write_text("")
     cli("parse", "x.out", "--program", "gaussian", code=FILE_IS_WRONG)
-    assert "available: command, orca, python, vina, xtb" in cli.errors
+    assert "available: command, orca, pyscf, python, vina, xtb" in cli.errors
     assert "my_module" not in cli.errors

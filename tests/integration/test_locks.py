@@ -80,7 +80,7 @@ def test_a_folder_whose_master_runs_is_refused_immediately(
     with locks.take(tmp_path / "lock"):
         (tmp_path / "lock").write_text(noted(other, how=how))
         assert master(tmp_path) == other
-        with pytest.raises(CampaignLocked, match=rf"another master \(process {other}\) is running"):
+        with pytest.raises(CampaignLocked, match=rf"a master \(process {other}\) is already"):
             FolderLock(tmp_path)
 
 

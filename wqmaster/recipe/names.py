@@ -101,7 +101,7 @@ class _Role:
                 full.setdefault(name, []).append(f"{module.__name__}.{name}")
         near = difflib.get_close_matches(function, full, n=1)
         if near:
-            return f"did you mean '{full[near[0]][0]}'?"
+            return f"did you mean {' or '.join(repr(one) for one in full[near[0]])}?"
         return available(name for names in full.values() for name in names)
 
     def functions(self, module: ModuleType) -> list[str]:
