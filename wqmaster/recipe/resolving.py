@@ -103,15 +103,15 @@ class _Resolver:
             raise self.error(
                 f"{function.name} cannot start from the geometry of another step", *keys
             )
-        if asked not in earlier:
+        if not isinstance(asked, str) or asked not in earlier:
             known = ", ".join(earlier) or "this is the first step"
-            raise self.error(f"'{asked}' is not an earlier step; earlier steps: {known}", *keys)
+            raise self.error(f"{asked!r} is not an earlier step; earlier steps: {known}", *keys)
         if earlier[asked].final_geometry is None:
             raise self.error(
                 f"step '{asked}' ({earlier[asked].function.name}) leaves no geometry to start from",
                 *keys,
             )
-        return str(asked)
+        return asked
 
     def step(self, position: int, step: Step, earlier: Mapping[str, StepRecipe]) -> StepRecipe:
         function = self.function(position, step)

@@ -117,9 +117,11 @@ class Calculation(Setup):
             try:
                 orbitals, _, is_stable, _ = second.stability(return_status=True)
             except NotImplementedError:
-                break
+                break  # PySCF has no stability analysis for this method
             if is_stable:
                 break
+        else:
+            raise Refused("scf_not_converged", "the second-order method found no stable solution")
         mf.mo_coeff, mf.mo_occ = second.mo_coeff, second.mo_occ
         mf.mo_energy, mf.e_tot = second.mo_energy, second.e_tot
         mf.converged, mf.scf_summary = second.converged, second.scf_summary
