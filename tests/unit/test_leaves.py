@@ -16,7 +16,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.tasks import vina, xtb
 from wqmaster.tasks.base import traits_of
 from wqmaster.tasks.leaves import Leaves
-from wqmaster.tasks.orca.leaves import leaves
+from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
 from wqmaster.tasks.orca.route import remarks
 from wqmaster.tasks.orca.task import Step
 from wqmaster.tasks.programs import programs
@@ -387,3 +387,23 @@ def route_of(text: str) -> str | None:
     route = "\n".join(lines)
     unlike = ("%coords", "$new_job", "%base", "%compound")
     return None if not route.strip() or any(word in route.lower() for word in unlike) else route
+
+
+@pytest.mark.parametrize(
+    ("route", "stays"),
+    [
+        ("! wB97X-D3 def2-SVP EnGrad", True),
+        ("! BP86 def2-SVP NumFreq", True),
+        ("! DLPNO-CCSD(T) cc-pVDZ cc-pVDZ/C", True),
+        ("! HF STO-3G Opt", False),
+        ("! B3LYP def2-SVP TightOpt Freq", False),
+        ("! BP86 def2-SVP\n%geom Scan B 0 1 = 1,2,3 end end", False),
+        ("! BP86 def2-SVP UseSym", False),
+        ("! BP86 def2-SVP IRC", False),
+        ("! BP86 Foo", False),
+    ],
+)
+def test_orca_keeps_the_geometry_only_if_the_whole_route_is_known_not_to_move_atoms(
+    route: str, stays: bool
+) -> None:
+    assert keeps_geometry(Step(route=route)) is stays

@@ -42,7 +42,7 @@ CALLS = {
     "reads": "*files, per_atom=",
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
     "check=, prepare=, runs=, remarks=, leaves=, inspect=, takes_geometry=, "
-    "final_geometry=, alone=",
+    "final_geometry=, keeps_geometry=, alone=",
 }
 # The modules from which users' modules for earlier versions import.
 FORMER = {

@@ -54,6 +54,8 @@ class StepRecipe:
     options: dict[str, Any]
     # The XYZ file with its final geometry; None if it leaves none.
     final_geometry: str | None = None
+    # Whether its values certainly belong to the geometry that it starts from.
+    keeps_geometry: bool = False
     # Everything that determines this step's results, including the options of earlier steps, whose
     # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from wqmaster.tasks.base import (
     Traits,
     traits_of,
 )
-from wqmaster.tasks.calling import called, final_geometry, listed
+from wqmaster.tasks.calling import called, final_geometry, keeps_geometry, listed
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_of_package
 
@@ -163,6 +163,7 @@ class _Resolver:
         with blaming(self.loaded, function):
             self.hold(step, position, options, parsers, traits, program)
             final = final_geometry(traits, options)
+            keeps = keeps_geometry(traits, options)
         request = StepRequest(step.name, options, frozenset(files - _STREAMS), geometry=geometry)
         return StepRecipe(
             request=request,
@@ -172,6 +173,7 @@ class _Resolver:
             needed=frozenset(needed),
             options=options_of(request),
             final_geometry=final,
+            keeps_geometry=keeps,
         )
 
     def reachable(self, called: str) -> None:

@@ -154,6 +154,10 @@ def _nothing(loaded: Any) -> Iterable[Any]:
     return ()
 
 
+def _unknown(options: Any) -> bool:
+    return False
+
+
 # The arguments that each function passed to `@task` receives.
 _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "load": ("options", "software"),
@@ -166,6 +170,7 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "leaves": ("options",),
     "inspect": ("molecule", "options"),
     "final_geometry": ("options",),
+    "keeps_geometry": ("options",),
 }
 # The functions that can be None. Each of the others has a default.
 _OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry"))
@@ -219,6 +224,9 @@ class Traits:
     # Returns the name of the XYZ file with the geometry that a step with these options ends with;
     # None, or no function: other steps cannot start from it.
     final_geometry: Callable[[Any], str | None] | None = None
+    # Returns whether the values of a step with these options certainly belong to the geometry that
+    # it starts from. If not, only the step's own value `geometry` states where they were computed.
+    keeps_geometry: Callable[[Any], bool] = _unknown
     # Why steps of this function cannot share a job with those of other functions; None: they can.
     alone: str | None = None
 
@@ -317,6 +325,7 @@ def task(
     inspect: Callable[[Molecule, Any], None] | None = None,
     takes_geometry: bool = False,
     final_geometry: Callable[[Any], str | None] | None = None,
+    keeps_geometry: Callable[[Any], bool] = _unknown,
     alone: str | None = None,
 ) -> Callable[[Build], Build]:
     """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
@@ -338,6 +347,7 @@ def task(
         inspect=inspect,
         takes_geometry=takes_geometry,
         final_geometry=final_geometry,
+        keeps_geometry=keeps_geometry,
         alone=alone,
     )
 

@@ -115,6 +115,18 @@ def final_geometry(traits: Traits, options: Any) -> str | None:
         raise _returned("final_geometry", found, what, traits.final_geometry) from error
 
 
+def keeps_geometry(traits: Traits, options: Any) -> bool:
+    """Whether a step's values certainly belong to the geometry that it starts from.
+
+    Raises:
+        BrokenTrait: as in `called`, or the trait did not return a bool.
+    """
+    found = called(traits, "keeps_geometry", options)
+    if not isinstance(found, bool):
+        raise _returned("keeps_geometry", found, "True or False", traits.keeps_geometry)
+    return found
+
+
 def file_lack(leaves: Leaves, name: str) -> Lack | None:
     """Why a step does not write the file `name`, according to `leaves`; None if it can.
 

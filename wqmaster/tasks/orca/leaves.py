@@ -52,6 +52,15 @@ _MATCHES = {name: re.compile(pattern) for name, pattern in _PATTERN.items()}
 _MOVES = re.compile(
     r".*opt(h|ts|ts\(.*\))?|l-opth?|scants|.*neb.*|idpp-ts|irc|.*goat.*|md|qmmmopt.*"
 )
+# Keywords for derivatives at the input's geometry. All others that ask for derivatives may move
+# the atoms.
+_STAYS = frozenset(
+    ("engrad", "energygrad", "numgrad", "freq", "anfreq", "analfreq", "numfreq", "scanfreq")
+)
+# Blocks of runs that move the atoms, or that can turn the molecule (%sym).
+_MOVING_BLOCKS = frozenset(
+    ("geom", "md", "neb", "irc", "goat", "docker", "solvator", "compound", "sym", "mtr", "qmmm")
+)
 # Methods that another program computes for ORCA, and force fields. ORCA prints no orbitals for
 # them.
 _FOREIGN = re.compile(r"(native-)?(gfn.*|xtb.*)|mm|extopt|orcaext|surff")
@@ -349,6 +358,24 @@ def leaves(options: Any) -> Leaves:
     if any(nearest_keyword(keyword.word) not in basis_sets() for keyword in route.unknown()):
         lacks = {name: replace(lack, certain=False) for name, lack in lacks.items()}
     return Leaves(lacks, lambda name: _file_lack(name, route, lacks))
+
+
+def keeps_geometry(options: Any) -> bool:
+    """Whether all values of a step of `sequential` certainly belong to the geometry it starts from.
+
+    It is not certain if the route contains a keyword that is not known here, asks for anything that
+    moves the atoms, or uses symmetry, for which ORCA can turn the molecule.
+    """
+    route = read(options.route)
+    if any(route.unknown()) or any(word.startswith("usesym") for word in route.words):
+        return False
+    if route.has_block(*_MOVING_BLOCKS):
+        return False
+    return not any(
+        _MATCHES[name].fullmatch(word)
+        for word in route.words - _STAYS
+        for name in ("gradient", "hessian")
+    )
 
 
 def _file_lack(name: str, route: Route, lacks: Mapping[str, Lack]) -> Lack | None:

@@ -174,7 +174,11 @@ _task = partial(
 )
 
 
-@_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
+@_task(
+    options=Singlepoint,
+    leaves=leaves_of("singlepoint"),
+    keeps_geometry=lambda options: True,
+)
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Energy, gradient and properties at the geometry of the document."""
     return _job("singlepoint", molecule, steps, software)
@@ -190,7 +194,11 @@ def optimize(molecule: Molecule, steps: Sequence[StepRequest], software: Softwar
     return _job("optimize", molecule, steps, software)
 
 
-@_task(options=Hessian, leaves=leaves_of("hessian"))
+@_task(
+    options=Hessian,
+    leaves=leaves_of("hessian"),
+    keeps_geometry=lambda options: True,
+)
 def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Hessian and frequencies at the geometry of the document, which is not optimized first."""
     return _job("hessian", molecule, steps, software)

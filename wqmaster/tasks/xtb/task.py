@@ -161,7 +161,11 @@ _task = partial(
 )
 
 
-@_task(options=Singlepoint, leaves=leaves_of("singlepoint"))
+@_task(
+    options=Singlepoint,
+    leaves=leaves_of("singlepoint"),
+    keeps_geometry=lambda options: True,
+)
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute energy, gradient and properties at the document's geometry."""
     return _job(molecule, steps, software, lambda step: _Run())
@@ -224,7 +228,11 @@ def _hessian(step: StepRequest) -> _Run:
     return _Run(words=("--hess",), control=(thermo,), outputs=("vibspectrum",))
 
 
-@_task(options=Hessian, leaves=leaves_of("hessian"))
+@_task(
+    options=Hessian,
+    leaves=leaves_of("hessian"),
+    keeps_geometry=lambda options: True,
+)
 def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute the Hessian, frequencies and thermochemistry at the document's geometry.
 

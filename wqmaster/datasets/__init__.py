@@ -1,0 +1,1 @@
+"""Data sets: results of campaigns as files that trainers of neural-network potentials read."""
