@@ -50,6 +50,8 @@ class ErrorCode(StrEnum):
     FUNCTION_EDITED = "function-edited"  # the user's task function was edited since the last run
     RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read some results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
+    LABELS_MISSING = "labels-missing"  # the campaign lacks a value or geometry to export
+    RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered
 

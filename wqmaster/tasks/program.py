@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from wqmaster.campaign.models import nearest
 from wqmaster.parsers.base import Parser, ProgramParsers
@@ -50,6 +50,10 @@ def _owns_nothing(name: str) -> bool:
     return False
 
 
+def _no_level(options: Mapping[str, Any]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Program:
     """A program that task functions run, with parsers and a diagnosis for its output.
@@ -75,6 +79,9 @@ class Program:
     # Returns whether an executable with this name belongs to the program and the program's license
     # forbids distributing it.
     restricts: Callable[[str], bool] = _owns_nothing
+    # Returns the level of theory of a step with these options (plain data) in a few words, such as
+    # "PBE0-D3BJ/def2-SVP"; None if nothing short describes it.
+    level: Callable[[Mapping[str, Any]], str | None] = _no_level
     # Whether only the program's own parsers can read its outputs. If not, any parser can.
     has_own_format: bool = True
 

@@ -8,7 +8,7 @@ the line, and case does not matter. If ORCA finds any other line, it ends with "
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -242,3 +242,10 @@ def _of_block(block: Block) -> Iterator[Remark]:
             f"the block %{block.name} has {there} 'end', but nothing in it needs its own",
             block.line,
         )
+
+
+def level(options: Mapping[str, Any]) -> str:
+    """The keywords of a step's route: "wB97M-V def2-TZVPD EnGrad"."""
+    text = comments_out(options["route"])
+    lines = (line.strip() for line in text.splitlines())
+    return " ".join(line.lstrip("! ") for line in lines if line.startswith("!"))

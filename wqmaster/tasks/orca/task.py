@@ -16,7 +16,7 @@ from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
-from wqmaster.tasks.orca.route import remarks
+from wqmaster.tasks.orca.route import level, remarks
 from wqmaster.tasks.program import Program, Trial
 
 # ORCA names its files after the input file, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
@@ -238,6 +238,7 @@ PROGRAM = Program(
     trial=Trial(("he.inp",), {"he.inp": _HELIUM}, r"ORCA TERMINATED NORMALLY"),
     impostor=impostor,
     restricts=lambda name: bool(_EXECUTABLE.fullmatch(name)),
+    level=level,
 )
 
 

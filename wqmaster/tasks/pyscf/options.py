@@ -1,5 +1,6 @@
 """The options of PySCF's steps, in PySCF's own words, units and defaults."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -146,3 +147,15 @@ class Optimize(Common):
 
 class Hessian(Common):
     """Options of a `hessian` step."""
+
+
+def level(options: Mapping[str, Any]) -> str:
+    """Functional, dispersion, basis and solvent: "pbe0-d3bj/def2-svp(smd: water)"."""
+    functional, basis = options["xc"], options["basis"]
+    if options.get("dispersion") is not None:
+        functional = f"{functional}-{options['dispersion']}"
+    if not isinstance(basis, str):
+        basis = "+".join(dict.fromkeys(basis.values()))
+    solvent = options.get("solvent")
+    end = "" if solvent is None else f"({options['solvation']}: {solvent})"
+    return f"{functional}/{basis}{end}"

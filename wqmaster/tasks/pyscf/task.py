@@ -29,7 +29,7 @@ from wqmaster.tasks.pyscf.leaves import (
     RESULT,
     leaves_of,
 )
-from wqmaster.tasks.pyscf.options import Common, Hessian, Optimize, Singlepoint
+from wqmaster.tasks.pyscf.options import Common, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.pyscf.remedies import LADDERS, PyscfRung
 
 _DRIVER = Path(__file__).with_name("driver")
@@ -69,6 +69,7 @@ PROGRAM = Program(
     installation=_INSTALLATION,
     impostor=_impostor,
     trial=Trial(("helium.py",), {"helium.py": _TRIAL}, r"PySCF \d+\.\d+\S* helium -2\.80"),
+    level=level,
 )
 
 

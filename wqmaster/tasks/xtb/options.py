@@ -1,5 +1,6 @@
 """The options for xtb steps."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -123,3 +124,10 @@ class Dynamics(Common):
         if self.dump < self.step:
             raise ValueError("'dump' is shorter than 'step'")
         return self
+
+
+def level(options: Mapping[str, Any]) -> str:
+    """The method, with the solvent: "GFN2-xTB(alpb: water)"."""
+    method = "GFN-FF" if options["gfn"] == "ff" else f"GFN{options['gfn']}-xTB"
+    solvent = options.get("solvent")
+    return method if solvent is None else f"{method}({options['solvation']}: {solvent})"

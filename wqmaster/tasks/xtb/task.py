@@ -22,7 +22,7 @@ from wqmaster.parsers.xyz import frames
 from wqmaster.tasks.base import Software, StepRequest, task
 from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
-from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint
+from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.xtb.remedies import LADDERS, XtbRung
 
 # Files that a later xtb run in the same sandbox would read or return as its own.
@@ -149,6 +149,7 @@ PROGRAM = Program(
     version_argument="--version",
     data=DataFolder("XTBPATH", "xtb"),
     trial=Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
+    level=level,
 )
 
 _task = partial(

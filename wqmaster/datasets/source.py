@@ -1,0 +1,279 @@
+"""Read the results of a campaign from its database as frames."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from wqmaster.database.attempts import key_of
+from wqmaster.database.documents import Store
+from wqmaster.database.results import WithValues
+from wqmaster.datasets.base import Level
+from wqmaster.datasets.frame import Floats, Frame
+from wqmaster.datasets.labels import Labels
+from wqmaster.errors import BadDocument
+from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
+from wqmaster.recipe.recipe import Recipe
+
+# Coordinates that differ by less are the same, rounded by the program's output (ORCA: 6 decimals).
+_ROUNDED_ANGSTROM = 5e-6
+# How many documents are named for each reason.
+MAX_EXAMPLES = 5
+# Fields of documents that describe the molecule, if they are there.
+SMILES, TITLE, REFERENCE_ATOM = "smiles", "title", "reference_atom"
+
+
+class Reason(StrEnum):
+    """Why a document, or a frame of it, is not exported."""
+
+    NO_MOLECULE = "the document holds no molecule"
+    STALE = "stale: the document has changed since its result was computed"
+    OTHER_RECIPE = "computed with another recipe"
+    UNDECLARED = "the result does not state how it was computed"
+    OTHER_JOB = "its geometry comes from another job than its values"
+    NO_VALUE = "a value is missing"
+    WRONG_SHAPE = "a value does not fit the number of atoms"
+    NOT_FINITE = "a value is not a finite number"
+    OTHER_STATE = "its charge or multiplicity differs from the document's"
+    MOVED = "its geometry differs from the document's, to which its values should belong"
+
+
+@dataclass
+class LeftOut:
+    """What was left out, by reason, with the first ids."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, document: Any) -> None:
+        """Count one frame or document."""
+        self.counts[reason] += 1
+        named = self.examples.setdefault(reason, [])
+        if len(named) < MAX_EXAMPLES:
+            named.append(str(document))
+
+
+class _Unusable(Exception):
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which results of a campaign to read."""
+
+    query: Document = field(default_factory=dict)
+    # The hashes of recipes whose results are read; None: of all.
+    recipes: frozenset[str] | None = None
+    # The field of a document with the name of its group, for splits.
+    group: str | None = None
+
+
+class Source:
+    """The frames of one campaign. Reading them needs memory for one batch of documents."""
+
+    def __init__(self, recipe: Recipe, store: Store, labels: Labels, chosen: Selection) -> None:
+        self.recipe = recipe
+        self.labels = labels
+        self.left_out = LeftOut()
+        self.documents = 0  # those that were read
+        self._store = store
+        self._chosen = chosen
+        self._program = labels.step.function.program
+
+    def level(self) -> Level:
+        """The level of theory of the step."""
+        step = self.labels.step
+        name = self._program.level(step.options) if self._program is not None else None
+        return Level(
+            name=name or f"{step.function.name} {self.labels.name}",
+            program=str(self._program or ""),
+            options=step.options,
+            recipe=step.hash,
+        )
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames, in the order of the documents' `_id`."""
+        further = [SMILES, TITLE, REFERENCE_ATOM]
+        if self._chosen.group is not None:
+            further.append(self._chosen.group)
+        found = self._store.results.values(self.labels.fetched(), self._chosen.query, further)
+        for one in found:
+            self.documents += 1
+            try:
+                yield from self._of(one)
+            except _Unusable as error:
+                self.left_out.add(error.reason, one.document["_id"])
+
+    def _of(self, found: WithValues) -> Iterator[Frame]:
+        document, values = found.document, found.steps[self.labels.name]
+        run = values.get("_run")
+        if not isinstance(run, Mapping) or not run.get("recipe") or not run.get("molecule"):
+            raise _Unusable(Reason.UNDECLARED)
+        if self._chosen.recipes is not None and run["recipe"] not in self._chosen.recipes:
+            raise _Unusable(Reason.OTHER_RECIPE)
+        campaign = self.recipe.loaded.campaign
+        try:
+            molecule = from_document(document, campaign.molecule)
+        except BadDocument as error:
+            raise _Unusable(Reason.NO_MOLECULE) from error
+        if any(differences(run, molecule, self.recipe.fields)):
+            raise _Unusable(Reason.STALE)
+        if "frames" in self.labels.values:
+            yield from self._evaluations(found, molecule, values, run)
+            return
+        natoms = molecule.natoms
+        labels = {
+            label: _array(values.get(name), _shape(label, natoms))
+            for label, name in self.labels.values.items()
+        }
+        energy = labels.pop("energy")
+        place = self._coordinates(found, molecule, run)
+        yield self._frame(found, molecule, run, None, place, energy, labels)
+
+    def _evaluations(
+        self, found: WithValues, molecule: Molecule, values: Document, run: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        """The frames of an optimization."""
+        entries = values.get("frames")
+        if not isinstance(entries, list) or not entries:
+            raise _Unusable(Reason.NO_VALUE)
+        natoms = molecule.natoms
+        for number, entry in enumerate(entries):
+            try:
+                if not isinstance(entry, Mapping):
+                    raise _Unusable(Reason.WRONG_SHAPE)
+                state = (
+                    entry.get("charge", molecule.charge),
+                    entry.get("multiplicity", molecule.multiplicity),
+                )
+                if state != (molecule.charge, molecule.multiplicity):
+                    raise _Unusable(Reason.OTHER_STATE)
+                labels = (
+                    {"gradient": _array(entry["gradient"], (natoms, 3))}
+                    if entry.get("gradient") is not None
+                    else {}
+                )
+                yield self._frame(
+                    found,
+                    molecule,
+                    run,
+                    number,
+                    _array(entry.get("geometry"), (natoms, 3)),
+                    _array(entry.get("energy"), ()),
+                    labels,
+                )
+            except _Unusable as error:
+                self.left_out.add(error.reason, f"{molecule.id}, frame {number}")
+
+    def _coordinates(self, found: WithValues, molecule: Molecule, run: Mapping[str, Any]) -> Floats:
+        own = np.array(molecule.coordinates, dtype=np.float64).reshape(molecule.natoms, 3)
+        step, value = self.labels.geometry_step, self.labels.geometry_value
+        if step is None or value is None:
+            return own
+        values = found.steps[step]
+        if not _same_job(values.get("_run"), run):
+            raise _Unusable(Reason.OTHER_JOB)
+        stored = _array(values.get(value), (molecule.natoms, 3))
+        if not self.labels.stays:
+            return stored
+        # The document's coordinates have all digits, unless the program moved the molecule.
+        is_same = bool(np.max(np.abs(stored - own), initial=0.0) <= _ROUNDED_ANGSTROM)
+        return own if is_same else stored
+
+    def _frame(
+        self,
+        found: WithValues,
+        molecule: Molecule,
+        run: Mapping[str, Any],
+        number: int | None,
+        coordinates: Floats,
+        energy: Floats,
+        labels: dict[str, Floats],
+    ) -> Frame:
+        if molecule.charge:
+            # They depend on the origin, which differs between programs.
+            labels.pop("dipole", None)
+            labels.pop("quadrupole", None)
+        checks = run.get("checks") if number is None else None
+        measured = checks if isinstance(checks, Mapping) else {}
+        smiles, title = found.further.get(SMILES), found.further.get(TITLE)
+        key = molecule.id if isinstance(molecule.id, str) else key_of(molecule.id)
+        version = run.get("program_version")
+        return Frame(
+            id=key if number is None else f"{key}#{number}",
+            numbers=np.array(molecule.numbers, dtype=np.int64),
+            coordinates=coordinates,
+            charge=molecule.charge,
+            multiplicity=molecule.multiplicity,
+            energy=float(energy),
+            gradient=labels.get("gradient"),
+            charges=labels.get("charges"),
+            spins=labels.get("spins"),
+            dipole=labels.get("dipole"),
+            quadrupole=labels.get("quadrupole"),
+            document=molecule.id,
+            campaign=self.recipe.loaded.campaign.campaign,
+            step=self.labels.name,
+            recipe=str(run["recipe"]),
+            number=number,
+            program=f"{run.get('program') or ''} {version or ''}".strip(),
+            smiles=smiles if isinstance(smiles, str) else None,
+            title=title if isinstance(title, str) else None,
+            checks={
+                str(name): float(value)
+                for name, value in (measured.get("values") or {}).items()
+                if isinstance(value, (int, float))
+            },
+            warned=tuple(map(str, measured.get("warned") or ())),
+            isolated=found.further.get(REFERENCE_ATOM) is True,
+        )
+
+
+def _shape(label: str, natoms: int) -> tuple[int, ...]:
+    """The shape of a label of a molecule with `natoms` atoms."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "energy": (),
+        "gradient": (natoms, 3),
+        "charges": (natoms,),
+        "spins": (natoms,),
+        "dipole": (3,),
+        "quadrupole": (3, 3),
+    }
+    return shapes[label]
+
+
+def _array(value: Any, shape: tuple[int, ...]) -> Floats:
+    """A stored value as an array of this shape.
+
+    Raises:
+        _Unusable: it is missing, has another shape, or holds something that is not finite.
+    """
+    if value is None:
+        raise _Unusable(Reason.NO_VALUE)
+    try:
+        found = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise _Unusable(Reason.WRONG_SHAPE) from error
+    if found.shape != shape:
+        raise _Unusable(Reason.WRONG_SHAPE)
+    if not np.isfinite(found).all():
+        raise _Unusable(Reason.NOT_FINITE)
+    return found
+
+
+def _same_job(one: Any, other: Mapping[str, Any]) -> bool:
+    """Whether two results of a document come from the same job."""
+    if not isinstance(one, Mapping):
+        return False
+    finished = one.get("finished")
+    return (
+        isinstance(finished, datetime)
+        and finished == other.get("finished")
+        and one.get("attempt") == other.get("attempt")
+    )
