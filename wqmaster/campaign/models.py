@@ -29,6 +29,7 @@ __all__ = [
     "Model",
     "MoleculeFields",
     "Program",
+    "ReferenceAtoms",
     "Resources",
     "Step",
     "Submit",
@@ -291,6 +292,22 @@ def _command(value: Any) -> Any:
     return {"command": value} if isinstance(value, str) else value
 
 
+class ReferenceAtoms(Model):
+    """`reference_atoms`: isolated atoms, computed with the campaign's own recipe."""
+
+    # The symbols of their elements (default: all elements of the documents).
+    elements: list[str] | None = Field(default=None, min_length=1)
+    # Symbol -> multiplicity (default: that of the neutral atom's ground state).
+    multiplicities: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+
+
+def _atoms(value: Any) -> Any:
+    """`reference_atoms: true` is short for an empty mapping."""
+    if isinstance(value, list):
+        return {"elements": value}
+    return {} if value is True else None if value is False else value
+
+
 class Campaign(Model):
     """A whole campaign file."""
 
@@ -308,6 +325,8 @@ class Campaign(Model):
     # Failure class -> a ladder of remedies that replaces the program's: for all steps or, below
     # a step's name, for that step; false: no remedies.
     remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)
+    # The isolated atoms that are computed in addition to the documents.
+    reference_atoms: Annotated[ReferenceAtoms | None, BeforeValidator(_atoms)] = None
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

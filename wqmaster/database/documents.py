@@ -11,12 +11,13 @@ from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.database import address
+from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
+from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.results import Results
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
@@ -103,9 +104,21 @@ class Store:
 
     # --- documents ---------------------------------------------------------------------------
 
+    def selecting(self, query: Document) -> Document:
+        """`query`, which also selects this campaign's reference atoms, but not those of others."""
+        mine = self.campaign.campaign if self.campaign.reference_atoms is not None else None
+        if mine is None:
+            return {"$and": [query, {REFERENCE_ATOM: None}]}
+        return {
+            "$and": [
+                {"$or": [query, {REFERENCE_ATOM: mine}]},
+                {REFERENCE_ATOM: {"$in": [None, mine]}},
+            ]
+        }
+
     def _undone(self) -> Document:
         missing = [{path: None} for path in self._paths]
-        return {"$and": [self.campaign.submit.query, {"$or": missing}]}
+        return {"$and": [self.selecting(self.campaign.submit.query), {"$or": missing}]}
 
     def _done(self) -> Document:
         return {"$and": [{path: {"$ne": None}} for path in self._paths]}
@@ -140,7 +153,7 @@ class Store:
 
     def stream(self) -> Iterator[Document]:
         """Yield all documents that the query selects, with or without a result."""
-        cursor = self.documents.find(self.campaign.submit.query, self._projection())
+        cursor = self.documents.find(self.selecting(self.campaign.submit.query), self._projection())
         yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
 
     def candidates(self) -> Iterator[Document]:
@@ -149,7 +162,8 @@ class Store:
         Documents without a result come first, then all that the query selects, then all that are
         done. A document can occur more than once.
         """
-        for query in (self._undone(), self.campaign.submit.query, self._done()):
+        selected = self.selecting(self.campaign.submit.query)
+        for query in (self._undone(), selected, self._done()):
             cursor = self.documents.find(query, self._projection())
             yield from cursor.hint([("_id", ASCENDING)])
 
@@ -181,12 +195,7 @@ class Store:
 
     def selects_nothing(self) -> bool:
         """Whether the query would select no document even if none had a result."""
-        key = self.campaign.output_key
-        others = {
-            name: value
-            for name, value in self.campaign.submit.query.items()
-            if name != key and not name.startswith(f"{key}.")
-        }
+        others, key = self._without_results(), self.campaign.output_key
         # A condition on results within $or or the like cannot be separated from the others, so the
         # answer is then False.
         return f"{key}." not in str(others) and self.documents.find_one(others, {"_id": 1}) is None
@@ -199,7 +208,8 @@ class Store:
         """
         if document_id is not None:
             return self.documents.find_one({"_id": document_id}, self._projection())
-        for query in (self._undone(), self.campaign.submit.query, self._done()):
+        selected = self.selecting(self.campaign.submit.query)
+        for query in (self._undone(), selected, self._done()):
             found = self.documents.find_one(query, self._projection())
             if found is not None:
                 return found
@@ -221,6 +231,33 @@ class Store:
         if code is not None:
             change["$addToSet"] = {"codes": code}
         self._recipes.update_one({"_id": hash}, change, upsert=True)
+
+    def add_reference_atoms(self, seconds: float) -> int:
+        """Insert the campaign's reference atoms that are missing; return how many.
+
+        Raises:
+            ExecutionTimeout: listing the elements took more than `seconds` (an error of pymongo).
+        """
+        asked = self.campaign.reference_atoms
+        if asked is None:
+            return 0
+        elements = asked.elements
+        if elements is None:
+            # The query's conditions on results would leave out what is done already.
+            others = {"$and": [self._without_results(), {REFERENCE_ATOM: None}]}
+            fields = self.campaign.molecule
+            elements = reference_atoms.elements_of(self.documents, fields, others, seconds)
+        atoms = list(reference_atoms.documents_of(self.campaign, asked, elements))
+        return reference_atoms.insert(self.documents, atoms)
+
+    def _without_results(self) -> Document:
+        """The query without its conditions on this campaign's results."""
+        key = self.campaign.output_key
+        return {
+            name: value
+            for name, value in self.campaign.submit.query.items()
+            if name != key and not name.startswith(f"{key}.")
+        }
 
     def counts(self, seconds: float | None = None) -> Counts:
         """Count the documents that are done, that have failed, and that have no result.

@@ -11,6 +11,7 @@ import numpy as np
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
+from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.results import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
@@ -24,7 +25,7 @@ _ROUNDED_ANGSTROM = 5e-6
 # How many documents are named for each reason.
 MAX_EXAMPLES = 5
 # Fields of documents that describe the molecule, if they are there.
-SMILES, TITLE, REFERENCE_ATOM = "smiles", "title", "reference_atom"
+SMILES, TITLE = "smiles", "title"
 
 
 class Reason(StrEnum):
@@ -102,7 +103,8 @@ class Source:
         further = [SMILES, TITLE, REFERENCE_ATOM]
         if self._chosen.group is not None:
             further.append(self._chosen.group)
-        found = self._store.results.values(self.labels.fetched(), self._chosen.query, further)
+        query = self._store.selecting(self._chosen.query)
+        found = self._store.results.values(self.labels.fetched(), query, further)
         for one in found:
             self.documents += 1
             try:
@@ -231,7 +233,7 @@ class Source:
                 if isinstance(value, (int, float))
             },
             warned=tuple(map(str, measured.get("warned") or ())),
-            isolated=found.further.get(REFERENCE_ATOM) is True,
+            isolated=found.further.get(REFERENCE_ATOM) is not None,
         )
 
 

@@ -23,6 +23,7 @@ from wqmaster.recipe.names import (
     resolve_parser,
 )
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
+from wqmaster.recipe.reference_atoms import check_reference_atoms
 from wqmaster.recipe.task_function import TaskFunction, blaming
 from wqmaster.software.supplies import supplies
 from wqmaster.system.tracebacks import told
@@ -272,6 +273,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     functions = list(resolver.functions.values())
     _check_company(resolver, functions)
     _check_software(resolver, steps)
+    check_reference_atoms(loaded, functions)
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,

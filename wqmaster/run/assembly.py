@@ -224,6 +224,27 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     return None if workers.managed else f"wqmaster factory {loaded.typed} --start"
 
 
+def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
+    """Insert the reference atoms that are missing; return a note about them.
+
+    Raises:
+        CampaignError: the ground state of an element is not known, and no multiplicity is stated.
+    """
+    try:
+        added = store.add_reference_atoms(_COUNT_TIMEOUT_SECONDS)
+    except ExecutionTimeout:
+        where = loaded.source.where("reference_atoms")
+        return [
+            f"{where}: listing the elements of all documents takes too long, so no reference atoms "
+            "are computed; list them: 'reference_atoms: [H, C, N, O]'"
+        ]
+    except ValueError as error:
+        raise loaded.source.error(str(error), "reference_atoms") from error
+    if not added:
+        return []
+    return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
+
+
 def local_count(campaign: Campaign) -> int:
     """The number of workers, if they run on this machine."""
     stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
@@ -274,6 +295,7 @@ def run(
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())
+        progress.notes += add_reference_atoms(store, loaded)
         counts = first_counts(store)
         store.presence.heartbeat(token, progress.published())
         if counts is not None:

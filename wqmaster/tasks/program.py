@@ -79,11 +79,11 @@ class Program:
     # Returns whether an executable with this name belongs to the program and the program's license
     # forbids distributing it.
     restricts: Callable[[str], bool] = _owns_nothing
+    # Whether only the program's own parsers can read its outputs. If not, any parser can.
+    has_own_format: bool = True
     # Returns the level of theory of a step with these options (plain data) in a few words, such as
     # "PBE0-D3BJ/def2-SVP"; None if nothing short describes it.
     level: Callable[[Mapping[str, Any]], str | None] = _no_level
-    # Whether only the program's own parsers can read its outputs. If not, any parser can.
-    has_own_format: bool = True
 
     def __post_init__(self) -> None:
         """Check the types of the name and the module.
