@@ -1,0 +1,247 @@
+"""Export the results of campaigns to files, with a proof and a data card."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wqmaster.datasets import card
+from wqmaster.datasets.base import LABELS, Level, Target, Unfit, Writer
+from wqmaster.datasets.duplicates import Duplicates
+from wqmaster.datasets.expected import Expected
+from wqmaster.datasets.frame import Frame
+from wqmaster.datasets.graphs import graph_key
+from wqmaster.datasets.outliers import Outliers
+from wqmaster.datasets.placing import Placing
+from wqmaster.datasets.source import Source
+from wqmaster.datasets.splits import Splits, split_key
+from wqmaster.datasets.tally import Tally
+from wqmaster.datasets.verify import Proof, verify
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError, NothingMatches, RecipeMismatch
+
+# How many frames are written between two calls of `show`.
+_SHOWN_EVERY_FRAMES = 100
+_DUPLICATE = "duplicate of an earlier frame"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to write."""
+
+    target: Target
+    path: Path
+    command: Sequence[str] = ()  # the words of the command line, for the data card
+    mix_recipes: bool = False
+    splits: Splits | None = None
+    dedupe: bool = False
+    # The number of frames that the proof compares; None: all; 0: no proof.
+    verify: int | None = 1000
+    limit: int | None = None  # the largest number of frames
+    force: bool = False  # whether existing files are replaced
+
+
+@dataclass
+class Account:
+    """What an export did."""
+
+    frames: int = 0
+    documents: int = 0
+    files: dict[Path, int] = field(default_factory=dict)  # number of frames
+    others: list[Path] = field(default_factory=list)  # reference atoms, data card
+    left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)  # number of frames, by check
+    duplicates: int = 0
+    conflicts: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)  # symbols of the reference atoms
+    proofs: dict[Path, Proof] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Part:
+    """One file that is being written."""
+
+    path: Path  # where it will be
+    draft: Path  # where it is written
+    writer: Writer
+    expected: Expected | None
+    frames: int = 0
+
+
+def check_recipes(sources: Sequence[Source], order: Order) -> None:
+    """Check that the results have one recipe, that of the campaign file.
+
+    Raises:
+        NothingMatches: there are no results.
+        RecipeMismatch: there are several recipes, and they were not asked to be mixed.
+    """
+    found: dict[str | None, int] = {}
+    known = set()
+    for source in sources:
+        known |= {source.labels.step.hash, source.labels.step.old_hash}
+        for recipe, count in source.recipes().items():
+            found[recipe] = found.get(recipe, 0) + count
+    names = ", ".join(source.name for source in sources)
+    if not found:
+        raise NothingMatches(
+            f"{names}: there are no results to export yet; 'wqmaster status' counts them"
+        )
+    if order.mix_recipes:
+        return
+    steps = {source.labels.step.hash for source in sources}
+    if len(steps) > 1:
+        raise RecipeMismatch(
+            f"{names}: these campaigns have {len(steps)} recipes, whose energies cannot be "
+            "compared; export each to its own file, or all to one file with --mix-recipes",
+            code=ErrorCode.RECIPES_MIXED,
+        )
+    others = {recipe: count for recipe, count in found.items() if recipe not in known}
+    if others:
+        total = sum(others.values())
+        raise RecipeMismatch(
+            f"{names}: {total:,} of {sum(found.values()):,} results were computed with another "
+            "recipe than that of the campaign file; restore the file or compute them again "
+            "('wqmaster rerun'), or export them too with --mix-recipes",
+            code=ErrorCode.RECIPES_MIXED,
+        )
+
+
+class Export:
+    """One export. Its memory does not grow with the number of frames."""
+
+    def __init__(
+        self, sources: Sequence[Source], order: Order, show: Callable[[int], None]
+    ) -> None:
+        self._sources = sources
+        self._order = order
+        self._show = show
+        self._level = _common_level(sources)
+        self._labels = _labels(sources, order.target)
+        self._account = Account(remarks=[one for it in sources for one in it.labels.remarks])
+        self._parts: dict[str, _Part] = {}
+        self._references: dict[str, Frame] = {}
+
+    def run(self) -> Account:
+        """Write everything; nothing is left at its place if this fails.
+
+        Raises:
+            WqmasterError: the files cannot be written, exist already, or do not pass the proof.
+        """
+        order = self._order
+        names = [""] if order.splits is None else list(order.splits.fractions)
+        placing = Placing(order.path, names, force=order.force)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(placing)
+            tally = stack.enter_context(Tally(placing.folder))
+            duplicates = stack.enter_context(Duplicates(folder=placing.folder))
+            for name in names:
+                self._parts[name] = self._begin(placing, name)
+                stack.callback(self._parts[name].writer.abandon)
+            self._write(tally, duplicates)
+            for part in self._parts.values():
+                part.writer.close()
+            self._add_references(placing)
+            for part in self._parts.values():
+                self._prove(part)
+            written = self._card(tally, duplicates, placing)
+            placing.place()
+            self._account.others += written
+        return self._account
+
+    def _begin(self, placing: Placing, name: str) -> _Part:
+        draft = placing.draft(name)
+        writer = self._order.target.create(draft, self._level, self._labels)
+        expected = None if self._order.verify == 0 else Expected(self._order.verify)
+        return _Part(placing.final(name), draft, writer, expected)
+
+    def _write(self, tally: Tally, duplicates: Duplicates) -> None:
+        account, order = self._account, self._order
+        outliers = Outliers(self._sources)
+        for source in self._sources:
+            for frame in source.frames():
+                if order.limit is not None and account.frames >= order.limit:
+                    break
+                self._one(source, frame, outliers, tally, duplicates)
+                if account.frames % _SHOWN_EVERY_FRAMES == 0:
+                    self._show(account.frames)
+            account.documents += source.documents
+            for reason, count in source.left_out.counts.items():
+                tally.leave_out(reason, source.left_out.examples[reason], count)
+        account.left_out = dict(tally.left_out)
+        account.warned = dict(tally.warned)
+        account.duplicates = duplicates.found
+        account.conflicts = [
+            f"{one.earlier} and {one.later}: energies differ by {one.difference:.6f} Eh"
+            for one in duplicates.conflicts(5)
+        ]
+        if not account.frames:
+            reasons = "; ".join(f"{why} ({count})" for why, (count, _) in tally.left_out.items())
+            raise NothingMatches(
+                f"no frame can be exported: {reasons or 'there are no results'}",
+                code=ErrorCode.LABELS_MISSING,
+            )
+
+    def _one(
+        self,
+        source: Source,
+        frame: Frame,
+        outliers: Outliers,
+        tally: Tally,
+        duplicates: Duplicates,
+    ) -> None:
+        """Write a frame, or count why not."""
+        if len(self._sources) > 1:
+            frame = replace(frame, id=f"{frame.campaign}/{frame.id}")
+        if frame.isolated:
+            self._references[frame.symbols[0]] = frame
+            tally.add(frame)
+            return
+        frame, why = outliers.judged(source, frame)
+        if why is not None:
+            tally.leave_out(why, [frame.id])
+            return
+        start = frame.coordinates if frame.start is None else frame.start
+        graph = graph_key(frame.numbers, start, frame.charge, frame.multiplicity, frame.smiles)
+        split = ""
+        if self._order.splits is not None:
+            split = self._order.splits.of(split_key(graph, frame.group))
+        frame = replace(frame, graph=graph, split=split)
+        earlier = duplicates.add(frame)
+        if earlier is not None and self._order.dedupe:
+            tally.leave_out(_DUPLICATE, [f"{frame.id} of {earlier}"])
+            return
+        part = self._parts[split]
+        try:
+            part.writer.add(frame)
+        except Unfit as error:
+            tally.leave_out(f"{self._order.target.name}: {error}", [frame.id])
+            return
+        if part.expected is not None:
+            part.expected.add(frame)
+        part.frames += 1
+        self._account.frames += 1
+        tally.add(frame)
+
+    def _add_references(self, placing: Placing) -> None:
+        """Write the reference atoms beside the first file, or into it."""
+        frames = list(self._references.values())
+        self._account.references = [frame.symbols[0] for frame in frames]
+        if not frames:
+            return
+        if self._order.target.atoms is None:
+            return
+        first = next(iter(self._parts.values()))
+        written = self._order.target.atoms(first.draft, frames)
+        if written != first.draft:
+            self._account.others.append(placing.beside(written))
+
+    def _prove(self, part: _Part) -> None:
+        self._account.files[part.path] = part.frames
+        if part.expected is None:
+            return
+        self._account.proofs[part.path] = verify(
+            part.draft, self._order.target, part.expected, labels=part.writer.labels
+        )
