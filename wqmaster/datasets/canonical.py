@@ -1,11 +1,12 @@
 """The canonical form of a labeled graph: equal for two graphs if and only if they are the same.
 
-It is written here, although RDKit has canonical SMILES, because keys are stored and splits depend
-on them: they must not change with the version of a library. A molecule is a tree of ring systems and
-of atoms outside rings, which is encoded from its ends inward (Aho, Hopcroft and Ullman, 1974). The
-atoms of a ring system are numbered by refinement and individualization with pruning by
-automorphisms (McKay and Piperno, J. Symb. Comput. 60, 94 (2014)), since refinement alone does not
-distinguish all graphs: decalin and bicyclopentyl look the same to it.
+It is written here, although RDKit has canonical SMILES, because splits depend on it: it must not
+change with the version of a library. A molecule is a tree of ring systems and of atoms outside
+rings, which is encoded from its ends inward (Aho, Hopcroft and Ullman, The Design and Analysis of
+Computer Algorithms, 1974, section 3.2). The atoms of a ring system are numbered by refinement and
+individualization with pruning by automorphisms (McKay and Piperno, J. Symb. Comput. 60, 94 (2014)),
+since refinement alone does not distinguish all graphs: two separate triangles and a hexagon look
+the same to it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -20,16 +20,26 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ServiceError
 
 # The covalent radii in Angstrom of nonmetals and metalloids, by atomic number: Cordero et al.,
-# Dalton Trans. 2008, 2832, doi 10.1039/b801115j (sp3 for carbon). Other elements form no bonds here.
+# Dalton Trans. 2008, 2832, doi 10.1039/b801115j (sp3 for carbon). Others form no bonds here.
+# fmt: off
 _RADII_ANGSTROM = {
-    **{1: 0.31, 2: 0.28, 5: 0.84, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 10: 0.58},
-    **{14: 1.11, 15: 1.07, 16: 1.05, 17: 1.02, 18: 1.06},
-    **{32: 1.20, 33: 1.19, 34: 1.20, 35: 1.20, 36: 1.16},
-    **{51: 1.39, 52: 1.38, 53: 1.39, 54: 1.40, 85: 1.50, 86: 1.50},
+    1: 0.31, 2: 0.28, 5: 0.84, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 10: 0.58,
+    14: 1.11, 15: 1.07, 16: 1.05, 17: 1.02, 18: 1.06,
+    32: 1.20, 33: 1.19, 34: 1.20, 35: 1.20, 36: 1.16,
+    51: 1.39, 52: 1.38, 53: 1.39, 54: 1.40, 85: 1.50, 86: 1.50,
 }
-# The longest bond as a multiple of the sum of the radii: of H and the second period, whose bonds
-# stretch most in hot trajectories, and of heavier elements, which have closer contacts.
-_LONGEST_LIGHT, _LONGEST_HEAVY = 1.3, 1.2
+# fmt: on
+# The longest bond as a multiple of the sum of the radii. Hydrogen, which moves most in a hot
+# trajectory, belongs to the nearest atom anyway, so that its limit can be generous (C-H: 1.6
+# Angstrom). Elements from the third period on have closer contacts than those of the second.
+_LONGEST_HYDROGEN, _LONGEST_LIGHT, _LONGEST_HEAVY = 1.5, 1.3, 1.2
+_LONGEST = np.array(
+    [
+        [_LONGEST_HYDROGEN, _LONGEST_HYDROGEN, _LONGEST_HYDROGEN],
+        [_LONGEST_HYDROGEN, _LONGEST_LIGHT, _LONGEST_HEAVY],
+        [_LONGEST_HYDROGEN, _LONGEST_HEAVY, _LONGEST_HEAVY],
+    ]
+)
 # Two atoms with two common neighbors are across a ring of four: 1.87 Angstrom apart, but not bonded
 # in bicyclo[1.1.1]pentane (1.23); 1.60 Angstrom apart and bonded in [1.1.1]propellane (1.05).
 _LONGEST_ACROSS = 1.1
@@ -82,23 +92,24 @@ def perceived(numbers: Sequence[int], coordinates: npt.ArrayLike) -> list[tuple[
     """The bonds, as pairs of atoms counted from 0; None if atoms collapsed or are nowhere.
 
     Atoms are bonded if they are not much farther apart than the sum of their covalent radii. The
-    shortest bonds, relative to this sum, come first. H, C, N, O and F then accept no more than their
-    valence, so that a hydrogen bond is none; bonds to boron do not count (diborane, carboranes).
+    shortest bonds, relative to this sum, come first. H, C, N, O and F then accept no more than
+    their valence, so that a hydrogen bond is not a bond; bonds to boron do not count (diborane,
+    carboranes).
     """
     places = np.asarray(coordinates, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(places).all():
         return None
     radii = np.array([_RADII_ANGSTROM.get(number, 0.0) for number in numbers])
-    covalent = np.flatnonzero(radii)
+    covalent = np.flatnonzero(radii).tolist()
     places, radii = places[covalent], radii[covalent]
     elements = [numbers[place] for place in covalent]
-    heavy = np.array([number > 10 for number in elements])
+    kinds = np.array([0 if number == 1 else 1 if number <= 10 else 2 for number in elements])
     found: list[tuple[float, int, int]] = []
     for start in range(0, len(elements), _ROWS_AT_A_TIME):
         rows = slice(start, start + _ROWS_AT_A_TIME)
         apart = np.sqrt(((places[rows, None, :] - places[None, :, :]) ** 2).sum(axis=2))
         ratios = apart / (radii[rows, None] + radii[None, :])
-        limits = np.where(heavy[rows, None] | heavy[None, :], _LONGEST_HEAVY, _LONGEST_LIGHT)
+        limits = _LONGEST[kinds[rows, None], kinds[None, :]]
         ones, others = np.nonzero(ratios <= limits)
         above = others > ones + start
         ones, others = ones[above], others[above]
@@ -120,7 +131,7 @@ def perceived(numbers: Sequence[int], coordinates: npt.ArrayLike) -> list[tuple[
             left[other] -= 1
         neighbors[one].add(other)
         neighbors[other].add(one)
-        bonds.append((int(covalent[one]), int(covalent[other])))
+        bonds.append((covalent[one], covalent[other]))
     return bonds
 
 
@@ -138,7 +149,7 @@ def _of_smiles(smiles: str) -> tuple[tuple[int, ...], str] | None:
     with rdBase.BlockLogs():
         try:
             molecule = Chem.MolFromSmiles(smiles)
-            if molecule is None:
+            if molecule is None or not molecule.GetNumAtoms():
                 return None
             molecule = Chem.AddHs(molecule)
         except Exception:  # RDKit can raise any exception
