@@ -26,7 +26,7 @@ def scratch(folder: Path | None = None) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {setting}")
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("BEGIN")  # never committed: nobody else reads it
-        connection.execute("CREATE TABLE opened (nothing INTEGER)")
+        connection.execute("CREATE TABLE opened (number INTEGER)")
     finally:
         path.unlink()
     return connection
