@@ -6,7 +6,7 @@ people. Its format has a number (`Card.format`), which changes when a key change
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def make_card(
     target: Target,
     tally: Tally,
     files: Iterable[FilePart],
+    labels: Collection[str] = LABELS,
     levels: Sequence[Level] = (),
     recipes: Mapping[str, Mapping[str, Any]] | None = None,
     meanings: Mapping[str, str] | None = None,
@@ -48,6 +49,7 @@ def make_card(
         target: the kind of file
         tally: the statistics
         files: see `file_parts`
+        labels: those that the file has (`Writer.labels`)
         levels: the levels of theory
         recipes: what each hash of a recipe stands for
         meanings: what each label is, by its name in `Frame`, such as "Mulliken charges (ORCA)"
@@ -65,7 +67,7 @@ def make_card(
         "levels": [vars(level) for level in levels],
         "campaigns": list(_campaigns(tally, recipes or {})),
         "counts": _counts(tally),
-        "labels": list(_labels(target, tally, meanings or {})),
+        "labels": list(_labels(target, tally, labels, meanings or {})),
         "left_out": [
             {"reason": reason, "count": count, "ids": ids}
             for reason, (count, ids) in sorted(tally.left_out.items(), key=lambda one: -one[1][0])
@@ -176,11 +178,12 @@ def _distribution(found: Histogram) -> dict[str, Any]:
     }
 
 
-def _labels(target: Target, tally: Tally, meanings: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    names = dict.fromkeys(
-        [*target.keys, *target.units, *(n for n in tally.labels if n in meanings)]
-    )
-    for name in names:
+def _labels(
+    target: Target, tally: Tally, labels: Collection[str], meanings: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    for name in dict.fromkeys([*target.keys, *target.units]):
+        if name in LABELS and name not in labels:
+            continue
         yield {
             "name": name,
             "key": target.keys.get(name),

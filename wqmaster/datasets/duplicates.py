@@ -15,6 +15,7 @@ center, divided by the square root of the number of atoms (Mirsky's inequality),
 distances of the atoms from the center.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ class Duplicates:
             " PRIMARY KEY (bucket, a, b, c, number)) WITHOUT ROWID"
         )
         self._database.execute(
-            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL)"
+            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL, conflict INTEGER)"
         )
 
     def __enter__(self) -> "Duplicates":
@@ -158,11 +159,12 @@ class Duplicates:
     def conflicts(self, most: int | None = None) -> Iterator[Conflict]:
         """The conflicts, the largest first."""
         for earlier, later, apart, difference in self._database.execute(
-            "SELECT earlier, later, rmsd, difference FROM pairs WHERE difference IS NOT NULL"
+            "SELECT earlier, later, rmsd, difference FROM pairs WHERE conflict"
             " ORDER BY abs(difference) DESC LIMIT ?",
             (-1 if most is None else most,),
         ):
-            yield Conflict(earlier, later, difference, apart)
+            # SQLite stores NaN as NULL.
+            yield Conflict(earlier, later, math.nan if difference is None else difference, apart)
 
     def pairs(self, most: int | None = None) -> Iterator[Pair]:
         """The duplicates, in the order in which they were found."""
@@ -232,7 +234,7 @@ class Duplicates:
         earlier, document, energy, slope = self._database.execute(
             "SELECT id, document, energy, slope FROM frames WHERE number = ?", (number,)
         ).fetchone()
-        difference = float(frame.energy) - energy
+        difference = float(frame.energy) - (math.nan if energy is None else energy)
         # The norm of all displacements times the norm of the gradient is the most that the energy
         # changes to first order.
         shift = apart * np.sqrt(frame.natoms)
@@ -242,8 +244,8 @@ class Duplicates:
         self.of_one_document += document == _document(frame)
         self.conflicting += is_conflict
         self._database.execute(
-            "INSERT INTO pairs VALUES (?, ?, ?, ?)",
-            (earlier, frame.id, apart, difference if is_conflict else None),
+            "INSERT INTO pairs VALUES (?, ?, ?, ?, ?)",
+            (earlier, frame.id, apart, difference, is_conflict),
         )
         return str(earlier)
 
@@ -263,4 +265,4 @@ def _slope(frame: Frame) -> float:
     """The norm of the gradient in Eh/Angstrom, or of a usual one if it is not known."""
     if frame.gradient is None:
         return float(_SLOPE_EH_PER_ANGSTROM * np.sqrt(frame.natoms))
-    return float(np.linalg.norm(frame.gradient)) / ANGSTROM_PER_BOHR
+    return float(np.linalg.norm(frame.gradient) / ANGSTROM_PER_BOHR)
