@@ -1,0 +1,63 @@
+"""Values of documents as plain data and as Markdown, without secrets and without side effects."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+LEFT_OUT = "(left out)"
+# A database's address names its host and can hold a password, also one with unusual characters.
+_DATABASE = re.compile(r"mongodb(?:\+srv)?://\S*", re.IGNORECASE)
+_USER = re.compile(r"(?<=://)[^\s/@]+@")
+_SECRET_KEY = re.compile(r"passw|secret|token|api_?key|credential", re.IGNORECASE)
+# What Markdown, HTML within it, or GitHub's formulas would interpret.
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
+# Control, format, surrogate, private and unassigned characters, and separators of lines.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def without_secrets(text: str) -> str:
+    """The text without addresses of databases and without users and passwords of others."""
+    return _USER.sub("", _DATABASE.sub(f"mongodb://{LEFT_OUT}", text))
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it, without secrets.
+
+    Numbers that are not finite become None, since JSON has none, and other objects their text.
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {
+            without_secrets(str(key)): LEFT_OUT if _SECRET_KEY.search(str(key)) else plain(inner)
+            for key, inner in value.items()
+        }
+    if hasattr(value, "tolist"):  # numpy
+        return plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, Set):
+        return sorted((plain(inner) for inner in value), key=repr)
+    return without_secrets(str(value))
+
+
+def markdown(value: object) -> str:
+    """The value as text within a line or a table of a Markdown file, which shows it as it is."""
+    text = "".join(
+        f"\\u{ord(sign):04x}" if unicodedata.category(sign) in _INVISIBLE else sign
+        for sign in " ".join(without_secrets(str(value)).splitlines())
+    )
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def code(text: str) -> str:
+    """The text as a block of code; its fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"

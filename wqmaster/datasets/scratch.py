@@ -1,0 +1,32 @@
+"""Tables on disk, for what must not grow in memory with the number of frames."""
+
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+
+# Enough for the indexes of some 10^5 frames; larger ones are read from the disk's cache.
+_CACHE_KIB = 64_000
+
+
+def scratch(folder: Path | None = None) -> sqlite3.Connection:
+    """A new database in a file without a name, which disappears with the connection.
+
+    Nothing remains of it, even after kill -9.
+
+    Args:
+        folder: where to make it; the default is the system's folder for temporary files
+    """
+    handle, name = tempfile.mkstemp(prefix=".wqmaster-", suffix=".sqlite", dir=folder)
+    os.close(handle)
+    path = Path(name)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        for setting in ("synchronous=OFF", "journal_mode=OFF", f"cache_size=-{_CACHE_KIB}"):
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN")  # never committed: nobody else reads it
+        connection.execute("CREATE TABLE opened (number INTEGER)")
+    finally:
+        path.unlink()
+    return connection
