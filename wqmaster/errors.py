@@ -58,6 +58,12 @@ class StructureError(WqmasterError):
     code = ErrorCode.UNREADABLE_STRUCTURE
 
 
+class ProofError(WqmasterError):
+    """An exported file does not say what the database says."""
+
+    code = ErrorCode.DATASET_DIFFERS
+
+
 class ServiceError(WqmasterError):
     """A service that the campaign needs is missing."""
 

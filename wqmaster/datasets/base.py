@@ -1,6 +1,6 @@
 """The contract for the kinds of files that a data set can be written to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,11 @@ class Unfit(Exception):
 
 
 class Writer(Protocol):
-    """Writes one file (or folder). Memory does not grow with the number of frames."""
+    """Writes one file. Memory does not grow with the number of frames."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that the file has if its frames have them (all of them, if it is uniform)."""
 
     def add(self, frame: Frame) -> None:
         """Write a frame.
@@ -45,6 +49,18 @@ class Writer(Protocol):
         """Close the file without completing it; the caller removes it."""
 
 
+class Create(Protocol):
+    """Makes a writer."""
+
+    def __call__(self, path: Path, level: Level, labels: Collection[str] | None = None) -> Writer:
+        """A writer for a new file at `path`.
+
+        `labels` are those of `LABELS` to write if a frame has them and the target carries them.
+        None means all, but for a target that is `uniform`: those of the first frame, without the
+        dipole and quadrupole moments, which ions lack.
+        """
+
+
 @dataclass(frozen=True)
 class Target:
     """A kind of file: one for each value of `--for`."""
@@ -52,19 +68,30 @@ class Target:
     name: str
     about: str  # one line for the help: trainer and format
     suffix: str  # of the file's name
-    modules: tuple[str, ...]  # the Python modules that writing needs
-    # Makes a writer for a new file at this path.
-    create: Callable[[Path, Level], Writer]
-    # The frames that a file must provide in this kind of file, by the names in `Frame`.
+    modules: tuple[str, ...]  # the Python modules that writing and reading need
+    create: Create
+    # Reads a file back, for the proof: yields what it says, in the file's own order and in the
+    # units of `Frame`. It shares no code with `create`.
+    read: Callable[[Path], Iterator[Frame]]
+    # The labels that a file of this kind can carry, by the names in `Frame`.
     carries: frozenset[str] = frozenset(LABELS)
     # The labels that the trainer cannot do without.
     requires: frozenset[str] = frozenset()
-    # The unit of each label and of coordinates in the file, and the key it is stored under.
+    # Whether all frames of a file must have the same labels, since the trainer refuses others.
+    uniform: bool = False
+    # What is stored in single precision, by the names in `Frame`.
+    single: frozenset[str] = frozenset()
+    # Whether the file states charge and multiplicity. If not, all frames are neutral singlets.
+    states: bool = True
+    # The unit and the key in the file of coordinates, energy, charge, multiplicity and each label.
     units: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
-    # Writes the energies of reference atoms beside the file, if the trainer wants them in a file
-    # of their own; returns its path. None: they are frames of the data set.
+    # Whether the file has only the traceless part of the quadrupole moment.
+    traceless: bool = False
+    # Writes the energies of reference atoms beside the closed file, whose path is the argument, or
+    # into it, if the trainer does not want them as frames; returns the path of what was written.
+    # None: they are frames of the data set, and are added to the writer like others.
     atoms: Callable[[Path, Sequence[Frame]], Path] | None = None
-    # Reads a file back, for the proof: yields what it says, in the file's own order. It must not
-    # share code with `create`.
-    read: Callable[[Path], Iterable[Frame]] | None = None
+    # The module of the trainer, and the script in `trainers/` that calls its reader; "": none.
+    trainer: str = ""
+    script: str = ""

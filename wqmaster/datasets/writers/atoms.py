@@ -1,0 +1,63 @@
+"""The energies of reference atoms, in a file of their own, as each trainer reads them.
+
+- aimnet: `aimnet calc_sae` writes lines `NUMBER: ENERGY` in eV (`aimnet/train/calc_sae.py`), and
+  `load_sae` reads them (`aimnet/train/export_model.py`).
+- torchani: the arguments of `torchani.sae.SelfEnergy(symbols, self_energies)` in Eh, as JSON.
+- fairchem: the list `elem_refs` in eV, by atomic number from 0, of a fine-tuning's data task
+  (`configs/uma/finetune/data/uma_conserving_data_task_energy_force.yaml`), which
+  `ElementReferences` indexes by atomic number. Elements without a reference atom have 0.
+- nequip: `per_type_energy_shifts` in eV by symbol (nequip's `docs/guide/configuration/model.md`).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from wqmaster.datasets.frame import Frame
+from wqmaster.datasets.units import EV_PER_EH
+from wqmaster.jobs.molecule import SYMBOLS
+
+
+def _energies(atoms: Sequence[Frame]) -> dict[int, float]:
+    """The energy (Eh) of each element, by atomic number, in order."""
+    return dict(sorted((int(frame.numbers[0]), frame.energy) for frame in atoms))
+
+
+def _written(path: Path, suffix: str, text: str) -> Path:
+    beside = path.with_suffix(suffix)
+    with beside.open("x", encoding="ascii") as file:
+        file.write(text)
+    return beside
+
+
+def write_aimnet(path: Path, atoms: Sequence[Frame]) -> Path:
+    """Write NAME.sae.yaml."""
+    energies = _energies(atoms).items()
+    text = "".join(f"{number}: {energy * EV_PER_EH!r}\n" for number, energy in energies)
+    return _written(path, ".sae.yaml", text)
+
+
+def write_torchani(path: Path, atoms: Sequence[Frame]) -> Path:
+    """Write NAME.sae.json."""
+    energies = _energies(atoms)
+    content = {
+        "symbols": [SYMBOLS[number] for number in energies],
+        "self_energies": list(energies.values()),
+    }
+    return _written(path, ".sae.json", json.dumps(content, indent=1) + "\n")
+
+
+def write_fairchem(path: Path, atoms: Sequence[Frame]) -> Path:
+    """Write NAME.elem_refs.yaml."""
+    energies = _energies(atoms)
+    known = ", ".join(SYMBOLS[number] for number in energies)
+    values = (energies.get(number, 0.0) * EV_PER_EH for number in range(len(SYMBOLS)))
+    text = "".join(f"- {value!r}\n" for value in values)
+    return _written(path, ".elem_refs.yaml", f"# eV; known: {known}\nelem_refs:\n{text}")
+
+
+def write_nequip(path: Path, atoms: Sequence[Frame]) -> Path:
+    """Write NAME.shifts.yaml."""
+    energies = _energies(atoms).items()
+    lines = (f"  {SYMBOLS[number]}: {energy * EV_PER_EH!r}\n" for number, energy in energies)
+    return _written(path, ".shifts.yaml", "per_type_energy_shifts: # eV\n" + "".join(lines))
