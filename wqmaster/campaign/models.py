@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.units import Megabytes, Seconds
 from wqmaster.campaign.workers import LocalWorkers, Workers
@@ -308,6 +309,10 @@ class Campaign(Model):
     # Failure class -> a ladder of remedies that replaces the program's: for all steps or, below
     # a step's name, for that step; false: no remedies.
     remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)
+    # The preset and the limits of the checks that results must pass (`wqmaster.campaign.checks`).
+    checks: Annotated[dict[str, Any], BeforeValidator(checks_of_campaign.checks)] = Field(
+        default_factory=lambda: checks_of_campaign.checks("default")
+    )
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

@@ -154,6 +154,10 @@ def _nothing(loaded: Any) -> Iterable[Any]:
     return ()
 
 
+def _all_apply(options: Any) -> Mapping[str, str]:
+    return {}
+
+
 # The arguments that each function passed to `@task` receives.
 _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "load": ("options", "software"),
@@ -166,6 +170,7 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "leaves": ("options",),
     "inspect": ("molecule", "options"),
     "final_geometry": ("options",),
+    "inapplicable_checks": ("options",),
 }
 # The functions that can be None. Each of the others has a default.
 _OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry"))
@@ -219,6 +224,9 @@ class Traits:
     # Returns the name of the XYZ file with the geometry that a step with these options ends with;
     # None, or no function: other steps cannot start from it.
     final_geometry: Callable[[Any], str | None] | None = None
+    # Returns the checks (`wqmaster.checks`) that make no sense for a step, each with the reason:
+    # forces need not add up to zero next to point charges, for instance.
+    inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply
     # Why steps of this function cannot share a job with those of other functions; None: they can.
     alone: str | None = None
 
@@ -317,6 +325,7 @@ def task(
     inspect: Callable[[Molecule, Any], None] | None = None,
     takes_geometry: bool = False,
     final_geometry: Callable[[Any], str | None] | None = None,
+    inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply,
     alone: str | None = None,
 ) -> Callable[[Build], Build]:
     """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
@@ -338,6 +347,7 @@ def task(
         inspect=inspect,
         takes_geometry=takes_geometry,
         final_geometry=final_geometry,
+        inapplicable_checks=inapplicable_checks,
         alone=alone,
     )
 
