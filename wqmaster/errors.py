@@ -114,6 +114,7 @@ class Defect(StrEnum):
     LENGTHS_DIFFER = "lengths_differ"
     TOO_FEW_ELECTRONS = "too_few_electrons"
     COINCIDENT_ATOMS = "coincident_atoms"
+    CLOSE_ATOMS = "close_atoms"
     IMPOSSIBLE_MULTIPLICITY = "impossible_multiplicity"
     OTHER = "other"
 

@@ -21,7 +21,7 @@ TWO = """\
 3
 Properties=species:S:1:pos:R:3 charge=0 origin=first
 O 0.0 0.0 0.0
-H 0.0 0.0 0.96
+H 0.01 0.02 0.96
 H 0.93 0.0 -0.24
 2
 Properties=species:S:1:pos:R:3 charge=1 multiplicity=2

@@ -22,7 +22,7 @@ CALLS = {
     "BadDocument": "message=, defect=",
     "DataFolder": "variable, folder",
     "Execution": "name, argv, outputs=, continues=, clean=, rename=, copy=, rescue=, environment=",
-    "Failure": "kind, message, step=, tail=, parser=",
+    "Failure": "kind, message, step=, tail=, parser=, value=",
     "Input": "path, name",
     "Job": "steps, files, inputs=, supplies=",
     "Lack": "reason, instead, certain=",
@@ -42,7 +42,7 @@ CALLS = {
     "reads": "*files, per_atom=",
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
     "check=, prepare=, runs=, remarks=, leaves=, inspect=, takes_geometry=, "
-    "final_geometry=, keeps_geometry=, alone=",
+    "final_geometry=, keeps_geometry=, inapplicable_checks=, alone=",
 }
 # The modules from which users' modules for earlier versions import.
 FORMER = {

@@ -27,7 +27,8 @@ def test_a_name_that_several_programs_share_is_a_common_quantity() -> None:
 
 
 _OF_DFT = {
-    *("basis_functions", "dispersion_energy", "integrated_electrons", "loewdin_charges"),
+    *("basis_functions", "dispersion_energy", "electrons", "integrated_electrons"),
+    "loewdin_charges",
     *("loewdin_spins", "mulliken_charges", "mulliken_spins", "nl_energy", "s_squared"),
     *("scf_cycles", "timings"),
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.units import Megabytes, Seconds
 from wqmaster.campaign.workers import LocalWorkers, Workers
@@ -327,6 +328,10 @@ class Campaign(Model):
     remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)
     # The isolated atoms that are computed in addition to the documents.
     reference_atoms: Annotated[ReferenceAtoms | None, BeforeValidator(_atoms)] = None
+    # The preset and the limits of the checks that results must pass (`wqmaster.campaign.checks`).
+    checks: Annotated[dict[str, Any], BeforeValidator(checks_of_campaign.checks)] = Field(
+        default_factory=lambda: checks_of_campaign.checks("default")
+    )
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

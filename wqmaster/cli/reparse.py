@@ -26,6 +26,10 @@ def _lines(
     yield from shown
     counts = [f"{work.counts[kind]:,} {kind.value}" for kind in Kind if work.counts[kind]]
     yield f"archived jobs: {', '.join(counts)}" if counts else "nothing to compare"
+    for verb, found in (("warn about", work.warned), ("refuse", work.refused)):
+        if found:
+            names = ", ".join(f"{name} {count:,}" for name, count in found.most_common())
+            yield f"checks that {verb} archived jobs: {names}"
     if work.unreadable:
         yield f"{counted(work.unreadable, 'damaged archive')} cannot be read"
     if not any(work.counts[kind] for kind in Kind) and not work.unreadable:
@@ -74,6 +78,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         "examples": shown,
         "written": work.written,
         "unreadable": work.unreadable,
+        "checks": {"warned": dict(work.warned), "refused": dict(work.refused)},
         "before": str(work.log) if work.log else None,
     }
     output.show(value, _lines(work, shown, file.folder / "spool", campaign, write))

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from wqmaster.checks.base import Measurement
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
@@ -52,7 +53,33 @@ def _value(result: smoke.Rehearsal) -> dict[str, Any]:
             "tail": failure.tail,
         },
         "values": {step.step: step.values for step in result.verdict.results},
+        "checks": {
+            step: {found.check.name: _check(found) for found in measurements}
+            for step, measurements in result.checks.items()
+        },
     }
+
+
+def _check(found: Measurement) -> dict[str, Any]:
+    return {
+        "level": str(found.level),
+        "value": found.value,
+        "unit": found.check.unit,
+        "warn": found.limits.warn,
+        "refuse": found.limits.refuse,
+    }
+
+
+def _check_line(found: Measurement) -> str:
+    """A check on one line: its name, level and number, and the limits."""
+    side = "below" if found.check.low_is_bad else "above"
+    limits = [
+        f"{verb} {side} {limit:g}"
+        for verb, limit in (("warns", found.limits.warn), ("refuses", found.limits.refuse))
+        if limit is not None
+    ]
+    number = f"{found.value:.6g} {found.check.unit}".rstrip()
+    return f"  check {found.check.name:<14} {found.level:<6} {number} ({', '.join(limits)})"
 
 
 def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
@@ -65,8 +92,12 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
         yield f"\nstep {step.step}: {step.wall_time:.2f} s{program}"
         for name, value in step.values.items():
             yield f"  {name:<16} {shortened(value)}"
+        yield from map(_check_line, step.checks)
     failure = result.verdict.failure
     if failure:
+        if result.verdict.checks:
+            yield f"\nstep {failure.step}:"
+            yield from map(_check_line, result.verdict.checks)
         yield f"\nfailed: {failure.kind.label}: {printable(failure.message)}"
         yield printable(failure.tail)
         yield f"\n{_next(failure, recipe)}"

@@ -54,6 +54,8 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         if name == "failed":
             for kind, count in found["failures"].items():
                 yield f"          {count:>8} {kind}"
+    if found["warned"]:
+        yield f"warned    {found['warned']} about which a check warns ('_run.checks.warned')"
     for name, count in found["partly_done"].items():
         yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:

@@ -155,6 +155,8 @@ class LiveView:
         table.add_row("workers", f"{stats.workers:,} with {counted(stats.cores, 'core')}")
         table.add_row("tasks", f"{stats.running} running, {stats.waiting} waiting for a worker")
         failures = progress.failures + progress.failures_before
+        if progress.warned:
+            table.add_row("checks", f"warn about {counted(progress.warned, 'result')}")
         if progress.attempts_failed:
             table.add_row("attempts", f"{progress.attempts_failed} failed and retried")
         for name, count in failures.most_common(8):

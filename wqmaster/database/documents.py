@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import json_util
 from pymongo import ASCENDING, InsertOne, MongoClient
-from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, ExecutionTimeout, InvalidURI, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
@@ -283,6 +283,17 @@ class Store:
             if len(self._paths) > 1
         }
         return {name: count for name, count in counts.items() if count}
+
+    def warned(self, seconds: float) -> int | None:
+        """How many documents have a result about which a check warns.
+
+        None if counting them takes more than `seconds`.
+        """
+        some = [{f"{path}._run.checks.warned.0": {"$exists": True}} for path in self._paths]
+        try:
+            return self.documents.count_documents({"$or": some}, maxTimeMS=int(seconds * 1000))
+        except ExecutionTimeout:
+            return None
 
     def size(self) -> int:
         """The approximate number of documents in the collection."""

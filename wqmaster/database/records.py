@@ -1,7 +1,9 @@
 """A verdict as the database stores it: a result with `_run`, or a failed attempt."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from wqmaster.checks.base import Level, Measurement
 from wqmaster.database.results import Result
 from wqmaster.engines.base import Returned
 from wqmaster.jobs.failures import Failure
@@ -17,6 +19,16 @@ _MAX_MESSAGE_CHARACTERS = 4000
 def storable(text: str) -> str:
     """`text`, shortened and made valid UTF-8, since a user's parser can put anything into it."""
     return text[:_MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
+
+
+def summary(measurements: Sequence[Measurement]) -> Document:
+    """The checks of a step as `_run.checks`: each number, and the checks that warn; {} if none."""
+    if not measurements:
+        return {}
+    return {
+        "values": {found.check.name: found.value for found in measurements},
+        "warned": [found.check.name for found in measurements if found.level is not Level.PASS],
+    }
 
 
 def result(
@@ -50,6 +62,7 @@ def result(
             "remedy": ", ".join(taken) or None,
             "wall_time": step.wall_time,
             "finished": datetime.fromtimestamp(returned.finished, UTC),
+            **({"checks": checked} if (checked := summary(step.checks)) else {}),
         }
         steps[step.step] = {**step.values, "_run": run}
     return Result(asked.document, steps, replaces=whole and recipe.commits_steps)
@@ -75,6 +88,7 @@ def failed(
         "step": failure.step,
         "message": storable(failure.message),
         "tail": storable(failure.tail),
+        **({"value": failure.value} if failure.value is not None else {}),
         "host": outcome.host if outcome else returned.host,
         "started": datetime.fromtimestamp(returned.started, UTC),
         "finished": datetime.fromtimestamp(returned.finished, UTC),

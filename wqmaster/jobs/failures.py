@@ -129,6 +129,33 @@ class FailureClass(Enum):
     NOT_AS_ASKED = "not_as_asked", Family.JUDGEMENT, False
     """The output states a different charge, multiplicity or option than was asked for."""
 
+    CHECK_CLOSEST_ATOMS = "check_closest_atoms", Family.JUDGEMENT, False
+    """Two atoms of the document are closer than the campaign's `checks:` allow."""
+
+    CHECK_MAX_FORCE = "check_max_force", Family.JUDGEMENT, False
+    """The largest force on an atom is above the limit of `checks:`."""
+
+    CHECK_NET_FORCE = "check_net_force", Family.JUDGEMENT, False
+    """The forces do not add up to zero: their sum is above the limit of `checks:`."""
+
+    CHECK_NET_TORQUE = "check_net_torque", Family.JUDGEMENT, False
+    """The torques do not add up to zero: their sum is above the limit of `checks:`."""
+
+    CHECK_ELECTRONS = "check_electrons", Family.JUDGEMENT, False
+    """The density on the grid has more or fewer electrons than `checks:` allow."""
+
+    CHECK_S_SQUARED = "check_s_squared", Family.JUDGEMENT, False
+    """The spin is contaminated: <S**2> deviates by more than `checks:` allow."""
+
+    CHECK_HOMO_LUMO_GAP = "check_homo_lumo_gap", Family.JUDGEMENT, False
+    """An empty orbital is below an occupied one, by the limit of `checks:`."""
+
+    CHECK_SCF_CYCLES = "check_scf_cycles", Family.JUDGEMENT, False
+    """The SCF used all cycles that it may have, which `checks:` do not allow."""
+
+    CHECK_CHARGES = "check_charges", Family.JUDGEMENT, False
+    """The atomic charges do not add up to the charge, within the limit of `checks:`."""
+
     NOT_STORED = "not_stored", Family.JUDGEMENT, False
     """The database refused the result (too large for a document, or a field is in its way)."""
 
@@ -167,6 +194,7 @@ class Failure:
     step: str | None = None  # the step in which it happened
     tail: str = ""  # the last lines of the output
     parser: str | None = None  # the parser whose value is missing or impossible
+    value: float | None = None  # the number that a check refused, in the check's unit
 
 
 # How many characters at the start of a message are used for its signature.

@@ -15,6 +15,7 @@ from typing import Any
 
 from bson import json_util
 
+from wqmaster.checks.base import Level
 from wqmaster.database import records
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
@@ -33,6 +34,9 @@ from wqmaster.run.spool import OUTPUTS, Spool, read_task
 _SAME_TIME_SECONDS = 0.002
 # The fields of `_run` that come from the parsers.
 _OF_PARSERS = ("program_version", "parser_version")
+# The field of `_run` that comes from the checks, and its name among the values of a step.
+_CHECKS = "checks"
+_CHECKS_PLACE = "_run.checks"
 
 
 class Kind(Enum):
@@ -122,6 +126,9 @@ class Reparse:
         # The `key_of` of each document with a failed attempt that is now a result.
         self._cured: set[str] = set()
         self.counts: Counter[Kind] = Counter()
+        # How many archived jobs each check warns about, and how many it refuses.
+        self.warned: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.written = 0
         self.unreadable = 0  # damaged archives
         self.log: Path | None = None  # the file with the replaced values
@@ -162,10 +169,19 @@ class Reparse:
                 verdict = judge(self._recipe, job, outcome)
             except ArchiveError as error:
                 verdict = Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
+            self._count_checks(verdict)
             archived = _Archived(job, number, returned, outcome, str(folder / OUTPUTS))
             finding = self._compare(archived, verdict, stored.get(key), molecules.get(key))
             self.counts[finding.kind] += 1
             yield finding
+
+    def _count_checks(self, verdict: Verdict) -> None:
+        found = [one for result in verdict.results for one in result.checks]
+        for one in (*found, *verdict.checks):
+            if one.level is Level.WARN:
+                self.warned[one.check.name] += 1
+            elif one.level is Level.REFUSE:
+                self.refused[one.check.name] += 1
 
     def _compare(
         self,
@@ -242,7 +258,12 @@ class Reparse:
             for step in {difference.step for difference in finding.differences}:
                 values = {**finding.result[step]}
                 versions = {name: values["_run"][name] for name in _OF_PARSERS}
-                values["_run"] = {**versions, "reparsed": datetime.now(UTC)}
+                checks = values["_run"].get(_CHECKS)
+                values["_run"] = {
+                    **versions,
+                    "reparsed": datetime.now(UTC),
+                    **({_CHECKS: checks} if checks is not None else {}),
+                }
                 self._store.results.replace(document, step, finding.run, values)
         elif finding.kind is Kind.CURED:
             refused = self._store.results.commit([Result(document, finding.result)])
@@ -273,6 +294,12 @@ def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Itera
         for parser, value in now[step].items():
             if parser != "_run" and before.get(parser) != value:
                 yield Difference(step, parser, before.get(parser), value)
+        run = before.get("_run")
+        earlier = run.get(_CHECKS) if isinstance(run, Mapping) else None
+        checks = now[step]["_run"].get(_CHECKS)
+        # What an earlier version or other limits found stays if the checks are off now.
+        if checks is not None and checks != earlier:
+            yield Difference(step, _CHECKS_PLACE, earlier, checks)
 
 
 def told(finding: Finding) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wqmaster.checks.base import Measurement
 from wqmaster.database import records
 from wqmaster.database.documents import Store
 from wqmaster.database.results import refusal
@@ -35,6 +36,15 @@ class Rehearsal:
     job: Job
     outcome: Outcome | None
     verdict: Verdict
+
+    @property
+    def checks(self) -> dict[str, tuple[Measurement, ...]]:
+        """For each step whose values could be checked, the checks that applied."""
+        found = {result.step: result.checks for result in self.verdict.results}
+        failure = self.verdict.failure
+        if failure is not None and failure.step is not None and self.verdict.checks:
+            found[failure.step] = self.verdict.checks
+        return found
 
     def warnings(self, recipe: Recipe, natoms: int) -> list[str]:
         """Likely mistakes in the campaign, in the job, and in the shapes of values."""

@@ -55,6 +55,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "solvation_energy": Quantity("Eh", "energy of the implicit solvent, a part of `energy`"),
     "s_squared": Quantity("", "a mapping with `value`, `ideal` and `deviation` of <S**2>", None),
     "integrated_electrons": Quantity("", "a mapping with `total`, `alpha` and `beta`", None),
+    "electrons": Quantity("", "number of electrons, without those of core potentials"),
     "basis_functions": Quantity("", "number of orbital basis functions"),
     "scf_cycles": Quantity("", "a mapping with `cycles`, `limit`, `converged`, `at_limit`", None),
     "opt_cycles": Quantity("", "number of cycles of an optimization"),

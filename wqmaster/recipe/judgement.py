@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from wqmaster.checks.base import Level, Measurement
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.parsers.quantities import not_numeric
+from wqmaster.recipe.checking import checked, refused
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
@@ -39,6 +41,7 @@ class StepResult:
     parser_version: str | None
     wall_time: float  # seconds
     software: str | None = None  # key of the supply that contained the program, if there was one
+    checks: tuple[Measurement, ...] = ()  # the checks that applied; none of them refuses
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Verdict:
 
     results: tuple[StepResult, ...] = ()  # with a failure, those of the steps before it
     failure: Failure | None = None
+    checks: tuple[Measurement, ...] = ()  # of the step that failed, if its values could be checked
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether a check warns about a result."""
+        found = (one for result in self.results for one in result.checks)
+        return any(one.level is not Level.PASS for one in found)
 
 
 def _tail(step: StepOutcome) -> str:
@@ -79,13 +89,15 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     return None
 
 
-def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked) -> Failure | None:
+def _step_failure(
+    step: StepOutcome, output: Output, wanted: StepRecipe, asked: Asked
+) -> Failure | None:
     """The step's failure, judged before its values are read; None if it did not fail."""
     failure = _by_exit_code(step)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
         try:
-            failure = diagnosed(diagnosis.diagnose, Output(step.files), asked, wanted.options)
+            failure = diagnosed(diagnosis.diagnose, output, asked, wanted.options)
         except Exception as error:  # an output can contain anything
             failure = Failure(
                 FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"
@@ -115,10 +127,9 @@ def _of(call: ParserCall, kind: FailureClass, message: str) -> Failure:
     return Failure(kind, message, parser=call.name)
 
 
-def _values(step: StepOutcome, wanted: StepRecipe) -> dict[str, Any] | Failure:
+def _values(output: Output, wanted: StepRecipe) -> dict[str, Any] | Failure:
     program = wanted.function.program
     values: dict[str, Any] = {}
-    output = Output(step.files)
     for call in wanted.parsers:
         try:
             value = plain(call.function(output.beside(call.file)))
@@ -184,13 +195,19 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(tuple(results), failure)
-        found = _step_failure(step, wanted, asked) or _values(step, wanted)
+        output = Output(step.files)
+        measurements: list[Measurement] = []
+        found = _step_failure(step, output, wanted, asked) or _values(output, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
+        if isinstance(found, dict):
+            measurements = checked(recipe.checks, wanted, asked, output, found)
+            found = refused(measurements) or found
         diagnosis = wanted.diagnosis
         version = _version(diagnosis, step)
         if isinstance(found, Failure):
-            return Verdict(tuple(results), replace(found, step=name, tail=_tail(step)))
+            failure = replace(found, step=name, tail=_tail(step))
+            return Verdict(tuple(results), failure, tuple(measurements))
         if isinstance(version, Failure):
             return Verdict(tuple(results), replace(version, step=name, tail=_tail(step)))
         results.append(
@@ -202,6 +219,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
                 parser_version=diagnosis.VERSION if diagnosis else None,
                 wall_time=step.wall_time,
                 software=step.software,
+                checks=tuple(measurements),
             )
         )
     return Verdict(results=tuple(results))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.checks.table import NO_CHECKS, Checks
 from wqmaster.jobs.job import SHARED, SOFTWARE, Asked, Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Parser, ProgramParsers
@@ -56,6 +57,8 @@ class StepRecipe:
     final_geometry: str | None = None
     # Whether its values certainly belong to the geometry that it starts from.
     keeps_geometry: bool = False
+    # The checks that make no sense for this step, each with the reason.
+    inapplicable_checks: Mapping[str, str] = field(default_factory=dict)
     # Everything that determines this step's results, including the options of earlier steps, whose
     # files this step can read.
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -87,6 +90,7 @@ class Recipe:
     fields: tuple[str, ...] | None
     # Warnings about the steps, each with its file and line.
     warnings: tuple[str, ...] = ()
+    checks: Checks = NO_CHECKS
 
     @property
     def functions(self) -> list[TaskFunction]:
@@ -231,13 +235,15 @@ class Recipe:
         """Check quickly that the document of `molecule` has everything that the steps need.
 
         Raises:
-            BadDocument: the document lacks something; the message names it.
+            BadDocument: the document lacks something, or two atoms are closer than `checks:` allow;
+                the message names it.
             CampaignError: the trait `inspect` raised anything else.
         """
         for step in self.steps:
             if step.function.traits.inspect is not None:
                 with blaming(self.loaded, step.function):
                     called(step.function.traits, "inspect", molecule, step.request.options)
+        self.checks.inspect(molecule)
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
         """The record of what the job for `molecule` is asked to compute."""

@@ -13,6 +13,7 @@ from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
 from wqmaster.jobs.job import SHARED, check_file_name
+from wqmaster.recipe import checking
 from wqmaster.recipe.hashing import asked_of, code_of, hash_of, is_ours, options_of
 from wqmaster.recipe.ladders import job_ladders
 from wqmaster.recipe.names import (
@@ -37,7 +38,13 @@ from wqmaster.tasks.base import (
     Traits,
     traits_of,
 )
-from wqmaster.tasks.calling import called, final_geometry, keeps_geometry, listed
+from wqmaster.tasks.calling import (
+    called,
+    final_geometry,
+    inapplicable_checks,
+    keeps_geometry,
+    listed,
+)
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_of_package
 
@@ -165,6 +172,7 @@ class _Resolver:
             self.hold(step, position, options, parsers, traits, program)
             final = final_geometry(traits, options)
             keeps = keeps_geometry(traits, options)
+            inapplicable = inapplicable_checks(traits, options)
         request = StepRequest(step.name, options, frozenset(files - _STREAMS), geometry=geometry)
         return StepRecipe(
             request=request,
@@ -175,6 +183,7 @@ class _Resolver:
             options=options_of(request),
             final_geometry=final,
             keeps_geometry=keeps,
+            inapplicable_checks=inapplicable,
         )
 
     def reachable(self, called: str) -> None:
@@ -317,6 +326,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         target=hash_of(target),
         fields=tuple(sorted(set(fields))) if ours else None,
         warnings=tuple(resolver.warnings),
+        checks=checking.resolved(loaded),
     )
 
 

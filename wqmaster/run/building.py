@@ -31,6 +31,8 @@ def class_of(defect: Defect) -> FailureClass:
     """The failure class of a document whose molecule has this defect."""
     if defect is Defect.COINCIDENT_ATOMS:
         return FailureClass.COINCIDENT_ATOMS
+    if defect is Defect.CLOSE_ATOMS:
+        return FailureClass.CHECK_CLOSEST_ATOMS
     return FailureClass.BAD_DOCUMENT
 
 

@@ -301,6 +301,7 @@ class Master:
                 self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
+                self.progress.warned += job.warned
                 self.progress.rate.add(1)
                 continue
             log.warning("document %s: %s: %s", job.key, failure.failure_class, failure.message)

@@ -15,8 +15,9 @@ from wqmaster.run.spool import Spool
 
 # The period over which rates are averaged.
 RATE_WINDOW_SECONDS = 60.0
-# How long `status` searches for stale results.
+# How long `status` searches for stale results, and how long it counts those with warnings.
 _STALE_SECONDS = 5.0
+_WARNED_SECONDS = 5.0
 
 
 class Rate:
@@ -75,6 +76,7 @@ class Progress:
     failures_before: Counter[str] = field(default_factory=Counter)  # failed documents, by class
     total: int | None = None  # documents of the campaign; None if they were not counted
     done: int = 0  # documents with a result from this run
+    warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
@@ -181,8 +183,9 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
 
     `running` documents are on workers. `pending` ones are not done, failed, running or spooled, so
     the five counts add up to all documents of the campaign. `partly_done` states for each step how
-    many documents lack its result but have a result of another step. `stale` documents are done,
-    but hold another molecule now; the count is None if there is no `recipe`.
+    many documents lack its result but have a result of another step. `warned` is the number of
+    documents about whose results a check warns; None if counting them takes too long. `stale`
+    documents are done, but hold another molecule now; the count is None if there is no `recipe`.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -198,6 +201,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "spooled": spooled,
         "failures": dict(counts.failures),
         "partly_done": store.partly_done(),
+        "warned": store.warned(_WARNED_SECONDS),
         "stale": survey and survey.stale,
         "stale_survey": survey and survey.as_json(),
         "master": live,
@@ -248,6 +252,8 @@ def line(progress: Progress) -> str:
         f"{duration(progress.seconds_left)} left",
         f"{_counted(progress.stats.workers, 'worker')}, {_counted(progress.stats.cores, 'core')}",
     ]
+    if progress.warned:
+        parts.append(f"checks warn about {progress.warned:,}")
     if progress.trouble:
         parts.append(progress.trouble)
     return f"{progress.campaign}: {', '.join(parts)}"

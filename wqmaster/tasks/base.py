@@ -158,6 +158,10 @@ def _unknown(options: Any) -> bool:
     return False
 
 
+def _all_apply(options: Any) -> Mapping[str, str]:
+    return {}
+
+
 # The arguments that each function passed to `@task` receives.
 _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "load": ("options", "software"),
@@ -171,6 +175,7 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "inspect": ("molecule", "options"),
     "final_geometry": ("options",),
     "keeps_geometry": ("options",),
+    "inapplicable_checks": ("options",),
 }
 # The functions that can be None. Each of the others has a default.
 _OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry"))
@@ -227,6 +232,9 @@ class Traits:
     # Returns whether the values of a step with these options certainly belong to the geometry that
     # it starts from. If not, only the step's own value `geometry` states where they were computed.
     keeps_geometry: Callable[[Any], bool] = _unknown
+    # Returns the checks (`wqmaster.checks`) that make no sense for a step, each with the reason:
+    # forces need not add up to zero next to point charges, for instance.
+    inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply
     # Why steps of this function cannot share a job with those of other functions; None: they can.
     alone: str | None = None
 
@@ -326,6 +334,7 @@ def task(
     takes_geometry: bool = False,
     final_geometry: Callable[[Any], str | None] | None = None,
     keeps_geometry: Callable[[Any], bool] = _unknown,
+    inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply,
     alone: str | None = None,
 ) -> Callable[[Build], Build]:
     """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
@@ -348,6 +357,7 @@ def task(
         takes_geometry=takes_geometry,
         final_geometry=final_geometry,
         keeps_geometry=keeps_geometry,
+        inapplicable_checks=inapplicable_checks,
         alone=alone,
     )
 

@@ -127,6 +127,21 @@ def keeps_geometry(traits: Traits, options: Any) -> bool:
     return found
 
 
+def inapplicable_checks(traits: Traits, options: Any) -> dict[str, str]:
+    """The checks that make no sense for a step, each with the reason.
+
+    Raises:
+        BrokenTrait: as in `called`, or the trait did not return a mapping of names to reasons.
+    """
+    found = called(traits, "inapplicable_checks", options)
+    if not isinstance(found, Mapping) or not all(
+        isinstance(word, str) for item in found.items() for word in item
+    ):
+        what = "a mapping of checks to reasons"
+        raise _returned("inapplicable_checks", found, what, traits.inapplicable_checks)
+    return dict(found)
+
+
 def file_lack(leaves: Leaves, name: str) -> Lack | None:
     """Why a step does not write the file `name`, according to `leaves`; None if it can.
 

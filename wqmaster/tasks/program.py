@@ -21,7 +21,11 @@ _REQUIRED: Mapping[str, tuple[str, ...] | None] = {
     "diagnose": ("output", "asked", "options"),
     "program_version": ("output",),
 }
-_FURTHER: Mapping[str, tuple[str, ...]] = {"file_name": ("name",), "diagnose_file": ("output",)}
+_FURTHER: Mapping[str, tuple[str, ...]] = {
+    "file_name": ("name",),
+    "diagnose_file": ("output",),
+    "gradient_geometry": ("output",),
+}
 # A program's name is used in command lines and in `software:`, and is usually that of its
 # executable.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -60,7 +64,9 @@ class Program:
 
     `parsers` is the module with the program's parsers (see `wqmaster.parsers.base`), or the
     module's dotted name. The module must have `VERSION`, `diagnose` and `program_version`, and can
-    have `file_name`, `diagnose_file` and a submodule `needs` (`wqmaster.tasks.held`).
+    have `file_name`, `diagnose_file`, `gradient_geometry` (the coordinates in Angstrom to which the
+    parser `gradient` belongs, if they are not those of the parser `geometry`) and a submodule
+    `needs` (`wqmaster.tasks.held`).
     """
 
     name: str

@@ -99,7 +99,12 @@ from wqmaster.parsers.orca.property_file import (
     property_json,
 )
 from wqmaster.parsers.orca.run import basis, charge, multiplicity, program_version, version
-from wqmaster.parsers.orca.scf import basis_functions, integrated_electrons, scf_cycles
+from wqmaster.parsers.orca.scf import (
+    basis_functions,
+    electrons,
+    integrated_electrons,
+    scf_cycles,
+)
 from wqmaster.parsers.orca.spectra import (
     excitation_energies,
     excitations,
@@ -148,6 +153,7 @@ __all__ = [
     "dispersion_gradient",
     "dlpno_strong_pairs_energy",
     "dlpno_weak_pairs_energy",
+    "electrons",
     "energy",
     "energy_trajectory",
     "engrad_energy",

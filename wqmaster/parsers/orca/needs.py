@@ -10,6 +10,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "energy": ("one state",),
     "total_energy": ("ground state",),
     "scf_cycles": ("scf cycles",),
+    "electrons": ("scf cycles", "all layers"),
     "integrated_electrons": ("scf cycles", "all layers"),
     "charge": ("all layers",),
     "multiplicity": ("all layers",),

@@ -20,6 +20,7 @@ _CONVERGED = "SCF CONVERGED AFTER"
 _NOT_CONVERGED = "SCF NOT CONVERGED AFTER"
 _LIMIT = "Maximum # iterations   MaxIter"
 _DIMENSION = "Basis Dimension        Dim"
+_ELECTRONS = "Number of Electrons    NEL"
 _TOTAL = "N(Total)"
 _SPINS = ("N(Alpha)", "N(Beta)")
 # How far above N(Total) ORCA prints N(Alpha) and N(Beta), and the tolerance for their sum (they
@@ -104,6 +105,21 @@ def basis_functions(output: Output) -> int:
     last = final(text)
     end = last.energies[-1] if last.energies else last.end
     return _setting(output, _DIMENSION, _job_start(text, last), end)
+
+
+@reads("stdout")
+def electrons(output: Output) -> int:
+    """Number of electrons in the SCF of the final evaluation, without those of core potentials.
+
+    Raises:
+        ParseError: it has no SCF, or it is that of one layer of the system.
+    """
+    text = output.text
+    last = final(text)
+    if last.layers:
+        raise ParseError(f"{described(text, last)} has an SCF of only one layer of the system")
+    start, position = _last_scf(output)
+    return _setting(output, _ELECTRONS, start, position)
 
 
 @reads("stdout")

@@ -6,6 +6,7 @@ All values are of the final evaluation: that at `geometry`, with a converged SCF
 from wqmaster.parsers.pyscf.course import (
     basis_functions,
     charge,
+    electrons,
     frames,
     geometry,
     linear_dependencies,
@@ -60,6 +61,7 @@ __all__ = [
     "diagnose",
     "dipole",
     "dispersion_energy",
+    "electrons",
     "energy",
     "energy_parts",
     "file_name",

@@ -51,6 +51,12 @@ def multiplicity(output: Output) -> int:
 
 
 @reads(FILE)
+def electrons(output: Output) -> int:
+    """Number of electrons, without those of core potentials."""
+    return _integer(output, "molecule", "electrons")
+
+
+@reads(FILE)
 def basis_functions(output: Output) -> int:
     """Number of contracted basis functions, without auxiliary bases."""
     return _integer(output, "basis", "functions")

@@ -26,7 +26,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 PLAIN = frozenset(
     (
-        *("basis_functions", "charge", "charges", "dipole", "energy", "energy_parts", "geometry"),
+        *("basis_functions", "charge", "charges", "dipole", "electrons", "energy"),
+        *("energy_parts", "geometry"),
         *("homo_lumo_gap", "iao_charges", "linear_dependencies", "loewdin_charges"),
         *("method_settings",),
         *("mulliken_charges", "multiplicity", "nuclear_energy", "one_electron_energy"),

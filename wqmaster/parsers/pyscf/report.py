@@ -7,6 +7,7 @@ It is one JSON object: `values` (atomic units) of the final evaluation, at `mole
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from wqmaster.errors import ParseError
@@ -17,6 +18,12 @@ FILE = "pyscf.json"
 FORMAT = 1
 
 
+@lru_cache(maxsize=1)
+def _loaded(text: str) -> Any:
+    """The content of the file; all parsers of a step read the same text."""
+    return json.loads(text)
+
+
 def report(output: Output) -> Mapping[str, Any]:
     """The content of pyscf.json.
 
@@ -25,7 +32,7 @@ def report(output: Output) -> Mapping[str, Any]:
     """
     name = output.name if output.name.endswith(".json") else FILE
     try:
-        found = json.loads(output.file(name))
+        found = _loaded(output.file(name))
     except (ValueError, RecursionError) as error:
         raise ParseError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(found, dict) or found.get("wqmaster") != FORMAT:

@@ -7,6 +7,7 @@ that each file belongs to.
 
 from wqmaster.parsers.xtb.course import frames
 from wqmaster.parsers.xtb.diagnosis import diagnose
+from wqmaster.parsers.xtb.engrad import gradient_geometry
 from wqmaster.parsers.xtb.molecular import (
     charge,
     charges,
@@ -70,6 +71,7 @@ __all__ = [
     "geometry_trajectory",
     "gibbs_free_energy",
     "gradient",
+    "gradient_geometry",
     "gradient_norm",
     "hessian",
     "homo_lumo_gap",

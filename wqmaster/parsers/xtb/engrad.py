@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
@@ -41,7 +42,20 @@ def engrad(output: Output) -> Engrad:
     Raises:
         ParseError: the file is missing or truncated, or a number in it cannot be read.
     """
-    text = output.file("molecule.engrad")
+    return _read(output.file("molecule.engrad"))
+
+
+def gradient_geometry(output: Output) -> list[list[float]]:
+    """The geometry in Angstrom, shape (n, 3), to which the parser `gradient` belongs.
+
+    Raises what `engrad` raises.
+    """
+    return engrad(output).geometry
+
+
+@lru_cache(maxsize=1)
+def _read(text: str) -> Engrad:
+    """The content of the file; all parsers of a step read the same text."""
     if 3 * text.count("\n") > len(text) + 3:
         raise ParseError("the gradient in molecule.engrad cannot be read: the lines are empty")
     words = [

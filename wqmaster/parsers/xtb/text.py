@@ -145,15 +145,20 @@ def stated_energy(frame: Frame, name: str) -> float:
     return real(words[words.index("energy:") + 1], f"the energy in {name}")
 
 
+@lru_cache(maxsize=1)
+def _loaded(text: str) -> Any:
+    """The content of xtbout.json; all parsers of a step read the same text."""
+    return json.loads(_OVERFLOW.sub("NaN", text))
+
+
 def results(output: Output) -> dict[str, Any]:
     """The content of xtbout.json, with NaN for each number that was too wide to print (asterisks).
 
     Raises:
         ParseError: the file is missing or is not a JSON object.
     """
-    text = _OVERFLOW.sub("NaN", output.file("xtbout.json"))
     try:
-        found = json.loads(text)
+        found = _loaded(output.file("xtbout.json"))
     except (ValueError, RecursionError) as error:
         raise ParseError(f"xtbout.json is not valid JSON: {error}") from error
     if not isinstance(found, dict):

@@ -313,7 +313,8 @@ def _ended(job: _Judged) -> EndedJob:
             final=job.final,
         )
     host = records.storable(job.returned.host)
-    return EndedJob(key=key_of(job.asked.document), host=host, failure=failure)
+    warned = found is None and job.verdict.is_warned
+    return EndedJob(key=key_of(job.asked.document), host=host, failure=failure, warned=warned)
 
 
 def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:

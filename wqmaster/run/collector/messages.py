@@ -75,6 +75,7 @@ class EndedJob(BaseModel):
     key: str  # the document's `key_of`
     host: str  # the worker's host, as the engine names it
     failure: JobFailure | None = None
+    warned: bool = False  # whether a check warns about its result
 
 
 class Ended(_Message):

@@ -14,6 +14,7 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.orca.checks import inapplicable_checks
 from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
 from wqmaster.tasks.orca.route import level, remarks
@@ -254,6 +255,7 @@ PROGRAM = Program(
     takes_geometry=True,
     final_geometry=final_geometry,
     keeps_geometry=keeps_geometry,
+    inapplicable_checks=inapplicable_checks,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run the steps in order in one sandbox.

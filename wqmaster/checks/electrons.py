@@ -1,0 +1,202 @@
+"""Checks of the density: electrons on the grid, spin, orbitals, SCF cycles and atomic charges."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from wqmaster.checks.base import Check, Limits
+from wqmaster.checks.evaluated import Evaluated
+from wqmaster.jobs.failures import FailureClass
+
+# A core potential replaces at least two electrons. No grid is so bad that it loses as many.
+_FEWEST_CORE_ELECTRONS = 2
+# Occupations below this count as empty; averaged and smeared states have fractional ones.
+_EMPTY = 1e-3
+# The quantities that are atomic charges, in the order in which they are looked for.
+_CHARGES = ("charges", "mulliken_charges", "loewdin_charges")
+# The charges of a molecule with a printed rounding are looked at with at most this many decimals.
+_MAX_DECIMALS = 12
+
+
+def _electrons(evaluated: Evaluated) -> float | None:
+    found = evaluated.read("integrated_electrons")
+    if not isinstance(found, dict) or not isinstance(found.get("total"), float):
+        return None
+    total: float = found["total"]
+    expected = evaluated.read("electrons")
+    if expected is None and evaluated.numbers is not None:
+        expected = sum(evaluated.numbers) - evaluated.charge
+        if expected - total > _FEWEST_CORE_ELECTRONS - 0.5:
+            return None
+    return abs(total - expected) / expected if expected else None
+
+
+def _spin(evaluated: Evaluated) -> float | None:
+    found = evaluated.read("s_squared")
+    if not isinstance(found, dict) or not isinstance(found.get("deviation"), float):
+        return None
+    deviation: float = found["deviation"]
+    return abs(deviation)
+
+
+def _is_coupled(evaluated: Evaluated) -> bool:
+    return evaluated.multiplicity == 1 or evaluated.has_metal
+
+
+def _of_one_spin(energies: Sequence[float], occupations: Sequence[float]) -> float:
+    """The gap of the orbitals of one spin; infinite if all of them are occupied or all empty."""
+    pairs = list(zip(energies, occupations, strict=True))
+    top = max((energy for energy, filled in pairs if filled > _EMPTY), default=-math.inf)
+    bottom = min((energy for energy, filled in pairs if filled <= _EMPTY), default=math.inf)
+    return bottom - top
+
+
+def _are_two(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], list)
+
+
+def _gap(evaluated: Evaluated) -> float | None:
+    if evaluated.multiplicity == 1:
+        found = evaluated.read("homo_lumo_gap")
+        if found is not None and found >= 0:
+            return float(found)
+    energies = evaluated.read("orbital_energies")
+    occupations = evaluated.read("orbital_occupations")
+    if not _are_two(energies) or not _are_two(occupations):
+        # One set of orbitals with unpaired electrons in it has no such order.
+        return float(found) if evaluated.multiplicity == 1 and found is not None else None
+    if any(abs(filled - round(filled)) > _EMPTY for spin in occupations for filled in spin):
+        return None
+    gaps = [
+        _of_one_spin(*of_spin)
+        for of_spin in zip(energies, occupations, strict=True)
+        if len(of_spin[0]) == len(of_spin[1])
+    ]
+    gap = min(gaps, default=math.inf)
+    return gap if math.isfinite(gap) else None
+
+
+def _cycles_left(evaluated: Evaluated) -> float | None:
+    found = evaluated.read("scf_cycles")
+    if not isinstance(found, dict):
+        return None
+    cycles, limit = found.get("cycles"), found.get("limit")
+    if not isinstance(cycles, int) or not isinstance(limit, int):
+        return None
+    return float(max(limit - cycles, 0))
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """The number of decimals with which `values` were printed: the most that one of them has."""
+    most = 0
+    for value in values:
+        _, _, after = f"{value:.{_MAX_DECIMALS}f}".rstrip("0").partition(".")
+        most = max(most, len(after))
+    return most
+
+
+def _charge_error(evaluated: Evaluated) -> float | None:
+    for name in _CHARGES:
+        values = evaluated.read(name)
+        if values is not None and None not in values:
+            error = abs(math.fsum(values) - evaluated.charge)
+            # Each printed charge is off by half of its last digit at most.
+            rounding = 0.5 * 10.0 ** -_decimals(values) * len(values)
+            return max(error - rounding, 0.0)
+    return None
+
+
+ELECTRONS = Check(
+    name="electrons",
+    quantity="the relative error of the number of electrons on the grid",
+    unit="",
+    default=Limits(warn=1e-4, refuse=1e-3),
+    strict=Limits(warn=1e-5, refuse=1e-4),
+    measure=_electrons,
+    kind=FailureClass.CHECK_ELECTRONS,
+)
+"""|N(integrated) - N| / N, with N electrons outside core potentials.
+
+N is the number that the program states (`electrons`), because only the program knows which core
+potentials belong to its basis set: def2 has 28 core electrons for Rb to Xe, 46 for Cs to La, 28 for
+Ce to Lu and 60 for Hf to Rn, but other sets (ccECP, LANL2DZ, SDD) have others, and relativistic
+all-electron sets none. If the program states none, N is the nuclear charge less the charge, and a
+deficit of two electrons or more is taken for a core potential: the check then does not apply.
+Semiempirical methods and Hartree-Fock have no grid.
+
+Source: OMol25 stores the integrated number of electrons. The limits are ours. ORCA's public outputs
+of versions 4 to 6 are within 3e-6.
+"""
+
+S_SQUARED = Check(
+    name="s_squared",
+    quantity="the deviation of <S**2> from S (S + 1)",
+    unit="",
+    default=Limits(refuse=0.5),
+    strict=Limits(warn=0.1, refuse=0.5),
+    measure=_spin,
+    kind=FailureClass.CHECK_S_SQUARED,
+    is_special=_is_coupled,
+    special_default=Limits(refuse=1.1),
+    special_strict=Limits(warn=0.5, refuse=1.1),
+)
+"""Absolute value of `s_squared.deviation`.
+
+The presets allow 1.1 for molecules with an atom of the d- or f-block, and for unrestricted
+singlets: a broken-symmetry solution of a diradical has <S**2> = 1 on purpose, while a restricted
+one has 0. Limits of the campaign hold for all molecules alike.
+
+Source: 1.1 is the limit of OMol25 for metal complexes and reactive geometries (om-data,
+omdata/assess_smooth.py); 0.5 is common practice. The strict warnings are ours.
+"""
+
+HOMO_LUMO_GAP = Check(
+    name="homo_lumo_gap",
+    quantity="the HOMO-LUMO gap",
+    unit="Eh",
+    default=Limits(refuse=0.0),
+    strict=Limits(warn=0.02, refuse=0.0),
+    measure=_gap,
+    kind=FailureClass.CHECK_HOMO_LUMO_GAP,
+    low_is_bad=True,
+)
+"""Lowest empty minus highest occupied orbital energy; the smaller one of the two spins.
+
+If it is negative, the SCF ended in a state that is not its ground state. The orbitals of the two
+spins are not compared: in the lowest triplet of a molecule the hole of the one spin usually lies
+below the electron of the other. A restricted open shell and fractional occupations have no such
+order, so the check does not apply.
+
+Source: common practice. The strict warning (0.5 eV) is ours.
+"""
+
+SCF_CYCLES = Check(
+    name="scf_cycles",
+    quantity="the number of SCF cycles that were left",
+    unit="",
+    default=Limits(warn=1.0),
+    strict=Limits(refuse=1.0),
+    measure=_cycles_left,
+    kind=FailureClass.CHECK_SCF_CYCLES,
+    low_is_bad=True,
+)
+"""Limit of the SCF cycles minus those that were needed, 0 at the limit.
+
+Such an SCF has converged, or the output would be refused for it, so only the preset `strict`
+refuses. Source: OMol25 stores the cycles; the rule is ours.
+"""
+
+CHARGES = Check(
+    name="charges",
+    quantity="the error of the sum of the atomic charges",
+    unit="e",
+    default=Limits(warn=1e-3, refuse=1e-2),
+    strict=Limits(warn=1e-4, refuse=1e-3),
+    measure=_charge_error,
+    kind=FailureClass.CHECK_CHARGES,
+)
+"""|sum of `charges` - total charge|, without what rounding explains.
+
+Charges that were printed with k decimals can be off by n/2 10**-k in all. The first of `charges`,
+`mulliken_charges` and `loewdin_charges` is taken. Source: their definition; the limits are ours.
+"""

@@ -1,0 +1,150 @@
+"""Checks of the forces, the negative gradient.
+
+If nothing outside a molecule acts on it, its energy does not change when it is moved or turned as a
+whole, so the forces and their torques add up to zero. What remains is an error of the forces, from
+coarse grids and loose approximations (Kuryla, Berger, Csanyi, Michaelides, J. Chem. Phys. 163,
+224313 (2025), doi 10.1063/5.0296997). The sums find many inaccurate forces but not all: an SCF that
+converged to another state has forces that are wrong and add up to zero.
+"""
+
+import math
+from collections.abc import Sequence
+
+from wqmaster.checks.base import Check, Limits
+from wqmaster.checks.evaluated import Evaluated
+from wqmaster.jobs.failures import FailureClass
+
+# CODATA 2018: 1 Eh in eV and 1 Bohr in Angstrom.
+_EV_PER_HARTREE = 27.211386245988
+_ANGSTROM_PER_BOHR = 0.529177210903
+EV_PER_ANGSTROM = _EV_PER_HARTREE / _ANGSTROM_PER_BOHR
+_MILLI = 1000.0
+
+Vector = tuple[float, float, float]
+Rows = Sequence[Sequence[float]]
+
+
+def total(rows: Rows) -> Vector:
+    """The sum of vectors, shape (n, 3)."""
+    x, y, z = (math.fsum(column) for column in zip(*rows, strict=True))
+    return x, y, z
+
+
+def torque(rows: Rows, places: Rows) -> Vector:
+    """The sum of (place - center) x row; the center is the mean of the places (shape (n, 3)).
+
+    The center matters only if the rows do not add up to zero.
+    """
+    cx, cy, cz = (component / len(places) for component in total(places))
+    tx = ty = tz = 0.0
+    for (fx, fy, fz), (px, py, pz) in zip(rows, places, strict=True):
+        x, y, z = px - cx, py - cy, pz - cz
+        tx += y * fz - z * fy
+        ty += z * fx - x * fz
+        tz += x * fy - y * fx
+    return tx, ty, tz
+
+
+def rigid_part(rows: Rows, places: Rows) -> float:
+    """Root mean square of the components of the part of forces that moves a molecule rigidly.
+
+    It is the orthogonal projection of the forces onto the translations and rotations of the
+    molecule: the only part of their error that is visible without better forces. Unlike the two
+    sums it needs no weighing of forces against torques, and the unit is that of a force component.
+    """
+    count = len(places)
+    fx, fy, fz = total(rows)
+    center = [component / count for component in total(places)]
+    arms = [[p - c for p, c in zip(place, center, strict=True)] for place in places]
+    turning = torque(rows, places)
+    # The tensor of inertia for equal masses, whose inverse turns a torque into a rotation.
+    tensor = [
+        [
+            sum((math.hypot(*arm) ** 2 if a == b else 0.0) - arm[a] * arm[b] for arm in arms)
+            for b in range(3)
+        ]
+        for a in range(3)
+    ]
+    square = (fx**2 + fy**2 + fz**2) / count
+    square += sum(t * w for t, w in zip(turning, _solved(tensor, turning), strict=True))
+    return math.sqrt(max(square, 0.0) / (3 * count))
+
+
+def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
+    """The smallest solution of a symmetric, perhaps singular, 3 x 3 system."""
+    import numpy as np
+
+    inverse = np.linalg.pinv(np.asarray(matrix), rcond=1e-9, hermitian=True)
+    found: list[float] = (inverse @ np.asarray(right)).tolist()
+    return found
+
+
+def _largest(evaluated: Evaluated) -> float | None:
+    rows = evaluated.gradient
+    if rows is None:
+        return None
+    return max(math.hypot(*row) for row in rows) * EV_PER_ANGSTROM
+
+
+def _net_force(evaluated: Evaluated) -> float | None:
+    rows = evaluated.gradient
+    if rows is None:
+        return None
+    return math.hypot(*total(rows)) / len(rows) * EV_PER_ANGSTROM * _MILLI
+
+
+def _net_torque(evaluated: Evaluated) -> float | None:
+    rows, places = evaluated.gradient, evaluated.geometry
+    if rows is None or places is None or len(rows) != len(places):
+        return None
+    return math.hypot(*torque(rows, places)) / len(rows) * EV_PER_ANGSTROM * _MILLI
+
+
+MAX_FORCE = Check(
+    name="max_force",
+    quantity="the largest force on an atom",
+    unit="eV/Angstrom",
+    default=Limits(refuse=50.0),
+    strict=Limits(warn=20.0, refuse=50.0),
+    measure=_largest,
+    kind=FailureClass.CHECK_MAX_FORCE,
+)
+"""Norm of the largest force on one atom.
+
+Source: SPICE cuts force components at 1 Eh/Bohr = 51.4 eV/Angstrom (openmm/spice-dataset,
+downloader/config.yaml); the largest forces of OMol25 end at 49.9 eV/Angstrom. A norm is at least as
+large as its components, so the limit is not looser than that of SPICE. The strict warning is ours.
+"""
+
+NET_FORCE = Check(
+    name="net_force",
+    quantity="the net force per atom",
+    unit="meV/Angstrom",
+    default=Limits(warn=1.0, refuse=10.0),
+    strict=Limits(warn=0.1, refuse=1.0),
+    measure=_net_force,
+    kind=FailureClass.CHECK_NET_FORCE,
+)
+"""Norm of the sum of all forces, divided by the number of atoms.
+
+Source: Kuryla et al. (see the module) report the net force per atom of seven data sets. The limits
+are ours: of 1,000 AIMNet2 structures of that paper, 60 % are above 1 and 0.1 % above 10
+meV/Angstrom. It does not apply next to point charges, constraints or an external field.
+"""
+
+NET_TORQUE = Check(
+    name="net_torque",
+    quantity="the net torque per atom",
+    unit="meV",
+    default=Limits(warn=1.0, refuse=10.0),
+    strict=Limits(warn=0.1, refuse=1.0),
+    measure=_net_torque,
+    kind=FailureClass.CHECK_NET_TORQUE,
+)
+"""Norm of the sum of the torques about the mean position of the atoms, per atom.
+
+A torque is (r - center) x force, in eV. Source: as `NET_FORCE`, for rotations instead of
+translations; limits and normalization are ours, since the paper has no torques. A program with a
+grid that does not turn with the molecule shows its error here although the net force vanishes. It
+needs the geometry to which the gradient belongs. If that is unknown, the check does not apply.
+"""
