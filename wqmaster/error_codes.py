@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     LIBRARY_MISSING = "library-missing"  # a Python library for this format is not installed
     RECORDS_REFUSED = "records-refused"  # records of a structure file were refused
     IMPORT_COLLIDED = "import-collided"  # another process inserted the same ids meanwhile
+    FILE_EXISTS = "file-exists"  # a file that would be written exists already
     DATASET_DIFFERS = "dataset-differs"  # an exported file does not say what the database says
     DATASET_UNREADABLE = "dataset-unreadable"  # the reader cannot read an exported file
     OUTPUT_UNREADABLE = "output-unreadable"  # an output file is missing or cannot be read

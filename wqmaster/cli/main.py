@@ -34,6 +34,7 @@ VERBS = {
     "reparse": "reparse",
     "rerun": "rerun",
     "import": "import_",
+    "export": "export",
     "db": "db",
     "software": "software",
 }

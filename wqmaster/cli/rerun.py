@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from bson import json_util
-from pymongo.errors import OperationFailure
 
 from wqmaster.cli.common import (
     campaign_argument,
@@ -16,24 +14,14 @@ from wqmaster.cli.common import (
     typed,
 )
 from wqmaster.cli.output import Output, json_option
+from wqmaster.cli.queries import checked_query, json_query
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
-from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, NothingMatches
+from wqmaster.errors import NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-
-
-def _query(text: str) -> dict[str, Any]:
-    try:
-        found = json_util.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise click.UsageError(f"--query is not valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise click.UsageError('--query must be a JSON object, such as \'{"formula": "H2O"}\'')
-    return found
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
@@ -103,19 +91,13 @@ def command(
     """
     if sum((stale, bool(ids), query is not None, failure is not None)) != 1:
         raise click.UsageError("Use exactly one of --stale, --id, --query and --class.")
-    wanted = None if query is None else _query(query)
+    wanted = None if query is None else json_query(query)
     label = None if failure is None else failure_class(failure)
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
     with assembly.opened(file, existing=True) as store:
         if wanted is not None:
-            try:
-                store.documents.find_one(wanted, {"_id": 1})
-            except OperationFailure as error:
-                raise CampaignError(
-                    f"the database refused --query: {reason(error)}",
-                    code=ErrorCode.QUERY_REFUSED,
-                ) from error
+            checked_query(store, wanted)
         if stale:
             # Results of another recipe would remain, and the next run would be refused.
             recipe_guard.check_recipes(store, recipe)

@@ -29,7 +29,7 @@ class Expected:
 
     def __init__(self, sample: int | None) -> None:
         self.count = 0  # of the frames that were added
-        self._sample = sample
+        self.sample = sample
         self._random = random.Random(_SEED)  # noqa: S311  # not for secrets
         # A temporary database of SQLite is a file that it removes.
         self._database = sqlite3.connect("")
@@ -42,9 +42,9 @@ class Expected:
         """
         slot = self.count
         self.count += 1
-        if self._sample is not None and slot >= self._sample:
+        if self.sample is not None and slot >= self.sample:
             slot = self._random.randrange(self.count)
-            if slot >= self._sample:
+            if slot >= self.sample:
                 return
         values = [frame.coordinates]
         present = 0

@@ -1,14 +1,13 @@
 """Export the results of campaigns to files, with a proof and a data card."""
 
 import contextlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from wqmaster.datasets import card
-from wqmaster.datasets.base import LABELS, Level, Target, Unfit, Writer
+from wqmaster.datasets import card, summary
+from wqmaster.datasets.base import Target, Unfit, Writer
+from wqmaster.datasets.card_model import FilePart
 from wqmaster.datasets.duplicates import Duplicates
 from wqmaster.datasets.expected import Expected
 from wqmaster.datasets.frame import Frame
@@ -18,9 +17,9 @@ from wqmaster.datasets.placing import Placing
 from wqmaster.datasets.source import Source
 from wqmaster.datasets.splits import Splits, split_key
 from wqmaster.datasets.tally import Tally
-from wqmaster.datasets.verify import Proof, verify
+from wqmaster.datasets.verify import Proof, prove
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, NothingMatches, RecipeMismatch
+from wqmaster.errors import NothingMatches, RecipeMismatch
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
@@ -118,8 +117,8 @@ class Export:
         self._sources = sources
         self._order = order
         self._show = show
-        self._level = _common_level(sources)
-        self._labels = _labels(sources, order.target)
+        self._level = summary.common_level(sources)
+        self._labels = summary.common_labels(sources, order.target)
         self._account = Account(remarks=[one for it in sources for one in it.labels.remarks])
         self._parts: dict[str, _Part] = {}
         self._references: dict[str, Frame] = {}
@@ -141,9 +140,10 @@ class Export:
                 self._parts[name] = self._begin(placing, name)
                 stack.callback(self._parts[name].writer.abandon)
             self._write(tally, duplicates)
+            references = self._references_as_frames()
             for part in self._parts.values():
                 part.writer.close()
-            self._add_references(placing)
+            self._write_references(references, placing)
             for part in self._parts.values():
                 self._prove(part)
             written = self._card(tally, duplicates, placing)
@@ -225,23 +225,69 @@ class Export:
         self._account.frames += 1
         tally.add(frame)
 
-    def _add_references(self, placing: Placing) -> None:
-        """Write the reference atoms beside the first file, or into it."""
+    def _references_as_frames(self) -> list[Frame]:
+        """Write the reference atoms to the first file, or return those for a file of their own."""
         frames = list(self._references.values())
         self._account.references = [frame.symbols[0] for frame in frames]
-        if not frames:
-            return
-        if self._order.target.atoms is None:
-            return
+        if self._order.target.atoms is not None:
+            return frames
+        part = next(iter(self._parts.values()))
+        for frame in frames:
+            part.writer.add(frame)
+            part.frames += 1
+            if part.expected is not None:
+                part.expected.add(frame)
+        return []
+
+    def _write_references(self, frames: Sequence[Frame], placing: Placing) -> None:
+        """Write the energies of reference atoms beside the first file, or into it."""
         first = next(iter(self._parts.values()))
-        written = self._order.target.atoms(first.draft, frames)
-        if written != first.draft:
-            self._account.others.append(placing.beside(written))
+        if frames and self._order.target.atoms is not None:
+            written = self._order.target.atoms(first.draft, frames)
+            if written != first.draft:
+                self._account.others.append(placing.beside(written))
 
     def _prove(self, part: _Part) -> None:
         self._account.files[part.path] = part.frames
         if part.expected is None:
             return
-        self._account.proofs[part.path] = verify(
+        self._account.proofs[part.path] = prove(
             part.draft, self._order.target, part.expected, labels=part.writer.labels
         )
+
+    def _card(self, tally: Tally, duplicates: Duplicates, placing: Placing) -> list[Path]:
+        """Write the data card; return the paths that its files will have."""
+        order, account = self._order, self._account
+        files: list[FilePart] = []
+        for name, part in self._parts.items():
+            proof = account.proofs.get(part.path)
+            files += card.file_parts(
+                part.draft,
+                part.frames,
+                name or None,
+                proof.reader if proof is not None else None,
+                proof.compared if proof is not None else None,
+            )
+        recipes = {
+            recipe: source.asked(recipe) or {}
+            for source in self._sources
+            for recipe in source.recipes()
+            if recipe is not None
+        }
+        made = card.make_card(
+            order.path.name,
+            command=order.command,
+            target=order.target,
+            tally=tally,
+            files=files,
+            labels=next(iter(self._parts.values())).writer.labels,
+            levels=[source.level() for source in self._sources],
+            recipes=recipes,
+            meanings=summary.meanings(self._sources),
+            limits=summary.limits(self._sources),
+            splits=order.splits,
+            duplicates=duplicates,
+            were_dropped=order.dedupe,
+        )
+        drafts = card.write_card(made, placing.folder / order.path.name)
+        return [placing.beside(draft) for draft in drafts]

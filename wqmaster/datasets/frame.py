@@ -45,6 +45,10 @@ class Frame:
     warned: tuple[str, ...] = ()
     # Whether it is a reference atom: an isolated atom in its ground state.
     isolated: bool = False
+    # The document's coordinates (Angstrom, shape (n, 3)), which decide on the graph, if they can
+    # differ from `coordinates`; and the name of its group, if documents have one.
+    start: Floats | None = None
+    group: str | None = None
     # The key of its molecular graph (`graphs.py`), and the part of the data set it belongs to.
     graph: str = ""
     split: str = ""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,7 @@ _ROUNDED_ANGSTROM = 5e-6
 MAX_EXAMPLES = 5
 # Fields of documents that describe the molecule, if they are there.
 SMILES, TITLE = "smiles", "title"
+_LIGHT = ("energy", "frames")
 
 
 class Reason(StrEnum):
@@ -36,11 +37,8 @@ class Reason(StrEnum):
     OTHER_RECIPE = "computed with another recipe"
     UNDECLARED = "the result does not state how it was computed"
     OTHER_JOB = "its geometry comes from another job than its values"
-    NO_VALUE = "a value is missing"
-    WRONG_SHAPE = "a value does not fit the number of atoms"
-    NOT_FINITE = "a value is not a finite number"
+    NO_FRAME = "a frame is not a mapping"
     OTHER_STATE = "its charge or multiplicity differs from the document's"
-    MOVED = "its geometry differs from the document's, to which its values should belong"
 
 
 @dataclass
@@ -59,9 +57,9 @@ class LeftOut:
 
 
 class _Unusable(Exception):
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,26 @@ class Source:
         self._store = store
         self._chosen = chosen
         self._program = labels.step.function.program
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.recipe.loaded.campaign.campaign
+
+    def recipes(self) -> dict[str | None, int]:
+        """For each recipe's hash, the number of results that the query selects."""
+        query = self._store.selecting(self._chosen.query)
+        return self._store.results.count(self.labels.name, query)
+
+    def asked(self, recipe: str) -> Mapping[str, Any] | None:
+        """What the recipe with this hash asks for; None if the database has no record of it."""
+        return self._store.recipe(recipe)
+
+    def energies(self) -> Iterator[Frame]:
+        """Yield the frames without labels other than the energy, and without counting."""
+        values = {name: self.labels.values[name] for name in self.labels.values if name in _LIGHT}
+        labels = replace(self.labels, values=values, geometry_step=None, geometry_value=None)
+        yield from Source(self.recipe, self._store, labels, self._chosen).frames()
 
     def level(self) -> Level:
         """The level of theory of the step."""
@@ -131,7 +149,7 @@ class Source:
             return
         natoms = molecule.natoms
         labels = {
-            label: _array(values.get(name), _shape(label, natoms))
+            label: _array(values.get(name), _shape(label, natoms), name)
             for label, name in self.labels.values.items()
         }
         energy = labels.pop("energy")
@@ -144,12 +162,12 @@ class Source:
         """The frames of an optimization."""
         entries = values.get("frames")
         if not isinstance(entries, list) or not entries:
-            raise _Unusable(Reason.NO_VALUE)
+            raise _Unusable("the value 'frames' is missing")
         natoms = molecule.natoms
         for number, entry in enumerate(entries):
             try:
                 if not isinstance(entry, Mapping):
-                    raise _Unusable(Reason.WRONG_SHAPE)
+                    raise _Unusable(Reason.NO_FRAME)
                 state = (
                     entry.get("charge", molecule.charge),
                     entry.get("multiplicity", molecule.multiplicity),
@@ -157,7 +175,7 @@ class Source:
                 if state != (molecule.charge, molecule.multiplicity):
                     raise _Unusable(Reason.OTHER_STATE)
                 labels = (
-                    {"gradient": _array(entry["gradient"], (natoms, 3))}
+                    {"gradient": _array(entry["gradient"], (natoms, 3), "gradient")}
                     if entry.get("gradient") is not None
                     else {}
                 )
@@ -166,8 +184,8 @@ class Source:
                     molecule,
                     run,
                     number,
-                    _array(entry.get("geometry"), (natoms, 3)),
-                    _array(entry.get("energy"), ()),
+                    _array(entry.get("geometry"), (natoms, 3), "geometry"),
+                    _array(entry.get("energy"), (), "energy"),
                     labels,
                 )
             except _Unusable as error:
@@ -181,7 +199,7 @@ class Source:
         values = found.steps[step]
         if not _same_job(values.get("_run"), run):
             raise _Unusable(Reason.OTHER_JOB)
-        stored = _array(values.get(value), (molecule.natoms, 3))
+        stored = _array(values.get(value), (molecule.natoms, 3), value)
         if not self.labels.stays:
             return stored
         # The document's coordinates have all digits, unless the program moved the molecule.
@@ -207,6 +225,7 @@ class Source:
         smiles, title = found.further.get(SMILES), found.further.get(TITLE)
         key = molecule.id if isinstance(molecule.id, str) else key_of(molecule.id)
         version = run.get("program_version")
+        group = found.further.get(self._chosen.group) if self._chosen.group is not None else None
         return Frame(
             id=key if number is None else f"{key}#{number}",
             numbers=np.array(molecule.numbers, dtype=np.int64),
@@ -233,6 +252,8 @@ class Source:
                 if isinstance(value, (int, float))
             },
             warned=tuple(map(str, measured.get("warned") or ())),
+            start=np.array(molecule.coordinates, dtype=np.float64).reshape(molecule.natoms, 3),
+            group=None if group is None else str(group),
             isolated=found.further.get(REFERENCE_ATOM) is not None,
         )
 
@@ -250,22 +271,22 @@ def _shape(label: str, natoms: int) -> tuple[int, ...]:
     return shapes[label]
 
 
-def _array(value: Any, shape: tuple[int, ...]) -> Floats:
-    """A stored value as an array of this shape.
+def _array(value: Any, shape: tuple[int, ...], name: str) -> Floats:
+    """The stored value `name` as an array of this shape.
 
     Raises:
         _Unusable: it is missing, has another shape, or holds something that is not finite.
     """
     if value is None:
-        raise _Unusable(Reason.NO_VALUE)
+        raise _Unusable(f"the value '{name}' is missing")
     try:
         found = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise _Unusable(Reason.WRONG_SHAPE) from error
+    except (TypeError, ValueError):
+        raise _Unusable(f"the value '{name}' is not a table of numbers") from None
     if found.shape != shape:
-        raise _Unusable(Reason.WRONG_SHAPE)
+        raise _Unusable(f"the value '{name}' does not fit the number of atoms")
     if not np.isfinite(found).all():
-        raise _Unusable(Reason.NOT_FINITE)
+        raise _Unusable(f"the value '{name}' is not finite")
     return found
 
 

@@ -71,11 +71,27 @@ def verify(
     try:
         for frame in frames:
             expected.add(frame)
-        expected.index()
-        with _reading(path, target, python) as (reader, rows):
-            return _compared(Proof(reader), path, target, expected, rows, sample, labels)
+        return prove(path, target, expected, labels=labels, python=python)
     finally:
         expected.close()
+
+
+def prove(
+    path: Path,
+    target: Target,
+    expected: Expected,
+    *,
+    labels: Collection[str] | None = None,
+    python: str | None = None,
+) -> Proof:
+    """Read a file back, and compare it with `expected`; see `verify`.
+
+    Raises:
+        ProofError: as `verify`.
+    """
+    expected.index()
+    with _reading(path, target, python) as (reader, rows):
+        return _compared(Proof(reader), path, target, expected, rows, expected.sample, labels)
 
 
 @contextmanager

@@ -1,0 +1,70 @@
+"""The checks of an export: those of the whole campaign, and those of frames not yet checked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from wqmaster.checks.base import Level, Measurement, measured
+from wqmaster.checks.composition import ENERGY_BY_COMPOSITION, EnergyByComposition
+from wqmaster.checks.evaluated import Evaluated
+from wqmaster.datasets.frame import Frame
+from wqmaster.datasets.source import Source
+
+_NAME = ENERGY_BY_COMPOSITION.name
+
+
+class Outliers:
+    """Judges each frame by the checks of its campaign.
+
+    A first pass over the database fits the energies of each recipe to the compositions. Checks that
+    were recorded with a result are not repeated; frames of optimizations, and results of versions
+    that recorded none, are checked here.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._fits: dict[str, EnergyByComposition] = {}
+        for source in sources:
+            if _NAME not in source.recipe.checks.rules:
+                continue
+            for frame in source.energies():
+                if not frame.isolated:
+                    fit = self._fits.setdefault(frame.recipe, EnergyByComposition())
+                    fit.add(frame.numbers.tolist(), frame.energy, frame.charge)
+        for fit in self._fits.values():
+            fit.fit()
+
+    def judged(self, source: Source, frame: Frame) -> tuple[Frame, str | None]:
+        """The frame with the numbers of its checks, and why it is refused; None if it is not."""
+        found: list[Measurement] = []
+        checks = source.recipe.checks
+        if not frame.checks and checks.rules:
+            found += checks.applied(_evaluated(source, frame))
+        fit = self._fits.get(frame.recipe)
+        if fit is not None:
+            value = fit.z(frame.numbers.tolist(), frame.energy, frame.charge)
+            if value is not None:
+                found.append(measured(ENERGY_BY_COMPOSITION, value, checks.limits(_NAME)))
+        if not found:
+            return frame, None
+        refusing = next((one for one in found if one.level is Level.REFUSE), None)
+        why = f"refused by the check {refusing.check.name}" if refusing is not None else None
+        warned = [one.check.name for one in found if one.level is Level.WARN]
+        values = {one.check.name: one.value for one in found}
+        return replace(
+            frame, checks={**frame.checks, **values}, warned=(*frame.warned, *warned)
+        ), why
+
+
+def _evaluated(source: Source, frame: Frame) -> Evaluated:
+    values: dict[str, Any] = {
+        "gradient": None if frame.gradient is None else frame.gradient.tolist(),
+        "geometry": frame.coordinates.tolist(),
+        "symbols": frame.symbols,
+    }
+    return Evaluated(
+        values.get,
+        natoms=frame.natoms,
+        charge=frame.charge,
+        multiplicity=frame.multiplicity,
+        inapplicable=source.labels.step.inapplicable_checks,
+    )

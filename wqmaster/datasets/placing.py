@@ -1,0 +1,83 @@
+"""The files of an export: written in a hidden folder, and moved to their places when complete."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import FolderError, WqmasterError
+
+
+class Placing:
+    """The places of the files of one export.
+
+    With parts (`--splits`), the file of each is named STEM-PART.SUFFIX. Nothing is at these places
+    before `place`, which moves each file by a rename.
+
+    Raises:
+        WqmasterError: a file exists and `force` is not set (code `file-exists`).
+        FolderError: the folder does not exist, or is not writable.
+    """
+
+    def __init__(self, path: Path, parts: Sequence[str], *, force: bool) -> None:
+        self._path = path
+        self._moves: dict[Path, Path] = {}  # draft -> place
+        for part in parts:
+            self._refuse_existing(self.final(part), force)
+        self._refuse_existing(path.with_name(f"{path.name}.card.json"), force)
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        except OSError as error:
+            raise FolderError(
+                f"cannot write to the folder {path.parent.absolute()}: {error.strerror or error}"
+            ) from error
+
+    def __enter__(self) -> "Placing":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def final(self, part: str = "") -> Path:
+        """Where the file of a part will be."""
+        if not part:
+            return self._path
+        return self._path.with_name(f"{self._path.stem}-{part}{self._path.suffix}")
+
+    def draft(self, part: str = "") -> Path:
+        """Where the file of a part is written."""
+        draft = self.folder / self.final(part).name
+        self._moves[draft] = self.final(part)
+        return draft
+
+    def beside(self, draft: Path) -> Path:
+        """The place of a further file in the hidden folder, which will keep its name."""
+        self._moves[draft] = self._path.with_name(draft.name)
+        return self._moves[draft]
+
+    def place(self) -> None:
+        """Move all files to their places, in the order in which they were named."""
+        for draft, place in self._moves.items():
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            draft.replace(place)
+
+    def _refuse_existing(self, path: Path, force: bool) -> None:
+        if path.is_dir():
+            raise WqmasterError(
+                f"{path} is a folder; name a file, such as -o {path / 'data'}",
+                code=ErrorCode.FILE_EXISTS,
+            )
+        if not force and os.path.lexists(path):
+            raise WqmasterError(
+                f"{path} exists already; name another file with -o, or replace it with --force",
+                code=ErrorCode.FILE_EXISTS,
+            )
