@@ -38,15 +38,16 @@ def _sample(value: str) -> int | None:
 
 
 def _lines(account: Account, order: Order) -> Iterator[str]:
-    for path, frames in account.files.items():
+    for path, rows in account.files.items():
         proof = account.proofs.get(path)
         words = "not verified"
         if proof is not None:
             reader = "" if proof.reader == "wqmaster" else f" by {proof.reader}"
             words = f"{proof.compared:,} read back{reader} and compared"
-        yield f"{path}: {counted(frames, 'frame')}, {words}"
+        yield f"{path}: {counted(rows, 'row')}, {words}"
     for path in account.others:
-        yield f"{path}"
+        yield str(path)
+    yield f"{counted(account.frames, 'frame')} of {counted(account.documents, 'document')}"
     if account.references:
         yield f"reference atoms: {', '.join(account.references)}"
     for reason, (count, ids) in account.left_out.items():
@@ -68,12 +69,12 @@ def _value(account: Account) -> dict[str, Any]:
         "files": [
             {
                 "path": str(path),
-                "frames": frames,
+                "rows": rows,
                 "reader": proof.reader if (proof := account.proofs.get(path)) else None,
                 "compared": proof.compared if proof else 0,
                 "largest_deviations": proof.largest if proof else {},
             }
-            for path, frames in account.files.items()
+            for path, rows in account.files.items()
         ],
         "others": [str(path) for path in account.others],
         "reference_atoms": account.references,

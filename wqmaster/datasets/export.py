@@ -48,7 +48,7 @@ class Account:
 
     frames: int = 0
     documents: int = 0
-    files: dict[Path, int] = field(default_factory=dict)  # number of frames
+    files: dict[Path, int] = field(default_factory=dict)  # number of rows, with reference atoms
     others: list[Path] = field(default_factory=list)  # reference atoms, data card
     left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)  # number of frames, by check
@@ -141,6 +141,7 @@ class Export:
                 stack.callback(self._parts[name].writer.abandon)
             self._write(tally, duplicates)
             references = self._references_as_frames()
+            self._drop_empty(placing)
             for part in self._parts.values():
                 part.writer.close()
             self._write_references(references, placing)
@@ -167,9 +168,9 @@ class Export:
                 self._one(source, frame, outliers, tally, duplicates)
                 if account.frames % _SHOWN_EVERY_FRAMES == 0:
                     self._show(account.frames)
-            account.documents += source.documents
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)
+        account.documents = tally.distinct("document")
         account.left_out = dict(tally.left_out)
         account.warned = dict(tally.warned)
         account.duplicates = duplicates.found
@@ -238,6 +239,15 @@ class Export:
             if part.expected is not None:
                 part.expected.add(frame)
         return []
+
+    def _drop_empty(self, placing: Placing) -> None:
+        """Drop the parts that have no frame, since trainers cannot read empty files."""
+        for name in [name for name, part in self._parts.items() if not part.frames]:
+            part = self._parts.pop(name)
+            placing.drop(part.draft)
+            self._account.remarks.append(
+                f"no molecule belongs to the part '{name}', so {part.path} was not written"
+            )
 
     def _write_references(self, frames: Sequence[Frame], placing: Placing) -> None:
         """Write the energies of reference atoms beside the first file, or into it."""

@@ -1,14 +1,22 @@
 """The files of an export: written in a hidden folder, and moved to their places when complete."""
 
+import contextlib
+import fcntl
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import FolderError, WqmasterError
+
+# An export holds a lock on this file in its hidden folder, so that the next one recognizes a folder
+# that a killed export left.
+_LOCK = "wqmaster-export.lock"
 
 
 class Placing:
@@ -30,10 +38,13 @@ class Placing:
         self._refuse_existing(path.with_name(f"{path.name}.card.json"), force)
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            self._lock = _locked(self.folder / _LOCK)
         except OSError as error:
             raise FolderError(
                 f"cannot write to the folder {path.parent.absolute()}: {error.strerror or error}"
             ) from error
+        for other in path.parent.glob(f".{glob.escape(path.name)}.*/{_LOCK}"):
+            _remove_leftover(other)
 
     def __enter__(self) -> "Placing":
         return self
@@ -45,6 +56,7 @@ class Placing:
         trace: TracebackType | None,
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
 
     def final(self, part: str = "") -> Path:
         """Where the file of a part will be."""
@@ -57,6 +69,10 @@ class Placing:
         draft = self.folder / self.final(part).name
         self._moves[draft] = self.final(part)
         return draft
+
+    def drop(self, draft: Path) -> None:
+        """Do not move this file."""
+        del self._moves[draft]
 
     def beside(self, draft: Path) -> Path:
         """The place of a further file in the hidden folder, which will keep its name."""
@@ -81,3 +97,24 @@ class Placing:
                 f"{path} exists already; name another file with -o, or replace it with --force",
                 code=ErrorCode.FILE_EXISTS,
             )
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Open a file, and hold a lock on it until it is closed.
+
+    Raises:
+        OSError: the file cannot be opened, or another process holds the lock.
+    """
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _remove_leftover(lock: Path) -> None:
+    """Remove the folder of a killed export, which no process locks."""
+    with contextlib.suppress(OSError), _locked(lock):
+        shutil.rmtree(lock.parent, ignore_errors=True)

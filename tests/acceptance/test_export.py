@@ -1,0 +1,315 @@
+"""`wqmaster export`: the files say what a direct run of the program says."""
+
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+
+from tests.conftest import WATER, Campaigns, Cli
+
+EV_PER_EH = 27.211386024367243
+ANGSTROM_PER_BOHR = 0.5291772105638411
+MOLECULES: list[dict[str, Any]] = [
+    {**WATER, "_id": "water"},
+    {"_id": "oh", "atomic_numbers": ["O", "H"], "coordinates": [[0, 0, 0.1], [0, 0, 1.09]]}
+    | {"charge": -1},
+    {"_id": "no", "atomic_numbers": [7, 8], "coordinates": [[0, 0.2, 0], [0, 0.2, 1.18]]}
+    | {"multiplicity": 2},
+    {"_id": "o2", "atomic_numbers": [8, 8], "coordinates": [[0, 0, 0], [0.9, 0.9, 0]]}
+    | {"multiplicity": 3},
+    {"_id": "h3o", "atomic_numbers": [8, 1, 1, 1], "charge": 1}
+    | {"coordinates": [[0, 0, 0.1], [0.94, 0, -0.1], [-0.47, 0.81, -0.1], [-0.47, -0.81, -0.1]]},
+]
+
+
+def config(*steps: dict[str, Any], function: str = "singlepoint") -> dict[str, Any]:
+    parsers = {"parsers": ["energy", "gradient", "charges"]}
+    return {
+        "func_name": f"wqmaster.tasks.xtb.{function}",
+        "job_timeout": 60,
+        "kwargs": {"mongo_output_key": "xtb"},
+        "args": [{**parsers, **step} for step in steps or ({"name": "gfn2"},)],
+    }
+
+
+def direct(document: dict[str, Any], folder: Path, coordinates: Any = None) -> tuple[float, Any]:
+    """Energy (eV) and forces (eV/Angstrom) of xtb, called without wqmaster."""
+    numbers = [{"O": 8, "H": 1}.get(one, one) for one in document["atomic_numbers"]]
+    places = document["coordinates"] if coordinates is None else coordinates
+    lines = [str(len(numbers)), ""]
+    names = {1: "H", 7: "N", 8: "O"}
+    lines += [
+        " ".join([names[number], *(f"{value:.14f}" for value in place)])
+        for number, place in zip(numbers, places, strict=True)
+    ]
+    folder.mkdir()
+    (folder / "m.xyz").write_text("\n".join(lines) + "\n")
+    state = ["--chrg", str(document.get("charge", 0))]
+    state += ["--uhf", str(document.get("multiplicity", 1) - 1)]
+    subprocess.run(
+        ["xtb", "m.xyz", "--gfn", "2", "--grad", *state],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={"OMP_NUM_THREADS": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+    )
+    text = (folder / "m.engrad").read_text()
+    numbers_of = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
+    energy = float(numbers_of[1]) * EV_PER_EH
+    gradient = np.array(numbers_of[2 : 2 + 3 * len(numbers)], dtype=float).reshape(-1, 3)
+    return energy, -gradient * EV_PER_EH / ANGSTROM_PER_BOHR
+
+
+@pytest.fixture
+def computed(campaigns: Campaigns, cli: Cli) -> Path:
+    """A campaign whose five molecules are computed."""
+    campaigns.insert(*MOLECULES)
+    path = campaigns.write(campaign_config=config(), engine="local")
+    cli("run", path)
+    return path
+
+
+def rows_of(target: str, path: Path) -> dict[tuple[str, int, int], tuple[float, Any]]:
+    """Energy (eV) and forces (eV/Angstrom) of each row, read without wqmaster.
+
+    The keys are the elements, the charge and the multiplicity.
+    """
+    found: dict[tuple[str, int, int], tuple[float, Any]] = {}
+    if target in ("aimnet", "torchani"):
+        with h5py.File(path) as file:
+            for group in file.values():
+                species = group["numbers" if target == "aimnet" else "species"][()]
+                for row, numbers in enumerate(species):
+                    if target == "aimnet":
+                        charge, spin = group["charge"][row], group["mult"][row]
+                        energy, forces = group["energy"][row], group["forces"][row]
+                    else:
+                        charge, spin = group["charges"][row], group["spin_multiplicities"][row]
+                        energy = group["energies"][row] * EV_PER_EH
+                        forces = group["forces"][row] * EV_PER_EH
+                    key = ",".join(map(str, numbers)), int(charge), int(spin)
+                    found[key] = float(energy), np.array(forces, dtype=float)
+        return found
+    if target == "jsonl":
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            key = ",".join(map(str, row["atomic_numbers"])), row["charge"], row["multiplicity"]
+            found[key] = row["energy"], np.array(row["forces"])
+        return found
+    kind = "aselmdb" if target == "fairchem" else "extxyz"
+    energies, forces_of = ("REF_energy", "REF_forces") if target == "mace" else ("", "")
+    charges = {"mace": "total_charge"}.get(target, "charge")
+    spins = {"mace": "total_spin", "extxyz": "multiplicity"}.get(target, "spin")
+    for atoms in ase.io.read(path, ":", format=kind):
+        key = ",".join(map(str, atoms.numbers)), int(atoms.info[charges]), int(atoms.info[spins])
+        if energies:
+            found[key] = atoms.info[energies], atoms.arrays[forces_of]
+        else:
+            found[key] = atoms.get_potential_energy(), atoms.get_forces()
+    return found
+
+
+@pytest.mark.parametrize(
+    "target", ["aimnet", "mace", "fairchem", "torchani", "nequip", "extxyz", "jsonl"]
+)
+def test_each_format_has_the_energies_and_forces_of_direct_runs(
+    computed: Path, cli: Cli, tmp_path: Path, target: str
+) -> None:
+    path = tmp_path / ("data.aselmdb" if target == "fairchem" else "data.h5")
+    cli("export", computed, "--for", target, "-o", path)
+    found = rows_of(target, path)
+    assert len(found) == len(MOLECULES)
+    for document in MOLECULES:
+        numbers = [{"O": 8, "H": 1}.get(one, one) for one in document["atomic_numbers"]]
+        key = ",".join(map(str, numbers)), document.get("charge", 0)
+        energy, forces = found[(*key, document.get("multiplicity", 1))]
+        expected, expected_forces = direct(document, tmp_path / document["_id"])
+        assert energy == pytest.approx(expected, abs=1e-6)
+        assert np.abs(forces - expected_forces).max() < 1e-5
+
+
+def test_the_forces_are_the_derivative_of_the_energy(
+    computed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.xyz"
+    cli("export", computed, "--for", "mace", "-o", path)
+    atoms = next(one for one in ase.io.read(path, ":") if len(one) == 3)
+    step = 1e-3
+    energies = []
+    for number, shift in enumerate((step, -step)):
+        places = atoms.positions.copy()
+        places[1, 2] += shift
+        energies.append(direct(MOLECULES[0], tmp_path / f"moved{number}", places)[0])
+    derivative = (energies[0] - energies[1]) / (2 * step)
+    assert atoms.arrays["REF_forces"][1, 2] == pytest.approx(-derivative, abs=2e-3)
+
+
+def test_values_go_with_the_geometry_at_which_they_were_computed(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    opt = config({"name": "opt"}, function="optimize")
+    path = campaigns.write(campaign_config=opt, engine="local")
+    cli("run", path)
+    out = tmp_path / "data.xyz"
+    # The optimized geometry is not stored, and that of the document would be wrong.
+    cli("export", path, "--for", "extxyz", "-o", out, code=2)
+    assert "belong to a geometry that is not stored" in cli.errors
+    cli("export", path, "--for", "extxyz", "-o", out, "--geometry", "document", code=2)
+    assert not out.exists()
+
+    whole = ["energy", "gradient", "geometry", "frames"]
+    opt = config({"name": "opt2", "parsers": whole}, function="optimize")
+    path = campaigns.write(campaign_config=opt, engine="local", submit={"query": {}})
+    cli("run", path)
+    cli("export", path, "--for", "extxyz", "-o", out)
+    atoms = ase.io.read(out)
+    assert np.abs(atoms.positions - np.array(WATER["coordinates"])).max() > 1e-3
+    energy, forces = direct(WATER, tmp_path / "direct", atoms.positions)
+    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    assert np.abs(atoms.get_forces() - forces).max() < 1e-5
+
+    # Every frame of the optimization has its own energy.
+    cli("export", path, "--for", "extxyz", "-o", out, "--frames", "--force")
+    frames = ase.io.read(out, ":")
+    assert len(frames) > 2
+    for number, frame in enumerate(frames):
+        energy, _ = direct(WATER, tmp_path / f"frame{number}", frame.positions)
+        assert frame.get_potential_energy() == pytest.approx(energy, abs=1e-5)
+
+
+def test_a_chain_exports_the_gradient_at_the_optimized_geometry(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    chain = config(
+        {"name": "opt", "func_name": "wqmaster.tasks.xtb.optimize", "parsers": ["geometry"]},
+        {"name": "sp", "geometry": "opt"},
+    )
+    path = campaigns.write(campaign_config=chain, engine="local", submit={"query": {}})
+    cli("run", path)
+    out = tmp_path / "data.xyz"
+    cli("export", path, "--for", "extxyz", "-o", out)
+    atoms = ase.io.read(out)
+    energy, forces = direct(WATER, tmp_path / "direct", atoms.positions)
+    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    assert np.abs(atoms.get_forces() - forces).max() < 1e-5
+    assert np.abs(atoms.get_forces()).max() < 0.05
+
+
+def test_stale_results_and_those_of_another_recipe_are_left_out(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.documents.update_one({"_id": "water"}, {"$set": {"coordinates.0.0": 0.1}})
+    out = tmp_path / "data.jsonl"
+    found = json.loads(cli("export", computed, "--for", "jsonl", "-o", out, "--json"))
+    assert found["frames"] == 4
+    assert [(one["count"], one["ids"]) for one in found["left_out"]] == [(1, ["water"])]
+
+    other = campaigns.write(
+        campaign_config=config({"name": "gfn2", "gfn": 1}), engine="local", submit={"query": {}}
+    )
+    refused = json.loads(cli("export", other, "--for", "jsonl", "-o", out, "-f", "--json", code=2))
+    assert refused["code"] == "recipes-mixed"
+    # What was exported before is still there.
+    assert len(out.read_text().splitlines()) == 4
+    cli("export", other, "--for", "jsonl", "-o", out, "-f", "--mix-recipes")
+
+
+def test_molecules_stay_in_one_part_and_keep_it_when_documents_are_added(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    def parts(name: str) -> dict[str, str]:
+        out = tmp_path / f"{name}.jsonl"
+        words = ["--splits", "0.5,0.5", "--seed", "5"]
+        cli("export", computed, "--for", "jsonl", "-o", out, *words)
+        return {
+            json.loads(line)["id"]: part
+            for part in ("train", "valid")
+            for line in (tmp_path / f"{name}-{part}.jsonl").read_text().splitlines()
+        }
+
+    before = parts("first")
+    assert {*before} == {one["_id"] for one in MOLECULES}
+    turned = [[z, x, y] for x, y, z in WATER["coordinates"]]
+    bent = [[x, y * 1.05, z] for x, y, z in turned]
+    campaigns.insert({**WATER, "_id": "a-water", "coordinates": bent})
+    cli("run", computed)
+    after = parts("second")
+    assert after["a-water"] == after["water"]
+    assert {name: part for name, part in after.items() if name in before} == before
+
+
+def test_duplicates_are_counted_and_left_out_on_request(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    turned = [[z + 1, x, y] for x, y, z in WATER["coordinates"]]
+    campaigns.insert({**WATER, "_id": "water-2", "coordinates": turned})
+    cli("run", computed)
+    out = tmp_path / "data.jsonl"
+    found = json.loads(cli("export", computed, "--for", "jsonl", "-o", out, "--json"))
+    assert (found["frames"], found["duplicates"]) == (6, 1)
+    words = ["--dedupe", "--force", "--json"]
+    found = json.loads(cli("export", computed, "--for", "jsonl", "-o", out, *words))
+    assert found["frames"] == 5
+
+
+def test_an_export_that_fails_leaves_nothing_and_replaces_nothing(
+    computed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "data.jsonl"
+    out.write_text("mine\n")
+    cli("export", computed, "--for", "jsonl", "-o", out, code=1)
+    assert "--force" in cli.errors
+    assert out.read_text() == "mine\n"
+    assert [one.name for one in folder.iterdir()] == ["data.jsonl"]
+    cli("export", computed, "--for", "jsonl", "-o", folder / "no" / "data.jsonl", code=3)
+    cli("export", computed, "--for", "jsonl", "-o", folder, code=1)
+
+
+def test_reference_atoms_go_where_the_trainer_wants_them(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    atoms = [one for one in campaigns.documents.find({"reference_atom": {"$ne": None}})]
+    energies = {one["atomic_numbers"][0]: one["xtb"]["gfn2"]["energy"] * EV_PER_EH for one in atoms}
+    out = tmp_path / "data.xyz"
+    cli("export", path, "--for", "mace", "-o", out)
+    found = {
+        int(one.numbers[0]): one.info["REF_energy"]
+        for one in ase.io.read(out, ":")
+        if one.info.get("config_type") == "IsolatedAtom"
+    }
+    assert found.keys() == energies.keys()
+    assert all(math.isclose(found[number], energies[number], abs_tol=1e-6) for number in found)
+    cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5")
+    table = (tmp_path / "data.sae.yaml").read_text()
+    for number, energy in energies.items():
+        line = next(line for line in table.splitlines() if line.startswith(f"{number}:"))
+        assert float(line.partition(":")[2]) == pytest.approx(energy, abs=1e-6)
+
+
+def test_the_card_states_what_is_in_the_file(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    out = tmp_path / "data.h5"
+    cli("export", computed, "--for", "aimnet", "-o", out)
+    card = json.loads((tmp_path / "data.h5.card.json").read_text())
+    assert card["counts"]["frames"] == 5
+    assert card["counts"]["charges"] == {"-1": 1, "0": 3, "1": 1}
+    assert card["campaigns"][0]["asked"]["function"] == "wqmaster.tasks.xtb.singlepoint"
+    assert card["levels"][0]["name"] == "GFN2-xTB"
+    text = (tmp_path / "data.h5.card.md").read_text()
+    assert "GFN2-xTB" in text
+    # The address of the database can hold a password.
+    assert campaigns.uri not in text
