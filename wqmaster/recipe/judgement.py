@@ -11,6 +11,7 @@ from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.parsers.quantities import not_numeric
 from wqmaster.recipe.diagnosing import diagnosed
+from wqmaster.recipe.passed_geometry import passed_geometry_failure
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
@@ -79,8 +80,13 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     return None
 
 
-def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked) -> Failure | None:
-    """The step's failure, judged before its values are read; None if it did not fail."""
+def _step_failure(
+    step: StepOutcome, wanted: StepRecipe, asked: Asked, passed: str | None
+) -> Failure | None:
+    """The step's failure, judged before its values are read; None if it did not fail.
+
+    `passed` is the file with the geometry from which a later step starts.
+    """
     failure = _by_exit_code(step)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
@@ -96,6 +102,8 @@ def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked) -> Failur
         missing = sorted(wanted.needed - set(step.files))
         if missing:
             return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
+    if failure is None and passed is not None:
+        failure = passed_geometry_failure(step, passed, asked)
     return failure
 
 
@@ -178,13 +186,14 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
     """
     results: list[StepResult] = []
     came_back = {step.name: step for step in outcome.steps}
+    passed = recipe.passed_geometries
     for wanted in recipe.steps:
         name = wanted.request.name
         step = came_back.get(name)
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(tuple(results), failure)
-        found = _step_failure(step, wanted, asked) or _values(step, wanted)
+        found = _step_failure(step, wanted, asked, passed.get(name)) or _values(step, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         diagnosis = wanted.diagnosis
