@@ -60,6 +60,7 @@ LEVEL = {"xc": "wb97x-d3bj", "basis": "def2-svp", "density_fit": True, "grid": 3
 WATER = Molecule("w", (8, 1, 1), ((0, 0, 0), (0, 0, 0.96), (0.93, 0, -0.24)))
 HYDROXYL = Molecule("oh", (8, 1), ((0, 0, 0), (0, 0, 0.98)), multiplicity=2)
 CATION = Molecule("w+", WATER.numbers, WATER.coordinates, charge=1, multiplicity=2)
+IODIDE = Molecule("hi", (1, 53), ((0, 0, 0), (0, 0, 1.61)))
 HYDROXIDE = Molecule("oh-", (8, 1), ((0, 0, 0), (0, 0, 0.97)), charge=-1)
 # They do not converge in 50 ordinary cycles with PBE: stretched bonds.
 HARD = {
@@ -141,6 +142,42 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
     assert parsers.scf_settings(output_of(again))["newton"] is True
 
 
+# The driver with another limit on restarts from unstable solutions.
+LIMITED = """
+import sys
+sys.path.insert(0, "shared")
+import wqmaster_pyscf
+wqmaster_pyscf.MAX_INSTABILITIES = {}
+sys.exit(wqmaster_pyscf.main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_a_second_order_solution_is_stable_or_refused(tmp_path: Path, limit: int) -> None:
+    """The first solution for stretched H2 has no spins; unequal ones are 0.23 Eh lower."""
+    molecule = Molecule("h2", (1, 1), ((0, 0, 0), (0, 0, 2.5)))
+    options = Singlepoint.model_validate({"xc": "hf", "basis": "sto-3g", "restricted": False})
+    newton = next(r for r in LADDERS[FailureClass.SCF_NOT_CONVERGED] if r.name == "newton")
+    request = StepRequest("a", options, frozenset(), remedies=(newton,))
+    job = singlepoint(molecule, [request], Software())
+    (tmp_path / "shared").mkdir()
+    for shared in job.inputs:
+        (tmp_path / "shared" / shared.name).symlink_to(shared.path)
+    for name, content in job.files.items():
+        (tmp_path / name).write_bytes(content)
+    command = [str(PYTHON), "-c", LIMITED.format(limit), "pyscf-a.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    files = {FILE: (tmp_path / FILE).read_bytes()}
+    step = StepOutcome("a", done.returncode, 1.0, timed_out=False, files=files)
+    if limit == 1:
+        assert failure(step, molecule) is FailureClass.SCF_NOT_CONVERGED
+        assert done.returncode == 1
+    else:
+        assert failure(step, molecule) is None
+        assert parsers.energy(output_of(step)) == pytest.approx(-0.9332, abs=1e-3)
+        assert parsers.s_squared(output_of(step))["value"] == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("molecule", "options", "kind"),
     [
@@ -151,8 +188,23 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
             FailureClass.CHARGE_MULTIPLICITY,
         ),
         (WATER, {"xc": "m06-2x", "dispersion": "d3bj"}, FailureClass.INPUT_KEYWORD),
+        # Each of these would give an energy that is wrong by up to 2000 Eh without an error.
+        (IODIDE, {"ecp": "none"}, FailureClass.INPUT_BASIS),
+        (IODIDE, {"ecp": {"Ag": "def2-svp"}}, FailureClass.INPUT_BASIS),
+        (IODIDE, {"ecp": "6-31g"}, FailureClass.INPUT_BASIS),
+        (WATER, {"auxbasis": {"O": "def2-universal-jkfit"}}, FailureClass.INPUT_BASIS),
+        (WATER, {"basis": {"O": "def2-svp"}}, FailureClass.INPUT_BASIS),
+        (
+            Molecule("w", WATER.numbers, WATER.coordinates, multiplicity=11),
+            {"basis": "sto-3g"},
+            FailureClass.CHARGE_MULTIPLICITY,
+        ),
+        (Molecule("h+", (1,), ((0, 0, 0),), charge=1), {}, FailureClass.CHARGE_MULTIPLICITY),
     ],
-    ids=["basis", "spin", "dispersion"],
+    ids=[
+        *("basis", "spin", "dispersion", "no potential", "other potential", "no such potential"),
+        *("fitting", "element", "full", "proton"),
+    ],
 )
 def test_a_wrong_input_has_its_class(
     tmp_path: Path, molecule: Molecule, options: dict[str, Any], kind: FailureClass

@@ -17,6 +17,7 @@ from wqmaster.parsers import pyscf as parsers
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.pyscf.report import FILE
 from wqmaster.tasks.base import Software, StepRequest
+from wqmaster.tasks.pyscf import names
 from wqmaster.tasks.pyscf.leaves import CHECKPOINT, LAST_GEOMETRY
 from wqmaster.tasks.pyscf.options import Common, Optimize, Singlepoint
 from wqmaster.tasks.pyscf.remedies import LADDERS, PyscfRung
@@ -172,6 +173,19 @@ def test_pyscf_keeps_the_contract() -> None:
         ({"solvation": "smd"}, "needs a 'solvent'"),
         ({"ecp": "lanl2d"}, "did you mean 'lanl2dz'"),
         ({"xc": "hf", "nlc": "vv10"}, "Hartree-Fock has none"),
+        ({"xc": "b2plyp-d3bj"}, "needs MP2"),
+        ({"xc": "wb97m(2)"}, "needs MP2"),
+        ({"xc": "r2scan-3c"}, "composite method"),
+        ({"xc": "lyp"}, "correlation only; name an exchange functional before it: 'pbe,lyp'"),
+        ({"xc": "ak13"}, "exchange only"),
+        ({"xc": "wb97m-v", "dispersion": "d3bj"}, "count dispersion twice"),
+        ({"xc": "wb97x-d3bj", "nlc": "vv10"}, "count dispersion twice"),
+        ({"basis": "def2-universal-jkfit"}, "is an auxiliary basis; name it in 'auxbasis'"),
+        ({"density_fit": True, "auxbasis": "def2-svp"}, "is not an auxiliary basis"),
+        ({"basis": {}}, "no basis is named"),
+        ({"basis": {"h": "sto-3g", "H": "6-31g"}}, "'H' is named twice"),
+        ({"grid": True}, "should be a number"),
+        ({"solvent": "xyz"}, "no solvent 'xyz'; write its full name"),
         ({"guess": "chkfile"}, "guess"),
         ({"grids": 3}, "unknown key 'grids'"),
     ],
@@ -196,11 +210,31 @@ def test_what_pyscf_does_not_know_is_refused(options: dict[str, Any], said: str)
         {"basis": "aug-cc-pVTZ"},
         {"basis": {"I": "def2-TZVP", "default": "def2-SVP"}, "ecp": {"I": "def2-TZVP"}},
         {"density_fit": True, "auxbasis": "def2-universal-jkfit"},
-        {"solvent": "Acetonitrile", "solvation": "ief-pcm"},
+        {"solvent": "Acetonitrile", "solvation": "IEF-PCM"},
+        {"xc": "b88,lyp"},
+        {"xc": "wb97m-v", "nlc": False, "dispersion": "d3bj"},
+        {"xc": "pbe", "nlc": "VV10"},
+        {"density_fit": True, "auxbasis": {"H": "weigend", "default": "def2-tzvp-ri"}},
     ],
 )
 def test_what_pyscf_knows_is_accepted(options: dict[str, Any]) -> None:
     Singlepoint.model_validate({**LEVEL, **options})
+
+
+@pytest.mark.parametrize("name", names.solvents())
+def test_every_solvent_has_its_own_spelling(name: str) -> None:
+    assert Singlepoint.model_validate({**LEVEL, "solvent": name.upper()}).solvent == name
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("DMSO", "dimethylsulfoxide"), ("thf", "tetrahydrofuran"), ("H2O", "water")]
+)
+def test_usual_names_of_solvents_are_known(alias: str, name: str) -> None:
+    assert Singlepoint.model_validate({**LEVEL, "solvent": alias}).solvent == name
+
+
+def test_every_usual_name_of_a_solvent_means_one_that_pyscf_has() -> None:
+    assert set(names.SOLVENT_ALIASES.values()) <= set(names.solvents())
 
 
 def test_a_level_of_theory_must_be_stated() -> None:

@@ -185,9 +185,11 @@ class Results:
         updates |= {f"{path}._run.{name}": value for name, value in values["_run"].items()}
         return bool(self._documents.update_one(query, {"$set": updates}).matched_count)
 
-    def withdraw(self, document: Any, run: Document) -> None:
-        """Remove the results of all steps that come from `run`, the `_run` of a result."""
-        for path in self._paths:
+    def withdraw(self, document: Any, run: Document, kept: frozenset[str] = frozenset()) -> None:
+        """Remove the results of all steps except `kept` that come from `run`, a result's `_run`."""
+        for step, path in zip(self._steps, self._paths, strict=True):
+            if step.name in kept:
+                continue
             query = {"_id": document, **_made_by(path, run)}
             self._documents.update_one(query, {"$set": {path: None}})
 

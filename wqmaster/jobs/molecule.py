@@ -72,7 +72,7 @@ class Molecule:
         names, or all that were fetched if it is None. It is left out if there are no such fields.
         """
         found: dict[str, Any] = {
-            "elements": _short_hash(repr(self.numbers)),
+            "elements": elements_hash(self.numbers),
             "coordinates": _short_hash(repr(self.coordinates)),
             "charge": self.charge,
             "multiplicity": self.multiplicity,
@@ -89,6 +89,11 @@ class Molecule:
         for number, (x, y, z) in zip(self.numbers, self.coordinates, strict=True):
             lines.append(f"{SYMBOLS[number]:<2} {x:20.12f} {y:20.12f} {z:20.12f}")
         return "\n".join(lines) + "\n"
+
+
+def elements_hash(numbers: tuple[int, ...]) -> str:
+    """The hash of a molecule's atomic numbers, in order, that `Molecule.parts` holds."""
+    return _short_hash(repr(numbers))
 
 
 def _short_hash(text: str) -> str:

@@ -79,6 +79,8 @@ class Finding:
     result: dict[str, Document] = field(default_factory=dict)  # step -> its values now
     run: Document = field(default_factory=dict)  # `_run` of the stored result of this attempt
     record: Document = field(default_factory=dict)  # the failed attempt, for the ledger
+    added: frozenset[str] = frozenset()  # steps whose results are not stored yet
+    kept: frozenset[str] = frozenset()  # steps whose results stay though the job fails now
 
 
 def _largest(before: Any, now: Any) -> float | None:
@@ -123,8 +125,8 @@ class Reparse:
         self._store = store
         self._spool = spool
         self._folder = folder
-        # The `key_of` of each document with a failed attempt that is now a result.
-        self._cured: set[str] = set()
+        # The `key_of` of each document that an archive gives results that are not stored yet.
+        self._taken: set[str] = set()
         self.counts: Counter[Kind] = Counter()
         # How many archived jobs each check warns about, and how many it refuses.
         self.warned: Counter[str] = Counter()
@@ -199,23 +201,26 @@ class Reparse:
             return Finding(Kind.SKIPPED, asked, "the document's molecule has changed since")
         mine = {step: values for step, values in stored.items() if archived.made(values)}
         key = key_of(asked.document)
-        if (stored and not mine) or key in self._cured:
+        if (stored and not mine) or key in self._taken:
             return Finding(Kind.EARLIER, asked, "the stored result is from another attempt")
         run: Document = next((values["_run"] for values in mine.values()), {})
-        partial = self._recipe.commits_steps and mine.keys() == {
-            result.step for result in verdict.results
-        }
-        if verdict.failure is not None and not (mine and partial):
+        # With `commit: step`, the results of the steps before a failure are results too.
+        passed = verdict.results if self._recipe.commits_steps else ()
+        if verdict.failure is not None and not mine.keys() <= {one.step for one in passed}:
             before = mine.get(verdict.failure.step or "", {})
-            return self._failed(archived, verdict.failure, run, before)
+            kept = frozenset(one.step for one in passed)
+            return self._failed(archived, verdict.failure, run, before, kept)
         made = records.result(
             self._recipe, asked, archived.returned, archived.outcome, verdict.results
         )
-        result = dict(made.steps)
-        if not stored or result.keys() - stored.keys():
-            self._cured.add(key)
-            return Finding(Kind.CURED, asked, result=result)
+        result = dict(made.steps) if verdict.failure is None or passed else {}
+        added = frozenset(result.keys() - stored.keys())
+        if added:
+            self._taken.add(key)
         found = tuple(_differences(mine, result))
+        if verdict.failure is None and added:
+            return Finding(Kind.CURED, asked, "", found, result, run, added=added)
+        found += tuple(_differences({step: {} for step in added}, result))
         if verdict.failure is not None and not found:
             # As recorded: the job failed after the steps whose results are stored.
             return self._failed(archived, verdict.failure, {}, {})
@@ -223,10 +228,15 @@ class Reparse:
         if found:
             new = all(difference.before is None for difference in found)
             kind = Kind.NEW if new else Kind.CHANGED
-        return Finding(kind, asked, differences=found, result=result, run=run)
+        return Finding(kind, asked, "", found, result, run, added=added)
 
     def _failed(
-        self, archived: _Archived, failure: Failure, run: Document, before: Document
+        self,
+        archived: _Archived,
+        failure: Failure,
+        run: Document,
+        before: Document,
+        kept: frozenset[str] = frozenset(),
     ) -> Finding:
         asked = archived.asked
         # A parser that was added later must not invalidate the values of the others.
@@ -243,7 +253,8 @@ class Reparse:
             archive=archived.place,
         )
         why = f"{failure.kind.label}: {failure.message}"
-        return Finding(Kind.FAILING if run else Kind.FAILED, asked, why, record=record, run=run)
+        kind = Kind.FAILING if run else Kind.FAILED
+        return Finding(kind, asked, why, record=record, run=run, kept=kept)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -253,9 +264,10 @@ class Reparse:
         Other kinds of findings change nothing.
         """
         document = finding.asked.document
-        if finding.kind in (Kind.CHANGED, Kind.NEW):
-            self._note(finding)
-            for step in {difference.step for difference in finding.differences}:
+        if finding.kind in (Kind.CHANGED, Kind.NEW, Kind.CURED):
+            if finding.run:
+                self._note(finding)
+            for step in {one.step for one in finding.differences} - finding.added:
                 values = {**finding.result[step]}
                 versions = {name: values["_run"][name] for name in _OF_PARSERS}
                 checks = values["_run"].get(_CHECKS)
@@ -265,15 +277,15 @@ class Reparse:
                     **({_CHECKS: checks} if checks is not None else {}),
                 }
                 self._store.results.replace(document, step, finding.run, values)
-        elif finding.kind is Kind.CURED:
-            refused = self._store.results.commit([Result(document, finding.result)])
-            if refused:
+            new = {step: finding.result[step] for step in finding.added}
+            if new and self._store.results.commit([Result(document, new)]):
                 return
-            self._store.ledger.cured(document)
+            if finding.kind is Kind.CURED:
+                self._store.ledger.cured(document)
         elif finding.kind is Kind.FAILING:
             self._note(finding)
             self._store.ledger.give_up(finding.record)
-            self._store.results.withdraw(document, finding.run)
+            self._store.results.withdraw(document, finding.run, finding.kept)
         else:
             return
         self.written += 1

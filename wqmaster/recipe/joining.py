@@ -61,6 +61,15 @@ def with_geometries(job: Job, final: Mapping[str, str]) -> Job:
     replaced: set[str] = set()  # files of the job that copies have replaced
     for before, step in zip((None, *job.steps), job.steps, strict=False):
         copies = list(step.copy)
+        passed = final.get(step.name)
+        if passed is not None:
+            # It is returned so that it can be compared with the document, and an earlier step's
+            # file of this name is removed first.
+            step = replace(
+                step,
+                outputs=tuple(dict.fromkeys((*step.outputs, passed))),
+                rescue=tuple(name for name in step.rescue if name != passed),
+            )
         if before is not None and before.name in final:
             copies.insert(0, (final[before.name], f"{before.name}.xyz"))
         made = {new for _, new in copies}

@@ -13,6 +13,7 @@ from wqmaster.parsers.base import Output, ProgramParsers
 from wqmaster.parsers.quantities import not_numeric
 from wqmaster.recipe.checking import checked, refused
 from wqmaster.recipe.diagnosing import diagnosed
+from wqmaster.recipe.passed_geometry import passed_geometry_failure
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.values import not_finite, not_storable, plain
 from wqmaster.system.lines import last_line
@@ -90,9 +91,12 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
 
 
 def _step_failure(
-    step: StepOutcome, output: Output, wanted: StepRecipe, asked: Asked
+    step: StepOutcome, output: Output, wanted: StepRecipe, asked: Asked, passed: str | None
 ) -> Failure | None:
-    """The step's failure, judged before its values are read; None if it did not fail."""
+    """The step's failure, judged before its values are read; None if it did not fail.
+
+    `passed` is the file with the geometry from which a later step starts.
+    """
     failure = _by_exit_code(step)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
@@ -108,6 +112,8 @@ def _step_failure(
         missing = sorted(wanted.needed - set(step.files))
         if missing:
             return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
+    if failure is None and passed is not None:
+        failure = passed_geometry_failure(step, passed, asked)
     return failure
 
 
@@ -189,6 +195,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
     """
     results: list[StepResult] = []
     came_back = {step.name: step for step in outcome.steps}
+    passed = recipe.passed_geometries
     for wanted in recipe.steps:
         name = wanted.request.name
         step = came_back.get(name)
@@ -197,7 +204,8 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
             return Verdict(tuple(results), failure)
         output = Output(step.files)
         measurements: list[Measurement] = []
-        found = _step_failure(step, output, wanted, asked) or _values(output, wanted)
+        failure_of_step = _step_failure(step, output, wanted, asked, passed.get(name))
+        found = failure_of_step or _values(output, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         if isinstance(found, dict):

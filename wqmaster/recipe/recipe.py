@@ -157,7 +157,7 @@ class Recipe:
                 raise TypeError(f"the steps of its Job must be {', '.join(wanted)}")
             jobs.append(job)
         try:
-            job = with_geometries(joined(jobs, list(requests)), self._final_geometries())
+            job = with_geometries(joined(jobs, list(requests)), self.passed_geometries)
         except FilesCollide as error:
             raise JobUnfit(str(error)) from error
         why = self._unable(job)
@@ -165,7 +165,8 @@ class Recipe:
             raise JobUnfit(why)
         return software.supplied(job)
 
-    def _final_geometries(self) -> dict[str, str]:
+    @property
+    def passed_geometries(self) -> dict[str, str]:
         """The file with the final geometry of each step that another step starts from."""
         sources = {step.request.geometry for step in self.steps}
         return {

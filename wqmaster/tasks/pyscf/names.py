@@ -9,6 +9,7 @@ import importlib.util
 import re
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from wqmaster.campaign.base import nearest
 
@@ -26,6 +27,12 @@ _UNSUPPORTED = {
     "b97m-d3bj2b": "b97m-d3bj",
     "b97m-d3bjatm": "b97m-d3bj",
 }
+# Functionals with a part that the driver does not compute: second-order perturbation theory.
+_DOUBLE_HYBRID = re.compile(
+    r".*2plyp.*|b2gp.*|(rev)?dsd.*|xyg.*|pwpb95.*|ptpss.*|.*qidh|.*[-_]dh|wb97[xm][-(]2.*|(ri-?)?mp2"
+)
+# Functionals that include VV10 (dft/libxc.py: is_nlc), without "-" and "_".
+_WITH_VV10 = re.compile(r".*vv10|.*(wb97x|wb97m|b97m)v|.*gas22")
 # One term of an expression such as "0.2*HF + 0.8*B88, LYP".
 _TERM = re.compile(r"(?:\d*\.?\d+\*)?([a-z][a-z0-9_-]*)(?:\([0-9.;-]+\))?")
 _EXACT_EXCHANGE = frozenset({"hf", "sr_hf", "lr_hf", "rsh"})
@@ -41,7 +48,23 @@ def _list(name: str) -> tuple[str, ...]:
 
 @cache
 def _functionals() -> frozenset[str]:
-    return frozenset(_list("functionals"))
+    return frozenset(name.strip(",") for name in _list("functionals"))
+
+
+@cache
+def _one_sided() -> dict[str, str]:
+    """Functionals of only one kind, each with an example of how it is used."""
+    found = {}
+    for name in _list("functionals"):
+        if name.startswith(","):
+            found[name[1:]] = (
+                f"is correlation only; name an exchange functional before it: 'pbe{name}'"
+            )
+        elif name.endswith(","):
+            found[name[:-1]] = (
+                f"is exchange only; name a correlation functional after it: '{name}pbe'"
+            )
+    return found
 
 
 def _flat(name: str) -> str:
@@ -54,10 +77,56 @@ def _basis_sets() -> dict[str, str]:
     return {_flat(name): name for name in _list("basis_sets")}
 
 
+# Usual names of solvents that PySCF calls otherwise.
+SOLVENT_ALIASES = {
+    "h2o": "water",
+    "ch2cl2": "dichloromethane",
+    "dcm": "dichloromethane",
+    "chcl3": "chloroform",
+    "ccl4": "carbon tetrachloride",
+    "ch3cn": "acetonitrile",
+    "mecn": "acetonitrile",
+    "meoh": "methanol",
+    "etoh": "ethanol",
+    "thf": "tetrahydrofuran",
+    "dmso": "dimethylsulfoxide",
+    "dimethyl sulfoxide": "dimethylsulfoxide",
+    "dmf": "N,N-dimethylformamide",
+    "dmac": "N,N-dimethylacetamide",
+    "dioxane": "1,4-dioxane",
+    "ether": "diethylether",
+    "diethyl ether": "diethylether",
+    "ethyl acetate": "ethylethanoate",
+    "hexane": "n-hexane",
+    "octanol": "1-octanol",
+}
+
+
+def solvents() -> tuple[str, ...]:
+    """The solvents of SMD, whose permittivities serve PCM too, as PySCF spells them."""
+    return _list("solvents")
+
+
 @cache
-def solvents() -> frozenset[str]:
-    """The solvents of SMD, whose permittivities serve PCM too."""
-    return frozenset(_list("solvents"))
+def _solvents() -> dict[str, str]:
+    return {name.lower(): name for name in solvents()}
+
+
+def solvent_of(name: str) -> str:
+    """PySCF's own spelling of a solvent.
+
+    Raises:
+        ValueError: it has none; names the nearest.
+    """
+    low = " ".join(name.lower().split())
+    known = _solvents()
+    if low not in known and low not in SOLVENT_ALIASES:
+        found = difflib.get_close_matches(low, [*known, *SOLVENT_ALIASES], n=1, cutoff=0.6)
+        hint = (
+            f"did you mean '{known.get(found[0], found[0])}'?" if found else "write its full name"
+        )
+        raise ValueError(f"PySCF has no solvent '{name}'; {hint}")
+    return known.get(low) or SOLVENT_ALIASES[low]
 
 
 def _near(word: str, known: list[str]) -> str:
@@ -105,6 +174,14 @@ def refuse_functional(xc: str) -> None:
             "nlc: false, dispersion: 'd4:wb97x'} for the recommended one (ORCA's wB97X-D4), or "
             "{xc: wb97x, dispersion: 'd4:wb97x-2008'} for wB97X itself"
         )
+    if _DOUBLE_HYBRID.fullmatch(name):
+        raise ValueError(f"'{xc}' needs MP2, which 'wqmaster.tasks.pyscf' does not compute")
+    if name.endswith("-3c") and name not in _functionals():
+        raise ValueError(
+            f"'{xc}' is a composite method with its own basis and corrections, which PySCF does "
+            "not have"
+        )
+    _refuse_one_sided(name)
     if name in _functionals():
         return
     base, suffix = split_dispersion(name)
@@ -114,6 +191,9 @@ def refuse_functional(xc: str) -> None:
                 f"PySCF does not have the dispersion correction '{suffix}'; "
                 f"{nearest(suffix, DISPERSIONS)}"
             )
+        if _DOUBLE_HYBRID.fullmatch(base):
+            raise ValueError(f"'{xc}' needs MP2, which 'wqmaster.tasks.pyscf' does not compute")
+        _refuse_one_sided(base)
         if base in _functionals():
             return
         name = base
@@ -130,6 +210,17 @@ def refuse_functional(xc: str) -> None:
             )
     if not terms:
         raise ValueError("the functional is empty")
+
+
+def _refuse_one_sided(name: str) -> None:
+    why = _one_sided().get(name)
+    if why is not None:
+        raise ValueError(f"'{name}' {why}")
+
+
+def includes_vv10(xc: str) -> bool:
+    """Whether a functional includes non-local correlation (VV10)."""
+    return _WITH_VV10.fullmatch(re.sub("[-_]", "", split_dispersion(xc)[0].lower())) is not None
 
 
 def split_dispersion(xc: str) -> tuple[str, str | None]:
@@ -151,13 +242,27 @@ def refuse_dispersion(dispersion: str) -> None:
         )
 
 
-def refuse_basis(name: str) -> None:
-    """Check that PySCF has a basis set (or, by the same names, a core potential).
+# Sets for density fitting and other auxiliary sets (gto/basis: ALIAS).
+_AUXILIARY = re.compile(r".*(fit|ri)|weigend.*|demon.*|ahlrichs.*")
+
+
+def refuse_basis(name: str, use: Literal["orbitals", "fitting", "cores"]) -> None:
+    """Check that PySCF has a basis set (or, by the same names, a core potential) for this use.
+
+    An auxiliary set as the orbitals' basis, or the reverse, gives energies that are wrong by
+    1 Eh without any error (def2-SVP as the auxiliary basis of water: 0.85 Eh).
 
     Raises:
         ValueError: it does not; names the nearest.
     """
     flat = _flat(name).partition("@")[0]
+    is_auxiliary = _AUXILIARY.fullmatch(flat) is not None
+    if use == "orbitals" and is_auxiliary:
+        raise ValueError(f"'{name}' is an auxiliary basis; name it in 'auxbasis'")
+    if use == "fitting" and flat in _basis_sets() and not is_auxiliary:
+        raise ValueError(
+            f"'{name}' is not an auxiliary basis; write 'def2-universal-jkfit', or omit 'auxbasis'"
+        )
     if flat in _basis_sets() or _POPLE.fullmatch(flat) or _installed_knows_basis(flat):
         return
     near = difflib.get_close_matches(flat, _basis_sets(), n=1, cutoff=0.6)

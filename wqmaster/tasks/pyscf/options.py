@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from wqmaster.campaign.base import nearest
 from wqmaster.campaign.models import Model
 from wqmaster.jobs.molecule import SYMBOLS
 from wqmaster.tasks.pyscf import names
@@ -19,16 +18,26 @@ Convergence = Literal[
 _ELEMENTS = frozenset(symbol.lower() for symbol in SYMBOLS if symbol)
 
 
-def _check_names(value: ByElement | None, *others: str) -> ByElement | None:
+_Use = Literal["orbitals", "fitting", "cores"]
+
+
+def _check_names(value: ByElement | None, use: _Use, *others: str) -> ByElement | None:
     if isinstance(value, str):
         if value not in others:
-            names.refuse_basis(value)
+            names.refuse_basis(value, use)
         return value
+    if value == {}:
+        raise ValueError("no basis is named")
+    seen: set[str] = set()
     for element, name in (value or {}).items():
-        if element != "default" and element.lower() not in _ELEMENTS:
+        low = element.lower()
+        if low != "default" and low not in _ELEMENTS:
             raise ValueError(f"'{element}' is neither an element nor 'default'")
+        if low in seen:
+            raise ValueError(f"'{element}' is named twice")
+        seen.add(low)
         if name != "none" or "none" not in others:
-            names.refuse_basis(name)
+            names.refuse_basis(name, use)
     return value
 
 
@@ -65,6 +74,18 @@ class Common(Model):
     # true: RKS, or ROKS with unpaired electrons; false: UKS (default: RKS for singlets, else UKS).
     restricted: bool | None = None
 
+    @field_validator("grid", "nlc_grid", "max_cycle", "conv_tol", mode="before")
+    @classmethod
+    def _no_bool(cls, value: object) -> object:
+        if isinstance(value, bool):  # True equals 1
+            raise ValueError("should be a number")
+        return value
+
+    @field_validator("solvation", "nlc", "guess", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("xc")
     @classmethod
     def _known_functional(cls, value: str) -> str:
@@ -74,17 +95,17 @@ class Common(Model):
     @field_validator("basis")
     @classmethod
     def _known_basis(cls, value: ByElement) -> ByElement | None:
-        return _check_names(value)
+        return _check_names(value, "orbitals")
 
     @field_validator("auxbasis")
     @classmethod
     def _known_auxiliary(cls, value: ByElement | None) -> ByElement | None:
-        return _check_names(value)
+        return _check_names(value, "fitting")
 
     @field_validator("ecp")
     @classmethod
     def _known_potential(cls, value: ByElement) -> ByElement | None:
-        return _check_names(value, "auto", "none")
+        return _check_names(value, "cores", "auto", "none")
 
     @field_validator("dispersion")
     @classmethod
@@ -96,14 +117,7 @@ class Common(Model):
     @field_validator("solvent")
     @classmethod
     def _one_name(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        name = value.strip().lower()
-        if name not in names.solvents():
-            raise ValueError(
-                f"PySCF has no solvent '{value}'; {nearest(name, sorted(names.solvents()))}"
-            )
-        return name
+        return None if value is None else names.solvent_of(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +139,13 @@ class Common(Model):
             raise ValueError(
                 f"'{self.xc}' includes a dispersion correction; remove 'dispersion', or the "
                 f"'-{suffix}' of the functional"
+            )
+        nonlocal_ = self.nlc == "vv10" or (self.nlc is None and names.includes_vv10(self.xc))
+        if nonlocal_ and (suffix is not None or self.dispersion is not None):
+            raise ValueError(
+                "the step would count dispersion twice: with VV10 "
+                f"({'nlc: vv10' if self.nlc else self.xc}) and with "
+                f"{suffix or self.dispersion}; remove one, or add 'nlc: false'"
             )
         return self
 

@@ -84,14 +84,15 @@ def unpack(path):
             file.write(base64.b64decode(content.encode("ascii")))
 
 
-def read_xyz(path, symbols):
-    """The coordinates (Angstrom) in an XYZ file, whose atoms must be `symbols`."""
+def read_xyz(path):
+    """The symbols and the coordinates (Angstrom) in an XYZ file."""
     with open(path, "rb") as file:
         lines = file.read().decode("utf-8", "replace").splitlines()
     rows = [line.split() for line in lines[2 : 2 + int(lines[0])]]
-    if [row[0].capitalize() for row in rows] != symbols:
-        raise ValueError("the atoms in %s are not those of the document" % path)
-    return [[float(word) for word in row[1:4]] for row in rows]
+    symbols = [row[0].capitalize() for row in rows]
+    # Fortran can print 0.1D+01.
+    places = [[float(word.upper().replace("D", "E")) for word in row[1:4]] for row in rows]
+    return symbols, places
 
 
 def seed_all(seed):
@@ -154,7 +155,9 @@ def main(path):
         unpack(call["modules"])
         if call.get("geometry"):
             document = call["document"]
-            document["coordinates"] = read_xyz(call["geometry"], document["symbols"])
+            symbols, document["coordinates"] = read_xyz(call["geometry"])
+            if document.setdefault("symbols", symbols) != symbols:
+                raise ValueError("the atoms in %s are not the document's" % call["geometry"])
         seed_all(call["seed"])
         module, _, name = call["function"].rpartition(".")
         function = getattr(importlib.import_module(module), name)

@@ -100,7 +100,10 @@ class Calculation(Setup):
 
         It begins with the orbitals of a few ordinary cycles. Since it can converge to a saddle
         point, which the energies of other programs would not agree with, it is restarted along the
-        unstable direction until there is none (PySCF's `stability`).
+        unstable direction until there is none.
+
+        Raises:
+            Refused: the solution is still unstable after many restarts.
         """
         mf = self.mf
         cycles, mf.max_cycle = mf.max_cycle, min(FIRST_CYCLES, mf.max_cycle)
@@ -115,7 +118,7 @@ class Calculation(Setup):
             if not second.converged:
                 break
             try:
-                orbitals, _, is_stable, _ = second.stability(return_status=True)
+                orbitals, is_stable = self.stability(second)
             except NotImplementedError:
                 break  # PySCF has no stability analysis for this method
             if is_stable:
@@ -125,6 +128,22 @@ class Calculation(Setup):
         mf.mo_coeff, mf.mo_occ = second.mo_coeff, second.mo_occ
         mf.mo_energy, mf.e_tot = second.mo_energy, second.e_tot
         mf.converged, mf.scf_summary = second.converged, second.scf_summary
+
+    def stability(self, second):
+        """Orbitals that are rotated along the unstable direction, and whether there is none.
+
+        PySCF's `stability` method starts its search with equal rotations of both spins, and so
+        missed that of stretched H2 that breaks the symmetry between them (seen).
+        """
+        from pyscf import lib
+        from pyscf.scf import stability
+
+        search = getattr(stability, self.scf_name[:-2].lower() + "hf_internal")
+        solvent = getattr(second, "with_solvent", None)
+        with contextlib.ExitStack() as stack:
+            if solvent is not None:  # as in PySCF's own method (solvent/_attach_solvent.py)
+                stack.enter_context(lib.temporary_env(solvent, equilibrium_solvation=True))
+            return search(second, with_symmetry=False, return_status=True)
 
     def gradient(self):
         """The gradient of the energy at the molecule's present geometry (Eh/a0)."""

@@ -23,13 +23,17 @@ class Refused(Exception):
 
 def read_xyz(name, symbols):
     """The coordinates (Angstrom) in an XYZ file, whose atoms must be `symbols`."""
-    with open(name, encoding="utf-8") as file:
-        lines = file.read().splitlines()
+    try:
+        with open(name, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise Refused("missing_output", "there is no geometry to start from: %s" % error) from error
     try:
         count = int(lines[0])
         rows = [line.split() for line in lines[2 : 2 + count]]
         found = [row[0].capitalize() for row in rows]
-        coordinates = [[float(word) for word in row[1:4]] for row in rows]
+        # Fortran can print 0.1D+01.
+        coordinates = [[float(word.upper().replace("D", "E")) for word in row[1:4]] for row in rows]
     except (ValueError, IndexError) as error:
         raise Refused("input_error", "%s is not an XYZ file: %s" % (name, error)) from error
     if found != list(symbols) or any(len(row) != 3 for row in coordinates):
@@ -55,6 +59,15 @@ def by_element(given, symbols):
         return dict.fromkeys(symbols, given)
     low = {key.lower(): value for key, value in given.items()}
     return {symbol: low.get(symbol.lower(), low.get("default")) for symbol in symbols}
+
+
+def has_core_potential(name, symbol):
+    """Whether a set of PySCF has an effective core potential for an element."""
+    from pyscf import gto
+
+    with contextlib.suppress(Exception):  # it has many ways of saying that there is none
+        return bool(gto.basis.load_ecp(name, symbol))
+    return False
 
 
 class Setup:
@@ -109,13 +122,21 @@ class Setup:
         mol.build(dump_input=False, parse_arg=False)
         electrons = mol.tot_electrons()
         unpaired = self.multiplicity - 1
-        if electrons < 1 or unpaired > electrons or (electrons - unpaired) % 2:
+        if electrons < 1:
+            raise Refused("charge_multiplicity", "the molecule has no electrons")
+        if unpaired > electrons or (electrons - unpaired) % 2:
             raise Refused(
                 "charge_multiplicity",
                 "%d electrons cannot have the multiplicity %d" % (electrons, self.multiplicity),
             )
         mol.spin = unpaired
         mol.build(dump_input=False, parse_arg=False)
+        if max(mol.nelec) > mol.nao:
+            raise Refused(
+                "charge_multiplicity",
+                "with the multiplicity %d, %d electrons of one spin do not fit into %d functions"
+                % (self.multiplicity, max(mol.nelec), mol.nao),
+            )
         self.mol = mol
         self.basis_names = named
 
@@ -133,20 +154,25 @@ class Setup:
 
         PySCF uses none unless it is named. Its sets for heavy elements (def2, LANL2DZ, cc-pVnZ-PP)
         describe the valence shells alone, so that the potential of the same name belongs to them.
-        """
-        from pyscf import gto
+        Without any, all electrons would be in functions for the valence shells: HI in def2-SVP then
+        has -2000 Eh instead of -298.
 
+        Raises:
+            Refused: such a basis has no potential, or a named set has none for the element.
+        """
         given = self.options["ecp"]
-        if given == "none":
-            return {}
-        if given != "auto":
-            named = by_element(given, elements)
-            return {symbol: name for symbol, name in named.items() if name not in (None, "none")}
+        named = basis if given == "auto" else by_element(given, elements)
         found = {}
         for symbol in elements:
-            with contextlib.suppress(Exception):  # it has many ways of saying that there is none
-                if gto.basis.load_ecp(basis[symbol], symbol):
-                    found[symbol] = basis[symbol]
+            name = named[symbol]
+            if name not in (None, "none") and has_core_potential(name, symbol):
+                found[symbol] = name
+            elif given != "auto" and has_core_potential(basis[symbol], symbol):
+                raise Refused(
+                    "input_basis",
+                    "the basis %s of %s needs a core potential, but 'ecp' names none for it; "
+                    "'ecp: auto' takes that of the basis" % (basis[symbol], symbol),
+                )
         return found
 
     # --- the method ------------------------------------------------------------------------------
@@ -174,16 +200,10 @@ class Setup:
             mf.disp = options["dispersion"]
         self.require_dispersion(mf)
         if options["density_fit"]:
-            auxiliary = options["auxbasis"]
-            if isinstance(auxiliary, dict):
-                elements = sorted(set(self.symbols))
-                auxiliary = {
-                    symbol: name
-                    for symbol, name in by_element(auxiliary, elements).items()
-                    if name is not None
-                }
-            mf = mf.density_fit(auxbasis=auxiliary)
+            mf = mf.density_fit(auxbasis=self.auxiliary())
         mf = self.solvated(mf)
+        if options["guess"] == "vsap" and self.ecp_names:
+            raise Refused("input_keyword", "the guess 'vsap' does not know core potentials")
         mf.conv_tol = options["conv_tol"]
         mf.max_cycle = max(options["max_cycle"], self.settings.get("max_cycle") or 0)
         mf.init_guess = self.settings.get("guess") or options["guess"]
@@ -193,6 +213,22 @@ class Setup:
             mf.damp = self.settings["damping"]
         mf.chkfile = CHECKPOINT
         self.mf = mf
+
+    def auxiliary(self):
+        """The basis for density fitting: a name, or one for each element; None: PySCF's choice.
+
+        Raises:
+            Refused: an element has none. PySCF would fit without functions at its atoms.
+        """
+        given = self.options["auxbasis"]
+        if not isinstance(given, dict):
+            return given
+        found = by_element(given, sorted(set(self.symbols)))
+        missing = [symbol for symbol, name in found.items() if name is None]
+        if missing:
+            message = "no auxiliary basis is named for %s" % ", ".join(missing)
+            raise Refused("input_basis", message)
+        return found
 
     def require_dispersion(self, mf):
         """Refuse a dispersion correction whose library or parameters are missing."""
