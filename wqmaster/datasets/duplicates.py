@@ -104,7 +104,8 @@ class Duplicates:
             " PRIMARY KEY (bucket, a, b, c, number)) WITHOUT ROWID"
         )
         self._database.execute(
-            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL, conflict INTEGER)"
+            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL,"
+            " conflict INTEGER)"
         )
 
     def __enter__(self) -> "Duplicates":
