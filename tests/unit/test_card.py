@@ -15,7 +15,8 @@ from markdown_it import MarkdownIt
 from tests.unit.molecules_of_rdkit import built, frame
 from wqmaster.datasets import card as card_module
 from wqmaster.datasets.base import Level, Target
-from wqmaster.datasets.card import file_parts, make_card, read_card, write_card
+from wqmaster.datasets.card import file_parts, make_card, write_card
+from wqmaster.datasets.card_model import Card
 from wqmaster.datasets.duplicates import Duplicates
 from wqmaster.datasets.plain import markdown, plain
 from wqmaster.datasets.splits import Splits
@@ -71,7 +72,7 @@ def small_card(name="set", command=("wqmaster", "export"), **more):
 def text_with(card, folder):
     record, readable = write_card(card, folder / "set")
     assert sorted(folder.iterdir()) == [record, readable]
-    assert read_card(record) == card
+    assert Card.model_validate_json(record.read_bytes()) == card
     return readable.read_text(encoding="utf-8"), record.read_text(encoding="ascii")
 
 
