@@ -44,7 +44,7 @@ _SLOPE_EH_PER_ANGSTROM = 0.1
 # A long trajectory of a rigid molecule has thousands of candidates for each frame. The nearest of
 # them, by their singular values, are compared.
 _MOST_ROWS = 2000
-_MOST_CANDIDATES = 200
+_MOST_CANDIDATES = 20
 
 
 @dataclass(frozen=True)
