@@ -109,22 +109,22 @@ def main(count: int = 2000, each: int = 50, optimize: str = "none") -> None:
     print(f"{len(found)} molecules, {total} conformers of {atoms:.1f} atoms on average")
     print(f"built in {time.perf_counter() - start:.0f} s")
 
-    start = time.perf_counter()
+    start = time.process_time()
     graphs = [
         [graph_key(numbers, places, charge, 1) for places in geometries]
         for _, numbers, charge, geometries in found
     ]
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(f"keys from distances: {total / seconds:.0f} per second and core")
     differing: Counter[str] = Counter()
     known = []
-    start = time.perf_counter()
+    start = time.process_time()
     for (smiles, numbers, charge, geometries), perceived in zip(found, graphs, strict=True):
         key = graph_key(numbers, geometries[0], charge, 1, smiles)
         known.append(key)
         if different := sum(other != key for other in perceived):
             differing[smiles] = different
-    print(f"keys from SMILES: {len(found) / (time.perf_counter() - start):.0f} per second and core")
+    print(f"keys from SMILES: {len(found) / (time.process_time() - start):.0f} per second and core")
     print(f"differ from the SMILES: {differing.total()} conformers of {len(differing)} molecules")
     for smiles, number in differing.most_common(30):
         print(f"    {number:4d} {smiles}")
@@ -143,19 +143,19 @@ def main(count: int = 2000, each: int = 50, optimize: str = "none") -> None:
     hidden: list[Frame] = []
     keys = [[key] * len(geometries) for key, (*_, geometries) in zip(known, found, strict=True)]
     with Duplicates() as duplicates:
-        start = time.perf_counter()
+        start = time.process_time()
         new = 0
         for number, frame in enumerate(frames(found, keys)):
             if duplicates.add(frame) is None:
                 new += 1
                 if number in chosen:
                     hidden.append(moved(frame, random))
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         print(f"duplicates: {total / seconds:.0f} frames per second; {total - new} found;", end=" ")
         print(f"{duplicates.limited} compared with the nearest only")
-        start = time.perf_counter()
+        start = time.process_time()
         hits = sum(duplicates.add(frame) == frame.id.removeprefix("copy of ") for frame in hidden)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         print(f"permuted and rotated copies: {hits} of {len(hidden)} found,", end=" ")
         print(f"{len(hidden) / seconds:.0f} per second")
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB at peak")

@@ -105,15 +105,6 @@ def write_card(card: Card, base: Path) -> tuple[Path, Path]:
     return record, readable
 
 
-def read_card(path: Path) -> Card:
-    """The card in a `.card.json`.
-
-    Raises:
-        ValueError: it is not a card of this format.
-    """
-    return Card.model_validate_json(path.read_bytes())
-
-
 def file_parts(
     path: Path,
     frames: int,

@@ -44,7 +44,7 @@ _SLOPE_EH_PER_ANGSTROM = 0.1
 # A long trajectory of a rigid molecule has thousands of candidates for each frame. The nearest of
 # them, by their singular values, are compared.
 _MOST_ROWS = 2000
-_MOST_CANDIDATES = 200
+_MOST_CANDIDATES = 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class Duplicates:
             " PRIMARY KEY (bucket, a, b, c, number)) WITHOUT ROWID"
         )
         self._database.execute(
-            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL, conflict INTEGER)"
+            "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL,"
+            " conflict INTEGER)"
         )
 
     def __enter__(self) -> "Duplicates":

@@ -11,14 +11,19 @@ LEFT_OUT = "(left out)"
 _DATABASE = re.compile(r"mongodb(?:\+srv)?://\S*", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^\s/@]+@")
 _SECRET_KEY = re.compile(r"passw|secret|token|api_?key|credential", re.IGNORECASE)
-# What Markdown, HTML within it, or GitHub's formulas would interpret.
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
+# What Markdown, HTML within it, or GitHub's formulas would interpret. An underscore between letters
+# or digits is a plain character, and most keys have one.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 # Control, format, surrogate, private and unassigned characters, and separators of lines.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def without_secrets(text: str) -> str:
-    """The text without addresses of databases and without users and passwords of others."""
+    """The text without addresses of databases and without users and passwords of others.
+
+    Bytes of a command line that are not text (surrogates) are escaped, since JSON cannot hold them.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
     return _USER.sub("", _DATABASE.sub(f"mongodb://{LEFT_OUT}", text))
 
 

@@ -84,7 +84,7 @@ def _by_partners(numbers: Integers, ones: Floats, others: Floats, bound: float) 
             if trials > _MOST_TRIALS:
                 return best
             start = _frame(others[image], others[partner]).T @ _frame(ones[first], ones[second])
-            best = min(best, _matched(numbers, ones, others, start, partners))
+            best = min(best, _matched(numbers, ones, others, start, partners, bound))
             if best <= bound:
                 return best
     return best
@@ -113,6 +113,7 @@ def _matched(
     others: Floats,
     rotation: Floats,
     partners: npt.NDArray[np.bool_],
+    bound: float,
 ) -> float:
     """The RMSD after matching each atom with the nearest, and superposing again."""
     best = float("inf")
@@ -124,7 +125,8 @@ def _matched(
         if len(set(nearest.tolist())) < len(numbers):
             return best
         found, rotation = _superposed(ones, others[nearest])
-        if found >= best:
-            return best
+        # A better match would change the RMSD by less.
+        if found >= best or found > 2 * bound:
+            return min(found, best)
         best = found
     return best

@@ -51,9 +51,9 @@ class Histogram:
         seen = 0
         for place in sorted(self._bins):
             seen += self._bins[place]
-            if seen >= wanted:
-                return min(max(_ends(place)[1], self.least), self.largest)
-        return math.nan
+            if seen >= wanted and seen < self.count:
+                return max(_ends(place)[1], self.least)
+        return self.largest
 
 
 def _bin(value: float) -> int:
