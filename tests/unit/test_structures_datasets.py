@@ -169,10 +169,27 @@ def test_coordinates_in_an_unknown_unit_are_refused(tmp_path):
     path = tmp_path / "set.h5"
     written(TARGETS["torchani"], path, [frame("water", "O", 0, 1)])
     with h5py.File(path, "r+") as file:
-        file["003/coordinates"].attrs["units"] = "nm"
+        file["003/coordinates"].attrs["units"] = "inch"
     with pytest.raises(StructureError) as caught:
         list(records_of(path, Options()))
-    assert "nm" in caught.value.message
+    assert "inch" in caught.value.message
+
+
+def test_the_elements_of_spices_own_inputs_are_in_their_mapped_smiles(tmp_path):
+    """As in `ions/ions.hdf5` of openmm/spice-dataset: nanometers, no atomic numbers."""
+    import h5py
+
+    path = tmp_path / "ions.hdf5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("[Cl-:2].[Na+:1]")
+        group["conformations"] = np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.25]]])
+        group["conformations"].attrs["units"] = "nanometers"
+        group.create_dataset("smiles", data=["[Cl-:2].[Na+:1]"], dtype=h5py.string_dtype())
+    (record,) = _imported(path)
+    (document,) = record.documents
+    assert document["atomic_numbers"] == [11, 17]
+    assert document["coordinates"][1][2] == 2.5
+    assert (document["charge"], document["multiplicity"]) == (0, 1)
 
 
 def test_a_parquet_file_without_atoms_is_refused(tmp_path):
