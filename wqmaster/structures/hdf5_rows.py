@@ -151,7 +151,19 @@ def _rows(
         for place in range(len(xyz)):
             own = numbers if each is None else each[place]
             said = {key: _plain(column[place]) for key, column in values.items()}
+            if layout == "torchani" and "_id" in said:
+                said["_id"] = _unescaped(said["_id"])
             yield Row(name, start + place, layout, own, xyz[place], shared | said)
+
+
+def _unescaped(name: Any) -> Any:
+    """An id whose characters outside of ASCII are escaped, since TorchANI reads no others."""
+    if not isinstance(name, str) or "\\" not in name:
+        return name
+    try:
+        return name.encode("ascii").decode("unicode_escape")
+    except UnicodeError:
+        return name
 
 
 def _unit_of(array: Any, default: str) -> float:
