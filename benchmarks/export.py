@@ -75,13 +75,21 @@ def _prove_sample(count: int, name: str, path: Path) -> None:
     verify(path, TARGETS[name], frames(count), SAMPLE, labels={"gradient"})
 
 
+WORK = {"write": _write, "read": _read, "prove": _prove, "prove_sample": _prove_sample}
+
+
 def _measured(work: Callable[[int, str, Path], None], count: int, name: str, path: Path) -> dict:
     def run(sender) -> None:
         started = time.perf_counter()
         work(count, name, path)
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        sender.send({"seconds": round(seconds, 2), "peak_mb": round(peak)})
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        result = {
+            "seconds": round(seconds, 2),
+            "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+            "peak_mb": round(used.ru_maxrss / 1024),
+        }
+        sender.send(result)
 
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -99,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", default="10000,100000")
     parser.add_argument("--for", dest="targets", default=",".join(TARGETS))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only", default="write,read,prove,prove_sample")
     options = parser.parse_args()
     counts = [int(count) for count in options.frames.split(",")]
     print(json.dumps({"making": _measured(_make, counts[0], "", Path()), "frames": counts[0]}))
@@ -106,11 +115,12 @@ def main() -> None:
         for count in counts:
             with tempfile.TemporaryDirectory(dir=options.folder) as folder:
                 path = Path(folder) / f"set{TARGETS[name].suffix}"
-                said = {"write": _measured(_write, count, name, path)}
+                said = {
+                    what: _measured(work, count, name, path)
+                    for what, work in WORK.items()
+                    if what in options.only.split(",")
+                }
                 said["mb"] = round(path.stat().st_size / 1e6, 1)
-                said["read"] = _measured(_read, count, name, path)
-                said["prove"] = _measured(_prove, count, name, path)
-                said["prove_sample"] = _measured(_prove_sample, count, name, path)
             print(json.dumps({"target": name, "frames": count, **said}), flush=True)
 
 

@@ -14,12 +14,15 @@ from pathlib import Path
 def main(script, paths):
     run = runpy.run_path(script)["main"]
     for path in paths:
-        with Path(f"{path}.rows").open("w") as rows, Path(f"{path}.error").open("w") as error:
-            with contextlib.redirect_stdout(rows):
-                try:
-                    run(path)
-                except Exception:  # a trainer can raise any exception
-                    error.write(traceback.format_exc())
+        with (
+            Path(f"{path}.rows").open("w") as rows,
+            Path(f"{path}.error").open("w") as error,
+            contextlib.redirect_stdout(rows),
+        ):
+            try:
+                run(path)
+            except Exception:  # a trainer can raise any exception
+                error.write(traceback.format_exc())
 
 
 if __name__ == "__main__":

@@ -124,8 +124,11 @@ def _atoms() -> list:
 
 @pytest.mark.parametrize(
     ("name", "environment", "per_eh"),
-    [("mace", "mace", 27.211386024367243), ("aimnet", "shared", 27.211386024367243)]
-    + [("torchani", "shared", 1.0)],
+    [
+        ("mace", "mace", 27.211386024367243),
+        ("aimnet", "shared", 27.211386024367243),
+        ("torchani", "shared", 1.0),
+    ],
 )
 def test_an_optimizer_steps_on_batches_with_the_reference_atoms(
     name, environment, per_eh, tmp_path

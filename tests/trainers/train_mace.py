@@ -6,12 +6,15 @@ Usage: train_mace.py FILE.xyz. The reference energies are those of the file's is
 import json
 import sys
 
+# mace lets e3nn load its constants, so it comes before it.
+# isort: off
 import numpy as np
 import torch
-from mace import data, modules, tools  # isort: skip  # lets e3nn load its constants
+from mace import data, modules, tools
 from e3nn import o3
 from mace.data.utils import KeySpecification, load_from_xyz
 from mace.tools.torch_geometric.dataloader import DataLoader
+# isort: on
 
 CUTOFF_ANGSTROM = 4.0
 
