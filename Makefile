@@ -8,7 +8,7 @@ COVERAGE_FLOOR := 69
 COVERAGE := COVERAGE_CORE=sysmon
 COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
-.PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm clean
+.PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm test-trainers clean
 
 demo: ## run 1,025 real molecules through xtb with Work Queue
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
@@ -18,7 +18,11 @@ dft: ## run 100 small molecules through PySCF: DFT energies and gradients
 	@./shell --with pyscf wqmaster import examples/dft-pyscf/campaign.yaml examples/dft-pyscf/molecules.extxyz
 	@./shell --with pyscf wqmaster run examples/dft-pyscf/campaign.yaml
 
-demo-clean: ## delete the demo's results
+demo-test-trainers: ## read exported files with the trainers' own readers (installs them: 5 GB, some minutes)
+	bash environment/trainers.sh $(CURDIR)/.environment/trainers
+	WQMASTER_TRAINERS=$(CURDIR)/.environment/trainers ./shell pytest tests/trainers
+
+clean: ## delete the demo's results
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
@@ -54,6 +58,10 @@ test-condor: ## run the tests that need HTCondor: a personal pool on loopback
 
 test-slurm: ## run the tests that need SLURM: a cluster of one node on loopback
 	./shell pytest tests/slurm
+
+test-trainers: ## read exported files with the trainers' own readers (installs them: 5 GB, some minutes)
+	bash environment/trainers.sh $(CURDIR)/.environment/trainers
+	WQMASTER_TRAINERS=$(CURDIR)/.environment/trainers ./shell pytest tests/trainers
 
 clean: ## delete the private environment
 	rm -rf --one-file-system .environment

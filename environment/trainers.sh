@@ -10,7 +10,7 @@ set -euo pipefail
 goal=$1
 constraints=("torch==2.13.0")
 mace=("mace-torch==0.3.16")
-shared=("aimnet==0.2.5" "torchani==2.9.0" "fairchem-core==2.24.0" "nequip==0.19.1" "h5py>=3.9")
+shared=("aimnet[train]==0.2.5" "torchani==2.9.0" "fairchem-core==2.24.0" "nequip==0.19.1" "h5py>=3.9")
 
 find_python() {
     local python

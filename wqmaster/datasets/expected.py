@@ -105,10 +105,8 @@ class Expected:
         return int(count), str(one)
 
     def _select(self, where: str, values: tuple[Any, ...]) -> Iterator[tuple[int, Frame]]:
-        query = (
-            "SELECT slot, id, numbers, charge, multiplicity, energy, labels, data "
-            f"FROM frames WHERE {where} ORDER BY seen, slot"  # noqa: S608  # a constant
-        )
+        columns = "slot, id, numbers, charge, multiplicity, energy, labels, data"
+        query = f"SELECT {columns} FROM frames WHERE {where} ORDER BY seen, slot"  # noqa: S608
         for slot, *rest in self._database.execute(query, values):
             yield slot, _unpacked(*rest)
 

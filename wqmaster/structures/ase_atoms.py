@@ -50,6 +50,8 @@ def fill(
         document["title"] = record.title
     implied = _implied(record, atoms, info, options)
     set_state(record, document, info, implied, options)
+    if is_own_id(info.get("_id")):
+        document["_id"] = plain(info.pop("_id"))
     own = {fields.charge, fields.multiplicity}
     given = {str(name): plain(value) for name, value in info.items() if name not in own}
     lost = sorted(name for name, value in given.items() if value is None)
@@ -66,6 +68,11 @@ def fill(
     if atoms.cell.any() or atoms.constraints:
         record.notes.add(Note.NO_CELL)
     record.documents = [document]
+
+
+def is_own_id(value: Any) -> bool:
+    """Whether the value of a key `_id` can be the document's: a text, as in exported data sets."""
+    return isinstance(value, str) and bool(value)
 
 
 def _implied(record: Record, atoms: Any, info: Mapping[str, Any], options: Options) -> Implied:

@@ -1,7 +1,8 @@
-"""The readers for ASE databases (.db, .json) and trajectories (.traj)."""
+"""The readers for ASE databases (.db, .json, .aselmdb) and trajectories (.traj)."""
 
 import contextlib
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,13 @@ from wqmaster.errors import StructureError
 from wqmaster.structures.ase_atoms import fill
 from wqmaster.structures.base import Options, Record, Refused
 from wqmaster.structures.state import STATE_KEYS, known
+
+# Where LMDB's first page has what `check_lmdb` looks at, and the sizes of these numbers
+# (`MDB_page`, `MDB_meta` and `MDB_db` in lmdb's mdb.c, 64 bits): magic number, version, size of a
+# page, number of the last page, number of the transaction.
+_LMDB_META = struct.Struct("=16x I I 16x I 92x Q Q")
+_LMDB_MAGIC = 0xBEEFC0DE
+_LMDB_VERSION = 1
 
 
 def read_database(path: Path, options: Options) -> Iterator[Record]:
@@ -57,6 +65,58 @@ def _check_database(path: Path) -> str:
     return "db"
 
 
+def check_lmdb(path: Path) -> None:
+    """Check that a file is an LMDB file and whole, before lmdb opens it.
+
+    lmdb maps the file into memory: beyond the end of a truncated one, the operating system ends the
+    process (SIGBUS). For other files, the destructor of ASE's database raises an error.
+
+    Raises:
+        StructureError: it is not, or not whole.
+    """
+    with path.open("rb") as file:
+        metas = [_meta(file.read(_LMDB_META.size))]
+        if metas[0]:
+            file.seek(metas[0][0])
+            metas.append(_meta(file.read(_LMDB_META.size)))
+    if not all(metas):
+        raise StructureError(f"{path}: not an LMDB file, or damaged")
+    page, last, _ = max((meta for meta in metas if meta), key=lambda meta: meta[2])
+    if path.stat().st_size < (last + 1) * page:
+        raise StructureError(
+            f"{path}: truncated: {path.stat().st_size} of {(last + 1) * page} bytes"
+        )
+
+
+def _meta(start: bytes) -> tuple[int, int, int] | None:
+    """Size of a page, number of the last page and of the transaction; None if it is no LMDB."""
+    if len(start) < _LMDB_META.size:
+        return None
+    magic, version, page, last, transaction = _LMDB_META.unpack(start)
+    return (page, last, transaction) if (magic, version) == (_LMDB_MAGIC, _LMDB_VERSION) else None
+
+
+def read_lmdb(path: Path, options: Options) -> Iterator[Record]:
+    """The rows in an ASE database in LMDB (.aselmdb), as fairchem uses them.
+
+    Raises:
+        StructureError: the file is not such a database.
+    """
+    import ase.db
+
+    check_lmdb(path)
+    connect: Any = ase.db.connect
+    try:
+        database = connect(str(path), type="aselmdb", readonly=True, use_lock_file=False)
+    except Exception as error:  # lmdb, zlib and ASE raise exceptions of their own
+        raise StructureError(f"{path}: not an ASE database in LMDB: {error}") from error
+    try:
+        for number, row_id in enumerate(database.ids, start=1):
+            yield _of_row(Record(number), database, row_id, options)
+    finally:
+        database.close()
+
+
 def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Record:
     try:
         row = database.get(id=row_id)
@@ -67,7 +127,7 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
         for name in data.keys() & keys.keys():
             if known(name) in STATE_KEYS and data[name] != keys[name]:
                 raise Refused(f"its '{name}' is {keys[name]} in its keys, {data[name]} in its data")
-        title = str(keys.get("title", "") or keys.get("name", ""))
+        title = str(keys.get("title", "") or keys.get("name", "") or data.get("title", ""))
         atoms = row.toatoms()
         try:
             fill(record, atoms, options, {**data, **keys})

@@ -35,6 +35,17 @@ class Note(StrEnum):
     REPEATED = "the same molecule as another record: its title and fields were not imported"
 
 
+# The names of results in data sets, which are not imported.
+LABELS = frozenset(
+    (
+        *("energy", "energies", "formation_energy", "dft_total_energy", "forces", "gradient"),
+        *("dft_total_gradient", "charges", "atomic_charges", "mbis_charges", "spins", "magmoms"),
+        *("spin_charges", "atomic_spins", "dipole", "dipoles", "scf_dipole", "quadrupole"),
+        *("quadrupoles", "scf_quadrupole"),
+    )
+)
+
+
 class Refused(Exception):
     """A record cannot be imported; the message gives the reason."""
 

@@ -11,7 +11,16 @@ from pathlib import Path
 from wqmaster.campaign.base import available, nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
-from wqmaster.structures import ase_files, embedding, json_lines, molfile, smiles, xyz
+from wqmaster.structures import (
+    ase_files,
+    embedding,
+    hdf5,
+    json_lines,
+    molfile,
+    parquet,
+    smiles,
+    xyz,
+)
 from wqmaster.structures.base import Options, Record
 from wqmaster.structures.files import is_compressed, opened
 
@@ -32,16 +41,36 @@ _READERS: dict[str, Reader] = {
     "traj": ase_files.read_trajectory,
     "jsonl": json_lines.read,
     "ndjson": json_lines.read,
+    "aselmdb": ase_files.read_lmdb,
+    "h5": hdf5.read,
+    "hdf5": hdf5.read,
+    "parquet": parquet.read,
 }
 # The file name endings that messages suggest.
-_KNOWN = ("csv", "db", "extxyz", "json", "jsonl", "mol", "sdf", "smi", "traj", "tsv", "xyz")
-# The module that each reader imports, and the name of its library.
-_NEEDS: dict[Reader, tuple[str, str]] = {
-    **dict.fromkeys((molfile.read, smiles.read, smiles.read_table), ("rdkit", "RDKit")),
-    **dict.fromkeys((xyz.read, ase_files.read_database, ase_files.read_trajectory), ("ase", "ASE")),
+_KNOWN = (
+    *("aselmdb", "csv", "db", "extxyz", "h5", "json", "jsonl", "mol", "parquet", "sdf", "smi"),
+    *("traj", "tsv", "xyz"),
+)
+# The module that each reader imports, the name of its library, and the extra that installs it.
+_NEEDS: dict[Reader, tuple[str, str, str]] = {
+    **dict.fromkeys(
+        (molfile.read, smiles.read, smiles.read_table), ("rdkit", "RDKit", "structures")
+    ),
+    **dict.fromkeys(
+        (xyz.read, ase_files.read_database, ase_files.read_trajectory), ("ase", "ASE", "structures")
+    ),
+    ase_files.read_lmdb: ("ase_db_backends", "ase-db-backends", "datasets"),
+    hdf5.read: ("h5py", "h5py", "datasets"),
+    parquet.read: ("pyarrow", "pyarrow", "datasets"),
 }
-# The readers for files that ASE opens by name and does not decompress.
-_UNCOMPRESSED = (ase_files.read_database, ase_files.read_trajectory)
+# The readers for files that a library opens by name and does not decompress.
+_UNCOMPRESSED = {
+    ase_files.read_database: "ASE",
+    ase_files.read_trajectory: "ASE",
+    ase_files.read_lmdb: "ASE",
+    hdf5.read: "h5py",
+    parquet.read: "pyarrow",
+}
 _BY_OPEN_BABEL = "obabel {name} -O {sdf}"
 # Formats without reliable charges, bonds or hydrogens, and how to convert a file in each of them.
 _CONVERT = {
@@ -58,8 +87,6 @@ _CONVERT = {
     "mae": "structconvert {name} {sdf}",
     "maegz": "structconvert {name} {sdf}",
     "xlsx": "save it as CSV, with a column of SMILES",
-    "parquet": "write it as CSV or JSON Lines",
-    "aselmdb": "write it as an ASE database (.db)",
     "lmdb": "write it as an ASE database (.db)",
 }
 # The exceptions that a file raises if it cannot be read or decompressed.
@@ -132,7 +159,8 @@ def reader_of(path: Path, options: Options) -> Reader:
         )
     reader = _READERS[ending]
     if reader in _UNCOMPRESSED and is_compressed(path):
-        raise StructureError(f"{path}: decompress it first; ASE cannot read compressed files")
+        library = _UNCOMPRESSED[reader]
+        raise StructureError(f"{path}: decompress it first; {library} cannot read compressed files")
     _check_installed(path, reader)
     if options.optimize == "gfnff":
         embedding.check_gfnff()
@@ -145,9 +173,9 @@ def reader_of(path: Path, options: Options) -> Reader:
 
 
 def _check_installed(path: Path, reader: Reader) -> None:
-    module, name = _NEEDS.get(reader, ("", ""))
+    module, name, extra = _NEEDS.get(reader, ("", "", ""))
     if module and find_spec(module) is None:
         raise StructureError(
-            f"{path}: reading this format needs {name}: pip install 'wqmaster[structures]'",
+            f"{path}: reading this format needs {name}: pip install 'wqmaster[{extra}]'",
             code=ErrorCode.LIBRARY_MISSING,
         )

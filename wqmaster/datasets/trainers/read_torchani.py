@@ -32,6 +32,7 @@ def main(path):
         ids = dataset.get_numpy_conformers(name, properties=["_id", "coordinates"])["_id"]
         for index, own in enumerate(ids.tolist()):
             row = {ours: seen[key][index].tolist() for key, ours in NAMES.items() if key in seen}
+            own = own.encode("ascii").decode("unicode_escape")
             print(json.dumps(row | {"id": own}))
 
 

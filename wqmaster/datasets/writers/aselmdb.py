@@ -43,7 +43,7 @@ class AseLmdbWriter:
         self._level = level
         # There is no other process to lock out, and a lock would leave a second file.
         self._environment: Any = lmdb.open(
-            str(path), map_size=_MAP_BYTES, subdir=False, meminit=False, lock=False, sync=False
+            str(path), map_size=_MAP_BYTES, subdir=False, lock=False, sync=False
         )
         self._transaction: Any = self._environment.begin(write=True)
         self._count = 0

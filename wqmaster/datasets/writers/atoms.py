@@ -2,7 +2,8 @@
 
 - aimnet: `aimnet calc_sae` writes lines `NUMBER: ENERGY` in eV (`aimnet/train/calc_sae.py`), and
   `load_sae` reads them (`aimnet/train/export_model.py`).
-- torchani: the arguments of `torchani.sae.SelfEnergy(symbols, self_energies)` in Eh, as JSON.
+- torchani: the argument `self_energies` of `torchani.arch.simple_ani`, a dict of symbols and
+  energies in Eh, as JSON.
 - fairchem: the list `elem_refs` in eV, by atomic number from 0, of a fine-tuning's data task
   (`configs/uma/finetune/data/uma_conserving_data_task_energy_force.yaml`), which
   `ElementReferences` indexes by atomic number. Elements without a reference atom have 0.
@@ -40,10 +41,7 @@ def write_aimnet(path: Path, atoms: Sequence[Frame]) -> Path:
 def write_torchani(path: Path, atoms: Sequence[Frame]) -> Path:
     """Write NAME.sae.json."""
     energies = _energies(atoms)
-    content = {
-        "symbols": [SYMBOLS[number] for number in energies],
-        "self_energies": list(energies.values()),
-    }
+    content = {SYMBOLS[number]: energy for number, energy in energies.items()}
     return _written(path, ".sae.json", json.dumps(content, indent=1) + "\n")
 
 

@@ -2,11 +2,12 @@
 
 Format: aiqm/torchani, `torchani/datasets/backends/hdf5_impl.py` (the attribute `grouping`, without
 which a file counts as "legacy") and `anidataset.py` (groups `001`, ..., with `species` as atomic
-numbers; `_id` is read as text). Energies are in Eh, forces in Eh/Angstrom (`torchani/units.py`).
-TorchANI has no reserved names for the state; its tests call it `charges` and `spin_multiplicities`
-(`tests/test_datasets.py`), and `atomic_charges` are those of the atoms (`torchani/utils.py`,
-`ATOMIC_KEYS`). Dipole moments are in e Angstrom, as `torchani/electro.py` computes them. The reader
-turns what it finds into tensors of the same type, here double precision.
+numbers; `_id` is read as text in ASCII, so other characters are escaped as in Python). Energies are
+in Eh, forces in Eh/Angstrom (`torchani/units.py`). TorchANI has no reserved names for the state;
+its tests call it `charges` and `spin_multiplicities` (`tests/test_datasets.py`), and
+`atomic_charges` are those of the atoms (`torchani/utils.py`, `ATOMIC_KEYS`). Dipole moments are in
+e Angstrom, as `torchani/electro.py` computes them. The reader turns what it finds into tensors of
+the same type, here double precision.
 """
 
 from collections.abc import Collection
@@ -44,7 +45,7 @@ class TorchaniWriter(BySizeWriter):
     def row(self, frame: Frame, labels: frozenset[str]) -> dict[str, Any]:
         """The values of a frame by their keys in the file."""
         row: dict[str, Any] = {
-            "_id": frame.id,
+            "_id": frame.id.encode("unicode_escape").decode("ascii"),
             "species": frame.numbers,
             "coordinates": frame.coordinates,
             "charges": frame.charge,
