@@ -152,7 +152,7 @@ def test_electrons_are_compared_with_those_that_the_program_states(
 
 def test_core_electrons_do_not_count() -> None:
     """Silver iodide has 47 + 53 electrons, of which def2 replaces 28 + 28."""
-    grid = {"integrated_electrons": {"total": 43.99999}, "symbols": ["Ag", "I"]}
+    grid: dict[str, Any] = {"integrated_electrons": {"total": 43.99999}, "symbols": ["Ag", "I"]}
     stated = applied(electrons=44, **grid)["electrons"]
     assert stated.value == pytest.approx(1e-5 / 44)
     # Without a statement, the deficit could be that of a core potential.
@@ -160,7 +160,10 @@ def test_core_electrons_do_not_count() -> None:
 
 
 def test_without_a_statement_the_nuclear_charge_and_the_charge_count() -> None:
-    grid = {"integrated_electrons": {"total": 8.99}, "symbols": ["O", "H", "H"]}
+    grid: dict[str, Any] = {
+        "integrated_electrons": {"total": 8.99},
+        "symbols": ["O", "H", "H"],
+    }
     assert applied(charge=1, **grid)["electrons"].value == pytest.approx(0.01 / 9)
     assert "electrons" not in applied(integrated_electrons={"total": 8.99}, symbols=["Q", "H"])
 
@@ -225,7 +228,7 @@ def test_a_restricted_open_shell_and_fractions_have_no_gap() -> None:
         "orbital_occupations": [2.0, 1.0, 0.0],
     }
     assert "homo_lumo_gap" not in applied(multiplicity=2, **one)
-    fractions = {
+    fractions: dict[str, Any] = {
         "orbital_energies": [[-0.5, -0.1], [-0.5, -0.1]],
         "orbital_occupations": [[1.0, 0.5], [1.0, 0.5]],
     }

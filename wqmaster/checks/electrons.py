@@ -124,9 +124,9 @@ all-electron sets none. If the program states none, N is the nuclear charge less
 deficit of two electrons or more is taken for a core potential: the check then does not apply.
 Semiempirical methods and Hartree-Fock have no grid.
 
-Source: OMol25 stores the integrated number of electrons. The limits are ours. Public outputs of ORCA
-4 to 6 have at most 3e-6, PySCF has 4e-4 with grid level 0, 5e-6 with level 1 and 3e-7 with level 2
-(methanol, H2S, CHCl3; def2-SVP).
+Source: OMol25 stores the integrated number of electrons. The limits are ours. Public outputs of
+ORCA 4 to 6 have at most 3e-6; PySCF has 4e-4 with grid level 0, 5e-6 with level 1 and 3e-7 with
+level 2 (methanol, H2S, CHCl3; def2-SVP).
 """
 
 S_SQUARED = Check(
@@ -199,5 +199,6 @@ CHARGES = Check(
 """|sum of `charges` - total charge|, without what rounding explains.
 
 Charges that were printed with k decimals can be off by n/2 10**-k in all. The first of `charges`,
-`mulliken_charges` and `loewdin_charges` is taken. Source: their definition; the limits are ours.
+`mulliken_charges` and `loewdin_charges` that the campaign stores is taken. Source: their
+definition; the limits are ours.
 """

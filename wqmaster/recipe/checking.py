@@ -25,6 +25,9 @@ from wqmaster.parsers.quantities import QUANTITIES
 from wqmaster.recipe.recipe import StepRecipe
 from wqmaster.recipe.values import plain
 
+# Quantities that are only looked at if the campaign stores them: a check of them says nothing about
+# other values, and reading them takes time.
+_ONLY_STORED = frozenset({"charges", "mulliken_charges", "loewdin_charges"})
 # A module of parsers can have a function of this name for the geometry of its gradients.
 _OF_GRADIENT = "gradient_geometry"
 
@@ -53,7 +56,9 @@ class _Values:
             if value is not None:
                 return self._sound("geometry", value)
         value = self._stored.get(name)
-        return self._sound(name, self._parsed(name) if value is None else value)
+        if value is None and name not in _ONLY_STORED:
+            value = self._parsed(name)
+        return self._sound(name, value)
 
     def _parsed(self, name: str) -> Any:
         function = getattr(self._program.module, name, None) if self._program is not None else None
