@@ -68,13 +68,13 @@ def measured(path: Path, forces: str, reference: str, unit: str) -> tuple[Scores
             if limit:
                 shares.append(one.value / limit)
                 scores.setdefault(one.check.name, []).append(one.value)
-        scores.setdefault("largest share of a limit", []).append(max(shares))
+        scores.setdefault("largest share of a limit", []).append(max(shares, default=0.0))
         rigid = rigid_part(gradient, places) * EV_PER_ANGSTROM * _MILLI
         scores.setdefault("rigid part", []).append(rigid)
         wrong = np.abs(own - better) * _MILLI
         errors["rms"].append(float(np.sqrt((wrong**2).mean())))
         errors["mean"].append(float(wrong.mean()))
-        errors["largest"].append(float(wrong.max()))
+        errors["largest"].append(float(np.max(wrong)))
     return scores, errors
 
 
@@ -124,12 +124,12 @@ def main() -> None:
             )
         print(f"  {'AUC for the worst tenth by':<26}" + "".join(f"{name:>9}" for name in errors))
         many = max(1, round(_WORST_SHARE * count))
-        for name, values in scores.items():
+        for name, found in scores.items():
             row = ""
             for wrong in errors.values():
                 bad = np.zeros(count, dtype=bool)
                 bad[np.argsort(wrong)[-many:]] = True
-                row += f"{auc(values, bad):>9.3f}"
+                row += f"{auc(found, bad):>9.3f}"
             print(f"  {name:<26}{row}")
 
 

@@ -56,15 +56,14 @@ def _are_two(value: Any) -> bool:
 
 
 def _gap(evaluated: Evaluated) -> float | None:
-    if evaluated.multiplicity == 1:
-        found = evaluated.read("homo_lumo_gap")
-        if found is not None and found >= 0:
-            return float(found)
+    found: float | None = evaluated.read("homo_lumo_gap")
+    if found is None or found >= 0:
+        return found
     energies = evaluated.read("orbital_energies")
     occupations = evaluated.read("orbital_occupations")
     if not _are_two(energies) or not _are_two(occupations):
         # One set of orbitals with unpaired electrons in it has no such order.
-        return float(found) if evaluated.multiplicity == 1 and found is not None else None
+        return found if evaluated.multiplicity == 1 else None
     if any(abs(filled - round(filled)) > _EMPTY for spin in occupations for filled in spin):
         return None
     gaps = [
@@ -161,12 +160,13 @@ HOMO_LUMO_GAP = Check(
     kind=FailureClass.CHECK_HOMO_LUMO_GAP,
     low_is_bad=True,
 )
-"""Lowest empty minus highest occupied orbital energy; the smaller one of the two spins.
+"""Lowest empty minus highest occupied orbital energy, in Eh.
 
-If it is negative, the SCF ended in a state that is not its ground state. The orbitals of the two
-spins are not compared: in the lowest triplet of a molecule the hole of the one spin usually lies
-below the electron of the other. A restricted open shell and fractional occupations have no such
-order, so the check does not apply.
+If it is negative, the SCF ended in a state that is not its ground state. A negative number over
+both spins is replaced by the smaller one of the gaps of each spin: in the lowest triplet of a
+molecule the hole of the one spin usually lies below the electron of the other. A restricted open
+shell with a negative number, and fractional occupations, have no such order: the check does not
+apply.
 
 Source: common practice. The strict warning (0.5 eV) is ours.
 """

@@ -27,7 +27,7 @@ from wqmaster.recipe.values import plain
 
 # Quantities that are only looked at if the campaign stores them: a check of them says nothing about
 # other values, and reading them takes time.
-_ONLY_STORED = frozenset({"charges", "mulliken_charges", "loewdin_charges"})
+_ONLY_STORED = frozenset({"gradient", "charges", "mulliken_charges", "loewdin_charges"})
 # A module of parsers can have a function of this name for the geometry of its gradients.
 _OF_GRADIENT = "gradient_geometry"
 
