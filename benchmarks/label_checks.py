@@ -3,15 +3,15 @@
     python benchmarks/label_checks.py FILE... [--forces NAME] [--reference NAME] [--unit UNIT]
 
 Each FILE is in extended XYZ format and has two sets of forces: those of the data set and the same
-ones recomputed with better settings. Structures are ranked by the checks, which see only the former,
-and the ranking is compared with the error of the forces. AUC is the probability that a structure
-among the worst tenth is ranked above another one: 1 is perfect, 0.5 is chance.
+ones recomputed with better settings. Structures are ranked by the checks, which see only the
+former, and the ranking is compared with the error of the forces. AUC is the probability that a
+structure among the worst tenth is ranked above another one: 1 is perfect, 0.5 is chance.
 
 Public files are in the repository water-ice-group/datasets_dft_accuracy of Kuryla et al., J. Chem.
 Phys. 163, 224313 (2025), folder force_discrepancies: 1,000 structures each of AIMNet2, Transition1x
-and others. No limit was fitted to them. "rigid part" (`wqmaster.checks.forces.rigid_part`) is the part
-of the error that a set of forces shows by itself; it was chosen for this meaning, and then seen to
-rank AIMNet2 best.
+and others. No limit was fitted to them. "rigid part" (`wqmaster.checks.forces.rigid_part`) is the
+part of the error that a set of forces shows by itself; it was chosen for this meaning, and then
+seen to rank AIMNet2 best.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Errors = dict[str, list[float]]
 
 def auc(scores: npt.ArrayLike, bad: npt.NDArray[np.bool_]) -> float:
     """The probability that a bad one has a higher score than a good one; ties count half."""
-    values, places, counts = np.unique(
+    _, places, counts = np.unique(
         np.asarray(scores, dtype=float), return_inverse=True, return_counts=True
     )
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
@@ -54,26 +54,27 @@ def measured(path: Path, forces: str, reference: str, unit: str) -> tuple[Scores
     errors: Errors = {"rms": [], "mean": [], "largest": []}
     checks = checks_of("default", {})
     for atoms, own, better in _frames(path, forces, reference, unit):
-        gradient, places = (-own / EV_PER_ANGSTROM).tolist(), atoms.positions.tolist()
+        gradient: list[list[float]] = (-own / EV_PER_ANGSTROM).tolist()
+        places: list[list[float]] = atoms.positions.tolist()
         values = {
             "gradient": gradient,
             "geometry": places,
             "symbols": [SYMBOLS[number] for number in atoms.numbers],
         }
         found = checks.applied(Evaluated(values.get, natoms=len(atoms)))
-        shares = []
+        shares: list[float] = []
         for one in found:
             limit = one.limits.refuse
             if limit:
                 shares.append(one.value / limit)
                 scores.setdefault(one.check.name, []).append(one.value)
-        scores.setdefault("largest share of a limit", []).append(max(shares))
+        scores.setdefault("largest share of a limit", []).append(max(shares, default=0.0))
         rigid = rigid_part(gradient, places) * EV_PER_ANGSTROM * _MILLI
         scores.setdefault("rigid part", []).append(rigid)
         wrong = np.abs(own - better) * _MILLI
         errors["rms"].append(float(np.sqrt((wrong**2).mean())))
         errors["mean"].append(float(wrong.mean()))
-        errors["largest"].append(float(wrong.max()))
+        errors["largest"].append(float(np.max(wrong)))
     return scores, errors
 
 
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--energy", default="REF_energy")
     parser.add_argument("--unit", default="eV/Angstrom", choices=sorted(_UNITS))
     given = parser.parse_args()
+    scores: Scores
     for path in given.files:
         scores, errors = measured(path, given.forces, given.reference, given.unit)
         scores["energy_by_composition"] = by_energy(path, given.energy)
@@ -115,19 +117,19 @@ def main() -> None:
         total = float(np.sqrt(np.mean(np.square(errors["rms"]))))
         print(f"{path.name}: {count:,} structures, force error {total:.2f} meV/Angstrom (RMS)")
         for name in ("net_force", "net_torque"):
-            values = np.asarray(scores[name])
+            own = np.asarray(scores[name])
             print(
-                f"  {name}: median {np.median(values):.2f}, 95 % {np.percentile(values, 95):.2f}, "
-                f"above 1: {(values > 1).mean():.1%}, above 10: {(values > 10).mean():.1%}"
+                f"  {name}: median {np.median(own):.2f}, 95 % {np.percentile(own, 95):.2f}, "
+                f"above 1: {(own > 1).mean():.1%}, above 10: {(own > 10).mean():.1%}"
             )
         print(f"  {'AUC for the worst tenth by':<26}" + "".join(f"{name:>9}" for name in errors))
         many = max(1, round(_WORST_SHARE * count))
-        for name, values in scores.items():
+        for name, found in scores.items():
             row = ""
             for wrong in errors.values():
                 bad = np.zeros(count, dtype=bool)
                 bad[np.argsort(wrong)[-many:]] = True
-                row += f"{auc(values, bad):>9.3f}"
+                row += f"{auc(found, bad):>9.3f}"
             print(f"  {name:<26}{row}")
 
 

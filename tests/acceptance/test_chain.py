@@ -36,7 +36,7 @@ def pyscf(**options: Any) -> dict[str, Any]:
         "geometry": "opt",
         "xc": "pbe",
         "basis": "sto-3g",
-        "grid": 1,
+        "grid": 3,
         "parsers": ["energy", "gradient", "geometry"],
         **options,
     }

@@ -56,15 +56,14 @@ def _are_two(value: Any) -> bool:
 
 
 def _gap(evaluated: Evaluated) -> float | None:
-    if evaluated.multiplicity == 1:
-        found = evaluated.read("homo_lumo_gap")
-        if found is not None and found >= 0:
-            return float(found)
+    found: float | None = evaluated.read("homo_lumo_gap")
+    if found is None or found >= 0:
+        return found
     energies = evaluated.read("orbital_energies")
     occupations = evaluated.read("orbital_occupations")
     if not _are_two(energies) or not _are_two(occupations):
         # One set of orbitals with unpaired electrons in it has no such order.
-        return float(found) if evaluated.multiplicity == 1 and found is not None else None
+        return found if evaluated.multiplicity == 1 else None
     if any(abs(filled - round(filled)) > _EMPTY for spin in occupations for filled in spin):
         return None
     gaps = [
@@ -110,8 +109,8 @@ ELECTRONS = Check(
     name="electrons",
     quantity="the relative error of the number of electrons on the grid",
     unit="",
-    default=Limits(warn=1e-4, refuse=1e-3),
-    strict=Limits(warn=1e-5, refuse=1e-4),
+    default=Limits(warn=1e-5, refuse=1e-4),
+    strict=Limits(warn=1e-6, refuse=1e-5),
     measure=_electrons,
     kind=FailureClass.CHECK_ELECTRONS,
 )
@@ -124,8 +123,9 @@ all-electron sets none. If the program states none, N is the nuclear charge less
 deficit of two electrons or more is taken for a core potential: the check then does not apply.
 Semiempirical methods and Hartree-Fock have no grid.
 
-Source: OMol25 stores the integrated number of electrons. The limits are ours. ORCA's public outputs
-of versions 4 to 6 are within 3e-6.
+Source: OMol25 stores the integrated number of electrons. The limits are ours. Public outputs of
+ORCA 4 to 6 have at most 3e-6; PySCF has 4e-4 with grid level 0, 5e-6 with level 1 and 3e-7 with
+level 2 (methanol, H2S, CHCl3; def2-SVP).
 """
 
 S_SQUARED = Check(
@@ -160,12 +160,13 @@ HOMO_LUMO_GAP = Check(
     kind=FailureClass.CHECK_HOMO_LUMO_GAP,
     low_is_bad=True,
 )
-"""Lowest empty minus highest occupied orbital energy; the smaller one of the two spins.
+"""Lowest empty minus highest occupied orbital energy, in Eh.
 
-If it is negative, the SCF ended in a state that is not its ground state. The orbitals of the two
-spins are not compared: in the lowest triplet of a molecule the hole of the one spin usually lies
-below the electron of the other. A restricted open shell and fractional occupations have no such
-order, so the check does not apply.
+If it is negative, the SCF ended in a state that is not its ground state. A negative number over
+both spins is replaced by the smaller one of the gaps of each spin: in the lowest triplet of a
+molecule the hole of the one spin usually lies below the electron of the other. A restricted open
+shell with a negative number, and fractional occupations, have no such order: the check does not
+apply.
 
 Source: common practice. The strict warning (0.5 eV) is ours.
 """
@@ -198,5 +199,6 @@ CHARGES = Check(
 """|sum of `charges` - total charge|, without what rounding explains.
 
 Charges that were printed with k decimals can be off by n/2 10**-k in all. The first of `charges`,
-`mulliken_charges` and `loewdin_charges` is taken. Source: their definition; the limits are ours.
+`mulliken_charges` and `loewdin_charges` that the campaign stores is taken. Source: their
+definition; the limits are ours.
 """

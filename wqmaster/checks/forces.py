@@ -94,8 +94,11 @@ def _net_force(evaluated: Evaluated) -> float | None:
 
 
 def _net_torque(evaluated: Evaluated) -> float | None:
-    rows, places = evaluated.gradient, evaluated.geometry
-    if rows is None or places is None or len(rows) != len(places):
+    rows = evaluated.gradient
+    if rows is None:
+        return None
+    places = evaluated.geometry
+    if places is None or len(rows) != len(places):
         return None
     return math.hypot(*torque(rows, places)) / len(rows) * EV_PER_ANGSTROM * _MILLI
 

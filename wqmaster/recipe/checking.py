@@ -6,7 +6,8 @@ such a parser finds nothing, the value is unknown, which is never a failure.
 """
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wqmaster.campaign.checks import PRESET
@@ -20,10 +21,13 @@ from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure
 from wqmaster.jobs.job import Asked
 from wqmaster.parsers.base import Output
-from wqmaster.parsers.quantities import misfit, not_numeric
+from wqmaster.parsers.quantities import QUANTITIES
 from wqmaster.recipe.recipe import StepRecipe
-from wqmaster.recipe.values import not_finite, plain
+from wqmaster.recipe.values import plain
 
+# Quantities that are only looked at if the campaign stores them: a check of them says nothing about
+# other values, and reading them takes time.
+_ONLY_STORED = frozenset({"gradient", "charges", "mulliken_charges", "loewdin_charges"})
 # A module of parsers can have a function of this name for the geometry of its gradients.
 _OF_GRADIENT = "gradient_geometry"
 
@@ -52,7 +56,9 @@ class _Values:
             if value is not None:
                 return self._sound("geometry", value)
         value = self._stored.get(name)
-        return self._sound(name, self._parsed(name) if value is None else value)
+        if value is None and name not in _ONLY_STORED:
+            value = self._parsed(name)
+        return self._sound(name, value)
 
     def _parsed(self, name: str) -> Any:
         function = getattr(self._program.module, name, None) if self._program is not None else None
@@ -69,9 +75,34 @@ class _Values:
             return None
 
     def _sound(self, name: str, value: Any) -> Any:
-        if value is None or not_numeric(name, value) or not_finite(value):
+        """`value` if its numbers are finite and it has the shape of the quantity, else None."""
+        quantity = QUANTITIES.get(name)
+        shape = quantity.shape if quantity is not None else None
+        if value is None or (shape is not None and not self._fits(value, shape)):
             return None
-        return None if misfit(name, value, self._natoms) else value
+        return value if _is_finite(value) else None
+
+    def _fits(self, value: Any, shape: Sequence[int | str]) -> bool:
+        """Whether nested lists have this shape, of which "n" is the number of atoms."""
+        if not shape or not isinstance(value, list):
+            return not shape and not isinstance(value, list)
+        wanted = {"n": self._natoms, "3n": 3 * self._natoms, "any": len(value)}.get(
+            str(shape[0]), shape[0]
+        )
+        if len(value) != wanted:
+            return False
+        return len(shape) == 1 or all(self._fits(item, shape[1:]) for item in value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers of a plain value are finite, and none is missing."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, (item for item in value.values() if item is not None)))
+    return value is not None
 
 
 def checked(
