@@ -8,7 +8,7 @@ compared with that of `pyscf_tight_reference.py`, which shares no code with wqma
 states for each molecule the failure class without remedies, the remedy that cured it, and the
 difference of the energy from the reference. The exit code is 1 if fewer than MIN_CURED of the
 molecules that fail without remedies are cured within TOLERANCE_EH, or if any energy that was stored
-is above the reference by more than that. It takes about 15 minutes on two cores.
+is above the reference by more than that. The references of the radicals take most of the time.
 """
 
 import json
