@@ -40,6 +40,20 @@ def test_errors_of_the_campaign_file_have_codes(
     assert found["code"] == code
 
 
+@pytest.mark.parametrize("wrong", [{"xc": "b3lpy"}, {"basis": "def2-spv"}, {"solvent": "watr"}])
+def test_a_name_that_pyscf_does_not_know_is_refused_before_anything_runs(
+    campaigns: Campaigns, cli: Cli, wrong: dict[str, str]
+) -> None:
+    campaigns.waters(1)
+    step = {"name": "dft", "xc": "b3lyp", "basis": "def2-svp", "parsers": ["energy"], **wrong}
+    config = {"func_name": "wqmaster.tasks.pyscf.singlepoint", "args": [step]}
+    path = campaigns.write(campaign_config=config, submit={"query": {"test.dft": None}})
+    assert error(cli, "check", path)["code"] == "campaign-invalid"
+    assert "did you mean" in cli.errors
+    cli("run", path, code=2)
+    assert campaigns.failures.count_documents({}) == 0
+
+
 def test_errors_of_the_command_line_have_codes(cli: Cli) -> None:
     assert error(cli, "status", "--nonsense")["code"] == "usage"
     assert error(cli, "rerun")["code"] == "usage"

@@ -62,6 +62,10 @@ HYDROXYL = Molecule("oh", (8, 1), ((0, 0, 0), (0, 0, 0.98)), multiplicity=2)
 CATION = Molecule("w+", WATER.numbers, WATER.coordinates, charge=1, multiplicity=2)
 IODIDE = Molecule("hi", (1, 53), ((0, 0, 0), (0, 0, 1.61)))
 HYDROXIDE = Molecule("oh-", (8, 1), ((0, 0, 0), (0, 0, 0.97)), charge=-1)
+HIGH_SPIN = Molecule("oh", (8, 1), ((0, 0, 0), (0, 0, 0.98)), multiplicity=12)
+BARE = Molecule("h+", (1,), ((0, 0, 0),), charge=1)
+# Two carbon atoms so close that a diffuse basis set is linearly dependent.
+CLOSE = Molecule("c2", (6, 6), ((0, 0, 0), (0, 0, 0.4)))
 # They do not converge in 50 ordinary cycles with PBE: stretched bonds.
 HARD = {
     "F2": Molecule("f2", (9, 9), ((0, 0, 0), (0, 0, 2.5))),
@@ -199,11 +203,12 @@ def test_a_second_order_solution_is_stable_or_refused(tmp_path: Path, limit: int
             {"basis": "sto-3g"},
             FailureClass.CHARGE_MULTIPLICITY,
         ),
-        (Molecule("h+", (1,), ((0, 0, 0),), charge=1), {}, FailureClass.CHARGE_MULTIPLICITY),
+        (HIGH_SPIN, {}, FailureClass.CHARGE_MULTIPLICITY),
+        (BARE, {}, FailureClass.CHARGE_MULTIPLICITY),
     ],
     ids=[
         *("basis", "spin", "dispersion", "no potential", "other potential", "no such potential"),
-        *("fitting", "element", "full", "proton"),
+        *("fitting", "element", "full", "too many unpaired", "no electron"),
     ],
 )
 def test_a_wrong_input_has_its_class(
@@ -212,6 +217,18 @@ def test_a_wrong_input_has_its_class(
     step = step_of(tmp_path, molecule, Singlepoint.model_validate({**LEVEL, **options}))
     assert step.exit_code == 1
     assert failure(step, molecule) is kind
+
+
+def test_a_linearly_dependent_basis_is_reduced_and_the_report_states_by_how_much(
+    tmp_path: Path,
+) -> None:
+    options = {"xc": "hf", "basis": "6-311++g**", "gradient": False}
+    step = step_of(tmp_path, CLOSE, Singlepoint.model_validate(options))
+    assert failure(step, CLOSE) is None
+    assert parsers.basis_functions(output_of(step)) == 44
+    assert parsers.linear_dependencies(output_of(step)) == 1
+    plain = step_of(tmp_path, WATER, Singlepoint.model_validate(options))
+    assert parsers.linear_dependencies(output_of(plain)) == 0
 
 
 def test_an_optimization_ends_at_a_minimum(tmp_path: Path) -> None:

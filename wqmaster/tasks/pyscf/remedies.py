@@ -5,6 +5,11 @@ contains none of them: PySCF diagonalizes once more without the level shift (scf
 eight cases that do not converge by themselves (stretched bonds, twisted ethylene, NiCO; PBE),
 neither damping nor a level shift helped. The second-order method converged all of them, and from
 each guess to the same energy, except for LiF from the Hueckel guess, which no rung uses therefore.
+
+A solution without an instability need not be the lowest one. For NO at 2.5 Angstrom (UKS, PBE,
+def2-SVP), `continued` ended at -129.3815 Eh, but the second-order method, after three cycles from
+the guess minao, at a stable solution of -129.3552 Eh with S^2 = 2.45.
+`benchmarks/pyscf_hard_cases.py` compares the remedies with the lowest of several solutions.
 """
 
 from typing import Any, Literal
