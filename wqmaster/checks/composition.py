@@ -1,8 +1,8 @@
 """The check of a campaign: energies that do not fit those of other molecules of the same elements.
 
-A first pass over the campaign fits one energy per element (and per unit of positive and negative
-charge), a second pass measures how far each energy is from this fit. Both need a fixed amount of
-memory, whatever the number of documents.
+A first pass over the campaign fits one energy per element, per unit of positive and of negative
+charge, and per unpaired electron; a second pass measures how far each energy is from this fit. Both
+need a fixed amount of memory, whatever the number of documents.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from wqmaster.jobs.molecule import SYMBOLS
 
 _Vector = npt.NDArray[np.float64]
 
-# One column per element (column 0 is not used), one per unit of positive, one of negative charge.
-_COLUMNS = len(SYMBOLS) + 2
+# One column per element (column 0 is not used), one per unit of positive, one of negative charge,
+# and one per unpaired electron.
+_COLUMNS = len(SYMBOLS) + 3
 # The rows from which the robust fit and the scale are computed. A campaign that is larger is
 # represented by a random sample.
 _SAMPLE_ROWS = 5000
@@ -27,8 +28,11 @@ _FIRST_ROWS = 500
 _ROUNDS = 30
 # Below this many documents with an element (or sign of charge), its energy is not known.
 _FEWEST_DOCUMENTS = 3
-# The smallest scale, in Eh per square root of an atom (27 meV), by which conformers differ easily.
-_SMALLEST_SCALE_EH = 1e-3
+# Below this many documents, the scale is not known.
+_FEWEST_ALL = 50
+# The smallest scale, in Eh per square root of an atom (0.27 eV). Conformers of a few molecules fit
+# their compositions by much less, which says nothing of other molecules.
+_SMALLEST_SCALE_EH = 1e-2
 # Turns the median of absolute deviations of normally distributed numbers into their standard
 # deviation.
 _SIGMA_PER_MEDIAN = 1.4826
@@ -56,11 +60,11 @@ energies has longer tails than a normal one.
 """
 
 
-def _row(numbers: Sequence[int], charge: int) -> _Vector:
+def _row(numbers: Sequence[int], charge: int, multiplicity: int) -> _Vector:
     row = np.zeros(_COLUMNS)
     for number in numbers:
         row[number] += 1.0
-    row[-2], row[-1] = max(charge, 0), max(-charge, 0)
+    row[-3:] = max(charge, 0), max(-charge, 0), multiplicity - 1
     return row
 
 
@@ -87,9 +91,11 @@ class EnergyByComposition:
         self._energies = np.zeros(_COLUMNS)  # of the columns, in Eh
         self._scale = 0.0
 
-    def add(self, numbers: Sequence[int], energy: float, charge: int = 0) -> None:
-        """Take up a document: its atomic numbers, energy (Eh) and charge (e)."""
-        row = _row(numbers, charge)
+    def add(
+        self, numbers: Sequence[int], energy: float, charge: int = 0, multiplicity: int = 1
+    ) -> None:
+        """Take up a document: its atomic numbers, energy (Eh), charge (e) and multiplicity."""
+        row = _row(numbers, charge, multiplicity)
         entry = (row, energy, len(numbers))
         self._seen += 1
         self._documents += row > 0
@@ -151,9 +157,15 @@ class EnergyByComposition:
             _SIGMA_PER_MEDIAN * float(np.median(np.abs(residuals))), _SMALLEST_SCALE_EH
         )
 
-    def z(self, numbers: Sequence[int], energy: float, charge: int = 0) -> float | None:
+    def z(
+        self, numbers: Sequence[int], energy: float, charge: int = 0, multiplicity: int = 1
+    ) -> float | None:
         """How far an energy (Eh) is from the fit; None if too few documents have its elements."""
-        row = _row(numbers, charge)
-        if not self._scale or np.any(self._documents[row > 0] < _FEWEST_DOCUMENTS):
+        row = _row(numbers, charge, multiplicity)
+        if (
+            self._seen < _FEWEST_ALL
+            or not self._scale
+            or np.any(self._documents[row > 0] < _FEWEST_DOCUMENTS)
+        ):
             return None
         return float(abs(energy - row @ self._energies) / (self._scale * len(numbers) ** 0.5))

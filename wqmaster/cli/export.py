@@ -53,7 +53,8 @@ def _lines(account: Account, order: Order) -> Iterator[str]:
     for reason, (count, ids) in account.left_out.items():
         more = ", ..." if count > len(ids[:_MAX_SHOWN_IDS]) else ""
         named = ", ".join(map(printable, ids[:_MAX_SHOWN_IDS]))
-        yield f"left out: {count:,} ({printable(reason)}): {named}{more}"
+        which = f": {named}{more}" if ids else ""
+        yield f"left out: {count:,} ({printable(reason)}){which}"
     for check, count in account.warned.items():
         yield f"warned by the check {check}: {counted(count, 'frame')}"
     if account.duplicates and not order.dedupe:

@@ -170,6 +170,8 @@ class Export:
                     self._show(account.frames)
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)
+            for kind, count in source.failures().items():
+                tally.leave_out(f"failed: {kind}", count=count)
         account.documents = tally.distinct("document")
         account.left_out = dict(tally.left_out)
         account.warned = dict(tally.warned)

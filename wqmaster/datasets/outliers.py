@@ -29,7 +29,7 @@ class Outliers:
             for frame in source.energies():
                 if not frame.isolated:
                     fit = self._fits.setdefault(frame.recipe, EnergyByComposition())
-                    fit.add(frame.numbers.tolist(), frame.energy, frame.charge)
+                    fit.add(*_described(frame))
         for fit in self._fits.values():
             fit.fit()
 
@@ -41,7 +41,7 @@ class Outliers:
             found += checks.applied(_evaluated(source, frame))
         fit = self._fits.get(frame.recipe)
         if fit is not None:
-            value = fit.z(frame.numbers.tolist(), frame.energy, frame.charge)
+            value = fit.z(*_described(frame))
             if value is not None:
                 found.append(measured(ENERGY_BY_COMPOSITION, value, checks.limits(_NAME)))
         if not found:
@@ -53,6 +53,10 @@ class Outliers:
         return replace(
             frame, checks={**frame.checks, **values}, warned=(*frame.warned, *warned)
         ), why
+
+
+def _described(frame: Frame) -> tuple[list[int], float, int, int]:
+    return frame.numbers.tolist(), frame.energy, frame.charge, frame.multiplicity
 
 
 def _evaluated(source: Source, frame: Frame) -> Evaluated:

@@ -99,6 +99,10 @@ class Source:
         """What the recipe with this hash asks for; None if the database has no record of it."""
         return self._store.recipe(recipe)
 
+    def failures(self) -> Mapping[str, int]:
+        """The number of failed documents, by failure class."""
+        return self._store.ledger.by_class()
+
     def energies(self) -> Iterator[Frame]:
         """Yield the frames without labels other than the energy, and without counting."""
         values = {name: self.labels.values[name] for name in self.labels.values if name in _LIGHT}
