@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     IMPORT_COLLIDED = "import-collided"  # another process inserted the same ids meanwhile
     OUTPUT_UNREADABLE = "output-unreadable"  # an output file is missing or cannot be read
     OUTPUT_NOT_RECOGNIZED = "output-not-recognized"  # the file is not an output of this program
+    ADOPTION_UNCLEAR = "adoption-unclear"  # it is not clear which step the outputs belong to
 
     # --- the database ---
     DATABASE_UNREACHABLE = "database-unreachable"  # the server does not answer

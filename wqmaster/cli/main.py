@@ -34,6 +34,7 @@ VERBS = {
     "reparse": "reparse",
     "rerun": "rerun",
     "import": "import_",
+    "adopt": "adopt",
     "db": "db",
     "software": "software",
 }

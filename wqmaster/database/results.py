@@ -164,6 +164,15 @@ class Results:
             }
         return found
 
+    def runs(self, document_ids: Sequence[Any], step: str) -> dict[str, Document]:
+        """The `_run` of a step of each existing document ({} if none), keyed by `key_of(_id)`."""
+        path = f"{self._key}.{step}._run"
+        found = {}
+        for document in self._documents.find({"_id": {"$in": list(document_ids)}}, {path: 1}):
+            run = lookup(document, path)
+            found[key_of(document["_id"])] = dict(run) if isinstance(run, dict) else {}
+        return found
+
     def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
         """Replace values of a step if its result comes from `run`; return whether it does.
 

@@ -79,8 +79,11 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     return None
 
 
-def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked) -> Failure | None:
-    """The step's failure, judged before its values are read; None if it did not fail."""
+def _step_failure(step: StepOutcome, wanted: StepRecipe, asked: Asked | None) -> Failure | None:
+    """The step's failure, judged before its values are read; None if it did not fail.
+
+    Without `asked`, the output is not compared with what a job was asked to compute.
+    """
     failure = _by_exit_code(step)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
@@ -170,11 +173,13 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
     return Failure(FailureClass.PARSE_ERROR, message)
 
 
-def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
+def judge(recipe: Recipe, asked: Asked, outcome: Outcome, *, of_a_job: bool = True) -> Verdict:
     """Judge one job.
 
     Every step must have run, and its output must pass the diagnosis, the parsers and the checks.
     The first failure ends the judgement; the verdict then has the results of the steps before it.
+    If the output is not `of_a_job`, `asked` was itself read from it, so that only the number of
+    atoms is compared.
     """
     results: list[StepResult] = []
     came_back = {step.name: step for step in outcome.steps}
@@ -184,7 +189,9 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(tuple(results), failure)
-        found = _step_failure(step, wanted, asked) or _values(step, wanted)
+        found = _step_failure(step, wanted, asked if of_a_job else None) or _values(
+            step, wanted
+        )
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         diagnosis = wanted.diagnosis

@@ -1,0 +1,295 @@
+"""One output to a document with a judged result, or to the reason why it is refused. Pure but for
+reading the files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bson import encode
+from bson.errors import BSONError
+
+from wqmaster.database import records
+from wqmaster.database.results import refusal
+from wqmaster.engines.base import Returned, TaskResult
+from wqmaster.errors import BadDocument, NotApplicable, ParseError
+from wqmaster.jobs.failures import FailureClass
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
+from wqmaster.jobs.molecule import Document, from_document
+from wqmaster.offline.adopting import orca, xtb
+from wqmaster.offline.adopting.base import Found, Reason, Stated, Taken, Unfit
+from wqmaster.offline.adopting.content import Content, content_of
+from wqmaster.parsers.base import Output
+from wqmaster.recipe.diagnosing import diagnosed
+from wqmaster.recipe.hashing import hash_of
+from wqmaster.recipe.judgement import judge
+from wqmaster.recipe.recipe import Recipe, StepRecipe
+from wqmaster.system.tracebacks import told
+
+# The endings that are removed from the name of a printed output to find the files beside it.
+_PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
+# Files that xtb's diagnosis reads, whether or not a parser needs them.
+_OF_XTB = ("xtbout.json", "xtbopt.xyz", "xtbopt.log", "gfnff_charges", "molecule.engrad")
+_MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
+
+
+@dataclass(frozen=True)
+class Options:
+    """How outputs are adopted."""
+
+    step: str  # the campaign's step whose results they become
+    prefix: str | None = None  # what precedes the relative path in the `_id`
+    most_bytes: int = 256 << 20
+    lenient: bool = False  # whether values that the run did not compute may be missing
+    # Whether settings other than the step's are accepted, each as its own recipe.
+    any_settings: bool = False
+    recipe: str | None = None  # the hash of the only recipe to accept, whatever the step asks for
+
+
+@dataclass
+class _Run:
+    """The files of one run, by the names that parsers use."""
+
+    main: Content
+    files: dict[str, bytes]
+    sums: dict[str, str] = field(default_factory=dict)  # name on disk -> SHA-256 on disk
+
+
+class Judge:
+    """Makes documents of outputs, for one step of a campaign."""
+
+    def __init__(self, recipe: Recipe, options: Options) -> None:
+        self._recipe = recipe
+        self._options = options
+        self._step = next(one for one in recipe.steps if one.request.name == options.step)
+        program = self._step.function.program
+        assert program is not None  # noqa: S101  # the command has checked it
+        self._program = program
+
+    def id_of(self, found: Found) -> str:
+        """The `_id` of the document for an output."""
+        prefix = self._options.prefix
+        return found.relative if prefix is None else f"{prefix}/{found.relative}"
+
+    def take(self, found: Found, known: Mapping[str, Any] | None) -> Taken:
+        """Read and judge an output. `known` is the `_run` of an existing document with its `_id`.
+
+        Whatever the output contains, only this output is refused.
+        """
+        taken = Taken(found.relative)
+        try:
+            main = content_of(found.path, self._options.most_bytes)
+            taken = replace(taken, content=main.digest)
+            if known is not None:
+                return self._compared(taken, main, known)
+            run = self._run(found, main)
+            return self._judged(found, run, taken)
+        except _WithRecipe as error:
+            taken = replace(taken, recipe=error.recipe, asked=error.asked)
+            return replace(taken, reason=error.reason, message=error.message)
+        except Unfit as error:
+            return replace(taken, reason=error.reason, message=error.message)
+        except (Exception, SystemExit) as error:  # an output can contain anything
+            words = f"it cannot be judged: {told(error)}"
+            return replace(taken, reason=FailureClass.PARSE_ERROR.label, message=words)
+
+    def _compared(self, taken: Taken, main: Content, known: Mapping[str, Any]) -> Taken:
+        adopted = known.get("adopted")
+        if isinstance(adopted, Mapping) and adopted.get("sha256") == main.sha256:
+            return replace(taken, there=True, recipe=str(known.get("recipe", "")))
+        what = "of another content of this file" if adopted else "that was not adopted"
+        raise Unfit(
+            Reason.ID_TAKEN,
+            f"the collection has a document of this _id {what}; choose other ids with --prefix",
+        )
+
+    # --- files -------------------------------------------------------------------------------
+
+    def _run(self, found: Found, main: Content) -> _Run:
+        run = _Run(main, {"stdout": main.data})
+        folder, name = os.path.split(found.path)
+        stem = name.removesuffix(".gz")
+        stem = next((stem.removesuffix(end) for end in _PRINTED if stem.endswith(end)), stem)
+        needed = {file for call in self._step.parsers for file in self._files_of(call)}
+        if self._program.name == "orca":
+            text = main.data.decode("utf-8", errors="replace")
+            bases = dict.fromkeys((stem, orca.base_name(text) or stem))
+            for file in sorted(needed):
+                if file.startswith("orca."):
+                    ways = [base + file.removeprefix("orca") for base in bases]
+                    self._add(run, folder, ways, file)
+        else:
+            self._add_of_xtb(run, found, folder, needed)
+        return run
+
+    def _files_of(self, call: Any) -> set[str]:
+        files = {call.file, *getattr(call.function, "files", ())}
+        return files - {"stdout", "stderr"}
+
+    def _add_of_xtb(self, run: _Run, found: Found, folder: str, needed: set[str]) -> None:
+        text = run.main.data.decode("utf-8", errors="replace")
+        given = xtb.coordinate_file(text)
+        engrad = f"{(given or 'molecule').rpartition('.')[0] or given}.engrad"
+        for file in sorted({*needed, *_OF_XTB}):
+            if file == "molecule.engrad":
+                self._add(run, folder, [engrad], file)
+            elif found.alone:
+                self._add(run, folder, [file], file)
+        for file in xtb.further_files(text):
+            self._add(run, folder, [file], file)
+
+    def _add(self, run: _Run, folder: str, ways: Sequence[str], name: str) -> None:
+        """Add the first existing file of these names in `folder`, as `name`."""
+        for way in (other for one in ways for other in (one, f"{one}.gz")):
+            path = os.path.join(folder, way)  # noqa: PTH118  # paths may hold any bytes
+            if os.path.isfile(path) and not os.path.islink(path):  # noqa: PTH113, PTH114
+                content = content_of(path, self._options.most_bytes)
+                run.files[name] = content.data
+                run.sums[way] = content.sha256
+                return
+
+    # --- judging -----------------------------------------------------------------------------
+
+    def _judged(self, found: Found, run: _Run, taken: Taken) -> Taken:
+        output = Output(run.files)
+        stated, asked = self._stated(found, run, output)
+        recipe = hash_of(asked)
+        taken = replace(taken, recipe=recipe, asked=asked)
+        document = self._document(found, stated)
+        try:
+            molecule = from_document(document, self._recipe.loaded.campaign.molecule)
+            self._recipe.inspect(molecule)
+        except BadDocument as error:
+            raise Unfit(FailureClass.BAD_DOCUMENT.label, error.message) from error
+        ask = replace(self._recipe.asked_of(molecule), recipe=recipe)
+        step, lacking = self._wanted(output, recipe)
+        outcome = Outcome(
+            stated.host or "",
+            (StepOutcome(step.request.name, 0, stated.wall_time or 0.0, False, run.files),),
+        )
+        of_one = replace(self._recipe, steps=(step,))
+        verdict = judge(of_one, ask, outcome, of_a_job=False)
+        if verdict.failure is not None:
+            raise Unfit.of(verdict.failure)
+        values = self._stored(found, run, stated, ask, outcome, of_one, verdict.results)
+        why = refusal({step.request.name: values})
+        if why is not None:
+            raise Unfit(FailureClass.NOT_STORED.label, why)
+        put(document, f"{self._recipe.loaded.campaign.output_key}.{step.request.name}", values)
+        try:
+            encoded = encode(document)
+        except (BSONError, OverflowError, ValueError, TypeError) as error:
+            raise Unfit(FailureClass.NOT_STORED.label, str(error)) from error
+        if len(encoded) > _MAX_DOCUMENT_BYTES:
+            raise Unfit(FailureClass.NOT_STORED.label, "it exceeds the maximum size of a document")
+        return replace(taken, document=encoded, lacking=lacking)
+
+    def _stated(self, found: Found, run: _Run, output: Output) -> tuple[Stated, dict[str, Any]]:
+        """What the output states; if it states too little, the diagnosis may say why."""
+        try:
+            if self._program.name == "orca":
+                asked = orca.asked(output)
+                self._as_the_step(asked, list(orca.differences(asked, self._step.options)))
+                return orca.stated(output), asked
+            asked = xtb.asked(output, run.sums)
+            self._as_the_step(asked, list(xtb.differences(asked, self._step.function.name)))
+            return xtb.stated(output, alone=found.alone), asked
+        except (Unfit, ParseError) as error:
+            if isinstance(error, _WithRecipe):
+                raise
+            failure = diagnosed(self._program.module.diagnose, output, None, {})
+            if failure is not None:
+                raise Unfit.of(failure) from error
+            if isinstance(error, Unfit):
+                raise
+            raise Unfit(FailureClass.PARSE_ERROR.label, error.message) from error
+
+    def _as_the_step(self, asked: Mapping[str, Any], found: Sequence[str]) -> None:
+        wanted = self._options.recipe
+        if wanted is not None and hash_of(asked) != wanted:
+            raise _WithRecipe(f"its recipe is {hash_of(asked)}, not {wanted}", asked)
+        if found and not self._options.any_settings:
+            raise _WithRecipe("; ".join(found)[:1000], asked)
+
+    def _wanted(self, output: Output, recipe: str) -> tuple[StepRecipe, tuple[str, ...]]:
+        """The step with the recipe as read, and the parsers that are left out."""
+        step = self._step
+        lacking = []
+        if self._options.lenient:
+            lacking = [call.name for call in step.parsers if _lacks(output, call)]
+        kept = tuple(call for call in step.parsers if call.name not in lacking)
+        needed = frozenset(call.file for call in kept)
+        options = {} if self._options.any_settings else step.options
+        changed = replace(
+            step, hash=recipe, parsers=kept, needed=needed, keep_files=(), options=options
+        )
+        return changed, tuple(lacking)
+
+    def _document(self, found: Found, stated: Stated) -> Document:
+        fields = self._recipe.loaded.campaign.molecule
+        document: Document = {"_id": self.id_of(found)}
+        put(document, fields.atomic_numbers, list(stated.numbers))
+        put(document, fields.coordinates, [list(row) for row in stated.coordinates])
+        put(document, fields.charge, stated.charge)
+        put(document, fields.multiplicity, stated.multiplicity)
+        return document
+
+    def _stored(
+        self,
+        found: Found,
+        run: _Run,
+        stated: Stated,
+        ask: Asked,
+        outcome: Outcome,
+        recipe: Recipe,
+        results: Any,
+    ) -> Document:
+        returned = Returned("", TaskResult.OK, 0, stated.host or "", 0.0, run.main.modified)
+        made = records.result(recipe, ask, returned, outcome, results)
+        values = dict(made.steps[self._options.step])
+        if stated.final != stated.coordinates:
+            # Otherwise the values would seem to belong to the document's geometry.
+            values.setdefault("geometry", [list(row) for row in stated.final])
+        values["_run"] = {
+            **values["_run"],
+            "host": stated.host,
+            "wall_time": stated.wall_time,
+            "adopted": {
+                "file": found.relative,
+                "sha256": run.main.sha256,
+                "bytes": run.main.bytes,
+                "beside": [{"file": name, "sha256": one} for name, one in run.sums.items()],
+                "molecule": stated.source,
+            },
+        }
+        return values
+
+
+class _WithRecipe(Unfit):
+    """A refusal because of the settings, which names the recipe of the output."""
+
+    def __init__(self, message: str, asked: Mapping[str, Any]) -> None:
+        super().__init__(Reason.OTHER_RECIPE, message)
+        self.asked = dict(asked)
+        self.recipe = hash_of(self.asked)
+
+
+def _lacks(output: Output, call: Any) -> bool:
+    """Whether the run did not compute the value of a parser, or its file is not there."""
+    if not output.has(call.file):
+        return True
+    try:
+        call.function(output.beside(call.file))
+    except NotApplicable:
+        return True
+    except (Exception, SystemExit):  # the judgement reports it
+        return False
+    return False
+
+
+def put(document: Document, name: str, value: Any) -> None:
+    """Set the field `name` of a document; dots separate nested fields."""
+    *parents, last = name.split(".")
+    for part in parents:
+        document = document.setdefault(part, {})
+    document[last] = value
