@@ -10,7 +10,8 @@ from wqmaster.cli.common import Size, counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError, WqmasterError
-from wqmaster.offline.adopt import Account, Adoption, Wish, step_of
+from wqmaster.offline.adopt import Adoption, Wish, step_of
+from wqmaster.offline.adopting.account import Account
 from wqmaster.offline.adopting.judging import Options
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly

@@ -8,11 +8,9 @@ kill interrupted. The recipe in `_run` is the one that the output states, never 
 import contextlib
 import itertools
 import json
-import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,17 +23,17 @@ from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError, RecipeMismatch
 from wqmaster.jobs.molecule import Document
+from wqmaster.offline.adopting.account import MAX_RECIPES, Account
 from wqmaster.offline.adopting.base import Found, Reason, Taken
 from wqmaster.offline.adopting.finding import Walk
 from wqmaster.offline.adopting.judging import Judge, Options
 from wqmaster.offline.adopting.pool import BATCH_OUTPUTS, Item, Pool
+from wqmaster.offline.adopting.tables import Seen, kept
 from wqmaster.recipe.recipe import Recipe, StepRecipe
-from wqmaster.system.files import replacing
 
 REFUSED_FILE = "adopt-refused.jsonl"
-# How many examples of each class, and how many recipes, a report lists.
-MAX_EXAMPLES = 3
-MAX_RECIPES = 20
+# How many examples of each class a report lists.
+_MAX_EXAMPLES = 3
 # The limits of a batch that is inserted.
 _BATCH_DOCUMENTS = 200
 _BATCH_BYTES = 32 << 20
@@ -53,59 +51,8 @@ class Wish:
     processes: int = 1
 
 
-@dataclass
-class Account:
-    """How an adoption ended, in numbers of outputs."""
-
-    folder: str
-    adopted: int = 0  # with --dry-run: that would be adopted
-    there: int = 0  # adopted earlier
-    refused: Counter[str] = field(default_factory=Counter)  # by class
-    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # path, message
-    lacking: Counter[str] = field(default_factory=Counter)  # parser -> results without its value
-    # Recipe -> adopted outputs, and outputs that were refused because they have it.
-    recipes: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
-    asked: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the first recipes
-    files: int = 0  # all files in the folder, outputs or not
-    skipped: Counter[str] = field(default_factory=Counter)  # links, hidden and special files
-    refused_file: Path | None = None
-
-    @property
-    def outputs(self) -> int:
-        """The number of outputs that were settled."""
-        return self.adopted + self.there + self.refused.total()
-
-    def as_json(self) -> dict[str, Any]:
-        """The account as plain data."""
-        return {
-            "folder": self.folder,
-            "files": self.files,
-            "skipped": dict(self.skipped),
-            "outputs": self.outputs,
-            "adopted": self.adopted,
-            "already_there": self.there,
-            "refused": dict(self.refused),
-            "examples": {
-                name: [{"path": path, "message": message} for path, message in found]
-                for name, found in self.examples.items()
-            },
-            "lacking": dict(self.lacking),
-            "recipes": [
-                {
-                    "recipe": name,
-                    "adopted": self.recipes[name],
-                    "refused": self.others[name],
-                    "asked": self.asked[name],
-                }
-                for name in self.asked
-            ],
-            "refused_file": self.refused_file and str(self.refused_file),
-        }
-
-
 def step_of(recipe: Recipe, program: str, name: str | None) -> StepRecipe:
-    """The step whose results the outputs of `program` become: the one named `name`, or the only one.
+    """The step whose results the outputs of `program` become: `name`, or the only one.
 
     Raises:
         CampaignError: no step, or more than one, runs the program.
@@ -173,8 +120,8 @@ class Adoption:
         if computed:
             total = sum(counts[name] for name in computed)
             raise RecipeMismatch(
-                f"{place}: a run computed {total:,} results under this key, which adopted ones must "
-                "not be mixed with; adopt into a campaign with another 'mongo_output_key'"
+                f"{place}: a run computed {total:,} results under this key, and adopted ones must "
+                "not be mixed with them; adopt into a campaign with another 'mongo_output_key'"
             )
         if self._wish.mix:
             return
@@ -197,10 +144,10 @@ class Adoption:
         """
         walk = Walk(account.folder, self._program)
         with contextlib.ExitStack() as stack:
-            seen = stack.enter_context(contextlib.closing(_Seen(scratch)))
+            seen = stack.enter_context(contextlib.closing(Seen(scratch)))
             if not self._wish.dry:
                 path = self._recipe.loaded.folder / REFUSED_FILE
-                part = stack.enter_context(_kept(path))
+                part = stack.enter_context(kept(path))
                 self._refused = stack.enter_context(part.open("w", encoding="utf-8"))
                 account.refused_file = path
             campaign = self._recipe.loaded.source.path.absolute()
@@ -240,14 +187,13 @@ class Adoption:
         source = iter(outputs)
         while batch := list(itertools.islice(source, BATCH_OUTPUTS)):
             ids = {one.relative: self._judge.id_of(one) for one in batch}
-            runs = self._asking(
-                lambda ids=ids: self._store.results.runs(list(ids.values()), self._options.step)
-            )
+            results = self._store.results
+            runs = self._asking(results.runs, list(ids.values()), self._options.step)
             yield [(one, runs.get(key_of(ids[one.relative]))) for one in batch]
 
     # --- settling ----------------------------------------------------------------------------
 
-    def _settle(self, taken: Taken, account: Account, seen: "_Seen") -> None:
+    def _settle(self, taken: Taken, account: Account, seen: Seen) -> None:
         refusal = (taken.reason, taken.message)
         if not taken.reason:
             refusal = self._not_wanted(taken, seen)
@@ -269,7 +215,7 @@ class Adoption:
         if len(self._batch) == _BATCH_DOCUMENTS or self._batch_bytes > _BATCH_BYTES:
             self._insert(account)
 
-    def _not_wanted(self, taken: Taken, seen: "_Seen") -> tuple[str, str]:
+    def _not_wanted(self, taken: Taken, seen: Seen) -> tuple[str, str]:
         earlier = seen.add(taken.content, taken.relative)
         if earlier is not None and not taken.there:
             return Reason.DUPLICATE, f"it has the same content as {earlier}"
@@ -285,7 +231,7 @@ class Adoption:
         name, message = str(refusal[0]), refusal[1]
         account.refused[name] += 1
         examples = account.examples.setdefault(name, [])
-        if len(examples) < MAX_EXAMPLES:
+        if len(examples) < _MAX_EXAMPLES:
             examples.append((taken.relative, message))
         if self._refused is not None:
             line = {"path": taken.relative, "class": name, "message": message}
@@ -296,66 +242,22 @@ class Adoption:
         if not self._wish.dry:
             for _, taken in batch:
                 if taken.recipe not in self._noted:
-                    self._asking(
-                        lambda one=taken: self._store.note_recipe(one.recipe, one.asked, None)
-                    )
+                    self._asking(self._store.note_recipe, taken.recipe, taken.asked, None)
                     self._noted.add(taken.recipe)
             if batch:
                 documents = [document for document, _ in batch]
-                self._asking(lambda: self._store.insert(documents, account.folder))
+                self._asking(self._store.insert, documents, account.folder)
         for _, taken in batch:
             account.adopted += 1
             account.recipes[taken.recipe] += 1
             account.lacking.update(taken.lacking)
 
-    def _asking(self, ask: Callable[[], Any]) -> Any:
+    def _asking(self, ask: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return ask()
+            return ask(*arguments)
         except PyMongoError as error:
             raise DatabaseError(
                 f"the database failed during the adoption: {reason(error)}; once it works again, "
                 "repeat the command: it continues",
                 code=ErrorCode.DATABASE_FAILED,
             ) from error
-
-
-@contextlib.contextmanager
-def _kept(path: Path) -> Iterator[Path]:
-    """A file to write to that replaces `path`, also if the block is stopped by an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stopped: BaseException | None = None
-    with replacing(path) as part:
-        try:
-            yield part
-        except BaseException as error:
-            stopped = error
-    if stopped is not None:
-        raise stopped
-
-
-class _Seen:
-    """The contents that were adopted, kept on disk so that memory does not grow with their number."""
-
-    def __init__(self, scratch: Path | None) -> None:
-        with tempfile.NamedTemporaryFile(dir=scratch, delete=False) as table:
-            self._connection = sqlite3.connect(table.name)
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.execute("PRAGMA journal_mode=OFF")
-        self._connection.execute(
-            "CREATE TABLE seen (digest BLOB PRIMARY KEY, path TEXT) WITHOUT ROWID"
-        )
-        Path(table.name).unlink()  # the file stays open; if the process is killed, nothing remains
-
-    def add(self, digest: bytes, path: str) -> str | None:
-        """Add the digest of an output's content; return the path of an earlier one, or None."""
-        found = self._connection.execute(
-            "SELECT path FROM seen WHERE digest = ?", (digest,)
-        ).fetchone()
-        if found is not None:
-            return str(found[0])
-        self._connection.execute("INSERT INTO seen VALUES (?, ?)", (digest, path))
-        return None
-
-    def close(self) -> None:
-        """Close the file, which deletes it."""
-        self._connection.close()

@@ -189,9 +189,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome, *, of_a_job: bool = Tr
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(tuple(results), failure)
-        found = _step_failure(step, wanted, asked if of_a_job else None) or _values(
-            step, wanted
-        )
+        found = _step_failure(step, wanted, asked if of_a_job else None) or _values(step, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found
         diagnosis = wanted.diagnosis

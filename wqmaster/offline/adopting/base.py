@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 
 class Unfit(Exception):
-    """An output cannot become a document; `reason` is a `Reason` or the label of a failure class."""
+    """An output cannot become a document; `reason` is a `Reason` or a failure class's label."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

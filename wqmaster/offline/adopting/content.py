@@ -17,7 +17,7 @@ class Content:
 
     data: bytes
     sha256: str  # of the file on disk, as sha256sum prints it
-    bytes: int  # the size of the file on disk
+    size: int  # of the file on disk, in bytes
     modified: float  # seconds since 1970
     digest: bytes  # SHA-256 of the decompressed content
 

@@ -24,7 +24,7 @@ _BANNERS = {
 }
 # Files of these programs that are not their printed output, so that they need not be opened.
 _NOT_PRINTED = (
-    *(".xyz", ".engrad", ".hess", ".inp", ".gbw", ".densities", ".json", ".opt", ".cis", ".ges"),
+    *(".xyz", ".engrad", ".hess", ".inp", ".gbw", ".densities", ".json", ".opt", ".cis"),
     *(".property.txt", ".tmp", ".prop", ".bibtex", ".coord", ".trj", ".xyzact", ".scfp", ".loc"),
     *(".pdb", ".sdf", ".mol", ".cube", ".molden", ".interp", ".allxyz", ".chk", ".rst", ".npz"),
 )

@@ -1,5 +1,4 @@
-"""One output to a document with a judged result, or to the reason why it is refused. Pure but for
-reading the files."""
+"""One output to a document with a judged result, or to the reason why it is refused."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -160,6 +159,7 @@ class Judge:
             molecule = from_document(document, self._recipe.loaded.campaign.molecule)
             self._recipe.inspect(molecule)
         except BadDocument as error:
+            self._diagnose(output)
             raise Unfit(FailureClass.BAD_DOCUMENT.label, error.message) from error
         ask = replace(self._recipe.asked_of(molecule), recipe=recipe)
         step, lacking = self._wanted(output, recipe)
@@ -185,7 +185,7 @@ class Judge:
         return replace(taken, document=encoded, lacking=lacking)
 
     def _stated(self, found: Found, run: _Run, output: Output) -> tuple[Stated, dict[str, Any]]:
-        """What the output states; if it states too little, the diagnosis may say why."""
+        """What the output states about its molecule, and its recipe."""
         try:
             if self._program.name == "orca":
                 asked = orca.asked(output)
@@ -197,12 +197,16 @@ class Judge:
         except (Unfit, ParseError) as error:
             if isinstance(error, _WithRecipe):
                 raise
-            failure = diagnosed(self._program.module.diagnose, output, None, {})
-            if failure is not None:
-                raise Unfit.of(failure) from error
+            self._diagnose(output)
             if isinstance(error, Unfit):
                 raise
             raise Unfit(FailureClass.PARSE_ERROR.label, error.message) from error
+
+    def _diagnose(self, output: Output) -> None:
+        """Refuse an output that has failed; if it states too little, this is the better reason."""
+        failure = diagnosed(self._program.module.diagnose, output, None, {})
+        if failure is not None:
+            raise Unfit.of(failure)
 
     def _as_the_step(self, asked: Mapping[str, Any], found: Sequence[str]) -> None:
         wanted = self._options.recipe
@@ -257,7 +261,7 @@ class Judge:
             "adopted": {
                 "file": found.relative,
                 "sha256": run.main.sha256,
-                "bytes": run.main.bytes,
+                "bytes": run.main.size,
                 "beside": [{"file": name, "sha256": one} for name, one in run.sums.items()],
                 "molecule": stated.source,
             },

@@ -35,7 +35,7 @@ _judge: Judge | None = None
 
 def _begin(campaign: str, options: Options) -> None:
     """Prepare a process: Ctrl-C is for the command alone, and without it the process ends."""
-    global _judge  # noqa: PLW0603  # one for each process
+    global _judge  # one for each process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -7,19 +7,20 @@ the former, or belong to the only run in its folder.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from wqmaster.errors import NotApplicable, ParseError
 from wqmaster.jobs.molecule import NUMBER_OF
 from wqmaster.offline.adopting.base import Reason, Stated, Unfit, unknown_molecule
 from wqmaster.parsers.base import Output
-from wqmaster.parsers.xtb import geometry
+from wqmaster.parsers.xtb import geometry, symbols
 from wqmaster.parsers.xtb.asking import stated_method
 from wqmaster.parsers.xtb.engrad import BOHR, engrad
 from wqmaster.parsers.xtb.molecular import FINAL, energy, net_charge
 from wqmaster.parsers.xtb.orbitals import multiplicity
 from wqmaster.parsers.xtb.run import program_version
-from wqmaster.parsers.xtb.text import last_line, setup, stdout
+from wqmaster.parsers.xtb.text import last_line, real, setup, stdout
 from wqmaster.parsers.xyz import frames
 
 _BANNER = "|                           x T B                           |"
@@ -172,13 +173,18 @@ def _written(output: Output, text: str) -> Rows | None:
     if not abs(found.energy - energy(output.beside("stdout"))) <= _SAME_ENERGY_EH:
         return None  # it is of another run
     elements = _elements(text)
+    if not elements:
+        return None
     if len(elements) != len(found.geometry):
         raise ParseError("molecule.engrad has another number of atoms than the output")
     return elements, tuple((x, y, z) for x, y, z in found.geometry)
 
 
 def _elements(text: str) -> tuple[str, ...]:
-    """The symbol of each atom, from the table `ID Z sym. atoms`, in which `1-3` is a range."""
+    """The symbol of each atom, from the table `ID Z sym. atoms`, in which `1-3` is a range.
+
+    () before xtb 6.3, which prints no such table.
+    """
     place = text.find("ID    Z sym.   atoms")
     found: dict[int, str] = {}
     symbol = ""
@@ -215,16 +221,38 @@ def _given(text: str, name: str) -> Rows | None:
     return None
 
 
+def _capitals(symbols: Sequence[str]) -> tuple[str, ...]:
+    return tuple(symbol.capitalize() for symbol in symbols)
+
+
 def _agree(one: Rows, other: Rows) -> bool:
-    same = [symbol.capitalize() for symbol in one[0]] == [symbol.capitalize() for symbol in other[0]]
-    return same and all(
+    return _capitals(one[0]) == _capitals(other[0]) and all(
         abs(x - y) <= _SAME_PLACE_ANGSTROM
         for row, row2 in zip(one[1], other[1], strict=True)
         for x, y in zip(row, row2, strict=True)
     )
 
 
-def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str]:
+def _final(output: Output, text: str) -> Rows:
+    """The optimized geometry, which xtb prints and writes to xtbopt.xyz; both must agree."""
+    printed = None
+    lines = text[text.rfind(FINAL) :].split("\n")[1:]
+    if len(lines) > 1 and set(lines[0].strip()) == {"="} and lines[1].strip().isdecimal():
+        block = lines[1 : int(lines[1].strip()[:9]) + 3]
+        printed = next(frames("\n".join(block) + "\n", "the printed final structure"), None)
+    if output.has("xtbopt.xyz"):
+        rows = tuple((x, y, z) for x, y, z in geometry(output.beside("xtbopt.xyz")))
+        written = tuple(symbols(output.beside("xtbopt.xyz"))), rows
+        if printed is None or _agree(written, (printed.symbols, printed.coordinates)):
+            return written
+        raise ParseError("xtbopt.xyz has another geometry than the printed final structure")
+    if printed is None:
+        raise ParseError("the final geometry is unknown: there is no xtbopt.xyz")
+    return printed.symbols, printed.coordinates
+
+
+def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str] | None:
+    """The first geometry, and the file that it comes from; None if it is unknown."""
     name = coordinate_file(text) or ""
     written = _written(output, text)
     source = "xtbopt.log" if FINAL in text else "molecule.engrad"
@@ -236,14 +264,20 @@ def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str]:
     if written is not None:
         return written, source
     if given is None or not alone:
-        raise ParseError(
-            f"the first geometry is unknown: neither {source} nor a coordinate file in the format "
-            "XYZ or Turbomole can be ascribed to this run"
-        )
-    elements = tuple(symbol.capitalize() for symbol in given[0])
-    if elements != tuple(symbol.capitalize() for symbol in _elements(text)):
+        return None
+    elements = _elements(text)
+    count = (last_line(text, "number of atoms            :") or str(len(elements))).strip()
+    if str(len(given[0])) != count or (elements and _capitals(given[0]) != _capitals(elements)):
         raise ParseError(f"{name} has other atoms than the output; it was changed since")
     return given, name
+
+
+def _charge(output: Output, text: str) -> float:
+    """The charge in the SUMMARY, or up to xtb 6.3, which has none there, the one that was set."""
+    given = last_line(text, "charge                     :")
+    if last_line(text, ":: total charge ") is None and given is not None:
+        return real(given.strip(), "the charge")
+    return float(net_charge(output))
 
 
 def _multiplicity(output: Output, text: str) -> int:
@@ -252,7 +286,7 @@ def _multiplicity(output: Output, text: str) -> int:
         found: int = multiplicity(output)
     except NotApplicable:
         words = _arguments(text)
-        for flag, value in zip(words, words[1:], strict=False):
+        for flag, value in pairwise(words):
             if flag in ("--uhf", "-u") and value.isascii() and value.isdecimal():
                 return int(value) + 1
         raise
@@ -269,23 +303,31 @@ def stated(output: Output, *, alone: bool) -> Stated:
     """
     text = stdout(output)
     try:
-        (symbols, start), source = _start(output, text, alone)
-        final = start
-        if FINAL in text:
-            final = tuple((x, y, z) for x, y, z in geometry(output.beside("xtbopt.xyz")))
-        charge = float(net_charge(output))
+        final = _final(output, text) if FINAL in text else None
+        start = _start(output, text, alone)
+        if start is None and final is not None:
+            start = final, "final structure"
+        if start is None:
+            raise ParseError(
+                "the geometry is unknown: neither an .engrad file nor a coordinate file in the "
+                "format XYZ or Turbomole can be ascribed to this run"
+            )
+        (elements, places), source = start
+        if final is not None and _capitals(final[0]) != _capitals(elements):
+            raise ParseError("the first and the final geometry are of different molecules")
+        charge = _charge(output, text)
         spin = _multiplicity(output, text)
     except ParseError as error:
         raise unknown_molecule(error) from error
     if abs(charge - round(charge)) > 1e-3:
         raise Unfit(Reason.MOLECULE_UNKNOWN, f"the charge {charge} is not a whole number")
-    unknown = sorted({one for one in symbols if one.capitalize() not in NUMBER_OF})
+    unknown = sorted({one for one in _capitals(elements) if one not in NUMBER_OF})
     if unknown:
         raise Unfit(Reason.MOLECULE_UNKNOWN, f"unknown elements: {', '.join(unknown)[:100]}")
     return Stated(
-        numbers=tuple(NUMBER_OF[one.capitalize()] for one in symbols),
-        coordinates=start,
-        final=final,
+        numbers=tuple(NUMBER_OF[one] for one in _capitals(elements)),
+        coordinates=places,
+        final=places if final is None else final[1],
         charge=round(charge),
         multiplicity=spin,
         host=(last_line(text, "hostname ") or "").strip(" :") or None,
