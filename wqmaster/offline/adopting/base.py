@@ -18,6 +18,7 @@ class Reason(StrEnum):
     ID_TAKEN = "id_taken"  # another document has this _id, or the file has changed since
     RECIPE_UNKNOWN = "recipe_unknown"  # the output does not show what was asked for
     OTHER_RECIPE = "other_recipe"  # other settings or another version than those to adopt
+    EXTERNAL_TERMS = "external_terms"  # the energy has terms that a document cannot hold
     MOLECULE_UNKNOWN = "molecule_unknown"  # the output does not state the whole molecule
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bson import encode
 from bson.errors import BSONError
+from pydantic import ValidationError
 
 from wqmaster.database import records
 from wqmaster.database.results import refusal
@@ -22,8 +23,11 @@ from wqmaster.parsers.base import Output
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.hashing import hash_of
 from wqmaster.recipe.judgement import judge
-from wqmaster.recipe.recipe import Recipe, StepRecipe
+from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.system.tracebacks import told
+from wqmaster.tasks import held
+from wqmaster.tasks.calling import left
+from wqmaster.tasks.leaves import Leaves
 
 # The endings that are removed from the name of a printed output to find the files beside it.
 _PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
@@ -121,7 +125,7 @@ class Judge:
             self._add_of_xtb(run, found, folder, needed)
         return run
 
-    def _files_of(self, call: Any) -> set[str]:
+    def _files_of(self, call: ParserCall) -> set[str]:
         files = {call.file, *getattr(call.function, "files", ())}
         return files - {"stdout", "stderr"}
 
@@ -220,7 +224,8 @@ class Judge:
         step = self._step
         lacking = []
         if self._options.lenient:
-            lacking = [call.name for call in step.parsers if _lacks(output, call)]
+            leaves = self._leaves(output)
+            lacking = [call.name for call in step.parsers if self._lacks(output, call, leaves)]
         kept = tuple(call for call in step.parsers if call.name not in lacking)
         needed = frozenset(call.file for call in kept)
         options = {} if self._options.any_settings else step.options
@@ -228,6 +233,41 @@ class Judge:
             step, hash=recipe, parsers=kept, needed=needed, keep_files=(), options=options
         )
         return changed, tuple(lacking)
+
+    def _leaves(self, output: Output) -> Leaves:
+        """What an input like the one that ORCA echoes does not produce; for xtb nothing is known.
+
+        The step's own options say nothing about an output with other settings.
+        """
+        if self._program.name != "orca":
+            return Leaves()
+        route = orca.route_of(output.file("stdout"))
+        traits = self._step.function.traits
+        try:
+            return left(traits, traits.options.model_validate({"route": route}))
+        except ValidationError:
+            return Leaves()  # such as a compound job, which can produce anything
+
+    def _lacks(self, output: Output, call: ParserCall, leaves: Leaves) -> bool:
+        """Whether the run did not compute the value of a parser, or its file is not there.
+
+        A block that is missing although the run should have printed it is damage, not absence.
+        """
+        if not output.has(call.file):
+            return True
+        explicit = call.file != getattr(call.function, "files", ("stdout",))[0]
+        lack = held.parser_lack(
+            held.Asked(call.name, call.function, call.file, explicit), self._program, leaves
+        )
+        if lack is not None and lack.certain:
+            return True
+        try:
+            call.function(output.beside(call.file))
+        except NotApplicable:
+            return True
+        except (Exception, SystemExit):  # the judgement reports it
+            return False
+        return False
 
     def _document(self, found: Found, stated: Stated) -> Document:
         fields = self._recipe.loaded.campaign.molecule
@@ -276,19 +316,6 @@ class _WithRecipe(Unfit):
         super().__init__(Reason.OTHER_RECIPE, message)
         self.asked = dict(asked)
         self.recipe = hash_of(self.asked)
-
-
-def _lacks(output: Output, call: Any) -> bool:
-    """Whether the run did not compute the value of a parser, or its file is not there."""
-    if not output.has(call.file):
-        return True
-    try:
-        call.function(output.beside(call.file))
-    except NotApplicable:
-        return True
-    except (Exception, SystemExit):  # the judgement reports it
-        return False
-    return False
 
 
 def put(document: Document, name: str, value: Any) -> None:

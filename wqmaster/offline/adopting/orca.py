@@ -119,6 +119,12 @@ def differences(stated: Mapping[str, Any], options: Mapping[str, Any]) -> Iterat
         yield "the step starts from the orbitals of an earlier step ('moread')"
 
 
+def route_of(text: str) -> str:
+    """The echoed input without the coordinates and the processes, as a route."""
+    lines = _FROM_FILE.sub("", echoed_input(text))
+    return re.sub(r"\bpal\d+\b", "", _COORDINATES.sub("", lines), flags=re.IGNORECASE)
+
+
 def stated(output: Output) -> Stated:
     """The molecule of an output that has passed the diagnosis.
 
@@ -146,7 +152,7 @@ def stated(output: Output) -> Stated:
     if others or "pointcharges" in words["blocks"]:
         what = ", ".join(others) or "%pointcharges"
         raise Unfit(
-            Reason.MOLECULE_UNKNOWN,
+            Reason.EXTERNAL_TERMS,
             f"the energy includes centers that are not atoms ({what}), which a document cannot "
             "hold",
         )

@@ -293,6 +293,24 @@ def _multiplicity(output: Output, text: str) -> int:
     return found
 
 
+def _alone_in_space(text: str) -> None:
+    """Refuse energies with restraints, walls, or point charges.
+
+    Raises:
+        Unfit: the energy has such a term.
+    """
+    what = "point charges" if setup(text, "PC potential") == "true" else None
+    stated = last_line(text, ":: add. restraining ")
+    try:
+        if stated is not None and real(stated.split()[0], "the restraint") != 0:
+            what = f"a restraint of {stated.split()[0]} Eh"
+    except (ParseError, IndexError) as error:
+        raise Unfit(Reason.RECIPE_UNKNOWN, "the energy of restraints cannot be read") from error
+    if what is not None:
+        message = f"the energy includes {what}, which a document cannot hold"
+        raise Unfit(Reason.EXTERNAL_TERMS, message)
+
+
 def stated(output: Output, *, alone: bool) -> Stated:
     """The molecule of an output that has passed the diagnosis.
 
@@ -302,6 +320,7 @@ def stated(output: Output, *, alone: bool) -> Stated:
         Unfit: the files do not state the whole molecule.
     """
     text = stdout(output)
+    _alone_in_space(text)
     try:
         final = _final(output, text) if FINAL in text else None
         start = _start(output, text, alone)
