@@ -126,8 +126,8 @@ def test_a_damaged_archive_is_refused_and_does_not_stop_the_walk(tmp_path: Path)
 
 
 def test_any_path_has_an_id_that_can_be_stored_and_different_paths_differ() -> None:
-    odd = os.fsdecode(b"caf\xe9/new\nline%0A.out")
-    assert printable_path(odd) == "caf%E9/new%0Aline%250A.out"
+    odd = os.fsdecode(b"br\xfb/new\nline%0A.out")
+    assert printable_path(odd) == "br%FB/new%0Aline%250A.out"
     assert printable_path("Übung/wasser (1).out") == "Übung/wasser (1).out"
     assert printable_path("a%0Ab") != printable_path("a\nb")
     printable_path(odd).encode()

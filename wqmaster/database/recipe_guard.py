@@ -161,6 +161,14 @@ def check_recipes(
             told = list(differences(_completed(before), _completed(steps[name].asked)))
         lines = "\n  ".join(told[:_MAX_DIFFERENCES])
         total = sum(others.values())
+        if before is not None and "adopted" in before:
+            many = "" if len(others) == 1 else f", of {len(others)} recipes"
+            raise RecipeMismatch(
+                f"{place}: {_results(total)} {'was' if total == 1 else 'were'} adopted from "
+                f"existing outputs{many} (most of {stated}; this campaign's recipe is "
+                f"{steps[name].hash}):\n  {lines}\nTo compute documents with this campaign, store "
+                "the new results under another 'mongo_output_key'"
+            )
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
             f"{place}: {_results(total)} {'was' if total == 1 else 'were'} made with {which} "

@@ -1,8 +1,7 @@
 """One output to a document with a judged result, or to the reason why it is refused."""
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bson import encode
@@ -16,9 +15,10 @@ from wqmaster.errors import BadDocument, NotApplicable, ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Document, from_document
-from wqmaster.offline.adopting import orca, xtb
+from wqmaster.offline.adopting import orca, xtb, xtb_molecule
 from wqmaster.offline.adopting.base import Found, Reason, Stated, Taken, Unfit
 from wqmaster.offline.adopting.content import Content, content_of
+from wqmaster.offline.adopting.run_files import Run, files_of
 from wqmaster.parsers.base import Output
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.hashing import hash_of
@@ -29,10 +29,6 @@ from wqmaster.tasks import held
 from wqmaster.tasks.calling import left
 from wqmaster.tasks.leaves import Leaves
 
-# The endings that are removed from the name of a printed output to find the files beside it.
-_PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
-# Files that xtb's diagnosis reads, whether or not a parser needs them.
-_OF_XTB = ("xtbout.json", "xtbopt.xyz", "xtbopt.log", "gfnff_charges", "molecule.engrad")
 _MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
 
 
@@ -47,15 +43,6 @@ class Options:
     # Whether settings other than the step's are accepted, each as its own recipe.
     any_settings: bool = False
     recipe: str | None = None  # the hash of the only recipe to accept, whatever the step asks for
-
-
-@dataclass
-class _Run:
-    """The files of one run, by the names that parsers use."""
-
-    main: Content
-    files: dict[str, bytes]
-    sums: dict[str, str] = field(default_factory=dict)  # name on disk -> SHA-256 on disk
 
 
 class Judge:
@@ -85,7 +72,7 @@ class Judge:
             taken = replace(taken, content=main.digest)
             if known is not None:
                 return self._compared(taken, main, known)
-            run = self._run(found, main)
+            run = files_of(found, main, self._step, self._options.most_bytes)
             return self._judged(found, run, taken)
         except _WithRecipe as error:
             taken = replace(taken, recipe=error.recipe, asked=error.asked)
@@ -106,54 +93,9 @@ class Judge:
             f"the collection has a document of this _id {what}; choose other ids with --prefix",
         )
 
-    # --- files -------------------------------------------------------------------------------
-
-    def _run(self, found: Found, main: Content) -> _Run:
-        run = _Run(main, {"stdout": main.data})
-        folder, name = os.path.split(found.path)
-        stem = name.removesuffix(".gz")
-        stem = next((stem.removesuffix(end) for end in _PRINTED if stem.endswith(end)), stem)
-        needed = {file for call in self._step.parsers for file in self._files_of(call)}
-        if self._program.name == "orca":
-            text = main.data.decode("utf-8", errors="replace")
-            bases = dict.fromkeys((stem, orca.base_name(text) or stem))
-            for file in sorted(needed):
-                if file.startswith("orca."):
-                    ways = [base + file.removeprefix("orca") for base in bases]
-                    self._add(run, folder, ways, file)
-        else:
-            self._add_of_xtb(run, found, folder, needed)
-        return run
-
-    def _files_of(self, call: ParserCall) -> set[str]:
-        files = {call.file, *getattr(call.function, "files", ())}
-        return files - {"stdout", "stderr"}
-
-    def _add_of_xtb(self, run: _Run, found: Found, folder: str, needed: set[str]) -> None:
-        text = run.main.data.decode("utf-8", errors="replace")
-        given = xtb.coordinate_file(text)
-        engrad = f"{(given or 'molecule').rpartition('.')[0] or given}.engrad"
-        for file in sorted({*needed, *_OF_XTB}):
-            if file == "molecule.engrad":
-                self._add(run, folder, [engrad], file)
-            elif found.alone:
-                self._add(run, folder, [file], file)
-        for file in xtb.further_files(text):
-            self._add(run, folder, [file], file)
-
-    def _add(self, run: _Run, folder: str, ways: Sequence[str], name: str) -> None:
-        """Add the first existing file of these names in `folder`, as `name`."""
-        for way in (other for one in ways for other in (one, f"{one}.gz")):
-            path = os.path.join(folder, way)  # noqa: PTH118  # paths may hold any bytes
-            if os.path.isfile(path) and not os.path.islink(path):  # noqa: PTH113, PTH114
-                content = content_of(path, self._options.most_bytes)
-                run.files[name] = content.data
-                run.sums[way] = content.sha256
-                return
-
     # --- judging -----------------------------------------------------------------------------
 
-    def _judged(self, found: Found, run: _Run, taken: Taken) -> Taken:
+    def _judged(self, found: Found, run: Run, taken: Taken) -> Taken:
         output = Output(run.files)
         stated, asked = self._stated(found, run, output)
         recipe = hash_of(asked)
@@ -188,7 +130,7 @@ class Judge:
             raise Unfit(FailureClass.NOT_STORED.label, "it exceeds the maximum size of a document")
         return replace(taken, document=encoded, lacking=lacking)
 
-    def _stated(self, found: Found, run: _Run, output: Output) -> tuple[Stated, dict[str, Any]]:
+    def _stated(self, found: Found, run: Run, output: Output) -> tuple[Stated, dict[str, Any]]:
         """What the output states about its molecule, and its recipe."""
         try:
             if self._program.name == "orca":
@@ -197,7 +139,7 @@ class Judge:
                 return orca.stated(output), asked
             asked = xtb.asked(output, run.sums)
             self._as_the_step(asked, list(xtb.differences(asked, self._step.function.name)))
-            return xtb.stated(output, alone=found.alone), asked
+            return xtb_molecule.stated(output, alone=found.alone), asked
         except (Unfit, ParseError) as error:
             if isinstance(error, _WithRecipe):
                 raise
@@ -281,7 +223,7 @@ class Judge:
     def _stored(
         self,
         found: Found,
-        run: _Run,
+        run: Run,
         stated: Stated,
         ask: Asked,
         outcome: Outcome,
