@@ -201,6 +201,22 @@ def test_repeating_the_command_adds_nothing_and_reports_what_changed(
 
 
 @needs_data
+def test_a_result_is_added_to_a_document_only_if_its_molecule_is_the_same_to_the_last_digit(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tree(tmp_path, GRADIENT, "6.1/water.energy.out")
+    path = campaign(campaigns)
+    adopt(cli, folder, path, "--mix-recipes")
+    cli("rerun", path, "--query", "{}")
+    campaigns.documents.update_one({"_id": "water.energy.out"}, {"$inc": {"coordinates.0.0": 1e-7}})
+    report = adopt(cli, folder, path, "--mix-recipes", code=1)
+    assert (report["adopted"], refused(path)) == (1, {"water.energy.out": "id_taken"})
+    [done] = campaigns.documents.find({"old.sp": {"$ne": None}})
+    assert done["_id"] == "water.grad.out"
+    assert done["old"]["sp"]["total_energy"] == pytest.approx(-76.320385565717, abs=1e-9)
+
+
+@needs_data
 def test_awkward_files_are_refused_alone(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     folder = tree(tmp_path, GRADIENT)
     good = (folder / "water.grad.out").read_bytes()

@@ -33,7 +33,8 @@ def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[st
             yield f"    {printable(path)}: {printable(message)}"
     for name, count in account.lacking.most_common():
         yield f"  without {name}: {counted(count, 'result')}"
-    for name, asked in account.asked.items():
+    for name in account.listed:
+        asked = account.asked[name]
         settings = asked.get("keywords", asked.get("arguments"))
         others = f", {account.others[name]:,} refused" if account.others[name] else ""
         yield (

@@ -20,10 +20,11 @@ from pymongo.errors import PyMongoError
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.reasons import reason
+from wqmaster.database.results import Result
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError, RecipeMismatch
-from wqmaster.jobs.molecule import Document
-from wqmaster.offline.adopting.account import MAX_RECIPES, Account
+from wqmaster.jobs.molecule import Document, lookup
+from wqmaster.offline.adopting.account import Account
 from wqmaster.offline.adopting.base import Found, Reason, Taken
 from wqmaster.offline.adopting.finding import Walk
 from wqmaster.offline.adopting.judging import Judge, Options
@@ -197,11 +198,9 @@ class Adoption:
         refusal = (taken.reason, taken.message)
         if not taken.reason:
             refusal = self._not_wanted(taken, seen)
-        if taken.asked and taken.recipe not in account.asked and len(account.asked) < MAX_RECIPES:
-            account.asked[taken.recipe] = taken.asked
         if refusal[0]:
             if refusal[0] == Reason.OTHER_RECIPE:
-                account.others[taken.recipe] += 1
+                account.note_recipe(account.others, taken)
             self._refuse(taken, refusal, account)
             return
         if taken.there:
@@ -239,18 +238,48 @@ class Adoption:
 
     def _insert(self, account: Account) -> None:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
+        there = [(document, taken) for document, taken in batch if taken.exists]
+        differ = self._other_molecules([document for document, _ in there])
+        kept = [(one, taken) for one, taken in batch if key_of(one["_id"]) not in differ]
         if not self._wish.dry:
-            for _, taken in batch:
+            for _, taken in kept:
                 if taken.recipe not in self._noted:
                     self._asking(self._store.note_recipe, taken.recipe, taken.asked, None)
                     self._noted.add(taken.recipe)
-            if batch:
-                documents = [document for document, _ in batch]
-                self._asking(self._store.insert, documents, account.folder)
-        for _, taken in batch:
+            new = [document for document, taken in kept if not taken.exists]
+            if new:
+                self._asking(self._store.insert, new, account.folder)
+            results = [self._result(document) for document, taken in kept if taken.exists]
+            differ |= self._asking(self._store.results.commit, results)
+        for document, taken in batch:
+            why = differ.get(key_of(document["_id"]))
+            if why is not None:
+                self._refuse(taken, (Reason.ID_TAKEN, why), account)
+                continue
             account.adopted += 1
-            account.recipes[taken.recipe] += 1
+            account.note_recipe(account.recipes, taken)
             account.lacking.update(taken.lacking)
+
+    def _result(self, document: Document) -> Result:
+        step = self._options.step
+        values: Document = lookup(document, f"{self._store.campaign.output_key}.{step}")
+        return Result(document["_id"], {step: values})
+
+    def _other_molecules(self, documents: Sequence[Document]) -> dict[str, str]:
+        """Why a result cannot be added to each existing document whose molecule is another one.
+
+        Every digit counts: what rounding made of a geometry is not assumed.
+        """
+        if not documents:
+            return {}
+        now = self._asking(self._store.molecules, [one["_id"] for one in documents])
+        return {
+            key: "the document of this _id has another molecule (every digit of the coordinates "
+            "counts); choose other ids with --prefix"
+            for one in documents
+            if now.get(key := key_of(one["_id"]))
+            != self._result(one).steps[self._options.step]["_run"]["molecule"]
+        }
 
     def _asking(self, ask: Callable[..., Any], *arguments: Any) -> Any:
         try:

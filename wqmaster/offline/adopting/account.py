@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# How many recipes a report lists.
-MAX_RECIPES = 20
+from wqmaster.offline.adopting.base import Taken
+
+# How many recipes of adopted outputs a report lists, and how many of others.
+_MAX_RECIPES = 20
 
 
 @dataclass
@@ -23,15 +25,27 @@ class Account:
     # Recipe -> adopted outputs, and outputs that were refused because they have it.
     recipes: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
-    asked: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the first recipes
+    # What the first recipes of adopted outputs ask for, and those of others.
+    asked: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     files: int = 0  # all files in the folder, outputs or not
     skipped: Counter[str] = field(default_factory=Counter)  # links, hidden and special files
     refused_file: Path | None = None
+
+    def note_recipe(self, counts: Counter[str], taken: Taken) -> None:
+        """Count the recipe of an output in `counts`, which is `recipes` or `others`."""
+        counts[taken.recipe] += 1
+        if len(counts) <= _MAX_RECIPES:
+            self.asked.setdefault(taken.recipe, taken.asked)
 
     @property
     def outputs(self) -> int:
         """The number of outputs that were settled."""
         return self.adopted + self.there + self.refused.total()
+
+    @property
+    def listed(self) -> list[str]:
+        """The recipes in `asked`, those with the most adopted outputs first."""
+        return sorted(self.asked, key=lambda name: (-self.recipes[name], -self.others[name]))
 
     def as_json(self) -> dict[str, Any]:
         """The account as plain data."""
@@ -55,7 +69,7 @@ class Account:
                     "refused": self.others[name],
                     "asked": self.asked[name],
                 }
-                for name in self.asked
+                for name in self.listed
             ],
             "refused_file": self.refused_file and str(self.refused_file),
         }

@@ -74,6 +74,7 @@ class Taken:
     relative: str
     document: bytes | None = None
     there: bool = False  # adopted earlier, and unchanged since
+    exists: bool = False  # whether there is a document with this _id, without a result of the step
     reason: str = ""
     message: str = ""
     recipe: str = ""  # the hash of the recipe as read; "" if it was not read

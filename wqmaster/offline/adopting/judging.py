@@ -70,8 +70,9 @@ class Judge:
         try:
             main = content_of(found.path, self._options.most_bytes)
             taken = replace(taken, content=main.digest)
-            if known is not None:
+            if known:
                 return self._compared(taken, main, known)
+            taken = replace(taken, exists=known is not None)
             run = files_of(found, main, self._step, self._options.most_bytes)
             return self._judged(found, run, taken)
         except _WithRecipe as error:
@@ -87,10 +88,10 @@ class Judge:
         adopted = known.get("adopted")
         if isinstance(adopted, Mapping) and adopted.get("sha256") == main.sha256:
             return replace(taken, there=True, recipe=str(known.get("recipe", "")))
-        what = "of another content of this file" if adopted else "that was not adopted"
+        what = "adopted from another content of this file" if adopted else "which was not adopted"
         raise Unfit(
             Reason.ID_TAKEN,
-            f"the collection has a document of this _id {what}; choose other ids with --prefix",
+            f"the document of this _id has a result, {what}; choose other ids with --prefix",
         )
 
     # --- judging -----------------------------------------------------------------------------
