@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import Campaigns, Cli, wait_until
@@ -51,6 +53,10 @@ CLASSES = {
 WITH_ALL = "! B3LYP D3BJ def2-SVP EnGrad Hirshfeld MBIS CHELPG"
 GRADIENT = "6.1/water.grad.out"
 ROUTE = "! B3LYP def2-SVP\n! EnGrad"
+
+
+WATER_PLACES = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]]
+WATER_XYZ = "3\n\nO 0.0000 0.0000 0.0000\nH 0.0000 0.0000 0.9600\nH 0.9300 0.0000 -0.2400\n"
 
 
 def campaign(
@@ -178,8 +184,9 @@ def test_only_outputs_with_the_settings_of_the_step_are_adopted_by_default(
     status = json.loads(cli("status", path, "--json"))
     assert (status["done"], status["stale"]) == (1, 0)
     # The guard does not let a run add results of the campaign's own recipe.
-    cli("check", path, code=2)
-    assert "version" in cli.errors
+    assert json.loads(cli("check", path, "--json", code=2))["code"] == "recipe-changed"
+    cli("run", path, code=2)
+    assert recipe["recipe"] in cli.errors
 
 
 @needs_data
@@ -294,6 +301,26 @@ def test_lenient_leaves_out_what_a_run_did_not_compute_and_refuses_what_is_damag
 
 
 @needs_data
+def test_an_output_of_several_jobs_is_adopted_only_if_they_are_of_one_molecule(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tree(tmp_path, GRADIENT)
+    start, other = (
+        "  O      0.013409    0.010263   -0.003685",
+        "  S      0.013409    0.010263   -0.003685",
+    )
+    good = (folder / "water.grad.out").read_text()
+    head, body = good.split("CARTESIAN COORDINATES (ANGSTROEM)", 1)
+    for name, first in (("same.out", start), ("differ.out", other)):
+        rows = body.partition("CARTESIAN COORDINATES (A.U.)")[0].replace(start, first)
+        two = f"{head}CARTESIAN COORDINATES (ANGSTROEM){rows}\nJOB NUMBER  2\n\n"
+        (folder / name).write_text(f"{two}CARTESIAN COORDINATES (ANGSTROEM){body}")
+    adopt(cli, folder, campaign(campaigns), code=1)
+    [(name, kind)] = refused(folder.parent / "campaign.yaml").items()
+    assert (name, kind) == ("differ.out", "molecule_unknown")
+
+
+@needs_data
 def test_files_beside_an_output_are_read_and_those_of_another_run_refused(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -361,6 +388,107 @@ def test_a_killed_adoption_continues_and_leaves_nothing_half(
     report = adopt(cli, folder, path)
     assert report["adopted"] + report["already_there"] == 600
     assert campaigns.documents.count_documents({}) == 600
+
+
+@needs_data
+def test_an_output_that_kills_its_reader_is_refused_alone(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    good = (DATA / GRADIENT).read_text()
+    for number in range(40):
+        (folder / f"{number}.out").write_text(f"job {number}.\n{good}")
+    (tmp_path / "fragile.py").write_text(
+        "import os\nimport wqmaster\n\n\n@wqmaster.reads('stdout')\ndef fragile(output):\n"
+        "    print('a line that is not part of the report')\n"
+        "    if output.text.startswith('job 7.'):\n        os._exit(9)\n    return 1\n"
+    )
+    path = campaign(campaigns, "total_energy", "fragile.fragile")
+    report = adopt(cli, folder, path, "--jobs", "2", code=1)
+    assert (report["adopted"], refused(path)) == (39, {"7.out": "collector_crash"})
+
+
+@needs_data
+def test_no_process_outlives_a_command_that_was_killed(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    good = (DATA / GRADIENT).read_text()
+    for number in range(400):
+        (folder / f"{number}.out").write_text(f"job {number}\n{good}")
+    path = campaign(campaigns)
+    process = cli.start("adopt", folder, "--program", "orca", "-C", path, "--jobs", "2")
+    wait_until(lambda: campaigns.documents.count_documents({}) > 0)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.kill()
+    process.communicate(timeout=60)
+    assert not psutil.wait_procs(children, timeout=60)[1]
+
+
+@pytest.mark.skipif(shutil.which("xtb") is None, reason="xtb is not installed")
+def test_adopted_values_of_xtb_are_those_of_a_run(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tree"
+    for name in ("sp", "opt", "restrained", "shared", "replaced", "ion"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mol.xyz").write_text(WATER_XYZ)
+    (folder / "restrained" / "c.inp").write_text(
+        "$constrain\n force constant=1.0\n distance: 1,2,1.2\n$end\n"
+    )
+    for name, printed, words in (
+        ("sp", "xtb.out", "--grad --chrg 1 --uhf 1"),
+        ("opt", "xtb.out", "--opt --alpb water"),
+        ("restrained", "xtb.out", "--grad --input c.inp"),
+        ("shared", "first.log", "--gfn 1"),
+        ("shared", "second.log", "--gfn 2"),
+        ("replaced", "xtb.out", "--grad"),
+        ("ion", "xtb.out", "--vip"),
+    ):
+        with (folder / name / printed).open("wb") as file:
+            command = ["xtb", "mol.xyz", *words.split()]
+            subprocess.run(
+                command, cwd=folder / name, stdout=file, stderr=subprocess.DEVNULL, check=True
+            )
+    changed = WATER_XYZ.replace("0.9600", "0.9700")
+    (folder / "replaced" / "mol.xyz").write_text(changed)
+    path = campaigns.write(
+        campaign_config={
+            "func_name": "wqmaster.tasks.xtb.singlepoint",
+            "args": [{"name": "gfn2", "parsers": ["energy"]}],
+            "kwargs": {"mongo_output_key": "old"},
+        },
+        submit={"query": {}},
+    )
+    words = ("adopt", folder, "--program", "xtb", "-C", path, "--mix-recipes", "--json")
+    cli(*words, code=1)
+    assert refused(path) == {
+        "ion/xtb.out": "molecule_unknown",
+        "restrained/xtb.out": "external_terms",
+        "shared/first.log": "molecule_unknown",
+        "shared/second.log": "molecule_unknown",
+        "replaced/xtb.out": "molecule_unknown",
+    }
+    ion, optimized = (
+        campaigns.documents.find_one({"_id": f"{name}/xtb.out"}) or {} for name in ("sp", "opt")
+    )
+    assert (ion["charge"], ion["multiplicity"]) == (1, 2)
+    assert ion["coordinates"] == optimized["coordinates"] == WATER_PLACES
+    assert optimized["old"]["gfn2"]["geometry"] != WATER_PLACES
+    assert ion["old"]["gfn2"]["_run"]["recipe"] != optimized["old"]["gfn2"]["_run"]["recipe"]
+
+    # The same molecule, computed by a run.
+    campaigns.documents.update_many({}, {"$rename": {"old": "adopted"}})
+    campaigns.documents.delete_one({"_id": "opt/xtb.out"})
+    cli("run", path)
+    computed = campaigns.documents.find_one({"_id": "sp/xtb.out"}) or {}
+    energies = [computed[key]["gfn2"]["energy"] for key in ("old", "adopted")]
+    assert energies[0] == pytest.approx(energies[1], abs=1e-8)
+    molecules = [computed[key]["gfn2"]["_run"]["molecule"] for key in ("old", "adopted")]
+    assert molecules[0] == molecules[1]
 
 
 def test_a_folder_without_outputs_of_the_program_is_an_error(

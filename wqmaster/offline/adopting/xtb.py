@@ -94,7 +94,7 @@ def asked(output: Output, sums: Mapping[str, str]) -> dict[str, Any]:
         "input": sums[control] if control is not None else None,
         "method": method,
         "accuracy": setup(text, "accuracy"),
-        "electronic_temperature": setup(text, "electronic temp."),
+        "electronic_temperature": " ".join((setup(text, "electronic temp.") or "").split()) or None,
         "version": version,
     }
 

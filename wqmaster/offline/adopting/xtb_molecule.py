@@ -16,6 +16,7 @@ from wqmaster.offline.adopting.xtb import arguments_of, coordinate_file
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.xtb import geometry, symbols
 from wqmaster.parsers.xtb.engrad import BOHR, engrad
+from wqmaster.parsers.xtb.evaluation import not_of_an_ion
 from wqmaster.parsers.xtb.molecular import FINAL, energy, net_charge
 from wqmaster.parsers.xtb.orbitals import multiplicity
 from wqmaster.parsers.xtb.text import last_line, real, setup, stdout
@@ -145,6 +146,7 @@ def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str] | None:
 
 def _charge(output: Output, text: str) -> float:
     """The charge in the SUMMARY, or up to xtb 6.3, which has none there, the one that was set."""
+    not_of_an_ion(output, "the charge in the output")
     given = last_line(text, "charge                     :")
     if last_line(text, ":: total charge ") is None and given is not None:
         return real(given.strip(), "the charge")
