@@ -67,6 +67,7 @@ class ErrorCode(StrEnum):
     DATASET_UNREADABLE = "dataset-unreadable"  # the reader cannot read an exported file
     OUTPUT_UNREADABLE = "output-unreadable"  # an output file is missing or cannot be read
     OUTPUT_NOT_RECOGNIZED = "output-not-recognized"  # the file is not an output of this program
+    ADOPTION_UNCLEAR = "adoption-unclear"  # it is not clear which step the outputs belong to
 
     # --- the database ---
     DATABASE_UNREACHABLE = "database-unreachable"  # the server does not answer

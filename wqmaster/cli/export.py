@@ -12,8 +12,9 @@ import click
 from wqmaster.cli.common import counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.cli.queries import checked_query, json_query
-from wqmaster.datasets.export import Account, Export, Order, check_recipes
+from wqmaster.datasets.export import Account, Export, Order
 from wqmaster.datasets.labels import Wishes, labels_of
+from wqmaster.datasets.recipes import accept_recipes
 from wqmaster.datasets.source import Selection, Source
 from wqmaster.datasets.splits import Splits
 from wqmaster.datasets.targets import TARGETS, check_installed
@@ -165,7 +166,6 @@ def command(
         target=TARGETS[target],
         path=path,
         command=_command_line(),
-        mix_recipes=mix_recipes,
         splits=Splits.parse(splits, seed) if splits is not None else None,
         dedupe=dedupe,
         verify=_sample(verify),
@@ -182,10 +182,9 @@ def command(
             store = stack.enter_context(assembly.opened(recipe.loaded, existing=True))
             if wanted is not None:
                 checked_query(store, wanted)
-            accepted = None if mix_recipes else frozenset({labels.step.hash, labels.step.old_hash})
-            chosen = Selection(wanted or {}, accepted, group)
+            chosen = Selection(wanted or {}, group)
             sources.append(Source(recipe, store, labels, chosen))
-        check_recipes(sources, order)
+        accept_recipes(sources, mixed=mix_recipes)
         show = stack.enter_context(progress(f"writing {path}", "{} frames"))
         account = Export(sources, order, show).run()
     for remark in account.remarks:

@@ -35,6 +35,7 @@ VERBS = {
     "rerun": "rerun",
     "import": "import_",
     "export": "export",
+    "adopt": "adopt",
     "db": "db",
     "software": "software",
 }

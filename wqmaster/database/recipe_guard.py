@@ -23,6 +23,8 @@ _SCAN_SECONDS = 20.0
 _FIRST_RESULTS = 1000
 # How many differences an error message lists at most.
 _MAX_DIFFERENCES = 6
+# How much of an adopted recipe a message shows.
+_MAX_ADOPTED_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,15 @@ def check_recipes(
             told = list(differences(_completed(before), _completed(steps[name].asked)))
         lines = "\n  ".join(told[:_MAX_DIFFERENCES])
         total = sum(others.values())
+        if before is not None and "adopted" in before:
+            asked = ", ".join(f"{key}: {value}" for key, value in before.items() if value)
+            many = "" if len(others) == 1 else f" of {len(others)} recipes"
+            raise RecipeMismatch(
+                f"{place}: {_results(total)}{many} {'was' if total == 1 else 'were'} adopted from "
+                f"existing outputs, mostly of recipe {stated} ({asked[:_MAX_ADOPTED_CHARACTERS]}); "
+                "to compute documents with this campaign, store the new results under another "
+                "'mongo_output_key'"
+            )
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
             f"{place}: {_results(total)} {'was' if total == 1 else 'were'} made with {which} "

@@ -174,6 +174,15 @@ class Results:
             }
         return found
 
+    def runs(self, document_ids: Sequence[Any], step: str) -> dict[str, Document]:
+        """The `_run` of a step of each existing document ({} if none), keyed by `key_of(_id)`."""
+        path = f"{self._key}.{step}._run"
+        found = {}
+        for document in self._documents.find({"_id": {"$in": list(document_ids)}}, {path: 1}):
+            run = lookup(document, path)
+            found[key_of(document["_id"])] = dict(run) if isinstance(run, dict) else {}
+        return found
+
     def replace(self, document: Any, step: str, run: Document, values: Document) -> bool:
         """Replace values of a step if its result comes from `run`; return whether it does.
 
@@ -332,16 +341,26 @@ class Results:
             fetched = {name: more.get(str(place)) for place, name in enumerate(further)}
             yield WithValues(found, steps, fetched)
 
-    def count(self, step: str, query: Document) -> dict[str | None, int]:
-        """For each recipe's hash, the number of results of `step` that `query` selects."""
+    def count(self, step: str, query: Document) -> dict[tuple[str | None, bool], int]:
+        """The number of results of `step` that `query` selects.
+
+        The keys are the recipe's hash and whether the results were adopted.
+        """
         path = f"{self._key}.{step}"
+        kind = {
+            "recipe": f"${path}._run.recipe",
+            "adopted": {"$gt": [f"${path}._run.adopted", None]},
+        }
         groups = self._documents.aggregate(
             [
                 {"$match": {"$and": [query, {path: {"$ne": None}}]}},
-                {"$group": {"_id": f"${path}._run.recipe", "count": {"$sum": 1}}},
+                {"$group": {"_id": kind, "count": {"$sum": 1}}},
             ]
         )
-        return {group["_id"]: group["count"] for group in groups}
+        return {
+            (group["_id"].get("recipe"), group["_id"]["adopted"]): group["count"]
+            for group in groups
+        }
 
     def lacking(
         self, step: str, names: Sequence[str], seconds: float

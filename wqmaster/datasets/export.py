@@ -19,7 +19,7 @@ from wqmaster.datasets.splits import Splits, split_key
 from wqmaster.datasets.tally import Tally
 from wqmaster.datasets.verify import Proof, prove
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import NothingMatches, RecipeMismatch
+from wqmaster.errors import NothingMatches
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
@@ -33,7 +33,6 @@ class Order:
     target: Target
     path: Path
     command: Sequence[str] = ()  # the words of the command line, for the data card
-    mix_recipes: bool = False
     splits: Splits | None = None
     dedupe: bool = False
     # The number of frames that the proof compares; None: all; 0: no proof.
@@ -68,44 +67,6 @@ class _Part:
     writer: Writer
     expected: Expected | None
     frames: int = 0
-
-
-def check_recipes(sources: Sequence[Source], order: Order) -> None:
-    """Check that the results have one recipe, that of the campaign file.
-
-    Raises:
-        NothingMatches: there are no results.
-        RecipeMismatch: there are several recipes, and they were not asked to be mixed.
-    """
-    found: dict[str | None, int] = {}
-    known = set()
-    for source in sources:
-        known |= {source.labels.step.hash, source.labels.step.old_hash}
-        for recipe, count in source.recipes().items():
-            found[recipe] = found.get(recipe, 0) + count
-    names = ", ".join(source.name for source in sources)
-    if not found:
-        raise NothingMatches(
-            f"{names}: there are no results to export yet; 'wqmaster status' counts them"
-        )
-    if order.mix_recipes:
-        return
-    steps = {source.labels.step.hash for source in sources}
-    if len(steps) > 1:
-        raise RecipeMismatch(
-            f"{names}: these campaigns have {len(steps)} recipes, whose energies cannot be "
-            "compared; export each to its own file, or all to one file with --mix-recipes",
-            code=ErrorCode.RECIPES_MIXED,
-        )
-    others = {recipe: count for recipe, count in found.items() if recipe not in known}
-    if others:
-        total = sum(others.values())
-        raise RecipeMismatch(
-            f"{names}: {total:,} of {sum(found.values()):,} results were computed with another "
-            "recipe than that of the campaign file; restore the file or compute them again "
-            "('wqmaster rerun'), or export them too with --mix-recipes",
-            code=ErrorCode.RECIPES_MIXED,
-        )
 
 
 class Export:
@@ -283,7 +244,7 @@ class Export:
         recipes = {
             recipe: source.asked(recipe) or {}
             for source in self._sources
-            for recipe in source.recipes()
+            for recipe, _ in source.recipes()
             if recipe is not None
         }
         made = card.make_card(

@@ -15,6 +15,8 @@ CHARGES = ("charges", "hirshfeld_charges", "mulliken_charges", "loewdin_charges"
 SPINS = ("mulliken_spins", "hirshfeld_spins", "loewdin_spins")
 _GEOMETRIES = ("geometry", "optimized_geometry")
 DOCUMENT = "document"
+# Where `wqmaster adopt` stores the geometry of the values, if it differs from the document's.
+ADOPTED_GEOMETRY = "geometry"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Labels:
 
     def fetched(self) -> dict[str, list[str]]:
         """The values to fetch, by step."""
-        found = {self.name: list(self.values.values())}
+        # An adopted output can have moved the atoms although the campaign's step does not.
+        found = {self.name: [*self.values.values(), ADOPTED_GEOMETRY]}
         if self.geometry_step is not None and self.geometry_value is not None:
             found.setdefault(self.geometry_step, []).append(self.geometry_value)
         return found

@@ -15,7 +15,7 @@ from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.results import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
-from wqmaster.datasets.labels import Labels
+from wqmaster.datasets.labels import ADOPTED_GEOMETRY, Labels
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
 from wqmaster.recipe.recipe import Recipe
@@ -67,8 +67,6 @@ class Selection:
     """Which results of a campaign to read."""
 
     query: Document = field(default_factory=dict)
-    # The hashes of recipes whose results are read; None: of all.
-    recipes: frozenset[str] | None = None
     # The field of a document with the name of its group, for splits.
     group: str | None = None
 
@@ -81,6 +79,8 @@ class Source:
         self.labels = labels
         self.left_out = LeftOut()
         self.documents = 0  # those that were read
+        # The hashes of recipes whose results are read; None: of all.
+        self.accepted: frozenset[str] | None = frozenset({labels.step.hash, labels.step.old_hash})
         self._store = store
         self._chosen = chosen
         self._program = labels.step.function.program
@@ -90,8 +90,8 @@ class Source:
         """The campaign's name."""
         return self.recipe.loaded.campaign.campaign
 
-    def recipes(self) -> dict[str | None, int]:
-        """For each recipe's hash, the number of results that the query selects."""
+    def recipes(self) -> dict[tuple[str | None, bool], int]:
+        """For each recipe's hash, and whether they were adopted, the number of results."""
         query = self._store.selecting(self._chosen.query)
         return self._store.results.count(self.labels.name, query)
 
@@ -107,7 +107,9 @@ class Source:
         """Yield the frames without labels other than the energy, and without counting."""
         values = {name: self.labels.values[name] for name in self.labels.values if name in _LIGHT}
         labels = replace(self.labels, values=values, geometry_step=None, geometry_value=None)
-        yield from Source(self.recipe, self._store, labels, self._chosen).frames()
+        light = Source(self.recipe, self._store, labels, self._chosen)
+        light.accepted = self.accepted
+        yield from light.frames()
 
     def level(self) -> Level:
         """The level of theory of the step."""
@@ -139,7 +141,7 @@ class Source:
         run = values.get("_run")
         if not isinstance(run, Mapping) or not run.get("recipe") or not run.get("molecule"):
             raise _Unusable(Reason.UNDECLARED)
-        if self._chosen.recipes is not None and run["recipe"] not in self._chosen.recipes:
+        if self.accepted is not None and run["recipe"] not in self.accepted:
             raise _Unusable(Reason.OTHER_RECIPE)
         campaign = self.recipe.loaded.campaign
         try:
@@ -197,6 +199,9 @@ class Source:
 
     def _coordinates(self, found: WithValues, molecule: Molecule, run: Mapping[str, Any]) -> Floats:
         own = np.array(molecule.coordinates, dtype=np.float64).reshape(molecule.natoms, 3)
+        if run.get("adopted") is not None:
+            moved = found.steps[self.labels.name].get(ADOPTED_GEOMETRY)
+            return own if moved is None else _array(moved, own.shape, ADOPTED_GEOMETRY)
         step, value = self.labels.geometry_step, self.labels.geometry_value
         if step is None or value is None:
             return own

@@ -91,11 +91,12 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
 
 
 def _step_failure(
-    step: StepOutcome, output: Output, wanted: StepRecipe, asked: Asked, passed: str | None
+    step: StepOutcome, output: Output, wanted: StepRecipe, asked: Asked | None, passed: str | None
 ) -> Failure | None:
     """The step's failure, judged before its values are read; None if it did not fail.
 
-    `passed` is the file with the geometry from which a later step starts.
+    `passed` is the file with the geometry from which a later step starts. Without `asked`, the
+    output is not compared with what a job was asked to compute.
     """
     failure = _by_exit_code(step)
     diagnosis = wanted.diagnosis
@@ -112,7 +113,7 @@ def _step_failure(
         missing = sorted(wanted.needed - set(step.files))
         if missing:
             return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
-    if failure is None and passed is not None:
+    if failure is None and passed is not None and asked is not None:
         failure = passed_geometry_failure(step, passed, asked)
     return failure
 
@@ -187,11 +188,13 @@ def _version(diagnosis: ProgramParsers | None, step: StepOutcome) -> str | Failu
     return Failure(FailureClass.PARSE_ERROR, message)
 
 
-def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
+def judge(recipe: Recipe, asked: Asked, outcome: Outcome, *, of_a_job: bool = True) -> Verdict:
     """Judge one job.
 
     Every step must have run, and its output must pass the diagnosis, the parsers and the checks.
     The first failure ends the judgement; the verdict then has the results of the steps before it.
+    If the output is not `of_a_job`, `asked` was itself read from it, so that only the number of
+    atoms is compared.
     """
     results: list[StepResult] = []
     came_back = {step.name: step for step in outcome.steps}
@@ -204,7 +207,8 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome) -> Verdict:
             return Verdict(tuple(results), failure)
         output = Output(step.files)
         measurements: list[Measurement] = []
-        failure_of_step = _step_failure(step, output, wanted, asked, passed.get(name))
+        named = asked if of_a_job else None
+        failure_of_step = _step_failure(step, output, wanted, named, passed.get(name))
         found = failure_of_step or _values(output, wanted)
         if isinstance(found, dict):
             found = _counts(found, wanted, asked.natoms) or found

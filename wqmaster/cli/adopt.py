@@ -1,0 +1,147 @@
+"""wqmaster adopt: make documents with results of outputs that exist already."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from wqmaster.cli.common import Size, counted, loaded, printable
+from wqmaster.cli.output import Output, json_option, progress
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import StructureError, WqmasterError
+from wqmaster.offline.adopt import Adoption, Wish, step_of
+from wqmaster.offline.adopting.account import Account
+from wqmaster.offline.adopting.judging import Options
+from wqmaster.recipe.resolving import resolve
+from wqmaster.run import assembly
+
+_PROGRAMS = ("orca", "xtb")
+
+
+def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[str]:
+    would = "would be adopted" if dry else "adopted"
+    parts = [f"{account.adopted:,} {would} into {place}"]
+    if account.there:
+        parts.append(f"{account.there:,} already there")
+    if account.refused:
+        parts.append(f"{account.refused.total():,} refused")
+    yield f"{folder}: {counted(account.outputs, 'output')}: {', '.join(parts)}"
+    for name, count in account.refused.most_common():
+        yield f"  refused: {name}: {count:,}"
+        for path, message in account.examples[name]:
+            yield f"    {printable(path)}: {printable(message)}"
+    for name, count in account.lacking.most_common():
+        yield f"  without {name}: {counted(count, 'result')}"
+    for name in account.listed:
+        asked = account.asked[name]
+        settings = asked.get("keywords", asked.get("arguments"))
+        others = f", {account.others[name]:,} refused" if account.others[name] else ""
+        yield (
+            f"  recipe {name}: {account.recipes[name]:,} {would}{others}: version "
+            f"{printable(str(asked.get('version')))}: {printable(str(settings))}"
+        )
+    if account.refused_file is not None and account.refused:
+        yield f"  all refused outputs: {account.refused_file}"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--program",
+    type=click.Choice(_PROGRAMS),
+    required=True,
+    help="Program that wrote the outputs.",
+)
+@click.option(
+    "-C",
+    "--campaign",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="campaign.yaml",
+    help="Campaign file (default: ./campaign.yaml).",
+)
+@click.option("--step", metavar="NAME", help="Step whose results the outputs become.")
+@click.option("--prefix", help="Make ids PREFIX/PATH (default: PATH below FOLDER).")
+@click.option(
+    "--lenient", is_flag=True, help="Leave out values that a run did not compute (default: refuse)."
+)
+@click.option(
+    "--mix-recipes", is_flag=True, help="Adopt outputs of any settings, each as its own recipe."
+)
+@click.option("--recipe", metavar="HASH", help="Adopt only outputs of this recipe.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many outputs.")
+@click.option(
+    "--max-size", type=Size(), default="256 MB", show_default=True, help="Refuse larger files."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 512),
+    help="Processes that read outputs (default: one per core).",
+)
+@click.option("--dry-run", is_flag=True, help="Read and judge outputs, but store nothing.")
+@json_option
+def command(
+    folder: Path,
+    program: str,
+    campaign: Path,
+    step: str | None,
+    prefix: str | None,
+    lenient: bool,
+    mix_recipes: bool,
+    recipe: str | None,
+    limit: int | None,
+    max_size: int,
+    jobs: int | None,
+    dry_run: bool,
+    output: Output,
+) -> None:
+    """Make documents with results of the outputs below FOLDER.
+
+    Every output of the program is recognized by its content, diagnosed, and read with the parsers
+    of the campaign's step. What a run would refuse is refused here and listed by class, with all of
+    them in adopt-refused.jsonl in the campaign's folder.
+
+    Only outputs with the settings of the step are adopted; --dry-run with --mix-recipes lists all
+    recipes that there are. The command can be repeated: outputs that were adopted are skipped.
+
+    Exit codes: 0 all outputs were adopted; 1 some were refused; 2 there are none.
+    """
+    if recipe is not None and mix_recipes:
+        raise click.UsageError("Use --recipe or --mix-recipes, not both.")
+    resolved = resolve(loaded(campaign), runs=False)
+    chosen = step_of(resolved, program, step)
+    options = Options(
+        step=chosen.request.name,
+        prefix=prefix,
+        most_bytes=max_size << 20,
+        lenient=lenient,
+        any_settings=mix_recipes or recipe is not None,
+        recipe=recipe,
+    )
+    processes = jobs or len(os.sched_getaffinity(0))
+    wish = Wish(mix=mix_recipes, limit=limit, dry=dry_run, processes=processes)
+    account = Account(str(folder))
+    file = resolved.loaded
+    with assembly.opened(file) as store:
+        place = f"{store.documents.full_name}, {store.campaign.output_key}.{options.step}"
+        with progress(f"reading {folder}", "{} outputs") as show:
+            adoption = Adoption(resolved, store, options, wish, show)
+            adoption.check()
+            try:
+                adoption.take(account, file.folder if file.folder.is_dir() else None)
+            except WqmasterError as error:
+                output.show(_value(account, place), (), error=error)
+                raise
+    if not account.outputs:
+        raise StructureError(
+            f"{folder}: none of its {counted(account.files, 'file')} is an output of {program}; "
+            f"'wqmaster parse --program {program} FILE' says why a file is not",
+            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
+        )
+    output.show(_value(account, place), _lines(account, place, folder, dry_run))
+    if account.refused:
+        raise SystemExit(1)
+
+
+def _value(account: Account, place: str) -> dict[str, object]:
+    return {"results": place, **account.as_json()}

@@ -1,0 +1,63 @@
+"""The recipes of the results that are exported: one, unless the user wants to mix them."""
+
+from collections.abc import Sequence
+
+from wqmaster.datasets.source import Source
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import NothingMatches, RecipeMismatch
+
+
+def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
+    """Let each source read the results of its campaign's recipe, or of all if they may be `mixed`.
+
+    Adopted results state their own recipes. They are read if all of them have the same one and no
+    others are stored with them.
+
+    Raises:
+        NothingMatches: there are no results.
+        RecipeMismatch: there are several recipes, and they may not be mixed.
+    """
+    found = {source: source.recipes() for source in sources}
+    names = ", ".join(source.name for source in sources)
+    if not any(found.values()):
+        path = sources[0].recipe.loaded.typed
+        raise NothingMatches(
+            f"{names}: there are no results to export; compute some: wqmaster run {path}"
+        )
+    if mixed:
+        for source in sources:
+            source.accepted = None
+        return
+    used = set()
+    for source, recipes in found.items():
+        if len(recipes) == 1:
+            (recipe, is_adopted), _ = next(iter(recipes.items()))
+            if is_adopted and recipe is not None:
+                source.accepted = frozenset({recipe})
+        others = sum(
+            count
+            for (recipe, _), count in recipes.items()
+            if source.accepted is not None and recipe not in source.accepted
+        )
+        if others:
+            adopted = any(is_adopted for _, is_adopted in recipes)
+            what = (
+                "their outputs state several recipes"
+                if adopted
+                else (
+                    "they were computed with another recipe than that of the campaign file; restore "
+                    "the file, or compute them again ('wqmaster rerun')"
+                )
+            )
+            raise RecipeMismatch(
+                f"{source.name}: {others:,} of {sum(recipes.values()):,} results do not belong "
+                f"together with the others: {what}; --mix-recipes exports all, and --query some",
+                code=ErrorCode.RECIPES_MIXED,
+            )
+        used.add(source.accepted)
+    if len(used) > 1:
+        raise RecipeMismatch(
+            f"{names}: these campaigns have {len(used)} recipes, whose energies cannot be "
+            "compared; export each to its own file, or all to one file with --mix-recipes",
+            code=ErrorCode.RECIPES_MIXED,
+        )
