@@ -74,7 +74,8 @@ def test_charge_and_unpaired_electrons_are_written_to_files() -> None:
     files = build(Singlepoint()).files
     assert files[".CHRG"] == b"-3\n"
     assert files[".UHF"] == b"3\n"
-    assert files["molecule.xyz"] == CATION.xyz().encode()
+    plain = build(Singlepoint(gradient=False)).files
+    assert plain["molecule.xyz"] == CATION.xyz().encode()
 
 
 def test_no_value_of_a_document_is_in_a_command_line() -> None:

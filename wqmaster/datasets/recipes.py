@@ -45,8 +45,8 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
                 "their outputs state several recipes"
                 if adopted
                 else (
-                    "they were computed with another recipe than that of the campaign file; restore "
-                    "the file, or compute them again ('wqmaster rerun')"
+                    "they were computed with another recipe than that of the campaign file; "
+                    "restore the file, or compute them again ('wqmaster rerun')"
                 )
             )
             raise RecipeMismatch(

@@ -24,6 +24,7 @@ from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.xtb.remedies import LADDERS, XtbRung
+from wqmaster.tasks.xtb.turning import turned
 
 # Files that a later xtb run in the same sandbox would read or return as its own.
 _LEFT = (
@@ -101,9 +102,11 @@ def _job(
     steps: Sequence[StepRequest],
     software: Software,
     run_of: Callable[[StepRequest], _Run],
+    *,
+    turns: bool = False,
 ) -> Job:
     files = {
-        _GEOMETRY: molecule.xyz().encode(),
+        _GEOMETRY: (turned(molecule) if turns else molecule).xyz().encode(),
         ".CHRG": f"{molecule.charge}\n".encode(),
         ".UHF": f"{molecule.unpaired}\n".encode(),
     }
@@ -182,7 +185,8 @@ _task = partial(
 )
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute energy, gradient and properties at the document's geometry."""
-    return _job(molecule, steps, software, lambda step: _Run())
+    turns = any(step.options.gradient and step.options.gfn != "ff" for step in steps)
+    return _job(molecule, steps, software, lambda step: _Run(), turns=turns)
 
 
 def _optimization(molecule: Molecule, step: StepRequest) -> _Run:
@@ -252,7 +256,7 @@ def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software
 
     The geometry is not optimized first. The parser `stationary` reports whether it is stationary.
     """
-    return _job(molecule, steps, software, _hessian)
+    return _job(molecule, steps, software, _hessian, turns=True)
 
 
 def _dynamics(step: StepRequest) -> _Run:
