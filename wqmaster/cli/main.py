@@ -27,6 +27,7 @@ VERBS = {
     "check": "check",
     "doctor": "doctor",
     "smoke": "smoke",
+    "audit": "audit",
     "status": "status",
     "factory": "factory",
     "failures": "failures",

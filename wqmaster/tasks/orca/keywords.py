@@ -45,9 +45,7 @@ def known_keywords() -> frozenset[str]:
 @cache
 def basis_sets() -> frozenset[str]:
     """The words that name a basis set, in lower case."""
-    return frozenset().union(
-        *(words for kind, words in sections().items() if "basis sets" in kind)
-    )
+    return frozenset().union(*(words for kind, words in sections().items() if "basis sets" in kind))
 
 
 def is_known(word: str) -> bool:

@@ -77,9 +77,7 @@ def edited(route: str, remove: Callable[[str], bool], add: Sequence[str] = ()) -
             lines.append(line)
             continue
         words, percent, block = line.partition("%")
-        kept = re.sub(
-            r"[^\s!]+", lambda found: "" if remove(found[0].lower()) else found[0], words
-        )
+        kept = re.sub(r"[^\s!]+", lambda found: "" if remove(found[0].lower()) else found[0], words)
         if kept.strip("! ") or percent:
             lines.append(f"{' '.join(kept.split())} {percent}{block}".strip())
     if add:
