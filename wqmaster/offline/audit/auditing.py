@@ -12,10 +12,10 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.labels import Labels, Wishes, labels_of
 from wqmaster.datasets.source import LeftOut, Selection, Source
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, NothingMatches
+from wqmaster.errors import CampaignError, NothingMatches, WqmasterError
 from wqmaster.jobs.molecule import Document
 from wqmaster.offline.audit.derived import copies, copy_id, derived, explained
-from wqmaster.offline.audit.recipes import Recomputation, recomputation
+from wqmaster.offline.audit.recipes import Recomputation, named_by, recomputation
 from wqmaster.offline.audit.report import Compared, Report, Single, reported
 from wqmaster.offline.audit.sampling import Stratum, draw
 from wqmaster.offline.audit.statistics import difference
@@ -31,6 +31,7 @@ _SINGLES_STRUCTURES = 3
 _NAME_DIGITS = 8
 _STAGE = "audit: recomputing the sample with tighter settings"
 _SINGLES_STAGE = "audit: finding the setting that matters"
+_NO_RESULT = "it has no result"
 _REPLACED = "the result was replaced after the sample was drawn"
 _NOT_RECOMPUTED = "the tighter calculation failed or is not finished"
 
@@ -89,10 +90,10 @@ class Audit:
 
         Raises:
             Stopped: the run was stopped.
-            NothingMatches: no structure of the sample could be compared.
+            WqmasterError: no structure of the sample could be compared.
         """
-        stated = self._stated()
-        record = self.record or self.store.audits.begin(self.key, stated, self.sample)
+        about = stated(self.labels, self.settings)
+        record = self.record or self.store.audits.begin(self.key, about, self.sample)
         tight = self.tight(record["_id"])
         frames = self._frames()
         with assembly.opened(tight.loaded) as copied:
@@ -104,10 +105,10 @@ class Audit:
                 raise Stopped
             compared = self._compared(copied, tight)
         if not compared.pairs:
-            raise NothingMatches(
+            raise WqmasterError(
                 f"none of the {len(self.sample)} structures of the sample could be compared: "
-                f"{_reasons(compared.left_out)}; the failures are in wqmaster.failures, campaign "
-                f"{tight.loaded.campaign.campaign}",
+                f"{_reasons(compared.left_out)}; failures of tighter calculations are in the "
+                f"collection wqmaster.failures, campaign '{tight.loaded.campaign.campaign}'",
                 code=ErrorCode.AUDIT_FAILED,
             )
         singles: Sequence[Single] = ()
@@ -119,22 +120,12 @@ class Audit:
             self.strata,
             compared,
             singles,
-            {name: stated[name] for name in ("step", "recipe", "sample", "seed")},
+            {**about, "sample": len(self.sample)},
             source.level().name,
             datetime.now(UTC),
         )
         self.store.audits.finish(record, report.as_document())
         return report
-
-    def _stated(self) -> Document:
-        return {
-            "step": self.labels.name,
-            "recipe": self.labels.step.hash,
-            "function": self.how.function,
-            "tighter": self.how.options,
-            "sample": self.settings.sample,
-            "seed": self.settings.seed,
-        }
 
     def _frames(self) -> dict[str, Frame]:
         """The labels of the sample as they are now, by `key_of(_id)`."""
@@ -157,7 +148,9 @@ class Audit:
         for entry in self.sample:
             key = key_of(entry["document"])
             label = labels.get(key)
-            if runs.get(key) != _run_in(entry):
+            if key not in runs:
+                left_out.add(_NO_RESULT, entry["document"])
+            elif runs[key] != _run_in(entry):
                 left_out.add(_REPLACED, entry["document"])
             elif label is not None:
                 again = recomputed.get(key_of(copy_id(label, tight)))
@@ -204,11 +197,12 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
         NothingMatches: the step has no results of this recipe.
     """
     labels = labels_of(recipe, Wishes(step=settings.step))
-    how, key = _how(recipe, store, labels, settings)
+    how = how_to(recipe, store, labels, settings)
+    key = key_for(labels, settings)
     record = store.audits.unfinished(key)
     if record is not None and _is_current(store, labels, record["sample"]):
         return Audit(
-            recipe, store, settings, labels, how, key, record["sample"], _strata_in(record), record
+            recipe, store, settings, labels, how, key, record["sample"], strata_in(record), record
         )
     path = f"{store.campaign.output_key}.{labels.name}"
     query = {f"{path}._run.recipe": labels.step.hash}
@@ -228,22 +222,34 @@ def _is_current(store: Store, labels: Labels, sample: Sequence[Document]) -> boo
     return all(runs.get(key_of(entry["document"])) == _run_in(entry) for entry in sample)
 
 
-def _how(
-    recipe: Recipe, store: Store, labels: Labels, settings: Settings
-) -> tuple[Recomputation, str]:
+def how_to(recipe: Recipe, store: Store, labels: Labels, settings: Settings) -> Recomputation:
+    """How the labels are recomputed, with the version of the program that made existing results.
+
+    Raises:
+        CampaignError: as `recomputation`.
+    """
     version = store.results.version(labels.name, labels.step.hash)
-    how = recomputation(recipe, labels, settings.tighter, version)
-    return how, key_for(labels, how, settings)
+    return recomputation(recipe, labels, settings.tighter, version)
 
 
-def key_for(labels: Labels, how: Recomputation, settings: Settings) -> str:
-    """What identifies an audit: recipes, values, size of the sample and seed."""
+def key_for(labels: Labels, settings: Settings) -> str:
+    """What identifies an audit: recipe, values, tighter settings, size of the sample and seed."""
     return hash_of(
         [
-            *(labels.name, labels.step.hash, labels.values, how.function, how.options),
+            *(labels.name, labels.step.hash, labels.values, named_by(settings.tighter)),
             *(settings.sample, settings.seed),
         ]
     )
+
+
+def stated(labels: Labels, settings: Settings) -> Document:
+    """What a record states of an audit."""
+    return {
+        "step": labels.name,
+        "recipe": labels.step.hash,
+        "sample": settings.sample,
+        "seed": settings.seed,
+    }
 
 
 def entries_of(strata: Sequence[Stratum]) -> list[Document]:
@@ -259,7 +265,8 @@ def entries_of(strata: Sequence[Stratum]) -> list[Document]:
     ]
 
 
-def _strata_in(record: Document) -> list[Stratum]:
+def strata_in(record: Document) -> list[Stratum]:
+    """The strata of the sample in a record."""
     drawn: dict[tuple[int, int, int], list[tuple[Any, int]]] = {}
     for entry in record["sample"]:
         smallest, largest, documents = entry["stratum"]

@@ -91,6 +91,7 @@ def derived(
             "software": software,
             "remedies": kept if campaign.remedies is not False else False,
             "reference_atoms": None,
+            "audit": None,
             "folder": loaded.folder / FOLDER,
         }
         source = Source(loaded.source.path, None)

@@ -75,7 +75,7 @@ def recomputation(
         found = Recomputation(function, base, tuple(changes))
         _check_level(tighter, found, program)
     else:
-        changes = [_named(tighter, name.strip(), ready) for name in tighter.split(",")]
+        changes = [_named(tighter, name, ready) for name in _names(tighter)]
         found = Recomputation(function, base, tuple(changes))
     if not found.differences():
         raise CampaignError(
@@ -83,6 +83,21 @@ def recomputation(
             "be compared"
         )
     return found
+
+
+def named_by(tighter: str | None) -> Any:
+    """What `tighter` names, as plain data: options of a file, names of settings, or None.
+
+    Raises:
+        CampaignError: the file cannot be read.
+    """
+    if tighter is None:
+        return None
+    return _read(Path(tighter)) if Path(tighter).is_file() else _names(tighter)
+
+
+def _names(tighter: str) -> list[str]:
+    return [name.strip() for name in tighter.split(",")]
 
 
 def _single_point(

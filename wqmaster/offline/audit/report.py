@@ -75,6 +75,7 @@ class Report:
             "settings": [dict(one) for one in self.settings],
             "left_out": dict(self.left_out),
             "examples": {reason: list(ids) for reason, ids in self.examples.items()},
+            "advice": advice(self),
         }
 
     def lines(self) -> Iterator[str]:
