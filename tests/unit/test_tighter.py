@@ -37,7 +37,7 @@ def test_pyscf_gets_a_finer_grid_exact_integrals_and_a_converged_scf() -> None:
     given = pyscf(grid=1, density_fit=True, auxbasis="def2-universal-jkfit")
     found, names = tightened(PYSCF, given)
     assert names == ["grid", "density_fit", "conv_tol"]
-    assert (found["grid"], found["nlc_grid"], found["density_fit"]) == (5, 5, False)
+    assert (found["grid"], found["nlc_grid"], found["density_fit"]) == (5, 3, False)
     assert found["conv_tol"] == 1e-11
     assert Singlepoint.model_validate(found).auxbasis is None
     assert PYSCF.theory(found) == PYSCF.theory(given)
@@ -45,11 +45,16 @@ def test_pyscf_gets_a_finer_grid_exact_integrals_and_a_converged_scf() -> None:
 
 def test_the_grid_of_pyscf_ends_at_level_9_and_hartree_fock_has_none() -> None:
     assert tightened(PYSCF, pyscf(grid=8, conv_tol=1e-12)) == (
-        {**pyscf(grid=9, conv_tol=1e-12), "nlc_grid": 5},
+        pyscf(grid=9, conv_tol=1e-12),
         ["grid"],
     )
     assert tightened(PYSCF, pyscf(grid=9, conv_tol=1e-12))[1] == []
     assert tightened(PYSCF, pyscf(xc="hf"))[1] == ["conv_tol"]
+
+
+@pytest.mark.parametrize("level", [{"xc": "wb97m-v"}, {"xc": "pbe", "nlc": "vv10"}])
+def test_non_local_correlation_gets_a_finer_grid_too(level: dict[str, Any]) -> None:
+    assert tightened(PYSCF, pyscf(**level))[0]["nlc_grid"] == 5
 
 
 @pytest.mark.parametrize(

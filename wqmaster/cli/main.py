@@ -34,6 +34,7 @@ VERBS = {
     "parse": "parse",
     "reparse": "reparse",
     "rerun": "rerun",
+    "reproduce": "reproduce",
     "import": "import_",
     "db": "db",
     "software": "software",

@@ -4,6 +4,7 @@ Grid and density fitting are the sources of noise in published sets (Kuryla et a
 163, 224313, 2025). PySCF's grid levels go from 0 to 9 (dft/gen_grid.py: RAD_GRIDS, ANG_ORDER).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ _GOOD_GRID = 5
 _GRID_LEVELS = 2
 _CONVERGENCE_EH = 1e-11
 _CYCLES = 100
+# Functionals with non-local correlation, which has a grid of its own: wb97m-v, scan-rvv10, ...
+_NON_LOCAL = re.compile(r"[-_]v\b|vv10")
 
 # What determines the level of theory; the other options change how it is computed.
 _THEORY = (
@@ -30,10 +33,10 @@ def _finer(level: int) -> int:
 
 
 def _grid(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **options,
-        **{key: _finer(_stated(options, key)) for key in ("grid", "nlc_grid")},
-    }
+    keys = ["grid"]
+    if _NON_LOCAL.search(options["xc"]) or options.get("nlc") == "vv10":
+        keys.append("nlc_grid")
+    return {**options, **{key: _finer(_stated(options, key)) for key in keys}}
 
 
 def _convergence(options: Mapping[str, Any]) -> dict[str, Any]:
