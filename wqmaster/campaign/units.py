@@ -99,12 +99,12 @@ def force_noise(text: str) -> float:
     """Convert a bound on the noise of force components, such as "1.0 meV/A", to meV/Angstrom.
 
     Raises:
-        ValueError: `text` is not a number greater than 0 with the unit.
+        ValueError: `text` is not a number above 0 with the unit.
     """
     found = _FORCE.fullmatch(text.strip())
     if found is None or float(found[1]) <= 0:
         raise ValueError(
-            f"'{text}' is not a force; write a number greater than 0 with its unit, e.g. "
+            f"'{text}' is not a force; write a number above 0 with its unit, e.g. "
             "'1.0 meV/A' (or meV/Angstrom)"
         )
     return float(found[1])
