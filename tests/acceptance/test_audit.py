@@ -189,6 +189,22 @@ def test_a_failed_audit_stops_each_run_until_it_is_set_aside(
 
 
 @needs_xtb
+def test_an_audit_of_failed_documents_passes_nothing(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(5)
+    campaigns.documents.update_many({"_id": {"$gt": 1}}, {"$set": {"multiplicity": 2}})
+    audit = {"sample": 4, "stop_above": "5 meV/A"}
+    path = campaigns.write(audit=audit)
+    # One of two samples has the usable document, and is too small; the other has none.
+    cli("run", path, code=1)
+    assert "could be compared" in cli.errors
+    assert "it has no result" in cli.errors
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) <= 1
+    campaigns.documents.update_many({}, {"$unset": {"multiplicity": ""}})
+    assert "audit passed" in cli("run", path)
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
+
+
+@needs_xtb
 def test_an_audit_compares_an_optimization_at_its_final_geometry(
     campaigns: Campaigns, cli: Cli
 ) -> None:
@@ -243,7 +259,7 @@ def test_another_seed_or_recipe_adds_copies_and_never_mixes(campaigns: Campaigns
 @needs_xtb
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("gfn: 1\n", "level of theory"), ("accurracy: 0.1\n", "accuracy"), ("- 1\n", "mapping")],
+    [("gfn: 1\n", "level of theory"), ("accuracy_: 0.1\n", "accuracy"), ("- 1\n", "mapping")],
 )
 def test_a_file_that_is_not_a_tighter_recipe_is_refused(
     campaigns: Campaigns, cli: Cli, text: str, said: str

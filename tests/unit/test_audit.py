@@ -205,7 +205,7 @@ def test_the_audit_is_not_part_of_the_recipe(tmp_path: Path) -> None:
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    recipe = resolve(load(written(tmp_path, {"stop_above": "1 meV/A", "tighter": "accurracy"})))
+    recipe = resolve(load(written(tmp_path, {"stop_above": "1 meV/A", "tighter": "accuracy_"})))
     with pytest.raises(CampaignError, match="did you mean 'accuracy'"):
         canary.checked(recipe)
 

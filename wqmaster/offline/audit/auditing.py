@@ -107,7 +107,7 @@ class Audit:
         if not compared.pairs:
             raise WqmasterError(
                 f"none of the {len(self.sample)} structures of the sample could be compared: "
-                f"{_reasons(compared.left_out)}; failures of tighter calculations are in the "
+                f"{reasons(compared.left_out.counts)}; failures of tighter calculations are in the "
                 f"collection wqmaster.failures, campaign '{tight.loaded.campaign.campaign}'",
                 code=ErrorCode.AUDIT_FAILED,
             )
@@ -312,5 +312,6 @@ def _frames(
     return {key_of(frame.document): frame for frame in source.frames()}, source.left_out
 
 
-def _reasons(left_out: LeftOut) -> str:
-    return "; ".join(f"{count} {reason}" for reason, count in left_out.counts.items())
+def reasons(counts: Mapping[str, int]) -> str:
+    """The reasons why structures were left out, with their numbers."""
+    return "; ".join(f"{count}: {reason}" for reason, count in counts.items())

@@ -14,7 +14,8 @@ from wqmaster.campaign.models import Audit as AuditKey
 from wqmaster.database.audits import Noise, noise_of
 from wqmaster.database.documents import Store
 from wqmaster.datasets.labels import Labels, Wishes, labels_of
-from wqmaster.errors import CampaignError, LabelNoise
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError, LabelNoise, WqmasterError
 from wqmaster.jobs.molecule import Document
 from wqmaster.offline.audit import auditing
 from wqmaster.offline.audit.recipes import recomputation
@@ -23,6 +24,8 @@ from wqmaster.offline.audit.sampling import draw
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 
+# If less of the sample can be compared, the rest of the campaign is as unknown as before.
+_LEAST_SHARE = 0.5
 _STAGE = "audit: computing the sample"
 
 
@@ -75,8 +78,8 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
 
     Raises:
         LabelNoise: the noise is larger than the campaign accepts.
+        WqmasterError: less than half of the sample could be compared.
         Stopped: a run was stopped.
-        WqmasterError: the audit cannot be made.
     """
     found = checked(recipe)
     if found is None:
@@ -85,8 +88,8 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
     key = auditing.key_for(labels, settings)
     with assembly.opened(recipe.loaded) as store:
         before = store.audits.finished(key)
-        if before is not None:
-            noise = noise_of(before["report"]["noise"])
+        noise = None if before is None else noise_of(before["report"]["noise"])
+        if before is not None and noise is not None and _is_enough(noise):
             _judge(recipe, noise, before["report"].get("advice", ""))
             return Passed(noise)
         record = store.audits.unfinished(key) or _begun(store, labels, settings, key)
@@ -102,6 +105,14 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
         )
         report = audit.run(run)
     show(report)
+    if not _is_enough(report.noise):
+        raise WqmasterError(
+            f"{recipe.loaded.source.where('audit')}: only {report.noise.structures} of "
+            f"{report.noise.sample} documents of the audit's sample could be compared "
+            f"({auditing.reasons(report.left_out)}); correct the others and run again, or go on "
+            f"without an audit: wqmaster run {recipe.loaded.typed} --no-audit",
+            code=ErrorCode.AUDIT_FAILED,
+        )
     _judge(recipe, report.noise, advice(report))
     return Passed(report.noise, computed)
 
@@ -132,6 +143,10 @@ def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
     if progress.stopped:
         raise auditing.Stopped
     return progress.done + progress.failed
+
+
+def _is_enough(noise: Noise) -> bool:
+    return noise.structures >= _LEAST_SHARE * noise.sample
 
 
 def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
