@@ -235,6 +235,45 @@ def test_an_audit_compares_an_optimization_at_its_final_geometry(
 
 
 @needs_xtb
+def test_the_last_step_of_a_chain_is_recomputed_at_the_geometry_of_the_first(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    opt = {
+        "name": "opt",
+        "func_name": "wqmaster.tasks.xtb.optimize",
+        "parsers": ["optimized_geometry"],
+    }
+    sp = {
+        "name": "sp",
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "geometry": "opt",
+        "gfn": 1,
+        "parsers": {"xtbout.json": ["energy"], "molecule.engrad": ["gradient"]},
+    }
+    copy = {
+        "name": "text",
+        "func_name": "wqmaster.tasks.command.run",
+        "command": ["cat", "opt.xyz"],
+        "geometry": "opt",
+        "parsers": ["text"],
+    }
+    path = campaigns.write(
+        campaign_config={"args": [opt, sp, copy], "kwargs": {"mongo_output_key": "chain"}},
+        submit={"query": {"chain.text": None}},
+        remedies={"opt": {"opt_not_converged": ["lbfgs"]}, "sp": {"erratic": ["again-1"]}},
+    )
+    cli("run", path)
+    found = json.loads(cli("audit", path, "--json"))
+    assert found["noise"]["step"] == "sp"
+    assert found["noise"]["structures"] == 2
+    assert found["noise"]["force_mean"]["value"] < 1
+    originals = {one["_id"]: one["chain"]["opt"] for one in campaigns.documents.find()}
+    for one in copies(campaigns).find():
+        assert one["coordinates"] == originals[one["audit_of"]]["optimized_geometry"]
+
+
+@needs_xtb
 def test_another_seed_or_recipe_adds_copies_and_never_mixes(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(8)
     path = campaigns.write()
