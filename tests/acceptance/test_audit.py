@@ -189,6 +189,29 @@ def test_a_failed_audit_stops_each_run_until_it_is_set_aside(
 
 
 @needs_xtb
+def test_a_result_that_is_replaced_during_an_audit_is_not_compared(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = campaigns.write(software={"xtb": gated_xtb(campaigns.folder)})
+    cli("run", path)
+    audit = cli.start("audit", path, "--json")
+    wait_until(lambda: "tight" in ran(campaigns) or audit.poll() is not None)
+    cli("rerun", path, "--id", "2")
+    cli("run", path)
+    (campaigns.folder / "tight").touch()
+    output, errors = audit.communicate(timeout=120)
+    assert audit.returncode == 1, errors
+    found = json.loads(output)
+    assert found["noise"]["structures"] == 2
+    assert [*found["left_out"].values()] == [1]
+    assert [*found["examples"].values()] == [["2"]]
+    # The next audit compares the new result.
+    again = json.loads(cli("audit", path, "--json"))
+    assert (again["noise"]["structures"], again["left_out"]) == (3, {})
+
+
+@needs_xtb
 def test_an_audit_of_failed_documents_passes_nothing(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(5)
     campaigns.documents.update_many({"_id": {"$gt": 1}}, {"$set": {"multiplicity": 2}})

@@ -188,4 +188,4 @@ def told(differences: Mapping[str, tuple[Any, Any]]) -> Sequence[str]:
 
 
 def _line(value: Any) -> str:
-    return " ".join(_shown(value).split())
+    return "default" if value is None else " ".join(_shown(value).split())
