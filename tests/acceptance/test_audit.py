@@ -33,8 +33,9 @@ def inserted(campaigns: Campaigns, *names: str) -> None:
     )
 
 
-def pyscf(campaigns: Campaigns, grid: int, **top: Any) -> Path:
-    step = {"name": "dft", **LEVEL, "grid": grid, "parsers": ["energy", "gradient"]}
+def pyscf(campaigns: Campaigns, grid: int, conv_tol: float, **top: Any) -> Path:
+    step = {"name": "dft", **LEVEL, "grid": grid, "conv_tol": conv_tol}
+    step["parsers"] = ["energy", "gradient"]
     config = {
         "func_name": "wqmaster.tasks.pyscf.singlepoint",
         "args": [step],
@@ -67,7 +68,7 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
 ) -> None:
     inserted(campaigns)
     audit = {"sample": 2, "stop_above": "1.0 meV/Å"}
-    path = pyscf(campaigns, 1, audit=audit)
+    path = pyscf(campaigns, 1, 1e-9, audit=audit)
     output = cli("run", path, code=1, timeout=600)
     errors = cli.errors
     assert "advice" in output
@@ -84,8 +85,9 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
         "grid": 1.0,
         "conv_tol": 0.0,
     }
-    # The same campaign with a fine grid; its results are stored beside the others.
-    cli("run", pyscf(campaigns, 5, audit=audit), timeout=600)
+    # The same campaign with a fine grid; its results are stored beside the others. With a single
+    # setting to change, none is tried alone.
+    cli("run", pyscf(campaigns, 5, 1e-11, audit=audit), timeout=600)
     audits = campaigns.documents.database["wqmaster.audits"]
     fine = audits.find_one({"output_key": "grid5"})
     assert fine is not None

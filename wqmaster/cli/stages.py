@@ -20,7 +20,12 @@ class Stages:
         self.notes: list[str] = []  # remarks on all runs
 
     def run(self, recipe: Recipe, options: assembly.RunOptions) -> Progress:
-        """Run a recipe to its end, or until a signal arrives."""
+        """Run a recipe to its end, or until a signal arrives.
+
+        Raises:
+            SystemExit: a signal arrived after the run before.
+        """
+        self.exit_if_stopped()
 
         def begins(master: Master, why: str) -> None:
             def stop(number: int, frame: FrameType | None) -> None:
