@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from wqmaster.system.version import __version__
     from wqmaster.tasks.base import Rung, Software, StepRequest, task
     from wqmaster.tasks.leaves import Lack, Leaves, Remark
-    from wqmaster.tasks.program import DataFolder, Program, Trial
+    from wqmaster.tasks.program import Change, DataFolder, Program, Trial
 
 __all__ = [
     "Asked",
     "BadDocument",
+    "Change",
     "DataFolder",
     "Execution",
     "Failure",
@@ -52,6 +53,7 @@ __all__ = [
 _PLACES = {
     "Asked": "wqmaster.jobs.job",
     "BadDocument": "wqmaster.errors",
+    "Change": "wqmaster.tasks.program",
     "DataFolder": "wqmaster.tasks.program",
     "Execution": "wqmaster.jobs.job",
     "Failure": "wqmaster.jobs.failures",

@@ -51,6 +51,8 @@ class ErrorCode(StrEnum):
     RESULTS_OUTDATED = "results-outdated"  # an older version of the parsers read some results
     RESULTS_INCOMPLETE = "results-incomplete"  # results lack the value of a parser
     LABELS_MISSING = "labels-missing"  # the campaign lacks a value or geometry to export
+    LABEL_NOISE = "label-noise"  # an audit found more noise than the campaign accepts
+    AUDIT_FAILED = "audit-failed"  # no structure of an audit's sample could be compared
     RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered

@@ -51,6 +51,12 @@ class StaleResults(WqmasterError):
     code = ErrorCode.RESULTS_STALE
 
 
+class LabelNoise(WqmasterError):
+    """An audit found more noise in the labels than the campaign accepts."""
+
+    code = ErrorCode.LABEL_NOISE
+
+
 class StructureError(WqmasterError):
     """A structure file cannot be imported."""
 

@@ -305,7 +305,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: s
             "did you mean 'job_timeout'?",
         ),
         (MINIMAL + "software:\n  xtb:\n    comand: x\n", 9, "comand", "'command'?"),
-        (MINIMAL + "7: x\n", 7, "7", "available: archive, bundle"),
+        (MINIMAL + "7: x\n", 7, "7", "available: archive, audit, bundle"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(

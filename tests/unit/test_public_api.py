@@ -20,6 +20,7 @@ CALLS = {
     "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
     "computed=",
     "BadDocument": "message=, defect=",
+    "Change": "name, apply",
     "DataFolder": "variable, folder",
     "Execution": "name, argv, outputs=, continues=, clean=, rename=, copy=, rescue=, environment=",
     "Failure": "kind, message, step=, tail=, parser=, value=",
@@ -32,7 +33,7 @@ CALLS = {
     "Output": "files, name=",
     "ParseError": "message=, *, code=",
     "Program": "name, parsers, title=, installation=, version_argument=, data=, trial=, impostor=, "
-    "restricts=, has_own_format=, level=",
+    "restricts=, has_own_format=, level=, tighter=, theory=, single_point=",
     "Remark": "message, key, line=, certain=",
     "Rung": "*, name, restart=, memory=, disk=, time=",
     "Software": "commands=, cores=, memory=, beside=, cache=, supplies=, here=",

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
-from wqmaster.campaign.units import Megabytes, Seconds
+from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "GEOMETRY_FIELDS",
     "NAME",
     "Archive",
+    "Audit",
     "Bundle",
     "Campaign",
     "CampaignConfig",
@@ -309,6 +310,27 @@ def _atoms(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
+class Audit(Model):
+    """`audit`: recompute a sample with tighter settings before the rest of the campaign."""
+
+    # How many documents are computed first, and recomputed.
+    sample: int = Field(default=50, ge=1, le=10_000)
+    # The largest mean error of the force components with which the run goes on, with its unit.
+    stop_above: ForceNoise
+    # A YAML file with tighter options (relative to the campaign file), or names of the program's
+    # own tighter settings; default: all of these.
+    tighter: str | None = None
+    # Decides, with the ids, which documents are in the sample.
+    seed: int = 0
+    # The step whose labels are audited (default: the last one with an energy).
+    step: str | None = None
+
+    @property
+    def limit(self) -> float:
+        """`stop_above` in meV/Angstrom."""
+        return force_noise(self.stop_above)
+
+
 class Campaign(Model):
     """A whole campaign file."""
 
@@ -332,6 +354,8 @@ class Campaign(Model):
     checks: Annotated[dict[str, Any], BeforeValidator(checks_of_campaign.checks)] = Field(
         default_factory=lambda: checks_of_campaign.checks("default")
     )
+    # The audit that precedes the run.
+    audit: Audit | None = None
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

@@ -39,6 +39,8 @@ _NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
 _PART = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)")
 _CLOCK = re.compile(r"(?:(\d{1,5})-)?(\d{1,5}):([0-5]\d):([0-5]\d)")
 _SIZE = re.compile(rf"({_NUMBER})\s*([a-z]+)")
+# The letter is U+00C5, or the sign for the unit, U+212B.
+_FORCE = re.compile(rf"({_NUMBER})\s*meV/(?:A|\u00c5|\u212b|Angstrom)", re.IGNORECASE)
 _TIMES = (
     "write a whole number of seconds, or use units (s, min, h, d), e.g. '4h', '1h30min' or "
     "'01:30:00'"
@@ -93,6 +95,29 @@ def megabytes(text: str) -> int:
     return math.ceil(Fraction(found[1]) * unit)
 
 
+def force_noise(text: str) -> float:
+    """Convert a bound on the noise of force components, such as "1.0 meV/A", to meV/Angstrom.
+
+    Raises:
+        ValueError: `text` is not a number above 0 with the unit.
+    """
+    found = _FORCE.fullmatch(text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise ValueError(
+            f"'{text}' is not a force; write a number above 0 with its unit, e.g. "
+            "'1.0 meV/A' (or meV/Angstrom)"
+        )
+    return float(found[1])
+
+
+def _force(value: Any) -> Any:
+    try:
+        force_noise(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        raise _error(str(error)) from error
+    return value
+
+
 def _read(value: Any, reader: Callable[[str], int], what: str, help: str) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -119,3 +144,5 @@ def _error(why: str) -> PydanticCustomError:
 # Types for the campaign file's models: a time in seconds and a size in MB, both greater than 0.
 Seconds = Annotated[int, Field(gt=0), BeforeValidator(_time)]
 Megabytes = Annotated[int, Field(gt=0), BeforeValidator(_size)]
+# A bound on the noise of force components, as it was written, with its unit.
+ForceNoise = Annotated[str, BeforeValidator(_force)]

@@ -18,6 +18,7 @@ from wqmaster.errors import BadDocument, ProgramMissing, StaleResults, WqmasterE
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.offline import smoke
+from wqmaster.offline.audit import canary
 from wqmaster.offline.census import Census, survey
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
@@ -190,6 +191,7 @@ def _missing(recipe: Recipe, engine: str) -> ProgramMissing | None:
 def _checked(recipe: Recipe) -> _Checked:
     """Check the documents and the results of a campaign."""
     file = recipe.loaded
+    canary.checked(recipe)
     engine, why = choosing.choose(file.campaign)
     with assembly.opened(file) as store:
         counts = store.counts()

@@ -25,6 +25,9 @@ _TABLE_WIDTH = 200
 class Output(Protocol):
     """Prints a command's results, warnings and errors."""
 
+    # Whether programs read standard output, which then has nothing but the result.
+    is_for_programs: bool
+
     def show(self, value: Any, lines: Iterable[str], *, error: WqmasterError | None = None) -> None:
         """Print the result: `value`, or `lines`, which are computed only if they are printed.
 
@@ -53,6 +56,8 @@ class Output(Protocol):
 
 class TextOutput:
     """Prints text: results on standard output, warnings and errors on standard error."""
+
+    is_for_programs = False
 
     def show(self, value: Any, lines: Iterable[str], *, error: WqmasterError | None = None) -> None:
         """Print the lines."""
@@ -88,6 +93,8 @@ class JsonOutput(TextOutput):
     If a command has a result but still fails, the result has the error under the key `error`.
     Standard error has the same messages as without JSON.
     """
+
+    is_for_programs = True
 
     def __init__(self) -> None:
         self._is_shown = False

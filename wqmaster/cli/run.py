@@ -1,16 +1,19 @@
 """wqmaster run: compute all documents of a campaign."""
 
-import signal
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from wqmaster.cli.common import Duration, campaign_argument, loaded
+from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import summary, view
+from wqmaster.offline.audit.auditing import Run, Stopped
+from wqmaster.offline.audit.canary import audit_first
+from wqmaster.offline.audit.report import Report
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-from wqmaster.run.master import Master
+from wqmaster.run.progress import Progress
 
 
 @click.command()
@@ -33,6 +36,7 @@ from wqmaster.run.master import Master
     metavar="TIME",
     help="Time for running tasks to finish after Ctrl-C, in seconds or with a unit (5min).",
 )
+@click.option("--no-audit", is_flag=True, help="Run without the audit that CAMPAIGN asks for.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaign: Path,
@@ -41,6 +45,7 @@ def command(
     limit: int | None,
     watch: bool,
     grace: float,
+    no_audit: bool,
     quiet: bool,
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
@@ -50,23 +55,49 @@ def command(
     continue.
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
-    stopped_by: list[int] = []
+    audit = recipe.loaded.campaign.audit
     with view(quiet=quiet) as shown:
+        stages = Stages(shown, grace)
 
-        def begins(master: Master, why: str) -> None:
-            def stop(number: int, frame: FrameType | None) -> None:
-                stopped_by.append(number)
-                master.stop()
-                shown.stopping(len(stopped_by), grace)
+        def stage(part: Recipe, name: str) -> Progress:
+            return stages.run(part, assembly.RunOptions(grace=grace, stage=name))
 
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, stop)
-            shown.begins(master.progress, why)
-
+        if audit is not None and not no_audit:
+            if limit is not None and limit < audit.sample:
+                stages.notes.append(
+                    f"not audited: --limit {limit} is below the audit's sample ({audit.sample})"
+                )
+            else:
+                passed = _audited(recipe, stages, stage, quiet=quiet)
+                if limit is not None:
+                    limit = max(0, limit - passed)
         options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
-        progress = assembly.run(recipe, options, begins=begins, show=shown.show)
+        progress = stages.run(recipe, options)
+    progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)
-    if stopped_by:
-        raise SystemExit(128 + stopped_by[0])
+    stages.exit_if_stopped()
     if progress.failed or progress.failed_before or (progress.left and limit is None):
         raise SystemExit(1)
+
+
+def _audited(recipe: Recipe, stages: Stages, stage: Run, *, quiet: bool) -> int:
+    """Make the audit of a campaign; return how many documents were computed for it."""
+
+    def show(report: Report) -> None:
+        if not quiet:
+            click.echo("\n".join(report.lines()))
+
+    try:
+        passed = audit_first(recipe, stage, show)
+    except Stopped:
+        stages.exit_if_stopped()
+        raise
+    if passed is None:
+        return 0
+    mean = passed.noise.force_mean
+    if mean is not None:
+        stages.notes.append(
+            f"audit passed: force components are wrong by {mean.value:.3g} meV/Angstrom on average "
+            f"({passed.noise.structures} documents)"
+        )
+    return passed.computed

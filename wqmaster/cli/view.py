@@ -38,7 +38,8 @@ class View(Protocol):
 
 
 def _first_line(progress: Progress, why: str) -> str:
-    return f"{progress.campaign}: engine {progress.engine} ({why})"
+    stage = f"{progress.stage}; " if progress.stage else ""
+    return f"{progress.campaign}: {stage}engine {progress.engine} ({why})"
 
 
 def _no_worker(progress: Progress) -> str | None:

@@ -14,6 +14,7 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
+from wqmaster.database.audits import Audits
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
@@ -91,6 +92,7 @@ class Store:
         self.presence = Presence(database, campaign, self.documents.full_name)
         self.results = Results(self.documents, campaign, self._projection())
         self.history = ResultHistory(database, campaign)
+        self.audits = Audits(database, campaign)
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]
 
     def close(self) -> None:
@@ -195,7 +197,7 @@ class Store:
 
     def selects_nothing(self) -> bool:
         """Whether the query would select no document even if none had a result."""
-        others, key = self._without_results(), self.campaign.output_key
+        others, key = self.without_results(), self.campaign.output_key
         # A condition on results within $or or the like cannot be separated from the others, so the
         # answer is then False.
         return f"{key}." not in str(others) and self.documents.find_one(others, {"_id": 1}) is None
@@ -244,13 +246,13 @@ class Store:
         elements = asked.elements
         if elements is None:
             # The query's conditions on results would leave out what is done already.
-            others = {"$and": [self._without_results(), {REFERENCE_ATOM: None}]}
+            others = {"$and": [self.without_results(), {REFERENCE_ATOM: None}]}
             fields = self.campaign.molecule
             elements = reference_atoms.elements_of(self.documents, fields, others, seconds)
         atoms = list(reference_atoms.documents_of(self.campaign, asked, elements))
         return reference_atoms.insert(self.documents, atoms)
 
-    def _without_results(self) -> Document:
+    def without_results(self) -> Document:
         """The query without its conditions on this campaign's results."""
         key = self.campaign.output_key
         return {
@@ -298,6 +300,22 @@ class Store:
     def size(self) -> int:
         """The approximate number of documents in the collection."""
         return self.documents.estimated_document_count()
+
+    def sizes(self, query: Document) -> Iterator[tuple[Any, int]]:
+        """Yield `_id` and number of atoms of each document with atoms that `query` selects.
+
+        Reference atoms are left out.
+        """
+        atoms = f"${self.campaign.molecule.atomic_numbers}"
+        count = {"$cond": [{"$isArray": atoms}, {"$size": atoms}, 0]}
+        for found in self.documents.aggregate(
+            [
+                {"$match": {"$and": [query, {REFERENCE_ATOM: None}]}},
+                {"$project": {"count": count}},
+                {"$match": {"count": {"$gt": 0}}},
+            ]
+        ):
+            yield found["_id"], found["count"]
 
     def known(self, document_ids: Sequence[Any]) -> dict[str, Document]:
         """The existing documents with these ids, with all fields, keyed by `key_of(_id)`."""

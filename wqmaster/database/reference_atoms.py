@@ -57,11 +57,12 @@ def documents_of(
             (fields.charge, 0),
             (fields.multiplicity, known),
         ):
-            _put(document, name, value)
+            put(document, name, value)
         yield {**document, REFERENCE_ATOM: campaign.campaign}
 
 
-def _put(document: Document, name: str, value: object) -> None:
+def put(document: Document, name: str, value: object) -> None:
+    """Set the field `name` (dots separate nested fields) of a document."""
     *parents, last = name.split(".")
     for parent in parents:
         document = document.setdefault(parent, {})

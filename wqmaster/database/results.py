@@ -327,12 +327,13 @@ class Results:
             for step, path in paths.items()
         }
         there = [{path: {"$ne": None}} for path in paths.values()]
-        others = {str(place): f"${name}" for place, name in enumerate(further)}
+        others = {_FURTHER: {str(place): f"${name}" for place, name in enumerate(further)}}
         for found in self._documents.aggregate(
             [
                 {"$match": {"$and": [query, *there]}},
                 {"$sort": {"_id": ASCENDING}},
-                {"$project": {**self._projection, _VALUES: values, _FURTHER: others}},
+                # MongoDB refuses an empty mapping here.
+                {"$project": {**self._projection, _VALUES: values, **(others if further else {})}},
             ],
             hint={"_id": ASCENDING},
             batchSize=_STREAM_BATCH_DOCUMENTS,
@@ -361,6 +362,13 @@ class Results:
             (group["_id"].get("recipe"), group["_id"]["adopted"]): group["count"]
             for group in groups
         }
+
+    def version(self, step: str, recipe: str) -> str | None:
+        """The program's version in some result of `step` with this recipe; None if unknown."""
+        path = f"{self._key}.{step}._run"
+        found = self._documents.find_one({f"{path}.recipe": recipe}, {f"{path}.program_version": 1})
+        version = found and lookup(found, f"{path}.program_version")
+        return version if isinstance(version, str) else None
 
     def lacking(
         self, step: str, names: Sequence[str], seconds: float

@@ -258,6 +258,7 @@ class Export:
             recipes=recipes,
             meanings=summary.meanings(self._sources),
             limits=summary.limits(self._sources),
+            noise=summary.noise(self._sources),
             splits=order.splits,
             duplicates=duplicates,
             were_dropped=order.dedupe,

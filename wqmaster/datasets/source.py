@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wqmaster.database.attempts import key_of
+from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.results import WithValues
@@ -98,6 +99,10 @@ class Source:
     def asked(self, recipe: str) -> Mapping[str, Any] | None:
         """What the recipe with this hash asks for; None if the database has no record of it."""
         return self._store.recipe(recipe)
+
+    def noise(self) -> Noise | None:
+        """What the last audit of these results found; None if there was none."""
+        return self._store.audits.latest(self.labels.name, self.labels.step.hash)
 
     def failures(self) -> Mapping[str, int]:
         """The number of failed documents, by failure class."""

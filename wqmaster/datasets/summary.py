@@ -1,6 +1,7 @@
 """What the campaigns of an export have in common: level of theory, labels, limits of checks."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from wqmaster.datasets.base import Level, Target
@@ -67,3 +68,25 @@ def limits(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
         for source in sources
         for name, rule in source.recipe.checks.rules.items()
     }
+
+
+def noise(sources: Sequence[Source]) -> dict[str, Any] | None:
+    """The noise of the labels that audits found, with the units of the numbers; None if unknown."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        known = source.noise()
+        if known is None:
+            continue
+        prefix = f"{source.name}: " if len(sources) > 1 else ""
+        for name, estimate, unit in (
+            ("energy per atom, mean", known.energy_mean, "meV"),
+            ("energy per atom, 95th percentile", known.energy_p95, "meV"),
+            ("force component, mean", known.force_mean, "meV/Angstrom"),
+            ("force component, 95th percentile", known.force_p95, "meV/Angstrom"),
+        ):
+            if estimate is not None:
+                found[f"{prefix}{name} ({unit})"] = asdict(estimate)
+        found[f"{prefix}structures compared"] = known.structures
+        found[f"{prefix}settings of the comparison"] = dict(known.tighter)
+        found[f"{prefix}date"] = known.finished.isoformat() if known.finished is not None else None
+    return found or None

@@ -20,6 +20,7 @@ from wqmaster.jobs.molecule import Document, Molecule, from_document
 from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
+from wqmaster.recipe.retry import NO_REMEDIES, Remedies
 from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
@@ -142,7 +143,7 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     raise first
 
 
-def build(recipe: Recipe, molecule: Molecule) -> Job:
+def build(recipe: Recipe, molecule: Molecule, remedies: Remedies = NO_REMEDIES) -> Job:
     """Build the job for `molecule`; `recipe` must be prepared.
 
     Raises:
@@ -150,7 +151,7 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         WqmasterError: the task function fails.
     """
     try:
-        return recipe.build(molecule)
+        return recipe.build(molecule, remedies)
     except BadDocument as error:
         named = _naming(molecule.id, error)
         if error.place is not None:
@@ -173,12 +174,12 @@ def build(recipe: Recipe, molecule: Molecule) -> Job:
         ) from error
 
 
-def rehearse(recipe: Recipe, molecule: Molecule) -> Rehearsal:
+def rehearse(recipe: Recipe, molecule: Molecule, remedies: Remedies = NO_REMEDIES) -> Rehearsal:
     """Run the job for `molecule` on this machine, in the same sandbox as on a worker."""
     loaded = recipe.loaded
-    job = build(recipe.prepared(), molecule)
-    asked = recipe.asked_of(molecule)
-    limit = loaded.campaign.campaign_config.job_timeout
+    job = build(recipe.prepared(), molecule, remedies)
+    asked = recipe.asked_of(molecule, plan=remedies.plan)
+    limit = int(loaded.campaign.campaign_config.job_timeout * remedies.factors.time)
     engine = LocalEngine(1, worker_environment(loaded))
     try:
         with tempfile.TemporaryDirectory(prefix="wqmaster-smoke-") as name:

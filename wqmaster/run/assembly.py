@@ -52,6 +52,7 @@ class RunOptions:
     watch: bool = False  # keep waiting for new documents
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
+    stage: str | None = None  # what this run is a part of, for its progress
 
 
 def cores() -> int:
@@ -280,7 +281,7 @@ def run(
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))
         token = secrets.token_hex(4)
-        progress = Progress(campaign.campaign, name)
+        progress = Progress(campaign.campaign, name, stage=options.stage)
         store.presence.lock(token, progress.published())
         stack.callback(store.presence.unlock, token)
         store.prepare()

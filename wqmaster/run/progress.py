@@ -92,6 +92,12 @@ class Progress:
     host: str | None = None  # the name by which workers reach this machine
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
+    stage: str | None = None  # what this run is a part of, such as an audit
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return self.state in (RunState.STOPPING, RunState.STOPPED)
 
     @property
     def failed(self) -> int:
@@ -162,6 +168,7 @@ class Progress:
         return {
             "engine": self.engine,
             "state": str(self.state),
+            **({"stage": self.stage} if self.stage else {}),
             "running": self.running,
             "sent": self.sent,
             "spooled": self.spooled,
@@ -256,4 +263,5 @@ def line(progress: Progress) -> str:
         parts.append(f"checks warn about {progress.warned:,}")
     if progress.trouble:
         parts.append(progress.trouble)
-    return f"{progress.campaign}: {', '.join(parts)}"
+    stage = f"{progress.stage}: " if progress.stage else ""
+    return f"{progress.campaign}: {stage}{', '.join(parts)}"

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -50,11 +50,36 @@ class DataFolder:
     folder: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of a step's options that lowers the numerical noise of its values.
+
+    It keeps the level of theory. `apply` receives the options as plain data, and returns new ones.
+    """
+
+    name: str
+    apply: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
 def _owns_nothing(name: str) -> bool:
     return False
 
 
 def _no_level(options: Mapping[str, Any]) -> str | None:
+    return None
+
+
+def _no_changes(options: Mapping[str, Any], version: str | None) -> Sequence[Change]:
+    return ()
+
+
+def _no_theory(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _no_single_point(
+    function: str, options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
@@ -90,6 +115,17 @@ class Program:
     # Returns the level of theory of a step with these options (plain data) in a few words, such as
     # "PBE0-D3BJ/def2-SVP"; None if nothing short describes it.
     level: Callable[[Mapping[str, Any]], str | None] = _no_level
+    # Returns the changes that make a single point with these options (plain data) tighter; () if
+    # there are none. The version is that of the results to check, None if it is unknown.
+    tighter: Callable[[Mapping[str, Any], str | None], Sequence[Change]] = _no_changes
+    # Returns what certainly determines the level of theory of a step with these options, by name.
+    # Two steps with different values are at different levels.
+    theory: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_theory
+    # Returns the task function and options that compute energy and gradient at a fixed geometry
+    # as a step of this function (dotted name) with these options does; None if there are none.
+    single_point: Callable[[str, Mapping[str, Any]], tuple[str, dict[str, Any]] | None] = (
+        _no_single_point
+    )
 
     def __post_init__(self) -> None:
         """Check the types of the name and the module.

@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"pal\d{1,4}(\(\d+x\d+\))?|scfconv\d{1,2}")
 
 
 @cache
-def _sections() -> dict[str, frozenset[str]]:
+def sections() -> dict[str, frozenset[str]]:
     """The words in the list in lower case, by the heading of their section."""
     text = (resources.files(__package__) / "keywords.txt").read_text(encoding="utf-8")
     found: dict[str, set[str]] = {}
@@ -39,15 +39,13 @@ def _sections() -> dict[str, frozenset[str]]:
 @cache
 def known_keywords() -> frozenset[str]:
     """All words in the list, in lower case."""
-    return frozenset().union(*_sections().values())
+    return frozenset().union(*sections().values())
 
 
 @cache
 def basis_sets() -> frozenset[str]:
     """The words that name a basis set, in lower case."""
-    return frozenset().union(
-        *(words for kind, words in _sections().items() if "basis sets" in kind)
-    )
+    return frozenset().union(*(words for kind, words in sections().items() if "basis sets" in kind))
 
 
 def is_known(word: str) -> bool:

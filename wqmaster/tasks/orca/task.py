@@ -18,6 +18,7 @@ from wqmaster.tasks.orca.checks import inapplicable_checks
 from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
 from wqmaster.tasks.orca.route import level, remarks
+from wqmaster.tasks.orca.tighter import single_point, theory, tighter
 from wqmaster.tasks.program import Program, Trial
 
 # ORCA names its files after the input file, orca.inp: orca.gbw, orca.engrad, orca.hess, ...
@@ -240,6 +241,9 @@ PROGRAM = Program(
     impostor=impostor,
     restricts=lambda name: bool(_EXECUTABLE.fullmatch(name)),
     level=level,
+    tighter=tighter,
+    theory=theory,
+    single_point=single_point,
 )
 
 

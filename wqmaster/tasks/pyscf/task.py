@@ -31,6 +31,7 @@ from wqmaster.tasks.pyscf.leaves import (
 )
 from wqmaster.tasks.pyscf.options import Common, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.pyscf.remedies import LADDERS, PyscfRung
+from wqmaster.tasks.pyscf.tighter import single_point, theory, tighter
 
 _DRIVER = Path(__file__).with_name("driver")
 _MAIN = "wqmaster_pyscf.py"
@@ -70,6 +71,9 @@ PROGRAM = Program(
     impostor=_impostor,
     trial=Trial(("helium.py",), {"helium.py": _TRIAL}, r"PySCF \d+\.\d+\S* helium -2\.80"),
     level=level,
+    tighter=tighter,
+    theory=theory,
+    single_point=single_point,
 )
 
 

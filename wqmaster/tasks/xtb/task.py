@@ -24,6 +24,7 @@ from wqmaster.tasks.program import DataFolder, Program, Trial
 from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.xtb.remedies import LADDERS, XtbRung
+from wqmaster.tasks.xtb.tighter import single_point, theory, tighter
 from wqmaster.tasks.xtb.turning import turned
 
 # Files that a later xtb run in the same sandbox would read or return as its own.
@@ -153,6 +154,9 @@ PROGRAM = Program(
     data=DataFolder("XTBPATH", "xtb"),
     trial=Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
     level=level,
+    tighter=tighter,
+    theory=theory,
+    single_point=single_point,
 )
 
 

@@ -1,0 +1,339 @@
+"""`wqmaster audit`, and the audit that precedes a run: how large is the noise of the labels?"""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import Campaigns, Cli, wait_until
+from tests.integration.test_pyscf_runs import direct
+from wqmaster.datasets.units import EV_PER_ANGSTROM, EV_PER_EH
+from wqmaster.jobs.molecule import Molecule
+
+MOLECULES = {
+    "co": ([6, 8], [[0.0, 0.0, 0.0], [0.3, 0.2, 1.08]]),
+    "water": ([8, 1, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]]),
+}
+LEVEL: dict[str, Any] = {"xc": "pbe", "basis": "sto-3g"}
+# The tighter recipe of PySCF for grid levels 1 and 3.
+TIGHT: dict[str, Any] = {**LEVEL, "grid": 5, "density_fit": False}
+
+
+def inserted(campaigns: Campaigns, *names: str) -> None:
+    campaigns.insert(
+        *(
+            {"_id": name, "atomic_numbers": numbers, "coordinates": places}
+            for name, (numbers, places) in MOLECULES.items()
+            if name in (names or MOLECULES)
+        )
+    )
+
+
+def pyscf(campaigns: Campaigns, grid: int, conv_tol: float, **top: Any) -> Path:
+    step = {"name": "dft", **LEVEL, "grid": grid, "conv_tol": conv_tol}
+    step["parsers"] = ["energy", "gradient"]
+    config = {
+        "func_name": "wqmaster.tasks.pyscf.singlepoint",
+        "args": [step],
+        "kwargs": {"mongo_output_key": f"grid{grid}"},
+    }
+    return campaigns.write(
+        campaign_config=config,
+        submit={"query": {f"grid{grid}.dft": None}},
+        software={"pyscf": "pyscf-python"},
+        **top,
+    )
+
+
+def expected_noise(campaigns: Campaigns, key: str) -> tuple[float, float]:
+    """Mean |difference| of energies (meV per atom) and force components (meV/A), all documents."""
+    energies, forces = [], []
+    for found in campaigns.documents.find():
+        places = tuple((x, y, z) for x, y, z in found["coordinates"])
+        again = direct(Molecule("m", tuple(found["atomic_numbers"]), places), **TIGHT)
+        stored = found[key]["dft"]
+        energies.append(abs(stored["energy"] - again["energy"]) / len(places))
+        forces.append(np.abs(np.subtract(stored["gradient"], again["gradient"])).ravel())
+    unit = 1000 * EV_PER_ANGSTROM
+    return 1000 * EV_PER_EH * float(np.mean(energies)), unit * float(np.concatenate(forces).mean())
+
+
+@pytest.mark.skipif(shutil.which("pyscf-python") is None, reason="pyscf-python is missing")
+def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    inserted(campaigns)
+    audit = {"sample": 2, "stop_above": "1.0 meV/Å"}
+    path = pyscf(campaigns, 1, 1e-9, audit=audit)
+    output = cli("run", path, code=1, timeout=600)
+    errors = cli.errors
+    assert "advice" in output
+    assert "stop_above: 1.0 meV/Å" in errors
+    assert "change grid: 1 -> 5" in errors
+    assert "--no-audit" in errors
+    found = json.loads(cli("audit", path, "--sample", "2", "--json"))
+    energy, force = expected_noise(campaigns, "grid1")
+    # The direct calculation converges a little further.
+    assert found["noise"]["energy_mean"]["value"] == pytest.approx(energy, rel=1e-3)
+    assert found["noise"]["force_mean"]["value"] == pytest.approx(force, rel=1e-3)
+    assert f"wrong by {found['noise']['force_mean']['value']:.3g} meV/Angstrom" in errors
+    assert {one["name"]: round(one["removes"], 1) for one in found["settings"]} == {
+        "grid": 1.0,
+        "conv_tol": 0.0,
+    }
+    # The same campaign with a fine grid; its results are stored beside the others. With a single
+    # setting to change, none is tried alone.
+    cli("run", pyscf(campaigns, 5, 1e-11, audit=audit), timeout=600)
+    audits = campaigns.documents.database["wqmaster.audits"]
+    fine = audits.find_one({"output_key": "grid5"})
+    assert fine is not None
+    assert fine["report"]["noise"]["force_mean"]["value"] < 0.3
+    assert campaigns.failures.count_documents({}) == 0
+
+
+def gated_xtb(folder: Path) -> str:
+    """An xtb that logs each run, and waits for the file `tight` before a tighter one."""
+    program = folder / "gated-xtb"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" --acc "*) echo tight >> {folder}/ran\n'
+        f"while [ ! -e {folder}/tight ]; do sleep 0.05; done ;;\n"
+        f"*) echo plain >> {folder}/ran ;; esac\n"
+        f'exec {shutil.which("xtb")} "$@"\n'
+    )
+    program.chmod(0o755)
+    (folder / "ran").touch()
+    return str(program)
+
+
+def ran(campaigns: Campaigns) -> list[str]:
+    return (campaigns.folder / "ran").read_text().split()
+
+
+def copies(campaigns: Campaigns) -> Any:
+    return campaigns.documents.database["molecules.audit"]
+
+
+needs_xtb = pytest.mark.skipif(shutil.which("xtb") is None, reason="xtb is not installed")
+
+
+@needs_xtb
+@pytest.mark.parametrize("engine", ["local", "work_queue"])
+def test_a_killed_audit_continues_with_the_same_sample(
+    campaigns: Campaigns, cli: Cli, engine: str
+) -> None:
+    campaigns.waters(12)
+    audit = {"sample": 4, "stop_above": "1 meV/A"}
+    software = {"xtb": gated_xtb(campaigns.folder)}
+    path = campaigns.write(engine=engine, software=software, audit=audit)
+    master = cli.start("run", path)
+    wait_until(lambda: "tight" in ran(campaigns) or master.poll() is not None)
+    assert master.poll() is None, master.communicate()
+    assert ran(campaigns).count("plain") == 4
+    sample = {one["audit_of"] for one in copies(campaigns).find()}
+    assert sample == {one["_id"] for one in campaigns.documents.find({"xtb.gfn2": {"$ne": None}})}
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    # Documents that are added now do not change the sample.
+    campaigns.insert({"_id": "late", "atomic_numbers": [10], "coordinates": [[0.0, 0.0, 0.0]]})
+    (campaigns.folder / "tight").touch()
+    assert "audit passed" in cli("run", path)
+    assert {one["audit_of"] for one in copies(campaigns).find()} == sample
+    assert ran(campaigns).count("plain") == 13
+    assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 13
+    # It is not made again.
+    before = len(ran(campaigns))
+    cli("run", path)
+    assert len(ran(campaigns)) == before
+
+
+@needs_xtb
+def test_ctrl_c_during_the_audit_stops_the_run_and_the_same_command_continues(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(6)
+    audit = {"sample": 2, "stop_above": "1 meV/A"}
+    path = campaigns.write(software={"xtb": gated_xtb(campaigns.folder)}, audit=audit)
+    master = cli.start("run", path, "--grace", "0")
+    wait_until(lambda: "tight" in ran(campaigns) or master.poll() is not None)
+    master.send_signal(signal.SIGINT)
+    output, errors = master.communicate(timeout=60)
+    assert master.returncode == 130, (output, errors)
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 2
+    (campaigns.folder / "tight").touch()
+    cli("run", path)
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 6
+    assert ran(campaigns).count("plain") == 6
+
+
+@needs_xtb
+def test_a_failed_audit_stops_each_run_until_it_is_set_aside(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(5)
+    audit = {"sample": 2, "stop_above": "0.000000001 meV/A"}
+    path = campaigns.write(audit=audit)
+    for _ in range(2):
+        found = cli("run", path, "--quiet", code=1)
+        assert not found
+        assert "accepts: force components are wrong by" in cli.errors
+        assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 2
+    # A larger bound needs no new audit.
+    assert copies(campaigns).count_documents({}) == 2
+    cli("run", campaigns.write(audit={**audit, "stop_above": "5 meV/A"}), "--limit", "2")
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 4
+    cli("run", campaigns.write(audit=audit), "--no-audit")
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
+
+
+@needs_xtb
+def test_a_result_that_is_replaced_during_an_audit_is_not_compared(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = campaigns.write(software={"xtb": gated_xtb(campaigns.folder)})
+    cli("run", path)
+    audit = cli.start("audit", path, "--json")
+    wait_until(lambda: "tight" in ran(campaigns) or audit.poll() is not None)
+    cli("rerun", path, "--id", "2")
+    cli("run", path)
+    (campaigns.folder / "tight").touch()
+    output, errors = audit.communicate(timeout=120)
+    assert audit.returncode == 1, errors
+    found = json.loads(output)
+    assert found["noise"]["structures"] == 2
+    assert [*found["left_out"].values()] == [1]
+    assert [*found["examples"].values()] == [["2"]]
+    # The next audit compares the new result.
+    again = json.loads(cli("audit", path, "--json"))
+    assert (again["noise"]["structures"], again["left_out"]) == (3, {})
+
+
+@needs_xtb
+def test_an_audit_of_failed_documents_passes_nothing(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(5)
+    campaigns.documents.update_many({"_id": {"$gt": 1}}, {"$set": {"multiplicity": 2}})
+    audit = {"sample": 4, "stop_above": "5 meV/A"}
+    path = campaigns.write(audit=audit)
+    # One of two samples has the usable document, and is too small; the other has none.
+    cli("run", path, code=1)
+    assert "could be compared" in cli.errors
+    assert "it has no result" in cli.errors
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) <= 1
+    campaigns.documents.update_many({}, {"$unset": {"multiplicity": ""}})
+    assert "audit passed" in cli("run", path)
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
+
+
+@needs_xtb
+def test_an_audit_compares_an_optimization_at_its_final_geometry(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    config = {
+        "func_name": "wqmaster.tasks.xtb.optimize",
+        "args": [{"name": "opt", "parsers": ["energy", "optimized_geometry"]}],
+        "kwargs": {"mongo_output_key": "xtb"},
+    }
+    path = campaigns.write(campaign_config=config, submit={"query": {"xtb.opt": None}})
+    cli("run", path)
+    planned = json.loads(cli("audit", path, "--sample", "2", "--dry-run", "--json"))
+    assert planned["function"] == "wqmaster.tasks.xtb.singlepoint"
+    assert planned["changes"] == {"accuracy": {"before": None, "tighter": 0.01}}
+    assert len(planned["sample"]) == 2
+    assert copies(campaigns).count_documents({}) == 0
+    found = json.loads(cli("audit", path, "--sample", "2", "--json"))
+    assert found["noise"]["structures"] == 2
+    assert found["noise"]["force_mean"] is None
+    assert found["noise"]["energy_mean"]["value"] < 0.01
+    originals = {one["_id"]: one for one in campaigns.documents.find()}
+    for copy in copies(campaigns).find():
+        opt = originals[copy["audit_of"]]["xtb"]["opt"]
+        assert copy["coordinates"] == opt["optimized_geometry"]
+    assert {entry["document"] for entry in planned["sample"]} == {
+        copy["audit_of"] for copy in copies(campaigns).find()
+    }
+
+
+@needs_xtb
+def test_the_last_step_of_a_chain_is_recomputed_at_the_geometry_of_the_first(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    opt = {
+        "name": "opt",
+        "func_name": "wqmaster.tasks.xtb.optimize",
+        "parsers": ["optimized_geometry"],
+    }
+    sp = {
+        "name": "sp",
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "geometry": "opt",
+        "gfn": 1,
+        "parsers": {"xtbout.json": ["energy"], "molecule.engrad": ["gradient"]},
+    }
+    copy = {
+        "name": "text",
+        "func_name": "wqmaster.tasks.command.run",
+        "command": ["cat", "opt.xyz"],
+        "geometry": "opt",
+        "parsers": ["text"],
+    }
+    path = campaigns.write(
+        campaign_config={"args": [opt, sp, copy], "kwargs": {"mongo_output_key": "chain"}},
+        submit={"query": {"chain.text": None}},
+        remedies={"opt": {"opt_not_converged": ["lbfgs"]}, "sp": {"erratic": ["again-1"]}},
+    )
+    cli("run", path)
+    found = json.loads(cli("audit", path, "--json"))
+    assert found["noise"]["step"] == "sp"
+    assert found["noise"]["structures"] == 2
+    assert found["noise"]["force_mean"]["value"] < 1
+    originals = {one["_id"]: one["chain"]["opt"] for one in campaigns.documents.find()}
+    for one in copies(campaigns).find():
+        assert one["coordinates"] == originals[one["audit_of"]]["optimized_geometry"]
+
+
+@needs_xtb
+def test_another_seed_or_recipe_adds_copies_and_never_mixes(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(8)
+    path = campaigns.write()
+    cli("run", path)
+    tighter = campaigns.folder / "tighter.yaml"
+    tighter.write_text("accuracy: 0.1\n")
+    for words in (["--seed", "1"], ["--seed", "2"], ["--seed", "1", "--tighter", tighter]):
+        cli("audit", path, "--sample", "3", *words)
+    found = list(copies(campaigns).find())
+    fields = [
+        [name for name in copy if name.startswith("audit_") and name != "audit_of"]
+        for copy in found
+    ]
+    assert all(len(of_one) == 1 for of_one in fields)
+    assert len({name for of_one in fields for name in of_one}) == 2
+    audits = list(campaigns.documents.database["wqmaster.audits"].find())
+    assert len(audits) == 3
+    for audit in audits:
+        assert copies(campaigns).count_documents({"audits": audit["_id"]}) == 3
+
+
+@needs_xtb
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("gfn: 1\n", "level of theory"), ("accuracy_: 0.1\n", "accuracy"), ("- 1\n", "mapping")],
+)
+def test_a_file_that_is_not_a_tighter_recipe_is_refused(
+    campaigns: Campaigns, cli: Cli, text: str, said: str
+) -> None:
+    campaigns.waters(1)
+    path = campaigns.write()
+    cli("run", path)
+    tighter = campaigns.folder / "tighter.yaml"
+    tighter.write_text(text)
+    cli("audit", path, "--tighter", tighter, code=2)
+    assert said in cli.errors
+    assert str(tighter) in cli.errors
+    assert copies(campaigns).count_documents({}) == 0

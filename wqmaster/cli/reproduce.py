@@ -1,0 +1,106 @@
+"""wqmaster reproduce: compute one stored result again, and compare."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wqmaster.cli.common import loaded, possible_ids, printable, typed_id
+from wqmaster.cli.output import Output, json_option
+from wqmaster.database.documents import Store
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import NothingMatches
+from wqmaster.jobs.molecule import Document
+from wqmaster.offline.differences import Agreement, ValueDifference
+from wqmaster.offline.reproduce import Reproduction, reproduced
+from wqmaster.recipe.resolving import resolve
+from wqmaster.run import assembly
+from wqmaster.run.programs import check_programs
+
+
+def _document(store: Store, text: str) -> Document:
+    for candidate in possible_ids(text):
+        found = store.one(candidate)
+        if found is not None:
+            return found
+    raise NothingMatches(
+        f"there is no document {text!r} in {store.documents.full_name}",
+        code=ErrorCode.DOCUMENT_NOT_FOUND,
+    )
+
+
+def _value(found: Reproduction) -> dict[str, Any]:
+    failure = found.failure
+    return {
+        "document": found.document,
+        "agreement": found.agreement,
+        "failure": failure
+        and {"class": failure.kind.label, "message": failure.message, "step": failure.step},
+        "values": [
+            {
+                "step": one.step,
+                "name": one.name,
+                "agreement": one.agreement,
+                "largest": one.largest,
+                "tolerance": one.tolerance,
+                "unit": one.unit,
+                "why": one.why or None,
+            }
+            for one in found.values
+        ],
+        "versions": {
+            step: {"stored": before, "here": now} for step, (before, now) in found.versions.items()
+        },
+        "remarks": found.remarks,
+    }
+
+
+def _lines(found: Reproduction) -> Iterator[str]:
+    yield f"document {typed_id(found.document)}"
+    for step, (before, now) in found.versions.items():
+        if before != now:
+            yield f"  step {step}: the program's version was {before}, and is {now} here"
+        elif now is not None:
+            yield f"  step {step}: the program's version is {now}, as before"
+    for remark in found.remarks:
+        yield f"  {remark}"
+    for one in found.values:
+        yield f"  {one.step + '.' + one.name:<28} {_told(one)}"
+    if found.failure is not None:
+        message = printable(found.failure.message)
+        yield f"failed: {found.failure.kind.label}: {message}"
+    yield str(found.agreement)
+
+
+def _told(one: ValueDifference) -> str:
+    if one.why:
+        return f"{one.agreement}: {printable(one.why)}"
+    if one.agreement is Agreement.IDENTICAL:
+        return str(one.agreement)
+    if one.tolerance is None:
+        return f"{one.agreement}: largest difference {one.largest:.2g} (tolerance: relative)"
+    unit = f" {one.unit}" if one.unit else ""
+    return (
+        f"{one.agreement}: largest difference {one.largest:.2g}{unit} "
+        f"(tolerance {one.tolerance:g}{unit})"
+    )
+
+
+@click.command()
+@click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("document", metavar="ID")
+@json_option
+def command(campaign: Path, document: str, output: Output) -> None:
+    """Compute a stored result of CAMPAIGN again, and compare.
+
+    The document with this ID is computed on this machine with the recipe, the molecule and the
+    remedies of its record. Each value is compared with the stored one. Nothing is stored.
+    """
+    recipe = resolve(loaded(campaign))
+    check_programs(recipe)
+    with assembly.opened(recipe.loaded, existing=True) as store:
+        found = reproduced(recipe, store, _document(store, document))
+    output.show(_value(found), _lines(found))
+    if found.agreement is Agreement.DIFFERS:
+        raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""Audits: a sample of a campaign's labels, recomputed with tighter settings and compared."""

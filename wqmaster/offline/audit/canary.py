@@ -1,0 +1,163 @@
+"""The audit that precedes a run: compute a sample, recompute it, and stop if the noise is large.
+
+Each stage can be stopped or killed. The sample is recorded before anything is computed, so that the
+same command continues with the same one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.models import Audit as AuditKey
+from wqmaster.database.audits import Noise, noise_of
+from wqmaster.database.documents import Store
+from wqmaster.datasets.labels import Labels, Wishes, labels_of
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError, LabelNoise, WqmasterError
+from wqmaster.jobs.molecule import Document
+from wqmaster.offline.audit import auditing
+from wqmaster.offline.audit.recipes import recomputation
+from wqmaster.offline.audit.report import Report, advice
+from wqmaster.offline.audit.sampling import draw
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.run import assembly
+
+# If less of the sample can be compared, the rest of the campaign is as unknown as before.
+_LEAST_SHARE = 0.5
+_STAGE = "audit: computing the sample"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An audit whose noise the campaign accepts."""
+
+    noise: Noise
+    computed: int = 0  # documents of the sample that this run computed, or that failed
+
+
+def checked(recipe: Recipe) -> tuple[auditing.Settings, Labels] | None:
+    """Check the section `audit:` of a campaign; return what it means, None if there is none.
+
+    Raises:
+        CampaignError: the labels have no forces, or cannot be recomputed with tighter settings.
+    """
+    asked = recipe.loaded.campaign.audit
+    if asked is None:
+        return None
+    settings = _settings(recipe.loaded, asked)
+    source = recipe.loaded.source
+    labels = labels_of(recipe, Wishes(step=settings.step))
+    if "gradient" not in labels.values:
+        raise source.error(
+            f"step '{labels.name}' has no parser 'gradient', so its forces cannot be audited; add "
+            "the parser, or remove 'audit'",
+            *("audit", "stop_above"),
+        )
+    try:
+        recomputation(recipe, labels, settings.tighter, None)
+    except CampaignError as error:
+        raise source.error(error.message, "audit", "tighter", code=error.code) from error
+    return settings, labels
+
+
+def _settings(loaded: LoadedCampaign, asked: AuditKey) -> auditing.Settings:
+    tighter = asked.tighter
+    if tighter is not None:
+        file = loaded.source.path.parent / Path(tighter)
+        tighter = str(file) if file.is_file() else tighter
+    return auditing.Settings(asked.sample, asked.seed, tighter, asked.step)
+
+
+def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None]) -> Passed | None:
+    """Make the audit that the campaign asks for, unless an earlier run made it.
+
+    `show` receives the report of a new audit. Returns None if the campaign asks for none, or has no
+    documents.
+
+    Raises:
+        LabelNoise: the noise is larger than the campaign accepts.
+        WqmasterError: less than half of the sample could be compared.
+        Stopped: a run was stopped.
+    """
+    found = checked(recipe)
+    if found is None:
+        return None
+    settings, labels = found
+    key = auditing.key_for(labels, settings)
+    with assembly.opened(recipe.loaded) as store:
+        before = store.audits.finished(key)
+        noise = None if before is None else noise_of(before["report"]["noise"])
+        if before is not None and noise is not None and _is_enough(noise):
+            _judge(recipe, noise, before["report"].get("advice", ""))
+            return Passed(noise)
+        record = store.audits.unfinished(key) or _begun(store, labels, settings, key)
+        if record is None:
+            return None
+        computed = _compute(recipe, record, run)
+        record["sample"] = auditing.with_runs(store, labels.name, record["sample"])
+        store.audits.set_sample(record, record["sample"])
+        how = auditing.how_to(recipe, store, labels, settings)
+        strata = auditing.strata_in(record)
+        audit = auditing.Audit(
+            recipe, store, settings, labels, how, key, record["sample"], strata, record
+        )
+        report = audit.run(run)
+    show(report)
+    if not _is_enough(report.noise):
+        raise WqmasterError(
+            f"{recipe.loaded.source.where('audit')}: only {report.noise.structures} of "
+            f"{report.noise.sample} documents of the audit's sample could be compared "
+            f"({auditing.reasons(report.left_out)}); correct the others and run again, or go on "
+            f"without an audit: wqmaster run {recipe.loaded.typed} --no-audit",
+            code=ErrorCode.AUDIT_FAILED,
+        )
+    _judge(recipe, report.noise, advice(report))
+    return Passed(report.noise, computed)
+
+
+def _begun(
+    store: Store, labels: Labels, settings: auditing.Settings, key: str
+) -> dict[str, Any] | None:
+    """The record of a new audit, with a sample of all documents of the campaign."""
+    strata = draw(store.sizes(store.without_results()), settings.sample, settings.seed)
+    if not strata:
+        return None
+    about = auditing.stated(labels, settings)
+    return store.audits.begin(key, about, auditing.entries_of(strata))
+
+
+def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
+    """Compute the documents of the sample that have no result; return how many were."""
+    ids = [entry["document"] for entry in record["sample"]]
+    loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    query = {"$and": [campaign.submit.query, {"_id": {"$in": ids}}]}
+    submit = campaign.submit.model_copy(update={"query": query})
+    few = campaign.model_copy(update={"submit": submit, "reference_atoms": None})
+    narrowed = replace(recipe, loaded=LoadedCampaign(few, loaded.source, loaded.variables))
+    with assembly.opened(narrowed.loaded) as store:
+        if not store.page(None, 1):
+            return 0
+    progress = run(narrowed, _STAGE)
+    if progress.stopped:
+        raise auditing.Stopped
+    return progress.done + progress.failed
+
+
+def _is_enough(noise: Noise) -> bool:
+    return noise.structures >= _LEAST_SHARE * noise.sample
+
+
+def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
+    asked = recipe.loaded.campaign.audit
+    mean = noise.force_mean
+    if asked is None or mean is None or mean.value <= asked.limit:
+        return
+    where = recipe.loaded.source.where("audit", "stop_above")
+    raise LabelNoise(
+        f"{where}: the audit of {noise.structures} documents found more noise than 'stop_above: "
+        f"{asked.stop_above}' accepts: force components are wrong by {mean.value:.3g} meV/Angstrom "
+        f"on average (95 % confidence: {mean.low:.3g} to {mean.high:.3g}); {what_to_do}; to go on "
+        f"with this noise: wqmaster run {recipe.loaded.typed} --no-audit"
+    )
