@@ -298,3 +298,25 @@ def test_results_of_two_routes_are_not_mixed(campaigns: Campaigns, cli: Cli) -> 
     assert "-! wB97m-d3bj def2-tzvpp" in cli.errors
     assert "+! wB97m-d3bj def2-svp" in cli.errors
     assert not stored(campaigns, "later")
+
+
+def test_an_audit_recomputes_with_a_tighter_route(campaigns: Campaigns, cli: Cli) -> None:
+    """The stand-in prints the same numbers again, so the noise is zero."""
+    campaigns.insert(document("good"), document("scf"))
+    path = campaign_file(campaigns, "local")
+    cli("run", path)
+    planned = json.loads(cli("audit", path, "--dry-run", "--json"))
+    words = planned["options"]["route"].lower().split()
+    assert {"wb97m-d3bj", "defgrid3", "verytightscf", "nori", "nocosx"} <= {*words}
+    assert not {"rijcosx", "def2/j", "tightscf", "defgrid2"} & {*words}
+    assert planned["settings"] == ["grid", "scf", "density_fit"]
+    found = json.loads(cli("audit", path, "--json"))
+    assert found["noise"]["structures"] == 2
+    assert found["noise"]["energy_mean"]["value"] == 0
+    # The ladder of remedies is that of the campaign.
+    copies = campaigns.documents.database["molecules.audit"]
+    copy = copies.find_one({"audit_of": "scf", "audits": {"$type": "objectId"}}) or {}
+    [results] = [
+        value for name, value in copy.items() if name.startswith("audit_") and name != "audit_of"
+    ]
+    assert next(iter(results.values()))["_run"]["remedy"] is not None
