@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
+from wqmaster.checks.table import NO_CHECKS
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome
@@ -106,7 +107,7 @@ def uninspected(recipe: Recipe) -> Recipe:
     for step in recipe.steps:
         traits = replace(step.function.traits, inspect=None)
         steps.append(replace(step, function=replace(step.function, traits=traits)))
-    return replace(recipe, steps=tuple(steps))
+    return replace(recipe, steps=tuple(steps), checks=NO_CHECKS)
 
 
 class Harness:

@@ -20,6 +20,7 @@ from wqmaster.tasks.xtb.task import (
     optimize,
     singlepoint,
 )
+from wqmaster.tasks.xtb.turning import turned
 
 # All values in this document differ from those in the campaign.
 CATION = Molecule(
@@ -74,8 +75,7 @@ def test_charge_and_unpaired_electrons_are_written_to_files() -> None:
     files = build(Singlepoint()).files
     assert files[".CHRG"] == b"-3\n"
     assert files[".UHF"] == b"3\n"
-    plain = build(Singlepoint(gradient=False)).files
-    assert plain["molecule.xyz"] == CATION.xyz().encode()
+    assert files["molecule.xyz"] == turned(CATION).xyz().encode()
 
 
 def test_no_value_of_a_document_is_in_a_command_line() -> None:
@@ -156,7 +156,7 @@ def build_with(function: Any, options: Any, *rungs: Any, **rescued: bytes) -> Jo
             "molecule.xyz --gfn 2 --json --gbsa hexane --opt tight --cycles 50",
         ),
         (hessian, Hessian(gfn=1), "molecule.xyz --gfn 1 --json --hess --input step0.inp"),
-        (md, Dynamics(gfn="ff"), "molecule.xyz --gfnff --md --input step0.inp"),
+        (md, Dynamics(gfn="ff"), "start.step0.xyz --gfnff --md --input step0.inp"),
     ],
 )
 def test_each_function_has_its_arguments(function: Any, options: Any, words: str) -> None:
@@ -233,7 +233,7 @@ def test_an_optimization_continues_from_the_last_geometry(name: str) -> None:
     job = build_with(optimize, Optimize(), rung, **{name: content})
     assert job.steps[0].argv[1] == "start.step0.xyz"
     assert b"0.100000000000" in job.files["start.step0.xyz"]
-    assert job.files["molecule.xyz"] == CATION.xyz().encode()
+    assert job.files["molecule.xyz"] == turned(CATION).xyz().encode()
     assert job.files["step0.inp"].split() == [b"$opt", b"engine=lbfgs", b"$end"]
     assert "--cycles 500" in " ".join(job.steps[0].argv)
 

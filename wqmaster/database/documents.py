@@ -19,6 +19,7 @@ from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, StructureError
@@ -91,6 +92,7 @@ class Store:
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
         self.results = Results(self.documents, campaign, self._projection())
+        self.reader = ResultReader(self.documents, campaign.output_key, self._projection())
         self.history = ResultHistory(database, campaign)
         self.audits = Audits(database, campaign)
         self._paths = [f"{campaign.output_key}.{step.name}" for step in campaign.steps]

@@ -6,7 +6,7 @@ from typing import Any
 
 from bson import encode
 from bson.errors import BSONError
-from pymongo import ASCENDING, UpdateOne
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
@@ -20,7 +20,6 @@ _PATH_NOT_VIABLE_CODE = 28
 _MAX_RESULT_BYTES = 15 << 20
 # Names for fields that a query computes; no document should have fields with these names.
 _RUNS, _THERE = "wqmaster:runs", "wqmaster:there"
-_VALUES, _FURTHER = "wqmaster:values", "wqmaster:further"
 _STREAM_BATCH_DOCUMENTS = 500
 
 
@@ -89,15 +88,6 @@ class WithResults:
 
     document: Document  # the document's `_id` and the fields of its molecule
     runs: Mapping[str, Document]  # each step that has a result -> its `_run`; {} if it has none
-
-
-@dataclass(frozen=True)
-class WithValues:
-    """A document that has results, with some of their values."""
-
-    document: Document  # the document's `_id` and the fields of its molecule
-    steps: Mapping[str, Document]  # the values of each step, with `_run`
-    further: Mapping[str, Any]  # other fields that were asked for; None if there is none
 
 
 @dataclass(frozen=True)
@@ -312,63 +302,6 @@ class Results:
             stated, has = found.pop(_RUNS), found.pop(_THERE)
             steps = {step: stated[step] or {} for step in stated if has[step]}
             yield WithResults(found, steps)
-
-    def values(
-        self, names: Mapping[str, Sequence[str]], query: Document, further: Sequence[str] = ()
-    ) -> Iterator[WithValues]:
-        """Yield each document that has a result of all these steps, in the order of `_id`.
-
-        `names` maps steps to the values to fetch; `further` names other fields to fetch. The memory
-        used does not grow with the number of documents.
-        """
-        paths = {step: f"{self._key}.{step}" for step in names}
-        values = {
-            step: {name: f"${path}.{name}" for name in (*names[step], "_run")}
-            for step, path in paths.items()
-        }
-        there = [{path: {"$ne": None}} for path in paths.values()]
-        others = {_FURTHER: {str(place): f"${name}" for place, name in enumerate(further)}}
-        for found in self._documents.aggregate(
-            [
-                {"$match": {"$and": [query, *there]}},
-                {"$sort": {"_id": ASCENDING}},
-                # MongoDB refuses an empty mapping here.
-                {"$project": {**self._projection, _VALUES: values, **(others if further else {})}},
-            ],
-            hint={"_id": ASCENDING},
-            batchSize=_STREAM_BATCH_DOCUMENTS,
-        ):
-            steps, more = found.pop(_VALUES), found.pop(_FURTHER, {})
-            fetched = {name: more.get(str(place)) for place, name in enumerate(further)}
-            yield WithValues(found, steps, fetched)
-
-    def count(self, step: str, query: Document) -> dict[tuple[str | None, bool], int]:
-        """The number of results of `step` that `query` selects.
-
-        The keys are the recipe's hash and whether the results were adopted.
-        """
-        path = f"{self._key}.{step}"
-        kind = {
-            "recipe": f"${path}._run.recipe",
-            "adopted": {"$gt": [f"${path}._run.adopted", None]},
-        }
-        groups = self._documents.aggregate(
-            [
-                {"$match": {"$and": [query, {path: {"$ne": None}}]}},
-                {"$group": {"_id": kind, "count": {"$sum": 1}}},
-            ]
-        )
-        return {
-            (group["_id"].get("recipe"), group["_id"]["adopted"]): group["count"]
-            for group in groups
-        }
-
-    def version(self, step: str, recipe: str) -> str | None:
-        """The program's version in some result of `step` with this recipe; None if unknown."""
-        path = f"{self._key}.{step}._run"
-        found = self._documents.find_one({f"{path}.recipe": recipe}, {f"{path}.program_version": 1})
-        version = found and lookup(found, f"{path}.program_version")
-        return version if isinstance(version, str) else None
 
     def lacking(
         self, step: str, names: Sequence[str], seconds: float

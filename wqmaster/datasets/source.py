@@ -13,7 +13,7 @@ from wqmaster.database.attempts import key_of
 from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
-from wqmaster.database.results import WithValues
+from wqmaster.database.result_reader import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
 from wqmaster.datasets.labels import ADOPTED_GEOMETRY, Labels
@@ -94,7 +94,7 @@ class Source:
     def recipes(self) -> dict[tuple[str | None, bool], int]:
         """For each recipe's hash, and whether they were adopted, the number of results."""
         query = self._store.selecting(self._chosen.query)
-        return self._store.results.count(self.labels.name, query)
+        return self._store.reader.count(self.labels.name, query)
 
     def asked(self, recipe: str) -> Mapping[str, Any] | None:
         """What the recipe with this hash asks for; None if the database has no record of it."""
@@ -133,7 +133,7 @@ class Source:
         if self._chosen.group is not None:
             further.append(self._chosen.group)
         query = self._store.selecting(self._chosen.query)
-        found = self._store.results.values(self.labels.fetched(), query, further)
+        found = self._store.reader.values(self.labels.fetched(), query, further)
         for one in found:
             self.documents += 1
             try:

@@ -228,7 +228,7 @@ def how_to(recipe: Recipe, store: Store, labels: Labels, settings: Settings) -> 
     Raises:
         CampaignError: as `recomputation`.
     """
-    version = store.results.version(labels.name, labels.step.hash)
+    version = store.reader.version(labels.name, labels.step.hash)
     return recomputation(recipe, labels, settings.tighter, version)
 
 
@@ -289,7 +289,7 @@ def with_runs(store: Store, step: str, sample: Sequence[Document]) -> list[Docum
 def runs_of(store: Store, step: str, ids: Sequence[Any]) -> dict[str, tuple[Any, Any, Any]]:
     """What identifies the results of a step: attempt, end and fingerprint, by `key_of(_id)`."""
     found = {}
-    for one in store.results.values({step: []}, {"_id": {"$in": list(ids)}}):
+    for one in store.reader.values({step: []}, {"_id": {"$in": list(ids)}}):
         run = one.steps[step].get("_run") or {}
         found[key_of(one.document["_id"])] = (
             *(run.get("attempt"), run.get("finished")),

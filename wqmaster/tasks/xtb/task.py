@@ -25,7 +25,7 @@ from wqmaster.tasks.xtb.leaves import leaves_of
 from wqmaster.tasks.xtb.options import Common, Dynamics, Hessian, Optimize, Singlepoint, level
 from wqmaster.tasks.xtb.remedies import LADDERS, XtbRung
 from wqmaster.tasks.xtb.tighter import single_point, theory, tighter
-from wqmaster.tasks.xtb.turning import turned
+from wqmaster.tasks.xtb.turning import is_aligned, turned
 
 # Files that a later xtb run in the same sandbox would read or return as its own.
 _LEFT = (
@@ -103,11 +103,9 @@ def _job(
     steps: Sequence[StepRequest],
     software: Software,
     run_of: Callable[[StepRequest], _Run],
-    *,
-    turns: bool = False,
 ) -> Job:
     files = {
-        _GEOMETRY: (turned(molecule) if turns else molecule).xyz().encode(),
+        _GEOMETRY: turned(molecule).xyz().encode(),
         ".CHRG": f"{molecule.charge}\n".encode(),
         ".UHF": f"{molecule.unpaired}\n".encode(),
     }
@@ -189,8 +187,7 @@ _task = partial(
 )
 def singlepoint(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Compute energy, gradient and properties at the document's geometry."""
-    turns = any(step.options.gradient and step.options.gfn != "ff" for step in steps)
-    return _job(molecule, steps, software, lambda step: _Run(), turns=turns)
+    return _job(molecule, steps, software, lambda step: _Run())
 
 
 def _optimization(molecule: Molecule, step: StepRequest) -> _Run:
@@ -260,10 +257,10 @@ def hessian(molecule: Molecule, steps: Sequence[StepRequest], software: Software
 
     The geometry is not optimized first. The parser `stationary` reports whether it is stationary.
     """
-    return _job(molecule, steps, software, _hessian, turns=True)
+    return _job(molecule, steps, software, _hessian)
 
 
-def _dynamics(step: StepRequest) -> _Run:
+def _dynamics(molecule: Molecule, step: StepRequest) -> _Run:
     options: Dynamics = step.options
     settings = (
         f"time={options.time!r}",
@@ -279,7 +276,10 @@ def _dynamics(step: StepRequest) -> _Run:
     blocks: tuple[tuple[str, tuple[str, ...]], ...] = (("md", settings),)
     if options.samerand:
         blocks = (*blocks, ("samerand", ()))
-    return _Run(words=("--md",), control=blocks)
+    # A diatomic molecule that does not lie along an axis makes xtb's MD unstable (6.7.1).
+    untouched = step.geometry_file is None and is_aligned(molecule)
+    start = molecule.xyz().encode() if untouched else None
+    return _Run(words=("--md",), control=blocks, start=start)
 
 
 @_task(options=Dynamics, leaves=leaves_of("md"))
@@ -289,4 +289,4 @@ def md(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> 
     `keep_files: {xtb.trj: "{id}.trj"}` keeps the trajectory, an XYZ file. The parser `md_summary`
     returns averages. `energy` and other values in xtbout.json belong to the initial geometry.
     """
-    return _job(molecule, steps, software, _dynamics)
+    return _job(molecule, steps, software, lambda step: _dynamics(molecule, step))

@@ -3,7 +3,8 @@
 If a bond lies exactly along x, y or z, or in some planes that two axes span, GFN1 and GFN2 of xtb
 6.7.1 give a wrong gradient, by 0.6 to 1 eV/Angstrom for one component (F31; grimme-lab/xtb issue
 #986). Turned by 1e-6 radians, the gradient is right. The turn itself changes a component by no more
-than 1e-6 of the gradient, and the coordinates of a molecule of 10 Angstrom by 1e-5 Angstrom.
+than 1e-6 of the gradient, and the coordinates of a molecule of 10 Angstrom by 1e-5 Angstrom. All
+functions turn it, since steps of several functions share the file.
 """
 
 import math
