@@ -32,7 +32,7 @@ CALLS = {
     "Output": "files, name=",
     "ParseError": "message=, *, code=",
     "Program": "name, parsers, title=, installation=, version_argument=, data=, trial=, impostor=, "
-    "restricts=, has_own_format=, level=",
+    "restricts=, has_own_format=, oldest_version=, level=",
     "Remark": "message, key, line=, certain=",
     "Rung": "*, name, restart=, memory=, disk=, time=",
     "Software": "commands=, cores=, memory=, beside=, cache=, supplies=, here=",
