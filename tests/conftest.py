@@ -18,6 +18,8 @@ from wqmaster.database.private_server import Mongod
 
 # No test contacts a public catalog.
 os.environ["CATALOG_HOST"] = "127.0.0.1"
+# Messages are the same inside ./shell and outside.
+os.environ.pop("WQMASTER_CALLED_BY", None)
 
 # Tests spend a third of their time waiting for programs, so one more process than cores runs.
 _MORE_PROCESSES = 1

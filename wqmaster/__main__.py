@@ -2,4 +2,4 @@
 
 from wqmaster.cli.main import main
 
-main(prog_name="wqmaster")
+main()

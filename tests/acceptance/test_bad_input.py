@@ -280,7 +280,7 @@ def test_a_query_that_matches_nothing_is_reported(campaigns: Campaigns, cli: Cli
     path = campaigns.write(submit={"query": {"colour": "blue"}})
     said = refused(campaigns, cli, "run", path, code=FILE_IS_WRONG)
     assert said == (
-        f"the query {{'colour': 'blue'}} selects none of the documents of "
+        f'the query \'{{"colour": "blue"}}\' selects none of the documents of '
         f"{campaigns.database}.molecules (2 in total); correct 'submit: query:', then: wqmaster "
         f"check {path}"
     )

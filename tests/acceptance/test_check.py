@@ -130,7 +130,7 @@ def test_a_keyword_unknown_to_orca_is_a_warning_with_the_nearest_one(
     campaigns.waters(1)
     path = campaigns.write(campaign_config=orca("! B3LYPP def2-SVP TightSCF"))
     output = cli("check", path)
-    assert "'b3lypp' is not a keyword" in output
+    assert "'B3LYPP' is not a keyword" in output
     assert "did you mean 'b3lyp'?" in output
 
 

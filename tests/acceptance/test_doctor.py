@@ -106,6 +106,21 @@ def test_the_doctor_knows_the_indexes_that_a_run_creates(campaigns: Campaigns, c
     assert doctor(cli, path, WRONG).wrong() == ["indexes"]
 
 
+@pytest.mark.parametrize(("version", "is_too_old"), [("6.2.3", True), ("6.10.0", False)])
+def test_a_program_that_the_parsers_are_too_new_for_is_wrong(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path, version: str, is_too_old: bool
+) -> None:
+    campaigns.waters(1)
+    script = f"#!/bin/sh\necho '   * xtb version {version} (5a1b2c3) compiled by x'\n"
+    env = program(tmp_path / "programs", "xtb", script)
+    found = doctor(cli, campaigns.write(), WRONG if is_too_old else 0, env)["xtb"]
+    assert found["state"] == ("wrong" if is_too_old else "ok")
+    assert f"xtb version {version}" in found["seen"]
+    if is_too_old:
+        assert found["code"] == "program-unsuitable"
+        assert found["fix"].startswith("install xtb 6.3 or newer (")
+
+
 @needs_ndcctools
 def test_without_a_campaign_the_machine_is_examined(cli: Cli) -> None:
     found = doctor(cli, None)

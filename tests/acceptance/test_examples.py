@@ -1,6 +1,7 @@
 """The examples for docking, a command and a Python function, run as their READMEs describe."""
 
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ EH_PER_KELVIN = 3.1668115634556e-6
 LENNARD_JONES = {2: -1.0, 3: -3.0, 4: -6.0, 7: -16.505384, 13: -44.326801}
 
 
-def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str, Any]]:
-    """Run an example on the tests' database, and return its documents."""
+def run(
+    name: str, program: str, engine: str, campaigns: Campaigns, cli: Cli
+) -> list[dict[str, Any]]:
+    """Run an example on the tests' database, and return its documents.
+
+    `smoke` must state that it called `program`.
+    """
     for file in (EXAMPLES / name).iterdir():
         if file.is_file():
             shutil.copy(file, campaigns.folder)
@@ -27,7 +33,8 @@ def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str
     [documents] = campaigns.folder.glob("*.jsonl")
     cli("import", path, documents)
     cli("check", path)
-    cli("smoke", path)
+    said = cli("smoke", path)
+    assert re.search(rf"^step \w+: \d+\.\d\d s, {program}( |$)", said, re.MULTILINE)
     cli("run", path)
     assert campaigns.failures.count_documents({}) == 0
     return list(campaigns.documents.find())
@@ -35,7 +42,7 @@ def run(name: str, engine: str, campaigns: Campaigns, cli: Cli) -> list[dict[str
 
 @pytest.mark.parametrize("engine", ["work_queue", "local"])
 def test_the_command_reproduces_known_energies(engine: str, campaigns: Campaigns, cli: Cli) -> None:
-    documents = run("command", engine, campaigns, cli)
+    documents = run("command", "awk", engine, campaigns, cli)
     assert len(documents) == 20
     for document in documents:
         found = document["results"]["lj"]
@@ -50,7 +57,7 @@ def test_the_command_reproduces_known_energies(engine: str, campaigns: Campaigns
 def test_the_python_function_reproduces_known_rotational_constants(
     engine: str, campaigns: Campaigns, cli: Cli
 ) -> None:
-    documents = run("python-function", engine, campaigns, cli)
+    documents = run("python-function", "python3?", engine, campaigns, cli)
     assert len(documents) == 20
     found = {document["_id"]: document["results"]["rotor"]["result"] for document in documents}
     # In GHz. CO has 57.636 (measured, in the vibrational ground state). A symmetric top has two

@@ -102,7 +102,7 @@ def test_another_file_with_the_same_ids_is_refused_entirely(
     cli("import", empty, clash, code=2)
     place = f"{campaigns.database}.molecules"
     assert (
-        f"refused: record 2, line 6: the collection {place} has a different document 'two-0000002' "
+        f"record 2, line 6: the collection {place} has a different document 'two-0000002' "
         "('coordinates' differs); choose other ids with --prefix or --id-from"
     ) in cli.errors
     assert f"nothing was imported from {clash}" in cli.errors

@@ -45,7 +45,7 @@ def test_an_import_says_how_many_records_were_refused(campaigns: Campaigns, cli:
     (cli.folder / "bad.xyz").write_text("1\nodd\nH 0 0 0\n" * 12)
     cli("import", campaigns.write(), "bad.xyz", code=FILE_IS_WRONG)
     last = cli.errors.splitlines()[-1]
-    assert "12 records were refused (the first: record 1, line 1" in last
+    assert "12 records were refused, the first of them record 1, line 1" in last
     assert "--skip-bad" in last
 
 
@@ -71,6 +71,36 @@ def test_check_of_a_finished_campaign_says_so(campaigns: Campaigns, cli: Cli) ->
     output = cli("run", path)
     assert "nothing to do" in output
     assert "speed" not in output
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ((), "correct the record"),
+        (("--id-from", "nope"), "correct the record or --id-from"),
+        (("--charge", "1"), "correct the record or --charge"),
+    ],
+)
+def test_the_advice_on_a_refused_record_names_the_option_that_can_be_wrong(
+    campaigns: Campaigns, cli: Cli, options: tuple[str, ...], advice: str
+) -> None:
+    (cli.folder / "one.extxyz").write_text("1\ncharge=0 multiplicity=1 spin=3\nHe 0 0 0\n")
+    cli("import", campaigns.write(), "one.extxyz", *options, code=FILE_IS_WRONG)
+    assert cli.errors.endswith(f"; {advice}\n")
+
+
+def test_a_number_out_of_range_is_refused_in_plain_words(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write()
+    cli("run", path, "--limit", "0", code=FILE_IS_WRONG)
+    assert "Invalid value for '--limit': 0 is less than 1" in cli.errors
+    cli("run", path, "--port", "70000", code=FILE_IS_WRONG)
+    assert "Invalid value for '--port': 70000 is not between 0 and 65535" in cli.errors
+
+
+def test_a_module_that_fails_to_import_is_named_with_the_line(cli: Cli) -> None:
+    (cli.folder / "mine.py").write_text("import re\nimport no_such_library\n")
+    cli("parse", "--program", "mine", "a.out", code=FILE_IS_WRONG)
+    assert "No module named 'no_such_library' (mine.py, line 2)" in cli.errors
 
 
 @pytest.mark.parametrize("verb", ["check", "smoke"])

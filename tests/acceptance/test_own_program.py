@@ -161,14 +161,14 @@ def test_an_edited_task_function_is_reported_once_and_its_version_belongs_to_the
         (
             'if "NOT CONVERGED" in',
             "if 1 / 0 or 'x' in",
-            "the output cannot be judged: ZeroDivisionError('division by zero') (tallying.py, "
+            "the output cannot be judged: ZeroDivisionError: division by zero (tallying.py, "
             "line {line}, in diagnose)",
         ),
         ("return float(found[1])", "return found[2]", "(tallying.py, line {line}, in energy)"),
         (
             'mood = "restless"',
             'mood = {}[3] if 1 else "restless"',
-            "KeyError(3) (tallying.py, line {line}, in count)",
+            "KeyError: 3 (tallying.py, line {line}, in count)",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_an_error_in_the_module_is_reported_with_its_line(
 def test_smoke_predicts_what_a_run_does_and_warns_of_doubtful_settings(
     path: Path, campaigns: Campaigns, cli: Cli
 ) -> None:
-    assert "a run would retry with a remedy (first: calm)" in cli(
+    assert "a run would retry it with a remedy (first: calm)" in cli(
         "smoke", path, "--id", "2", code=1
     )
     module = MODULE.replace("def energy(", "def gradient(")
@@ -371,7 +371,7 @@ def test_a_trait_that_raises_is_an_error_of_the_campaign_file(
         cli(command, path, code=2)
         (said,) = cli.errors.splitlines()
         assert f"{path.name}:" in said
-        assert f"'tallying.count': its '{name}' raised KeyError(1) {place}" in said
+        assert f"'tallying.count': its '{name}' raised KeyError: 1 {place}" in said
 
 
 @pytest.mark.parametrize("value", ["'bad'", "Failure('bad', 'worse')"])

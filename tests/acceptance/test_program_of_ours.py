@@ -54,7 +54,7 @@ def springy(folder: Path, task: str = TASK, init: str = INIT, parsers: str = PAR
         (
             {"task": TASK.replace("installation=", "instalation=")},  # codespell:ignore instalation
             "unexpected keyword argument 'instalation'",
-            "(wqmaster/tasks/springy/task.py, line 5, in <module>)",
+            "(wqmaster/tasks/springy/task.py, line 5)",
         ),
         (
             {"init": "from wqmaster.tasks.springy.task import count\n"},
@@ -114,10 +114,10 @@ def test_errors_inside_a_package_are_reported_with_their_line(
     springy(campaigns.folder, task=TASK.replace('mood = "restless" if', 'mood = ""[3] if 1 or'))
     cli("check", path, code=1)
     place = "(wqmaster/tasks/springy/task.py, line "
-    assert f"IndexError('string index out of range') {place}" in cli.errors
+    assert f"IndexError: string index out of range {place}" in cli.errors
     assert "document 1: " in cli.errors
     springy(campaigns.folder, parsers=PARSERS.replace("return float(found[1])", "return found[2]"))
     (campaigns.folder / "a.out").write_text("TALLY 2.1\natoms: 3\nenergy: -5\nTALLY ENDED\n")
     said = cli("parse", "--program", "springy", "--parser", "energy", "a.out", code=1)
     place = "(wqmaster/parsers/springy/values.py, line "
-    assert f"the parser raised IndexError('no such group') {place}" in said
+    assert f"the parser raised IndexError: no such group {place}" in said

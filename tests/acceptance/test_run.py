@@ -27,7 +27,7 @@ def test_a_document_comes_back_with_its_result(campaigns: Campaigns, cli: Cli) -
         ("return job(files={'a': 'text'})", "the content of 'a' must be bytes"),
         ("return job(name='other')", "the steps of its Job must be first"),
         ("return job(argv=('x', 3))", "must be a list of strings"),
-        ("raise KeyError('smiles')", "KeyError('smiles')"),
+        ("raise KeyError('smiles')", "KeyError: 'smiles'"),
     ],
 )
 def test_a_task_function_that_fails_for_a_molecule_costs_only_that_one(

@@ -162,10 +162,27 @@ def test_control_sequences_of_a_program_do_not_reach_the_terminal(
         software={"say": str(tmp_path / "say")},
         engine="local",
     )
-    assert "a ?]0;title? b" in cli("smoke", path, code=1)
+    said = cli("smoke", path, code=1)
+    assert "a ?]0;title? b" in said
+    assert said.endswith("\na run would not retry it\n")
     cli("run", path, code=1)
     (document,) = campaigns.documents.find()
     assert "| a ?]0;title? b" in cli("failures", path, "--show", str(document["_id"]))
+
+
+def test_check_and_smoke_prefer_a_document_that_has_not_failed(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({"_id": "a", **TOO_CLOSE}, {"_id": "b", **WATER})
+    path = campaigns.write(remedies=False)
+    assert "The first job, for document 'a' (2 atoms)" in cli("check", path)
+    cli("run", path, code=1)
+    assert "An example job, for document 'b' (3 atoms), which is already done" in cli("check", path)
+    campaigns.insert({"_id": "c", **WATER})
+    for command in ("check", "smoke"):
+        assert "document 'c' (3 atoms)" in cli(command, path)
+    campaigns.documents.delete_many({"_id": {"$ne": "a"}})
+    assert "An example job, for document 'a' (2 atoms), which has failed" in cli("check", path)
 
 
 # --- status and failures -----------------------------------------------------------------------
@@ -224,7 +241,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     )
     (code, output, _), (json_code, as_json, _), (show_code, shown, _), refusal, done = answers
     assert done[0] == 2
-    assert "document '1' is not among the failed ones, so there is nothing to retry" in done[2]
+    assert "document '1' has not failed, so there is nothing to retry" in done[2]
     assert (code, json_code, show_code) == (0, 0, 0)
     assert re.search(r"^ *count +class +message +example", output)
     assert re.search(r"^ *2 +bad_document +multiplicity N is impossible: .* odd *$", output, re.M)

@@ -92,6 +92,16 @@ def test_differences_are_reported(before: Any, now: Any, expected: list[str]) ->
     assert list(recipe_guard.differences(before, now)) == expected
 
 
+def test_a_difference_names_its_step(store: Store, path: Path, campaigns: Campaigns) -> None:
+    recipe_guard.note(store, resolve(load(path)))
+    stated = resolve(load(path)).steps[-1].hash
+    key = "xtb.gfn2._run.recipe"
+    campaigns.documents.update_many({"_id": {"$lt": 5}}, {"$set": {key: stated}})
+    path.write_text(path.read_text().replace("- name: gfn2", "- name: gfn2\n    gfn: 1"))
+    with pytest.raises(RecipeMismatch, match=r"\n  step 'gfn2', gfn: 2 before, 1 now\n"):
+        recipe_guard.check(store, resolve(load(path)))
+
+
 def test_suggested_commands_contain_the_path_of_the_campaign(
     store: Store, path: Path, campaigns: Campaigns
 ) -> None:

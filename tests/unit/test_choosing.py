@@ -30,13 +30,13 @@ def campaign(folder: Path, more: str = "") -> Campaign:
 
 @pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize("more", ["", "resources: {running_time_min: 60}\n"])
-def test_without_ndcctools_jobs_run_here_and_one_line_explains_how_to_install_it(
+def test_without_ndcctools_jobs_run_here_and_one_line_explains_why(
     tmp_path: Path, more: str
 ) -> None:
     engine, why = choosing.choose(campaign(tmp_path, more))
     assert engine == "local"
     assert "\n" not in why
-    assert why.endswith(f"; workers need ndcctools: {choosing.INSTALL_ADVICE}")
+    assert why.endswith(", so this computer runs the jobs itself")
 
 
 @pytest.mark.usefixtures("nothing_installed")

@@ -358,7 +358,7 @@ def test_refusing_a_molecule_is_allowed_but_an_error_is_not() -> None:
     program, sample = tally(imported, (MOOD, f"{MOOD}\n    {refusal}"))
     check_program(program, [sample])
     said = complaint(*tally((MOOD, 'mood = {0: "quiet"}[molecule.charge]')))
-    assert "count raises KeyError(2) for another charge of the document" in said
+    assert "count raises KeyError: 2 for another charge of the document" in said
     said = complaint(program, replace(sample, molecule=replace(sample.molecule, charge=1)))
     assert "count refuses the sample's molecule: it is charged" in said
 
@@ -397,7 +397,7 @@ def test_an_impossible_job_is_found(old: str, new: str, why: str) -> None:
         ("rung=CalmRung, ", "", "(with the remedy disk_2x)"),
         (RUNG, 'Rung(name="calm")]', "calm is a Rung, but the task function expects CalmRung"),
         (RUNG, f'{RUNG[:-1]}, CalmRung(name="calm")]', "two different remedies are named calm"),
-        ('mood = "calm"', 'raise OSError("calm")', "OSError('calm') (with the remedy calm)"),
+        ('mood = "calm"', 'raise OSError("calm")', "OSError: calm (with the remedy calm)"),
         (
             'mood = "calm"',
             'mood, steps = "calm", steps * 2',

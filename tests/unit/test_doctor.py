@@ -276,7 +276,8 @@ def test_the_fix_of_a_refusal_depends_on_its_kind(tmp_path: Path, line: str, fix
     debug = tmp_path / "debug"
     debug.write_text(f"2026/11/29 work_queue_python[1] wq: {line}\n")
     with logged(case.loaded.folder):
-        Refusals(debug, "7.14.5", Path("/campaign/password")).read()
+        refusals = Refusals(debug, "7.14.5", Path("/campaign/password"), "sub/c.yaml")
+        assert (refusals.trouble() or "").endswith("run 'wqmaster doctor sub/c.yaml' for details")
     (found,) = reports.refused(case)
     assert "n1: it" in found.seen
     assert fix in (found.fix or "")

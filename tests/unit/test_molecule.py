@@ -199,7 +199,8 @@ def test_a_multiplicity_that_the_electrons_cannot_have_is_refused(
 ) -> None:
     message = refused(water(charge=charge, multiplicity=multiplicity))
     assert f"multiplicity {multiplicity} is impossible" in message
-    assert f"there are {electrons} electrons" in message
+    count = "is 1 electron" if electrons == 1 else f"are {electrons} electrons"
+    assert f"there {count}, so" in message
 
 
 def test_the_highest_multiplicity_leaves_no_electron_paired() -> None:

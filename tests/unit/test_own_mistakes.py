@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,14 @@ class Module:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
-    """A folder for the user's module `tallying`, which Python has not imported yet."""
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module]:
+    """A folder for the user's module `tallying`, which Python imports anew in each test."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tallying"]:
-        monkeypatch.delitem(sys.modules, name)
     importlib.invalidate_caches()
-    return Module(tmp_path)
+    yield Module(tmp_path)
+    # Other tests have modules of these names that are no files.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tallying"]:
+        del sys.modules[name]
 
 
 def changed(*changes: tuple[str, str]) -> str:
@@ -91,7 +93,7 @@ def test_a_trait_that_raises_is_named_with_its_line(own: Module, name: str, argu
     module = with_trait(name, f"def mine({arguments}):\n    return {{}}[1]")
     said = own.error(module)
     assert own.is_of_function
-    assert f"the task function 'tallying.count': its '{name}' raised KeyError(1)" in said
+    assert f"the task function 'tallying.count': its '{name}' raised KeyError: 1" in said
     assert f"(tallying.py, line {line_of_mine(module) + 1}, in mine)" in said
 
 

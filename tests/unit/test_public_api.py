@@ -33,7 +33,7 @@ CALLS = {
     "Output": "files, name=",
     "ParseError": "message=, *, code=",
     "Program": "name, parsers, title=, installation=, version_argument=, data=, trial=, impostor=, "
-    "restricts=, has_own_format=, level=, tighter=, theory=, single_point=",
+    "restricts=, has_own_format=, oldest_version=, level=, tighter=, theory=, single_point=",
     "Remark": "message, key, line=, certain=",
     "Rung": "*, name, restart=, memory=, disk=, time=",
     "Software": "commands=, cores=, memory=, beside=, cache=, supplies=, here=",

@@ -192,6 +192,6 @@ def test_changed_documents_no_longer_count_as_failed() -> None:
 def test_the_line_shows_unknown_counts_and_trouble() -> None:
     text = line(progress(trouble="the database cannot be reached"))
     assert text.startswith("test: 0/? done, ")
-    assert ", ? left, " in text
+    assert ", time left unknown, " in text
     assert text.endswith(", the database cannot be reached")
     assert "\n" not in text

@@ -193,7 +193,7 @@ FRAME = "2\nname=first\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n"
         ("two\nname=b\nH 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "is not the number of atoms"),
         ("2\nplain\nH 0.0 0.0\nH 0.0 0.0 0.74\n", "atom 1 has 3 columns"),
         ("2\nname=b\nH 0.0 0.0 0.0\nH 0.0 0.74\n", "atom 2 has 3 columns"),
-        ("2\nplain\nH 0.0 0.0 x\nH 0.0 0.0 0.74\n", "a coordinate of atom 1"),
+        ("2\nplain\nH 0.0 0.0 x\nH 0.0 0.0 0.74\n", "the coordinates of atom 1 are not numbers"),
         ("2\nplain\nQq 0.0 0.0 0.0\nH 0.0 0.0 0.74\n", "unknown element: 'Qq'"),
         ("2\nProperties=species:S:1:pos:R:3\nH 0.0 0.0\nH 0.0 0.0 0.74\n", "ASE cannot read it"),
     ],

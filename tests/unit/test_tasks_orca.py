@@ -387,7 +387,7 @@ def test_old_parser_names_map_to_ours_and_stay_the_stored_names(tmp_path: Path) 
         (
             "remedies:\n  scf_not_converged:\n  - {name: a, route: '! PBE'}\n",
             28,
-            "'pbe' may change the level of theory",
+            "'PBE' may change the level of theory",
         ),
         ("remedies: {memory: [{name: a, memory: 2}]}\n", 26, "'resources: {memory: MB}'"),
         ("remedies: {memory: [{name: a, memroy: 2}]}\n", 26, "did you mean 'memory'"),

@@ -78,6 +78,13 @@ class Source:
             node, line = found
         return node, line
 
+    def has(self, *keys: str | int) -> bool:
+        """Whether the file has a mapping with the last of these keys at the place of the others."""
+        node, _ = self._find(*keys[:-1])
+        if not isinstance(node, yaml.MappingNode):
+            return False
+        return any(name.value == str(keys[-1]) for name, _ in node.value)
+
     def error(
         self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
     ) -> CampaignError:
@@ -210,7 +217,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
     texts: dict[tuple[str | int, ...], str] = {}
     shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows the message
     for found in error.errors():
-        keys = [*above, *_keys(found["loc"])]
+        keys = [*above, *_keys(found["loc"], above, source, absent=found["type"] == "missing")]
         context = found.get("ctx") or {}
         name = _place_in_words(keys, source)
         if found["type"] in ("unknown_key", "other_type"):
@@ -265,11 +272,22 @@ def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
     return ".".join(str(key) for key in keys)
 
 
-def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys in pydantic's location of an error, without the branches of unions."""
+def _keys(
+    place: tuple[str | int, ...], above: Sequence[str | int], source: Source, *, absent: bool
+) -> list[str | int]:
+    """The keys in pydantic's location of an error, without the branches of unions.
+
+    A key can have the name of a branch, as the option `function` has. `absent`: the last key is
+    the one that the file lacks.
+    """
     if place[:1] == ("workers",):
         place = without_type(place)
-    return tuple(key for key in place if not isinstance(key, str) or not _BRANCH.search(key))
+    keys: list[str | int] = []
+    for number, key in enumerate(place, start=1):
+        is_branch = isinstance(key, str) and _BRANCH.search(key) is not None
+        if not is_branch or source.has(*above, *keys, key) or (absent and number == len(place)):
+            keys.append(key)
+    return keys
 
 
 def _instead(path: Path) -> str:

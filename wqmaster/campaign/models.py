@@ -106,7 +106,11 @@ class CampaignConfig(Model):
     def _functions_are_named(self) -> "CampaignConfig":
         for step in self.args:
             if self.func_name is None and step.func_name is None:
-                raise PydanticCustomError("no_function", "the key 'func_name' is missing")
+                raise PydanticCustomError(
+                    "no_function",
+                    "the key 'func_name' is missing; name a task function, such as "
+                    "'wqmaster.tasks.xtb.singlepoint'",
+                )
         return self
 
     @model_validator(mode="after")

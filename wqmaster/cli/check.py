@@ -16,7 +16,7 @@ from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, ProgramMissing, StaleResults, WqmasterError
 from wqmaster.jobs.job import Job
-from wqmaster.jobs.molecule import Molecule
+from wqmaster.jobs.molecule import Molecule, shown_id
 from wqmaster.offline import smoke
 from wqmaster.offline.audit import canary
 from wqmaster.offline.census import Census, survey
@@ -47,7 +47,7 @@ class _Checked:
     notes: list[recipe_guard.Note]
     first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
     missing: ProgramMissing | None  # why no worker can run a job, if workers run on this machine
-    first_is_done: bool  # whether the document of the first job has a result
+    state_of_first: smoke.State  # the state of the first job's document
     error: WqmasterError | None  # the error that the command ends with
     shows_nothing: str | None  # why no first job is shown, if that is not an error
 
@@ -110,7 +110,7 @@ class _Checked:
         if self.shows_nothing is not None:
             yield f"note        {printable(self.shows_nothing)}"
         if not isinstance(self.first, BadDocument):
-            yield from _written_out(*self.first, done=self.first_is_done)
+            yield from _written_out(*self.first, self.state_of_first)
 
 
 def _commands(job: Job) -> dict[str, str]:
@@ -161,12 +161,12 @@ def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[
         yield f"unusable    {printable(line)}"
 
 
-def _written_out(molecule: Molecule, job: Job, *, done: bool) -> Iterator[str]:
-    atoms = counted(len(molecule.numbers), "atom")
-    if done:
-        yield f"\nAn example job, for document {molecule.id!r} ({atoms}), which is already done:\n"
+def _written_out(molecule: Molecule, job: Job, state: smoke.State) -> Iterator[str]:
+    atoms, document = counted(len(molecule.numbers), "atom"), shown_id(molecule.id)
+    if state is not smoke.State.PENDING:
+        yield f"\nAn example job, for document {document} ({atoms}), which {state.value}:\n"
     else:
-        yield f"\nThe first job, for document {molecule.id!r} ({atoms}):\n"
+        yield f"\nThe first job, for document {document} ({atoms}):\n"
     for name, words in _commands(job).items():
         yield f"{name}: {words}"
     yield ""
@@ -216,7 +216,9 @@ def _checked(recipe: Recipe) -> _Checked:
                 shows_nothing = f"no first job can be shown: {first.message}"
         if results.stale:
             error = StaleResults(recipe_guard.stale_message(store, recipe, results))
-        done = not isinstance(first, BadDocument) and not store.get([first[0].id])
+        state = smoke.State.PENDING
+        if not isinstance(first, BadDocument):
+            state = smoke.state_of(store, first[0].id)
         place, size = store.documents.full_name, store.size()
     return _Checked(
         recipe=recipe,
@@ -230,7 +232,7 @@ def _checked(recipe: Recipe) -> _Checked:
         notes=notes,
         first=first,
         missing=_missing(recipe, engine),
-        first_is_done=done,
+        state_of_first=state,
         error=error,
         shows_nothing=shows_nothing,
     )

@@ -43,6 +43,27 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         return number
 
 
+class Whole(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
+    """A whole number on the command line, within limits that both belong to the range."""
+
+    name = "integer"
+
+    def __init__(self, lowest: int, highest: int | None = None) -> None:
+        self._lowest, self._highest = lowest, highest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if self._highest is None and number < self._lowest:
+            self.fail(f"{number} is less than {self._lowest}", param, ctx)
+        if self._highest is not None and not self._lowest <= number <= self._highest:
+            self.fail(f"{number} is not between {self._lowest} and {self._highest}", param, ctx)
+        return number
+
+
 class Size(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
     """A size on the command line: MB, or a number with a unit as in a campaign file."""
 

@@ -11,6 +11,7 @@ from wqmaster.database.private_server import Mongod
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.run import assembly
+from wqmaster.system.this_command import this_command
 
 
 @click.group(name="db", cls=Verbs)
@@ -85,6 +86,6 @@ def _not_running(server: Mongod, campaign: Path) -> DatabaseError | None:
         return None
     return server.elsewhere() or DatabaseError(
         "the campaign's private MongoDB server is not running, so nothing answers at this address; "
-        f"start it with 'wqmaster db start {typed(campaign)}'",
+        f"start it with '{this_command()} db start {typed(campaign)}'",
         code=ErrorCode.DATABASE_STOPPED,
     )

@@ -25,21 +25,28 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import plan_of
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
+from wqmaster.system.this_command import this_command
 
 
-def _retry(store: Store, text: str) -> int:
+def _hint(text: str, campaign: Path) -> str:
+    """The failure class or word that the user may have meant, or the command that lists all."""
+    near = nearest(text, ["all", *(member.label for member in FailureClass)])
+    known = f"'{this_command()} failures {typed(campaign)}' lists all failures"
+    return near if near.startswith("did you mean") else known
+
+
+def _retry(store: Store, text: str, campaign: Path) -> int:
     if any(text == member.label for member in FailureClass):
         return store.ledger.retry(kind=text)
     count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
         if any(store.one(candidate) is not None for candidate in possible_ids(text)):
             raise CampaignError(
-                f"document {text!r} is not among the failed ones, so there is nothing to retry",
+                f"document '{text}' has not failed, so there is nothing to retry",
                 code=ErrorCode.FAILURE_NOT_FOUND,
             )
-        hint = nearest(text, [member.label for member in FailureClass])
         raise CampaignError(
-            f"'{text}' is neither a failed document nor a failure class; {hint}",
+            f"'{text}' is neither a failed document nor a failure class; {_hint(text, campaign)}",
             code=ErrorCode.FAILURE_NOT_FOUND,
         )
     return count
@@ -49,9 +56,10 @@ def _released(count: int, text: str, campaign: Path) -> str:
     if not count:
         return (
             f"no document failed with {text}, so there is nothing to retry; "
-            f"'wqmaster failures {typed(campaign)}' lists all failures"
+            f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
-    return f"{counted(count, 'document')} queued for retry; next: wqmaster run {typed(campaign)}"
+    queued = f"{counted(count, 'document')} queued for retry"
+    return f"{queued}; next: {this_command()} run {typed(campaign)}"
 
 
 def _attempts(store: Store, text: str) -> list[Document]:
@@ -69,7 +77,7 @@ def _attempts(store: Store, text: str) -> list[Document]:
     return found
 
 
-def _discard(store: Store, spool: Spool, text: str) -> int:
+def _discard(store: Store, spool: Spool, text: str, campaign: Path) -> int:
     discard = store.ledger.discard
     if text == "all":
         return discard(spool.discard)
@@ -77,9 +85,9 @@ def _discard(store: Store, spool: Spool, text: str) -> int:
         return discard(spool.discard, kind=text)
     count = sum(discard(spool.discard, document=candidate) for candidate in possible_ids(text))
     if not count:
-        hint = nearest(text, ["all", *(member.label for member in FailureClass)])
         raise CampaignError(
-            f"'{text}' is neither a document with a kept archive nor a failure class; {hint}",
+            f"'{text}' is neither a document with a kept archive nor a failure class; "
+            f"{_hint(text, campaign)}",
             code=ErrorCode.ARCHIVE_NOT_KEPT,
         )
     return count
@@ -134,11 +142,14 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     )
     headings = ("count", "class", "message", "example")
     yield from table(headings, ([printable(cell) for cell in row] for row in rows))
-    yield f"to see a document's attempts: wqmaster failures {typed(campaign)} --show ID"
-    yield f"to list the ids of a class: wqmaster failures {typed(campaign)} --ids --class CLASS"
-    yield f"to compute documents that you have corrected: wqmaster run {typed(campaign)}"
-    retry = f"wqmaster failures {typed(campaign)} --retry CLASS"
-    yield f"to compute a class again, because the cause was not in the documents: {retry}"
+    command = f"{this_command()} failures {typed(campaign)}"
+    yield f"to see a document's attempts: {command} --show ID"
+    yield f"to list the ids of a class: {command} --ids --class CLASS"
+    yield f"to compute documents that you have corrected: {this_command()} run {typed(campaign)}"
+    yield (
+        "to compute a class again, because the cause was not in the documents: "
+        f"{command} --retry CLASS"
+    )
 
 
 @click.command()
@@ -177,10 +188,10 @@ def command(
     file = loaded(campaign)
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
-            count = _retry(store, retry)
+            count = _retry(store, retry, campaign)
             output.show({"retried": count}, [_released(count, retry, campaign)])
         elif discard is not None:
-            count = _discard(store, Spool(file.folder / "spool"), discard)
+            count = _discard(store, Spool(file.folder / "spool"), discard, campaign)
             output.show({"discarded": count}, [f"{counted(count, 'archive')} deleted"])
         elif show is not None:
             attempts = _attempts(store, show)

@@ -1,6 +1,10 @@
 """Help texts: each command's first sentence is printed in full, even on a narrow terminal."""
 
+from typing import Any
+
 import click
+
+from wqmaster.system.this_command import this_command
 
 # Longer than the first sentence of any help text, so none is cut.
 _MAX_HELP_CHARACTERS = 1000
@@ -8,6 +12,18 @@ _MAX_HELP_CHARACTERS = 1000
 
 class Verbs(click.Group):
     """A group of commands whose help prints the first sentence of each in full."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Make the context; usage messages name the command as the user called it."""
+        if parent is None:
+            info_name = this_command()
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with full sentences, which click would cut to the terminal's width."""

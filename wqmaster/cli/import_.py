@@ -1,12 +1,13 @@
 """wqmaster import: put structure files into the campaign's collection."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wqmaster.cli.common import counted, loaded, printable
+from wqmaster.cli.common import Whole, counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError, WqmasterError
@@ -15,30 +16,47 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import reader_of
+from wqmaster.system.this_command import this_command
 
 _OF_CAMPAIGNS = (".yaml", ".yml")
+# The options that make the same statement about every record, so that they can be what is wrong.
+_OF_ALL_RECORDS = ("charge", "multiplicity")
 
 
-def _say(output: Output, account: Account, place: str, skip_bad: bool) -> None:
-    """Report the outcome for a file at once, because the next file can take a long time."""
+def _say(output: Output, account: Account, place: str, skip_bad: bool, *, alone: bool) -> None:
+    """Report the outcome for a file at once, because the next file can take a long time.
+
+    The reason for the only refusal in the only file (`alone`) is left to the command's error.
+    """
     parts = [f"{account.imported:,} imported into {place}"]
     if account.there:
         parts.append(f"{account.there:,} already there")
     if account.held_back:
-        parts.append(f"{account.held_back:,} held back")
+        parts.append(f"{account.held_back:,} valid, but held back")
     if account.refused:
         parts.append(f"{account.refused:,} refused")
     output.remark(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
     for note in Note:
         if note in account.notes:
             output.remark(f"  {note.value} for {counted(account.notes[note], 'record')}")
-    for one in account.first_refused:
+    in_error = alone and account.refused == 1 and not skip_bad
+    for one in () if in_error else account.first_refused:
         output.remark(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
     if account.refused > len(account.first_refused):
         output.remark(f"  refused: {account.refused - MAX_SHOWN:,} more", err=True)
     if account.refused and skip_bad:
         kept = f"records in {account.refused_file}, " if account.refused_file else ""
         output.remark(f"  refused: {kept}reasons in {account.reasons_file}")
+
+
+def _and(words: list[str]) -> str:
+    """The words as a list in a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _or(words: list[str]) -> str:
+    """The words as alternatives in a sentence."""
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _went_in(accounts: list[Account], place: str) -> str:
@@ -51,26 +69,28 @@ def _went_in(accounts: list[Account], place: str) -> str:
     return f"; {place} has {', '.join(parts)}" if parts else ""
 
 
-def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureError | None:
+def _refusal(
+    accounts: list[Account], place: str, skip_bad: bool, given: Sequence[str]
+) -> StructureError | None:
     """The error that the import ends with; None if no refusal counts as an error."""
     bad = [account for account in accounts if not account.is_whole]
     if bad and not skip_bad:
         first = bad[0].first_refused[0]
         total = sum(account.refused for account in bad)
-        were = "1 record was" if total == 1 else f"{total:,} records were"
-        which = "" if total == 1 else "the first: "
-        more = "; the others are listed above" if total > 1 else ""
+        where, what = printable(first.place), "the record"
+        if total == 1:
+            why = f"{bad[0].file}: {where}: {printable(first.why)}"
+        else:
+            # Their reasons are printed above or, with --json, are in the result.
+            what = "the records"
+            why = f"{total:,} records were refused, the first of them {where} of {bad[0].file}"
+        others = any(account.refused < account.records for account in bad)
+        advice = ", or import the others with --skip-bad" if others else ""
         if any(account.refused > len(account.first_refused) for account in bad):
-            more = (
-                f"; up to {MAX_SHOWN} of each file are listed above, and --skip-bad writes all to "
-                "files"
-            )
-        records = "the record" if total == 1 else "the records"
+            advice += "; --skip-bad also writes all reasons to a file"
         return StructureError(
-            f"nothing was imported from {', '.join(account.file for account in bad)}, because "
-            f"{were} refused ({which}{printable(first.place)} of {bad[0].file}: "
-            f"{printable(first.why)}{more}){_went_in(accounts, place)}; correct "
-            f"{records}, or import the others with --skip-bad",
+            f"{why}; nothing was imported from {_and([account.file for account in bad])}"
+            f"{_went_in(accounts, place)}; correct {_or([what, *given])}{advice}",
             code=ErrorCode.RECORDS_REFUSED,
         )
     empty = [one.file for one in accounts if one.refused == one.records]
@@ -97,7 +117,7 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
 )
 @click.option(
     "--multiplicity",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Multiplicity (2S+1) of every record; records that state another are refused.",
 )
 @click.option("--skip-bad", is_flag=True, help="Skip bad records and import the others.")
@@ -118,7 +138,7 @@ def _refusal(accounts: list[Account], place: str, skip_bad: bool) -> StructureEr
 @click.option("--smiles-column", metavar="NAME", help="Table column that holds the SMILES.")
 @click.option(
     "--conformers",
-    type=click.IntRange(1, 1000),
+    type=Whole(1, 1000),
     default=1,
     show_default=True,
     help="Geometries to build from each SMILES.",
@@ -185,8 +205,10 @@ def command(
                     if any(one.imported or one.there for one in accounts):
                         _ended_early(output, accounts, place, failure)
                     raise
-            _say(output, account, place, skip_bad)
-    error = _refusal(accounts, place, skip_bad)
+            _say(output, account, place, skip_bad, alone=len(files) == 1)
+        stated = {"--id-from": id_from, **{f"--{name}": more[name] for name in _OF_ALL_RECORDS}}
+    given = [name for name, value in stated.items() if value is not None]
+    error = _refusal(accounts, place, skip_bad, given)
     output.show(_value(accounts, place), (), error=error)
     if error is not None:
         raise error
@@ -203,7 +225,9 @@ def _check_order(campaign: Path, files: tuple[Path, ...]) -> None:
         return
     others = [campaign, *(path for path in files if path != later[0])]
     words = [shlex.quote(str(path)) for path in (later[0], *others)]
-    raise click.UsageError(f"The campaign file comes first: wqmaster import {' '.join(words)}")
+    raise click.UsageError(
+        f"The campaign file comes first: {this_command()} import {' '.join(words)}"
+    )
 
 
 def _value(accounts: list[Account], place: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import asked_for
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
+from wqmaster.system.this_command import this_command
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -87,7 +88,7 @@ class _Verbs(Verbs):
             if ctx.params.get("verbose"):
                 logging.getLogger(__name__).exception("the command failed")
             place = f"{error.filename}: " if error.filename is not None else ""
-            again = f"for details, run it as 'wqmaster -v {ctx.invoked_subcommand} ...'"
+            again = f"for details, run it as '{this_command()} -v {ctx.invoked_subcommand} ...'"
             code = ErrorCode.DISK_FULL if error.errno in _FULL else ErrorCode.SYSTEM_CALL_FAILED
             ctx.obj.error(f"{place}{error.strerror or error}; {again}", code)
             ctx.exit(3)

@@ -38,7 +38,9 @@ def _lines(reading: Reading, program: Program, asked: bool) -> Iterator[str]:
     for name, message in reading.errors.items():
         if name not in hidden:
             yield f"  {name}: {printable(message)}"
-    if hidden:
+    if hidden and not reading.values:
+        yield "  no parser finds a value"
+    elif hidden:
         yield f"  not in the output: {', '.join(name for name in reading.errors if name in hidden)}"
 
 
@@ -99,8 +101,8 @@ def command(
     standard output is the file 'stdout', or else the only file that ends in .out or .log. Files may
     be compressed (x.out.gz).
 
-    Exit codes: 0 all files were read, even if runs failed; 1 a parser, `diagnose` or
-    `program_version` raised an error other than ParseError; 2 a FILE cannot be read.
+    Exit codes: 0 all files were read, even if runs failed; 1 a parser, or another
+    function of the program's package, has a bug; 2 a FILE cannot be read.
     """
     program = program_to_read(name)
     parsers = parsers_named(program, names)

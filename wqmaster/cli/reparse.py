@@ -15,6 +15,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.this_command import this_command
 
 # How many documents of each kind are reported by id.
 _MAX_NAMED_DOCUMENTS = 10
@@ -38,7 +39,8 @@ def _lines(
         kept = f"; the replaced values are in {work.log}" if work.log else ""
         yield f"{work.written} written{kept}"
     elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
-        yield f"nothing was written; to store changes: wqmaster reparse {typed(campaign)} --write"
+        command = f"{this_command()} reparse {typed(campaign)} --write"
+        yield f"nothing was written; to store changes: {command}"
 
 
 @click.command()
@@ -52,8 +54,8 @@ def command(campaign: Path, write: bool, output: Output) -> None:
 
     By default only archives of failed attempts are kept; 'archive: {keep: all}' keeps those of all
     jobs. --write stores changed and new values, stores the results of failed attempts that now
-    succeed, and turns results that are now refused into recorded failures. What it replaces is kept
-    in reparse-DATE.jsonl in the campaign's folder.
+    succeed, and turns results that are now refused into recorded failures. The
+    campaign's folder keeps what it replaces (reparse-DATE.jsonl).
     """
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded

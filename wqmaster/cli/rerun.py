@@ -22,6 +22,7 @@ from wqmaster.errors import NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.system.this_command import this_command
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
@@ -57,7 +58,7 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
         parts.append(f"the failures of {counted(count.retried, 'document')} {reset} reset")
     done = "; ".join(parts)
     if not dry:
-        return f"{done}; next: wqmaster run {typed(campaign)}"
+        return f"{done}; next: {this_command()} run {typed(campaign)}"
     more = ", ..." if count.documents > len(count.examples) else ""
     ids = ", ".join(str(document) for document in count.examples)
     return f"{done}; nothing was changed" + (f"\n{ids}{more}" if ids else "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Duration, campaign_argument, loaded
+from wqmaster.cli.common import Duration, Whole, campaign_argument, loaded
 from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
@@ -23,10 +23,8 @@ from wqmaster.run.progress import Progress
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
     help="Engine to use.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), help="Port for workers (0: any free port).")
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Compute at most N documents."
-)
+@click.option("--port", type=Whole(0, 65535), help="Port for workers (0: any free port).")
+@click.option("--limit", type=Whole(1), metavar="N", help="Compute at most N documents.")
 @click.option("--watch", is_flag=True, help="At the end, wait for new documents.")
 @click.option(
     "--grace",

@@ -20,7 +20,7 @@ from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.failures import Failure
-from wqmaster.jobs.molecule import Molecule
+from wqmaster.jobs.molecule import Molecule, shown_id
 from wqmaster.offline import smoke
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
@@ -83,13 +83,14 @@ def _check_line(found: Measurement) -> str:
 
 
 def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
-    yield f"document {result.document!r} ({counted(len(molecule.numbers), 'atom')})"
+    yield f"document {shown_id(result.document)} ({counted(len(molecule.numbers), 'atom')})"
+    commands = {step.name: Path(step.argv[0]).name for step in result.job.steps}
     programs = {step.request.name: step.function.program for step in recipe.steps}
     for step in result.verdict.results:
         known = programs[step.step]
+        name = known.name if known is not None and known.has_own_format else commands[step.step]
         version = f" {step.program_version}" if step.program_version else ""
-        program = f", {known.name}{version}" if known else ""
-        yield f"\nstep {step.step}: {step.wall_time:.2f} s{program}"
+        yield f"\nstep {step.step}: {step.wall_time:.2f} s, {name}{version}"
         for name, value in step.values.items():
             yield f"  {name:<16} {shortened(value)}"
         yield from map(_check_line, step.checks)
@@ -109,11 +110,12 @@ def _next(failure: Failure, recipe: Recipe) -> str:
     match decide(recipe.ladders, [past]):
         case WithRemedies(plan):
             names = "; ".join(f"{step}: {', '.join(names)}" for step, names in plan.items())
-            return f"a run would retry with a remedy ({names})"
+            return f"a run would retry it with a remedy ({names})"
         case Again():
-            return "a run would retry on another worker"
+            elsewhere = "" if recipe.loaded.campaign.workers.on_this_machine else ", elsewhere"
+            return f"a run would retry it unchanged{elsewhere}"
         case GiveUp():
-            return "a run would not retry"
+            return "a run would not retry it"
 
 
 @click.command()

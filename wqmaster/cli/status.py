@@ -18,6 +18,7 @@ from wqmaster.run import assembly
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
 from wqmaster.run.spool import Spool
+from wqmaster.system.this_command import this_command
 
 # Time limit for comparing the recipes of results.
 _RECIPES_SECONDS = 5.0
@@ -29,8 +30,8 @@ def _stale(found: dict[str, Any], campaign: Path) -> str:
     if found["complete"]:
         return f"{found['stale']:,}"
     return (
-        f"{found['stale']:,} of the first {found['checked']:,} ('wqmaster check {typed(campaign)}' "
-        "compares all)"
+        f"{found['stale']:,} of the first {found['checked']:,} "
+        f"('{this_command()} check {typed(campaign)}' compares all)"
     )
 
 
@@ -74,12 +75,12 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     if found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "
-            f"wqmaster check {typed(campaign)}"
+            f"{this_command()} check {typed(campaign)}"
         )
     elif found["stale"]:
-        yield f"to compute stale results again: wqmaster rerun {typed(campaign)} --stale"
+        yield f"to compute stale results again: {this_command()} rerun {typed(campaign)} --stale"
     if found["failed"]:
-        yield f"to see why documents failed: wqmaster failures {typed(campaign)}"
+        yield f"to see why documents failed: {this_command()} failures {typed(campaign)}"
 
 
 @click.command()

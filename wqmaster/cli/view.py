@@ -18,7 +18,8 @@ from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import counted, typed
-from wqmaster.run.progress import Progress, RunState, counts, duration, line, speed
+from wqmaster.run.progress import Progress, RunState, counts, duration, line, speed, time_left
+from wqmaster.system.this_command import this_command
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
 PLAIN_LINE_INTERVAL_SECONDS = 10.0
@@ -146,22 +147,22 @@ class LiveView:
                 width=40,
                 pulse=progress.total is None,
             ),
-            f"{ended}/{'?' if progress.total is None else progress.total}",
+            f"{ended:,}/{'?' if progress.total is None else f'{progress.total:,}'}",
             speed(progress.rate.per_second()),
-            f"{duration(progress.seconds_left)} left",
+            time_left(progress),
         )
         table = Table.grid(padding=(0, 2))
         table.add_row("documents", counts(progress))
         stats = progress.stats
         table.add_row("workers", f"{stats.workers:,} with {counted(stats.cores, 'core')}")
-        table.add_row("tasks", f"{stats.running} running, {stats.waiting} waiting for a worker")
+        table.add_row("tasks", f"{stats.running:,} running, {stats.waiting:,} waiting for a worker")
         failures = progress.failures + progress.failures_before
         if progress.warned:
             table.add_row("checks", f"warn about {counted(progress.warned, 'result')}")
         if progress.attempts_failed:
-            table.add_row("attempts", f"{progress.attempts_failed} failed and retried")
+            table.add_row("attempts", f"{progress.attempts_failed:,} failed and retried")
         for name, count in failures.most_common(8):
-            table.add_row("", f"{count} {name}")
+            table.add_row("", f"{count:,} {name}")
         notices = [progress.trouble, _no_worker(progress), self._notice]
         return Group(
             Text(self._title, style="bold"),
@@ -195,8 +196,8 @@ def view(*, quiet: bool) -> Iterator[View]:
 
 def _of_this_run(count: int, before: int) -> str:
     """A total number of documents, with the shares of this run and of earlier ones."""
-    more = f", {before} before" if before else ""
-    return f"{before + count} ({count} in this run{more})"
+    more = f", {before:,} before" if before else ""
+    return f"{before + count:,} ({count:,} in this run{more})"
 
 
 def _speed(progress: Progress) -> str:
@@ -211,11 +212,11 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         ("done", _of_this_run(progress.done, progress.done_before)),
         ("failed", _of_this_run(progress.failed, progress.failed_before)),
         *(
-            (f"  {name}", str(count))
+            (f"  {name}", f"{count:,}")
             for name, count in (progress.failures + progress.failures_before).most_common()
         ),
-        *([("spooled", str(progress.spooled))] if progress.spooled else ()),
-        ("pending", "?" if progress.pending is None else str(progress.pending)),
+        *([("spooled", f"{progress.spooled:,}")] if progress.spooled else ()),
+        ("pending", "?" if progress.pending is None else f"{progress.pending:,}"),
         *([("speed", _speed(progress))] if progress.done or progress.failed else ()),
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
@@ -229,11 +230,14 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         notes.append(f"retried {retried} that had changed")
     for note in notes:
         _say(f"  {'note':<20} {note}")
-    _say("next:")
-    # In a checkout, wqmaster is on the PATH only inside ./shell.
-    shell = os.environ.get("WQMASTER_CALLED_BY")
-    called = f"{shell} wqmaster" if shell else "wqmaster"
     # A private server stopped when the run ended, so the user must start it first.
-    address = "db start" if database.uri is None else "db url"
-    for verb in ("status", *(["failures"] if progress.all_failed else []), address):
-        _say(f"  {called} {verb} {typed(path)}")
+    own = database.uri is None
+    suggestions = [
+        *([("to continue", "run")] if progress.left else ()),
+        *([("to see why documents failed", "failures")] if progress.all_failed else ()),
+        ("to start the database and print its address", "db start")
+        if own
+        else ("to print the database's address", "db url"),
+    ]
+    for purpose, verb in suggestions:
+        _say(f"{purpose}: {this_command()} {verb} {typed(path)}")

@@ -2,9 +2,10 @@
 
 import difflib
 import json
+import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from wqmaster.database.documents import Store
 from wqmaster.database.results import StatedRecipe
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RecipeMismatch, StaleResults
+from wqmaster.jobs.molecule import shown_id
 from wqmaster.recipe.recipe import Recipe, StepRecipe
+from wqmaster.system.this_command import this_command
 
 # Time limit for each pass over all results. If a pass takes longer, only the first are compared.
 _SCAN_SECONDS = 20.0
@@ -25,6 +28,8 @@ _FIRST_RESULTS = 1000
 _MAX_DIFFERENCES = 6
 # How much of an adopted recipe a message shows.
 _MAX_ADOPTED_CHARACTERS = 300
+# The path of a step's option in what a recipe asks for (`wqmaster.recipe.hashing.asked_of`).
+_STEP = re.compile(r"(?:steps|chain)\[(\d+)\]\.(?:options\.)?")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,17 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {'; '.join(repr(line) for line in lines)}"
     elif before != now or type(before) is not type(now):
         yield f"{path}: {before!r} before, {now!r} now"
+
+
+def _naming_steps(difference: str, names: Sequence[str]) -> str:
+    """A difference with the name of its step, as in `step 'opt', gfn: 1 before, 2 now`.
+
+    `names` are those of the campaign's steps, in their order.
+    """
+    place = _STEP.match(difference)
+    if place is None or int(place[1]) >= len(names):
+        return difference
+    return f"step '{names[int(place[1])]}', {difference[place.end() :]}"
 
 
 def note(store: Store, recipe: Recipe) -> None:
@@ -118,7 +134,7 @@ def _outdated(
     versions = ", ".join(sorted(others))
     command = recipe.loaded.typed
     how = (
-        f"to apply it to the kept archives: wqmaster reparse {command} --write"
+        f"to apply it to the kept archives: {this_command()} reparse {command} --write"
         if archived
         else "their outputs were not kept ('archive: {keep: all}' keeps them for reparse)"
     )
@@ -160,8 +176,9 @@ def check_recipes(
         before = store.recipe(stated)
         told = ["the differences are unknown, since this database has no record of that recipe"]
         if before is not None:
-            told = list(differences(_completed(before), _completed(steps[name].asked)))
-        lines = "\n  ".join(told[:_MAX_DIFFERENCES])
+            lines = differences(_completed(before), _completed(steps[name].asked))
+            told = [_naming_steps(line, list(steps)) for line in lines]
+        shown = "\n  ".join(told[:_MAX_DIFFERENCES])
         total = sum(others.values())
         if before is not None and "adopted" in before:
             asked = ", ".join(f"{key}: {value}" for key, value in before.items() if value)
@@ -175,9 +192,9 @@ def check_recipes(
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
             f"{place}: {_results(total)} {'was' if total == 1 else 'were'} made with {which} "
-            f"({stated}, now {steps[name].hash}):\n  {lines}\nStore the new results under another "
+            f"({stated}, now {steps[name].hash}):\n  {shown}\nStore the new results under another "
             "'mongo_output_key' or step name, undo the change, or compute all results again: "
-            f"wqmaster rerun {path} --query '{{}}'"
+            f"{this_command()} rerun {path} --query '{{}}'"
         )
     return notes
 
@@ -211,7 +228,7 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
     if not made.complete:
         text = (
             f"only the first {made.checked} results were compared with their documents: comparing "
-            f"all would take too long; 'wqmaster check {recipe.loaded.typed}' compares all"
+            f"all would take too long; '{this_command()} check {recipe.loaded.typed}' compares all"
         )
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     if made.unknown:
@@ -226,7 +243,8 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
         f"{part} in {_documents(count)}" for part, count in made.differing.most_common()
     )
     examples = "\n  ".join(
-        f"document {found.document!r}: {'; '.join(found.differences)}" for found in made.examples
+        f"document {shown_id(found.document)}: {'; '.join(found.differences)}"
+        for found in made.examples
     )
     path = recipe.loaded.typed
     were = "was" if made.stale == 1 else "were"
@@ -234,8 +252,8 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
         f"{store.documents.full_name}, {store.campaign.output_key}: {made.stale:,} of "
         f"{_documents(made.checked)} {were} changed after the results were computed; what changed: "
         f"{differing}\n  {examples}\n"
-        f"Compute them again with 'wqmaster rerun {path} --stale' (the old results are moved to "
-        "wqmaster.history), or restore the documents"
+        f"Compute them again with '{this_command()} rerun {path} --stale' (the old results are "
+        "moved to wqmaster.history), or restore the documents"
     )
 
 
@@ -262,11 +280,13 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
             query = shlex.quote(json.dumps({missing: {"$exists": False}}))
             ways = []
             if archived:
-                ways.append(f"to read it from the kept archives: wqmaster reparse {path} --write")
+                ways.append(
+                    f"to read it from the kept archives: {this_command()} reparse {path} --write"
+                )
             which = "it" if count == 1 else "them"
             if archived:
                 which = "those without an archive"
-            ways.append(f"to compute {which} again: wqmaster rerun {path} --query {query}")
+            ways.append(f"to compute {which} again: {this_command()} rerun {path} --query {query}")
             lack = "lacks" if count == 1 else "lack"
             text = (
                 f"{count} of {_results(total)} of step {name} {lack} '{parser}'; {'; '.join(ways)}"

@@ -21,6 +21,7 @@ from wqmaster.factory.batch.slurm import Slurm
 from wqmaster.factory.commands import no_schedd
 from wqmaster.factory.sizes import worker_size
 from wqmaster.system.programs import Said, ask
+from wqmaster.system.this_command import this_command
 
 _GET_CONDOR = (
     "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
@@ -182,7 +183,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
                 "HTCondor user",
                 "warning",
                 seen,
-                "su - USER, then wqmaster doctor",
+                f"su - USER, then {this_command()} doctor",
                 code=ErrorCode.BATCH_USER_UNSUITABLE,
             )
     names = ask(

@@ -1,5 +1,6 @@
 """Checks of the campaign's steps and programs."""
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -12,10 +13,12 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.programs import check_programs
 from wqmaster.software.pack.making import glibc_of
 from wqmaster.system.programs import Said, ask
+from wqmaster.system.this_command import this_command
 from wqmaster.tasks.programs import names_of_ours
 
 # The exit codes of a program that cannot be executed or lacks a library.
 _NOT_STARTED_CODES = (126, 127)
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
 def steps(case: Case) -> Iterator[Finding]:
@@ -27,7 +30,7 @@ def steps(case: Case) -> Iterator[Finding]:
             "steps",
             "warning",
             warning,
-            f"correct the campaign file, then: wqmaster check {case.recipe.loaded.typed}",
+            f"correct the campaign file, then: {this_command()} check {case.recipe.loaded.typed}",
             code=ErrorCode.STEP_DOUBTFUL,
         )
 
@@ -46,7 +49,8 @@ def programs(case: Case) -> Iterator[Finding]:
     }
     if elsewhere:
         ways = ", ".join(f"{name} ({way})" for name, way in elsewhere.items())
-        seen = f"the campaign provides {ways}; 'wqmaster smoke {recipe.loaded.typed}' tests them"
+        smoke = f"{this_command()} smoke {recipe.loaded.typed}"
+        seen = f"the campaign provides {ways}; '{smoke}' tests them"
         yield Finding("programs", "ok", seen)
     if isinstance(case.workers, BatchWorkers):
         yield from _archives(case, recipe)
@@ -68,7 +72,7 @@ def programs(case: Case) -> Iterator[Finding]:
                 subject,
                 "warning",
                 seen,
-                f"run 'wqmaster smoke {recipe.loaded.typed}' on a machine like theirs",
+                f"run '{this_command()} smoke {recipe.loaded.typed}' on a machine like theirs",
                 code=ErrorCode.PROGRAM_MISSING,
             )
         return
@@ -91,6 +95,16 @@ def programs(case: Case) -> Iterator[Finding]:
                 continue
             line = next((line for line in told.text.splitlines() if "version" in line.lower()), "")
             said = f": {line.strip(' *')[:80] or told.last}"
+            if _is_older(line, program.oldest_version):
+                yield Finding(
+                    name,
+                    "wrong" if here else "warning",
+                    f"{found}{said}, but its outputs are read only since {program.oldest_version}",
+                    f"install {program} {program.oldest_version} or newer"
+                    + (f" ({program.installation})" if program.installation else ""),
+                    code=ErrorCode.PROGRAM_UNSUITABLE,
+                )
+                continue
         elif program is not None and name == recipe.software.argv(program.name)[0]:
             ours = program.name in names_of_ours()
             why = "it has no option" if ours else "PROGRAM states no version_argument"
@@ -99,6 +113,14 @@ def programs(case: Case) -> Iterator[Finding]:
             said = " found, but not run"
         there = "" if here else "; workers on other machines need their own copy"
         yield Finding(name, "ok", f"{found}{said}{there}")
+
+
+def _is_older(line: str, oldest: str) -> bool:
+    """Whether the version in `line` is older than `oldest`; False if either states none."""
+    stated = _VERSION.search(line)
+    if stated is None or not oldest:
+        return False
+    return [int(part) for part in stated[0].split(".")] < [int(part) for part in oldest.split(".")]
 
 
 def _failed(found: str, argument: str, told: Said) -> str:
@@ -121,8 +143,9 @@ def _archives(case: Case, recipe: Recipe) -> Iterator[Finding]:
         needs = glibc_of(path)
         if needs is not None:
             fix = (
-                "pack a build for an older Linux (from conda-forge: wqmaster software pack NAME "
-                "--from PREFIX), or name a container that has it with 'image:'"
+                "pack a build for an older Linux (from conda-forge: "
+                f"{this_command()} software pack NAME --from PREFIX), or name a container that "
+                "has it with 'image:'"
             )
             yield judged(case, f"glibc of {path.name}", str(path), needs, fix)
 

@@ -24,6 +24,7 @@ from wqmaster.errors import DatabaseError
 from wqmaster.run import assembly
 from wqmaster.run.other_names import where_else
 from wqmaster.system.programs import ask
+from wqmaster.system.this_command import this_command
 
 Document = dict[str, Any]
 
@@ -160,7 +161,7 @@ def _reading(case: Case, store: Store) -> Finding:
     if entry is None:
         path = shlex.quote(str(case.loaded.source.path)) if case.loaded else "CAMPAIGN"
         fix = (
-            f"wqmaster import {path} FILE, or name another collection with 'database: "
+            f"{this_command()} import {path} FILE, or name another collection with 'database: "
             "{collection: ...}'"
         )
         return Finding(

@@ -28,6 +28,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.system import programs
+from wqmaster.system.this_command import this_command
 
 # How long all checks together can take, and how long the import of the user's modules can take
 # before them.
@@ -65,13 +66,13 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
 
 def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding], bool]:
     """The case for a campaign file, the findings about the file, and whether the file is wrong."""
-    again = f"wqmaster check {shlex.quote(str(path))}"
+    again = f"{this_command()} check {shlex.quote(str(path))}"
     try:
         loaded = load(path, environ)
     except CampaignError as error:
         fix = f"correct the file, then: {again}"
         if error.code is ErrorCode.CAMPAIGN_NOT_FOUND:
-            fix = "give the path of a campaign file: wqmaster doctor CAMPAIGN"
+            fix = f"give the path of a campaign file: {this_command()} doctor CAMPAIGN"
         return Case(environ), [Finding("campaign", "wrong", error.message, fix, error.code)], True
     children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
@@ -145,7 +146,9 @@ def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]
 
 
 def _unchecked(case: Case, check: Check, reason: str) -> Finding:
-    again = f"wqmaster doctor {case.loaded.typed}" if case.loaded else "wqmaster doctor"
+    again = f"{this_command()} doctor"
+    if case.loaded:
+        again += f" {case.loaded.typed}"
     fix = f"check it by hand, then: {again}"
     return Finding(check.subject, "warning", reason, fix, ErrorCode.CHECK_INCOMPLETE)
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.engines.base import Engine
@@ -65,16 +65,13 @@ def choose(campaign: Campaign) -> tuple[str, str]:
             f"{INSTALL_ADVICE}",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
-    return "local", f"{why}; workers need ndcctools: {INSTALL_ADVICE}"
+    return "local", f"{why}, so this computer runs the jobs itself"
 
 
-def create(
-    name: str, campaign: Campaign, slots: int, environ: Mapping[str, str], folder: Path
-) -> Engine:
-    """Create the engine `name`.
+def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, str]) -> Engine:
+    """Create the engine `name`, with the password and the logs in the campaign's folder.
 
     The local engine runs `slots` tasks at a time, with the environment variables `environ`.
-    `folder` is the campaign's folder, which holds the password and the logs.
 
     Raises:
         EngineError: the engine is not installed or cannot be started, or the campaign gives a
@@ -90,6 +87,7 @@ def create(
             f"{why}; {INSTALL_ADVICE}, or use --engine local",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
+    campaign, folder = loaded.campaign, loaded.folder
     asked = campaign.engine
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:
@@ -109,6 +107,7 @@ def create(
         fast_abort=asked.fast_abort,
         debug=asked.debug,
         host=campaign.workers.host,
+        campaign_file=loaded.typed,
     )
     if name == "taskvine":
         from wqmaster.engines.taskvine import TaskVineEngine

@@ -52,6 +52,7 @@ class Setting:
     fast_abort: float | None = None  # restart a task after this many times its category's average
     debug: bool = False  # whether everything is logged
     host: str | None = None  # the name by which workers reach this machine
+    campaign_file: str = "CAMPAIGN"  # its path, quoted for a shell, for suggested commands
     # After how many seconds of silence the manager asks a worker whether it is alive, and how many
     # seconds the worker has to answer. With the libraries' defaults, 120 and 900, the tasks of a
     # dead machine would be missing for 17 minutes.

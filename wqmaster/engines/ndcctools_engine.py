@@ -36,7 +36,12 @@ class NdcctoolsEngine:
         self._manager = self.manager_type(setting, log_folder(setting.logs))
         self.port: int = self._manager.port
         ndcctools.bound_silence(self.port)
-        self._refusals = Refusals(self._manager.debug_log, self._manager.version, setting.password)
+        self._refusals = Refusals(
+            self._manager.debug_log,
+            self._manager.version,
+            setting.password,
+            setting.campaign_file,
+        )
         self._sizes = TaskSizes(setting)
         self._blocked = _BlockedHosts(self._manager)
         self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id

@@ -8,6 +8,8 @@ from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 
+from wqmaster.system.this_command import this_command
+
 log = logging.getLogger("wqmaster.engines")
 
 _VERSION_PATTERN = re.compile(
@@ -41,10 +43,11 @@ _DESCRIPTIONS = {
 class Refusals:
     """The workers that a manager refused, according to its debug log."""
 
-    def __init__(self, path: Path, version: str, password: Path | None) -> None:
+    def __init__(self, path: Path, version: str, password: Path | None, campaign_file: str) -> None:
         self._path = path
         self._version = version
         self._password = password
+        self._campaign_file = campaign_file
         self._position = 0
         self._inode = 0
         self._counts: Counter[RefusalKind] = Counter()
@@ -91,7 +94,8 @@ class Refusals:
         if not self._counts:
             return None
         parts = [f"{count} {_DESCRIPTIONS[kind]}" for kind, count in self._counts.most_common()]
-        return f"refused workers: {', '.join(parts)}; run 'wqmaster doctor CAMPAIGN' for details"
+        command = f"{this_command()} doctor {self._campaign_file}"
+        return f"refused workers: {', '.join(parts)}; run '{command}' for details"
 
 
 def logged_refusal(message: str) -> tuple[RefusalKind | None, str] | None:

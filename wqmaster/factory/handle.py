@@ -25,15 +25,17 @@ from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import LOCK_FILE, holder_of
 from wqmaster.system.processes import lives
+from wqmaster.system.this_command import this_command
 
 # How long a killed master's factory can take to end, with all its jobs.
 _TAKEOVER_TIMEOUT_SECONDS = 150.0
 
 
 def _killed(campaign_file: str) -> str:
+    command = f"{this_command()} factory {campaign_file}"
     return (
-        f"the factory was killed; restart it with 'wqmaster factory {campaign_file} --start', or "
-        f"remove its leftovers with 'wqmaster factory {campaign_file} --stop'"
+        f"the factory was killed; restart it with '{command} --start', or remove its leftovers "
+        f"with '{command} --stop'"
     )
 
 
@@ -302,10 +304,10 @@ class Detached(_Reporting):
             return replace(trouble, text=f"the factory has ended: {trouble}")
         port = found.get("port")
         if port is not None and port != self._port:
+            command = f"{this_command()} factory {self._campaign_file}"
             text = (
                 f"the factory's workers connect to port {port}, but this master listens on "
-                f"{self._port}; restart the factory: 'wqmaster factory {self._campaign_file} "
-                f"--stop', then 'wqmaster factory {self._campaign_file} --start'"
+                f"{self._port}; restart the factory: '{command} --stop', then '{command} --start'"
             )
             return Trouble(TroubleKind.OTHER_PORT, text)
         return trouble

@@ -11,6 +11,7 @@ from wqmaster.factory import processes
 from wqmaster.factory.batch.base import BatchSystem
 from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.system import locks
+from wqmaster.system.this_command import this_command
 
 # How long a factory's jobs can take to leave the queue.
 _REMOVAL_TIMEOUT_SECONDS = 120.0
@@ -25,7 +26,7 @@ def workers_left(error: EngineError, campaign_file: str) -> Trouble:
     return Trouble(
         TroubleKind.WORKERS_LEFT,
         f"workers may be left in the queue: {error.message}; try again with "
-        f"'wqmaster factory {campaign_file} --stop'",
+        f"'{this_command()} factory {campaign_file} --stop'",
     )
 
 
@@ -46,8 +47,8 @@ def take_lock(folder: Path, campaign_file: str) -> IO[str]:
     except locks.Held as held:
         raise Locked(
             f"a factory of this campaign is already running ({held}); inspect it with "
-            f"'wqmaster factory {campaign_file} --status', or stop it with "
-            f"'wqmaster factory {campaign_file} --stop'"
+            f"'{this_command()} factory {campaign_file} --status', or stop it with "
+            f"'{this_command()} factory {campaign_file} --stop'"
         ) from None
 
 

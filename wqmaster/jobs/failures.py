@@ -54,10 +54,10 @@ class FailureClass(Enum):
     """The job ran longer than `job_timeout`. Running it again unchanged does not help."""
 
     MEMORY = "memory", Family.RESOURCE, False
-    """The program ran out of memory. Running it again with more memory may help."""
+    """The program ran out of memory. Raise `resources: {memory: ...}`; some remedies do it."""
 
     DISK_LIMIT = "disk_limit", Family.RESOURCE, False
-    """The job needs more disk than it asked for. Running it again with more may help."""
+    """The job needs more disk than it asked for. Raise `resources: {disk: ...}`."""
 
     TOO_MANY_PROCESSES = "too_many_processes", Family.RESOURCE, False
     """The molecule is too small for so many processes. Running it with fewer helps."""
@@ -84,16 +84,16 @@ class FailureClass(Enum):
     """The program rejects its input for another reason. Running it again does not help."""
 
     SCF_NOT_CONVERGED = "scf_not_converged", Family.CONVERGENCE, False
-    """The self-consistent field did not converge. A remedy may help."""
+    """The self-consistent field did not converge. Remedies: damping, another guess, more cycles."""
 
     CC_NOT_CONVERGED = "cc_not_converged", Family.CONVERGENCE, False
-    """The coupled-cluster equations did not converge. A remedy may help."""
+    """The coupled-cluster equations did not converge. Remedies: more iterations, a larger DIIS."""
 
     OPT_NOT_CONVERGED = "opt_not_converged", Family.CONVERGENCE, False
-    """The geometry did not converge within the allowed steps. A remedy may help."""
+    """The geometry did not converge within the allowed steps. Remedies: more steps, a restart."""
 
     RESPONSE_NOT_CONVERGED = "response_not_converged", Family.CONVERGENCE, False
-    """Response, CP-SCF or excited-state equations did not converge. A remedy may help."""
+    """Response, CP-SCF or excited-state equations did not converge. Remedies: more iterations."""
 
     PROGRAM_ERROR = "program_error", Family.PROGRAM, False
     """The program ended with an error that no other class covers."""

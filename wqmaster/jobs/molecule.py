@@ -100,6 +100,11 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def shown_id(document_id: object) -> str:
+    """A document's `_id` in a message: a number as it is, an ObjectId and others in quotes."""
+    return str(document_id) if isinstance(document_id, int) else f"'{document_id}'"
+
+
 def lookup(document: Mapping[str, Any], name: str) -> Any:
     """The value of the field `name` (dots separate nested fields), or None if it is missing."""
     value: Any = document
@@ -305,6 +310,7 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
         )
     if multiplicity < 1 or multiplicity - 1 > electrons or (multiplicity - 1 - electrons) % 2:
         signed = f"{charge:+d}" if charge else "0"
+        count = "is 1 electron" if electrons == 1 else f"are {electrons} electrons"
         demand = "even" if electrons % 2 else "odd"
         if multiplicity < 1:
             demand = "at least 1"
@@ -314,8 +320,8 @@ def from_document(document: Mapping[str, Any], fields: MoleculeFields) -> Molecu
         if lookup(document, fields.multiplicity) is None:
             stated = f"no multiplicity is given, and the default, {multiplicity},"
         raise BadDocument(
-            f"{stated} is impossible: with charge {signed} there are "
-            f"{electrons} electrons, so the multiplicity must be {demand}",
+            f"{stated} is impossible: with charge {signed} there {count}, so the multiplicity must "
+            f"be {demand}",
             Defect.IMPOSSIBLE_MULTIPLICITY,
         )
     return Molecule(document["_id"], numbers, coordinates, charge, multiplicity, document, further)

@@ -6,7 +6,7 @@ from typing import Any
 
 from wqmaster.database.documents import Store
 from wqmaster.errors import BadDocument, Defect
-from wqmaster.jobs.molecule import from_document
+from wqmaster.jobs.molecule import from_document, shown_id
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.building import class_of
 
@@ -46,9 +46,9 @@ class Census:
         defect, first = next(iter(self.unusable.items()))
         return BadDocument(
             f"none of the {self.selected:,} selected documents has a usable molecule; the first "
-            f"is document {first.example!r}: {first.message}"
+            f"is document {shown_id(first.example)}: {first.message}"
             if self.selected > 1
-            else f"the only selected document, {first.example!r}, has no usable molecule: "
+            else f"the only selected document, {shown_id(first.example)}, has no usable molecule: "
             f"{first.message}",
             defect,
         )
@@ -75,7 +75,7 @@ class Census:
     def lines(self) -> list[str]:
         """A line for each kind of defect, the most frequent first."""
         return [
-            f"{found.documents:,} {_reason(defect)}, e.g. document {found.example!r}: "
+            f"{found.documents:,} {_reason(defect)}, e.g. document {shown_id(found.example)}: "
             f"{found.message}"
             for defect, found in self._by_number()
         ]

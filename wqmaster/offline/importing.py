@@ -24,7 +24,7 @@ from wqmaster.database.documents import Store
 from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
-from wqmaster.jobs.molecule import Document, coincidence, from_document, lookup
+from wqmaster.jobs.molecule import Document, coincidence, from_document, lookup, shown_id
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
@@ -226,8 +226,8 @@ class Importer:
                 account.there += 1
             else:
                 record.refuse(
-                    f"record {number} has the same _id {document['_id']!r}; choose distinct ids "
-                    "with --id-from or --prefix"
+                    f"record {number} has the same _id {shown_id(document['_id'])}; choose "
+                    "distinct ids with --id-from or --prefix"
                 )
                 return
         record.documents = kept
@@ -249,8 +249,8 @@ class Importer:
                 elif differs:
                     record.refuse(
                         f"the collection {self._store.documents.full_name} has a different "
-                        f"document {document['_id']!r} ('{differs}' differs); choose other ids "
-                        "with --prefix or --id-from"
+                        f"document {shown_id(document['_id'])} ('{differs}' differs); choose other "
+                        "ids with --prefix or --id-from"
                     )
                     break
             else:

@@ -21,6 +21,7 @@ from wqmaster.parsers.base import Output, Parser, ProgramParsers
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
 from wqmaster.recipe.values import not_finite, plain
+from wqmaster.system.this_command import this_command
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
@@ -93,7 +94,8 @@ def program_to_read(name: str) -> Program:
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise CampaignError(
-                f"the module '{name}' fails to import: {error}", code=ErrorCode.MODULE_NOT_IMPORTED
+                f"the module '{name}' fails to import: {told(error)}",
+                code=ErrorCode.MODULE_NOT_IMPORTED,
             ) from error
     except Exception as error:  # a user's module can raise anything
         raise CampaignError(
@@ -245,7 +247,7 @@ def files_at(
     if kind is not None:
         raise StructureError(
             f"{path}: it is {kind}, not an output of {program.name}; name "
-            f"{_instead(path, program)}, or a file that its parsers read ('wqmaster parse "
+            f"{_instead(path, program)}, or a file that its parsers read ('{this_command()} parse "
             f"--program {program.name} --list' lists the parsers)",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )

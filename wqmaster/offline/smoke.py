@@ -1,7 +1,9 @@
 """Try one job before a run: build it (for `check`), or build and run it (for `smoke`)."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from wqmaster.errors import ArchiveError, BadDocument, NothingMatches, WqmasterE
 from wqmaster.jobs import wire
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Job, Outcome, Task
-from wqmaster.jobs.molecule import Document, Molecule, from_document
+from wqmaster.jobs.molecule import Document, Molecule, from_document, shown_id
 from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
@@ -25,8 +27,27 @@ from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
+# How many failed documents are passed over in the search for one that a run would compute.
+_MAX_PASSED_OVER = 1000
 # How many documents are tried until a job can be built; each can take a while.
 MAX_TRIED_DOCUMENTS = 100
+
+
+class State(Enum):
+    """What a run would do with a document; the value completes "a document that ..."."""
+
+    PENDING = "has no result yet"
+    DONE = "is already done"
+    FAILED = "has failed"
+
+
+def state_of(store: Store, document_id: Any) -> State:
+    """Whether the document with this id is done, has failed, or would be computed."""
+    if not store.get([document_id]):
+        return State.DONE
+    known = store.ledger.histories([document_id])
+    failed = any(history.finals for history in known.values())
+    return State.FAILED if failed else State.PENDING
 
 
 @dataclass(frozen=True)
@@ -85,19 +106,37 @@ def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
         document = store.one(document_id)
         if document is None:
             raise NothingMatches(
-                f"there is no document {document_id!r} in {store.documents.full_name}",
+                f"there is no document {shown_id(document_id)} in {store.documents.full_name}",
                 code=ErrorCode.DOCUMENT_NOT_FOUND,
             )
         return _molecule(store, document)
     first: BadDocument | None = None
-    for document in store.candidates():
-        try:
-            return _molecule(store, document)
-        except BadDocument as error:
-            first = first or error
+    for found in _candidates(store):
+        if isinstance(found, Molecule):
+            return found
+        first = first or found
     if first is None:
         raise NothingMatches(f"the query selects no document in {store.documents.full_name}")
     raise BadDocument(f"no document has a usable molecule; the first: {first.message}")
+
+
+def _candidates(store: Store) -> Iterator[Molecule | BadDocument]:
+    """The molecule of each of the store's candidates, or why it has none.
+
+    Failed documents come last, since a run would not compute them.
+    """
+    failed: list[Molecule] = []
+    for document in store.candidates():
+        try:
+            molecule = _molecule(store, document)
+        except BadDocument as error:
+            yield error
+            continue
+        if len(failed) < _MAX_PASSED_OVER and state_of(store, molecule.id) is State.FAILED:
+            failed.append(molecule)
+        else:
+            yield molecule
+    yield from failed
 
 
 def _molecule(store: Store, document: Document) -> Molecule:
@@ -109,7 +148,7 @@ def _molecule(store: Store, document: Document) -> Molecule:
 
 def _naming(document: Any, error: BadDocument) -> BadDocument:
     """`error` with the `_id` of `document` at the start of its message."""
-    return BadDocument(f"document {document!r}: {error.message}", error.defect)
+    return BadDocument(f"document {shown_id(document)}: {error.message}", error.defect)
 
 
 def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
@@ -124,16 +163,18 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     first: BadDocument | None = None
     ready: Recipe | None = None
     tried = 0
-    for document in store.candidates():
+    for found in _candidates(store):
+        if isinstance(found, BadDocument):
+            first = first or found
+            continue
         try:
-            molecule = _molecule(store, document)
             try:
-                recipe.inspect(molecule)
+                recipe.inspect(found)
             except BadDocument as error:
-                raise _naming(molecule.id, error) from error
+                raise _naming(found.id, error) from error
             tried += 1
             ready = ready or recipe.prepared()
-            return molecule, build(ready, molecule)
+            return found, build(ready, found)
         except BadDocument as error:
             first = first or error
         if tried == MAX_TRIED_DOCUMENTS:
@@ -169,7 +210,7 @@ def build(recipe: Recipe, molecule: Molecule, remedies: Remedies = NO_REMEDIES) 
         ) from error
     except Exception as error:
         raise WqmasterError(
-            f"document {molecule.id!r}: {recipe.named} raised {told(error)}",
+            f"document {shown_id(molecule.id)}: {recipe.named} raised {told(error)}",
             code=ErrorCode.TASK_FUNCTION_FAILED,
         ) from error
 

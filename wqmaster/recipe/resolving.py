@@ -210,11 +210,15 @@ class _Resolver:
                 request = stages.loaded(step.function.traits, step.request, software)
             return replace(step, request=request)
         except OptionError as error:
-            keys = ("campaign_config", "args", position, *error.keys)
-            where = self.loaded.source.where(*keys, line=error.line)
-            raise CampaignError(f"{where}: {error}") from error
+            raise self.refused(error, position) from error
         except ValueError as error:
             raise self.error(str(error), "args", position) from error
+
+    def refused(self, error: OptionError, position: int) -> CampaignError:
+        """The error of the campaign file for an option of the step at `position`."""
+        keys = ("campaign_config", "args", position, *error.keys)
+        where = self.loaded.source.where(*keys, line=error.line)
+        return CampaignError(f"{where}: {error}")
 
     def hold(
         self,
@@ -300,6 +304,10 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
             try:
                 with blaming(loaded, function):
                     called(function.traits, "check", requests, software)
+            except OptionError as error:
+                names = [step.request.name for step in steps]
+                position = names.index(error.step) if error.step in names else 0
+                raise resolver.refused(error, position) from error
             except ValueError as error:
                 raise resolver.error(str(error), "args") from error
     everything = asked_of(loaded, [(step.function, step.request) for step in steps])

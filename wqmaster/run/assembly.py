@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bson import json_util
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
@@ -36,6 +37,7 @@ from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster")
 
@@ -82,7 +84,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database in {loaded.folder} yet; create one with "
-                    f"'wqmaster import {loaded.typed} FILE', or name your own with "
+                    f"'{this_command()} import {loaded.typed} FILE', or name your own with "
                     "'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
@@ -135,6 +137,11 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
+def _typed_query(store: Store) -> str:
+    """The campaign's query in quotes, as JSON, which a YAML file can contain."""
+    return f"'{json_util.dumps(store.campaign.submit.query)}'"
+
+
 def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
     """Check that there are documents to compute, or that all of them have results.
 
@@ -146,22 +153,22 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     place = store.documents.full_name
     if store.size() == 0:
         raise NothingMatches(
-            f"the collection {place} is empty: fill it with 'wqmaster import {loaded.typed} FILE', "
-            "or name another one with 'database: {name: ..., collection: ...}'"
-            + where_else(loaded),
+            f"the collection {place} is empty: fill it with "
+            f"'{this_command()} import {loaded.typed} FILE', or name another one with "
+            "'database: {name: ..., collection: ...}'" + where_else(loaded),
             code=ErrorCode.COLLECTION_EMPTY,
         )
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(
-            f"the query {store.campaign.submit.query} does not select the documents of {place} "
+            f"the query {_typed_query(store)} does not select the documents of {place} "
             f"that have results of other steps but not of '{step}' ({count:,} in total); select "
             f"them with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
             code=ErrorCode.STEP_NOT_SELECTED,
         )
     raise NothingMatches(
-        f"the query {store.campaign.submit.query} selects none of the documents of {place} "
-        f"({store.size():,} in total); correct 'submit: query:', then: wqmaster check "
+        f"the query {_typed_query(store)} selects none of the documents of {place} "
+        f"({store.size():,} in total); correct 'submit: query:', then: {this_command()} check "
         f"{loaded.typed}"
     )
 
@@ -222,7 +229,7 @@ def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
     by_hand = engine.how_to_connect()
     if by_hand is None or not isinstance(workers, BatchWorkers):
         return by_hand
-    return None if workers.managed else f"wqmaster factory {loaded.typed} --start"
+    return None if workers.managed else f"{this_command()} factory {loaded.typed} --start"
 
 
 def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
@@ -315,7 +322,7 @@ def run(
             after = first.passed
         recipe = recipe.prepared()
         environ = worker_environment(loaded)
-        engine = choosing.create(name, campaign, local_count(campaign), environ, folder)
+        engine = choosing.create(name, loaded, local_count(campaign), environ)
         stack.callback(engine.close)
         progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (

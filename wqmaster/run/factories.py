@@ -8,12 +8,13 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.workers import NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import EngineError, NothingMatches
+from wqmaster.errors import CampaignError, EngineError, NothingMatches
 from wqmaster.factory import Plan
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.assembly import local_count, opened, worker_environment
 from wqmaster.run.programs import asked_for_version
 from wqmaster.system.files import check_writable
+from wqmaster.system.this_command import this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
 
@@ -44,15 +45,13 @@ def factory_plan(recipe: Recipe) -> Plan:
             live = store.presence.published()
         if live is None or not live.get("port"):
             if campaign.workers.managed:
-                message = (
-                    f"the campaign is not running; 'wqmaster run {loaded.typed}' starts it and its "
-                    "factory"
-                )
-                raise loaded.source.error(message, "workers", code=ErrorCode.MASTER_NOT_RUNNING)
+                command = f"{this_command()} run {loaded.typed}"
+                message = f"the campaign is not running; '{command}' starts it and its factory"
+                raise CampaignError(message, code=ErrorCode.MASTER_NOT_RUNNING)
             raise loaded.source.error(
-                "the campaign is not running, so its port is unknown; start it with 'wqmaster run "
-                f"{loaded.typed}', or set 'engine: {{port: N}}' (or a project name, 'engine: "
-                "{name: NAME, catalog: HOST}')",
+                f"the campaign is not running, so its port is unknown; start it with "
+                f"'{this_command()} run {loaded.typed}', or set "
+                "'engine: {port: N}' (or a project name, 'engine: {name: NAME, catalog: HOST}')",
                 "engine",
                 code=ErrorCode.MASTER_NOT_RUNNING,
             )
@@ -98,7 +97,7 @@ def why_no_factory(loaded: LoadedCampaign) -> str:
     with contextlib.suppress(EngineError):
         if choosing.choose(campaign)[0] == "local":
             return f"no factory: {_LOCAL_ENGINE}"
-    how = f"'wqmaster factory {loaded.typed} --start' starts one"
+    how = f"'{this_command()} factory {loaded.typed} --start' starts one"
     if campaign.workers.managed:
-        how = f"'wqmaster run {loaded.typed}' starts one"
+        how = f"'{this_command()} run {loaded.typed}' starts one"
     return f"no factory was started for this campaign; {how}"

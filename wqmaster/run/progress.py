@@ -225,11 +225,11 @@ def speed(per_second: float) -> str:
 
 def counts(progress: Progress) -> str:
     """The number of documents in each state; each document is in one of them."""
-    total = "?" if progress.total is None else progress.total
-    pending = "?" if progress.pending is None else progress.pending
+    total = "?" if progress.total is None else f"{progress.total:,}"
+    pending = "?" if progress.pending is None else f"{progress.pending:,}"
     return (
-        f"{progress.all_done}/{total} done, {progress.all_failed} failed, "
-        f"{progress.running} running, {progress.spooled} spooled, {pending} pending"
+        f"{progress.all_done:,}/{total} done, {progress.all_failed:,} failed, "
+        f"{progress.running:,} running, {progress.spooled:,} spooled, {pending} pending"
     )
 
 
@@ -247,6 +247,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def time_left(progress: Progress) -> str:
+    """How long the rest of the run will take: "3 min 05 s left"."""
+    if progress.seconds_left is None:
+        return "time left unknown"
+    return f"{duration(progress.seconds_left)} left"
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -256,7 +263,7 @@ def line(progress: Progress) -> str:
     parts = [
         counts(progress),
         speed(progress.rate.per_second()),
-        f"{duration(progress.seconds_left)} left",
+        time_left(progress),
         f"{_counted(progress.stats.workers, 'worker')}, {_counted(progress.stats.cores, 'core')}",
     ]
     if progress.warned:

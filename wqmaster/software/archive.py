@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 
 from wqmaster.campaign.models import nearest
 from wqmaster.system.files import replacing
+from wqmaster.system.this_command import this_command
 
 _BLOCK_BYTES = 1 << 20
 # The number of links in one path after which they are taken for a loop.
@@ -192,7 +193,7 @@ def _stated(path: Path) -> os.stat_result:
     except OSError as error:
         raise BadArchive(f"it cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise BadArchive("it is not a file; 'wqmaster software pack' packs a folder")
+        raise BadArchive(f"it is not a file; '{this_command()} software pack' packs a folder")
     return found
 
 

@@ -133,7 +133,9 @@ def reader_of(path: Path, options: Options) -> Reader:
     if not path.exists():
         raise StructureError(f"{path}: there is no such file", code=ErrorCode.STRUCTURES_NOT_FOUND)
     if not path.is_file():
-        raise StructureError(f"{path}: not a file", code=ErrorCode.STRUCTURES_NOT_FOUND)
+        raise StructureError(
+            f"{path}: it is a folder or device, not a file", code=ErrorCode.STRUCTURES_NOT_FOUND
+        )
     found = _ENDING.search(path.name)
     ending = found[1].lower() if found else ""
     if ending in _CONVERT:

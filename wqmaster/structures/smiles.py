@@ -13,6 +13,7 @@ from wqmaster.structures.embedding import conformers, documents_of, isotope_note
 from wqmaster.structures.files import numbered_lines, text_of
 from wqmaster.structures.molfile import typed
 from wqmaster.structures.state import Implied, has_metal, set_state
+from wqmaster.system.tracebacks import described
 
 # The parts of RDKit's message that repeat the SMILES or state only that it cannot be read.
 _PARSE_ERROR = re.compile(
@@ -102,9 +103,10 @@ def _column(path: Path, names: list[str], options: Options) -> str:
         for name in names:
             if name.lower() == known.lower():
                 return name
+    column = f"column '{options.smiles_column}'" if options.smiles_column else "column of SMILES"
     raise StructureError(
-        f"{path}: line 1 has no column of SMILES (columns: {', '.join(names)[:200] or 'none'}); "
-        "name it with --smiles-column"
+        f"{path}: line 1 has no {column} (columns: {', '.join(names)[:200] or 'none'}); "
+        "name the column with --smiles-column"
     )
 
 
@@ -141,7 +143,8 @@ def _read(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
     except Refused as error:
         return record.refuse(error)
     except Exception as error:  # RDKit can raise any exception
-        return record.refuse(f"RDKit cannot read the SMILES {smiles[:60]!r}: {error!r:.200}")
+        why = f"{described(error):.200}"
+        return record.refuse(f"RDKit cannot read the SMILES {smiles[:60]!r}: {why}")
     return record
 
 

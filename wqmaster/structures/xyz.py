@@ -233,4 +233,5 @@ def _atom(words: list[str], place: int) -> tuple[int, list[float]]:
     try:
         return number, [float(_D_EXPONENT.sub("e", word)) for word in words[1:_COLUMNS]]
     except ValueError:
-        raise Refused(f"a coordinate of atom {place} is not a number") from None
+        shown = " ".join(words[1:4])[:60]
+        raise Refused(f"the coordinates of atom {place} are not numbers: '{shown}'") from None

@@ -56,7 +56,9 @@ def blame(error: BaseException) -> str | None:
         if frame.filename.startswith("<"):
             continue
         path = Path(frame.filename)
-        place = f"{_shown(path)}, line {frame.lineno}, in {frame.name}"
+        place = f"{_shown(path)}, line {frame.lineno}"
+        if frame.name != "<module>":
+            place += f", in {frame.name}"
         if not is_of_others(path):
             return place
         if ours is None and _is_of_a_program(path):
@@ -74,15 +76,21 @@ def defined(function: Callable[..., Any]) -> str | None:
     return f"{_shown(Path(code.co_filename))}, line {code.co_firstlineno}"
 
 
+def described(error: BaseException) -> str:
+    """An error on one line, as at the end of a traceback: "ValueError: no"."""
+    what = " ".join(str(error).split())
+    return f"{type(error).__name__}: {what}" if what else type(error).__name__
+
+
 def told(error: BaseException, function: Callable[..., Any] | None = None) -> str:
-    """The error and its place: "ValueError('no') (mine.py, line 12, in count)".
+    """The error and its place: "ValueError: no (mine.py, line 12, in count)".
 
     `function` is the function that was called. Its place is given if the traceback has none, which
     happens when the function does not accept its arguments.
     """
     if isinstance(error, CampaignError):
         return error.message  # the message states the place already
-    what = error.msg if isinstance(error, SyntaxError) else repr(error)
+    what = error.msg if isinstance(error, SyntaxError) else described(error)
     place = blame(error)
     if place is None and function is not None:
         place = defined(function)

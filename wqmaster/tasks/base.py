@@ -25,12 +25,22 @@ SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
 
 
 class OptionError(ValueError):
-    """A stage refuses an option of a step: its keys, and the line of its text (from 1)."""
+    """A stage refuses an option of a step: its keys, and the line of its text (from 1).
 
-    def __init__(self, message: str, keys: tuple[str | int, ...], line: int | None = None) -> None:
+    `check`, which sees several steps, states the name of the step.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        keys: tuple[str | int, ...],
+        line: int | None = None,
+        step: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.keys = keys
         self.line = line
+        self.step = step
 
 
 class Rung(Model):

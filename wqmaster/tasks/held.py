@@ -79,8 +79,12 @@ def complaints(
     Raises:
         BrokenTrait: `remarks` or `leaves` raised an error or returned a value of the wrong type.
     """
+    wrong = False
     for remark in listed(traits, "remarks", Remark, options):
         yield Complaint(remark.message, remark.certain, (remark.key,), remark.line)
+        wrong = wrong or remark.certain
+    if wrong:
+        return  # what a wrong option produces would be a second complaint about one mistake
     leaves = left(traits, options)
     for asked, keys in parsers:
         lack = parser_lack(asked, program, leaves)

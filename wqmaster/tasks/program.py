@@ -112,6 +112,8 @@ class Program:
     restricts: Callable[[str], bool] = _owns_nothing
     # Whether only the program's own parsers can read its outputs. If not, any parser can.
     has_own_format: bool = True
+    # The oldest version whose outputs the parsers read, such as "6.3"; "" if that is unknown.
+    oldest_version: str = ""
     # Returns the level of theory of a step with these options (plain data) in a few words, such as
     # "PBE0-D3BJ/def2-SVP"; None if nothing short describes it.
     level: Callable[[Mapping[str, Any]], str | None] = _no_level

@@ -26,6 +26,8 @@ from wqmaster.parsers.xtb.text import (
 # The wavenumber (1/cm) below which xtb prints a mode as a translation or rotation
 # (xtb, src/freq/io.f90: thr).
 _ZERO_WAVENUMBERS = 0.01
+# The keys of xtbout.json.
+_WAVES, _INTENSITIES = "vibrational frequencies / rcm", "IR intensities / km/mol"
 
 
 @reads("hessian")
@@ -80,10 +82,11 @@ def _modes(output: Output) -> list[tuple[float, float]]:
 
     Translations and rotations are left out.
     """
-    if output.has("xtbout.json"):
-        values = results(output)
-        waves = numbers(values, "vibrational frequencies / rcm", "the list of frequencies")
-        strong = numbers(values, "IR intensities / km/mol", "the list of IR intensities")
+    values = results(output) if output.has("xtbout.json") else {}
+    # xtb 6.6 and older use other keys in xtbout.json (src/main/json.f90), but write vibspectrum.
+    if not output.has("vibspectrum") or (_WAVES in values and _INTENSITIES in values):
+        waves = numbers(values, _WAVES, "the list of frequencies")
+        strong = numbers(values, _INTENSITIES, "the list of IR intensities")
         if len(waves) != len(strong):
             raise ParseError("xtbout.json has different numbers of frequencies and intensities")
         found = list(zip(waves, strong, strict=True))

@@ -27,6 +27,10 @@ _MAX_MESSAGE_CHARACTERS = 600
 _NOT_LOADED = re.compile(
     r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
 )
+# The lines of a backtrace of GNU Fortran (GCC, libgfortran/runtime/backtrace.c).
+_BACKTRACE = re.compile(
+    r"#\d+\s+0x|at \S+:\d+$|(Error termination\. )?Backtrace\b|Could not print backtrace"
+)
 _PLACE = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 Where = Literal["alone", "environment"]
@@ -138,7 +142,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         tar = ["tar", "-xo", "-f", str(archive.absolute()), "-C", str(unpacked)]
         code, text = _run(tar, {}, root)
         if code:
-            raise ProofFailed(f"tar cannot unpack the archive: {_last(text)}")
+            raise ProofFailed(f"tar cannot unpack the archive: {last_lines(text)}")
         for file, content in trial.files.items():
             (root / "work" / file).write_bytes(content)
         entering = _entering(root) if wanted != "environment" else None
@@ -173,7 +177,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         note = f"only '{' '.join(called)}' was run{how}; test what you need with --run 'ARGUMENTS'"
     note = "; ".join(filter(None, (note, strays))) or None
     meant = next((line for line in text.splitlines() if _matches(line, trial)), "").strip()
-    return Proof(where, called, code, meant or _last(text), note)
+    return Proof(where, called, code, meant or last_lines(text), note)
 
 
 def _interpreter(program: Path, root: Path) -> str | None:
@@ -207,14 +211,16 @@ def _why_not(code: int, text: str, trial: Trial) -> str | None:
     if loading is not None and code:
         return loading.strip()
     if code in (126, 127) or code < 0 or code >= 128:
-        return f"exit code {code}: {_last(text)}"
+        return f"exit code {code}: {last_lines(text)}"
     if trial.says is not None and (code or not re.search(trial.says, text)):
         missing = "" if re.search(trial.says, text) else f" without '{trial.says}' in its output"
-        return f"it exited with code {code}{missing}: {_last(text)}"
+        return f"it exited with code {code}{missing}: {last_lines(text)}"
     return None
 
 
-def _last(text: str) -> str:
-    """The last four lines of a text, joined and shortened for a message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+def last_lines(text: str) -> str:
+    """The last four lines of a text without backtraces, joined and shortened for a message."""
+    stripped = [line.strip() for line in text.splitlines() if line.strip()]
+    # A backtrace would hide the error message, which precedes it.
+    lines = [line for line in stripped if not _BACKTRACE.match(line)] or stripped
     return " | ".join(lines[-4:])[-_MAX_MESSAGE_CHARACTERS:]

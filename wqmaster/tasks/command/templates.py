@@ -6,6 +6,7 @@ data: a value that looks like a template is not filled.
 
 import json
 import math
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sized
 from typing import Any
@@ -17,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from wqmaster.campaign.models import nearest
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
+from wqmaster.system.tracebacks import described
 from wqmaster.tasks.base import OptionError, Software
 from wqmaster.tasks.fields import id_text, pick, plain, shortest
 
@@ -32,18 +34,77 @@ _OF_MOLECULE = (
 )
 
 
+# Jinja's messages (jinja2/parser.py, lexer.py, runtime.py), and what they mean.
+_PLAIN = (
+    (r"expected token 'end of print statement', got (.*)", r"\1 is not expected in '{{ ... }}'"),
+    (r"expected token 'end of statement block', got (.*)", r"\1 is not expected in '{% ... %}'"),
+    (r".*, expected 'end of print statement'.*", "'{{' is not closed with '}}'"),
+    (r".*, expected 'end of statement block'.*", "'{%' is not closed with '%}'"),
+    (r"Missing end of comment tag", "'{#' is not closed with '#}'"),
+    (r"(Expected an expression|unexpected 'end of ).*", "an expression is missing or incomplete"),
+    (r"unexpected char (\"'\"|'\"') at .*", "a quoted text is not closed"),
+    (r"unexpected char (.*) at .*", r"\1 is not expected here"),
+    (
+        r"Unexpected end .*block that needs to be closed is '(\w+)'.*",
+        r"'{% \1 ... %}' has no '{% end\1 %}'",
+    ),
+    (
+        r"Encountered unknown tag '(\w+)'.*block that needs to be closed is '(\w+)'.*",
+        r"'{% \1 %}' is not expected here; '{% \2 ... %}' needs '{% end\2 %}'",
+    ),
+    (
+        r"Encountered unknown tag '(end\w+|else|elif)'.*",
+        r"'{% \1 %}' has no '{% if ... %}' or '{% for ... %}' before it",
+    ),
+    (r"'?list object'? has no (?:element|attribute) (.*)", r"a list has no entry \1"),
+    (r"'?dict object'? has no (?:element|attribute) (.*)", r"a mapping has no key \1"),
+    (r"'?str object'? has no (?:element|attribute) (.*)", r"a text has no part \1"),
+    (r"'?(?:int|float) object'? has no (?:element|attribute) (.*)", r"a number has no part \1"),
+    (r"Encountered unknown tag '(\w+)'.*", r"there is no tag '{% \1 %}'"),
+)
+# What a value is called in messages, by its type.
+_KINDS = {dict: "mapping", list: "list", str: "text", bool: "truth value", int: "number"}
+_KINDS[float] = "number"
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in plain words."""
+    return next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "value")
+
+
+def _plain(message: str) -> str:
+    """One of Jinja's messages in plain words."""
+    for pattern, words in _PLAIN:
+        found = re.fullmatch(pattern, message, re.DOTALL)
+        if found is not None:
+            return found.expand(words)
+    return message[:1].lower() + message[1:]
+
+
 class _Fields(dict[str, Any]):
     """A mapping in the document, with its path for messages."""
 
     path = ""
+    # The fields that the template names.
+    asked: frozenset[str] = frozenset()
+
+    def missing(self, key: Any) -> str:
+        """The field that the document lacks: `x`, or `x.y` if the template names only that.
+
+        Without `x.y`, `x` is missing here even if the document has it: it can be a list or text.
+        """
+        name = f"{self.path}{key}"
+        below = sorted(field for field in self.asked if f"{field}.".startswith(f"{name}."))
+        return below[0] if below else name
 
 
-def _named(value: Any, path: str) -> Any:
+def _named(value: Any, path: str, asked: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        found = _Fields({key: _named(item, f"{path}{key}.") for key, item in value.items()})
-        found.path = path
+        inner = {key: _named(item, f"{path}{key}.", asked) for key, item in value.items()}
+        found = _Fields(inner)
+        found.path, found.asked = path, asked
         return found
-    return [_named(item, path) for item in value] if isinstance(value, list) else value
+    return [_named(item, path, asked) for item in value] if isinstance(value, list) else value
 
 
 def _printed(value: Any) -> Any:
@@ -61,7 +122,7 @@ def _printed(value: Any) -> Any:
     if value is None:
         raise ValueError("the value is null")
     raise ValueError(
-        f"a {type(value).__name__} cannot be written directly: name an element, loop over it with "
+        f"a {_kind(value)} cannot be written directly: name an element, loop over it with "
         "{% for %}, or use the filters join or tojson"
     )
 
@@ -69,7 +130,7 @@ def _printed(value: Any) -> Any:
 def _fixed(value: Any, digits: int = 12) -> str:
     """The filter `fixed`, which writes a number with this many decimals and no exponent."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"'fixed' needs a finite number, not {value!r:.60}")
+        raise ValueError(f"'fixed' needs a finite number, not the {_kind(value)} {value!r:.60}")
     return f"{value:.{digits}f}"
 
 
@@ -111,7 +172,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if key in found:
             return found[key]
         if isinstance(found, _Fields):
-            return self.undefined(hint=f"the document has no field '{found.path}{key}'")
+            return self.undefined(hint=f"the document has no field '{found.missing(key)}'")
         return self.undefined(obj=found, name=key)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -167,7 +228,8 @@ class Template:
             self._check(tree)
             code = _ENVIRONMENT.compile(tree, name=name, filename=name)
         except jinja2.TemplateSyntaxError as error:
-            raise self._error(error.lineno, error.message or "invalid template") from error
+            why = _plain(error.message or "invalid template")
+            raise self._error(error.lineno, why) from error
         self._template = jinja2.Template.from_code(
             _ENVIRONMENT, code, _ENVIRONMENT.make_globals(None)
         )
@@ -219,7 +281,7 @@ class Template:
             memory = _ENVIRONMENT.undefined(hint=hint, name="memory")
         try:
             return self._template.render(
-                document=_named(document, ""),
+                document=_named(document, "", self.fields),
                 molecule=_of(molecule),
                 id=id_text(molecule.id),
                 cores=software.cores,
@@ -228,10 +290,10 @@ class Template:
         except Exception as error:  # an expression can raise anything
             frames = traceback.walk_tb(error.__traceback__)
             lines = [line for frame, line in frames if frame.f_code.co_filename == self.name]
-            why = str(error) if isinstance(error, (jinja2.TemplateError, ValueError)) else None
+            own = isinstance(error, (jinja2.TemplateError, ValueError))
+            why = _plain(str(error)) if own else described(error)
             refused = BadDocument(
-                f"the template of '{self.name}', line {lines[-1] if lines else '?'}: "
-                f"{why or repr(error)}"
+                f"the template of '{self.name}', line {lines[-1] if lines else '?'}: {why}"
             )
             line = lines[-1] if lines and self.key == "files" else None
             refused.place = (self.key, self.name), line

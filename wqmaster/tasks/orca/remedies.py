@@ -76,25 +76,26 @@ def _block(name: str, words: Iterator[str]) -> None:
         ValueError: a word is not allowed, or "end" is missing; the message names the word.
     """
     for word in words:
-        if word == "end":
+        key = word.lower()
+        if key == "end":
             return
-        if (name, word) in _BELOW:
-            for key in words:
-                if key == "end":
+        if (name, key) in _BELOW:
+            for inner in words:
+                if inner.lower() == "end":
                     break
-                _pair(f"%{name} {word}", key, next(words, ""), _BELOW[name, word])
+                _pair(f"%{name} {word}", inner, next(words, ""), _BELOW[name, key])
         else:
             _pair(f"%{name}", word, next(words, ""), _KEYS[name])
     raise ValueError(f"the block %{name} has no 'end'")
 
 
 def _pair(place: str, key: str, value: str, known: frozenset[str]) -> None:
-    if key not in known:
+    if key.lower() not in known:
         raise ValueError(
             f"'{key}' in {place} may change the level of theory, so it is not a remedy; "
-            f"{nearest(key, known)}"
+            f"{nearest(key.lower(), known)}"
         )
-    if value == "end" or not _VALUE.fullmatch(value):
+    if value.lower() == "end" or not _VALUE.fullmatch(value):
         raise ValueError(f"'{key}' in {place} has no value")
 
 
@@ -106,19 +107,19 @@ def check_route(text: str) -> None:
             word.
     """
     rest = []
-    for line in comments_out(text).lower().splitlines():
+    for line in comments_out(text).splitlines():
         if line.lstrip().startswith("!"):
             for word in line.replace("!", " ").split():
-                if word not in _SIMPLE:
+                if word.lower() not in _SIMPLE:
                     raise ValueError(
                         f"'{word}' may change the level of theory, so it is not a remedy; "
-                        f"{nearest(word, _SIMPLE)}"
+                        f"{nearest(word.lower(), _SIMPLE)}"
                     )
         else:
             rest.append(line)
     words = iter(" ".join(rest).split())
     for word in words:
-        name = word.removeprefix("%")
+        name = word.lower().removeprefix("%")
         if name in _INSTEAD:
             raise ValueError(f"in a remedy, write {_INSTEAD[name]} instead of %{name}")
         if not word.startswith("%") or name not in _KEYS:

@@ -51,10 +51,15 @@ _PART = re.compile(r'(?:[%!]|^)(?:"[^"]*"?|[^"%!])*')
 
 @dataclass(frozen=True)
 class Keyword:
-    """A word after "!", in lower case, with the number of its line in the route (from 1)."""
+    """A word after "!", as written in the route, with its line number (from 1)."""
 
-    word: str
+    text: str
     line: int
+
+    @property
+    def word(self) -> str:
+        """The word in lower case."""
+        return self.text.lower()
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def read(text: str) -> Route:
     for number, line in enumerate(comments_out(text).splitlines(), start=1):
         for part in map(str.strip, _PART.findall(line)):
             if part.startswith("!"):
-                keywords += [Keyword(word.lower(), number) for word in _KEYWORD.findall(part)]
+                keywords += [Keyword(word, number) for word in _KEYWORD.findall(part)]
                 inside = False
             elif found := _BLOCK.match(part):
                 tokens = _tokens(part[found.end() :], number)
@@ -193,7 +198,7 @@ def remarks(options: Any) -> Iterator[Remark]:
         near = nearest_keyword(keyword.word)
         hint = f"did you mean '{near}'?" if near else "see the keywords in ORCA's manual"
         yield _odd(
-            f"'{keyword.word}' is not a keyword that ORCA 3 to 6.1 is known to have; {hint}",
+            f"'{keyword.text}' is not a keyword that ORCA 3 to 6.1 is known to have; {hint}",
             keyword.line,
         )
 

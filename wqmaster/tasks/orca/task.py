@@ -13,7 +13,7 @@ from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca import geometry, symbols
-from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.base import OptionError, Software, StepRequest, task
 from wqmaster.tasks.orca.checks import inapplicable_checks
 from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
@@ -76,6 +76,11 @@ class Step(Model):
         return route
 
 
+def _line(text: str, place: int) -> int:
+    """The line (from 1) of the character at `place`."""
+    return text.count("\n", 0, place) + 1
+
+
 def check(steps: Sequence[StepRequest], software: Software) -> None:
     """Check that routes agree with `resources:` and read only files from earlier steps.
 
@@ -92,26 +97,31 @@ def check(steps: Sequence[StepRequest], software: Software) -> None:
             )
         moread = step.options.moread
         if moread is not None and moread not in before:
-            raise ValueError(f"{where}: 'moread: {moread}' does not name an earlier step of ORCA")
-        for name in _MOINP.findall(text):
+            message = f"{where}: 'moread: {moread}' does not name an earlier step of ORCA"
+            raise OptionError(message, ("moread",), step=step.name)
+        for found in _MOINP.finditer(text):
+            name = found[1]
             if name not in [f"{earlier}.gbw" for earlier in before]:
                 there = ", ".join(f"{earlier}.gbw" for earlier in before) or "none"
-                raise ValueError(
+                message = (
                     f'{where}: no earlier step writes the file of %moinp "{name}"; '
                     f"available: {there}"
                 )
-        for _, nprocs in (*_NPROCS.findall(text), *_PAL.findall(text)):
-            if int(nprocs) != software.cores:
-                raise ValueError(
-                    f"{where}: the route asks for {nprocs} processes, but 'resources: "
+                raise OptionError(message, ("route",), _line(text, found.start(1)), step.name)
+        for found in (*_NPROCS.finditer(text), *_PAL.finditer(text)):
+            if int(found[2]) != software.cores:
+                message = (
+                    f"{where}: the route asks for {found[2]} processes, but 'resources: "
                     f"{{cores: {software.cores}}}' allows {software.cores}; make them agree"
                 )
+                raise OptionError(message, ("route",), _line(text, found.start(2)), step.name)
         maxcore = _MAXCORE.search(text)
         if maxcore and software.memory and int(maxcore[2]) * software.cores > software.memory:
-            raise ValueError(
+            message = (
                 f"{where}: %maxcore {maxcore[2]} for {software.cores} processes is more than "
                 f"'resources: {{memory: {software.memory}}}'"
             )
+            raise OptionError(message, ("route",), _line(text, maxcore.start(2)), step.name)
         before.append(step.name)
 
 

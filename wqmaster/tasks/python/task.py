@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import contextlib
 import hashlib
 import json
 import sys
@@ -18,7 +19,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Execution, Input, Job, check_file_name
 from wqmaster.jobs.molecule import SYMBOLS, Molecule
-from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.base import OptionError, Software, StepRequest, task
 from wqmaster.tasks.campaign_files import (
     SharedInputs,
     check_shared,
@@ -112,44 +113,54 @@ class PreparedCall:
 def _load(options: Call, software: Software) -> LoadedCall:
     found: dict[str, bytes] = {}
     sources = []
-    for there, path in _files(options.named, software):
-        if there in found:
-            raise ValueError(f"two files would be '{there}' on the worker; rename one")
-        found[there] = read(software, path)
-        sources.append(path)
-    if sum(map(len, found.values())) > _MAX_MODULES_BYTES:
-        raise ValueError(
-            f"the modules exceed {_MAX_MODULES_BYTES >> 20} MB, but are unpacked for each job; "
-            "name large files in 'inputs:' and open them as ../shared/NAME"
-        )
-    _check_modules(options, found)
+    for named in options.named:
+        with _blaming("modules" if named in options.modules else "function"):
+            for there, path in _files(named, software):
+                if there in found:
+                    raise ValueError(f"two files would be '{there}' on the worker; rename one")
+                found[there] = read(software, path)
+                sources.append(path)
+    with _blaming("modules"):
+        _check_modules(found)
+    with _blaming("function"):
+        definition = _definition(options, found)
+        if isinstance(definition, ast.FunctionDef) and not definition.decorator_list:
+            _check_arguments(definition.args, options)
     return LoadedCall(options, found, tuple(sources))
 
 
-def _files(paths: Iterable[str], software: Software) -> Iterator[tuple[str, str]]:
+@contextlib.contextmanager
+def _blaming(*keys: str) -> Iterator[None]:
+    """Let a ValueError point to the option with these keys, unless it names another one."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise OptionError(str(error), keys) from error
+
+
+def _files(path: str, software: Software) -> Iterator[tuple[str, str]]:
     """Yield each file's path on the worker and its path relative to the campaign file.
 
-    Folders are searched.
+    `path` is a file or a folder, whose files are yielded.
 
     Raises:
-        ValueError: a path does not exist, has an invalid name, or contains the campaign file.
+        ValueError: the path does not exist, has an invalid name, or contains the campaign file.
     """
-    for path in paths:
-        place = software.beside / path
-        top = check_file_name(place.name)
-        if place.is_file():
-            yield top, path
-        elif place.is_dir():
-            if place.resolve() in (software.beside.resolve(), *software.beside.resolve().parents):
-                raise ValueError(
-                    f"'{path}' in 'modules:' contains the campaign file; name a subfolder"
-                )
-            for inner in sorted(place.rglob("*")):
-                parts = inner.relative_to(place).parts
-                if inner.is_file() and not (set(parts) & set(_NOT_SENT)) and inner.suffix != ".pyc":
-                    yield "/".join((top, *parts)), str(Path(path, *parts))
-        else:
-            raise ValueError(f"there is no file '{path}' next to the campaign file")
+    place = software.beside / path
+    top = check_file_name(place.name)
+    if place.is_file():
+        yield top, path
+    elif place.is_dir():
+        if place.resolve() in (software.beside.resolve(), *software.beside.resolve().parents):
+            raise ValueError(f"'{path}' contains the campaign file; name a subfolder")
+        for inner in sorted(place.rglob("*")):
+            parts = inner.relative_to(place).parts
+            if inner.is_file() and not (set(parts) & set(_NOT_SENT)) and inner.suffix != ".pyc":
+                yield "/".join((top, *parts)), str(Path(path, *parts))
+    else:
+        raise ValueError(f"there is no file '{path}' next to the campaign file")
 
 
 def _uses(loaded: LoadedCall) -> Iterable[str]:
@@ -168,7 +179,12 @@ def _runs(options: Call, software: Software) -> Iterable[str]:
     return _python(software)[:1]
 
 
-def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
+def _check_modules(files: Mapping[str, bytes]) -> None:
+    if sum(map(len, files.values())) > _MAX_MODULES_BYTES:
+        raise ValueError(
+            f"the modules exceed {_MAX_MODULES_BYTES >> 20} MB, but are unpacked for each job; "
+            "name large files in 'inputs:' and open them as ../shared/NAME"
+        )
     for name in files:
         top, _, inner = name.partition("/")
         if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
@@ -176,6 +192,10 @@ def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
         is_module = bool(inner) or top.endswith(".py")
         if is_module and top.removesuffix(".py") in sys.stdlib_module_names:
             raise ValueError(f"'{top}' would hide Python's own module of that name; rename it")
+
+
+def _definition(options: Call, files: Mapping[str, bytes]) -> ast.stmt | None:
+    """The statement that binds the function's name; None if an import with '*' may bind it."""
     module, _, function = options.function.rpartition(".")
     base = module.replace(".", "/")
     found = next((name for name in (f"{base}.py", f"{base}/__init__.py") if name in files), None)
@@ -195,8 +215,7 @@ def _check_modules(options: Call, files: Mapping[str, bytes]) -> None:
     definition = names.get(function)
     if isinstance(definition, ast.AsyncFunctionDef):
         raise ValueError(f"'{function}' is an async function, which is not supported")
-    if isinstance(definition, ast.FunctionDef) and not definition.decorator_list:
-        _check_arguments(definition.args, options)
+    return definition
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
@@ -234,10 +253,12 @@ def _check_arguments(signature: ast.arguments, options: Call) -> None:
     for name in options.arguments:
         if name not in named and (signature.kwarg is None or name in positional[:1]):
             hint = nearest(name, named) if named else "it takes only the document"
-            raise ValueError(f"'{options.function}' has no argument '{name}'; {hint}")
+            message = f"'{options.function}' has no argument '{name}'; {hint}"
+            raise OptionError(message, ("arguments", name))
     for name in required:
         if name not in options.arguments:
-            raise ValueError(f"'{options.function}' needs a value for '{name}' in 'arguments:'")
+            message = f"'{options.function}' needs a value for '{name}' in 'arguments:'"
+            raise OptionError(message, ("arguments",))
 
 
 def _prepare(loaded: LoadedCall, software: Software) -> PreparedCall:

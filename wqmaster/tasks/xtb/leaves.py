@@ -27,7 +27,7 @@ _MADE_BY = {
     "hessian": ("hessian", "compute a Hessian"),
     "dynamics": ("md", "run molecular dynamics"),
 }
-_IN_ANOTHER = "use 'func_name: wqmaster.tasks.xtb.{}' in a separate campaign"
+_IN_ANOTHER = "use 'func_name: wqmaster.tasks.xtb.{}', in this step or another one"
 
 
 def _lacks(function: str, options: Any) -> Mapping[str, Lack]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.models import Model, nearest
 from wqmaster.tasks.xtb.solvents import ALIASES, solvents
@@ -53,9 +54,15 @@ class Common(Model):
         known = solvents(self.gfn, str(self.solvation))
         if self.solvent not in known:
             method = "GFN-FF" if self.gfn == "ff" else f"GFN{self.gfn}-xTB"
-            raise ValueError(
-                f"xtb has no solvent '{self.solvent}' for {method} with {self.solvation}; "
-                f"{nearest(self.solvent, known)}"
+            raise PydanticCustomError(
+                "no_solvent",
+                "xtb has no solvent '{solvent}' for {method}; {hint}",
+                {
+                    "solvent": self.solvent,
+                    "method": f"{method} with {self.solvation}",
+                    "hint": nearest(self.solvent, known),
+                    "keys": ["solvent"],
+                },
             )
         return self
 

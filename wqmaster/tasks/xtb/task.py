@@ -149,6 +149,7 @@ PROGRAM = Program(
     "wqmaster.parsers.xtb",
     installation="apt install xtb, or conda install -c conda-forge xtb",
     version_argument="--version",
+    oldest_version="6.3",
     data=DataFolder("XTBPATH", "xtb"),
     trial=Trial(("h2.xyz", "--gfn", "2"), {"h2.xyz": _H2}, r"TOTAL ENERGY +-\d+\.\d+"),
     level=level,

@@ -12,6 +12,7 @@ from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers.base import Output, Parser
 from wqmaster.recipe.diagnosing import misfit
 from wqmaster.recipe.values import plain
+from wqmaster.system.tracebacks import described
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.program import Program
 from wqmaster.testing.conformance.sample import Sample
@@ -54,7 +55,7 @@ def parsed(name: str, parser: Parser, output: Output) -> Any:
     except ParseError as error:
         found = error
     except Exception as error:  # a program can raise anything
-        return Fault(f"the parser {name} raises {error!r}, not a ParseError")
+        return Fault(f"the parser {name} raises {described(error)}, not a ParseError")
     taken = time.process_time() - started
     if taken > _MAX_PARSER_SECONDS:
         return Fault(f"the parser {name} takes {taken:.1f} s")
@@ -69,7 +70,7 @@ def diagnosed(
     try:
         found: Any = program.module.diagnose(output, asked, options)
     except Exception as error:  # a program can raise anything
-        return Fault(f"{who} raises {error!r}")
+        return Fault(f"{who} raises {described(error)}")
     if found is None:
         return None
     why = misfit(found)
@@ -105,7 +106,7 @@ def version_of(program: Program, output: Output) -> Any:
     try:
         return program.module.program_version(output)
     except Exception as error:  # a program can raise anything
-        return Fault(f"program_version raises {error!r}")
+        return Fault(f"program_version raises {described(error)}")
 
 
 def built(
@@ -118,7 +119,7 @@ def built(
     except BadDocument as error:
         return error
     except Exception as error:  # a program can raise anything
-        return Fault(f"{name} raises {error!r}")
+        return Fault(f"{name} raises {described(error)}")
     if not isinstance(job, Job):
         return Fault(f"{name} returns {type(job).__name__}, not a Job")
     if [one.name for one in job.steps] != [step.name for step in steps]:
