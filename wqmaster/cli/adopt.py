@@ -15,6 +15,7 @@ from wqmaster.offline.adopting.account import Account
 from wqmaster.offline.adopting.judging import Options
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.system.this_command import this_command
 
 _PROGRAMS = ("orca", "xtb")
 
@@ -135,7 +136,7 @@ def command(
     if not account.outputs:
         raise StructureError(
             f"{folder}: none of its {counted(account.files, 'file')} is an output of {program}; "
-            f"'wqmaster parse --program {program} FILE' says why a file is not",
+            f"'{this_command()} parse --program {program} FILE' says why a file is not",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     output.show(_value(account, place), _lines(account, place, folder, dry_run))

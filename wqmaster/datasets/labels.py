@@ -7,6 +7,7 @@ from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.recipe.recipe import Recipe, StepRecipe
+from wqmaster.system.this_command import this_command
 
 # For each label, the values that can provide it, the preferred one first. Other charges and spins
 # (Hirshfeld, CM5, ...) are chosen by name.
@@ -73,8 +74,8 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
             raise _wrong(
                 recipe,
                 f"step '{step.request.name}' has no parser 'frames', so only its final geometry "
-                "can be exported; add the parser, and run 'wqmaster reparse --write', which needs "
-                "kept archives",
+                f"can be exported; add the parser, and run '{this_command()} reparse --write', "
+                "which needs kept archives",
             )
         return Labels(step, {"frames": "frames"})
     values = {}
@@ -179,8 +180,8 @@ def _geometry(
     raise _wrong(
         recipe,
         f"the values of step '{name}' belong to a geometry that is not stored: add the parser "
-        f"'geometry' to step '{origin.request.name}' and run 'wqmaster reparse --write', which "
-        "needs kept archives; if the step does not move the atoms, use --geometry document",
+        f"'geometry' to step '{origin.request.name}' and run "
+        f"'{this_command()} reparse --write', which needs kept archives; if the step does not move the atoms, use --geometry document",
     )
 
 

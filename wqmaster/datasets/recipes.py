@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from wqmaster.datasets.source import Source
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches, RecipeMismatch
+from wqmaster.system.this_command import this_command
 
 
 def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
@@ -22,7 +23,7 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
     if not any(found.values()):
         path = sources[0].recipe.loaded.typed
         raise NothingMatches(
-            f"{names}: there are no results to export; compute some: wqmaster run {path}"
+            f"{names}: there are no results to export; compute some: {this_command()} run {path}"
         )
     if mixed:
         for source in sources:
@@ -46,7 +47,7 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
                 if adopted
                 else (
                     "they were computed with another recipe than that of the campaign file; "
-                    "restore the file, or compute them again ('wqmaster rerun')"
+                    f"restore the file, or compute them again ('{this_command()} rerun')"
                 )
             )
             raise RecipeMismatch(

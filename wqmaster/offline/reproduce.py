@@ -22,6 +22,7 @@ from wqmaster.offline.smoke import rehearse
 from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.recipe.retry import WHOLE_JOB, Remedies
+from wqmaster.system.this_command import this_command
 
 _MAX_DIFFERENCES = 3
 
@@ -117,7 +118,8 @@ def _check(
     if changed:
         raise StaleResults(
             f"{name}: the document has changed since its result was computed ("
-            f"{'; '.join(changed)}); compute it again: wqmaster rerun {recipe.loaded.typed} --stale"
+            f"{'; '.join(changed)}); compute it again: {this_command()} rerun "
+            f"{recipe.loaded.typed} --stale"
         )
 
 

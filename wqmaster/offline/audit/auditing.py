@@ -23,6 +23,7 @@ from wqmaster.recipe.hashing import hash_of
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
+from wqmaster.system.this_command import this_command
 
 # Each entry of a sample is stored in one document of at most 16 MB.
 MAX_SAMPLE = 10_000
@@ -210,7 +211,7 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
     if not strata:
         raise NothingMatches(
             f"{store.documents.full_name}: no document has a result of step '{labels.name}' with "
-            f"the campaign's recipe; compute some first: wqmaster run {recipe.loaded.typed}"
+            f"the campaign's recipe; compute some first: {this_command()} run {recipe.loaded.typed}"
         )
     sample = with_runs(store, labels.name, entries_of(strata))
     return Audit(recipe, store, settings, labels, how, key, sample, strata)

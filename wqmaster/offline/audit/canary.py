@@ -23,6 +23,7 @@ from wqmaster.offline.audit.report import Report, advice
 from wqmaster.offline.audit.sampling import draw
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
+from wqmaster.system.this_command import this_command
 
 # If less of the sample can be compared, the rest of the campaign is as unknown as before.
 _LEAST_SHARE = 0.5
@@ -110,7 +111,7 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
             f"{recipe.loaded.source.where('audit')}: only {report.noise.structures} of "
             f"{report.noise.sample} documents of the audit's sample could be compared "
             f"({auditing.reasons(report.left_out)}); correct the others and run again, or go on "
-            f"without an audit: wqmaster run {recipe.loaded.typed} --no-audit",
+            f"without an audit: {this_command()} run {recipe.loaded.typed} --no-audit",
             code=ErrorCode.AUDIT_FAILED,
         )
     _judge(recipe, report.noise, advice(report))
@@ -159,5 +160,5 @@ def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
         f"{where}: the audit of {noise.structures} documents found more noise than 'stop_above: "
         f"{asked.stop_above}' accepts: force components are wrong by {mean.value:.3g} meV/Angstrom "
         f"on average (95 % confidence: {mean.low:.3g} to {mean.high:.3g}); {what_to_do}; to go on "
-        f"with this noise: wqmaster run {recipe.loaded.typed} --no-audit"
+        f"with this noise: {this_command()} run {recipe.loaded.typed} --no-audit"
     )
