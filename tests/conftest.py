@@ -157,8 +157,8 @@ class Campaigns:
                     "atomic_numbers": [8, 1, 1],
                     "coordinates": [
                         [0.0, 0.0, 0.0],
-                        [0.0, 0.0, 0.96 + 1e-5 * number],
-                        [0.93, 0.0, -0.24],
+                        [0.01, 0.02, 0.96 + 1e-5 * number],
+                        [0.93, 0.003, -0.24],
                     ],
                 }
                 for number in range(1, count + 1)

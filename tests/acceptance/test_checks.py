@@ -185,24 +185,30 @@ def test_limits_are_not_part_of_the_recipe(campaigns: Campaigns, cli: Cli) -> No
     cli("run", strict)
 
 
-def test_smoke_shows_each_check_and_xtbs_wrong_gradients_are_found(
-    campaigns: Campaigns, cli: Cli
-) -> None:
-    campaigns.insert({"_id": "good", **WATER}, {"_id": "bad", **ALONG_AN_AXIS})
-    path = campaigns.write(**campaigns.settings())
-    said = cli("smoke", path, "--id", "good")
+def test_smoke_shows_each_check(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.insert({"_id": "good", **WATER})
+    said = cli("smoke", campaigns.write(**campaigns.settings()), "--id", "good")
+    campaigns.documents.delete_many({})
     assert "check net_torque     pass" in said
     assert "(warns above 1, refuses above 10)" in said
-    said = cli("smoke", path, "--id", "bad", code=1)
-    assert "check net_torque     refuse" in said
-    assert "failed: check_net_torque" in said
-    found = json.loads(cli("smoke", path, "--id", "bad", "--json", code=1))
-    assert found["failure"]["class"] == "check_net_torque"
+    path = pushed(campaigns)
+    said = cli("smoke", path, "--id", "spoiled", code=1)
+    assert "check net_force      refuse" in said
+    assert "failed: check_net_force" in said
+    found = json.loads(cli("smoke", path, "--id", "spoiled", "--json", code=1))
+    assert found["failure"]["class"] == "check_net_force"
+    [step] = found["checks"].values()
+    assert (step["net_force"]["level"], step["net_force"]["unit"]) == ("refuse", "meV/Angstrom")
+    assert (step["net_force"]["warn"], step["net_force"]["refuse"]) == (1.0, 10.0)
+
+
+def test_the_gradient_of_a_molecule_along_an_axis_is_right(campaigns: Campaigns, cli: Cli) -> None:
+    """xtb 6.7.1 alone gives a net torque of 192 meV per atom (F31)."""
+    campaigns.insert({"_id": "water", **ALONG_AN_AXIS})
+    found = json.loads(cli("smoke", campaigns.write(**campaigns.settings()), "--json"))
     torque = found["checks"]["gfn2"]["net_torque"]
-    assert (torque["level"], torque["unit"]) == ("refuse", "meV")
-    assert torque["value"] == pytest.approx(191.5, abs=1)
-    assert (torque["warn"], torque["refuse"]) == (1.0, 10.0)
-    assert found["checks"]["gfn2"]["net_force"]["level"] == "pass"
+    assert torque["level"] == "pass"
+    assert abs(torque["value"]) < 0.1
 
 
 def test_atoms_that_are_too_close_are_refused_before_they_are_computed(

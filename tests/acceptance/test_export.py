@@ -12,10 +12,23 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.conftest import WATER, Campaigns, Cli
+from tests.conftest import WATER as ALONG_Z
+from tests.conftest import Campaigns, Cli
 
 EV_PER_EH = 27.211386024367243
 ANGSTROM_PER_BOHR = 0.5291772105638411
+
+
+def turned(places: Any) -> list[list[float]]:
+    """Coordinates along no axis, for which xtb's own gradient would be wrong (F31)."""
+    first, second = np.cos(0.6), np.sin(0.6)
+    about_z = np.array([[first, -second, 0], [second, first, 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, first, -second], [0, second, first]])
+    found: list[list[float]] = (np.array(places) @ about_x.T @ about_z.T).tolist()
+    return found
+
+
+WATER = {**ALONG_Z, "coordinates": turned(ALONG_Z["coordinates"])}
 MOLECULES: list[dict[str, Any]] = [
     {**WATER, "_id": "water"},
     {"_id": "oh", "atomic_numbers": ["O", "H"], "coordinates": [[0, 0, 0.1], [0, 0, 1.09]]}
@@ -27,6 +40,10 @@ MOLECULES: list[dict[str, Any]] = [
     {"_id": "h3o", "atomic_numbers": [8, 1, 1, 1], "charge": 1}
     | {"coordinates": [[0, 0, 0.1], [0.94, 0, -0.1], [-0.47, 0.81, -0.1], [-0.47, -0.81, -0.1]]},
 ]
+
+
+for _document in MOLECULES[1:]:
+    _document["coordinates"] = turned(_document["coordinates"])
 
 
 def config(*steps: dict[str, Any], function: str = "singlepoint") -> dict[str, Any]:

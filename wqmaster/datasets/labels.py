@@ -180,8 +180,8 @@ def _geometry(
     raise _wrong(
         recipe,
         f"the values of step '{name}' belong to a geometry that is not stored: add the parser "
-        f"'geometry' to step '{origin.request.name}' and run "
-        f"'{this_command()} reparse --write', which needs kept archives; if the step does not move the atoms, use --geometry document",
+        f"'geometry' to step '{origin.request.name}' and run '{this_command()} reparse --write', "
+        "which needs kept archives; if the step does not move the atoms, use --geometry document",
     )
 
 
