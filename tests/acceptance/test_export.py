@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
+from wqmaster.datasets.targets import TARGETS
 
 EV_PER_EH = 27.211386024367243
 ANGSTROM_PER_BOHR = 0.5291772105638411
@@ -138,31 +139,27 @@ def rows_of(target: str, path: Path) -> dict[tuple[str, int, int], tuple[float, 
     return found
 
 
-@pytest.mark.parametrize(
-    "target", ["aimnet", "mace", "fairchem", "torchani", "nequip", "extxyz", "jsonl"]
-)
 def test_each_format_has_the_energies_and_forces_of_direct_runs(
-    computed: Path, cli: Cli, tmp_path: Path, target: str
-) -> None:
-    path = tmp_path / ("data.aselmdb" if target == "fairchem" else "data.h5")
-    cli("export", computed, "--for", target, "-o", path)
-    found = rows_of(target, path)
-    assert len(found) == len(MOLECULES)
-    for document in MOLECULES:
-        numbers = [{"O": 8, "H": 1}.get(one, one) for one in document["atomic_numbers"]]
-        key = ",".join(map(str, numbers)), document.get("charge", 0)
-        energy, forces = found[(*key, document.get("multiplicity", 1))]
-        expected, expected_forces = direct(document, tmp_path / document["_id"])
-        assert energy == pytest.approx(expected, abs=1e-6)
-        assert np.abs(forces - expected_forces).max() < 1e-5
-
-
-def test_the_forces_are_the_derivative_of_the_energy(
     computed: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    path = tmp_path / "data.xyz"
-    cli("export", computed, "--for", "mace", "-o", path)
-    atoms = next(one for one in ase.io.read(path, ":") if len(one) == 3)
+    expected = {}
+    for document in MOLECULES:
+        numbers = [{"O": 8, "H": 1}.get(one, one) for one in document["atomic_numbers"]]
+        state = document.get("charge", 0), document.get("multiplicity", 1)
+        expected[(",".join(map(str, numbers)), *state)] = direct(
+            document, tmp_path / document["_id"]
+        )
+    for target in ("aimnet", "mace", "fairchem", "torchani", "nequip", "extxyz", "jsonl"):
+        path = tmp_path / f"{target}{TARGETS[target].suffix}"
+        cli("export", computed, "--for", target, "-o", path)
+        found = rows_of(target, path)
+        assert found.keys() == expected.keys(), target
+        for key, (energy, forces) in found.items():
+            assert energy == pytest.approx(expected[key][0], abs=1e-6), target
+            assert np.abs(forces - expected[key][1]).max() < 1e-5, target
+
+    # The forces are the negative derivative of the energy.
+    atoms = next(one for one in ase.io.read(tmp_path / "mace.xyz", ":") if len(one) == 3)
     step = 1e-3
     energies = []
     for number, shift in enumerate((step, -step)):
