@@ -49,15 +49,19 @@ def pyscf(campaigns: Campaigns, grid: int, conv_tol: float, **top: Any) -> Path:
     )
 
 
-def expected_noise(campaigns: Campaigns, key: str) -> tuple[float, float]:
-    """Mean |difference| of energies (meV per atom) and force components (meV/A), all documents."""
+def expected_noise(campaigns: Campaigns, grid: int) -> tuple[float, float]:
+    """Mean |difference| of energies (meV per atom) and force components (meV/A), all documents.
+
+    Both calculations are made without wqmaster.
+    """
     energies, forces = [], []
     for found in campaigns.documents.find():
         places = tuple((x, y, z) for x, y, z in found["coordinates"])
-        again = direct(Molecule("m", tuple(found["atomic_numbers"]), places), **TIGHT)
-        stored = found[key]["dft"]
-        energies.append(abs(stored["energy"] - again["energy"]) / len(places))
-        forces.append(np.abs(np.subtract(stored["gradient"], again["gradient"])).ravel())
+        molecule = Molecule("m", tuple(found["atomic_numbers"]), places)
+        label = direct(molecule, **LEVEL, grid=grid, density_fit=False)
+        again = direct(molecule, **TIGHT)
+        energies.append(abs(label["energy"] - again["energy"]) / len(places))
+        forces.append(np.abs(np.subtract(label["gradient"], again["gradient"])).ravel())
     unit = 1000 * EV_PER_ANGSTROM
     return 1000 * EV_PER_EH * float(np.mean(energies)), unit * float(np.concatenate(forces).mean())
 
@@ -75,9 +79,13 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     assert "stop_above: 1.0 meV/Å" in errors
     assert "change grid: 1 -> 5" in errors
     assert "--no-audit" in errors
+    # Their net forces are above 10 meV/Å per atom, so they are not results.
+    assert "2 of 2 structures were also refused by check_net_force" in errors
+    assert campaigns.documents.count_documents({"grid1.dft": {"$ne": None}}) == 0
+    assert campaigns.failures.count_documents({"class": "check_net_force", "final": True}) == 2
     found = json.loads(cli("audit", path, "--sample", "2", "--json"))
-    energy, force = expected_noise(campaigns, "grid1")
-    # The direct calculation converges a little further.
+    energy, force = expected_noise(campaigns, 1)
+    # The direct calculations converge a little further.
     assert found["noise"]["energy_mean"]["value"] == pytest.approx(energy, rel=1e-3)
     assert found["noise"]["force_mean"]["value"] == pytest.approx(force, rel=1e-3)
     assert f"wrong by {found['noise']['force_mean']['value']:.3g} meV/Angstrom" in errors
@@ -92,7 +100,9 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     fine = audits.find_one({"output_key": "grid5"})
     assert fine is not None
     assert fine["report"]["noise"]["force_mean"]["value"] < 0.3
-    assert campaigns.failures.count_documents({}) == 0
+    assert fine["report"]["noise"]["refused"] == {}
+    assert campaigns.documents.count_documents({"grid5.dft": {"$ne": None}}) == 2
+    assert {one["campaign"] for one in campaigns.failures.find()} == {"test"}
 
 
 def gated_xtb(folder: Path) -> str:
