@@ -49,15 +49,19 @@ def pyscf(campaigns: Campaigns, grid: int, conv_tol: float, **top: Any) -> Path:
     )
 
 
-def expected_noise(campaigns: Campaigns, key: str) -> tuple[float, float]:
-    """Mean |difference| of energies (meV per atom) and force components (meV/A), all documents."""
+def expected_noise(campaigns: Campaigns, grid: int) -> tuple[float, float]:
+    """Mean |difference| of energies (meV per atom) and force components (meV/A), all documents.
+
+    Both calculations are made without wqmaster.
+    """
     energies, forces = [], []
     for found in campaigns.documents.find():
         places = tuple((x, y, z) for x, y, z in found["coordinates"])
-        again = direct(Molecule("m", tuple(found["atomic_numbers"]), places), **TIGHT)
-        stored = found[key]["dft"]
-        energies.append(abs(stored["energy"] - again["energy"]) / len(places))
-        forces.append(np.abs(np.subtract(stored["gradient"], again["gradient"])).ravel())
+        molecule = Molecule("m", tuple(found["atomic_numbers"]), places)
+        label = direct(molecule, **LEVEL, grid=grid, density_fit=False)
+        again = direct(molecule, **TIGHT)
+        energies.append(abs(label["energy"] - again["energy"]) / len(places))
+        forces.append(np.abs(np.subtract(label["gradient"], again["gradient"])).ravel())
     unit = 1000 * EV_PER_ANGSTROM
     return 1000 * EV_PER_EH * float(np.mean(energies)), unit * float(np.concatenate(forces).mean())
 
@@ -75,9 +79,13 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     assert "stop_above: 1.0 meV/Å" in errors
     assert "change grid: 1 -> 5" in errors
     assert "--no-audit" in errors
+    # Their net forces are above 10 meV/Å per atom, so they are not results.
+    assert "2 of 2 structures were also refused by check_net_force" in errors
+    assert campaigns.documents.count_documents({"grid1.dft": {"$ne": None}}) == 0
+    assert campaigns.failures.count_documents({"class": "check_net_force", "final": True}) == 2
     found = json.loads(cli("audit", path, "--sample", "2", "--json"))
-    energy, force = expected_noise(campaigns, "grid1")
-    # The direct calculation converges a little further.
+    energy, force = expected_noise(campaigns, 1)
+    # The direct calculations converge a little further.
     assert found["noise"]["energy_mean"]["value"] == pytest.approx(energy, rel=1e-3)
     assert found["noise"]["force_mean"]["value"] == pytest.approx(force, rel=1e-3)
     assert f"wrong by {found['noise']['force_mean']['value']:.3g} meV/Angstrom" in errors
@@ -92,7 +100,9 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     fine = audits.find_one({"output_key": "grid5"})
     assert fine is not None
     assert fine["report"]["noise"]["force_mean"]["value"] < 0.3
-    assert campaigns.failures.count_documents({}) == 0
+    assert fine["report"]["noise"]["refused"] == {}
+    assert campaigns.documents.count_documents({"grid5.dft": {"$ne": None}}) == 2
+    assert {one["campaign"] for one in campaigns.failures.find()} == {"test"}
 
 
 def gated_xtb(folder: Path) -> str:
@@ -227,6 +237,173 @@ def test_an_audit_of_failed_documents_passes_nothing(campaigns: Campaigns, cli: 
     campaigns.documents.update_many({}, {"$unset": {"multiplicity": ""}})
     assert "audit passed" in cli("run", path)
     assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 5
+
+
+# One molecule whose bonds are so long that forces are above 2 eV/Å.
+STRETCHED = {
+    "_id": "stretched",
+    "atomic_numbers": [8, 1, 1],
+    "coordinates": [[0.01, 0.02, 0.03], [0.0, 0.1, 1.25], [1.2, 0.0, -0.24]],
+}
+REFUSING = {"closest_atoms": "off", "max_force": {"refuse": 2.0}}
+
+
+@needs_xtb
+def test_refused_labels_are_audited_and_counted_and_not_stored(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    campaigns.insert(STRETCHED)
+    path = campaigns.write(checks=REFUSING)
+    cli("run", path, code=1)
+    [failure] = campaigns.failures.find()
+    assert (failure["document"], failure["class"]) == ("stretched", "check_max_force")
+    found = json.loads(cli("audit", path, "--json"))
+    assert (found["noise"]["structures"], found["left_out"]) == (4, {})
+    assert found["noise"]["refused"] == {"check_max_force": 1}
+    assert sum(stratum["documents"] for stratum in found["strata"]) == 4
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 3
+    assert [*campaigns.failures.find({"campaign": "test"})] == [failure]
+    assert "1 of 4 structures was also refused by check_max_force" in cli("audit", path)
+    # The noise is that of a campaign that stores all of its results.
+    path = campaigns.write(checks={"closest_atoms": "off", "max_force": "off"})
+    cli("failures", path, "--retry", "check_max_force")
+    cli("run", path)
+    stored = json.loads(cli("audit", path, "--json"))
+    assert (stored["noise"]["structures"], stored["noise"]["refused"]) == (4, {})
+    for name in ("energy_mean", "force_mean", "rms_p95"):
+        assert found["noise"][name]["value"] == pytest.approx(
+            stored["noise"][name]["value"], rel=1e-6
+        )
+
+
+@needs_xtb
+def test_a_campaign_of_which_everything_was_refused_can_be_audited(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = campaigns.write(checks={**REFUSING, "max_force": {"refuse": 0.001}})
+    cli("run", path, code=1)
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 0
+    planned = json.loads(cli("audit", path, "--sample", "2", "--dry-run", "--json"))
+    assert len(planned["sample"]) == 2
+    found = json.loads(cli("audit", path, "--json"))
+    assert found["noise"]["refused"] == {"check_max_force": 3}
+    # Copies have the coordinates of the documents.
+    originals = {one["_id"]: one["coordinates"] for one in campaigns.documents.find()}
+    assert {one["audit_of"]: one["coordinates"] for one in copies(campaigns).find()} == originals
+    # A document that has changed is not what was refused.
+    campaigns.documents.update_one({"_id": 2}, {"$set": {"charge": 2}})
+    found = json.loads(cli("audit", path, "--json", code=1))
+    assert found["noise"]["refused"] == {"check_max_force": 2}
+    assert [*found["examples"].values()] == [["2"]]
+    # Nor are attempts of another recipe those of this one.
+    config = campaigns.settings()["campaign_config"]
+    config["args"][0]["accuracy"] = 0.5
+    cli("audit", campaigns.write(campaign_config=config), code=2)
+    assert "one that a check refused" in cli.errors
+
+
+@needs_xtb
+def test_refused_labels_without_an_archive_are_left_out_with_advice(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    campaigns.insert(STRETCHED)
+    path = campaigns.write(checks=REFUSING, archive={"keep": "none"})
+    cli("run", path, code=1)
+    found = json.loads(cli("audit", path, "--json", code=1))
+    assert (found["noise"]["structures"], found["noise"]["refused"]) == (3, {})
+    [(reason, count)] = found["left_out"].items()
+    assert count == 1
+    assert "check_max_force" in reason
+    assert "archive: {keep: failed}" in reason
+    assert found["examples"][reason] == ["stretched"]
+    # As the advice says.
+    path = campaigns.write(checks=REFUSING, archive={"keep": "failed"})
+    cli("failures", path, "--retry", "check_max_force")
+    cli("run", path, code=1)
+    found = json.loads(cli("audit", path, "--json"))
+    assert (found["noise"]["refused"], found["left_out"]) == ({"check_max_force": 1}, {})
+    # A damaged archive is left out as well.
+    [archive] = (path.parent / "test.run" / "spool" / "failed").glob("*/outputs.tar")
+    archive.write_bytes(archive.read_bytes()[:700])
+    found = json.loads(cli("audit", path, "--json", code=1))
+    assert [*found["examples"].values()] == [["stretched"]]
+    assert "damaged" in next(iter(found["left_out"]))
+
+
+@needs_xtb
+def test_a_result_that_reparse_refuses_is_read_from_the_archives_of_results(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    campaigns.insert(STRETCHED)
+    off = {"closest_atoms": "off", "max_force": "off"}
+    cli("run", campaigns.write(checks=off, archive={"keep": "all"}, bundle={"size": 3}))
+    path = campaigns.write(checks=REFUSING, archive={"keep": "all"}, bundle={"size": 3})
+    written = json.loads(cli("reparse", path, "--write", "--json"))
+    assert written["counts"]["now failing"] == 1
+    assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 2
+    found = json.loads(cli("audit", path, "--json"))
+    assert (found["noise"]["refused"], found["left_out"]) == ({"check_max_force": 1}, {})
+
+
+@needs_xtb
+def test_the_audit_of_a_run_needs_the_archives_of_what_is_refused(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    settings = {
+        "checks": {**REFUSING, "max_force": {"refuse": 0.001}},
+        "audit": {"sample": 2, "stop_above": "5 meV/A"},
+    }
+    path = campaigns.write(**settings, archive={"keep": "none"})
+    cli("run", path, code=1)
+    assert "archive: {keep: failed}" in cli.errors
+    assert campaigns.failures.count_documents({}) == 2
+    path = campaigns.write(**settings)
+    cli("failures", path, "--retry", "check_max_force")
+    output = cli("run", path, code=1)
+    assert "2 documents; 2 of 2 structures were also refused by check_max_force" in output
+    assert campaigns.failures.count_documents({"final": True}) == 3
+    # A later run judges by the stored numbers, and says the same.
+    settings["audit"] = {"sample": 2, "stop_above": "0.0000001 meV/A"}
+    cli("run", campaigns.write(**settings), code=1)
+    assert "2 of 2 structures were also refused by check_max_force" in cli.errors
+
+
+@needs_xtb
+def test_the_refused_end_of_a_chain_is_audited_at_the_geometry_of_its_archive(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(2)
+    opt = {
+        "name": "opt",
+        "func_name": "wqmaster.tasks.xtb.optimize",
+        "parsers": ["optimized_geometry"],
+    }
+    sp = {
+        "name": "sp",
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "geometry": "opt",
+        "gfn": 1,
+        "parsers": ["energy", "gradient"],
+    }
+    config = {"args": [opt, sp], "kwargs": {"mongo_output_key": "chain"}, "commit": "step"}
+    path = campaigns.write(
+        campaign_config=config,
+        submit={"query": {"chain.sp": None}},
+        checks={**REFUSING, "max_force": {"refuse": 0.001}},
+    )
+    cli("run", path, code=1)
+    stored = {one["_id"]: one["chain"] for one in campaigns.documents.find()}
+    assert {step for chain in stored.values() for step in chain} == {"opt"}
+    found = json.loads(cli("audit", path, "--json"))
+    assert found["noise"]["refused"] == {"check_max_force": 2}
+    assert found["noise"]["force_mean"]["value"] < 1
+    for one in copies(campaigns).find():
+        assert one["coordinates"] == stored[one["audit_of"]]["opt"]["optimized_geometry"]
 
 
 @needs_xtb

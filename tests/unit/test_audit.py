@@ -10,11 +10,14 @@ import yaml
 
 from wqmaster.campaign.loading import load
 from wqmaster.campaign.units import force_noise
+from wqmaster.checks.table import checks_of
 from wqmaster.database.audits import Estimate, Noise, noise_of
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.units import EV_PER_ANGSTROM, EV_PER_EH
 from wqmaster.errors import CampaignError
 from wqmaster.offline.audit import canary
+from wqmaster.offline.audit.derived import of_accuracy
+from wqmaster.offline.audit.report import refused
 from wqmaster.offline.audit.sampling import draw
 from wqmaster.offline.audit.signs import powers, signs
 from wqmaster.offline.audit.statistics import Difference, difference, summary
@@ -121,6 +124,33 @@ def test_without_forces_only_energies_are_summarized() -> None:
 def test_the_numbers_survive_the_database() -> None:
     noise = Noise(3, Estimate(1, 0, 2), Estimate(2, 1, 3), Estimate(4, 3, 5), step="dft", seed=4)
     assert noise_of({**noise.as_document(), "later": 1}) == noise
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"check_net_force": 1}, "1 of 5 structures was also refused by check_net_force"),
+        (
+            {"check_net_force": 2, "check_electrons": 1},
+            "3 of 5 structures were also refused by check_net_force (2), check_electrons (1)",
+        ),
+    ],
+)
+def test_refused_structures_are_counted_by_check(counts: dict[str, int], said: str) -> None:
+    one = Estimate(1, 0, 2)
+    noise = Noise(5, one, one, refused=counts)
+    assert refused(noise) == said
+    assert noise_of(noise.as_document()).refused == counts
+
+
+def test_only_checks_of_accuracy_act_on_tighter_calculations(tmp_path: Path) -> None:
+    path = written(tmp_path, None)
+    text = path.read_text() + "checks: {preset: strict, net_force: {refuse: 3}}\n"
+    path.write_text(text)
+    key = of_accuracy(resolve(load(path)))
+    rules = checks_of(key["preset"], {k: v for k, v in key.items() if k != "preset"}).rules
+    assert {*rules} == {"net_force", "net_torque", "electrons"}
+    assert rules["net_force"].limits.refuse == 3
 
 
 # --- signs of wrong forces ---------------------------------------------------------------------

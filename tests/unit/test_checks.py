@@ -305,6 +305,23 @@ def test_presets_and_own_limits() -> None:
     assert checks_of("strict", {}).limits("net_force") == Limits(0.1, 1.0)
 
 
+def test_checks_without_limits_measure_and_never_refuse() -> None:
+    # The loose limits for metals are gone as well.
+    checks = checks_of("strict", {"s_squared": "default"}).without_limits()
+    spoiled = {
+        "gradient": [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        "s_squared": {"value": 9.0, "expected": 0.0, "deviation": 9.0},
+    }
+    found = checks.applied(Evaluated(spoiled.get, natoms=2, charge=0, multiplicity=1))
+    values = {one.check.name: (str(one.level), one.value) for one in found}
+    assert values == {
+        "max_force": ("pass", pytest.approx(FORCE)),
+        "net_force": ("pass", pytest.approx(FORCE / 2 * 1000)),
+        "s_squared": ("pass", 9.0),
+    }
+    assert checks.limits("closest_atoms") == Limits()
+
+
 def test_a_value_at_the_limit_passes_and_nan_never_does() -> None:
     check = CHECKS["net_force"]
     assert not check.exceeds(10.0, 10.0)

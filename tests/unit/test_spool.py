@@ -229,6 +229,28 @@ def test_the_files_of_a_failed_attempt_are_rescued(spool: Spool) -> None:
     assert spool.rescued(left) == {}
 
 
+@pytest.mark.parametrize("is_result", [False, True])
+def test_a_failed_attempt_is_read_from_where_its_archive_is_kept(
+    spool: Spool, is_result: bool
+) -> None:
+    """A result that was refused later is among the kept archives of results."""
+    come_back(spool, "t-1", archive=archive(("orca.gbw", b"orbitals")))
+    if is_result:
+        spool.remove("t-1", keep=True)
+        kept = str(spool.archive / "t-1" / OUTPUTS)
+    else:
+        kept = str(spool.keep_failed("t-1", "7.1"))
+    found = spool.attempt(kept, 0)
+    assert found is not None
+    job, returned, outcome = found
+    assert (job, returned.task_id) == (asked(), "t-1")
+    assert [dict(step.files) for step in outcome.steps] == [{"orca.gbw": b"orbitals"}]
+    assert spool.attempt(kept, 1) is None
+    Path(kept).write_bytes(b"damaged")
+    assert spool.attempt(kept, 0) is None
+    assert spool.attempt(str(spool.archive / ".." / OUTPUTS), 0) is None
+
+
 @pytest.mark.parametrize("other", [{"molecule": "other"}, {"recipe": "other"}])
 def test_nothing_is_rescued_from_the_archive_of_another_job(
     spool: Spool, other: dict[str, str]

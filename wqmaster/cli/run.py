@@ -9,7 +9,7 @@ from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
 from wqmaster.offline.audit.canary import audit_first
-from wqmaster.offline.audit.report import Report
+from wqmaster.offline.audit.report import Report, refused
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -94,8 +94,9 @@ def _audited(recipe: Recipe, stages: Stages, stage: Run, *, quiet: bool) -> int:
         return 0
     mean = passed.noise.force_mean
     if mean is not None:
+        also = f"; {refused(passed.noise)}" if passed.noise.refused else ""
         stages.notes.append(
             f"audit passed: force components are wrong by {mean.value:.3g} meV/Angstrom on average "
-            f"({passed.noise.structures} documents)"
+            f"({passed.noise.structures} documents{also})"
         )
     return passed.computed

@@ -209,6 +209,19 @@ class Ledger:
         query = {**self._mine, "document": document_id}
         return list(self._failures.find(query, {"_id": 0}).sort("attempt", ASCENDING))
 
+    def finals(
+        self, kinds: Sequence[str], recipe: str, documents: Sequence[Any] | None = None
+    ) -> Iterator[Document]:
+        """Yield the final attempts that failed with one of these classes and with this recipe.
+
+        `documents` limits this to some documents.
+        """
+        query: Document = {**self._mine, "final": True, "class": {"$in": list(kinds)}}
+        query["recipe"] = recipe
+        if documents is not None:
+            query["document"] = {"$in": list(documents)}
+        yield from self._failures.find(query, {"tail": 0})
+
     def reopen(self, documents: Sequence[Any]) -> None:
         """Mark these documents as no longer failed, because they were changed."""
         query = {**self._mine, "document": {"$in": list(documents)}, "final": True}

@@ -48,6 +48,8 @@ class Noise:
     sample: int = 0  # structures that were to be compared
     seed: int = 0
     finished: datetime | None = None
+    # How many of the compared structures a check had refused, by failure class.
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     def as_document(self) -> Document:
         """The numbers as plain data."""

@@ -1,7 +1,7 @@
 """Read the results of a campaign from its database as frames."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -133,7 +133,10 @@ class Source:
         if self._chosen.group is not None:
             further.append(self._chosen.group)
         query = self._store.selecting(self._chosen.query)
-        found = self._store.reader.values(self.labels.fetched(), query, further)
+        yield from self.frames_of(self._store.reader.values(self.labels.fetched(), query, further))
+
+    def frames_of(self, found: Iterable[WithValues]) -> Iterator[Frame]:
+        """Yield the frames of these documents."""
         for one in found:
             self.documents += 1
             try:

@@ -87,6 +87,8 @@ def noise(sources: Sequence[Source]) -> dict[str, Any] | None:
             if estimate is not None:
                 found[f"{prefix}{name} ({unit})"] = asdict(estimate)
         found[f"{prefix}structures compared"] = known.structures
+        if known.refused:
+            found[f"{prefix}structures among these that checks refused"] = dict(known.refused)
         found[f"{prefix}settings of the comparison"] = dict(known.tighter)
         found[f"{prefix}date"] = known.finished.isoformat() if known.finished is not None else None
     return found or None

@@ -21,7 +21,7 @@ from wqmaster.database.attempts import Rescue
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs import wire
-from wqmaster.jobs.job import Asked
+from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.system.files import check_writable
 
 INPUTS = "inputs.tar"
@@ -103,40 +103,50 @@ class Spool:
                 shutil.copyfile(folder / file, kept / file)
         return kept / OUTPUTS
 
-    def _kept(self, archive: str) -> Path | None:
-        """The folder in `failed/` that holds an archive; None if there is none.
+    def _kept(self, archive: str, place: Path) -> Path | None:
+        """The folder in `place` that holds an archive; None if there is none.
 
         It is found even if the campaign's folder has been moved since.
         """
         folder = Path(archive).parent
-        kept = self.failed / folder.name
-        if folder.parent.name != self.failed.name or folder.name == ".." or not kept.is_dir():
+        kept = place / folder.name
+        if folder.parent.name != place.name or folder.name == ".." or not kept.is_dir():
             return None
         return kept
+
+    def attempt(self, archive: str, number: int) -> tuple[Asked, Returned, Outcome] | None:
+        """A failed attempt, from its kept archive, in which its job has this number.
+
+        None if the archive is gone or damaged. It can belong to another job, since attempts at a
+        document with the same id in another collection are kept under the same name.
+        """
+        # A result that `reparse` refuses later stays in `archive/`.
+        folder = self._kept(archive, self.failed) or self._kept(archive, self.archive)
+        if folder is None:
+            return None
+        try:
+            asked, returned, path = read_task(folder)
+            with wire.Archive(path) as opened:
+                return asked[number], returned, opened.outcome(number)
+        except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
+            return None
 
     def rescued(self, left: Rescue) -> dict[str, bytes]:
         """The files that a step of a failed attempt left, by name, from the kept archive.
 
-        {} if the archive is gone or damaged, or if it now belongs to another job, since attempts at
-        a document with the same id in another collection are kept under the same name.
+        {} if the archive is gone or damaged, or if it now belongs to another job.
         """
-        folder = self._kept(left.archive)
-        if folder is None:
+        found = self.attempt(left.archive, left.number)
+        if found is None:
             return {}
-        try:
-            asked, _, archive = read_task(folder)
-            made_of = asked[left.number].molecule, asked[left.number].recipe
-            if made_of != (left.molecule, left.recipe):
-                return {}
-            with wire.Archive(archive) as opened:
-                outcome = opened.outcome(left.number)
-        except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
+        asked, _, outcome = found
+        if (asked.molecule, asked.recipe) != (left.molecule, left.recipe):
             return {}
         return next((dict(came.files) for came in outcome.steps if came.name == left.step), {})
 
     def discard(self, archive: str) -> bool:
         """Remove a kept archive, but only from `failed/`; return whether there was one."""
-        folder = self._kept(archive)
+        folder = self._kept(archive, self.failed)
         if folder is None:
             return False
         shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """An audit from its settings to its report: draw a sample, recompute it, compare."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,11 +11,19 @@ from wqmaster.database.audits import AUDITS, insert_copies
 from wqmaster.database.documents import Store
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.labels import Labels, Wishes, labels_of
-from wqmaster.datasets.source import LeftOut, Selection, Source
+from wqmaster.datasets.source import Selection, Source
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches, WqmasterError
 from wqmaster.jobs.molecule import Document
-from wqmaster.offline.audit.derived import copies, copy_id, derived, explained
+from wqmaster.offline.audit.derived import (
+    UNCHECKED,
+    copies,
+    copy_id,
+    derived,
+    explained,
+    of_accuracy,
+)
+from wqmaster.offline.audit.originals import Originals, RunId, source_of
 from wqmaster.offline.audit.recipes import Recomputation, named_by, recomputation
 from wqmaster.offline.audit.report import Compared, Report, Single, reported
 from wqmaster.offline.audit.sampling import Stratum, draw
@@ -71,17 +80,24 @@ class Audit:
 
     def tight(self, audit: Any) -> Recipe:
         """The recipe of the tighter calculations of the record with this id."""
-        return self._derived(self._name, {self.labels.name: self.how.options}, audit)
+        steps = {self.labels.name: self.how.options}
+        return self._derived(self._name, steps, audit, of_accuracy(self.recipe))
 
     @property
     def _name(self) -> str:
         return self.key[:_NAME_DIGITS]
 
-    def _derived(self, name: str, steps: Mapping[str, Mapping[str, Any]], mark: Any) -> Recipe:
-        function = self.how.function
+    def _derived(
+        self,
+        name: str,
+        steps: Mapping[str, Mapping[str, Any]],
+        mark: Any,
+        checks: Mapping[str, Any],
+    ) -> Recipe:
+        function, query = self.how.function, {AUDITS: mark}
         try:
             return derived(
-                self.recipe, self.store, self.labels, function, steps, name, {AUDITS: mark}
+                self.recipe, self.store, self.labels, function, steps, name, query, checks
             )
         except CampaignError as error:
             raise explained(error, self.settings.tighter) from error
@@ -96,7 +112,7 @@ class Audit:
         about = stated(self.labels, self.settings)
         record = self.record or self.store.audits.begin(self.key, about, self.sample)
         tight = self.tight(record["_id"])
-        frames = self._frames()
+        frames, _ = self._originals.frames(self._ids())
         with assembly.opened(tight.loaded) as copied:
             insert_copies(
                 copied.documents,
@@ -106,12 +122,16 @@ class Audit:
                 raise Stopped
             compared = self._compared(copied, tight)
         if not compared.pairs:
-            raise WqmasterError(
+            message = (
                 f"none of the {len(self.sample)} structures of the sample could be compared: "
-                f"{reasons(compared.left_out.counts)}; failures of tighter calculations are in the "
-                f"collection wqmaster.failures, campaign '{tight.loaded.campaign.campaign}'",
-                code=ErrorCode.AUDIT_FAILED,
+                f"{reasons(compared.left_out.counts)}"
             )
+            if _NOT_RECOMPUTED in compared.left_out.counts:
+                message += (
+                    "; failures of tighter calculations are in the collection wqmaster.failures, "
+                    f"campaign '{tight.loaded.campaign.campaign}'"
+                )
+            raise WqmasterError(message, code=ErrorCode.AUDIT_FAILED)
         singles: Sequence[Single] = ()
         if len(self.how.changes) > 1:
             singles = [*self._singles(run, compared.pairs, record["_id"])]
@@ -128,38 +148,37 @@ class Audit:
         self.store.audits.finish(record, report.as_document())
         return report
 
-    def _frames(self) -> dict[str, Frame]:
-        """The labels of the sample as they are now, by `key_of(_id)`."""
-        return _frames(self.recipe, self.store, self.labels, self._ids())[0]
+    @property
+    def _originals(self) -> Originals:
+        return Originals(self.recipe, self.store, self.labels)
 
     def _ids(self) -> list[Any]:
         return [entry["document"] for entry in self.sample]
 
     def _compared(self, copied: Store, tight: Recipe) -> Compared:
         """The labels of the sample beside those of the tighter calculations."""
-        labels, left_out = _frames(self.recipe, self.store, self.labels, self._ids())
-        runs = runs_of(self.store, self.labels.name, self._ids())
-        recomputed, _ = _frames(
-            tight,
-            copied,
-            self._labels_in(tight, self.labels.name),
-            None,
-        )
+        labels, left_out = self._originals.frames(self._ids())
+        runs = self._originals.runs(self._ids())
+        refusals = self._originals.refusals(self._ids())
+        recomputed = _recomputed(tight, copied, self._labels_in(tight, self.labels.name))
         pairs = []
+        refused: Counter[str] = Counter()
         for entry in self.sample:
             key = key_of(entry["document"])
             label = labels.get(key)
             if key not in runs:
                 left_out.add(_NO_RESULT, entry["document"])
+            elif label is None:
+                continue  # `left_out` has it
             elif runs[key] != _run_in(entry):
                 left_out.add(_REPLACED, entry["document"])
-            elif label is not None:
-                again = recomputed.get(key_of(copy_id(label, tight)))
-                if again is None:
-                    left_out.add(_NOT_RECOMPUTED, entry["document"])
-                else:
-                    pairs.append((label, again))
-        return Compared(pairs, left_out)
+            elif (again := recomputed.get(key_of(copy_id(label, tight)))) is None:
+                left_out.add(_NOT_RECOMPUTED, entry["document"])
+            else:
+                pairs.append((label, again))
+                if key in refusals:
+                    refused[refusals[key]["class"]] += 1
+        return Compared(pairs, left_out, refused)
 
     def _singles(
         self, run: Run, pairs: Sequence[tuple[Frame, Frame]], audit: Any
@@ -169,14 +188,15 @@ class Audit:
         labels = [label for label, _ in worst]
         steps = {change.name: change.apply(self.how.base) for change in self.how.changes}
         mark = f"{audit}-settings"
-        recipe = self._derived(f"{self._name}-settings", steps, mark)
+        # Most settings alone leave the noise that the checks refuse.
+        recipe = self._derived(f"{self._name}-settings", steps, mark, UNCHECKED)
         with assembly.opened(recipe.loaded) as copied:
             made = copies(self.recipe, recipe, self.store, labels, mark)
             insert_copies(copied.documents, made)
             if copied.page(None, 1) and run(recipe, _SINGLES_STAGE).stopped:
                 raise Stopped
             for name in steps:
-                found, _ = _frames(recipe, copied, self._labels_in(recipe, name), None)
+                found = _recomputed(recipe, copied, self._labels_in(recipe, name))
                 differences = []
                 for label, tight in worst:
                     one = found.get(key_of(copy_id(label, recipe)))
@@ -198,39 +218,29 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
         NothingMatches: the step has no results of this recipe.
     """
     labels = labels_of(recipe, Wishes(step=settings.step))
-    how = how_to(recipe, store, labels, settings)
+    originals = Originals(recipe, store, labels)
+    how = recomputation(recipe, labels, settings.tighter, originals.version())
     key = key_for(labels, settings)
     record = store.audits.unfinished(key)
-    if record is not None and _is_current(store, labels, record["sample"]):
+    if record is not None and _is_current(originals, record["sample"]):
         return Audit(
             recipe, store, settings, labels, how, key, record["sample"], strata_in(record), record
         )
-    path = f"{store.campaign.output_key}.{labels.name}"
-    query = {f"{path}._run.recipe": labels.step.hash}
-    strata = draw(store.sizes(query), settings.sample, settings.seed)
+    strata = draw(originals.sizes(), settings.sample, settings.seed)
     if not strata:
         raise NothingMatches(
             f"{store.documents.full_name}: no document has a result of step '{labels.name}' with "
-            f"the campaign's recipe; compute some first: {this_command()} run {recipe.loaded.typed}"
+            "the campaign's recipe, or one that a check refused; compute some first: "
+            f"{this_command()} run {recipe.loaded.typed}"
         )
-    sample = with_runs(store, labels.name, entries_of(strata))
+    sample = with_runs(originals, entries_of(strata))
     return Audit(recipe, store, settings, labels, how, key, sample, strata)
 
 
-def _is_current(store: Store, labels: Labels, sample: Sequence[Document]) -> bool:
+def _is_current(originals: Originals, sample: Sequence[Document]) -> bool:
     """Whether no result of a sample was replaced since it was drawn."""
-    runs = runs_of(store, labels.name, [entry["document"] for entry in sample])
+    runs = originals.runs([entry["document"] for entry in sample])
     return all(runs.get(key_of(entry["document"])) == _run_in(entry) for entry in sample)
-
-
-def how_to(recipe: Recipe, store: Store, labels: Labels, settings: Settings) -> Recomputation:
-    """How the labels are recomputed, with the version of the program that made existing results.
-
-    Raises:
-        CampaignError: as `recomputation`.
-    """
-    version = store.reader.version(labels.name, labels.step.hash)
-    return recomputation(recipe, labels, settings.tighter, version)
 
 
 def key_for(labels: Labels, settings: Settings) -> str:
@@ -276,9 +286,9 @@ def strata_in(record: Document) -> list[Stratum]:
     return [Stratum(*place, drawn=tuple(those)) for place, those in drawn.items()]
 
 
-def with_runs(store: Store, step: str, sample: Sequence[Document]) -> list[Document]:
+def with_runs(originals: Originals, sample: Sequence[Document]) -> list[Document]:
     """The entries of a sample with the runs of their present results, which are to be compared."""
-    runs = runs_of(store, step, [entry["document"] for entry in sample])
+    runs = originals.runs([entry["document"] for entry in sample])
     found = []
     for entry in sample:
         run = runs.get(key_of(entry["document"]))
@@ -287,30 +297,14 @@ def with_runs(store: Store, step: str, sample: Sequence[Document]) -> list[Docum
     return found
 
 
-def runs_of(store: Store, step: str, ids: Sequence[Any]) -> dict[str, tuple[Any, Any, Any]]:
-    """What identifies the results of a step: attempt, end and fingerprint, by `key_of(_id)`."""
-    found = {}
-    for one in store.reader.values({step: []}, {"_id": {"$in": list(ids)}}):
-        run = one.steps[step].get("_run") or {}
-        found[key_of(one.document["_id"])] = (
-            *(run.get("attempt"), run.get("finished")),
-            run.get("molecule"),
-        )
-    return found
-
-
-def _run_in(entry: Document) -> tuple[Any, Any, Any]:
+def _run_in(entry: Document) -> RunId:
     return entry.get("attempt"), entry.get("finished"), entry.get("molecule")
 
 
-def _frames(
-    recipe: Recipe, store: Store, labels: Labels, ids: Sequence[Any] | None
-) -> tuple[dict[str, Frame], LeftOut]:
-    """The usable labels of these documents (None: of all), and why others are not usable."""
-    query = {"_id": {"$in": list(ids)}} if ids is not None else store.campaign.submit.query
-    source = Source(recipe, store, labels, Selection(query))
-    source.accepted = frozenset({labels.step.hash})
-    return {key_of(frame.document): frame for frame in source.frames()}, source.left_out
+def _recomputed(recipe: Recipe, copied: Store, labels: Labels) -> dict[str, Frame]:
+    """The usable labels of a derived recipe, by `key_of(_id)` of the copies."""
+    source = source_of(recipe, copied, labels, copied.campaign.submit.query)
+    return {key_of(frame.document): frame for frame in source.frames()}
 
 
 def reasons(counts: Mapping[str, int]) -> str:

@@ -18,8 +18,9 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, LabelNoise, WqmasterError
 from wqmaster.jobs.molecule import Document
 from wqmaster.offline.audit import auditing
+from wqmaster.offline.audit.originals import Originals
 from wqmaster.offline.audit.recipes import recomputation
-from wqmaster.offline.audit.report import Report, advice
+from wqmaster.offline.audit.report import Report, change, refused
 from wqmaster.offline.audit.sampling import draw
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
@@ -91,15 +92,16 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
         before = store.audits.finished(key)
         noise = None if before is None else noise_of(before["report"]["noise"])
         if before is not None and noise is not None and _is_enough(noise):
-            _judge(recipe, noise, before["report"].get("advice", ""))
+            _judge(recipe, noise, _change_in(before["report"]))
             return Passed(noise)
         record = store.audits.unfinished(key) or _begun(store, labels, settings, key)
         if record is None:
             return None
         computed = _compute(recipe, record, run)
-        record["sample"] = auditing.with_runs(store, labels.name, record["sample"])
+        originals = Originals(recipe, store, labels)
+        record["sample"] = auditing.with_runs(originals, record["sample"])
         store.audits.set_sample(record, record["sample"])
-        how = auditing.how_to(recipe, store, labels, settings)
+        how = recomputation(recipe, labels, settings.tighter, originals.version())
         strata = auditing.strata_in(record)
         audit = auditing.Audit(
             recipe, store, settings, labels, how, key, record["sample"], strata, record
@@ -114,7 +116,7 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
             f"without an audit: {this_command()} run {recipe.loaded.typed} --no-audit",
             code=ErrorCode.AUDIT_FAILED,
         )
-    _judge(recipe, report.noise, advice(report))
+    _judge(recipe, report.noise, change(report))
     return Passed(report.noise, computed)
 
 
@@ -150,15 +152,23 @@ def _is_enough(noise: Noise) -> bool:
     return noise.structures >= _LEAST_SHARE * noise.sample
 
 
+def _change_in(report: Document) -> str:
+    """What a stored report says to change; early ones have only the whole advice."""
+    return str(report.get("change") or report.get("advice", ""))
+
+
 def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
     asked = recipe.loaded.campaign.audit
     mean = noise.force_mean
     if asked is None or mean is None or mean.value <= asked.limit:
         return
     where = recipe.loaded.source.where("audit", "stop_above")
+    details = f"{noise.structures} documents; 95 % confidence: {mean.low:.3g} to {mean.high:.3g}"
+    if noise.refused:
+        details += f"; {refused(noise)}"
     raise LabelNoise(
-        f"{where}: the audit of {noise.structures} documents found more noise than 'stop_above: "
-        f"{asked.stop_above}' accepts: force components are wrong by {mean.value:.3g} meV/Angstrom "
-        f"on average (95 % confidence: {mean.low:.3g} to {mean.high:.3g}); {what_to_do}; to go on "
-        f"with this noise: {this_command()} run {recipe.loaded.typed} --no-audit"
+        f"{where}: the labels are noisier than 'stop_above: {asked.stop_above}' accepts: force "
+        f"components are wrong by {mean.value:.3g} meV/Angstrom on average ({details}); "
+        f"{what_to_do}; to go on with this noise: {this_command()} run {recipe.loaded.typed} "
+        "--no-audit"
     )

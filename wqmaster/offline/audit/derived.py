@@ -10,9 +10,13 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from wqmaster.campaign.checks import checks as checks_key
 from wqmaster.campaign.loading import LoadedCampaign, Source
 from wqmaster.campaign.models import CampaignConfig, Kwargs, Step, Submit
 from wqmaster.campaign.workers import BatchWorkers
+from wqmaster.checks.electrons import ELECTRONS
+from wqmaster.checks.forces import NET_FORCE, NET_TORQUE
+from wqmaster.checks.table import CHECKS
 from wqmaster.database.attempts import key_of
 from wqmaster.database.audits import AUDIT_OF, AUDITS
 from wqmaster.database.documents import Store
@@ -30,6 +34,10 @@ from wqmaster.tasks.calling import listed
 FOLDER = "audit"
 # A tighter calculation takes longer. Without density fitting, PySCF needs up to ten times as long.
 _TIME_FACTOR = 10
+# These checks refuse calculations that are inaccurate, which must not be what others are measured
+# by. Other checks refuse a molecule or a state, so with tighter settings they would refuse again.
+_OF_ACCURACY = frozenset({NET_FORCE.name, NET_TORQUE.name, ELECTRONS.name})
+UNCHECKED = checks_key("off")
 
 
 def derived(
@@ -40,10 +48,12 @@ def derived(
     steps: Mapping[str, Mapping[str, Any]],
     name: str,
     query: Document,
+    checks: Mapping[str, Any],
 ) -> Recipe:
     """The recipe of a campaign that computes these steps (name -> options) for copies.
 
-    `name` is the end of the campaign's name, and `query` selects the copies.
+    `name` is the end of the campaign's name, `query` selects the copies, and `checks` is the key of
+    the campaign.
 
     Raises:
         CampaignError: the options are not valid for the task function.
@@ -92,6 +102,7 @@ def derived(
             "remedies": kept if campaign.remedies is not False else False,
             "reference_atoms": None,
             "audit": None,
+            "checks": dict(checks),
             "folder": loaded.folder / FOLDER,
         }
         source = Source(loaded.source.path, None)
@@ -101,6 +112,14 @@ def derived(
 
     # Results of different recipes are in different fields, since a run refuses to mix them.
     return made(f"audit_{made(FOLDER).hash}")
+
+
+def of_accuracy(recipe: Recipe) -> dict[str, Any]:
+    """The campaign's `checks:`, without those that refuse accurate calculations as well."""
+    return {
+        **recipe.loaded.campaign.checks,
+        **{name: "off" for name in CHECKS if name not in _OF_ACCURACY},
+    }
 
 
 def _parsers(step: Step, names: set[str]) -> dict[str, list[str]] | list[str]:

@@ -28,6 +28,7 @@ class Compared:
 
     pairs: Sequence[tuple[Frame, Frame]]
     left_out: LeftOut
+    refused: Mapping[str, int]  # failure class -> structures among `pairs` that a check had refused
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Report:
             "left_out": dict(self.left_out),
             "examples": {reason: list(ids) for reason, ids in self.examples.items()},
             "advice": advice(self),
+            "change": change(self),
         }
 
     def lines(self) -> Iterator[str]:
@@ -83,6 +85,8 @@ class Report:
         noise = self.noise
         yield f"label noise of step {noise.step}, {self.level}"
         yield f"  compared    {noise.structures} of {noise.sample} structures (seed {noise.seed})"
+        if noise.refused:
+            yield f"  refused     {refused(noise)}; their values are from kept archives"
         for line in told(self.how.differences()):
             yield f"  tighter     {line}"
         for reason, count in self.left_out.items():
@@ -134,17 +138,31 @@ def _structure(one: Mapping[str, Any]) -> str:
     return text
 
 
+def refused(noise: Noise) -> str:
+    """How many of the compared structures the checks had refused, and which checks."""
+    counts = noise.refused
+    total = sum(counts.values())
+    by = ", ".join(counts if len(counts) == 1 else (f"{name} ({n})" for name, n in counts.items()))
+    verb = "was" if total == 1 else "were"
+    return f"{total} of {noise.structures} structures {verb} also refused by {by}"
+
+
 def advice(report: Report) -> str:
+    """What to change in the campaign if the noise is too large."""
+    return f"if the noise is too large, {change(report)}"
+
+
+def change(report: Report) -> str:
     """What to change in the campaign, as far as the single settings show it."""
     useful = [one for one in report.settings if one["removes"] >= _WORTHWHILE_SHARE]
     differences = report.how.differences()
     if not useful and report.settings:
         return (
-            "no single setting removes most of the noise; combine them: "
+            "combine settings, since none alone removes most of the noise: "
             f"{'; '.join(told(differences))}"
         )
     if not useful:
-        return f"if the noise is too large, tighten: {'; '.join(told(differences))}"
+        return f"tighten: {'; '.join(told(differences))}"
     best = useful[0]
     changed = next(one for one in report.how.changes if one.name == best["name"])
     after = changed.apply(report.how.base)
@@ -154,8 +172,8 @@ def advice(report: Report) -> str:
         if report.how.base.get(name) != value
     }
     return (
-        f"if the noise is too large, change {'; '.join(told(pairs)) or best['name']}, which "
-        f"removes {best['removes']:.0%} of it from the worst structures"
+        f"change {'; '.join(told(pairs)) or best['name']}, which removes {best['removes']:.0%} of "
+        "the noise from the worst structures"
     )
 
 
@@ -176,6 +194,7 @@ def reported(
         tighter=how.options,
         # The database stores milliseconds.
         finished=finished.replace(microsecond=finished.microsecond // 1000 * 1000),
+        refused=dict(compared.refused),
         **vars(found),
         **about,
     )
