@@ -71,7 +71,7 @@ def test_the_python_function_reproduces_known_rotational_constants(
 
 
 def test_the_ligands_are_docked(campaigns: Campaigns, cli: Cli) -> None:
-    documents = run("vina-docking", "work_queue", campaigns, cli)
+    documents = run("vina-docking", "vina", "work_queue", campaigns, cli)
     assert len(documents) == 12
     for document in documents:
         found = document["vina"]["pocket"]
@@ -82,7 +82,7 @@ def test_the_ligands_are_docked(campaigns: Campaigns, cli: Cli) -> None:
 
 
 def test_a_changed_function_makes_another_recipe(campaigns: Campaigns, cli: Cli) -> None:
-    run("python-function", "local", campaigns, cli)
+    run("python-function", "python3?", "local", campaigns, cli)
     module = campaigns.folder / "rotor.py"
     module.write_text(module.read_text() + "\n# changed\n")
     path = campaigns.folder / "campaign.yaml"
