@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ from tests.conftest import Campaigns, Cli
 
 EV_PER_EH = 27.211386024367243
 ANGSTROM_PER_BOHR = 0.5291772105638411
+SUFFIXES = {
+    "aimnet": ".h5",
+    "mace": ".xyz",
+    "fairchem": ".aselmdb",
+    "torchani": ".h5",
+    "nequip": ".xyz",
+    "extxyz": ".xyz",
+    "jsonl": ".jsonl",
+}
 
 
 def turned(places: Any) -> list[list[float]]:
@@ -144,7 +154,7 @@ def rows_of(target: str, path: Path) -> dict[tuple[str, int, int], tuple[float, 
 def test_each_format_has_the_energies_and_forces_of_direct_runs(
     computed: Path, cli: Cli, tmp_path: Path, target: str
 ) -> None:
-    path = tmp_path / ("data.aselmdb" if target == "fairchem" else "data.h5")
+    path = tmp_path / f"data{SUFFIXES[target]}"
     cli("export", computed, "--for", target, "-o", path)
     found = rows_of(target, path)
     assert len(found) == len(MOLECULES)
@@ -335,3 +345,99 @@ def test_the_card_states_what_is_in_the_file(
     assert "GFN2-xTB" in text
     # The address of the database can hold a password.
     assert campaigns.uri not in text
+
+
+def test_a_data_set_is_replaced_as_a_whole(computed: Path, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "data.jsonl"
+    words = ["export", computed, "--for", "jsonl", "-o", out]
+    cli(*words, "--splits", "0.4,0.3,0.3")
+    before = {one.name for one in tmp_path.glob("data-*.jsonl")}
+    (tmp_path / "data-mine.jsonl").write_text("mine")
+    cli(*words, "--splits", "all=1", "--force")
+    # A test set of the earlier parts would hold molecules of the new training set.
+    found = {one.name for one in tmp_path.glob("data-*.jsonl")}
+    assert len(before) > 1
+    assert found == {"data-all.jsonl", "data-mine.jsonl"}
+    assert all(name in cli.errors for name in before)
+
+
+def test_a_file_of_another_format_is_not_given_its_name(
+    computed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    for name in ("data.h5", "data.xyz.gz", "data"):
+        cli("export", computed, "--for", "mace", "-o", tmp_path / name, code=2)
+        assert str(tmp_path / "data.xyz") in cli.errors
+    cli("export", computed, "--for", "mace", "-o", tmp_path / "data.extxyz")
+
+
+def test_energies_of_reference_atoms_are_not_overwritten(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    mine = tmp_path / "data.sae.yaml"
+    mine.write_text("1: -13.6\n")
+    cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5", code=1)
+    assert mine.read_text() == "1: -13.6\n"
+    assert not (tmp_path / "data.h5").exists()
+    mine.unlink()
+    cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5")
+    card = json.loads((tmp_path / "data.h5.card.json").read_text())
+    assert [one["name"] for one in card["files"]] == ["data.h5", "data.sae.yaml"]
+
+
+def test_reference_atoms_are_not_counted_against_the_limit(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    # Numbers come before the texts that are the ids of reference atoms.
+    campaigns.insert({**WATER, "_id": 1}, {**MOLECULES[1], "_id": 2})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--limit", "1", "--json"]
+    found = json.loads(cli("export", path, *words))
+    assert found["frames"] == 1
+    assert sorted(found["reference_atoms"]) == ["H", "O"]
+
+
+def test_ids_of_different_types_stay_different(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert(*({**one, "_id": id_} for id_, one in zip((1, "1"), MOLECULES, strict=False)))
+    path = campaigns.write(campaign_config=config(), engine="local")
+    cli("run", path)
+    out = tmp_path / "data.jsonl"
+    cli("export", path, "--for", "jsonl", "-o", out)
+    assert [json.loads(line)["_id"] for line in out.read_text().splitlines()] == ["1", '"1"']
+
+
+def test_a_field_of_groups_that_no_document_has_is_refused(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    words = ["export", computed, "--for", "jsonl", "-o", tmp_path / "data.jsonl"]
+    cli(*words, "--group", "series", code=2)
+    assert "--splits" in cli.errors
+    words += ["--splits", "0.5,0.5", "--group", "series"]
+    cli(*words, code=2)
+    assert "series" in cli.errors
+    campaigns.documents.update_one({"_id": "water"}, {"$set": {"series": "a"}})
+    cli(*words)
+    assert "4 frames are of documents without this field" in cli.errors
+
+
+def test_missing_forces_are_reported(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    step = {"name": "gfn2", "parsers": ["energy"]}
+    path = campaigns.write(campaign_config=config(step), engine="local")
+    cli("run", path)
+    cli("export", path, "--for", "mace", "-o", tmp_path / "data.xyz")
+    assert "1 of 1 frames have no forces" in cli.errors
+
+
+def test_the_command_in_the_card_can_be_pasted(computed: Path, cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    cli("export", computed, "--for", "jsonl", "-o", folder / "data.jsonl")
+    text = (folder / "data.jsonl.card.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("wqmaster export"))
+    assert shlex.split(line)[-1] == str(folder / "data.jsonl")

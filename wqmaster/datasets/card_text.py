@@ -1,6 +1,7 @@
 """The data card as Markdown."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wqmaster.datasets.card_model import Card, Distribution
@@ -46,12 +47,13 @@ def _head(card: Card) -> Iterator[str]:
         " this command:"
     )
     yield ""
-    yield code(" ".join(json.dumps(word) if _is_odd(word) else word for word in card.command))
+    yield code(" ".join(map(_quoted, card.command)))
     yield ""
 
 
-def _is_odd(word: str) -> bool:
-    return not word or not word.isascii() or not word.isprintable() or " " in word
+def _quoted(word: str) -> str:
+    """A word as a shell reads it; what cannot be printed as in JSON."""
+    return shlex.quote(word) if word.isprintable() else json.dumps(word)
 
 
 def _theory(card: Card) -> Iterator[str]:

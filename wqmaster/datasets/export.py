@@ -23,6 +23,8 @@ from wqmaster.errors import NothingMatches
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
+# Energies of one reference atom in two campaigns that differ by less are equal.
+_SAME_ATOM_EH = 1e-6
 _DUPLICATE = "duplicate of an earlier frame"
 
 
@@ -83,6 +85,8 @@ class Export:
         self._account = Account(remarks=[one for it in sources for one in it.labels.remarks])
         self._parts: dict[str, _Part] = {}
         self._references: dict[str, Frame] = {}
+        self._beside: list[FilePart] = []  # files of reference atoms
+        self._ungrouped = 0  # frames without the field that names groups
 
     def run(self) -> Account:
         """Write everything; nothing is left at its place if this fails.
@@ -109,7 +113,8 @@ class Export:
             for part in self._parts.values():
                 self._prove(part)
             written = self._card(tally, duplicates, placing)
-            placing.place()
+            for removed in placing.place():
+                self._account.remarks.append(f"{removed} of the earlier export was removed")
             self._account.others += written
         return self._account
 
@@ -123,6 +128,8 @@ class Export:
         account, order = self._account, self._order
         outliers = Outliers(self._sources)
         for source in self._sources:
+            for frame in source.reference_atoms():
+                self._reference(source, frame, tally)
             for frame in source.frames():
                 if order.limit is not None and account.frames >= order.limit:
                     break
@@ -133,6 +140,13 @@ class Export:
                 tally.leave_out(reason, source.left_out.examples[reason], count)
             for kind, count in source.failures().items():
                 tally.leave_out(f"failed: {kind}", count=count)
+        self._check_groups()
+        without_forces = account.frames - tally.labels["gradient"]
+        if without_forces:
+            account.remarks.append(
+                f"{without_forces:,} of {account.frames:,} frames have no forces, because the step "
+                "has no parser 'gradient' or its program printed none"
+            )
         account.documents = tally.distinct("document")
         account.left_out = dict(tally.left_out)
         account.warned = dict(tally.warned)
@@ -157,12 +171,7 @@ class Export:
         duplicates: Duplicates,
     ) -> None:
         """Write a frame, or count why not."""
-        if len(self._sources) > 1:
-            frame = replace(frame, id=f"{frame.campaign}/{frame.id}")
-        if frame.isolated:
-            self._references[frame.symbols[0]] = frame
-            tally.add(frame)
-            return
+        frame = self._named(frame)
         frame, why = outliers.judged(source, frame)
         if why is not None:
             tally.leave_out(why, [frame.id])
@@ -186,8 +195,46 @@ class Export:
         if part.expected is not None:
             part.expected.add(frame)
         part.frames += 1
+        self._ungrouped += frame.group is None
         self._account.frames += 1
         tally.add(frame)
+
+    def _check_groups(self) -> None:
+        """Check that groups have decided on the parts, if the user has asked for that.
+
+        Raises:
+            NothingMatches: no document has the field.
+        """
+        group = self._sources[0].group
+        if group is None or not self._ungrouped:
+            return
+        if self._ungrouped == self._account.frames:
+            raise NothingMatches(
+                f"--group {group}: no document that would be exported has this field",
+                code=ErrorCode.LABELS_MISSING,
+            )
+        self._account.remarks.append(
+            f"--group {group}: {self._ungrouped:,} frames are of documents without this field; "
+            "their molecular graphs decided on the parts"
+        )
+
+    def _named(self, frame: Frame) -> Frame:
+        if len(self._sources) == 1:
+            return frame
+        return replace(frame, id=f"{frame.campaign}/{frame.id}")
+
+    def _reference(self, source: Source, frame: Frame, tally: Tally) -> None:
+        """Keep a reference atom. There is one for each element, that of the first campaign."""
+        frame = self._named(frame)
+        symbol = frame.symbols[0]
+        kept = self._references.setdefault(symbol, frame)
+        if kept is frame:
+            tally.add(frame)
+        elif abs(kept.energy - frame.energy) > _SAME_ATOM_EH:
+            self._account.remarks.append(
+                f"the reference atom {symbol} of {source.name} is left out: its energy differs "
+                f"from that of {kept.campaign} by {frame.energy - kept.energy:.6g} Eh"
+            )
 
     def _references_as_frames(self) -> list[Frame]:
         """Write the reference atoms to the first file, or return those for a file of their own."""
@@ -219,6 +266,7 @@ class Export:
             written = self._order.target.atoms(first.draft, frames)
             if written != first.draft:
                 self._account.others.append(placing.beside(written))
+                self._beside += card.file_parts(written, len(frames))
 
     def _prove(self, part: _Part) -> None:
         self._account.files[part.path] = part.frames
@@ -241,6 +289,7 @@ class Export:
                 proof.reader if proof is not None else None,
                 proof.compared if proof is not None else None,
             )
+        files += self._beside
         recipes = {
             recipe: source.asked(recipe) or {}
             for source in self._sources

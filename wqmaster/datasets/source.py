@@ -1,10 +1,12 @@
 """Read the results of a campaign from its database as frames."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,11 @@ class Source:
         self._program = labels.step.function.program
 
     @property
+    def group(self) -> str | None:
+        """The field with the name of a document's group, for splits."""
+        return self._chosen.group
+
+    @property
     def name(self) -> str:
         """The campaign's name."""
         return self.recipe.loaded.campaign.campaign
@@ -127,12 +134,19 @@ class Source:
             recipe=step.hash,
         )
 
+    def reference_atoms(self) -> Iterator[Frame]:
+        """Yield the isolated atoms that the campaign has added to the documents."""
+        yield from self._found({REFERENCE_ATOM: {"$ne": None}})
+
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames, in the order of the documents' `_id`."""
+        """Yield the frames without reference atoms, in the order of the documents' `_id`."""
+        yield from self._found({REFERENCE_ATOM: None})
+
+    def _found(self, which: Document) -> Iterator[Frame]:
         further = [SMILES, TITLE, REFERENCE_ATOM]
         if self._chosen.group is not None:
             further.append(self._chosen.group)
-        query = self._store.selecting(self._chosen.query)
+        query = {"$and": [self._store.selecting(self._chosen.query), which]}
         found = self._store.reader.values(self.labels.fetched(), query, further)
         for one in found:
             self.documents += 1
@@ -140,6 +154,20 @@ class Source:
                 yield from self._of(one)
             except _Unusable as error:
                 self.left_out.add(error.reason, one.document["_id"])
+
+    def _key(self, document_id: Any) -> str:
+        """The `_id` as a text that no other document has.
+
+        A text is left as it is, unless documents have ids of other types, too, and it reads as one
+        of these: "1" next to 1.
+        """
+        if isinstance(document_id, str) and not (self._mixed_ids and _reads_as_json(document_id)):
+            return document_id
+        return key_of(document_id)
+
+    @cached_property
+    def _mixed_ids(self) -> bool:
+        return self._store.reader.has_other_ids_than_texts()
 
     def _of(self, found: WithValues) -> Iterator[Frame]:
         document, values = found.document, found.steps[self.labels.name]
@@ -237,7 +265,7 @@ class Source:
         checks = run.get("checks") if number is None else None
         measured = checks if isinstance(checks, Mapping) else {}
         smiles, title = found.further.get(SMILES), found.further.get(TITLE)
-        key = molecule.id if isinstance(molecule.id, str) else key_of(molecule.id)
+        key = self._key(molecule.id)
         version = run.get("program_version")
         group = found.further.get(self._chosen.group) if self._chosen.group is not None else None
         return Frame(
@@ -270,6 +298,14 @@ class Source:
             group=None if group is None else str(group),
             isolated=found.further.get(REFERENCE_ATOM) is not None,
         )
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _shape(label: str, natoms: int) -> tuple[int, ...]:
