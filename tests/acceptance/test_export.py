@@ -252,6 +252,14 @@ def test_stale_results_and_those_of_another_recipe_are_left_out(
     # What was exported before is still there.
     assert len(out.read_text().splitlines()) == 4
     cli("export", other, "--for", "jsonl", "-o", out, "-f", "--mix-recipes")
+    # None of these results was computed with GFN1, which is what the campaign file says now.
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    recipe = rows[0]["recipe"]
+    assert {one["level"] for one in rows} == {f"recipe {recipe}"}
+    card = json.loads(out.with_name("data.jsonl.card.json").read_text())
+    assert [(one["name"], one["recipe"]) for one in card["levels"]] == [
+        (f"recipe {recipe}", recipe)
+    ]
 
 
 def test_molecules_stay_in_one_part_and_keep_it_when_documents_are_added(

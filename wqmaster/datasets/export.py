@@ -296,6 +296,8 @@ class Export:
             for recipe, _ in source.recipes()
             if recipe is not None
         }
+        written = {recipe for _, _, recipe in tally.recipes}
+        levels = [one for it in self._sources for one in it.levels() if one.recipe in written]
         made = card.make_card(
             order.path.name,
             command=order.command,
@@ -303,7 +305,7 @@ class Export:
             tally=tally,
             files=files,
             labels=next(iter(self._parts.values())).writer.labels,
-            levels=[source.level() for source in self._sources],
+            levels=levels,
             recipes=recipes,
             meanings=summary.meanings(self._sources),
             limits=summary.limits(self._sources),

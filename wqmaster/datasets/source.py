@@ -29,6 +29,8 @@ _ROUNDED_ANGSTROM = 5e-6
 MAX_EXAMPLES = 5
 # Fields of documents that describe the molecule, if they are there.
 SMILES, TITLE = "smiles", "title"
+# What the record of an adopted recipe says of its level of theory (ORCA; xtb).
+_STATED = ("keywords", "method", "arguments")
 _LIGHT = ("energy", "frames")
 
 
@@ -100,6 +102,10 @@ class Source:
 
     def recipes(self) -> dict[tuple[str | None, bool], int]:
         """For each recipe's hash, and whether they were adopted, the number of results."""
+        return self._recipes
+
+    @cached_property
+    def _recipes(self) -> dict[tuple[str | None, bool], int]:
         query = self._store.selecting(self._chosen.query)
         return self._store.reader.count(self.labels.name, query)
 
@@ -124,7 +130,7 @@ class Source:
         yield from light.frames()
 
     def level(self) -> Level:
-        """The level of theory of the step."""
+        """The level of theory of the campaign's own recipe."""
         step = self.labels.step
         name = self._program.level(step.options) if self._program is not None else None
         return Level(
@@ -133,6 +139,22 @@ class Source:
             options=step.options,
             recipe=step.hash,
         )
+
+    def levels(self) -> list[Level]:
+        """The level of theory of each recipe whose results are read."""
+        own, step = self.level(), self.labels.step
+        found = []
+        for recipe in sorted({recipe for recipe, _ in self._recipes if recipe is not None}):
+            if self.accepted is not None and recipe not in self.accepted:
+                continue
+            if recipe in (step.hash, step.old_hash):
+                found.append(replace(own, recipe=recipe))
+                continue
+            # The campaign file says nothing of other recipes, but the database has their records.
+            asked = self.asked(recipe) or {}
+            words = " ".join(str(asked[key]) for key in _STATED if asked.get(key))
+            found.append(Level(words or f"recipe {recipe}", own.program, asked, recipe))
+        return found or [own]
 
     def reference_atoms(self) -> Iterator[Frame]:
         """Yield the isolated atoms that the campaign has added to the documents."""
@@ -330,9 +352,13 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> Floats:
     if value is None:
         raise _Unusable(f"the value '{name}' is missing")
     try:
-        found = np.array(value, dtype=np.float64)
+        read = np.array(value)
+        # NumPy would turn true into 1 and "1" into 1.
+        found = read.astype(np.float64) if read.dtype.kind not in "bSU" else None
     except (TypeError, ValueError):
-        raise _Unusable(f"the value '{name}' is not a table of numbers") from None
+        found = None
+    if found is None:
+        raise _Unusable(f"the value '{name}' is not a table of numbers")
     if found.shape != shape:
         raise _Unusable(f"the value '{name}' does not fit the number of atoms")
     if not np.isfinite(found).all():
