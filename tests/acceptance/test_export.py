@@ -449,3 +449,24 @@ def test_the_command_in_the_card_can_be_pasted(computed: Path, cli: Cli, tmp_pat
     text = (folder / "data.jsonl.card.md").read_text()
     line = next(line for line in text.splitlines() if line.startswith("wqmaster export"))
     assert shlex.split(line)[-1] == str(folder / "data.jsonl")
+
+
+def test_all_parts_in_the_format_of_spice_have_formation_energies(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    diatomic = turned([[0, 0, 0], [0, 0, 1.12]])
+    pairs = {"n2": [7, 7], "co": [6, 8], "hf": [1, 9]}
+    campaigns.insert(
+        {**WATER, "_id": "water"},
+        *({"_id": name, "atomic_numbers": z, "coordinates": diatomic} for name, z in pairs.items()),
+    )
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    words = ["--splits", "0.5,0.5", "--seed", "1"]
+    cli("export", path, "--for", "spice", "-o", tmp_path / "data.hdf5", *words)
+    parts = sorted(tmp_path.glob("data-*.hdf5"))
+    assert len(parts) == 2
+    for part in parts:
+        with h5py.File(part) as file:
+            for group in file.values():
+                assert -1 < group["formation_energy"][0] < 0

@@ -260,13 +260,17 @@ class Export:
             )
 
     def _write_references(self, frames: Sequence[Frame], placing: Placing) -> None:
-        """Write the energies of reference atoms beside the first file, or into it."""
+        """Write the energies of reference atoms beside the first file, or into all files."""
         first = next(iter(self._parts.values()))
         if frames and self._order.target.atoms is not None:
             written = self._order.target.atoms(first.draft, frames)
             if written != first.draft:
                 self._account.others.append(placing.beside(written))
                 self._beside += card.file_parts(written, len(frames))
+                return
+            for part in self._parts.values():
+                if part is not first:
+                    self._order.target.atoms(part.draft, frames)
 
     def _prove(self, part: _Part) -> None:
         self._account.files[part.path] = part.frames
