@@ -470,3 +470,30 @@ def test_all_parts_in_the_format_of_spice_have_formation_energies(
         with h5py.File(part) as file:
             for group in file.values():
                 assert -1 < group["formation_energy"][0] < 0
+
+
+def test_reference_atoms_of_two_recipes_are_not_mixed(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    paths = []
+    for gfn in (1, 2):
+        step = {"name": "sp", "gfn": gfn}
+        made = {**config(step), "kwargs": {"mongo_output_key": f"gfn{gfn}"}}
+        path = campaigns.write(
+            campaign=f"gfn{gfn}",
+            campaign_config=made,
+            engine="local",
+            reference_atoms=["H", "O"] if gfn == 1 else ["H", "O", "C"],
+            submit={"query": {f"gfn{gfn}.sp": None}},
+        )
+        paths.append(path.rename(path.with_name(f"gfn{gfn}.yaml")))
+        cli("run", paths[-1])
+    out = tmp_path / "data.jsonl"
+    words = ["--for", "jsonl", "-o", out, "--mix-recipes", "--json"]
+    found = json.loads(cli("export", *paths, *words))
+    assert sorted(found["reference_atoms"]) == ["H", "O"]
+    assert any("gfn2 are left out" in remark for remark in found["remarks"])
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {one["level"] for one in rows} == {"GFN1-xTB + GFN2-xTB"}
+    assert len({one["recipe"] for one in rows if one.get("isolated_atom")}) == 1

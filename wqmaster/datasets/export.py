@@ -23,8 +23,6 @@ from wqmaster.errors import NothingMatches
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
-# Energies of one reference atom in two campaigns that differ by less are equal.
-_SAME_ATOM_EH = 1e-6
 _DUPLICATE = "duplicate of an earlier frame"
 
 
@@ -224,17 +222,19 @@ class Export:
         return replace(frame, id=f"{frame.campaign}/{frame.id}")
 
     def _reference(self, source: Source, frame: Frame, tally: Tally) -> None:
-        """Keep a reference atom. There is one for each element, that of the first campaign."""
-        frame = self._named(frame)
-        symbol = frame.symbols[0]
-        kept = self._references.setdefault(symbol, frame)
-        if kept is frame:
-            tally.add(frame)
-        elif abs(kept.energy - frame.energy) > _SAME_ATOM_EH:
-            self._account.remarks.append(
-                f"the reference atom {symbol} of {source.name} is left out: its energy differs "
-                f"from that of {kept.campaign} by {frame.energy - kept.energy:.6g} Eh"
+        """Keep a reference atom, if it has the recipe of those of the first campaign."""
+        first = next(iter(self._references.values()), frame)
+        if frame.recipe != first.recipe:
+            remark = (
+                f"the reference atoms of {source.name} are left out: their recipe is not that of "
+                f"{first.campaign}, whose are written"
             )
+            if remark not in self._account.remarks:
+                self._account.remarks.append(remark)
+            return
+        frame = self._named(frame)
+        if self._references.setdefault(frame.symbols[0], frame) is frame:
+            tally.add(frame)
 
     def _references_as_frames(self) -> list[Frame]:
         """Write the reference atoms to the first file, or return those for a file of their own."""
