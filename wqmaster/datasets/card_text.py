@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from wqmaster.datasets.card_model import Card, Distribution
+from wqmaster.datasets.card_model import Card, Distribution, LabelPart
 from wqmaster.datasets.plain import code, markdown
 
 _MOST_ROWS = 12
@@ -122,13 +122,19 @@ def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
         yield name, f"{frames:,}", bar
 
 
+def _quantity(label: LabelPart) -> str:
+    """What the file holds: the gradient or its negative, which only the unit tells apart."""
+    is_negative = label.name == "gradient" and "(forces)" in (label.unit or "")
+    return "forces (the negative gradient)" if is_negative else label.name
+
+
 def _labels(card: Card) -> Iterator[str]:
     yield "## Quantities"
     yield ""
     yield from _table(
         ("quantity", "key in the file", "unit", "frames with it", "what it is"),
         (
-            (one.name, one.key or "", one.unit or "", f"{one.frames:,}", one.meaning)
+            (_quantity(one), one.key or "", one.unit or "", f"{one.frames:,}", one.meaning)
             for one in card.labels
         ),
     )
